@@ -1,0 +1,3 @@
+//! A load generator for TCP request/response servers.
+
+fn main() {}
