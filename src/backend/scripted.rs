@@ -1,0 +1,53 @@
+//! A backend without a kernel: it replays readiness that a test wrote down, and keeps what it
+//! was told, so that the base's logic is tested without descriptors and without waiting.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Backend, Change, FdReady, Refusal};
+
+/// What the backend will report and what it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    /// One entry per wait, in order; after the last, waits report nothing.
+    pub(crate) waits: VecDeque<Vec<FdReady>>,
+    /// Descriptors whose registration is refused.
+    pub(crate) refuses: Vec<i32>,
+    /// Every change applied.
+    pub(crate) changes: Vec<Change>,
+    /// The timeout of every wait.
+    pub(crate) timeouts: Vec<Option<Duration>>,
+}
+
+/// A [`Script`] shared between a test and the base it drives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ScriptedBackend(pub(crate) Arc<Mutex<Script>>);
+
+impl Backend for ScriptedBackend {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+        let mut script = self.0.lock().unwrap();
+        for change in changes {
+            if script.refuses.contains(&change.fd) && !change.new.is_empty() {
+                refused.push(Refusal { fd: change.fd, op: "scripted", errno: libc::EPERM });
+            } else {
+                script.changes.push(*change);
+            }
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
+        let mut script = self.0.lock().unwrap();
+        script.timeouts.push(timeout);
+        match script.waits.pop_front() {
+            Some(reported) => ready.extend(reported),
+            None => assert!(timeout.is_some(), "the script ended and the base would wait for ever"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! The changelist: what the kernel must learn, one net change a descriptor.
+//!
+//! A policy of the base, not of a backend. libevent's rules (`event_changelist_add_`): a change
+//! that undoes an unflushed one vanishes; a registration deleted and added again does not, because
+//! the number may have been closed and given to another file in between. It costs one MOD, unless
+//! the descriptor is level triggered and its owner promised that it stays open.
+
+use std::os::fd::RawFd;
+
+use crate::backend::Change;
+use crate::event::Interest;
+
+/// When the kernel learns of a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangelistPolicy {
+    /// At once: each change is a system call, and `add` reports what the kernel refuses.
+    #[default]
+    Immediate,
+    /// Right before the next wait: changes of one turn that cancel out cost nothing, and a
+    /// refusal reaches the event's handler as [`Ready::REFUSED`](crate::Ready::REFUSED).
+    Deferred,
+}
+
+/// One descriptor's unflushed changes, folded.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    fd: RawFd,
+    /// What the kernel knew at the last flush.
+    old: Interest,
+    new: Interest,
+    edge: bool,
+    was_edge: bool,
+    /// Something the kernel knows was deleted and added again.
+    reassert: bool,
+}
+
+/// Changes since the last flush, in the order descriptors first changed.
+#[derive(Debug, Default)]
+pub(super) struct Changelist {
+    pending: Vec<Pending>,
+    /// The net changes of the flush under way; kept for its memory.
+    net: Vec<Change>,
+}
+
+impl Changelist {
+    /// Folds a change in. `place` is the descriptor's place in this list plus one, 0 for none, and
+    /// is kept by the descriptor map; `stable` is its owner's promise that it stayed open.
+    pub(super) fn record(&mut self, change: Change, place: &mut u32, stable: bool) {
+        let Some(pending) =
+            (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
+        else {
+            let Change { fd, old, new, edge } = change;
+            self.pending.push(Pending { fd, old, new, edge, was_edge: edge, reassert: false });
+            *place = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
+            return;
+        };
+        debug_assert_eq!(pending.fd, change.fd);
+        let added_again = (change.new - change.old).intersects(pending.old);
+        let may_vanish = stable && !change.edge && !pending.was_edge;
+        pending.reassert |= added_again && !may_vanish;
+        pending.new = change.new;
+        pending.edge = change.edge;
+    }
+
+    /// The net changes, and an empty list from now on. `forget` is called for every descriptor
+    /// that had a place.
+    pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
+        self.net.clear();
+        for Pending { fd, old, new, edge, reassert, .. } in self.pending.drain(..) {
+            forget(fd);
+            if old != new || reassert {
+                self.net.push(Change { fd, old, new, edge });
+            }
+        }
+        &self.net
+    }
+
+    /// Whether a flush would find nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Panics unless the map's places and this list agree.
+    #[cfg(test)]
+    pub(super) fn check(&self, mut place_of: impl FnMut(RawFd) -> u32) {
+        for (place, pending) in (1..).zip(&self.pending) {
+            assert_eq!(place_of(pending.fd), place, "the place of fd {} is off", pending.fd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const READ: Interest = Interest::READ;
+    const WRITE: Interest = Interest::WRITE;
+    const NOTHING: Interest = Interest::empty();
+
+    /// Records the way from interest to interest on one descriptor and takes the net changes.
+    fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
+        let (mut list, mut place) = (Changelist::default(), 0);
+        for step in way.windows(2) {
+            let change = Change { fd: 5, old: step[0], new: step[1], edge };
+            list.record(change, &mut place, stable);
+        }
+        list.take(|_| place = 0).to_vec()
+    }
+
+    fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
+        vec![Change { fd: 5, old, new, edge }]
+    }
+
+    #[test]
+    fn add_then_del_vanishes() {
+        assert_eq!(net(&[NOTHING, READ, NOTHING], false, false), []);
+        assert_eq!(net(&[READ, READ | WRITE, READ], false, false), []);
+        assert_eq!(net(&[READ, READ | WRITE, READ], true, false), []);
+    }
+
+    #[test]
+    fn close_and_reuse_of_the_number_is_not_coalesced_away() {
+        assert_eq!(net(&[READ, NOTHING, READ], false, false), one(READ, READ, false));
+        let longer = [READ, NOTHING, READ, NOTHING, READ];
+        assert_eq!(net(&longer, false, false), one(READ, READ, false));
+    }
+
+    #[test]
+    fn del_then_add_vanishes_only_for_a_stable_level_triggered_descriptor() {
+        assert_eq!(net(&[READ, NOTHING, READ], false, true), []);
+        assert_eq!(net(&[READ, NOTHING, READ], true, true), one(READ, READ, true));
+    }
+
+    #[test]
+    fn a_change_of_trigger_is_always_told() {
+        let (mut list, mut place) = (Changelist::default(), 0);
+        let to = |old, new, edge| Change { fd: 5, old, new, edge };
+        list.record(to(READ, NOTHING, false), &mut place, true);
+        list.record(to(NOTHING, READ, true), &mut place, true);
+        assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
+    }
+
+    #[test]
+    fn del_then_add_of_another_kind_is_one_change() {
+        assert_eq!(net(&[READ, NOTHING, WRITE], false, false), one(READ, WRITE, false));
+    }
+
+    proptest! {
+        #[test]
+        fn the_net_change_leads_where_the_single_steps_lead(
+            steps in prop::collection::vec((0..4i32, 0..4u8), 1..60))
+        {
+            let interests = [NOTHING, READ, WRITE, READ | WRITE];
+            let (mut list, mut places) = (Changelist::default(), HashMap::new());
+            let (mut kernel, mut wanted) = (HashMap::new(), HashMap::new());
+            let mut deleted_again = HashMap::new();
+            for (count, (fd, to)) in (1..).zip(steps) {
+                let new = interests[to as usize];
+                let old = wanted.insert(fd, new).unwrap_or(NOTHING);
+                if old != new {
+                    let known: Interest = *kernel.entry(fd).or_insert(NOTHING);
+                    let again: &mut bool = deleted_again.entry(fd).or_default();
+                    *again |= (new - old).intersects(known);
+                    let change = Change { fd, old, new, edge: false };
+                    list.record(change, places.entry(fd).or_insert(0), false);
+                }
+                list.check(|fd| places[&fd]);
+                if count % 7 == 0 {
+                    let net = list.take(|fd| places.insert(fd, 0).map_or((), |_| ())).to_vec();
+                    for change in net {
+                        prop_assert_eq!(change.old, kernel[&change.fd]);
+                        let again = deleted_again[&change.fd];
+                        prop_assert!(change.new != change.old || again, "a needless call");
+                        kernel.insert(change.fd, change.new);
+                        deleted_again.remove(&change.fd);
+                    }
+                    prop_assert!(deleted_again.values().all(|again| !again), "a reused number");
+                    deleted_again.clear();
+                    prop_assert!(kernel.iter().all(|(fd, known)| wanted[fd] == *known));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The wake word: how other threads make a sleeping loop look, and how a busy one is spared.
+//!
+//! One atomic word in {AWAKE, SLEEPING, NOTIFIED}. Both sides change it by read-modify-write, so
+//! all their steps have one order and no fence is needed:
+//!
+//! - a producer publishes, then swaps in NOTIFIED; only if it took SLEEPING out it must ring;
+//! - the loop swaps in AWAKE before it looks at what was published, and goes to sleep only by a
+//!   compare-exchange of AWAKE with SLEEPING, which fails if anybody published since.
+//!
+//! Whichever came first, the other sees it: a producer's swap before the exchange makes it fail,
+//! one after it finds SLEEPING and rings. The acquire and release of the swaps carry what was
+//! published. A plain load instead of the producer's swap would not: a second producer that saw
+//! NOTIFIED and left would have handed over nothing.
+
+use crate::sync::{AtomicU8, Ordering};
+
+const AWAKE: u8 = 0;
+const SLEEPING: u8 = 1;
+const NOTIFIED: u8 = 2;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct WakeWord(AtomicU8);
+
+impl WakeWord {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU8::new(AWAKE))
+    }
+
+    /// Producer, after publishing: whether the loop sleeps and must be rung.
+    #[must_use = "a sleeping loop must be rung"]
+    pub(crate) fn notify(&self) -> bool {
+        self.0.swap(NOTIFIED, Ordering::AcqRel) == SLEEPING
+    }
+
+    /// Loop, before a wait that may block: whether it may, nobody having published since
+    /// [`wake_up`](Self::wake_up).
+    #[must_use = "a loop that was notified must not block"]
+    pub(crate) fn fall_asleep(&self) -> bool {
+        self.0.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Loop, after every wait and before it looks at what was published: whether there is any.
+    pub(crate) fn wake_up(&self) -> bool {
+        self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
+    }
+}
+
+/// Models of the protocol. `Protocol` lets a mutated twin of the word run the same models and be
+/// caught: a model that a wrong protocol passes would prove nothing about the right one.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use loom::sync::atomic::AtomicU32;
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    use super::*;
+
+    trait Protocol: Default + Send + Sync + 'static {
+        fn notify(&self) -> bool;
+        fn fall_asleep(&self) -> bool;
+        fn wake_up(&self) -> bool;
+    }
+
+    impl Default for WakeWord {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
+    impl Protocol for WakeWord {
+        fn notify(&self) -> bool {
+            Self::notify(self)
+        }
+        fn fall_asleep(&self) -> bool {
+            Self::fall_asleep(self)
+        }
+        fn wake_up(&self) -> bool {
+            Self::wake_up(self)
+        }
+    }
+
+    /// The eventfd: touched only when rung or slept on, so that its lock orders nothing else.
+    #[derive(Default)]
+    struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Bell {
+        fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        fn sleep(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+            *rung = false;
+        }
+    }
+
+    #[derive(Default)]
+    struct Shared<P> {
+        word: P,
+        bell: Bell,
+        /// What producers publish: relaxed, so that only the word can carry it across.
+        published: [AtomicU32; 2],
+    }
+
+    impl<P: Protocol> Shared<P> {
+        fn produce(&self, producer: usize, items: u32) {
+            self.published[producer].store(items, Ordering::Relaxed);
+            if self.word.notify() {
+                self.bell.ring();
+            }
+        }
+
+        /// The loop's body, until everything arrived; an endless sleep is loom's deadlock error.
+        fn consume(&self, expected: u32) {
+            loop {
+                self.word.wake_up();
+                let seen: u32 = self.published.iter().map(|p| p.load(Ordering::Relaxed)).sum();
+                if seen == expected {
+                    return;
+                }
+                if self.word.fall_asleep() {
+                    self.bell.sleep();
+                }
+            }
+        }
+    }
+
+    fn model<P: Protocol>(producers: usize, items: u32) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
+            let shared = Arc::new(Shared::<P>::default());
+            let threads: Vec<_> = (0..producers)
+                .map(|producer| {
+                    let shared = shared.clone();
+                    thread::spawn(move || shared.produce(producer, items))
+                })
+                .collect();
+            shared.consume(items * producers as u32);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn loom_an_item_published_while_falling_asleep_is_seen() {
+        model::<WakeWord>(1, 1);
+    }
+
+    #[test]
+    fn loom_the_item_of_a_suppressed_wake_is_seen() {
+        model::<WakeWord>(2, 1);
+    }
+
+    #[test]
+    fn loom_a_batch_needs_one_notification() {
+        model::<WakeWord>(1, 3);
+    }
+
+    /// Twins of the word, each wrong in one place.
+    macro_rules! mutation {
+        ($test:ident, $name:ident, notify: $notify:expr, fall: $fall:expr, wake: $wake:expr) => {
+            struct $name(AtomicU8);
+
+            impl Default for $name {
+                fn default() -> Self {
+                    Self(AtomicU8::new(AWAKE))
+                }
+            }
+
+            impl Protocol for $name {
+                fn notify(&self) -> bool {
+                    let notify: fn(&AtomicU8) -> bool = $notify;
+                    notify(&self.0)
+                }
+                fn fall_asleep(&self) -> bool {
+                    let fall: fn(&AtomicU8) -> bool = $fall;
+                    fall(&self.0)
+                }
+                fn wake_up(&self) -> bool {
+                    let wake: fn(&AtomicU8) -> bool = $wake;
+                    wake(&self.0)
+                }
+            }
+
+            #[test]
+            #[should_panic]
+            fn $test() {
+                model::<$name>(2, 1);
+            }
+        };
+    }
+
+    const SWAP_IN_NOTIFIED: fn(&AtomicU8) -> bool =
+        |word| word.swap(NOTIFIED, Ordering::AcqRel) == SLEEPING;
+    const EXCHANGE: fn(&AtomicU8) -> bool =
+        |word| word.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    const SWAP_IN_AWAKE: fn(&AtomicU8) -> bool =
+        |word| word.swap(AWAKE, Ordering::AcqRel) == NOTIFIED;
+
+    mutation!(loom_catches_a_load_before_the_swap, LoadFirst,
+        notify: |word| {
+            word.load(Ordering::Acquire) != NOTIFIED && SWAP_IN_NOTIFIED(word)
+        },
+        fall: EXCHANGE, wake: SWAP_IN_AWAKE);
+
+    mutation!(loom_catches_a_relaxed_notification, RelaxedNotify,
+        notify: |word| word.swap(NOTIFIED, Ordering::Relaxed) == SLEEPING,
+        fall: EXCHANGE, wake: SWAP_IN_AWAKE);
+
+    mutation!(loom_catches_a_relaxed_wake_up, RelaxedWake,
+        notify: SWAP_IN_NOTIFIED,
+        fall: EXCHANGE,
+        wake: |word| word.swap(AWAKE, Ordering::Relaxed) == NOTIFIED);
+
+    mutation!(loom_catches_falling_asleep_without_looking, BlindSleep,
+        notify: SWAP_IN_NOTIFIED,
+        fall: |word| { word.store(SLEEPING, Ordering::Release); true },
+        wake: SWAP_IN_AWAKE);
+
+    mutation!(loom_catches_a_load_and_a_store_instead_of_the_exchange, TornSleep,
+        notify: SWAP_IN_NOTIFIED,
+        fall: |word| {
+            let awake = word.load(Ordering::Acquire) == AWAKE;
+            if awake {
+                word.store(SLEEPING, Ordering::Release);
+            }
+            awake
+        },
+        wake: SWAP_IN_AWAKE);
+}

@@ -1,0 +1,201 @@
+//! The vocabulary of the event base: what an event watches, how it is named, what it is told.
+//!
+//! Everything here is `Copy` data or a builder; no logic, no system call. The values of the bits
+//! are libevent's (`event2/event.h`), so that a number in a trace means the same in both.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, RawFd};
+
+bitflags::bitflags! {
+    /// What an event waits for on its descriptor (libevent: `EV_READ`, `EV_WRITE`, `EV_CLOSED`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Interest: u8 {
+        /// Data can be read, a connection accepted, or the end of the stream seen.
+        const READ = 0x02;
+        /// Data can be written without blocking.
+        const WRITE = 0x04;
+        /// The peer closed its sending half, reported without reading what it sent before.
+        const CLOSED = 0x80;
+    }
+}
+
+bitflags::bitflags! {
+    /// Why a handler was called (libevent: the `what` argument of the callback).
+    ///
+    /// Several reasons that come true in one turn of the loop arrive in one call.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Ready: u8 {
+        /// The event's timeout elapsed.
+        const TIMEOUT = 0x01;
+        /// The descriptor is readable, failed or hung up.
+        const READ = 0x02;
+        /// The descriptor is writable, failed or hung up.
+        const WRITE = 0x04;
+        /// The kernel refused the descriptor when deferred changes were flushed; the event is no
+        /// longer pending and `Registry::take_refusal` has the reason. (libevent only logs this.)
+        const REFUSED = 0x40;
+        /// The peer closed its sending half.
+        const CLOSED = 0x80;
+    }
+}
+
+impl From<Interest> for Ready {
+    /// The bits that answer an interest: reading is answered by readable, and so on.
+    fn from(interest: Interest) -> Self {
+        Self::from_bits_retain(interest.bits())
+    }
+}
+
+/// Names one event of one base; `Copy`, 8 bytes (so is `Option<EventId>`).
+///
+/// An id carries the generation of its slot: after the event was freed the id is *stale* and stays
+/// so, even when the slot holds a new event. Using a stale id is a clean error or a no-op, never
+/// a wrong event. Ids of different bases must not be mixed; nothing can tell them apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventId {
+    pub(crate) index: u32,
+    pub(crate) generation: NonZeroU32,
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventId({}.{})", self.index, self.generation)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// The owner's own word for an event, handed back at every call (libevent: the callback's `arg`).
+///
+/// Usually the key of a connection in a table of the context. Events that share a connection
+/// share a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// What a handler is told when it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// The event that fired.
+    pub id: EventId,
+    /// Its descriptor; `None` for a pure timer.
+    pub fd: Option<RawFd>,
+    /// Why it fired.
+    pub ready: Ready,
+    /// The token it was created with.
+    pub token: Token,
+}
+
+/// Describes an event before it exists (libevent: the arguments of `event_new`).
+///
+/// ```
+/// use evshard::{EventSpec, Interest, Token};
+/// # let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// let reader = EventSpec::io(&socket, Interest::READ).persist().token(Token(7));
+/// let ticker = EventSpec::timer().persist();
+/// # let _ = (reader, ticker);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a spec does nothing until `Registry::create` makes an event of it"]
+pub struct EventSpec {
+    pub(crate) source: Source,
+    pub(crate) interest: Interest,
+    pub(crate) token: Token,
+    pub(crate) persist: bool,
+    pub(crate) edge: bool,
+    pub(crate) stable_fd: bool,
+}
+
+/// Where an event's readiness comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nowhere but its timeout or a hand.
+    Timer,
+    /// A descriptor of the owner.
+    Fd(RawFd),
+    /// The base's own notifier.
+    Notify,
+}
+
+impl EventSpec {
+    fn new(source: Source, interest: Interest) -> Self {
+        Self {
+            source,
+            interest,
+            token: Token::default(),
+            persist: false,
+            edge: false,
+            stable_fd: false,
+        }
+    }
+
+    /// An event that waits for `interest` on a descriptor, which the owner keeps open while the
+    /// event is pending (libevent: `event_new` with `EV_READ`/`EV_WRITE`/`EV_CLOSED`).
+    pub fn io(fd: &impl AsRawFd, interest: Interest) -> Self {
+        Self::new(Source::Fd(fd.as_raw_fd()), interest)
+    }
+
+    /// An event that has only a timeout, given when it is added (libevent: `evtimer_new`).
+    pub fn timer() -> Self {
+        Self::new(Source::Timer, Interest::empty())
+    }
+
+    /// A persistent event that fires with [`Ready::READ`] in the first turn of the loop after any
+    /// [`Notifier`](crate::Notifier) of its base was rung; rings in between collapse into one.
+    pub fn notify() -> Self {
+        Self::new(Source::Notify, Interest::READ).persist().edge()
+    }
+
+    /// Stays pending after it fired (libevent: `EV_PERSIST`). A timeout given to `add` becomes an
+    /// interval, re-armed before each call.
+    pub fn persist(mut self) -> Self {
+        self.persist = true;
+        self
+    }
+
+    /// Reports changes of readiness instead of its level (libevent: `EV_ET`). All events of one
+    /// descriptor must agree; mixing is an error when the second one is added.
+    pub fn edge(mut self) -> Self {
+        self.edge = true;
+        self
+    }
+
+    /// The word handed back in [`Fired::token`].
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// Promises that between a `del` and an `add` of this event the descriptor is not closed.
+    ///
+    /// With the deferred changelist a level-triggered event deleted and added again within one
+    /// turn then costs no system call at all. Without the promise the pair must cost one, since
+    /// the number may have been closed and given to another file in between.
+    pub fn stable_fd(mut self) -> Self {
+        self.stable_fd = true;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_eight_bytes_also_when_optional() {
+        assert_eq!(size_of::<EventId>(), 8);
+        assert_eq!(size_of::<Option<EventId>>(), 8);
+    }
+
+    #[test]
+    fn every_interest_has_its_answer() {
+        assert_eq!(Ready::from(Interest::READ), Ready::READ);
+        assert_eq!(Ready::from(Interest::WRITE), Ready::WRITE);
+        assert_eq!(Ready::from(Interest::CLOSED), Ready::CLOSED);
+    }
+}

@@ -1,0 +1,235 @@
+//! The acceptor: takes connections from the kernel and hands them to workers.
+//!
+//! It has an event base of its own. A batch of accepts ends in one wake per worker that got any.
+//! When no worker has room it stops accepting, and the kernel's backlog holds what comes; when
+//! descriptors run out it pauses. It never spins and never gives up.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::ServerConfig;
+use super::handoff::Handoff;
+use super::placement::RoundRobin;
+use super::report::{AcceptorTally, LinkTally};
+use crate::base::{EventBase, Registry, Wake};
+use crate::error::{Error, Result};
+use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::sys::socket::accept;
+
+/// Accepts per turn. Bounds how long the first connection of a storm waits for its worker to be
+/// woken; level-triggered readiness brings us back for the rest.
+const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// How long accepting pauses when the process or the system is out of descriptors or memory: long
+/// enough to cost nothing, short enough that nobody notices once one is free.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the listening socket. What it sets, accepted sockets inherit.
+pub(super) fn listen(config: &ServerConfig) -> Result<TcpListener> {
+    let open = || -> io::Result<TcpListener> {
+        let domain = Domain::for_address(config.listen);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        // Connections of a server just stopped keep the address for a minute otherwise.
+        socket.set_reuse_address(true)?;
+        // Inherited by every accepted socket: one call for all of them.
+        socket.set_tcp_nodelay(true)?;
+        socket.bind(&config.listen.into())?;
+        socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+        Ok(socket.into())
+    };
+    open().map_err(|source| Error::Listen { address: config.listen, source })
+}
+
+/// The acceptor's end of one worker's handoff.
+#[derive(Debug)]
+pub(super) struct Link {
+    handoff: Arc<Handoff>,
+    /// Got a socket in this batch.
+    touched: bool,
+    tally: LinkTally,
+}
+
+impl Link {
+    pub(super) fn new(handoff: Arc<Handoff>) -> Self {
+        Self { handoff, touched: false, tally: LinkTally::default() }
+    }
+
+    fn wake_if_touched(&mut self) {
+        if std::mem::take(&mut self.touched) {
+            match self.handoff.wake_worker() {
+                Wake::Sent => self.tally.wakes_sent += 1,
+                Wake::Suppressed => self.tally.wakes_suppressed += 1,
+            }
+        }
+    }
+}
+
+/// The context of the acceptor's base.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    links: Vec<Link>,
+    placement: RoundRobin,
+    /// Accepted, and no worker had room.
+    held: Option<OwnedFd>,
+    stopping: bool,
+    acceptable: EventId,
+    pause_over: EventId,
+    pauses: u64,
+}
+
+/// Why a batch of accepts ended.
+enum BatchEnd {
+    /// No connection waits.
+    Empty,
+    /// It was long enough; more may wait.
+    Full,
+    /// The last one is held, because no worker has room.
+    NoRoom,
+    /// The kernel has no descriptor or memory for another connection.
+    Exhausted,
+}
+
+impl Acceptor {
+    /// An acceptor for `listener` that feeds `links`; `registry` is that of its base.
+    pub(super) fn new(
+        listener: TcpListener,
+        links: Vec<Link>,
+        registry: &mut Registry<Self>,
+    ) -> Result<Self> {
+        let room = registry.create(EventSpec::notify(), on_room);
+        registry.add(room, None)?;
+        let listening = EventSpec::io(&listener, Interest::READ).persist();
+        let acceptable = registry.create(listening, on_acceptable);
+        registry.add(acceptable, None)?;
+        Ok(Self {
+            listener,
+            links,
+            placement: RoundRobin::default(),
+            held: None,
+            stopping: false,
+            acceptable,
+            pause_over: registry.create(EventSpec::timer(), on_pause_over),
+            pauses: 0,
+        })
+    }
+
+    /// The acceptor's thread.
+    pub(super) fn run(mut base: EventBase<Self>, mut acceptor: Self) -> Result<AcceptorTally> {
+        base.run_until_exit(&mut acceptor)?;
+        let links = acceptor.links.iter().map(|link| link.tally).collect();
+        Ok(AcceptorTally { links, pauses: acceptor.pauses })
+    }
+
+    /// Takes what the kernel has queued, and ends once everything is handed over.
+    pub(super) fn stop(registry: &mut Registry<Self>, acceptor: &mut Self) {
+        acceptor.stopping = true;
+        acceptor.accept(registry);
+    }
+
+    fn accept(&mut self, registry: &mut Registry<Self>) {
+        let end = self.accept_batch();
+        for link in &mut self.links {
+            link.wake_if_touched();
+        }
+        match end {
+            BatchEnd::NoRoom => registry.del(self.acceptable),
+            BatchEnd::Full => {}
+            BatchEnd::Empty | BatchEnd::Exhausted if self.stopping => registry.loop_exit(),
+            BatchEnd::Empty => {}
+            BatchEnd::Exhausted => {
+                self.pauses += 1;
+                registry.del(self.acceptable);
+                // A timer needs nothing of the kernel.
+                let _ = registry.add(self.pause_over, Some(EXHAUSTED_PAUSE));
+            }
+        }
+    }
+
+    fn accept_batch(&mut self) -> BatchEnd {
+        for _ in 0..ACCEPTS_PER_TURN_MAX {
+            match accept(&self.listener) {
+                Ok(socket) => {
+                    if !self.place(socket) {
+                        return BatchEnd::NoRoom;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return BatchEnd::Empty,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(_) => return BatchEnd::Exhausted,
+            }
+        }
+        BatchEnd::Full
+    }
+
+    /// Offers a socket to the workers in turn; holds it if none has room.
+    fn place(&mut self, mut socket: OwnedFd) -> bool {
+        for worker in self.placement.order(self.links.len()) {
+            let link = &mut self.links[worker];
+            match link.handoff.offer(socket) {
+                Ok(()) => {
+                    link.touched = true;
+                    return true;
+                }
+                Err(refused) => socket = refused,
+            }
+        }
+        self.held = Some(socket);
+        false
+    }
+
+    /// Goes on accepting; also ends a stop that had to wait.
+    fn resume(&mut self, registry: &mut Registry<Self>) {
+        match registry.add(self.acceptable, None) {
+            Ok(()) => self.accept(registry),
+            // epoll has no memory for the listener: try again like after any shortage.
+            Err(_) => {
+                let _ = registry.add(self.pause_over, Some(EXHAUSTED_PAUSE));
+            }
+        }
+    }
+}
+
+fn on_acceptable(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
+    acceptor.accept(registry);
+}
+
+fn on_pause_over(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
+    acceptor.resume(registry);
+}
+
+/// A worker made room.
+fn on_room(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
+    if let Some(socket) = acceptor.held.take()
+        && acceptor.place(socket)
+    {
+        acceptor.resume(registry);
+    }
+}
+
+/// Errors that end one connection before it was accepted, and say nothing about the next
+/// (accept(2), "Error handling").
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+        )
+    )
+}

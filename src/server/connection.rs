@@ -1,0 +1,124 @@
+//! One connection of the echo service: bytes in, the same bytes out, complete flow control.
+//!
+//! What a slow reader did not take is kept, and nothing more is read until it is gone. So
+//! a connection holds at most one read's worth of bytes, and an idle one holds none.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use super::report::Traffic;
+use crate::event::EventId;
+
+/// Full reads of one connection per turn; others must not wait behind a flood.
+const READS_PER_TURN_MAX: usize = 4;
+
+/// What a connection waits for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// For the peer to send.
+    Idle,
+    /// For the peer to read what it was sent.
+    Blocked,
+    /// Nothing: the peer sent its end of stream, and everything before it was sent back.
+    Finished,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: TcpStream,
+    /// Pending while the connection reads.
+    pub(super) readable: EventId,
+    /// Exists while it is blocked.
+    pub(super) writable: Option<EventId>,
+    rest: Option<Box<Rest>>,
+    /// Whether bytes moved since the drain last looked.
+    pub(super) moved: bool,
+}
+
+/// Bytes read and not yet sent.
+#[derive(Debug)]
+struct Rest {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, readable: EventId) -> Self {
+        Self { socket, readable, writable: None, rest: None, moved: false }
+    }
+
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Whether everything read was sent.
+    pub(super) fn is_even(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// Reads what there is through `buffer` and sends it back.
+    ///
+    /// # Errors
+    ///
+    /// What `recv(2)` and `send(2)` say of a broken connection.
+    pub(super) fn echo(
+        &mut self,
+        buffer: &mut [u8],
+        traffic: &mut Traffic,
+    ) -> io::Result<Progress> {
+        debug_assert!(self.rest.is_none(), "a blocked connection does not read");
+        self.moved = true;
+        for _ in 0..READS_PER_TURN_MAX {
+            let length = match self.socket.read(buffer) {
+                Ok(0) => return Ok(Progress::Finished),
+                Ok(length) => length,
+                Err(error) if would_wait(&error) => break,
+                Err(error) => return Err(error),
+            };
+            traffic.reads += 1;
+            traffic.bytes += length as u64;
+            let sent = send(&self.socket, &buffer[..length])?;
+            if sent < length {
+                let bytes = buffer[sent..length].to_vec();
+                self.rest = Some(Box::new(Rest { bytes, sent: 0 }));
+                return Ok(Progress::Blocked);
+            }
+            // A short read emptied the socket: another would only be told so.
+            if length < buffer.len() {
+                break;
+            }
+        }
+        Ok(Progress::Idle)
+    }
+
+    /// Sends more of what a slow reader left.
+    ///
+    /// # Errors
+    ///
+    /// What `send(2)` says of a broken connection.
+    pub(super) fn send_rest(&mut self) -> io::Result<Progress> {
+        let Some(rest) = &mut self.rest else { return Ok(Progress::Idle) };
+        let sent = send(&self.socket, &rest.bytes[rest.sent..])?;
+        self.moved |= sent > 0;
+        rest.sent += sent;
+        if rest.sent < rest.bytes.len() {
+            return Ok(Progress::Blocked);
+        }
+        self.rest = None;
+        Ok(Progress::Idle)
+    }
+}
+
+/// Sends as much as the socket takes, perhaps nothing.
+fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match socket.write(bytes) {
+        Err(error) if would_wait(&error) => Ok(0),
+        result => result,
+    }
+}
+
+/// Not now; the event base calls again when it makes sense.
+fn would_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,58 @@
+//! A thread that runs an event base: started with a context, reached by a remote, joined for what
+//! it leaves.
+
+use std::thread::{Builder, JoinHandle};
+
+use crate::base::{EventBase, Registry, Remote};
+use crate::error::{Error, Result};
+
+/// Runs a base with context `C` and leaves a `T`. Dropped without being joined, it is told to
+/// leave its loop.
+#[derive(Debug)]
+pub(super) struct Thread<C, T> {
+    name: String,
+    remote: Remote<C>,
+    handle: Option<JoinHandle<Result<T>>>,
+}
+
+impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
+    pub(super) fn start(
+        name: String,
+        base: EventBase<C>,
+        context: C,
+        run: fn(EventBase<C>, C) -> Result<T>,
+    ) -> Result<Self> {
+        let remote = base.remote();
+        let handle = Builder::new()
+            .name(name.clone())
+            .spawn(move || run(base, context))
+            .map_err(Error::os("start a thread"))?;
+        Ok(Self { name, remote, handle: Some(handle) })
+    }
+
+    /// Has `job` run on the thread. Does nothing if the thread is gone; joining it says why.
+    pub(super) fn post(&self, job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static) {
+        let _ = self.remote.post(job);
+    }
+
+    /// Waits for the thread's end.
+    pub(super) fn join(mut self) -> Result<T> {
+        let handle = self.handle.take().expect("only join takes the handle");
+        handle.join().unwrap_or_else(|panic| {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(Error::Panicked { thread: self.name.clone(), message: message.to_owned() })
+        })
+    }
+}
+
+impl<C, T> Drop for Thread<C, T> {
+    fn drop(&mut self) {
+        if self.handle.is_some() {
+            let _ = self.remote.post(|registry, _| registry.loop_exit());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A worker: the context of one shard's event base, and its thread.
+//!
+//! It adopts sockets from its handoff, keeps their connections, and moves each between reading and
+//! writing as its flow control asks.
+
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use core_affinity::CoreId;
+use slab::Slab;
+
+use super::connection::{Connection, Progress};
+use super::drain::Drain;
+use super::handoff::Handoff;
+use super::report::{Traffic, WorkerTally};
+use crate::base::{EventBase, Registry};
+use crate::error::Result;
+use crate::event::{EventSpec, Fired, Interest, Token};
+
+/// Adoptions per turn: new connections must not keep open ones waiting.
+const ADOPTIONS_PER_TURN_MAX: usize = 64;
+
+/// Bytes read at once, into one buffer shared by all connections of the shard. Large enough for
+/// a window of loopback data, small enough to stay in the second-level cache.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The context of a worker's base.
+#[derive(Debug)]
+pub(super) struct Worker {
+    handoff: Arc<Handoff>,
+    core: Option<CoreId>,
+    pub(super) connections: Slab<Connection>,
+    buffer: Box<[u8]>,
+    traffic: Traffic,
+    pub(super) drain: Option<Drain>,
+}
+
+impl Worker {
+    /// A worker that gets its sockets from `handoff`; `registry` is that of its base.
+    pub(super) fn new(
+        handoff: Arc<Handoff>,
+        core: Option<CoreId>,
+        registry: &mut Registry<Self>,
+    ) -> Result<Self> {
+        let adopt = registry.create(EventSpec::notify(), on_handoff);
+        registry.add(adopt, None)?;
+        Ok(Self {
+            handoff,
+            core,
+            connections: Slab::new(),
+            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            traffic: Traffic::default(),
+            drain: None,
+        })
+    }
+
+    /// The worker's thread.
+    pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<WorkerTally> {
+        // A core that went offline since is no reason not to serve: the report says where we ran.
+        let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
+        base.run_until_exit(&mut worker)?;
+        Ok(WorkerTally {
+            core: pinned.map(|core| core.id),
+            traffic: worker.traffic,
+            turns: base.registry().stats(),
+        })
+    }
+
+    /// Adopts what was handed over, at most `limit` connections.
+    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
+        let handoff = self.handoff.clone();
+        handoff.take(limit, |socket| self.adopt(registry, socket));
+    }
+
+    fn adopt(&mut self, registry: &mut Registry<Self>, socket: OwnedFd) {
+        let socket = TcpStream::from(socket);
+        let entry = self.connections.vacant_entry();
+        let token = Token(entry.key() as u64);
+        let readable = EventSpec::io(&socket, Interest::READ).persist().stable_fd().token(token);
+        let readable = registry.create(readable, on_readable);
+        self.traffic.connections += 1;
+        // The kernel is out of watches or memory: this connection ends here, visibly.
+        if registry.add(readable, None).is_err() {
+            self.traffic.errors += 1;
+            registry.free(readable);
+            return;
+        }
+        entry.insert(Connection::new(socket, readable));
+    }
+
+    /// Ends a connection; nothing of it is left.
+    pub(super) fn close(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = self.connections.remove(key);
+        registry.free(connection.readable);
+        if let Some(writable) = connection.writable {
+            registry.free(writable);
+        }
+        if self.drain.is_some() && self.connections.is_empty() {
+            registry.loop_exit();
+        }
+    }
+
+    /// Stops reading a connection whose peer does not read, until it can be written to again.
+    fn wait_until_writable(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        let token = Token(key as u64);
+        let writable =
+            EventSpec::io(connection.socket(), Interest::WRITE).persist().stable_fd().token(token);
+        let writable = registry.create(writable, on_writable);
+        connection.writable = Some(writable);
+        registry.del(connection.readable);
+        if registry.add(writable, None).is_err() {
+            self.fail(registry, key);
+        }
+    }
+
+    /// Reads a connection again after everything was written.
+    fn wait_until_readable(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        if let Some(writable) = connection.writable.take() {
+            registry.free(writable);
+        }
+        if registry.add(connection.readable, None).is_err() {
+            self.fail(registry, key);
+        }
+    }
+
+    fn fail(&mut self, registry: &mut Registry<Self>, key: usize) {
+        self.traffic.errors += 1;
+        self.close(registry, key);
+    }
+}
+
+fn on_handoff(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
+}
+
+fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    let key = fired.token.0 as usize;
+    let Some(connection) = worker.connections.get_mut(key) else { return };
+    match connection.echo(&mut worker.buffer, &mut worker.traffic) {
+        Ok(Progress::Idle) => {}
+        Ok(Progress::Blocked) => worker.wait_until_writable(registry, key),
+        Ok(Progress::Finished) => worker.close(registry, key),
+        Err(_) => worker.fail(registry, key),
+    }
+}
+
+fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    let key = fired.token.0 as usize;
+    let Some(connection) = worker.connections.get_mut(key) else { return };
+    match connection.send_rest() {
+        Ok(Progress::Blocked) => {}
+        Ok(Progress::Idle) => worker.wait_until_readable(registry, key),
+        Ok(Progress::Finished) => worker.close(registry, key),
+        Err(_) => worker.fail(registry, key),
+    }
+}

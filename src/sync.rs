@@ -1,0 +1,30 @@
+//! The only place that names atomics and locks: the real ones, or loom's when models are checked.
+//!
+//! Everything two threads share goes through here, so that `--cfg loom` swaps all of it at once.
+
+#[cfg(not(loom))]
+mod imp {
+    pub(crate) use parking_lot::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+}
+
+#[cfg(loom)]
+mod imp {
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+    /// loom's mutex with the shape of `parking_lot`'s: a lock cannot be poisoned.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().expect("a model's thread panicked while it held the lock")
+        }
+    }
+}
+
+pub(crate) use imp::*;

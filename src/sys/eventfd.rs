@@ -1,0 +1,41 @@
+//! `eventfd(2)`: a counter that another thread's `epoll_wait` can see.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::syscall;
+
+/// A non-blocking event descriptor.
+#[derive(Debug)]
+pub(crate) struct EventFd {
+    fd: OwnedFd,
+}
+
+impl EventFd {
+    /// `eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointer.
+        let fd = syscall!(eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
+        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd })
+    }
+
+    /// Adds one to the counter. Edge-triggered watchers see every call.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when the counter is full (2^64 - 2 signals unread): it is readable already.
+    pub(crate) fn signal(&self) -> io::Result<()> {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: the buffer is eight bytes long and lives across the call.
+        syscall!(write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()))?;
+        Ok(())
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
