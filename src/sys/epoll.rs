@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::syscall;
+use super::check;
 
 /// `EPOLLIN`.
 pub(crate) const IN: u32 = libc::EPOLLIN as u32;
@@ -71,7 +71,7 @@ impl Epoll {
     /// `epoll_create1(EPOLL_CLOEXEC)`.
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
-        let fd = syscall!(epoll_create1(libc::EPOLL_CLOEXEC))?;
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the kernel just returned this descriptor; nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd })
@@ -86,7 +86,7 @@ impl Epoll {
             Op::Del => libc::EPOLL_CTL_DEL,
         };
         // SAFETY: `event` lives across the call and the kernel only reads it.
-        syscall!(epoll_ctl(self.fd.as_raw_fd(), op, fd, &raw mut event))?;
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, fd, &raw mut event) })?;
         Ok(())
     }
 
@@ -105,7 +105,10 @@ impl Epoll {
             Some(Duration::ZERO) => self.wait_ms(events, 0),
             Some(timeout) if HAS_PWAIT2.load(Ordering::Relaxed) => {
                 match self.wait_ns(events, timeout) {
-                    Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                    // EPERM is how older container sandboxes say that they do not know the call.
+                    Err(error)
+                        if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) =>
+                    {
                         HAS_PWAIT2.store(false, Ordering::Relaxed);
                         self.wait_ms(events, round_up_to_ms(timeout))
                     }
@@ -120,7 +123,7 @@ impl Epoll {
         let array = events.as_mut_ptr().cast();
         let length = i32::try_from(events.len()).unwrap_or(i32::MAX);
         // SAFETY: `EpollEvent` is transparent over `epoll_event`, and the array is `length` long.
-        let n = syscall!(epoll_wait(self.fd.as_raw_fd(), array, length, timeout_ms))?;
+        let n = check(unsafe { libc::epoll_wait(self.fd.as_raw_fd(), array, length, timeout_ms) })?;
         Ok(n as usize)
     }
 
@@ -131,15 +134,17 @@ impl Epoll {
         };
         // SAFETY: `EpollEvent` is transparent over `epoll_event` and the array has the length
         // given; the timespec lives across the call; a null signal mask is allowed.
-        let n = syscall!(syscall(
-            libc::SYS_epoll_pwait2,
-            self.fd.as_raw_fd(),
-            events.as_mut_ptr(),
-            libc::c_long::try_from(events.len()).unwrap_or(i32::MAX.into()),
-            &raw const timeout,
-            std::ptr::null::<libc::sigset_t>(),
-            0_usize,
-        ))?;
+        let n = check(unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.fd.as_raw_fd(),
+                events.as_mut_ptr(),
+                libc::c_long::try_from(events.len()).unwrap_or(i32::MAX.into()),
+                &raw const timeout,
+                std::ptr::null::<libc::sigset_t>(),
+                0_usize,
+            )
+        })?;
         Ok(n as usize)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::syscall;
+use super::check;
 
 /// A non-blocking event descriptor.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl EventFd {
     /// `eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
-        let fd = syscall!(eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel just returned this descriptor; nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd })
@@ -29,7 +29,7 @@ impl EventFd {
     pub(crate) fn signal(&self) -> io::Result<()> {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: the buffer is eight bytes long and lives across the call.
-        syscall!(write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()))?;
+        check(unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) })?;
         Ok(())
     }
 }

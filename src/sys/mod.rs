@@ -10,13 +10,7 @@ pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod socket;
 
-/// Calls a libc function and turns -1 into the `io::Error` of `errno`.
-///
-/// The caller states in a `SAFETY` comment why the arguments are valid.
-macro_rules! syscall {
-    ($name:ident ( $($arg:expr),* $(,)? )) => {{
-        let result = unsafe { libc::$name($($arg),*) };
-        if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
-    }};
+/// The result of a system call, or the `io::Error` of `errno` if it is -1.
+fn check<T: PartialEq + From<i8>>(result: T) -> std::io::Result<T> {
+    if result == T::from(-1) { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
-pub(crate) use syscall;

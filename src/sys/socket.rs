@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use super::syscall;
+use super::check;
 
 /// Accepts one connection, non-blocking and close-on-exec from birth; the peer is not asked for.
 ///
@@ -14,7 +14,7 @@ pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
     let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: null address pointers are allowed and mean that the peer's address is not wanted.
-    let fd = syscall!(accept4(listener.as_fd().as_raw_fd(), address, length, flags))?;
+    let fd = check(unsafe { libc::accept4(listener.as_fd().as_raw_fd(), address, length, flags) })?;
     // SAFETY: the kernel just returned this descriptor; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
