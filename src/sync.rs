@@ -28,3 +28,18 @@ mod imp {
 }
 
 pub(crate) use imp::*;
+
+/// Runs ignored tests of this binary, by path prefix, in a process of their own and panics unless
+/// they fail there: a mutated protocol may deadlock, which loom ends by aborting.
+#[cfg(all(test, loom))]
+pub(crate) fn must_fail(path: &str) {
+    let test = path.split_once("::").expect("a path starts with its crate").1;
+    let program = std::env::current_exe().expect("a test knows its own program");
+    let output = std::process::Command::new(program)
+        .args(["--ignored", test])
+        .output()
+        .expect("a test program can be run again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("running 1 test"), "{test} names {said}");
+    assert!(!output.status.success(), "{test} is wrong and passed its model");
+}

@@ -9,8 +9,8 @@ use crate::event::{EventId, Fired, Interest, Ready, Source, Token};
 /// "No slot" in an index link.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// "No descriptor".
-const NO_FD: RawFd = -1;
+/// "No descriptor". Not -1, which is what a failed call returns: that is an error to be told.
+const NO_FD: RawFd = RawFd::MIN;
 
 bitflags::bitflags! {
     /// What kind of event a slot holds and which memberships it has.
@@ -125,7 +125,7 @@ impl<C> SlotTable<C> {
             None => NonZeroU32::MIN,
         };
         let fd = match contents.source {
-            Source::Fd(fd) => fd,
+            Source::Fd(fd) => fd.max(-1),
             Source::Timer | Source::Notify => NO_FD,
         };
         let slot = Slot {

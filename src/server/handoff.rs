@@ -66,3 +66,105 @@ impl Handoff {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Config, EventBase, Registry};
+    use crate::event::{EventSpec, Fired};
+    use crate::sys::fd::is_open;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    fn socket() -> OwnedFd {
+        std::os::unix::net::UnixStream::pair().unwrap().0.into()
+    }
+
+    fn notifiers() -> (EventBase<u64>, EventBase<u64>) {
+        let base = || EventBase::new(Config::default()).unwrap();
+        (base(), base())
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_socket_back_and_tells_when_there_is_room() {
+        fn told(registry: &mut Registry<u64>, calls: &mut u64, _: Fired) {
+            *calls += 1;
+            registry.loop_exit();
+        }
+        let (mut worker, mut acceptor) = notifiers();
+        let (to_worker, to_acceptor) =
+            (worker.registry().notifier(), acceptor.registry().notifier());
+        let handoff = Handoff::with_capacity(2, to_worker, to_acceptor);
+        for _ in 0..2 {
+            handoff.offer(socket()).unwrap();
+        }
+        let room = acceptor.registry().create(EventSpec::notify(), told);
+        acceptor.registry().add(room, None).unwrap();
+        let refused = handoff.offer(socket()).unwrap_err();
+        assert!(is_open(refused.as_raw_fd()), "it is still ours");
+        handoff.take(1, drop);
+        let mut calls = 0;
+        acceptor.run_until_exit(&mut calls).unwrap();
+        assert_eq!(calls, 1);
+        handoff.offer(refused).unwrap();
+    }
+
+    /// The context of a worker that only counts what it is handed.
+    struct Counting {
+        handoff: Arc<Handoff>,
+        taken: Arc<AtomicU64>,
+        expected: u64,
+    }
+
+    fn on_handoff(registry: &mut Registry<Counting>, counting: &mut Counting, _: Fired) {
+        let mut taken = 0;
+        counting.handoff.take(16, |_socket| taken += 1);
+        let before = counting.taken.fetch_add(taken, Ordering::Release);
+        if before + taken == counting.expected {
+            registry.loop_exit();
+        }
+    }
+
+    /// Most rounds the worker has just fallen asleep or is about to, and its wait has no timeout:
+    /// one lost wake and nothing ever happens again.
+    #[test]
+    fn a_million_handoffs_lose_no_wake() {
+        const HANDOFFS: u64 = 1_000_000;
+        let mut base = EventBase::<Counting>::new(Config::default()).unwrap();
+        let mut acceptor = EventBase::<u64>::new(Config::default()).unwrap();
+        let handoff = Handoff::new(base.registry().notifier(), acceptor.registry().notifier());
+        let handoff = Arc::new(handoff);
+        let taken = Arc::new(AtomicU64::new(0));
+        let mut counting =
+            Counting { handoff: handoff.clone(), taken: taken.clone(), expected: HANDOFFS };
+        let event = base.registry().create(EventSpec::notify(), on_handoff);
+        base.registry().add(event, None).unwrap();
+        let (done, ended) = mpsc::channel();
+        let worker = thread::spawn(move || {
+            base.run_until_exit(&mut counting).unwrap();
+            done.send(()).unwrap();
+        });
+        let producer = thread::spawn(move || {
+            let original = socket();
+            for sent in 1..=HANDOFFS {
+                let socket = original.try_clone().unwrap();
+                handoff.offer(socket).expect("fewer in flight than places");
+                let _ = handoff.wake_worker();
+                // A window of one to three: the worker runs dry again and again.
+                while sent - taken.load(Ordering::Acquire) > sent % 3 {
+                    thread::yield_now();
+                }
+            }
+        });
+        ended.recv_timeout(PATIENCE).expect("a wake was lost: the worker sleeps for ever");
+        worker.join().unwrap();
+        producer.join().unwrap();
+    }
+}

@@ -1,0 +1,180 @@
+//! Helpers of the integration tests: conditions waited for, and a server in a process of its own.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_macros,
+    reason = "each test program uses its own share of the helpers"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use evshard::{BackendKind, ChangelistPolicy, Config};
+
+/// Far longer than anything takes on a loaded machine; reaching it is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every way to set up a base.
+pub fn all_configs() -> impl Iterator<Item = Config> {
+    BackendKind::ALL.into_iter().flat_map(|kind| {
+        [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred]
+            .map(|policy| Config::default().backend(kind).changelist(policy))
+    })
+}
+
+/// Makes each function a test that runs once per way to set up a base.
+#[macro_export]
+macro_rules! on_every_base {
+    ($($(#[$meta:meta])* fn $name:ident($config:ident: Config) $body:block)*) => {
+        $(#[test]
+        $(#[$meta])*
+        fn $name() {
+            for $config in $crate::common::all_configs() {
+                eprintln!("on {:?}", $config);
+                $body
+            }
+        })*
+    };
+}
+
+/// Waits until the condition holds.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An `evshard serve` process on a free port.
+pub struct ServerProcess {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+    pub address: SocketAddr,
+}
+
+impl ServerProcess {
+    pub fn start(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        Self::spawn(command)
+    }
+
+    /// Starts from a shell that first runs `setup` and then becomes the server.
+    pub fn start_after(setup: &str, flags: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_evshard");
+        let mut command = Command::new("sh");
+        let script = format!("{setup}; exec '{program}' serve --listen 127.0.0.1:0 {flags}");
+        command.arg("-c").arg(script);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start evshard");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("read the first line");
+        let address = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix('\n'));
+        let address = address.and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("the first line is {line:?}"));
+        Self { child, stdout: Some(stdout), address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("connect to the server");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("set a timeout");
+        stream
+    }
+
+    /// How many descriptors the process has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
+    }
+
+    /// A field of /proc/PID/status, in its unit.
+    pub fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).expect("a known field");
+        line.split_whitespace().nth(1).unwrap().parse().expect("a number")
+    }
+
+    /// CPU time of the whole process so far.
+    pub fn cpu_time(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let run_ns = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            stat.split(" ").next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(tasks.filter_map(run_ns).sum())
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Goes away as the reader of what it prints.
+    pub fn close_stdout(&mut self) {
+        self.stdout = None;
+    }
+
+    /// Waits for the end and returns how it ended and what it printed after the first line.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        if let Some(stdout) = &mut self.stdout {
+            stdout.read_to_string(&mut rest).expect("read the report");
+        }
+        let mut status = None;
+        eventually("the server ends", || {
+            status = self.child.try_wait().expect("wait for the server");
+            status.is_some()
+        });
+        (status.expect("it ended"), rest)
+    }
+
+    pub fn terminate(self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        self.wait()
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads a column of a shard table's total line.
+pub fn total(table: &str, column: &str) -> u64 {
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let place = header.iter().position(|name| *name == column).expect("a known column");
+    let total = lines.find(|line| line[0] == "total").expect("a total");
+    total[place].parse().expect("a number")
+}
+
+/// Bytes that look random, the same for the same seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
+}

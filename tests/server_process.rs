@@ -1,0 +1,223 @@
+//! The `evshard` program as its users meet it: flags, the first line, signals, exit statuses.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{ServerProcess, eventually, noise, total};
+
+fn evshard(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evshard")).args(args).output().unwrap()
+}
+
+/// The one line on standard error of a run that must fail with this status.
+#[track_caller]
+fn complaint(status: i32, args: &[&str]) -> String {
+    let output = evshard(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    assert!(output.stdout.is_empty(), "{args:?} prints on stdout");
+    said
+}
+
+#[test]
+fn wrong_usage_is_one_line_that_says_what_to_do_and_status_2() {
+    for (args, expected) in [
+        (&["--wrong"][..], "--wrong"),
+        (&["--workers", "0"], "from 1 to 1024"),
+        (&["--workers", "many"], "from 1 to 1024"),
+        (&["--workers", "1000000"], "from 1 to 1024"),
+        (&["--backend", "kqueue"], "possible values: epoll"),
+        (&["--changelist", "sometimes"], "immediate, deferred"),
+        (&["--listen", "127.0.0.1"], "ADDR:PORT"),
+        (&["--listen", "127.0.0.1:http"], "0 to 65535"),
+        (&["--listen", "no.such.host.invalid:80"], "not known"),
+        (&["--backlog", "0"], "--backlog"),
+        (&["--drain-timeout", "soon"], "--drain-timeout"),
+        (&["stray"], "stray"),
+    ] {
+        let said = complaint(2, &[&["serve"], args].concat());
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains("--help"), "{said}");
+    }
+    assert!(complaint(2, &["sreve"]).contains("serve"), "a slip of the finger is understood");
+}
+
+#[test]
+fn help_and_version_are_what_was_asked_for() {
+    for args in [&["--help"][..], &["serve", "--help"], &["--version"], &["help", "serve"]] {
+        let output = evshard(args);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}");
+    }
+    let help = String::from_utf8(evshard(&["serve", "--help"]).stdout).unwrap();
+    assert!(help.contains("127.0.0.1:5555") && help.contains("Examples:"), "{help}");
+    assert_eq!(evshard(&[]).status.code(), Some(2), "a bare call shows the help as an error");
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_status_1_with_advice() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = complaint(1, &["serve", "--listen", &address]);
+    assert!(said.contains(&address) && said.contains("choose another port"), "{said}");
+    let said = complaint(1, &["serve", "--listen", "192.0.2.1:0"]);
+    assert!(said.contains("no interface"), "{said}");
+}
+
+#[test]
+fn both_signals_end_the_server_with_a_table_and_status_0() {
+    for signal in ["TERM", "INT"] {
+        let server = ServerProcess::start(&["--workers", "3"]);
+        let mut client = server.connect();
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut [0; 5]).unwrap();
+        server.signal(signal);
+        let (status, table) = server.wait();
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(table.lines().count(), 5, "a header, three shards and the total: {table}");
+        assert_eq!(total(&table, "bytes"), 5);
+        assert_eq!(total(&table, "wakes-sent") + total(&table, "wakes-suppressed"), 1);
+        assert_eq!(client.read(&mut [0; 5]).unwrap(), 0, "an orderly end");
+    }
+}
+
+/// Sends and receives until the connection ends; returns how many whole echoes there were.
+fn busy_client(mut stream: TcpStream) -> usize {
+    let (message, mut echo) = (noise(3, 256), [0; 256]);
+    let mut echoes = 0;
+    while stream.write_all(&message).is_ok() && stream.read_exact(&mut echo).is_ok() {
+        assert_eq!(echo[..], message[..]);
+        echoes += 1;
+    }
+    echoes
+}
+
+#[test]
+fn termination_under_load_takes_no_longer_than_the_drain_time() {
+    let server = ServerProcess::start(&["--workers", "2", "--drain-timeout", "500ms"]);
+    let clients: Vec<_> = (0..20)
+        .map(|_| server.connect())
+        .map(|stream| thread::spawn(move || busy_client(stream)))
+        .collect();
+    let port = server.address;
+    eventually("the load is on", || server.cpu_time() > Duration::from_millis(50));
+    let start = Instant::now();
+    let (status, table) = server.terminate();
+    let took = start.elapsed();
+    assert_eq!(status.code(), Some(0));
+    assert!(took >= Duration::from_millis(400), "busy clients were cut off after {took:?}");
+    assert!(took < Duration::from_secs(10), "the drain took {took:?}");
+    assert!(TcpStream::connect(port).is_err(), "nobody listens any more");
+    let echoes: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert!(total(&table, "bytes") >= echoes as u64 * 256);
+}
+
+#[test]
+fn what_was_sent_before_termination_is_echoed_to_a_slow_reader() {
+    let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "30s"]);
+    let mut client = server.connect();
+    let sent = noise(4, 8 << 20);
+    let mut writer = client.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        // The server is stuck on this reader before it is told to end.
+        eventually("the server waits for its reader", || {
+            let before = server.cpu_time();
+            thread::sleep(Duration::from_millis(20));
+            before > Duration::ZERO && server.cpu_time() == before
+        });
+        server.signal("TERM");
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+    });
+    assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    let server = ServerProcess::start(&["--workers", "2", "--drain-timeout", "60s"]);
+    let _idle: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
+    let start = Instant::now();
+    assert_eq!(server.terminate().0.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
+    let client = server.connect();
+    let busy = thread::spawn(move || busy_client(client));
+    eventually("the load is on", || server.cpu_time() > Duration::from_millis(20));
+    server.signal("INT");
+    let address = server.address;
+    eventually("the drain began", || TcpStream::connect(address).is_err());
+    server.signal("INT");
+    let (status, _) = server.wait();
+    assert_eq!(status.code(), Some(130), "{status:?} {:?}", status.signal());
+    busy.join().unwrap();
+}
+
+#[test]
+fn a_closed_standard_output_does_not_stop_the_service() {
+    let mut server = ServerProcess::start(&["--workers", "1"]);
+    server.close_stdout();
+    let mut client = server.connect();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    drop(client);
+    assert!(server.terminate().0.success(), "the table goes nowhere, and that is all");
+}
+
+/// The cores each thread may run on, by name.
+fn allowed_cores(pid: u32) -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let read = |task: std::io::Result<std::fs::DirEntry>| {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let field = |name| {
+            let line = status.lines().find_map(|line: &str| line.strip_prefix(name));
+            line.unwrap().trim().to_owned()
+        };
+        (field("Name:"), field("Cpus_allowed_list:"))
+    };
+    tasks.map(read).collect()
+}
+
+#[test]
+fn workers_are_pinned_within_the_mask_the_server_was_started_with() {
+    let workers = |server: &ServerProcess| {
+        let mut cores: Vec<String> = allowed_cores(server.pid())
+            .into_iter()
+            .filter_map(|(name, cores)| name.starts_with("worker-").then_some(cores))
+            .collect();
+        cores.sort();
+        cores
+    };
+    let core = num_cpus::get() - 1;
+    let confine = format!("taskset -p -c {core} $$ > /dev/null");
+    let server = ServerProcess::start_after(&confine, "--workers 2");
+    eventually("both workers are pinned", || workers(&server) == vec![core.to_string(); 2]);
+    for (name, cores) in allowed_cores(server.pid()) {
+        assert_eq!(cores, core.to_string(), "{name} left the mask");
+    }
+    let server = ServerProcess::start_after(&confine, "");
+    assert_eq!(workers(&server).len(), 1, "as many workers as usable cores");
+
+    let server = ServerProcess::start(&["--workers", "2"]);
+    if num_cpus::get() >= 2 {
+        eventually("each has its own core", || workers(&server) == ["0", "1"]);
+    }
+    let free = ServerProcess::start(&["--workers", "2", "--no-pin"]);
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    assert_eq!(workers(&free), [own, own]);
+}
