@@ -1,6 +1,70 @@
 //! A libevent-style event base in safe Rust, and a sharded TCP server on top of it.
+//!
+//! An [`EventBase`] waits for descriptors and timeouts and calls the handlers of what came true.
+//! Events live in the base and are named by [`EventId`]s; state lives in a context of your own;
+//! handlers are plain functions that get both. An echo server on one thread:
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::io::{Read, Write};
+//! use std::net::{TcpListener, TcpStream};
+//! use std::os::fd::AsRawFd;
+//! use evshard::{Config, EventBase, EventSpec, Fired, Interest, Registry, Token};
+//!
+//! struct App { listener: TcpListener, clients: HashMap<u64, TcpStream> }
+//!
+//! fn on_accept(registry: &mut Registry<App>, app: &mut App, _: Fired) {
+//!     let Ok((client, _)) = app.listener.accept() else { return };
+//!     let token = Token(client.as_raw_fd() as u64);
+//!     let readable = EventSpec::io(&client, Interest::READ).persist().token(token);
+//!     let id = registry.create(readable, on_readable);
+//!     registry.add(id, None).expect("a socket can be watched");
+//!     app.clients.insert(token.0, client);
+//! }
+//!
+//! fn on_readable(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+//!     let Some(client) = app.clients.get_mut(&fired.token.0) else { return };
+//!     let mut buffer = [0; 4096];
+//!     let n = client.read(&mut buffer).unwrap_or(0);
+//!     if n == 0 || client.write_all(&buffer[..n]).is_err() {
+//!         registry.free(fired.id);
+//!         app.clients.remove(&fired.token.0);
+//! #       registry.loop_exit();
+//!     }
+//! }
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! # let address = listener.local_addr()?;
+//! let mut app = App { listener, clients: HashMap::new() };
+//! let mut base = EventBase::new(Config::default())?;
+//! let listening = EventSpec::io(&app.listener, Interest::READ).persist();
+//! let id = base.registry().create(listening, on_accept);
+//! base.registry().add(id, None)?;
+//! # let client = std::thread::spawn(move || {
+//! #     let mut client = TcpStream::connect(address)?;
+//! #     client.write_all(b"hello")?;
+//! #     let mut echo = [0; 5];
+//! #     client.read_exact(&mut echo).map(|()| echo)
+//! # });
+//! base.run(&mut app)?;
+//! # assert_eq!(&client.join().unwrap()?, b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! (A slow reader makes this one wait in `write_all`; [`server`] has complete flow control.)
+//!
+//! # Threads
+//!
+//! A base belongs to one thread and has no lock. Other threads wake it with a [`Notifier`] or run
+//! closures on it with a [`Remote`]. To use several cores, use several bases, as [`server`] does.
+//!
+//! # Where the semantics come from
+//!
+//! libevent 2.x: what fires when, in which order, and what a handler may do. The table of names is
+//! in ARCHITECTURE.md; each item's documentation names its libevent counterpart and where it
+//! differs.
 
-// The order is the ladder: a module names only those above it.
+// The order is the ladder: a module names only those above it (tests/tidy.rs).
 mod sync;
 
 mod error;
@@ -21,3 +85,8 @@ pub use base::{
 };
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
+
+/// The README's examples compile, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

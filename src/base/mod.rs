@@ -69,9 +69,8 @@ pub enum LoopEnd {
 /// An event loop and its events. `C` is the context: whatever the handlers work on.
 ///
 /// ```
-/// use std::io::Read;
+/// use std::io::{Read, Write};
 /// use std::os::unix::net::UnixStream;
-/// use std::io::Write;
 /// use evshard::{Config, EventBase, EventSpec, Fired, Interest, Registry};
 ///
 /// struct App { reader: UnixStream, got: Vec<u8> }
@@ -83,15 +82,16 @@ pub enum LoopEnd {
 ///     registry.free(fired.id); // a handler may free any event, its own included
 /// }
 ///
-/// let (reader, mut writer) = UnixStream::pair().map_err(|source| evshard::Error::Os { op: "socketpair", source })?;
+/// let (reader, mut writer) = UnixStream::pair()?;
 /// let mut app = App { reader, got: Vec::new() };
 /// let mut base = EventBase::new(Config::default())?;
-/// let id = base.registry().create(EventSpec::io(&app.reader, Interest::READ).persist(), on_readable);
+/// let readable = EventSpec::io(&app.reader, Interest::READ).persist();
+/// let id = base.registry().create(readable, on_readable);
 /// base.registry().add(id, None)?;
-/// writer.write_all(b"hello").unwrap();
+/// writer.write_all(b"hello")?;
 /// base.run(&mut app)?; // returns when no event is left
 /// assert_eq!(app.got, b"hello");
-/// # Ok::<(), evshard::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct EventBase<C> {

@@ -248,12 +248,12 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn ids_resolve_exactly_while_their_event_lives(inserts in prop::collection::vec(
-            prop::option::weighted(0.6, Just(())), 1..200), picks in prop::collection::vec(0..100usize, 200))
+        fn ids_resolve_exactly_while_their_event_lives(
+            steps in prop::collection::vec((prop::bool::weighted(0.6), 0..100_usize), 1..200))
         {
             let (mut table, mut live, mut dead) = (SlotTable::new(), Vec::new(), Vec::new());
-            for (insert, pick) in inserts.into_iter().zip(picks) {
-                if insert.is_some() || live.is_empty() {
+            for (insert, pick) in steps {
+                if insert || live.is_empty() {
                     live.push(table.insert(timer()));
                 } else {
                     let id: EventId = live.swap_remove(pick % live.len());

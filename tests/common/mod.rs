@@ -28,12 +28,13 @@ pub fn all_configs() -> impl Iterator<Item = Config> {
 /// Makes each function a test that runs once per way to set up a base.
 #[macro_export]
 macro_rules! on_every_base {
-    ($($(#[$meta:meta])* fn $name:ident($config:ident: Config) $body:block)*) => {
+    ($($(#[$meta:meta])* fn $name:ident($config:ident: $type:ty) $body:block)*) => {
         $(#[test]
         $(#[$meta])*
         fn $name() {
             for $config in $crate::common::all_configs() {
                 eprintln!("on {:?}", $config);
+                let $config: $type = $config;
                 $body
             }
         })*
@@ -119,9 +120,9 @@ impl ServerProcess {
     }
 
     pub fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
-        assert!(status.success());
+        // The shell's own kill: there is one wherever there is a shell.
+        let kill = format!("kill -{signal} {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Goes away as the reader of what it prints.

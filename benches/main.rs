@@ -1,0 +1,16 @@
+//! Micro-benchmarks of the event base: what its own code costs, without a server around it.
+//!
+//! `cargo bench` measures; `cargo bench -- --test` only checks that they still run.
+
+mod dispatch_chain;
+mod timers;
+mod wake;
+
+criterion::criterion_group! {
+    name = benches;
+    config = criterion::Criterion::default()
+        .warm_up_time(std::time::Duration::from_millis(500))
+        .measurement_time(std::time::Duration::from_secs(2));
+    targets = dispatch_chain::bench, timers::bench, wake::bench
+}
+criterion::criterion_main!(benches);

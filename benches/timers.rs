@@ -1,0 +1,56 @@
+//! Timers: setting, re-setting and deleting among many pending ones.
+
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use evshard::{Config, EventBase, EventId, EventSpec};
+
+const OPERATIONS: usize = 1000;
+
+/// Delays that look random, the same every time; all far in the future.
+fn delays() -> impl Iterator<Item = Duration> {
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    std::iter::successors(Some(1_u64), next)
+        .map(|state| Duration::from_millis(60_000 + (state >> 33) % 60_000))
+}
+
+/// A base with this many pending timers.
+fn base_with(timers: usize) -> (EventBase<()>, Vec<EventId>) {
+    let mut base = EventBase::new(Config::default()).expect("a base");
+    let ids = delays().take(timers).map(|delay| {
+        let id = base.registry().create(EventSpec::timer(), |_, (), _| {});
+        base.registry().add(id, Some(delay)).expect("a timer can be added");
+        id
+    });
+    let ids = ids.collect();
+    (base, ids)
+}
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("timers");
+    group.throughput(Throughput::Elements(OPERATIONS as u64));
+    for pending in [1_000, 100_000] {
+        let (mut base, ids) = base_with(pending);
+        group.bench_function(BenchmarkId::new("reset", pending), |bencher| {
+            bencher.iter(|| {
+                for (id, delay) in ids.iter().step_by(pending / OPERATIONS).zip(delays()) {
+                    base.registry().add(*id, Some(delay)).expect("a timer can be re-set");
+                }
+            });
+        });
+        group.bench_function(BenchmarkId::new("delete and add", pending), |bencher| {
+            let victims: Vec<EventId> = ids.iter().copied().step_by(pending / OPERATIONS).collect();
+            bencher.iter_batched(
+                || delays().take(OPERATIONS),
+                |delays| {
+                    for (id, delay) in victims.iter().zip(delays) {
+                        base.registry().del(*id);
+                        base.registry().add(*id, Some(delay)).expect("a timer can be added");
+                    }
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}

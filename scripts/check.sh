@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything that must hold besides the tests. Usage: scripts/check.sh
+set -euo pipefail
+cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets -- --deny warnings
+
+step "documentation"
+RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+
+step "tidy: layers, sizes, unsafe, results"
+cargo test --test tidy
+
+step "loom: the cross-thread protocols, and mutations of them that must be caught"
+# A target folder of its own: --cfg loom would otherwise rebuild everything at every change of side.
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib loom_
+
+step "dependencies: licences, sources, bans"
+if command -v cargo-deny >/dev/null; then
+    cargo deny check bans licenses sources
+else
+    echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"
+fi
+
+step "scripts"
+python3 -B -m unittest discover --start-directory scripts/lib
+if command -v shellcheck >/dev/null; then
+    shellcheck --external-sources scripts/*.sh scripts/lib/run.sh .ci/run
+else
+    echo "skipped: shellcheck is not installed"
+fi
+
+step "smoke: the server under load"
+./scripts/quickstart.sh
+
+step "smoke: the comparisons"
+./scripts/compare_threads.sh --quick
+./scripts/compare_floor.sh --quick
+
+step "smoke: the micro-benchmarks"
+cargo bench --bench micro -- --test
+
+printf '\nall checks passed\n'

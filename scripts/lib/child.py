@@ -1,0 +1,135 @@
+"""Child processes that never outlive the script that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+PR_SET_PDEATHSIG = 1
+STOP_TIMEOUT_S = 5.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Failure(Exception):
+    """Something the user should read as one message, without a traceback."""
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived; unwinds like Ctrl-C so that every child is stopped."""
+
+
+def start(argv, **options):
+    """Start `argv`; only this script ends it.
+
+    The child gets a session of its own, so a Ctrl-C in the terminal reaches the script alone and the script decides
+    the order in which things stop. Should the script itself be killed outright, the kernel kills the child.
+    """
+
+    def die_with_parent():
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    try:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent, **options
+        )
+    except FileNotFoundError as error:
+        raise Failure(f"cannot start {argv[0]}: no such program") from error
+    except OSError as error:
+        raise Failure(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def stop(process, timeout_s=STOP_TIMEOUT_S):
+    """End a child for certain: SIGTERM, and SIGKILL when that is not heeded in time.
+
+    Signals go to the process group that `start` gave it, so that a cargo takes its compilers along.
+    """
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Task:
+    """A child that is expected to end by itself, and what it prints.
+
+    Use as a context manager: leaving the block ends the child in any case. `what` names it in messages. With
+    `capture=False` its output goes straight to the terminal.
+    """
+
+    def __init__(self, argv, what, capture=True):
+        self._what = what
+        self._errors = tempfile.TemporaryFile("w+")
+        pipes = {"stdout": subprocess.PIPE, "stderr": self._errors} if capture else {}
+        self._process = start(argv, text=True, **pipes)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        stop(self._process)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+
+    def interrupt(self):
+        """What Ctrl-C does: some programs report only then."""
+        self._process.send_signal(signal.SIGINT)
+
+    def finish(self, timeout_s=None, expected=(0,)):
+        """Wait for the end and return stdout; an unexpected status is a Failure with the program's own words."""
+        try:
+            output, _ = self._process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"{self._what} did not end within {timeout_s:.0f} s and was stopped") from error
+        if self._process.returncode not in expected:
+            self._errors.seek(0)
+            said = indented((output or "") + self._errors.read())
+            raise Failure(f"{self._what} failed with {status(self._process.returncode)}{said}")
+        return output
+
+
+def run(argv, what, timeout_s=None, capture=True):
+    """Run `argv` to its end and return its stdout. See Task."""
+    with Task(argv, what, capture) as task:
+        return task.finish(timeout_s)
+
+
+def status(returncode):
+    """An exit status in words."""
+    if returncode < 0:
+        return f"signal {signal.Signals(-returncode).name}"
+    return f"exit status {returncode}"
+
+
+def indented(text):
+    """A program's error text as an indented block below our message; empty for no text."""
+    lines = text.strip().splitlines()
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def run_main(main):
+    """Run a script's `main` and turn every way it can end into an exit status and at most one message."""
+
+    def on_terminate(number, _frame):
+        raise Terminated(number)
+
+    signal.signal(signal.SIGTERM, on_terminate)
+    signal.signal(signal.SIGHUP, on_terminate)
+    try:
+        main()
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ninterrupted: everything started here has been stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Terminated as terminated:
+        print("\nterminated: everything started here has been stopped", file=sys.stderr)
+        sys.exit(128 + terminated.args[0])

@@ -1,0 +1,99 @@
+"""What the scripts' command lines have in common."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from loader import seconds
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit status 2."""
+
+    def __init__(self, script, description, example):
+        super().__init__(
+            prog=script,
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument(
+            "--bin-dir", type=Path, metavar="DIR", help="use the evshard and loadgen found there instead of building"
+        )
+
+    def error(self, message):
+        """Say what is wrong in one line; the whole usage would bury it."""
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
+
+
+def count(text):
+    """A whole number of at least 1."""
+    return _whole_number(text, 1)
+
+
+def core(text):
+    """A core number, from 0."""
+    return _whole_number(text, 0)
+
+
+def counts(text):
+    """Whole numbers of at least 1, separated by commas, none twice."""
+    numbers = [count(part) for part in text.split(",")]
+    if len(set(numbers)) != len(numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' names a number twice")
+    return numbers
+
+
+def choices(*known):
+    """The type of a comma-separated list of some of the known words, none twice."""
+
+    def parse_list(text):
+        words = text.split(",")
+        if not set(words) <= set(known) or len(set(words)) != len(words):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a list of {', '.join(known)}")
+        return words
+
+    return parse_list
+
+
+def duration(text):
+    """A duration, checked and kept as written: so it is passed on."""
+    try:
+        seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a duration such as 3s, 500ms or 1m") from error
+    return text
+
+
+def _whole_number(text, least):
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
+    return int(text)
+
+
+def add_comparison_flags(parser, rounds, threads):
+    """The flags of every comparison: how often, how long, how hard, and where the results go."""
+    parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
+    parser.add_argument("--duration", type=duration, default="3s", metavar="D", help="measured time (default 3s)")
+    parser.add_argument("--warmup", type=duration, default="1s", metavar="D", help="time before it (default 1s)")
+    parser.add_argument("--threads", type=count, default=threads, metavar="N", help=f"of the loader; default {threads}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: results/<date>-<topic>)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="smoke run: 1 round, 1 s, written to a temporary folder unless --out is given; its numbers mean nothing",
+    )
+
+
+def parse(parser):
+    """Parse the command line; --quick overrides the settings that make a measurement one."""
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.duration, args.warmup = 1, "1s", "500ms"
+    if args.out is not None:
+        args.out = args.out.absolute()  # before the working directory becomes the repository root
+        if args.out.exists():
+            parser.error(f"--out {args.out.name} exists already; results are never overwritten, choose another folder")
+    return args

@@ -1,0 +1,209 @@
+"""compare_floor: what the server costs above a bare epoll loop: CPU, system calls and memory."""
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+
+import cli
+import floor_report
+import idle_memory
+import machine
+import measure
+import results
+import shards
+import stats
+import syscalls
+from child import Failure, run_main
+from loader import Load
+from programs import Programs, fingerprint, require
+from server import Subject, evshard
+
+SCRIPT = "scripts/compare_floor.sh"
+FLOOR = "bare_epoll"
+NULL = "bare_epoll-again"
+CHANGELISTS = ("default", "immediate", "deferred")  # default passes no flag: what a user gets
+IDLE_CONNECTIONS = 9000
+MEMORY_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload: many connections, deep pipelines and large messages stress different parts of a server."""
+
+    name: str
+    connections: int
+    size: int
+    pipeline: int = 1
+
+
+CASES = (
+    Case("50 conns, 64 B", 50, 64),
+    Case("1,000 conns, 64 B", 1000, 64),
+    Case("50 conns × 16 in flight, 64 B", 50, 64, 16),
+    Case("50 conns, 16 KiB", 50, 16384),
+    Case("50 conns × 16 in flight, 16 KiB", 50, 16384, 16),
+)
+
+
+def parse_arguments():
+    """The command line of compare_floor.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Runs evshard with one worker and benches/peers/bare_epoll.c on the same core, in turns with a fresh server\n"
+        "for every run, the loader on another core. Compares CPU per request, then system calls per echo, then user\n"
+        "memory per idle connection.",
+        f"{SCRIPT} --rounds 7 --changelist immediate,deferred --server-core 0 --loader-core 1",
+    )
+    parser.add_argument("--changelist", type=cli.choices(*CHANGELISTS), default=["default"], metavar="LIST",
+                        help="of default, immediate, deferred (default: default, the server's own)")
+    parser.add_argument("--server-core", type=cli.core, default=0, metavar="CORE", help="default 0")
+    parser.add_argument("--loader-core", type=cli.core, default=1, metavar="CORE", help="default 1")
+    parser.add_argument("--null", action="store_true",
+                        help="also measure the floor against itself: the ratio that no difference at all gives here")
+    cli.add_comparison_flags(parser, rounds=7, threads=1)
+    args = cli.parse(parser)
+    if args.server_core == args.loader_core:
+        parser.error("--server-core and --loader-core must differ, or the loader measures itself")
+    return args
+
+
+def subjects_of(args, programs):
+    """The floor first, then the server in each mode. The script pins, so the server must not: same terms for both."""
+    floor = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), args.server_core, ends_by_signal=True)
+    servers = []
+    for mode in args.changelist:
+        flags = () if mode == "default" else ("--changelist", mode)
+        name = "evshard" if mode == "default" else f"evshard-{mode}"
+        servers.append(evshard(programs.evshard, 1, name, args.server_core, ("--no-pin", *flags)))
+    return [floor, *servers]
+
+
+def measure_cpu(args, subjects, load, folder):
+    """Every case in every round, subjects side by side; runs by case name and subject name, in round order."""
+    if args.null:
+        subjects = [*subjects, replace(subjects[0], name=NULL)]
+    runs = {case.name: {subject.name: [] for subject in subjects} for case in CASES}
+    total, done = args.rounds * len(CASES) * len(subjects), 0
+    for round_index in range(args.rounds):
+        for number, case in enumerate(CASES, 1):
+            shape = replace(load, connections=case.connections, size=case.size, pipeline=case.pipeline)
+            for subject in measure.rotated(subjects, round_index):
+                done += 1
+                label = f"[{done}/{total}] round {round_index + 1}, {case.name}, {subject.name} ..."
+                print(label, end="", file=sys.stderr, flush=True)
+                run = measure.run(subject, shape)
+                run.save(folder.raw, f"case-{number}-round-{round_index + 1:02}-{subject.name}")
+                runs[case.name][subject.name].append(run)
+                print(f" {run.cpu_us_per_request:.3f} µs/req", file=sys.stderr)
+    return runs
+
+
+def measure_syscalls(args, subjects, load, folder):
+    """One trace of each subject, or the reason why there is none."""
+    if shutil.which("strace") is None:
+        return "Not measured: strace is not installed (Debian package strace)."
+    traces = {}
+    for subject in subjects:
+        print(f"system calls of {subject.name} ...", file=sys.stderr)
+        try:
+            trace = syscalls.measure(subject, load, window_s=1 if args.quick else 2)
+        except Failure as failure:
+            if "ptrace" not in str(failure):
+                raise
+            return "Not measured: strace may not attach to processes here (ptrace refused)."
+        _save(folder, f"syscalls-{subject.name}", trace.record(subject))
+        traces[subject.name] = trace
+    return traces
+
+
+def measure_memory(args, subjects, folder):
+    """Bytes per idle connection by (subject name, touched), and how many connections were held."""
+    connections = idle_memory.affordable(500 if args.quick else IDLE_CONNECTIONS)
+    records = {(subject.name, touched): [] for subject in subjects for touched in (False, True)}
+    for round_index in range(1 if args.quick else MEMORY_ROUNDS):
+        for touched in (False, True):
+            state = "touched" if touched else "untouched"
+            for subject in measure.rotated(subjects, round_index):
+                print(f"memory of {connections} {state} connections, {subject.name} ...", file=sys.stderr)
+                record = idle_memory.measure(subject, connections, touched)
+                _save(folder, f"memory-{state}-round-{round_index + 1:02}-{subject.name}", record)
+                records[subject.name, touched].append(record)
+    return records
+
+
+def check_tools(args):
+    """Fail before the first measurement rather than after the last."""
+    require("taskset", "cc")
+    usable = os.sched_getaffinity(0)
+    for flag, core in (("--server-core", args.server_core), ("--loader-core", args.loader_core)):
+        if core not in usable:
+            raise Failure(f"core {core} is not usable here (usable: {sorted(usable)}): choose another {flag}")
+
+
+def events_per_wait(runs, subjects):
+    """What each server itself counted in the first case, without strace slowing it down."""
+    return {
+        subject.name: stats.spread(
+            shards.mean_weighted(run.server["shard_table"], "events/wait", "waits")
+            for run in runs[CASES[0].name][subject.name]
+        )
+        for subject in subjects[1:]
+    }
+
+
+def write_results(args, programs, subjects, measured, facts, folder):
+    """Print the report and publish the folder."""
+    body, answer = floor_report.body(measured), floor_report.answer(measured)
+    print(f"{body}\n\n{answer}")
+    first = measured.runs[CASES[0].name][subjects[-1].name][-1].server
+    command = (f"{SCRIPT} --changelist {','.join(args.changelist)} --rounds {args.rounds} --duration {args.duration} "
+               f"--warmup {args.warmup} --threads {args.threads} --server-core {args.server_core} "
+               f"--loader-core {args.loader_core}{' --null' if args.null else ''}")
+    commands = [command, "", "# which runs, for each case and in turns,", *(" ".join(s.argv) for s in subjects),
+                results.unported(first["loader_command"])]
+    paths = {"evshard": programs.evshard, "loadgen": programs.loadgen, FLOOR: subjects[0].command[0]}
+    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
+    files = {
+        "README.md": results.readme(
+            floor_report.TITLE, floor_report.QUESTION, answer, commands, facts, floor_report.notes(args)
+        ),
+        "summary.md": f"# {floor_report.TITLE}\n\n{body}\n\n![CPU ratio by case](plots/floor.svg)\n",
+        "plots/floor.svg": floor_report.picture(measured),
+    }
+    print(f"results: {folder.publish(files, floor_report.QUESTION, answer)}", file=sys.stderr)
+
+
+def main():
+    """Parse, build, measure three things, write."""
+    args = parse_arguments()
+    check_tools(args)
+    idle_memory.raise_descriptor_limit()
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    subjects = subjects_of(args, programs)
+    load = Load(programs.loadgen, duration=args.duration, warmup=args.warmup, threads=args.threads,
+                core=args.loader_core)
+    minutes = (args.rounds * len(CASES) * (load.seconds + 1) + 20) * (len(subjects) + args.null) / 60
+    print(f"{args.rounds} round(s) of {len(CASES)} cases, about {minutes:.0f} min", file=sys.stderr)
+    with results.ResultFolder("floor", args.out, args.quick) as folder:
+        runs = measure_cpu(args, subjects, load, folder)
+        measured = floor_report.Measured(
+            floor=FLOOR,
+            servers=[subject.name for subject in subjects[1:]],
+            null=NULL if args.null else None,
+            runs=runs,
+            traces=measure_syscalls(args, subjects, load, folder),
+            events_per_wait=events_per_wait(runs, subjects),
+            memory=measure_memory(args, subjects, folder),
+        )
+        write_results(args, programs, subjects, measured, facts, folder)
+
+
+def _save(folder, name, record):
+    (folder.raw / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,130 @@
+"""What compare_floor says: its tables, its sentence, its plot and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import plot
+from stats import Spread, cell, paired_ratios, spread, table, verdict
+
+TITLE = "The server against a bare epoll loop"
+QUESTION = "How much more than a bare epoll loop in C does one worker cost?"
+TARGET = 1.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured, by subject name."""
+
+    floor: str
+    servers: list
+    null: str | None  # the floor measured a second time, as if it were a server
+    runs: dict  # case name to subject name to runs, in round order
+    traces: dict | str  # subject name to Trace, or why there is none
+    events_per_wait: dict  # server name to Spread or None
+    memory: dict  # (subject name, touched) to records
+
+    def cpu(self, case, subject):
+        """CPU per request of each round."""
+        return [run.cpu_us_per_request for run in self.runs[case][subject]]
+
+    def ratio(self, case, server) -> Spread:
+        """Median and range of the rounds' own ratios to the floor."""
+        return spread(paired_ratios(self.cpu(case, server), self.cpu(case, self.floor)))
+
+    def bytes_per_connection(self, subject, touched, kind):
+        """Growth per held connection over the rounds."""
+        return spread(record["bytes_per_connection"][kind] for record in self.memory[subject, touched])
+
+
+def body(measured):
+    """The three tables with their headings, as Markdown."""
+    return "\n\n".join([
+        *(_cpu_section(measured, server) for server in measured.servers),
+        *([_cpu_section(measured, measured.null)] if measured.null else []),
+        _syscall_section(measured),
+        _memory_section(measured),
+    ])
+
+
+def answer(measured):
+    """The numbers as one or a few short sentences."""
+    sentences = []
+    for server in measured.servers:
+        ratios = [measured.ratio(case, server).median for case in measured.runs]
+        met = sum(ratio <= TARGET for ratio in ratios)
+        sentences.append(f"{server}: {min(ratios):.2f} to {max(ratios):.2f} times the floor's CPU per request by case "
+                         f"(target {TARGET} met in {met} of {len(ratios)} cases)")
+        if isinstance(measured.traces, dict):
+            calls, floor_calls = (measured.traces[name].calls_per_echo for name in (server, measured.floor))
+            sentences[-1] += f", {calls:.2f} system calls per echo against {floor_calls:.2f}"
+        grown = measured.bytes_per_connection(server, True, "pss_anon").median
+        sentences[-1] += f", {grown:,.0f} B of user memory per idle connection."
+    return " ".join(sentences)
+
+
+def picture(measured):
+    """The ratio by case, one panel for each mode of the server."""
+    rounds = len(next(iter(measured.runs.values()))[measured.floor])
+    labels = {case: case.replace(", ", "\n").replace(" × ", "\n× ") for case in measured.runs}
+    panels = [
+        plot.Panel(server, "CPU per request, × floor", "", [(labels[c], measured.ratio(c, server)) for c in labels],
+                   from_zero=False, target=TARGET)
+        for server in (*measured.servers, *([measured.null] if measured.null else []))
+    ]
+    caption = f"median and range of {rounds} paired round(s)"
+    return plot.svg("CPU per request against the bare epoll loop", caption, panels)
+
+
+def notes(args):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"Both servers run on core {args.server_core} alone, the loader on core {args.loader_core}; the server's own "
+        "pinning is off, and every thread's allowed core is checked after the run.",
+        "Each ratio is of two runs that stood next to each other in the same round; who goes first alternates. Its "
+        "median and range over the rounds are shown, never a ratio of averages.",
+        "CPU time is the sum over threads of the first field of /proc/PID/task/TID/schedstat (ns), before and after "
+        "the load: utime + stime count in ticks of 10 ms, too coarse for a difference of a few per cent (they are in "
+        "raw/ as a cross-check). It is divided by all requests answered, warm-up included; accepting and closing the "
+        "connections is in it.",
+        "Absolute times belong to this machine and this hour. The ratio travels better; system calls and bytes best.",
+        "strace slows the server, so more connections are ready at each wait than in the untraced runs and the waits "
+        "per echo come out lower for both; the server's own events per wait, untraced, stand beside them.",
+        "Memory is user memory: socket buffers and epoll entries in the kernel are the same for both and not in it.",
+    ]
+
+
+def _cpu_section(measured, server):
+    rows = []
+    for case in measured.runs:
+        ratio = measured.ratio(case, server)
+        costs = [cell(spread(measured.cpu(case, name)), 3) for name in (measured.floor, server)]
+        rows.append([case, ratio.n, *costs, cell(ratio, 3), verdict(ratio, TARGET)])
+    header = ["case", "n", f"{measured.floor}, µs/req", f"{server}, µs/req", "ratio", f"target {TARGET}"]
+    is_null = server == measured.null
+    null = " This is the floor against itself: ratios as far from 1 as here mean nothing." if is_null else ""
+    return (f"## CPU per request: {server}\n\nMedian [lowest..highest] of n rounds; the ratio is that of the rounds' "
+            f"own ratios.{null}\n\n{table(header, rows)}")
+
+
+def _syscall_section(measured):
+    heading = "## System calls per echo\n\n"
+    if isinstance(measured.traces, str):
+        return heading + measured.traces
+    rows = [
+        [name, f"{trace.echoes:,}", f"{trace.calls_per_echo:.3f}", trace.listing(), trace.coordination(),
+         cell(measured.events_per_wait.get(name))]
+        for name, trace in measured.traces.items()
+    ]
+    header = ["server", "echoes seen", "calls/echo", "by name, per echo", "between threads", "untraced events/wait"]
+    return (f"{heading}50 busy connections, 64 B, one message in flight each; one window of strace, n = 1. Calls and "
+            f"echoes (successful sends) are counted in the same window.\n\n{table(header, rows)}")
+
+
+def _memory_section(measured):
+    rows = []
+    for (subject, touched), records in measured.memory.items():
+        figures = [cell(measured.bytes_per_connection(subject, touched, kind), 0) for kind in ("pss_anon", "pss")]
+        rows.append([subject, "after one echo each" if touched else "never used", len(records), *figures])
+    held = next(iter(measured.memory.values()))[0]["connections"]
+    header = ["server", "connections", "n", "anonymous Pss, B/conn", "whole Pss, B/conn"]
+    return (f"## User memory per idle connection\n\nGrowth of Pss over {held:,} held connections, median "
+            f"[lowest..highest] of n.\n\n{table(header, rows)}")

@@ -1,0 +1,81 @@
+"""One measured run: a fresh server, a load, and what the server spent on it."""
+
+import json
+import time
+from dataclasses import dataclass
+
+import loader
+import procfs
+import shards
+from child import Failure
+from server import Server
+
+# Before: worker threads finish starting after the listening line. After: the server still closes the loader's
+# connections when the loader is gone. Both belong to the same run for every server, so wait for both.
+SETTLE_S = 0.2
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run gave: the loader's report and a JSON-ready record of the server."""
+
+    report: loader.Report
+    server: dict
+
+    @property
+    def cpu_us_per_request(self):
+        """The server's CPU time per answered request."""
+        return self.server["cpu_us_per_request"]
+
+    def balance(self, column):
+        """Max over mean of a column of the shard table; None for a server without one."""
+        return shards.balance(self.server["shard_table"], column)
+
+    def save(self, folder, name):
+        """Write both records below `folder`, the loader's byte for byte as it wrote it."""
+        (folder / f"{name}.loadgen.json").write_text(self.report.text)
+        (folder / f"{name}.server.json").write_text(json.dumps(self.server, indent=2) + "\n")
+
+
+def run(subject, load):
+    """Start `subject`, drive it with `load`, stop it."""
+    with Server(subject) as server:
+        time.sleep(SETTLE_S)
+        before = procfs.sample(server.pid)
+        report = loader.run(load, server.address)
+        time.sleep(SETTLE_S)
+        server.check_alive()
+        after = procfs.sample(server.pid)
+        command = load.measured_argv(server.address)
+        shard_table = server.stop()
+    threads = procfs.difference(before, after)
+    _check_pinning(subject, threads)
+    cpu_ns = sum(thread["cpu_ns"] for thread in threads)
+    return Run(report, {
+        "subject": subject.name,
+        "server_command": subject.argv,
+        "loader_command": command,
+        "requests_completed": report.completed,
+        "cpu_ns": cpu_ns,
+        "cpu_ns_by_ticks": after.tick_cpu_ns - before.tick_cpu_ns,
+        "cpu_us_per_request": cpu_ns / report.completed / 1000,
+        "voluntary_switches": sum(thread["voluntary_switches"] for thread in threads),
+        "involuntary_switches": sum(thread["involuntary_switches"] for thread in threads),
+        "threads": threads,
+        "shard_table": shard_table,
+    })
+
+
+def rotated(subjects, round_index):
+    """The subjects in this round's order: each comes first equally often, so no one always runs on a warm machine."""
+    shift = round_index % len(subjects)
+    return subjects[shift:] + subjects[:shift]
+
+
+def _check_pinning(subject, threads):
+    """A server that moved itself off its core would be measured on other terms than its peer."""
+    if subject.core is None:
+        return
+    elsewhere = [f"{t['name']} on {t['cpus_allowed']}" for t in threads if t["cpus_allowed"] != str(subject.core)]
+    if elsewhere:
+        raise Failure(f"{subject.name} left core {subject.core}: {', '.join(elsewhere)}")

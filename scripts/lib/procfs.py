@@ -1,0 +1,88 @@
+"""What the kernel says about a process: CPU time, context switches and memory, from /proc."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from child import Failure
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread's counters at one moment."""
+
+    name: str
+    cpu_ns: int
+    voluntary_switches: int
+    involuntary_switches: int
+    cpus_allowed: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A process at one moment: its threads by id, and the coarse process-wide clock."""
+
+    threads: dict
+    tick_cpu_ns: int
+
+
+def sample(pid):
+    """Read the counters of `pid` now.
+
+    schedstat's first field is the thread's CPU time in nanoseconds. utime + stime is the same in ticks of (mostly)
+    10 ms: kept as a cross-check, too coarse to divide by a request count.
+    """
+    try:
+        threads = {int(task.name): _thread(task) for task in Path(f"/proc/{pid}/task").iterdir()}
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError as error:
+        raise Failure(f"cannot read the CPU time of process {pid}: {error}") from error
+    ticks = int(after_name[11]) + int(after_name[12])  # utime, stime: fields 14 and 15 of proc(5)
+    return Sample(threads, ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+
+
+def _thread(task):
+    status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
+    return Thread(
+        name=(task / "comm").read_text().strip(),
+        cpu_ns=int((task / "schedstat").read_text().split()[0]),
+        voluntary_switches=int(status["voluntary_ctxt_switches"]),
+        involuntary_switches=int(status["nonvoluntary_ctxt_switches"]),
+        cpus_allowed=status["Cpus_allowed_list"].strip(),
+    )
+
+
+def difference(before, after):
+    """What each thread did between two samples, as JSON-ready dictionaries.
+
+    A thread that ended in between took its counters along, so the sum would be too low: that is a Failure.
+    """
+    lost = [thread.name for tid, thread in before.threads.items() if tid not in after.threads]
+    if lost:
+        raise Failure(f"server threads ended during the run, their CPU time is unknown: {', '.join(lost)}")
+    none = Thread("", 0, 0, 0, "")
+    return [
+        {
+            "name": now.name,
+            "cpu_ns": now.cpu_ns - (was := before.threads.get(tid, none)).cpu_ns,
+            "voluntary_switches": now.voluntary_switches - was.voluntary_switches,
+            "involuntary_switches": now.involuntary_switches - was.involuntary_switches,
+            "cpus_allowed": now.cpus_allowed,
+        }
+        for tid, now in sorted(after.threads.items())
+    ]
+
+
+def memory_bytes(pid):
+    """Pss and its anonymous part.
+
+    Pss divides a shared page among its users; anonymous memory is what the process allocated itself.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {key: int(rest.split()[0]) for key, rest in (line.split(":", 1) for line in lines)}
+    return {"pss": kib["Pss"] * 1024, "pss_anon": kib["Pss_Anon"] * 1024}
+
+
+def open_descriptors(pid):
+    """How many descriptors the process holds."""
+    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -1,0 +1,68 @@
+"""The programs under test, built or found."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import child
+from child import Failure
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = Path("benches/peers")
+C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git"}
+
+
+def require(*tools):
+    """Fail with the name of the Debian package when a tool is not installed."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise Failure(f"{tool} is missing: install the Debian package {DEBIAN_PACKAGES[tool]}")
+
+
+class Programs:
+    """Where the binaries are, relative to the repository root (so that recorded commands hold no local paths).
+
+    Changes the working directory to the root: that is what the relative paths are relative to.
+    """
+
+    def __init__(self, bin_dir=None):
+        given = None if bin_dir is None else bin_dir.absolute()
+        os.chdir(ROOT)
+        self.built = given is None
+        if given is None:
+            self._folder, self._peers = _build()
+        else:
+            self._folder = self._peers = Path(os.path.relpath(given))
+        self.evshard = self._existing("evshard")
+        self.loadgen = self._existing("loadgen")
+
+    def compile_peer(self, name):
+        """Compile benches/peers/NAME.c and return the program's path."""
+        require("cc")
+        self._peers.mkdir(parents=True, exist_ok=True)
+        program = str(self._peers / name)
+        child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c")], f"compiling {name}.c")
+        return program
+
+    def _existing(self, name):
+        program = self._folder / name
+        if not os.access(program, os.X_OK):
+            raise Failure(f"no program {name} in {self._folder}")
+        return str(program)
+
+
+def fingerprint(program):
+    """The first 12 digits of a program's SHA-256: tells whether two results measured the same binary."""
+    return hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]
+
+
+def _build():
+    if shutil.which("cargo") is None:
+        raise Failure("cargo is missing: install Rust with rustup (rust-toolchain.toml names the version)")
+    child.run(["cargo", "build", "--release", "--workspace", "--bins"], "cargo build", capture=False)
+    metadata = child.run(["cargo", "metadata", "--format-version", "1", "--no-deps"], "cargo metadata")
+    target = Path(os.path.relpath(json.loads(metadata)["target_directory"]))
+    return target / "release", target / "peers"

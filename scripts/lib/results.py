@@ -1,0 +1,100 @@
+"""A result folder: README.md, raw/, summary.md and plots/, and its line in results/INDEX.md."""
+
+import datetime
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from programs import ROOT
+
+RESULTS = ROOT / "results"
+INDEX_HEADER = "# Results\n\nNewest first: the question a result answers, and its folder.\n\n"
+
+
+class ResultFolder:
+    """Collects a result in a temporary folder and moves it into place when it is complete.
+
+    Use as a context manager. A run that fails leaves its raw files in the temporary folder and says where; an
+    interrupted one leaves nothing. An existing folder is never written to.
+    """
+
+    def __init__(self, topic, out, quick):
+        self._out = out
+        self._quick = quick
+        self._name = f"{datetime.date.today().isoformat()}-{topic}"
+        self._staging = Path(tempfile.mkdtemp(prefix=f"{self._name}-"))
+        self.raw = self._staging / "raw"
+
+    def __enter__(self):
+        self.raw.mkdir()
+        return self
+
+    def __exit__(self, kind, _error, _traceback):
+        if kind is None:
+            return
+        if issubclass(kind, Exception) and any(self.raw.iterdir()):
+            print(f"\nthe raw files of the runs that went well are in {self._staging}", file=sys.stderr)
+        else:
+            shutil.rmtree(self._staging)
+
+    def publish(self, files, question, answer):
+        """Write `files` (relative path to text), move the folder into place, list it, and return where it is."""
+        for name, text in files.items():
+            path = self._staging / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        if self._quick and self._out is None:
+            return self._staging
+        target = self._claim()
+        shutil.copytree(self._staging, target, dirs_exist_ok=True)
+        shutil.rmtree(self._staging)
+        if target.parent == RESULTS:
+            add_to_index(RESULTS / "INDEX.md", target.name, question, answer)
+        return target
+
+    def _claim(self):
+        """Create the target folder. mkdir is atomic, so two scripts that finish together get two folders."""
+        if self._out is not None:
+            self._out.mkdir(parents=True)
+            return self._out
+        RESULTS.mkdir(exist_ok=True)
+        number = 1
+        while True:
+            target = RESULTS / (self._name if number == 1 else f"{self._name}-{number}")
+            try:
+                target.mkdir()
+                return target
+            except FileExistsError:
+                number += 1
+
+
+def add_to_index(index, folder, question, answer):
+    """Put the folder's line above the others, replacing one it may already have."""
+    text = index.read_text() if index.exists() else INDEX_HEADER
+    link = f"({folder}/README.md)"
+    lines = [line for line in text.splitlines() if link not in line]
+    first = next((i for i, line in enumerate(lines) if line.startswith("- [")), len(lines))
+    lines.insert(first, f"- [{folder}]{link}: {question} {answer}")
+    index.write_text("\n".join(lines) + "\n")
+
+
+def readme(title, question, answer, commands, facts, notes):
+    """The page that says what was asked, what came out, and on what machine."""
+    parts = [
+        f"# {title}",
+        f"**Question.** {question}",
+        f"**Answer.** {answer}",
+        "The tables are in [summary.md](summary.md); every run as it was recorded is in [raw/](raw/).",
+        "## Reading\n\n_To be written by hand: what the numbers mean, what surprised, what to try next._",
+        "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n```sh\n"
+        + "\n".join(commands) + "\n```",
+        "## Machine\n\n" + "\n".join(f"- {label}: {value}" for label, value in facts),
+        "## What this can and cannot show\n\n" + "\n".join(f"- {note}" for note in notes),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def unported(argv):
+    """A recorded command as text, its port replaced by PORT: the port differs from run to run."""
+    return " ".join("127.0.0.1:PORT" if a.startswith("127.0.0.1:") and not a.endswith(":0") else a for a in argv)

@@ -1,0 +1,112 @@
+"""A server under test: started fresh, known to accept, stopped by SIGTERM."""
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+import child
+from child import Failure
+
+START_TIMEOUT_S = 10.0
+LISTENING = re.compile(rb"listening on (127\.0\.0\.1:\d+)\n")
+DRAIN_TIMEOUT_S = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a name for tables and file names, the command, and how it answers SIGTERM."""
+
+    name: str
+    command: tuple
+    core: int | None = None  # taskset -c CORE, or wherever the kernel likes
+    ends_by_signal: bool = False  # a bare loop has no shutdown path: SIGTERM's default action ends it
+
+    @property
+    def argv(self):
+        """The full command line, pinning included."""
+        pinning = () if self.core is None else ("taskset", "-c", str(self.core))
+        return [*pinning, *self.command]
+
+
+def evshard(program, workers, name="evshard", core=None, flags=()):
+    """The subject that is this repository's server."""
+    command = (program, "serve", "--listen", "127.0.0.1:0", "--workers", str(workers))
+    return Subject(name, (*command, "--drain-timeout", f"{DRAIN_TIMEOUT_S}s", *flags), core)
+
+
+class Server:
+    """A running subject. Use as a context manager: leaving the block always ends the process."""
+
+    def __init__(self, subject):
+        self.subject = subject
+        self.address = None
+        self._output = b""
+
+    def __enter__(self):
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = child.start(self.subject.argv, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
+        try:
+            self._wait_until_listening()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception):
+        child.stop(self._process)
+        self._process.stdout.close()
+        self._errors.close()
+
+    @property
+    def pid(self):
+        """The server's process id; taskset replaces itself by the server, so there is only one."""
+        return self._process.pid
+
+    def check_alive(self):
+        """Fail if the server has ended on its own."""
+        if self._process.poll() is not None:
+            raise Failure(f"{self._title()} ended on its own with {self._ending()}")
+
+    def stop(self):
+        """SIGTERM, then everything the server printed after its first line. A bad exit status is a Failure."""
+        self.check_alive()
+        self._process.terminate()
+        try:
+            rest, _ = self._process.communicate(timeout=DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise Failure(f"{self._title()} did not end within the time allowed after SIGTERM") from error
+        expected = -signal.SIGTERM if self.subject.ends_by_signal else 0
+        if self._process.returncode != expected:
+            raise Failure(f"{self._title()} answered SIGTERM with {self._ending()}")
+        return (self._output + rest).decode(errors="replace")
+
+    def _wait_until_listening(self):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while not (match := LISTENING.match(self._output)):
+                left = deadline - time.monotonic()
+                if left <= 0 or not selector.select(left):
+                    raise Failure(f"{self._title()} was not listening after {START_TIMEOUT_S:.0f} s{self._said()}")
+                piece = os.read(self._process.stdout.fileno(), 4096)
+                if not piece:
+                    self._process.wait(child.STOP_TIMEOUT_S)
+                    raise Failure(f"{self._title()} did not start: {self._ending()}")
+                self._output += piece
+        self.address = match.group(1).decode()
+        self._output = self._output[match.end():]
+
+    def _title(self):
+        return f"the server ({' '.join(self.subject.argv)})"
+
+    def _ending(self):
+        return child.status(self._process.returncode) + self._said()
+
+    def _said(self):
+        self._errors.seek(0)
+        return child.indented(self._output.decode(errors="replace") + self._errors.read())

@@ -1,0 +1,28 @@
+"""The per-shard table that the server prints when it has drained."""
+
+
+def rows(text):
+    """The table's rows as dictionaries by column name, without the total; empty when there is no table."""
+    lines = [line.split() for line in text.splitlines()]
+    start = next((i for i, words in enumerate(lines) if words[:1] == ["shard"]), None)
+    if start is None:
+        return []
+    header, found = lines[start], []
+    for words in lines[start + 1:]:
+        if len(words) != len(header) or words[0] == "total":
+            break
+        found.append(dict(zip(header, words, strict=True)))
+    return found
+
+
+def balance(text, column):
+    """Max over mean of a column, 1 being perfectly even; None without a table or when the column is all zero."""
+    values = [float(row[column]) for row in rows(text) if column in row]
+    return max(values) * len(values) / sum(values) if sum(values) else None
+
+
+def mean_weighted(text, column, weight):
+    """The mean of a column weighted by another (events/wait by waits, say); None where there is nothing to weigh."""
+    pairs = [(float(row[column]), float(row[weight])) for row in rows(text) if row.get(column, "-") != "-"]
+    total = sum(weight_value for _, weight_value in pairs)
+    return sum(value * weight_value for value, weight_value in pairs) / total if total else None

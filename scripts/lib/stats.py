@@ -1,0 +1,69 @@
+"""Medians with their spread, ratios of pairs, and how numbers and tables are written."""
+
+import statistics
+from dataclasses import dataclass
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median, the range around it and how many runs it came from."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    def text(self, digits=2):
+        """`6.41 [6.30..6.72]`, or the number alone when there was one run and so no range."""
+        if self.n == 1:
+            return f"{self.median:,.{digits}f}"
+        return f"{self.median:,.{digits}f} [{self.low:,.{digits}f}..{self.high:,.{digits}f}]"
+
+
+def spread(values):
+    """The median and range of `values`; None when there are none, or when a run did not give the figure."""
+    values = list(values)
+    if not values or None in values:
+        return None
+    return Spread(statistics.median(values), min(values), max(values), len(values))
+
+
+def paired_ratios(numerators, denominators):
+    """Ratios of the runs that stood next to each other in the same round: slow drift of the machine cancels."""
+    return [a / b for a, b in zip(numerators, denominators, strict=True)]
+
+
+def cell(value, digits=2):
+    """A table cell for a Spread, a number or nothing."""
+    if value is None:
+        return MISSING
+    return value.text(digits) if isinstance(value, Spread) else f"{value:,.{digits}f}"
+
+
+def median_cell(values, digits=2):
+    """The median alone, for columns where the range would drown the table."""
+    found = spread(values)
+    return MISSING if found is None else f"{found.median:,.{digits}f}"
+
+
+def verdict(ratio, target):
+    """Whether a ratio meets a target, in words, with how sure the rounds are about it."""
+    if ratio.median <= target:
+        return "met in every round" if ratio.high <= target else "met by the median, not in every round"
+    return "not met in any round" if ratio.low > target else "not met by the median, met in some rounds"
+
+
+def table(header, rows):
+    """A Markdown table padded so that it also reads well in a terminal: first column left, numbers right."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(len(str(value)) for value in column) for column in columns]
+
+    def line(values):
+        texts = [str(value) for value in values]
+        padded = [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    return "\n".join([line(header), rule, *map(line, rows)])

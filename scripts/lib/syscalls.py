@@ -1,0 +1,119 @@
+"""System calls per echo of a running server, counted by strace."""
+
+import re
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import child
+import loader
+from child import Failure
+from server import Server
+
+CONNECTIONS = 50
+SENDS = ("sendto", "sendmsg", "write", "writev")
+RECEIVES = ("recvfrom", "recvmsg", "read", "readv")
+SUMMARY_ROW = re.compile(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)\s*")
+EVENTFD = re.compile(r"\b(read|write)\(\d+<anon_inode:\[eventfd\]")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one window of strace saw. All counts come from that window, the echoes included."""
+
+    calls: dict  # name to {"calls": n, "errors": n}
+    eventfd: dict  # "read" and "write" to n: wakes between threads
+
+    @property
+    def echoes(self):
+        """Successful sends to a client. One message a connection is in flight, so one send is one echo."""
+        return self._successes(SENDS) - self.eventfd["write"]
+
+    @property
+    def receives(self):
+        """Successful receives from a client: must agree with the echoes up to the edges of the window."""
+        return self._successes(RECEIVES) - self.eventfd["read"]
+
+    @property
+    def calls_per_echo(self):
+        """All system calls over the echoes of the same window."""
+        return sum(call["calls"] for call in self.calls.values()) / self.echoes
+
+    def listing(self):
+        """Calls per echo by name, most frequent first; refused calls (EAGAIN, mostly) are said."""
+        most = sorted(self.calls.items(), key=lambda item: -item[1]["calls"])
+        return ", ".join(f"{name} {call['calls'] / self.echoes:.3f}" + _refused(call) for name, call in most)
+
+    def coordination(self):
+        """Whether threads had to talk to each other in steady state."""
+        counts = {
+            "futex": self.calls.get("futex", {"calls": 0})["calls"],
+            "eventfd write": self.eventfd["write"],
+            "eventfd read": self.eventfd["read"],
+        }
+        found = [f"{name} {count}×" for name, count in counts.items() if count]
+        return ", ".join(found) or "no futex, no eventfd write or read"
+
+    def _successes(self, names):
+        return sum(self.calls[name]["calls"] - self.calls[name]["errors"] for name in names if name in self.calls)
+
+    def record(self, subject):
+        """Everything as a JSON-ready dictionary."""
+        return {
+            "subject": subject.name,
+            "server_command": subject.argv,
+            "connections": CONNECTIONS,
+            "echoes": self.echoes,
+            "receives": self.receives,
+            "calls_per_echo": self.calls_per_echo,
+            "calls": self.calls,
+            "eventfd": self.eventfd,
+        }
+
+
+def measure(subject, load, window_s):
+    """Trace a fresh `subject` for `window_s` seconds in the middle of a load of 50 busy connections."""
+    load = replace(load, connections=CONNECTIONS, size=64, pipeline=1, warmup="1s", duration=f"{window_s + 2:.0f}s")
+    with Server(subject) as server, tempfile.TemporaryDirectory() as folder:
+        with loader.start(load, server.address) as driving:
+            time.sleep(1.0)  # connected, placed and busy: what follows is steady state
+            trace = _attach(server.pid, window_s, Path(folder) / "trace")
+            loader.finish(driving, load)
+        server.stop()
+    if trace.echoes <= 0:
+        raise Failure(f"strace saw no echo of {subject.name}: {trace.calls}")
+    return trace
+
+
+def parse(text):
+    """Read the log of `strace -C -f -y`: one line a call, then the summary that `strace -c` prints."""
+    eventfd = {"read": 0, "write": 0}
+    calls = {}
+    in_summary = False
+    for line in text.splitlines():
+        if line.startswith("% time"):
+            in_summary = True
+        elif in_summary and (row := SUMMARY_ROW.fullmatch(line)) and row[3] != "total":
+            calls[row[3]] = {"calls": int(row[1]), "errors": int(row[2] or 0)}
+        elif not in_summary and (call := EVENTFD.search(line)):
+            eventfd[call[1]] += 1
+    if not calls:
+        raise Failure("strace printed no summary")
+    return Trace(calls, eventfd)
+
+
+def _attach(pid, window_s, log):
+    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd told from
+    # a write to a socket. -s 0: the payload is of no interest.
+    argv = ["strace", "-C", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(pid)]
+    with child.Task(argv, "strace") as strace:
+        time.sleep(window_s)
+        strace.interrupt()
+        strace.finish(child.STOP_TIMEOUT_S, expected=(0, -signal.SIGINT, 128 + signal.SIGINT))
+    return parse(log.read_text(errors="replace"))
+
+
+def _refused(call):
+    return f" ({call['errors']} of {call['calls']} refused)" if call["errors"] else ""

@@ -1,0 +1,198 @@
+"""Tests of the measuring scripts' own logic; no server, no loader, no network.
+
+    python3 -B -m unittest discover --start-directory scripts/lib
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+import child
+import cli
+import loader
+import measure
+import plot
+import procfs
+import results
+import shards
+import stats
+import syscalls
+from child import Failure
+from server import Server, Subject
+
+SHARD_TABLE = """drained
+shard core connections reads bytes waits events/wait wakes-sent wakes-suppressed
+0 0 40 1000 64000 300 1.00 3 4
+1 - 24 500 32000 100 3.00 3 4
+total - 64 1500 96000 400 1.50 6 8
+"""
+
+STRACE = """7 epoll_wait(4<anon_inode:[eventpoll]>, [...], 1024, -1) = 1
+7 recvfrom(5<socket:[1]>, ""..., 65536, 0, NULL, NULL) = 64
+7 sendto(5<socket:[1]>, ""..., 64, MSG_NOSIGNAL, NULL, 0) = 64
+8 write(9<anon_inode:[eventfd]>, ""..., 8 <unfinished ...>
+8 <... write resumed>) = 8
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 42.58    0.069595          36        10           sendto
+ 29.21    0.047749          24        12         2 recvfrom
+ 28.21    0.046113          23         5           epoll_wait
+  0.00    0.000000           0         1           write
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.163457          28        28         2 total
+"""
+
+
+def python(code):
+    """A server subject that is a few lines of Python."""
+    return Subject("stand-in", (sys.executable, "-c", code))
+
+
+class Statistics(unittest.TestCase):
+    def test_a_spread_is_the_median_and_the_range(self):
+        self.assertEqual(stats.spread([3, 1, 2]), stats.Spread(2, 1, 3, 3))
+
+    def test_a_figure_missing_in_one_run_is_missing_in_the_spread(self):
+        self.assertIsNone(stats.spread([1.0, None]))
+        self.assertEqual(stats.cell(None), stats.MISSING)
+
+    def test_ratios_are_of_pairs_and_need_equally_many(self):
+        self.assertEqual(stats.paired_ratios([2, 9], [1, 3]), [2, 3])
+        with self.assertRaises(ValueError):
+            stats.paired_ratios([1], [1, 2])
+
+    def test_a_verdict_says_how_sure_the_rounds_are(self):
+        words = [stats.verdict(stats.Spread(*values, 3), 1.05) for values in
+                 ((1.0, 0.9, 1.04), (1.0, 0.9, 1.1), (1.1, 1.0, 1.2), (1.1, 1.06, 1.2))]
+        self.assertEqual(words, ["met in every round", "met by the median, not in every round",
+                                 "not met by the median, met in some rounds", "not met in any round"])
+
+    def test_everyone_goes_first_once(self):
+        self.assertEqual([measure.rotated([1, 2, 3], i)[0] for i in range(3)], [1, 2, 3])
+
+
+class Reading(unittest.TestCase):
+    def test_the_shard_table_is_read_by_column_name(self):
+        self.assertEqual([row["reads"] for row in shards.rows(SHARD_TABLE)], ["1000", "500"])
+        self.assertEqual(shards.balance(SHARD_TABLE, "connections"), 1.25)
+        self.assertEqual(shards.mean_weighted(SHARD_TABLE, "events/wait", "waits"), 1.5)
+
+    def test_no_shard_table_is_no_balance(self):
+        self.assertIsNone(shards.balance("", "reads"))
+
+    def test_strace_tells_echoes_from_wakes(self):
+        trace = syscalls.parse(STRACE)
+        self.assertEqual((trace.echoes, trace.receives), (10, 10))
+        self.assertEqual(trace.calls_per_echo, 2.8)
+        self.assertEqual(trace.coordination(), "eventfd write 1×")
+        self.assertIn("recvfrom 1.200 (2 of 12 refused)", trace.listing())
+
+    def test_durations_need_a_unit(self):
+        self.assertEqual([loader.seconds(text) for text in ("3s", "500ms", "1m")], [3, 0.5, 60])
+        for text in ("3", "s", "-1s", "1h"):
+            with self.assertRaises(ValueError):
+                loader.seconds(text)
+
+    def test_a_report_with_failed_requests_is_refused(self):
+        service = dict.fromkeys(("p50", "p90", "p99", "p999", "max", "count"))
+        values = {"rate": {"achieved_per_s": 1.0}, "latency_ns": {"service": service},
+                  "counters": {"completed": 1, "failed": 0}, "threads": [{"cpu_share": 0.5}]}
+        self.assertIsNone(loader.parse(json.dumps(values)).service_us("p999"))
+        values["counters"]["failed"] = 1
+        for text in (json.dumps(values), "{}", "no JSON"):
+            with self.assertRaises(Failure):
+                loader.parse(text)
+
+    def test_a_thread_that_ended_makes_the_cpu_time_unknown(self):
+        thread = procfs.Thread("worker", 5, 1, 1, "0")
+        self.assertEqual(procfs.difference(procfs.Sample({}, 0), procfs.Sample({7: thread}, 0))[0]["cpu_ns"], 5)
+        with self.assertRaises(Failure):
+            procfs.difference(procfs.Sample({7: thread}, 0), procfs.Sample({}, 0))
+
+
+class Processes(unittest.TestCase):
+    def test_a_server_that_ends_at_once_is_reported_in_its_own_words(self):
+        with self.assertRaisesRegex(Failure, "(?s)exit status 3.*no such port"), Server(
+            python("import sys; print('no such port', file=sys.stderr); sys.exit(3)")
+        ):
+            self.fail("a dead server was taken for a running one")
+
+    def test_a_server_that_answers_sigterm_badly_is_a_failure(self):
+        code = "import time; print('listening on 127.0.0.1:9', flush=True); time.sleep(60)"
+        with Server(python(code)) as server:
+            self.assertEqual(server.address, "127.0.0.1:9")
+            with self.assertRaisesRegex(Failure, "SIGTERM"):
+                server.stop()
+
+    def test_leaving_the_block_ends_the_process(self):
+        code = "import signal, time; signal.signal(15, lambda *_: print('bye') or exit(0)); " \
+               "print('listening on 127.0.0.1:9', flush=True); time.sleep(60)"
+        with Server(python(code)) as server:
+            pid = server.pid
+            self.assertEqual(server.stop(), "bye\n")
+        self.assertFalse(Path(f"/proc/{pid}").exists())
+
+    def test_a_program_that_does_not_end_is_stopped(self):
+        started = time.monotonic()
+        with self.assertRaisesRegex(Failure, "did not end"):
+            child.run(["sleep", "60"], "sleep", timeout_s=0.2)
+        self.assertLess(time.monotonic() - started, 5)
+
+
+class Writing(unittest.TestCase):
+    def test_the_index_is_newest_first_and_lists_a_folder_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder) / "INDEX.md"
+            for name in ("a", "b", "a"):
+                results.add_to_index(index, name, "Why?", "Because.")
+            lines = [line for line in index.read_text().splitlines() if line.startswith("- ")]
+        self.assertEqual(lines, ["- [a](a/README.md): Why? Because.", "- [b](b/README.md): Why? Because."])
+
+    def test_results_are_published_whole_or_not_at_all(self):
+        with tempfile.TemporaryDirectory() as parent:
+            out = Path(parent) / "new"
+            with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False) as folder:
+                raw = folder.raw
+                raise KeyboardInterrupt
+            self.assertFalse(out.exists() or raw.exists())
+            with results.ResultFolder("test", out, quick=False) as folder:
+                (folder.raw / "run.json").write_text("{}")
+                self.assertEqual(folder.publish({"plots/x.svg": "<svg/>"}, "?", "!"), out)
+            self.assertTrue((out / "raw/run.json").exists() and (out / "plots/x.svg").exists())
+
+    def test_a_recorded_command_names_no_port(self):
+        self.assertEqual(results.unported(["a", "127.0.0.1:4711", "127.0.0.1:0"]), "a 127.0.0.1:PORT 127.0.0.1:0")
+
+    def test_axis_ticks_cover_the_values(self):
+        for low, high in ((0, 9.7), (0.98, 1.07), (0, 84_000), (1, 1), (0, 0)):
+            ticks, _digits = plot.axis(low, high)
+            self.assertTrue(ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 9, (low, high, ticks))
+
+    def test_a_plot_is_well_formed(self):
+        panel = plot.Panel("<a & b>", "µs", "x", [("1\n2", stats.Spread(1, 0.9, 1.2, 3))], target=1.05)
+        xml.fromstring(plot.svg("title", "caption", [panel, panel]))
+
+    def test_a_wrong_flag_is_one_line_and_status_2(self):
+        parser = cli.Parser("x.sh", "what", "x.sh")
+        said = io.StringIO()
+        with self.assertRaises(SystemExit) as caught, contextlib.redirect_stderr(said):
+            parser.parse_args(["--nonsense"])
+        self.assertEqual((caught.exception.code, said.getvalue().count("\n")), (2, 1))
+
+    def test_command_line_values_are_checked(self):
+        self.assertEqual((cli.counts("1,2,4"), cli.core("0"), cli.choices("a", "b")("b,a")), ([1, 2, 4], 0, ["b", "a"]))
+        for kind, text in ((cli.counts, "1,1"), (cli.count, "0"), (cli.core, "-1"), (cli.choices("a"), "c"),
+                           (cli.duration, "3")):
+            with self.assertRaises(argparse.ArgumentTypeError):
+                kind(text)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,291 @@
+//! The rules of ARCHITECTURE.md and CONTRIBUTING.md that a machine can check.
+//!
+//! Reads the sources as text, collects every complaint as `path:line: what is wrong, what to do`,
+//! and fails with all of them at once. Takes milliseconds; runs nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 600;
+const COLUMNS_MAX: usize = 100;
+
+/// Who may name whom, by folder or file of `src`. What is not listed is not allowed.
+const LADDER: &[(&str, &[&str])] = &[
+    ("event", &[]),
+    ("sync", &[]),
+    ("error", &["event"]),
+    ("sys", &["error", "event"]),
+    ("backend", &["sys::epoll", "event", "error"]),
+    ("base", &["backend", "sys::eventfd", "sys::fd", "event", "error", "sync"]),
+    ("server", &["base", "sys::socket", "event", "error", "sync"]),
+    // Programs use the public interface, as everybody does.
+    ("bin", &[]),
+];
+
+/// The only folder that may contain unsafe code.
+const UNSAFE_FOLDER: &str = "src/sys/";
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Lines of code with their numbers, without the unit tests at the end.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_test_module =
+            |line: &str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
+        (1..).zip(self.text.lines()).take_while(move |(_, line)| !is_test_module(line))
+    }
+
+    /// The folder or file directly below `src` that it belongs to.
+    fn room(&self) -> Option<&str> {
+        let below = self.path.strip_prefix("src/")?;
+        Some(below.split('/').next()?.trim_end_matches(".rs"))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files_below(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let mut found = Vec::new();
+    for folder in folders {
+        files_below(&root().join(folder), &mut found);
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    found.sort();
+    let read = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).unwrap(),
+        path: path.strip_prefix(root()).unwrap().display().to_string(),
+    };
+    found.into_iter().map(read).collect()
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+fn begins_function(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe"];
+    let is_function = words.find(|word| !qualifiers.contains(word)) == Some("fn");
+    // A macro's template is measured where it is used.
+    is_function && words.next().is_some_and(|name| !name.starts_with('$'))
+}
+
+#[track_caller]
+fn expect_tidy(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+/// Every `crate::…` path that a line names, as far as the ladder cares: one or two steps.
+fn named(line: &str) -> impl Iterator<Item = String> {
+    line.match_indices("crate::").map(|(at, _)| {
+        let path: String = line[at + "crate::".len()..]
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+            .collect();
+        let mut steps = path.split("::");
+        match (steps.next().unwrap_or_default(), steps.next()) {
+            ("sys", Some(step)) => format!("sys::{step}"),
+            (first, _) => first.to_owned(),
+        }
+    })
+}
+
+#[test]
+fn a_lower_layer_never_names_a_higher_one() {
+    let mut complaints = Vec::new();
+    for source in sources(&["src"]) {
+        let Some(room) = source.room().filter(|room| *room != "lib") else { continue };
+        let Some((_, allowed)) = LADDER.iter().find(|(name, _)| *name == room) else {
+            complaints.push(format!("{}: give `{room}` its rung in tests/tidy.rs", source.path));
+            continue;
+        };
+        for (number, line) in source.code().filter(|(_, line)| !is_comment(line)) {
+            for target in named(line).filter(|target| target != room && !target.is_empty()) {
+                let layer = target.split("::").next().unwrap_or_default();
+                if layer != room && !allowed.contains(&&*target) && !allowed.contains(&layer) {
+                    let path = &source.path;
+                    complaints.push(format!(
+                        "{path}:{number}: `{room}` must not name `{target}`; \
+                         move the code down, or pass what it needs in"
+                    ));
+                }
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn the_ruler_shares_nothing_with_what_it_measures() {
+    let manifest = fs::read_to_string(root().join("loadgen/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("evshard"), "loadgen must not depend on evshard");
+    let uses: Vec<String> = sources(&["loadgen/src"])
+        .iter()
+        .filter(|source| source.text.contains("evshard::") || source.text.contains("#[path"))
+        .map(|source| format!("{}: loadgen uses code of the server", source.path))
+        .collect();
+    expect_tidy(&uses);
+}
+
+#[test]
+fn unsafe_code_stands_in_one_folder() {
+    let mut complaints = Vec::new();
+    for source in sources(&["src", "loadgen/src", "benches", "tests"]) {
+        if source.path.starts_with(UNSAFE_FOLDER) || source.path == "tests/tidy.rs" {
+            continue;
+        }
+        for (number, line) in (1..).zip(source.text.lines()).filter(|(_, l)| !is_comment(l)) {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if words.into_iter().any(|word| word == "unsafe") {
+                complaints.push(format!(
+                    "{}:{number}: unsafe code belongs in {UNSAFE_FOLDER}, behind a safe function",
+                    source.path
+                ));
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn functions_fit_a_screen_and_a_half() {
+    let mut complaints = Vec::new();
+    for source in sources(&["src", "loadgen/src", "benches", "tests"]) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (start, line) in lines.iter().enumerate() {
+            if !begins_function(line) || line.trim_end().ends_with([';', '}']) {
+                continue;
+            }
+            // rustfmt puts the closing brace where the function's line begins.
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let end = lines[start..].iter().position(|l| *l == format!("{indent}}}"));
+            let length = end.map_or(0, |end| end + 1);
+            if length > FUNCTION_LINES_MAX {
+                let (path, number) = (&source.path, start + 1);
+                complaints.push(format!(
+                    "{path}:{number}: a function of {length} lines; \
+                     {FUNCTION_LINES_MAX} is the limit, split it by what it does"
+                ));
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn files_are_one_noun_each_and_say_which() {
+    let mut complaints = Vec::new();
+    for source in sources(&["src", "loadgen/src", "benches", "tests", "loadgen/tests"]) {
+        let path = &source.path;
+        if !source.text.starts_with("//! ") {
+            complaints.push(format!("{path}:1: begin with `//!` and what the file is"));
+        }
+        let length = source.code().count();
+        if length > FILE_LINES_MAX {
+            complaints.push(format!(
+                "{path}: {length} lines without tests; {FILE_LINES_MAX} is the limit, \
+                 a noun that outgrew its file is two nouns"
+            ));
+        }
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let columns = line.chars().count();
+            if columns > COLUMNS_MAX {
+                complaints.push(format!("{path}:{number}: {columns} columns, {COLUMNS_MAX} fit"));
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn every_source_file_is_reachable_from_a_module() {
+    let all = sources(&["src", "loadgen/src"]);
+    let mut complaints = Vec::new();
+    for source in &all {
+        let path = Path::new(&source.path);
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let (folder, name) = match stem {
+            "lib" | "main" => continue,
+            "mod" => {
+                let folder = path.parent().unwrap();
+                (folder.parent().unwrap(), folder.file_name().unwrap().to_str().unwrap())
+            }
+            _ => (path.parent().unwrap(), stem),
+        };
+        let declares = |other: &Source| {
+            Path::new(&other.path).parent() == Some(folder)
+                && other.text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
+        };
+        if !all.iter().any(declares) {
+            complaints.push(format!("{}: no `mod {name};` names it", source.path));
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn every_result_can_be_judged_and_repeated() {
+    let results = root().join("results");
+    let index = fs::read_to_string(results.join("INDEX.md")).unwrap_or_default();
+    let mut complaints = Vec::new();
+    for entry in fs::read_dir(&results).unwrap().flatten().filter(|e| e.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        let has = |file: &str| entry.path().join(file).exists();
+        let date_ends = name.char_indices().filter(|(_, c)| *c == '-').nth(2).map(|(at, _)| at);
+        if date_ends != Some("2026-01-01".len()) {
+            complaints.push(format!("results/{name}: name it <year>-<month>-<day>-<topic>"));
+        }
+        for file in ["README.md", "summary.md", "raw", "plots"] {
+            if !has(file) {
+                complaints.push(format!("results/{name}: {file} is missing"));
+            }
+        }
+        if !index.contains(&name) {
+            complaints.push(format!("results/{name}: results/INDEX.md does not list it"));
+        }
+        let readme = fs::read_to_string(entry.path().join("README.md")).unwrap_or_default();
+        if readme.contains("write here") || readme.contains("TODO") {
+            complaints.push(format!("results/{name}/README.md: its reading is not written yet"));
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn every_dependency_has_its_sentence_in_the_architecture() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut complaints = Vec::new();
+    for manifest in ["Cargo.toml", "loadgen/Cargo.toml"] {
+        let text = fs::read_to_string(root().join(manifest)).unwrap();
+        let mut in_dependencies = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.ends_with("dependencies]");
+            } else if let Some(name) = line.split(['=', '.', ' ']).next().filter(|n| !n.is_empty())
+                && in_dependencies
+                && !line.starts_with('#')
+                && !architecture.contains(&format!("`{name}`"))
+            {
+                complaints.push(format!("{manifest}: ARCHITECTURE.md does not say why `{name}`"));
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
