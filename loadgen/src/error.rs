@@ -1,0 +1,127 @@
+//! What can go wrong before or beside the measurement, in words that say what to do about it.
+//!
+//! Errors of single connections during a run are results, not errors: see the recorder.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A run that cannot start or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line asks for something impossible.
+    #[error("{0}")]
+    Usage(String),
+
+    #[error("resolve {target}: {source}; is the host name right?")]
+    Resolve { target: String, source: io::Error },
+
+    #[error("resolve {target}: the name has no address; is the host name right?")]
+    NoAddress { target: String },
+
+    #[error("connect to {address}: {}", connect_advice(source, *done, *timeout))]
+    Connect {
+        address: SocketAddr,
+        source: io::Error,
+        /// Connections of the same thread that had been established before.
+        done: usize,
+        timeout: Duration,
+    },
+
+    #[error(
+        "{connections} connections to one address need as many local ports, and there are {ports} \
+         (net.ipv4.ip_local_port_range); ask for fewer connections or widen the range"
+    )]
+    TooFewPorts { connections: u32, ports: u32 },
+
+    #[error(
+        "{connections} connections need {needed} open files, and the hard limit is {limit} \
+         (ulimit -Hn); ask for at most {possible} connections or raise the limit"
+    )]
+    TooFewDescriptors { connections: u32, needed: u64, limit: u64, possible: u64 },
+
+    #[error("open {} for the JSON record: {source}", path.display())]
+    OpenRecord { path: PathBuf, source: io::Error },
+
+    #[error("write the results: {0}")]
+    WriteResults(io::Error),
+
+    #[error("start the load: {0}")]
+    Start(io::Error),
+
+    #[error("poll the connections: {0}")]
+    Poll(io::Error),
+
+    #[error(
+        "internal error: {sent} requests sent, but {completed} completed + {failed} failed + \
+         {censored} censored; the results cannot be trusted, please report this"
+    )]
+    NotConserved { sent: u64, completed: u64, failed: u64, censored: u64 },
+}
+
+impl Error {
+    /// The exit code of a program that ends with this error.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => crate::cli::EXIT_USAGE,
+            _ => crate::cli::EXIT_FAILED,
+        }
+    }
+}
+
+fn connect_advice(source: &io::Error, done: usize, timeout: Duration) -> String {
+    let progress = match done {
+        0 => String::new(),
+        1 => " after 1 connection".to_owned(),
+        _ => format!(" after {done} connections"),
+    };
+    match source.kind() {
+        io::ErrorKind::ConnectionRefused => format!(
+            "connection refused{progress}; is the server running? Start it, or name its ADDR:PORT"
+        ),
+        io::ErrorKind::TimedOut => format!(
+            "no answer within {}{progress}; is the address right, does a firewall let it through, \
+             is the server accepting? (--timeout)",
+            humantime::format_duration(timeout)
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "no free local port{progress}; ask for fewer connections, or wait until closed ones \
+             have left TIME_WAIT"
+        ),
+        _ => format!("{source}{progress}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect_error(kind: io::ErrorKind, done: usize) -> String {
+        Error::Connect {
+            address: "127.0.0.1:5555".parse().unwrap(),
+            source: kind.into(),
+            done,
+            timeout: Duration::from_secs(5),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_refused_connect_says_where_and_what_to_do() {
+        let text = connect_error(io::ErrorKind::ConnectionRefused, 0);
+        assert!(text.starts_with("connect to 127.0.0.1:5555: connection refused; is the server"));
+    }
+
+    #[test]
+    fn a_connect_that_times_out_names_the_time_and_how_far_it_got() {
+        let text = connect_error(io::ErrorKind::TimedOut, 130);
+        assert!(text.contains("within 5s after 130 connections"), "{text}");
+    }
+
+    #[test]
+    fn only_usage_errors_exit_with_64() {
+        assert_eq!(Error::Usage(String::new()).exit_code(), 64);
+        assert_eq!(Error::Poll(io::Error::other("x")).exit_code(), 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! Latencies in constant memory: a histogram with its exact extremes and exact mean beside it.
+//!
+//! Histograms are merged; percentiles are never averaged.
+
+use hdrhistogram::Histogram;
+
+/// Largest value the histogram tells apart; longer ones are clamped to it and counted.
+const HIGHEST_NS: u64 = 60_000_000_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// A percentile and how many samples it takes to know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Percentile {
+    pub(crate) label: &'static str,
+    pub(crate) quantile: f64,
+    /// Fewest independent samples for which a two-sided 95 % upper bound exists.
+    pub(crate) samples_min: u64,
+}
+
+pub(crate) const P50: Percentile = percentile("p50", 0.5, 6);
+pub(crate) const P90: Percentile = percentile("p90", 0.9, 36);
+pub(crate) const P99: Percentile = percentile("p99", 0.99, 368);
+pub(crate) const P999: Percentile = percentile("p99.9", 0.999, 3_688);
+pub(crate) const P9999: Percentile = percentile("p99.99", 0.999_9, 36_887);
+
+const fn percentile(label: &'static str, quantile: f64, samples_min: u64) -> Percentile {
+    Percentile { label, quantile, samples_min }
+}
+
+/// A distribution of latencies in nanoseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Latency {
+    histogram: Histogram<u64>,
+    min_ns: u64,
+    max_ns: u64,
+    sum_ns: u128,
+    saturated: u64,
+}
+
+impl Latency {
+    /// An empty distribution.
+    pub(crate) fn new() -> Self {
+        Self {
+            histogram: Histogram::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS)
+                .expect("the constant bounds are valid"),
+            min_ns: u64::MAX,
+            max_ns: 0,
+            sum_ns: 0,
+            saturated: 0,
+        }
+    }
+
+    /// Adds one value.
+    pub(crate) fn record(&mut self, value_ns: u64) {
+        self.saturated += u64::from(value_ns > HIGHEST_NS);
+        self.histogram.saturating_record(value_ns);
+        self.min_ns = self.min_ns.min(value_ns);
+        self.max_ns = self.max_ns.max(value_ns);
+        self.sum_ns += u128::from(value_ns);
+    }
+
+    /// Adds all values of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all histograms have the same bounds");
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.sum_ns += other.sum_ns;
+        self.saturated += other.saturated;
+    }
+
+    /// How many values there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// How many values were longer than the histogram can tell apart.
+    pub(crate) fn saturated(&self) -> u64 {
+        self.saturated
+    }
+
+    /// The percentile, unless there are too few values to know it.
+    pub(crate) fn percentile_ns(&self, percentile: Percentile) -> Option<u64> {
+        (self.count() >= percentile.samples_min).then(|| {
+            // A bucket answers with its upper edge; no value lay beyond the exact maximum.
+            let value = self.histogram.value_at_quantile(percentile.quantile);
+            value.min(self.max_ns)
+        })
+    }
+
+    /// The exact smallest value.
+    pub(crate) fn min_ns(&self) -> Option<u64> {
+        (self.count() > 0).then_some(self.min_ns)
+    }
+
+    /// The exact largest value, also when it saturated the histogram.
+    pub(crate) fn max_ns(&self) -> Option<u64> {
+        (self.count() > 0).then_some(self.max_ns)
+    }
+
+    /// The exact mean, rounded down.
+    pub(crate) fn mean_ns(&self) -> Option<u64> {
+        let mean = self.sum_ns.checked_div(u128::from(self.count()))?;
+        u64::try_from(mean).ok()
+    }
+
+    /// The occupied buckets in rising order: (highest value of the bucket, how many).
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.histogram
+            .iter_recorded()
+            .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latency_of(values: impl IntoIterator<Item = u64>) -> Latency {
+        let mut latency = Latency::new();
+        values.into_iter().for_each(|value| latency.record(value));
+        latency
+    }
+
+    #[test]
+    fn a_percentile_without_enough_samples_is_not_given() {
+        let almost = latency_of((1..=367).map(|n| n * 1_000));
+        assert_eq!(almost.percentile_ns(P99), None);
+        let enough = latency_of((1..=368).map(|n| n * 1_000));
+        assert!(enough.percentile_ns(P99).is_some());
+    }
+
+    #[test]
+    fn an_empty_distribution_has_no_numbers_at_all() {
+        let empty = Latency::new();
+        assert_eq!(empty.percentile_ns(P50), None);
+        assert_eq!((empty.min_ns(), empty.max_ns(), empty.mean_ns()), (None, None, None));
+    }
+
+    #[test]
+    fn values_beyond_the_top_are_clamped_and_counted_but_the_maximum_stays_exact() {
+        let latency = latency_of([5, HIGHEST_NS, HIGHEST_NS + 1, 3 * HIGHEST_NS + 7]);
+        assert_eq!(latency.saturated(), 2);
+        assert_eq!(latency.count(), 4);
+        assert_eq!(latency.max_ns(), Some(3 * HIGHEST_NS + 7));
+    }
+
+    #[test]
+    fn minimum_maximum_and_mean_are_exact() {
+        let latency = latency_of([1_000_003, 2_000_005, 9_000_013]);
+        assert_eq!(latency.min_ns(), Some(1_000_003));
+        assert_eq!(latency.max_ns(), Some(9_000_013));
+        assert_eq!(latency.mean_ns(), Some(4_000_007));
+    }
+
+    #[test]
+    fn merging_gives_the_distribution_of_all_values_together() {
+        let (fast, slow) = ((1..=5_000).map(|n| n * 10), (1..=100).map(|n| n * 1_000_000));
+        let mut merged = latency_of(fast.clone());
+        merged.merge(&latency_of(slow.clone()));
+        let together = latency_of(fast.chain(slow));
+        for percentile in [P50, P90, P99, P999] {
+            assert_eq!(merged.percentile_ns(percentile), together.percentile_ns(percentile));
+        }
+        assert_eq!(merged.count(), 5_100);
+        assert_eq!(merged.max_ns(), Some(100_000_000));
+        assert_eq!(merged.min_ns(), Some(10));
+    }
+
+    #[test]
+    fn percentiles_are_right_to_three_digits() {
+        let latency = latency_of(1..=100_000);
+        for (percentile, exact) in [(P50, 50_000_f64), (P99, 99_000.0), (P9999, 99_990.0)] {
+            let given = latency.percentile_ns(percentile).unwrap() as f64;
+            assert!((given / exact - 1.0).abs() < 1.0 / 1_000.0, "{given} for {exact}");
+        }
+    }
+}

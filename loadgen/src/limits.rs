@@ -1,0 +1,100 @@
+//! Whether this machine can hold the connections asked for, checked before the run starts.
+
+use std::fs;
+use std::io;
+
+use rlimit::Resource;
+
+use crate::error::Error;
+
+/// Open files beside the connections: standard streams, the record, name resolution, and an epoll
+/// set per thread on top.
+const SPARE_DESCRIPTORS: u64 = 16;
+
+/// Checks ports and descriptors for `connections` from `threads`.
+///
+/// Raises the soft limit of open files to the hard one if need be, and then returns the sentence
+/// that says so.
+pub(crate) fn provide(connections: u32, threads: u32) -> Result<Option<String>, Error> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    if let Some(ports) = range.ok().and_then(|text| port_count(&text)) {
+        check_ports(connections, ports)?;
+    }
+    let (soft, hard) = Resource::NOFILE.get().map_err(Error::Start)?;
+    if !check_descriptors(connections, threads, soft, hard)? {
+        return Ok(None);
+    }
+    Resource::NOFILE.set(hard, hard).map_err(raise_failed)?;
+    Ok(Some(format!(
+        "raised the limit of open files from {soft} to {hard} for {connections} connections"
+    )))
+}
+
+fn raise_failed(error: io::Error) -> Error {
+    let text = format!("raise the limit of open files: {error}");
+    Error::Start(io::Error::new(error.kind(), text))
+}
+
+/// How many local ports a range such as "32768 60999" holds.
+fn port_count(range: &str) -> Option<u32> {
+    let mut bounds = range.split_whitespace().map(|word| word.parse::<u32>().ok());
+    let (low, high) = (bounds.next()??, bounds.next()??);
+    Some(high.checked_sub(low)? + 1)
+}
+
+fn check_ports(connections: u32, ports: u32) -> Result<(), Error> {
+    if connections > ports {
+        return Err(Error::TooFewPorts { connections, ports });
+    }
+    Ok(())
+}
+
+/// Whether the soft limit has to be raised to the hard one.
+fn check_descriptors(connections: u32, threads: u32, soft: u64, hard: u64) -> Result<bool, Error> {
+    let extra = u64::from(threads) + SPARE_DESCRIPTORS;
+    let needed = u64::from(connections) + extra;
+    if needed > hard {
+        return Err(Error::TooFewDescriptors {
+            connections,
+            needed,
+            limit: hard,
+            possible: hard.saturating_sub(extra),
+        });
+    }
+    Ok(needed > soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_range_counts_both_ends() {
+        assert_eq!(port_count("32768\t60999\n"), Some(28_232));
+        assert_eq!(port_count("rubbish"), None);
+        assert_eq!(port_count("9 5"), None);
+    }
+
+    #[test]
+    fn more_connections_than_ports_is_an_error_with_both_numbers() {
+        assert!(check_ports(28_232, 28_232).is_ok());
+        let text = check_ports(28_233, 28_232).unwrap_err().to_string();
+        assert!(text.contains("28233") && text.contains("28232"), "{text}");
+    }
+
+    #[test]
+    fn the_soft_limit_is_raised_only_when_it_is_too_low() {
+        assert!(!check_descriptors(1_000, 1, 1_024, 4_096).unwrap());
+        assert!(check_descriptors(1_020, 1, 1_024, 4_096).unwrap());
+    }
+
+    #[test]
+    fn a_hard_limit_that_is_too_low_says_how_many_connections_are_possible() {
+        let error = check_descriptors(5_000, 2, 1_024, 4_096).unwrap_err();
+        let Error::TooFewDescriptors { possible, .. } = error else {
+            panic!("unexpected {error:?}");
+        };
+        assert!(check_descriptors(u32::try_from(possible).unwrap(), 2, 1_024, 4_096).is_ok());
+        assert!(check_descriptors(u32::try_from(possible).unwrap() + 1, 2, 1_024, 4_096).is_err());
+    }
+}

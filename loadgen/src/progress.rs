@@ -1,0 +1,136 @@
+//! The live line on a terminal: what phase the run is in and how fast it goes.
+//!
+//! It measures nothing that is reported; the final numbers come from the recorders.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::seconds;
+use crate::report::units::grouped;
+use crate::schedule::{Phase, Window};
+
+/// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Cell {
+    connected: AtomicU64,
+    completed: AtomicU64,
+}
+
+/// What all threads publish.
+#[derive(Debug)]
+pub(crate) struct Board {
+    cells: Vec<Cell>,
+}
+
+impl Board {
+    /// A board for `threads` threads.
+    pub(crate) fn new(threads: u32) -> Self {
+        Self { cells: (0..threads).map(|_| Cell::default()).collect() }
+    }
+
+    /// Publishes how many connections a thread has established.
+    pub(crate) fn set_connected(&self, thread: usize, connected: usize) {
+        let cell = &self.cells[thread];
+        cell.connected.store(connected as u64, Ordering::Relaxed);
+    }
+
+    /// Publishes how many replies a thread has had.
+    pub(crate) fn set_completed(&self, thread: usize, completed: u64) {
+        self.cells[thread].completed.store(completed, Ordering::Relaxed);
+    }
+
+    fn connected(&self) -> u64 {
+        let counts = self.cells.iter().map(|cell| cell.connected.load(Ordering::Relaxed));
+        counts.sum()
+    }
+
+    fn completed(&self) -> u64 {
+        let counts = self.cells.iter().map(|cell| cell.completed.load(Ordering::Relaxed));
+        counts.sum()
+    }
+}
+
+/// The live line.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    visible: bool,
+    last_ns: u64,
+    last_completed: u64,
+}
+
+impl Progress {
+    /// A line that is shown if it is wanted and stderr is a terminal.
+    pub(crate) fn new(wanted: bool) -> Self {
+        Self { visible: wanted && io::stderr().is_terminal(), last_ns: 0, last_completed: 0 }
+    }
+
+    /// Shows how many of `connections` are established.
+    pub(crate) fn show_connecting(&self, board: &Board, connections: u32) {
+        let (done, all) = (board.connected(), u64::from(connections));
+        self.draw(&format!("connecting  {}/{}", grouped(done), grouped(all)));
+    }
+
+    /// Shows the phase and the rate since the last call.
+    pub(crate) fn show_load(&mut self, board: &Board, window: &Window, now_ns: u64) {
+        let completed = board.completed();
+        let since_ns = self.last_ns.max(window.start_ns);
+        let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
+        let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
+        self.draw(&load_line(window, now_ns, rate));
+        (self.last_ns, self.last_completed) = (now_ns, completed);
+    }
+
+    /// Removes the line.
+    pub(crate) fn clear(&self) {
+        self.draw("");
+    }
+
+    fn draw(&self, line: &str) {
+        if self.visible {
+            // A terminal that has gone away must not end the run.
+            let mut stderr = io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[K{line}");
+            let _ = stderr.flush();
+        }
+    }
+}
+
+fn load_line(window: &Window, now_ns: u64, rate_per_s: f64) -> String {
+    let (phase, from_ns, to_ns) = match window.phase(now_ns) {
+        Phase::WarmUp => ("warm-up", window.start_ns, window.measure_from_ns),
+        Phase::Measuring => ("measuring", window.measure_from_ns, window.end_ns),
+        Phase::Over => return "draining    waiting for the last replies".to_owned(),
+    };
+    format!(
+        "{phase:<11} {:.1}/{:.1} s  {} requests/s",
+        seconds(now_ns.saturating_sub(from_ns)),
+        seconds(to_ns - from_ns),
+        grouped(rate_per_s as u64)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_line_names_the_phase_its_time_and_the_rate() {
+        let window = Window::new(0, Duration::from_secs(1), Duration::from_secs(10));
+        let at = |ms: u64| load_line(&window, ms * 1_000_000, 103_214.9);
+        assert_eq!(at(500), "warm-up     0.5/1.0 s  103,214 requests/s");
+        assert_eq!(at(4_200), "measuring   3.2/10.0 s  103,214 requests/s");
+        assert!(at(11_000).starts_with("draining"));
+    }
+
+    #[test]
+    fn the_board_adds_up_all_threads() {
+        let board = Board::new(2);
+        board.set_completed(0, 40);
+        board.set_completed(1, 2);
+        board.set_connected(1, 7);
+        assert_eq!((board.completed(), board.connected()), (42, 7));
+    }
+}

@@ -1,0 +1,28 @@
+//! The record as JSON, to a file or a stream.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::record::RunRecord;
+
+/// Opens the file for the record but leaves what it holds until there is something better.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+/// Replaces the content of an opened file by the record.
+pub(super) fn replace(file: &File, record: &RunRecord) -> io::Result<()> {
+    // A device or a named pipe has no length to cut.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    write(&mut BufWriter::new(file), record)
+}
+
+/// Writes the record and a line end.
+pub(super) fn write(out: &mut impl Write, record: &RunRecord) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(record)?;
+    writeln!(out, "{text}")?;
+    out.flush()
+}

@@ -1,0 +1,118 @@
+//! Numbers as people read them: durations, counts, rates, sizes.
+
+use bytesize::ByteSize;
+
+/// A duration with the unit that suits it and at least three digits: "57.3 µs", "1.24 ms".
+pub(crate) fn duration(ns: u64) -> String {
+    const UNITS: [(f64, &str); 3] = [(1e9, "s "), (1e6, "ms"), (1e3, "µs")];
+    // What rounds to a thousand of one unit is one of the next.
+    let fits = |unit: f64| ns as f64 >= unit * 0.999_5;
+    match UNITS.into_iter().find(|&(unit, _)| fits(unit)) {
+        Some((unit, name)) => format!("{} {name}", three_digits(ns as f64 / unit)),
+        None => format!("{ns} ns"),
+    }
+}
+
+/// A bound between two rows of a table: as [`duration`], without zeros behind the point.
+pub(crate) fn bound(ns: u64) -> String {
+    let text = duration(ns);
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            let number = number.trim_end_matches('0').trim_end_matches('.');
+            format!("{number} {unit}")
+        }
+        _ => text,
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    if value < 9.995 {
+        format!("{value:.2}")
+    } else if value < 99.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A count with separated thousands: "1,032,140".
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A rate: whole with separated thousands, or with digits behind the point when small.
+pub(crate) fn rate(per_s: f64) -> String {
+    if per_s < 99.95 { three_digits(per_s) } else { grouped(per_s.round() as u64) }
+}
+
+/// Bytes per second in mebibytes: "6.30 MiB/s".
+pub(crate) fn throughput(bytes_per_s: f64) -> String {
+    format!("{} MiB/s", rate(bytes_per_s / (1024.0 * 1024.0)))
+}
+
+/// A size in bytes: "64 B", "16 KiB".
+pub(crate) fn size(bytes: u64) -> String {
+    ByteSize(bytes).to_string().replace(".0 ", " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits_and_the_unit_that_suits_them() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (812, "812 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (57_349, "57.3 µs"),
+            (999_499, "999 µs"),
+            (999_501, "1.00 ms"),
+            (1_240_000, "1.24 ms"),
+            (12_345_678, "12.3 ms"),
+            (60_000_000_000, "60.0 s "),
+            (180_000_000_000, "180 s "),
+        ] {
+            assert_eq!(duration(ns), text, "{ns} ns");
+        }
+    }
+
+    #[test]
+    fn bounds_have_no_useless_zeros() {
+        assert_eq!(bound(20_000), "20 µs");
+        assert_eq!(bound(1_600_000), "1.6 ms");
+        assert_eq!(bound(100), "100 ns");
+        assert_eq!(bound(100_000), "100 µs");
+    }
+
+    #[test]
+    fn thousands_are_separated() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(1_032_140), "1,032,140");
+    }
+
+    #[test]
+    fn small_rates_keep_their_digits() {
+        assert_eq!(rate(0.5), "0.50");
+        assert_eq!(rate(103_214.4), "103,214");
+        assert_eq!(throughput(6_605_000.0), "6.30 MiB/s");
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(size(64), "64 B");
+        assert_eq!(size(16_384), "16 KiB");
+        assert_eq!(size(1_572_864), "1.5 MiB");
+    }
+}
