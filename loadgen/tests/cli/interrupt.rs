@@ -1,0 +1,80 @@
+//! Runs that somebody ends: partial results, and at once when asked twice.
+
+use std::net::TcpListener;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::program::*;
+use crate::servers::Server;
+
+#[test]
+fn an_interrupt_ends_the_run_with_partial_results() {
+    let server = Server::echo();
+    let address = server.address();
+    let words = ["run", &address, "-c4", "-t2", "--warmup=0s", "--duration=60s", "--json", "-"];
+    let child = command(&words).spawn().unwrap();
+    until(|| server.bytes_read() > 64 * 100);
+    signal(&child, "INT");
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    let record = finished.json();
+    expect_conserved(&record);
+    assert_eq!(record["interrupted"], true);
+    assert!(count(&record, "measured") > 0);
+    assert!(finished.stderr.contains("INTERRUPTED"), "{finished:?}");
+}
+
+#[test]
+fn an_interrupted_drain_is_short_and_leaves_the_unanswered_censored() {
+    let server = Server::start(|mut client| client.swallow());
+    let address = server.address();
+    let words = ["run", &address, "-c2", "--duration=60s", "--timeout=60s", "--json", "-"];
+    let child = command(&words).spawn().unwrap();
+    until(|| server.bytes_read() == 128);
+    signal(&child, "INT");
+    let begun = Instant::now();
+    let finished = wait(child);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert_eq!(count(&finished.json(), "censored"), 2);
+}
+
+#[test]
+fn an_interrupt_while_connecting_sends_nothing_and_still_reports() {
+    // Nobody accepts: connects beyond the kernel's queue get no answer.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let words = ["run", &address, "-c5000", "--timeout=60s", "--json", "-"];
+    let child = command(&words).spawn().unwrap();
+    until(|| has_handler(&child, 2));
+    signal(&child, "INT");
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    let record = finished.json();
+    assert_eq!(count(&record, "sent"), 0);
+    assert!(count(&record, "connects") < 5000);
+}
+
+/// Whether the process catches the signal `number` yet.
+fn has_handler(child: &Child, number: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught & (1 << (number - 1)) != 0
+}
+
+#[test]
+fn a_second_interrupt_ends_the_program_at_once() {
+    let server = Server::start(|mut client| client.swallow());
+    let address = server.address();
+    let words = ["run", &address, "-c1", "--duration=60s", "--timeout=60s", "--json", "-"];
+    let mut child = command(&words).spawn().unwrap();
+    until(|| server.bytes_read() == 64);
+    // Two signals at the same moment may count as one; a later one never does.
+    while child.try_wait().unwrap().is_none() {
+        signal(&child, "INT");
+    }
+    let finished = wait(child);
+    assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert!(finished.stdout.is_empty(), "no results were written: {finished:?}");
+}
