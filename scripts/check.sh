@@ -42,6 +42,7 @@ step "smoke: the server under load"
 step "smoke: the comparisons"
 ./scripts/compare_threads.sh --quick
 ./scripts/compare_floor.sh --quick
+./scripts/compare_changes.sh --quick
 
 step "smoke: the micro-benchmarks"
 cargo bench --bench micro -- --test

@@ -64,6 +64,9 @@
 //! in ARCHITECTURE.md; each item's documentation names its libevent counterpart and where it
 //! differs.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("evshard needs Linux: it waits with epoll and wakes with eventfd");
+
 // The order is the ladder: a module names only those above it (tests/tidy.rs).
 mod sync;
 

@@ -246,6 +246,13 @@ on_every_base! {
         assert_eq!(ended, LoopEnd::Empty, "an idle event keeps no loop alive");
     }
 
+    fn an_event_that_waits_for_nothing_keeps_no_loop_alive(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let (reader, _writer) = readable_pair();
+        add(&mut base, EventSpec::io(&reader, Interest::empty()).persist(), log);
+        assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
+    }
+
     fn level_and_edge_do_not_mix_on_one_descriptor(config: Config) {
         let mut base = Base::new(config).unwrap();
         let (reader, _writer) = pair();

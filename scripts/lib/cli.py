@@ -79,11 +79,16 @@ def add_comparison_flags(parser, rounds, threads):
     parser.add_argument("--duration", type=duration, default="3s", metavar="D", help="measured time (default 3s)")
     parser.add_argument("--warmup", type=duration, default="1s", metavar="D", help="time before it (default 1s)")
     parser.add_argument("--threads", type=count, default=threads, metavar="N", help=f"of the loader; default {threads}")
+    add_result_flags(parser)
+
+
+def add_result_flags(parser):
+    """Where the results go, and whether they are to be results at all."""
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: results/<date>-<topic>)")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="smoke run: 1 round, 1 s, written to a temporary folder unless --out is given; its numbers mean nothing",
+        help="smoke run: as short as can be, written to a temporary folder unless --out is given",
     )
 
 

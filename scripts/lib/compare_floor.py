@@ -58,12 +58,16 @@ def parse_arguments():
     )
     parser.add_argument("--changelist", type=cli.choices(*CHANGELISTS), default=["default"], metavar="LIST",
                         help="of default, immediate, deferred (default: default, the server's own)")
+    parser.add_argument("--cases", type=cli.counts, default=list(range(1, len(CASES) + 1)), metavar="LIST",
+                        help="; ".join(f"{number}: {case.name}" for number, case in enumerate(CASES, 1)) + " (default: all)")
     parser.add_argument("--server-core", type=cli.core, default=0, metavar="CORE", help="default 0")
     parser.add_argument("--loader-core", type=cli.core, default=1, metavar="CORE", help="default 1")
     parser.add_argument("--null", action="store_true",
                         help="also measure the floor against itself: the ratio that no difference at all gives here")
     cli.add_comparison_flags(parser, rounds=7, threads=1)
     args = cli.parse(parser)
+    if max(args.cases) > len(CASES):
+        parser.error(f"--cases knows 1 to {len(CASES)}")
     if args.server_core == args.loader_core:
         parser.error("--server-core and --loader-core must differ, or the loader measures itself")
     return args
@@ -84,10 +88,11 @@ def measure_cpu(args, subjects, load, folder):
     """Every case in every round, subjects side by side; runs by case name and subject name, in round order."""
     if args.null:
         subjects = [*subjects, replace(subjects[0], name=NULL)]
-    runs = {case.name: {subject.name: [] for subject in subjects} for case in CASES}
-    total, done = args.rounds * len(CASES) * len(subjects), 0
+    cases = [(number, CASES[number - 1]) for number in args.cases]
+    runs = {case.name: {subject.name: [] for subject in subjects} for _, case in cases}
+    total, done = args.rounds * len(cases) * len(subjects), 0
     for round_index in range(args.rounds):
-        for number, case in enumerate(CASES, 1):
+        for number, case in cases:
             shape = replace(load, connections=case.connections, size=case.size, pipeline=case.pipeline)
             for subject in measure.rotated(subjects, round_index):
                 done += 1
@@ -143,7 +148,9 @@ def check_tools(args):
 
 
 def events_per_wait(runs, subjects):
-    """What each server itself counted in the first case, without strace slowing it down."""
+    """What each server itself counted in the first case, without strace slowing it down; nothing if it was not run."""
+    if CASES[0].name not in runs:
+        return {}
     return {
         subject.name: stats.spread(
             shards.mean_weighted(run.server["shard_table"], "events/wait", "waits")
@@ -157,8 +164,9 @@ def write_results(args, programs, subjects, measured, facts, folder):
     """Print the report and publish the folder."""
     body, answer = floor_report.body(measured), floor_report.answer(measured)
     print(f"{body}\n\n{answer}")
-    first = measured.runs[CASES[0].name][subjects[-1].name][-1].server
-    command = (f"{SCRIPT} --changelist {','.join(args.changelist)} --rounds {args.rounds} --duration {args.duration} "
+    first = next(iter(measured.runs.values()))[subjects[-1].name][-1].server
+    command = (f"{SCRIPT} --changelist {','.join(args.changelist)} --cases {','.join(map(str, args.cases))} "
+               f"--rounds {args.rounds} --duration {args.duration} "
                f"--warmup {args.warmup} --threads {args.threads} --server-core {args.server_core} "
                f"--loader-core {args.loader_core}{' --null' if args.null else ''}")
     commands = [command, "", "# which runs, for each case and in turns,", *(" ".join(s.argv) for s in subjects),
@@ -185,8 +193,8 @@ def main():
     subjects = subjects_of(args, programs)
     load = Load(programs.loadgen, duration=args.duration, warmup=args.warmup, threads=args.threads,
                 core=args.loader_core)
-    minutes = (args.rounds * len(CASES) * (load.seconds + 1) + 20) * (len(subjects) + args.null) / 60
-    print(f"{args.rounds} round(s) of {len(CASES)} cases, about {minutes:.0f} min", file=sys.stderr)
+    minutes = (args.rounds * len(args.cases) * (load.seconds + 1) + 20) * (len(subjects) + args.null) / 60
+    print(f"{args.rounds} round(s) of {len(args.cases)} case(s), about {minutes:.0f} min", file=sys.stderr)
     with results.ResultFolder("floor", args.out, args.quick) as folder:
         runs = measure_cpu(args, subjects, load, folder)
         measured = floor_report.Measured(

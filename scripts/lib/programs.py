@@ -47,6 +47,13 @@ class Programs:
         child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c")], f"compiling {name}.c")
         return program
 
+    def example(self, name):
+        """Build examples/NAME.rs, unless the programs were given, and return the program's path."""
+        if not self.built:
+            return self._existing(name)
+        child.run(["cargo", "build", "--release", "--example", name], f"building the example {name}", capture=False)
+        return self._existing(f"examples/{name}")
+
     def _existing(self, name):
         program = self._folder / name
         if not os.access(program, os.X_OK):

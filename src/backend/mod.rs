@@ -24,7 +24,7 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// Every kind, most preferred first.
-    pub const ALL: [Self; 1] = [Self::Epoll];
+    pub const ALL: &'static [Self] = &[Self::Epoll];
 
     /// The name it is asked for by, and reports itself as.
     #[must_use]
@@ -37,7 +37,7 @@ impl BackendKind {
     /// The kind of that name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
     pub(crate) fn open(self) -> Result<Box<dyn Backend>> {

@@ -24,9 +24,11 @@ impl<C> Positions for SlotTable<C> {
 /// Membership in the descriptor map, and telling the kernel.
 impl<C> Registry<C> {
     pub(super) fn insert_on_fd(&mut self, index: u32) -> Result<()> {
-        let Some(fd) = self.slots[index].fd() else {
+        let Some(fd) = self.slots[index].fd() else { return Ok(()) };
+        // Nothing to wait for, and nothing to keep the loop alive.
+        if self.slots[index].interest.is_empty() {
             return Ok(());
-        };
+        }
         if let Some(change) = self.fds.insert(&mut self.slots, index, fd)? {
             let stable = self.slots[index].flags.contains(Flags::STABLE_FD);
             if let Err(refusal) = self.tell_kernel(change, stable) {
@@ -39,9 +41,7 @@ impl<C> Registry<C> {
     }
 
     fn remove_from_fd(&mut self, index: u32) {
-        let Some(fd) = self.slots[index].fd() else {
-            return;
-        };
+        let Some(fd) = self.slots[index].fd() else { return };
         self.counts.inserted -= self.counted(index);
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
             && let Err(refusal) = self.tell_kernel(change, false)

@@ -28,6 +28,24 @@ use crate::event::{EventId, EventSpec, Ready, Source};
 /// [`activate`](Self::activate) make it *active*; right before its handler runs it is idle again,
 /// or still pending if persistent. `del` makes it idle at any time and `free` ends it; both take
 /// effect at once, also for an event that is about to run in this very turn.
+///
+/// ```
+/// use std::time::Duration;
+/// use evshard::{Config, EventBase, EventSpec};
+///
+/// let mut base = EventBase::<u32>::new(Config::default())?;
+/// let tick = base.registry().create(EventSpec::timer().persist(), |registry, ticks, fired| {
+///     *ticks += 1;
+///     if *ticks == 3 {
+///         registry.free(fired.id);
+///     }
+/// });
+/// base.registry().add(tick, Some(Duration::from_millis(1)))?;
+/// let mut ticks = 0;
+/// base.run(&mut ticks)?; // nothing is pending any more after the third
+/// assert_eq!(ticks, 3);
+/// # Ok::<(), evshard::Error>(())
+/// ```
 pub struct Registry<C> {
     pub(super) backend: Box<dyn Backend>,
     pub(super) policy: ChangelistPolicy,
@@ -166,9 +184,7 @@ impl<C> Registry<C> {
     /// the descriptor is watched, [`Ready::TIMEOUT`] while a timeout runs, and why it is active.
     #[must_use]
     pub fn pending(&self, id: EventId) -> Ready {
-        let Some(index) = self.slots.index_of(id) else {
-            return Ready::empty();
-        };
+        let Some(index) = self.slots.index_of(id) else { return Ready::empty() };
         let slot = &self.slots[index];
         let mut ready = slot.ready;
         if slot.flags.contains(Flags::INSERTED) {

@@ -71,9 +71,7 @@ impl TimerHeap {
     pub(super) fn remove(&mut self, position: u32, positions: &mut impl Positions) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
-        let Some(moved) = self.timers.get(position) else {
-            return;
-        };
+        let Some(moved) = self.timers.get(position) else { return };
         if moved.deadline_ns < removed.deadline_ns {
             self.sift_up(position, positions);
         } else {

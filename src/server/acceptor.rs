@@ -25,6 +25,9 @@ use crate::sys::socket::accept;
 /// woken; level-triggered readiness brings us back for the rest.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
 
+/// Batches taken after the server was told to stop: as many connections as a usual backlog holds.
+const LAST_BATCHES_MAX: usize = 64;
+
 /// How long accepting pauses when the process or the system is out of descriptors or memory: long
 /// enough to cost nothing, short enough that nobody notices once one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -78,7 +81,8 @@ pub(super) struct Acceptor {
     placement: RoundRobin,
     /// Accepted, and no worker had room.
     held: Option<OwnedFd>,
-    stopping: bool,
+    /// Once it is stopping, how many batches it may still take from the kernel.
+    last_batches: Option<usize>,
     acceptable: EventId,
     pause_over: EventId,
     pauses: u64,
@@ -113,7 +117,7 @@ impl Acceptor {
             links,
             placement: RoundRobin::default(),
             held: None,
-            stopping: false,
+            last_batches: None,
             acceptable,
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             pauses: 0,
@@ -129,25 +133,40 @@ impl Acceptor {
 
     /// Takes what the kernel has queued, and ends once everything is handed over.
     pub(super) fn stop(registry: &mut Registry<Self>, acceptor: &mut Self) {
-        acceptor.stopping = true;
+        acceptor.last_batches = Some(LAST_BATCHES_MAX);
         acceptor.accept(registry);
     }
 
     fn accept(&mut self, registry: &mut Registry<Self>) {
+        if self.held.is_some() {
+            return; // until there is room
+        }
         let end = self.accept_batch();
         for link in &mut self.links {
             link.wake_if_touched();
         }
         match end {
             BatchEnd::NoRoom => registry.del(self.acceptable),
-            BatchEnd::Full => {}
-            BatchEnd::Empty | BatchEnd::Exhausted if self.stopping => registry.loop_exit(),
+            BatchEnd::Full => self.count_last_batch(registry),
+            BatchEnd::Empty | BatchEnd::Exhausted if self.last_batches.is_some() => {
+                registry.loop_exit();
+            }
             BatchEnd::Empty => {}
             BatchEnd::Exhausted => {
                 self.pauses += 1;
                 registry.del(self.acceptable);
                 // A timer needs nothing of the kernel.
                 let _ = registry.add(self.pause_over, Some(EXHAUSTED_PAUSE));
+            }
+        }
+    }
+
+    /// Clients that keep connecting must not keep a server from ending.
+    fn count_last_batch(&mut self, registry: &mut Registry<Self>) {
+        if let Some(left) = &mut self.last_batches {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                registry.loop_exit();
             }
         }
     }
@@ -232,4 +251,105 @@ fn concerns_one_connection(error: &io::Error) -> bool {
                 | libc::ENONET
         )
     )
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::base::LoopFlags;
+    use crate::event::Ready;
+
+    /// An acceptor with one worker that has room for one socket, and nobody adopts.
+    struct Rig {
+        base: EventBase<Acceptor>,
+        acceptor: Acceptor,
+        handoff: Arc<Handoff>,
+        _worker: EventBase<()>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let config =
+                ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
+            let listener = listen(&config).unwrap();
+            let mut worker = EventBase::<()>::new(config.base).unwrap();
+            let mut base = EventBase::new(config.base).unwrap();
+            let (to_worker, to_acceptor) =
+                (worker.registry().notifier(), base.registry().notifier());
+            let handoff = Arc::new(Handoff::with_capacity(1, to_worker, to_acceptor));
+            let links = vec![Link::new(handoff.clone())];
+            let acceptor = Acceptor::new(listener, links, base.registry()).unwrap();
+            Self { base, acceptor, handoff, _worker: worker }
+        }
+
+        fn connect(&self, clients: usize) -> Vec<TcpStream> {
+            let address = self.acceptor.listener.local_addr().unwrap();
+            (0..clients).map(|_| TcpStream::connect(address).unwrap()).collect()
+        }
+
+        fn run(&mut self) {
+            self.base.run_with(&mut self.acceptor, LoopFlags::NONBLOCK).unwrap();
+        }
+
+        fn is_listening(&mut self) -> bool {
+            self.base.registry().pending(self.acceptor.acceptable) == Ready::READ
+        }
+
+        /// What the worker would adopt now.
+        fn take(&self) -> Option<TcpStream> {
+            let mut taken = None;
+            self.handoff.take(1, |socket| taken = Some(TcpStream::from(socket)));
+            taken
+        }
+    }
+
+    #[test]
+    fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
+        let mut rig = Rig::new();
+        let clients = rig.connect(5);
+        rig.run();
+        assert!(!rig.is_listening(), "the kernel's backlog holds the rest");
+        let mut served = Vec::new();
+        for _ in &clients {
+            let socket = rig.take().expect("the queue is filled again as soon as there is room");
+            served.push(socket.peer_addr().unwrap());
+            rig.run();
+        }
+        assert!(rig.take().is_none());
+        assert!(rig.is_listening(), "there is room again");
+        let mut connected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
+        connected.sort();
+        served.sort();
+        assert_eq!(served, connected);
+    }
+
+    #[test]
+    fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
+        let mut rig = Rig::new();
+        let clients = rig.connect(4);
+        rig.run();
+        Acceptor::stop(rig.base.registry(), &mut rig.acceptor);
+        let (mut served, mut ended) = (0, false);
+        while rig.take().is_some() {
+            served += 1;
+            rig.run();
+            ended |= rig.base.registry().got_exit();
+        }
+        assert_eq!(served, clients.len());
+        assert!(ended, "with everything handed over, it ends");
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_no_delay_and_do_not_block() {
+        let mut rig = Rig::new();
+        let _client = rig.connect(1);
+        rig.run();
+        let socket = rig.take().unwrap();
+        assert!(socket.nodelay().unwrap());
+        let error = (&socket).read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
 }

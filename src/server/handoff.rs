@@ -29,7 +29,7 @@ impl Handoff {
         Self::with_capacity(CAPACITY, worker, acceptor)
     }
 
-    fn with_capacity(capacity: usize, worker: Notifier, acceptor: Notifier) -> Self {
+    pub(super) fn with_capacity(capacity: usize, worker: Notifier, acceptor: Notifier) -> Self {
         let queue = ArrayQueue::new(capacity);
         Self { queue, backpressure: Backpressure::new(), worker, acceptor }
     }

@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every way to set up a base.
 pub fn all_configs() -> impl Iterator<Item = Config> {
-    BackendKind::ALL.into_iter().flat_map(|kind| {
+    BackendKind::ALL.iter().flat_map(|&kind| {
         [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred]
             .map(|policy| Config::default().backend(kind).changelist(policy))
     })

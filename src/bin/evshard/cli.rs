@@ -132,7 +132,7 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 fn backend() -> impl TypedValueParser<Value = BackendKind> {
-    let names = BackendKind::ALL.map(BackendKind::name);
+    let names = BackendKind::ALL.iter().map(|kind| kind.name());
     clap::builder::PossibleValuesParser::new(names)
         .map(|name| BackendKind::by_name(&name).expect("clap let only known names pass"))
 }

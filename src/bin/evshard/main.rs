@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
+    end_loudly_on_panic();
     let config = match cli::parse() {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -52,6 +53,16 @@ fn serve(config: &ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     Ok(())
+}
+
+/// A thread that panicked would leave its connections hanging while the others go on as if nothing
+/// had happened. Whoever supervises the process can only help if it ends.
+fn end_loudly_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
 }
 
 /// A second signal means now, with the status a shell gives a process it killed.

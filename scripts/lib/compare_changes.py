@@ -1,0 +1,86 @@
+"""compare_changes: epoll_ctl calls of a connection whose write interest comes and goes within one turn."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import child
+import cli
+import machine
+import plot
+import results
+import syscalls
+from child import Failure, run_main
+from programs import Programs, require
+from stats import spread, table
+
+SCRIPT = "scripts/compare_changes.sh"
+EXAMPLE = "toggle_write"
+TITLE = "Interest that comes and goes within one turn"
+QUESTION = "What does a turn cost in which a connection's write interest is turned on and off again?"
+POLICIES = ("immediate", "deferred")
+TURNS = 10_000  # the example's own number
+TIMEOUT_S = 60
+
+
+def parse_arguments():
+    """The command line of compare_changes.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Runs examples/toggle_write.rs under strace with each changelist policy and counts its epoll_ctl calls.\n"
+        "A count, not a time: one run says all.",
+        f"{SCRIPT} --quick",
+    )
+    cli.add_result_flags(parser)
+    return cli.parse(parser)
+
+
+def count_calls(program, policy):
+    """How many epoll_ctl calls the example makes, start and end included."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "strace"
+        argv = ["strace", "-C", "-f", "-y", "-e", "trace=epoll_ctl", "-o", str(log), program, policy]
+        with child.Task(argv, "strace") as strace:
+            said = strace.finish(TIMEOUT_S)
+        calls = syscalls.parse(log.read_text()).calls.get("epoll_ctl", {"calls": 0})["calls"]
+    return {"policy": policy, "turns": TURNS, "epoll_ctl": calls, "epoll_ctl_per_turn": calls / TURNS,
+            "program_says": said.strip()}
+
+
+def main():
+    """Build, count, write."""
+    args = parse_arguments()
+    require("strace")
+    programs = Programs(args.bin_dir)
+    program = programs.example(EXAMPLE)
+    facts = machine.facts()
+    with results.ResultFolder("changes", args.out, args.quick) as folder:
+        records = [count_calls(program, policy) for policy in POLICIES]
+        for record in records:
+            (folder.raw / f"{record['policy']}.json").write_text(json.dumps(record, indent=2) + "\n")
+        per_turn = {record["policy"]: record["epoll_ctl"] / TURNS for record in records}
+        if per_turn["immediate"] < 1:
+            raise Failure(f"the example did not toggle: {records}")
+        rows = table(["changelist", "turns", "epoll_ctl calls", "per turn"],
+                     [[r["policy"], f"{TURNS:,}", f"{r['epoll_ctl']:,}", f"{r['epoll_ctl_per_turn']:.4f}"]
+                      for r in records])
+        answer = (f"{per_turn['immediate']:.2f} epoll_ctl calls with the immediate changelist and "
+                  f"{per_turn['deferred']:.4f} with the deferred one; what is left are the program's registrations "
+                  "at its start.")
+        print(f"{rows}\n\n{answer}")
+        panel = plot.Panel("epoll_ctl calls", "calls per turn", "changelist",
+                           [(policy, spread([value])) for policy, value in per_turn.items()])
+        commands = [SCRIPT, "", "# which runs", *(f"strace -C -f -y -e trace=epoll_ctl {program} {p}" for p in POLICIES)]
+        files = {
+            "README.md": results.readme(TITLE, QUESTION, answer, commands, facts, [
+                "A count of system calls: the same in every run and on every machine, whatever else it does.",
+                "It says what is saved when a protocol toggles within a turn, not how often protocols do.",
+            ]),
+            "summary.md": f"# {TITLE}\n\n{rows}\n\n![calls per turn](plots/changes.svg)\n",
+            "plots/changes.svg": plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]),
+        }
+        print(f"results: {folder.publish(files, QUESTION, answer)}")
+
+
+if __name__ == "__main__":
+    run_main(main)
