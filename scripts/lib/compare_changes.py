@@ -1,6 +1,5 @@
 """compare_changes: epoll_ctl calls of a connection whose write interest comes and goes within one turn."""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def main():
     with results.ResultFolder("changes", args.out, args.quick) as folder:
         records = [count_calls(program, policy) for policy in POLICIES]
         for record in records:
-            (folder.raw / f"{record['policy']}.json").write_text(json.dumps(record, indent=2) + "\n")
+            folder.save(record["policy"], record)
         per_turn = {record["policy"]: record["epoll_ctl"] / TURNS for record in records}
         if per_turn["immediate"] < 1:
             raise Failure(f"the example did not toggle: {records}")

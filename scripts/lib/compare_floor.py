@@ -1,14 +1,13 @@
 """compare_floor: what the server costs above a bare epoll loop: CPU, system calls and memory."""
 
-import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass, replace
 
 import cli
 import floor_report
 import idle_memory
+import instructions
 import machine
 import measure
 import results
@@ -52,8 +51,8 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs evshard with one worker and benches/peers/bare_epoll.c on the same core, in turns with a fresh server\n"
-        "for every run, the loader on another core. Compares CPU per request, then system calls per echo, then user\n"
-        "memory per idle connection.",
+        "for every run, the loader on another core. Compares CPU per request, then system calls and instructions per\n"
+        "echo, then user memory per idle connection.",
         f"{SCRIPT} --rounds 7 --changelist immediate,deferred --server-core 0 --loader-core 1",
     )
     parser.add_argument("--changelist", type=cli.choices(*CHANGELISTS), default=["default"], metavar="LIST",
@@ -105,24 +104,6 @@ def measure_cpu(args, subjects, load, folder):
     return runs
 
 
-def measure_syscalls(args, subjects, load, folder):
-    """One trace of each subject, or the reason why there is none."""
-    if shutil.which("strace") is None:
-        return "Not measured: strace is not installed (Debian package strace)."
-    traces = {}
-    for subject in subjects:
-        print(f"system calls of {subject.name} ...", file=sys.stderr)
-        try:
-            trace = syscalls.measure(subject, load, window_s=1 if args.quick else 2)
-        except Failure as failure:
-            if "ptrace" not in str(failure):
-                raise
-            return "Not measured: strace may not attach to processes here (ptrace refused)."
-        _save(folder, f"syscalls-{subject.name}", trace.record(subject))
-        traces[subject.name] = trace
-    return traces
-
-
 def measure_memory(args, subjects, folder):
     """Bytes per idle connection by (subject name, touched), and how many connections were held."""
     connections = idle_memory.affordable(500 if args.quick else IDLE_CONNECTIONS)
@@ -133,7 +114,7 @@ def measure_memory(args, subjects, folder):
             for subject in measure.rotated(subjects, round_index):
                 print(f"memory of {connections} {state} connections, {subject.name} ...", file=sys.stderr)
                 record = idle_memory.measure(subject, connections, touched)
-                _save(folder, f"memory-{state}-round-{round_index + 1:02}-{subject.name}", record)
+                folder.save(f"memory-{state}-round-{round_index + 1:02}-{subject.name}", record)
                 records[subject.name, touched].append(record)
     return records
 
@@ -202,15 +183,12 @@ def main():
             servers=[subject.name for subject in subjects[1:]],
             null=NULL if args.null else None,
             runs=runs,
-            traces=measure_syscalls(args, subjects, load, folder),
+            traces=syscalls.measure_all(subjects, load, args.quick, folder.save),
             events_per_wait=events_per_wait(runs, subjects),
+            instructions=instructions.measure_all(subjects, load, folder.save),
             memory=measure_memory(args, subjects, folder),
         )
         write_results(args, programs, subjects, measured, facts, folder)
-
-
-def _save(folder, name, record):
-    (folder.raw / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

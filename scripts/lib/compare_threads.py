@@ -7,6 +7,7 @@ import machine
 import measure
 import plot
 import results
+import syscalls
 from child import run_main
 from loader import Load
 from programs import Programs, fingerprint
@@ -34,6 +35,11 @@ def parse_arguments():
     return cli.parse(parser)
 
 
+def subject(programs, workers):
+    """The server with that many workers."""
+    return evshard(programs.evshard, workers, name=f"workers-{workers}")
+
+
 def measure_all(args, programs, load, folder):
     """All rounds; returns the runs by worker count, in round order."""
     runs = {workers: [] for workers in args.workers}
@@ -44,7 +50,7 @@ def measure_all(args, programs, load, folder):
             done += 1
             label = f"[{done}/{total}] round {round_index + 1}, workers {workers} ..."
             print(label, end="", file=sys.stderr, flush=True)
-            run = measure.run(evshard(programs.evshard, workers, name=f"workers-{workers}"), load)
+            run = measure.run(subject(programs, workers), load)
             run.save(folder.raw, f"round-{round_index + 1:02}-workers-{workers}")
             runs[workers].append(run)
             print(f" {run.report.rate_per_s:,.0f} req/s, {run.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
@@ -74,6 +80,15 @@ def summary_table(runs):
             f"{median_cell((100 * r.report.busiest_thread_share for r in of_count), 0)} % CPU",
         ])
     return table(header, rows)
+
+
+def syscall_table(traces):
+    """System calls per echo by worker count: what stays flat whatever the cores are busy with."""
+    if isinstance(traces, str):
+        return traces
+    rows = [[name, f"{trace.echoes:,}", f"{trace.calls_per_echo:.3f}", trace.listing(), trace.coordination()]
+            for name, trace in traces.items()]
+    return table(["server", "echoes seen", "calls/echo", "by name, per echo", "between threads"], rows)
 
 
 def cpu(of_count):
@@ -115,8 +130,8 @@ def notes(workers):
              "thread is near 100 % CPU the rate is the loader's, not the server's.")
     return [
         shared if cores < max(workers) + 2 else roomy,
-        "What can be shown is the cost: CPU per request that stays flat means that workers do not get in each other's "
-        "way (no shared lock, no shared cache line in the path of a request).",
+        "What can be shown is the cost. System calls per echo without futex or eventfd mean that workers do not get in "
+        "each other's way; CPU per request that grows with them means that threads outnumber cores and are switched.",
         "CPU time is the sum over the server's threads of the first field of /proc/PID/task/TID/schedstat (ns), read "
         "before and after the load, over all requests answered, warm-up and connecting included.",
         "Latency is the closed loop's service time, from the actual send: it and the rate determine each other.",
@@ -124,10 +139,11 @@ def notes(workers):
     ]
 
 
-def write_results(args, programs, load, runs, facts, folder):
-    """Print the table and publish the folder."""
+def write_results(args, programs, load, runs, traces, facts, folder):
+    """Print the tables and publish the folder."""
     rows = summary_table(runs)
-    print(rows)
+    calls = syscall_table(traces)
+    print(f"{rows}\n\n{calls}")
     answered = answer(runs)
     print(f"\n{answered}")
     command = (f"{SCRIPT} --workers {','.join(map(str, args.workers))} --rounds {args.rounds} "
@@ -141,6 +157,8 @@ def write_results(args, programs, load, runs, facts, folder):
     files = {
         "README.md": results.readme(TITLE, QUESTION, answered, commands, facts, notes(args.workers)),
         "summary.md": f"# {TITLE}\n\nMedian [lowest..highest] of n runs.\n\n{rows}\n\n"
+                      "System calls per echo at 50 busy connections, one window of strace each:\n\n"
+                      f"{calls}\n\n"
                       f"![CPU per request and rate by worker count](plots/threads.svg)\n\n{shard_table}\n",
         "plots/threads.svg": picture(runs, load),
     }
@@ -158,7 +176,8 @@ def main():
     print(f"{args.rounds} round(s) of {len(args.workers)} worker counts, about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("threads", args.out, args.quick) as folder:
         runs = measure_all(args, programs, load, folder)
-        write_results(args, programs, load, runs, facts, folder)
+        traces = syscalls.measure_all([subject(programs, w) for w in args.workers], load, args.quick, folder.save)
+        write_results(args, programs, load, runs, traces, facts, folder)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Measured:
     runs: dict  # case name to subject name to runs, in round order
     traces: dict | str  # subject name to Trace, or why there is none
     events_per_wait: dict  # server name to Spread or None
+    instructions: dict | str  # subject name to user-space instructions per echo, or why there is none
     memory: dict  # (subject name, touched) to records
 
     def cpu(self, case, subject):
@@ -41,6 +42,7 @@ def body(measured):
         *(_cpu_section(measured, server) for server in measured.servers),
         *([_cpu_section(measured, measured.null)] if measured.null else []),
         _syscall_section(measured),
+        _instruction_section(measured),
         _memory_section(measured),
     ])
 
@@ -117,6 +119,15 @@ def _syscall_section(measured):
     header = ["server", "echoes seen", "calls/echo", "by name, per echo", "between threads", "untraced events/wait"]
     return (f"{heading}50 busy connections, 64 B, one message in flight each; one window of strace, n = 1. Calls and "
             f"echoes (successful sends) are counted in the same window.\n\n{table(header, rows)}")
+
+
+def _instruction_section(measured):
+    heading = "## Instructions per echo\n\n"
+    if isinstance(measured.instructions, str):
+        return heading + measured.instructions
+    rows = [[name, f"{count:,.0f}"] for name, count in measured.instructions.items()]
+    return (f"{heading}In user space, the C library included; 50 connections, 64 B, counted by callgrind, start and end "
+            f"subtracted. n = 1, for a count varies little.\n\n{table(['server', 'instructions/echo'], rows)}")
 
 
 def _memory_section(measured):

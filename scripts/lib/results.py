@@ -1,6 +1,7 @@
 """A result folder: README.md, raw/, summary.md and plots/, and its line in results/INDEX.md."""
 
 import datetime
+import json
 import shutil
 import sys
 import tempfile
@@ -37,6 +38,10 @@ class ResultFolder:
             print(f"\nthe raw files of the runs that went well are in {self._staging}", file=sys.stderr)
         else:
             shutil.rmtree(self._staging)
+
+    def save(self, name, record):
+        """Keep a record as raw/NAME.json."""
+        (self.raw / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
 
     def publish(self, files, question, answer):
         """Write `files` (relative path to text), move the folder into place, list it, and return where it is."""

@@ -1,7 +1,9 @@
 """System calls per echo of a running server, counted by strace."""
 
 import re
+import shutil
 import signal
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -85,6 +87,24 @@ def measure(subject, load, window_s):
     if trace.echoes <= 0:
         raise Failure(f"strace saw no echo of {subject.name}: {trace.calls}")
     return trace
+
+
+def measure_all(subjects, load, quick, save):
+    """One trace of each subject by name, or the reason why there is none; `save` gets a file name and a record."""
+    if shutil.which("strace") is None:
+        return "Not measured: strace is not installed (Debian package strace)."
+    traces = {}
+    for subject in subjects:
+        print(f"system calls of {subject.name} ...", file=sys.stderr)
+        try:
+            trace = measure(subject, load, window_s=1 if quick else 2)
+        except Failure as failure:
+            if "ptrace" not in str(failure):
+                raise
+            return "Not measured: strace may not attach to processes here (ptrace refused)."
+        save(f"syscalls-{subject.name}", trace.record(subject))
+        traces[subject.name] = trace
+    return traces
 
 
 def parse(text):

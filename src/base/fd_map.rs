@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use super::slot::{Flags, Links, NONE, SlotTable};
-use crate::backend::Change;
+use crate::backend::{Change, Refusal};
 use crate::error::{Error, Result};
 use crate::event::Interest;
 use crate::sys::fd::is_open;
@@ -135,13 +135,13 @@ impl FdMap {
     fn reserve(&mut self, fd: RawFd) -> Result<&mut Entry> {
         let place = usize::try_from(fd).unwrap_or(usize::MAX);
         if place >= self.entries.len() {
-            // A number that names no file must not make the vector as long as itself.
-            if !is_open(fd) {
-                let source = std::io::Error::from_raw_os_error(libc::EBADF);
-                return Err(Error::Fd { op: "add an event", fd, source });
+            // A number that names no file must not make the vector as long as itself. Within what
+            // is reserved already there is no need to ask.
+            if place >= self.entries.capacity() && !is_open(fd) {
+                return Err(Refusal { fd, op: "add an event", errno: libc::EBADF }.into());
             }
-            let length = (place + 1).next_power_of_two().max(32);
-            self.entries.resize(length, Entry::EMPTY);
+            // Only as far as used: capacity doubles, but memory never touched costs nothing.
+            self.entries.resize(place + 1, Entry::EMPTY);
         }
         Ok(&mut self.entries[place])
     }

@@ -33,6 +33,8 @@ impl<C> Registry<C> {
             let stable = self.slots[index].flags.contains(Flags::STABLE_FD);
             if let Err(refusal) = self.tell_kernel(change, stable) {
                 self.fds.remove(&mut self.slots, index, fd);
+                // Those that were watched before no longer are.
+                self.refuse_fd(refusal);
                 return Err(refusal.into());
             }
         }
@@ -89,7 +91,9 @@ impl<C> Registry<C> {
             self.counts.inserted -= self.counted(index);
             self.fds.remove(&mut self.slots, index, refusal.fd);
             self.stop_timer(index);
-            self.refusals.push((self.slots[index].fired(index).id, refusal));
+            let id = self.slots[index].fired(index).id;
+            self.refusals.retain(|(refused, _)| *refused != id);
+            self.refusals.push((id, refusal));
             self.activate_index(index, Ready::REFUSED);
         }
     }

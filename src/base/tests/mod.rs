@@ -279,6 +279,18 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
 }
 
 #[test]
+fn a_refused_addition_is_told_to_the_events_that_were_watched_before() {
+    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let reader = rig.waiting(0, READ, 1);
+    rig.script.0.lock().unwrap().refuses.push(0);
+    let writer = rig.create(EventSpec::io(&0, WRITE), 2);
+    rig.registry().add(writer, None).unwrap_err();
+    assert_eq!(rig.registry().pending(writer), Ready::empty());
+    assert_eq!(rig.turn(), [(1, Ready::REFUSED)]);
+    assert!(rig.registry().take_refusal(reader).is_some());
+}
+
+#[test]
 fn a_refusal_at_once_leaves_the_event_as_it_was() {
     let mut rig = Rig::new(ChangelistPolicy::Immediate);
     rig.script.0.lock().unwrap().refuses.push(0);
