@@ -35,7 +35,7 @@ bitflags::bitflags! {
         /// The kernel refused the descriptor when deferred changes were flushed; the event is no
         /// longer pending and `Registry::take_refusal` has the reason. (libevent only logs this.)
         const REFUSED = 0x40;
-        /// The peer closed its sending half.
+        /// The peer closed its sending half, or the connection failed.
         const CLOSED = 0x80;
     }
 }
@@ -171,7 +171,7 @@ impl EventSpec {
         self
     }
 
-    /// Promises that between a `del` and an `add` of this event the descriptor is not closed.
+    /// Promises that the descriptor is not closed while this event exists, pending or not.
     ///
     /// With the deferred changelist a level-triggered event deleted and added again within one
     /// turn then costs no system call at all. Without the promise the pair must cost one, since

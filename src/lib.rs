@@ -64,14 +64,15 @@
 //! in ARCHITECTURE.md; each item's documentation names its libevent counterpart and where it
 //! differs.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("evshard needs Linux: it waits with epoll and wakes with eventfd");
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("evshard needs 64-bit Linux: it waits with epoll and wakes with eventfd");
 
 // The order is the ladder: a module names only those above it (tests/tidy.rs).
 mod sync;
 
-mod error;
 mod event;
+
+mod error;
 
 mod sys;
 

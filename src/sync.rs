@@ -1,6 +1,5 @@
-//! The only place that names atomics and locks: the real ones, or loom's when models are checked.
-//!
-//! Everything two threads share goes through here, so that `--cfg loom` swaps all of it at once.
+//! The atomics and locks of the cross-thread protocols: the real ones, or loom's when models are
+//! checked. Whatever a protocol shares goes through here, so that `--cfg loom` swaps all at once.
 
 #[cfg(not(loom))]
 mod imp {

@@ -204,6 +204,33 @@ on_every_base! {
         assert_eq!(app.fired, [(1, Ready::TIMEOUT)]);
     }
 
+    fn a_stop_is_told_from_a_loop_that_is_done(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let handlers: [(evshard::Handler<App>, LoopEnd); 3] = [
+            (log, LoopEnd::Done),
+            (|registry, _, _| registry.loop_exit(), LoopEnd::Stopped),
+            (|registry, _, _| registry.loop_break(), LoopEnd::Stopped),
+        ];
+        for (handler, expected) in handlers {
+            let id = base.registry().create(EventSpec::timer(), handler);
+            base.registry().activate(id, Ready::TIMEOUT).unwrap();
+            assert_eq!(base.run_once(&mut app).unwrap(), expected);
+        }
+    }
+
+    fn a_reset_is_told_to_who_waits_only_for_the_peers_close(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (watched, _) = listener.accept().unwrap();
+        add(&mut base, EventSpec::io(&watched, Interest::CLOSED).persist(), log);
+        let socket = socket2::Socket::from(peer);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(socket);
+        base.run_once(&mut app).unwrap();
+        assert_eq!(app.fired, [(0, Ready::CLOSED)]);
+    }
+
     fn an_exit_asked_for_before_the_loop_counts_and_a_break_does_not(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         base.registry().loop_exit();
@@ -226,13 +253,10 @@ on_every_base! {
     }
 
     fn nonblock_goes_on_until_a_poll_finds_nothing(config: Config) {
-        fn read_one(_: &mut Registry<App>, app: &mut App, fired: Fired) {
-            app.fired.push((fired.token.0, fired.ready));
-        }
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let pairs: Vec<_> = (0..100).map(|_| readable_pair()).collect();
         for (reader, _) in &pairs {
-            add(&mut base, EventSpec::io(reader, Interest::READ), read_one);
+            add(&mut base, EventSpec::io(reader, Interest::READ), log);
         }
         base.run_with(&mut app, LoopFlags::NONBLOCK).unwrap();
         assert_eq!(app.fired.len(), 100, "more than one event array holds, each exactly once");

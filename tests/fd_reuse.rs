@@ -23,6 +23,10 @@ fn readable_pair() -> (UnixStream, UnixStream) {
     (reader, writer)
 }
 
+fn spec(reader: &UnixStream) -> EventSpec {
+    EventSpec::io(reader, Interest::READ).persist()
+}
+
 #[test]
 fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again() {
     for config in common::all_configs() {
@@ -32,8 +36,7 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
             base.run_with(&mut calls, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
             calls
         };
-        let watch = |base: &mut EventBase<u32>, reader: &UnixStream| {
-            let spec = EventSpec::io(reader, Interest::READ).persist();
+        let watch = |base: &mut EventBase<u32>, spec: EventSpec| {
             let id = base.registry().create(spec, count);
             base.registry().add(id, None).unwrap();
             id
@@ -41,7 +44,7 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
 
         let first = readable_pair();
         let number = first.0.as_raw_fd();
-        let id = watch(&mut base, &first.0);
+        let id = watch(&mut base, spec(&first.0));
         assert_eq!(poll(&mut base), 1);
 
         // Closed before it is deleted, reopened, and both changes made in one turn.
@@ -49,7 +52,7 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
         let second = readable_pair();
         assert_eq!(second.0.as_raw_fd(), number, "the kernel gives the lowest free number");
         base.registry().free(id);
-        let id = watch(&mut base, &second.0);
+        let id = watch(&mut base, spec(&second.0));
         assert_eq!(poll(&mut base), 1, "the new file is watched");
 
         // Closed and never deleted: nothing fires, and nothing breaks when it is.
@@ -57,5 +60,20 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
         assert_eq!(poll(&mut base), 0);
         base.registry().free(id);
         assert_eq!(poll(&mut base), 0);
+
+        // An owner that promises not to close while its event exists, frees it, and then closes.
+        let third = readable_pair();
+        let id = watch(&mut base, spec(&third.0).stable_fd());
+        assert_eq!(poll(&mut base), 1);
+        let idle = base.registry().create(spec(&third.0).stable_fd(), count);
+        base.registry().del(id);
+        base.registry().free(id);
+        drop(third);
+        let fourth = readable_pair();
+        assert_eq!(fourth.0.as_raw_fd(), number);
+        let id = watch(&mut base, spec(&fourth.0).stable_fd());
+        assert_eq!(poll(&mut base), 1, "the new file is watched in spite of the promise");
+        base.registry().free(idle);
+        base.registry().free(id);
     }
 }

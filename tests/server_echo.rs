@@ -135,8 +135,9 @@ fn whatever_way_connections_end_no_descriptor_is_left() {
 fn fifteen_thousand_connections_are_held_and_each_echoes() {
     const CONNECTIONS: usize = 15_000;
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    if limit < CONNECTIONS as u64 + 100 {
-        eprintln!("skipped: {limit} descriptors are allowed here, {CONNECTIONS} are needed");
+    // The tests beside this one, in the same process, need some, too.
+    if limit < CONNECTIONS as u64 + 2000 {
+        eprintln!("skipped: {limit} descriptors are allowed here, too few for {CONNECTIONS}");
         return;
     }
     let server = ServerProcess::start(&["--workers", "2"]);

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,19 +123,24 @@ fn termination_under_load_takes_no_longer_than_the_drain_time() {
 fn what_was_sent_before_termination_is_echoed_to_a_slow_reader() {
     let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "30s"]);
     let mut client = server.connect();
-    let sent = noise(4, 8 << 20);
+    let sent = noise(4, 64 << 20);
     let mut writer = client.try_clone().unwrap();
+    let written = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {
-            writer.write_all(&sent).unwrap();
+            for chunk in sent.chunks(10_000) {
+                writer.write_all(chunk).unwrap();
+                written.fetch_add(chunk.len(), Ordering::Relaxed);
+            }
             writer.shutdown(Shutdown::Write).unwrap();
         });
-        // The server is stuck on this reader before it is told to end.
-        eventually("the server waits for its reader", || {
-            let before = server.cpu_time();
-            thread::sleep(Duration::from_millis(20));
-            before > Duration::ZERO && server.cpu_time() == before
+        // Everybody is stuck on this reader before the server is told to end.
+        eventually("the writer is stuck", || {
+            let before = written.load(Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(50));
+            before > 0 && written.load(Ordering::Relaxed) == before
         });
+        assert!(written.load(Ordering::Relaxed) < sent.len());
         server.signal("TERM");
         let mut received = Vec::new();
         client.read_to_end(&mut received).unwrap();
@@ -155,16 +161,35 @@ fn idle_connections_do_not_hold_up_the_end() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
-    let client = server.connect();
-    let busy = thread::spawn(move || busy_client(client));
-    eventually("the load is on", || server.cpu_time() > Duration::from_millis(20));
+    // A client that does not read is owed bytes, so the drain waits for it.
+    let client = stuck_client(&server);
     server.signal("INT");
     let address = server.address;
     eventually("the drain began", || TcpStream::connect(address).is_err());
     server.signal("INT");
     let (status, _) = server.wait();
     assert_eq!(status.code(), Some(130), "{status:?} {:?}", status.signal());
-    busy.join().unwrap();
+    drop(client);
+}
+
+/// A client that sent until nobody took any more, and read nothing.
+fn stuck_client(server: &ServerProcess) -> TcpStream {
+    let mut client = server.connect();
+    client.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let bytes = noise(5, 1 << 20);
+    while client.write(&bytes).is_ok() {}
+    client
+}
+
+#[test]
+fn a_client_that_is_cut_at_the_deadline_sees_that_it_was() {
+    let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "100ms"]);
+    let mut client = stuck_client(&server);
+    let (status, table) = server.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(total(&table, "errors"), 1, "{table}");
+    let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -202,22 +227,39 @@ fn workers_are_pinned_within_the_mask_the_server_was_started_with() {
         cores.sort();
         cores
     };
-    let core = num_cpus::get() - 1;
-    let confine = format!("taskset -p -c {core} $$ > /dev/null");
+    let own = own_cores();
+    let (first, last) = (own[0].to_string(), own[own.len() - 1].to_string());
+    let confine = format!("taskset -p -c {last} $$ > /dev/null");
     let server = ServerProcess::start_after(&confine, "--workers 2");
-    eventually("both workers are pinned", || workers(&server) == vec![core.to_string(); 2]);
+    eventually("both workers are pinned", || workers(&server) == vec![last.clone(); 2]);
     for (name, cores) in allowed_cores(server.pid()) {
-        assert_eq!(cores, core.to_string(), "{name} left the mask");
+        assert_eq!(cores, last, "{name} left the mask");
     }
     let server = ServerProcess::start_after(&confine, "");
-    assert_eq!(workers(&server).len(), 1, "as many workers as usable cores");
+    eventually("as many workers as usable cores", || workers(&server).len() == 1);
 
-    let server = ServerProcess::start(&["--workers", "2"]);
-    if num_cpus::get() >= 2 {
-        eventually("each has its own core", || workers(&server) == ["0", "1"]);
+    if own.len() >= 2 {
+        let server = ServerProcess::start(&["--workers", "2"]);
+        let expected = [first, own[1].to_string()];
+        eventually("each has its own core", || workers(&server) == expected);
     }
     let free = ServerProcess::start(&["--workers", "2", "--no-pin"]);
-    let own = std::fs::read_to_string("/proc/self/status").unwrap();
-    let own = own.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
-    assert_eq!(workers(&free), [own, own]);
+    let mask = own_status("Cpus_allowed_list:");
+    eventually("nobody is pinned", || workers(&free) == [mask.clone(), mask.clone()]);
+}
+
+fn own_status(field: &str) -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().to_owned()
+}
+
+/// The cores this process may use, from a list such as `0-2,5`.
+fn own_cores() -> Vec<usize> {
+    let list = own_status("Cpus_allowed_list:");
+    let number = |text: &str| text.parse::<usize>().unwrap();
+    let range = |part: &str| match part.split_once('-') {
+        Some((from, to)) => (number(from)..=number(to)).collect(),
+        None => vec![number(part)],
+    };
+    list.split(',').flat_map(range).collect()
 }

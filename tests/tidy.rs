@@ -34,9 +34,14 @@ struct Source {
 impl Source {
     /// Lines of code with their numbers, without the unit tests at the end.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test_module =
-            |line: &str| line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
-        (1..).zip(self.text.lines()).take_while(move |(_, line)| !is_test_module(line))
+        let lines: Vec<&str> = self.text.lines().collect();
+        let begins_tests = |pair: &[&str]| {
+            (pair[0].starts_with("#[cfg(test)]") || pair[0].starts_with("#[cfg(all(test"))
+                && pair[1].contains("mod ")
+                && pair[1].ends_with('{')
+        };
+        let length = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
+        (1..).zip(lines).take(length)
     }
 
     /// The folder or file directly below `src` that it belongs to.
@@ -117,9 +122,13 @@ fn a_lower_layer_never_names_a_higher_one() {
             continue;
         };
         for (number, line) in source.code().filter(|(_, line)| !is_comment(line)) {
-            for target in named(line).filter(|target| target != room && !target.is_empty()) {
+            for target in named(line).filter(|target| target != room) {
                 let layer = target.split("::").next().unwrap_or_default();
-                if layer != room && !allowed.contains(&&*target) && !allowed.contains(&layer) {
+                if target.is_empty() {
+                    let path = &source.path;
+                    complaints.push(format!("{path}:{number}: name one layer a `use`"));
+                } else if layer != room && !allowed.contains(&&*target) && !allowed.contains(&layer)
+                {
                     let path = &source.path;
                     complaints.push(format!(
                         "{path}:{number}: `{room}` must not name `{target}`; \
@@ -147,7 +156,7 @@ fn the_ruler_shares_nothing_with_what_it_measures() {
 #[test]
 fn unsafe_code_stands_in_one_folder() {
     let mut complaints = Vec::new();
-    for source in sources(&["src", "loadgen/src", "benches", "tests"]) {
+    for source in sources(&["src", "loadgen/src", "benches", "examples", "tests"]) {
         if source.path.starts_with(UNSAFE_FOLDER) || source.path == "tests/tidy.rs" {
             continue;
         }
@@ -167,7 +176,7 @@ fn unsafe_code_stands_in_one_folder() {
 #[test]
 fn functions_fit_a_screen_and_a_half() {
     let mut complaints = Vec::new();
-    for source in sources(&["src", "loadgen/src", "benches", "tests"]) {
+    for source in sources(&["src", "loadgen/src", "benches", "examples", "tests"]) {
         let lines: Vec<&str> = source.text.lines().collect();
         for (start, line) in lines.iter().enumerate() {
             if !begins_function(line) || line.trim_end().ends_with([';', '}']) {
@@ -192,7 +201,8 @@ fn functions_fit_a_screen_and_a_half() {
 #[test]
 fn files_are_one_noun_each_and_say_which() {
     let mut complaints = Vec::new();
-    for source in sources(&["src", "loadgen/src", "benches", "tests", "loadgen/tests"]) {
+    for source in sources(&["src", "loadgen/src", "benches", "examples", "tests", "loadgen/tests"])
+    {
         let path = &source.path;
         if !source.text.starts_with("//! ") {
             complaints.push(format!("{path}:1: begin with `//!` and what the file is"));

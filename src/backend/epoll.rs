@@ -49,13 +49,12 @@ impl EpollBackend {
             (Op::Del, Err(Refusal { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
                 Ok(())
             }
-            (Op::Mod, Err(refusal)) => {
-                // A registration that we can no longer steer would report for ever.
-                let _ = self.ctl(Op::Del, change.fd, 0);
-                Err(refusal)
-            }
             (_, result) => result,
         }
+        .inspect_err(|_| {
+            // A registration that we can no longer steer would report for ever.
+            let _ = self.ctl(Op::Del, change.fd, 0);
+        })
     }
 
     fn ctl(&self, op: Op, fd: RawFd, mask: u32) -> Result<(), Refusal> {
@@ -121,11 +120,12 @@ fn mask_of(interest: Interest, edge: bool) -> u32 {
     mask
 }
 
-/// libevent's mapping: an error, and a hang-up that is not merely the peer's half, wake both the
-/// reader and the writer, whichever finds out by trying.
+/// An error, and a hang-up that is not merely the peer's half, wake the reader and the writer,
+/// whichever finds out by trying, as in libevent. They also wake who waits for the peer's close:
+/// libevent does not, and its loop spins on a level that nobody is told of.
 fn ready_of(events: u32) -> Ready {
     if events & epoll::ERR != 0 || (events & epoll::HUP != 0 && events & epoll::RDHUP == 0) {
-        return Ready::READ | Ready::WRITE;
+        return Ready::READ | Ready::WRITE | Ready::CLOSED;
     }
     let mut ready = Ready::empty();
     if events & epoll::IN != 0 {
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_hang_ups_wake_reader_and_writer() {
-        let both = Ready::READ | Ready::WRITE;
-        assert_eq!(ready_of(epoll::ERR), both);
-        assert_eq!(ready_of(epoll::HUP | epoll::IN), both);
+    fn errors_and_hang_ups_wake_everybody() {
+        let all = Ready::READ | Ready::WRITE | Ready::CLOSED;
+        assert_eq!(ready_of(epoll::ERR), all);
+        assert_eq!(ready_of(epoll::HUP | epoll::IN), all);
         assert_eq!(
             ready_of(epoll::HUP | epoll::RDHUP | epoll::IN),
             Ready::READ | Ready::CLOSED,

@@ -81,7 +81,7 @@ mod tests {
 
     use super::super::slot::tests::plain;
     use super::*;
-    use crate::event::{Interest, Ready, Source};
+    use crate::event::{Interest, Ready};
 
     proptest! {
         #[test]
@@ -91,7 +91,7 @@ mod tests {
             let (mut queue, mut slots) = (ActiveQueue::new(), SlotTable::new());
             let mut model: VecDeque<u32> = VecDeque::new();
             for _ in 0..10 {
-                let id = slots.insert(plain(Source::Timer, Interest::empty()));
+                let id = slots.insert(plain(None, Interest::empty()));
                 slots[id.index].ready = Ready::TIMEOUT;
             }
             for (step, index) in steps {

@@ -30,6 +30,8 @@ struct Pending {
     new: Interest,
     edge: bool,
     was_edge: bool,
+    /// Since the last flush the number may have been closed and given to another file.
+    reused: bool,
     /// Something the kernel knows was deleted and added again.
     reassert: bool,
 }
@@ -44,22 +46,35 @@ pub(super) struct Changelist {
 
 impl Changelist {
     /// Folds a change in. `place` is the descriptor's place in this list plus one, 0 for none, and
-    /// is kept by the descriptor map; `stable` is its owner's promise that it stayed open.
+    /// is kept by the descriptor map; `stable` is the promise of the event that is added or
+    /// deleted, that the descriptor is not closed while the event exists.
     pub(super) fn record(&mut self, change: Change, place: &mut u32, stable: bool) {
+        let deleted = change.old - change.new;
         let Some(pending) =
             (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
         else {
             let Change { fd, old, new, edge } = change;
-            self.pending.push(Pending { fd, old, new, edge, was_edge: edge, reassert: false });
+            let reused = !deleted.is_empty() && !stable;
+            let was_edge = edge;
+            self.pending.push(Pending { fd, old, new, edge, was_edge, reused, reassert: false });
             *place = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
             return;
         };
         debug_assert_eq!(pending.fd, change.fd);
         let added_again = (change.new - change.old).intersects(pending.old);
-        let may_vanish = stable && !change.edge && !pending.was_edge;
+        pending.reused |= deleted.intersects(pending.old) && !stable;
+        let may_vanish = !pending.reused && !change.edge && !pending.was_edge;
         pending.reassert |= added_again && !may_vanish;
         pending.new = change.new;
         pending.edge = change.edge;
+    }
+
+    /// Takes back what was promised of a descriptor: an event of it was freed, and after that its
+    /// owner may close it.
+    pub(super) fn distrust(&mut self, place: u32) {
+        if let Some(pending) = self.pending.get_mut((place as usize).wrapping_sub(1)) {
+            pending.reused = true;
+        }
     }
 
     /// The net changes, and an empty list from now on. `forget` is called for every descriptor
@@ -133,6 +148,20 @@ mod tests {
     fn del_then_add_vanishes_only_for_a_stable_level_triggered_descriptor() {
         assert_eq!(net(&[READ, NOTHING, READ], false, true), []);
         assert_eq!(net(&[READ, NOTHING, READ], true, true), one(READ, READ, true));
+    }
+
+    #[test]
+    fn a_promise_ends_when_its_event_is_freed_and_does_not_speak_for_other_events() {
+        let to = |old, new| Change { fd: 5, old, new, edge: false };
+        for (promised, freed) in [(true, true), (false, false)] {
+            let (mut list, mut place) = (Changelist::default(), 0);
+            list.record(to(READ, NOTHING), &mut place, promised);
+            if freed {
+                list.distrust(place);
+            }
+            list.record(to(NOTHING, READ), &mut place, true);
+            assert_eq!(list.take(|_| ()), [to(READ, READ)]);
+        }
     }
 
     #[test]

@@ -45,8 +45,9 @@ impl<C> Registry<C> {
     fn remove_from_fd(&mut self, index: u32) {
         let Some(fd) = self.slots[index].fd() else { return };
         self.counts.inserted -= self.counted(index);
+        let stable = self.slots[index].flags.contains(Flags::STABLE_FD);
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
-            && let Err(refusal) = self.tell_kernel(change, false)
+            && let Err(refusal) = self.tell_kernel(change, stable)
         {
             // The event itself is gone from the map; what was refused concerns those that stay.
             self.refuse_fd(refusal);
@@ -56,7 +57,7 @@ impl<C> Registry<C> {
     fn tell_kernel(&mut self, change: Change, stable: bool) -> std::result::Result<(), Refusal> {
         match self.policy {
             ChangelistPolicy::Deferred => {
-                let place = self.fds.change_place(change.fd);
+                let place = self.fds.change_place_mut(change.fd);
                 self.changelist.record(change, place, stable);
                 Ok(())
             }
@@ -73,7 +74,7 @@ impl<C> Registry<C> {
         if self.changelist.is_empty() {
             return;
         }
-        let net = self.changelist.take(|fd| *self.fds.change_place(fd) = 0);
+        let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
         self.backend.apply(net, &mut self.refused);
         while let Some(refusal) = self.refused.pop() {
@@ -91,6 +92,7 @@ impl<C> Registry<C> {
             self.counts.inserted -= self.counted(index);
             self.fds.remove(&mut self.slots, index, refusal.fd);
             self.stop_timer(index);
+            self.slots[index].interval_ns = 0;
             let id = self.slots[index].fired(index).id;
             self.refusals.retain(|(refused, _)| *refused != id);
             self.refusals.push((id, refusal));
@@ -148,7 +150,7 @@ impl<C> Registry<C> {
             return;
         }
         let now_ns = self.clock.now_ns();
-        while let Some((index, _)) = self.timers.first_due(now_ns) {
+        while let Some(index) = self.timers.first_due(now_ns) {
             self.stop_timer(index);
             self.activate_index(index, Ready::TIMEOUT);
         }
@@ -246,11 +248,11 @@ impl<C> Registry<C> {
 
     /// Panics unless all structures agree with each other.
     #[cfg(test)]
-    pub(super) fn check(&mut self) {
+    pub(super) fn check(&self) {
         self.fds.check(&self.slots);
         self.active.check(&self.slots);
         self.timers.check(|index| self.slots[index].heap_pos);
-        self.changelist.check(|fd| *self.fds.change_place(fd));
+        self.changelist.check(|fd| self.fds.change_place(fd));
         let users = |slot: &&super::slot::Slot<C>| !slot.is_internal();
         let slots: Vec<_> =
             self.slots.indices().map(|index| &self.slots[index]).filter(users).collect();

@@ -114,7 +114,12 @@ impl<C> EventBase<C> {
         let mut registry = Registry::new(backend, policy)?;
         let remote_jobs = registry.create_internal(EventSpec::notify(), run_remote_jobs);
         registry.add(remote_jobs, None)?;
-        Ok(Self { registry, ready: Vec::new() })
+        // Now, not before the first wait: a base that no notifier can wake must not come to be.
+        registry.flush_changes();
+        match registry.take_refusal(remote_jobs) {
+            Some(refused) => Err(refused),
+            None => Ok(Self { registry, ready: Vec::new() }),
+        }
     }
 
     /// The base's events.
@@ -146,7 +151,8 @@ impl<C> EventBase<C> {
         self.run_with(cx, LoopFlags::NO_EXIT_ON_EMPTY)
     }
 
-    /// Waits until something happens, handles it and returns.
+    /// Waits until something happens, handles it and returns. Closures posted by a [`Remote`] run
+    /// meanwhile, but are not what it waits for.
     ///
     /// # Errors
     ///
@@ -182,6 +188,9 @@ impl<C> EventBase<C> {
             self.registry.activate_expired();
             let had_active = self.registry.has_active();
             let calls = self.run_active(cx);
+            if self.registry.control.should_stop() {
+                return Ok(LoopEnd::Stopped);
+            }
             let drained = !self.registry.has_active();
             if flags.contains(LoopFlags::ONCE) && calls > 0 && drained {
                 return Ok(LoopEnd::Done);
@@ -205,14 +214,14 @@ impl<C> EventBase<C> {
         let waited = registry.backend.wait(timeout, &mut self.ready);
         let notified = registry.notifier.word().wake_up();
         registry.clock.forget(true);
+        if notified {
+            registry.activate_notified();
+        }
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
         for fd_ready in self.ready.drain(..) {
             registry.activate_fd(fd_ready);
-        }
-        if notified {
-            registry.activate_notified();
         }
         Ok(())
     }

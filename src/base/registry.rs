@@ -101,12 +101,13 @@ impl<C> Registry<C> {
         flags.set(Flags::PERSIST, spec.persist);
         flags.set(Flags::EDGE, spec.edge);
         flags.set(Flags::STABLE_FD, spec.stable_fd);
-        let source = match spec.source {
-            Source::Notify => Source::Fd(self.notifier.fd()),
-            other => other,
+        let fd = match spec.source {
+            Source::Timer => None,
+            Source::Fd(fd) => Some(fd),
+            Source::Notify => Some(self.notifier.fd()),
         };
         let (interest, token) = (spec.interest, spec.token);
-        self.slots.insert(Contents { handler, source, interest, token, flags })
+        self.slots.insert(Contents { handler, fd, interest, token, flags })
     }
 
     /// Makes an event pending (libevent: `event_add`): it fires when its descriptor is ready or
@@ -136,7 +137,9 @@ impl<C> Registry<C> {
     }
 
     /// Makes an event idle (libevent: `event_del`). It will not run again, not even if it is
-    /// active already. Nothing happens to an idle or freed one.
+    /// active already. Nothing happens to an idle or freed one. As in libevent, a persistent event
+    /// keeps its interval until `add` gives another or [`remove_timeout`](Self::remove_timeout)
+    /// drops it.
     pub fn del(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
             self.del_index(index);
@@ -145,9 +148,16 @@ impl<C> Registry<C> {
 
     /// Ends an event (libevent: `event_free`); its id is stale from now on. Nothing happens if it
     /// is already. Its descriptor stays open: close it after this, not before.
+    ///
+    /// A descriptor that was duplicated (`dup`, `fork`) stays registered in the kernel until the
+    /// last copy is closed, if the changelist is deferred and this copy is closed before the next
+    /// wait. Let a turn pass between, or use the immediate changelist.
     pub fn free(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
             self.del_index(index);
+            if let Some(fd) = self.slots[index].fd() {
+                self.changelist.distrust(self.fds.change_place(fd));
+            }
             self.slots.remove(index);
             self.refusals.retain(|(refused, _)| *refused != id);
         }
@@ -166,7 +176,7 @@ impl<C> Registry<C> {
     /// told `ready`, together with what else comes true before it runs.
     ///
     /// A handler that activates its own event runs again in the same pass, without end if it
-    /// always does.
+    /// always does. Activating for no reason (an empty `ready`) does nothing.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
 use super::Handler;
-use crate::event::{EventId, Fired, Interest, Ready, Source, Token};
+use crate::event::{EventId, Fired, Interest, Ready, Token};
 
 /// "No slot" in an index link.
 pub(super) const NONE: u32 = u32::MAX;
@@ -95,7 +95,7 @@ impl<C> Slot<C> {
 /// What a new slot is filled with.
 pub(super) struct Contents<C> {
     pub(super) handler: Handler<C>,
-    pub(super) source: Source,
+    pub(super) fd: Option<RawFd>,
     pub(super) interest: Interest,
     pub(super) token: Token,
     pub(super) flags: Flags,
@@ -124,17 +124,13 @@ impl<C> SlotTable<C> {
             Some(vacant) => vacant.generation,
             None => NonZeroU32::MIN,
         };
-        let fd = match contents.source {
-            Source::Fd(fd) => fd.max(-1),
-            Source::Timer | Source::Notify => NO_FD,
-        };
         let slot = Slot {
             handler: contents.handler,
             token: contents.token,
             deadline_ns: 0,
             interval_ns: 0,
             generation,
-            fd,
+            fd: contents.fd.map_or(NO_FD, |fd| fd.max(-1)),
             heap_pos: NONE,
             on_fd: Links::UNLINKED,
             in_queue: Links::UNLINKED,
@@ -209,10 +205,10 @@ pub(super) mod tests {
     use super::*;
 
     /// An event with nothing special about it.
-    pub(in crate::base) fn plain(source: Source, interest: Interest) -> Contents<()> {
+    pub(in crate::base) fn plain(fd: Option<RawFd>, interest: Interest) -> Contents<()> {
         Contents {
             handler: |_, (), _| {},
-            source,
+            fd,
             interest,
             token: Token::default(),
             flags: Flags::PERSIST,
@@ -220,7 +216,7 @@ pub(super) mod tests {
     }
 
     fn timer() -> Contents<()> {
-        plain(Source::Timer, Interest::empty())
+        plain(None, Interest::empty())
     }
 
     #[test]

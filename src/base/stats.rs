@@ -17,7 +17,7 @@ pub struct LoopStats {
     pub waits: u64,
     /// Descriptors that waits reported ready.
     pub events: u64,
-    /// Handlers called.
+    /// Handlers of the user's events called.
     pub calls: u64,
     /// Net changes of interest that the kernel was told.
     pub changes: u64,

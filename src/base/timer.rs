@@ -37,9 +37,9 @@ impl TimerHeap {
     }
 
     /// The member that is due at `now_ns`, the earliest first.
-    pub(super) fn first_due(&self, now_ns: u64) -> Option<(u32, u32)> {
+    pub(super) fn first_due(&self, now_ns: u64) -> Option<u32> {
         let timer = self.timers.first()?;
-        (timer.deadline_ns <= now_ns).then_some((timer.index, 0))
+        (timer.deadline_ns <= now_ns).then_some(timer.index)
     }
 
     /// Adds a member.
@@ -168,10 +168,10 @@ mod tests {
                         model.remove(&old);
                     }
                     (3, _) => {
-                        while let Some((due, position)) = heap.first_due(deadline) {
+                        while let Some(due) = heap.first_due(deadline) {
                             let (earliest, _) = *model.first().unwrap();
                             prop_assert!(model.remove(&(earliest, due)), "due in order");
-                            heap.remove(position, &mut positions);
+                            heap.remove(positions[&due], &mut positions);
                         }
                         prop_assert!(model.first().is_none_or(|(next, _)| *next > deadline));
                     }

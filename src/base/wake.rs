@@ -119,14 +119,19 @@ mod loom_models {
         }
 
         /// The loop's body, until everything arrived; an endless sleep is loom's deadlock error.
+        /// Like the real one it looks only if it was notified or rung.
         fn consume(&self, expected: u32) {
+            let mut rung = false;
             loop {
-                self.word.wake_up();
-                let seen: u32 = self.published.iter().map(|p| p.load(Ordering::Relaxed)).sum();
-                if seen == expected {
-                    return;
+                let notified = self.word.wake_up();
+                if notified || rung {
+                    let seen: u32 = self.published.iter().map(|p| p.load(Ordering::Relaxed)).sum();
+                    if seen == expected {
+                        return;
+                    }
                 }
-                if self.word.fall_asleep() {
+                rung = self.word.fall_asleep();
+                if rung {
                     self.bell.sleep();
                 }
             }
@@ -228,6 +233,11 @@ mod loom_models {
             notify: SWAP_IN_NOTIFIED,
             fall: EXCHANGE,
             wake: |word| word.swap(AWAKE, Ordering::Relaxed) == NOTIFIED
+        }
+        a_wake_up_that_forgets_what_it_took {
+            notify: SWAP_IN_NOTIFIED,
+            fall: EXCHANGE,
+            wake: |word| { word.swap(AWAKE, Ordering::AcqRel); false }
         }
         falling_asleep_without_looking {
             notify: SWAP_IN_NOTIFIED,

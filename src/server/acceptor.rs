@@ -18,15 +18,16 @@ use super::placement::RoundRobin;
 use super::report::{AcceptorTally, LinkTally};
 use crate::base::{EventBase, Registry, Wake};
 use crate::error::{Error, Result};
-use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::sys::socket::accept;
 
 /// Accepts per turn. Bounds how long the first connection of a storm waits for its worker to be
 /// woken; level-triggered readiness brings us back for the rest.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
 
-/// Batches taken after the server was told to stop: as many connections as a usual backlog holds.
-const LAST_BATCHES_MAX: usize = 64;
+/// Connections taken after the server was told to stop: as many as a usual backlog holds. Clients
+/// that keep connecting must not keep a server from ending.
+const LAST_ACCEPTS_MAX: usize = 4096;
 
 /// How long accepting pauses when the process or the system is out of descriptors or memory: long
 /// enough to cost nothing, short enough that nobody notices once one is free.
@@ -81,8 +82,8 @@ pub(super) struct Acceptor {
     placement: RoundRobin,
     /// Accepted, and no worker had room.
     held: Option<OwnedFd>,
-    /// Once it is stopping, how many batches it may still take from the kernel.
-    last_batches: Option<usize>,
+    /// Once it is stopping, how many connections it may still take from the kernel.
+    last_accepts: Option<usize>,
     acceptable: EventId,
     pause_over: EventId,
     pauses: u64,
@@ -117,7 +118,7 @@ impl Acceptor {
             links,
             placement: RoundRobin::default(),
             held: None,
-            last_batches: None,
+            last_accepts: None,
             acceptable,
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             pauses: 0,
@@ -133,7 +134,7 @@ impl Acceptor {
 
     /// Takes what the kernel has queued, and ends once everything is handed over.
     pub(super) fn stop(registry: &mut Registry<Self>, acceptor: &mut Self) {
-        acceptor.last_batches = Some(LAST_BATCHES_MAX);
+        acceptor.last_accepts = Some(LAST_ACCEPTS_MAX);
         acceptor.accept(registry);
     }
 
@@ -142,39 +143,39 @@ impl Acceptor {
             return; // until there is room
         }
         let end = self.accept_batch();
-        for link in &mut self.links {
-            link.wake_if_touched();
-        }
+        self.wake_touched();
         match end {
             BatchEnd::NoRoom => registry.del(self.acceptable),
-            BatchEnd::Full => self.count_last_batch(registry),
-            BatchEnd::Empty | BatchEnd::Exhausted if self.last_batches.is_some() => {
+            BatchEnd::Full => {}
+            BatchEnd::Empty | BatchEnd::Exhausted if self.last_accepts.is_some() => {
                 registry.loop_exit();
             }
             BatchEnd::Empty => {}
-            BatchEnd::Exhausted => {
-                self.pauses += 1;
-                registry.del(self.acceptable);
-                // A timer needs nothing of the kernel.
-                let _ = registry.add(self.pause_over, Some(EXHAUSTED_PAUSE));
-            }
+            BatchEnd::Exhausted => self.pause(registry),
         }
     }
 
-    /// Clients that keep connecting must not keep a server from ending.
-    fn count_last_batch(&mut self, registry: &mut Registry<Self>) {
-        if let Some(left) = &mut self.last_batches {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                registry.loop_exit();
-            }
+    fn wake_touched(&mut self) {
+        for link in &mut self.links {
+            link.wake_if_touched();
         }
+    }
+
+    /// Accepts nothing for a while.
+    fn pause(&mut self, registry: &mut Registry<Self>) {
+        self.pauses += 1;
+        registry.del(self.acceptable);
+        registry.add(self.pause_over, Some(EXHAUSTED_PAUSE)).expect("a timer needs no kernel");
     }
 
     fn accept_batch(&mut self) -> BatchEnd {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
+            if self.last_accepts == Some(0) {
+                return BatchEnd::Empty;
+            }
             match accept(&self.listener) {
                 Ok(socket) => {
+                    self.last_accepts = self.last_accepts.map(|left| left - 1);
                     if !self.place(socket) {
                         return BatchEnd::NoRoom;
                     }
@@ -203,29 +204,42 @@ impl Acceptor {
         false
     }
 
-    /// Goes on accepting; also ends a stop that had to wait.
+    /// Goes on accepting, unless a socket is held still; also ends a stop that had to wait.
     fn resume(&mut self, registry: &mut Registry<Self>) {
+        self.wake_touched();
+        if self.held.is_some() {
+            return;
+        }
         match registry.add(self.acceptable, None) {
             Ok(()) => self.accept(registry),
             // epoll has no memory for the listener: try again like after any shortage.
-            Err(_) => {
-                let _ = registry.add(self.pause_over, Some(EXHAUSTED_PAUSE));
-            }
+            Err(_) => self.pause(registry),
         }
+    }
+
+    fn nobody_adopts(&self) -> bool {
+        self.links.iter().all(|link| link.handoff.is_closed())
     }
 }
 
-fn on_acceptable(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
-    acceptor.accept(registry);
+fn on_acceptable(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, fired: Fired) {
+    if fired.ready.contains(Ready::REFUSED) {
+        acceptor.pause(registry);
+    } else {
+        acceptor.accept(registry);
+    }
 }
 
 fn on_pause_over(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
     acceptor.resume(registry);
 }
 
-/// A worker made room.
+/// A worker made room, or ended. Without any worker there is nothing to accept for.
 fn on_room(registry: &mut Registry<Acceptor>, acceptor: &mut Acceptor, _fired: Fired) {
-    if let Some(socket) = acceptor.held.take()
+    if acceptor.nobody_adopts() {
+        acceptor.held = None;
+        registry.loop_exit();
+    } else if let Some(socket) = acceptor.held.take()
         && acceptor.place(socket)
     {
         acceptor.resume(registry);
@@ -257,10 +271,10 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 mod tests {
     use std::io::Read;
     use std::net::TcpStream;
+    use std::time::Instant;
 
     use super::*;
     use crate::base::LoopFlags;
-    use crate::event::Ready;
 
     /// An acceptor with one worker that has room for one socket, and nobody adopts.
     struct Rig {
@@ -294,6 +308,16 @@ mod tests {
             self.base.run_with(&mut self.acceptor, LoopFlags::NONBLOCK).unwrap();
         }
 
+        /// Runs until the acceptor has done what a test waits for.
+        #[track_caller]
+        fn run_until(&mut self, condition: impl Fn(&mut Self) -> bool) {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !condition(self) {
+                assert!(Instant::now() < deadline, "never came true");
+                self.run();
+            }
+        }
+
         fn is_listening(&mut self) -> bool {
             self.base.registry().pending(self.acceptor.acceptable) == Ready::READ
         }
@@ -310,7 +334,7 @@ mod tests {
     fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
         let mut rig = Rig::new();
         let clients = rig.connect(5);
-        rig.run();
+        rig.run_until(|rig| rig.acceptor.held.is_some());
         assert!(!rig.is_listening(), "the kernel's backlog holds the rest");
         let mut served = Vec::new();
         for _ in &clients {
@@ -330,7 +354,7 @@ mod tests {
     fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
         let mut rig = Rig::new();
         let clients = rig.connect(4);
-        rig.run();
+        rig.run_until(|rig| rig.acceptor.held.is_some());
         Acceptor::stop(rig.base.registry(), &mut rig.acceptor);
         let (mut served, mut ended) = (0, false);
         while rig.take().is_some() {
@@ -343,10 +367,36 @@ mod tests {
     }
 
     #[test]
+    fn clients_that_keep_connecting_do_not_keep_the_acceptor_from_ending() {
+        let mut rig = Rig::new();
+        let mut clients = rig.connect(3);
+        rig.run_until(|rig| rig.acceptor.held.is_some());
+        Acceptor::stop(rig.base.registry(), &mut rig.acceptor);
+        rig.acceptor.last_accepts = Some(10);
+        let mut served = 0;
+        while !rig.base.registry().got_exit() {
+            served += usize::from(rig.take().is_some());
+            clients.extend(rig.connect(1));
+            rig.run();
+        }
+        assert!(served <= 2 + 10, "{served} were served after the stop");
+    }
+
+    #[test]
+    fn without_workers_the_acceptor_ends_instead_of_holding_a_client_for_ever() {
+        let mut rig = Rig::new();
+        let _clients = rig.connect(3);
+        rig.run_until(|rig| rig.acceptor.held.is_some());
+        drop(rig.handoff.clone().adopting());
+        rig.run();
+        assert!(rig.base.registry().got_exit() && rig.acceptor.held.is_none());
+    }
+
+    #[test]
     fn accepted_sockets_inherit_no_delay_and_do_not_block() {
         let mut rig = Rig::new();
         let _client = rig.connect(1);
-        rig.run();
+        rig.run_until(|rig| !rig.handoff.is_empty());
         let socket = rig.take().unwrap();
         assert!(socket.nodelay().unwrap());
         let error = (&socket).read(&mut [0]).unwrap_err();

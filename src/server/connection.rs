@@ -5,6 +5,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::report::Traffic;
 use crate::event::EventId;
@@ -19,7 +22,7 @@ pub(super) enum Progress {
     Idle,
     /// For the peer to read what it was sent.
     Blocked,
-    /// Nothing: the peer sent its end of stream, and everything before it was sent back.
+    /// For nothing: the peer sent its end of stream, and everything before it was sent back.
     Finished,
 }
 
@@ -68,7 +71,6 @@ impl Connection {
         traffic: &mut Traffic,
     ) -> io::Result<Progress> {
         debug_assert!(self.rest.is_none(), "a blocked connection does not read");
-        self.moved = true;
         for _ in 0..READS_PER_TURN_MAX {
             let length = match self.socket.read(buffer) {
                 Ok(0) => return Ok(Progress::Finished),
@@ -76,6 +78,7 @@ impl Connection {
                 Err(error) if would_wait(&error) => break,
                 Err(error) => return Err(error),
             };
+            self.moved = true;
             traffic.reads += 1;
             traffic.bytes += length as u64;
             let sent = send(&self.socket, &buffer[..length])?;
@@ -92,21 +95,28 @@ impl Connection {
         Ok(Progress::Idle)
     }
 
-    /// Sends more of what a slow reader left.
+    /// Sends more of what a slow reader left; whether that was all of it.
     ///
     /// # Errors
     ///
     /// What `send(2)` says of a broken connection.
-    pub(super) fn send_rest(&mut self) -> io::Result<Progress> {
-        let Some(rest) = &mut self.rest else { return Ok(Progress::Idle) };
+    pub(super) fn send_rest(&mut self) -> io::Result<bool> {
+        let Some(rest) = &mut self.rest else { return Ok(true) };
         let sent = send(&self.socket, &rest.bytes[rest.sent..])?;
         self.moved |= sent > 0;
         rest.sent += sent;
-        if rest.sent < rest.bytes.len() {
-            return Ok(Progress::Blocked);
+        let all = rest.sent == rest.bytes.len();
+        if all {
+            self.rest = None;
         }
-        self.rest = None;
-        Ok(Progress::Idle)
+        Ok(all)
+    }
+
+    /// Has the connection end in a reset when it is closed: an orderly end would tell the peer that
+    /// it got everything.
+    pub(super) fn reset_on_close(&self) {
+        // Of a connection that is broken already nobody needs to be told.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -1,15 +1,17 @@
 //! The handoff: a bounded lock-free queue of accepted sockets from the acceptor to one worker.
 //!
-//! The queue is crossbeam's, a ring of stamped slots. Honestly put: a push never waits, but a pop
-//! can wait for a push that was preempted halfway. Items own their descriptor, so that a socket
-//! left behind on any path is closed.
+//! The queue is crossbeam's, a ring of stamped slots. Honestly put: without a lock, but a pop can
+//! wait for a push that was preempted halfway, and a push for a pop. Items own their descriptor,
+//! so that a socket left behind on any path is closed.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
 use super::backpressure::Backpressure;
 use crate::base::{Notifier, Wake};
+use crate::sync::{AtomicBool, Ordering};
 
 /// Sockets a worker may be behind. With 64 adopted a turn it is sixteen turns; what does not fit
 /// waits in the kernel's backlog, where it costs nothing.
@@ -22,6 +24,20 @@ pub(super) struct Handoff {
     backpressure: Backpressure,
     worker: Notifier,
     acceptor: Notifier,
+    /// The worker adopts no more.
+    closed: AtomicBool,
+}
+
+/// Held by a worker while it adopts; dropped however its thread ends, it closes the handoff.
+#[derive(Debug)]
+pub(super) struct Adopting(Arc<Handoff>);
+
+impl Drop for Adopting {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        while self.0.queue.pop().is_some() {}
+        self.0.acceptor.notify();
+    }
 }
 
 impl Handoff {
@@ -31,16 +47,36 @@ impl Handoff {
 
     pub(super) fn with_capacity(capacity: usize, worker: Notifier, acceptor: Notifier) -> Self {
         let queue = ArrayQueue::new(capacity);
-        Self { queue, backpressure: Backpressure::new(), worker, acceptor }
+        let (backpressure, closed) = (Backpressure::new(), AtomicBool::new(false));
+        Self { queue, backpressure, worker, acceptor, closed }
+    }
+
+    /// Worker, when its thread begins.
+    pub(super) fn adopting(self: Arc<Self>) -> Adopting {
+        Adopting(self)
+    }
+
+    /// Acceptor: whether nobody will ever take what is offered.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Acceptor: queues a socket, or gives it back if there is no room; then the acceptor's base
-    /// is notified as soon as there is.
+    /// is notified as soon as there is, or as there will never be.
     pub(super) fn offer(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
+        if self.is_closed() {
+            return Err(socket);
+        }
         self.queue.push(socket).or_else(|socket| {
             self.backpressure.raise();
             self.queue.push(socket)
         })
+    }
+
+    /// Whether nothing waits to be adopted.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Acceptor, after a batch of offers: makes the worker look.
@@ -70,8 +106,7 @@ impl Handoff {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::os::fd::AsRawFd;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
@@ -81,7 +116,8 @@ mod tests {
     use crate::event::{EventSpec, Fired};
     use crate::sys::fd::is_open;
 
-    const PATIENCE: Duration = Duration::from_secs(120);
+    /// How long a million handoffs may make no progress, on however loaded a machine.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     fn socket() -> OwnedFd {
         std::os::unix::net::UnixStream::pair().unwrap().0.into()
@@ -147,6 +183,7 @@ mod tests {
         let event = base.registry().create(EventSpec::notify(), on_handoff);
         base.registry().add(event, None).unwrap();
         let (done, ended) = mpsc::channel();
+        let progress = taken.clone();
         let worker = thread::spawn(move || {
             base.run_until_exit(&mut counting).unwrap();
             done.send(()).unwrap();
@@ -163,7 +200,12 @@ mod tests {
                 }
             }
         });
-        ended.recv_timeout(PATIENCE).expect("a wake was lost: the worker sleeps for ever");
+        let mut seen = 0;
+        while ended.recv_timeout(PATIENCE).is_err() {
+            let now = progress.load(Ordering::Acquire);
+            assert!(now > seen, "a wake was lost: the worker sleeps for ever after {now}");
+            seen = now;
+        }
         worker.join().unwrap();
         producer.join().unwrap();
     }

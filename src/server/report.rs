@@ -49,7 +49,8 @@ pub struct ShardReport {
     pub reads: u64,
     /// Bytes read, all of them echoed unless the connection failed.
     pub bytes: u64,
-    /// Connections that ended by an error instead of the peer's end of stream.
+    /// Connections that ended by an error, or were cut while bytes were owed, instead of by the
+    /// peer's end of stream.
     pub errors: u64,
     /// Waits of its event base.
     pub waits: u64,

@@ -7,7 +7,7 @@ use crate::base::{EventBase, Registry, Remote};
 use crate::error::{Error, Result};
 
 /// Runs a base with context `C` and leaves a `T`. Dropped without being joined, it is told to
-/// leave its loop.
+/// leave its loop and waited for.
 #[derive(Debug)]
 pub(super) struct Thread<C, T> {
     name: String,
@@ -51,8 +51,10 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
 
 impl<C, T> Drop for Thread<C, T> {
     fn drop(&mut self) {
-        if self.handle.is_some() {
+        if let Some(handle) = self.handle.take() {
             let _ = self.remote.post(|registry, _| registry.loop_exit());
+            // How it ends is nobody's question any more.
+            let _ = handle.join();
         }
     }
 }

@@ -16,7 +16,7 @@ use super::handoff::Handoff;
 use super::report::{Traffic, WorkerTally};
 use crate::base::{EventBase, Registry};
 use crate::error::Result;
-use crate::event::{EventSpec, Fired, Interest, Token};
+use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 
 /// Adoptions per turn: new connections must not keep open ones waiting.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
@@ -68,6 +68,8 @@ impl Worker {
 
     /// The worker's thread.
     pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<WorkerTally> {
+        // However this ends, by a panic too, the acceptor must not count on it any longer.
+        let _adopting = worker.handoff.clone().adopting();
         // A core that went offline since is no reason not to serve: the report says where we ran.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
         base.run_until_exit(&mut worker)?;
@@ -88,20 +90,36 @@ impl Worker {
         let socket = TcpStream::from(socket);
         let entry = self.connections.vacant_entry();
         let token = Token(entry.key() as u64);
-        let readable = EventSpec::io(&socket, Interest::READ).persist().stable_fd().token(token);
+        let readable = EventSpec::io(&socket, Interest::READ).persist().token(token);
         let readable = registry.create(readable, on_readable);
         self.traffic.connections += 1;
-        // The kernel is out of watches or memory: this connection ends here, visibly.
-        if registry.add(readable, None).is_err() {
-            self.traffic.errors += 1;
-            registry.free(readable);
-            return;
-        }
+        let key = entry.key();
         entry.insert(Connection::new(socket, readable));
+        // The kernel is out of watches or memory: this connection ends here, visibly. With the
+        // deferred changelist it does so in its handler.
+        if registry.add(readable, None).is_err() {
+            self.fail(registry, key);
+        }
     }
 
-    /// Ends a connection; nothing of it is left.
+    /// Ends a connection whose peer is done, or is to be; visibly, if it was owed bytes.
     pub(super) fn close(&mut self, registry: &mut Registry<Self>, key: usize) {
+        if self.connections[key].is_even() {
+            self.remove(registry, key);
+        } else {
+            self.fail(registry, key);
+        }
+    }
+
+    /// Ends a connection that did not get what it was owed.
+    fn fail(&mut self, registry: &mut Registry<Self>, key: usize) {
+        self.traffic.errors += 1;
+        self.connections[key].reset_on_close();
+        self.remove(registry, key);
+    }
+
+    /// Frees everything of a connection and closes its socket.
+    fn remove(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = self.connections.remove(key);
         registry.free(connection.readable);
         if let Some(writable) = connection.writable {
@@ -116,8 +134,7 @@ impl Worker {
     fn wait_until_writable(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
         let token = Token(key as u64);
-        let writable =
-            EventSpec::io(connection.socket(), Interest::WRITE).persist().stable_fd().token(token);
+        let writable = EventSpec::io(connection.socket(), Interest::WRITE).persist().token(token);
         let writable = registry.create(writable, on_writable);
         connection.writable = Some(writable);
         registry.del(connection.readable);
@@ -137,9 +154,15 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, registry: &mut Registry<Self>, key: usize) {
-        self.traffic.errors += 1;
-        self.close(registry, key);
+    /// Echoes what a connection sent, and has it wait for what comes next.
+    pub(super) fn serve(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        match connection.echo(&mut self.buffer.0, &mut self.traffic) {
+            Ok(Progress::Idle) => {}
+            Ok(Progress::Blocked) => self.wait_until_writable(registry, key),
+            Ok(Progress::Finished) => self.close(registry, key),
+            Err(_) => self.fail(registry, key),
+        }
     }
 }
 
@@ -149,22 +172,22 @@ fn on_handoff(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fire
 
 fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
-    let Some(connection) = worker.connections.get_mut(key) else { return };
-    match connection.echo(&mut worker.buffer.0, &mut worker.traffic) {
-        Ok(Progress::Idle) => {}
-        Ok(Progress::Blocked) => worker.wait_until_writable(registry, key),
-        Ok(Progress::Finished) => worker.close(registry, key),
-        Err(_) => worker.fail(registry, key),
+    if fired.ready.contains(Ready::REFUSED) {
+        worker.fail(registry, key);
+    } else {
+        worker.serve(registry, key);
     }
 }
 
 fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
-    let Some(connection) = worker.connections.get_mut(key) else { return };
-    match connection.send_rest() {
-        Ok(Progress::Blocked) => {}
-        Ok(Progress::Idle) => worker.wait_until_readable(registry, key),
-        Ok(Progress::Finished) => worker.close(registry, key),
+    if fired.ready.contains(Ready::REFUSED) {
+        worker.fail(registry, key);
+        return;
+    }
+    match worker.connections[key].send_rest() {
+        Ok(true) => worker.wait_until_readable(registry, key),
+        Ok(false) => {}
         Err(_) => worker.fail(registry, key),
     }
 }

@@ -1,7 +1,7 @@
 //! The only folder with `unsafe`: thin wrappers over system calls.
 //!
-//! Each file offers one kernel facility. Results are `io::Result`, descriptors are `OwnedFd`,
-//! no wrapper retries, logs or decides anything.
+//! Each file offers one kernel facility. Results are `io::Result`, descriptors are `OwnedFd`.
+//! No wrapper retries, logs or decides anything, save which of two calls a kernel knows.
 
 #![expect(unsafe_code, reason = "system calls have no safe form in std")]
 

@@ -6,8 +6,8 @@ mod model;
 use std::time::Duration;
 
 use super::*;
-use crate::backend::Change;
 use crate::backend::scripted::ScriptedBackend;
+use crate::backend::{Change, Refusal};
 use crate::event::{EventId, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
@@ -31,8 +31,7 @@ struct Rig {
 impl Rig {
     fn new(policy: ChangelistPolicy) -> Self {
         let script = ScriptedBackend::default();
-        let mut base = EventBase::with_backend(Box::new(script.clone()), policy).unwrap();
-        base.registry().flush_changes();
+        let base = EventBase::with_backend(Box::new(script.clone()), policy).unwrap();
         script.0.lock().unwrap().changes.clear();
         Self { base, script, log: Log::new() }
     }
@@ -267,7 +266,9 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
     rig.script.0.lock().unwrap().refuses.push(0);
     let reader = rig.waiting(0, READ, 1);
     let writer = rig.create(EventSpec::io(&0, WRITE), 2);
-    rig.registry().add(writer, Some(Duration::from_secs(60))).unwrap();
+    for id in [reader, writer] {
+        rig.registry().add(id, Some(Duration::from_secs(60))).unwrap();
+    }
     assert_eq!(rig.turn(), [(2, Ready::REFUSED), (1, Ready::REFUSED)]);
     for id in [reader, writer] {
         assert_eq!(rig.registry().pending(id), Ready::empty());
@@ -276,6 +277,31 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
         assert!(rig.registry().take_refusal(id).is_none(), "told once");
     }
     assert_eq!(rig.base.run(&mut rig.log).unwrap(), LoopEnd::Empty);
+}
+
+#[test]
+fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
+    struct Refusing;
+
+    impl Backend for Refusing {
+        fn name(&self) -> &'static str {
+            "refusing"
+        }
+
+        fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+            let errno = libc::ENOSPC;
+            refused.extend(changes.iter().map(|c| Refusal { fd: c.fd, op: "refuse", errno }));
+        }
+
+        fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<()> {
+            unreachable!("no base, no wait")
+        }
+    }
+
+    for policy in [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred] {
+        let error = EventBase::<Log>::with_backend(Box::new(Refusing), policy).unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+    }
 }
 
 #[test]
