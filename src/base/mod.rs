@@ -105,7 +105,8 @@ impl<C> EventBase<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] if the kernel gives no descriptor for the backend or the notifier.
+    /// [`Error::Os`] if the kernel gives no descriptor for the backend or the notifier, and
+    /// [`Error::Fd`] if it will not watch the notifier.
     pub fn new(config: Config) -> Result<Self> {
         Self::with_backend(config.backend.open()?, config.changelist)
     }

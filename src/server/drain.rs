@@ -1,4 +1,4 @@
-//! Draining: how a worker ends without cutting anybody short.
+//! Draining: how a worker ends without cutting short who is still busy.
 //!
 //! Connections go on as before. One that sent nothing for a tick, with everything it sent before
 //! echoed, is closed; those still busy at the deadline are closed then, by a reset where bytes are
