@@ -11,14 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::Error;
-
-pub(crate) const EXIT_OK: u8 = 0;
-/// The run failed, or had errors.
-pub(crate) const EXIT_FAILED: u8 = 1;
-/// The command line is wrong (`EX_USAGE` of sysexits).
-pub(crate) const EXIT_USAGE: u8 = 64;
-/// Ended by a signal; partial results were printed.
-pub(crate) const EXIT_INTERRUPTED: u8 = 130;
+use crate::exit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,11 +146,11 @@ pub(crate) fn print(text: &Text) -> u8 {
     match text {
         Text::Wanted(text) => {
             let _ = write!(io::stdout().lock(), "{text}");
-            EXIT_OK
+            exit::OK
         }
         Text::Instead(text) => {
             let _ = write!(io::stderr().lock(), "{text}");
-            EXIT_USAGE
+            exit::USAGE
         }
     }
 }

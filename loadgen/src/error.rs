@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::exit;
+
 /// A run that cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -64,8 +66,8 @@ impl Error {
     /// The exit code of a program that ends with this error.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => crate::cli::EXIT_USAGE,
-            _ => crate::cli::EXIT_FAILED,
+            Self::Usage(_) => exit::USAGE,
+            _ => exit::FAILED,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::cli::EXIT_INTERRUPTED;
+use crate::exit;
 
 /// Whether the user asked to stop.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ impl Interrupt {
             // already up, that is, on the second signal.
             flag::register_conditional_shutdown(
                 signal,
-                i32::from(EXIT_INTERRUPTED),
+                i32::from(exit::INTERRUPTED),
                 Arc::clone(&asked),
             )?;
             flag::register(signal, Arc::clone(&asked))?;

@@ -9,6 +9,7 @@ mod connection;
 mod connector;
 mod environment;
 mod error;
+mod exit;
 mod interrupt;
 mod latency;
 mod limits;

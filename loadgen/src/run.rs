@@ -6,10 +6,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::cli::{EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK};
 use crate::clock::{Clock, seconds};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::latency::Latency;
 use crate::options::Options;
@@ -41,11 +41,11 @@ impl Outcome {
     /// The exit code of a program that ends with this outcome.
     pub(crate) fn exit_code(&self) -> u8 {
         if self.record.interrupted {
-            EXIT_INTERRUPTED
+            exit::INTERRUPTED
         } else if self.record.counters.has_errors() || self.record.counters.measured == 0 {
-            EXIT_FAILED
+            exit::FAILED
         } else {
-            EXIT_OK
+            exit::OK
         }
     }
 }

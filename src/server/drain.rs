@@ -4,7 +4,7 @@
 //! echoed, is closed; those still busy at the deadline are closed then, by a reset where bytes are
 //! owed. The worker ends with the last.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::worker::Worker;
 use crate::base::Registry;
@@ -14,16 +14,10 @@ use crate::event::{EventSpec, Fired};
 /// this building takes between a reply and its next request.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// A drain under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Drain {
-    /// `None` is never: the timeout is longer than clocks go.
-    deadline: Option<Instant>,
-}
-
 /// Begins to drain; the acceptor has handed over its last socket before.
 pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, timeout: Duration) {
     worker.adopt_waiting(registry, usize::MAX);
+    worker.ends_when_empty = true;
     if worker.connections.is_empty() {
         registry.loop_exit();
         return;
@@ -31,21 +25,24 @@ pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, timeou
     for (_, connection) in &mut worker.connections {
         connection.moved = false;
     }
-    let deadline = registry.now().checked_add(timeout);
-    worker.drain = Some(Drain { deadline });
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
-    let interval = QUIET.min(timeout.max(Duration::from_millis(1)));
-    registry.add(tick, Some(interval)).expect("a timer needs nothing of the kernel");
+    let deadline = registry.create(EventSpec::timer(), on_deadline);
+    for (timer, timeout) in [(tick, QUIET), (deadline, timeout)] {
+        registry.add(timer, Some(timeout)).expect("a timer needs nothing of the kernel");
+    }
 }
 
 fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
-    let deadline = worker.drain.and_then(|drain| drain.deadline);
-    let over = deadline.is_some_and(|deadline| registry.now() >= deadline);
-    let keys: Vec<usize> = worker.connections.iter().map(|(key, _)| key).collect();
-    for key in keys {
-        if over || is_quiet(registry, worker, key) {
+    for key in worker.connection_keys() {
+        if is_quiet(registry, worker, key) {
             worker.close(registry, key);
         }
+    }
+}
+
+fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    for key in worker.connection_keys() {
+        worker.close(registry, key);
     }
 }
 

@@ -112,7 +112,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::{Config, EventBase, Registry};
+    use crate::base::{Config, EventBase, LoopFlags, Registry};
     use crate::event::{EventSpec, Fired};
     use crate::sys::fd::is_open;
 
@@ -166,6 +166,25 @@ mod tests {
         if before + taken == counting.expected {
             registry.loop_exit();
         }
+    }
+
+    #[test]
+    fn one_wake_is_enough_for_more_than_a_turn_adopts() {
+        let mut acceptor = EventBase::<u64>::new(Config::default()).unwrap();
+        let mut base = EventBase::<Counting>::new(Config::default()).unwrap();
+        let (to_worker, room) = (base.registry().notifier(), acceptor.registry().notifier());
+        let handoff = Arc::new(Handoff::new(to_worker, room));
+        let taken = Arc::new(AtomicU64::new(0));
+        let mut counting =
+            Counting { handoff: handoff.clone(), taken: taken.clone(), expected: 40 };
+        let event = base.registry().create(EventSpec::notify(), on_handoff);
+        base.registry().add(event, None).unwrap();
+        for _ in 0..40 {
+            handoff.offer(socket()).unwrap();
+        }
+        let _ = handoff.wake_worker();
+        base.run_with(&mut counting, LoopFlags::NONBLOCK).unwrap();
+        assert_eq!(taken.load(Ordering::Acquire), 40);
     }
 
     /// Most rounds the worker has just fallen asleep or is about to, and its wait has no timeout:

@@ -11,7 +11,6 @@ use core_affinity::CoreId;
 use slab::Slab;
 
 use super::connection::{Connection, Progress};
-use super::drain::Drain;
 use super::handoff::Handoff;
 use super::report::{Traffic, WorkerTally};
 use crate::base::{EventBase, Registry};
@@ -44,7 +43,8 @@ pub(super) struct Worker {
     pub(super) connections: Slab<Connection>,
     buffer: Box<ReadBuffer>,
     traffic: Traffic,
-    pub(super) drain: Option<Drain>,
+    /// Set by the drain: the worker ends with its last connection.
+    pub(super) ends_when_empty: bool,
 }
 
 impl Worker {
@@ -62,7 +62,7 @@ impl Worker {
             connections: Slab::new(),
             buffer: Box::new(ReadBuffer([0; READ_BUFFER_BYTES])),
             traffic: Traffic::default(),
-            drain: None,
+            ends_when_empty: false,
         })
     }
 
@@ -102,6 +102,11 @@ impl Worker {
         }
     }
 
+    /// All connections, in a list of its own: whoever walks it may close them.
+    pub(super) fn connection_keys(&self) -> Vec<usize> {
+        self.connections.iter().map(|(key, _)| key).collect()
+    }
+
     /// Ends a connection whose peer is done, or is to be; visibly, if it was owed bytes.
     pub(super) fn close(&mut self, registry: &mut Registry<Self>, key: usize) {
         if self.connections[key].is_even() {
@@ -125,7 +130,7 @@ impl Worker {
         if let Some(writable) = connection.writable {
             registry.free(writable);
         }
-        if self.drain.is_some() && self.connections.is_empty() {
+        if self.ends_when_empty && self.connections.is_empty() {
             registry.loop_exit();
         }
     }
