@@ -112,10 +112,11 @@ impl Latency {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn latency_of(values: impl IntoIterator<Item = u64>) -> Latency {
+    /// A histogram of these.
+    pub(crate) fn latency_of(values: impl IntoIterator<Item = u64>) -> Latency {
         let mut latency = Latency::new();
         values.into_iter().for_each(|value| latency.record(value));
         latency

@@ -67,7 +67,7 @@ def _panel(panel):
         parts.append(_line(LEFT, y(tick), LEFT + plot_width, y(tick), GRID))
         parts.append(_text(LEFT - 8, y(tick) + 4, f"{tick:,.{digits}f}", anchor="end"))
     middle = TOP + plot_height / 2
-    parts.append(f'<g transform="rotate(-90 18 {middle:.1f})">{_text(18, middle, panel.y_label)}</g>')
+    parts.append(f'<g transform="rotate(-90 11 {middle:.1f})">{_text(11, middle, panel.y_label)}</g>')
     parts.append(_text(LEFT + plot_width / 2, PANEL_HEIGHT - 10, panel.x_label))
     if panel.target is not None:
         parts.append(_line(LEFT, y(panel.target), LEFT + plot_width, y(panel.target), TARGET, dash="6 4"))

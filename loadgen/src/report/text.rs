@@ -255,14 +255,9 @@ fn counted(count: u64, noun: &str) -> String {
 mod tests {
     use super::*;
     use crate::environment::Environment;
+    use crate::latency::tests::latency_of;
     use crate::record::{LatenciesRecord, RateRecord, SCHEMA, ThreadRecord};
     use crate::recorder::Mismatch;
-
-    fn latency_of(values: impl IntoIterator<Item = u64>) -> Latency {
-        let mut latency = Latency::new();
-        values.into_iter().for_each(|value| latency.record(value));
-        latency
-    }
 
     fn outcome(service: Latency) -> Outcome {
         let measured = service.count();
