@@ -196,3 +196,60 @@ fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fire
         Err(_) => worker.fail(registry, key),
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{Shutdown, TcpListener};
+    use std::time::{Duration, Instant};
+
+    use socket2::{Domain, SockRef, Socket, Type};
+
+    use super::*;
+    use crate::base::{Config, LoopFlags};
+
+    const SENT: usize = 60_000;
+
+    /// A client that sent everything and then its end, and a server's socket that has all of it
+    /// and little room to answer.
+    fn one_sided_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Before the connection is made: what was promised to the peer is not taken back.
+        client.set_recv_buffer_size(4096).unwrap();
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let mut client = TcpStream::from(client);
+        let (socket, _) = listener.accept().unwrap();
+        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
+        client.write_all(&[7; SENT]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while socket.peek(&mut [0; READ_BUFFER_BYTES]).unwrap() < SENT {
+            assert!(Instant::now() < deadline, "the bytes never arrived");
+        }
+        socket.set_nonblocking(true).unwrap();
+        (client, socket)
+    }
+
+    /// Everything was read and not everything was sent: an orderly close would tell the client
+    /// that the echo is complete.
+    #[test]
+    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
+        let mut acceptor = EventBase::<()>::new(Config::default()).unwrap();
+        let mut base = EventBase::<Worker>::new(Config::default()).unwrap();
+        let (to_worker, room) = (base.registry().notifier(), acceptor.registry().notifier());
+        let handoff = Arc::new(Handoff::new(to_worker, room));
+        let mut worker = Worker::new(handoff.clone(), None, base.registry()).unwrap();
+        let (mut client, socket) = one_sided_pair();
+        handoff.offer(socket.into()).unwrap();
+        let _ = handoff.wake_worker();
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+
+        let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
+        assert!(!worker.connections[key].is_even(), "the client reads nothing");
+        worker.close(base.registry(), key);
+        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(worker.traffic.errors, 1);
+    }
+}
