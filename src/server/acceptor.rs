@@ -393,6 +393,17 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_the_kernel_refuses_to_watch_is_tried_again_later() {
+        let mut rig = Rig::new();
+        let (acceptable, pause_over) = (rig.acceptor.acceptable, rig.acceptor.pause_over);
+        rig.base.registry().activate(acceptable, Ready::REFUSED).unwrap();
+        rig.run();
+        assert!(!rig.is_listening());
+        assert_eq!(rig.base.registry().pending(pause_over), Ready::TIMEOUT);
+        rig.run_until(Rig::is_listening);
+    }
+
+    #[test]
     fn accepted_sockets_inherit_no_delay_and_do_not_block() {
         let mut rig = Rig::new();
         let _client = rig.connect(1);

@@ -20,20 +20,9 @@ use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 /// Adoptions per turn: new connections must not keep open ones waiting.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
 
-/// Bytes read at once. Large enough for a window of loopback data, small enough to stay in the
-/// second-level cache.
+/// Bytes read at once, into one buffer for all connections of the shard: between calls nobody needs
+/// it. Large enough for a window of loopback data, small enough for the second-level cache.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
-
-/// One buffer for all connections of the shard: between calls nobody needs it. Aligned to a page,
-/// which the kernel's copies are fastest to.
-#[repr(align(4096))]
-struct ReadBuffer([u8; READ_BUFFER_BYTES]);
-
-impl std::fmt::Debug for ReadBuffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ReadBuffer").field(&READ_BUFFER_BYTES).finish()
-    }
-}
 
 /// The context of a worker's base.
 #[derive(Debug)]
@@ -41,7 +30,7 @@ pub(super) struct Worker {
     handoff: Arc<Handoff>,
     core: Option<CoreId>,
     pub(super) connections: Slab<Connection>,
-    buffer: Box<ReadBuffer>,
+    buffer: Box<[u8]>,
     traffic: Traffic,
     /// Set by the drain: the worker ends with its last connection.
     pub(super) ends_when_empty: bool,
@@ -60,7 +49,7 @@ impl Worker {
             handoff,
             core,
             connections: Slab::new(),
-            buffer: Box::new(ReadBuffer([0; READ_BUFFER_BYTES])),
+            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             traffic: Traffic::default(),
             ends_when_empty: false,
         })
@@ -162,7 +151,7 @@ impl Worker {
     /// Echoes what a connection sent, and has it wait for what comes next.
     pub(super) fn serve(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
-        match connection.echo(&mut self.buffer.0, &mut self.traffic) {
+        match connection.echo(&mut self.buffer, &mut self.traffic) {
             Ok(Progress::Idle) => {}
             Ok(Progress::Blocked) => self.wait_until_writable(registry, key),
             Ok(Progress::Finished) => self.close(registry, key),
@@ -231,25 +220,44 @@ mod tests {
         (client, socket)
     }
 
-    /// Everything was read and not everything was sent: an orderly close would tell the client
-    /// that the echo is complete.
-    #[test]
-    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
+    /// A worker that adopted one connection and did what there was to do.
+    fn worker_with(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
         let mut acceptor = EventBase::<()>::new(Config::default()).unwrap();
         let mut base = EventBase::<Worker>::new(Config::default()).unwrap();
         let (to_worker, room) = (base.registry().notifier(), acceptor.registry().notifier());
         let handoff = Arc::new(Handoff::new(to_worker, room));
         let mut worker = Worker::new(handoff.clone(), None, base.registry()).unwrap();
-        let (mut client, socket) = one_sided_pair();
         handoff.offer(socket.into()).unwrap();
         let _ = handoff.wake_worker();
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
-
         let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
+        (base, worker, key)
+    }
+
+    /// Everything was read and not everything was sent: an orderly close would tell the client
+    /// that the echo is complete.
+    #[test]
+    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
+        let (mut client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = worker_with(socket);
         assert!(!worker.connections[key].is_even(), "the client reads nothing");
         worker.close(base.registry(), key);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(worker.traffic.errors, 1);
+    }
+
+    #[test]
+    fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
+        let (_client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = worker_with(socket);
+        let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
+        base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        assert!(worker.connections.is_empty());
+        assert_eq!(worker.traffic.errors, 1);
+        for id in events.into_iter().flatten() {
+            assert!(base.registry().add(id, None).is_err(), "its events are freed");
+        }
     }
 }
