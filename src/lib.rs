@@ -82,7 +82,7 @@ mod base;
 
 pub mod server;
 
-pub use backend::BackendKind;
+pub use backend::{BackendKind, ChangelistFlush, Features};
 pub use base::{
     ChangelistPolicy, Config, EventBase, Handler, LoopEnd, LoopFlags, LoopStats, Notifier,
     Registry, Remote, Wake,

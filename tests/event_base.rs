@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use evshard::{
-    Config, Error, EventBase, EventId, EventSpec, Fired, Interest, LoopEnd, LoopFlags, Ready,
-    Registry, Token,
+    BackendKind, Config, Error, EventBase, EventId, EventSpec, Features, Fired, Interest, LoopEnd,
+    LoopFlags, Ready, Registry, Token,
 };
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -46,6 +46,11 @@ fn add(base: &mut Base, spec: EventSpec, handler: evshard::Handler<App>) -> Even
     id
 }
 
+fn has<C>(base: &mut EventBase<C>, features: Features) -> bool {
+    let kind = BackendKind::by_name(base.registry().backend_name()).unwrap();
+    kind.features().contains(features)
+}
+
 /// One turn without waiting; what fired in it.
 fn poll(base: &mut Base, app: &mut App) -> Vec<(u64, Ready)> {
     base.run_with(app, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
@@ -68,6 +73,9 @@ on_every_base! {
 
     fn an_edge_is_told_once(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        if !has(&mut base, Features::EDGE) {
+            continue;
+        }
         let (reader, mut writer) = readable_pair();
         let spec = EventSpec::io(&reader, Interest::READ).persist().edge();
         add(&mut base, spec, log);
@@ -93,6 +101,9 @@ on_every_base! {
 
     fn a_peer_that_shuts_down_is_reported_without_reading(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        if !has(&mut base, Features::EARLY_CLOSE) {
+            continue;
+        }
         let (watched, peer) = readable_pair();
         add(&mut base, EventSpec::io(&watched, Interest::CLOSED).persist(), log);
         assert_eq!(poll(&mut base, &mut app), []);
@@ -220,6 +231,9 @@ on_every_base! {
 
     fn a_reset_is_told_to_who_waits_only_for_the_peers_close(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        if !has(&mut base, Features::EARLY_CLOSE) {
+            continue;
+        }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (watched, _) = listener.accept().unwrap();
@@ -316,6 +330,9 @@ fn a_regular_file_is_refused_at_once_or_by_its_handler() {
     let file = std::fs::File::open("/proc/self/exe").unwrap();
     for config in common::all_configs() {
         let (mut base, mut log) = (EventBase::new(config).unwrap(), Vec::new());
+        if has(&mut base, Features::FDS) {
+            continue;
+        }
         let spec = EventSpec::io(&file, Interest::READ).persist();
         let id = base.registry().create(spec, why);
         if let Err(error) = base.registry().add(id, None) {

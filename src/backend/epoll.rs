@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::{Backend, Change, FdReady, Refusal};
-use crate::event::{Interest, Ready};
+use super::mask::{mask_of, ready_of};
+use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
 
 /// Length of the event array at the start (libevent's value).
@@ -34,8 +34,8 @@ impl EpollBackend {
     }
 
     fn apply_one(&self, change: Change) -> Result<(), Refusal> {
-        let Some(op) = op_for(change.old, change.new) else { return Ok(()) };
-        let mask = mask_of(change.new, change.edge);
+        let Some(op) = op_for(change) else { return Ok(()) };
+        let mask = epoll_mask_of(change);
         match (op, self.ctl(op, change.fd, mask)) {
             // The number was closed and opened again: the kernel dropped the old registration.
             (Op::Mod, Err(Refusal { errno: libc::ENOENT, .. })) => {
@@ -68,7 +68,11 @@ impl EpollBackend {
 
 impl Backend for EpollBackend {
     fn name(&self) -> &'static str {
-        "epoll"
+        BackendKind::Epoll.name()
+    }
+
+    fn features(&self) -> Features {
+        BackendKind::Epoll.features()
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
@@ -94,50 +98,23 @@ impl Backend for EpollBackend {
     }
 }
 
-/// The one operation that takes the kernel from `old` to `new`; `None` where both are nothing.
+/// The one operation that a change costs; `None` where there is nothing to tell.
 ///
 /// An unchanged mask is still a MOD: it re-arms an edge, and finds out about a reused number.
-fn op_for(old: Interest, new: Interest) -> Option<Op> {
-    match (old.is_empty(), new.is_empty()) {
-        (true, true) => None,
-        (true, false) => Some(Op::Add),
-        (false, false) => Some(Op::Mod),
-        (false, true) => Some(Op::Del),
+fn op_for(change: Change) -> Option<Op> {
+    let known = !change.old.is_empty() || change.disarmed;
+    match (known, change.new.is_empty()) {
+        (false, true) => None,
+        (false, false) => Some(Op::Add),
+        (true, false) => Some(Op::Mod),
+        (true, true) => Some(Op::Del),
     }
 }
 
-fn mask_of(interest: Interest, edge: bool) -> u32 {
-    let mut mask = if edge { epoll::ET } else { 0 };
-    if interest.contains(Interest::READ) {
-        mask |= epoll::IN;
-    }
-    if interest.contains(Interest::WRITE) {
-        mask |= epoll::OUT;
-    }
-    if interest.contains(Interest::CLOSED) {
-        mask |= epoll::RDHUP;
-    }
-    mask
-}
-
-/// An error, and a hang-up that is not merely the peer's half, wake the reader and the writer,
-/// whichever finds out by trying, as in libevent. They also wake who waits for the peer's close:
-/// libevent does not, and its loop spins on a level that nobody is told of.
-fn ready_of(events: u32) -> Ready {
-    if events & epoll::ERR != 0 || (events & epoll::HUP != 0 && events & epoll::RDHUP == 0) {
-        return Ready::READ | Ready::WRITE | Ready::CLOSED;
-    }
-    let mut ready = Ready::empty();
-    if events & epoll::IN != 0 {
-        ready |= Ready::READ;
-    }
-    if events & epoll::OUT != 0 {
-        ready |= Ready::WRITE;
-    }
-    if events & epoll::RDHUP != 0 {
-        ready |= Ready::CLOSED;
-    }
-    ready
+fn epoll_mask_of(change: Change) -> u32 {
+    let edge = if change.edge { epoll::ET } else { 0 };
+    let once = if change.once { epoll::ONESHOT } else { 0 };
+    mask_of(change.new) | edge | once
 }
 
 #[cfg(test)]
@@ -146,10 +123,11 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::event::{Interest, Ready};
     use crate::sys::eventfd::EventFd;
 
     fn change(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
-        Change { fd: fd.as_raw_fd(), old, new, edge: false }
+        Change::of(fd.as_raw_fd(), old, new)
     }
 
     #[track_caller]
@@ -165,32 +143,66 @@ mod tests {
         ready
     }
 
-    #[test]
-    fn the_operation_follows_from_old_and_new_alone() {
-        for old in (0..=u8::MAX).filter_map(Interest::from_bits) {
-            for new in (0..=u8::MAX).filter_map(Interest::from_bits) {
-                let expected = match (old.bits(), new.bits()) {
-                    (0, 0) => None,
-                    (0, _) => Some(Op::Add),
-                    (_, 0) => Some(Op::Del),
-                    _ => Some(Op::Mod),
-                };
-                assert_eq!(op_for(old, new), expected, "{old:?} -> {new:?}");
-            }
+    /// One row of libevent's table: what the kernel knows, and per bit whether it was added,
+    /// deleted or left alone since. `None` if a bit is both.
+    fn row(old: Interest, add: Interest, del: Interest) -> Option<Option<Op>> {
+        if add.intersects(del) {
+            return None;
         }
+        if add.is_empty() && del.is_empty() {
+            // No change is ever made of this one.
+            return Some(None);
+        }
+        // A deletion of what the kernel does not know is made only of what may be left disarmed.
+        let disarmed = old.is_empty() && add.is_empty();
+        let new = (old - del) | add;
+        Some(op_for(Change { disarmed, ..Change::of(0, old, new) }))
     }
 
     #[test]
-    fn errors_and_hang_ups_wake_everybody() {
-        let all = Ready::READ | Ready::WRITE | Ready::CLOSED;
-        assert_eq!(ready_of(epoll::ERR), all);
-        assert_eq!(ready_of(epoll::HUP | epoll::IN), all);
-        assert_eq!(
-            ready_of(epoll::HUP | epoll::RDHUP | epoll::IN),
-            Ready::READ | Ready::CLOSED,
-            "an orderly close keeps its exact bits"
-        );
-        assert_eq!(ready_of(epoll::OUT), Ready::WRITE);
+    fn the_operation_follows_libevents_five_rules_in_all_216_legal_rows() {
+        let sets: Vec<Interest> = (0..=u8::MAX).filter_map(Interest::from_bits).collect();
+        assert_eq!(sets.len(), 8);
+        let (mut counts, mut illegal) = ([0; 4], 0);
+        for &old in &sets {
+            for (&add, &del) in sets.iter().flat_map(|add| sets.iter().map(move |del| (add, del))) {
+                let Some(op) = row(old, add, del) else {
+                    illegal += 1;
+                    continue;
+                };
+                let expected = match (!add.is_empty(), !del.is_empty()) {
+                    (true, _) if old.is_empty() => Some(Op::Add),
+                    (true, _) => Some(Op::Mod),
+                    (false, true) if !(old - del).is_empty() => Some(Op::Mod),
+                    (false, true) => Some(Op::Del),
+                    (false, false) => None,
+                };
+                assert_eq!(op, expected, "{old:?} + {add:?} - {del:?}");
+                counts[op.map_or(0, |op| 1 + op as usize)] += 1;
+            }
+        }
+        assert_eq!(counts, [8, 19, 163, 26], "none, ADD, MOD, DEL");
+        assert_eq!(illegal, 296);
+    }
+
+    #[test]
+    fn what_a_once_report_disarmed_is_modified_not_added() {
+        let change = |new| Change { disarmed: true, ..Change::of(0, Interest::empty(), new) };
+        assert_eq!(op_for(change(Interest::READ)), Some(Op::Mod));
+        assert_eq!(op_for(change(Interest::empty())), Some(Op::Del));
+        let nothing = Change::of(0, Interest::empty(), Interest::empty());
+        assert_eq!(op_for(nothing), None);
+    }
+
+    #[test]
+    fn edge_and_once_are_bits_of_the_mask() {
+        for (edge, once) in [(false, false), (false, true), (true, false), (true, true)] {
+            let change = Change { edge, once, ..Change::of(0, Interest::empty(), Interest::READ) };
+            let mask = epoll_mask_of(change);
+            assert_eq!(mask & epoll::IN, epoll::IN);
+            assert_eq!(mask & epoll::ET != 0, edge);
+            assert_eq!(mask & epoll::ONESHOT != 0, once);
+        }
     }
 
     #[test]
@@ -220,17 +232,6 @@ mod tests {
         drop(eventfd);
         apply_all(&mut backend, &[change(&gone, Interest::READ, Interest::empty())]);
         apply_all(&mut backend, &[change(&unknown, Interest::READ, Interest::empty())]);
-    }
-
-    #[test]
-    fn a_regular_file_is_refused_with_the_reason() {
-        let mut backend = EpollBackend::new().unwrap();
-        let file = std::fs::File::open("Cargo.toml").unwrap();
-        let mut refused = Vec::new();
-        backend.apply(&[change(&file, Interest::empty(), Interest::READ)], &mut refused);
-        let [refusal] = &refused[..] else { panic!("{refused:?}") };
-        assert_eq!(refusal.op, "epoll_ctl(ADD)");
-        assert_eq!(refusal.errno, libc::EPERM);
     }
 
     #[test]

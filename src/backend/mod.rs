@@ -4,8 +4,14 @@
 //! appends what is ready to the caller's buffer and never calls out.
 
 mod epoll;
+mod mask;
+mod poll;
+mod rotation;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod select;
+#[cfg(test)]
+mod suite;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -14,23 +20,46 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::event::{Interest, Ready};
 
+bitflags::bitflags! {
+    /// What a backend can do (libevent: `enum event_method_feature`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Features: u8 {
+        /// Edge-triggered events (`EV_FEATURE_ET`).
+        const EDGE = 0x01;
+        /// Cost per event does not grow with what is watched (`EV_FEATURE_O1`).
+        const O1 = 0x02;
+        /// Any descriptor, that of a regular file included, which is always ready
+        /// (`EV_FEATURE_FDS`).
+        const FDS = 0x04;
+        /// The peer's close is told without reading what it sent before
+        /// (`EV_FEATURE_EARLY_CLOSE`).
+        const EARLY_CLOSE = 0x08;
+    }
+}
+
 /// The mechanisms there are, in order of preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// `epoll(7)`: Linux, edge and level triggered, O(1) per event.
+    /// `epoll(7)`: edge and level triggered, O(1) per event; refuses regular files.
     Epoll,
+    /// `poll(2)`: any descriptor; each wait costs in proportion to all that is watched.
+    Poll,
+    /// `pselect6(2)`: any descriptor, even above 1023; cannot tell the peer's close.
+    Select,
 }
 
 impl BackendKind {
     /// Every kind, most preferred first.
-    pub const ALL: &'static [Self] = &[Self::Epoll];
+    pub const ALL: &'static [Self] = &[Self::Epoll, Self::Poll, Self::Select];
 
     /// The name it is asked for by, and reports itself as.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
+            Self::Poll => "poll",
+            Self::Select => "select",
         }
     }
 
@@ -40,13 +69,38 @@ impl BackendKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    pub(crate) fn open(self) -> Result<Box<dyn Backend>> {
+    /// What it can do.
+    #[must_use]
+    pub fn features(self) -> Features {
         match self {
-            Self::Epoll => epoll::EpollBackend::new()
-                .map(|backend| Box::new(backend) as Box<dyn Backend>)
-                .map_err(Error::os("epoll_create1")),
+            Self::Epoll => Features::EDGE | Features::O1 | Features::EARLY_CLOSE,
+            Self::Poll => Features::FDS | Features::EARLY_CLOSE,
+            Self::Select => Features::FDS,
         }
     }
+
+    pub(crate) fn open(self, _flush: ChangelistFlush) -> Result<Box<dyn Backend>> {
+        Ok(match self {
+            Self::Epoll => {
+                Box::new(epoll::EpollBackend::new().map_err(Error::os("epoll_create1"))?)
+            }
+            Self::Poll => Box::new(poll::PollBackend::default()),
+            Self::Select => Box::new(select::SelectBackend::default()),
+        })
+    }
+}
+
+/// How the epoll backend hands the changes of one flush to the kernel; other backends ignore it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangelistFlush {
+    /// Whatever was measured to be faster for as many changes.
+    #[default]
+    Auto,
+    /// One `epoll_ctl(2)` a change.
+    EpollCtl,
+    /// One `io_uring_enter(2)` for all of them.
+    IoUring,
 }
 
 /// One descriptor's net change of interest.
@@ -59,6 +113,18 @@ pub(crate) struct Change {
     pub(crate) new: Interest,
     /// Whether edges are wanted instead of the level.
     pub(crate) edge: bool,
+    /// Whether one report shall be the last, until the next change of this descriptor.
+    pub(crate) once: bool,
+    /// `old` is empty, but the kernel may still hold what an earlier `once` report disarmed.
+    pub(crate) disarmed: bool,
+}
+
+#[cfg(test)]
+impl Change {
+    /// A plain level-triggered change.
+    pub(crate) fn of(fd: RawFd, old: Interest, new: Interest) -> Self {
+        Self { fd, old, new, edge: false, once: false, disarmed: false }
+    }
 }
 
 /// A change that the kernel did not take; the backend watches the descriptor no longer.
@@ -87,11 +153,30 @@ pub(crate) trait Backend: Send {
     /// The name of its [`BackendKind`].
     fn name(&self) -> &'static str;
 
-    /// Brings the kernel in line, change by change; what it refuses is appended to `refused`.
+    /// What it can do.
+    fn features(&self) -> Features;
+
+    /// Brings the kernel in line at once, change by change; what it refuses is appended to
+    /// `refused`.
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>);
 
     /// Waits at most `timeout` (`None` is forever) and appends what is ready.
     ///
     /// An interrupted wait is an empty one.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()>;
+
+    /// Both, in one system call where the mechanism can; does not block if anything was refused.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the base still flushes apart from waiting"))]
+    fn apply_and_wait(
+        &mut self,
+        changes: &[Change],
+        refused: &mut Vec<Refusal>,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<()> {
+        let before = refused.len();
+        self.apply(changes, refused);
+        let timeout = if refused.len() > before { Some(Duration::ZERO) } else { timeout };
+        self.wait(timeout, ready)
+    }
 }

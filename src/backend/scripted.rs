@@ -6,11 +6,13 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Backend, Change, FdReady, Refusal};
+use super::{Backend, Change, FdReady, Features, Refusal};
 
 /// What the backend will report and what it was told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Script {
+    /// What it claims to be able to do: everything, unless a test says otherwise.
+    pub(crate) features: Features,
     /// One entry per wait, in order; after the last, waits report nothing.
     pub(crate) waits: VecDeque<Vec<FdReady>>,
     /// Descriptors whose registration is refused.
@@ -21,6 +23,18 @@ pub(crate) struct Script {
     pub(crate) timeouts: Vec<Option<Duration>>,
 }
 
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            features: Features::all(),
+            waits: VecDeque::new(),
+            refuses: Vec::new(),
+            changes: Vec::new(),
+            timeouts: Vec::new(),
+        }
+    }
+}
+
 /// A [`Script`] shared between a test and the base it drives.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptedBackend(pub(crate) Arc<Mutex<Script>>);
@@ -28,6 +42,10 @@ pub(crate) struct ScriptedBackend(pub(crate) Arc<Mutex<Script>>);
 impl Backend for ScriptedBackend {
     fn name(&self) -> &'static str {
         "scripted"
+    }
+
+    fn features(&self) -> Features {
+        self.0.lock().unwrap().features
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {

@@ -53,7 +53,7 @@ impl Changelist {
         let Some(pending) =
             (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
         else {
-            let Change { fd, old, new, edge } = change;
+            let Change { fd, old, new, edge, .. } = change;
             let reused = !deleted.is_empty() && !stable;
             let was_edge = edge;
             self.pending.push(Pending { fd, old, new, edge, was_edge, reused, reassert: false });
@@ -84,7 +84,7 @@ impl Changelist {
         for Pending { fd, old, new, edge, reassert, .. } in self.pending.drain(..) {
             forget(fd);
             if old != new || reassert {
-                self.net.push(Change { fd, old, new, edge });
+                self.net.push(Change { fd, old, new, edge, once: false, disarmed: false });
             }
         }
         &self.net
@@ -120,14 +120,14 @@ mod tests {
     fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
         let (mut list, mut place) = (Changelist::default(), 0);
         for step in way.windows(2) {
-            let change = Change { fd: 5, old: step[0], new: step[1], edge };
+            let change = Change { edge, ..Change::of(5, step[0], step[1]) };
             list.record(change, &mut place, stable);
         }
         list.take(|_| place = 0).to_vec()
     }
 
     fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
-        vec![Change { fd: 5, old, new, edge }]
+        vec![Change { edge, ..Change::of(5, old, new) }]
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_promise_ends_when_its_event_is_freed_and_does_not_speak_for_other_events() {
-        let to = |old, new| Change { fd: 5, old, new, edge: false };
+        let to = |old, new| Change::of(5, old, new);
         for (promised, freed) in [(true, true), (false, false)] {
             let (mut list, mut place) = (Changelist::default(), 0);
             list.record(to(READ, NOTHING), &mut place, promised);
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_change_of_trigger_is_always_told() {
         let (mut list, mut place) = (Changelist::default(), 0);
-        let to = |old, new, edge| Change { fd: 5, old, new, edge };
+        let to = |old, new, edge| Change { edge, ..Change::of(5, old, new) };
         list.record(to(READ, NOTHING, false), &mut place, true);
         list.record(to(NOTHING, READ, true), &mut place, true);
         assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
@@ -194,7 +194,7 @@ mod tests {
                     let known: Interest = *kernel.entry(fd).or_insert(NOTHING);
                     let again: &mut bool = deleted_again.entry(fd).or_default();
                     *again |= (new - old).intersects(known);
-                    let change = Change { fd, old, new, edge: false };
+                    let change = Change::of(fd, old, new);
                     list.record(change, places.entry(fd).or_insert(0), false);
                 }
                 list.check(|fd| places[&fd]);

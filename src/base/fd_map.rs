@@ -81,7 +81,8 @@ impl FdMap {
             *count += u16::from(wanted(bit));
         }
         entry.edge = edge;
-        let change = Change { fd, old, new: entry.interest(), edge };
+        let new = entry.interest();
+        let change = Change { fd, old, new, edge, once: false, disarmed: false };
         let next = std::mem::replace(&mut entry.first, index);
         slots[index].on_fd = Links { prev: NONE, next };
         if next != NONE {
@@ -114,7 +115,8 @@ impl FdMap {
         for (bit, count) in entry.counts() {
             *count -= u16::from(interest.contains(bit));
         }
-        let change = Change { fd, old, new: entry.interest(), edge: entry.edge };
+        let (new, edge) = (entry.interest(), entry.edge);
+        let change = Change { fd, old, new, edge, once: false, disarmed: false };
         (change.old != change.new).then_some(change)
     }
 
@@ -195,7 +197,7 @@ mod tests {
     }
 
     fn change(old: Interest, new: Interest) -> Option<Change> {
-        Some(Change { fd: FD, old, new, edge: false })
+        Some(Change::of(FD, old, new))
     }
 
     #[test]

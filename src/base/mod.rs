@@ -32,7 +32,7 @@ pub use registry::Registry;
 pub use remote::Remote;
 pub use stats::LoopStats;
 
-use crate::backend::{Backend, FdReady};
+use crate::backend::{Backend, ChangelistFlush, FdReady, Features};
 use crate::error::{Error, Result};
 use crate::event::{EventSpec, Fired};
 
@@ -108,7 +108,7 @@ impl<C> EventBase<C> {
     /// [`Error::Os`] if the kernel gives no descriptor for the backend or the notifier, and
     /// [`Error::Fd`] if it will not watch the notifier.
     pub fn new(config: Config) -> Result<Self> {
-        Self::with_backend(config.backend.open()?, config.changelist)
+        Self::with_backend(config.backend.open(ChangelistFlush::default())?, config.changelist)
     }
 
     fn with_backend(backend: Box<dyn Backend>, policy: ChangelistPolicy) -> Result<Self> {
@@ -221,7 +221,11 @@ impl<C> EventBase<C> {
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
+        let knows_edges = registry.backend.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
+            if !knows_edges && fd_ready.fd == registry.notifier.fd() {
+                registry.notifier.silence();
+            }
             registry.activate_fd(fd_ready);
         }
         Ok(())

@@ -40,7 +40,7 @@ pub struct Notifier {
 struct Line {
     word: WakeWord,
     /// Watched edge-triggered and never read: every write is an edge, and the counter fills up
-    /// after 2^64 of them.
+    /// after 2^64 of them. A backend that only knows the level has it read whenever it is told.
     bell: EventFd,
 }
 
@@ -78,5 +78,11 @@ impl Notifier {
 
     pub(super) fn fd(&self) -> RawFd {
         self.line.bell.as_raw_fd()
+    }
+
+    /// Ends the level of a bell that was seen.
+    pub(super) fn silence(&self) {
+        // The only failure of a non-blocking eventfd's read is a counter of zero: silent already.
+        let _ = self.line.bell.drain();
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::check;
+use super::{check, timespec};
 
 /// `EPOLLIN`.
 pub(crate) const IN: u32 = libc::EPOLLIN as u32;
@@ -19,6 +19,8 @@ pub(crate) const ERR: u32 = libc::EPOLLERR as u32;
 pub(crate) const HUP: u32 = libc::EPOLLHUP as u32;
 /// `EPOLLET`.
 pub(crate) const ET: u32 = libc::EPOLLET as u32;
+/// `EPOLLONESHOT`.
+pub(crate) const ONESHOT: u32 = libc::EPOLLONESHOT as u32;
 
 /// What `epoll_ctl(2)` shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +130,7 @@ impl Epoll {
     }
 
     fn wait_ns(&self, events: &mut [EpollEvent], timeout: Duration) -> io::Result<usize> {
-        let timeout = libc::timespec {
-            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
+        let timeout = timespec(timeout);
         // SAFETY: `EpollEvent` is transparent over `epoll_event` and the array has the length
         // given; the timespec lives across the call; a null signal mask is allowed.
         let n = check(unsafe {

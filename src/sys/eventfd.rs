@@ -32,6 +32,18 @@ impl EventFd {
         check(unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) })?;
         Ok(())
     }
+
+    /// Sets the counter to zero: no longer readable.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when it is zero already.
+    pub(crate) fn drain(&self) -> io::Result<()> {
+        let mut count = [0_u8; 8];
+        // SAFETY: the buffer is eight bytes long and lives across the call.
+        check(unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) })?;
+        Ok(())
+    }
 }
 
 impl AsRawFd for EventFd {

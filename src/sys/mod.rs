@@ -8,9 +8,30 @@
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
+pub(crate) mod poll;
+pub(crate) mod select;
 pub(crate) mod socket;
+
+use std::time::Duration;
 
 /// The result of a system call, or the `io::Error` of `errno` if it is -1.
 fn check<T: PartialEq + From<i8>>(result: T) -> std::io::Result<T> {
     if result == T::from(-1) { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// As the kernel wants it; longer than it can count is as long as it can count.
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+/// A pointer into `storage` that is good while `storage` is; null for `None`, which is forever.
+fn timespec_or_null(
+    timeout: Option<Duration>,
+    storage: &mut Option<libc::timespec>,
+) -> *mut libc::timespec {
+    *storage = timeout.map(timespec);
+    storage.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut)
 }

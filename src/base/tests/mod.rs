@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::scripted::ScriptedBackend;
-use crate::backend::{Change, Refusal};
+use crate::backend::{Change, Features, Refusal};
 use crate::event::{EventId, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
@@ -80,7 +80,7 @@ impl Rig {
 }
 
 fn change(fd: i32, old: Interest, new: Interest) -> Change {
-    Change { fd, old, new, edge: false }
+    Change::of(fd, old, new)
 }
 
 #[test]
@@ -286,6 +286,10 @@ fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
     impl Backend for Refusing {
         fn name(&self) -> &'static str {
             "refusing"
+        }
+
+        fn features(&self) -> Features {
+            Features::all()
         }
 
         fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {

@@ -1,0 +1,34 @@
+//! Where to begin telling, so that no descriptor is always the last (libevent: the random start of
+//! `poll_dispatch` and `select_dispatch`).
+
+/// A sequence of starts that visits every part of a range equally often.
+#[derive(Debug, Default)]
+pub(super) struct Rotation {
+    state: u64,
+}
+
+impl Rotation {
+    /// The next start in `0..length`; 0 if there is nothing to start in.
+    pub(super) fn next(&mut self, length: usize) -> usize {
+        // Multiples of the golden ratio, taken as fractions of 2^64, fall farthest from each other.
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        ((u128::from(self.state) * length as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_comes_about_equally_often() {
+        for length in [1, 2, 3, 64, 100] {
+            let (mut rotation, mut counts) = (Rotation::default(), vec![0_usize; length]);
+            for _ in 0..length * 100 {
+                counts[rotation.next(length)] += 1;
+            }
+            assert!(counts.iter().all(|count| (90..=110).contains(count)), "{length}: {counts:?}");
+        }
+        assert_eq!(Rotation::default().next(0), 0);
+    }
+}

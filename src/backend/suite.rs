@@ -1,0 +1,538 @@
+//! What every backend owes the base, tested on each kind there is with real descriptors.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::sys::eventfd::EventFd;
+use crate::sys::fd::duplicate;
+
+const READ: Interest = Interest::READ;
+const WRITE: Interest = Interest::WRITE;
+const CLOSED: Interest = Interest::CLOSED;
+const NOTHING: Interest = Interest::empty();
+
+/// A backend and what it refused.
+pub(super) struct Rig {
+    pub(super) kind: BackendKind,
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) refused: Vec<Refusal>,
+}
+
+impl Rig {
+    pub(super) fn new(kind: BackendKind) -> Self {
+        let backend = kind.open(ChangelistFlush::default()).unwrap();
+        Self { kind, backend, refused: Vec::new() }
+    }
+
+    pub(super) fn has(&self, feature: Features) -> bool {
+        self.backend.features().contains(feature)
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        self.backend.apply(&[change], &mut self.refused);
+    }
+
+    /// Applies a plain change that must not be refused.
+    #[track_caller]
+    pub(super) fn change(&mut self, fd: &impl AsRawFd, old: Interest, new: Interest) {
+        self.must(Change::of(fd.as_raw_fd(), old, new));
+    }
+
+    #[track_caller]
+    pub(super) fn must(&mut self, change: Change) {
+        self.apply(change);
+        assert_eq!(self.refused, [], "{:?}", self.kind);
+    }
+
+    #[track_caller]
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Vec<FdReady> {
+        let mut ready = Vec::new();
+        self.backend.wait(timeout, &mut ready).unwrap();
+        ready
+    }
+
+    /// What is ready now, in the order of the descriptors.
+    #[track_caller]
+    pub(super) fn now(&mut self) -> Vec<FdReady> {
+        let mut ready = self.wait(Some(Duration::ZERO));
+        ready.sort_by_key(|told| told.fd);
+        ready
+    }
+}
+
+pub(super) fn told(fd: &impl AsRawFd, ready: Ready) -> FdReady {
+    FdReady { fd: fd.as_raw_fd(), ready }
+}
+
+pub(super) fn once(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+    Change { once: true, ..Change::of(fd.as_raw_fd(), old, new) }
+}
+
+pub(super) fn edge(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+    Change { edge: true, ..Change::of(fd.as_raw_fd(), old, new) }
+}
+
+pub(super) fn signalled() -> EventFd {
+    let eventfd = EventFd::new().unwrap();
+    eventfd.signal().unwrap();
+    eventfd
+}
+
+/// A duplicate whose number no other test takes once it is closed: each call has its own range,
+/// above all numbers that are given out lowest first.
+pub(super) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
+    static NEXT: AtomicI32 = AtomicI32::new(0);
+    let limit = rlimit::increase_nofile_limit(20_000).unwrap() as RawFd;
+    duplicate(fd, limit / 4 * 3 + NEXT.fetch_add(1, Ordering::Relaxed)).unwrap()
+}
+
+/// Makes each function a test that runs once per kind of backend.
+macro_rules! on_every_backend {
+    ($($(#[$meta:meta])* fn $name:ident($rig:ident) $body:block)*) => {
+        $(#[test]
+        $(#[$meta])*
+        fn $name() {
+            for &kind in BackendKind::ALL {
+                eprintln!("on {kind:?}");
+                #[allow(unused_mut)]
+                let mut $rig = Rig::new(kind);
+                $body
+            }
+        })*
+    };
+}
+
+on_every_backend! {
+    fn it_goes_by_the_name_and_the_features_of_its_kind(rig) {
+        assert_eq!(BackendKind::by_name(rig.backend.name()), Some(rig.kind));
+        assert_eq!(rig.backend.features(), rig.kind.features());
+    }
+
+    fn a_level_is_told_until_it_ends(rig) {
+        let eventfd = signalled();
+        rig.change(&eventfd, NOTHING, READ);
+        for _ in 0..3 {
+            assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        }
+        eventfd.drain().unwrap();
+        assert_eq!(rig.now(), []);
+        eventfd.signal().unwrap();
+        assert_eq!(rig.wait(None), [told(&eventfd, Ready::READ)]);
+    }
+
+    fn a_level_that_came_and_went_between_two_waits_is_not_told(rig) {
+        let eventfd = EventFd::new().unwrap();
+        rig.change(&eventfd, NOTHING, READ);
+        assert_eq!(rig.now(), []);
+        eventfd.signal().unwrap();
+        eventfd.drain().unwrap();
+        assert_eq!(rig.now(), []);
+        let ready_at_first = signalled();
+        rig.change(&ready_at_first, NOTHING, READ);
+        ready_at_first.drain().unwrap();
+        assert_eq!(rig.now(), []);
+    }
+
+    fn what_asked_for_one_report_gets_one_until_the_next_change(rig) {
+        let eventfd = signalled();
+        rig.must(once(&eventfd, NOTHING, READ));
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), []);
+        eventfd.signal().unwrap();
+        assert_eq!(rig.now(), []);
+        rig.must(Change { disarmed: true, ..once(&eventfd, NOTHING, READ) });
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), []);
+        rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a plain one stays");
+    }
+
+    fn a_disarmed_registration_that_died_is_made_anew(rig) {
+        let eventfd = signalled();
+        rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+    }
+
+    fn a_report_for_one_of_two_interests_ends_both(rig) {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        rig.must(once(&stream, NOTHING, READ | WRITE));
+        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        peer.write_all(b"x").unwrap();
+        assert_eq!(rig.now(), []);
+    }
+
+    fn a_change_replaces_what_was_watched_for(rig) {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        rig.change(&stream, NOTHING, READ);
+        assert_eq!(rig.now(), []);
+        rig.change(&stream, READ, WRITE);
+        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        rig.change(&stream, WRITE, READ | WRITE);
+        peer.write_all(b"x").unwrap();
+        assert_eq!(rig.now(), [told(&stream, Ready::READ | Ready::WRITE)]);
+        rig.change(&stream, READ | WRITE, READ);
+        assert_eq!(rig.now(), [told(&stream, Ready::READ)]);
+    }
+
+    fn what_is_deleted_is_told_no_more(rig) {
+        let (one, two) = (signalled(), signalled());
+        rig.change(&one, NOTHING, READ);
+        rig.change(&two, NOTHING, READ);
+        assert_eq!(rig.now().len(), 2);
+        rig.change(&one, READ, NOTHING);
+        assert_eq!(rig.now(), [told(&two, Ready::READ)]);
+        rig.change(&two, READ, NOTHING);
+        assert_eq!(rig.now(), []);
+        rig.change(&one, NOTHING, READ);
+        assert_eq!(rig.now(), [told(&one, Ready::READ)], "and can come back");
+    }
+
+    fn deleting_what_is_unknown_or_closed_is_fine(rig) {
+        let (eventfd, unknown) = (of_private_number(&signalled()), signalled());
+        let number = eventfd.as_raw_fd();
+        rig.change(&number, NOTHING, READ);
+        drop(eventfd);
+        rig.change(&number, READ, NOTHING);
+        rig.change(&unknown, READ, NOTHING);
+        assert_eq!(rig.now(), []);
+    }
+
+    fn a_number_that_names_no_file_is_refused_and_the_wait_does_not_block(rig) {
+        let number = of_private_number(&signalled()).as_raw_fd();
+        for fd in [number, -1] {
+            rig.apply(Change::of(fd, NOTHING, READ));
+            let refused = std::mem::take(&mut rig.refused);
+            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            assert_eq!(refused[0].fd, fd);
+            let (mut refused, mut ready) = (Vec::new(), Vec::new());
+            let changes = [Change::of(fd, NOTHING, READ)];
+            rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
+            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            assert_eq!(ready, []);
+        }
+        assert_eq!(rig.now(), [], "and is watched no longer");
+    }
+
+    fn changes_and_the_wait_can_be_one_call(rig) {
+        let (one, two) = (signalled(), signalled());
+        let (mut refused, mut ready) = (Vec::new(), Vec::new());
+        rig.change(&one, NOTHING, READ);
+        let changes = [
+            Change::of(one.as_raw_fd(), READ, NOTHING),
+            Change::of(two.as_raw_fd(), NOTHING, READ),
+        ];
+        rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
+        assert_eq!((refused, ready), (vec![], vec![told(&two, Ready::READ)]));
+    }
+
+    fn a_closed_descriptor_is_forgotten_and_its_number_can_be_used_again(rig) {
+        let (source, other) = (signalled(), signalled());
+        let watched = of_private_number(&source);
+        let number = watched.as_raw_fd();
+        rig.change(&watched, NOTHING, READ);
+        rig.change(&other, NOTHING, READ);
+        assert_eq!(rig.now().len(), 2);
+        // Nothing else names the file: its registration dies, also with epoll.
+        drop((watched, source));
+        for _ in 0..2 {
+            assert_eq!(rig.now(), [told(&other, Ready::READ)]);
+        }
+        assert_eq!(rig.refused, [], "nobody asked for anything that failed");
+        let reused = duplicate(&signalled(), number).unwrap();
+        assert_eq!(reused.as_raw_fd(), number, "the number is this test's own");
+        // The base may know of the close or not.
+        for (old, new) in [(READ, READ), (READ, NOTHING), (NOTHING, READ)] {
+            rig.change(&reused, old, new);
+        }
+        assert_eq!(rig.now(), [told(&other, Ready::READ), told(&reused, Ready::READ)]);
+    }
+
+    fn a_duplicate_is_a_descriptor_of_its_own(rig) {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        let copy = stream.try_clone().unwrap();
+        peer.write_all(b"x").unwrap();
+        rig.change(&stream, NOTHING, READ);
+        rig.change(&copy, NOTHING, READ);
+        assert_eq!(rig.now().len(), 2);
+        rig.change(&copy, READ, WRITE);
+        rig.change(&stream, READ, NOTHING);
+        drop(stream);
+        assert_eq!(rig.now(), [told(&copy, Ready::WRITE)]);
+    }
+
+    fn an_error_wakes_whoever_waits(rig) {
+        for interest in [READ, WRITE, CLOSED, READ | WRITE] {
+            if interest == CLOSED && !rig.has(Features::EARLY_CLOSE) {
+                continue;
+            }
+            let (reader, writer) = io::pipe().unwrap();
+            fill(&writer);
+            rig.change(&writer, NOTHING, interest);
+            drop(reader);
+            let [answer] = rig.wait(None)[..] else { panic!("one is watched") };
+            assert!(answer.ready.contains(interest.into()), "{interest:?}: {answer:?}");
+            rig.change(&writer, interest, NOTHING);
+        }
+    }
+
+    fn a_hang_up_wakes_whoever_waits(rig) {
+        for interest in [READ, WRITE, CLOSED] {
+            // select calls a pipe without writers readable, and nothing else.
+            if interest != READ && !rig.has(Features::EARLY_CLOSE) {
+                continue;
+            }
+            let (reader, writer) = io::pipe().unwrap();
+            rig.change(&reader, NOTHING, interest);
+            assert_eq!(rig.now(), []);
+            drop(writer);
+            let [answer] = rig.wait(None)[..] else { panic!("one is watched") };
+            assert!(answer.ready.contains(interest.into()), "{interest:?}: {answer:?}");
+            rig.change(&reader, interest, NOTHING);
+        }
+    }
+
+    fn the_peers_close_is_told_before_its_data_is_read_where_claimed(rig) {
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        if !rig.has(Features::EARLY_CLOSE) {
+            rig.apply(Change::of(stream.as_raw_fd(), NOTHING, CLOSED));
+            let [refusal] = rig.refused[..] else { panic!("never told is refused") };
+            assert_eq!(refusal.errno, libc::EOPNOTSUPP);
+            continue;
+        }
+        rig.change(&stream, NOTHING, CLOSED);
+        peer.write_all(b"unread").unwrap();
+        assert_eq!(rig.now(), []);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        for _ in 0..2 {
+            let [answer] = rig.now()[..] else { panic!("told, and a level") };
+            assert!(answer.ready.contains(Ready::CLOSED));
+        }
+    }
+
+    fn who_waits_to_write_is_not_woken_by_the_peers_half_close(rig) {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        fill(&stream);
+        rig.change(&stream, NOTHING, WRITE);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        let started = Instant::now();
+        let short = Duration::from_millis(20);
+        // A mechanism may look up twice to find that it is not meant, but must not spin.
+        for _ in 0..4 {
+            assert_eq!(rig.wait(Some(short)), []);
+        }
+        assert!(started.elapsed() >= 2 * short, "it spins");
+        for _ in 0..3 {
+            empty(&peer);
+            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+            fill(&stream);
+            assert_eq!(rig.now(), []);
+        }
+    }
+
+    fn an_edge_is_told_once_where_claimed(rig) {
+        if !rig.has(Features::EDGE) {
+            continue;
+        }
+        let eventfd = signalled();
+        rig.must(edge(&eventfd, NOTHING, READ));
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), []);
+        eventfd.signal().unwrap();
+        eventfd.signal().unwrap();
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "edges between waits are one");
+        assert_eq!(rig.now(), []);
+        rig.must(edge(&eventfd, READ, READ));
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a change arms it again");
+        rig.must(edge(&eventfd, READ, NOTHING));
+        eventfd.signal().unwrap();
+        assert_eq!(rig.now(), []);
+    }
+
+    fn an_edge_for_one_report_is_told_once_until_the_next_change(rig) {
+        if !rig.has(Features::EDGE) {
+            continue;
+        }
+        let eventfd = signalled();
+        rig.must(Change { edge: true, ..once(&eventfd, NOTHING, READ) });
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        eventfd.signal().unwrap();
+        assert_eq!(rig.now(), []);
+        rig.must(Change { edge: true, disarmed: true, ..once(&eventfd, NOTHING, READ) });
+        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+    }
+
+    fn a_change_of_trigger_takes_effect(rig) {
+        if !rig.has(Features::EDGE) {
+            continue;
+        }
+        let eventfd = signalled();
+        rig.must(edge(&eventfd, NOTHING, READ));
+        assert_eq!((rig.now().len(), rig.now().len()), (1, 0));
+        rig.change(&eventfd, READ, READ);
+        assert_eq!((rig.now().len(), rig.now().len()), (1, 1));
+        rig.must(edge(&eventfd, READ, READ));
+        assert_eq!((rig.now().len(), rig.now().len()), (1, 0));
+    }
+
+    fn a_regular_file_is_always_ready_where_claimed_and_else_refused(rig) {
+        let file = File::open("Cargo.toml").unwrap();
+        rig.apply(Change::of(file.as_raw_fd(), NOTHING, READ));
+        if rig.has(Features::FDS) {
+            assert_eq!(rig.refused, []);
+            for _ in 0..2 {
+                let [answer] = rig.now()[..] else { panic!("always ready") };
+                assert!(answer.ready.contains(Ready::READ));
+            }
+        } else {
+            let [refusal] = rig.refused[..] else { panic!("refused") };
+            assert_eq!(refusal.errno, libc::EPERM);
+            assert_eq!(refusal.op, "epoll_ctl(ADD)");
+        }
+    }
+
+    fn many_that_are_ready_at_once_are_each_told_once(rig) {
+        let limit = rlimit::increase_nofile_limit(20_000).unwrap();
+        for count in [100, 5_000] {
+            if limit < 20_000 && count > 100 {
+                eprintln!("skipped {count}: only {limit} descriptors are allowed");
+                continue;
+            }
+            let many: Vec<EventFd> = (0..count).map(|_| signalled()).collect();
+            let changes: Vec<Change> = many.iter().map(|fd| once(fd, NOTHING, READ)).collect();
+            rig.backend.apply(&changes, &mut rig.refused);
+            assert_eq!(rig.refused, []);
+            let mut all = Vec::new();
+            loop {
+                let some = rig.now();
+                if some.is_empty() {
+                    break;
+                }
+                all.extend(some);
+            }
+            all.sort_by_key(|answer| answer.fd);
+            let mut expected: Vec<FdReady> =
+                many.iter().map(|fd| told(fd, Ready::READ)).collect();
+            expected.sort_by_key(|answer| answer.fd);
+            assert!(all == expected, "{} of {count} told", all.len());
+            for fd in &many {
+                rig.change(fd, NOTHING, NOTHING);
+            }
+        }
+    }
+
+    fn no_level_among_many_is_starved(rig) {
+        let many: Vec<EventFd> = (0..300).map(|_| signalled()).collect();
+        for fd in &many {
+            rig.change(fd, NOTHING, READ);
+        }
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..10 {
+            seen.extend(rig.now().iter().map(|answer| answer.fd));
+        }
+        assert_eq!(seen.len(), many.len());
+    }
+
+    fn a_timeout_counts_nanoseconds_and_is_never_early(rig) {
+        let timeout = Duration::from_nanos(200_300);
+        let mut shortest = Duration::MAX;
+        for _ in 0..100 {
+            let started = Instant::now();
+            assert_eq!(rig.wait(Some(timeout)), []);
+            shortest = shortest.min(started.elapsed());
+        }
+        assert!(shortest >= timeout, "{shortest:?} is early");
+        assert!(shortest < Duration::from_millis(1), "{shortest:?}: milliseconds");
+    }
+
+    fn the_longest_timeout_is_accepted(rig) {
+        let eventfd = signalled();
+        rig.change(&eventfd, NOTHING, READ);
+        assert_eq!(rig.wait(Some(Duration::MAX)), [told(&eventfd, Ready::READ)]);
+    }
+
+    fn it_outlives_the_thread_that_made_it(rig) {
+        let (level, second) = (EventFd::new().unwrap(), EventFd::new().unwrap());
+        let (first, other) = (level.as_raw_fd(), second.as_raw_fd());
+        let kind = rig.kind;
+        let mut rig = std::thread::spawn(move || {
+            let mut rig = Rig::new(kind);
+            rig.change(&first, NOTHING, READ);
+            rig.must(Change { edge: rig.has(Features::EDGE), ..Change::of(other, NOTHING, READ) });
+            assert_eq!(rig.now(), []);
+            rig
+        })
+        .join()
+        .unwrap();
+        for eventfd in [&level, &second] {
+            eventfd.signal().unwrap();
+            let mut answers = Vec::new();
+            while answers.is_empty() {
+                answers = rig.wait(None);
+            }
+            assert_eq!(answers, [told(eventfd, Ready::READ)]);
+            eventfd.drain().unwrap();
+            assert_eq!(rig.now(), []);
+        }
+    }
+
+    fn another_thread_ends_a_wait_without_a_timeout(rig) {
+        let eventfd = std::sync::Arc::new(EventFd::new().unwrap());
+        rig.change(&*eventfd, NOTHING, READ);
+        for _ in 0..20 {
+            let ringer = std::sync::Arc::clone(&eventfd);
+            let thread = std::thread::spawn(move || ringer.signal().unwrap());
+            let mut answers = Vec::new();
+            while answers.is_empty() {
+                answers = rig.wait(None);
+            }
+            assert_eq!(answers, [told(&*eventfd, Ready::READ)]);
+            thread.join().unwrap();
+            eventfd.drain().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_told_first_changes_from_wait_to_wait() {
+    for kind in [BackendKind::Poll, BackendKind::Select] {
+        let mut rig = Rig::new(kind);
+        let many: Vec<EventFd> = (0..40).map(|_| signalled()).collect();
+        for fd in &many {
+            rig.change(fd, NOTHING, READ);
+        }
+        let mut firsts = std::collections::HashSet::new();
+        for _ in 0..400 {
+            let ready = rig.wait(Some(Duration::ZERO));
+            assert_eq!(ready.len(), many.len());
+            firsts.insert(ready[0].fd);
+        }
+        assert!(firsts.len() > many.len() / 2, "{kind:?}: only {} are ever first", firsts.len());
+    }
+}
+
+/// Writes until no more fits.
+pub(super) fn fill(writer: &impl AsFd) {
+    let mut copy = File::from(writer.as_fd().try_clone_to_owned().unwrap());
+    nonblocking(writer);
+    while copy.write(&[0; 65_536]).is_ok() {}
+}
+
+/// Reads all there is.
+pub(super) fn empty(reader: &impl AsFd) {
+    let mut copy = File::from(reader.as_fd().try_clone_to_owned().unwrap());
+    nonblocking(reader);
+    while matches!(copy.read(&mut [0; 65_536]), Ok(1..)) {}
+}
+
+fn nonblocking(fd: &impl AsFd) {
+    // The mode belongs to the open file: any handle on it will do, whatever kind it is.
+    let stream = UnixStream::from(fd.as_fd().try_clone_to_owned().unwrap());
+    stream.set_nonblocking(true).unwrap();
+}
