@@ -33,15 +33,24 @@ impl EventFd {
         Ok(())
     }
 
-    /// Sets the counter to zero: no longer readable.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` when it is zero already.
+    /// Sets the counter to zero, so that the descriptor is no longer readable. It may be already.
     pub(crate) fn drain(&self) -> io::Result<()> {
         let mut count = [0_u8; 8];
         // SAFETY: the buffer is eight bytes long and lives across the call.
-        check(unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) })?;
+        let n = unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        match check(n) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts another, new counter under the same number (`dup3(2)`). After `fork(2)` the child's
+    /// number then no longer names its parent's counter.
+    pub(crate) fn renew(&self) -> io::Result<()> {
+        let new = Self::new()?;
+        let (from, to) = (new.fd.as_raw_fd(), self.fd.as_raw_fd());
+        // SAFETY: takes no pointer; both descriptors are ours, and `to` stays ours.
+        check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) })?;
         Ok(())
     }
 }

@@ -5,11 +5,15 @@
 
 #![expect(unsafe_code, reason = "system calls have no safe form in std")]
 
+pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod poll;
+pub(crate) mod process;
 pub(crate) mod select;
+pub(crate) mod signal;
+pub(crate) mod signalfd;
 pub(crate) mod socket;
 
 use std::time::Duration;

@@ -1,0 +1,48 @@
+//! The monotonic clocks, in nanoseconds (`clock_gettime(2)`).
+
+use super::check;
+
+/// `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic_ns() -> u64 {
+    read_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// `CLOCK_MONOTONIC_COARSE`: the same clock as of the last tick.
+pub(crate) fn monotonic_coarse_ns() -> u64 {
+    read_ns(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// The length of a tick of the coarse clock.
+pub(crate) fn coarse_tick_ns() -> u64 {
+    let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the timespec lives across the call, which fills it.
+    let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+    check(result).expect("Linux has had the coarse clock since 2.6.32");
+    as_ns(tick)
+}
+
+fn read_ns(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the timespec lives across the call, which fills it.
+    check(unsafe { libc::clock_gettime(clock, &raw mut now) }).expect("a monotonic clock exists");
+    as_ns(now)
+}
+
+fn as_ns(time: libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_lags_behind_the_precise_one_by_no_more_than_ticks() {
+        let coarse = monotonic_coarse_ns();
+        assert!(coarse <= monotonic_ns());
+        let tick = coarse_tick_ns();
+        // A virtual machine may lose its processor for many ticks; the clock still moves on.
+        while monotonic_coarse_ns() == coarse {}
+        assert!(monotonic_coarse_ns() - coarse >= tick / 2);
+    }
+}

@@ -1,0 +1,272 @@
+//! Signals by a handler: each delivery is counted in every mailbox that wants it, and rings the
+//! mailbox's eventfd (`sigaction(2)`, the self-pipe trick with a counter instead of a pipe).
+//!
+//! The handler may run at any moment in any thread, also while a mailbox is given back. So
+//! mailboxes are never freed: they form a chain that only grows, and who needs one takes a vacant
+//! one over. A late handler then counts what nobody reads, in memory that still is.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::check;
+use super::eventfd::EventFd;
+
+/// The highest number a signal can have (`_NSIG`).
+pub(crate) const SIGNAL_MAX: i32 = 64;
+
+/// Whether a signal can have this number.
+pub(crate) fn is_signal(number: i32) -> bool {
+    (1..=SIGNAL_MAX).contains(&number)
+}
+
+/// What the handler finds. Everything in it is atomic and lives for ever.
+#[derive(Debug)]
+struct Mailbox {
+    /// Bit n - 1 for the signal n.
+    wanted: AtomicU64,
+    counts: [AtomicU32; SIGNAL_MAX as usize + 1],
+    bell: EventFd,
+    taken: AtomicBool,
+    /// The process that opened the bell: a child's writes to it would ring its parent.
+    owner: u32,
+    next: OnceLock<&'static Self>,
+}
+
+/// The chain of all mailboxes. Walking it takes no lock, so the handler may.
+static FIRST: OnceLock<&'static Mailbox> = OnceLock::new();
+
+/// How many mailboxes want each signal, and what was there before. Never taken by the handler.
+static INSTALLED: Mutex<[Installed; SIGNAL_MAX as usize + 1]> =
+    Mutex::new([const { Installed { users: 0, before: None } }; SIGNAL_MAX as usize + 1]);
+
+struct Installed {
+    users: u32,
+    before: Option<libc::sigaction>,
+}
+
+/// Serialises growing the chain.
+static GROWING: Mutex<()> = Mutex::new(());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn chain() -> impl Iterator<Item = &'static Mailbox> {
+    std::iter::successors(FIRST.get().copied(), |mailbox| mailbox.next.get().copied())
+}
+
+/// The handler. It does what `signal-safety(7)` allows: atomic operations and `write(2)`.
+extern "C" fn on_signal(number: libc::c_int) {
+    // The interrupted code may be about to look at it.
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    for mailbox in chain() {
+        mailbox.deliver(number);
+    }
+    // SAFETY: the location is this thread's own and always valid.
+    let location = unsafe { libc::__errno_location() };
+    // SAFETY: as above; nobody else writes it meanwhile, this thread is here.
+    unsafe { *location = errno };
+}
+
+impl Mailbox {
+    fn deliver(&self, number: i32) {
+        if self.wanted.load(Ordering::Relaxed) & bit(number) != 0 {
+            self.counts[number as usize].fetch_add(1, Ordering::Release);
+            // A full counter is readable, which is all that matters.
+            let _ = self.bell.signal();
+        }
+    }
+}
+
+fn bit(number: i32) -> u64 {
+    1 << (number - 1)
+}
+
+/// The signals of one event base: counts of what was delivered since it last looked, and a
+/// descriptor that is readable when there is something to look at.
+#[derive(Debug)]
+pub(crate) struct SignalCounter {
+    mailbox: &'static Mailbox,
+}
+
+impl SignalCounter {
+    /// Takes a mailbox over, or makes one.
+    pub(crate) fn new() -> io::Result<Self> {
+        let _growing = lock(&GROWING);
+        let process = std::process::id();
+        let vacant = |mailbox: &&Mailbox| {
+            mailbox.owner == process && !mailbox.taken.swap(true, Ordering::Acquire)
+        };
+        let mailbox = match chain().find(vacant) {
+            Some(vacant) => vacant,
+            None => grow(process)?,
+        };
+        // What a late handler rang for somebody else.
+        mailbox.bell.drain()?;
+        Ok(Self { mailbox })
+    }
+
+    /// Begins to count a signal, and installs the handler if nobody else had.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a number that is no signal's, and for those that cannot be caught.
+    pub(crate) fn watch(&self, number: i32) -> io::Result<()> {
+        if !is_signal(number) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let mut installed = lock(&INSTALLED);
+        let entry = &mut installed[number as usize];
+        if entry.users == 0 {
+            entry.before = Some(install(number)?);
+        }
+        entry.users += 1;
+        self.mailbox.counts[number as usize].store(0, Ordering::Relaxed);
+        self.mailbox.wanted.fetch_or(bit(number), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stops counting a signal, and restores what was there before if nobody else does.
+    pub(crate) fn unwatch(&self, number: i32) {
+        let mut installed = lock(&INSTALLED);
+        let wanted = self.mailbox.wanted.fetch_and(!bit(number), Ordering::Relaxed);
+        if wanted & bit(number) == 0 {
+            return;
+        }
+        let entry = &mut installed[number as usize];
+        entry.users -= 1;
+        if entry.users == 0
+            && let Some(before) = entry.before.take()
+        {
+            restore(number, &before);
+        }
+    }
+
+    /// How often the signal was delivered since the last call.
+    pub(crate) fn take(&self, number: i32) -> u32 {
+        self.mailbox.counts[number as usize].swap(0, Ordering::Acquire)
+    }
+
+    /// Makes the descriptor unreadable until the next delivery. Before [`take`](Self::take), so
+    /// that what comes in between rings again.
+    pub(crate) fn drain(&self) -> io::Result<()> {
+        self.mailbox.bell.drain()
+    }
+
+    /// In a child after `fork(2)`: a bell of its own instead of its parent's, under the same
+    /// number.
+    pub(crate) fn renew(&self) -> io::Result<()> {
+        self.mailbox.bell.renew()
+    }
+}
+
+impl AsRawFd for SignalCounter {
+    fn as_raw_fd(&self) -> RawFd {
+        self.mailbox.bell.as_raw_fd()
+    }
+}
+
+impl Drop for SignalCounter {
+    fn drop(&mut self) {
+        for number in 1..=SIGNAL_MAX {
+            self.unwatch(number);
+        }
+        self.mailbox.taken.store(false, Ordering::Release);
+    }
+}
+
+fn grow(process: u32) -> io::Result<&'static Mailbox> {
+    let mailbox = Box::leak(Box::new(Mailbox {
+        wanted: AtomicU64::new(0),
+        counts: [const { AtomicU32::new(0) }; SIGNAL_MAX as usize + 1],
+        bell: EventFd::new()?,
+        taken: AtomicBool::new(true),
+        owner: process,
+        next: OnceLock::new(),
+    }));
+    let end = chain().last().map_or(&FIRST, |last| &last.next);
+    end.set(mailbox).expect("only one thread grows the chain at a time");
+    Ok(mailbox)
+}
+
+/// Installs the handler for one signal and returns what was there.
+fn install(number: i32) -> io::Result<libc::sigaction> {
+    // SAFETY: a sigaction is plain data, for which all zeros are valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the set lives across the call, which fills it.
+    check(unsafe { libc::sigfillset(&raw mut action.sa_mask) })?;
+    // SAFETY: a sigaction is plain data, for which all zeros are valid.
+    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: both live across the call; the handler does only what a handler may.
+    check(unsafe { libc::sigaction(number, &raw const action, &raw mut before) })?;
+    Ok(before)
+}
+
+fn restore(number: i32, before: &libc::sigaction) {
+    // SAFETY: the action was this signal's before; it lives across the call.
+    let result = unsafe { libc::sigaction(number, before, std::ptr::null_mut()) };
+    debug_assert!(check(result).is_ok(), "what was installed can be installed again");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signals that nothing else in this test program uses.
+    const COUNTED: i32 = libc::SIGUSR1;
+    const RESTORED: i32 = libc::SIGUSR2;
+
+    fn disposition(number: i32) -> libc::sighandler_t {
+        // SAFETY: a sigaction is plain data, for which all zeros are valid.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the sigaction lives across the call, which fills it.
+        check(unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) }).unwrap();
+        action.sa_sigaction
+    }
+
+    fn raise(number: i32) {
+        // SAFETY: takes no pointer.
+        check(unsafe { libc::raise(number) }).unwrap();
+    }
+
+    #[test]
+    fn every_delivery_is_counted_in_every_mailbox_that_wants_it() {
+        let counters: Vec<SignalCounter> = (0..3).map(|_| SignalCounter::new().unwrap()).collect();
+        counters[0].watch(COUNTED).unwrap();
+        counters[1].watch(COUNTED).unwrap();
+        for _ in 0..5 {
+            raise(COUNTED);
+        }
+        let counts: Vec<u32> = counters.iter().map(|counter| counter.take(COUNTED)).collect();
+        assert_eq!(counts, [5, 5, 0]);
+        assert_eq!(counters[0].take(COUNTED), 0, "taken is taken");
+    }
+
+    #[test]
+    fn the_disposition_is_restored_when_the_last_one_leaves() {
+        let before = disposition(RESTORED);
+        let (one, other) = (SignalCounter::new().unwrap(), SignalCounter::new().unwrap());
+        one.watch(RESTORED).unwrap();
+        other.watch(RESTORED).unwrap();
+        let ours = disposition(RESTORED);
+        assert_ne!(ours, before);
+        one.unwatch(RESTORED);
+        one.unwatch(RESTORED);
+        assert_eq!(disposition(RESTORED), ours, "the other one still watches");
+        drop(other);
+        assert_eq!(disposition(RESTORED), before);
+    }
+
+    #[test]
+    fn what_is_no_signal_and_what_cannot_be_caught_is_refused() {
+        let counter = SignalCounter::new().unwrap();
+        for number in [0, -1, SIGNAL_MAX + 1, libc::SIGKILL] {
+            let error = counter.watch(number).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `signalfd(2)`: blocked signals read from a descriptor.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+
+/// Signals taken at most in one read.
+const BATCH: usize = 16;
+
+/// A descriptor that is readable while one of its signals is pending, and the signals it blocked
+/// in the thread for that.
+#[derive(Debug)]
+pub(crate) struct SignalFd {
+    fd: OwnedFd,
+    watched: SignalSet,
+    /// Those that were not blocked before.
+    unblock_later: SignalSet,
+}
+
+impl SignalFd {
+    /// A descriptor for no signal yet.
+    pub(crate) fn new() -> io::Result<Self> {
+        let none = SignalSet::empty()?;
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set lives across the call, which only reads it.
+        let fd = check(unsafe { libc::signalfd(-1, &raw const none.0, flags) })?;
+        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd, watched: none, unblock_later: none })
+    }
+
+    /// Blocks a signal in this thread and reports it from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a number that is no signal's.
+    pub(crate) fn watch(&mut self, number: i32) -> io::Result<()> {
+        let mut watched = self.watched;
+        watched.insert(number)?;
+        self.update(watched)?;
+        if !mask(libc::SIG_BLOCK, SignalSet::of(number)?)?.contains(number) {
+            self.unblock_later.insert(number)?;
+        }
+        Ok(())
+    }
+
+    /// Stops reporting a signal, and unblocks it if it was not blocked before.
+    pub(crate) fn unwatch(&mut self, number: i32) {
+        let mut watched = self.watched;
+        watched.remove(number);
+        let _ = self.update(watched);
+        if self.unblock_later.contains(number) {
+            self.unblock_later.remove(number);
+            let _ = SignalSet::of(number).and_then(|set| mask(libc::SIG_UNBLOCK, set));
+        }
+    }
+
+    fn update(&mut self, watched: SignalSet) -> io::Result<()> {
+        // SAFETY: the set lives across the call, which only reads it.
+        check(unsafe { libc::signalfd(self.fd.as_raw_fd(), &raw const watched.0, 0) })?;
+        self.watched = watched;
+        Ok(())
+    }
+
+    /// Calls `told` with the number of every signal that was pending. Without end only while
+    /// signals come faster than they are read.
+    pub(crate) fn drain(&self, mut told: impl FnMut(i32)) -> io::Result<()> {
+        let mut batch = [const { MaybeUninit::<libc::signalfd_siginfo>::zeroed() }; BATCH];
+        loop {
+            let room = size_of_val(&batch);
+            let buffer = batch.as_mut_ptr().cast();
+            // SAFETY: the buffer is `room` bytes long and lives across the call.
+            let n = check(unsafe { libc::read(self.fd.as_raw_fd(), buffer, room) });
+            let filled = match n {
+                Ok(n) => n as usize / size_of::<libc::signalfd_siginfo>(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            for info in &batch[..filled] {
+                // SAFETY: it was zeroed, and then filled by the kernel; any bytes are valid.
+                let info = unsafe { info.assume_init_ref() };
+                told(info.ssi_signo as i32);
+            }
+        }
+    }
+}
+
+impl AsRawFd for SignalFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl Drop for SignalFd {
+    fn drop(&mut self) {
+        let _ = mask(libc::SIG_UNBLOCK, self.unblock_later);
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    fn empty() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: the set lives across the call, which fills it.
+        check(unsafe { libc::sigemptyset(set.as_mut_ptr()) })?;
+        // SAFETY: the call above succeeded, so it is filled.
+        Ok(Self(unsafe { set.assume_init() }))
+    }
+
+    fn of(number: i32) -> io::Result<Self> {
+        let mut set = Self::empty()?;
+        set.insert(number)?;
+        Ok(set)
+    }
+
+    fn insert(&mut self, number: i32) -> io::Result<()> {
+        // SAFETY: the set lives across the call and was initialised.
+        check(unsafe { libc::sigaddset(&raw mut self.0, number) })?;
+        Ok(())
+    }
+
+    fn remove(&mut self, number: i32) {
+        // SAFETY: the set lives across the call and was initialised.
+        let result = unsafe { libc::sigdelset(&raw mut self.0, number) };
+        debug_assert!(check(result).is_ok(), "a signal that was inserted can be removed");
+    }
+
+    fn contains(&self, number: i32) -> bool {
+        // SAFETY: the set lives across the call and was initialised.
+        unsafe { libc::sigismember(&raw const self.0, number) == 1 }
+    }
+}
+
+impl std::fmt::Debug for SignalSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let members = (1..=super::signal::SIGNAL_MAX).filter(|number| self.contains(*number));
+        f.debug_set().entries(members).finish()
+    }
+}
+
+/// Changes which signals this thread blocks and returns which it did before.
+fn mask(how: i32, set: SignalSet) -> io::Result<SignalSet> {
+    let mut before = SignalSet::empty()?;
+    // SAFETY: both sets live across the call.
+    let errno = unsafe { libc::pthread_sigmask(how, &raw const set.0, &raw mut before.0) };
+    if errno == 0 { Ok(before) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
