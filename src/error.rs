@@ -52,6 +52,73 @@ pub enum Error {
         fd: RawFd,
     },
 
+    /// A signal cannot be waited for.
+    #[error("{op} for signal {number}: {source}; signal(7) lists those that can be caught")]
+    Signal {
+        /// The system call.
+        op: &'static str,
+        /// The signal's number.
+        number: i32,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
+    /// The backend cannot do what an event asks for.
+    #[error(
+        "the backend {backend} knows no {what}; \
+         require the feature when making the base, or ask for less"
+    )]
+    Unsupported {
+        /// The backend's name.
+        backend: &'static str,
+        /// What it does not know.
+        what: &'static str,
+    },
+
+    /// Nothing is left to wait with.
+    #[error("no backend is left to wait with: {}", reasons(.passed_over))]
+    NoBackend {
+        /// Every backend's name, and what spoke against it.
+        passed_over: Vec<(&'static str, String)>,
+    },
+
+    /// No backend has that name.
+    #[error("no backend is called {name:?}; there are {known}")]
+    UnknownBackend {
+        /// What was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+
+    /// A base has only so many priorities.
+    #[error(
+        "priority {priority} of a base with {priorities}; \
+         they count from 0, and Config::priorities makes more"
+    )]
+    Priority {
+        /// What was asked for.
+        priority: u8,
+        /// How many there are.
+        priorities: u8,
+    },
+
+    /// An event stands in a queue, whose order cannot change under it.
+    #[error("event {0} is active; change its priority before it is activated, or in its handler")]
+    Active(EventId),
+
+    /// An event that cannot be one that ends when it fires.
+    #[error("a once event waits for a descriptor or a timeout, and does not persist")]
+    NotOnce,
+
+    /// A base has at most 256 common timeouts.
+    #[error("the base has 256 common timeouts already; give this event one of its own")]
+    TooManyTimeouts,
+
+    /// A common timeout of another base.
+    #[error("the common timeout is another base's; ask this one for it")]
+    ForeignTimeout,
+
     /// The base of a [`Remote`](crate::Remote) no longer exists.
     #[error("the event base is gone; nothing will run the posted closure")]
     BaseGone,
@@ -79,6 +146,12 @@ impl Error {
     pub(crate) fn os(op: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Os { op, source }
     }
+}
+
+/// What spoke against each backend, as the end of the sentence.
+fn reasons(passed_over: &[(&str, String)]) -> String {
+    let reasons = passed_over.iter().map(|(name, why)| format!("{name}: {why}"));
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 /// What to do about a failed bind or listen, as the end of the sentence.

@@ -32,8 +32,14 @@ bitflags::bitflags! {
         const READ = 0x02;
         /// The descriptor is writable, failed or hung up.
         const WRITE = 0x04;
-        /// The kernel refused the descriptor when deferred changes were flushed; the event is no
-        /// longer pending and `Registry::take_refusal` has the reason. (libevent only logs this.)
+        /// The event's signal was delivered.
+        const SIGNAL = 0x08;
+        /// The event was scheduled by `Registry::schedule`. (libevent tells its deferred callbacks
+        /// nothing.)
+        const DEFERRED = 0x10;
+        /// The event could not be made pending after `add` had returned: the kernel refused the
+        /// descriptor when deferred changes were flushed, or a `Remote` asked for the impossible.
+        /// It is not pending and `Registry::take_refusal` has the reason. (libevent only logs this.)
         const REFUSED = 0x40;
         /// The peer closed its sending half, or the connection failed.
         const CLOSED = 0x80;
@@ -80,14 +86,27 @@ pub struct Token(pub u64);
 /// What a handler is told when it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fired {
-    /// The event that fired.
+    /// The event that fired; stale already if it was made by `Registry::once`.
     pub id: EventId,
-    /// Its descriptor; `None` for a pure timer.
-    pub fd: Option<RawFd>,
+    pub(crate) source: Source,
     /// Why it fired.
     pub ready: Ready,
     /// The token it was created with.
     pub token: Token,
+}
+
+impl Fired {
+    /// Its descriptor; `None` for a timer and for a signal.
+    #[must_use]
+    pub fn fd(&self) -> Option<RawFd> {
+        self.source.fd()
+    }
+
+    /// Its signal's number (libevent passes it in the callback's `fd`); `None` for all others.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.source.signal()
+    }
 }
 
 /// Describes an event before it exists (libevent: the arguments of `event_new`).
@@ -118,8 +137,20 @@ pub(crate) enum Source {
     Timer,
     /// A descriptor of the owner.
     Fd(RawFd),
+    /// A signal of the process.
+    Signal(i32),
     /// The base's own notifier.
     Notify,
+}
+
+impl Source {
+    pub(crate) fn fd(self) -> Option<RawFd> {
+        if let Self::Fd(fd) = self { Some(fd) } else { None }
+    }
+
+    pub(crate) fn signal(self) -> Option<i32> {
+        if let Self::Signal(number) = self { Some(number) } else { None }
+    }
 }
 
 impl EventSpec {
@@ -143,6 +174,18 @@ impl EventSpec {
     /// An event that has only a timeout, given when it is added (libevent: `evtimer_new`).
     pub fn timer() -> Self {
         Self::new(Source::Timer, Interest::empty())
+    }
+
+    /// An event that fires with [`Ready::SIGNAL`] when the process gets the signal `number`, once
+    /// for each delivery (libevent: `event_new` with `EV_SIGNAL`; `evsignal_new` is this and
+    /// [`persist`](Self::persist)). Numbers are those of `signal(7)`.
+    ///
+    /// Any number of events, also of several bases, may wait for one signal; all are told. While
+    /// at least one does, the signal's own disposition is replaced; afterwards it is restored.
+    ///
+    /// A persistent event's timeout is not re-armed when its signal fires it, as in libevent.
+    pub fn signal(number: i32) -> Self {
+        Self::new(Source::Signal(number), Interest::empty())
     }
 
     /// A persistent event that fires with [`Ready::READ`] in the first turn of the loop after any

@@ -84,8 +84,9 @@ pub mod server;
 
 pub use backend::{BackendKind, ChangelistFlush, Features};
 pub use base::{
-    ChangelistPolicy, Config, EventBase, Handler, LoopEnd, LoopFlags, LoopStats, Notifier,
-    Registry, Remote, Wake,
+    ChangelistPolicy, CheckWatcher, ClockKind, CommonTimeout, Config, DispatchLimit, Dump,
+    EventBase, EventCounts, EventInfo, Handler, LoopEnd, LoopFlags, LoopStats, Notifier,
+    PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Wake, WatcherId,
 };
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};

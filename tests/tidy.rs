@@ -20,7 +20,21 @@ const LADDER: &[(&str, &[&str])] = &[
         "backend",
         &["sys::epoll", "sys::poll", "sys::select", "sys::uring", "sys::fd", "event", "error"],
     ),
-    ("base", &["backend", "sys::eventfd", "sys::fd", "event", "error", "sync"]),
+    (
+        "base",
+        &[
+            "backend",
+            "sys::clock",
+            "sys::eventfd",
+            "sys::fd",
+            "sys::process",
+            "sys::signal",
+            "sys::signalfd",
+            "event",
+            "error",
+            "sync",
+        ],
+    ),
     ("server", &["base", "sys::socket", "event", "error", "sync"]),
     // Programs use the public interface, as everybody does.
     ("bin", &[]),

@@ -113,6 +113,8 @@ pub(crate) struct Change {
     pub(crate) new: Interest,
     /// Whether edges are wanted instead of the level.
     pub(crate) edge: bool,
+    /// Whether `old` was to be reported once.
+    pub(crate) was_once: bool,
     /// Whether one report shall be the last, until the next change of this descriptor.
     pub(crate) once: bool,
     /// `old` is empty, but the kernel may still hold what an earlier `once` report disarmed.
@@ -123,7 +125,7 @@ pub(crate) struct Change {
 impl Change {
     /// A plain level-triggered change.
     pub(crate) fn of(fd: RawFd, old: Interest, new: Interest) -> Self {
-        Self { fd, old, new, edge: false, once: false, disarmed: false }
+        Self { fd, old, new, edge: false, was_once: false, once: false, disarmed: false }
     }
 }
 
@@ -166,7 +168,6 @@ pub(crate) trait Backend: Send {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()>;
 
     /// Both, in one system call where the mechanism can; does not block if anything was refused.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the base still flushes apart from waiting"))]
     fn apply_and_wait(
         &mut self,
         changes: &[Change],

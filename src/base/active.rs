@@ -1,75 +1,103 @@
-//! The active queue: events whose handlers are due, in the order they became so.
+//! The active queues: events whose handlers are due, one queue per priority, first come first
+//! served in each.
 //!
-//! It is live, as libevent's: what a handler activates joins the end and runs in the same pass;
-//! what a handler deletes leaves and does not run. Linked through the slots, so leaving is O(1).
+//! They are live, as libevent's: what a handler activates joins the end and runs in the same pass;
+//! what a handler deletes leaves and does not run. Events that are to wait for the next turn stand
+//! in a queue of their own meanwhile (libevent: `active_later_queue`).
 
-use super::slot::{Flags, Links, NONE, SlotTable};
+use super::list::{InQueue, List};
+use super::slot::{SlotTable, State};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct ActiveQueue {
-    first: u32,
-    last: u32,
+pub(super) struct ActiveQueues {
+    /// By priority: the lower, the earlier.
+    queues: Vec<List<InQueue>>,
+    later: List<InQueue>,
 }
 
-impl ActiveQueue {
-    pub(super) fn new() -> Self {
-        Self { first: NONE, last: NONE }
+impl ActiveQueues {
+    pub(super) fn new(priorities: u8) -> Self {
+        let queues = (0..priorities.max(1)).map(|_| List::new()).collect();
+        Self { queues, later: List::new() }
     }
 
+    /// How many priorities there are, at least one.
+    pub(super) fn priorities(&self) -> u8 {
+        self.queues.len() as u8
+    }
+
+    /// Whether nothing is due, now or in the next turn.
     pub(super) fn is_empty(&self) -> bool {
-        self.first == NONE
+        self.later.is_empty() && self.queues.iter().all(List::is_empty)
     }
 
-    /// The event whose handler is due next.
-    pub(super) fn first(&self) -> Option<u32> {
-        (self.first != NONE).then_some(self.first)
+    /// The first priority from `from` on at which an event is due.
+    pub(super) fn first_priority(&self, from: u8) -> Option<u8> {
+        let at = self.queues.iter().skip(usize::from(from)).position(|queue| !queue.is_empty())?;
+        Some(from + at as u8)
     }
 
-    /// Appends an event that is not in the queue.
+    /// The event of that priority whose handler is due next.
+    pub(super) fn first(&self, priority: u8) -> Option<u32> {
+        self.queues[usize::from(priority)].first()
+    }
+
+    /// Appends an event that is in no queue to the one of its priority.
     pub(super) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        debug_assert!(!slots[index].flags.contains(Flags::ACTIVE));
-        let prev = std::mem::replace(&mut self.last, index);
-        slots[index].in_queue = Links { prev, next: NONE };
-        slots[index].flags |= Flags::ACTIVE;
-        if prev == NONE {
-            self.first = index;
-        } else {
-            slots[prev].in_queue.next = index;
-        }
+        debug_assert!(!slots[index].is_active());
+        slots[index].state |= State::ACTIVE;
+        let priority = usize::from(slots[index].priority);
+        self.queues[priority].push_back(slots, index);
     }
 
-    /// Takes an event out, wherever it stands.
+    /// Appends an event that is in no queue to those of the next turn.
+    pub(super) fn push_later<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        debug_assert!(!slots[index].is_active());
+        slots[index].state |= State::LATER;
+        self.later.push_back(slots, index);
+    }
+
+    /// Takes an event out of the queue it is in.
     pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        debug_assert!(slots[index].flags.contains(Flags::ACTIVE));
-        slots[index].flags -= Flags::ACTIVE;
-        let Links { prev, next } = std::mem::replace(&mut slots[index].in_queue, Links::UNLINKED);
-        if prev == NONE {
-            self.first = next;
+        if slots[index].state.contains(State::LATER) {
+            self.later.remove(slots, index);
         } else {
-            slots[prev].in_queue.next = next;
+            let priority = usize::from(slots[index].priority);
+            self.queues[priority].remove(slots, index);
         }
-        if next == NONE {
-            self.last = prev;
-        } else {
-            slots[next].in_queue.prev = prev;
+        slots[index].state -= State::ACTIVE | State::LATER;
+    }
+
+    /// A turn begins: what was to wait for it is due.
+    pub(super) fn promote_later<C>(&mut self, slots: &mut SlotTable<C>) {
+        while let Some(index) = self.later.first() {
+            self.remove(slots, index);
+            self.push(slots, index);
         }
     }
 
-    /// Panics unless links and flags agree.
+    /// Every event that is due: by priority, then those of the next turn.
+    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+        self.queues.iter().chain([&self.later]).flat_map(|queue| queue.iter(slots))
+    }
+
+    /// Panics unless links and states agree.
     #[cfg(test)]
     pub(super) fn check<C>(&self, slots: &SlotTable<C>) {
-        let (mut queued, mut prev, mut index) = (0, NONE, self.first);
-        while index != NONE {
-            let slot = &slots[index];
-            assert!(slot.flags.contains(Flags::ACTIVE), "slot {index} is queued but not active");
-            assert!(!slot.ready.is_empty(), "slot {index} is active without a reason");
-            assert_eq!(slot.in_queue.prev, prev, "slot {index} has a torn link");
-            (prev, index, queued) = (index, slot.in_queue.next, queued + 1);
+        let queued: usize = self.queues.iter().map(|queue| queue.check(slots)).sum();
+        for (priority, queue) in self.queues.iter().enumerate() {
+            for index in queue.iter(slots) {
+                assert!(slots[index].state.contains(State::ACTIVE), "slot {index} is not active");
+                assert_eq!(usize::from(slots[index].priority), priority, "slot {index}");
+            }
         }
-        assert_eq!(self.last, prev, "the queue's end is off");
-        let active = slots.indices().filter(|&index| slots[index].flags.contains(Flags::ACTIVE));
-        assert_eq!(active.count(), queued, "an active event is in no queue");
+        for index in self.iter(slots) {
+            assert!(!slots[index].ready.is_empty(), "slot {index} is active without a reason");
+        }
+        let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
+        assert_eq!(with(State::ACTIVE), queued, "an active event is in no queue");
+        assert_eq!(with(State::LATER), self.later.check(slots), "one for later is in no queue");
     }
 }
 
@@ -81,39 +109,55 @@ mod tests {
 
     use super::super::slot::tests::plain;
     use super::*;
-    use crate::event::{Interest, Ready};
+    use crate::event::{Interest, Ready, Source};
+
+    const PRIORITIES: u8 = 3;
 
     proptest! {
         #[test]
-        fn the_queue_is_a_fifo_that_members_may_leave(
-            steps in prop::collection::vec((0..3u8, 0..10u32), 1..200))
+        fn each_queue_is_a_fifo_that_members_may_leave(
+            steps in prop::collection::vec((0..5u8, 0..12u32), 1..200))
         {
-            let (mut queue, mut slots) = (ActiveQueue::new(), SlotTable::new());
-            let mut model: VecDeque<u32> = VecDeque::new();
-            for _ in 0..10 {
-                let id = slots.insert(plain(None, Interest::empty()));
+            let (mut active, mut slots) = (ActiveQueues::new(PRIORITIES), SlotTable::new());
+            let mut model: Vec<VecDeque<u32>> = vec![VecDeque::new(); 3];
+            let mut later: VecDeque<u32> = VecDeque::new();
+            for number in 0..12 {
+                let id = slots.insert(plain(Source::Timer, Interest::empty()));
                 slots[id.index].ready = Ready::TIMEOUT;
+                slots[id.index].priority = number % PRIORITIES;
             }
             for (step, index) in steps {
-                match (step, model.iter().position(|&queued| queued == index)) {
-                    (0, None) => {
-                        queue.push(&mut slots, index);
-                        model.push_back(index);
+                let idle = !slots[index].is_active();
+                let priority = index as usize % 3;
+                match step {
+                    0 if idle => {
+                        active.push(&mut slots, index);
+                        model[priority].push_back(index);
                     }
-                    (1, Some(at)) => {
-                        queue.remove(&mut slots, index);
-                        model.remove(at);
+                    1 if idle => {
+                        active.push_later(&mut slots, index);
+                        later.push_back(index);
                     }
-                    (2, _) => {
-                        prop_assert_eq!(queue.first(), model.front().copied());
-                        if let Some(first) = model.pop_front() {
-                            queue.remove(&mut slots, first);
-                        }
+                    2 if !idle => {
+                        active.remove(&mut slots, index);
+                        model[priority].retain(|other| *other != index);
+                        later.retain(|other| *other != index);
+                    }
+                    3 => {
+                        active.promote_later(&mut slots);
+                        later.drain(..).for_each(|i| model[i as usize % 3].push_back(i));
                     }
                     _ => {}
                 }
-                queue.check(&slots);
-                prop_assert_eq!(queue.is_empty(), model.is_empty());
+                active.check(&slots);
+                for from in 0..PRIORITIES {
+                    let first = (from..PRIORITIES).find(|p| !model[usize::from(*p)].is_empty());
+                    prop_assert_eq!(active.first_priority(from), first);
+                    prop_assert_eq!(active.first(from), model[usize::from(from)].front().copied());
+                }
+                let all: Vec<u32> = model.iter().chain([&later]).flatten().copied().collect();
+                prop_assert_eq!(active.is_empty(), all.is_empty());
+                prop_assert!(active.iter(&slots).eq(all));
             }
         }
     }

@@ -28,12 +28,33 @@ struct Pending {
     /// What the kernel knew at the last flush.
     old: Interest,
     new: Interest,
-    edge: bool,
     was_edge: bool,
+    edge: bool,
+    was_once: bool,
+    once: bool,
+    /// The kernel has a registration that it disarmed by itself.
+    disarmed: bool,
     /// Since the last flush the number may have been closed and given to another file.
     reused: bool,
     /// Something the kernel knows was deleted and added again.
     reassert: bool,
+}
+
+impl Pending {
+    /// The first change since the last flush.
+    fn new(change: Change, reused: bool) -> Self {
+        let Change { fd, old, new, edge, was_once, once, disarmed } = change;
+        let (was_edge, reassert) = (edge, false);
+        Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, reassert }
+    }
+
+    /// What the kernel must learn of it all, if anything.
+    fn net(self) -> Option<Change> {
+        let Self { fd, old, new, edge, was_once, once, disarmed, reassert, .. } = self;
+        let differs = old != new || (was_once != once && !new.is_empty());
+        let change = Change { fd, old, new, edge, was_once, once, disarmed };
+        (differs || reassert).then_some(change)
+    }
 }
 
 /// Changes since the last flush, in the order descriptors first changed.
@@ -53,10 +74,8 @@ impl Changelist {
         let Some(pending) =
             (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
         else {
-            let Change { fd, old, new, edge, .. } = change;
             let reused = !deleted.is_empty() && !stable;
-            let was_edge = edge;
-            self.pending.push(Pending { fd, old, new, edge, was_edge, reused, reassert: false });
+            self.pending.push(Pending::new(change, reused));
             *place = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
             return;
         };
@@ -67,6 +86,7 @@ impl Changelist {
         pending.reassert |= added_again && !may_vanish;
         pending.new = change.new;
         pending.edge = change.edge;
+        pending.once = change.once;
     }
 
     /// Takes back what was promised of a descriptor: an event of it was freed, and after that its
@@ -81,13 +101,16 @@ impl Changelist {
     /// that had a place.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();
-        for Pending { fd, old, new, edge, reassert, .. } in self.pending.drain(..) {
-            forget(fd);
-            if old != new || reassert {
-                self.net.push(Change { fd, old, new, edge, once: false, disarmed: false });
-            }
+        for pending in self.pending.drain(..) {
+            forget(pending.fd);
+            self.net.extend(pending.net());
         }
         &self.net
+    }
+
+    /// Drops everything: the kernel object it was meant for is gone.
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
     }
 
     /// Whether a flush would find nothing.
@@ -116,18 +139,22 @@ mod tests {
     const WRITE: Interest = Interest::WRITE;
     const NOTHING: Interest = Interest::empty();
 
+    fn plain(old: Interest, new: Interest) -> Change {
+        Change::of(5, old, new)
+    }
+
     /// Records the way from interest to interest on one descriptor and takes the net changes.
     fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
         let (mut list, mut place) = (Changelist::default(), 0);
         for step in way.windows(2) {
-            let change = Change { edge, ..Change::of(5, step[0], step[1]) };
+            let change = Change { edge, ..plain(step[0], step[1]) };
             list.record(change, &mut place, stable);
         }
         list.take(|_| place = 0).to_vec()
     }
 
     fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
-        vec![Change { edge, ..Change::of(5, old, new) }]
+        vec![Change { edge, ..plain(old, new) }]
     }
 
     #[test]
@@ -152,25 +179,42 @@ mod tests {
 
     #[test]
     fn a_promise_ends_when_its_event_is_freed_and_does_not_speak_for_other_events() {
-        let to = |old, new| Change::of(5, old, new);
         for (promised, freed) in [(true, true), (false, false)] {
             let (mut list, mut place) = (Changelist::default(), 0);
-            list.record(to(READ, NOTHING), &mut place, promised);
+            list.record(plain(READ, NOTHING), &mut place, promised);
             if freed {
                 list.distrust(place);
             }
-            list.record(to(NOTHING, READ), &mut place, true);
-            assert_eq!(list.take(|_| ()), [to(READ, READ)]);
+            list.record(plain(NOTHING, READ), &mut place, true);
+            assert_eq!(list.take(|_| ()), [plain(READ, READ)]);
         }
     }
 
     #[test]
     fn a_change_of_trigger_is_always_told() {
         let (mut list, mut place) = (Changelist::default(), 0);
-        let to = |old, new, edge| Change { edge, ..Change::of(5, old, new) };
+        let to = |old, new, edge| Change { edge, ..plain(old, new) };
         list.record(to(READ, NOTHING, false), &mut place, true);
         list.record(to(NOTHING, READ, true), &mut place, true);
         assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
+    }
+
+    #[test]
+    fn a_registration_to_be_reported_once_is_replaced_even_if_its_interest_is_the_same() {
+        let kernel_knows_once = Change { was_once: true, ..plain(READ, READ | WRITE) };
+        let (mut list, mut place) = (Changelist::default(), 0);
+        list.record(kernel_knows_once, &mut place, true);
+        list.record(plain(READ | WRITE, READ), &mut place, true);
+        assert_eq!(list.take(|_| ()), [Change { was_once: true, ..plain(READ, READ) }]);
+    }
+
+    #[test]
+    fn deleting_what_was_to_be_reported_once_and_adding_it_again_may_vanish() {
+        let (mut list, mut place) = (Changelist::default(), 0);
+        let once = |old, new, was_once| Change { was_once, once: true, ..plain(old, new) };
+        list.record(once(READ, NOTHING, true), &mut place, true);
+        list.record(once(NOTHING, READ, false), &mut place, true);
+        assert_eq!(list.take(|_| ()), []);
     }
 
     #[test]

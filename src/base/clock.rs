@@ -4,20 +4,47 @@
 //! keep their order. Unlike libevent's it is read when first asked for, not after every wait: a
 //! turn without timers never reads the clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::sys::clock;
+
+/// What a base tells the time with (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`, the other way
+/// round: there, coarse is the default).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockKind {
+    /// `CLOCK_MONOTONIC`; timeouts end to the nanosecond, as far as the kernel's timers do.
+    #[default]
+    Precise,
+    /// `CLOCK_MONOTONIC_COARSE`: cheaper to read, and moves on by the kernel's tick, 1 to 10 ms.
+    /// A timeout is never early and at most two ticks late.
+    Coarse,
+}
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// Zero of the nanoseconds.
+    kind: ClockKind,
+    /// Zero of the nanoseconds, on the clock of `kind`.
+    zero_ns: u64,
+    /// The same moment, as the standard library knows it.
     epoch: Instant,
+    /// How far the clock may lag behind the time.
+    tick_ns: u64,
+    caches: bool,
     cached_ns: Option<u64>,
     in_loop: bool,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self { epoch: Instant::now(), cached_ns: None, in_loop: false }
+    pub(super) fn new(kind: ClockKind, caches: bool) -> Self {
+        // The instant comes second: an instant we tell is never before the deadline it stands for.
+        let zero_ns = clock::monotonic_ns();
+        let epoch = Instant::now();
+        let tick_ns = match kind {
+            ClockKind::Precise => 0,
+            ClockKind::Coarse => clock::coarse_tick_ns(),
+        };
+        Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, in_loop: false }
     }
 
     /// Now, by the cache inside the loop.
@@ -26,15 +53,38 @@ impl Clock {
             return now_ns;
         }
         let now_ns = self.read_ns();
-        if self.in_loop {
+        if self.in_loop && self.caches {
             self.cached_ns = Some(now_ns);
         }
         now_ns
     }
 
+    /// When a timeout set now is due. Never early: a coarse clock may lag by a tick.
+    pub(super) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
+        self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
+    }
+
+    /// How long to wait for a deadline. By a coarse clock at least a tick, or the loop would
+    /// look again and again until the clock moves.
+    pub(super) fn time_until(&self, deadline_ns: u64) -> Duration {
+        let ns = deadline_ns.saturating_sub(self.read_ns());
+        Duration::from_nanos(if ns == 0 { 0 } else { ns.max(self.tick_ns) })
+    }
+
     /// Now, whatever the cache says.
     pub(super) fn read_ns(&self) -> u64 {
-        as_ns(self.epoch.elapsed())
+        let now_ns = match self.kind {
+            ClockKind::Precise => clock::monotonic_ns(),
+            ClockKind::Coarse => clock::monotonic_coarse_ns(),
+        };
+        // A coarse clock may lag behind the moment the base was made.
+        now_ns.saturating_sub(self.zero_ns)
+    }
+
+    /// Reads the clock anew for the rest of the turn.
+    pub(super) fn refresh(&mut self) {
+        self.cached_ns = None;
+        self.now_ns();
     }
 
     /// A new turn, or the loop's beginning and end.
@@ -45,6 +95,12 @@ impl Clock {
 
     pub(super) fn instant(&self, ns: u64) -> Instant {
         self.epoch + Duration::from_nanos(ns)
+    }
+
+    /// The wall clock's time at the cached moment.
+    pub(super) fn system_time(&mut self) -> SystemTime {
+        let age_ns = self.cached_ns.map_or(0, |cached_ns| self.read_ns().saturating_sub(cached_ns));
+        SystemTime::now() - Duration::from_nanos(age_ns)
     }
 
     /// Sets the cached time, as if the clock had been read.
@@ -63,22 +119,58 @@ pub(super) fn as_ns(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    const KINDS: [ClockKind; 2] = [ClockKind::Precise, ClockKind::Coarse];
+
     #[test]
     fn inside_a_turn_now_is_one_moment() {
-        let mut clock = Clock::new();
-        clock.forget(true);
-        let now = clock.now_ns();
-        while clock.read_ns() == now {}
-        assert_eq!(clock.now_ns(), now);
-        clock.forget(true);
-        assert!(clock.now_ns() > now);
+        for kind in KINDS {
+            let mut clock = Clock::new(kind, true);
+            clock.forget(true);
+            let now = clock.now_ns();
+            while clock.read_ns() == now {}
+            assert_eq!(clock.now_ns(), now);
+            clock.refresh();
+            assert!(clock.now_ns() > now, "unless it is read anew");
+            let refreshed = clock.now_ns();
+            while clock.read_ns() == refreshed {}
+            clock.forget(true);
+            assert!(clock.now_ns() > refreshed);
+        }
     }
 
     #[test]
-    fn outside_the_loop_now_is_read_afresh() {
-        let mut clock = Clock::new();
-        let now = clock.now_ns();
-        while clock.read_ns() == now {}
-        assert!(clock.now_ns() > now);
+    fn outside_the_loop_and_without_a_cache_now_is_read_afresh() {
+        for (caches, in_loop) in [(true, false), (false, true)] {
+            let mut clock = Clock::new(ClockKind::Precise, caches);
+            clock.forget(in_loop);
+            let now = clock.now_ns();
+            while clock.read_ns() == now {}
+            assert!(clock.now_ns() > now);
+        }
+    }
+
+    #[test]
+    fn a_coarse_clock_is_never_early_and_waits_no_less_than_a_tick() {
+        let mut clock = Clock::new(ClockKind::Coarse, true);
+        assert!(clock.tick_ns >= 100_000, "a tick of {} ns", clock.tick_ns);
+        let start = Instant::now();
+        let deadline_ns = clock.deadline_ns(1_000);
+        assert!(clock.time_until(deadline_ns) >= Duration::from_nanos(clock.tick_ns));
+        while clock.read_ns() < deadline_ns {}
+        assert!(start.elapsed() >= Duration::from_nanos(1_000));
+        assert_eq!(clock.time_until(deadline_ns), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_wall_clock_is_told_as_of_the_cached_moment() {
+        let mut clock = Clock::new(ClockKind::Precise, true);
+        clock.forget(true);
+        clock.refresh();
+        let before = clock.system_time();
+        let read_at = clock.now_ns();
+        while clock.read_ns() < read_at + 20_000_000 {}
+        let later = clock.system_time();
+        let apart = later.duration_since(before).unwrap_or_else(|error| error.duration());
+        assert!(apart < Duration::from_millis(10), "{apart:?} between two looks at one moment");
     }
 }

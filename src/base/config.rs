@@ -1,41 +1,157 @@
 //! How a base is set up (libevent: `event_config`).
 
 use super::changelist::ChangelistPolicy;
-use crate::backend::BackendKind;
+use super::clock::ClockKind;
+use super::limit::DispatchLimit;
+use super::signal::SignalMethod;
+use crate::backend::{BackendKind, ChangelistFlush, Features};
 
-/// Options of an [`EventBase`](super::EventBase); the default is the best backend with
-/// [`ChangelistPolicy::Immediate`], as in libevent.
+/// Options of an [`EventBase`](super::EventBase); the default is the best backend there is, with
+/// [`ChangelistPolicy::Immediate`] as in libevent, and one priority.
 ///
 /// ```
-/// use evshard::{BackendKind, ChangelistPolicy, Config};
+/// use evshard::{BackendKind, ChangelistPolicy, Config, EventBase, Features};
+///
 /// let config = Config::default()
-///     .backend(BackendKind::Epoll)
-///     .changelist(ChangelistPolicy::Deferred);
-/// # let _ = config;
+///     .require_features(Features::EARLY_CLOSE)
+///     .avoid(BackendKind::Poll)
+///     .changelist(ChangelistPolicy::Deferred)
+///     .priorities(3);
+/// let mut base = EventBase::<()>::new(config)?;
+/// println!("waiting with {}", base.registry().backend_name());
+/// # Ok::<(), evshard::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a config does nothing until a base is made with it"]
 pub struct Config {
-    pub(super) backend: BackendKind,
+    pub(super) choice: Choice,
+    pub(super) flush: ChangelistFlush,
     pub(super) changelist: ChangelistPolicy,
+    pub(super) clock: ClockKind,
+    pub(super) caches_time: bool,
+    pub(super) signals: SignalMethod,
+    pub(super) priorities: u8,
+    pub(super) limit: DispatchLimit,
+    pub(super) reads_environment: bool,
+}
+
+/// Which backends may be taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// Only this one.
+    pub(super) only: Option<BackendKind>,
+    /// This one first.
+    pub(super) preferred: Option<BackendKind>,
+    /// By position in `BackendKind::ALL`.
+    pub(super) avoided: [bool; BackendKind::ALL.len()],
+    pub(super) required: Features,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { backend: BackendKind::ALL[0], changelist: ChangelistPolicy::default() }
+        Self {
+            choice: Choice {
+                only: None,
+                preferred: None,
+                avoided: [false; BackendKind::ALL.len()],
+                required: Features::empty(),
+            },
+            flush: ChangelistFlush::default(),
+            changelist: ChangelistPolicy::default(),
+            clock: ClockKind::default(),
+            caches_time: true,
+            signals: SignalMethod::default(),
+            priorities: 1,
+            limit: DispatchLimit::default(),
+            reads_environment: true,
+        }
     }
 }
 
 impl Config {
-    /// The mechanism to wait with.
+    /// The mechanism to wait with; no other one will do.
     pub fn backend(mut self, kind: BackendKind) -> Self {
-        self.backend = kind;
+        self.choice.only = Some(kind);
+        self
+    }
+
+    /// The mechanism to try first. If it cannot be had, the others are tried in the order of
+    /// [`BackendKind::ALL`]; `Registry::passed_over` says why it could not.
+    pub fn prefer(mut self, kind: BackendKind) -> Self {
+        self.choice.preferred = Some(kind);
+        self
+    }
+
+    /// A mechanism not to wait with (libevent: `event_config_avoid_method`). For one given by
+    /// name, parse the name: `"poll".parse::<BackendKind>()`.
+    pub fn avoid(mut self, kind: BackendKind) -> Self {
+        let place = BackendKind::ALL.iter().position(|other| *other == kind);
+        if let Some(place) = place {
+            self.choice.avoided[place] = true;
+        }
+        self
+    }
+
+    /// What the mechanism must be able to do (libevent: `event_config_require_features`). A second
+    /// call replaces the first.
+    pub fn require_features(mut self, features: Features) -> Self {
+        self.choice.required = features;
         self
     }
 
     /// When the kernel learns of changes (libevent: `EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST`).
     pub fn changelist(mut self, policy: ChangelistPolicy) -> Self {
         self.changelist = policy;
+        self
+    }
+
+    /// How deferred changes reach epoll.
+    pub fn flush(mut self, flush: ChangelistFlush) -> Self {
+        self.flush = flush;
+        self
+    }
+
+    /// What the time is told with (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`).
+    pub fn clock(mut self, kind: ClockKind) -> Self {
+        self.clock = kind;
+        self
+    }
+
+    /// Whether "now" is one moment for all handlers of a turn, which is the default (libevent:
+    /// `EVENT_BASE_FLAG_NO_CACHE_TIME` turns it off).
+    pub fn cached_time(mut self, cached: bool) -> Self {
+        self.caches_time = cached;
+        self
+    }
+
+    /// How signals are received (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`).
+    pub fn signals(mut self, method: SignalMethod) -> Self {
+        self.signals = method;
+        self
+    }
+
+    /// How many priorities there are, 1 to 255 (libevent: `event_base_priority_init`). 0 counts
+    /// as 1. Unlike libevent's this cannot change while the base exists.
+    pub fn priorities(mut self, priorities: u8) -> Self {
+        self.priorities = priorities.max(1);
+        self
+    }
+
+    /// Bounds each pass over active events (libevent: `event_config_set_max_dispatch_interval`).
+    pub fn dispatch_limit(mut self, limit: DispatchLimit) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Does not look at the environment (libevent: `EVENT_BASE_FLAG_IGNORE_ENV`).
+    ///
+    /// Otherwise these variables, libevent's own, count if they are set to anything:
+    /// `EVENT_NOEPOLL`, `EVENT_NOIO_URING`, `EVENT_NOPOLL` and `EVENT_NOSELECT` exclude a backend,
+    /// `EVENT_EPOLL_USE_CHANGELIST` defers changes, `EVENT_PRECISE_TIMER` makes the clock precise,
+    /// `EVENT_USE_SIGNALFD` receives signals by signalfd, `EVENT_SHOW_METHOD` prints the backend's
+    /// name to standard error. A set-uid program never looks at them.
+    pub fn ignore_environment(mut self) -> Self {
+        self.reads_environment = false;
         self
     }
 }

@@ -1,12 +1,90 @@
-//! How a loop is asked to end, and what it remembers of that afterwards.
+//! How a loop is asked to end or to look again, and what it remembers of that afterwards.
 
-/// Requests to leave the loop. A request to exit may precede the loop; one to break may not, as
-/// in libevent.
+use std::time::Duration;
+
+use super::registry::Registry;
+use crate::error::Result;
+use crate::event::{EventId, EventSpec};
+
+/// Ending the loop, and keeping it alive.
+impl<C> Registry<C> {
+    /// Leaves the loop after this pass over the active events (libevent: `event_base_loopexit`
+    /// without a delay). Before the loop runs, makes it leave before its first wait.
+    pub fn loop_exit(&mut self) {
+        self.control.request_exit();
+    }
+
+    /// Does the same once a time has passed, by an event that can be freed to think better of it
+    /// (libevent: `event_base_loopexit`).
+    ///
+    /// # Errors
+    ///
+    /// None that can happen: a timer needs nothing of the kernel.
+    pub fn loop_exit_after(&mut self, delay: Duration) -> Result<EventId> {
+        self.once(EventSpec::timer(), Some(delay), |registry, _, _| registry.loop_exit())
+    }
+
+    /// Leaves the loop after the running handler (libevent: `event_base_loopbreak`); events that
+    /// are active stay so and run first when the loop is entered again.
+    pub fn loop_break(&mut self) {
+        self.control.request_break();
+    }
+
+    /// Has the loop look at descriptors and timers again after the running handler, before the
+    /// other active events (libevent: `event_base_loopcontinue`).
+    pub fn loop_continue(&mut self) {
+        self.control.request_continue();
+    }
+
+    /// Whether the last loop ended by [`loop_exit`](Self::loop_exit).
+    #[must_use]
+    pub fn got_exit(&self) -> bool {
+        self.control.got_exit()
+    }
+
+    /// Whether the last loop ended by [`loop_break`](Self::loop_break).
+    #[must_use]
+    pub fn got_break(&self) -> bool {
+        self.control.got_break()
+    }
+
+    /// Keeps the loop running although no event is pending, until [`release`](Self::release) was
+    /// called as often (libevent: `event_base_add_virtual_`): for work that will come from
+    /// another thread.
+    pub fn hold(&mut self) {
+        self.counts.held();
+    }
+
+    /// Takes one [`hold`](Self::hold) back. Without one nothing happens.
+    pub fn release(&mut self) {
+        self.counts.released();
+    }
+
+    /// Reads the clock anew for the rest of this turn, after a long computation (libevent:
+    /// `event_base_update_cache_time`).
+    pub fn update_time(&mut self) {
+        self.clock.refresh();
+    }
+}
+
+/// Requests to the loop. One to exit may precede it; one to break may not, as in libevent.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     exit: bool,
     broken: bool,
+    /// The rest of the queue waits until the loop has looked again.
+    continues: bool,
     left_by_exit: bool,
+    running: Option<Running>,
+}
+
+/// The event whose handler runs.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    id: EventId,
+    priority: u8,
+    /// Calls that a signal delivered several times still has to make.
+    calls_left: u32,
 }
 
 impl Control {
@@ -16,6 +94,10 @@ impl Control {
 
     pub(super) fn request_break(&mut self) {
         self.broken = true;
+    }
+
+    pub(super) fn request_continue(&mut self) {
+        self.continues = true;
     }
 
     pub(super) fn got_exit(&self) -> bool {
@@ -31,12 +113,59 @@ impl Control {
         self.left_by_exit = false;
     }
 
+    /// Also when a handler panicked: the next loop finds nothing of this one but its end.
     pub(super) fn leave_loop(&mut self) {
         self.left_by_exit = std::mem::take(&mut self.exit);
+        self.running = None;
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.continues = false;
     }
 
     /// Whether the loop shall not go on to another turn.
     pub(super) fn should_stop(&self) -> bool {
         self.exit || self.broken
+    }
+
+    /// Whether the rest of the queue shall not run in this turn.
+    pub(super) fn ends_pass(&self) -> bool {
+        self.broken || self.continues
+    }
+
+    pub(super) fn begin_handler(&mut self, id: EventId, priority: u8, calls: u32) {
+        self.running = Some(Running { id, priority, calls_left: calls.saturating_sub(1) });
+    }
+
+    /// Whether the handler that just returned is to be called again; counts it.
+    pub(super) fn calls_again(&mut self) -> bool {
+        let broken = self.broken;
+        match &mut self.running {
+            Some(running) if running.calls_left > 0 && !broken => {
+                running.calls_left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn end_handlers(&mut self) {
+        self.running = None;
+    }
+
+    pub(super) fn running(&self) -> Option<EventId> {
+        self.running.map(|running| running.id)
+    }
+
+    /// An event was deleted: if its handler runs, it is not called again for the same signal.
+    pub(super) fn deleted(&mut self, id: EventId) {
+        if let Some(running) = self.running.as_mut().filter(|running| running.id == id) {
+            running.calls_left = 0;
+        }
+    }
+
+    /// An event became active: one more urgent than the running one is not kept waiting.
+    pub(super) fn activated(&mut self, priority: u8) {
+        self.continues |= self.running.is_some_and(|running| priority < running.priority);
     }
 }

@@ -5,21 +5,35 @@
 
 use std::os::fd::RawFd;
 
-use super::slot::{Flags, Links, NONE, SlotTable};
+use super::list::{NONE, Stack};
+use super::slot::{SlotTable, State};
 use crate::backend::{Change, Refusal};
 use crate::error::{Error, Result};
-use crate::event::Interest;
+use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
+
+bitflags::bitflags! {
+    /// How a descriptor is watched.
+    #[derive(Clone, Copy)]
+    struct Watch: u8 {
+        /// Its events are edge triggered.
+        const EDGE = 0x01;
+        /// It was registered to be reported once: its one event does not persist.
+        const ONCE = 0x02;
+        /// It was reported, and so is watched no longer, whatever the counts say.
+        const DISARMED = 0x04;
+    }
+}
 
 /// What the map keeps of one descriptor; the vector of these is indexed by its number.
 #[derive(Clone, Copy)]
 struct Entry {
-    /// The newest event; it is activated first.
-    first: u32,
+    /// The newest event is activated first.
+    events: Stack,
     reads: u16,
     writes: u16,
     closes: u16,
-    edge: bool,
+    watch: Watch,
     /// Its place in the changelist plus one; 0 is none.
     change: u32,
 }
@@ -27,9 +41,16 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() == 16, "idle descriptors should stay cheap");
 
 impl Entry {
-    const EMPTY: Self =
-        Self { first: NONE, reads: 0, writes: 0, closes: 0, edge: false, change: 0 };
+    const EMPTY: Self = Self {
+        events: Stack::EMPTY,
+        reads: 0,
+        writes: 0,
+        closes: 0,
+        watch: Watch::empty(),
+        change: 0,
+    };
 
+    /// What its events wait for.
     fn interest(&self) -> Interest {
         let mut interest = Interest::empty();
         interest.set(Interest::READ, self.reads > 0);
@@ -38,12 +59,30 @@ impl Entry {
         interest
     }
 
+    /// What the backend watches for.
+    fn armed(&self) -> Interest {
+        if self.watch.contains(Watch::DISARMED) { Interest::empty() } else { self.interest() }
+    }
+
     fn counts(&mut self) -> [(Interest, &mut u16); 3] {
         [
             (Interest::READ, &mut self.reads),
             (Interest::WRITE, &mut self.writes),
             (Interest::CLOSED, &mut self.closes),
         ]
+    }
+
+    /// The change from `old` to what its events wait for now.
+    fn change(&self, fd: RawFd, old: Interest) -> Change {
+        Change {
+            fd,
+            old,
+            new: self.interest(),
+            edge: self.watch.contains(Watch::EDGE),
+            was_once: false,
+            once: self.watch.contains(Watch::ONCE),
+            disarmed: self.watch.contains(Watch::DISARMED),
+        }
     }
 }
 
@@ -59,37 +98,41 @@ impl FdMap {
 
     /// Links an event to its descriptor; the change says what the kernel must learn, if anything.
     ///
-    /// Fails before it changes anything.
+    /// A lone event that does not persist is registered to be reported once: then the kernel need
+    /// not be told when it has fired. Fails before it changes anything.
     pub(super) fn insert<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
         fd: RawFd,
     ) -> Result<Option<Change>> {
-        let (interest, edge) = (slots[index].interest, slots[index].is_edge());
+        let (interest, edge) = (slots[index].interest(), slots[index].is_edge());
         let entry = self.reserve(fd)?;
-        if entry.first != NONE && entry.edge != edge {
-            let present = if entry.edge { "edge" } else { "level" };
+        let alone = entry.events.is_empty();
+        if !alone && entry.watch.contains(Watch::EDGE) != edge {
+            let present = if edge { "level" } else { "edge" };
             return Err(Error::MixedTrigger { fd, present });
         }
         let wanted = |bit: Interest| interest.contains(bit);
         if entry.counts().iter().any(|(bit, count)| wanted(*bit) && **count == u16::MAX) {
             return Err(Error::TooManyEvents { fd });
         }
-        let old = entry.interest();
+        let (old, was_once) = (entry.armed(), entry.watch.contains(Watch::ONCE));
         for (bit, count) in entry.counts() {
             *count += u16::from(wanted(bit));
         }
-        entry.edge = edge;
-        let new = entry.interest();
-        let change = Change { fd, old, new, edge, once: false, disarmed: false };
-        let next = std::mem::replace(&mut entry.first, index);
-        slots[index].on_fd = Links { prev: NONE, next };
-        if next != NONE {
-            slots[next].on_fd.prev = index;
+        let once = alone && !slots[index].is_persistent();
+        entry.watch.set(Watch::EDGE, edge);
+        entry.watch.set(Watch::ONCE, once);
+        let was_once = was_once && !old.is_empty();
+        let change = Change { was_once, ..entry.change(fd, old) };
+        let must_tell = old != change.new || was_once;
+        if must_tell {
+            entry.watch -= Watch::DISARMED;
         }
-        slots[index].flags |= Flags::INSERTED;
-        Ok((change.old != change.new).then_some(change))
+        entry.events.push(slots, index);
+        slots[index].state |= State::INSERTED;
+        Ok(must_tell.then_some(change))
     }
 
     /// Unlinks an event from its descriptor; the change says what the kernel must learn.
@@ -99,33 +142,73 @@ impl FdMap {
         index: u32,
         fd: RawFd,
     ) -> Option<Change> {
-        let interest = slots[index].interest;
-        let Links { prev, next } = std::mem::replace(&mut slots[index].on_fd, Links::UNLINKED);
-        slots[index].flags -= Flags::INSERTED;
-        if next != NONE {
-            slots[next].on_fd.prev = prev;
-        }
+        let interest = slots[index].interest();
         let entry = &mut self.entries[fd as usize];
-        if prev == NONE {
-            entry.first = next;
-        } else {
-            slots[prev].on_fd.next = next;
-        }
-        let old = entry.interest();
+        entry.events.remove(slots, index);
+        slots[index].state -= State::INSERTED;
+        let old = entry.armed();
         for (bit, count) in entry.counts() {
             *count -= u16::from(interest.contains(bit));
         }
-        let (new, edge) = (entry.interest(), entry.edge);
-        let change = Change { fd, old, new, edge, once: false, disarmed: false };
-        (change.old != change.new).then_some(change)
+        let was_once = entry.watch.contains(Watch::ONCE);
+        let change = Change { was_once, ..entry.change(fd, old) };
+        (old != change.new).then_some(change)
     }
 
-    /// The newest event of a descriptor, or `NONE`; the others follow through `on_fd.next`.
+    /// A backend reported a descriptor as `ready`. If it thereby stopped watching it although no
+    /// event is told, it must be made to watch again, which the change says.
+    pub(super) fn reported<C>(
+        &mut self,
+        slots: &SlotTable<C>,
+        fd: RawFd,
+        ready: Ready,
+    ) -> Option<Change> {
+        let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
+        if !entry.watch.contains(Watch::ONCE) {
+            return None;
+        }
+        entry.watch |= Watch::DISARMED;
+        let only = entry.events.only(slots)?;
+        let told = ready.intersects(slots[only].interest().into());
+        let again = entry.change(fd, Interest::empty());
+        if told {
+            return None;
+        }
+        entry.watch -= Watch::DISARMED;
+        Some(again)
+    }
+
+    /// An event of the descriptor was freed, and its owner may close it: what the kernel may still
+    /// have registered is no longer counted on.
+    pub(super) fn forget_disarmed(&mut self, fd: RawFd) {
+        let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
+        if let Some(entry) = entry.filter(|entry| entry.events.is_empty()) {
+            entry.watch -= Watch::DISARMED | Watch::ONCE;
+        }
+    }
+
+    /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
     pub(super) fn first(&self, fd: RawFd) -> u32 {
-        usize::try_from(fd)
-            .ok()
-            .and_then(|fd| self.entries.get(fd))
-            .map_or(NONE, |entry| entry.first)
+        let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get(fd));
+        entry.map_or(NONE, |entry| entry.events.first())
+    }
+
+    /// Every event that waits for a descriptor.
+    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+        self.entries.iter().flat_map(|entry| entry.events.iter(slots))
+    }
+
+    /// What a new kernel object must learn of all descriptors, none of which it knows.
+    pub(super) fn register_all(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (fd, entry) in (0..).zip(&mut self.entries) {
+            entry.change = 0;
+            entry.watch -= Watch::DISARMED;
+            if !entry.events.is_empty() {
+                changes.push(entry.change(fd, Interest::empty()));
+            }
+        }
+        changes
     }
 
     /// The descriptor's place in the changelist plus one; 0 is none.
@@ -159,23 +242,29 @@ impl FdMap {
     pub(super) fn check<C>(&self, slots: &SlotTable<C>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
-            let (mut counted, mut prev, mut index) = (Entry::EMPTY, NONE, entry.first);
-            while index != NONE {
+            let (mut counted, mut prev) = (Entry::EMPTY, NONE);
+            for index in entry.events.iter(slots) {
                 let slot = &slots[index];
-                assert!(slot.flags.contains(Flags::INSERTED), "slot {index} is listed on fd {fd}");
-                assert_eq!(slot.fd(), Some(fd as RawFd), "slot {index} is on a foreign list");
-                assert_eq!(slot.on_fd.prev, prev, "slot {index} has a torn link");
+                assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
+                assert_eq!(slot.source().fd(), Some(fd as RawFd), "slot {index} is misplaced");
+                assert_eq!(slot.of_source.prev, prev, "slot {index} has a torn link");
                 for (bit, count) in counted.counts() {
-                    *count += u16::from(slot.interest.contains(bit));
+                    *count += u16::from(slot.interest().contains(bit));
                 }
-                (prev, index, listed) = (index, slot.on_fd.next, listed + 1);
+                (prev, listed) = (index, listed + 1);
             }
             let counts = |e: &Entry| (e.reads, e.writes, e.closes);
             assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are off");
+            if entry.watch.contains(Watch::ONCE) && !entry.events.is_empty() {
+                let only = entry.events.only(slots).expect("a once-watched fd has one event");
+                assert!(!slots[only].is_persistent(), "slot {only} persists on a once-watched fd");
+            }
         }
-        let inserted =
-            slots.indices().filter(|&index| slots[index].flags.contains(Flags::INSERTED));
-        assert_eq!(inserted.count(), listed, "an inserted event is on no list");
+        let on_fds = |index: &u32| {
+            let slot = &slots[*index];
+            slot.state.contains(State::INSERTED) && slot.source().fd().is_some()
+        };
+        assert_eq!(slots.indices().filter(on_fds).count(), listed, "an event is on no list");
     }
 }
 
@@ -183,8 +272,9 @@ impl FdMap {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::slot::tests::plain;
+    use super::super::slot::{Asked, tests::plain};
     use super::*;
+    use crate::event::Source;
 
     const READ: Interest = Interest::READ;
     const WRITE: Interest = Interest::WRITE;
@@ -193,7 +283,13 @@ mod tests {
     const FD: RawFd = 2;
 
     fn event(slots: &mut SlotTable<()>, interest: Interest) -> u32 {
-        slots.insert(plain(Some(FD), interest)).index
+        slots.insert(plain(Source::Fd(FD), interest)).index
+    }
+
+    fn one_shot(slots: &mut SlotTable<()>, interest: Interest) -> u32 {
+        let index = event(slots, interest);
+        slots[index].asked -= Asked::PERSIST;
+        index
     }
 
     fn change(old: Interest, new: Interest) -> Option<Change> {
@@ -218,11 +314,79 @@ mod tests {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let level = event(&mut slots, READ);
         let edge = event(&mut slots, WRITE);
-        slots[edge].flags |= Flags::EDGE;
+        slots[edge].asked |= Asked::EDGE;
         map.insert(&mut slots, level, FD).unwrap();
         let error = map.insert(&mut slots, edge, FD).unwrap_err();
         assert!(matches!(error, Error::MixedTrigger { fd: FD, present: "level" }), "{error}");
         map.check(&slots);
+    }
+
+    #[test]
+    fn a_lone_one_shot_event_is_watched_once_and_its_end_is_not_told() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let index = one_shot(&mut slots, READ);
+        let once = change(NOTHING, READ).map(|change| Change { once: true, ..change });
+        assert_eq!(map.insert(&mut slots, index, FD).unwrap(), once);
+        assert_eq!(map.reported(&slots, FD, Ready::READ), None);
+        assert_eq!(map.remove(&mut slots, index, FD), None, "the kernel stopped by itself");
+        let again = once.map(|change| Change { disarmed: true, ..change });
+        assert_eq!(map.insert(&mut slots, index, FD).unwrap(), again, "a MOD will do");
+        let gone = change(READ, NOTHING).map(|c| Change { was_once: true, once: true, ..c });
+        assert_eq!(map.remove(&mut slots, index, FD), gone, "nothing was reported since");
+    }
+
+    #[test]
+    fn a_second_event_ends_watching_once() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let [first, second] = [READ, READ].map(|interest| one_shot(&mut slots, interest));
+        map.insert(&mut slots, first, FD).unwrap();
+        let lasting = change(READ, READ).map(|change| Change { was_once: true, ..change });
+        assert_eq!(map.insert(&mut slots, second, FD).unwrap(), lasting);
+        assert_eq!(map.reported(&slots, FD, Ready::READ), None);
+        assert_eq!(map.remove(&mut slots, first, FD), None);
+        assert_eq!(map.remove(&mut slots, second, FD), change(READ, NOTHING));
+        map.check(&slots);
+    }
+
+    #[test]
+    fn an_event_that_joins_one_that_was_reported_has_the_descriptor_watched_again() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let first = one_shot(&mut slots, READ);
+        let second = event(&mut slots, WRITE);
+        map.insert(&mut slots, first, FD).unwrap();
+        map.reported(&slots, FD, Ready::READ);
+        let both = change(NOTHING, READ | WRITE).map(|c| Change { disarmed: true, ..c });
+        assert_eq!(map.insert(&mut slots, second, FD).unwrap(), both);
+        assert_eq!(map.remove(&mut slots, first, FD), change(READ | WRITE, WRITE));
+    }
+
+    #[test]
+    fn a_report_that_nobody_waits_for_has_the_descriptor_watched_again() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let index = one_shot(&mut slots, READ);
+        map.insert(&mut slots, index, FD).unwrap();
+        let again = change(NOTHING, READ).map(|c| Change { once: true, disarmed: true, ..c });
+        assert_eq!(map.reported(&slots, FD, Ready::WRITE), again);
+    }
+
+    #[test]
+    fn a_freed_event_takes_what_was_known_of_its_descriptor_along() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let index = one_shot(&mut slots, READ);
+        map.insert(&mut slots, index, FD).unwrap();
+        map.reported(&slots, FD, Ready::READ);
+        map.remove(&mut slots, index, FD);
+        map.forget_disarmed(FD);
+        let fresh = change(NOTHING, READ).map(|change| Change { once: true, ..change });
+        assert_eq!(map.insert(&mut slots, index, FD).unwrap(), fresh);
+    }
+
+    #[test]
+    fn a_new_kernel_object_learns_of_every_descriptor() {
+        let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
+        let reader = event(&mut slots, READ);
+        map.insert(&mut slots, reader, FD).unwrap();
+        assert_eq!(map.register_all(), change(NOTHING, READ).as_slice());
     }
 
     #[test]
@@ -242,7 +406,7 @@ mod tests {
     fn a_number_that_names_no_file_is_refused_before_memory_is_spent() {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         for fd in [-1, RawFd::MIN, RawFd::MAX] {
-            let index = slots.insert(plain(Some(fd), READ)).index;
+            let index = slots.insert(plain(Source::Fd(fd), READ)).index;
             let error = map.insert(&mut slots, index, fd).unwrap_err();
             assert!(error.to_string().contains("Bad file descriptor"), "{error}");
             assert_eq!(map.first(fd), NONE);
@@ -263,7 +427,7 @@ mod tests {
             }).collect();
             let mut inserted: Vec<u32> = Vec::new();
             let union = |slots: &SlotTable<()>, inserted: &[u32]| {
-                inserted.iter().fold(NOTHING, |all, &index| all | slots[index].interest)
+                inserted.iter().fold(NOTHING, |all, &index| all | slots[index].interest())
             };
             for pick in steps {
                 let index = events[pick as usize];
@@ -281,12 +445,7 @@ mod tests {
                 let new = union(&slots, &inserted);
                 prop_assert_eq!(told, (old != new).then_some(change(old, new)).flatten());
                 map.check(&slots);
-                let (mut listed, mut at) = (Vec::new(), map.first(FD));
-                while at != NONE {
-                    listed.push(at);
-                    at = slots[at].on_fd.next;
-                }
-                prop_assert_eq!(&listed, &inserted, "newest first");
+                prop_assert!(map.iter(&slots).eq(inserted.iter().copied()), "newest first");
             }
         }
     }

@@ -1,36 +1,39 @@
-//! Memberships: how an event enters and leaves the descriptor map, the timer heap and the active
-//! queue, and how the kernel is told.
+//! Memberships: how an event enters and leaves the maps, the deadlines and the active queues, and
+//! how the kernel is told.
 //!
-//! The private half of the registry. Each step leaves the three structures in agreement, so that
-//! a handler can be called after any of them.
+//! The private half of the registry. Each step leaves the structures in agreement, so that a
+//! handler can be called after any of them.
 
 use std::time::Duration;
 
 use super::Handler;
 use super::changelist::ChangelistPolicy;
+use super::list::NONE;
 use super::registry::Registry;
-use super::slot::{Flags, NONE, SlotTable};
-use super::timer::Positions;
-use crate::backend::{Change, FdReady, Refusal};
-use crate::error::Result;
-use crate::event::{Fired, Ready};
+use super::slot::{Asked, Interval, State};
+use crate::backend::{Change, FdReady, Features, Refusal};
+use crate::error::{Error, Result};
+use crate::event::{Fired, Interest, Ready, Source};
 
-impl<C> Positions for SlotTable<C> {
-    fn moved(&mut self, index: u32, position: u32) {
-        self[index].heap_pos = position;
-    }
-}
-
-/// Membership in the descriptor map, and telling the kernel.
+/// Membership in the maps, and telling the kernel.
 impl<C> Registry<C> {
-    pub(super) fn insert_on_fd(&mut self, index: u32) -> Result<()> {
-        let Some(fd) = self.slots[index].fd() else { return Ok(()) };
+    /// Has an event wait for its source.
+    pub(super) fn insert(&mut self, index: u32) -> Result<()> {
+        match self.slots[index].source() {
+            Source::Fd(fd) => self.insert_on_fd(index, fd),
+            Source::Signal(number) => self.insert_on_signal(index, number),
+            Source::Timer | Source::Notify => Ok(()),
+        }
+    }
+
+    fn insert_on_fd(&mut self, index: u32, fd: i32) -> Result<()> {
         // Nothing to wait for, and nothing to keep the loop alive.
-        if self.slots[index].interest.is_empty() {
+        if self.slots[index].interest().is_empty() {
             return Ok(());
         }
+        self.expect_features(index)?;
         if let Some(change) = self.fds.insert(&mut self.slots, index, fd)? {
-            let stable = self.slots[index].flags.contains(Flags::STABLE_FD);
+            let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
             if let Err(refusal) = self.tell_kernel(change, stable) {
                 self.fds.remove(&mut self.slots, index, fd);
                 // Those that were watched before no longer are.
@@ -38,14 +41,35 @@ impl<C> Registry<C> {
                 return Err(refusal.into());
             }
         }
-        self.counts.inserted += self.counted(index);
+        self.counts.joined(self.counted(index));
         Ok(())
     }
 
-    fn remove_from_fd(&mut self, index: u32) {
-        let Some(fd) = self.slots[index].fd() else { return };
-        self.counts.inserted -= self.counted(index);
-        let stable = self.slots[index].flags.contains(Flags::STABLE_FD);
+    /// What the backend cannot do must not be asked of it: it would never report, or as it likes.
+    fn expect_features(&self, index: u32) -> Result<()> {
+        let slot = &self.slots[index];
+        let has = self.backend.features();
+        let lacks = |what| Err(Error::Unsupported { backend: self.backend.name(), what });
+        if slot.is_edge() && !has.contains(Features::EDGE) {
+            return lacks("edge-triggered events");
+        }
+        if slot.interest().contains(Interest::CLOSED) && !has.contains(Features::EARLY_CLOSE) {
+            return lacks("events that wait for the peer's close");
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.counts.left(self.counted(index));
+        match self.slots[index].source() {
+            Source::Fd(fd) => self.remove_from_fd(index, fd),
+            Source::Signal(number) => self.signals.remove(&mut self.slots, index, number),
+            Source::Timer | Source::Notify => {}
+        }
+    }
+
+    fn remove_from_fd(&mut self, index: u32, fd: i32) {
+        let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
             && let Err(refusal) = self.tell_kernel(change, stable)
         {
@@ -69,14 +93,33 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Brings the kernel in line before a wait; what it refuses becomes active.
+    /// Tells the kernel what changed since the last wait, and waits for what is ready, in one
+    /// step of the backend. What is refused becomes active.
+    pub(super) fn flush_and_wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> std::io::Result<()> {
+        let waited = if self.changelist.is_empty() {
+            self.backend.wait(timeout, ready)
+        } else {
+            let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
+            self.stats.changes += net.len() as u64;
+            self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
+        };
+        self.tell_refusals();
+        waited
+    }
+
+    /// Tells the kernel what changed, without waiting.
     pub(super) fn flush_changes(&mut self) {
-        if self.changelist.is_empty() {
-            return;
-        }
         let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
         self.backend.apply(net, &mut self.refused);
+        self.tell_refusals();
+    }
+
+    pub(super) fn tell_refusals(&mut self) {
         while let Some(refusal) = self.refused.pop() {
             self.refuse_fd(refusal);
         }
@@ -89,112 +132,139 @@ impl<C> Registry<C> {
             if index == NONE {
                 return;
             }
-            self.counts.inserted -= self.counted(index);
+            self.counts.left(self.counted(index));
             self.fds.remove(&mut self.slots, index, refusal.fd);
-            self.stop_timer(index);
-            self.slots[index].interval_ns = 0;
-            let id = self.slots[index].fired(index).id;
-            self.refusals.retain(|(refused, _)| *refused != id);
-            self.refusals.push((id, refusal));
-            self.activate_index(index, Ready::REFUSED);
+            self.refuse(index, refusal.into());
         }
+    }
+
+    /// Makes an event idle that could not be pending, and tells it why.
+    pub(super) fn refuse(&mut self, index: u32, error: Error) {
+        self.stop_timer(index);
+        self.slots[index].set_interval(Interval::None);
+        let id = self.slots[index].id(index);
+        self.refusals.retain(|(refused, _)| *refused != id);
+        self.refusals.push((id, error));
+        self.activate_index(index, Ready::REFUSED);
     }
 }
 
-/// Membership in the timer heap.
+/// Membership in the deadlines.
 impl<C> Registry<C> {
     /// `add` with a timeout.
-    pub(super) fn set_timeout(&mut self, index: u32, timeout_ns: u64) {
-        let now_ns = self.clock.now_ns();
-        let slot = &mut self.slots[index];
-        if slot.flags.contains(Flags::PERSIST) {
-            slot.interval_ns = timeout_ns;
-        }
+    pub(super) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
         // An expiry that has not been told yet is superseded by the new timeout; other reasons to
         // run stay (libevent drops those, too, which loses an edge).
-        slot.ready -= Ready::TIMEOUT;
-        if slot.ready.is_empty() && slot.flags.contains(Flags::ACTIVE) {
-            self.deactivate(index);
+        let slot = &mut self.slots[index];
+        if slot.ready.contains(Ready::TIMEOUT) {
+            slot.ready -= Ready::TIMEOUT;
+            if slot.ready.is_empty() {
+                self.deactivate(index);
+            }
         }
-        self.start_timer(index, now_ns.saturating_add(timeout_ns));
+        let deadline_ns = self.clock.deadline_ns(timeout_ns);
+        self.start_timer(index, deadline_ns, interval);
     }
 
-    fn start_timer(&mut self, index: u32, deadline_ns: u64) {
-        self.slots[index].deadline_ns = deadline_ns;
-        if self.slots[index].has_timer() {
-            let position = self.slots[index].heap_pos;
-            self.timers.update(position, deadline_ns, &mut self.slots);
-        } else {
-            self.counts.timers += self.counted(index);
-            self.timers.insert(index, deadline_ns, &mut self.slots);
+    fn start_timer(&mut self, index: u32, deadline_ns: u64, interval: Interval) {
+        if !self.slots[index].has_timer() {
+            self.counts.joined(self.counted(index));
         }
+        self.deadlines.start(&mut self.slots, index, deadline_ns, interval);
     }
 
     pub(super) fn stop_timer(&mut self, index: u32) {
         if self.slots[index].has_timer() {
-            self.counts.timers -= self.counted(index);
-            self.timers.remove(self.slots[index].heap_pos, &mut self.slots);
-            self.slots[index].heap_pos = NONE;
+            self.counts.left(self.counted(index));
+            self.deadlines.stop(&mut self.slots, index);
         }
     }
 
     /// How long the next wait may last by the timers; `None` if there are none.
-    pub(super) fn time_to_next_timer(&self) -> Option<Duration> {
-        let deadline_ns = self.timers.next_deadline()?;
-        Some(Duration::from_nanos(deadline_ns.saturating_sub(self.clock.read_ns())))
+    pub(super) fn time_to_next_timer(&mut self) -> Option<Duration> {
+        let deadline_ns = self.deadlines.next_ns(&mut self.slots)?;
+        Some(self.clock.time_until(deadline_ns))
     }
 
     /// Makes every event active whose timeout is due.
     pub(super) fn activate_expired(&mut self) {
-        if self.timers.len() == 0 {
+        if self.deadlines.is_empty() {
             return;
         }
         let now_ns = self.clock.now_ns();
-        while let Some(index) = self.timers.first_due(now_ns) {
+        while let Some(index) = self.deadlines.first_due(&mut self.slots, now_ns) {
             self.stop_timer(index);
             self.activate_index(index, Ready::TIMEOUT);
         }
     }
 
     /// A persistent event's next timeout, before its handler runs: from the moment it was due if
-    /// that is why it fired, else from now. Ticks that were missed collapse into one.
+    /// that is why it fired, else from now. Ticks that were missed collapse into one. As in
+    /// libevent, one that waits for a signal is not re-armed.
     fn rearm(&mut self, index: u32) {
         let slot = &self.slots[index];
-        if slot.interval_ns == 0 {
+        let interval = slot.interval();
+        let interval_ns = match interval {
+            Interval::None => return,
+            Interval::Ns(ns) => ns,
+            Interval::Common(number) => self.deadlines.duration_ns(number).unwrap_or(0),
+        };
+        if interval_ns == 0 || slot.source().signal().is_some() {
             return;
         }
-        let (due_ns, interval_ns) = (slot.deadline_ns, slot.interval_ns);
-        let expired = slot.ready.contains(Ready::TIMEOUT);
+        let (due_ns, expired) = (slot.deadline_ns, slot.ready.contains(Ready::TIMEOUT));
         let now_ns = self.clock.now_ns();
         let next_ns = due_ns.saturating_add(interval_ns);
         let on_beat = expired && next_ns >= now_ns;
-        let deadline_ns = if on_beat { next_ns } else { now_ns.saturating_add(interval_ns) };
-        self.start_timer(index, deadline_ns);
+        let deadline_ns = if on_beat { next_ns } else { self.clock.deadline_ns(interval_ns) };
+        self.start_timer(index, deadline_ns, interval);
     }
 }
 
-/// Membership in the active queue.
+/// Membership in the active queues.
 impl<C> Registry<C> {
     pub(super) fn activate_index(&mut self, index: u32, ready: Ready) {
-        self.slots[index].ready |= ready;
-        if !self.slots[index].flags.contains(Flags::ACTIVE) && !ready.is_empty() {
-            self.counts.active += self.counted(index);
-            self.active.push(&mut self.slots, index);
+        let slot = &mut self.slots[index];
+        slot.ready |= ready;
+        if ready.is_empty() || slot.state.contains(State::ACTIVE) {
+            return;
+        }
+        let priority = slot.priority;
+        if slot.state.contains(State::LATER) {
+            self.active.remove(&mut self.slots, index);
+        } else {
+            self.counts.activated(self.counted(index));
+        }
+        self.active.push(&mut self.slots, index);
+        self.control.activated(priority);
+    }
+
+    pub(super) fn activate_index_later(&mut self, index: u32, ready: Ready) {
+        let slot = &mut self.slots[index];
+        slot.ready |= ready;
+        if !ready.is_empty() && !slot.is_active() {
+            self.counts.activated(self.counted(index));
+            self.active.push_later(&mut self.slots, index);
         }
     }
 
     fn deactivate(&mut self, index: u32) {
-        self.counts.active -= self.counted(index);
+        self.counts.deactivated(self.counted(index));
         self.active.remove(&mut self.slots, index);
+        let slot = &mut self.slots[index];
+        if slot.ready.contains(Ready::SIGNAL) {
+            let id = slot.id(index);
+            self.signals.take_calls(id);
+        }
         self.slots[index].ready = Ready::empty();
     }
 
-    /// Makes every event of a ready descriptor active that asked for what it is ready for.
-    pub(super) fn activate_fd(&mut self, FdReady { fd, ready }: FdReady) {
+    /// Makes every event of a descriptor active that asked for what it is ready for.
+    pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
         let mut index = self.fds.first(fd);
         while index != NONE {
-            let answer = Ready::from(self.slots[index].interest) & ready;
-            let next = self.slots[index].on_fd.next;
+            let slot = &self.slots[index];
+            let (answer, next) = (Ready::from(slot.interest()) & ready, slot.of_source.next);
             if !answer.is_empty() {
                 self.activate_index(index, answer);
             }
@@ -202,63 +272,91 @@ impl<C> Registry<C> {
         }
     }
 
+    /// The same for a descriptor that the backend reported.
+    pub(super) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
+        if let Some(again) = self.fds.reported(&self.slots, fd, ready)
+            && let Err(refusal) = self.tell_kernel(again, false)
+        {
+            self.refuse_fd(refusal);
+        }
+        self.activate_fd(fd, ready);
+    }
+
     /// The notify events, as if their eventfd had been seen.
     pub(super) fn activate_notified(&mut self) {
-        self.activate_fd(FdReady { fd: self.notifier.fd(), ready: Ready::READ });
+        self.activate_fd(self.notifier.fd(), Ready::READ);
     }
 
     pub(super) fn has_active(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// Settles the event that is due next and returns what to call, with no trace of it left
-    /// here: the handler may do anything. Also says whether the event is the user's.
-    pub(super) fn begin_dispatch(&mut self) -> Option<(Handler<C>, Fired, bool)> {
-        let index = self.active.first()?;
-        let fired = self.slots[index].fired(index);
-        if self.slots[index].flags.contains(Flags::PERSIST) {
+    /// Settles the event of this priority that is due next and returns what to call, with no
+    /// trace of it left here: the handler may do anything. Also says whether it is the user's.
+    pub(super) fn begin_dispatch(&mut self, priority: u8) -> Option<(Handler<C>, Fired, bool)> {
+        let index = self.active.first(priority)?;
+        let slot = &self.slots[index];
+        let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
+        let calls = if fired.ready.contains(Ready::SIGNAL) {
+            self.signals.take_calls(fired.id)
+        } else {
+            1
+        };
+        if asked.contains(Asked::PERSIST) {
             self.rearm(index);
             self.deactivate(index);
+        } else if asked.contains(Asked::ONCE) {
+            self.free_index(index);
         } else {
             self.del_index(index);
         }
-        let slot = &self.slots[index];
-        Some((slot.handler, fired, !slot.is_internal()))
+        self.control.begin_handler(fired.id, priority, calls);
+        Some((handler, fired, !asked.contains(Asked::INTERNAL)))
     }
 
     pub(super) fn del_index(&mut self, index: u32) {
-        let flags = self.slots[index].flags;
-        if flags.contains(Flags::ACTIVE) {
+        let state = self.slots[index].state;
+        if state.intersects(State::ACTIVE | State::LATER) {
             self.deactivate(index);
         }
-        if flags.contains(Flags::INSERTED) {
-            self.remove_from_fd(index);
+        if state.contains(State::INSERTED) {
+            self.remove(index);
         }
         self.stop_timer(index);
     }
 
-    /// Whether nothing of the user's is pending or active: the loop has nothing to wait for.
-    pub(super) fn has_nothing_to_do(&self) -> bool {
-        self.counts.inserted + self.counts.timers + self.counts.active == 0
+    pub(super) fn free_index(&mut self, index: u32) {
+        self.del_index(index);
+        if let Source::Fd(fd) = self.slots[index].source() {
+            // After this its owner may close it.
+            self.fds.forget_disarmed(fd);
+            self.changelist.distrust(self.fds.change_place(fd));
+        }
+        if !self.refusals.is_empty() {
+            let id = self.slots[index].id(index);
+            self.refusals.retain(|(refused, _)| *refused != id);
+        }
+        self.slots.remove(index);
     }
 
-    fn counted(&self, index: u32) -> usize {
+    pub(super) fn counted(&self, index: u32) -> usize {
         usize::from(!self.slots[index].is_internal())
     }
 
     /// Panics unless all structures agree with each other.
     #[cfg(test)]
-    pub(super) fn check(&self) {
+    pub(super) fn check(&mut self) {
         self.fds.check(&self.slots);
         self.active.check(&self.slots);
-        self.timers.check(|index| self.slots[index].heap_pos);
+        self.deadlines.check(&mut self.slots);
         self.changelist.check(|fd| self.fds.change_place(fd));
-        let users = |slot: &&super::slot::Slot<C>| !slot.is_internal();
-        let slots: Vec<_> =
-            self.slots.indices().map(|index| &self.slots[index]).filter(users).collect();
-        let with = |flag| slots.iter().filter(|slot| slot.flags.contains(flag)).count();
-        assert_eq!(self.counts.inserted, with(Flags::INSERTED));
-        assert_eq!(self.counts.active, with(Flags::ACTIVE));
-        assert_eq!(self.counts.timers, slots.iter().filter(|slot| slot.has_timer()).count());
+        let slots: Vec<_> = self.slots.indices().map(|index| &self.slots[index]).collect();
+        let users = slots.iter().filter(|slot| !slot.is_internal());
+        let memberships = users.clone().map(|slot| {
+            let inserted = slot.state.contains(State::INSERTED);
+            usize::from(inserted) + usize::from(slot.has_timer()) + usize::from(slot.is_active())
+        });
+        assert_eq!(self.counts.now.added, memberships.sum::<usize>());
+        assert_eq!(self.counts.now.active, users.filter(|slot| slot.is_active()).count());
     }
 }

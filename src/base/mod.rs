@@ -5,20 +5,31 @@
 //! belongs to one thread and has no lock; other threads reach it through [`Notifier`] and
 //! [`Remote`].
 
+mod activation;
 mod active;
 mod changelist;
 mod clock;
+mod common_timeout;
 mod config;
 mod control;
+mod deadline;
+mod dump;
 mod fd_map;
+mod inspect;
+mod limit;
+mod list;
 mod membership;
 mod notify;
 mod registry;
+mod reinit;
 mod remote;
+mod selection;
+mod signal;
 mod slot;
 mod stats;
 mod timer;
 mod wake;
+mod watcher;
 
 #[cfg(test)]
 mod tests;
@@ -26,15 +37,25 @@ mod tests;
 use std::time::Duration;
 
 pub use changelist::ChangelistPolicy;
+pub use clock::ClockKind;
+pub use common_timeout::CommonTimeout;
 pub use config::Config;
+pub use dump::Dump;
+pub use inspect::EventInfo;
+pub use limit::DispatchLimit;
 pub use notify::{Notifier, Wake};
 pub use registry::Registry;
 pub use remote::Remote;
-pub use stats::LoopStats;
+pub use selection::PassedOver;
+pub use signal::SignalMethod;
+pub use stats::{EventCounts, LoopStats};
+pub use watcher::{CheckWatcher, PrepareWatcher, WatcherId};
 
-use crate::backend::{Backend, ChangelistFlush, FdReady, Features};
+use crate::backend::{FdReady, Features};
 use crate::error::{Error, Result};
 use crate::event::{EventSpec, Fired};
+use notify::Request;
+use selection::Selected;
 
 /// What an event calls: the registry to act on events, the context that owns all state, and why.
 ///
@@ -105,14 +126,16 @@ impl<C> EventBase<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] if the kernel gives no descriptor for the backend or the notifier, and
-    /// [`Error::Fd`] if it will not watch the notifier.
+    /// [`Error::NoBackend`] if something speaks against every backend, [`Error::Os`] if the kernel
+    /// gives no descriptor for the notifier, and [`Error::Fd`] if it will not watch it.
     pub fn new(config: Config) -> Result<Self> {
-        Self::with_backend(config.backend.open(ChangelistFlush::default())?, config.changelist)
+        let is_set = selection::environment(&config);
+        let config = selection::with_environment(config, &is_set);
+        Self::with_backend(&config, selection::select(&config, &is_set)?)
     }
 
-    fn with_backend(backend: Box<dyn Backend>, policy: ChangelistPolicy) -> Result<Self> {
-        let mut registry = Registry::new(backend, policy)?;
+    fn with_backend(config: &Config, selected: Selected) -> Result<Self> {
+        let mut registry = Registry::new(config, selected)?;
         let remote_jobs = registry.create_internal(EventSpec::notify(), run_remote_jobs);
         registry.add(remote_jobs, None)?;
         // Now, not before the first wait: a base that no notifier can wake must not come to be.
@@ -168,28 +191,29 @@ impl<C> EventBase<C> {
     ///
     /// As [`run`](Self::run).
     pub fn run_with(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
-        self.registry.control.enter_loop();
-        let end = self.turns(cx, flags);
-        self.registry.control.leave_loop();
-        self.registry.clock.forget(false);
-        end
+        self.registry.enter_loop();
+        // Leaves the loop also when a handler panics.
+        let entered = Entered(self);
+        entered.0.turns(cx, flags)
     }
 
     fn turns(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         loop {
-            if self.registry.control.should_stop() {
+            self.registry.begin_turn();
+            if self.registry.should_stop() {
                 return Ok(LoopEnd::Stopped);
             }
-            self.registry.flush_changes();
             let may_end = !flags.contains(LoopFlags::NO_EXIT_ON_EMPTY);
-            if may_end && self.registry.has_nothing_to_do() {
+            if may_end && self.registry.counts.nothing_to_do() {
                 return Ok(LoopEnd::Empty);
             }
+            self.prepare(cx, flags);
             self.wait(flags)?;
+            self.registry.run_check_watchers(cx);
             self.registry.activate_expired();
             let had_active = self.registry.has_active();
             let calls = self.run_active(cx);
-            if self.registry.control.should_stop() {
+            if self.registry.should_stop() {
                 return Ok(LoopEnd::Stopped);
             }
             let drained = !self.registry.has_active();
@@ -202,17 +226,24 @@ impl<C> EventBase<C> {
         }
     }
 
+    fn prepare(&mut self, cx: &mut C, flags: LoopFlags) {
+        let registry = &mut self.registry;
+        if registry.watchers.has_prepare() {
+            let timeout = registry.time_to_wait(flags);
+            registry.run_prepare_watchers(cx, timeout);
+        }
+        registry.active.promote_later(&mut registry.slots);
+    }
+
     /// One wait, at most until the next timer; turns what it reports into active events.
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
-        let must_not_block = registry.has_active() || flags.contains(LoopFlags::NONBLOCK);
-        let timeout = if must_not_block || !registry.notifier.word().fall_asleep() {
-            Some(Duration::ZERO)
-        } else {
-            registry.time_to_next_timer()
-        };
+        let mut timeout = registry.time_to_wait(flags);
+        if timeout != Some(Duration::ZERO) && !registry.notifier.word().fall_asleep() {
+            timeout = Some(Duration::ZERO);
+        }
         self.ready.clear();
-        let waited = registry.backend.wait(timeout, &mut self.ready);
+        let waited = registry.flush_and_wait(timeout, &mut self.ready);
         let notified = registry.notifier.word().wake_up();
         registry.clock.forget(true);
         if notified {
@@ -226,36 +257,135 @@ impl<C> EventBase<C> {
             if !knows_edges && fd_ready.fd == registry.notifier.fd() {
                 registry.notifier.silence();
             }
-            registry.activate_fd(fd_ready);
+            registry.activate_reported(fd_ready);
         }
         Ok(())
     }
 
-    /// Calls the handlers of active events until none is left or one breaks the loop; returns how
-    /// many of the user's ran.
+    /// Calls the handlers of the most urgent active events; returns how many of the user's ran.
+    /// Less urgent ones follow in the next turn, after another look at descriptors and timers,
+    /// unless all that ran were the base's own.
     fn run_active(&mut self, cx: &mut C) -> u64 {
+        let (mut calls, mut from) = (0, 0);
+        while let Some(priority) = self.registry.active.first_priority(from) {
+            calls = self.run_queue(cx, priority);
+            let Some(next) = priority.checked_add(1) else { break };
+            if calls > 0 || self.registry.control.ends_pass() {
+                break;
+            }
+            from = next;
+        }
+        self.registry.control.end_handlers();
+        self.registry.stats.calls += calls;
+        calls
+    }
+
+    fn run_queue(&mut self, cx: &mut C, priority: u8) -> u64 {
         let mut calls = 0;
-        while let Some((handler, fired, counts)) = self.registry.begin_dispatch() {
+        let budget = self.registry.budget(priority);
+        while let Some((handler, fired, is_users)) = self.registry.begin_dispatch(priority) {
             handler(&mut self.registry, cx, fired);
-            calls += u64::from(counts);
-            if self.registry.control.got_break() {
+            while self.registry.control.calls_again() {
+                handler(&mut self.registry, cx, fired);
+            }
+            calls += u64::from(is_users);
+            if self.registry.pass_ends(&budget, calls) {
                 break;
             }
         }
-        self.registry.stats.calls += calls;
         calls
+    }
+}
+
+/// A base whose loop runs.
+struct Entered<'a, C>(&'a mut EventBase<C>);
+
+impl<C> Drop for Entered<'_, C> {
+    fn drop(&mut self) {
+        self.0.registry.leave_loop();
+    }
+}
+
+/// The loop's questions.
+impl<C> Registry<C> {
+    fn enter_loop(&mut self) {
+        self.control.enter_loop();
+        self.notifier.take_request(Request::Break);
+        if !self.jobs.is_empty() {
+            // A posted closure panicked, and these were to follow it.
+            self.activate_notified();
+        }
+    }
+
+    fn leave_loop(&mut self) {
+        self.control.leave_loop();
+        self.clock.forget(false);
+    }
+
+    fn begin_turn(&mut self) {
+        self.control.begin_turn();
+        self.scheduled = 0;
+    }
+
+    /// Whether the loop is to end, by a handler's word or another thread's.
+    fn should_stop(&mut self) -> bool {
+        self.take_requests();
+        self.control.should_stop()
+    }
+
+    fn take_requests(&mut self) {
+        if self.notifier.has_requests() {
+            if self.notifier.take_request(Request::Exit) {
+                self.control.request_exit();
+            }
+            if self.notifier.take_request(Request::Break) {
+                self.control.request_break();
+            }
+        }
+    }
+
+    /// How long the next wait may last; `None` is for ever.
+    fn time_to_wait(&mut self, flags: LoopFlags) -> Option<Duration> {
+        let must_not_block = flags.contains(LoopFlags::NONBLOCK)
+            || self.has_active()
+            || self.control.should_stop();
+        if must_not_block { Some(Duration::ZERO) } else { self.time_to_next_timer() }
+    }
+
+    fn budget(&mut self, priority: u8) -> limit::Budget {
+        let clock = &mut self.clock;
+        self.limit.budget(priority, || {
+            clock.refresh();
+            clock.now_ns()
+        })
+    }
+
+    /// Whether the rest of a queue is to wait for the next turn.
+    fn pass_ends(&mut self, budget: &limit::Budget, calls: u64) -> bool {
+        self.take_requests();
+        if self.control.ends_pass() || !budget.allows_another(calls) {
+            return true;
+        }
+        budget.end_ns.is_some_and(|end_ns| {
+            self.clock.refresh();
+            self.clock.now_ns() >= end_ns
+        })
     }
 }
 
 impl<C> Drop for EventBase<C> {
     fn drop(&mut self) {
         self.registry.inbox.close();
+        // What was taken out and not run may hold a handle to this base, too.
+        self.registry.jobs.clear();
     }
 }
 
 /// The base's own notify event: runs what was posted.
 fn run_remote_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
-    for job in registry.inbox.take() {
+    registry.jobs.extend(registry.inbox.take());
+    // One at a time: those behind one that panics are still there.
+    while let Some(job) = registry.jobs.pop_front() {
         job(registry, cx);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::wake::WakeWord;
 use crate::error::{Error, Result};
+use crate::sync::{AtomicU8, Ordering};
 use crate::sys::eventfd::EventFd;
 
 /// Wakes one base from any thread; cheap to clone.
@@ -42,6 +43,16 @@ struct Line {
     /// Watched edge-triggered and never read: every write is an edge, and the counter fills up
     /// after 2^64 of them. A backend that only knows the level has it read whenever it is told.
     bell: EventFd,
+    /// Requests to end the loop, for it to see between two handlers.
+    requests: AtomicU8,
+}
+
+/// What other threads may ask of the loop at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Request {
+    Exit = 1,
+    Break = 2,
 }
 
 /// What a notification cost.
@@ -56,7 +67,8 @@ pub enum Wake {
 impl Notifier {
     pub(super) fn new() -> Result<Self> {
         let bell = EventFd::new().map_err(Error::os("eventfd"))?;
-        Ok(Self { line: Arc::new(Line { word: WakeWord::new(), bell }) })
+        let requests = AtomicU8::new(0);
+        Ok(Self { line: Arc::new(Line { word: WakeWord::new(), bell, requests }) })
     }
 
     /// Makes the base look. Everything the caller did before is visible to what then runs there.
@@ -72,6 +84,27 @@ impl Notifier {
         Wake::Sent
     }
 
+    /// Asks the loop to end and wakes it.
+    pub(super) fn request(&self, request: Request) -> Wake {
+        self.line.requests.fetch_or(request as u8, Ordering::Release);
+        self.notify()
+    }
+
+    /// Whether the loop was asked for anything; free of cost while it was not.
+    pub(super) fn has_requests(&self) -> bool {
+        self.line.requests.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the loop was asked for this since the last call.
+    pub(super) fn take_request(&self, request: Request) -> bool {
+        self.line.requests.fetch_and(!(request as u8), Ordering::Acquire) & request as u8 != 0
+    }
+
+    /// In a child after `fork(2)`: a bell of its own.
+    pub(super) fn renew(&self) -> Result<()> {
+        self.line.bell.renew().map_err(Error::os("dup3"))
+    }
+
     pub(super) fn word(&self) -> &WakeWord {
         &self.line.word
     }
@@ -82,7 +115,7 @@ impl Notifier {
 
     /// Ends the level of a bell that was seen.
     pub(super) fn silence(&self) {
-        // The only failure of a non-blocking eventfd's read is a counter of zero: silent already.
+        // An eventfd of our own can be read.
         let _ = self.line.bell.drain();
     }
 }

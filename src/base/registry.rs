@@ -4,21 +4,28 @@
 //! is called, so a handler may add, delete or free any event, its own included. What it cannot do
 //! is run the loop; only [`EventBase`](super::EventBase) can.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::active::ActiveQueue;
+use super::active::ActiveQueues;
 use super::changelist::{Changelist, ChangelistPolicy};
 use super::clock::{Clock, as_ns};
+use super::common_timeout::CommonTimeout;
+use super::config::Config;
 use super::control::Control;
+use super::deadline::Deadlines;
 use super::fd_map::FdMap;
+use super::limit::DispatchLimit;
 use super::notify::Notifier;
-use super::remote::Inbox;
-use super::slot::{Contents, Flags, SlotTable};
+use super::remote::{Inbox, Job};
+use super::selection::{PassedOver, Selected};
+use super::signal::Signals;
+use super::slot::{Asked, Contents, Interval, SlotTable, State};
 use super::stats::{Counts, LoopStats};
-use super::timer::TimerHeap;
-use super::{Handler, Remote};
-use crate::backend::{Backend, Refusal};
+use super::Handler;
+use super::watcher::Watchers;
+use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, Refusal};
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Ready, Source};
 
@@ -47,67 +54,124 @@ use crate::event::{EventId, EventSpec, Ready, Source};
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Registry<C> {
+    pub(super) kind: BackendKind,
+    pub(super) flush: ChangelistFlush,
     pub(super) backend: Box<dyn Backend>,
+    pub(super) passed_over: Vec<PassedOver>,
     pub(super) policy: ChangelistPolicy,
     pub(super) changelist: Changelist,
     pub(super) slots: SlotTable<C>,
     pub(super) fds: FdMap,
-    pub(super) timers: TimerHeap,
-    pub(super) active: ActiveQueue,
+    pub(super) signals: Signals,
+    pub(super) deadlines: Deadlines,
+    pub(super) active: ActiveQueues,
+    pub(super) watchers: Watchers<C>,
+    pub(super) limit: DispatchLimit,
+    /// Events scheduled in this turn.
+    pub(super) scheduled: u32,
     pub(super) counts: Counts,
     pub(super) refused: Vec<Refusal>,
-    pub(super) refusals: Vec<(EventId, Refusal)>,
+    pub(super) refusals: Vec<(EventId, Error)>,
     pub(super) clock: Clock,
     pub(super) control: Control,
     pub(super) stats: LoopStats,
     pub(super) notifier: Notifier,
     pub(super) inbox: Arc<Inbox<C>>,
+    /// Posted closures that were taken out of the inbox and have not run yet.
+    pub(super) jobs: VecDeque<Job<C>>,
 }
 
 /// Making and ending events.
 impl<C> Registry<C> {
-    pub(super) fn new(backend: Box<dyn Backend>, policy: ChangelistPolicy) -> Result<Self> {
+    pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
-            backend,
-            policy,
+            kind: selected.kind,
+            flush: config.flush,
+            backend: selected.backend,
+            passed_over: selected.passed_over,
+            policy: config.changelist,
             changelist: Changelist::default(),
             slots: SlotTable::new(),
             fds: FdMap::new(),
-            timers: TimerHeap::default(),
-            active: ActiveQueue::new(),
+            signals: Signals::new(config.signals),
+            deadlines: Deadlines::default(),
+            active: ActiveQueues::new(config.priorities),
+            watchers: Watchers::new(),
+            limit: config.limit,
+            scheduled: 0,
             counts: Counts::default(),
             refused: Vec::new(),
             refusals: Vec::new(),
-            clock: Clock::new(),
+            clock: Clock::new(config.clock, config.caches_time),
             control: Control::default(),
             stats: LoopStats::default(),
             notifier: Notifier::new()?,
             inbox: Arc::new(Inbox::new()),
+            jobs: VecDeque::new(),
         })
     }
 
-    /// Makes an idle event (libevent: `event_new`).
+    /// Makes an idle event of the middle priority (libevent: `event_new`).
     pub fn create(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
-        self.create_with(spec, handler, Flags::empty())
+        let middle = self.active.priorities() / 2;
+        self.create_with(spec, handler, Asked::empty(), middle)
     }
 
-    /// Makes an event of the base itself, which keeps no loop alive.
+    /// Makes an event of the base itself, which is the most urgent and keeps no loop alive.
     pub(super) fn create_internal(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
         self.counts.internal += 1;
-        self.create_with(spec, handler, Flags::INTERNAL)
+        self.create_with(spec, handler, Asked::INTERNAL, 0)
     }
 
-    fn create_with(&mut self, spec: EventSpec, handler: Handler<C>, mut flags: Flags) -> EventId {
-        flags.set(Flags::PERSIST, spec.persist);
-        flags.set(Flags::EDGE, spec.edge);
-        flags.set(Flags::STABLE_FD, spec.stable_fd);
-        let fd = match spec.source {
-            Source::Timer => None,
-            Source::Fd(fd) => Some(fd),
-            Source::Notify => Some(self.notifier.fd()),
+    fn create_with(
+        &mut self,
+        spec: EventSpec,
+        handler: Handler<C>,
+        extra: Asked,
+        priority: u8,
+    ) -> EventId {
+        let mut asked = Asked::from_bits_retain(spec.interest.bits()) | extra;
+        asked.set(Asked::PERSIST, spec.persist);
+        asked.set(Asked::EDGE, spec.edge);
+        asked.set(Asked::STABLE_FD, spec.stable_fd);
+        let source = match spec.source {
+            Source::Notify => {
+                asked.set(Asked::EDGE, self.backend.features().contains(Features::EDGE));
+                Source::Fd(self.notifier.fd())
+            }
+            source => source,
         };
-        let (interest, token) = (spec.interest, spec.token);
-        self.slots.insert(Contents { handler, fd, interest, token, flags })
+        self.slots.insert(Contents { handler, source, asked, priority, token: spec.token })
+    }
+
+    /// Makes an event that ends when it fires, and adds it (libevent: `event_base_once`). Until
+    /// then it can be deleted and freed as any other. One that waits for nothing but a timeout of
+    /// zero is active at once, and so keeps its order among those activated by hand.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add), and [`Error::NotOnce`] for a persistent event, for a signal, and for
+    /// one that waits for nothing. After an error there is no event.
+    pub fn once(
+        &mut self,
+        spec: EventSpec,
+        timeout: Option<Duration>,
+        handler: Handler<C>,
+    ) -> Result<EventId> {
+        let is_timer = spec.source == Source::Timer;
+        let waits = !spec.interest.is_empty() || (is_timer && timeout.is_some());
+        if spec.persist || spec.source.signal().is_some() || !waits {
+            return Err(Error::NotOnce);
+        }
+        let middle = self.active.priorities() / 2;
+        let id = self.create_with(spec, handler, Asked::ONCE, middle);
+        if is_timer && timeout == Some(Duration::ZERO) {
+            self.activate_index(id.index, Ready::TIMEOUT);
+        } else if let Err(error) = self.add(id, timeout) {
+            self.free(id);
+            return Err(error);
+        }
+        Ok(id)
     }
 
     /// Makes an event pending (libevent: `event_add`): it fires when its descriptor is ready or
@@ -126,14 +190,62 @@ impl<C> Registry<C> {
     ///
     /// After an error the event is as it was before.
     pub fn add(&mut self, id: EventId, timeout: Option<Duration>) -> Result<()> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
-        if !self.slots[index].flags.contains(Flags::INSERTED) {
-            self.insert_on_fd(index)?;
-        }
+        let index = self.add_to_map(id)?;
         if let Some(timeout) = timeout {
-            self.set_timeout(index, as_ns(timeout));
+            let timeout_ns = as_ns(timeout);
+            self.set_timeout(index, timeout_ns, Interval::Ns(timeout_ns));
         }
         Ok(())
+    }
+
+    /// Makes an event pending with a common timeout: as [`add`](Self::add) with its duration, but
+    /// O(1) however many events wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if another base made the timeout.
+    pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
+        let duration_ns = self.deadlines.duration_ns(timeout.number).ok_or(Error::ForeignTimeout)?;
+        let index = self.add_to_map(id)?;
+        self.set_timeout(index, duration_ns, Interval::Common(timeout.number));
+        Ok(())
+    }
+
+    fn add_to_map(&mut self, id: EventId) -> Result<u32> {
+        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        if !self.slots[index].state.contains(State::INSERTED) {
+            self.insert(index)?;
+        }
+        Ok(index)
+    }
+
+    /// A duration that many events are to share as their timeout (libevent:
+    /// `event_base_init_common_timeout`). The same duration gives the same timeout; it lasts as
+    /// long as the base.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use evshard::{Config, EventBase, EventSpec};
+    ///
+    /// let mut base = EventBase::<u32>::new(Config::default())?;
+    /// let registry = base.registry();
+    /// let soon = registry.common_timeout(Duration::from_millis(1))?;
+    /// for _ in 0..1000 {
+    ///     let id = registry.create(EventSpec::timer(), |_, expired, _| *expired += 1);
+    ///     registry.add_common(id, soon)?;
+    /// }
+    /// let mut expired = 0;
+    /// base.run(&mut expired)?;
+    /// assert_eq!(expired, 1000);
+    /// # Ok::<(), evshard::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyTimeouts`] for the 257th duration of a base.
+    pub fn common_timeout(&mut self, duration: Duration) -> Result<CommonTimeout> {
+        let number = self.deadlines.list_for(as_ns(duration));
+        number.map(|number| CommonTimeout { number }).ok_or(Error::TooManyTimeouts)
     }
 
     /// Makes an event idle (libevent: `event_del`). It will not run again, not even if it is
@@ -142,6 +254,7 @@ impl<C> Registry<C> {
     /// drops it.
     pub fn del(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
+            self.control.deleted(id);
             self.del_index(index);
         }
     }
@@ -154,12 +267,8 @@ impl<C> Registry<C> {
     /// wait. Let a turn pass between, or use the immediate changelist.
     pub fn free(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
-            self.del_index(index);
-            if let Some(fd) = self.slots[index].fd() {
-                self.changelist.distrust(self.fds.change_place(fd));
-            }
-            self.slots.remove(index);
-            self.refusals.retain(|(refused, _)| *refused != id);
+            self.control.deleted(id);
+            self.free_index(index);
         }
     }
 
@@ -167,128 +276,29 @@ impl<C> Registry<C> {
     /// `event_remove_timer`).
     pub fn remove_timeout(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
-            self.slots[index].interval_ns = 0;
             self.stop_timer(index);
+            self.slots[index].set_interval(Interval::None);
         }
     }
 
-    /// Makes an event active by hand, pending or not (libevent: `event_active`). Its handler is
-    /// told `ready`, together with what else comes true before it runs.
-    ///
-    /// A handler that activates its own event runs again in the same pass, without end if it
-    /// always does. Activating for no reason (an empty `ready`) does nothing.
+    /// Gives an event another priority than the middle one: the lower, the earlier (libevent:
+    /// `event_priority_set`). See [`Config::priorities`](super::Config::priorities).
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`] if the event was freed.
-    pub fn activate(&mut self, id: EventId, ready: Ready) -> Result<()> {
+    /// [`Error::Stale`] if the event was freed, [`Error::Priority`] if the base has no such
+    /// priority, [`Error::Active`] if the event stands in a queue already.
+    pub fn set_priority(&mut self, id: EventId, priority: u8) -> Result<()> {
         let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
-        self.activate_index(index, ready);
+        let priorities = self.active.priorities();
+        if priority >= priorities {
+            return Err(Error::Priority { priority, priorities });
+        }
+        if self.slots[index].is_active() {
+            return Err(Error::Active(id));
+        }
+        self.slots[index].priority = priority;
         Ok(())
-    }
-}
-
-/// Asking about events and the base.
-impl<C> Registry<C> {
-    /// What an event is pending or active for (libevent: `event_pending`): its interest while
-    /// the descriptor is watched, [`Ready::TIMEOUT`] while a timeout runs, and why it is active.
-    #[must_use]
-    pub fn pending(&self, id: EventId) -> Ready {
-        let Some(index) = self.slots.index_of(id) else { return Ready::empty() };
-        let slot = &self.slots[index];
-        let mut ready = slot.ready;
-        if slot.flags.contains(Flags::INSERTED) {
-            ready |= slot.interest.into();
-        }
-        if slot.has_timer() {
-            ready |= Ready::TIMEOUT;
-        }
-        ready
-    }
-
-    /// When an event's timeout is due.
-    #[must_use]
-    pub fn deadline(&self, id: EventId) -> Option<Instant> {
-        let slot = &self.slots[self.slots.index_of(id)?];
-        slot.has_timer().then(|| self.clock.instant(slot.deadline_ns))
-    }
-
-    /// Why the kernel refused an event's descriptor, once, to a handler told
-    /// [`Ready::REFUSED`].
-    pub fn take_refusal(&mut self, id: EventId) -> Option<Error> {
-        let at = self.refusals.iter().position(|(refused, _)| *refused == id)?;
-        let (_, refusal) = self.refusals.swap_remove(at);
-        Some(refusal.into())
-    }
-
-    /// Now: inside the loop one moment for all handlers of a turn (libevent:
-    /// `event_base_gettimeofday_cached`, on the monotonic clock).
-    pub fn now(&mut self) -> Instant {
-        let now_ns = self.clock.now_ns();
-        self.clock.instant(now_ns)
-    }
-
-    /// How many events exist, idle ones included and the base's own excluded.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slots.len() - self.counts.internal
-    }
-
-    /// Whether no event exists.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What the loop did so far.
-    #[must_use]
-    pub fn stats(&self) -> LoopStats {
-        self.stats
-    }
-
-    /// The name of the backend that waits (libevent: `event_base_get_method`).
-    #[must_use]
-    pub fn backend_name(&self) -> &'static str {
-        self.backend.name()
-    }
-
-    /// A handle that wakes this base from other threads.
-    #[must_use]
-    pub fn notifier(&self) -> Notifier {
-        self.notifier.clone()
-    }
-
-    /// A handle that runs closures here from other threads.
-    #[must_use]
-    pub fn remote(&self) -> Remote<C> {
-        Remote::new(self.inbox.clone(), self.notifier.clone())
-    }
-}
-
-/// Ending the loop.
-impl<C> Registry<C> {
-    /// Leaves the loop after this pass over the active events (libevent: `event_base_loopexit`
-    /// without a delay). Before the loop runs, makes it leave before its first wait.
-    pub fn loop_exit(&mut self) {
-        self.control.request_exit();
-    }
-
-    /// Leaves the loop after the running handler (libevent: `event_base_loopbreak`); events that
-    /// are active stay so and run first when the loop is entered again.
-    pub fn loop_break(&mut self) {
-        self.control.request_break();
-    }
-
-    /// Whether the last loop ended by [`loop_exit`](Self::loop_exit).
-    #[must_use]
-    pub fn got_exit(&self) -> bool {
-        self.control.got_exit()
-    }
-
-    /// Whether the last loop ended by [`loop_break`](Self::loop_break).
-    #[must_use]
-    pub fn got_break(&self) -> bool {
-        self.control.got_break()
     }
 }
 

@@ -1,19 +1,28 @@
-//! Remote: run a closure on the base's thread, sent from any other.
+//! Remote: act on a base from any thread, by closures that run on its own.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Registry;
-use super::notify::{Notifier, Wake};
+use super::notify::{Notifier, Request, Wake};
 use crate::error::{Error, Result};
+use crate::event::{EventId, Ready};
 use crate::sync::Mutex;
 
-type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
+pub(super) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
 
-/// Posts closures to one base; cheap to clone.
+/// Acts on one base from other threads (libevent: calling `event_add` and its like from there);
+/// cheap to clone.
 ///
-/// They run in the order posted, as one event of the loop, at latest after the current turn.
-/// The lock is held for a push or a swap of two vectors, never while a closure runs.
+/// What it does, it does on the base's thread: in the order posted, as one event of the loop, at
+/// latest after the current turn. Nothing waits for anything, so there is nothing to deadlock
+/// with, and a base that is awake costs no system call. The lock is held for a push or a swap of
+/// two vectors, never while a closure runs. A closure that panics ends only itself: the others
+/// run when the loop is entered again.
+///
+/// A result cannot be told to the caller. What is done to an event that was freed meanwhile is
+/// done to nothing; an event that cannot be added is told [`Ready::REFUSED`].
 ///
 /// ```
 /// use evshard::{Config, EventBase};
@@ -78,6 +87,69 @@ impl<C> Remote<C> {
     ) -> Result<Wake> {
         self.inbox.0.lock().as_mut().ok_or(Error::BaseGone)?.push(Box::new(job));
         Ok(self.notifier.notify())
+    }
+}
+
+/// What is asked for most often.
+impl<C> Remote<C> {
+    /// Adds an event there; see [`Registry::add`].
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn add(&self, id: EventId, timeout: Option<Duration>) -> Result<Wake> {
+        self.post(move |registry, _| registry.add_or_refuse(id, timeout))
+    }
+
+    /// Deletes an event there; see [`Registry::del`]. Its handler may be running meanwhile, and
+    /// may run once more before the loop gets to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn del(&self, id: EventId) -> Result<Wake> {
+        self.post(move |registry, _| registry.del(id))
+    }
+
+    /// Frees an event there; see [`Registry::free`]. Close its descriptor in a closure that is
+    /// posted after this.
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn free(&self, id: EventId) -> Result<Wake> {
+        self.post(move |registry, _| registry.free(id))
+    }
+
+    /// Activates an event there; see [`Registry::activate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn activate(&self, id: EventId, ready: Ready) -> Result<Wake> {
+        self.post(move |registry, _| {
+            // Freed meanwhile is as good as deleted.
+            let _ = registry.activate(id, ready);
+        })
+    }
+
+    /// Has the loop leave after its pass over the active events; see [`Registry::loop_exit`].
+    pub fn loop_exit(&self) -> Wake {
+        self.notifier.request(Request::Exit)
+    }
+
+    /// Has the loop leave after the handler that runs; see [`Registry::loop_break`]. Before the
+    /// loop runs, this has no effect.
+    pub fn loop_break(&self) -> Wake {
+        self.notifier.request(Request::Break)
+    }
+}
+
+impl<C> Registry<C> {
+    fn add_or_refuse(&mut self, id: EventId, timeout: Option<Duration>) {
+        if let (Err(error), Some(index)) = (self.add(id, timeout), self.slots.index_of(id)) {
+            self.refuse(index, error);
+        }
     }
 }
 

@@ -1,104 +1,233 @@
 //! Slots: where events live. A generational slab; 64 bytes, one cache line, an event.
 
 use std::num::NonZeroU32;
-use std::os::fd::RawFd;
 
 use super::Handler;
-use crate::event::{EventId, Fired, Interest, Ready, Token};
-
-/// "No slot" in an index link.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// "No descriptor". Not -1, which is what a failed call returns: that is an error to be told.
-const NO_FD: RawFd = RawFd::MIN;
+use super::list::{Links, NONE};
+use crate::event::{EventId, Fired, Interest, Ready, Source, Token};
 
 bitflags::bitflags! {
-    /// What kind of event a slot holds and which memberships it has.
+    /// What was asked for when the event was made; never changes. The numbers are libevent's
+    /// `EV_*`, where it has them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Flags: u8 {
-        /// The slot holds an event.
-        const OCCUPIED = 0x01;
-        /// Stays pending when it fires.
-        const PERSIST = 0x02;
-        /// Edge triggered.
-        const EDGE = 0x04;
-        /// Its descriptor is not closed between a del and an add.
-        const STABLE_FD = 0x08;
+    pub(super) struct Asked: u8 {
+        /// Ends when it fires.
+        const ONCE = 0x01;
+        const READ = 0x02;
+        const WRITE = 0x04;
         /// Belongs to the base itself: not counted, keeps no loop alive.
-        const INTERNAL = 0x10;
-        /// In the descriptor map (libevent: `EVLIST_INSERTED`).
-        const INSERTED = 0x20;
-        /// In the active queue (libevent: `EVLIST_ACTIVE`).
-        const ACTIVE = 0x40;
+        const INTERNAL = 0x08;
+        /// Stays pending when it fires.
+        const PERSIST = 0x10;
+        /// Edge triggered.
+        const EDGE = 0x20;
+        /// Its descriptor is not closed while it exists.
+        const STABLE_FD = 0x40;
+        const CLOSED = 0x80;
     }
 }
 
-/// Neighbours in an index-linked list.
+bitflags::bitflags! {
+    /// The memberships of an event. They combine.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct State: u8 {
+        /// The slot holds an event.
+        const OCCUPIED = 0x01;
+        /// In the map of descriptors or of signals (libevent: `EVLIST_INSERTED`).
+        const INSERTED = 0x02;
+        /// In the timer heap.
+        const IN_HEAP = 0x04;
+        /// In the list of a common timeout. (With `IN_HEAP`, libevent's `EVLIST_TIMEOUT`.)
+        const IN_COMMON = 0x08;
+        /// In an active queue (libevent: `EVLIST_ACTIVE`).
+        const ACTIVE = 0x10;
+        /// Becomes active at the next turn (libevent: `EVLIST_ACTIVE_LATER`).
+        const LATER = 0x20;
+    }
+}
+
+/// The interval of a persistent event and, while it waits in the list of a common timeout, its
+/// successor there: one word for both, because such an event's interval is its list's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Links {
-    pub(super) prev: u32,
-    pub(super) next: u32,
+struct IntervalWord(u64);
+
+/// What re-arms a persistent event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interval {
+    None,
+    Ns(u64),
+    /// The number of a common timeout.
+    Common(u8),
 }
 
-impl Links {
-    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
+impl IntervalWord {
+    /// Set for a common timeout, whose number and link are below it. 2^63 ns are 292 years.
+    const COMMON: u64 = 1 << 63;
+    const NUMBER_SHIFT: u32 = 32;
+
+    fn pack(interval: Interval) -> Self {
+        match interval {
+            Interval::None => Self(0),
+            Interval::Ns(ns) => Self(ns.min(Self::COMMON - 1)),
+            Interval::Common(number) => {
+                Self(Self::COMMON | u64::from(number) << Self::NUMBER_SHIFT | u64::from(NONE))
+            }
+        }
+    }
+
+    fn unpack(self) -> Interval {
+        match self.0 {
+            0 => Interval::None,
+            ns if ns & Self::COMMON == 0 => Interval::Ns(ns),
+            word => Interval::Common((word >> Self::NUMBER_SHIFT) as u8),
+        }
+    }
+
+    fn link(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn set_link(&mut self, link: u32) {
+        debug_assert!(self.0 & Self::COMMON != 0, "only a common timeout links its events");
+        self.0 = self.0 >> 32 << 32 | u64::from(link);
+    }
 }
 
-/// One event. Its timer membership is `heap_pos`; the other two are flags.
+/// What an event waits on, in four bytes: a descriptor's number, or less than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SourceCode(i32);
+
+impl SourceCode {
+    /// "Nothing". Not -1, which is what a failed call returns: that is an error to be told.
+    const TIMER: i32 = i32::MIN;
+    /// Beyond this no signal can have a number.
+    const SIGNALS: i32 = 1 << 16;
+
+    fn pack(source: Source) -> Self {
+        match source {
+            Source::Fd(fd) => Self(fd.max(-1)),
+            // Out of range is out of range: the kernel will say so.
+            Source::Signal(number) => Self(Self::TIMER + number.clamp(0, Self::SIGNALS) + 1),
+            Source::Timer | Source::Notify => Self(Self::TIMER),
+        }
+    }
+
+    fn unpack(self) -> Source {
+        match self.0 {
+            Self::TIMER => Source::Timer,
+            code if code < -1 => Source::Signal(code - Self::TIMER - 1),
+            fd => Source::Fd(fd),
+        }
+    }
+}
+
+/// One event.
 pub(super) struct Slot<C> {
     pub(super) handler: Handler<C>,
     pub(super) token: Token,
     /// When its timeout is, or last was, due.
     pub(super) deadline_ns: u64,
-    /// Interval of a persistent event with a timeout; 0 is none.
-    pub(super) interval_ns: u64,
+    interval: IntervalWord,
     generation: NonZeroU32,
-    fd: RawFd,
-    /// Position in the timer heap, or `NONE`.
-    pub(super) heap_pos: u32,
-    /// The other events of its descriptor; the free list of vacant slots uses `next`.
-    pub(super) on_fd: Links,
+    source: SourceCode,
+    /// Its position in the timer heap, or its predecessor in the list of a common timeout.
+    timer_place: u32,
+    /// The other events of its source; the list of vacant slots uses `next`.
+    pub(super) of_source: Links,
     /// Its neighbours in the active queue.
     pub(super) in_queue: Links,
-    pub(super) flags: Flags,
-    pub(super) interest: Interest,
+    pub(super) asked: Asked,
+    pub(super) state: State,
     /// Why it is active.
     pub(super) ready: Ready,
+    /// The lower, the earlier.
+    pub(super) priority: u8,
 }
 
 const _: () = assert!(size_of::<Slot<()>>() == 64, "a slot is one cache line");
 
 impl<C> Slot<C> {
-    pub(super) fn fd(&self) -> Option<RawFd> {
-        (self.fd != NO_FD).then_some(self.fd)
+    pub(super) fn source(&self) -> Source {
+        self.source.unpack()
+    }
+
+    pub(super) fn interest(&self) -> Interest {
+        Interest::from_bits_truncate(self.asked.bits())
     }
 
     pub(super) fn has_timer(&self) -> bool {
-        self.heap_pos != NONE
+        self.state.intersects(State::IN_HEAP.union(State::IN_COMMON))
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.state.intersects(State::ACTIVE.union(State::LATER))
     }
 
     pub(super) fn is_internal(&self) -> bool {
-        self.flags.contains(Flags::INTERNAL)
+        self.asked.contains(Asked::INTERNAL)
     }
 
     pub(super) fn is_edge(&self) -> bool {
-        self.flags.contains(Flags::EDGE)
+        self.asked.contains(Asked::EDGE)
+    }
+
+    pub(super) fn is_persistent(&self) -> bool {
+        self.asked.contains(Asked::PERSIST)
+    }
+
+    pub(super) fn interval(&self) -> Interval {
+        self.interval.unpack()
+    }
+
+    /// Only while it is in no list of a common timeout.
+    pub(super) fn set_interval(&mut self, interval: Interval) {
+        debug_assert!(!self.state.contains(State::IN_COMMON));
+        self.interval = IntervalWord::pack(interval);
+    }
+
+    pub(super) fn heap_position(&self) -> u32 {
+        debug_assert!(self.state.contains(State::IN_HEAP));
+        self.timer_place
+    }
+
+    pub(super) fn set_heap_position(&mut self, position: u32) {
+        self.timer_place = position;
+    }
+
+    pub(super) fn common_links(&self) -> Links {
+        Links { prev: self.timer_place, next: self.interval.link() }
+    }
+
+    pub(super) fn set_common_links(&mut self, links: Links) {
+        self.timer_place = links.prev;
+        self.interval.set_link(links.next);
+    }
+
+    pub(super) fn id(&self, index: u32) -> EventId {
+        EventId { index, generation: self.generation }
     }
 
     /// What its handler is told now.
     pub(super) fn fired(&self, index: u32) -> Fired {
-        let id = EventId { index, generation: self.generation };
-        Fired { id, fd: self.fd(), ready: self.ready, token: self.token }
+        Fired {
+            id: self.id(index),
+            source: self.source(),
+            ready: self.ready,
+            token: self.token,
+        }
     }
 }
+
+/// Indices from here on are not of slots: the timer heap numbers its common timeouts with them.
+pub(super) const SLOTS_MAX: u32 = NONE - 256;
 
 /// What a new slot is filled with.
 pub(super) struct Contents<C> {
     pub(super) handler: Handler<C>,
-    pub(super) fd: Option<RawFd>,
-    pub(super) interest: Interest,
+    pub(super) source: Source,
+    pub(super) asked: Asked,
+    pub(super) priority: u8,
     pub(super) token: Token,
-    pub(super) flags: Flags,
 }
 
 /// All slots of a base.
@@ -128,15 +257,16 @@ impl<C> SlotTable<C> {
             handler: contents.handler,
             token: contents.token,
             deadline_ns: 0,
-            interval_ns: 0,
+            interval: IntervalWord::pack(Interval::None),
             generation,
-            fd: contents.fd.map_or(NO_FD, |fd| fd.max(-1)),
-            heap_pos: NONE,
-            on_fd: Links::UNLINKED,
+            source: SourceCode::pack(contents.source),
+            timer_place: NONE,
+            of_source: Links::UNLINKED,
             in_queue: Links::UNLINKED,
-            flags: contents.flags | Flags::OCCUPIED,
-            interest: contents.interest,
+            asked: contents.asked,
+            state: State::OCCUPIED,
             ready: Ready::empty(),
+            priority: contents.priority,
         };
         self.occupied += 1;
         let index = self.place(slot);
@@ -146,12 +276,12 @@ impl<C> SlotTable<C> {
     fn place(&mut self, slot: Slot<C>) -> u32 {
         let index = self.first_vacant;
         if let Some(vacant) = self.slots.get_mut(index as usize) {
-            self.first_vacant = vacant.on_fd.next;
+            self.first_vacant = vacant.of_source.next;
             *vacant = slot;
             return index;
         }
         let index = u32::try_from(self.slots.len()).unwrap_or(NONE);
-        assert!(index < NONE, "a base holds at most 2^32 - 1 events");
+        assert!(index < SLOTS_MAX, "a base holds at most {SLOTS_MAX} events");
         self.slots.push(slot);
         index
     }
@@ -159,11 +289,11 @@ impl<C> SlotTable<C> {
     /// Vacates the slot; from now on its id is stale.
     pub(super) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        debug_assert!(slot.flags.contains(Flags::OCCUPIED));
-        slot.flags = Flags::empty();
+        debug_assert!(slot.state.contains(State::OCCUPIED));
+        slot.state = State::empty();
         // After 2^32 - 1 events in one slot its ids repeat; nobody keeps an id that long.
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        slot.on_fd = Links { prev: NONE, next: self.first_vacant };
+        slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;
         self.occupied -= 1;
     }
@@ -171,7 +301,7 @@ impl<C> SlotTable<C> {
     /// The slot an id names; `None` when the id is stale. The one place ids are resolved.
     pub(super) fn index_of(&self, id: EventId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
-        (slot.generation == id.generation && slot.flags.contains(Flags::OCCUPIED))
+        (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
             .then_some(id.index)
     }
 
@@ -180,7 +310,7 @@ impl<C> SlotTable<C> {
     pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
         (0_u32..)
             .zip(&self.slots)
-            .filter_map(|(index, slot)| slot.flags.contains(Flags::OCCUPIED).then_some(index))
+            .filter_map(|(index, slot)| slot.state.contains(State::OCCUPIED).then_some(index))
     }
 }
 
@@ -204,19 +334,57 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// An event with nothing special about it.
-    pub(in crate::base) fn plain(fd: Option<RawFd>, interest: Interest) -> Contents<()> {
+    /// A persistent event with nothing special about it.
+    pub(in crate::base) fn plain(source: Source, interest: Interest) -> Contents<()> {
         Contents {
             handler: |_, (), _| {},
-            fd,
-            interest,
+            source,
+            asked: Asked::from_bits_retain(interest.bits()) | Asked::PERSIST,
+            priority: 0,
             token: Token::default(),
-            flags: Flags::PERSIST,
         }
     }
 
     fn timer() -> Contents<()> {
-        plain(None, Interest::empty())
+        plain(Source::Timer, Interest::empty())
+    }
+
+    #[test]
+    fn a_source_survives_being_packed() {
+        for source in
+            [Source::Timer, Source::Fd(0), Source::Fd(i32::MAX), Source::Fd(-1), Source::Signal(64)]
+        {
+            assert_eq!(SourceCode::pack(source).unpack(), source);
+        }
+        for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
+            assert_eq!(SourceCode::pack(odd).unpack(), Source::Fd(even), "a bad number, told as one");
+        }
+        for number in [i32::MIN, -1, 0] {
+            assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
+        }
+        let beyond = SourceCode::pack(Source::Signal(i32::MAX)).unpack();
+        assert_eq!(beyond, Source::Signal(SourceCode::SIGNALS));
+    }
+
+    #[test]
+    fn an_interval_survives_being_packed_and_a_link_changes_nothing_of_it() {
+        for interval in [
+            Interval::None,
+            Interval::Ns(1),
+            Interval::Ns(u64::MAX >> 1),
+            Interval::Common(0),
+            Interval::Common(255),
+        ] {
+            let mut word = IntervalWord::pack(interval);
+            assert_eq!(word.unpack(), interval);
+            if matches!(interval, Interval::Common(_)) {
+                for link in [0, 7, NONE] {
+                    word.set_link(link);
+                    assert_eq!((word.link(), word.unpack()), (link, interval));
+                }
+            }
+        }
+        assert_eq!(IntervalWord::pack(Interval::Ns(u64::MAX)).unpack(), Interval::Ns(u64::MAX >> 1));
     }
 
     #[test]

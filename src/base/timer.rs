@@ -1,22 +1,29 @@
 //! The timer heap: which timeout is due next.
 //!
-//! A 4-ary min-heap of (deadline, slot). Deadlines lie in the heap itself, so that sifting does
-//! not touch the slots but to write an event's new position into its own, which makes deleting
-//! and re-setting O(log n) without a search. Equal deadlines have no order among each other.
+//! A 4-ary min-heap of (deadline, member). Deadlines lie in the heap itself, so that sifting does
+//! not touch the members but to write their new position, which makes deleting O(log n) without
+//! a search. Equal deadlines have no order among each other.
+//!
+//! The heap is lazy about deadlines that move away, as an idle timeout does at each activity: the
+//! member alone knows, and the heap finds out when the old deadline comes to its top. What it
+//! holds is never later than the truth, so the earliest is still found first.
 
 /// Children per node: half the levels of a binary heap, siblings in one cache line.
 const ARITY: usize = 4;
 
-/// Where the heap tells each member its position.
-pub(super) trait Positions {
-    /// The member `index` is now at `position`.
-    fn moved(&mut self, index: u32, position: u32);
+/// Those whose deadlines are in the heap.
+pub(super) trait Members {
+    /// The member is now at `position`.
+    fn moved(&mut self, member: u32, position: u32);
+
+    /// When the member is really due: never earlier than the heap was told.
+    fn deadline_ns(&self, member: u32) -> u64;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Timer {
     deadline_ns: u64,
-    index: u32,
+    member: u32,
 }
 
 /// See the module's documentation.
@@ -31,77 +38,72 @@ impl TimerHeap {
         self.timers.len()
     }
 
-    /// The earliest deadline.
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.timers.first().map(|timer| timer.deadline_ns)
-    }
-
-    /// The member that is due at `now_ns`, the earliest first.
-    pub(super) fn first_due(&self, now_ns: u64) -> Option<u32> {
-        let timer = self.timers.first()?;
-        (timer.deadline_ns <= now_ns).then_some(timer.index)
+    /// The member that is due first, and when.
+    pub(super) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
+        loop {
+            let &Timer { deadline_ns, member } = self.timers.first()?;
+            let true_ns = members.deadline_ns(member);
+            debug_assert!(true_ns >= deadline_ns, "the heap missed an earlier deadline");
+            if true_ns == deadline_ns {
+                return Some((member, deadline_ns));
+            }
+            self.timers[0].deadline_ns = true_ns;
+            self.sift_down(0, members);
+        }
     }
 
     /// Adds a member.
-    pub(super) fn insert(&mut self, index: u32, deadline_ns: u64, positions: &mut impl Positions) {
+    pub(super) fn insert(&mut self, member: u32, deadline_ns: u64, members: &mut impl Members) {
         let last = self.timers.len();
         assert!(last < u32::MAX as usize, "fewer timers than slots");
-        self.timers.push(Timer { deadline_ns, index });
-        self.sift_up(last, positions);
+        self.timers.push(Timer { deadline_ns, member });
+        self.sift_up(last, members);
     }
 
-    /// Gives the member at `position` another deadline.
-    pub(super) fn update(
-        &mut self,
-        position: u32,
-        deadline_ns: u64,
-        positions: &mut impl Positions,
-    ) {
+    /// Learns that the member at `position` has another deadline.
+    pub(super) fn update(&mut self, position: u32, deadline_ns: u64, members: &mut impl Members) {
         let position = position as usize;
-        let earlier = deadline_ns < self.timers[position].deadline_ns;
-        self.timers[position].deadline_ns = deadline_ns;
-        if earlier {
-            self.sift_up(position, positions);
-        } else {
-            self.sift_down(position, positions);
+        if deadline_ns < self.timers[position].deadline_ns {
+            self.timers[position].deadline_ns = deadline_ns;
+            self.sift_up(position, members);
         }
     }
 
     /// Takes the member at `position` out.
-    pub(super) fn remove(&mut self, position: u32, positions: &mut impl Positions) {
+    pub(super) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
         let Some(moved) = self.timers.get(position) else { return };
         if moved.deadline_ns < removed.deadline_ns {
-            self.sift_up(position, positions);
+            self.sift_up(position, members);
         } else {
-            self.sift_down(position, positions);
+            self.sift_down(position, members);
         }
     }
 
-    fn sift_up(&mut self, mut position: usize, positions: &mut impl Positions) {
+    fn sift_up(&mut self, mut position: usize, members: &mut impl Members) {
         let timer = self.timers[position];
         while position > 0 {
             let parent = (position - 1) / ARITY;
             if self.timers[parent].deadline_ns <= timer.deadline_ns {
                 break;
             }
-            self.put(position, self.timers[parent], positions);
+            self.put(position, self.timers[parent], members);
             position = parent;
         }
-        self.put(position, timer, positions);
+        self.put(position, timer, members);
     }
 
-    fn sift_down(&mut self, mut position: usize, positions: &mut impl Positions) {
+    fn sift_down(&mut self, mut position: usize, members: &mut impl Members) {
         let timer = self.timers[position];
         while let Some(child) = self.earliest_child(position) {
             if self.timers[child].deadline_ns >= timer.deadline_ns {
                 break;
             }
-            self.put(position, self.timers[child], positions);
+            self.put(position, self.timers[child], members);
             position = child;
         }
-        self.put(position, timer, positions);
+        self.put(position, timer, members);
     }
 
     fn earliest_child(&self, position: usize) -> Option<usize> {
@@ -110,16 +112,24 @@ impl TimerHeap {
         (first..end).min_by_key(|&child| self.timers[child].deadline_ns)
     }
 
-    fn put(&mut self, position: usize, timer: Timer, positions: &mut impl Positions) {
+    fn put(&mut self, position: usize, timer: Timer, members: &mut impl Members) {
         self.timers[position] = timer;
-        positions.moved(timer.index, position as u32);
+        members.moved(timer.member, position as u32);
     }
 
-    /// Panics unless every parent is due no later than its children and members know their place.
+    /// Every member, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.timers.iter().map(|timer| timer.member)
+    }
+
+    /// Panics unless every parent is due no later than its children, nobody is due before the
+    /// heap thinks, and members know their place.
     #[cfg(test)]
-    pub(super) fn check(&self, mut position_of: impl FnMut(u32) -> u32) {
+    pub(super) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
         for (position, timer) in self.timers.iter().enumerate() {
-            assert_eq!(position_of(timer.index), position as u32, "slot {}", timer.index);
+            let member = timer.member;
+            assert_eq!(position_of(member), position as u32, "the place of member {member} is off");
+            assert!(timer.deadline_ns <= members.deadline_ns(member), "member {member} comes late");
             if let Some(child) = self.earliest_child(position) {
                 assert!(
                     timer.deadline_ns <= self.timers[child].deadline_ns,
@@ -138,9 +148,23 @@ mod tests {
 
     use super::*;
 
-    impl Positions for HashMap<u32, u32> {
-        fn moved(&mut self, index: u32, position: u32) {
-            self.insert(index, position);
+    /// The position and the true deadline of each member.
+    #[derive(Default)]
+    struct Table(HashMap<u32, (u32, u64)>);
+
+    impl Table {
+        fn position(&self, member: u32) -> u32 {
+            self.0[&member].0
+        }
+    }
+
+    impl Members for Table {
+        fn moved(&mut self, member: u32, position: u32) {
+            self.0.get_mut(&member).expect("a known member").0 = position;
+        }
+
+        fn deadline_ns(&self, member: u32) -> u64 {
+            self.0[&member].1
         }
     }
 
@@ -149,38 +173,62 @@ mod tests {
         fn the_heap_agrees_with_an_ordered_set(
             steps in prop::collection::vec((0..4u8, 0..40u32, 0..50u64), 1..300))
         {
-            let (mut heap, mut positions) = (TimerHeap::default(), HashMap::new());
+            let (mut heap, mut members) = (TimerHeap::default(), Table::default());
             let mut model: BTreeSet<(u64, u32)> = BTreeSet::new();
-            for (step, index, deadline) in steps {
-                let old = model.iter().find(|(_, member)| *member == index).copied();
+            for (step, member, deadline) in steps {
+                let old = model.iter().find(|(_, other)| *other == member).copied();
                 match (step, old) {
                     (0 | 1, None) => {
-                        heap.insert(index, deadline, &mut positions);
-                        model.insert((deadline, index));
+                        members.0.insert(member, (0, deadline));
+                        heap.insert(member, deadline, &mut members);
+                        model.insert((deadline, member));
                     }
                     (1, Some(old)) => {
-                        heap.update(positions[&index], deadline, &mut positions);
+                        let position = members.position(member);
+                        members.0.insert(member, (position, deadline));
+                        heap.update(position, deadline, &mut members);
                         model.remove(&old);
-                        model.insert((deadline, index));
+                        model.insert((deadline, member));
                     }
                     (2, Some(old)) => {
-                        heap.remove(positions[&index], &mut positions);
+                        heap.remove(members.position(member), &mut members);
                         model.remove(&old);
                     }
                     (3, _) => {
-                        while let Some(due) = heap.first_due(deadline) {
-                            let (earliest, _) = *model.first().unwrap();
-                            prop_assert!(model.remove(&(earliest, due)), "due in order");
-                            heap.remove(positions[&due], &mut positions);
+                        let due = |(_, at): &(u32, u64)| *at <= deadline;
+                        while let Some((member, at)) = heap.first(&mut members).filter(due) {
+                            prop_assert_eq!(model.first().map(|(earliest, _)| *earliest), Some(at));
+                            prop_assert!(model.remove(&(at, member)));
+                            heap.remove(members.position(member), &mut members);
                         }
                         prop_assert!(model.first().is_none_or(|(next, _)| *next > deadline));
                     }
                     _ => {}
                 }
-                heap.check(|index| positions[&index]);
+                heap.check(&members, |member| members.position(member));
                 prop_assert_eq!(heap.len(), model.len());
-                prop_assert_eq!(heap.next_deadline(), model.first().map(|(next, _)| *next));
+                let first = heap.first(&mut members).map(|(_, at)| at);
+                prop_assert_eq!(first, model.first().map(|(next, _)| *next));
             }
         }
+    }
+
+    #[test]
+    fn a_deadline_that_moves_away_costs_nothing_until_the_old_one_is_reached() {
+        let (mut heap, mut members) = (TimerHeap::default(), Table::default());
+        for member in 0..100 {
+            members.0.insert(member, (0, 10));
+            heap.insert(member, 10, &mut members);
+        }
+        let place = members.position(50);
+        members.0.insert(50, (place, 1000));
+        heap.update(place, 1000, &mut members);
+        assert_eq!(members.position(50), place);
+        for _ in 0..99 {
+            let (member, at) = heap.first(&mut members).unwrap();
+            assert_eq!(at, 10);
+            heap.remove(members.position(member), &mut members);
+        }
+        assert_eq!(heap.first(&mut members), Some((50, 1000)));
     }
 }

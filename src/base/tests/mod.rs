@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::scripted::ScriptedBackend;
-use crate::backend::{Change, Features, Refusal};
+use crate::backend::{Backend, BackendKind, Change, Features, Refusal};
 use crate::event::{EventId, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
@@ -22,6 +22,12 @@ fn log(_: &mut Registry<Log>, log: &mut Log, fired: Fired) {
     log.push((fired.token.0, fired.ready));
 }
 
+/// A backend as if it had been chosen.
+fn selected(backend: impl Backend + 'static) -> Selected {
+    let (kind, backend) = (BackendKind::ALL[0], Box::new(backend));
+    Selected { kind, backend, passed_over: Vec::new() }
+}
+
 struct Rig {
     base: EventBase<Log>,
     script: ScriptedBackend,
@@ -30,8 +36,12 @@ struct Rig {
 
 impl Rig {
     fn new(policy: ChangelistPolicy) -> Self {
+        Self::with(Config::default().changelist(policy))
+    }
+
+    fn with(config: Config) -> Self {
         let script = ScriptedBackend::default();
-        let base = EventBase::with_backend(Box::new(script.clone()), policy).unwrap();
+        let base = EventBase::with_backend(&config, selected(script.clone())).unwrap();
         script.0.lock().unwrap().changes.clear();
         Self { base, script, log: Log::new() }
     }
@@ -210,7 +220,8 @@ fn adding_a_pending_event_changes_only_its_timeout() {
     rig.registry().remove_timeout(id);
     assert_eq!(rig.at(9), []);
     assert_eq!(rig.registry().pending(id), Ready::READ);
-    assert_eq!(rig.changes(), [change(0, NOTHING, READ)], "registered once");
+    let once = Change { once: true, ..change(0, NOTHING, READ) };
+    assert_eq!(rig.changes(), [once], "registered once");
 }
 
 #[test]
@@ -303,7 +314,8 @@ fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
     }
 
     for policy in [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred] {
-        let error = EventBase::<Log>::with_backend(Box::new(Refusing), policy).unwrap_err();
+        let config = Config::default().changelist(policy);
+        let error = EventBase::<Log>::with_backend(&config, selected(Refusing)).unwrap_err();
         assert!(error.to_string().contains("No space left"), "{error}");
     }
 }

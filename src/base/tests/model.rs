@@ -6,38 +6,63 @@ use proptest::prelude::*;
 
 use super::*;
 
+const PRIORITIES: u8 = 3;
+/// The one common timeout.
+const COMMON_NS: u64 = 20;
+
 #[derive(Clone, Debug)]
 enum Step {
-    Create { fd: i32, interest: u8, persist: bool },
+    Create { fd: Option<i32>, interest: u8, persist: bool, stable: bool, priority: u8 },
+    Once { fd: Option<i32>, timeout_ns: u64 },
     Add { pick: usize, timeout_ns: Option<u64> },
+    AddCommon { pick: usize },
+    RemoveTimeout { pick: usize },
     Del { pick: usize },
     Free { pick: usize },
-    Activate { pick: usize },
+    Activate { pick: usize, how: u8 },
+    ActivateFd { fd: i32 },
     Pass { report: Vec<i32>, later_ns: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let pick = 0..20_usize;
     prop_oneof![
-        2 => (0..3, 0..3_u8, any::<bool>())
-            .prop_map(|(fd, interest, persist)| Step::Create { fd, interest, persist }),
-        4 => (pick.clone(), prop::option::of(0..50_u64))
+        3 => (prop::option::weighted(0.8, 0..3), 0..7_u8, any::<bool>(), any::<bool>(),
+              0..PRIORITIES).prop_map(|(fd, interest, persist, stable, priority)| {
+                  Step::Create { fd, interest, persist, stable, priority }
+              }),
+        1 => (prop::option::of(0..3), 0..50_u64)
+            .prop_map(|(fd, timeout_ns)| Step::Once { fd, timeout_ns }),
+        5 => (pick.clone(), prop::option::of(0..50_u64))
             .prop_map(|(pick, timeout_ns)| Step::Add { pick, timeout_ns }),
+        2 => pick.clone().prop_map(|pick| Step::AddCommon { pick }),
+        1 => pick.clone().prop_map(|pick| Step::RemoveTimeout { pick }),
         2 => pick.clone().prop_map(|pick| Step::Del { pick }),
         1 => pick.clone().prop_map(|pick| Step::Free { pick }),
-        1 => pick.prop_map(|pick| Step::Activate { pick }),
-        3 => (prop::collection::vec(0..3, 0..3), 0..40_u64)
+        2 => (pick, 0..3_u8).prop_map(|(pick, how)| Step::Activate { pick, how }),
+        1 => (0..3).prop_map(|fd| Step::ActivateFd { fd }),
+        4 => (prop::collection::vec(0..3, 0..3), 0..40_u64)
             .prop_map(|(report, later_ns)| Step::Pass { report, later_ns }),
     ]
+}
+
+/// What each number of a step asks for; never nothing.
+fn interest_of(number: u8) -> Interest {
+    let bits = [READ, WRITE, Interest::CLOSED];
+    let asked = (0..3).filter(|bit| (number + 1) >> bit & 1 == 1).map(|bit| bits[bit]);
+    asked.fold(NOTHING, |all, bit| all | bit)
 }
 
 #[derive(Clone, Debug)]
 struct Model {
     id: EventId,
     token: u64,
-    fd: i32,
+    fd: Option<i32>,
     interest: Interest,
     persist: bool,
+    /// Ends when it fires.
+    once: bool,
+    priority: u8,
     watched: bool,
     due_ns: Option<u64>,
     interval_ns: u64,
@@ -58,7 +83,7 @@ impl Model {
     }
 
     fn add(&mut self, timeout_ns: Option<u64>, now_ns: u64) {
-        self.watched = true;
+        self.watched = self.fd.is_some();
         if let Some(timeout_ns) = timeout_ns {
             self.ready -= Ready::TIMEOUT;
             self.due_ns = Some(now_ns + timeout_ns);
@@ -68,10 +93,16 @@ impl Model {
         }
     }
 
+    fn report(&mut self, fd: i32, ready: Ready) {
+        if self.watched && self.fd == Some(fd) {
+            self.ready |= ready & self.interest.into();
+        }
+    }
+
     /// What its handler is told in a pass at `now_ns`, if it runs.
     fn pass(&mut self, report: &BTreeSet<i32>, now_ns: u64) -> Option<(u64, Ready)> {
-        if self.watched && report.contains(&self.fd) {
-            self.ready |= self.interest.into();
+        for fd in report {
+            self.report(*fd, Ready::all());
         }
         let due_ns = self.due_ns.filter(|due| *due <= now_ns);
         if due_ns.is_some() {
@@ -98,81 +129,146 @@ struct Both {
     rig: Rig,
     models: Vec<Model>,
     freed: Vec<EventId>,
+    common: CommonTimeout,
     now_ns: u64,
 }
 
 impl Both {
     fn new(policy: ChangelistPolicy) -> Self {
-        Self { rig: Rig::new(policy), models: Vec::new(), freed: Vec::new(), now_ns: 0 }
+        let mut rig = Rig::with(Config::default().changelist(policy).priorities(PRIORITIES));
+        let common = rig.registry().common_timeout(Duration::from_nanos(COMMON_NS)).unwrap();
+        Self { rig, models: Vec::new(), freed: Vec::new(), common, now_ns: 0 }
     }
 
     fn step(&mut self, token: u64, step: Step) {
         self.rig.registry().clock.pretend(self.now_ns);
-        let count = self.models.len().max(1);
         match step {
-            Step::Create { fd, interest, persist } => self.create(token, fd, interest, persist),
-            Step::Add { pick, timeout_ns } => {
-                if let Some(model) = self.models.get_mut(pick % count) {
-                    let timeout = timeout_ns.map(Duration::from_nanos);
-                    self.rig.registry().add(model.id, timeout).unwrap();
-                    model.add(timeout_ns, self.now_ns);
-                }
+            Step::Create { fd, interest, persist, stable, priority } => {
+                let interest = if fd.is_some() { interest_of(interest) } else { NOTHING };
+                let mut spec = fd.map_or(EventSpec::timer(), |fd| EventSpec::io(&fd, interest));
+                (spec.persist, spec.stable_fd) = (persist, stable);
+                let id = self.rig.create(spec, token);
+                self.rig.registry().set_priority(id, priority).unwrap();
+                let model = self.model(id, token, fd, interest);
+                self.models.push(Model { persist, priority, ..model });
             }
-            Step::Del { pick } => {
-                if let Some(model) = self.models.get_mut(pick % count) {
-                    self.rig.registry().del(model.id);
-                    model.idle();
-                }
-            }
-            Step::Free { pick } => {
-                if pick % count < self.models.len() {
-                    let model = self.models.swap_remove(pick % count);
-                    self.rig.registry().free(model.id);
-                    self.freed.push(model.id);
-                }
-            }
-            Step::Activate { pick } => {
-                if let Some(model) = self.models.get_mut(pick % count) {
-                    self.rig.registry().activate(model.id, Ready::CLOSED).unwrap();
-                    model.ready |= Ready::CLOSED;
-                }
+            Step::Once { fd, timeout_ns } => self.once(token, fd, timeout_ns),
+            Step::ActivateFd { fd } => {
+                self.rig.registry().activate_by_fd(fd, Ready::WRITE);
+                self.models.iter_mut().for_each(|model| model.report(fd, Ready::WRITE));
             }
             Step::Pass { report, later_ns } => self.pass(&report, later_ns),
+            Step::Add { pick, .. }
+            | Step::AddCommon { pick }
+            | Step::RemoveTimeout { pick }
+            | Step::Del { pick }
+            | Step::Free { pick }
+            | Step::Activate { pick, .. } => {
+                if !self.models.is_empty() {
+                    self.act_on(pick % self.models.len(), &step);
+                }
+            }
         }
     }
 
-    fn create(&mut self, token: u64, fd: i32, interest: u8, persist: bool) {
-        let interest = [READ, WRITE, READ | WRITE][interest as usize];
-        let mut spec = EventSpec::io(&fd, interest);
-        spec.persist = persist;
-        let id = self.rig.create(spec, token);
-        self.models.push(Model {
+    fn model(&self, id: EventId, token: u64, fd: Option<i32>, interest: Interest) -> Model {
+        Model {
             id,
             token,
             fd,
             interest,
-            persist,
+            persist: false,
+            once: false,
+            priority: PRIORITIES / 2,
             watched: false,
             due_ns: None,
             interval_ns: 0,
             ready: Ready::empty(),
-        });
+        }
+    }
+
+    fn once(&mut self, token: u64, fd: Option<i32>, timeout_ns: u64) {
+        let interest = if fd.is_some() { READ } else { NOTHING };
+        let spec = fd.map_or(EventSpec::timer(), |fd| EventSpec::io(&fd, interest));
+        let timeout = Some(Duration::from_nanos(timeout_ns));
+        let id = self.rig.registry().once(spec.token(Token(token)), timeout, log).unwrap();
+        let mut model = self.model(id, token, fd, interest);
+        model.once = true;
+        if fd.is_none() && timeout_ns == 0 {
+            model.ready = Ready::TIMEOUT;
+        } else {
+            model.add(Some(timeout_ns), self.now_ns);
+        }
+        self.models.push(model);
+    }
+
+    fn act_on(&mut self, place: usize, step: &Step) {
+        let (registry, model) = (self.rig.base.registry(), &mut self.models[place]);
+        match *step {
+            Step::Add { timeout_ns, .. } => {
+                registry.add(model.id, timeout_ns.map(Duration::from_nanos)).unwrap();
+                model.add(timeout_ns, self.now_ns);
+            }
+            Step::AddCommon { .. } => {
+                registry.add_common(model.id, self.common).unwrap();
+                model.add(Some(COMMON_NS), self.now_ns);
+            }
+            Step::RemoveTimeout { .. } => {
+                registry.remove_timeout(model.id);
+                (model.due_ns, model.interval_ns) = (None, 0);
+            }
+            Step::Del { .. } => {
+                registry.del(model.id);
+                model.idle();
+            }
+            Step::Activate { how: 0, .. } => {
+                registry.activate(model.id, Ready::CLOSED).unwrap();
+                model.ready |= Ready::CLOSED;
+            }
+            Step::Activate { how: 1, .. } => {
+                registry.activate_later(model.id, Ready::CLOSED).unwrap();
+                model.ready |= Ready::CLOSED;
+            }
+            Step::Activate { .. } => {
+                assert_eq!(registry.schedule(model.id).unwrap(), model.ready.is_empty());
+                model.ready |= Ready::DEFERRED;
+            }
+            Step::Free { .. } => {
+                registry.free(model.id);
+                self.freed.push(self.models.swap_remove(place).id);
+            }
+            _ => unreachable!("not about one event"),
+        }
     }
 
     fn pass(&mut self, report: &[i32], later_ns: u64) {
         self.now_ns += later_ns;
-        self.rig.registry().flush_changes();
+        let registry = self.rig.base.registry();
+        registry.flush_changes();
+        registry.begin_turn();
+        registry.active.promote_later(&mut registry.slots);
         for &fd in report {
-            let ready = Ready::READ | Ready::WRITE;
-            self.rig.registry().activate_fd(FdReady { fd, ready });
+            registry.activate_reported(FdReady { fd, ready: Ready::all() });
         }
         let mut fired = self.rig.at(self.now_ns);
+        while self.rig.registry().has_active() {
+            self.rig.base.run_active(&mut self.rig.log);
+            fired.append(&mut self.rig.log);
+        }
         let report = report.iter().copied().collect();
+        let priority_of = |models: &[Model], token| {
+            models.iter().find(|model| model.token == token).expect("a known event").priority
+        };
+        let order: Vec<u8> = fired.iter().map(|(t, _)| priority_of(&self.models, *t)).collect();
+        assert!(order.is_sorted(), "urgent ones first: {order:?}");
         let told = |model: &mut Model| model.pass(&report, self.now_ns);
         let mut expected: Log = self.models.iter_mut().filter_map(told).collect();
         fired.sort_by_key(|(token, _)| *token);
         expected.sort_by_key(|(token, _)| *token);
         assert_eq!(fired, expected);
+        let ended = |model: &Model| model.once && fired.iter().any(|(token, _)| *token == model.token);
+        self.freed.extend(self.models.iter().filter(|model| ended(model)).map(|model| model.id));
+        self.models.retain(|model| !ended(model));
     }
 
     fn compare(&mut self) {
@@ -185,13 +281,20 @@ impl Both {
             assert!(matches!(registry.add(*id, None), Err(Error::Stale(_))));
         }
         assert_eq!(registry.len(), self.models.len());
+        let mut visited = 0;
+        let _ = registry.for_each(|_| {
+            visited += 1;
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        let pending = self.models.iter().filter(|model| !model.pending().is_empty());
+        assert_eq!(visited, pending.count(), "each pending or active event once");
     }
 }
 
 proptest! {
     #[test]
     fn the_registry_agrees_with_a_naive_model(
-        deferred: bool, steps in prop::collection::vec(step(), 1..80))
+        deferred: bool, steps in prop::collection::vec(step(), 1..120))
     {
         let policy =
             if deferred { ChangelistPolicy::Deferred } else { ChangelistPolicy::Immediate };

@@ -1,0 +1,119 @@
+//! Common timeouts: many events with one duration, each set and re-set in O(1).
+//!
+//! Events that wait equally long are due in the order they were set, so a list per duration keeps
+//! them sorted by itself, and only its head competes in the timer heap (libevent:
+//! `event_base_init_common_timeout`).
+
+use super::list::{List, NONE, OfTimeout};
+use super::slot::SlotTable;
+
+/// A duration that many events share; made by
+/// [`Registry::common_timeout`](super::Registry::common_timeout), for events of that base.
+///
+/// libevent hides the same in a `timeval` with tagged microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommonTimeout {
+    pub(super) number: u8,
+}
+
+/// The events of one common timeout, earliest first.
+#[derive(Debug)]
+pub(super) struct TimeoutList {
+    pub(super) duration_ns: u64,
+    events: List<OfTimeout>,
+    /// Where its head's deadline is in the timer heap, while it has one.
+    pub(super) heap_position: u32,
+}
+
+impl TimeoutList {
+    pub(super) fn new(duration_ns: u64) -> Self {
+        Self { duration_ns, events: List::new(), heap_position: NONE }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// When its earliest event is due; for ever later if it has none.
+    pub(super) fn deadline_ns<C>(&self, slots: &SlotTable<C>) -> u64 {
+        self.events.first().map_or(u64::MAX, |index| slots[index].deadline_ns)
+    }
+
+    pub(super) fn first(&self) -> Option<u32> {
+        self.events.first()
+    }
+
+    /// Inserts an event by its deadline, looking from the end: nearly always it is the latest.
+    /// Equal deadlines keep the order they were set in.
+    pub(super) fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        let deadline_ns = slots[index].deadline_ns;
+        let mut prev = self.events.last().unwrap_or(NONE);
+        while prev != NONE && slots[prev].deadline_ns > deadline_ns {
+            prev = slots[prev].common_links().prev;
+        }
+        self.events.insert_after(slots, prev, index);
+    }
+
+    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        self.events.remove(slots, index);
+    }
+
+    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+        self.events.iter(slots)
+    }
+
+    /// Panics unless links and order agree; returns how many events there are.
+    #[cfg(test)]
+    pub(super) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+        let mut last_ns = 0;
+        for index in self.iter(slots) {
+            assert!(slots[index].deadline_ns >= last_ns, "slot {index} is due before its list says");
+            last_ns = slots[index].deadline_ns;
+        }
+        self.events.check(slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::slot::{Interval, tests::plain};
+    use super::*;
+    use crate::event::{Interest, Source};
+
+    proptest! {
+        #[test]
+        fn the_list_agrees_with_an_ordered_map(
+            steps in prop::collection::vec((0..2u8, 0..20u32, 0..30u64), 1..200))
+        {
+            let (mut list, mut slots) = (TimeoutList::new(5), SlotTable::new());
+            for _ in 0..20 {
+                let id = slots.insert(plain(Source::Timer, Interest::empty()));
+                slots[id.index].set_interval(Interval::Common(0));
+            }
+            // By deadline, then by when it was set.
+            let mut model: BTreeMap<(u64, usize), u32> = BTreeMap::new();
+            for (when, (step, index, deadline_ns)) in steps.into_iter().enumerate() {
+                match (step, model.iter().find(|(_, member)| **member == index).map(|m| *m.0)) {
+                    (0, None) => {
+                        slots[index].deadline_ns = deadline_ns;
+                        list.insert(&mut slots, index);
+                        model.insert((deadline_ns, when), index);
+                    }
+                    (1, Some(key)) => {
+                        list.remove(&mut slots, index);
+                        model.remove(&key);
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(list.check(&slots), model.len());
+                prop_assert!(list.iter(&slots).eq(model.values().copied()));
+                let first = model.first_key_value().map_or(u64::MAX, |((at, _), _)| *at);
+                prop_assert_eq!(list.deadline_ns(&slots), first);
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Asking about events and the base.
+
+use std::ops::ControlFlow;
+use std::os::fd::RawFd;
+use std::time::{Instant, SystemTime};
+
+use super::Remote;
+use super::notify::Notifier;
+use super::registry::Registry;
+use super::selection::PassedOver;
+use super::slot::State;
+use super::stats::{EventCounts, LoopStats};
+use crate::backend::Features;
+use crate::error::Error;
+use crate::event::{EventId, Interest, Ready, Token};
+
+/// What [`Registry::for_each`] tells of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventInfo {
+    /// Its name.
+    pub id: EventId,
+    /// Its descriptor, if it has one.
+    pub fd: Option<RawFd>,
+    /// Its signal, if it waits for one.
+    pub signal: Option<i32>,
+    /// What it asked for.
+    pub interest: Interest,
+    /// Whether it stays pending when it fires.
+    pub persist: bool,
+    /// Whether it is edge triggered.
+    pub edge: bool,
+    /// The lower, the earlier.
+    pub priority: u8,
+    /// Whether it waits for its descriptor or signal.
+    pub inserted: bool,
+    /// When its timeout is due, if one runs.
+    pub deadline: Option<Instant>,
+    /// Why it is active; empty if it is not.
+    pub active: Ready,
+    /// Its owner's word for it.
+    pub token: Token,
+}
+
+/// One event.
+impl<C> Registry<C> {
+    /// What an event is pending or active for (libevent: `event_pending`): its interest while
+    /// the descriptor is watched, [`Ready::SIGNAL`] while its signal is, [`Ready::TIMEOUT`] while
+    /// a timeout runs, and why it is active.
+    #[must_use]
+    pub fn pending(&self, id: EventId) -> Ready {
+        let Some(index) = self.slots.index_of(id) else { return Ready::empty() };
+        let slot = &self.slots[index];
+        let mut ready = slot.ready;
+        if slot.state.contains(State::INSERTED) {
+            let signal = slot.source().signal().map_or(Ready::empty(), |_| Ready::SIGNAL);
+            ready |= signal | slot.interest().into();
+        }
+        if slot.has_timer() {
+            ready |= Ready::TIMEOUT;
+        }
+        ready
+    }
+
+    /// When an event's timeout is due, if one runs.
+    #[must_use]
+    pub fn deadline(&self, id: EventId) -> Option<Instant> {
+        let slot = &self.slots[self.slots.index_of(id)?];
+        slot.has_timer().then(|| self.clock.instant(slot.deadline_ns))
+    }
+
+    /// An event's priority (libevent: `event_get_priority`); `None` if it was freed.
+    #[must_use]
+    pub fn priority(&self, id: EventId) -> Option<u8> {
+        Some(self.slots[self.slots.index_of(id)?].priority)
+    }
+
+    /// Everything about an event; `None` if it was freed.
+    #[must_use]
+    pub fn info(&self, id: EventId) -> Option<EventInfo> {
+        self.slots.index_of(id).map(|index| self.info_of(index))
+    }
+
+    /// The event whose handler runs (libevent: `event_base_get_running_event`). The handler may
+    /// have freed it.
+    #[must_use]
+    pub fn running(&self) -> Option<EventId> {
+        self.control.running()
+    }
+
+    /// Why an event could not be pending, once, to a handler told [`Ready::REFUSED`].
+    pub fn take_refusal(&mut self, id: EventId) -> Option<Error> {
+        let at = self.refusals.iter().position(|(refused, _)| *refused == id)?;
+        Some(self.refusals.swap_remove(at).1)
+    }
+
+    fn info_of(&self, index: u32) -> EventInfo {
+        let slot = &self.slots[index];
+        let source = slot.source();
+        EventInfo {
+            id: slot.id(index),
+            fd: source.fd(),
+            signal: source.signal(),
+            interest: slot.interest(),
+            persist: slot.is_persistent(),
+            edge: slot.is_edge(),
+            priority: slot.priority,
+            inserted: slot.state.contains(State::INSERTED),
+            deadline: slot.has_timer().then(|| self.clock.instant(slot.deadline_ns)),
+            active: slot.ready,
+            token: slot.token,
+        }
+    }
+}
+
+/// All events.
+impl<C> Registry<C> {
+    /// How many events exist, idle ones included and the base's own excluded.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.counts.internal
+    }
+
+    /// Whether no event exists.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many memberships there are (libevent: `event_base_get_num_events`).
+    #[must_use]
+    pub fn counts(&self) -> EventCounts {
+        self.counts.now
+    }
+
+    /// How many there were at most, since the base was made or
+    /// [`reset_max_counts`](Self::reset_max_counts) (libevent: `event_base_get_max_events`).
+    #[must_use]
+    pub fn max_counts(&self) -> EventCounts {
+        self.counts.max()
+    }
+
+    /// Begins to look for maxima anew.
+    pub fn reset_max_counts(&mut self) {
+        self.counts.reset_max();
+    }
+
+    /// Visits every event that is pending or active, each once, until `visit` breaks, and returns
+    /// what it broke with (libevent: `event_base_foreach_event`). First those that wait for
+    /// descriptors, by number, then for signals, then timeouts, then those only active.
+    pub fn for_each<B>(
+        &self,
+        mut visit: impl FnMut(EventInfo) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let inserted = self.fds.iter(&self.slots).chain(self.signals.iter(&self.slots));
+        let timed = self.deadlines.iter(&self.slots);
+        let timed = timed.filter(|index| !self.slots[*index].state.contains(State::INSERTED));
+        let idle = |index: &u32| {
+            let slot = &self.slots[*index];
+            !slot.state.contains(State::INSERTED) && !slot.has_timer()
+        };
+        let active = self.active.iter(&self.slots).filter(idle);
+        let users = |index: &u32| !self.slots[*index].is_internal();
+        inserted
+            .chain(timed)
+            .chain(active)
+            .filter(users)
+            .try_for_each(|index| visit(self.info_of(index)))
+    }
+}
+
+/// The base.
+impl<C> Registry<C> {
+    /// Now: inside the loop one moment for all handlers of a turn (libevent:
+    /// `event_base_gettimeofday_cached`, on the monotonic clock).
+    pub fn now(&mut self) -> Instant {
+        let now_ns = self.clock.now_ns();
+        self.clock.instant(now_ns)
+    }
+
+    /// The same moment on the wall clock (libevent: `event_base_gettimeofday_cached`).
+    pub fn system_time(&mut self) -> SystemTime {
+        self.clock.system_time()
+    }
+
+    /// What the loop did so far.
+    #[must_use]
+    pub fn stats(&self) -> LoopStats {
+        self.stats
+    }
+
+    /// How many priorities there are (libevent: `event_base_get_npriorities`).
+    #[must_use]
+    pub fn priorities(&self) -> u8 {
+        self.active.priorities()
+    }
+
+    /// The name of the backend that waits (libevent: `event_base_get_method`).
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// What the backend can do (libevent: `event_base_get_features`).
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.backend.features()
+    }
+
+    /// The backends that come before this base's in order of preference, and why it has none of
+    /// them.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
+    /// A handle that wakes this base from other threads.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
+        self.notifier.clone()
+    }
+
+    /// A handle that acts on this base from other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote<C> {
+        Remote::new(self.inbox.clone(), self.notifier.clone())
+    }
+}

@@ -1,0 +1,281 @@
+//! Lists of slots: linked through the slots themselves, so that joining and leaving is O(1) and
+//! allocates nothing. A slot has three pairs of links, one for each kind of list it may be on.
+
+use std::marker::PhantomData;
+
+use super::slot::{Slot, SlotTable};
+
+/// "No slot" in a link.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Neighbours in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) prev: u32,
+    pub(super) next: u32,
+}
+
+impl Links {
+    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
+}
+
+/// Which of a slot's links a list goes through.
+pub(super) trait Chain {
+    fn links<C>(slot: &Slot<C>) -> Links;
+    fn set_links<C>(slot: &mut Slot<C>, links: Links);
+}
+
+/// The events of one descriptor or signal.
+#[derive(Debug)]
+pub(super) struct OfSource;
+
+impl Chain for OfSource {
+    fn links<C>(slot: &Slot<C>) -> Links {
+        slot.of_source
+    }
+
+    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+        slot.of_source = links;
+    }
+}
+
+/// The events of one active queue.
+#[derive(Debug)]
+pub(super) struct InQueue;
+
+impl Chain for InQueue {
+    fn links<C>(slot: &Slot<C>) -> Links {
+        slot.in_queue
+    }
+
+    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+        slot.in_queue = links;
+    }
+}
+
+/// The events of one common timeout.
+#[derive(Debug)]
+pub(super) struct OfTimeout;
+
+impl Chain for OfTimeout {
+    fn links<C>(slot: &Slot<C>) -> Links {
+        slot.common_links()
+    }
+
+    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+        slot.set_common_links(links);
+    }
+}
+
+/// A list with two ends.
+#[derive(Debug)]
+pub(super) struct List<K> {
+    first: u32,
+    last: u32,
+    chain: PhantomData<K>,
+}
+
+impl<K: Chain> List<K> {
+    pub(super) const fn new() -> Self {
+        Self { first: NONE, last: NONE, chain: PhantomData }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    pub(super) fn first(&self) -> Option<u32> {
+        (self.first != NONE).then_some(self.first)
+    }
+
+    pub(super) fn last(&self) -> Option<u32> {
+        (self.last != NONE).then_some(self.last)
+    }
+
+    pub(super) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        self.insert_after(slots, self.last, index);
+    }
+
+    /// Inserts behind the member `prev`, in front if that is `NONE`.
+    pub(super) fn insert_after<C>(&mut self, slots: &mut SlotTable<C>, prev: u32, index: u32) {
+        let next = if prev == NONE { self.first } else { K::links(&slots[prev]).next };
+        K::set_links(&mut slots[index], Links { prev, next });
+        self.set_next(slots, prev, index);
+        self.set_prev(slots, next, index);
+    }
+
+    /// Takes a member out, wherever it stands.
+    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        let Links { prev, next } = K::links(&slots[index]);
+        K::set_links(&mut slots[index], Links::UNLINKED);
+        self.set_next(slots, prev, next);
+        self.set_prev(slots, next, prev);
+    }
+
+    /// The members from first to last.
+    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+        follow::<K, C>(slots, self.first)
+    }
+
+    fn set_next<C>(&mut self, slots: &mut SlotTable<C>, of: u32, next: u32) {
+        if of == NONE {
+            self.first = next;
+        } else {
+            let links = K::links(&slots[of]);
+            K::set_links(&mut slots[of], Links { next, ..links });
+        }
+    }
+
+    fn set_prev<C>(&mut self, slots: &mut SlotTable<C>, of: u32, prev: u32) {
+        if of == NONE {
+            self.last = prev;
+        } else {
+            let links = K::links(&slots[of]);
+            K::set_links(&mut slots[of], Links { prev, ..links });
+        }
+    }
+
+    /// Panics unless the links agree; returns how many members there are.
+    #[cfg(test)]
+    pub(super) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+        let (mut members, mut last) = (0, NONE);
+        for index in self.iter(slots) {
+            assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a torn link");
+            (last, members) = (index, members + 1);
+        }
+        assert_eq!(self.last, last, "the list's end is off");
+        members
+    }
+}
+
+/// A list with one end, for the many lists of few members: four bytes. Newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stack(u32);
+
+impl Stack {
+    pub(super) const EMPTY: Self = Self(NONE);
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == NONE
+    }
+
+    /// The newest member, or `NONE`; the others follow through `of_source.next`.
+    pub(super) fn first(self) -> u32 {
+        self.0
+    }
+
+    /// The one member, if there is just one.
+    pub(super) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
+        (self.0 != NONE && slots[self.0].of_source.next == NONE).then_some(self.0)
+    }
+
+    pub(super) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        let next = std::mem::replace(&mut self.0, index);
+        slots[index].of_source = Links { prev: NONE, next };
+        if next != NONE {
+            slots[next].of_source.prev = index;
+        }
+    }
+
+    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+        let links = std::mem::replace(&mut slots[index].of_source, Links::UNLINKED);
+        let Links { prev, next } = links;
+        if prev == NONE {
+            self.0 = next;
+        } else {
+            slots[prev].of_source.next = next;
+        }
+        if next != NONE {
+            slots[next].of_source.prev = prev;
+        }
+    }
+
+    pub(super) fn iter<C>(self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+        follow::<OfSource, C>(slots, self.0)
+    }
+}
+
+fn follow<K: Chain, C>(slots: &SlotTable<C>, first: u32) -> impl Iterator<Item = u32> {
+    let some = |index: u32| (index != NONE).then_some(index);
+    std::iter::successors(some(first), move |&index| some(K::links(&slots[index]).next))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::slot::{Interval, tests::plain};
+    use super::*;
+    use crate::event::{Interest, Source};
+
+    fn ten_slots() -> SlotTable<()> {
+        let mut slots = SlotTable::new();
+        for _ in 0..10 {
+            let id = slots.insert(plain(Source::Timer, Interest::empty()));
+            slots[id.index].set_interval(Interval::Common(3));
+        }
+        slots
+    }
+
+    fn agrees_with_a_vector<K: Chain>(steps: &[(u8, u32, usize)]) {
+        let (mut list, mut slots) = (List::<K>::new(), ten_slots());
+        let mut model: Vec<u32> = Vec::new();
+        for &(step, index, at) in steps {
+            match (step, model.iter().position(|&member| member == index)) {
+                (0, None) => {
+                    list.push_back(&mut slots, index);
+                    model.push(index);
+                }
+                (1, None) => {
+                    let at = at % (model.len() + 1);
+                    let prev = if at == 0 { NONE } else { model[at - 1] };
+                    list.insert_after(&mut slots, prev, index);
+                    model.insert(at, index);
+                }
+                (2, Some(at)) => {
+                    list.remove(&mut slots, index);
+                    model.remove(at);
+                }
+                _ => {}
+            }
+            assert_eq!(list.check(&slots), model.len());
+            assert!(list.iter(&slots).eq(model.iter().copied()));
+            assert_eq!((list.first(), list.last()), (model.first().copied(), model.last().copied()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kind_of_list_agrees_with_a_vector(
+            steps in prop::collection::vec((0..3u8, 0..10u32, 0..10usize), 1..200))
+        {
+            agrees_with_a_vector::<OfSource>(&steps);
+            agrees_with_a_vector::<InQueue>(&steps);
+            agrees_with_a_vector::<OfTimeout>(&steps);
+        }
+
+        #[test]
+        fn a_stack_agrees_with_a_vector(steps in prop::collection::vec((0..2u8, 0..10u32), 1..200))
+        {
+            let (mut stack, mut slots) = (Stack::EMPTY, ten_slots());
+            let mut model: Vec<u32> = Vec::new();
+            for (step, index) in steps {
+                match (step, model.iter().position(|&member| member == index)) {
+                    (0, None) => {
+                        stack.push(&mut slots, index);
+                        model.insert(0, index);
+                    }
+                    (1, Some(at)) => {
+                        stack.remove(&mut slots, index);
+                        model.remove(at);
+                    }
+                    _ => {}
+                }
+                prop_assert!(stack.iter(&slots).eq(model.iter().copied()));
+                prop_assert_eq!(stack.is_empty(), model.is_empty());
+                let only = if let [one] = model[..] { Some(one) } else { None };
+                prop_assert_eq!(stack.only(&slots), only);
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Selection: which backend a base gets, by what was asked for, what the environment forbids and
+//! what the kernel grants.
+
+use std::io::Write;
+
+use super::changelist::ChangelistPolicy;
+use super::clock::ClockKind;
+use super::config::Config;
+use super::signal::SignalMethod;
+use crate::backend::{Backend, BackendKind};
+use crate::error::{Error, Result};
+use crate::sys::process;
+
+/// A backend that a base could not or was not to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Which one.
+    pub kind: BackendKind,
+    /// Why: what excluded it, or what the kernel said.
+    pub why: String,
+}
+
+/// Whether an environment variable is set.
+type Environment<'a> = &'a dyn Fn(&str) -> bool;
+
+/// The process's environment, or an empty one where it must not count.
+pub(super) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
+    let counts = config.reads_environment && !process::is_privileged_for_caller();
+    move |name| counts && std::env::var_os(name).is_some()
+}
+
+/// The configuration as the environment changes it.
+pub(super) fn with_environment(mut config: Config, is_set: Environment) -> Config {
+    if is_set("EVENT_EPOLL_USE_CHANGELIST") {
+        config.changelist = ChangelistPolicy::Deferred;
+    }
+    if is_set("EVENT_PRECISE_TIMER") {
+        config.clock = ClockKind::Precise;
+    }
+    if is_set("EVENT_USE_SIGNALFD") {
+        config.signals = SignalMethod::SignalFd;
+    }
+    config
+}
+
+/// A backend, open, and those that were passed over before it.
+pub(super) struct Selected {
+    pub(super) kind: BackendKind,
+    pub(super) backend: Box<dyn Backend>,
+    pub(super) passed_over: Vec<PassedOver>,
+}
+
+/// Opens the first backend in order of preference that nothing speaks against.
+pub(super) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
+    let open = |kind: BackendKind| kind.open(config.flush);
+    let selected = select_with(config, is_set, open)?;
+    if is_set("EVENT_SHOW_METHOD") {
+        // Nobody to tell if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "evshard is waiting with {}", selected.kind.name());
+    }
+    Ok(selected)
+}
+
+fn select_with(
+    config: &Config,
+    is_set: Environment,
+    open: impl Fn(BackendKind) -> Result<Box<dyn Backend>>,
+) -> Result<Selected> {
+    let mut passed_over = Vec::new();
+    let preferred = config.choice.preferred;
+    let others = BackendKind::ALL.iter().copied().filter(|kind| Some(*kind) != preferred);
+    for kind in preferred.into_iter().chain(others) {
+        let opened = match objection(config, is_set, kind) {
+            None => open(kind).map_err(|error| error.to_string()),
+            Some(why) => Err(why),
+        };
+        match opened {
+            Ok(backend) => return Ok(Selected { kind, backend, passed_over }),
+            Err(why) => passed_over.push(PassedOver { kind, why }),
+        }
+    }
+    let list = passed_over.iter().map(|PassedOver { kind, why }| (kind.name(), why.clone()));
+    Err(Error::NoBackend { passed_over: list.collect() })
+}
+
+/// What was asked for or set that speaks against a backend.
+fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<String> {
+    let choice = &config.choice;
+    let place = BackendKind::ALL.iter().position(|other| *other == kind)?;
+    let variable = format!("EVENT_NO{}", kind.name().to_uppercase());
+    let missing = choice.required - kind.features();
+    if let Some(only) = choice.only.filter(|only| *only != kind) {
+        Some(format!("only {} was asked for", only.name()))
+    } else if choice.avoided[place] {
+        Some("the configuration avoids it".to_owned())
+    } else if is_set(&variable) {
+        Some(format!("the environment variable {variable} is set"))
+    } else if !missing.is_empty() {
+        Some(format!("it lacks {missing:?}, which the configuration requires"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Features;
+    use crate::backend::scripted::ScriptedBackend;
+
+    fn scripted(_: BackendKind) -> Result<Box<dyn Backend>> {
+        Ok(Box::new(ScriptedBackend::default()))
+    }
+
+    /// The kind chosen, with only these variables set.
+    fn chosen(config: Config, set: &[&str]) -> std::result::Result<BackendKind, String> {
+        let is_set = |name: &str| set.contains(&name);
+        let selected = select_with(&config, &is_set, scripted);
+        selected.map(|selected| selected.kind).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_order_of_preference_decides_among_those_nothing_speaks_against() {
+        let config = Config::default();
+        assert_eq!(chosen(config, &[]), Ok(BackendKind::Epoll));
+        assert_eq!(chosen(config.avoid(BackendKind::Epoll), &[]), Ok(BackendKind::Poll));
+        assert_eq!(chosen(config, &["EVENT_NOEPOLL", "EVENT_NOIO_URING"]), Ok(BackendKind::Poll));
+        let any_file = config.require_features(Features::FDS).avoid(BackendKind::Poll);
+        assert_eq!(chosen(any_file, &[]), Ok(BackendKind::Poll));
+        assert_eq!(chosen(any_file, &["EVENT_NOPOLL"]), Ok(BackendKind::Select));
+        assert_eq!(chosen(config.prefer(BackendKind::Select), &[]), Ok(BackendKind::Select));
+        assert_eq!(chosen(config.backend(BackendKind::Poll), &[]), Ok(BackendKind::Poll));
+    }
+
+    #[test]
+    fn no_backend_left_is_an_error_that_says_what_spoke_against_each() {
+        let config = Config::default()
+            .avoid(BackendKind::Poll)
+            .require_features(Features::EDGE | Features::O1);
+        let said = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
+        for part in [
+            "epoll: the environment variable EVENT_NOEPOLL is set",
+            "io_uring: the configuration avoids it",
+            "poll: it lacks Features(EDGE | O1)",
+            "select: it lacks",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
+        let only = chosen(Config::default().backend(BackendKind::Select), &["EVENT_NOSELECT"]);
+        let said = only.unwrap_err();
+        assert!(said.contains("epoll: only select was asked for"), "{said}");
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_passed_over_with_its_reason() {
+        let refusing = |kind: BackendKind| match kind {
+            BackendKind::Poll => Err(Error::os("io_uring_setup")(
+                std::io::Error::from_raw_os_error(libc::EPERM),
+            )),
+            _ => scripted(kind),
+        };
+        let config = Config::default().prefer(BackendKind::Poll);
+        let selected = select_with(&config, &|_| false, refusing).unwrap();
+        assert_eq!(selected.kind, BackendKind::Epoll);
+        let [PassedOver { kind: BackendKind::Poll, why }] = &selected.passed_over[..] else {
+            panic!("{:?}", selected.passed_over)
+        };
+        assert!(why.contains("io_uring_setup") && why.contains("not permitted"), "{why}");
+    }
+
+    #[test]
+    fn the_environment_changes_how_and_not_only_what() {
+        let config = Config::default().clock(ClockKind::Coarse);
+        let unchanged = with_environment(config, &|_| false);
+        assert_eq!(unchanged.clock, ClockKind::Coarse);
+        assert_eq!(unchanged.changelist, ChangelistPolicy::Immediate);
+        assert_eq!(unchanged.signals, SignalMethod::Handler);
+        let changed = with_environment(config, &|_| true);
+        assert_eq!(changed.clock, ClockKind::Precise);
+        assert_eq!(changed.changelist, ChangelistPolicy::Deferred);
+        assert_eq!(changed.signals, SignalMethod::SignalFd);
+    }
+
+    #[test]
+    fn the_environment_can_be_ignored() {
+        assert!(environment(&Config::default())("PATH"));
+        assert!(!environment(&Config::default().ignore_environment())("PATH"));
+    }
+}

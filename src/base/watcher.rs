@@ -1,0 +1,122 @@
+//! Watchers: functions the loop calls right before and right after each wait, to measure it or to
+//! prepare for it (libevent: `evwatch_prepare_new`, `evwatch_check_new`).
+
+use std::time::Duration;
+
+use super::Registry;
+
+/// Called before each wait, with how long the loop is about to wait: `None` is for ever, zero is
+/// not at all.
+pub type PrepareWatcher<C> = fn(&mut Registry<C>, &mut C, Option<Duration>);
+
+/// Called after each wait, when descriptors have become active and timeouts have not yet.
+pub type CheckWatcher<C> = fn(&mut Registry<C>, &mut C);
+
+/// Names one watcher of one base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatcherId(u64);
+
+/// The watchers of one kind, in the order they were made.
+#[derive(Debug)]
+struct Row<W>(Vec<(WatcherId, W)>);
+
+impl<W: Copy> Row<W> {
+    fn remove(&mut self, id: WatcherId) {
+        self.0.retain(|(other, _)| *other != id);
+    }
+
+    /// The first one made after `last` and before `end`: a watcher may remove any of them, and
+    /// one that it makes is called from the next turn on.
+    fn next(&self, last: Option<WatcherId>, end: WatcherId) -> Option<(WatcherId, W)> {
+        let after_last = self.0.partition_point(|(id, _)| Some(*id) <= last);
+        self.0.get(after_last).copied().filter(|(id, _)| *id < end)
+    }
+}
+
+/// All watchers of a base.
+#[derive(Debug)]
+pub(super) struct Watchers<C> {
+    prepare: Row<PrepareWatcher<C>>,
+    check: Row<CheckWatcher<C>>,
+    next: u64,
+}
+
+impl<C> Watchers<C> {
+    pub(super) fn new() -> Self {
+        Self { prepare: Row(Vec::new()), check: Row(Vec::new()), next: 0 }
+    }
+
+    fn name(&mut self) -> WatcherId {
+        self.next += 1;
+        WatcherId(self.next - 1)
+    }
+
+    pub(super) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
+        let id = self.name();
+        self.prepare.0.push((id, watcher));
+        id
+    }
+
+    pub(super) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
+        let id = self.name();
+        self.check.0.push((id, watcher));
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: WatcherId) {
+        self.prepare.remove(id);
+        self.check.remove(id);
+    }
+
+    pub(super) fn has_prepare(&self) -> bool {
+        !self.prepare.0.is_empty()
+    }
+}
+
+impl<C> Registry<C> {
+    /// Has a function called right before each wait (libevent: `evwatch_prepare_new`).
+    ///
+    /// What it adds or activates counts for the wait that follows, which in libevent it does not.
+    ///
+    /// ```
+    /// use evshard::{Config, EventBase, EventSpec};
+    ///
+    /// let mut base = EventBase::<Vec<&str>>::new(Config::default())?;
+    /// base.registry().watch_prepare(|_, log, _timeout| log.push("about to wait"));
+    /// base.registry().watch_check(|_, log| log.push("waited"));
+    /// base.registry().loop_exit_after(std::time::Duration::from_millis(1))?;
+    /// let mut log = Vec::new();
+    /// base.run(&mut log)?;
+    /// assert_eq!(log[..2], ["about to wait", "waited"]);
+    /// # Ok::<(), evshard::Error>(())
+    /// ```
+    pub fn watch_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
+        self.watchers.add_prepare(watcher)
+    }
+
+    /// Has a function called right after each wait (libevent: `evwatch_check_new`).
+    pub fn watch_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
+        self.watchers.add_check(watcher)
+    }
+
+    /// Ends a watcher (libevent: `evwatch_free`). Nothing happens if it has ended.
+    pub fn unwatch(&mut self, id: WatcherId) {
+        self.watchers.remove(id);
+    }
+
+    pub(super) fn run_prepare_watchers(&mut self, cx: &mut C, timeout: Option<Duration>) {
+        let (end, mut last) = (WatcherId(self.watchers.next), None);
+        while let Some((id, watcher)) = self.watchers.prepare.next(last, end) {
+            watcher(self, cx, timeout);
+            last = Some(id);
+        }
+    }
+
+    pub(super) fn run_check_watchers(&mut self, cx: &mut C) {
+        let (end, mut last) = (WatcherId(self.watchers.next), None);
+        while let Some((id, watcher)) = self.watchers.check.next(last, end) {
+            watcher(self, cx);
+            last = Some(id);
+        }
+    }
+}
