@@ -9,8 +9,11 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod poll;
+#[cfg(test)]
+pub(crate) mod seccomp;
 pub(crate) mod select;
 pub(crate) mod socket;
+pub(crate) mod uring;
 
 use std::time::Duration;
 
