@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use evshard::{
-    BackendKind, Config, Error, EventBase, EventId, EventSpec, Features, Fired, Interest, LoopEnd,
-    LoopFlags, Ready, Registry, Token,
+    Config, Error, EventBase, EventId, EventSpec, Features, Fired, Interest, LoopEnd, LoopFlags,
+    Ready, Registry, Token,
 };
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -46,11 +46,6 @@ fn add(base: &mut Base, spec: EventSpec, handler: evshard::Handler<App>) -> Even
     id
 }
 
-fn has<C>(base: &mut EventBase<C>, features: Features) -> bool {
-    let kind = BackendKind::by_name(base.registry().backend_name()).unwrap();
-    kind.features().contains(features)
-}
-
 /// One turn without waiting; what fired in it.
 fn poll(base: &mut Base, app: &mut App) -> Vec<(u64, Ready)> {
     base.run_with(app, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
@@ -71,11 +66,8 @@ on_every_base! {
         assert_eq!(poll(&mut base, &mut app), []);
     }
 
-    fn an_edge_is_told_once(config: Config) {
+    fn an_edge_is_told_once(config: Config) where Features::EDGE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        if !has(&mut base, Features::EDGE) {
-            continue;
-        }
         let (reader, mut writer) = readable_pair();
         let spec = EventSpec::io(&reader, Interest::READ).persist().edge();
         add(&mut base, spec, log);
@@ -99,11 +91,8 @@ on_every_base! {
         assert_eq!(poll(&mut base, &mut app), [(1, Ready::READ)]);
     }
 
-    fn a_peer_that_shuts_down_is_reported_without_reading(config: Config) {
+    fn a_peer_that_shuts_down_is_reported_without_reading(config: Config) where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        if !has(&mut base, Features::EARLY_CLOSE) {
-            continue;
-        }
         let (watched, peer) = readable_pair();
         add(&mut base, EventSpec::io(&watched, Interest::CLOSED).persist(), log);
         assert_eq!(poll(&mut base, &mut app), []);
@@ -134,9 +123,12 @@ on_every_base! {
         for timeout in [Duration::from_micros(300), SHORT] {
             let start = Instant::now();
             base.registry().add(id, Some(timeout)).unwrap();
-            assert!(base.registry().deadline(id).unwrap() >= start + timeout);
+            let deadline = base.registry().deadline(id).unwrap();
             assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
-            assert!(start.elapsed() >= timeout, "early");
+            if common::is_precise(config) {
+                assert!(deadline >= start + timeout);
+                assert!(start.elapsed() >= timeout, "early");
+            }
             assert_eq!(std::mem::take(&mut app.fired), [(0, Ready::TIMEOUT)]);
         }
     }
@@ -229,11 +221,8 @@ on_every_base! {
         }
     }
 
-    fn a_reset_is_told_to_who_waits_only_for_the_peers_close(config: Config) {
+    fn a_reset_is_told_to_who_waits_only_for_the_peers_close(config: Config) where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        if !has(&mut base, Features::EARLY_CLOSE) {
-            continue;
-        }
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (watched, _) = listener.accept().unwrap();
@@ -291,7 +280,7 @@ on_every_base! {
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
     }
 
-    fn level_and_edge_do_not_mix_on_one_descriptor(config: Config) {
+    fn level_and_edge_do_not_mix_on_one_descriptor(config: Config) where Features::EDGE; {
         let mut base = Base::new(config).unwrap();
         let (reader, _writer) = pair();
         add(&mut base, EventSpec::io(&reader, Interest::READ), log);
@@ -330,7 +319,7 @@ fn a_regular_file_is_refused_at_once_or_by_its_handler() {
     let file = std::fs::File::open("/proc/self/exe").unwrap();
     for config in common::all_configs() {
         let (mut base, mut log) = (EventBase::new(config).unwrap(), Vec::new());
-        if has(&mut base, Features::FDS) {
+        if base.registry().features().contains(Features::FDS) {
             continue;
         }
         let spec = EventSpec::io(&file, Interest::READ).persist();

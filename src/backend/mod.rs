@@ -5,6 +5,8 @@
 
 mod epoll;
 mod mask;
+#[cfg(test)]
+mod model;
 mod poll;
 mod rotation;
 #[cfg(test)]
@@ -12,6 +14,7 @@ pub(crate) mod scripted;
 mod select;
 #[cfg(test)]
 mod suite;
+mod uring;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -43,6 +46,10 @@ bitflags::bitflags! {
 pub enum BackendKind {
     /// `epoll(7)`: edge and level triggered, O(1) per event; refuses regular files.
     Epoll,
+    /// io_uring polls: edge and level triggered, O(1) per event, any descriptor; all changes and
+    /// the wait of a turn are one system call. Not every kernel and sandbox allows it. A
+    /// descriptor closed before its event is deleted really closes when the event is deleted.
+    IoUring,
     /// `poll(2)`: any descriptor; each wait costs in proportion to all that is watched.
     Poll,
     /// `pselect6(2)`: any descriptor, even above 1023; cannot tell the peer's close.
@@ -51,13 +58,14 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// Every kind, most preferred first.
-    pub const ALL: &'static [Self] = &[Self::Epoll, Self::Poll, Self::Select];
+    pub const ALL: &'static [Self] = &[Self::Epoll, Self::IoUring, Self::Poll, Self::Select];
 
     /// The name it is asked for by, and reports itself as.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
+            Self::IoUring => "io_uring",
             Self::Poll => "poll",
             Self::Select => "select",
         }
@@ -74,6 +82,7 @@ impl BackendKind {
     pub fn features(self) -> Features {
         match self {
             Self::Epoll => Features::EDGE | Features::O1 | Features::EARLY_CLOSE,
+            Self::IoUring => Features::all(),
             Self::Poll => Features::FDS | Features::EARLY_CLOSE,
             Self::Select => Features::FDS,
         }
@@ -83,6 +92,9 @@ impl BackendKind {
         Ok(match self {
             Self::Epoll => {
                 Box::new(epoll::EpollBackend::new().map_err(Error::os("epoll_create1"))?)
+            }
+            Self::IoUring => {
+                Box::new(uring::UringBackend::new().map_err(Error::os("io_uring_setup"))?)
             }
             Self::Poll => Box::new(poll::PollBackend::default()),
             Self::Select => Box::new(select::SelectBackend::default()),

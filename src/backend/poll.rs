@@ -66,11 +66,11 @@ impl PollBackend {
         }
     }
 
-    /// Appends what the last call found, from a start that changes from wait to wait.
+    /// Appends what the last call found.
     fn tell(&mut self, found: usize, ready: &mut Vec<FdReady>) {
-        let start = self.rotation.next(self.fds.len());
-        let places = (start..self.fds.len()).chain(0..start);
-        for place in places.filter(|place| self.fds[*place].found() != 0).take(found) {
+        let before = ready.len();
+        let places = (0..self.fds.len()).filter(|place| self.fds[*place].found() != 0);
+        for place in places.take(found) {
             let (fd, mask) = (self.fds[place].fd(), self.fds[place].found());
             if mask & poll::NVAL == 0 {
                 ready.push(FdReady { fd, ready: ready_of(mask) });
@@ -80,6 +80,7 @@ impl PollBackend {
                 self.gone.push(fd);
             }
         }
+        self.rotation.turn(&mut ready[before..]);
         while let Some(fd) = self.gone.pop() {
             self.forget(fd);
         }

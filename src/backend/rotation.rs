@@ -1,4 +1,4 @@
-//! Where to begin telling, so that no descriptor is always the last (libevent: the random start of
+//! Whom to tell of first, so that no descriptor is always the last (libevent: the random start of
 //! `poll_dispatch` and `select_dispatch`).
 
 /// A sequence of starts that visits every part of a range equally often.
@@ -8,8 +8,14 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
+    /// Makes another one of the items the first, and those before it the last.
+    pub(super) fn turn<T>(&mut self, items: &mut [T]) {
+        let start = self.next(items.len());
+        items.rotate_left(start);
+    }
+
     /// The next start in `0..length`; 0 if there is nothing to start in.
-    pub(super) fn next(&mut self, length: usize) -> usize {
+    fn next(&mut self, length: usize) -> usize {
         // Multiples of the golden ratio, taken as fractions of 2^64, fall farthest from each other.
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         ((u128::from(self.state) * length as u128) >> 64) as usize
@@ -21,14 +27,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_start_comes_about_equally_often() {
+    fn every_item_is_the_first_about_equally_often() {
         for length in [1, 2, 3, 64, 100] {
             let (mut rotation, mut counts) = (Rotation::default(), vec![0_usize; length]);
             for _ in 0..length * 100 {
-                counts[rotation.next(length)] += 1;
+                let mut items: Vec<usize> = (0..length).collect();
+                rotation.turn(&mut items);
+                counts[items[0]] += 1;
             }
             assert!(counts.iter().all(|count| (90..=110).contains(count)), "{length}: {counts:?}");
         }
-        assert_eq!(Rotation::default().next(0), 0);
+        Rotation::default().turn::<u8>(&mut []);
     }
 }

@@ -99,24 +99,16 @@ impl SelectBackend {
         }
     }
 
-    /// Appends what the last call left, from a start that changes from wait to wait.
+    /// Appends what the last call left.
     fn tell(&mut self, ready: &mut Vec<FdReady>) {
-        let length = self.readable.words.len();
-        let start = self.rotation.next(length * WORD_BITS);
-        let (first, before) = (start / WORD_BITS, (1_u64 << (start % WORD_BITS)) - 1);
-        // The first word is looked at twice: from the start on, and at the end up to it.
-        for turn in 0..=length {
-            let word = (first + turn) % length;
+        let before = ready.len();
+        for word in 0..self.readable.words.len() {
             let mut found = self.readable.words[word] | self.writable.words[word];
-            found &= match turn {
-                0 => !before,
-                _ if turn == length => before,
-                _ => u64::MAX,
-            };
             while let Some(fd) = take_bit(&mut found, word) {
                 self.tell_one(fd, ready);
             }
         }
+        self.rotation.turn(&mut ready[before..]);
     }
 
     fn tell_one(&mut self, fd: usize, ready: &mut Vec<FdReady>) {

@@ -67,7 +67,10 @@ impl TimeoutList {
     pub(super) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
         let mut last_ns = 0;
         for index in self.iter(slots) {
-            assert!(slots[index].deadline_ns >= last_ns, "slot {index} is due before its list says");
+            assert!(
+                slots[index].deadline_ns >= last_ns,
+                "slot {index} is due before its list says"
+            );
             last_ns = slots[index].deadline_ns;
         }
         self.events.check(slots)

@@ -14,7 +14,7 @@ use crate::backend::{BackendKind, ChangelistFlush, Features};
 ///
 /// let config = Config::default()
 ///     .require_features(Features::EARLY_CLOSE)
-///     .avoid(BackendKind::Poll)
+///     .avoid(BackendKind::IoUring)
 ///     .changelist(ChangelistPolicy::Deferred)
 ///     .priorities(3);
 /// let mut base = EventBase::<()>::new(config)?;

@@ -240,7 +240,10 @@ mod tests {
             }
             assert_eq!(list.check(&slots), model.len());
             assert!(list.iter(&slots).eq(model.iter().copied()));
-            assert_eq!((list.first(), list.last()), (model.first().copied(), model.last().copied()));
+            assert_eq!(
+                (list.first(), list.last()),
+                (model.first().copied(), model.last().copied())
+            );
         }
     }
 

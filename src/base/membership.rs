@@ -297,11 +297,8 @@ impl<C> Registry<C> {
         let index = self.active.first(priority)?;
         let slot = &self.slots[index];
         let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
-        let calls = if fired.ready.contains(Ready::SIGNAL) {
-            self.signals.take_calls(fired.id)
-        } else {
-            1
-        };
+        let calls =
+            if fired.ready.contains(Ready::SIGNAL) { self.signals.take_calls(fired.id) } else { 1 };
         if asked.contains(Asked::PERSIST) {
             self.rearm(index);
             self.deactivate(index);

@@ -346,9 +346,8 @@ impl<C> Registry<C> {
 
     /// How long the next wait may last; `None` is for ever.
     fn time_to_wait(&mut self, flags: LoopFlags) -> Option<Duration> {
-        let must_not_block = flags.contains(LoopFlags::NONBLOCK)
-            || self.has_active()
-            || self.control.should_stop();
+        let must_not_block =
+            flags.contains(LoopFlags::NONBLOCK) || self.has_active() || self.control.should_stop();
         if must_not_block { Some(Duration::ZERO) } else { self.time_to_next_timer() }
     }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Handler;
 use super::active::ActiveQueues;
 use super::changelist::{Changelist, ChangelistPolicy};
 use super::clock::{Clock, as_ns};
@@ -23,7 +24,6 @@ use super::selection::{PassedOver, Selected};
 use super::signal::Signals;
 use super::slot::{Asked, Contents, Interval, SlotTable, State};
 use super::stats::{Counts, LoopStats};
-use super::Handler;
 use super::watcher::Watchers;
 use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, Refusal};
 use crate::error::{Error, Result};
@@ -205,7 +205,8 @@ impl<C> Registry<C> {
     ///
     /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if another base made the timeout.
     pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
-        let duration_ns = self.deadlines.duration_ns(timeout.number).ok_or(Error::ForeignTimeout)?;
+        let duration_ns =
+            self.deadlines.duration_ns(timeout.number).ok_or(Error::ForeignTimeout)?;
         let index = self.add_to_map(id)?;
         self.set_timeout(index, duration_ns, Interval::Common(timeout.number));
         Ok(())

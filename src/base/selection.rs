@@ -123,9 +123,9 @@ mod tests {
     fn the_order_of_preference_decides_among_those_nothing_speaks_against() {
         let config = Config::default();
         assert_eq!(chosen(config, &[]), Ok(BackendKind::Epoll));
-        assert_eq!(chosen(config.avoid(BackendKind::Epoll), &[]), Ok(BackendKind::Poll));
+        assert_eq!(chosen(config.avoid(BackendKind::Epoll), &[]), Ok(BackendKind::IoUring));
         assert_eq!(chosen(config, &["EVENT_NOEPOLL", "EVENT_NOIO_URING"]), Ok(BackendKind::Poll));
-        let any_file = config.require_features(Features::FDS).avoid(BackendKind::Poll);
+        let any_file = config.require_features(Features::FDS).avoid(BackendKind::IoUring);
         assert_eq!(chosen(any_file, &[]), Ok(BackendKind::Poll));
         assert_eq!(chosen(any_file, &["EVENT_NOPOLL"]), Ok(BackendKind::Select));
         assert_eq!(chosen(config.prefer(BackendKind::Select), &[]), Ok(BackendKind::Select));
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn no_backend_left_is_an_error_that_says_what_spoke_against_each() {
         let config = Config::default()
-            .avoid(BackendKind::Poll)
+            .avoid(BackendKind::IoUring)
             .require_features(Features::EDGE | Features::O1);
         let said = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
         for part in [
@@ -154,15 +154,15 @@ mod tests {
     #[test]
     fn what_the_kernel_refuses_is_passed_over_with_its_reason() {
         let refusing = |kind: BackendKind| match kind {
-            BackendKind::Poll => Err(Error::os("io_uring_setup")(
-                std::io::Error::from_raw_os_error(libc::EPERM),
-            )),
+            BackendKind::IoUring => {
+                Err(Error::os("io_uring_setup")(std::io::Error::from_raw_os_error(libc::EPERM)))
+            }
             _ => scripted(kind),
         };
-        let config = Config::default().prefer(BackendKind::Poll);
+        let config = Config::default().prefer(BackendKind::IoUring);
         let selected = select_with(&config, &|_| false, refusing).unwrap();
         assert_eq!(selected.kind, BackendKind::Epoll);
-        let [PassedOver { kind: BackendKind::Poll, why }] = &selected.passed_over[..] else {
+        let [PassedOver { kind: BackendKind::IoUring, why }] = &selected.passed_over[..] else {
             panic!("{:?}", selected.passed_over)
         };
         assert!(why.contains("io_uring_setup") && why.contains("not permitted"), "{why}");

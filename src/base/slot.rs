@@ -209,12 +209,7 @@ impl<C> Slot<C> {
 
     /// What its handler is told now.
     pub(super) fn fired(&self, index: u32) -> Fired {
-        Fired {
-            id: self.id(index),
-            source: self.source(),
-            ready: self.ready,
-            token: self.token,
-        }
+        Fired { id: self.id(index), source: self.source(), ready: self.ready, token: self.token }
     }
 }
 
@@ -357,7 +352,11 @@ pub(super) mod tests {
             assert_eq!(SourceCode::pack(source).unpack(), source);
         }
         for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
-            assert_eq!(SourceCode::pack(odd).unpack(), Source::Fd(even), "a bad number, told as one");
+            assert_eq!(
+                SourceCode::pack(odd).unpack(),
+                Source::Fd(even),
+                "a bad number, told as one"
+            );
         }
         for number in [i32::MIN, -1, 0] {
             assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
@@ -384,7 +383,10 @@ pub(super) mod tests {
                 }
             }
         }
-        assert_eq!(IntervalWord::pack(Interval::Ns(u64::MAX)).unpack(), Interval::Ns(u64::MAX >> 1));
+        assert_eq!(
+            IntervalWord::pack(Interval::Ns(u64::MAX)).unpack(),
+            Interval::Ns(u64::MAX >> 1)
+        );
     }
 
     #[test]

@@ -42,6 +42,15 @@ impl Op {
             Self::Del => "epoll_ctl(DEL)",
         }
     }
+
+    /// The kernel's number of it.
+    pub(super) fn raw(self) -> i32 {
+        match self {
+            Self::Add => libc::EPOLL_CTL_ADD,
+            Self::Mod => libc::EPOLL_CTL_MOD,
+            Self::Del => libc::EPOLL_CTL_DEL,
+        }
+    }
 }
 
 /// One entry of the event array.
@@ -82,13 +91,8 @@ impl Epoll {
     /// `epoll_ctl(2)`; the descriptor itself is the event's data.
     pub(crate) fn ctl(&self, op: Op, fd: RawFd, events: u32) -> io::Result<()> {
         let mut event = libc::epoll_event { events, u64: fd as u64 };
-        let op = match op {
-            Op::Add => libc::EPOLL_CTL_ADD,
-            Op::Mod => libc::EPOLL_CTL_MOD,
-            Op::Del => libc::EPOLL_CTL_DEL,
-        };
         // SAFETY: `event` lives across the call and the kernel only reads it.
-        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op, fd, &raw mut event) })?;
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), op.raw(), fd, &raw mut event) })?;
         Ok(())
     }
 
@@ -145,6 +149,12 @@ impl Epoll {
             )
         })?;
         Ok(n as usize)
+    }
+}
+
+impl AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -11,10 +11,13 @@ pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod poll;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod seccomp;
 pub(crate) mod select;
 pub(crate) mod signal;
 pub(crate) mod signalfd;
 pub(crate) mod socket;
+pub(crate) mod uring;
 
 use std::time::Duration;
 

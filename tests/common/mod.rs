@@ -12,33 +12,57 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use evshard::{BackendKind, ChangelistPolicy, Config};
+use evshard::{
+    BackendKind, ChangelistFlush, ChangelistPolicy, ClockKind, Config, EventBase, Features,
+};
 
 /// Far longer than anything takes on a loaded machine; reaching it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Every way to set up a base.
+/// Every way to set up a base: each backend, told at once or before each wait, and if it is epoll
+/// also through io_uring, by the precise clock and by the coarse one.
 pub fn all_configs() -> impl Iterator<Item = Config> {
-    BackendKind::ALL.iter().flat_map(|&kind| {
-        [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred]
-            .map(|policy| Config::default().backend(kind).changelist(policy))
-    })
+    let kinds = BackendKind::ALL.iter().flat_map(|&kind| {
+        let config = Config::default().ignore_environment().backend(kind);
+        let deferred = config.changelist(ChangelistPolicy::Deferred);
+        let through_uring =
+            (kind == BackendKind::Epoll).then_some(deferred.flush(ChangelistFlush::IoUring));
+        [config, deferred.flush(ChangelistFlush::EpollCtl)].into_iter().chain(through_uring)
+    });
+    kinds.flat_map(|config| [ClockKind::Precise, ClockKind::Coarse].map(|kind| config.clock(kind)))
 }
 
-/// Makes each function a test that runs once per way to set up a base.
+/// Whether timeouts are to the nanosecond: a coarse clock lags by as much as it lags.
+pub fn is_precise(config: Config) -> bool {
+    format!("{config:?}").contains("Precise")
+}
+
+/// Makes each function a test that runs once per way to set up a base. After `where`, the
+/// features a backend needs for it: those that lack them are left out.
 #[macro_export]
 macro_rules! on_every_base {
-    ($($(#[$meta:meta])* fn $name:ident($config:ident: $type:ty) $body:block)*) => {
+    ($($(#[$meta:meta])* fn $name:ident($config:ident: $type:ty)
+       $(where $features:expr;)? $body:block)*) => {
         $(#[test]
         $(#[$meta])*
         fn $name() {
+            let needed = evshard::Features::empty() $(| $features)?;
             for $config in $crate::common::all_configs() {
+                let $config: $type = $config.require_features(needed);
+                if $crate::common::lacks($config, needed) {
+                    continue;
+                }
                 eprintln!("on {:?}", $config);
-                let $config: $type = $config;
                 $body
             }
         })*
     };
+}
+
+/// Whether the config's backend lacks a feature.
+pub fn lacks(config: Config, needed: Features) -> bool {
+    let probe = EventBase::<()>::new(config.require_features(Features::empty()));
+    !probe.expect("every backend is there").registry().features().contains(needed)
 }
 
 /// Waits until the condition holds.

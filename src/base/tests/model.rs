@@ -266,7 +266,8 @@ impl Both {
         fired.sort_by_key(|(token, _)| *token);
         expected.sort_by_key(|(token, _)| *token);
         assert_eq!(fired, expected);
-        let ended = |model: &Model| model.once && fired.iter().any(|(token, _)| *token == model.token);
+        let ended =
+            |model: &Model| model.once && fired.iter().any(|(token, _)| *token == model.token);
         self.freed.extend(self.models.iter().filter(|model| ended(model)).map(|model| model.id));
         self.models.retain(|model| !ended(model));
     }

@@ -1,0 +1,217 @@
+//! Random operations on every backend against a naive model that computes what must be told.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::suite::{Rig, empty, fill};
+use super::*;
+
+/// A watched stream, its peer, and what is true of them.
+struct Slot {
+    stream: UnixStream,
+    peer: UnixStream,
+    watched: Interest,
+    once: bool,
+    /// Whether the kernel may hold what a once report disarmed.
+    disarmed: bool,
+    unread: bool,
+    full: bool,
+    peer_ended: bool,
+}
+
+impl Slot {
+    fn new() -> Self {
+        let (stream, peer) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        Self {
+            stream,
+            peer,
+            watched: Interest::empty(),
+            once: false,
+            disarmed: false,
+            unread: false,
+            full: false,
+            peer_ended: false,
+        }
+    }
+
+    fn truth(&self) -> Ready {
+        let mut truth = Ready::empty();
+        truth.set(Ready::READ, self.unread || self.peer_ended);
+        truth.set(Ready::WRITE, !self.full);
+        truth.set(Ready::CLOSED, self.peer_ended);
+        truth & Ready::from(self.watched)
+    }
+
+    fn change(&mut self, new: Interest, once: bool) -> Change {
+        let (fd, disarmed) = (self.stream.as_raw_fd(), self.disarmed);
+        let old = std::mem::replace(&mut self.watched, new);
+        self.once = once;
+        self.disarmed &= new.is_empty();
+        Change { fd, old, new, edge: false, was_once: false, once, disarmed }
+    }
+}
+
+/// What may happen between two waits.
+#[derive(Clone, Debug)]
+enum Step {
+    Change { interest: u8, once: bool, deferred: bool },
+    Send,
+    Receive,
+    Fill,
+    Empty,
+    End,
+    Reopen,
+    Wait,
+}
+
+fn step() -> impl Strategy<Value = (usize, Step)> {
+    let change = (0..8_u8, any::<bool>(), any::<bool>())
+        .prop_map(|(interest, once, deferred)| Step::Change { interest, once, deferred });
+    let step = prop_oneof![
+        6 => change,
+        2 => Just(Step::Send),
+        2 => Just(Step::Receive),
+        1 => Just(Step::Fill),
+        1 => Just(Step::Empty),
+        1 => Just(Step::End),
+        1 => Just(Step::Reopen),
+        6 => Just(Step::Wait),
+    ];
+    (0..5_usize, step)
+}
+
+fn interest_of(bits: u8, has_closed: bool) -> Interest {
+    let mut interest = Interest::empty();
+    interest.set(Interest::READ, bits & 1 != 0);
+    interest.set(Interest::WRITE, bits & 2 != 0);
+    interest.set(Interest::CLOSED, bits & 4 != 0 && has_closed);
+    interest
+}
+
+/// A backend, the slots it watches, and the changes that the next wait is to bring along.
+struct Run {
+    rig: Rig,
+    slots: Vec<Slot>,
+    deferred: Vec<Change>,
+}
+
+impl Run {
+    fn of(rig: Rig) -> Self {
+        Self { rig, slots: (0..5).map(|_| Slot::new()).collect(), deferred: Vec::new() }
+    }
+
+    /// Changes of one descriptor keep their order, whichever way they take.
+    fn tell(&mut self, change: Change, deferred: bool) {
+        if deferred {
+            self.deferred.push(change);
+        } else {
+            for change in self.deferred.drain(..).chain([change]) {
+                self.rig.apply(change);
+            }
+        }
+    }
+
+    fn step(&mut self, at: usize, step: &Step) {
+        let has_closed = self.rig.has(Features::EARLY_CLOSE);
+        let slot = &mut self.slots[at];
+        match *step {
+            Step::Change { interest, once, deferred } => {
+                let change = slot.change(interest_of(interest, has_closed), once);
+                if !(change.old.is_empty() && change.new.is_empty()) {
+                    self.tell(change, deferred);
+                }
+            }
+            Step::Send if !slot.peer_ended && !slot.unread => {
+                slot.unread = true;
+                slot.peer.write_all(b"x").unwrap();
+            }
+            Step::Receive if slot.unread => {
+                slot.unread = false;
+                slot.stream.read_exact(&mut [0]).unwrap();
+            }
+            Step::Fill if !slot.full => {
+                slot.full = true;
+                fill(&slot.stream);
+            }
+            Step::Empty if slot.full => {
+                slot.full = false;
+                empty(&slot.peer);
+            }
+            Step::End => {
+                slot.peer_ended = true;
+                slot.peer.shutdown(Shutdown::Write).unwrap();
+            }
+            Step::Reopen => {
+                // Whoever closes deletes first; the number goes to another file at once.
+                let change = slot.change(Interest::empty(), false);
+                self.tell(change, false);
+                self.slots[at] = Slot::new();
+            }
+            Step::Wait => self.wait(),
+            _ => {}
+        }
+    }
+
+    fn wait(&mut self) {
+        let mut ready = Vec::new();
+        let (rig, now) = (&mut self.rig, Some(Duration::ZERO));
+        rig.backend.apply_and_wait(&self.deferred, &mut rig.refused, now, &mut ready).unwrap();
+        self.deferred.clear();
+        assert_eq!(self.rig.refused, []);
+        let mut expected = Vec::new();
+        for slot in &mut self.slots {
+            let truth = slot.truth();
+            if truth.is_empty() {
+                continue;
+            }
+            expected.push(FdReady { fd: slot.stream.as_raw_fd(), ready: truth });
+            if slot.once {
+                slot.watched = Interest::empty();
+                slot.disarmed = true;
+            }
+        }
+        // Bits that nobody asked for are the base's to mask.
+        let asked = |told: FdReady| {
+            let of = expected.iter().find(|expected| expected.fd == told.fd);
+            FdReady { ready: of.map_or(told.ready, |of| told.ready & of.ready), ..told }
+        };
+        let mut told: Vec<FdReady> = ready.into_iter().map(asked).collect();
+        told.sort_by_key(|told| told.fd);
+        expected.sort_by_key(|expected| expected.fd);
+        assert_eq!(told, expected, "{:?}", self.rig.kind);
+    }
+}
+
+fn run(rig: Rig, steps: &[(usize, Step)]) {
+    let mut run = Run::of(rig);
+    for (at, step) in steps {
+        run.step(*at, step);
+    }
+    run.wait();
+}
+
+proptest! {
+    #[test]
+    fn every_backend_tells_what_is_true_and_nothing_else(
+        steps in prop::collection::vec(step(), 1..120))
+    {
+        for &kind in BackendKind::ALL {
+            run(Rig::new(kind), &steps);
+        }
+    }
+
+    #[test]
+    fn a_ring_that_is_always_too_small_tells_the_same(
+        steps in prop::collection::vec(step(), 1..120))
+    {
+        let backend = uring::UringBackend::with_room(1, 2).unwrap();
+        run(Rig::of(BackendKind::IoUring, Box::new(backend)), &steps);
+    }
+}

@@ -1,0 +1,606 @@
+//! The io_uring backend: readiness by `IORING_OP_POLL_ADD`; changes, re-arming and the wait are
+//! one `io_uring_enter(2)`.
+//!
+//! *Edges* are multishot polls: one completion when armed, if the descriptor is ready, and one at
+//! each wake-up. What several of them say between two waits is told as one.
+//!
+//! *Levels* are one-shot polls, armed again by the very call that waits next; a descriptor that is
+//! still ready completes at once. A multishot poll would not do, it reports wake-ups only, and
+//! Linux 6.18 refuses to combine it with the level (`IORING_POLL_ADD_LEVEL`: `EINVAL`). Re-arming
+//! also keeps the level honest: a completion says what was true when it was posted, perhaps before
+//! a handler read everything. So those that came while handlers ran are not told but armed again,
+//! and only what completes in the wait itself is.
+//!
+//! *A change* cancels the poll in flight, if there is one, and adds another with a new generation.
+//! Usually there is none: the handler of an event runs while its poll is completed. Updating a
+//! poll would save an entry, but fails when it just completed, which costs a second call. A
+//! completion carries descriptor and generation, so what a cancelled poll still says is dropped.
+//!
+//! What differs from epoll:
+//!
+//! - A poll in flight holds its file. A descriptor closed before its event is deleted really closes
+//!   (its peer sees the end, its address is free) only when the event is deleted.
+//! - The kernel adds `POLLRDHUP` to every poll. Who only waits to write, to a peer that has ended
+//!   its own half, would be completed at once for ever; such a poll becomes a multishot one, which
+//!   is told of that end only once each time it is armed.
+//! - A file that cannot be polled, a regular one, is always ready. An edge of it is told once.
+//! - Polls belong to the thread that submitted them and are cancelled when it ends. They are armed
+//!   again by whichever thread waits then.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use super::mask::{mask_of, ready_of};
+use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use crate::event::{Interest, Ready};
+use crate::sys::fd::is_open;
+use crate::sys::uring::{Completion, Ring};
+
+/// Places for submissions: more changes than that in a turn cost further calls.
+const SUBMISSIONS: u32 = 256;
+
+/// Places for completions; what finds none waits in the kernel's memory. As epoll's event array.
+const COMPLETIONS: u32 = 4096;
+
+/// How often completions that found no place are fetched before the handlers get their turn.
+const FETCHES_MAX: usize = 16;
+
+/// The word of cancellations, which nobody waits for: no descriptor has this number.
+const CANCELLATION: u64 = u64::MAX;
+
+/// What is known of one descriptor; the vector of these is indexed by its number.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// What is watched for; empty is nothing.
+    interest: Interest,
+    edge: bool,
+    once: bool,
+    /// Whether a poll with `generation` is in flight.
+    armed: bool,
+    /// Whether no poll has completed since the last change: a failure is then that change's.
+    unheard: bool,
+    /// Whether it is on the list of those to be armed by the next wait.
+    queued: bool,
+    /// Whether the peer's end completes every poll though it is not asked for.
+    half_closed: bool,
+    generation: u32,
+    /// The wait that last told of it, and where in the caller's buffer.
+    told_in: u32,
+    told_at: u32,
+}
+
+impl Entry {
+    fn word(&self, fd: RawFd) -> u64 {
+        u64::from(self.generation) << 32 | fd as u64
+    }
+
+    fn multishot(&self) -> bool {
+        self.half_closed || (self.edge && !self.once)
+    }
+}
+
+/// When completions are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// Before a wait: they are as old as the handlers' turn.
+    Before,
+    /// After it: they are news.
+    After,
+}
+
+/// See the module's documentation.
+pub(super) struct UringBackend {
+    ring: Ring,
+    entries: Vec<Entry>,
+    /// Descriptors to be armed by the next wait.
+    queue: Vec<RawFd>,
+    /// Edges seen before the wait, with their words.
+    held: Vec<(u64, Ready)>,
+    refused: Vec<Refusal>,
+    /// Completions of cancelled polls that the next enter must not take for news.
+    cancelled: usize,
+    /// Counts waits.
+    wait: u32,
+}
+
+impl UringBackend {
+    pub(super) fn new() -> io::Result<Self> {
+        Self::with_room(SUBMISSIONS, COMPLETIONS)
+    }
+
+    pub(super) fn with_room(submissions: u32, completions: u32) -> io::Result<Self> {
+        Ok(Self {
+            ring: Ring::new(submissions, completions).map_err(advise)?,
+            entries: Vec::new(),
+            queue: Vec::new(),
+            held: Vec::new(),
+            refused: Vec::new(),
+            cancelled: 0,
+            wait: 0,
+        })
+    }
+}
+
+/// The kernel's reason and what can be done about it.
+fn advise(error: io::Error) -> io::Error {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM | libc::ENOSYS) => {
+            "the kernel (sysctl kernel.io_uring_disabled) or a seccomp profile refuses io_uring; \
+             allow it there, or use another backend"
+        }
+        Some(libc::ENOMEM) => "raise the limit of locked memory, or use another backend",
+        Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files",
+        _ => "io_uring is used as of Linux 5.19; use another backend",
+    };
+    io::Error::new(error.kind(), format!("{error}; {advice}"))
+}
+
+/// Telling the kernel.
+impl UringBackend {
+    fn change(&mut self, change: Change) {
+        let watch = !change.new.is_empty();
+        let known = usize::try_from(change.fd).is_ok_and(|fd| fd < self.entries.len());
+        if !known {
+            if !watch {
+                return;
+            }
+            // A number that names no file must not make the vector as long as itself.
+            if !is_open(change.fd) {
+                self.refuse(change.fd, libc::EBADF);
+                return;
+            }
+            self.entries.resize(change.fd as usize + 1, Entry::default());
+        }
+        let mut result = self.disarm(change.fd);
+        let Entry { generation, told_in, told_at, .. } = self.entries[change.fd as usize];
+        self.entries[change.fd as usize] = Entry {
+            interest: change.new,
+            edge: change.edge,
+            once: change.once,
+            unheard: true,
+            generation,
+            told_in,
+            told_at,
+            ..Entry::default()
+        };
+        if watch && result.is_ok() {
+            result = self.arm(change.fd);
+        }
+        if let Err(error) = result
+            && watch
+        {
+            self.entries[change.fd as usize].interest = Interest::empty();
+            self.refuse(change.fd, error.raw_os_error().unwrap_or(libc::EIO));
+        }
+    }
+
+    fn refuse(&mut self, fd: RawFd, errno: i32) {
+        self.refused.push(Refusal { fd, op: "io_uring(POLL_ADD)", errno });
+    }
+
+    fn arm(&mut self, fd: RawFd) -> io::Result<()> {
+        self.make_room()?;
+        let entry = &mut self.entries[fd as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        let (mask, word) = (mask_of(entry.interest), entry.word(fd));
+        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), word);
+        Ok(())
+    }
+
+    fn disarm(&mut self, fd: RawFd) -> io::Result<()> {
+        let entry = self.entries[fd as usize];
+        if entry.armed {
+            self.make_room()?;
+            self.cancelled += usize::from(self.ring.push_cancel(entry.word(fd), CANCELLATION));
+            self.entries[fd as usize].armed = false;
+        }
+        Ok(())
+    }
+
+    /// Submits midway if no more can be pushed.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
+    }
+
+    fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
+        match self.ring.enter(want, timeout) {
+            // Busy: completions must be taken first, which is what happens next.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ETIME | libc::EINTR | libc::EBUSY)
+                ) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn queue(&mut self, fd: RawFd) {
+        let entry = &mut self.entries[fd as usize];
+        if !entry.queued {
+            entry.queued = true;
+            self.queue.push(fd);
+        }
+    }
+
+    fn arm_queued(&mut self) -> io::Result<()> {
+        for at in 0..self.queue.len() {
+            let fd = self.queue[at];
+            // A change may have taken it off, and armed it itself.
+            if std::mem::take(&mut self.entries[fd as usize].queued) {
+                self.disarm(fd)?;
+                self.entries[fd as usize].unheard = false;
+                self.arm(fd)?;
+            }
+        }
+        self.queue.clear();
+        Ok(())
+    }
+}
+
+/// Hearing from the kernel.
+impl UringBackend {
+    /// Takes all completions there are.
+    fn reap(&mut self, moment: Moment, ready: &mut Vec<FdReady>) -> io::Result<()> {
+        let mut overflowed = false;
+        for _ in 0..FETCHES_MAX {
+            overflowed |= self.ring.overflowed();
+            while let Some(completion) = self.ring.next() {
+                self.settle(completion, moment, overflowed, ready);
+            }
+            if !self.ring.overflowed() {
+                break;
+            }
+            self.enter(0, None)?;
+            self.cancelled = 0;
+        }
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        Completion { user_data, result, more }: Completion,
+        moment: Moment,
+        overflowed: bool,
+        ready: &mut Vec<FdReady>,
+    ) {
+        let (fd, generation) = (user_data as u32 as RawFd, (user_data >> 32) as u32);
+        let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
+        let current = |entry: &&mut Entry| entry.armed && entry.generation == generation;
+        let Some(entry) = entry.filter(current) else { return };
+        entry.armed = more;
+        if result < 0 {
+            self.fail(fd, -result);
+            return;
+        }
+        let unheard = std::mem::take(&mut entry.unheard);
+        let answer = ready_of(result as u32) & Ready::from(entry.interest);
+        if answer.is_empty() {
+            entry.half_closed = true;
+            if !more {
+                self.queue(fd);
+            }
+        } else if entry.edge {
+            // Over before it began, and not for want of room: a file without wake-ups.
+            let always_ready = unheard && !overflowed;
+            if !more && !entry.once && !always_ready {
+                self.queue(fd);
+            }
+            match moment {
+                Moment::Before => self.held.push((user_data, answer)),
+                Moment::After => self.tell(fd, answer, ready),
+            }
+        } else {
+            self.queue(fd);
+            if moment == Moment::After {
+                self.tell(fd, answer, ready);
+            }
+        }
+    }
+
+    fn fail(&mut self, fd: RawFd, errno: i32) {
+        if errno == libc::ECANCELED {
+            // Not by us: the thread that submitted the poll has ended.
+            self.queue(fd);
+            return;
+        }
+        // What fails when armed again was closed under us: forgotten, as by epoll.
+        let entry = &mut self.entries[fd as usize];
+        entry.interest = Interest::empty();
+        entry.queued = false;
+        if entry.unheard {
+            self.refuse(fd, errno);
+        }
+    }
+
+    fn tell(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
+        let entry = &mut self.entries[fd as usize];
+        match ready.get_mut(entry.told_at as usize).filter(|told| told.fd == fd) {
+            Some(told) if entry.told_in == self.wait => told.ready |= answer,
+            _ => {
+                entry.told_in = self.wait;
+                entry.told_at = ready.len() as u32;
+                ready.push(FdReady { fd, ready: answer });
+            }
+        }
+        if entry.once {
+            entry.interest = Interest::empty();
+            entry.queued = false;
+            // A multishot poll goes on. If there is no room to cancel it, the next change will.
+            let _ = self.disarm(fd);
+        }
+    }
+
+    fn tell_held(&mut self, ready: &mut Vec<FdReady>) {
+        for (word, answer) in std::mem::take(&mut self.held) {
+            let fd = word as u32 as RawFd;
+            let entry = &self.entries[fd as usize];
+            if entry.word(fd) == word && !entry.interest.is_empty() {
+                self.tell(fd, answer, ready);
+            }
+        }
+    }
+}
+
+impl Backend for UringBackend {
+    fn name(&self) -> &'static str {
+        BackendKind::IoUring.name()
+    }
+
+    fn features(&self) -> Features {
+        BackendKind::IoUring.features()
+    }
+
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+        for change in changes {
+            self.change(*change);
+        }
+        let submitted = self.enter(0, None);
+        self.cancelled = 0;
+        // What is wrong with the ring itself, the next wait will find, too, and can say.
+        let _ = submitted.and_then(|()| self.reap(Moment::Before, &mut Vec::new()));
+        refused.append(&mut self.refused);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
+        self.apply_and_wait(&[], &mut Vec::new(), timeout, ready)
+    }
+
+    fn apply_and_wait(
+        &mut self,
+        changes: &[Change],
+        refused: &mut Vec<Refusal>,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<()> {
+        self.wait = self.wait.wrapping_add(1);
+        let before = ready.len();
+        self.reap(Moment::Before, ready)?;
+        for change in changes {
+            self.change(*change);
+        }
+        self.tell_held(ready);
+        self.arm_queued()?;
+        let has_news = ready.len() > before || !self.refused.is_empty();
+        let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
+        if want > 0 || self.ring.has_work() {
+            self.enter(want, timeout)?;
+        }
+        self.cancelled = 0;
+        self.reap(Moment::After, ready)?;
+        refused.append(&mut self.refused);
+        Ok(())
+    }
+}
+
+impl Drop for UringBackend {
+    /// A ring that is closed with polls in flight lets go of their files at some later time, and
+    /// until then their addresses are in use.
+    fn drop(&mut self) {
+        let armed = self.entries.iter().any(|entry| entry.armed);
+        if armed && self.make_room().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
+            let _ = self.enter(1, Some(Duration::ZERO));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::io::{ErrorKind, Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    use super::super::ChangelistFlush;
+    use super::super::suite::{edge, once, signalled, told};
+    use super::*;
+    use crate::sys::eventfd::EventFd;
+
+    const READ: Interest = Interest::READ;
+    const NOTHING: Interest = Interest::empty();
+
+    fn plain(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+        Change::of(fd.as_raw_fd(), old, new)
+    }
+
+    fn turn(
+        backend: &mut UringBackend,
+        changes: &[Change],
+        timeout: Option<Duration>,
+    ) -> Vec<FdReady> {
+        let (mut refused, mut ready) = (Vec::new(), Vec::new());
+        backend.apply_and_wait(changes, &mut refused, timeout, &mut ready).unwrap();
+        assert_eq!(refused, []);
+        ready.sort_by_key(|told| told.fd);
+        ready
+    }
+
+    fn now(backend: &mut UringBackend) -> Vec<FdReady> {
+        turn(backend, &[], Some(Duration::ZERO))
+    }
+
+    #[test]
+    fn changes_rearming_and_the_wait_are_one_call() {
+        let mut backend = UringBackend::new().unwrap();
+        let levels: Vec<EventFd> = (0..50).map(|_| signalled()).collect();
+        let adds: Vec<Change> = levels.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
+        assert_eq!(turn(&mut backend, &adds, None).len(), 50);
+        assert_eq!(backend.ring.enters, 1);
+        // Ten are deleted, ten changed, thirty armed again.
+        let mut changes: Vec<Change> =
+            levels[..10].iter().map(|fd| plain(fd, READ, NOTHING)).collect();
+        changes.extend(levels[10..20].iter().map(|fd| edge(fd, READ, READ)));
+        assert_eq!(turn(&mut backend, &changes, None).len(), 40);
+        assert_eq!(backend.ring.enters, 2);
+        assert_eq!(turn(&mut backend, &[], None).len(), 30);
+        assert_eq!(backend.ring.enters, 3);
+    }
+
+    #[test]
+    fn a_wait_that_must_not_block_costs_no_call_when_nothing_happened() {
+        let mut backend = UringBackend::new().unwrap();
+        let eventfd = EventFd::new().unwrap();
+        assert_eq!(turn(&mut backend, &[plain(&eventfd, NOTHING, READ)], Some(Duration::ZERO)), []);
+        let before = backend.ring.enters;
+        assert_eq!(now(&mut backend), []);
+        assert_eq!(backend.ring.enters, before);
+        eventfd.signal().unwrap();
+        assert_eq!(now(&mut backend), [told(&eventfd, Ready::READ)]);
+    }
+
+    #[test]
+    fn more_changes_than_places_are_submitted_midway() {
+        let mut backend = UringBackend::with_room(4, 64).unwrap();
+        let many: Vec<EventFd> = (0..10).map(|_| signalled()).collect();
+        let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
+        assert_eq!(turn(&mut backend, &adds, None).len(), 10);
+        assert_eq!(backend.ring.enters, 3);
+    }
+
+    #[test]
+    fn a_deletion_does_not_end_the_wait() {
+        let mut backend = UringBackend::new().unwrap();
+        let many: Vec<EventFd> = (0..20).map(|_| EventFd::new().unwrap()).collect();
+        let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
+        assert_eq!(turn(&mut backend, &adds, Some(Duration::ZERO)), []);
+        let (before, started) = (backend.ring.enters, Instant::now());
+        let dels: Vec<Change> = many[1..].iter().map(|fd| plain(fd, READ, NOTHING)).collect();
+        let timeout = Duration::from_millis(3);
+        assert_eq!(turn(&mut backend, &dels, Some(timeout)), []);
+        assert!(started.elapsed() >= timeout, "ended by what the cancelled polls said");
+        assert_eq!(backend.ring.enters, before + 1);
+        many[0].signal().unwrap();
+        assert_eq!(turn(&mut backend, &[], None), [told(&many[0], Ready::READ)]);
+    }
+
+    #[test]
+    fn what_a_deleted_or_replaced_poll_still_says_is_dropped() {
+        let mut backend = UringBackend::new().unwrap();
+        let (stream, peer) = UnixStream::pair().unwrap();
+        for add in [plain(&stream, NOTHING, READ), edge(&stream, NOTHING, READ)] {
+            assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
+            (&peer).write_all(b"x").unwrap();
+            // The completion is there, or held, when the change comes.
+            let mut refused = Vec::new();
+            backend.apply(&[], &mut refused);
+            let del = plain(&stream, READ, NOTHING);
+            assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
+            let add = plain(&stream, NOTHING, Interest::WRITE);
+            let answer = turn(&mut backend, &[add], Some(Duration::ZERO));
+            assert_eq!(answer, [told(&stream, Ready::WRITE)]);
+            (&stream).read_exact(&mut [0]).unwrap();
+            let del = plain(&stream, Interest::WRITE, NOTHING);
+            assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
+        }
+    }
+
+    #[test]
+    fn a_closed_descriptor_really_closes_when_its_event_is_deleted() {
+        let mut backend = UringBackend::new().unwrap();
+        let (stream, mut peer) = UnixStream::pair().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let number = stream.as_raw_fd();
+        turn(&mut backend, &[plain(&number, NOTHING, READ)], Some(Duration::ZERO));
+        drop(stream);
+        let held = peer.read(&mut [0]).unwrap_err();
+        assert_eq!(held.kind(), ErrorKind::WouldBlock, "the poll in flight holds the file");
+        backend.apply(&[plain(&number, READ, NOTHING)], &mut Vec::new());
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the end of the stream");
+    }
+
+    #[test]
+    fn dropping_the_backend_lets_go_of_all_files_at_once() {
+        let mut backend = UringBackend::new().unwrap();
+        let (ends, peers): (Vec<_>, Vec<_>) = (0..20).map(|_| UnixStream::pair().unwrap()).unzip();
+        let adds: Vec<Change> = ends.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
+        turn(&mut backend, &adds, Some(Duration::ZERO));
+        drop((ends, backend));
+        for mut peer in peers {
+            peer.set_nonblocking(true).unwrap();
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "the end of the stream");
+        }
+    }
+
+    #[test]
+    fn an_edge_of_a_regular_file_is_told_once() {
+        let mut backend = UringBackend::new().unwrap();
+        let file = std::fs::File::open("Cargo.toml").unwrap();
+        let add = edge(&file, NOTHING, READ);
+        let answer = [told(&file, Ready::READ)];
+        assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), answer);
+        assert_eq!(now(&mut backend), []);
+        assert_eq!(turn(&mut backend, &[edge(&file, READ, READ)], None), answer, "changed: again");
+    }
+
+    #[test]
+    fn edges_that_find_no_place_among_the_completions_are_not_lost() {
+        let mut backend = UringBackend::with_room(8, 16).unwrap();
+        let many: Vec<EventFd> = (0..100).map(|_| EventFd::new().unwrap()).collect();
+        let adds: Vec<Change> = many.iter().map(|fd| edge(fd, NOTHING, READ)).collect();
+        assert_eq!(turn(&mut backend, &adds, Some(Duration::ZERO)), []);
+        for round in 0..3 {
+            for eventfd in &many {
+                eventfd.signal().unwrap();
+            }
+            let mut seen = HashSet::new();
+            while seen.len() < many.len() {
+                let some = turn(&mut backend, &[], Some(Duration::ZERO));
+                assert!(!some.is_empty(), "round {round}: {} of {}", seen.len(), many.len());
+                seen.extend(some.iter().map(|told| told.fd));
+            }
+            // A multishot poll that ended for want of room may tell once more.
+            while !now(&mut backend).is_empty() {}
+        }
+    }
+
+    #[test]
+    fn one_report_is_all_that_a_half_closed_peer_leads_to() {
+        let mut backend = UringBackend::new().unwrap();
+        let (stream, peer) = UnixStream::pair().unwrap();
+        super::super::suite::fill(&stream);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        let add = once(&stream, NOTHING, Interest::WRITE);
+        assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
+        assert_eq!(now(&mut backend), []);
+        super::super::suite::empty(&peer);
+        assert_eq!(now(&mut backend), [told(&stream, Ready::WRITE)]);
+        assert_eq!(now(&mut backend), []);
+        assert!(!backend.entries[stream.as_raw_fd() as usize].armed, "the multishot poll goes on");
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_is_an_error_with_its_reason_and_a_way_out() {
+        let refused = std::thread::spawn(|| {
+            crate::sys::seccomp::refuse(libc::SYS_io_uring_setup, libc::EPERM).unwrap();
+            BackendKind::IoUring.open(ChangelistFlush::default()).map(drop).unwrap_err().to_string()
+        });
+        let refused = refused.join().unwrap();
+        assert!(refused.starts_with("io_uring_setup: Operation not permitted"), "{refused}");
+        assert!(refused.contains("kernel.io_uring_disabled"), "{refused}");
+        assert!(refused.contains("seccomp") && refused.contains("another backend"), "{refused}");
+    }
+}

@@ -1,0 +1,201 @@
+//! io_uring: a ring, the three operations we use, and the one call that submits and waits.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec, epoll_event};
+use io_uring::{IoUring, opcode, squeue};
+
+use super::epoll::{Epoll, Op};
+
+/// What an operation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Completion {
+    /// The word the operation was given.
+    pub(crate) user_data: u64,
+    /// Its result, or a negative `errno`.
+    pub(crate) result: i32,
+    /// Whether more completions of the same operation will follow (`IORING_CQE_F_MORE`).
+    pub(crate) more: bool,
+}
+
+/// One `epoll_ctl(2)` to be made through a ring.
+#[derive(Clone, Copy)]
+pub(crate) struct Control {
+    op: i32,
+    fd: RawFd,
+    event: libc::epoll_event,
+}
+
+impl Control {
+    pub(crate) fn new(op: Op, fd: RawFd, events: u32) -> Self {
+        Self { op: op.raw(), fd, event: libc::epoll_event { events, u64: fd as u64 } }
+    }
+}
+
+/// A submission and a completion queue.
+pub(crate) struct Ring {
+    ring: IoUring,
+    /// How many `io_uring_enter(2)` were made.
+    #[cfg(test)]
+    pub(crate) enters: usize,
+}
+
+impl Ring {
+    /// `io_uring_setup(2)` with room for `entries` submissions and `completions` completions.
+    ///
+    /// Any thread may submit. Completions do not interrupt the thread, but are posted when it next
+    /// enters the kernel (`IORING_SETUP_COOP_TASKRUN`), and a bad entry does not keep those behind
+    /// it from being submitted (`IORING_SETUP_SUBMIT_ALL`).
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, or `Unsupported` with what is missing if it is older than 5.19.
+    pub(crate) fn new(entries: u32, completions: u32) -> io::Result<Self> {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(completions).setup_submit_all();
+        builder.setup_coop_taskrun().setup_taskrun_flag();
+        let ring = builder.build(entries)?;
+        let features = ring.params();
+        for (has, name) in [
+            (features.is_feature_nodrop(), "IORING_FEAT_NODROP"),
+            (features.is_feature_ext_arg(), "IORING_FEAT_EXT_ARG"),
+            (features.is_feature_skip_cqe_on_success(), "IORING_FEAT_CQE_SKIP"),
+        ] {
+            if !has {
+                let missing = format!("this kernel's io_uring lacks {name}");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, missing));
+            }
+        }
+        Ok(Self {
+            ring,
+            #[cfg(test)]
+            enters: 0,
+        })
+    }
+
+    /// Whether no further operation can be pushed before the next [`enter`](Self::enter).
+    pub(crate) fn is_full(&mut self) -> bool {
+        self.ring.submission().is_full()
+    }
+
+    /// Pushes an `IORING_OP_POLL_ADD`: completes once any of the `POLL*` bits of `mask` holds, or
+    /// again and again at each wake-up if `multishot`. False if the queue is full.
+    #[must_use = "a full queue takes nothing"]
+    pub(crate) fn push_poll(
+        &mut self,
+        fd: RawFd,
+        mask: u32,
+        multishot: bool,
+        user_data: u64,
+    ) -> bool {
+        let poll = opcode::PollAdd::new(Fd(fd), mask).multi(multishot);
+        self.push_plain(&poll.build().user_data(user_data))
+    }
+
+    /// Pushes an `IORING_OP_ASYNC_CANCEL` of the operation with the word `target`, which then
+    /// completes. The cancellation itself completes only if it finds nothing. False if the queue
+    /// is full.
+    #[must_use = "a full queue takes nothing"]
+    pub(crate) fn push_cancel(&mut self, target: u64, user_data: u64) -> bool {
+        let cancel = opcode::AsyncCancel::new(target).build().user_data(user_data);
+        self.push_plain(&cancel.flags(squeue::Flags::SKIP_SUCCESS))
+    }
+
+    /// Pushes an `IORING_OP_ASYNC_CANCEL` of every operation. False if the queue is full.
+    #[must_use = "a full queue takes nothing"]
+    pub(crate) fn push_cancel_all(&mut self, user_data: u64) -> bool {
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any().all());
+        self.push_plain(&cancel.build().user_data(user_data))
+    }
+
+    /// Pushes an operation without pointers.
+    fn push_plain(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: only called with operations that hold numbers alone: nothing must stay alive.
+        unsafe { self.ring.submission().push(entry) }.is_ok()
+    }
+
+    /// `io_uring_enter(2)`: submits what was pushed and waits until `want` completions are there,
+    /// at most `timeout` (`None` is forever).
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, of which `ETIME` (the timeout elapsed) and `EINTR` are to be expected.
+    pub(crate) fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            self.enters += 1;
+        }
+        let Some(timeout) = timeout.filter(|_| want > 0) else {
+            return self.ring.submit_and_wait(want).map(drop);
+        };
+        // Longer than the kernel can count in nanoseconds is forever.
+        let seconds = timeout.as_secs().min(i64::MAX as u64 / 1_000_000_000 - 1);
+        let timeout = Timespec::new().sec(seconds).nsec(timeout.subsec_nanos());
+        let args = SubmitArgs::new().timespec(&timeout);
+        self.ring.submitter().submit_with_args(want, &args).map(drop)
+    }
+
+    /// Whether an [`enter`](Self::enter) that waits for nothing would do anything: something is
+    /// pushed, or the kernel has completions that it could not post yet.
+    pub(crate) fn has_work(&mut self) -> bool {
+        let submission = self.ring.submission();
+        !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
+    }
+
+    /// Whether the kernel keeps completions for which the queue had no room.
+    pub(crate) fn overflowed(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
+    }
+
+    /// Takes the oldest completion.
+    pub(crate) fn next(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        Some(Completion {
+            user_data: entry.user_data(),
+            result: entry.result(),
+            more: io_uring::cqueue::more(entry.flags()),
+        })
+    }
+
+    /// Makes all `controls` with one call (one for every queue's length of them) and appends the
+    /// result of each, 0 or a negative `errno`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says. Then any part of them was made, and the ring must not be used again.
+    pub(crate) fn epoll_ctl_all(
+        &mut self,
+        epoll: &Epoll,
+        controls: &[Control],
+        results: &mut Vec<i32>,
+    ) -> io::Result<()> {
+        let length = self.ring.params().sq_entries() as usize;
+        for some in controls.chunks(length) {
+            let first = results.len();
+            results.resize(first + some.len(), -libc::EIO);
+            for (place, control) in (0..).zip(some) {
+                let event = (&raw const control.event).cast::<epoll_event>();
+                let (epoll, fd) = (Fd(epoll.as_raw_fd()), Fd(control.fd));
+                let entry = opcode::EpollCtl::new(epoll, fd, control.op, event);
+                let entry = entry.build().user_data(place);
+                // SAFETY: the kernel reads the event while the entry is submitted. Here that is
+                // done before the borrow of `controls` ends, or else the ring is given up.
+                unsafe { self.ring.submission().push(&entry) }.map_err(io::Error::other)?;
+            }
+            let mut missing = some.len();
+            while missing > 0 {
+                match self.enter(missing, None) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    _ => {}
+                }
+                while let Some(completion) = self.next() {
+                    results[first + completion.user_data as usize] = completion.result;
+                    missing -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
