@@ -39,7 +39,7 @@ bitflags::bitflags! {
         const DEFERRED = 0x10;
         /// The event could not be made pending after `add` had returned: the kernel refused the
         /// descriptor when deferred changes were flushed, or a `Remote` asked for the impossible.
-        /// It is not pending and `Registry::take_refusal` has the reason. (libevent only logs this.)
+        /// It is not pending and `Registry::take_refusal` has the reason. (libevent only logs it.)
         const REFUSED = 0x40;
         /// The peer closed its sending half, or the connection failed.
         const CLOSED = 0x80;

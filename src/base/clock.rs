@@ -48,6 +48,10 @@ impl Clock {
         Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, in_loop: false }
     }
 
+    pub(super) fn kind(&self) -> ClockKind {
+        self.kind
+    }
+
     /// Now, by the cache inside the loop.
     pub(super) fn now_ns(&mut self) -> u64 {
         if let Some(now_ns) = self.cached_ns {

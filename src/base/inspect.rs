@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::{Instant, SystemTime};
 
 use super::Remote;
+use super::clock::ClockKind;
 use super::notify::Notifier;
 use super::registry::Registry;
 use super::selection::PassedOver;
@@ -180,6 +181,12 @@ impl<C> Registry<C> {
     /// The same moment on the wall clock (libevent: `event_base_gettimeofday_cached`).
     pub fn system_time(&mut self) -> SystemTime {
         self.clock.system_time()
+    }
+
+    /// What the base tells the time with.
+    #[must_use]
+    pub fn clock_kind(&self) -> ClockKind {
+        self.clock.kind()
     }
 
     /// What the loop did so far.

@@ -32,11 +32,6 @@ pub fn all_configs() -> impl Iterator<Item = Config> {
     kinds.flat_map(|config| [ClockKind::Precise, ClockKind::Coarse].map(|kind| config.clock(kind)))
 }
 
-/// Whether timeouts are to the nanosecond: a coarse clock lags by as much as it lags.
-pub fn is_precise(config: Config) -> bool {
-    format!("{config:?}").contains("Precise")
-}
-
 /// Makes each function a test that runs once per way to set up a base. After `where`, the
 /// features a backend needs for it: those that lack them are left out.
 #[macro_export]
