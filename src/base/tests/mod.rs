@@ -1,7 +1,11 @@
 //! The base's own logic on a scripted backend: order, re-arming and the changelist, with a clock
 //! that stands where a test puts it.
 
+mod firing;
 mod model;
+mod priority;
+mod stage;
+mod turn;
 
 use std::time::Duration;
 
