@@ -1,0 +1,9 @@
+//! The event base on real descriptors, on every backend, by every changelist policy and clock.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod app;
+mod lifecycle;
+mod looping;
+mod readiness;
