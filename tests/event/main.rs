@@ -3,7 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod activation;
 mod app;
 mod lifecycle;
 mod looping;
+mod once;
 mod readiness;
+mod time;
+mod vocabulary;
