@@ -5,9 +5,11 @@ mod common;
 
 mod activation;
 mod app;
+mod inspect;
 mod lifecycle;
 mod looping;
 mod once;
+mod panics;
 mod readiness;
 mod time;
 mod vocabulary;
