@@ -11,5 +11,6 @@ mod looping;
 mod once;
 mod panics;
 mod readiness;
+mod remote;
 mod time;
 mod vocabulary;
