@@ -15,7 +15,7 @@ pub(crate) use evshard::{
 pub(crate) const SHORT: Duration = Duration::from_millis(3);
 
 /// A context that is its own log, with what handlers need at hand.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct App {
     pub(crate) fired: Vec<(u64, Ready)>,
     pub(crate) ids: Vec<EventId>,

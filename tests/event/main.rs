@@ -5,6 +5,7 @@ mod common;
 
 mod activation;
 mod app;
+mod config;
 mod inspect;
 mod lifecycle;
 mod looping;
