@@ -6,6 +6,7 @@ mod common;
 mod activation;
 mod app;
 mod config;
+mod defects;
 mod inspect;
 mod lifecycle;
 mod looping;
