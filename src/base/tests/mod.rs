@@ -4,6 +4,7 @@
 mod firing;
 mod model;
 mod priority;
+mod reinit;
 mod stage;
 mod turn;
 
