@@ -126,8 +126,8 @@ fn of_many_scheduled_33_run_in_a_turn_and_the_others_in_the_next() {
     // Scheduled by a handler, so that all belong to one turn.
     fn schedule_all(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
         note(registry, app, fired);
-        for id in app.ids[..40].to_vec() {
-            registry.schedule(id).unwrap();
+        for id in &app.ids[..40] {
+            registry.schedule(*id).unwrap();
         }
         registry.schedule(app.ids[0]).unwrap();
     }
