@@ -219,13 +219,18 @@ mod tests {
     /// Signals that nothing else in this test program uses.
     const COUNTED: i32 = libc::SIGUSR1;
     const RESTORED: i32 = libc::SIGUSR2;
+    const HANDLED: i32 = libc::SIGWINCH;
 
-    fn disposition(number: i32) -> libc::sighandler_t {
+    fn action(number: i32) -> libc::sigaction {
         // SAFETY: a sigaction is plain data, for which all zeros are valid.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: the sigaction lives across the call, which fills it.
         check(unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) }).unwrap();
-        action.sa_sigaction
+        action
+    }
+
+    fn disposition(number: i32) -> libc::sighandler_t {
+        action(number).sa_sigaction
     }
 
     fn raise(number: i32) {
@@ -259,6 +264,19 @@ mod tests {
         assert_eq!(disposition(RESTORED), ours, "the other one still watches");
         drop(other);
         assert_eq!(disposition(RESTORED), before);
+    }
+
+    #[test]
+    fn the_handler_restarts_interrupted_calls_and_is_not_interrupted_itself() {
+        let counter = SignalCounter::new().unwrap();
+        counter.watch(HANDLED).unwrap();
+        let installed = action(HANDLED);
+        assert_ne!(installed.sa_flags & libc::SA_RESTART, 0);
+        for number in [libc::SIGINT, libc::SIGUSR1, SIGNAL_MAX] {
+            // SAFETY: the set lives across the call and was initialised.
+            let blocked = unsafe { libc::sigismember(&raw const installed.sa_mask, number) };
+            assert_eq!(blocked, 1, "signal {number}");
+        }
     }
 
     #[test]
