@@ -75,6 +75,24 @@ on_every_base! {
         assert_eq!(poll(&mut base, &mut app), [(1, Ready::READ)], "it is still ready");
     }
 
+    fn one_that_does_not_persist_may_be_deleted_and_added_before_it_runs(config: Config) {
+        fn renew(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+            log(registry, app, fired);
+            for id in app.ids.drain(..).filter(|id| *id != fired.id) {
+                registry.del(id);
+                registry.add(id, None).unwrap();
+            }
+        }
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let pairs = [readable_pair(), readable_pair()];
+        app.ids = pairs
+            .iter()
+            .map(|(reader, _)| add(&mut base, EventSpec::io(reader, Interest::READ), renew))
+            .collect();
+        assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
+        assert_eq!(app.fired.len(), 2, "what was reported before is reported again");
+    }
+
     fn deleting_what_is_idle_deleted_or_freed_does_nothing(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (reader, _writer) = readable_pair();

@@ -201,3 +201,26 @@ fn a_set_uid_program_does_not_trust_its_environment() {
     }
     assert_eq!(with, "epoll Immediate Coarse Handler");
 }
+
+#[test]
+fn a_program_that_is_started_inherits_no_descriptor_of_a_base() {
+    let mut bases = Vec::new();
+    for config in common::all_configs() {
+        for method in [SignalMethod::Handler, SignalMethod::SignalFd] {
+            let mut base = Base::new(config.signals(method)).unwrap();
+            add(&mut base, EventSpec::signal(12), log);
+            bases.push(base);
+        }
+    }
+    let open = |path: &str| {
+        let output = Command::new("ls").args(["-l", path]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let kinds = ["eventpoll", "eventfd", "signalfd", "io_uring"];
+    let ours = open(&format!("/proc/{}/fd/", std::process::id()));
+    let theirs = open("/proc/self/fd/");
+    for kind in kinds {
+        assert!(ours.contains(kind), "{kind} is what these tests call it");
+        assert!(!theirs.contains(kind), "{theirs}");
+    }
+}

@@ -212,6 +212,26 @@ fn one_that_waits_for_its_turn_can_be_deleted() {
     assert_eq!(stage.tokens(), []);
 }
 
+#[test]
+fn deferred_changes_wait_for_the_next_wait_whatever_ends_the_loop() {
+    fn stop(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+        note(registry, app, fired);
+        registry.add(app.ids[1], None).unwrap();
+        registry.loop_exit();
+    }
+    let mut stage = Stage::new(Config::default().changelist(ChangelistPolicy::Deferred));
+    let first = stage.user(0, stop);
+    stage.event(EventSpec::io(&0, READ).persist(), note);
+    stage.activate(&[first]);
+    stage.script.0.lock().unwrap().changes.clear();
+    stage.run(LoopFlags::empty());
+    assert_eq!(stage.script.0.lock().unwrap().changes, []);
+    stage.report(&[&[0]]);
+    stage.run(LoopFlags::ONCE);
+    assert_eq!(stage.script.0.lock().unwrap().changes, [change(0, NOTHING, READ)]);
+    assert_eq!(stage.tokens(), [0, 1]);
+}
+
 fn write_timeout(_: &mut Registry<App>, app: &mut App, timeout: Option<Duration>) {
     let class = match timeout {
         None => 100,
