@@ -371,10 +371,12 @@ impl<C> Registry<C> {
         if self.control.ends_pass() || !budget.allows_another(calls) {
             return true;
         }
-        budget.end_ns.is_some_and(|end_ns| {
-            self.clock.refresh();
-            self.clock.now_ns() >= end_ns
-        })
+        // Before a handler of the user's ran, an end would only let the less urgent overtake.
+        calls > 0
+            && budget.end_ns.is_some_and(|end_ns| {
+                self.clock.refresh();
+                self.clock.now_ns() >= end_ns
+            })
     }
 }
 

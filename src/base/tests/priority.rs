@@ -210,3 +210,15 @@ fn a_limit_of_time_ends_a_pass_after_the_call_that_used_it_up() {
         assert_eq!(stage.waits().len(), waits, "within {interval:?}");
     }
 }
+
+#[test]
+fn a_limit_of_time_is_not_used_up_by_what_the_base_does_for_itself() {
+    let limit = DispatchLimit { calls: None, interval: Some(Duration::ZERO), from_priority: 0 };
+    let mut stage = limited(limit);
+    let less_urgent = stage.user(1, note);
+    stage.activate(&[less_urgent]);
+    stage.reader(0, 0, note);
+    stage.base.remote().post(|_, app| app.fired.push((9, Ready::READ))).unwrap();
+    stage.report(&[&[0]]);
+    assert_eq!(stage.drain(), [9, 1, 0], "or the less urgent would overtake");
+}
