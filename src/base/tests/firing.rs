@@ -209,6 +209,19 @@ fn equal_deadlines_of_one_common_timeout_keep_the_order_they_were_set_in() {
 }
 
 #[test]
+fn a_common_timeout_of_zero_fires_once() {
+    let mut rig = rig();
+    let zero = rig.registry().common_timeout(Duration::ZERO).unwrap();
+    let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
+    rig.registry().add_common(id, zero).unwrap();
+    assert_eq!(rig.at(0), [(1, Ready::TIMEOUT)]);
+    assert_eq!(rig.registry().pending(id), Ready::READ);
+    rig.registry().activate(id, Ready::READ).unwrap();
+    assert_eq!(rig.at(MS), [(1, Ready::READ)]);
+    assert_eq!(rig.at(2 * MS), []);
+}
+
+#[test]
 fn an_event_made_active_by_hand_and_then_added_is_registered() {
     let mut rig = rig();
     let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
