@@ -30,7 +30,7 @@ struct Mailbox {
     bell: EventFd,
     taken: AtomicBool,
     /// The process that opened the bell: a child's writes to it would ring its parent.
-    owner: u32,
+    owner: AtomicU32,
     next: OnceLock<&'static Self>,
 }
 
@@ -57,11 +57,13 @@ fn chain() -> impl Iterator<Item = &'static Mailbox> {
     std::iter::successors(FIRST.get().copied(), |mailbox| mailbox.next.get().copied())
 }
 
-/// The handler. It does what `signal-safety(7)` allows: atomic operations and `write(2)`.
+/// The handler. It does what `signal-safety(7)` allows: atomic operations, `getpid(2)` and
+/// `write(2)`.
 extern "C" fn on_signal(number: libc::c_int) {
     // The interrupted code may be about to look at it.
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    for mailbox in chain() {
+    let process = std::process::id();
+    for mailbox in chain().filter(|mailbox| mailbox.is_of(process)) {
         mailbox.deliver(number);
     }
     // SAFETY: the location is this thread's own and always valid.
@@ -71,6 +73,10 @@ extern "C" fn on_signal(number: libc::c_int) {
 }
 
 impl Mailbox {
+    fn is_of(&self, process: u32) -> bool {
+        self.owner.load(Ordering::Relaxed) == process
+    }
+
     fn deliver(&self, number: i32) {
         if self.wanted.load(Ordering::Relaxed) & bit(number) != 0 {
             self.counts[number as usize].fetch_add(1, Ordering::Release);
@@ -97,7 +103,7 @@ impl SignalCounter {
         let _growing = lock(&GROWING);
         let process = std::process::id();
         let vacant = |mailbox: &&Mailbox| {
-            mailbox.owner == process && !mailbox.taken.swap(true, Ordering::Acquire)
+            mailbox.is_of(process) && !mailbox.taken.swap(true, Ordering::Acquire)
         };
         let mailbox = match chain().find(vacant) {
             Some(vacant) => vacant,
@@ -158,7 +164,9 @@ impl SignalCounter {
     /// In a child after `fork(2)`: a bell of its own instead of its parent's, under the same
     /// number.
     pub(crate) fn renew(&self) -> io::Result<()> {
-        self.mailbox.bell.renew()
+        self.mailbox.bell.renew()?;
+        self.mailbox.owner.store(std::process::id(), Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -183,7 +191,7 @@ fn grow(process: u32) -> io::Result<&'static Mailbox> {
         counts: [const { AtomicU32::new(0) }; SIGNAL_MAX as usize + 1],
         bell: EventFd::new()?,
         taken: AtomicBool::new(true),
-        owner: process,
+        owner: AtomicU32::new(process),
         next: OnceLock::new(),
     }));
     let end = chain().last().map_or(&FIRST, |last| &last.next);

@@ -9,6 +9,7 @@ use crate::sys::process::{exit_at_once, fork, wait_for};
 /// Real-time signals that nothing else in this test program uses, one for each test.
 const TOLD: i32 = 45;
 const UNNOTICED: i32 = 46;
+const CHILDS_OWN: i32 = 47;
 
 /// Forks; the child ends by whether `in_child` holds, which must not panic to be told apart.
 #[track_caller]
@@ -125,5 +126,26 @@ fn a_parents_base_never_notices_what_its_child_does() {
         assert_eq!(poll(&mut base), [(1, Ready::READ)], "on {config:?}");
         signal_hook::low_level::raise(UNNOTICED).unwrap();
         assert_eq!(poll(&mut base).last(), Some(&(2, Ready::SIGNAL)));
+    }
+}
+
+#[test]
+fn a_signal_in_the_child_rings_no_base_of_the_parents() {
+    for config in configs() {
+        let config = config.ignore_environment();
+        let [mut copied, mut other] = [0, 1].map(|_| EventBase::<Log>::new(config).unwrap());
+        for base in [&mut copied, &mut other] {
+            watch(base, EventSpec::signal(CHILDS_OWN), 1);
+            poll(base);
+        }
+        let before = other.registry().stats().events;
+        expect_of_child(|| {
+            // The other one belongs to a thread that the child does not have.
+            copied.reinit().unwrap();
+            signal_hook::low_level::raise(CHILDS_OWN).unwrap();
+            poll(&mut copied) == [(1, Ready::SIGNAL)]
+        });
+        assert_eq!((poll(&mut copied), poll(&mut other)), (vec![], vec![]));
+        assert_eq!(other.registry().stats().events, before, "on {config:?}");
     }
 }
