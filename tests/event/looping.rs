@@ -116,7 +116,11 @@ on_every_base! {
         base.run(&mut app).unwrap();
         assert!(base.registry().got_exit());
         let spec = EventSpec::timer();
-        base.registry().once(spec, Some(Duration::ZERO), |r, _, _| r.loop_break()).unwrap();
+        let break_off: Handler<App> = |registry, _, _| {
+            assert!(!registry.got_exit(), "that was the last loop");
+            registry.loop_break();
+        };
+        base.registry().once(spec, Some(Duration::ZERO), break_off).unwrap();
         base.run(&mut app).unwrap();
         assert!(base.registry().got_break() && !base.registry().got_exit());
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
