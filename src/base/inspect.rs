@@ -81,11 +81,13 @@ impl<C> Registry<C> {
         self.slots.index_of(id).map(|index| self.info_of(index))
     }
 
-    /// The event whose handler runs (libevent: `event_base_get_running_event`). The handler may
-    /// have freed it.
+    /// The event whose handler runs (libevent: `event_base_get_running_event`); `None` in a posted
+    /// closure. The handler may have freed it.
     #[must_use]
     pub fn running(&self) -> Option<EventId> {
-        self.control.running()
+        let is_internal =
+            |id| self.slots.index_of(id).is_some_and(|index| self.slots[index].is_internal());
+        self.control.running().filter(|id| !is_internal(*id))
     }
 
     /// Why an event could not be pending, once, to a handler told [`Ready::REFUSED`].

@@ -175,6 +175,15 @@ on_every_base! {
         assert_eq!(base.registry().running(), None);
     }
 
+    fn a_posted_closure_runs_on_behalf_of_no_event(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        base.remote().post(|registry, app: &mut App| {
+            app.ids.extend(registry.running());
+        }).unwrap();
+        base.run(&mut app).unwrap();
+        assert_eq!(app.ids, [], "nobody gets hold of the base's own event");
+    }
+
     fn a_base_can_be_dropped_with_events_pending_and_closes_no_descriptor(config: Config) {
         let (reader, mut writer) = pair();
         let mut base = Base::new(config).unwrap();
