@@ -224,6 +224,37 @@ on_every_base! {
         }
     }
 
+    fn an_event_that_does_not_persist_is_called_for_all_that_came_before_it_ran(
+        config: Config) {
+        let _alone = alone();
+        for method in METHODS {
+            let (mut base, mut app) = new(config, method);
+            let id = base.registry().create(EventSpec::signal(QUEUED), log);
+            base.registry().add(id, None).unwrap();
+            raise_times(QUEUED, 3);
+            assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
+            assert_eq!(app.fired, [(0, Ready::SIGNAL); 3]);
+        }
+    }
+
+    fn an_active_signal_event_that_another_handler_deletes_is_not_called(config: Config) {
+        fn delete_others(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+            log(registry, app, fired);
+            for id in app.ids.drain(..).filter(|id| *id != fired.id) {
+                registry.del(id);
+                registry.activate(id, Ready::SIGNAL).unwrap();
+            }
+        }
+        let _alone = alone();
+        for method in METHODS {
+            let (mut base, mut app) = new(config, method);
+            app.ids = [1, 2].map(|token| add(&mut base, QUEUED, token, delete_others)).to_vec();
+            raise_times(QUEUED, 3);
+            let fired = drain(&mut base, &mut app);
+            assert_eq!(fired.len(), 3 + 1, "activated by hand it is called once");
+        }
+    }
+
     fn every_base_that_waits_for_a_signal_gets_it(config: Config) {
         let _alone = alone();
         let mut bases: Vec<_> = (0..3).map(|_| new(config, SignalMethod::Handler)).collect();
