@@ -45,7 +45,7 @@ on_every_base! {
             let id = base.registry().create(spec, log);
             base.registry().add(id, Some(Duration::ZERO)).unwrap();
             let due = base.registry().deadline(id).unwrap();
-            while base.registry().now() < due {}
+            common::eventually("the timeout is due", || base.registry().now() >= due);
             assert_eq!(poll(&mut base, &mut app), [(0, Ready::READ | Ready::TIMEOUT)]);
             base.registry().free(id);
         }
