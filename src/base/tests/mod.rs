@@ -1,6 +1,8 @@
 //! The base's own logic on a scripted backend: order, re-arming and the changelist, with a clock
 //! that stands where a test puts it.
 
+mod fork;
+mod kernel;
 mod model;
 
 use std::time::Duration;
