@@ -61,6 +61,7 @@ pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
         }
     }
     drop(base);
+    record.number("changes", u64::from(options.changes));
     record.number("turns", u64::from(turns));
     record.numbers("busy_ns", &busy);
     record.numbers("idle_ns", &idle);

@@ -40,6 +40,7 @@ pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
         ids.push(id);
     }
     base.run_with(&mut (), pass)?;
+    record.number("events", u64::from(options.events));
     record.number("pss_bytes", of_this_process("Pss")?.saturating_sub(pss));
     record.number("private_dirty_bytes", of_this_process("Private_Dirty")?.saturating_sub(dirty));
     drop(base);

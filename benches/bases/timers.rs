@@ -145,6 +145,7 @@ pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
         delete.push(bench.in_handler(Phase::Delete)?);
         expire.push(bench.expire()?);
     }
+    record.number("timers", u64::from(options.timers));
     record.text("common_how", common_timeout::HOW);
     record.numbers("add_ns", &add);
     record.numbers("reset_ns", &reset);

@@ -57,6 +57,7 @@ static void changes_benchmark(void) {
     close_pairs(pairs, count);
     free(reading);
     free(writing);
+    print_number("changes", count);
     print_number("turns", turns);
     print_numbers("busy_ns", busy, options.runs);
     print_numbers("idle_ns", idle, options.runs);

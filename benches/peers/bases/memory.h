@@ -37,6 +37,7 @@ static void memory_benchmark(void) {
         io_add_within(&events[i], 60000000 + random_below(1000000));
     }
     base_pass();
+    print_number("events", options.events);
     print_number("pss_bytes", memory_of_this_process("Pss") - pss);
     print_number("private_dirty_bytes", memory_of_this_process("Private_Dirty") - dirty);
     for (unsigned i = 0; i < options.events; i++)

@@ -107,6 +107,7 @@ static void timers_benchmark(void) {
     }
     base_close();
     free(timers.events);
+    print_number("timers", options.timers);
     print_text("common_how", common_how());
     print_numbers("add_ns", add, options.runs);
     print_numbers("reset_ns", reset, options.runs);
