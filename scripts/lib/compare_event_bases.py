@@ -33,7 +33,8 @@ def parse_arguments():
                         help=f"of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=cli.count, default=25, metavar="N",
                         help="default 25; a million timers take part in every second, memory in every fifth")
-    parser.add_argument("--core", type=cli.core, default=1, metavar="CORE", help="where all programs run; default 1")
+    parser.add_argument("--core", type=cli.core, default=max(os.sched_getaffinity(0)), metavar="CORE",
+                        help="where all programs run; default: the last one usable")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 
