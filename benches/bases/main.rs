@@ -12,8 +12,6 @@
 mod cascade;
 mod chain;
 mod changes;
-mod common_timeout;
-mod flush;
 mod memory;
 mod options;
 mod pairs;

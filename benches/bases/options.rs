@@ -1,9 +1,9 @@
 //! The command line: the flags and defaults of the C programs, and this base's own variants.
 
 use clap::{Parser, ValueEnum};
-use evshard::{ChangelistPolicy, Config, EventBase};
+use evshard::{ChangelistFlush, ChangelistPolicy, Config, EventBase};
 
-use crate::{Outcome, flush};
+use crate::Outcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Benchmark {
@@ -85,8 +85,8 @@ impl Options {
         let deferred = Config::default().changelist(ChangelistPolicy::Deferred);
         let config = match self.variant {
             Variant::Default => Config::default(),
-            Variant::Deferred | Variant::Stable => flush::by_epoll_ctl(deferred),
-            Variant::Uring => flush::by_io_uring(deferred)?,
+            Variant::Deferred | Variant::Stable => deferred.flush(ChangelistFlush::EpollCtl),
+            Variant::Uring => deferred.flush(ChangelistFlush::IoUring),
         };
         Ok(EventBase::new(config)?)
     }

@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use evshard::{EventBase, EventId, EventSpec, Fired, LoopFlags, Registry, Result};
+use evshard::{CommonTimeout, EventBase, EventId, EventSpec, Fired, LoopFlags, Registry, Result};
 
 use crate::Outcome;
-use crate::common_timeout::{self, CommonTimeout};
 use crate::options::{Deadlines, Options};
 use crate::pairs::elapsed_ns;
 use crate::random::Random;
@@ -50,7 +49,9 @@ impl Timers {
             Phase::AddSoon => ids.iter().try_for_each(|id| {
                 registry.add(*id, Some(Duration::from_micros(random.below(SOON_US))))
             }),
-            Phase::AddCommon(common) => ids.iter().try_for_each(|id| common.add(registry, *id)),
+            Phase::AddCommon(common) => {
+                ids.iter().try_for_each(|id| registry.add_common(*id, common))
+            }
             Phase::Delete => {
                 ids.iter().for_each(|id| registry.del(*id));
                 Ok(())
@@ -112,7 +113,7 @@ impl Bench {
             return Ok(random);
         }
         let duration = Duration::from_micros(common_us);
-        Ok(Phase::AddCommon(CommonTimeout::open(self.base.registry(), duration)?))
+        Ok(Phase::AddCommon(self.base.registry().common_timeout(duration)?))
     }
 
     fn expire(&mut self) -> Result<u64> {
@@ -146,7 +147,7 @@ pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
         expire.push(bench.expire()?);
     }
     record.number("timers", u64::from(options.timers));
-    record.text("common_how", common_timeout::HOW);
+    record.text("common_how", "Registry::add_common");
     record.numbers("add_ns", &add);
     record.numbers("reset_ns", &reset);
     record.numbers("delete_ns", &delete);
