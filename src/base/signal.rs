@@ -166,7 +166,7 @@ impl<C> Registry<C> {
     pub(super) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
         self.open_signals()?;
         self.signals.insert(&mut self.slots, index, number)?;
-        self.counts.joined(self.counted(index));
+        self.counts.joined(self.slots[index].counted());
         Ok(())
     }
 

@@ -42,7 +42,9 @@ impl WakeWord {
 
     /// Loop, after every wait and before it looks at what was published: whether there is any.
     pub(crate) fn wake_up(&self) -> bool {
-        self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
+        // A word that is AWAKE was not touched since the loop wrote that: nothing to take, and a
+        // busy turn is spared a locked instruction.
+        self.0.load(Ordering::Relaxed) != AWAKE && self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 }
 
