@@ -42,7 +42,7 @@ pub(super) struct Signals {
 #[derive(Debug)]
 enum Delivery {
     Handler(SignalCounter),
-    SignalFd(SignalFd),
+    SignalFd(Box<SignalFd>),
 }
 
 impl Delivery {
@@ -52,7 +52,8 @@ impl Delivery {
                 SignalCounter::new().map(Self::Handler).map_err(Error::os("eventfd"))
             }
             SignalMethod::SignalFd => {
-                SignalFd::new().map(Self::SignalFd).map_err(Error::os("signalfd"))
+                let signalfd = SignalFd::new().map_err(Error::os("signalfd"))?;
+                Ok(Self::SignalFd(Box::new(signalfd)))
             }
         }
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use super::Handler;
 use super::list::{Links, NONE};
+use crate::error::{Error, Result};
 use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
 
 bitflags::bitflags! {
@@ -280,6 +281,14 @@ impl<C> SlotTable<C> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
             .then_some(id.index)
+    }
+
+    /// The same for those who must say so when it is stale.
+    pub(super) fn resolve(&self, id: EventId) -> Result<u32> {
+        match self.index_of(id) {
+            Some(index) => Ok(index),
+            None => Err(Error::Stale(id)),
+        }
     }
 
     /// Indices of all occupied slots.
