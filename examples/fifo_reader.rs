@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     registry.add(interrupt, None)?;
     println!("reading {path}; write to it from another shell, end with Ctrl-C");
     base.run(&mut pipe)?;
-    remove_file(&path)?;
+    remove_file(&path).map_err(|error| format!("cannot remove {path}: {error}"))?;
     println!("removed {path}");
     Ok(())
 }
