@@ -152,48 +152,61 @@ fn signal_ends_after_the_third() {
     assert!(example.rest().is_empty());
 }
 
-/// A path for one test's pipe.
-fn pipe_path(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_file(&path);
-    path
+/// A path of one test's own, also while another process runs the same one.
+struct OwnPath(PathBuf);
+
+impl OwnPath {
+    fn new(name: &str) -> Self {
+        let name = format!("{name}.{}", std::process::id());
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().expect("the path is UTF-8")
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 #[test]
 fn fifo_reader_prints_what_every_writer_writes_and_leaves_no_pipe() {
-    let path = pipe_path("printed.fifo");
-    let name = path.to_str().unwrap();
+    let path = OwnPath::new("printed.fifo");
+    let name = path.name();
     let example = Example::start("fifo_reader", &[name]);
     let instructions = "write to it from another shell, end with Ctrl-C";
     assert_eq!(example.line(), format!("reading {name}; {instructions}"));
     for words in ["hello", "again"] {
-        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
-        fs::write(&path, format!("{words}\n")).expect("write to the pipe");
+        assert!(fs::metadata(name).unwrap().file_type().is_fifo());
+        fs::write(name, format!("{words}\n")).expect("write to the pipe");
         assert_eq!(example.line(), format!("6 bytes: \"{words}\\n\""));
     }
     example.signal("INT");
     assert_eq!(example.rest(), [format!("removed {name}")]);
-    assert!(!path.exists());
+    assert!(!path.0.exists());
 }
 
 #[test]
 fn fifo_reader_takes_a_pipe_that_is_there() {
-    let path = pipe_path("there.fifo");
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let example = Example::start("fifo_reader", &[path.to_str().unwrap()]);
+    let path = OwnPath::new("there.fifo");
+    assert!(Command::new("mkfifo").arg(&path.0).status().unwrap().success());
+    let example = Example::start("fifo_reader", &[path.name()]);
     assert!(example.line().starts_with("reading "));
     example.signal("INT");
     assert_eq!(example.rest().len(), 1);
-    assert!(!path.exists());
+    assert!(!path.0.exists());
 }
 
 #[test]
 fn fifo_reader_leaves_a_file_alone_that_is_no_pipe() {
-    let path = pipe_path("file.txt");
-    fs::write(&path, "precious").unwrap();
-    let words = Example::start("fifo_reader", &[path.to_str().unwrap()]).failure();
+    let path = OwnPath::new("file.txt");
+    fs::write(&path.0, "precious").unwrap();
+    let words = Example::start("fifo_reader", &[path.name()]).failure();
     assert!(words.contains("is no named pipe; give another path"), "{words}");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&path.0).unwrap(), "precious");
 }
 
 #[test]
