@@ -78,7 +78,7 @@ fn main() -> evshard::Result<()> {
     let load = EventSpec::timer().persist();
     let load = registry.create(load, |_, _, _| std::thread::sleep(Duration::from_millis(5)));
     registry.add(load, Some(Duration::from_millis(20)))?;
-    registry.loop_exit_after(Duration::from_secs(1))?;
+    registry.loop_exit_after(Duration::from_secs(1));
 
     let mut app = App::default();
     base.run(&mut app)?;
