@@ -28,6 +28,34 @@ mod imp {
 
 pub(crate) use imp::*;
 
+/// An eventfd in a model: touched only when rung, slept on or silenced, so that its lock orders
+/// nothing else.
+#[cfg(all(test, loom))]
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: loom::sync::Mutex<bool>,
+    changed: loom::sync::Condvar,
+}
+
+#[cfg(all(test, loom))]
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+    }
+
+    pub(crate) fn silence(&self) {
+        *self.rung.lock().unwrap() = false;
+    }
+}
+
 /// Runs ignored tests of this binary, by path prefix, in a process of their own and panics unless
 /// they fail there: a mutated protocol may deadlock, which loom ends by aborting.
 #[cfg(all(test, loom))]

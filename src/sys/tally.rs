@@ -53,38 +53,14 @@ fn bit(number: i32) -> u64 {
 
 #[cfg(all(test, loom))]
 mod loom_models {
-    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::sync::Arc;
     use loom::thread;
 
     use super::*;
+    use crate::sync::Bell;
 
     const NUMBER: i32 = 10;
     const DELIVERIES: u32 = 2;
-
-    /// The eventfd.
-    #[derive(Default)]
-    struct Bell {
-        rung: Mutex<bool>,
-        changed: Condvar,
-    }
-
-    impl Bell {
-        fn ring(&self) {
-            *self.rung.lock().unwrap() = true;
-            self.changed.notify_one();
-        }
-
-        fn wait(&self) {
-            let mut rung = self.rung.lock().unwrap();
-            while !*rung {
-                rung = self.changed.wait(rung).unwrap();
-            }
-        }
-
-        fn silence(&self) {
-            *self.rung.lock().unwrap() = false;
-        }
-    }
 
     type Step = fn(&Tally, &Bell) -> u32;
 
