@@ -1,15 +1,23 @@
 //! Descriptors closed under pending events, and their numbers given to other files.
 //!
-//! One test in a program of its own: it counts on which number the next descriptor gets, and no
-//! other test may open one meanwhile.
+//! In a program of its own, one test at a time: they count on which number the next descriptor
+//! gets, and that nobody else opens one under a number they closed.
 
 mod common;
 
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use evshard::{EventBase, EventSpec, Fired, Interest, LoopFlags, Ready, Registry};
+use evshard::{
+    Config, EventBase, EventId, EventSpec, Fired, Interest, LoopFlags, Ready, Registry, Token,
+};
+
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn count(_: &mut Registry<u32>, calls: &mut u32, fired: Fired) {
     assert_eq!(fired.ready, Ready::READ);
@@ -29,6 +37,7 @@ fn spec(reader: &UnixStream) -> EventSpec {
 
 #[test]
 fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again() {
+    let _alone = alone();
     for config in common::all_configs() {
         let mut base = EventBase::<u32>::new(config).unwrap();
         let poll = |base: &mut EventBase<u32>| {
@@ -75,5 +84,99 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
         assert_eq!(poll(&mut base), 1, "the new file is watched in spite of the promise");
         base.registry().free(idle);
         base.registry().free(id);
+    }
+}
+
+type Log = Vec<(u64, Ready)>;
+
+fn log(_: &mut Registry<Log>, log: &mut Log, fired: Fired) {
+    log.push((fired.token.0, fired.ready));
+}
+
+fn watch(base: &mut EventBase<Log>, reader: &UnixStream, token: u64) -> EventId {
+    let spec = EventSpec::io(reader, Interest::READ).persist().token(Token(token));
+    let id = base.registry().create(spec, log);
+    base.registry().add(id, None).unwrap();
+    id
+}
+
+fn poll(base: &mut EventBase<Log>) -> Log {
+    let mut fired = Log::new();
+    base.run_with(&mut fired, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+    fired.sort_unstable_by_key(|(token, _)| *token);
+    fired
+}
+
+on_every_base! {
+    fn a_duplicate_is_watched_apart_from_its_original(config: Config) {
+        let _alone = alone();
+        let mut base = EventBase::new(config).unwrap();
+        let (reader, _writer) = readable_pair();
+        let duplicate = reader.try_clone().unwrap();
+        let original = watch(&mut base, &reader, 1);
+        let copy = watch(&mut base, &duplicate, 2);
+        assert_eq!(poll(&mut base), [(1, Ready::READ), (2, Ready::READ)]);
+        base.registry().free(original);
+        // With deferred changes the kernel learns of it in this turn: then it may be closed.
+        assert_eq!(poll(&mut base), [(2, Ready::READ)]);
+        drop(reader);
+        assert_eq!(poll(&mut base), [(2, Ready::READ)]);
+        let events = base.registry().stats().events;
+        poll(&mut base);
+        assert_eq!(base.registry().stats().events, events + 1, "the other is not reported");
+        base.registry().free(copy);
+        assert_eq!(poll(&mut base), []);
+    }
+
+    fn a_duplicate_that_takes_a_watched_number_is_watched_in_its_place(config: Config) {
+        let _alone = alone();
+        let mut base = EventBase::new(config).unwrap();
+        let (first, _kept) = readable_pair();
+        let (second, _kept) = readable_pair();
+        let number = first.as_raw_fd();
+        let id = watch(&mut base, &first, 1);
+        assert_eq!(poll(&mut base), [(1, Ready::READ)]);
+        base.registry().free(id);
+        drop(first);
+        let duplicate = second.try_clone().unwrap();
+        assert_eq!(duplicate.as_raw_fd(), number, "the kernel gives the lowest free number");
+        watch(&mut base, &duplicate, 2);
+        assert_eq!(poll(&mut base), [(2, Ready::READ)]);
+    }
+
+    fn a_descriptor_closed_before_the_kernel_learned_of_it_harms_nobody(config: Config) {
+        let _alone = alone();
+        let mut base = EventBase::new(config).unwrap();
+        let (other, _writer) = readable_pair();
+        watch(&mut base, &other, 1);
+        poll(&mut base);
+        let (closed, peer) = readable_pair();
+        let id = watch(&mut base, &closed, 2);
+        drop((closed, peer));
+        for _ in 0..3 {
+            let mut fired = poll(&mut base);
+            fired.retain(|(token, _)| *token == 1);
+            assert_eq!(fired, [(1, Ready::READ)]);
+        }
+        base.registry().free(id);
+        assert_eq!(poll(&mut base), [(1, Ready::READ)]);
+        let events = base.registry().stats().events;
+        poll(&mut base);
+        assert_eq!(base.registry().stats().events, events + 1, "and nothing else is reported");
+    }
+
+    fn changes_of_a_closed_descriptor_that_cancel_out_are_forgotten(config: Config) {
+        let _alone = alone();
+        let mut base = EventBase::new(config).unwrap();
+        let (closed, peer) = readable_pair();
+        let number = closed.as_raw_fd();
+        let id = watch(&mut base, &closed, 1);
+        base.registry().free(id);
+        drop((closed, peer));
+        assert_eq!(poll(&mut base), []);
+        let (reader, _writer) = readable_pair();
+        assert_eq!(reader.as_raw_fd(), number);
+        watch(&mut base, &reader, 2);
+        assert_eq!(poll(&mut base), [(2, Ready::READ)]);
     }
 }

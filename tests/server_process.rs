@@ -252,3 +252,22 @@ fn own_cores() -> Vec<usize> {
     };
     list.split(',').flat_map(range).collect()
 }
+
+#[test]
+fn a_wait_that_is_interrupted_is_no_error() {
+    // What a stopped process waits in is interrupted when it goes on: signal(7).
+    for backend in evshard::BackendKind::ALL {
+        let server = ServerProcess::start(&["--workers", "2", "--backend", backend.name()]);
+        let mut client = server.connect();
+        for round in 0..3_u8 {
+            server.signal("STOP");
+            server.signal("CONT");
+            client.write_all(&[round]).unwrap();
+            let mut echo = [0];
+            client.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, [round], "by {backend:?}");
+        }
+        drop(client);
+        assert!(server.terminate().0.success());
+    }
+}

@@ -101,6 +101,17 @@ impl BackendKind {
     }
 }
 
+impl std::str::FromStr for BackendKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::by_name(name).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            Error::UnknownBackend { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
+
 /// How the epoll backend hands the changes of one flush to the kernel; other backends ignore it.
 ///
 /// With the deferred changelist a turn's changes are flushed together. Through io_uring

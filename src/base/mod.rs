@@ -204,7 +204,7 @@ impl<C> EventBase<C> {
                 return Ok(LoopEnd::Stopped);
             }
             let may_end = !flags.contains(LoopFlags::NO_EXIT_ON_EMPTY);
-            if may_end && self.registry.counts.nothing_to_do() {
+            if may_end && self.registry.has_nothing_to_do() {
                 return Ok(LoopEnd::Empty);
             }
             self.prepare(cx, flags);
@@ -327,6 +327,12 @@ impl<C> Registry<C> {
     fn begin_turn(&mut self) {
         self.control.begin_turn();
         self.scheduled = 0;
+    }
+
+    /// Whether nothing is pending or active, and nothing was posted that may change that. (In
+    /// libevent what another thread does is done when its call returns.)
+    fn has_nothing_to_do(&self) -> bool {
+        self.counts.nothing_to_do() && self.jobs.is_empty() && self.inbox.is_empty()
     }
 
     /// Whether the loop is to end, by a handler's word or another thread's.

@@ -57,6 +57,11 @@ impl<C> Inbox<C> {
         self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Whether nothing was posted since the last [`take`](Self::take).
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().as_ref().is_none_or(Vec::is_empty)
+    }
+
     /// Refuses what is posted from now on and drops what was not run.
     pub(super) fn close(&self) {
         // The jobs are dropped after the lock is released: a drop may post.

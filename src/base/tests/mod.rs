@@ -1,9 +1,13 @@
 //! The base's own logic on a scripted backend: order, re-arming and the changelist, with a clock
 //! that stands where a test puts it.
 
-mod fork;
+mod firing;
 mod kernel;
 mod model;
+mod priority;
+mod reinit;
+mod stage;
+mod turn;
 
 use std::time::Duration;
 

@@ -1,0 +1,93 @@
+//! docs/CONFORMANCE.md is true as far as a machine can tell: every section of the contract is
+//! there, every rule says how it is kept, and every test it names exists.
+
+use std::fs;
+use std::path::Path;
+
+const PAGE: &str = "docs/CONFORMANCE.md";
+
+/// The sections of libevent's contract, `1.1` to this one.
+const SECTIONS: u32 = 16;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_default()
+}
+
+/// The rows of the page's tables with their line numbers, cells trimmed.
+fn rows(page: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+    let is_row = |line: &str| {
+        line.starts_with('|') && !line.starts_with("|---") && !line.starts_with("| rule |")
+    };
+    (1..).zip(page.lines()).filter(move |(_, line)| is_row(line)).map(|(number, line)| {
+        let cells = line.trim_matches('|').split(" | ").map(str::trim);
+        (number, cells.collect())
+    })
+}
+
+/// Everything in backquotes that names a test: `path.rs::name`.
+fn named_tests(cell: &str) -> impl Iterator<Item = (&str, &str)> {
+    cell.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(".rs::"))
+}
+
+#[track_caller]
+fn expect_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn every_section_of_the_contract_is_there_and_has_rows() {
+    let page = read(PAGE);
+    let mut complaints = Vec::new();
+    for section in 1..=SECTIONS {
+        let heading = format!("## 1.{section} ");
+        let begins = page.lines().position(|line| line.starts_with(&heading));
+        let rows = begins.map(|begins| {
+            let body = page.lines().skip(begins + 1).take_while(|line| !line.starts_with("## "));
+            body.filter(|line| line.starts_with('|')).count()
+        });
+        // The head of a table is two lines.
+        if rows.is_none_or(|rows| rows < 3) {
+            complaints.push(format!("{PAGE}: `{heading}` is missing or has no rule"));
+        }
+    }
+    expect_none(&complaints);
+}
+
+#[test]
+fn every_rule_is_pinned_by_a_test_or_says_why_not() {
+    let page = read(PAGE);
+    let mut complaints = Vec::new();
+    for (number, cells) in rows(&page) {
+        let [rule, here, tests] = cells[..] else {
+            complaints.push(format!("{PAGE}:{number}: a row has three cells"));
+            continue;
+        };
+        let has_tests = named_tests(tests).count() > 0;
+        let has_reason = here.split_once(": ").is_some_and(|(_, reason)| reason.len() >= 10);
+        let kinds = ["same", "differs: ", "type: ", "C only: ", "more: "];
+        if rule.is_empty() || !kinds.iter().any(|kind| here.starts_with(kind)) {
+            complaints.push(format!("{PAGE}:{number}: say how the rule is kept: {kinds:?}"));
+        } else if here != "same" && !has_reason {
+            complaints.push(format!("{PAGE}:{number}: say why it differs"));
+        } else if !has_tests && (here == "same" || tests != "–") {
+            complaints.push(format!("{PAGE}:{number}: no test is named; write one, or –"));
+        }
+    }
+    expect_none(&complaints);
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let page = read(PAGE);
+    let mut complaints = Vec::new();
+    for (number, cells) in rows(&page) {
+        for (path, name) in cells.iter().flat_map(|cell| named_tests(cell)) {
+            let path = format!("{path}.rs");
+            if !read(&path).contains(&format!("fn {name}(")) {
+                complaints.push(format!("{PAGE}:{number}: {path} has no test `{name}`"));
+            }
+        }
+    }
+    expect_none(&complaints);
+}

@@ -1,0 +1,18 @@
+//! The event base on real descriptors, on every backend, by every changelist policy and clock.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod activation;
+mod app;
+mod config;
+mod defects;
+mod inspect;
+mod lifecycle;
+mod looping;
+mod once;
+mod panics;
+mod readiness;
+mod remote;
+mod time;
+mod vocabulary;
