@@ -39,7 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (connection, mut peer) = UnixStream::pair()?;
     peer.write_all(b"x")?;
 
-    let mut base = EventBase::new(Config::default().changelist(policy))?;
+    // The environment must not choose another policy.
+    let config = Config::default().ignore_environment().changelist(policy);
+    let mut base = EventBase::new(config)?;
     let registry = base.registry();
     let readable = EventSpec::io(&connection, Interest::READ).persist();
     let readable = registry.create(readable, on_readable);

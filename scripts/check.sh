@@ -43,6 +43,7 @@ step "smoke: the comparisons"
 ./scripts/compare_threads.sh --quick
 ./scripts/compare_floor.sh --quick
 ./scripts/compare_changes.sh --quick
+./scripts/compare_event_bases.sh --quick
 
 step "smoke: the micro-benchmarks"
 cargo bench --bench micro -- --test

@@ -88,7 +88,7 @@ pub struct Token(pub u64);
 pub struct Fired {
     /// The event that fired; stale already if it was made by `Registry::once`.
     pub id: EventId,
-    pub(crate) source: Source,
+    pub(crate) source: SourceCode,
     /// Why it fired.
     pub ready: Ready,
     /// The token it was created with.
@@ -99,13 +99,13 @@ impl Fired {
     /// Its descriptor; `None` for a timer and for a signal.
     #[must_use]
     pub fn fd(&self) -> Option<RawFd> {
-        self.source.fd()
+        self.source.unpack().fd()
     }
 
     /// Its signal's number (libevent passes it in the callback's `fd`); `None` for all others.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
-        self.source.signal()
+        self.source.unpack().signal()
     }
 }
 
@@ -150,6 +150,40 @@ impl Source {
 
     pub(crate) fn signal(self) -> Option<i32> {
         if let Self::Signal(number) = self { Some(number) } else { None }
+    }
+}
+
+/// What an event waits on, in four bytes: a descriptor's number, or less than that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SourceCode(i32);
+
+impl SourceCode {
+    /// "Nothing". Not -1, which is what a failed call returns: that is an error to be told.
+    const TIMER: i32 = i32::MIN;
+    /// Beyond this no signal can have a number.
+    const SIGNALS: i32 = 1 << 16;
+
+    pub(crate) fn pack(source: Source) -> Self {
+        match source {
+            Source::Fd(fd) => Self(fd.max(-1)),
+            // Out of range is out of range: the kernel will say so.
+            Source::Signal(number) => Self(Self::TIMER + number.clamp(0, Self::SIGNALS) + 1),
+            Source::Timer | Source::Notify => Self(Self::TIMER),
+        }
+    }
+
+    pub(crate) fn unpack(self) -> Source {
+        match self.0 {
+            Self::TIMER => Source::Timer,
+            code if code < -1 => Source::Signal(code - Self::TIMER - 1),
+            fd => Source::Fd(fd),
+        }
+    }
+}
+
+impl fmt::Debug for SourceCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unpack().fmt(f)
     }
 }
 
@@ -240,5 +274,26 @@ mod tests {
         assert_eq!(Ready::from(Interest::READ), Ready::READ);
         assert_eq!(Ready::from(Interest::WRITE), Ready::WRITE);
         assert_eq!(Ready::from(Interest::CLOSED), Ready::CLOSED);
+    }
+
+    #[test]
+    fn a_source_survives_being_packed() {
+        for source in
+            [Source::Timer, Source::Fd(0), Source::Fd(i32::MAX), Source::Fd(-1), Source::Signal(64)]
+        {
+            assert_eq!(SourceCode::pack(source).unpack(), source);
+        }
+        for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
+            assert_eq!(
+                SourceCode::pack(odd).unpack(),
+                Source::Fd(even),
+                "a bad number, told as one"
+            );
+        }
+        for number in [i32::MIN, -1, 0] {
+            assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
+        }
+        let beyond = SourceCode::pack(Source::Signal(i32::MAX)).unpack();
+        assert_eq!(beyond, Source::Signal(SourceCode::SIGNALS));
     }
 }

@@ -4,12 +4,12 @@
 #[cfg(not(loom))]
 mod imp {
     pub(crate) use parking_lot::Mutex;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 }
 
 #[cfg(loom)]
 mod imp {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
     /// loom's mutex with the shape of `parking_lot`'s: a lock cannot be poisoned.
     #[derive(Debug)]
@@ -27,6 +27,34 @@ mod imp {
 }
 
 pub(crate) use imp::*;
+
+/// An eventfd in a model: touched only when rung, slept on or silenced, so that its lock orders
+/// nothing else.
+#[cfg(all(test, loom))]
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: loom::sync::Mutex<bool>,
+    changed: loom::sync::Condvar,
+}
+
+#[cfg(all(test, loom))]
+impl Bell {
+    pub(crate) fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+    }
+
+    pub(crate) fn silence(&self) {
+        *self.rung.lock().unwrap() = false;
+    }
+}
 
 /// Runs ignored tests of this binary, by path prefix, in a process of their own and panics unless
 /// they fail there: a mutated protocol may deadlock, which loom ends by aborting.

@@ -99,10 +99,10 @@ fn a_reader_that_stalls_loses_nothing_and_costs_bounded_memory() {
 }
 
 #[test]
-fn whatever_way_connections_end_no_descriptor_is_left() {
+fn whatever_way_connections_end_no_socket_is_left() {
     for mode in MODES {
         let server = ServerProcess::start(mode);
-        let before = server.descriptors();
+        let before = server.sockets();
         for round in 0..40 {
             let streams: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
             for (place, mut stream) in streams.into_iter().enumerate() {
@@ -125,7 +125,7 @@ fn whatever_way_connections_end_no_descriptor_is_left() {
                 }
             }
         }
-        eventually("all descriptors are closed", || server.descriptors() <= before);
+        eventually("all sockets are closed", || server.sockets() <= before);
         let (status, table) = server.terminate();
         assert!(status.success() && total(&table, "connections") >= 2000, "{table}");
     }
@@ -152,7 +152,7 @@ fn fifteen_thousand_connections_are_held_and_each_echoes() {
             assert_eq!(u32::from_le_bytes(echo), number as u32 ^ round);
         }
     }
-    assert!(server.descriptors() > CONNECTIONS);
+    assert!(server.sockets() > CONNECTIONS);
     drop(streams);
     let (status, table) = server.terminate();
     assert!(status.success());

@@ -15,7 +15,7 @@ const LADDER: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("sync", &[]),
     ("error", &["event"]),
-    ("sys", &["error", "event"]),
+    ("sys", &["error", "event", "sync"]),
     (
         "backend",
         &["sys::epoll", "sys::poll", "sys::select", "sys::uring", "sys::fd", "event", "error"],

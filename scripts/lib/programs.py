@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import child
@@ -13,6 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path("benches/peers")
 C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git"}
+
+
+@dataclass(frozen=True)
+class Library:
+    """A C library that a peer is compiled against, as Debian packages it."""
+
+    name: str
+    header: str
+    link: str
+    package: str
 
 
 def require(*tools):
@@ -46,6 +57,18 @@ class Programs:
         program = str(self._peers / name)
         child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c")], f"compiling {name}.c")
         return program
+
+    def compile_against(self, library, folder):
+        """Compile benches/peers/FOLDER/LIBRARY.c against the library and return the program's path."""
+        require("cc")
+        self._peers.mkdir(parents=True, exist_ok=True)
+        try:
+            child.run(["cc", "-fsyntax-only", "-include", library.header, "-x", "c", os.devnull], library.header)
+        except Failure as failure:
+            raise Failure(f"{library.header} is missing: install the Debian package {library.package}") from failure
+        program, source = self._peers / f"{folder}-{library.name}", PEERS / folder / f"{library.name}.c"
+        child.run(["cc", *C_FLAGS, "-o", str(program), str(source), library.link], f"compiling {source}")
+        return str(program)
 
     def example(self, name):
         """Build examples/NAME.rs, unless the programs were given, and return the program's path."""

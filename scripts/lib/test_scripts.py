@@ -16,6 +16,10 @@ from pathlib import Path
 
 import child
 import cli
+import event_base
+import event_base_cases as bases
+import event_base_counts
+import event_base_report
 import loader
 import measure
 import plot
@@ -115,6 +119,64 @@ class Reading(unittest.TestCase):
         self.assertEqual(procfs.difference(procfs.Sample({}, 0), procfs.Sample({7: thread}, 0))[0]["cpu_ns"], 5)
         with self.assertRaises(Failure):
             procfs.difference(procfs.Sample({7: thread}, 0), procfs.Sample({}, 0))
+
+
+class EventBases(unittest.TestCase):
+    CHAIN = {"benchmark": "chain", "loop_ns": [2000, 1000, 6000], "register_ns": [1000, 1000, 1000], "hops": 10}
+
+    def measured(self, ours, theirs, **more):
+        """Rounds of a chain of 100 pairs, 100 of them active, with these loop figures."""
+        case = bases.cases(["chain"], quick=True)[1]
+        figures = {case: {name: [{"loop, ns/hop": value, "total, µs": value} for value in values]
+                          for name, values in (("evshard", ours), ("libevent", theirs), ("libev", theirs))}}
+        rest = {"syscalls": None, "instructions": None, "missing": {"libevent precise": "for brevity"}, "common_how": {}}
+        return event_base_report.Measured([case], figures, **{**rest, **more})
+
+    def test_a_figure_is_the_median_of_the_process_s_runs(self):
+        self.assertEqual(event_base.figures(self.CHAIN), {"loop, ns/hop": 200, "total, µs": 3})
+        changes = {"benchmark": "changes", "busy_ns": [5000], "idle_ns": [1000], "turns": 10, "changes": 4}
+        self.assertEqual(event_base.figures(changes), {"change, ns": 100})
+
+    def test_what_is_no_record_is_refused(self):
+        for text in ("", "[]", "{}", '{"benchmark": "chain", "backend": "poll"}'):
+            with self.assertRaises(Failure):
+                event_base.parse(text, "a program")
+        with self.assertRaises(Failure):
+            event_base.figures({"benchmark": "chain", "loop_ns": [1]})
+
+    def test_what_both_runs_cost_cancels(self):
+        self.assertEqual(event_base_counts.per_hop((100, 1100), (300, 1500)), 2)
+        with self.assertRaises(Failure):
+            event_base_counts.per_hop((100, 1), (100, 2))
+
+    def test_a_target_is_judged_in_the_cases_it_names(self):
+        measured = self.measured([9, 8, 30], [10, 10, 10])
+        judged = [one for target in bases.TARGETS for one in measured.judged(target)]
+        self.assertEqual([one.target.limit for one in judged], [0.95, 1.0])  # a = 100: not the one for a = 1
+        self.assertEqual(judged[0].value, stats.Spread(0.9, 0.8, 3.0, 3))
+        self.assertTrue(judged[0].met)
+
+    def test_a_miss_is_said_as_plainly_as_a_hit(self):
+        measured = self.measured([10, 11, 12], [10, 10, 10])
+        self.assertIn("1.10 × (target 0.95 met in 0 of 1)", event_base_report.answer(measured))
+        self.assertIn("not met in any round", event_base_report.body(measured))
+
+    def test_a_subject_that_took_no_part_is_named_with_the_reason(self):
+        body = event_base_report.body(self.measured([1], [1]))
+        self.assertIn("libevent precise: not measured, for brevity", body)
+        for text in event_base_report.pictures(self.measured([1], [1])).values():
+            xml.fromstring(text)
+
+    def test_epoll_ctl_calls_are_judged_as_they_are(self):
+        calls = {("timeouts, n=1", bases.STABLE_DEL_ADD.name): {"epoll_ctl": 0.5},
+                 ("timeouts, n=1", bases.PLAIN_DEL_ADD.name): {"epoll_ctl": 1.001}}
+        answer = event_base_report.answer(self.measured([1], [1], syscalls=calls))
+        self.assertIn("stable, del+add: 0.50 (target 0 not met)", answer)
+        self.assertIn("deferred, del+add: 1.00 (target 1 met)", answer)
+
+    def test_no_two_cases_share_a_file(self):
+        keys = [case.key for case in bases.cases(bases.GROUPS, quick=False)]
+        self.assertEqual(len(set(keys)), len(keys))
 
 
 class Processes(unittest.TestCase):

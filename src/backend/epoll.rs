@@ -1,12 +1,17 @@
 //! The epoll backend: one net change is one `epoll_ctl`, one wait fills a growing event array.
+//!
+//! A flush of many changes can also go through a ring, see [`ChangelistFlush`] and `flush.rs`.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use super::flush::Flush;
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, Refusal};
+use crate::error::{Error, Result};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
+use crate::sys::uring::Control;
 
 /// Length of the event array at the start (libevent's value).
 const EVENTS_MIN: usize = 32;
@@ -18,11 +23,16 @@ const EVENTS_MAX: usize = 4096;
 pub(super) struct EpollBackend {
     epoll: Epoll,
     events: Vec<EpollEvent>,
+    flush: Flush,
 }
 
 impl EpollBackend {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: Epoll::new()?, events: vec![EpollEvent::EMPTY; EVENTS_MIN] })
+    pub(super) fn new(flush: ChangelistFlush) -> Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new().map_err(Error::os("epoll_create1"))?,
+            events: vec![EpollEvent::EMPTY; EVENTS_MIN],
+            flush: Flush::new(flush).map_err(Error::os("io_uring_setup"))?,
+        })
     }
 
     /// A full array means that more may be waiting: the next wait gets twice the room. What did
@@ -33,37 +43,59 @@ impl EpollBackend {
         }
     }
 
-    fn apply_one(&self, change: Change) -> Result<(), Refusal> {
-        let Some(op) = op_for(change) else { return Ok(()) };
-        let mask = epoll_mask_of(change);
-        match (op, self.ctl(op, change.fd, mask)) {
-            // The number was closed and opened again: the kernel dropped the old registration.
-            (Op::Mod, Err(Refusal { errno: libc::ENOENT, .. })) => {
-                self.ctl(Op::Add, change.fd, mask)
-            }
-            // A duplicate of a registered descriptor took its number.
-            (Op::Add, Err(Refusal { errno: libc::EEXIST, .. })) => {
-                self.ctl(Op::Mod, change.fd, mask)
-            }
-            // Closed, perhaps reused for a file epoll does not know: gone is what was asked for.
-            (Op::Del, Err(Refusal { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
-                Ok(())
-            }
-            (_, result) => result,
-        }
-        .inspect_err(|_| {
-            // A registration that we can no longer steer would report for ever.
-            let _ = self.ctl(Op::Del, change.fd, 0);
-        })
-    }
-
-    fn ctl(&self, op: Op, fd: RawFd, mask: u32) -> Result<(), Refusal> {
-        let refusal = |error: io::Error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            Refusal { fd, op: op.name(), errno }
+    /// All changes through the ring; false if there is none or it failed, which changes nothing
+    /// that making them once more would not set right.
+    fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) -> bool {
+        let Some(ring) = self.flush.ring_for(changes.len()) else { return false };
+        let ops = || changes.iter().filter_map(|change| Some((*change, op_for(*change)?)));
+        let control =
+            |(change, op): (Change, _)| Control::new(op, change.fd, epoll_mask_of(change));
+        let Ok(results) = ring.make(&self.epoll, ops().map(control)) else {
+            self.flush = Flush::Calls;
+            return false;
         };
-        self.epoll.ctl(op, fd, mask).map_err(refusal)
+        for ((change, op), result) in ops().zip(results) {
+            let told = match -result {
+                0 => Ok(()),
+                errno => Err(Refusal { fd: change.fd, op: op.name(), errno }),
+            };
+            refused.extend(settle(&self.epoll, change, op, told).err());
+        }
+        true
     }
+}
+
+type Told = std::result::Result<(), Refusal>;
+
+fn apply_one(epoll: &Epoll, change: Change) -> Told {
+    let Some(op) = op_for(change) else { return Ok(()) };
+    settle(epoll, change, op, ctl(epoll, op, change.fd, epoll_mask_of(change)))
+}
+
+/// What the kernel's answer to `op` comes to, after libevent's recoveries.
+fn settle(epoll: &Epoll, change: Change, op: Op, told: Told) -> Told {
+    let mask = epoll_mask_of(change);
+    match (op, told) {
+        // The number was closed and opened again: the kernel dropped the old registration.
+        (Op::Mod, Err(Refusal { errno: libc::ENOENT, .. })) => ctl(epoll, Op::Add, change.fd, mask),
+        // A duplicate of a registered descriptor took its number.
+        (Op::Add, Err(Refusal { errno: libc::EEXIST, .. })) => ctl(epoll, Op::Mod, change.fd, mask),
+        // Closed, perhaps reused for a file epoll does not know: gone is what was asked for.
+        (Op::Del, Err(Refusal { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => Ok(()),
+        (_, result) => result,
+    }
+    .inspect_err(|_| {
+        // A registration that we can no longer steer would report for ever.
+        let _ = ctl(epoll, Op::Del, change.fd, 0);
+    })
+}
+
+fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> Told {
+    let refusal = |error: io::Error| {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        Refusal { fd, op: op.name(), errno }
+    };
+    epoll.ctl(op, fd, mask).map_err(refusal)
 }
 
 impl Backend for EpollBackend {
@@ -76,9 +108,9 @@ impl Backend for EpollBackend {
     }
 
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
-        for change in changes {
-            if let Err(refusal) = self.apply_one(*change) {
-                refused.push(refusal);
+        if !self.apply_by_ring(changes, refused) {
+            for change in changes {
+                refused.extend(apply_one(&self.epoll, *change).err());
             }
         }
     }
@@ -208,7 +240,7 @@ mod tests {
     #[test]
     fn changing_what_is_not_registered_adds_it() {
         // What a number that was closed and given to another file looks like to the kernel.
-        let mut backend = EpollBackend::new().unwrap();
+        let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
         apply_all(&mut backend, &[change(&stream, Interest::WRITE, Interest::WRITE)]);
         let ready = FdReady { fd: stream.as_raw_fd(), ready: Ready::WRITE };
@@ -217,7 +249,7 @@ mod tests {
 
     #[test]
     fn adding_what_is_registered_changes_it() {
-        let mut backend = EpollBackend::new().unwrap();
+        let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
         apply_all(&mut backend, &[change(&stream, Interest::empty(), Interest::READ)]);
         apply_all(&mut backend, &[change(&stream, Interest::empty(), Interest::WRITE)]);
@@ -226,7 +258,7 @@ mod tests {
 
     #[test]
     fn deleting_a_closed_descriptor_is_fine() {
-        let mut backend = EpollBackend::new().unwrap();
+        let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let eventfd = EventFd::new().unwrap();
         let (gone, unknown) = (eventfd.as_raw_fd(), EventFd::new().unwrap());
         drop(eventfd);
@@ -236,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_event_array_doubles_when_full_up_to_its_maximum() {
-        let mut backend = EpollBackend::new().unwrap();
+        let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let ready: Vec<EventFd> = (0..100).map(|_| EventFd::new().unwrap()).collect();
         for eventfd in &ready {
             eventfd.signal().unwrap();

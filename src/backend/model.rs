@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::suite::{Rig, empty, fill};
+use super::suite::{Rig, empty, every_way, fill};
 use super::*;
 
 /// A watched stream, its peer, and what is true of them.
@@ -202,8 +202,8 @@ proptest! {
     fn every_backend_tells_what_is_true_and_nothing_else(
         steps in prop::collection::vec(step(), 1..120))
     {
-        for &kind in BackendKind::ALL {
-            run(Rig::new(kind), &steps);
+        for (kind, flush) in every_way() {
+            run(Rig::new(kind, flush), &steps);
         }
     }
 

@@ -16,20 +16,29 @@ const WRITE: Interest = Interest::WRITE;
 const CLOSED: Interest = Interest::CLOSED;
 const NOTHING: Interest = Interest::empty();
 
+/// Every kind, and epoll with every way to flush.
+pub(super) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)> {
+    let epoll = [ChangelistFlush::EpollCtl, ChangelistFlush::IoUring];
+    let epoll = epoll.map(|flush| (BackendKind::Epoll, flush));
+    let kinds = BackendKind::ALL.iter().map(|&kind| (kind, ChangelistFlush::Auto));
+    epoll.into_iter().chain(kinds)
+}
+
 /// A backend and what it refused.
 pub(super) struct Rig {
     pub(super) kind: BackendKind,
+    pub(super) flush: ChangelistFlush,
     pub(super) backend: Box<dyn Backend>,
     pub(super) refused: Vec<Refusal>,
 }
 
 impl Rig {
-    pub(super) fn new(kind: BackendKind) -> Self {
-        Self::of(kind, kind.open(ChangelistFlush::default()).unwrap())
+    pub(super) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
+        Self { flush, ..Self::of(kind, kind.open(flush).unwrap()) }
     }
 
     pub(super) fn of(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
-        Self { kind, backend, refused: Vec::new() }
+        Self { kind, flush: ChangelistFlush::default(), backend, refused: Vec::new() }
     }
 
     pub(super) fn has(&self, feature: Features) -> bool {
@@ -94,17 +103,20 @@ pub(super) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
     duplicate(fd, limit / 4 * 3 + NEXT.fetch_add(1, Ordering::Relaxed)).unwrap()
 }
 
-/// Makes each function a test that runs once per kind of backend.
+/// Makes each function a test that runs once per way to set up a backend.
+///
+/// Each on a thread of its own: when a ring is closed, the kernel interrupts a later wait of the
+/// thread that used it.
 macro_rules! on_every_backend {
     ($($(#[$meta:meta])* fn $name:ident($rig:ident) $body:block)*) => {
         $(#[test]
         $(#[$meta])*
         fn $name() {
-            for &kind in BackendKind::ALL {
-                eprintln!("on {kind:?}");
-                #[allow(unused_mut)]
-                let mut $rig = Rig::new(kind);
-                $body
+            #[allow(unused_mut)]
+            fn on(mut $rig: Rig) $body
+            for (kind, flush) in every_way() {
+                eprintln!("on {kind:?}, {flush:?}");
+                std::thread::spawn(move || on(Rig::new(kind, flush))).join().unwrap();
             }
         })*
     };
@@ -244,7 +256,9 @@ on_every_backend! {
         // Nothing else names the file: its registration dies, also with epoll.
         drop((watched, source));
         for _ in 0..2 {
-            assert_eq!(rig.now(), [told(&other, Ready::READ)]);
+            let (now, mut ready) = (Some(Duration::ZERO), Vec::new());
+            rig.backend.apply_and_wait(&[], &mut rig.refused, now, &mut ready).unwrap();
+            assert_eq!(ready, [told(&other, Ready::READ)]);
         }
         assert_eq!(rig.refused, [], "nobody asked for anything that failed");
         let reused = duplicate(&signalled(), number).unwrap();
@@ -306,7 +320,7 @@ on_every_backend! {
             rig.apply(Change::of(stream.as_raw_fd(), NOTHING, CLOSED));
             let [refusal] = rig.refused[..] else { panic!("never told is refused") };
             assert_eq!(refusal.errno, libc::EOPNOTSUPP);
-            continue;
+            return;
         }
         rig.change(&stream, NOTHING, CLOSED);
         peer.write_all(b"unread").unwrap();
@@ -341,7 +355,7 @@ on_every_backend! {
 
     fn an_edge_is_told_once_where_claimed(rig) {
         if !rig.has(Features::EDGE) {
-            continue;
+            return;
         }
         let eventfd = signalled();
         rig.must(edge(&eventfd, NOTHING, READ));
@@ -360,7 +374,7 @@ on_every_backend! {
 
     fn an_edge_for_one_report_is_told_once_until_the_next_change(rig) {
         if !rig.has(Features::EDGE) {
-            continue;
+            return;
         }
         let eventfd = signalled();
         rig.must(Change { edge: true, ..once(&eventfd, NOTHING, READ) });
@@ -373,7 +387,7 @@ on_every_backend! {
 
     fn a_change_of_trigger_takes_effect(rig) {
         if !rig.has(Features::EDGE) {
-            continue;
+            return;
         }
         let eventfd = signalled();
         rig.must(edge(&eventfd, NOTHING, READ));
@@ -463,9 +477,9 @@ on_every_backend! {
     fn it_outlives_the_thread_that_made_it(rig) {
         let (level, second) = (EventFd::new().unwrap(), EventFd::new().unwrap());
         let (first, other) = (level.as_raw_fd(), second.as_raw_fd());
-        let kind = rig.kind;
+        let (kind, flush) = (rig.kind, rig.flush);
         let mut rig = std::thread::spawn(move || {
-            let mut rig = Rig::new(kind);
+            let mut rig = Rig::new(kind, flush);
             rig.change(&first, NOTHING, READ);
             rig.must(Change { edge: rig.has(Features::EDGE), ..Change::of(other, NOTHING, READ) });
             assert_eq!(rig.now(), []);
@@ -505,7 +519,7 @@ on_every_backend! {
 #[test]
 fn what_is_told_first_changes_from_wait_to_wait() {
     for kind in [BackendKind::Poll, BackendKind::Select] {
-        let mut rig = Rig::new(kind);
+        let mut rig = Rig::new(kind, ChangelistFlush::default());
         let many: Vec<EventFd> = (0..40).map(|_| signalled()).collect();
         for fd in &many {
             rig.change(fd, NOTHING, READ);

@@ -111,7 +111,7 @@ impl UringBackend {
 
     pub(super) fn with_room(submissions: u32, completions: u32) -> io::Result<Self> {
         Ok(Self {
-            ring: Ring::new(submissions, completions).map_err(advise)?,
+            ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
             queue: Vec::new(),
             held: Vec::new(),
@@ -122,7 +122,11 @@ impl UringBackend {
     }
 }
 
-/// The kernel's reason and what can be done about it.
+/// A ring, or an error that says what can be done about it.
+pub(super) fn open_ring(submissions: u32, completions: u32) -> io::Result<Ring> {
+    Ring::new(submissions, completions).map_err(advise)
+}
+
 fn advise(error: io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
         Some(libc::EPERM | libc::ENOSYS) => {

@@ -1,7 +1,7 @@
 //! Activation by hand: running handlers without anything having become ready.
 
 use super::registry::Registry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{EventId, Ready};
 
 /// Events scheduled in one turn that still run in it; libevent's number, one more than its
@@ -20,7 +20,7 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`] if the event was freed.
     pub fn activate(&mut self, id: EventId, ready: Ready) -> Result<()> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        let index = self.slots.resolve(id)?;
         self.activate_index(index, ready);
         Ok(())
     }
@@ -33,7 +33,7 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`] if the event was freed.
     pub fn activate_later(&mut self, id: EventId, ready: Ready) -> Result<()> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        let index = self.slots.resolve(id)?;
         self.activate_index_later(index, ready);
         Ok(())
     }
@@ -49,7 +49,7 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`] if the event was freed.
     pub fn schedule(&mut self, id: EventId) -> Result<bool> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        let index = self.slots.resolve(id)?;
         if self.slots[index].is_active() {
             self.slots[index].ready |= Ready::DEFERRED;
             return Ok(false);

@@ -45,9 +45,10 @@ impl ActiveQueues {
 
     /// Appends an event that is in no queue to the one of its priority.
     pub(super) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        debug_assert!(!slots[index].is_active());
-        slots[index].state |= State::ACTIVE;
-        let priority = usize::from(slots[index].priority);
+        let slot = &mut slots[index];
+        debug_assert!(!slot.is_active());
+        slot.state |= State::ACTIVE;
+        let priority = usize::from(slot.priority);
         self.queues[priority].push_back(slots, index);
     }
 
@@ -60,13 +61,12 @@ impl ActiveQueues {
 
     /// Takes an event out of the queue it is in.
     pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        if slots[index].state.contains(State::LATER) {
-            self.later.remove(slots, index);
-        } else {
-            let priority = usize::from(slots[index].priority);
-            self.queues[priority].remove(slots, index);
-        }
-        slots[index].state -= State::ACTIVE | State::LATER;
+        let slot = &mut slots[index];
+        let (was_later, priority) = (slot.state.contains(State::LATER), slot.priority);
+        slot.state -= State::ACTIVE.union(State::LATER);
+        let queue =
+            if was_later { &mut self.later } else { &mut self.queues[usize::from(priority)] };
+        queue.remove(slots, index);
     }
 
     /// A turn begins: what was to wait for it is due.

@@ -149,7 +149,8 @@ impl Config {
     /// `EVENT_NOEPOLL`, `EVENT_NOIO_URING`, `EVENT_NOPOLL` and `EVENT_NOSELECT` exclude a backend,
     /// `EVENT_EPOLL_USE_CHANGELIST` defers changes, `EVENT_PRECISE_TIMER` makes the clock precise,
     /// `EVENT_USE_SIGNALFD` receives signals by signalfd, `EVENT_SHOW_METHOD` prints the backend's
-    /// name to standard error. A set-uid program never looks at them.
+    /// name to standard error. As in libevent they win over what the program says, and a set-uid
+    /// program never looks at them.
     pub fn ignore_environment(mut self) -> Self {
         self.reads_environment = false;
         self

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::registry::Registry;
-use crate::error::Result;
 use crate::event::{EventId, EventSpec};
 
 /// Ending the loop, and keeping it alive.
@@ -16,12 +15,10 @@ impl<C> Registry<C> {
 
     /// Does the same once a time has passed, by an event that can be freed to think better of it
     /// (libevent: `event_base_loopexit`).
-    ///
-    /// # Errors
-    ///
-    /// None that can happen: a timer needs nothing of the kernel.
-    pub fn loop_exit_after(&mut self, delay: Duration) -> Result<EventId> {
-        self.once(EventSpec::timer(), Some(delay), |registry, _, _| registry.loop_exit())
+    pub fn loop_exit_after(&mut self, delay: Duration) -> EventId {
+        let exit =
+            self.once(EventSpec::timer(), Some(delay), |registry, _, _| registry.loop_exit());
+        exit.expect("a timer needs nothing of the kernel")
     }
 
     /// Leaves the loop after the running handler (libevent: `event_base_loopbreak`); events that

@@ -64,12 +64,24 @@ impl Entry {
         if self.watch.contains(Watch::DISARMED) { Interest::empty() } else { self.interest() }
     }
 
-    fn counts(&mut self) -> [(Interest, &mut u16); 3] {
-        [
-            (Interest::READ, &mut self.reads),
-            (Interest::WRITE, &mut self.writes),
-            (Interest::CLOSED, &mut self.closes),
-        ]
+    /// Whether one more event with this interest is too many.
+    fn is_full(&self, interest: Interest) -> bool {
+        let full = |bit, count| interest.contains(bit) && count == u16::MAX;
+        full(Interest::READ, self.reads)
+            || full(Interest::WRITE, self.writes)
+            || full(Interest::CLOSED, self.closes)
+    }
+
+    fn join(&mut self, interest: Interest) {
+        self.reads += u16::from(interest.contains(Interest::READ));
+        self.writes += u16::from(interest.contains(Interest::WRITE));
+        self.closes += u16::from(interest.contains(Interest::CLOSED));
+    }
+
+    fn leave(&mut self, interest: Interest) {
+        self.reads -= u16::from(interest.contains(Interest::READ));
+        self.writes -= u16::from(interest.contains(Interest::WRITE));
+        self.closes -= u16::from(interest.contains(Interest::CLOSED));
     }
 
     /// The change from `old` to what its events wait for now.
@@ -113,14 +125,11 @@ impl FdMap {
             let present = if edge { "level" } else { "edge" };
             return Err(Error::MixedTrigger { fd, present });
         }
-        let wanted = |bit: Interest| interest.contains(bit);
-        if entry.counts().iter().any(|(bit, count)| wanted(*bit) && **count == u16::MAX) {
+        if entry.is_full(interest) {
             return Err(Error::TooManyEvents { fd });
         }
         let (old, was_once) = (entry.armed(), entry.watch.contains(Watch::ONCE));
-        for (bit, count) in entry.counts() {
-            *count += u16::from(wanted(bit));
-        }
+        entry.join(interest);
         let once = alone && !slots[index].is_persistent();
         entry.watch.set(Watch::EDGE, edge);
         entry.watch.set(Watch::ONCE, once);
@@ -147,26 +156,26 @@ impl FdMap {
         entry.events.remove(slots, index);
         slots[index].state -= State::INSERTED;
         let old = entry.armed();
-        for (bit, count) in entry.counts() {
-            *count -= u16::from(interest.contains(bit));
-        }
+        entry.leave(interest);
         let was_once = entry.watch.contains(Watch::ONCE);
         let change = Change { was_once, ..entry.change(fd, old) };
         (old != change.new).then_some(change)
     }
 
-    /// A backend reported a descriptor as `ready`. If it thereby stopped watching it although no
-    /// event is told, it must be made to watch again, which the change says.
-    pub(super) fn reported<C>(
+    /// Whether a backend that reports a descriptor thereby stops watching it.
+    pub(super) fn is_once(&self, fd: RawFd) -> bool {
+        self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
+    }
+
+    /// A backend reported such a descriptor as `ready`. If no event is told, it must be made to
+    /// watch again, which the change says.
+    pub(super) fn reported_once<C>(
         &mut self,
         slots: &SlotTable<C>,
         fd: RawFd,
         ready: Ready,
     ) -> Option<Change> {
         let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
-        if !entry.watch.contains(Watch::ONCE) {
-            return None;
-        }
         entry.watch |= Watch::DISARMED;
         let only = entry.events.only(slots)?;
         let told = ready.intersects(slots[only].interest().into());
@@ -189,8 +198,8 @@ impl FdMap {
 
     /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
     pub(super) fn first(&self, fd: RawFd) -> u32 {
-        let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get(fd));
-        entry.map_or(NONE, |entry| entry.events.first())
+        // A negative number becomes one that is beyond every descriptor.
+        self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
     }
 
     /// Every event that waits for a descriptor.
@@ -248,9 +257,7 @@ impl FdMap {
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
                 assert_eq!(slot.source().fd(), Some(fd as RawFd), "slot {index} is misplaced");
                 assert_eq!(slot.of_source.prev, prev, "slot {index} has a torn link");
-                for (bit, count) in counted.counts() {
-                    *count += u16::from(slot.interest().contains(bit));
-                }
+                counted.join(slot.interest());
                 (prev, listed) = (index, listed + 1);
             }
             let counts = |e: &Entry| (e.reads, e.writes, e.closes);
@@ -327,7 +334,7 @@ mod tests {
         let index = one_shot(&mut slots, READ);
         let once = change(NOTHING, READ).map(|change| Change { once: true, ..change });
         assert_eq!(map.insert(&mut slots, index, FD).unwrap(), once);
-        assert_eq!(map.reported(&slots, FD, Ready::READ), None);
+        assert_eq!(map.reported_once(&slots, FD, Ready::READ), None);
         assert_eq!(map.remove(&mut slots, index, FD), None, "the kernel stopped by itself");
         let again = once.map(|change| Change { disarmed: true, ..change });
         assert_eq!(map.insert(&mut slots, index, FD).unwrap(), again, "a MOD will do");
@@ -342,7 +349,7 @@ mod tests {
         map.insert(&mut slots, first, FD).unwrap();
         let lasting = change(READ, READ).map(|change| Change { was_once: true, ..change });
         assert_eq!(map.insert(&mut slots, second, FD).unwrap(), lasting);
-        assert_eq!(map.reported(&slots, FD, Ready::READ), None);
+        assert!(!map.is_once(FD));
         assert_eq!(map.remove(&mut slots, first, FD), None);
         assert_eq!(map.remove(&mut slots, second, FD), change(READ, NOTHING));
         map.check(&slots);
@@ -354,7 +361,7 @@ mod tests {
         let first = one_shot(&mut slots, READ);
         let second = event(&mut slots, WRITE);
         map.insert(&mut slots, first, FD).unwrap();
-        map.reported(&slots, FD, Ready::READ);
+        map.reported_once(&slots, FD, Ready::READ);
         let both = change(NOTHING, READ | WRITE).map(|c| Change { disarmed: true, ..c });
         assert_eq!(map.insert(&mut slots, second, FD).unwrap(), both);
         assert_eq!(map.remove(&mut slots, first, FD), change(READ | WRITE, WRITE));
@@ -366,7 +373,7 @@ mod tests {
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
         let again = change(NOTHING, READ).map(|c| Change { once: true, disarmed: true, ..c });
-        assert_eq!(map.reported(&slots, FD, Ready::WRITE), again);
+        assert_eq!(map.reported_once(&slots, FD, Ready::WRITE), again);
     }
 
     #[test]
@@ -374,7 +381,7 @@ mod tests {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
-        map.reported(&slots, FD, Ready::READ);
+        map.reported_once(&slots, FD, Ready::READ);
         map.remove(&mut slots, index, FD);
         map.forget_disarmed(FD);
         let fresh = change(NOTHING, READ).map(|change| Change { once: true, ..change });

@@ -93,7 +93,9 @@ impl<K: Chain> List<K> {
     }
 
     pub(super) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        self.insert_after(slots, self.last, index);
+        let prev = std::mem::replace(&mut self.last, index);
+        K::set_links(&mut slots[index], Links { prev, next: NONE });
+        self.set_next(slots, prev, index);
     }
 
     /// Inserts behind the member `prev`, in front if that is `NONE`.
@@ -106,8 +108,9 @@ impl<K: Chain> List<K> {
 
     /// Takes a member out, wherever it stands.
     pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
-        let Links { prev, next } = K::links(&slots[index]);
-        K::set_links(&mut slots[index], Links::UNLINKED);
+        let slot = &mut slots[index];
+        let Links { prev, next } = K::links(slot);
+        K::set_links(slot, Links::UNLINKED);
         self.set_next(slots, prev, next);
         self.set_prev(slots, next, prev);
     }
@@ -121,8 +124,8 @@ impl<K: Chain> List<K> {
         if of == NONE {
             self.first = next;
         } else {
-            let links = K::links(&slots[of]);
-            K::set_links(&mut slots[of], Links { next, ..links });
+            let slot = &mut slots[of];
+            K::set_links(slot, Links { next, ..K::links(slot) });
         }
     }
 
@@ -130,8 +133,8 @@ impl<K: Chain> List<K> {
         if of == NONE {
             self.last = prev;
         } else {
-            let links = K::links(&slots[of]);
-            K::set_links(&mut slots[of], Links { prev, ..links });
+            let slot = &mut slots[of];
+            K::set_links(slot, Links { prev, ..K::links(slot) });
         }
     }
 

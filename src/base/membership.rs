@@ -41,7 +41,7 @@ impl<C> Registry<C> {
                 return Err(refusal.into());
             }
         }
-        self.counts.joined(self.counted(index));
+        self.counts.joined(self.slots[index].counted());
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl<C> Registry<C> {
     }
 
     fn remove(&mut self, index: u32) {
-        self.counts.left(self.counted(index));
+        self.counts.left(self.slots[index].counted());
         match self.slots[index].source() {
             Source::Fd(fd) => self.remove_from_fd(index, fd),
             Source::Signal(number) => self.signals.remove(&mut self.slots, index, number),
@@ -132,7 +132,7 @@ impl<C> Registry<C> {
             if index == NONE {
                 return;
             }
-            self.counts.left(self.counted(index));
+            self.counts.left(self.slots[index].counted());
             self.fds.remove(&mut self.slots, index, refusal.fd);
             self.refuse(index, refusal.into());
         }
@@ -168,14 +168,14 @@ impl<C> Registry<C> {
 
     fn start_timer(&mut self, index: u32, deadline_ns: u64, interval: Interval) {
         if !self.slots[index].has_timer() {
-            self.counts.joined(self.counted(index));
+            self.counts.joined(self.slots[index].counted());
         }
         self.deadlines.start(&mut self.slots, index, deadline_ns, interval);
     }
 
     pub(super) fn stop_timer(&mut self, index: u32) {
         if self.slots[index].has_timer() {
-            self.counts.left(self.counted(index));
+            self.counts.left(self.slots[index].counted());
             self.deadlines.stop(&mut self.slots, index);
         }
     }
@@ -203,9 +203,12 @@ impl<C> Registry<C> {
     /// libevent, one that waits for a signal is not re-armed.
     fn rearm(&mut self, index: u32) {
         let slot = &self.slots[index];
+        if !slot.has_interval() {
+            return;
+        }
         let interval = slot.interval();
         let interval_ns = match interval {
-            Interval::None => return,
+            Interval::None => 0,
             Interval::Ns(ns) => ns,
             Interval::Common(number) => self.deadlines.duration_ns(number).unwrap_or(0),
         };
@@ -229,11 +232,11 @@ impl<C> Registry<C> {
         if ready.is_empty() || slot.state.contains(State::ACTIVE) {
             return;
         }
-        let priority = slot.priority;
+        let (priority, counted) = (slot.priority, slot.counted());
         if slot.state.contains(State::LATER) {
             self.active.remove(&mut self.slots, index);
         } else {
-            self.counts.activated(self.counted(index));
+            self.counts.activated(counted);
         }
         self.active.push(&mut self.slots, index);
         self.control.activated(priority);
@@ -243,20 +246,19 @@ impl<C> Registry<C> {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if !ready.is_empty() && !slot.is_active() {
-            self.counts.activated(self.counted(index));
+            self.counts.activated(slot.counted());
             self.active.push_later(&mut self.slots, index);
         }
     }
 
     fn deactivate(&mut self, index: u32) {
-        self.counts.deactivated(self.counted(index));
         self.active.remove(&mut self.slots, index);
         let slot = &mut self.slots[index];
-        if slot.ready.contains(Ready::SIGNAL) {
+        self.counts.deactivated(slot.counted());
+        if std::mem::take(&mut slot.ready).contains(Ready::SIGNAL) {
             let id = slot.id(index);
             self.signals.take_calls(id);
         }
-        self.slots[index].ready = Ready::empty();
     }
 
     /// Makes every event of a descriptor active that asked for what it is ready for.
@@ -274,7 +276,8 @@ impl<C> Registry<C> {
 
     /// The same for a descriptor that the backend reported.
     pub(super) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
-        if let Some(again) = self.fds.reported(&self.slots, fd, ready)
+        if self.fds.is_once(fd)
+            && let Some(again) = self.fds.reported_once(&self.slots, fd, ready)
             && let Err(refusal) = self.tell_kernel(again, false)
         {
             self.refuse_fd(refusal);
@@ -334,10 +337,6 @@ impl<C> Registry<C> {
             self.refusals.retain(|(refused, _)| *refused != id);
         }
         self.slots.remove(index);
-    }
-
-    pub(super) fn counted(&self, index: u32) -> usize {
-        usize::from(!self.slots[index].is_internal())
     }
 
     /// Panics unless all structures agree with each other.

@@ -310,7 +310,9 @@ impl<C> Drop for Entered<'_, C> {
 impl<C> Registry<C> {
     fn enter_loop(&mut self) {
         self.control.enter_loop();
-        self.notifier.take_request(Request::Break);
+        if self.notifier.has_requests() {
+            self.notifier.take_request(Request::Break);
+        }
         if !self.jobs.is_empty() {
             // A posted closure panicked, and these were to follow it.
             self.activate_notified();

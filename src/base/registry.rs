@@ -205,15 +205,16 @@ impl<C> Registry<C> {
     ///
     /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if another base made the timeout.
     pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
-        let duration_ns =
-            self.deadlines.duration_ns(timeout.number).ok_or(Error::ForeignTimeout)?;
+        let Some(duration_ns) = self.deadlines.duration_ns(timeout.number) else {
+            return Err(Error::ForeignTimeout);
+        };
         let index = self.add_to_map(id)?;
         self.set_timeout(index, duration_ns, Interval::Common(timeout.number));
         Ok(())
     }
 
     fn add_to_map(&mut self, id: EventId) -> Result<u32> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        let index = self.slots.resolve(id)?;
         if !self.slots[index].state.contains(State::INSERTED) {
             self.insert(index)?;
         }
@@ -290,7 +291,7 @@ impl<C> Registry<C> {
     /// [`Error::Stale`] if the event was freed, [`Error::Priority`] if the base has no such
     /// priority, [`Error::Active`] if the event stands in a queue already.
     pub fn set_priority(&mut self, id: EventId, priority: u8) -> Result<()> {
-        let index = self.slots.index_of(id).ok_or(Error::Stale(id))?;
+        let index = self.slots.resolve(id)?;
         let priorities = self.active.priorities();
         if priority >= priorities {
             return Err(Error::Priority { priority, priorities });

@@ -42,7 +42,7 @@ pub(super) struct Signals {
 #[derive(Debug)]
 enum Delivery {
     Handler(SignalCounter),
-    SignalFd(SignalFd),
+    SignalFd(Box<SignalFd>),
 }
 
 impl Delivery {
@@ -52,7 +52,8 @@ impl Delivery {
                 SignalCounter::new().map(Self::Handler).map_err(Error::os("eventfd"))
             }
             SignalMethod::SignalFd => {
-                SignalFd::new().map(Self::SignalFd).map_err(Error::os("signalfd"))
+                let signalfd = SignalFd::new().map_err(Error::os("signalfd"))?;
+                Ok(Self::SignalFd(Box::new(signalfd)))
             }
         }
     }
@@ -166,7 +167,7 @@ impl<C> Registry<C> {
     pub(super) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
         self.open_signals()?;
         self.signals.insert(&mut self.slots, index, number)?;
-        self.counts.joined(self.counted(index));
+        self.counts.joined(self.slots[index].counted());
         Ok(())
     }
 

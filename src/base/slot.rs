@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use super::Handler;
 use super::list::{Links, NONE};
-use crate::event::{EventId, Fired, Interest, Ready, Source, Token};
+use crate::error::{Error, Result};
+use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
 
 bitflags::bitflags! {
     /// What was asked for when the event was made; never changes. The numbers are libevent's
@@ -61,13 +62,14 @@ pub(super) enum Interval {
 }
 
 impl IntervalWord {
+    const NONE: Self = Self(0);
     /// Set for a common timeout, whose number and link are below it. 2^63 ns are 292 years.
     const COMMON: u64 = 1 << 63;
     const NUMBER_SHIFT: u32 = 32;
 
     fn pack(interval: Interval) -> Self {
         match interval {
-            Interval::None => Self(0),
+            Interval::None => Self::NONE,
             Interval::Ns(ns) => Self(ns.min(Self::COMMON - 1)),
             Interval::Common(number) => {
                 Self(Self::COMMON | u64::from(number) << Self::NUMBER_SHIFT | u64::from(NONE))
@@ -90,34 +92,6 @@ impl IntervalWord {
     fn set_link(&mut self, link: u32) {
         debug_assert!(self.0 & Self::COMMON != 0, "only a common timeout links its events");
         self.0 = self.0 >> 32 << 32 | u64::from(link);
-    }
-}
-
-/// What an event waits on, in four bytes: a descriptor's number, or less than that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SourceCode(i32);
-
-impl SourceCode {
-    /// "Nothing". Not -1, which is what a failed call returns: that is an error to be told.
-    const TIMER: i32 = i32::MIN;
-    /// Beyond this no signal can have a number.
-    const SIGNALS: i32 = 1 << 16;
-
-    fn pack(source: Source) -> Self {
-        match source {
-            Source::Fd(fd) => Self(fd.max(-1)),
-            // Out of range is out of range: the kernel will say so.
-            Source::Signal(number) => Self(Self::TIMER + number.clamp(0, Self::SIGNALS) + 1),
-            Source::Timer | Source::Notify => Self(Self::TIMER),
-        }
-    }
-
-    fn unpack(self) -> Source {
-        match self.0 {
-            Self::TIMER => Source::Timer,
-            code if code < -1 => Source::Signal(code - Self::TIMER - 1),
-            fd => Source::Fd(fd),
-        }
     }
 }
 
@@ -175,6 +149,15 @@ impl<C> Slot<C> {
         self.asked.contains(Asked::PERSIST)
     }
 
+    /// 1 for an event of the user's, 0 for one of the base itself.
+    pub(super) fn counted(&self) -> usize {
+        usize::from(!self.is_internal())
+    }
+
+    pub(super) fn has_interval(&self) -> bool {
+        self.interval != IntervalWord::NONE
+    }
+
     pub(super) fn interval(&self) -> Interval {
         self.interval.unpack()
     }
@@ -209,7 +192,7 @@ impl<C> Slot<C> {
 
     /// What its handler is told now.
     pub(super) fn fired(&self, index: u32) -> Fired {
-        Fired { id: self.id(index), source: self.source(), ready: self.ready, token: self.token }
+        Fired { id: self.id(index), source: self.source, ready: self.ready, token: self.token }
     }
 }
 
@@ -252,7 +235,7 @@ impl<C> SlotTable<C> {
             handler: contents.handler,
             token: contents.token,
             deadline_ns: 0,
-            interval: IntervalWord::pack(Interval::None),
+            interval: IntervalWord::NONE,
             generation,
             source: SourceCode::pack(contents.source),
             timer_place: NONE,
@@ -300,6 +283,14 @@ impl<C> SlotTable<C> {
             .then_some(id.index)
     }
 
+    /// The same for those who must say so when it is stale.
+    pub(super) fn resolve(&self, id: EventId) -> Result<u32> {
+        match self.index_of(id) {
+            Some(index) => Ok(index),
+            None => Err(Error::Stale(id)),
+        }
+    }
+
     /// Indices of all occupied slots.
     #[cfg(test)]
     pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
@@ -342,27 +333,6 @@ pub(super) mod tests {
 
     fn timer() -> Contents<()> {
         plain(Source::Timer, Interest::empty())
-    }
-
-    #[test]
-    fn a_source_survives_being_packed() {
-        for source in
-            [Source::Timer, Source::Fd(0), Source::Fd(i32::MAX), Source::Fd(-1), Source::Signal(64)]
-        {
-            assert_eq!(SourceCode::pack(source).unpack(), source);
-        }
-        for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
-            assert_eq!(
-                SourceCode::pack(odd).unpack(),
-                Source::Fd(even),
-                "a bad number, told as one"
-            );
-        }
-        for number in [i32::MIN, -1, 0] {
-            assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
-        }
-        let beyond = SourceCode::pack(Source::Signal(i32::MAX)).unpack();
-        assert_eq!(beyond, Source::Signal(SourceCode::SIGNALS));
     }
 
     #[test]

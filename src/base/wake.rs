@@ -42,7 +42,9 @@ impl WakeWord {
 
     /// Loop, after every wait and before it looks at what was published: whether there is any.
     pub(crate) fn wake_up(&self) -> bool {
-        self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
+        // A word that is AWAKE was not touched since the loop wrote that: nothing to take, and a
+        // busy turn is spared a locked instruction.
+        self.0.load(Ordering::Relaxed) != AWAKE && self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 }
 
@@ -50,11 +52,12 @@ impl WakeWord {
 /// caught: a model that a wrong protocol passes would prove nothing about the right one.
 #[cfg(all(test, loom))]
 mod loom_models {
+    use loom::sync::Arc;
     use loom::sync::atomic::AtomicU32;
-    use loom::sync::{Arc, Condvar, Mutex};
     use loom::thread;
 
     use super::*;
+    use crate::sync::Bell;
 
     trait Protocol: Default + Send + Sync + 'static {
         fn notify(&self) -> bool;
@@ -77,28 +80,6 @@ mod loom_models {
         }
         fn wake_up(&self) -> bool {
             Self::wake_up(self)
-        }
-    }
-
-    /// The eventfd: touched only when rung or slept on, so that its lock orders nothing else.
-    #[derive(Default)]
-    struct Bell {
-        rung: Mutex<bool>,
-        changed: Condvar,
-    }
-
-    impl Bell {
-        fn ring(&self) {
-            *self.rung.lock().unwrap() = true;
-            self.changed.notify_one();
-        }
-
-        fn sleep(&self) {
-            let mut rung = self.rung.lock().unwrap();
-            while !*rung {
-                rung = self.changed.wait(rung).unwrap();
-            }
-            *rung = false;
         }
     }
 
@@ -132,7 +113,8 @@ mod loom_models {
                 }
                 rung = self.word.fall_asleep();
                 if rung {
-                    self.bell.sleep();
+                    self.bell.wait();
+                    self.bell.silence();
                 }
             }
         }

@@ -84,7 +84,7 @@ impl<C> Registry<C> {
     /// let mut base = EventBase::<Vec<&str>>::new(Config::default())?;
     /// base.registry().watch_prepare(|_, log, _timeout| log.push("about to wait"));
     /// base.registry().watch_check(|_, log| log.push("waited"));
-    /// base.registry().loop_exit_after(std::time::Duration::from_millis(1))?;
+    /// base.registry().loop_exit_after(std::time::Duration::from_millis(1));
     /// let mut log = Vec::new();
     /// base.run(&mut log)?;
     /// assert_eq!(log[..2], ["about to wait", "waited"]);

@@ -7,11 +7,12 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::check;
 use super::eventfd::EventFd;
+use super::tally::Tally;
 
 /// The highest number a signal can have (`_NSIG`).
 pub(crate) const SIGNAL_MAX: i32 = 64;
@@ -24,9 +25,7 @@ pub(crate) fn is_signal(number: i32) -> bool {
 /// What the handler finds. Everything in it is atomic and lives for ever.
 #[derive(Debug)]
 struct Mailbox {
-    /// Bit n - 1 for the signal n.
-    wanted: AtomicU64,
-    counts: [AtomicU32; SIGNAL_MAX as usize + 1],
+    tally: Tally,
     bell: EventFd,
     taken: AtomicBool,
     /// The process that opened the bell: a child's writes to it would ring its parent.
@@ -78,16 +77,11 @@ impl Mailbox {
     }
 
     fn deliver(&self, number: i32) {
-        if self.wanted.load(Ordering::Relaxed) & bit(number) != 0 {
-            self.counts[number as usize].fetch_add(1, Ordering::Release);
+        if self.tally.add(number) {
             // A full counter is readable, which is all that matters.
             let _ = self.bell.signal();
         }
     }
-}
-
-fn bit(number: i32) -> u64 {
-    1 << (number - 1)
 }
 
 /// The signals of one event base: counts of what was delivered since it last looked, and a
@@ -129,16 +123,14 @@ impl SignalCounter {
             entry.before = Some(install(number)?);
         }
         entry.users += 1;
-        self.mailbox.counts[number as usize].store(0, Ordering::Relaxed);
-        self.mailbox.wanted.fetch_or(bit(number), Ordering::Relaxed);
+        self.mailbox.tally.want(number);
         Ok(())
     }
 
     /// Stops counting a signal, and restores what was there before if nobody else does.
     pub(crate) fn unwatch(&self, number: i32) {
         let mut installed = lock(&INSTALLED);
-        let wanted = self.mailbox.wanted.fetch_and(!bit(number), Ordering::Relaxed);
-        if wanted & bit(number) == 0 {
+        if !self.mailbox.tally.unwant(number) {
             return;
         }
         let entry = &mut installed[number as usize];
@@ -152,7 +144,7 @@ impl SignalCounter {
 
     /// How often the signal was delivered since the last call.
     pub(crate) fn take(&self, number: i32) -> u32 {
-        self.mailbox.counts[number as usize].swap(0, Ordering::Acquire)
+        self.mailbox.tally.take(number)
     }
 
     /// Makes the descriptor unreadable until the next delivery. Before [`take`](Self::take), so
@@ -187,8 +179,7 @@ impl Drop for SignalCounter {
 
 fn grow(process: u32) -> io::Result<&'static Mailbox> {
     let mailbox = Box::leak(Box::new(Mailbox {
-        wanted: AtomicU64::new(0),
-        counts: [const { AtomicU32::new(0) }; SIGNAL_MAX as usize + 1],
+        tally: Tally::new(),
         bell: EventFd::new()?,
         taken: AtomicBool::new(true),
         owner: AtomicU32::new(process),

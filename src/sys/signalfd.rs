@@ -50,14 +50,16 @@ impl SignalFd {
         Ok(())
     }
 
-    /// Stops reporting a signal, and unblocks it if it was not blocked before.
+    /// Stops reporting a signal, and unblocks it if it was not blocked before. Deliveries that
+    /// were not read are dropped: they were meant for who watched, and unblocking must not let
+    /// them do what the signal does otherwise, which may be to end the process.
     pub(crate) fn unwatch(&mut self, number: i32) {
         let mut watched = self.watched;
         watched.remove(number);
         let _ = self.update(watched);
         if self.unblock_later.contains(number) {
             self.unblock_later.remove(number);
-            let _ = SignalSet::of(number).and_then(|set| mask(libc::SIG_UNBLOCK, set));
+            let _ = SignalSet::of(number).and_then(unblock);
         }
     }
 
@@ -99,7 +101,7 @@ impl AsRawFd for SignalFd {
 
 impl Drop for SignalFd {
     fn drop(&mut self) {
-        let _ = mask(libc::SIG_UNBLOCK, self.unblock_later);
+        let _ = unblock(self.unblock_later);
     }
 }
 
@@ -145,6 +147,22 @@ impl std::fmt::Debug for SignalSet {
         let members = (1..=super::signal::SIGNAL_MAX).filter(|number| self.contains(*number));
         f.debug_set().entries(members).finish()
     }
+}
+
+/// Unblocks signals in this thread, without what is pending of them.
+fn unblock(set: SignalSet) -> io::Result<()> {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        // SAFETY: set and timespec live across the call; what was sent is not asked for.
+        let taken = unsafe {
+            libc::sigtimedwait(&raw const set.0, std::ptr::null_mut(), &raw const at_once)
+        };
+        match check(taken) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
+            _ => {}
+        }
+    }
+    mask(libc::SIG_UNBLOCK, set).map(drop)
 }
 
 /// Changes which signals this thread blocks and returns which it did before.

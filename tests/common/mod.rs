@@ -121,7 +121,18 @@ impl ServerProcess {
 
     /// How many descriptors the process has open.
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
+        self.open_files().count()
+    }
+
+    /// How many of them are sockets. (A worker may open a ring when it first has many changes.)
+    pub fn sockets(&self) -> usize {
+        self.open_files().filter(|file| file.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    fn open_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs");
+        // One that is closed while we look is gone.
+        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
     }
 
     /// A field of /proc/PID/status, in its unit.

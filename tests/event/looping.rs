@@ -93,9 +93,9 @@ on_every_base! {
     fn of_several_delayed_exits_the_earliest_ends_the_loop(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let registry = base.registry();
-        registry.loop_exit_after(common::PATIENCE).unwrap();
-        registry.loop_exit_after(SHORT).unwrap();
-        let other = registry.loop_exit_after(common::PATIENCE * 2).unwrap();
+        registry.loop_exit_after(common::PATIENCE);
+        registry.loop_exit_after(SHORT);
+        let other = registry.loop_exit_after(common::PATIENCE * 2);
         registry.free(other);
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Stopped);
         assert!(base.registry().got_exit() && !base.registry().got_break());
@@ -104,7 +104,7 @@ on_every_base! {
 
     fn an_exit_that_was_freed_does_not_end_the_loop(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        let exit = base.registry().loop_exit_after(Duration::ZERO).unwrap();
+        let exit = base.registry().loop_exit_after(Duration::ZERO);
         base.registry().free(exit);
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
         assert!(!base.registry().got_exit());
@@ -112,7 +112,7 @@ on_every_base! {
 
     fn how_a_loop_ended_is_known_until_the_next_one_begins(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        base.registry().loop_exit_after(Duration::ZERO).unwrap();
+        base.registry().loop_exit_after(Duration::ZERO);
         base.run(&mut app).unwrap();
         assert!(base.registry().got_exit());
         let spec = EventSpec::timer();

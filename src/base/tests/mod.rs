@@ -2,6 +2,7 @@
 //! that stands where a test puts it.
 
 mod firing;
+mod kernel;
 mod model;
 mod priority;
 mod reinit;

@@ -47,8 +47,11 @@ fn poll(base: &mut EventBase<Log>) -> Log {
 
 fn configs() -> impl Iterator<Item = Config> {
     let kinds = BackendKind::ALL.iter().map(|kind| Config::default().backend(*kind));
-    kinds.flat_map(|config| {
+    let policies = kinds.flat_map(|config| {
         [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred].map(|p| config.changelist(p))
+    });
+    policies.flat_map(|config| {
+        [SignalMethod::Handler, SignalMethod::SignalFd].map(|method| config.signals(method))
     })
 }
 

@@ -1,0 +1,45 @@
+//! The famous benchmarks of event bases on this one; its peers are in `benches/peers/bases`.
+//!
+//! The same benchmarks, flags, defaults, random numbers and output as the C programs, so that
+//! `scripts/compare_event_bases.sh` can run them in turns. A program of its own, not a
+//! criterion benchmark: what is compared is one process with another.
+//!
+//! ```text
+//! cargo build --release --example bases
+//! target/release/examples/bases chain --pipes 1000 --active 100 --writes 10000
+//! ```
+
+mod cascade;
+mod chain;
+mod changes;
+mod memory;
+mod options;
+mod pairs;
+mod random;
+mod record;
+mod timers;
+
+use std::io::Write;
+
+use clap::Parser;
+
+use options::{Benchmark, Options};
+use record::Record;
+
+/// Whatever ends a benchmark early.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let options = Options::parse();
+    pairs::raise_descriptor_limit()?;
+    let mut record = Record::new(&options);
+    match options.benchmark {
+        Benchmark::Chain => chain::benchmark(&options, &mut record)?,
+        Benchmark::Cascade => cascade::benchmark(&options, &mut record)?,
+        Benchmark::Timers => timers::benchmark(&options, &mut record)?,
+        Benchmark::Changes => changes::benchmark(&options, &mut record)?,
+        Benchmark::Memory => memory::benchmark(&options, &mut record)?,
+    }
+    writeln!(std::io::stdout(), "{}", record.line())?;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+"""What compare_event_bases says: its tables, its sentences, its plots and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import event_base_cases as cases
+import plot
+from stats import cell, median_cell, paired_ratios, spread, table, verdict
+
+TITLE = "evshard, libevent and libev in the famous benchmarks"
+QUESTION = "How does the event base compare with libevent and libev in the benchmarks they were made famous by?"
+HEADINGS = {
+    "chain": "Chain: a byte passed on from pair to pair",
+    "timeouts": "Chain with a timeout that every read sets anew",
+    "cascade": "Cascade: one-shot events with a timeout",
+    "timers": "Timers",
+    "changes": "Changes of interest",
+    "memory": "User memory",
+}
+CALLS_SHOWN = ("epoll_ctl", "epoll_wait", "epoll_pwait2", "io_uring_enter", "timerfd_settime", "recvfrom", "sendto")
+CALLS_AIMED_AT = (
+    (cases.STABLE_DEL_ADD, 0), (cases.OUR_ADD, 0), (cases.PLAIN_DEL_ADD, 1),
+)
+CALLS_TOLERANCE = 0.01  # a call at the beginning or the end of one of the two runs
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A figure of one case beside what was aimed at."""
+
+    target: cases.Target
+    case: str
+    label: str
+    figure: str
+    value: object  # a Spread
+
+    @property
+    def met(self):
+        """By the median."""
+        return self.value.median <= self.target.limit
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured."""
+
+    cases: list
+    figures: dict  # case to subject name to figures, in round order
+    syscalls: dict | str | None  # (workload, subject name) to calls per hop by name; why there are none; not asked for
+    instructions: dict | str | None
+    missing: dict  # subject name to why it took no part
+    common_how: dict  # library to how it has common timeouts
+
+    def values(self, case, subject, figure):
+        """A figure of each round; empty for a subject that took no part."""
+        return [found[figure] for found in self.figures[case].get(subject.name, [])]
+
+    def ratio(self, case, figure, subject, peer, peer_case=None):
+        """Median and range of the rounds' own ratios; None where one of the two took no part."""
+        ours, theirs = self.values(case, subject, figure), self.values(peer_case or case, peer, figure)
+        return spread(paired_ratios(ours, theirs)) if ours and theirs else None
+
+    def judged(self, target):
+        """The target's figure in every case it applies to."""
+        found = []
+        for case in filter(target.applies_to, self.cases):
+            others = [c for c in self.cases if c.group == case.group and c.name == target.against]
+            if target.against is not None and not others:
+                continue
+            for figure in target.figures:
+                value = (spread(self.values(case, target.subject, figure)) if target.peer is None else
+                         self.ratio(case, figure, target.subject, target.peer, others[0] if others else None))
+                label = case.label if len(target.figures) == 1 else figure.partition(",")[0]
+                found.append(Judged(target, case.name, label, figure, value))
+        return found
+
+    def judged_calls(self):
+        """Subject, epoll_ctl calls per hop and what was aimed at, for the chain with timeouts."""
+        if not isinstance(self.syscalls, dict):
+            return []
+        return [(workload, subject, calls.get("epoll_ctl", 0), aim)
+                for (workload, name), calls in self.syscalls.items() if workload.startswith("timeouts")
+                for subject, aim in CALLS_AIMED_AT if subject.name == name]
+
+
+def body(measured):
+    """The sections with their tables, as Markdown."""
+    groups = dict.fromkeys(case.group for case in measured.cases)
+    return "\n\n".join(filter(None, [
+        _target_section(measured),
+        *(_group_section(measured, group) for group in groups),
+        _count_section("System calls per hop", measured.syscalls, CALLS_SHOWN, 3),
+        _count_section("Instructions per hop", measured.instructions, ("instructions",), 0),
+    ]))
+
+
+def answer(measured):
+    """One clause a target: the range of the medians, and how often it was met."""
+    clauses = []
+    for target in cases.TARGETS:
+        judged = measured.judged(target)
+        if not judged:
+            continue
+        medians = [one.value.median for one in judged]
+        times, digits = ("", 0) if target.peer is None else (" ×", 2)
+        low, high = (f"{value:.{digits}f}{times}" for value in (min(medians), max(medians)))
+        clauses.append(f"{target.text}: {low if low == high else f'{low} to {high}'} (target {target.limit:g} met in "
+                       f"{sum(one.met for one in judged)} of {len(judged)})")
+    for _, subject, calls, aim in measured.judged_calls():
+        clauses.append(f"epoll_ctl per hop, {subject.name}: {calls:.2f} (target {aim} {_call_verdict(calls, aim)})")
+    return "; ".join(clauses) + "." if clauses else "No target applies to what was measured."
+
+
+def pictures(measured):
+    """A plot for each group with a target, by file name: a panel a target."""
+    files = {}
+    for group in dict.fromkeys(case.group for case in measured.cases):
+        panels = []
+        for target in (t for t in cases.TARGETS if t.group == group):
+            if judged := measured.judged(target):
+                unit = "bytes" if target.peer is None else "ratio"
+                points = [(one.label, one.value) for one in judged]
+                panels.append(plot.Panel(target.text.removeprefix(f"{group}, "), unit, _axis(group, target), points,
+                                         from_zero=target.peer is None, target=target.limit))
+        if panels:
+            files[f"plots/{group}.svg"] = plot.svg(HEADINGS[group], "median and range of the rounds", panels)
+    return files
+
+
+def notes(core):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"Every program runs on core {core} alone, one at a time, a fresh process for every run, the subjects of a case "
+        "side by side in each round; who goes first rotates. A ratio is that of two runs of the same round, and its "
+        "median and range over the rounds are shown.",
+        "One process makes the reported runs after one that is not reported, each with a base of its own; its figure is "
+        "their median. A chain's loop is preceded by a shorter one that lets the event array grow. *total* is the "
+        "registration of all n events and the loop after that; it leaves out opening the sockets.",
+        "Same sockets, same system calls on them (recvfrom and sendto of one byte), same random numbers, same flags. "
+        "Peers are Debian's libraries as packaged (-O2, shared), driven by programs compiled with -O2 that inline "
+        "everything but the library; evshard is built as its users build it, in release mode with thin LTO.",
+        "libevent without thread support. Its default clock is coarse (a few ms); *precise* is its "
+        "EVENT_BASE_FLAG_PRECISE_TIMER, as fine as evshard's and libev's. That costs it a timerfd_settime a wait, so the "
+        "default is the one that targets are judged against: the faster, though it keeps time less well.",
+        "libev is asked in its own terms: ev_io, ev_timer, ev_timer_again; epoll by name. It takes no stopped watcher "
+        "out of the epoll set until that bothers it, which spares it an epoll_ctl for each event of the cascade and "
+        "leaves the kernel to report what nobody waits for.",
+        "Timers are added, re-set and deleted inside a handler, where every library's cached clock is in force. Expiring "
+        "is one pass over timers that are all due; a common timeout's too.",
+        "A change is an event for writing added or deleted beside one for reading that stays: one EPOLL_CTL_MOD each "
+        "for all. A turn without changes is subtracted.",
+        "Memory is user memory: the growth of the process while the events are made, the array or list by which their "
+        "owner knows them included. What the kernel keeps for a descriptor is the same for all and not in it.",
+        "A hop is one event dispatched: its share of the wait, a read and, but for the last, a write. The kernel does "
+        "most of it, so ratios near 1 are what any change of user code can give there. Instructions are those of user "
+        "space, the C library included; system calls and instructions are of one run, for a count varies little.",
+    ]
+
+
+def _axis(group, target):
+    if len(target.figures) > 1:
+        return ""
+    return {"chain": "n over a", "timeouts": "n over a", "cascade": "n"}.get(group, "")
+
+
+def _target_section(measured):
+    rows = []
+    for one in (one for target in cases.TARGETS for one in measured.judged(target)):
+        digits = 1 if one.target.peer is None else 3
+        rows.append([one.target.text, one.case, one.figure, one.value.n, cell(one.value, digits),
+                     f"{one.target.limit:g}", verdict(one.value, one.target.limit)])
+    for workload, subject, calls, aim in measured.judged_calls():
+        rows.append([f"epoll_ctl per hop, {subject.name}", workload.partition(", ")[2], "calls", 1, f"{calls:.3f}",
+                     aim, _call_verdict(calls, aim)])
+    if not rows:
+        return None
+    header = ["target", "case", "figure", "n", "measured", "at most", "verdict"]
+    return ("## Targets\n\nRatios to the peer of the same round, or the figure itself where there is no peer: median "
+            f"[lowest..highest] of n rounds.\n\n{table(header, rows)}")
+
+
+def _call_verdict(calls, aim):
+    return "met" if calls <= aim + CALLS_TOLERANCE else "not met"
+
+
+def _group_section(measured, group):
+    group_cases = [case for case in measured.cases if case.group == group]
+    subjects = [s for s in group_cases[0].subjects if s.name not in measured.missing]
+    ratios = [pair for pair in cases.RATIOS[group] if not {one.name for one in pair} & set(measured.missing)]
+    parts = [f"## {HEADINGS[group]}"]
+    parts += [f"{name}: not measured, {why}" for name, why in measured.missing.items()
+              if name in {subject.name for subject in group_cases[0].subjects}]
+    if group == "timers":
+        parts.append("*common* is one duration for all. " + "; ".join(
+            f"{library}: {how}" for library, how in measured.common_how.items()) + ".")
+    for figure in next(iter(measured.figures[group_cases[0]].values()))[0]:
+        rows = [[case.name, len(measured.values(case, subjects[0], figure)),
+                 *(cell(spread(measured.values(case, subject, figure)), 1) for subject in subjects)]
+                for case in group_cases]
+        parts.append(f"**{figure}**\n\n{table(['case', 'n', *(subject.name for subject in subjects)], rows)}")
+        rows = [[case.name, *(cell(measured.ratio(case, figure, *pair)) for pair in ratios)] for case in group_cases]
+        parts.append(table([f"ratio of {figure}", *(f"{a.name} / {b.name}" for a, b in ratios)], rows))
+    return "\n\n".join(parts)
+
+
+def _count_section(title, counts, names, digits):
+    if counts is None:
+        return None
+    if isinstance(counts, str):
+        return f"## {title}\n\n{counts}"
+    names = [name for name in names if any(name in found for found in counts.values())]
+    rows = [[workload, subject, *(median_cell([found.get(name, 0)], digits) for name in names)]
+            for (workload, subject), found in counts.items()]
+    return f"## {title}\n\n{table(['workload', 'subject', *names], rows)}"

@@ -1,0 +1,288 @@
+//! Random operations on real descriptors against a naive model: made ready, drained, closed under
+//! their events or after them, and their numbers given to other files. On every backend, with
+//! every way to tell the kernel.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::backend::ChangelistFlush;
+use crate::sys::fd::duplicate;
+
+const PLACES: usize = 4;
+
+/// Numbers from here on are this test's own: no other test gets one when it is closed.
+const LOWEST_FD: i32 = 960;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open {
+        place: usize,
+    },
+    Close {
+        place: usize,
+        free_first: bool,
+    },
+    /// Closes and leaves the events as they are.
+    Abandon {
+        place: usize,
+    },
+    MakeReadable {
+        place: usize,
+    },
+    Drain {
+        place: usize,
+    },
+    Create {
+        place: usize,
+        interest: u8,
+        persist: bool,
+    },
+    Add {
+        pick: usize,
+    },
+    Del {
+        pick: usize,
+    },
+    Free {
+        pick: usize,
+    },
+    Activate {
+        pick: usize,
+    },
+    Poll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = 0..PLACES;
+    let pick = 0..20_usize;
+    prop_oneof![
+        2 => place.clone().prop_map(|place| Step::Open { place }),
+        1 => (place.clone(), any::<bool>())
+            .prop_map(|(place, free_first)| Step::Close { place, free_first }),
+        1 => place.clone().prop_map(|place| Step::Abandon { place }),
+        2 => place.clone().prop_map(|place| Step::MakeReadable { place }),
+        1 => place.clone().prop_map(|place| Step::Drain { place }),
+        3 => (place, 0..3_u8, any::<bool>())
+            .prop_map(|(place, interest, persist)| Step::Create { place, interest, persist }),
+        4 => pick.clone().prop_map(|pick| Step::Add { pick }),
+        2 => pick.clone().prop_map(|pick| Step::Del { pick }),
+        1 => pick.clone().prop_map(|pick| Step::Free { pick }),
+        1 => pick.prop_map(|pick| Step::Activate { pick }),
+        4 => Just(Step::Poll),
+    ]
+}
+
+/// A socket under a number of this test's own, and its peer.
+struct Socket {
+    watched: OwnedFd,
+    near: UnixStream,
+    far: UnixStream,
+    readable: bool,
+}
+
+impl Socket {
+    fn open() -> Self {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let watched = duplicate(&near, LOWEST_FD).unwrap();
+        Self { watched, near, far, readable: false }
+    }
+
+    fn ready(&self) -> Ready {
+        if self.readable { Ready::READ | Ready::WRITE } else { Ready::WRITE }
+    }
+}
+
+struct Event {
+    id: EventId,
+    token: u64,
+    place: usize,
+    interest: Interest,
+    persist: bool,
+    pending: bool,
+    /// Its descriptor was closed under it.
+    dead: bool,
+    activated: Ready,
+}
+
+/// The base under test, its descriptors, and what a naive mind knows of its events.
+struct World {
+    base: EventBase<Log>,
+    sockets: [Option<Socket>; PLACES],
+    events: Vec<Event>,
+    /// The backend keeps files open that it polls, and so may still report dead ones.
+    tells_of_the_dead: bool,
+}
+
+impl World {
+    fn new(config: Config) -> Self {
+        let mut base = EventBase::new(config.ignore_environment()).unwrap();
+        let tells_of_the_dead = base.registry().backend_name() == BackendKind::IoUring.name();
+        Self { base, sockets: [const { None }; PLACES], events: Vec::new(), tells_of_the_dead }
+    }
+
+    fn step(&mut self, token: u64, step: Step) {
+        match step {
+            Step::Open { place } => self.open(place),
+            Step::Close { place, free_first } => {
+                if free_first {
+                    self.free_all(|event| event.place == place);
+                }
+                self.abandon(place);
+                self.free_all(|event| event.place == place);
+            }
+            Step::Abandon { place } => self.abandon(place),
+            Step::MakeReadable { place } => {
+                if let Some(socket) = &mut self.sockets[place] {
+                    socket.far.write_all(b"x").unwrap();
+                    socket.readable = true;
+                }
+            }
+            Step::Drain { place } => {
+                if let Some(socket) = &mut self.sockets[place] {
+                    let _ = socket.near.read(&mut [0; 256]);
+                    socket.readable = false;
+                }
+            }
+            Step::Create { place, interest, persist } => {
+                self.create(token, place, interest, persist);
+            }
+            Step::Poll => self.poll(),
+            Step::Add { pick }
+            | Step::Del { pick }
+            | Step::Free { pick }
+            | Step::Activate { pick } => {
+                if !self.events.is_empty() {
+                    self.act_on(pick % self.events.len(), &step);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, place: usize) {
+        if self.sockets[place].is_some() {
+            return;
+        }
+        let socket = Socket::open();
+        // Whoever reuses a number frees the events of the file that had it.
+        let number = socket.watched.as_raw_fd();
+        let registry = self.base.registry();
+        let of_number = |id| registry.info(id).is_some_and(|info| info.fd == Some(number));
+        let stale: Vec<EventId> =
+            self.events.iter().map(|event| event.id).filter(|id| of_number(*id)).collect();
+        self.free_all(|event| stale.contains(&event.id));
+        self.sockets[place] = Some(socket);
+    }
+
+    fn abandon(&mut self, place: usize) {
+        self.sockets[place] = None;
+        self.events.iter_mut().filter(|e| e.place == place).for_each(|event| event.dead = true);
+    }
+
+    fn free_all(&mut self, which: impl Fn(&Event) -> bool) {
+        let registry = self.base.registry();
+        self.events.retain(|event| {
+            if which(event) {
+                registry.free(event.id);
+            }
+            !which(event)
+        });
+    }
+
+    fn create(&mut self, token: u64, place: usize, interest: u8, persist: bool) {
+        let Some(socket) = &self.sockets[place] else { return };
+        let interest = [READ, WRITE, READ | WRITE][usize::from(interest)];
+        let mut spec = EventSpec::io(&socket.watched, interest).token(Token(token));
+        spec.persist = persist;
+        let id = self.base.registry().create(spec, log);
+        let (pending, dead, activated) = (false, false, Ready::empty());
+        self.events.push(Event { id, token, place, interest, persist, pending, dead, activated });
+    }
+
+    fn act_on(&mut self, at: usize, step: &Step) {
+        let (registry, event) = (self.base.registry(), &mut self.events[at]);
+        match step {
+            // Adding an event whose descriptor is closed is the owner's error.
+            Step::Add { .. } if !event.dead => {
+                registry.add(event.id, None).unwrap();
+                event.pending = true;
+            }
+            Step::Del { .. } => {
+                registry.del(event.id);
+                (event.pending, event.activated) = (false, Ready::empty());
+            }
+            Step::Activate { .. } => {
+                registry.activate(event.id, Ready::TIMEOUT).unwrap();
+                event.activated = Ready::TIMEOUT;
+            }
+            Step::Free { .. } => {
+                let id = event.id;
+                self.free_all(|event| event.id == id);
+            }
+            _ => {}
+        }
+    }
+
+    fn poll(&mut self) {
+        let mut fired = Log::new();
+        self.base.run_with(&mut fired, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        for event in &mut self.events {
+            let socket = self.sockets[event.place].as_ref().filter(|_| !event.dead);
+            let ready = socket.map_or(Ready::empty(), Socket::ready);
+            let asked = if event.pending { event.interest.into() } else { Ready::empty() };
+            let expected = (ready & asked) | std::mem::take(&mut event.activated);
+            let told = fired.iter().position(|(token, _)| *token == event.token);
+            let told = told.map_or(Ready::empty(), |at| fired.swap_remove(at).1);
+            if event.dead {
+                // A change of a closed descriptor is refused, and that is told.
+                let unasked = told - expected - Ready::REFUSED;
+                assert!(told.contains(expected), "event {}", event.token);
+                assert!(unasked.is_empty() || self.tells_of_the_dead, "event {}", event.token);
+            } else {
+                assert_eq!(told, expected, "event {}", event.token);
+            }
+            event.pending &= event.persist || told.is_empty();
+        }
+        assert_eq!(fired, [], "nobody else");
+    }
+
+    fn compare(&mut self) {
+        let registry = self.base.registry();
+        registry.check();
+        for event in self.events.iter().filter(|event| !event.dead) {
+            let pending: Ready = if event.pending { event.interest.into() } else { Ready::empty() };
+            assert_eq!(registry.pending(event.id), pending | event.activated);
+        }
+    }
+}
+
+fn configs() -> impl Iterator<Item = Config> {
+    BackendKind::ALL.iter().flat_map(|&kind| {
+        let deferred = Config::default().backend(kind).changelist(ChangelistPolicy::Deferred);
+        let flushes = [ChangelistFlush::EpollCtl, ChangelistFlush::IoUring];
+        let ways = if kind == BackendKind::Epoll { 2 } else { 1 };
+        let deferred = flushes.into_iter().take(ways).map(move |flush| deferred.flush(flush));
+        deferred.chain([Config::default().backend(kind)])
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn descriptors_that_come_and_go_agree_with_a_naive_model(
+        steps in prop::collection::vec(step(), 1..100))
+    {
+        for config in configs() {
+            let mut world = World::new(config);
+            for (token, step) in (1..).zip(steps.clone()) {
+                world.step(token, step);
+                world.compare();
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The examples as programs: run as a user would, each prints what its documentation promises.
+//!
+//! `cargo test` builds them; where only this test program is built, `cargo build --examples` must
+//! come before.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use common::{PATIENCE, eventually};
+
+/// An example that runs in a process of its own.
+struct Example {
+    child: Child,
+    /// What it prints, line by line.
+    lines: Receiver<String>,
+}
+
+impl Example {
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program(name));
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (to_test, lines) = channel();
+        // A thread reads, so that the test can lose patience. It ends with the child's output.
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).try_for_each(|line| to_test.send(line))
+        });
+        Self { child, lines }
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("it prints another line")
+    }
+
+    /// Sends a signal with the shell's own kill: there is one wherever there is a shell.
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for its end; returns how it ended and what it printed to standard error.
+    fn end(&mut self) -> (ExitStatus, String) {
+        let mut status = None;
+        eventually("the example ends", || {
+            status = self.child.try_wait().expect("wait for the example");
+            status.is_some()
+        });
+        let mut errors = String::new();
+        let stderr = self.child.stderr.as_mut().expect("stderr is piped");
+        stderr.read_to_string(&mut errors).expect("read its errors");
+        (status.expect("it ended"), errors)
+    }
+
+    /// Waits for its success; returns the lines it printed that were not taken yet.
+    #[track_caller]
+    fn rest(mut self) -> Vec<String> {
+        let (status, errors) = self.end();
+        assert!(status.success(), "{status}: {errors}");
+        assert_eq!(errors, "");
+        self.lines.iter().collect()
+    }
+
+    /// Waits for its failure; returns its words to the user.
+    #[track_caller]
+    fn failure(mut self) -> String {
+        let (status, errors) = self.end();
+        assert_eq!(status.code(), Some(1), "{errors}");
+        assert_eq!(self.lines.iter().count(), 0, "a failure prints to standard error only");
+        errors
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// The example's program, in the folder beside that of this test program.
+#[track_caller]
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test program has a path");
+    let profile = test.ancestors().nth(2).expect("it lies two folders below the profile's");
+    let program = profile.join("examples").join(name);
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let source = sources().join(format!("{name}.rs"));
+    assert!(
+        changed(&program) >= changed(&source),
+        "{} is missing or older than its source: cargo build --examples",
+        program.display()
+    );
+    program
+}
+
+/// Milliseconds at a place of a line.
+fn ms(line: &str, place: usize) -> f64 {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words.get(place + 1), Some(&"ms"), "{line:?}");
+    words[place].parse().expect("a number")
+}
+
+#[test]
+fn every_example_has_a_test_here() {
+    for entry in fs::read_dir(sources()).expect("there are examples").flatten() {
+        let path = entry.path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let starts_it = format!("Example::start(\"{name}\"");
+        assert!(include_str!("examples.rs").contains(&starts_it), "no test runs {name}");
+    }
+}
+
+#[test]
+fn timer_ticks_as_often_as_it_is_told_and_never_early() {
+    let ticks = Example::start("timer", &["2"]).rest();
+    assert_eq!(ticks.len(), 2, "{ticks:?}");
+    assert!(ticks.iter().all(|tick| tick.starts_with("tick after ")), "{ticks:?}");
+    // A tick after a late one may seem early; together they are not. Each is printed rounded.
+    let elapsed_ms: f64 = ticks.iter().map(|tick| ms(tick, 2)).sum();
+    assert!(elapsed_ms >= 999.8, "{ticks:?}");
+}
+
+#[test]
+fn timer_says_what_it_takes() {
+    for wrong in ["0", "often"] {
+        let words = Example::start("timer", &[wrong]).failure();
+        assert!(words.contains("usage: timer [TICKS]"), "{words}");
+    }
+}
+
+#[test]
+fn signal_ends_after_the_third() {
+    let example = Example::start("signal", &[]);
+    assert_eq!(example.line(), "press Ctrl-C three times");
+    for count in 1..=3 {
+        example.signal("INT");
+        assert_eq!(example.line(), format!("got signal 2, {count} of 3"));
+    }
+    assert!(example.rest().is_empty());
+}
+
+/// A path of one test's own, also while another process runs the same one.
+struct OwnPath(PathBuf);
+
+impl OwnPath {
+    fn new(name: &str) -> Self {
+        let name = format!("{name}.{}", std::process::id());
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().expect("the path is UTF-8")
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn fifo_reader_prints_what_every_writer_writes_and_leaves_no_pipe() {
+    let path = OwnPath::new("printed.fifo");
+    let name = path.name();
+    let example = Example::start("fifo_reader", &[name]);
+    let instructions = "write to it from another shell, end with Ctrl-C";
+    assert_eq!(example.line(), format!("reading {name}; {instructions}"));
+    for words in ["hello", "again"] {
+        assert!(fs::metadata(name).unwrap().file_type().is_fifo());
+        fs::write(name, format!("{words}\n")).expect("write to the pipe");
+        assert_eq!(example.line(), format!("6 bytes: \"{words}\\n\""));
+    }
+    example.signal("INT");
+    assert_eq!(example.rest(), [format!("removed {name}")]);
+    assert!(!path.0.exists());
+}
+
+#[test]
+fn fifo_reader_takes_a_pipe_that_is_there() {
+    let path = OwnPath::new("there.fifo");
+    assert!(Command::new("mkfifo").arg(&path.0).status().unwrap().success());
+    let example = Example::start("fifo_reader", &[path.name()]);
+    assert!(example.line().starts_with("reading "));
+    example.signal("INT");
+    assert_eq!(example.rest().len(), 1);
+    assert!(!path.0.exists());
+}
+
+#[test]
+fn fifo_reader_leaves_a_file_alone_that_is_no_pipe() {
+    let path = OwnPath::new("file.txt");
+    fs::write(&path.0, "precious").unwrap();
+    let words = Example::start("fifo_reader", &[path.name()]).failure();
+    assert!(words.contains("is no named pipe; give another path"), "{words}");
+    assert_eq!(fs::read_to_string(&path.0).unwrap(), "precious");
+}
+
+#[test]
+fn cross_thread_post_waits_for_every_result() {
+    let mut lines = Example::start("cross_thread_post", &[]).rest();
+    assert_eq!(lines.pop().unwrap(), "4 results, 2643 primes in all");
+    lines.sort(); // they come as the threads finish
+    let below = ["1007 primes below 8000", "303 primes below 2000"];
+    assert_eq!(lines[..2], below);
+    assert_eq!(lines[2..], ["550 primes below 4000", "783 primes below 6000"]);
+}
+
+#[test]
+fn watch_timing_tells_waiting_from_working() {
+    let lines = Example::start("watch_timing", &[]).rest();
+    let [title, waited, too_late, handlers] = &lines[..] else { panic!("{lines:?}") };
+    assert!(title.ends_with(" turns, mean and longest:"), "{lines:?}");
+    assert!(waited.starts_with("  waited ") && ms(waited, 1) > 0.0, "{lines:?}");
+    assert!(too_late.starts_with("  too late "), "{lines:?}");
+    // Each call of the load's handler takes 5 ms, and nearly every turn has one.
+    assert!(handlers.starts_with("  handlers ") && ms(handlers, 3) >= 5.0, "{lines:?}");
+}
+
+#[test]
+fn priorities_let_the_alarm_pass() {
+    let lines = Example::start("priorities", &[]).rest();
+    assert_eq!(lines, ["bulk 1", "bulk 2 raises an alarm", "alarm", "bulk 3"]);
+}
+
+#[test]
+fn echo_serves_one_client_while_another_is_silent() {
+    let example = Example::start("echo", &["127.0.0.1:0"]);
+    let line = example.line();
+    let address = line.strip_prefix("listening on ").expect("it says where");
+    let silent = TcpStream::connect(address).expect("connect");
+    let silent_address = silent.local_addr().unwrap();
+    assert_eq!(example.line(), format!("{silent_address} came"));
+    let mut client = TcpStream::connect(address).expect("connect");
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(example.line(), format!("{} came", client.local_addr().unwrap()));
+    for words in [b"hello", b"again"] {
+        client.write_all(words).unwrap();
+        let mut echo = [0; 5];
+        client.read_exact(&mut echo).expect("the words come back");
+        assert_eq!(&echo, words);
+    }
+    drop(silent);
+    assert_eq!(example.line(), format!("{silent_address} left"));
+}
+
+#[test]
+fn echo_says_which_address_it_cannot_have() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = Example::start("echo", &[&address]).failure();
+    assert!(words.contains(&address), "{words}");
+}
+
+#[test]
+fn toggle_write_costs_nothing_with_the_deferred_changelist() {
+    let immediate = Example::start("toggle_write", &["immediate"]).rest();
+    assert_eq!(immediate, ["10000 turns, 20000 changes told to the kernel"]);
+    let deferred = Example::start("toggle_write", &["deferred"]).rest();
+    assert_eq!(deferred, ["10000 turns, 1 changes told to the kernel"]);
+    let words = Example::start("toggle_write", &[]).failure();
+    assert!(words.contains("usage: toggle_write immediate|deferred"), "{words}");
+}
