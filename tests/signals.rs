@@ -334,6 +334,30 @@ on_every_base! {
         }
     }
 
+    fn deliveries_to_an_event_that_is_active_already_add_up(config: Config) {
+        fn raise_more(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
+            log(registry, app, fired);
+            if app.fired.len() == 2 {
+                raise_times(QUEUED, 3);
+            }
+            if app.fired.len() < 3 {
+                registry.activate_later(fired.id, Ready::WRITE).unwrap();
+            }
+        }
+        let _alone = alone();
+        for method in METHODS {
+            let (mut base, mut app) = new(config.priorities(2), method);
+            add(&mut base, QUEUED, 1, log);
+            let urgent = base.registry().create(EventSpec::timer().token(Token(0)), raise_more);
+            base.registry().set_priority(urgent, 0).unwrap();
+            raise_times(QUEUED, 2);
+            base.registry().activate(urgent, Ready::WRITE).unwrap();
+            let fired = drain(&mut base, &mut app);
+            assert_eq!(fired[..3], [(0, Ready::WRITE); 3], "the other one waits meanwhile");
+            assert_eq!(fired[3..], [(1, Ready::SIGNAL); 5]);
+        }
+    }
+
     fn deliveries_before_the_event_was_added_or_after_it_was_deleted_are_not_told(
         config: Config) {
         let _alone = alone();

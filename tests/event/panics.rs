@@ -85,7 +85,8 @@ on_every_base! {
 
     fn closures_posted_behind_one_that_panics_run_next_time(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        base.registry().hold();
+        // Keeps the loop alive, and ends it if what was posted is lost.
+        let end = base.registry().loop_exit_after(common::PATIENCE);
         let remote = base.remote();
         let note = |token| move |_: &mut Registry<App>, app: &mut App| {
             app.fired.push((token, Ready::empty()));
@@ -95,7 +96,7 @@ on_every_base! {
         remote.post(note(1)).unwrap();
         remote.post(|_, _| give_up()).unwrap();
         remote.post(note(2)).unwrap();
-        remote.post(|registry, _| registry.release()).unwrap();
+        remote.post(move |registry, _| registry.free(end)).unwrap();
         run_into_panic(&mut base, &mut app);
         assert_eq!(app.fired.len(), 1);
         run_into_panic(&mut base, &mut app);
