@@ -30,6 +30,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "sys::process",
             "sys::signal",
             "sys::signalfd",
+            "sys::tally",
             "event",
             "error",
             "sync",

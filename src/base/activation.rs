@@ -18,7 +18,7 @@ impl<C> Registry<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`] if the event was freed.
+    /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn activate(&mut self, id: EventId, ready: Ready) -> Result<()> {
         let index = self.slots.resolve(id)?;
         self.activate_index(index, ready);
@@ -31,7 +31,7 @@ impl<C> Registry<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`] if the event was freed.
+    /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn activate_later(&mut self, id: EventId, ready: Ready) -> Result<()> {
         let index = self.slots.resolve(id)?;
         self.activate_index_later(index, ready);
@@ -47,7 +47,7 @@ impl<C> Registry<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`] if the event was freed.
+    /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn schedule(&mut self, id: EventId) -> Result<bool> {
         let index = self.slots.resolve(id)?;
         if self.slots[index].is_active() {

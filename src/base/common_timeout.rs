@@ -4,8 +4,8 @@
 //! them sorted by itself, and only its head competes in the timer heap (libevent:
 //! `event_base_init_common_timeout`).
 
-use super::list::{List, NONE, OfTimeout};
-use super::slot::SlotTable;
+use super::list::{List, OfTimeout};
+use super::slot::{NONE, SlotTable};
 
 /// A duration that many events share; made by
 /// [`Registry::common_timeout`](super::Registry::common_timeout), for events of that base.

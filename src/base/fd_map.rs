@@ -5,7 +5,8 @@
 
 use std::os::fd::RawFd;
 
-use super::list::{NONE, Stack};
+use super::list::Stack;
+use super::slot::NONE;
 use super::slot::{SlotTable, State};
 use crate::backend::{Change, Refusal};
 use crate::error::{Error, Result};

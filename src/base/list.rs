@@ -3,21 +3,7 @@
 
 use std::marker::PhantomData;
 
-use super::slot::{Slot, SlotTable};
-
-/// "No slot" in a link.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// Neighbours in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Links {
-    pub(super) prev: u32,
-    pub(super) next: u32,
-}
-
-impl Links {
-    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
-}
+use super::slot::{Links, NONE, Slot, SlotTable};
 
 /// Which of a slot's links a list goes through.
 pub(super) trait Chain {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Handler;
 use super::changelist::ChangelistPolicy;
-use super::list::NONE;
 use super::registry::Registry;
+use super::slot::NONE;
 use super::slot::{Asked, Interval, State};
 use crate::backend::{Change, FdReady, Features, Refusal};
 use crate::error::{Error, Result};

@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod deadline;
 mod dump;
+mod ending;
 mod fd_map;
 mod inspect;
 mod limit;

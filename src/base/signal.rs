@@ -8,12 +8,14 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::Registry;
-use super::list::{NONE, Stack};
+use super::list::Stack;
+use super::slot::NONE;
 use super::slot::{SlotTable, State};
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
-use crate::sys::signal::{SIGNAL_MAX, SignalCounter, is_signal};
+use crate::sys::signal::{SignalCounter, is_signal};
 use crate::sys::signalfd::SignalFd;
+use crate::sys::tally::SIGNAL_MAX;
 
 /// How a base learns of signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

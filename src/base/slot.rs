@@ -3,9 +3,22 @@
 use std::num::NonZeroU32;
 
 use super::Handler;
-use super::list::{Links, NONE};
 use crate::error::{Error, Result};
 use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
+
+/// "No slot" in a link.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Neighbours in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) prev: u32,
+    pub(super) next: u32,
+}
+
+impl Links {
+    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
+}
 
 bitflags::bitflags! {
     /// What was asked for when the event was made; never changes. The numbers are libevent's

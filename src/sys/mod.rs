@@ -17,7 +17,7 @@ pub(crate) mod select;
 pub(crate) mod signal;
 pub(crate) mod signalfd;
 pub(crate) mod socket;
-mod tally;
+pub(crate) mod tally;
 pub(crate) mod uring;
 
 use std::time::Duration;

@@ -12,10 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::check;
 use super::eventfd::EventFd;
-use super::tally::Tally;
-
-/// The highest number a signal can have (`_NSIG`).
-pub(crate) const SIGNAL_MAX: i32 = 64;
+use super::tally::{SIGNAL_MAX, Tally};
 
 /// Whether a signal can have this number.
 pub(crate) fn is_signal(number: i32) -> bool {

@@ -4,8 +4,10 @@
 //! takes the counts afterwards. Whichever way the two overlap, a delivery is taken or the bell
 //! rings again. Nothing is carried across but the counts themselves.
 
-use super::signal::SIGNAL_MAX;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// The highest number a signal can have (`_NSIG`).
+pub(crate) const SIGNAL_MAX: i32 = 64;
 
 /// See the module's documentation.
 #[derive(Debug)]
