@@ -152,3 +152,27 @@ fn a_signal_in_the_child_rings_no_base_of_the_parents() {
         assert_eq!(other.registry().stats().events, before, "on {config:?}");
     }
 }
+
+#[test]
+fn a_wake_in_the_child_rings_no_bell_of_the_parents() {
+    for config in configs() {
+        let mut base = EventBase::<Log>::new(config.ignore_environment()).unwrap();
+        base.registry().hold();
+        poll(&mut base);
+        let before = base.registry().stats().events;
+        expect_of_child(|| {
+            base.reinit().unwrap();
+            let remote = base.remote();
+            let waker = std::thread::spawn(move || {
+                while remote.notifier().notify() != Wake::Sent {
+                    std::thread::yield_now();
+                }
+                remote.loop_exit()
+            });
+            let ended = base.run_until_exit(&mut Log::new());
+            waker.join().is_ok() && matches!(ended, Ok(LoopEnd::Stopped))
+        });
+        poll(&mut base);
+        assert_eq!(base.registry().stats().events, before, "on {config:?}");
+    }
+}
