@@ -32,17 +32,8 @@ pub(super) fn ready_of(mask: u32) -> Ready {
     if mask & poll::ERR != 0 || (mask & poll::HUP != 0 && mask & poll::RDHUP == 0) {
         return Ready::READ | Ready::WRITE | Ready::CLOSED;
     }
-    let mut ready = Ready::empty();
-    if mask & poll::IN != 0 {
-        ready |= Ready::READ;
-    }
-    if mask & poll::OUT != 0 {
-        ready |= Ready::WRITE;
-    }
-    if mask & poll::RDHUP != 0 {
-        ready |= Ready::CLOSED;
-    }
-    ready
+    let told = |bit, tells: Ready| if mask & bit != 0 { tells } else { Ready::empty() };
+    told(poll::IN, Ready::READ) | told(poll::OUT, Ready::WRITE) | told(poll::RDHUP, Ready::CLOSED)
 }
 
 #[cfg(test)]

@@ -38,9 +38,11 @@ impl ActiveQueues {
         Some(from + at as u8)
     }
 
-    /// The event of that priority whose handler is due next.
-    pub(super) fn first(&self, priority: u8) -> Option<u32> {
-        self.queues[usize::from(priority)].first()
+    /// Takes the event of that priority out whose handler is due next.
+    pub(super) fn pop<C>(&mut self, slots: &mut SlotTable<C>, priority: u8) -> Option<u32> {
+        let index = self.queues[usize::from(priority)].pop_front(slots)?;
+        slots[index].state -= State::ACTIVE;
+        Some(index)
     }
 
     /// Appends an event that is in no queue to the one of its priority.
@@ -147,13 +149,16 @@ mod tests {
                         active.promote_later(&mut slots);
                         later.drain(..).for_each(|i| model[i as usize % 3].push_back(i));
                     }
+                    4 => {
+                        let popped = active.pop(&mut slots, priority as u8);
+                        prop_assert_eq!(popped, model[priority].pop_front());
+                    }
                     _ => {}
                 }
                 active.check(&slots);
                 for from in 0..PRIORITIES {
                     let first = (from..PRIORITIES).find(|p| !model[usize::from(*p)].is_empty());
                     prop_assert_eq!(active.first_priority(from), first);
-                    prop_assert_eq!(active.first(from), model[usize::from(from)].front().copied());
                 }
                 let all: Vec<u32> = model.iter().chain([&later]).flatten().copied().collect();
                 prop_assert_eq!(active.is_empty(), all.is_empty());

@@ -10,13 +10,8 @@ pub(super) struct Control {
     /// The rest of the queue waits until the loop has looked again.
     continues: bool,
     left_by_exit: bool,
-    running: Option<Running>,
-}
-
-/// The event whose handler runs.
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    id: EventId,
+    /// The event whose handler runs, and its priority.
+    running: Option<EventId>,
     priority: u8,
     /// Calls that a signal delivered several times still has to make.
     calls_left: u32,
@@ -52,6 +47,7 @@ impl Control {
     pub(super) fn leave_loop(&mut self) {
         self.left_by_exit = std::mem::take(&mut self.exit);
         self.running = None;
+        self.calls_left = 0;
     }
 
     pub(super) fn begin_turn(&mut self) {
@@ -69,19 +65,18 @@ impl Control {
     }
 
     pub(super) fn begin_handler(&mut self, id: EventId, priority: u8, calls: u32) {
-        self.running = Some(Running { id, priority, calls_left: calls.saturating_sub(1) });
+        self.running = Some(id);
+        self.priority = priority;
+        self.calls_left = calls.saturating_sub(1);
     }
 
     /// Whether the handler that just returned is to be called again; counts it.
     pub(super) fn calls_again(&mut self) -> bool {
-        let broken = self.broken;
-        match &mut self.running {
-            Some(running) if running.calls_left > 0 && !broken => {
-                running.calls_left -= 1;
-                true
-            }
-            _ => false,
+        if self.calls_left == 0 || self.broken {
+            return false;
         }
+        self.calls_left -= 1;
+        true
     }
 
     pub(super) fn end_handlers(&mut self) {
@@ -89,18 +84,18 @@ impl Control {
     }
 
     pub(super) fn running(&self) -> Option<EventId> {
-        self.running.map(|running| running.id)
+        self.running
     }
 
     /// An event was deleted: if its handler runs, it is not called again for the same signal.
     pub(super) fn deleted(&mut self, id: EventId) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.id == id) {
-            running.calls_left = 0;
+        if self.running == Some(id) {
+            self.calls_left = 0;
         }
     }
 
     /// An event became active: one more urgent than the running one is not kept waiting.
     pub(super) fn activated(&mut self, priority: u8) {
-        self.continues |= self.running.is_some_and(|running| priority < running.priority);
+        self.continues |= priority < self.priority && self.running.is_some();
     }
 }

@@ -92,6 +92,17 @@ impl<K: Chain> List<K> {
         self.set_prev(slots, next, index);
     }
 
+    /// Takes the first member out.
+    pub(super) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
+        let index = self.first()?;
+        let slot = &mut slots[index];
+        let next = K::links(slot).next;
+        K::set_links(slot, Links::UNLINKED);
+        self.first = next;
+        self.set_prev(slots, next, NONE);
+        Some(index)
+    }
+
     /// Takes a member out, wherever it stands.
     pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
@@ -225,6 +236,10 @@ mod tests {
                     list.remove(&mut slots, index);
                     model.remove(at);
                 }
+                (3, _) => {
+                    let first = (!model.is_empty()).then(|| model.remove(0));
+                    assert_eq!(list.pop_front(&mut slots), first);
+                }
                 _ => {}
             }
             assert_eq!(list.check(&slots), model.len());
@@ -239,7 +254,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_kind_of_list_agrees_with_a_vector(
-            steps in prop::collection::vec((0..3u8, 0..10u32, 0..10usize), 1..200))
+            steps in prop::collection::vec((0..4u8, 0..10u32, 0..10usize), 1..200))
         {
             agrees_with_a_vector::<OfSource>(&steps);
             agrees_with_a_vector::<InQueue>(&steps);

@@ -201,11 +201,8 @@ impl<C> Registry<C> {
     /// A persistent event's next timeout, before its handler runs: from the moment it was due if
     /// that is why it fired, else from now. Ticks that were missed collapse into one. As in
     /// libevent, one that waits for a signal is not re-armed.
-    fn rearm(&mut self, index: u32) {
+    fn rearm(&mut self, index: u32, expired: bool) {
         let slot = &self.slots[index];
-        if !slot.has_interval() {
-            return;
-        }
         let interval = slot.interval();
         let interval_ns = match interval {
             Interval::None => 0,
@@ -215,7 +212,7 @@ impl<C> Registry<C> {
         if interval_ns == 0 || slot.source().signal().is_some() {
             return;
         }
-        let (due_ns, expired) = (slot.deadline_ns, slot.ready.contains(Ready::TIMEOUT));
+        let due_ns = slot.deadline_ns;
         let now_ns = self.clock.now_ns();
         let next_ns = due_ns.saturating_add(interval_ns);
         let on_beat = expired && next_ns >= now_ns;
@@ -297,18 +294,18 @@ impl<C> Registry<C> {
     /// Settles the event of this priority that is due next and returns what to call, with no
     /// trace of it left here: the handler may do anything. Also says whether it is the user's.
     pub(super) fn begin_dispatch(&mut self, priority: u8) -> Option<(Handler<C>, Fired, bool)> {
-        let index = self.active.first(priority)?;
-        let slot = &self.slots[index];
+        let index = self.active.pop(&mut self.slots, priority)?;
+        let slot = &mut self.slots[index];
         let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
-        let calls =
-            if fired.ready.contains(Ready::SIGNAL) { self.signals.take_calls(fired.id) } else { 1 };
-        if asked.contains(Asked::PERSIST) {
-            self.rearm(index);
-            self.deactivate(index);
-        } else if asked.contains(Asked::ONCE) {
-            self.free_index(index);
-        } else {
-            self.del_index(index);
+        let (counted, has_interval) = (slot.counted(), slot.has_interval());
+        slot.ready = Ready::empty();
+        self.counts.deactivated(counted);
+        let is_signal = fired.ready.contains(Ready::SIGNAL);
+        let calls = if is_signal { self.signals.take_calls(fired.id) } else { 1 };
+        if !asked.contains(Asked::PERSIST) {
+            if asked.contains(Asked::ONCE) { self.free_index(index) } else { self.del_index(index) }
+        } else if has_interval {
+            self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
         self.control.begin_handler(fired.id, priority, calls);
         Some((handler, fired, !asked.contains(Asked::INTERNAL)))
