@@ -270,6 +270,22 @@ on_every_backend! {
         assert_eq!(rig.now(), [told(&other, Ready::READ), told(&reused, Ready::READ)]);
     }
 
+    fn a_closed_descriptor_ends_no_later_wait_and_its_number_is_not_watched(rig) {
+        let source = signalled();
+        let watched = of_private_number(&source);
+        let number = watched.as_raw_fd();
+        rig.change(&watched, NOTHING, READ);
+        assert_eq!(rig.now().len(), 1);
+        drop((watched, source));
+        assert_eq!(rig.now(), []);
+        let (started, timeout) = (Instant::now(), Duration::from_millis(3));
+        assert_eq!(rig.wait(Some(timeout)), []);
+        assert!(started.elapsed() >= timeout, "it spins");
+        let reused = duplicate(&signalled(), number).unwrap();
+        assert_eq!(reused.as_raw_fd(), number, "the number is this test's own");
+        assert_eq!(rig.now(), []);
+    }
+
     fn a_duplicate_is_a_descriptor_of_its_own(rig) {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let copy = stream.try_clone().unwrap();
