@@ -55,17 +55,17 @@
 //!
 //! # Threads
 //!
-//! A base belongs to one thread and has no lock. Other threads wake it with a [`Notifier`] or run
-//! closures on it with a [`Remote`]. To use several cores, use several bases, as [`server`] does.
+//! A base belongs to one thread and has no lock. Other threads wake it with a [`Notifier`] or act
+//! on it with a [`Remote`]. To use several cores, use several bases, as [`server`] does.
 //!
 //! # Where the semantics come from
 //!
-//! libevent 2.x: what fires when, in which order, and what a handler may do. The table of names is
-//! in ARCHITECTURE.md; each item's documentation names its libevent counterpart and where it
-//! differs.
+//! libevent 2.x: what fires when, in which order, and what a handler may do. docs/CONFORMANCE.md
+//! has its rules one by one, each with the test that pins it or the difference and why; the table
+//! of names is in ARCHITECTURE.md. Each item's documentation names its libevent counterpart.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-compile_error!("evshard needs 64-bit Linux: it waits with epoll and wakes with eventfd");
+compile_error!("evshard needs 64-bit Linux: its backends and wake-ups are that kernel's");
 
 // The order is the ladder: a module names only those above it (tests/tidy.rs).
 mod sync;
