@@ -19,7 +19,8 @@ mod random;
 mod record;
 mod timers;
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::Parser;
 
@@ -29,17 +30,26 @@ use record::Record;
 /// Whatever ends a benchmark early.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn main() -> Outcome<()> {
-    let options = Options::parse();
-    pairs::raise_descriptor_limit()?;
-    let mut record = Record::new(&options);
-    match options.benchmark {
-        Benchmark::Chain => chain::benchmark(&options, &mut record)?,
-        Benchmark::Cascade => cascade::benchmark(&options, &mut record)?,
-        Benchmark::Timers => timers::benchmark(&options, &mut record)?,
-        Benchmark::Changes => changes::benchmark(&options, &mut record)?,
-        Benchmark::Memory => memory::benchmark(&options, &mut record)?,
+fn main() -> ExitCode {
+    match run(&Options::parse()).and_then(|line| Ok(writeln!(io::stdout(), "{line}")?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}"); // nowhere is left to say that it failed
+            ExitCode::FAILURE
+        }
     }
-    writeln!(std::io::stdout(), "{}", record.line())?;
-    Ok(())
+}
+
+/// The line that a benchmark's result is.
+fn run(options: &Options) -> Outcome<String> {
+    pairs::raise_descriptor_limit()?;
+    let mut record = Record::new(options);
+    match options.benchmark {
+        Benchmark::Chain => chain::benchmark(options, &mut record)?,
+        Benchmark::Cascade => cascade::benchmark(options, &mut record)?,
+        Benchmark::Timers => timers::benchmark(options, &mut record)?,
+        Benchmark::Changes => changes::benchmark(options, &mut record)?,
+        Benchmark::Memory => memory::benchmark(options, &mut record)?,
+    }
+    Ok(record.line())
 }
