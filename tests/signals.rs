@@ -410,6 +410,20 @@ on_every_base! {
             assert_eq!(drain(&mut base, &mut app), [(1, Ready::SIGNAL); 2]);
         }
     }
+
+    fn a_delivery_that_nobody_waits_for_any_more_does_nothing(config: Config) {
+        let _alone = alone();
+        for method in METHODS {
+            let (mut base, mut app) = new(config, method);
+            // What either does otherwise is to end the process.
+            for number in [SIGUSR1, QUEUED] {
+                let id = add(&mut base, number, 1, log);
+                raise_times(number, 3);
+                base.registry().free(id);
+                assert_eq!(drain(&mut base, &mut app), []);
+            }
+        }
+    }
 }
 
 #[test]

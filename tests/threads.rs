@@ -92,4 +92,24 @@ on_every_base! {
             poster.join().unwrap();
         }
     }
+
+    fn a_bell_that_was_heard_is_not_heard_again(config: Config) {
+        let mut base = EventBase::<u64>::new(config).unwrap();
+        let remote = base.remote();
+        let ringer = thread::spawn(move || {
+            while remote.post(|_, _| ()).unwrap() != Wake::Sent {
+                thread::yield_now();
+            }
+            remote.loop_exit();
+        });
+        base.run_until_exit(&mut 0).unwrap();
+        ringer.join().unwrap();
+        // What was rung on the way out is heard now, and then there is silence.
+        base.run_with(&mut 0, LoopFlags::NONBLOCK | LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
+        let heard = base.registry().stats().events;
+        for _ in 0..3 {
+            base.run_with(&mut 0, LoopFlags::NONBLOCK | LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
+        }
+        assert_eq!(base.registry().stats().events, heard);
+    }
 }
