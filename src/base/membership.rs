@@ -48,12 +48,16 @@ impl<C> Registry<C> {
     /// What the backend cannot do must not be asked of it: it would never report, or as it likes.
     fn expect_features(&self, index: u32) -> Result<()> {
         let slot = &self.slots[index];
+        let waits_for_close = slot.interest().contains(Interest::CLOSED);
+        if !slot.is_edge() && !waits_for_close {
+            return Ok(());
+        }
         let has = self.backend.features();
         let lacks = |what| Err(Error::Unsupported { backend: self.backend.name(), what });
         if slot.is_edge() && !has.contains(Features::EDGE) {
             return lacks("edge-triggered events");
         }
-        if slot.interest().contains(Interest::CLOSED) && !has.contains(Features::EARLY_CLOSE) {
+        if waits_for_close && !has.contains(Features::EARLY_CLOSE) {
             return lacks("events that wait for the peer's close");
         }
         Ok(())

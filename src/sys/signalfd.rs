@@ -9,6 +9,9 @@ use super::check;
 /// Signals taken at most in one read.
 const BATCH: usize = 16;
 
+/// Reads of a drain. What a flood leaves keeps the descriptor readable for the next turn.
+const READS_MAX: usize = 64;
+
 /// A descriptor that is readable while one of its signals is pending, and the signals it blocked
 /// in the thread for that.
 #[derive(Debug)]
@@ -70,11 +73,10 @@ impl SignalFd {
         Ok(())
     }
 
-    /// Calls `told` with the number of every signal that was pending. Without end only while
-    /// signals come faster than they are read.
+    /// Calls `told` with the number of every signal that was pending, 1,024 at most.
     pub(crate) fn drain(&self, mut told: impl FnMut(i32)) -> io::Result<()> {
         let mut batch = [const { MaybeUninit::<libc::signalfd_siginfo>::zeroed() }; BATCH];
-        loop {
+        for _ in 0..READS_MAX {
             let room = size_of_val(&batch);
             let buffer = batch.as_mut_ptr().cast();
             // SAFETY: the buffer is `room` bytes long and lives across the call.
@@ -90,6 +92,7 @@ impl SignalFd {
                 told(info.ssi_signo as i32);
             }
         }
+        Ok(())
     }
 }
 
@@ -149,7 +152,8 @@ impl std::fmt::Debug for SignalSet {
     }
 }
 
-/// Unblocks signals in this thread, without what is pending of them.
+/// Unblocks signals in this thread, without what is pending of them. The kernel queues only so
+/// many (`RLIMIT_SIGPENDING`), and all must go: one that is left may end the process.
 fn unblock(set: SignalSet) -> io::Result<()> {
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     loop {
