@@ -5,11 +5,19 @@ use std::num::NonZeroUsize;
 use core_affinity::CoreId;
 
 use super::ServerConfig;
+use super::accept::AcceptMode;
 
 /// How many cores this process may use: its affinity mask, capped by its cgroup's CPU quota,
 /// a share of a core counting as one.
 pub(super) fn usable() -> NonZeroUsize {
     NonZeroUsize::new(num_cpus::get()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// How many workers suit the machine: one a usable core, less one for an acceptor of its own.
+pub(super) fn workers_for(accept: AcceptMode) -> NonZeroUsize {
+    let cores = usable().get();
+    let workers = if accept == AcceptMode::Acceptor { cores - 1 } else { cores };
+    NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// The core of each worker, `None` for "wherever the kernel likes".

@@ -7,15 +7,18 @@
 //! Nothing is shared between workers. A connection belongs to one worker from its adoption to its
 //! end, so serving it takes no lock and no atomic.
 
-mod acceptor;
+mod accept;
 mod backpressure;
 mod config;
 mod connection;
 mod cores;
 mod drain;
 mod handoff;
+mod listener;
+mod load;
 mod placement;
 mod report;
+pub mod stats;
 mod thread;
 mod worker;
 
@@ -23,12 +26,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use config::ServerConfig;
+pub use accept::AcceptMode;
+pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
+pub use listener::ListenAddress;
+pub use placement::Placement;
 pub use report::{ServerReport, ShardReport};
 
 use crate::base::EventBase;
-use crate::error::{Error, Result};
-use acceptor::{Acceptor, Link};
+use crate::error::Result;
+use accept::acceptor::{Acceptor, Link};
 use handoff::Handoff;
 use report::{AcceptorTally, WorkerTally};
 use thread::Thread;
@@ -40,7 +46,7 @@ use worker::Worker;
 /// use std::io::{Read, Write};
 /// use evshard::server::{Server, ServerConfig};
 ///
-/// let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
+/// let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], ..ServerConfig::default() };
 /// let server = Server::start(&config)?;
 ///
 /// let mut client = std::net::TcpStream::connect(server.local_addr()).unwrap();
@@ -74,8 +80,9 @@ impl Server {
     /// [`Error::Listen`] if the address cannot be listened on; [`Error::Os`] if descriptors or
     /// threads run out. Nothing is left running then.
     pub fn start(config: &ServerConfig) -> Result<Self> {
-        let listener = acceptor::listen(config)?;
-        let local_addr = listener.local_addr().map_err(Error::os("getsockname"))?;
+        let listener = listener::open(config)?.remove(0);
+        let ListenAddress::Tcp(local_addr) = listener.address else { unreachable!() };
+        let listener = listener.sockets.into_iter().next().expect("one socket").into();
         let mut acceptor_base = EventBase::new(config.base)?;
         let room = acceptor_base.registry().notifier();
 
@@ -94,7 +101,7 @@ impl Server {
         };
         let workers = shards.into_iter().enumerate().map(start).collect::<Result<Vec<_>>>()?;
         let acceptor = Thread::start("acceptor".into(), acceptor_base, acceptor, Acceptor::run)?;
-        Ok(Self { local_addr, acceptor, workers, drain_timeout: config.drain_timeout })
+        Ok(Self { local_addr, acceptor, workers, drain_timeout: config.drain.timeout })
     }
 
     /// The address listened on; with port 0 asked for, the port that was given.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
-use evshard::server::ServerConfig;
+use evshard::server::{Drain, ListenAddress, ServerConfig};
 use evshard::{BackendKind, ChangelistPolicy, Config};
 
 /// More threads than this are a typing error, not a plan.
@@ -75,12 +75,13 @@ impl From<Serve> for ServerConfig {
     fn from(serve: Serve) -> Self {
         let defaults = Self::default();
         Self {
-            listen: serve.listen,
+            listen: vec![ListenAddress::Tcp(serve.listen)],
             workers: serve.workers.unwrap_or(defaults.workers),
             base: Config::default().backend(serve.backend).changelist(serve.changelist),
             backlog: serve.backlog,
             pin: !serve.no_pin,
-            drain_timeout: serve.drain_timeout,
+            drain: Drain { timeout: serve.drain_timeout, ..Drain::default() },
+            ..defaults
         }
     }
 }

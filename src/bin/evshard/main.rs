@@ -35,7 +35,7 @@ fn serve(config: &ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
     say(io::stdout(), format_args!("listening on {}\n", server.local_addr()));
     signals.forever().next();
     exit_at_once_on_the_next(signals);
-    let seconds = config.drain_timeout.as_secs_f64();
+    let seconds = config.drain.timeout.as_secs_f64();
     say(
         io::stderr(),
         format_args!("evshard: draining for at most {seconds} s; signal again to quit at once\n"),

@@ -10,14 +10,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-use super::ServerConfig;
-use super::handoff::Handoff;
-use super::placement::RoundRobin;
-use super::report::{AcceptorTally, LinkTally};
+use super::super::handoff::Handoff;
+use super::super::placement::RoundRobin;
+use super::super::report::{AcceptorTally, LinkTally};
 use crate::base::{EventBase, Registry, Wake};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::sys::socket::accept;
 
@@ -33,26 +30,9 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 /// enough to cost nothing, short enough that nobody notices once one is free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Opens the listening socket. What it sets, accepted sockets inherit.
-pub(super) fn listen(config: &ServerConfig) -> Result<TcpListener> {
-    let open = || -> io::Result<TcpListener> {
-        let domain = Domain::for_address(config.listen);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        // Connections of a server just stopped keep the address for a minute otherwise.
-        socket.set_reuse_address(true)?;
-        // Inherited by every accepted socket: one call for all of them.
-        socket.set_tcp_nodelay(true)?;
-        socket.bind(&config.listen.into())?;
-        socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
-        Ok(socket.into())
-    };
-    open().map_err(|source| Error::Listen { address: config.listen, source })
-}
-
 /// The acceptor's end of one worker's handoff.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::server) struct Link {
     handoff: Arc<Handoff>,
     /// Got a socket in this batch.
     touched: bool,
@@ -60,7 +40,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(handoff: Arc<Handoff>) -> Self {
+    pub(in crate::server) fn new(handoff: Arc<Handoff>) -> Self {
         Self { handoff, touched: false, tally: LinkTally::default() }
     }
 
@@ -76,7 +56,7 @@ impl Link {
 
 /// The context of the acceptor's base.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(in crate::server) struct Acceptor {
     listener: TcpListener,
     links: Vec<Link>,
     placement: RoundRobin,
@@ -103,7 +83,7 @@ enum BatchEnd {
 
 impl Acceptor {
     /// An acceptor for `listener` that feeds `links`; `registry` is that of its base.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         listener: TcpListener,
         links: Vec<Link>,
         registry: &mut Registry<Self>,
@@ -126,14 +106,17 @@ impl Acceptor {
     }
 
     /// The acceptor's thread.
-    pub(super) fn run(mut base: EventBase<Self>, mut acceptor: Self) -> Result<AcceptorTally> {
+    pub(in crate::server) fn run(
+        mut base: EventBase<Self>,
+        mut acceptor: Self,
+    ) -> Result<AcceptorTally> {
         base.run_until_exit(&mut acceptor)?;
         let links = acceptor.links.iter().map(|link| link.tally).collect();
         Ok(AcceptorTally { links, pauses: acceptor.pauses })
     }
 
     /// Takes what the kernel has queued, and ends once everything is handed over.
-    pub(super) fn stop(registry: &mut Registry<Self>, acceptor: &mut Self) {
+    pub(in crate::server) fn stop(registry: &mut Registry<Self>, acceptor: &mut Self) {
         acceptor.last_accepts = Some(LAST_ACCEPTS_MAX);
         acceptor.accept(registry);
     }
@@ -273,6 +256,7 @@ mod tests {
     use std::net::TcpStream;
     use std::time::Instant;
 
+    use super::super::super::{ServerConfig, listener};
     use super::*;
     use crate::base::LoopFlags;
 
@@ -286,9 +270,9 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
-            let config =
-                ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..ServerConfig::default() };
-            let listener = listen(&config).unwrap();
+            let listen = vec!["127.0.0.1:0".parse().unwrap()];
+            let config = ServerConfig { listen, ..ServerConfig::default() };
+            let listener = listener::open(&config).unwrap().remove(0).sockets.remove(0).into();
             let mut worker = EventBase::<()>::new(config.base).unwrap();
             let mut base = EventBase::new(config.base).unwrap();
             let (to_worker, to_acceptor) =

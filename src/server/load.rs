@@ -1,0 +1,76 @@
+//! Load: what each shard has at hand, exact and visible to everybody who places connections.
+//!
+//! A connection counts from the moment it is placed, by who places it, to the moment it is closed,
+//! by the worker that closes it: both change the count itself, nobody sends a message about it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// One shard's load, on cache lines of its own: two, because they are fetched in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct ShardLoad {
+    connections: AtomicUsize,
+    queued: AtomicUsize,
+    queued_max: AtomicUsize,
+    /// Busy share of its recent time, in thousandths.
+    busy_permille: AtomicU32,
+}
+
+/// The loads of all shards.
+pub(super) type Loads = Arc<[ShardLoad]>;
+
+/// Loads of shards that have nothing yet.
+pub(super) fn loads(shards: usize) -> Loads {
+    (0..shards).map(|_| ShardLoad::default()).collect()
+}
+
+impl ShardLoad {
+    /// A connection is about to be queued for the shard.
+    pub(super) fn placed(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed) + 1;
+        self.queued_max.fetch_max(queued, Ordering::Relaxed);
+    }
+
+    /// It was not, after all.
+    pub(super) fn not_placed(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The worker took some out of the queue.
+    pub(super) fn adopted(&self, connections: usize) {
+        self.queued.fetch_sub(connections, Ordering::Relaxed);
+    }
+
+    /// The worker closed one.
+    pub(super) fn closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Placed and not closed.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Of those, not adopted yet.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// The most that ever waited to be adopted.
+    pub(super) fn queued_max(&self) -> usize {
+        self.queued_max.load(Ordering::Relaxed)
+    }
+
+    /// Busy share of its recent time, in thousandths.
+    pub(super) fn busy_permille(&self) -> u32 {
+        self.busy_permille.load(Ordering::Relaxed)
+    }
+
+    /// The worker says how busy it was of late.
+    pub(super) fn set_busy_permille(&self, permille: u32) {
+        self.busy_permille.store(permille, Ordering::Relaxed);
+    }
+}

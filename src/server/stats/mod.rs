@@ -1,0 +1,171 @@
+//! What a server counted: one typed tree, from which the table, `/stats` and `/metrics` are made.
+//!
+//! Counters and histograms are plain, owned by the thread that counts. A reader asks each thread
+//! for a copy; nobody shares one.
+
+mod timing;
+
+use serde::Serialize;
+
+pub use timing::{Percentiles, Timing};
+
+/// A server's numbers at one moment, since its start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ServerStats {
+    /// Seconds since the server started.
+    pub uptime_s: f64,
+    /// Whether it has begun to leave.
+    pub draining: bool,
+    /// The addresses listened on.
+    pub listeners: Vec<String>,
+    /// One entry per worker, in their order.
+    pub shards: Vec<ShardStats>,
+    /// One entry per thread that accepts, in the order of their shards; the acceptor's alone if
+    /// there is one.
+    pub gates: Vec<GateStats>,
+}
+
+/// One shard's numbers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ShardStats {
+    /// Its number.
+    pub shard: usize,
+    /// The core it was pinned to.
+    pub core: Option<usize>,
+    /// Whether it answered in time; if not, only what others know of it is filled in.
+    pub answered: bool,
+    /// Connections placed here and not closed yet.
+    pub open: u64,
+    /// Sockets that wait to be adopted.
+    pub queued: u64,
+    /// The most that ever did.
+    pub queued_max: u64,
+    /// Busy share of its recent time, 0 to 1.
+    pub busy: f64,
+    /// Connections adopted.
+    pub connections: u64,
+    /// Reads that returned data.
+    pub reads: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// How connections ended before their time.
+    pub errors: ConnectionErrors,
+    /// Waits of its event base: one a turn.
+    pub waits: u64,
+    /// Ready descriptors that those waits reported.
+    pub events: u64,
+    /// Places of its event array now.
+    pub event_places: u64,
+    /// Changes of interest that the kernel was told.
+    pub changes: u64,
+    /// Changes folded into one that was not flushed yet.
+    pub changes_coalesced: u64,
+    /// Changes that undid an unflushed one, so that the kernel was told neither.
+    pub changes_cancelled: u64,
+    /// Eventfd writes by which acceptors woke it.
+    pub wakes_sent: u64,
+    /// Notifications that found it awake and cost no system call.
+    pub wakes_suppressed: u64,
+    /// Times it was notified and found nothing in its queue.
+    pub wakes_spurious: u64,
+    /// Calls of the service that took longer than the threshold.
+    pub slow_callbacks: u64,
+    /// Times the kernel took the core away from it (`getrusage(2)`, `ru_nivcsw`).
+    pub switches_involuntary: u64,
+    /// CPU time its thread has used, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Histograms; empty without timings.
+    pub timings: ShardTimings,
+}
+
+/// How connections ended before their time, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConnectionErrors {
+    /// The peer reset them, or a call on them failed.
+    pub broken: u64,
+    /// No first byte in time.
+    pub first_byte: u64,
+    /// Idle for too long.
+    pub idle: u64,
+    /// A message that did not become complete in time.
+    pub message: u64,
+    /// A message or a reply beyond the memory a connection may have.
+    pub too_large: u64,
+    /// No PROXY header where one was required, a bad one, or one of somebody not trusted.
+    pub proxy: u64,
+    /// The service panicked.
+    pub panicked: u64,
+    /// The service ended them.
+    pub aborted: u64,
+    /// The kernel refused to watch them.
+    pub refused: u64,
+    /// Cut at the end of the drain while bytes were owed.
+    pub cut: u64,
+}
+
+impl ConnectionErrors {
+    /// Each kind by name, for those who list them.
+    #[must_use]
+    pub fn by_kind(&self) -> [(&'static str, u64); 10] {
+        [
+            ("broken", self.broken),
+            ("first_byte", self.first_byte),
+            ("idle", self.idle),
+            ("message", self.message),
+            ("too_large", self.too_large),
+            ("proxy", self.proxy),
+            ("panicked", self.panicked),
+            ("aborted", self.aborted),
+            ("refused", self.refused),
+            ("cut", self.cut),
+        ]
+    }
+
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_kind().iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// One shard's histograms, in nanoseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ShardTimings {
+    /// From the return of a wait to the beginning of each callback it caused.
+    pub loop_lag: Timing,
+    /// How long callbacks of connections took.
+    pub callback: Timing,
+    /// From accept(2) to the connection's first callback.
+    pub handoff: Timing,
+}
+
+/// What one accepting thread did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct GateStats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Calls of accept(2), the ones that found nobody included.
+    pub accept_calls: u64,
+    /// Batches of accepts.
+    pub batches: u64,
+    /// The largest of them.
+    pub batch_max: u64,
+    /// Connections reset because there was no room for them.
+    pub shed: u64,
+    /// Times accepting paused because no worker had room.
+    pub pauses_full: u64,
+    /// Times it paused because the server had as many connections as it may.
+    pub pauses_at_limit: u64,
+    /// Times it paused for want of descriptors or memory.
+    pub pauses_exhausted: u64,
+    /// Accepts that failed because the connection had ended already.
+    pub aborted: u64,
+    /// Whether it accepts now.
+    pub accepting: bool,
+    /// By shard: eventfd writes that woke it.
+    pub wakes_sent: Vec<u64>,
+    /// By shard: notifications that found it awake.
+    pub wakes_suppressed: Vec<u64>,
+}
