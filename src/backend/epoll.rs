@@ -107,6 +107,10 @@ impl Backend for EpollBackend {
         BackendKind::Epoll.features()
     }
 
+    fn event_places(&self) -> usize {
+        self.events.len()
+    }
+
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
         if !self.apply_by_ring(changes, refused) {
             for change in changes {
@@ -274,7 +278,11 @@ mod tests {
             eventfd.signal().unwrap();
             apply_all(&mut backend, &[change(eventfd, Interest::empty(), Interest::READ)]);
         }
-        let seen: Vec<usize> = (0..4).map(|_| wait_now(&mut backend).len()).collect();
+        let mut seen = Vec::new();
+        for places in [32, 64, 128, 128] {
+            assert_eq!(backend.event_places(), places);
+            seen.push(wait_now(&mut backend).len());
+        }
         assert_eq!(seen, [32, 64, 100, 100]);
         for length in [EVENTS_MAX / 2, EVENTS_MAX, EVENTS_MAX] {
             backend.events.resize(length, EpollEvent::EMPTY);

@@ -189,6 +189,11 @@ pub(crate) trait Backend: Send {
     /// What it can do.
     fn features(&self) -> Features;
 
+    /// Places of the array that one wait fills; 0 if it has none.
+    fn event_places(&self) -> usize {
+        0
+    }
+
     /// Brings the kernel in line at once, change by change; what it refuses is appended to
     /// `refused`.
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>);

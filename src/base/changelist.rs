@@ -63,6 +63,17 @@ pub(super) struct Changelist {
     pending: Vec<Pending>,
     /// The net changes of the flush under way; kept for its memory.
     net: Vec<Change>,
+    saved: Saved,
+}
+
+/// Changes that were recorded and that the kernel was not told. Together with the net changes
+/// these are all there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Saved {
+    /// Folded into one of the same descriptor that was pending already.
+    pub(super) coalesced: u64,
+    /// Pending ones, with all that was folded into them, that came to nothing.
+    pub(super) cancelled: u64,
 }
 
 impl Changelist {
@@ -80,6 +91,7 @@ impl Changelist {
             return;
         };
         debug_assert_eq!(pending.fd, change.fd);
+        self.saved.coalesced += 1;
         let added_again = (change.new - change.old).intersects(pending.old);
         pending.reused |= deleted.intersects(pending.old) && !stable;
         let may_vanish = !pending.reused && !change.edge && !pending.was_edge;
@@ -101,16 +113,23 @@ impl Changelist {
     /// that had a place.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();
+        let recorded = self.pending.len();
         for pending in self.pending.drain(..) {
             forget(pending.fd);
             self.net.extend(pending.net());
         }
+        self.saved.cancelled += (recorded - self.net.len()) as u64;
         &self.net
     }
 
     /// Drops everything: the kernel object it was meant for is gone.
     pub(super) fn clear(&mut self) {
         self.pending.clear();
+    }
+
+    /// What the kernel was spared so far.
+    pub(super) fn saved(&self) -> Saved {
+        self.saved
     }
 
     /// Whether a flush would find nothing.
@@ -162,6 +181,21 @@ mod tests {
         assert_eq!(net(&[NOTHING, READ, NOTHING], false, false), []);
         assert_eq!(net(&[READ, READ | WRITE, READ], false, false), []);
         assert_eq!(net(&[READ, READ | WRITE, READ], true, false), []);
+    }
+
+    #[test]
+    fn what_the_kernel_is_spared_is_counted() {
+        let saved_on = |way: &[Interest]| {
+            let (mut list, mut place) = (Changelist::default(), 0);
+            for step in way.windows(2) {
+                list.record(plain(step[0], step[1]), &mut place, false);
+            }
+            list.take(|_| place = 0);
+            list.saved()
+        };
+        assert_eq!(saved_on(&[NOTHING, READ]), Saved { coalesced: 0, cancelled: 0 });
+        assert_eq!(saved_on(&[READ, NOTHING, WRITE]), Saved { coalesced: 1, cancelled: 0 });
+        assert_eq!(saved_on(&[NOTHING, READ, NOTHING]), Saved { coalesced: 1, cancelled: 1 });
     }
 
     #[test]
@@ -231,6 +265,7 @@ mod tests {
             let (mut list, mut places) = (Changelist::default(), HashMap::new());
             let (mut kernel, mut wanted) = (HashMap::new(), HashMap::new());
             let mut deleted_again = HashMap::new();
+            let (mut recorded, mut told) = (0, 0);
             for (count, (fd, to)) in (1..).zip(steps) {
                 let new = interests[to as usize];
                 let old = wanted.insert(fd, new).unwrap_or(NOTHING);
@@ -240,10 +275,14 @@ mod tests {
                     *again |= (new - old).intersects(known);
                     let change = Change::of(fd, old, new);
                     list.record(change, places.entry(fd).or_insert(0), false);
+                    recorded += 1;
                 }
                 list.check(|fd| places[&fd]);
                 if count % 7 == 0 {
                     let net = list.take(|fd| places.insert(fd, 0).map_or((), |_| ())).to_vec();
+                    told += net.len() as u64;
+                    let Saved { coalesced, cancelled } = list.saved();
+                    prop_assert_eq!(told + coalesced + cancelled, recorded);
                     for change in net {
                         prop_assert_eq!(change.old, kernel[&change.fd]);
                         let again = deleted_again[&change.fd];

@@ -194,7 +194,13 @@ impl<C> Registry<C> {
     /// What the loop did so far.
     #[must_use]
     pub fn stats(&self) -> LoopStats {
-        self.stats
+        let saved = self.changelist.saved();
+        LoopStats {
+            event_places: self.backend.event_places() as u64,
+            changes_coalesced: saved.coalesced,
+            changes_cancelled: saved.cancelled,
+            ..self.stats
+        }
     }
 
     /// How many priorities there are (libevent: `event_base_get_npriorities`).

@@ -77,6 +77,16 @@ pub struct LoopStats {
     pub events: u64,
     /// Handlers of the user's events called.
     pub calls: u64,
+    /// Places of the backend's event array now: at most as many descriptors can a wait report. 0
+    /// where the backend has none, as all but epoll.
+    pub event_places: u64,
     /// Net changes of interest that the kernel was told.
     pub changes: u64,
+    /// Changes folded into one of the same descriptor that was not flushed yet. Always 0 where
+    /// the kernel learns of each change at once; with the deferred changelist this,
+    /// `changes_cancelled` and `changes` are together all changes flushed.
+    pub changes_coalesced: u64,
+    /// Descriptors whose changes, all taken together, were found to be none at a flush: the kernel
+    /// was told nothing.
+    pub changes_cancelled: u64,
 }

@@ -117,6 +117,46 @@ on_every_base! {
         base.run_once(&mut app).unwrap();
         assert_eq!(app.fired.len(), 4);
     }
+
+    fn changes_that_the_kernel_was_spared_are_counted_where_it_is_told_late(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        base.registry().hold(); // so that each turn waits
+        poll(&mut base, &mut app);
+        let told = base.registry().stats().changes;
+        let (reader, _writer) = pair();
+        let id = add(&mut base, EventSpec::io(&reader, Interest::READ).persist(), log);
+        let is_told_late = base.registry().stats().changes == told;
+        base.registry().del(id);
+        poll(&mut base, &mut app);
+        let stats = base.registry().stats();
+        let spared = (stats.changes_coalesced, stats.changes_cancelled);
+        let expected = if is_told_late { (told, (1, 1)) } else { (told + 2, (0, 0)) };
+        assert_eq!((stats.changes, spared), expected, "an add and a del");
+
+        base.registry().add(id, None).unwrap();
+        poll(&mut base, &mut app);
+        base.registry().del(id);
+        add(&mut base, EventSpec::io(&reader, Interest::WRITE), log);
+        poll(&mut base, &mut app);
+        let stats = base.registry().stats();
+        let spared = (stats.changes_coalesced, stats.changes_cancelled);
+        let expected = if is_told_late { (told + 2, (2, 1)) } else { (told + 5, (0, 0)) };
+        assert_eq!((stats.changes, spared), expected, "and from reading to writing");
+    }
+
+    fn the_places_of_the_event_array_are_told_where_there_is_one(config: Config) {
+        let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
+        let pairs: Vec<_> = (0..33).map(|_| readable_pair()).collect();
+        for (reader, _writer) in &pairs {
+            add(&mut base, EventSpec::io(reader, Interest::READ).persist(), log);
+        }
+        let is_epoll = base.registry().backend_name() == "epoll";
+        for places in [32, 64, 64] {
+            let expected = if is_epoll { places } else { 0 };
+            assert_eq!(base.registry().stats().event_places, expected);
+            poll(&mut base, &mut app);
+        }
+    }
 }
 
 /// Nobody sends it.
