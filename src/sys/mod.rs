@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod rusage;
 #[cfg(test)]
 pub(crate) mod seccomp;
 pub(crate) mod select;
