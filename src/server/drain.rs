@@ -1,11 +1,15 @@
 //! Draining: how a worker ends without cutting short who is still busy.
 //!
-//! Connections go on as before. One that sent nothing for a tick, with everything it sent before
-//! echoed, is closed; those still busy at the deadline are closed then, by a reset where bytes are
-//! owed. The worker ends with the last.
+//! Services are told, and connections go on. One that sent nothing for a tick, with everything it
+//! sent before answered, is closed when its turn has come: turns are spread over a window, so that
+//! clients do not all come back at once. Those still busy at the deadline are cut. The worker ends
+//! with the last.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::config::Drain;
+use super::connection::Stage;
+use super::ending::Ending;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
@@ -14,27 +18,48 @@ use crate::event::{EventSpec, Fired};
 /// this building takes between a reply and its next request.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// Begins to drain; the acceptor has handed over its last socket before.
-pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, timeout: Duration) {
+/// A drain under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draining {
+    began: Instant,
+    spread: Duration,
+}
+
+impl Draining {
+    /// Whether it is a connection's turn to be closed. Turns follow no order that clients have:
+    /// keys times the golden ratio fill the window evenly, however many there are.
+    fn has_come_to(&self, key: usize, now: Instant) -> bool {
+        const GOLDEN: f64 = 0.618_033_988_749_895;
+        let place = (key as f64 * GOLDEN).fract();
+        now.saturating_duration_since(self.began) >= self.spread.mul_f64(place)
+    }
+}
+
+/// Begins to drain; nobody hands over any more.
+pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
     worker.ends_when_empty = true;
     if worker.connections.is_empty() {
         registry.loop_exit();
         return;
     }
-    for (_, connection) in &mut worker.connections {
-        connection.moved = false;
+    let spread = drain.spread.min(drain.timeout);
+    worker.draining = Some(Draining { began: registry.now(), spread });
+    for key in worker.connection_keys() {
+        worker.tell_of_drain(registry, key);
     }
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
     let deadline = registry.create(EventSpec::timer(), on_deadline);
-    for (timer, timeout) in [(tick, QUIET), (deadline, timeout)] {
+    for (timer, timeout) in [(tick, QUIET), (deadline, drain.timeout)] {
         registry.add(timer, Some(timeout)).expect("a timer needs nothing of the kernel");
     }
 }
 
 fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    let Some(draining) = worker.draining else { return };
+    let now = registry.now();
     for key in worker.connection_keys() {
-        if is_quiet(registry, worker, key) {
+        if is_quiet(registry, worker, key) && draining.has_come_to(key, now) {
             worker.close(registry, key);
         }
     }
@@ -42,7 +67,11 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
 
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
     for key in worker.connection_keys() {
-        worker.close(registry, key);
+        if worker.connections[key].owes() {
+            worker.fail(registry, key, Ending::Cut);
+        } else {
+            worker.close(registry, key);
+        }
     }
 }
 
@@ -56,6 +85,23 @@ fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) ->
     if seems_quiet(worker) != Some(true) {
         return false;
     }
-    worker.serve(registry, key);
+    worker.read(registry, key);
     seems_quiet(worker) == Some(true)
+}
+
+impl Worker {
+    fn tell_of_drain(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        connection.moved = false;
+        if connection.stage == Stage::Greeting {
+            return;
+        }
+        let sends_or_pauses = connection.stage != Stage::Reading;
+        let told = self.call(key, |service, _, out| service.drain(key, out));
+        let Some(((), wish)) = self.or_fail(registry, key, told) else { return };
+        // What it wished for before goes on, unless it wishes for something now.
+        if wish != super::service::Wish::Read || !sends_or_pauses {
+            self.grant(registry, key, wish);
+        }
+    }
 }

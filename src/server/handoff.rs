@@ -6,6 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
@@ -17,10 +18,18 @@ use crate::sync::{AtomicBool, Ordering};
 /// waits in the kernel's backlog, where it costs nothing.
 const CAPACITY: usize = 1024;
 
+/// An accepted socket on its way to a worker.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) socket: OwnedFd,
+    pub(super) accepted_at: Option<Instant>,
+    pub(super) listener: u16,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Handoff {
-    queue: ArrayQueue<OwnedFd>,
+    queue: ArrayQueue<Arrival>,
     backpressure: Backpressure,
     worker: Notifier,
     acceptor: Notifier,
@@ -67,10 +76,14 @@ impl Handoff {
         if self.is_closed() {
             return Err(socket);
         }
-        self.queue.push(socket).or_else(|socket| {
-            self.backpressure.raise();
-            self.queue.push(socket)
-        })
+        let a = Arrival { socket, accepted_at: Some(Instant::now()), listener: 0 };
+        self.queue
+            .push(a)
+            .or_else(|socket| {
+                self.backpressure.raise();
+                self.queue.push(socket)
+            })
+            .map_err(|a| a.socket)
     }
 
     /// Whether nothing waits to be adopted.
@@ -86,7 +99,7 @@ impl Handoff {
 
     /// Worker: takes at most `limit` sockets, then tells an acceptor that waits for room. What is
     /// left is looked at in the worker's next turn.
-    pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(OwnedFd)) {
+    pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(Arrival)) {
         let mut taken = 0;
         while taken < limit
             && let Some(socket) = self.queue.pop()

@@ -5,24 +5,7 @@
 
 use std::fmt;
 
-use crate::base::LoopStats;
-
-/// What a worker's connections did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) connections: u64,
-    pub(super) reads: u64,
-    pub(super) bytes: u64,
-    pub(super) errors: u64,
-}
-
-/// What a worker leaves.
-#[derive(Debug)]
-pub(super) struct WorkerTally {
-    pub(super) core: Option<usize>,
-    pub(super) traffic: Traffic,
-    pub(super) turns: LoopStats,
-}
+use super::stats::ShardStats;
 
 /// What the acceptor did for one worker.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,15 +56,15 @@ pub struct ServerReport {
 }
 
 impl ServerReport {
-    pub(super) fn new(acceptor: AcceptorTally, workers: Vec<WorkerTally>) -> Self {
-        let shard = |(worker, link): (WorkerTally, LinkTally)| ShardReport {
+    pub(super) fn new(acceptor: AcceptorTally, workers: Vec<ShardStats>) -> Self {
+        let shard = |(worker, link): (ShardStats, LinkTally)| ShardReport {
             core: worker.core,
-            connections: worker.traffic.connections,
-            reads: worker.traffic.reads,
-            bytes: worker.traffic.bytes,
-            errors: worker.traffic.errors,
-            waits: worker.turns.waits,
-            events: worker.turns.events,
+            connections: worker.connections,
+            reads: worker.reads,
+            bytes: worker.bytes_in,
+            errors: worker.errors.total(),
+            waits: worker.waits,
+            events: worker.events,
             wakes_sent: link.wakes_sent,
             wakes_suppressed: link.wakes_suppressed,
         };

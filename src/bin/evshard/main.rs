@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use evshard::server::{Server, ServerConfig};
+use evshard::server::{Echo, Server, ServerConfig};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -31,8 +31,8 @@ fn serve(config: &ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
     // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
     // to raise it is no reason not to serve.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let server = Server::start(config)?;
-    say(io::stdout(), format_args!("listening on {}\n", server.local_addr()));
+    let server = Server::start(config, Echo)?;
+    say(io::stdout(), format_args!("listening on {}\n", server.addresses()[0]));
     signals.forever().next();
     exit_at_once_on_the_next(signals);
     let seconds = config.drain.timeout.as_secs_f64();

@@ -3,6 +3,7 @@
 //! Counters and histograms are plain, owned by the thread that counts. A reader asks each thread
 //! for a copy; nobody shares one.
 
+mod shard;
 mod timing;
 
 use serde::Serialize;

@@ -1,0 +1,368 @@
+//! The conversation of a connection with its service: reading, calling, sending, pausing.
+//!
+//! A connection is in one [`Stage`] at a time, and each stage has one event pending: it reads, or
+//! it sends, or it waits for a timer. A service's wish moves it from one to the next.
+
+use std::io::Read;
+use std::time::Duration;
+
+use super::connection::{Connection, Stage};
+use super::deadlines::add_until;
+use super::ending::Ending;
+use super::service::{Hosted, Outlet, OutletFailure, Peer, Wish, would_wait};
+use super::worker::{Worker, on_timer, on_writable};
+use crate::base::{CommonTimeout, Registry};
+use crate::event::{EventSpec, Interest, Ready, Token};
+
+/// Full reads of one connection per turn; others must not wait behind a flood.
+const READS_PER_TURN_MAX: usize = 4;
+
+/// What a service's call came to.
+type Called<T> = Result<(T, Wish), Ending>;
+
+/// The events.
+impl Worker {
+    /// An adopted connection begins.
+    pub(super) fn begin(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &self.connections[key];
+        // The kernel is out of watches or memory: this connection ends here, visibly. With the
+        // deferred changelist it does so in its handler.
+        if add_until(registry, connection.readable, self.deadlines.first_byte).is_err() {
+            self.fail(registry, key, Ending::Refused);
+        } else if connection.stage == Stage::Greeting {
+            self.set_timer(registry, key, self.deadlines.greeting);
+        } else {
+            self.open(registry, key);
+        }
+    }
+
+    pub(super) fn readable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
+        if ready.contains(Ready::REFUSED) {
+            self.fail(registry, key, Ending::Refused);
+        } else if ready.contains(Ready::READ) {
+            self.read(registry, key);
+        } else {
+            let spoke = self.connections[key].spoke;
+            self.fail(registry, key, if spoke { Ending::Idle } else { Ending::FirstByte });
+        }
+    }
+
+    pub(super) fn writable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
+        if ready.contains(Ready::REFUSED) {
+            self.fail(registry, key, Ending::Refused);
+        } else if ready.contains(Ready::WRITE) {
+            self.send_rest(registry, key);
+        } else {
+            self.fail(registry, key, Ending::Idle);
+        }
+    }
+
+    pub(super) fn timer_ended(&mut self, registry: &mut Registry<Self>, key: usize, _: Ready) {
+        match self.connections[key].stage {
+            Stage::Greeting => self.end_greeting(registry, key),
+            Stage::Reading => self.fail(registry, key, Ending::Message),
+            Stage::Pausing => self.resume(registry, key),
+            // A timer is freed before a connection sends.
+            Stage::Sending(_) => {}
+        }
+    }
+}
+
+/// Reading.
+impl Worker {
+    /// Reads what there is, within the budget of a turn, and has the service receive it.
+    pub(super) fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
+        // Taken, so that a service can receive from it while the worker is at hand.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..READS_PER_TURN_MAX {
+            if !self.read_once(registry, key, &mut buffer) {
+                break;
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Whether another read may bring more.
+    fn read_once(&mut self, registry: &mut Registry<Self>, key: usize, buffer: &mut [u8]) -> bool {
+        let connection = &mut self.connections[key];
+        let length = match (&connection.socket).read(buffer) {
+            Ok(0) => {
+                self.end_of_stream(registry, key);
+                return false;
+            }
+            Ok(length) => length,
+            Err(error) if would_wait(&error) => return false,
+            Err(_) => {
+                self.fail(registry, key, Ending::Broken);
+                return false;
+            }
+        };
+        connection.moved = true;
+        self.stats.reads += 1;
+        self.stats.bytes_in += length as u64;
+        if !connection.spoke {
+            connection.spoke = true;
+            self.begin_idling(registry, key);
+        }
+        let reads_on = if self.connections[key].stage == Stage::Greeting {
+            self.greet(registry, key, &buffer[..length])
+        } else {
+            self.receive(registry, key, &buffer[..length])
+        };
+        // A short read emptied the socket: another would only be told so.
+        reads_on && length == buffer.len()
+    }
+
+    /// From the first byte on, a connection may be idle for so long.
+    fn begin_idling(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let readable = self.connections[key].readable;
+        if let Some(idle) = self.deadlines.idle {
+            registry.add_common(readable, idle).expect("it is pending, and ours");
+        } else if self.deadlines.first_byte.is_some() {
+            registry.remove_timeout(readable);
+        }
+    }
+
+    fn end_of_stream(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        connection.ended = true;
+        registry.del(connection.readable);
+        if connection.stage == Stage::Greeting {
+            // A health check that only looks whether somebody listens.
+            self.close(registry, key);
+            return;
+        }
+        let rest = connection.unread.take().unwrap_or_default();
+        let ended = self.call(key, |service, _, out| service.end(key, &rest, out));
+        if let Some(((), wish)) = self.or_fail(registry, key, ended) {
+            self.grant(registry, key, wish);
+        }
+    }
+
+    /// Has the service receive what was left and what came; whether the connection reads on.
+    pub(super) fn receive(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        input: &[u8],
+    ) -> bool {
+        let received = match self.connections[key].unread.take() {
+            None => {
+                let received = self.call(key, |service, _, out| service.receive(key, input, out));
+                if let Ok((consumed, _)) = received {
+                    self.connections[key].keep_unread(input.get(consumed..).unwrap_or_default());
+                }
+                received
+            }
+            Some(mut unread) => {
+                unread.extend_from_slice(input);
+                let received = self.call(key, |service, _, out| service.receive(key, &unread, out));
+                if let Ok((consumed, _)) = received {
+                    unread.drain(..consumed.min(unread.len()));
+                    self.connections[key].unread = (!unread.is_empty()).then_some(unread);
+                }
+                received
+            }
+        };
+        let Some((consumed, wish)) = self.or_fail(registry, key, received) else { return false };
+        let unread = self.connections[key].unread.as_ref().map_or(0, |unread| unread.len());
+        if unread > self.limits.buffer_bytes {
+            self.fail(registry, key, Ending::TooLarge);
+            return false;
+        }
+        self.grant(registry, key, wish);
+        self.time_message(registry, key, consumed)
+    }
+
+    /// Gives a message that is not complete its deadline; whether the connection reads on.
+    fn time_message(&mut self, registry: &mut Registry<Self>, key: usize, consumed: usize) -> bool {
+        let Some(connection) = self.connections.get(key) else { return false };
+        if connection.stage != Stage::Reading {
+            return false;
+        }
+        match (connection.unread.is_some(), connection.timer, self.deadlines.message) {
+            // The same message as before: its time runs.
+            (true, Some(_), _) if consumed == 0 => {}
+            (true, _, Some(message)) => self.set_timer(registry, key, message),
+            (false, Some(_), _) => self.free_timer(registry, key),
+            _ => {}
+        }
+        true
+    }
+}
+
+/// Calling.
+impl Worker {
+    /// The service learns of a connection.
+    pub(super) fn open(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let opened = self.call(key, |service, peer, out| service.open(key, peer, out));
+        if let Some(((), wish)) = self.or_fail(registry, key, opened) {
+            self.grant(registry, key, wish);
+        }
+    }
+
+    /// Calls the service for a connection, and sends what it said.
+    pub(super) fn call<T>(
+        &mut self,
+        key: usize,
+        call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
+    ) -> Called<T> {
+        let Connection { socket, rest, proxied, listener, .. } = &mut self.connections[key];
+        let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
+        let (limit, bytes_out) = (self.limits.buffer_bytes, &mut self.stats.bytes_out);
+        let mut out = Outlet::new(socket, &mut self.gathered, rest, limit, bytes_out);
+        let answer = call(&mut *self.service, &peer, &mut out);
+        finish(answer, out)
+    }
+
+    /// What a call came to; a connection that it cost has ended.
+    pub(super) fn or_fail<T>(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        called: Called<T>,
+    ) -> Option<(T, Wish)> {
+        called.map_err(|ending| self.fail(registry, key, ending)).ok()
+    }
+
+    /// Does what the service wished for; first of all, what it said is sent.
+    pub(super) fn grant(&mut self, registry: &mut Registry<Self>, key: usize, wish: Wish) {
+        let connection = &self.connections[key];
+        if connection.rest.is_some() {
+            self.begin_sending(registry, key, wish);
+            return;
+        }
+        match wish {
+            Wish::Read if connection.stage == Stage::Reading && !connection.ended => {}
+            Wish::Read => self.begin_reading(registry, key),
+            Wish::ResumeWhenSent => self.begin_sending(registry, key, wish),
+            Wish::Pause(time) => self.begin_pausing(registry, key, time),
+            Wish::Close => self.close(registry, key),
+            Wish::Abort => self.fail(registry, key, Ending::Aborted),
+        }
+    }
+
+    /// The service goes on after a pause, or after everything was sent.
+    fn resume(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let resumed = self.call(key, |service, _, out| service.resume(key, out));
+        if let Some(((), wish)) = self.or_fail(registry, key, resumed) {
+            self.grant(registry, key, wish);
+        }
+    }
+}
+
+/// Sending, and between the stages.
+impl Worker {
+    fn send_rest(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        if let Some(rest) = &mut connection.rest {
+            let Ok(sent) = rest.send(&connection.socket) else {
+                self.fail(registry, key, Ending::Broken);
+                return;
+            };
+            connection.moved |= sent > 0;
+            self.stats.bytes_out += sent as u64;
+            if !rest.is_empty() {
+                return;
+            }
+            connection.rest = None;
+        }
+        match connection.stage {
+            Stage::Sending(Wish::ResumeWhenSent) => self.resume(registry, key),
+            Stage::Sending(wish) => self.grant(registry, key, wish),
+            _ => {}
+        }
+    }
+
+    /// Reads nothing until everything is sent.
+    fn begin_sending(&mut self, registry: &mut Registry<Self>, key: usize, wish: Wish) {
+        self.free_timer(registry, key);
+        let connection = &mut self.connections[key];
+        connection.stage = Stage::Sending(wish);
+        registry.del(connection.readable);
+        if connection.writable.is_some() {
+            return;
+        }
+        let writable = EventSpec::io(&connection.socket, Interest::WRITE).persist();
+        let writable = registry.create(writable.token(Token(key as u64)), on_writable);
+        connection.writable = Some(writable);
+        if add_until(registry, writable, self.deadlines.idle).is_err() {
+            self.fail(registry, key, Ending::Refused);
+        }
+    }
+
+    /// Reads again, after everything was sent or a pause; what was left is offered first.
+    pub(super) fn begin_reading(&mut self, registry: &mut Registry<Self>, key: usize) {
+        self.free_timer(registry, key);
+        self.free_writable(registry, key);
+        let connection = &mut self.connections[key];
+        if connection.ended {
+            // Nobody will ever say anything again.
+            self.close(registry, key);
+            return;
+        }
+        connection.stage = Stage::Reading;
+        let deadline =
+            if connection.spoke { self.deadlines.idle } else { self.deadlines.first_byte };
+        let (readable, has_unread) = (connection.readable, connection.unread.is_some());
+        if add_until(registry, readable, deadline).is_err() {
+            self.fail(registry, key, Ending::Refused);
+        } else if has_unread {
+            self.receive(registry, key, &[]);
+        }
+    }
+
+    /// Reads nothing and sends nothing for a while.
+    fn begin_pausing(&mut self, registry: &mut Registry<Self>, key: usize, time: Duration) {
+        self.free_timer(registry, key);
+        self.free_writable(registry, key);
+        let connection = &mut self.connections[key];
+        connection.stage = Stage::Pausing;
+        registry.del(connection.readable);
+        let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
+        connection.timer = Some(timer);
+        registry.add(timer, Some(time)).expect("a timer needs nothing of the kernel");
+    }
+
+    pub(super) fn set_timer(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        deadline: CommonTimeout,
+    ) {
+        self.free_timer(registry, key);
+        let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
+        self.connections[key].timer = Some(timer);
+        registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
+    }
+
+    pub(super) fn free_timer(&mut self, registry: &mut Registry<Self>, key: usize) {
+        if let Some(timer) = self.connections[key].timer.take() {
+            registry.free(timer);
+        }
+    }
+
+    fn free_writable(&mut self, registry: &mut Registry<Self>, key: usize) {
+        if let Some(writable) = self.connections[key].writable.take() {
+            registry.free(writable);
+        }
+    }
+}
+
+/// Ends a call: what the service said is sent, unless it panicked saying it.
+fn finish<T>(answer: Option<T>, mut out: Outlet<'_>) -> Called<T> {
+    let Some(answer) = answer else {
+        out.forget();
+        return Err(Ending::Panicked);
+    };
+    if out.wish == Wish::Abort {
+        out.forget();
+        return Err(Ending::Aborted);
+    }
+    out.flush();
+    match out.failure {
+        None => Ok((answer, out.wish)),
+        Some(OutletFailure::Broken) => Err(Ending::Broken),
+        Some(OutletFailure::TooLarge) => Err(Ending::TooLarge),
+    }
+}

@@ -1,0 +1,50 @@
+//! The deadlines of a shard's connections.
+//!
+//! Each kind has one duration for all of them, so each is a common timeout of the base: setting one
+//! anew at each activity is O(1) and needs no system call.
+
+use std::time::Duration;
+
+use super::config::Limits;
+use super::worker::Worker;
+use crate::base::{CommonTimeout, Registry};
+use crate::error::Result;
+use crate::event::EventId;
+
+/// For a PROXY header: a proxy sends it first of all, and has it ready.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// See the module's documentation. `None` is no deadline.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    pub(super) first_byte: Option<CommonTimeout>,
+    pub(super) idle: Option<CommonTimeout>,
+    pub(super) message: Option<CommonTimeout>,
+    pub(super) greeting: CommonTimeout,
+}
+
+impl Deadlines {
+    pub(super) fn new(limits: &Limits, registry: &mut Registry<Worker>) -> Result<Self> {
+        let mut common = |limit: Option<Duration>| {
+            limit.map(|duration| registry.common_timeout(duration)).transpose()
+        };
+        Ok(Self {
+            first_byte: common(limits.first_byte)?,
+            idle: common(limits.idle)?,
+            message: common(limits.message)?,
+            greeting: registry.common_timeout(GREETING)?,
+        })
+    }
+}
+
+/// Makes an event pending, with a deadline that holds from now on or with none.
+pub(super) fn add_until(
+    registry: &mut Registry<Worker>,
+    event: EventId,
+    deadline: Option<CommonTimeout>,
+) -> Result<()> {
+    match deadline {
+        Some(deadline) => registry.add_common(event, deadline),
+        None => registry.add(event, None),
+    }
+}

@@ -1,0 +1,66 @@
+//! The greeting: a connection's PROXY header, read before the service learns of it.
+
+use super::config::ProxyMode;
+use super::connection::Stage;
+use super::ending::Ending;
+use super::proxy_protocol::{Parsed, is_trusted, parse};
+use super::service::PeerAddress;
+use super::worker::Worker;
+use crate::base::Registry;
+
+impl Worker {
+    /// Takes more of a header; whether the connection reads on.
+    pub(super) fn greet(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        input: &[u8],
+    ) -> bool {
+        let connection = &mut self.connections[key];
+        let mut bytes = connection.unread.take().unwrap_or_default();
+        bytes.extend_from_slice(input);
+        match parse(&bytes) {
+            Parsed::Incomplete => {
+                connection.unread = Some(bytes);
+                return true;
+            }
+            Parsed::Header { consumed, source }
+                if is_trusted(PeerAddress::of(&connection.socket).ip(), &self.proxy) =>
+            {
+                connection.proxied = source.map(PeerAddress::Internet).map(Box::new);
+                connection.keep_unread(&bytes[consumed..]);
+            }
+            Parsed::Absent if self.proxy.mode == ProxyMode::Optional => {
+                connection.unread = Some(bytes);
+            }
+            Parsed::Header { .. } | Parsed::Absent | Parsed::Invalid(_) => {
+                self.fail(registry, key, Ending::Proxy);
+                return false;
+            }
+        }
+        self.welcome(registry, key)
+    }
+
+    /// The time for a header is over, or the peer will send no more.
+    pub(super) fn end_greeting(&mut self, registry: &mut Registry<Self>, key: usize) {
+        if self.proxy.mode == ProxyMode::Optional {
+            self.welcome(registry, key);
+        } else {
+            self.fail(registry, key, Ending::Proxy);
+        }
+    }
+
+    /// The service learns of the connection, and receives what came already; whether the
+    /// connection reads on.
+    fn welcome(&mut self, registry: &mut Registry<Self>, key: usize) -> bool {
+        self.free_timer(registry, key);
+        self.connections[key].stage = Stage::Reading;
+        self.open(registry, key);
+        let reads = self.connections.get(key).is_some_and(|c| c.stage == Stage::Reading);
+        match reads.then(|| self.connections[key].unread.is_some()) {
+            Some(true) => self.receive(registry, key, &[]),
+            Some(false) => true,
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The character generator (RFC 864): lines of characters for as long as the peer reads, until it
+//! sends its end of stream. What it sends is discarded.
+
+use super::{Outlet, Peer, Service};
+
+/// The printable characters, from the space to the tilde.
+const CHARACTERS: u8 = b'~' - b' ' + 1;
+/// Characters a line, before its CR and LF.
+const LINE: usize = 72;
+/// Sent at once: enough to fill a socket in few calls, little enough to leave it to others soon.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// See the module's documentation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chargen;
+
+/// The character that the next line begins with.
+#[derive(Debug)]
+pub struct NextLine(u8);
+
+impl NextLine {
+    fn append_to(&mut self, text: &mut Vec<u8>) {
+        let from = usize::from(self.0);
+        text.extend((from..from + LINE).map(|at| b' ' + (at % usize::from(CHARACTERS)) as u8));
+        text.extend(b"\r\n");
+        self.0 = (self.0 + 1) % CHARACTERS;
+    }
+
+    fn fill(&mut self, out: &mut Outlet<'_>) {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES + LINE + 2);
+        while chunk.len() < CHUNK_BYTES {
+            self.append_to(&mut chunk);
+        }
+        out.send(&chunk);
+        out.continue_when_sent();
+    }
+}
+
+impl Service for Chargen {
+    type Session = NextLine;
+
+    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) -> NextLine {
+        let mut next = NextLine(0);
+        next.fill(out);
+        next
+    }
+
+    fn receive(&mut self, _: &mut NextLine, input: &[u8], _: &mut Outlet<'_>) -> usize {
+        input.len()
+    }
+
+    fn resume(&mut self, next: &mut NextLine, out: &mut Outlet<'_>) {
+        next.fill(out);
+    }
+
+    fn drain(&mut self, _: &mut NextLine, out: &mut Outlet<'_>) {
+        out.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_shifted_by_one_and_wrap_at_the_last_character() {
+        let (mut next, mut text) = (NextLine(0), Vec::new());
+        for _ in 0..=CHARACTERS {
+            next.append_to(&mut text);
+        }
+        let lines: Vec<&[u8]> = text.chunks(LINE + 2).collect();
+        assert!(lines.iter().all(|line| line.ends_with(b"\r\n")));
+        assert_eq!(&lines[0][..4], b" !\"#");
+        assert_eq!(&lines[1][..3], b"!\"#");
+        assert_eq!(&lines[94][..3], b"~ !");
+        assert_eq!(lines[95], lines[0]);
+    }
+}

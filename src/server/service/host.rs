@@ -1,0 +1,95 @@
+//! The host of a service: its sessions by the number of their connection, behind one interface
+//! whatever their type, and panics that end at it.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Outlet, Peer, Service};
+
+/// A service with its sessions, of whatever type. `None` is a panic: of the session nothing is
+/// left to be asked.
+pub(in crate::server) trait Hosted: Send {
+    fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()>;
+    fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize>;
+    fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()>;
+    fn end(&mut self, key: usize, rest: &[u8], out: &mut Outlet<'_>) -> Option<()>;
+    fn drain(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()>;
+    /// Does nothing if the connection has no session.
+    fn close(&mut self, key: usize) -> Option<()>;
+}
+
+thread_local! {
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread runs a service now. A panic there costs one connection; a hook that
+/// ends the process on any other panic can ask.
+#[must_use]
+pub fn runs_here() -> bool {
+    RUNS.get()
+}
+
+/// See the module's documentation.
+pub(in crate::server) struct Host<S: Service> {
+    service: S,
+    sessions: Vec<Option<S::Session>>,
+}
+
+impl<S: Service> Host<S> {
+    pub(in crate::server) fn new(service: S) -> Self {
+        Self { service, sessions: Vec::new() }
+    }
+
+    /// Calls the service with a session that is open.
+    fn with<T>(
+        &mut self,
+        key: usize,
+        call: impl FnOnce(&mut S, &mut S::Session) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(key)?.as_mut()?;
+        contained(|| call(&mut self.service, session))
+    }
+}
+
+/// Runs a service's code. What a panic leaves behind is the service's own: its documentation says
+/// that it goes on as the panic left it.
+fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
+    RUNS.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    RUNS.set(false);
+    result.ok()
+}
+
+impl<S: Service> Hosted for Host<S> {
+    fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()> {
+        let session = contained(|| self.service.open(peer, out))?;
+        if self.sessions.len() <= key {
+            self.sessions.resize_with(key + 1, || None);
+        }
+        self.sessions[key] = Some(session);
+        Some(())
+    }
+
+    fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize> {
+        self.with(key, |service, session| service.receive(session, input, out))
+    }
+
+    fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()> {
+        self.with(key, |service, session| service.resume(session, out))
+    }
+
+    fn end(&mut self, key: usize, rest: &[u8], out: &mut Outlet<'_>) -> Option<()> {
+        self.with(key, |service, session| service.end(session, rest, out))
+    }
+
+    fn drain(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()> {
+        self.with(key, |service, session| service.drain(session, out))
+    }
+
+    fn close(&mut self, key: usize) -> Option<()> {
+        let Some(session) = self.sessions.get_mut(key).and_then(Option::take) else {
+            return Some(());
+        };
+        contained(|| self.service.close(session))
+    }
+}

@@ -1,0 +1,158 @@
+//! The work service: an echo that first takes its time, for load experiments.
+//!
+//! Each read is a request; with one request outstanding a connection that is exact, with several
+//! those that arrive together count as one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use super::{Outlet, Peer, Service};
+
+/// How the time of a request is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toil {
+    /// Computing: the shard does nothing else meanwhile.
+    Spin,
+    /// Waiting, as for a disk or another server: the shard serves others.
+    Sleep,
+}
+
+/// How the times of requests are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Every request takes the same.
+    Constant,
+    /// Exponentially distributed with that mean: what queueing theory calls M.
+    Exponential,
+}
+
+/// See the module's documentation. Written `spin:200us`, `sleep:exp:5ms` and so on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    toil: Toil,
+    spread: Spread,
+    mean: Duration,
+    random: u64,
+}
+
+impl Work {
+    /// Requests that take `mean` each, or on average. Times that are spread come from `seed`: the
+    /// same seed gives the same times in each shard.
+    #[must_use]
+    pub fn new(toil: Toil, spread: Spread, mean: Duration, seed: u64) -> Self {
+        Self { toil, spread, mean, random: seed }
+    }
+
+    fn next_time(&mut self) -> Duration {
+        match self.spread {
+            Spread::Constant => self.mean,
+            Spread::Exponential => self.mean.mul_f64(-self.next_fraction().ln()),
+        }
+    }
+
+    /// Above 0, at most 1 (SplitMix64: Steele, Lea, Flood, 2014).
+    fn next_fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        ((mixed >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new(Toil::Spin, Spread::Constant, Duration::from_micros(200), 1)
+    }
+}
+
+impl FromStr for Work {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "write spin:TIME or sleep:TIME, with exp: before a mean time, such as sleep:exp:5ms"
+                .to_owned()
+        };
+        let (toil, time) = text.split_once(':').ok_or_else(wrong)?;
+        let toil = match toil {
+            "spin" => Toil::Spin,
+            "sleep" => Toil::Sleep,
+            _ => return Err(wrong()),
+        };
+        let (spread, time) = match time.strip_prefix("exp:") {
+            Some(mean) => (Spread::Exponential, mean),
+            None => (Spread::Constant, time),
+        };
+        let mean = humantime::parse_duration(time).map_err(|error| format!("{time}: {error}"))?;
+        Ok(Self::new(toil, spread, mean, 1))
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let toil = if self.toil == Toil::Spin { "spin" } else { "sleep" };
+        let spread = if self.spread == Spread::Exponential { "exp:" } else { "" };
+        write!(f, "{toil}:{spread}{}", humantime::format_duration(self.mean))
+    }
+}
+
+impl Service for Work {
+    /// What is to be sent when the pause is over.
+    type Session = Vec<u8>;
+
+    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn receive(&mut self, answer: &mut Vec<u8>, input: &[u8], out: &mut Outlet<'_>) -> usize {
+        let time = self.next_time();
+        match self.toil {
+            Toil::Spin => {
+                let end = Instant::now() + time;
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+                out.send(input);
+            }
+            Toil::Sleep => {
+                answer.extend_from_slice(input);
+                out.pause_for(time);
+            }
+        }
+        input.len()
+    }
+
+    fn resume(&mut self, answer: &mut Vec<u8>, out: &mut Outlet<'_>) {
+        out.send(answer);
+        // An idle connection keeps no memory.
+        *answer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_read_as_it_is_written() {
+        for text in ["spin:200us", "sleep:5ms", "spin:exp:1ms", "sleep:exp:2s"] {
+            assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
+        }
+        for text in ["", "spin", "spin:", "toil:1ms", "spin:exp", "spin:exp:", "spin:-1ms"] {
+            assert!(!text.parse::<Work>().unwrap_err().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn exponential_times_have_the_mean_that_was_asked_for_and_its_spread() {
+        let mut work = Work::new(Toil::Spin, Spread::Exponential, Duration::from_millis(1), 7);
+        let times: Vec<f64> = (0..100_000).map(|_| work.next_time().as_secs_f64() * 1e3).collect();
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        let beyond = times.iter().filter(|time| **time > 3.0).count() as f64 / times.len() as f64;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        assert!((beyond - (-3.0_f64).exp()).abs() < 0.005, "{beyond}");
+    }
+}

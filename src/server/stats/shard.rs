@@ -1,0 +1,30 @@
+//! A shard's own numbers, taken on its thread.
+
+use super::ShardStats;
+use crate::base::Registry;
+use crate::server::worker::Worker;
+use crate::sys::rusage::thread_usage;
+
+impl Worker {
+    /// A copy of what was counted, completed by what the base, the kernel and the loads know.
+    pub(in crate::server) fn snapshot(&self, registry: &Registry<Self>) -> ShardStats {
+        let turns = registry.stats();
+        let load = &self.loads[self.shard];
+        let usage = thread_usage().unwrap_or_default();
+        ShardStats {
+            answered: true,
+            open: load.connections() as u64,
+            queued: load.queued() as u64,
+            queued_max: load.queued_max() as u64,
+            waits: turns.waits,
+            events: turns.events,
+            event_places: turns.event_places,
+            changes: turns.changes,
+            changes_coalesced: turns.changes_coalesced,
+            changes_cancelled: turns.changes_cancelled,
+            switches_involuntary: usage.switches_involuntary,
+            cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
+            ..self.stats.clone()
+        }
+    }
+}
