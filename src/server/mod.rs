@@ -17,6 +17,7 @@ mod handoff;
 mod listener;
 mod load;
 mod placement;
+mod proxy_protocol;
 mod report;
 pub mod stats;
 mod thread;
