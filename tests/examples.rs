@@ -266,6 +266,36 @@ fn echo_says_which_address_it_cannot_have() {
 }
 
 #[test]
+fn line_protocol_answers_line_by_line_and_says_good_bye() {
+    let mut example = Example::start("line_protocol", &["127.0.0.1:0"]);
+    let line = example.line();
+    let address = line.strip_prefix("listening on ").expect("it says where");
+    let mut client = TcpStream::connect(address).expect("connect");
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    for piece in [&b"set colour gr"[..], b"een\r\nget col", b"our\nget shape\nwhat?\nquit\n"] {
+        client.write_all(piece).unwrap();
+    }
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).expect("the server ends the conversation");
+    let answers: Vec<&str> = answers.lines().collect();
+    assert_eq!(answers[..3], ["ok", "green", "none"]);
+    assert!(answers[3].starts_with("error: write"), "{answers:?}");
+    assert_eq!(answers[4], "bye after 5 requests");
+
+    let mut other = TcpStream::connect(address).expect("connect");
+    other.write_all(b"get colour\n").unwrap();
+    let mut answer = [0; 6];
+    other.read_exact(&mut answer).expect("the store outlives connections");
+    assert_eq!(&answer, b"green\n");
+    example.signal("INT");
+    let mut words = String::new();
+    other.read_to_string(&mut words).expect("an orderly end");
+    assert_eq!(words, "the server leaves\n");
+    let (status, errors) = example.end();
+    assert!(status.success(), "{errors}");
+}
+
+#[test]
 fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     let immediate = Example::start("toggle_write", &["immediate"]).rest();
     assert_eq!(immediate, ["10000 turns, 20000 changes told to the kernel"]);

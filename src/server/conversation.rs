@@ -124,14 +124,20 @@ impl Worker {
     }
 
     fn end_of_stream(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let connection = &mut self.connections[key];
-        connection.ended = true;
-        registry.del(connection.readable);
-        if connection.stage == Stage::Greeting {
+        let greets = self.connections[key].stage == Stage::Greeting;
+        if greets && self.connections[key].unread.is_none() {
             // A health check that only looks whether somebody listens.
             self.close(registry, key);
             return;
         }
+        if greets {
+            // Its end of stream is still there to be read.
+            self.end_greeting(registry, key);
+            return;
+        }
+        let connection = &mut self.connections[key];
+        connection.ended = true;
+        registry.del(connection.readable);
         let rest = connection.unread.take().unwrap_or_default();
         let ended = self.call(key, |service, _, out| service.end(key, &rest, out));
         if let Some(((), wish)) = self.or_fail(registry, key, ended) {
@@ -148,17 +154,17 @@ impl Worker {
     ) -> bool {
         let received = match self.connections[key].unread.take() {
             None => {
-                let received = self.call(key, |service, _, out| service.receive(key, input, out));
+                let received = self.offer(key, input);
                 if let Ok((consumed, _)) = received {
-                    self.connections[key].keep_unread(input.get(consumed..).unwrap_or_default());
+                    self.connections[key].keep_unread(&input[consumed..]);
                 }
                 received
             }
             Some(mut unread) => {
                 unread.extend_from_slice(input);
-                let received = self.call(key, |service, _, out| service.receive(key, &unread, out));
+                let received = self.offer(key, &unread);
                 if let Ok((consumed, _)) = received {
-                    unread.drain(..consumed.min(unread.len()));
+                    unread.drain(..consumed);
                     self.connections[key].unread = (!unread.is_empty()).then_some(unread);
                 }
                 received
@@ -172,6 +178,21 @@ impl Worker {
         }
         self.grant(registry, key, wish);
         self.time_message(registry, key, consumed)
+    }
+
+    /// Has the service receive message after message, until one is not complete or it wishes for
+    /// something else than to read; how many bytes it consumed.
+    fn offer(&mut self, key: usize, bytes: &[u8]) -> Called<usize> {
+        self.call(key, |service, _, out| {
+            let mut consumed = 0;
+            loop {
+                let more = service.receive(key, &bytes[consumed..], out)?;
+                consumed = (consumed + more).min(bytes.len());
+                if more == 0 || consumed == bytes.len() || !out.reads_on() {
+                    return Some(consumed);
+                }
+            }
+        })
     }
 
     /// Gives a message that is not complete its deadline; whether the connection reads on.

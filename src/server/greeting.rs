@@ -1,12 +1,21 @@
 //! The greeting: a connection's PROXY header, read before the service learns of it.
 
-use super::config::ProxyMode;
-use super::connection::Stage;
+use super::config::{ProxyMode, ProxyProtocol};
+use super::connection::{Connection, Stage};
 use super::ending::Ending;
 use super::proxy_protocol::{Parsed, is_trusted, parse};
 use super::service::PeerAddress;
 use super::worker::Worker;
 use crate::base::Registry;
+
+/// Whether a header of this connection's peer is to be believed. One that is gone already is not.
+fn believes(proxy: &ProxyProtocol, connection: &Connection) -> bool {
+    match PeerAddress::of(&connection.socket) {
+        PeerAddress::Internet(address) => is_trusted(Some(address.ip()), proxy),
+        PeerAddress::Unix => is_trusted(None, proxy),
+        PeerAddress::Unknown => false,
+    }
+}
 
 impl Worker {
     /// Takes more of a header; whether the connection reads on.
@@ -24,10 +33,9 @@ impl Worker {
                 connection.unread = Some(bytes);
                 return true;
             }
-            Parsed::Header { consumed, source }
-                if is_trusted(PeerAddress::of(&connection.socket).ip(), &self.proxy) =>
-            {
-                connection.proxied = source.map(PeerAddress::Internet).map(Box::new);
+            Parsed::Header { consumed, endpoints } if believes(&self.proxy, connection) => {
+                let source = endpoints.map(|endpoints| PeerAddress::Internet(endpoints.source));
+                connection.proxied = source.map(Box::new);
                 connection.keep_unread(&bytes[consumed..]);
             }
             Parsed::Absent if self.proxy.mode == ProxyMode::Optional => {

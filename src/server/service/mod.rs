@@ -40,10 +40,9 @@ pub use work::{Spread, Toil, Work};
 ///     fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
 ///
 ///     fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
-///         let Some(end) = input.iter().rposition(|byte| *byte == b'\n') else { return 0 };
-///         for line in String::from_utf8_lossy(&input[..end]).lines() {
-///             out.send(format!("{}\n", line.split_whitespace().count()).as_bytes());
-///         }
+///         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
+///         let line = String::from_utf8_lossy(&input[..end]);
+///         out.send(format!("{}\n", line.split_whitespace().count()).as_bytes());
 ///         end + 1
 ///     }
 /// }
@@ -67,11 +66,11 @@ pub trait Service: Clone + Send + 'static {
     /// A connection begins. With the PROXY protocol its header has been read.
     fn open(&mut self, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Self::Session;
 
-    /// Bytes came; returns how many of them are done with. The others are offered again, together
-    /// with what comes after them, at most
-    /// [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at most
-    /// [`Limits::message`](super::Limits::message); also after a pause, or when the peer has read
-    /// what it was sent.
+    /// Bytes came; returns how many of them are done with, a message or several. The others are
+    /// offered again at once; if then none is consumed, together with what comes after them, at
+    /// most [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at most
+    /// [`Limits::message`](super::Limits::message). After a pause, and when the peer has read what
+    /// it was sent, they are offered once more.
     fn receive(&mut self, session: &mut Self::Session, input: &[u8], out: &mut Outlet<'_>)
     -> usize;
 

@@ -144,6 +144,11 @@ impl<'a> Outlet<'a> {
         self.wish = Wish::Abort;
     }
 
+    /// Whether the service may receive more: it wishes for nothing else, and nothing is owed.
+    pub(in crate::server) fn reads_on(&self) -> bool {
+        self.wish == Wish::Read && self.rest.is_none() && self.failure.is_none()
+    }
+
     /// Drops what was gathered: nobody is to hear it any more.
     pub(in crate::server) fn forget(self) {
         self.gathered.clear();

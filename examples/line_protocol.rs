@@ -1,0 +1,85 @@
+//! A protocol of one's own in a page: a key-value store that speaks in lines.
+//!
+//! `set KEY VALUE` answers `ok`, `get KEY` the value or `none`, `quit` ends the connection. Each
+//! shard has a store of its own; with one worker there is one for everybody. Ctrl-C drains.
+//!
+//! ```sh
+//! cargo run --example line_protocol            # listens on 127.0.0.1:5556
+//! printf 'set a 1\nget a\nquit\n' | nc 127.0.0.1 5556
+//! ```
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
+use evshard::server::{Outlet, Peer, Server, ServerConfig, Service};
+use evshard::{Config, EventBase, EventSpec};
+
+/// A store; what it keeps needs no lock, because nobody else's thread comes near it.
+#[derive(Clone, Default)]
+struct Store {
+    values: HashMap<String, String>,
+}
+
+impl Store {
+    /// The answer to a request; `None` ends the conversation.
+    fn answer(&mut self, request: &str) -> Option<String> {
+        let mut words = request.splitn(3, ' ');
+        let answer = match (words.next(), words.next(), words.next()) {
+            (Some("set"), Some(key), Some(value)) => {
+                self.values.insert(key.to_owned(), value.to_owned());
+                "ok".to_owned()
+            }
+            (Some("get"), Some(key), None) => {
+                self.values.get(key).cloned().unwrap_or_else(|| "none".to_owned())
+            }
+            (Some("quit"), None, None) => return None,
+            _ => "error: write `set KEY VALUE`, `get KEY` or `quit`".to_owned(),
+        };
+        Some(answer)
+    }
+}
+
+impl Service for Store {
+    /// How many requests the connection made.
+    type Session = u64;
+
+    fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> u64 {
+        0
+    }
+
+    fn receive(&mut self, requests: &mut u64, input: &[u8], out: &mut Outlet<'_>) -> usize {
+        // What has no end of line yet is not consumed, and offered again with what follows it.
+        let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
+        *requests += 1;
+        match self.answer(String::from_utf8_lossy(&input[..end]).trim_end()) {
+            Some(answer) => out.send(format!("{answer}\n").as_bytes()),
+            None => {
+                out.send(format!("bye after {requests} requests\n").as_bytes());
+                out.close();
+            }
+        }
+        end + 1
+    }
+
+    fn drain(&mut self, _: &mut u64, out: &mut Outlet<'_>) {
+        out.send(b"the server leaves\n");
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5556".to_owned());
+    let config = ServerConfig {
+        listen: vec![address.parse()?],
+        workers: NonZeroUsize::MIN,
+        ..ServerConfig::default()
+    };
+    // Before anything else, so that a Ctrl-C during the start is not lost.
+    let mut base = EventBase::<()>::new(Config::default())?;
+    let interrupt = base.registry().create(EventSpec::signal(libc::SIGINT), |_, (), _| {});
+    base.registry().add(interrupt, None)?;
+    let server = Server::start(&config, Store::default())?;
+    println!("listening on {}", server.addresses()[0]);
+    base.run(&mut ())?;
+    print!("{}", server.drain()?);
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Services on a real server: messages in pieces, pauses, floods, panics, deadlines, the drain.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, eventually, noise};
+use evshard::server::{
+    Chargen, Discard, Drain, Echo, Limits, ListenAddress, Outlet, Peer, Server, ServerConfig,
+    Service, Work,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// One worker: whoever is served badly is so because of another connection of the same shard.
+fn one_shard() -> ServerConfig {
+    ServerConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        workers: NonZeroUsize::MIN,
+        ..ServerConfig::default()
+    }
+}
+
+fn limited(limits: Limits) -> ServerConfig {
+    ServerConfig { limits, ..one_shard() }
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn ask(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).unwrap();
+    let mut answer = vec![0; bytes.len()];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+/// How a connection ended: in order, or by a reset.
+fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
+}
+
+fn errors(server: Server) -> u64 {
+    server.drain().unwrap().total().errors
+}
+
+/// Answers each line with itself in capitals; the word `panic` panics, `abort` resets, `swamp`
+/// answers more than a connection may keep.
+#[derive(Clone)]
+struct Shout;
+
+impl Service for Shout {
+    type Session = ();
+
+    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
+        out.send(b"hello\n");
+    }
+
+    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+        let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
+        let line = &input[..=end];
+        match line {
+            b"panic\n" => panic!("it was asked to"),
+            b"abort\n" => out.abort(),
+            b"swamp\n" => (0..1000).for_each(|_| out.send(&[b'x'; 64 * 1024])),
+            _ => out.send(&line.to_ascii_uppercase()),
+        }
+        line.len()
+    }
+
+    fn end(&mut self, (): &mut (), rest: &[u8], out: &mut Outlet<'_>) {
+        out.send(&rest.to_ascii_uppercase());
+        out.close();
+    }
+
+    fn drain(&mut self, (): &mut (), out: &mut Outlet<'_>) {
+        out.send(b"bye\n");
+    }
+}
+
+/// A connection to the shouting service, greeted.
+fn shouted_at(server: &Server) -> TcpStream {
+    let mut stream = connect(server);
+    let mut hello = [0; 6];
+    stream.read_exact(&mut hello).unwrap();
+    assert_eq!(&hello, b"hello\n");
+    stream
+}
+
+#[test]
+fn a_message_in_pieces_is_offered_again_until_it_is_whole() {
+    let server = Server::start(&one_shard(), Shout).unwrap();
+    let mut stream = shouted_at(&server);
+    for piece in [&b"ab"[..], b"c\nde", b"", b"f\ng"] {
+        stream.write_all(piece).unwrap();
+    }
+    let mut answer = [0; 8];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ABC\nDEF\n");
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(end_of(stream).unwrap(), b"G", "what was left is told at the end");
+    assert_eq!(errors(server), 0);
+}
+
+#[test]
+fn a_panicking_service_costs_its_connection_and_nobody_elses() {
+    let server = Server::start(&one_shard(), Shout).unwrap();
+    let (mut other, mut doomed) = (shouted_at(&server), shouted_at(&server));
+    doomed.write_all(b"panic\n").unwrap();
+    assert_eq!(end_of(doomed), Err(ErrorKind::ConnectionReset));
+    other.write_all(b"still here\n").unwrap();
+    let mut answer = [0; 11];
+    other.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"STILL HERE\n");
+    drop(other);
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_service_can_reset_its_connection() {
+    let server = Server::start(&one_shard(), Shout).unwrap();
+    let mut stream = shouted_at(&server);
+    stream.write_all(b"abort\n").unwrap();
+    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_reply_beyond_the_bound_costs_the_connection_instead_of_the_memory() {
+    let server = Server::start(&one_shard(), Shout).unwrap();
+    let mut stream = shouted_at(&server);
+    stream.write_all(b"swamp\n").unwrap();
+    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_message_beyond_the_bound_costs_the_connection() {
+    let limits = Limits { buffer_bytes: 10_000, ..Limits::default() };
+    let server = Server::start(&limited(limits), Shout).unwrap();
+    let mut stream = shouted_at(&server);
+    let _ = stream.write_all(&[b'a'; 200_000]);
+    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_pause_of_one_connection_holds_up_nobody() {
+    let work: Work = "sleep:300ms".parse().unwrap();
+    let server = Server::start(&one_shard(), work).unwrap();
+    let start = Instant::now();
+    let mut streams: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
+    for stream in &mut streams {
+        stream.write_all(b"request").unwrap();
+        // What comes during a pause waits its turn.
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    for stream in streams {
+        assert_eq!(end_of(stream).unwrap(), b"request");
+    }
+    let took = start.elapsed();
+    assert!(took >= 300 * MS, "{took:?}");
+    assert!(took < 20 * 300 * MS / 2, "they waited for each other: {took:?}");
+    assert_eq!(errors(server), 0);
+}
+
+#[test]
+fn spinning_work_takes_its_time_and_echoes() {
+    let work: Work = "spin:20ms".parse().unwrap();
+    let server = Server::start(&one_shard(), work).unwrap();
+    let mut stream = connect(&server);
+    let start = Instant::now();
+    for round in 0..5_u8 {
+        assert_eq!(ask(&mut stream, &[round; 9]), [round; 9]);
+    }
+    assert!(start.elapsed() >= 5 * 20 * MS);
+}
+
+#[test]
+fn characters_come_for_as_long_as_somebody_reads_them() {
+    let server = Server::start(&one_shard(), Chargen).unwrap();
+    // One who reads nothing does not keep others from reading.
+    let _stuck = connect(&server);
+    let mut reader = connect(&server);
+    let mut text = vec![0; 2_000_000];
+    reader.read_exact(&mut text).unwrap();
+    assert!(text.starts_with(b" !\"#$%"));
+    let lines = text.split(|byte| *byte == b'\n');
+    assert!(lines.take(20_000).all(|line| line.len() == 73 && line.ends_with(b"\r")));
+    reader.write_all(b"discarded").unwrap();
+    reader.read_exact(&mut text[..100_000]).unwrap();
+    drop(reader);
+}
+
+#[test]
+fn what_is_discarded_is_never_answered() {
+    let server = Server::start(&one_shard(), Discard).unwrap();
+    let mut stream = connect(&server);
+    stream.write_all(&noise(1, 5_000_000)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(end_of(stream).unwrap(), b"");
+    let report = server.drain().unwrap();
+    assert_eq!(report.total().bytes, 5_000_000);
+}
+
+#[test]
+fn who_says_nothing_is_let_go_in_order_and_who_speaks_stays() {
+    let limits = Limits { first_byte: Some(100 * MS), idle: None, ..Limits::default() };
+    let server = Server::start(&limited(limits), Echo).unwrap();
+    let (silent, mut speaker) = (connect(&server), connect(&server));
+    assert_eq!(ask(&mut speaker, b"x"), b"x");
+    assert_eq!(end_of(silent).unwrap(), b"", "an orderly end");
+    assert_eq!(ask(&mut speaker, b"y"), b"y", "only the first byte had a deadline");
+    drop(speaker);
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn an_idle_connection_ends_and_a_busy_one_does_not() {
+    let limits = Limits { idle: Some(200 * MS), ..Limits::default() };
+    let server = Server::start(&limited(limits), Echo).unwrap();
+    let (mut idle, mut busy) = (connect(&server), connect(&server));
+    assert_eq!(ask(&mut idle, b"x"), b"x");
+    let start = Instant::now();
+    while start.elapsed() < 600 * MS {
+        assert_eq!(ask(&mut busy, b"still busy"), b"still busy");
+        std::thread::sleep(10 * MS);
+    }
+    assert_eq!(end_of(idle).unwrap(), b"");
+    drop(busy);
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_idle_too_and_is_reset() {
+    let limits = Limits { idle: Some(200 * MS), ..Limits::default() };
+    let server = Server::start(&limited(limits), Chargen).unwrap();
+    let stuck = connect(&server);
+    let start = Instant::now();
+    eventually("it is reset", || stuck.take_error().unwrap().is_some());
+    assert!(start.elapsed() >= 150 * MS);
+    drop(stuck);
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_slow_loris_cannot_hold_its_place_past_the_deadline() {
+    let limits = Limits { message: Some(200 * MS), idle: Some(PATIENCE), ..Limits::default() };
+    let server = Server::start(&limited(limits), Shout).unwrap();
+    let (mut loris, mut honest) = (shouted_at(&server), shouted_at(&server));
+    let start = Instant::now();
+    // Never idle, and never done.
+    while loris.write_all(b"a").is_ok() {
+        assert!(start.elapsed() < PATIENCE, "it holds its place for ever");
+        // An honest peer's messages are slow, too, but each comes to its end.
+        honest.write_all(b"on").unwrap();
+        std::thread::sleep(50 * MS);
+        honest.write_all(b"e\n").unwrap();
+        let mut answer = [0; 4];
+        honest.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"ONE\n");
+    }
+    assert!(start.elapsed() >= 150 * MS);
+    drop(honest);
+    assert_eq!(errors(server), 1);
+}
+
+#[test]
+fn a_flood_on_one_connection_does_not_keep_a_new_one_waiting() {
+    let server = Server::start(&one_shard(), Discard).unwrap();
+    let mut flood = connect(&server);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bytes = noise(2, 1 << 20);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                flood.write_all(&bytes).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            let stream = connect(&server);
+            stream.shutdown(Shutdown::Write).unwrap();
+            let start = Instant::now();
+            assert_eq!(end_of(stream).unwrap(), b"");
+            assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_drain_is_told_to_services_and_then_to_their_peers() {
+    let server = Server::start(&one_shard(), Shout).unwrap();
+    let stream = shouted_at(&server);
+    let drained = std::thread::spawn(move || server.drain().unwrap());
+    assert_eq!(end_of(stream).unwrap(), b"bye\n");
+    assert_eq!(drained.join().unwrap().total().errors, 0);
+}
+
+#[test]
+fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
+    let drain = Drain { timeout: PATIENCE, spread: 1000 * MS };
+    let server = Server::start(&ServerConfig { drain, ..one_shard() }, Echo).unwrap();
+    let streams: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();
+    let mut streams: Vec<TcpStream> = streams;
+    for stream in &mut streams {
+        assert_eq!(ask(stream, b"x"), b"x");
+    }
+    let start = Instant::now();
+    let drained = std::thread::spawn(move || server.drain().unwrap());
+    let waiting = streams.into_iter().map(|stream| {
+        std::thread::spawn(move || {
+            assert_eq!(end_of(stream).unwrap(), b"");
+            start.elapsed()
+        })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    let mut ends: Vec<Duration> = waiting.into_iter().map(|end| end.join().unwrap()).collect();
+    ends.sort();
+    drained.join().unwrap();
+    assert!(ends[39] >= 900 * MS, "the last had its turn near the end: {ends:?}");
+    let first_half = ends.iter().filter(|end| **end < 500 * MS).count();
+    assert!((8..=24).contains(&first_half), "{first_half} of 40 in the first half: {ends:?}");
+}
