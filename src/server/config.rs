@@ -130,6 +130,13 @@ impl ServerConfig {
     /// The default depth of a handoff. With 64 adopted a turn it is sixteen turns; what does not
     /// fit waits in the kernel's backlog, where it costs nothing.
     pub const HANDOFF_PLACES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+    /// How many workers suit this machine: one for each core that the process may use, by its
+    /// affinity mask and its cgroup's quota, less one for an acceptor of its own.
+    #[must_use]
+    pub fn workers_for(accept: AcceptMode) -> NonZeroUsize {
+        cores::workers_for(accept)
+    }
 }
 
 impl Default for ServerConfig {
@@ -139,7 +146,7 @@ impl Default for ServerConfig {
             listen: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, Self::PORT).into())],
             backlog: Self::BACKLOG,
             unix_mode: Self::UNIX_MODE,
-            workers: cores::workers_for(accept),
+            workers: Self::workers_for(accept),
             pin: true,
             base: Config::default().changelist(Self::CHANGELIST),
             accept,

@@ -1,80 +1,41 @@
-//! The `evshard` program: parse, serve until told to stop, report.
+//! The `evshard` program: a server, and what looks at it.
 
 mod cli;
+mod flags;
+mod serve;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::thread;
 
-use evshard::server::{Echo, Server, ServerConfig};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use cli::Command;
 
 fn main() -> ExitCode {
     end_loudly_on_panic();
-    let config = match cli::parse() {
-        Ok(config) => config,
+    let command = match cli::parse() {
+        Ok(command) => command,
         Err(exit) => return exit,
     };
-    match serve(&config) {
+    let done = match command {
+        Command::Serve(flags) => serve::run(&flags),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(io::stderr(), format_args!("evshard: {error}\n"));
+            let _ = writeln!(io::stderr(), "evshard: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(config: &ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
-    // Before anything else, so that a signal during the start is not lost.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
-    // to raise it is no reason not to serve.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let server = Server::start(config, Echo)?;
-    say(io::stdout(), format_args!("listening on {}\n", server.addresses()[0]));
-    signals.forever().next();
-    exit_at_once_on_the_next(signals);
-    let seconds = config.drain.timeout.as_secs_f64();
-    say(
-        io::stderr(),
-        format_args!("evshard: draining for at most {seconds} s; signal again to quit at once\n"),
-    );
-    let report = server.drain()?;
-    say(io::stdout(), format_args!("{report}"));
-    if report.accept_pauses > 0 {
-        let times = report.accept_pauses;
-        say(
-            io::stderr(),
-            format_args!(
-                "evshard: accepting paused {times} times for want of descriptors or memory; \
-                 raise the limit (ulimit -n) or accept fewer clients\n"
-            ),
-        );
-    }
-    Ok(())
-}
-
 /// A thread that panicked would leave its connections hanging while the others go on as if nothing
-/// had happened. Whoever supervises the process can only help if it ends.
+/// had happened. Whoever supervises the process can only help if it ends. A service's panic is
+/// another matter: its connection pays for it.
 fn end_loudly_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
-        std::process::abort();
-    }));
-}
-
-/// A second signal means now, with the status a shell gives a process it killed.
-fn exit_at_once_on_the_next(mut signals: Signals) {
-    thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            std::process::exit(128 + signal);
+        if !evshard::server::runs_here() {
+            std::process::abort();
         }
-    });
-}
-
-/// Prints and flushes. A reader that went away must not end a server that others use.
-fn say(mut out: impl Write, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
+    }));
 }

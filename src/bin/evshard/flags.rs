@@ -1,0 +1,308 @@
+//! The flags of `evshard serve`, and what they make together.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use evshard::server::{
+    AcceptMode, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
+    ProxyProtocol, ServerConfig, Work,
+};
+use evshard::{BackendKind, ChangelistPolicy, Config};
+use ipnet::IpNet;
+
+/// More threads than this are a typing error, not a plan.
+const WORKERS_MAX: usize = 1024;
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    listening: Listening,
+    #[command(flatten)]
+    sharding: Sharding,
+    #[command(flatten)]
+    limits: LimitFlags,
+    #[command(flatten)]
+    leaving: Leaving,
+    #[command(flatten)]
+    pub(crate) service: ServiceFlags,
+    #[command(flatten)]
+    seeing: Seeing,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Listening")]
+struct Listening {
+    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Once for each
+    /// address [default: 127.0.0.1:5555]. Sockets of a service manager (LISTEN_FDS) come instead.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<ListenAddress>,
+
+    /// Permissions of unix sockets, octal.
+    #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
+    unix_mode: u32,
+
+    /// Connections the kernel may queue before they are accepted (it caps this at somaxconn).
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    backlog: u32,
+
+    /// Whether connections begin with a PROXY protocol header, version 1 or 2.
+    #[arg(long, value_name = "WHEN", default_value = "off", value_parser = proxy_mode())]
+    proxy_protocol: ProxyMode,
+
+    /// Network whose PROXY headers are believed, such as 10.0.0.0/8. Once for each.
+    #[arg(long, value_name = "CIDR")]
+    proxy_trust: Vec<IpNet>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Sharding")]
+struct Sharding {
+    /// Worker threads [default: one per usable core, by affinity and cgroup quota].
+    #[arg(long, value_name = "N", value_parser = workers)]
+    workers: Option<NonZeroUsize>,
+
+    /// Let workers move between cores instead of pinning each to one.
+    #[arg(long)]
+    no_pin: bool,
+
+    /// Who accepts connections [default: acceptor from 4 usable cores on, else acceptor-in-shard0].
+    #[arg(long, value_name = "MODE", value_parser = accept())]
+    accept: Option<AcceptMode>,
+
+    /// Which worker gets a connection.
+    #[arg(long, value_name = "POLICY", default_value = Placement::LeastConnections.name(),
+          value_parser = placement())]
+    placement: Placement,
+
+    /// Sockets a worker may be behind before the kernel's backlog has to hold them.
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_PLACES)]
+    handoff_places: NonZeroUsize,
+
+    /// Mechanism to wait for readiness with.
+    #[arg(long, value_name = "NAME", default_value = BackendKind::ALL[0].name(),
+          value_parser = backend())]
+    backend: BackendKind,
+
+    /// When the kernel learns of changed interest: at once, or folded before the next wait.
+    #[arg(long, value_name = "POLICY", default_value = "deferred", value_parser = changelist())]
+    changelist: ChangelistPolicy,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitFlags {
+    /// Connections open at once [default: as many as there are descriptors].
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// Connections there is no room for: let them wait in the kernel's backlog, or reset them.
+    #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = overload())]
+    overload: Overload,
+
+    /// Time from the beginning of a connection to its first byte.
+    #[arg(long, value_name = "DURATION", default_value = "off")]
+    first_byte_timeout: Deadline,
+
+    /// Time without a byte moving in either direction.
+    #[arg(long, value_name = "DURATION", default_value = "off")]
+    idle_timeout: Deadline,
+
+    /// Time from the first byte of a message to its last, where a service knows messages.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    message_timeout: Deadline,
+
+    /// Bytes kept of a connection in each direction: an incomplete message, an unread reply.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    buffer: ByteSize,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Leaving")]
+struct Leaving {
+    /// How long open connections may go on after SIGINT or SIGTERM.
+    #[arg(long, value_name = "DURATION", default_value = "3s",
+          value_parser = humantime::parse_duration)]
+    drain_timeout: Duration,
+
+    /// Window over which idle connections are closed then, so that their clients do not all come
+    /// back at once.
+    #[arg(long, value_name = "DURATION", default_value = "0s",
+          value_parser = humantime::parse_duration)]
+    drain_spread: Duration,
+
+    /// Unix socket by which a successor may take over the listening sockets.
+    #[arg(long, value_name = "PATH")]
+    upgrade_socket: Option<PathBuf>,
+
+    /// Take over the listening sockets of the server that offers them at this socket, which then
+    /// drains; offer them there in turn. --listen has no effect.
+    #[arg(long, value_name = "PATH", conflicts_with = "upgrade_socket")]
+    upgrade_from: Option<PathBuf>,
+}
+
+/// What is done with the bytes.
+#[derive(Args)]
+#[command(next_help_heading = "Service")]
+pub(crate) struct ServiceFlags {
+    /// What is done with the bytes.
+    #[arg(long, value_name = "NAME", default_value = "echo")]
+    pub(crate) service: ServiceName,
+
+    /// With --service work, the time each request takes: spin:TIME, sleep:TIME, spin:exp:MEAN or
+    /// sleep:exp:MEAN.
+    #[arg(long, value_name = "WORK", default_value = "spin:200us")]
+    pub(crate) work: Work,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ServiceName {
+    /// Every byte received is sent back.
+    Echo,
+    /// Bytes are received, and nothing is sent.
+    Discard,
+    /// Characters are sent for as long as the client reads.
+    Chargen,
+    /// An echo that first takes its time.
+    Work,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Seeing inside")]
+struct Seeing {
+    /// Measure no loop lag, callback and handoff times, nor how busy a shard is.
+    #[arg(long)]
+    no_timings: bool,
+
+    /// Log callbacks that take longer, with their connection's peer.
+    #[arg(long, value_name = "DURATION", default_value = "25ms",
+          value_parser = humantime::parse_duration)]
+    slow_callback: Duration,
+}
+
+/// A duration, or `off`.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Option<Duration>);
+
+impl std::str::FromStr for Deadline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let duration = humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; write a duration such as 30s, or off"))?;
+        if duration.is_zero() {
+            return Err("nobody can keep a deadline of 0; write off for none".to_owned());
+        }
+        Ok(Self(Some(duration)))
+    }
+}
+
+/// Where the listening sockets come from, and who may take them.
+pub(crate) struct Upgrade {
+    pub(crate) from: Option<PathBuf>,
+    pub(crate) offer: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        let Leaving { upgrade_from, upgrade_socket, .. } = &self.leaving;
+        let offer = upgrade_socket.clone().or_else(|| upgrade_from.clone());
+        Upgrade { from: upgrade_from.clone(), offer }
+    }
+
+    pub(crate) fn config(&self) -> ServerConfig {
+        let Self { listening, sharding, limits, leaving, seeing, .. } = self;
+        let defaults = ServerConfig::default();
+        let accept = sharding.accept.unwrap_or(defaults.accept);
+        ServerConfig {
+            listen: if listening.listen.is_empty() {
+                defaults.listen
+            } else {
+                listening.listen.clone()
+            },
+            backlog: listening.backlog,
+            unix_mode: listening.unix_mode,
+            workers: sharding.workers.unwrap_or_else(|| ServerConfig::workers_for(accept)),
+            pin: !sharding.no_pin,
+            base: Config::default().backend(sharding.backend).changelist(sharding.changelist),
+            accept,
+            placement: sharding.placement,
+            handoff_places: sharding.handoff_places,
+            connections_max: limits.max_connections,
+            overload: limits.overload,
+            limits: Limits {
+                first_byte: limits.first_byte_timeout.0,
+                idle: limits.idle_timeout.0,
+                message: limits.message_timeout.0,
+                buffer_bytes: usize::try_from(limits.buffer.as_u64()).unwrap_or(usize::MAX),
+            },
+            proxy: ProxyProtocol {
+                mode: listening.proxy_protocol,
+                trusted: listening.proxy_trust.clone(),
+            },
+            drain: Drain { timeout: leaving.drain_timeout, spread: leaving.drain_spread },
+            measure: Measure { timings: !seeing.no_timings, slow_callback: seeing.slow_callback },
+        }
+    }
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "write an octal mode from 0000 to 0777".to_owned())
+}
+
+fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse::<NonZeroUsize>()
+        .ok()
+        .filter(|workers| workers.get() <= WORKERS_MAX)
+        .ok_or_else(|| format!("write a number from 1 to {WORKERS_MAX}"))
+}
+
+/// One of a list of values that each have a name.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: impl IntoIterator<Item = (&'static str, T)>,
+) -> impl TypedValueParser<Value = T> {
+    let all: Vec<(&'static str, T)> = all.into_iter().collect();
+    let names: Vec<&'static str> = all.iter().map(|(name, _)| *name).collect();
+    PossibleValuesParser::new(names).map(move |chosen| {
+        let named = all.iter().find(|(name, _)| *name == chosen);
+        named.expect("clap let only known names pass").1
+    })
+}
+
+fn backend() -> impl TypedValueParser<Value = BackendKind> {
+    one_of(BackendKind::ALL.map(|kind| (kind.name(), kind)))
+}
+
+fn accept() -> impl TypedValueParser<Value = AcceptMode> {
+    one_of(AcceptMode::ALL.map(|mode| (mode.name(), mode)))
+}
+
+fn placement() -> impl TypedValueParser<Value = Placement> {
+    one_of(Placement::ALL.map(|policy| (policy.name(), policy)))
+}
+
+fn changelist() -> impl TypedValueParser<Value = ChangelistPolicy> {
+    one_of([("immediate", ChangelistPolicy::Immediate), ("deferred", ChangelistPolicy::Deferred)])
+}
+
+fn overload() -> impl TypedValueParser<Value = Overload> {
+    one_of([("wait", Overload::Wait), ("shed", Overload::Shed)])
+}
+
+fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
+    one_of([
+        ("off", ProxyMode::Off),
+        ("optional", ProxyMode::Optional),
+        ("require", ProxyMode::Require),
+    ])
+}
