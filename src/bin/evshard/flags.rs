@@ -280,7 +280,7 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 }
 
 fn backend() -> impl TypedValueParser<Value = BackendKind> {
-    one_of(BackendKind::ALL.map(|kind| (kind.name(), kind)))
+    one_of(BackendKind::ALL.iter().map(|kind| (kind.name(), *kind)))
 }
 
 fn accept() -> impl TypedValueParser<Value = AcceptMode> {
