@@ -8,7 +8,9 @@
 //! end, so serving it takes no lock and no atomic.
 
 mod accept;
+mod arrival;
 mod backpressure;
+mod closing;
 mod config;
 mod connection;
 mod cores;
@@ -22,8 +24,9 @@ pub mod stats;
 mod thread;
 mod worker;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 pub use accept::AcceptMode;
@@ -34,9 +37,10 @@ pub use report::{ServerReport, ShardReport};
 
 use crate::base::EventBase;
 use crate::error::Result;
-use accept::acceptor::{Acceptor, Link};
-use handoff::Handoff;
-use report::{AcceptorTally, WorkerTally};
+use accept::{Acceptor, Gate, Shards};
+use listener::Listener;
+use report::WorkerTally;
+use stats::GateStats;
 use thread::Thread;
 use worker::Worker;
 
@@ -64,7 +68,8 @@ use worker::Worker;
 #[must_use = "a server that is dropped ends"]
 pub struct Server {
     local_addr: SocketAddr,
-    acceptor: Thread<Acceptor, AcceptorTally>,
+    /// Where no worker accepts.
+    acceptor: Option<Thread<Acceptor, GateStats>>,
     workers: Vec<Thread<Worker, WorkerTally>>,
     drain_timeout: Duration,
 }
@@ -80,28 +85,61 @@ impl Server {
     /// [`Error::Listen`] if the address cannot be listened on; [`Error::Os`] if descriptors or
     /// threads run out. Nothing is left running then.
     pub fn start(config: &ServerConfig) -> Result<Self> {
-        let listener = listener::open(config)?.remove(0);
-        let ListenAddress::Tcp(local_addr) = listener.address else { unreachable!() };
-        let listener = listener.sockets.into_iter().next().expect("one socket").into();
-        let mut acceptor_base = EventBase::new(config.base)?;
-        let room = acceptor_base.registry().notifier();
+        Self::start_on(config, listener::open(config)?)
+    }
 
-        let mut links = Vec::new();
-        let mut shards = Vec::new();
-        for core in cores::plan(config) {
-            let mut base = EventBase::new(config.base)?;
-            let handoff = Arc::new(Handoff::new(base.registry().notifier(), room.clone()));
-            let worker = Worker::new(handoff.clone(), core, base.registry())?;
-            links.push(Link::new(handoff));
-            shards.push((base, worker));
-        }
-        let acceptor = Acceptor::new(listener, links, acceptor_base.registry())?;
-        let start = |(number, (base, worker))| {
-            Thread::start(format!("worker-{number}"), base, worker, Worker::run)
+    /// As [`start`](Self::start), on sockets that listen already.
+    fn start_on(config: &ServerConfig, listeners: Vec<Listener>) -> Result<Self> {
+        let ListenAddress::Tcp(local_addr) = listeners[0].address else { unreachable!() };
+        let mut acceptor_base = match config.accept {
+            AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
+            _ => None,
         };
-        let workers = shards.into_iter().enumerate().map(start).collect::<Result<Vec<_>>>()?;
-        let acceptor = Thread::start("acceptor".into(), acceptor_base, acceptor, Acceptor::run)?;
+        let cores = cores::plan(config);
+        let bases = cores.iter().map(|_| EventBase::<Worker>::new(config.base));
+        let mut bases = bases.collect::<Result<Vec<_>>>()?;
+        let gates = config.accept.gates(config.workers);
+        let to_gates = match &mut acceptor_base {
+            Some(base) => vec![base.registry().notifier()],
+            None => bases[..gates].iter_mut().map(|base| base.registry().notifier()).collect(),
+        };
+        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
+        let shards = Shards::new(config, to_workers, to_gates, core_ids);
+        let mut entrances = accept::distribute(listeners, gates).into_iter();
+        let acceptor = acceptor_base.map(|mut base| {
+            let entrances = entrances.next().unwrap_or_default();
+            let gate = shards.gate(0, entrances, config, base.registry())?;
+            Thread::start("acceptor".into(), base, Acceptor { gate }, Acceptor::run)
+        });
+        let worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
+            let mut worker = Worker::new(shards.handoffs[shard].clone(), core, base.registry())?;
+            if let Some(entrances) = entrances.next() {
+                worker.gate = Some(shards.gate(shard, entrances, config, base.registry())?);
+            }
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+        };
+        let workers =
+            bases.into_iter().zip(cores).enumerate().map(worker).collect::<Result<_>>()?;
+        let acceptor = acceptor.transpose()?;
         Ok(Self { local_addr, acceptor, workers, drain_timeout: config.drain.timeout })
+    }
+
+    /// Has every gate hand over what the kernel has queued, and waits until all have closed their
+    /// sockets.
+    fn stop_accepting(&self) {
+        let (done, all_done) = mpsc::channel::<Infallible>();
+        if let Some(acceptor) = &self.acceptor {
+            let done = done.clone();
+            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, done));
+        }
+        for worker in &self.workers {
+            let done = done.clone();
+            worker.post(move |registry, worker| Gate::stop(registry, worker, done));
+        }
+        drop(done);
+        // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
+        let _ = all_done.recv();
     }
 
     /// The address listened on; with port 0 asked for, the port that was given.
@@ -119,14 +157,16 @@ impl Server {
     /// same.
     pub fn drain(self) -> Result<ServerReport> {
         let timeout = self.drain_timeout;
-        self.acceptor.post(Acceptor::stop);
-        let accepted = self.acceptor.join();
+        self.stop_accepting();
+        let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
             worker.post(move |registry, context| drain::begin(registry, context, timeout));
         }
         let tallies: Vec<Result<WorkerTally>> =
             self.workers.into_iter().map(Thread::join).collect();
-        let tallies = tallies.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok(ServerReport::new(accepted?, tallies))
+        let mut tallies = tallies.into_iter().collect::<Result<Vec<_>>>()?;
+        let in_workers = tallies.iter_mut().filter_map(|tally| tally.gate.take());
+        let gates: Vec<GateStats> = accepted?.into_iter().chain(in_workers).collect();
+        Ok(ServerReport::new(&gates, tallies))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::stats::GateStats;
 use crate::base::LoopStats;
 
 /// What a worker's connections did.
@@ -22,20 +23,9 @@ pub(super) struct WorkerTally {
     pub(super) core: Option<usize>,
     pub(super) traffic: Traffic,
     pub(super) turns: LoopStats,
-}
-
-/// What the acceptor did for one worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LinkTally {
-    pub(super) wakes_sent: u64,
-    pub(super) wakes_suppressed: u64,
-}
-
-/// What the acceptor leaves.
-#[derive(Debug)]
-pub(super) struct AcceptorTally {
-    pub(super) links: Vec<LinkTally>,
-    pub(super) pauses: u64,
+    /// What its gate did, if it had one.
+    pub(super) gate: Option<GateStats>,
+    pub(super) wakes_spurious: u64,
 }
 
 /// One shard's numbers, from start to end.
@@ -60,6 +50,8 @@ pub struct ShardReport {
     pub wakes_sent: u64,
     /// Notifications that found it awake and cost no system call.
     pub wakes_suppressed: u64,
+    /// Times it was notified and found nothing in its queue.
+    pub wakes_spurious: u64,
 }
 
 /// What a server did, from [`Server::drain`](super::Server::drain). Displays as a table with
@@ -73,8 +65,8 @@ pub struct ServerReport {
 }
 
 impl ServerReport {
-    pub(super) fn new(acceptor: AcceptorTally, workers: Vec<WorkerTally>) -> Self {
-        let shard = |(worker, link): (WorkerTally, LinkTally)| ShardReport {
+    pub(super) fn new(gates: &[GateStats], workers: Vec<WorkerTally>) -> Self {
+        let shard = |(number, worker): (usize, WorkerTally)| ShardReport {
             core: worker.core,
             connections: worker.traffic.connections,
             reads: worker.traffic.reads,
@@ -82,11 +74,12 @@ impl ServerReport {
             errors: worker.traffic.errors,
             waits: worker.turns.waits,
             events: worker.turns.events,
-            wakes_sent: link.wakes_sent,
-            wakes_suppressed: link.wakes_suppressed,
+            wakes_sent: gates.iter().map(|gate| gate.wakes_sent[number]).sum(),
+            wakes_suppressed: gates.iter().map(|gate| gate.wakes_suppressed[number]).sum(),
+            wakes_spurious: worker.wakes_spurious,
         };
-        let shards = workers.into_iter().zip(acceptor.links).map(shard).collect();
-        Self { shards, accept_pauses: acceptor.pauses }
+        let shards = workers.into_iter().enumerate().map(shard).collect();
+        Self { shards, accept_pauses: gates.iter().map(|gate| gate.pauses_exhausted).sum() }
     }
 
     /// All shards added up.
@@ -102,6 +95,7 @@ impl ServerReport {
             events: sum.events + shard.events,
             wakes_sent: sum.wakes_sent + shard.wakes_sent,
             wakes_suppressed: sum.wakes_suppressed + shard.wakes_suppressed,
+            wakes_spurious: sum.wakes_spurious + shard.wakes_spurious,
         })
     }
 }

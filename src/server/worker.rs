@@ -4,12 +4,13 @@
 //! writing as its flow control asks.
 
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use core_affinity::CoreId;
 use slab::Slab;
 
+use super::accept::{Accepts, Gate};
+use super::arrival::Arrival;
 use super::connection::{Connection, Progress};
 use super::handoff::Handoff;
 use super::report::{Traffic, WorkerTally};
@@ -32,6 +33,10 @@ pub(super) struct Worker {
     pub(super) connections: Slab<Connection>,
     buffer: Box<[u8]>,
     traffic: Traffic,
+    /// The accepting half, where workers accept.
+    pub(super) gate: Option<Gate>,
+    /// Times it was notified and found nothing in its queue.
+    wakes_spurious: u64,
     /// Set by the drain: the worker ends with its last connection.
     pub(super) ends_when_empty: bool,
 }
@@ -51,6 +56,8 @@ impl Worker {
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             traffic: Traffic::default(),
+            gate: None,
+            wakes_spurious: 0,
             ends_when_empty: false,
         })
     }
@@ -66,17 +73,19 @@ impl Worker {
             core: pinned.map(|core| core.id),
             traffic: worker.traffic,
             turns: base.registry().stats(),
+            gate: worker.gate.map(|gate| gate.stats()),
+            wakes_spurious: worker.wakes_spurious,
         })
     }
 
-    /// Adopts what was handed over, at most `limit` connections.
-    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
+    /// Adopts what was handed over, at most `limit` connections; returns how many it were.
+    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) -> usize {
         let handoff = self.handoff.clone();
-        handoff.take(limit, |socket| self.adopt(registry, socket));
+        handoff.take(limit, |arrival| self.adopt(registry, arrival))
     }
 
-    fn adopt(&mut self, registry: &mut Registry<Self>, socket: OwnedFd) {
-        let socket = TcpStream::from(socket);
+    fn adopt(&mut self, registry: &mut Registry<Self>, arrival: Arrival) {
+        let socket = TcpStream::from(arrival.socket);
         let entry = self.connections.vacant_entry();
         let token = Token(entry.key() as u64);
         let readable = EventSpec::io(&socket, Interest::READ).persist().token(token);
@@ -119,6 +128,8 @@ impl Worker {
         if let Some(writable) = connection.writable {
             registry.free(writable);
         }
+        drop(connection); // closed before it is told that it is
+        self.handoff.closed();
         if self.ends_when_empty && self.connections.is_empty() {
             registry.loop_exit();
         }
@@ -160,8 +171,19 @@ impl Worker {
     }
 }
 
+impl Accepts for Worker {
+    fn gate(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut()
+    }
+
+    /// A worker goes on serving.
+    fn gate_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
+}
+
 fn on_handoff(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
-    worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
+    if worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX) == 0 {
+        worker.wakes_spurious += 1;
+    }
 }
 
 fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
@@ -194,6 +216,8 @@ mod tests {
 
     use socket2::{Domain, SockRef, Socket, Type};
 
+    use super::super::accept::Census;
+    use super::super::load;
     use super::*;
     use crate::base::{Config, LoopFlags};
 
@@ -222,12 +246,14 @@ mod tests {
 
     /// A worker that adopted one connection and did what there was to do.
     fn worker_with(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
-        let mut acceptor = EventBase::<()>::new(Config::default()).unwrap();
         let mut base = EventBase::<Worker>::new(Config::default()).unwrap();
-        let (to_worker, room) = (base.registry().notifier(), acceptor.registry().notifier());
-        let handoff = Arc::new(Handoff::new(to_worker, room));
+        let census = Arc::new(Census::new(None, Vec::new()));
+        assert!(census.enter());
+        let to_worker = base.registry().notifier();
+        let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
         let mut worker = Worker::new(handoff.clone(), None, base.registry()).unwrap();
-        handoff.offer(socket.into()).unwrap();
+        let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
+        handoff.offer(arrival).unwrap();
         let _ = handoff.wake_worker();
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
