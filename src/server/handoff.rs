@@ -1,89 +1,150 @@
-//! The handoff: a bounded lock-free queue of accepted sockets from the acceptor to one worker.
+//! The handoff: a bounded lock-free queue of accepted sockets from the gates to one worker.
 //!
 //! The queue is crossbeam's, a ring of stamped slots. Honestly put: without a lock, but a pop can
 //! wait for a push that was preempted halfway, and a push for a pop. Items own their descriptor,
-//! so that a socket left behind on any path is closed.
+//! so that a socket left behind on any path is closed. Whoever puts one in or takes one out keeps
+//! the shard's load; both are done here, so that nobody can forget it.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 
+use super::accept::Census;
+use super::arrival::Arrival;
 use super::backpressure::Backpressure;
+use super::closing::Closing;
+use super::load::{Loads, ShardLoad};
 use crate::base::{Notifier, Wake};
-use crate::sync::{AtomicBool, Ordering};
 
-/// Sockets a worker may be behind. With 64 adopted a turn it is sixteen turns; what does not fit
-/// waits in the kernel's backlog, where it costs nothing.
-const CAPACITY: usize = 1024;
-
-/// An accepted socket on its way to a worker.
+/// See the module's documentation. Tests hand over cheaper things than arrivals.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) socket: OwnedFd,
-    pub(super) accepted_at: Option<Instant>,
-    pub(super) listener: u16,
-}
-
-/// See the module's documentation.
-#[derive(Debug)]
-pub(super) struct Handoff {
-    queue: ArrayQueue<Arrival>,
+pub(super) struct Handoff<T = Arrival> {
+    queue: ArrayQueue<T>,
     backpressure: Backpressure,
+    closing: Closing,
     worker: Notifier,
-    acceptor: Notifier,
-    /// The worker adopts no more.
-    closed: AtomicBool,
+    shard: usize,
+    loads: Loads,
+    census: Arc<Census>,
 }
 
 /// Held by a worker while it adopts; dropped however its thread ends, it closes the handoff.
 #[derive(Debug)]
-pub(super) struct Adopting(Arc<Handoff>);
+pub(super) struct Adopting<T = Arrival>(Arc<Handoff<T>>);
 
-impl Drop for Adopting {
+impl<T> Drop for Adopting<T> {
     fn drop(&mut self) {
-        self.0.closed.store(true, Ordering::Release);
-        while self.0.queue.pop().is_some() {}
-        self.0.acceptor.notify();
+        self.0.closing.close();
+        self.0.empty();
+        self.0.census.tell_gates();
     }
 }
 
-impl Handoff {
-    pub(super) fn new(worker: Notifier, acceptor: Notifier) -> Self {
-        Self::with_capacity(CAPACITY, worker, acceptor)
+impl<T> Handoff<T> {
+    /// A queue of `places` to the worker of `shard`, whose base `worker` wakes.
+    pub(super) fn new(
+        places: usize,
+        worker: Notifier,
+        shard: usize,
+        loads: Loads,
+        census: Arc<Census>,
+    ) -> Self {
+        let queue = ArrayQueue::new(places);
+        let (backpressure, closing) = (Backpressure::new(), Closing::new());
+        Self { queue, backpressure, closing, worker, shard, loads, census }
     }
 
-    pub(super) fn with_capacity(capacity: usize, worker: Notifier, acceptor: Notifier) -> Self {
-        let queue = ArrayQueue::new(capacity);
-        let (backpressure, closed) = (Backpressure::new(), AtomicBool::new(false));
-        Self { queue, backpressure, worker, acceptor, closed }
+    /// The number of the shard it leads to.
+    pub(super) fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// What that shard has at hand.
+    pub(super) fn load(&self) -> &ShardLoad {
+        &self.loads[self.shard]
     }
 
     /// Worker, when its thread begins.
-    pub(super) fn adopting(self: Arc<Self>) -> Adopting {
+    pub(super) fn adopting(self: Arc<Self>) -> Adopting<T> {
         Adopting(self)
     }
 
-    /// Acceptor: whether nobody will ever take what is offered.
+    /// Gate: whether nobody will ever take what is offered.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closing.is_closed()
     }
 
-    /// Acceptor: queues a socket, or gives it back if there is no room; then the acceptor's base
-    /// is notified as soon as there is, or as there will never be.
-    pub(super) fn offer(&self, socket: OwnedFd) -> Result<(), OwnedFd> {
+    /// Gate: queues an item, or gives it back if there is no room; then the gates are told as soon
+    /// as half of the queue is empty, or as nobody will ever take from it. Returns whether the
+    /// item is the one that makes the queue half full: its worker should not sleep any longer.
+    pub(super) fn offer(&self, item: T) -> Result<bool, T> {
         if self.is_closed() {
-            return Err(socket);
+            return Err(item);
         }
-        let a = Arrival { socket, accepted_at: Some(Instant::now()), listener: 0 };
-        self.queue
-            .push(a)
-            .or_else(|socket| {
-                self.backpressure.raise();
-                self.queue.push(socket)
-            })
-            .map_err(|a| a.socket)
+        let queued = self.load().placed();
+        let pushed = self.queue.push(item).or_else(|item| {
+            self.backpressure.raise();
+            self.queue.push(item)
+        });
+        if pushed.is_err() {
+            self.load().not_placed();
+        }
+        pushed.map(|()| queued == self.half())
+    }
+
+    /// Gate that was told of something: whether there may be room by now.
+    pub(super) fn may_have_room(&self) -> bool {
+        !self.backpressure.is_raised()
+    }
+
+    /// Gate, after a batch of offers: makes the worker look. If it has ended, what it was offered
+    /// is closed here.
+    pub(super) fn wake_worker(&self) -> Wake {
+        if self.closing.has_closed() {
+            self.empty();
+        }
+        self.worker.notify()
+    }
+
+    /// Worker: takes at most `limit` items, then tells gates that wait for room; returns how many
+    /// it took. What is left is looked at in the worker's next turn.
+    pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(T)) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some(item) = self.queue.pop()
+        {
+            taken += 1;
+            adopt(item);
+        }
+        if taken > 0 {
+            self.load().adopted(taken);
+            if self.queue.len() <= self.half() && self.backpressure.relieve() {
+                self.census.tell_gates();
+            }
+        }
+        if taken == limit && !self.queue.is_empty() {
+            self.worker.notify();
+        }
+        taken
+    }
+
+    /// Whoever closed a connection of this shard, after its socket is closed.
+    pub(super) fn closed(&self) {
+        self.load().closed();
+        self.census.leave();
+    }
+
+    fn half(&self) -> usize {
+        self.queue.capacity() / 2
+    }
+
+    /// Closes everything that waits to be adopted.
+    fn empty(&self) {
+        while let Some(item) = self.queue.pop() {
+            drop(item);
+            self.load().adopted(1);
+            self.closed();
+        }
     }
 
     /// Whether nothing waits to be adopted.
@@ -91,129 +152,165 @@ impl Handoff {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
-
-    /// Acceptor, after a batch of offers: makes the worker look.
-    pub(super) fn wake_worker(&self) -> Wake {
-        self.worker.notify()
-    }
-
-    /// Worker: takes at most `limit` sockets, then tells an acceptor that waits for room. What is
-    /// left is looked at in the worker's next turn.
-    pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(Arrival)) {
-        let mut taken = 0;
-        while taken < limit
-            && let Some(socket) = self.queue.pop()
-        {
-            taken += 1;
-            adopt(socket);
-        }
-        if taken > 0 && self.backpressure.relieve() {
-            self.acceptor.notify();
-        }
-        if taken == limit {
-            self.worker.notify();
-        }
-    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::os::fd::AsRawFd;
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
 
+    use super::super::load;
     use super::*;
     use crate::base::{Config, EventBase, LoopFlags, Registry};
     use crate::event::{EventSpec, Fired};
-    use crate::sys::fd::is_open;
 
-    /// How long a million handoffs may make no progress, on however loaded a machine.
+    /// How long handoffs may make no progress, on however loaded a machine.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn socket() -> OwnedFd {
-        std::os::unix::net::UnixStream::pair().unwrap().0.into()
+    /// A handoff from one gate's base to the base of shard 0.
+    fn handoff<T, W>(places: usize, worker: &mut EventBase<W>, gate: Notifier) -> Arc<Handoff<T>> {
+        let census = Arc::new(Census::new(None, vec![gate]));
+        let to_worker = worker.registry().notifier();
+        Arc::new(Handoff::new(places, to_worker, 0, load::loads(1), census))
     }
 
-    fn notifiers() -> (EventBase<u64>, EventBase<u64>) {
-        let base = || EventBase::new(Config::default()).unwrap();
-        (base(), base())
+    fn base<C>() -> EventBase<C> {
+        EventBase::new(Config::default()).unwrap()
+    }
+
+    /// Calls of a notify event.
+    fn count_calls(base: &mut EventBase<u64>) {
+        let told = base.registry().create(EventSpec::notify(), |_, calls, _| *calls += 1);
+        base.registry().add(told, None).unwrap();
     }
 
     #[test]
-    fn a_full_queue_gives_the_socket_back_and_tells_when_there_is_room() {
-        fn told(registry: &mut Registry<u64>, calls: &mut u64, _: Fired) {
-            *calls += 1;
-            registry.loop_exit();
-        }
-        let (mut worker, mut acceptor) = notifiers();
-        let (to_worker, to_acceptor) =
-            (worker.registry().notifier(), acceptor.registry().notifier());
-        let handoff = Handoff::with_capacity(2, to_worker, to_acceptor);
-        for _ in 0..2 {
-            handoff.offer(socket()).unwrap();
-        }
-        let room = acceptor.registry().create(EventSpec::notify(), told);
-        acceptor.registry().add(room, None).unwrap();
-        let refused = handoff.offer(socket()).unwrap_err();
-        assert!(is_open(refused.as_raw_fd()), "it is still ours");
-        handoff.take(1, drop);
+    fn a_full_queue_gives_the_item_back_and_tells_when_half_of_it_is_empty() {
+        let (mut worker, mut gate) = (base::<u64>(), base::<u64>());
+        let handoff = handoff(4, &mut worker, gate.registry().notifier());
+        count_calls(&mut gate);
         let mut calls = 0;
-        acceptor.run_until_exit(&mut calls).unwrap();
+        for item in 0..4 {
+            assert_eq!(handoff.offer(item), Ok(item == 1), "the second makes it half full");
+        }
+        assert_eq!(handoff.offer(4), Err(4), "it is still ours");
+        assert_eq!((handoff.load().queued(), handoff.load().queued_max()), (4, 5));
+        handoff.take(1, drop);
+        gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
+        assert_eq!(calls, 0, "three of four places are taken");
+        assert!(!handoff.may_have_room());
+        handoff.take(1, drop);
+        gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
         assert_eq!(calls, 1);
-        handoff.offer(refused).unwrap();
+        assert!(handoff.may_have_room());
+        assert_eq!(handoff.offer(4), Ok(false));
+    }
+
+    #[test]
+    fn every_gate_is_told_of_room() {
+        let mut gates = [base::<u64>(), base::<u64>()];
+        gates.iter_mut().for_each(count_calls);
+        let notifiers = gates.iter_mut().map(|gate| gate.registry().notifier()).collect();
+        let census = Arc::new(Census::new(None, notifiers));
+        let to_worker = base::<u64>().registry().notifier();
+        let handoff = Handoff::new(1, to_worker, 0, load::loads(1), census);
+        handoff.offer(1).unwrap();
+        handoff.offer(2).unwrap_err();
+        handoff.take(1, drop);
+        for gate in &mut gates {
+            let mut calls = 0;
+            gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
+            assert_eq!(calls, 1);
+        }
+    }
+
+    /// Gates push in batches while the worker ends somewhere in between. An item tells whether it
+    /// was dropped, and more than once is more than one.
+    #[test]
+    fn whatever_is_offered_while_the_worker_ends_is_dropped_exactly_once() {
+        struct Item(Arc<AtomicU64>);
+        impl Drop for Item {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for round in 0..200_u64 {
+            let (mut worker, mut gate) = (base::<u64>(), base::<u64>());
+            let handoff = handoff(64, &mut worker, gate.registry().notifier());
+            let dropped = Arc::new(AtomicU64::new(0));
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for _ in 0..10 {
+                            assert!(handoff.census.enter());
+                            if handoff.offer(Item(dropped.clone())).is_err() {
+                                handoff.census.leave();
+                            }
+                            let _ = handoff.wake_worker();
+                        }
+                    });
+                }
+                let adopting = handoff.clone().adopting();
+                (0..round).for_each(|_| std::hint::spin_loop());
+                handoff.take(5, |item| {
+                    drop(item);
+                    handoff.closed();
+                });
+                drop(adopting);
+            });
+            assert_eq!(dropped.load(Ordering::Relaxed), 20);
+            assert!(handoff.is_empty() && handoff.is_closed());
+            assert_eq!((handoff.load().connections(), handoff.load().queued()), (0, 0));
+            assert_eq!(handoff.census.open(), 0);
+        }
     }
 
     /// The context of a worker that only counts what it is handed.
     struct Counting {
-        handoff: Arc<Handoff>,
+        handoff: Arc<Handoff<u64>>,
         taken: Arc<AtomicU64>,
         expected: u64,
     }
 
-    fn on_handoff(registry: &mut Registry<Counting>, counting: &mut Counting, _: Fired) {
-        let mut taken = 0;
-        counting.handoff.take(16, |_socket| taken += 1);
-        let before = counting.taken.fetch_add(taken, Ordering::Release);
-        if before + taken == counting.expected {
-            registry.loop_exit();
+    impl Counting {
+        /// A base with a worker for so many items.
+        fn worker(gate: Notifier, expected: u64) -> (EventBase<Self>, Self) {
+            let mut base = base();
+            let handoff = handoff(1024, &mut base, gate);
+            let event = base.registry().create(EventSpec::notify(), Self::on_handoff);
+            base.registry().add(event, None).unwrap();
+            (base, Self { handoff, taken: Arc::default(), expected })
+        }
+
+        fn on_handoff(registry: &mut Registry<Self>, counting: &mut Self, _: Fired) {
+            let taken = counting.handoff.take(16, drop) as u64;
+            let before = counting.taken.fetch_add(taken, Ordering::Release);
+            if before + taken == counting.expected {
+                registry.loop_exit();
+            }
         }
     }
 
     #[test]
     fn one_wake_is_enough_for_more_than_a_turn_adopts() {
-        let mut acceptor = EventBase::<u64>::new(Config::default()).unwrap();
-        let mut base = EventBase::<Counting>::new(Config::default()).unwrap();
-        let (to_worker, room) = (base.registry().notifier(), acceptor.registry().notifier());
-        let handoff = Arc::new(Handoff::new(to_worker, room));
-        let taken = Arc::new(AtomicU64::new(0));
-        let mut counting =
-            Counting { handoff: handoff.clone(), taken: taken.clone(), expected: 40 };
-        let event = base.registry().create(EventSpec::notify(), on_handoff);
-        base.registry().add(event, None).unwrap();
-        for _ in 0..40 {
-            handoff.offer(socket()).unwrap();
+        let mut gate = base::<u64>();
+        let (mut base, mut counting) = Counting::worker(gate.registry().notifier(), 40);
+        for item in 0..40 {
+            counting.handoff.offer(item).unwrap();
         }
-        let _ = handoff.wake_worker();
+        let _ = counting.handoff.wake_worker();
         base.run_with(&mut counting, LoopFlags::NONBLOCK).unwrap();
-        assert_eq!(taken.load(Ordering::Acquire), 40);
+        assert_eq!(counting.taken.load(Ordering::Acquire), 40);
     }
 
     /// Most rounds the worker has just fallen asleep or is about to, and its wait has no timeout:
     /// one lost wake and nothing ever happens again.
-    #[test]
-    fn a_million_handoffs_lose_no_wake() {
-        const HANDOFFS: u64 = 1_000_000;
-        let mut base = EventBase::<Counting>::new(Config::default()).unwrap();
-        let mut acceptor = EventBase::<u64>::new(Config::default()).unwrap();
-        let handoff = Handoff::new(base.registry().notifier(), acceptor.registry().notifier());
-        let handoff = Arc::new(handoff);
-        let taken = Arc::new(AtomicU64::new(0));
-        let mut counting =
-            Counting { handoff: handoff.clone(), taken: taken.clone(), expected: HANDOFFS };
-        let event = base.registry().create(EventSpec::notify(), on_handoff);
-        base.registry().add(event, None).unwrap();
+    fn hand_over_one_by_one(handoffs: u64) {
+        let mut gate = base::<u64>();
+        let (mut base, mut counting) = Counting::worker(gate.registry().notifier(), handoffs);
+        let (handoff, taken) = (counting.handoff.clone(), counting.taken.clone());
         let (done, ended) = mpsc::channel();
         let progress = taken.clone();
         let worker = thread::spawn(move || {
@@ -221,10 +318,8 @@ mod tests {
             done.send(()).unwrap();
         });
         let producer = thread::spawn(move || {
-            let original = socket();
-            for sent in 1..=HANDOFFS {
-                let socket = original.try_clone().unwrap();
-                handoff.offer(socket).expect("fewer in flight than places");
+            for sent in 1..=handoffs {
+                handoff.offer(sent).expect("fewer in flight than places");
                 let _ = handoff.wake_worker();
                 // A window of one to three: the worker runs dry again and again.
                 while sent - taken.load(Ordering::Acquire) > sent % 3 {
@@ -240,5 +335,16 @@ mod tests {
         }
         worker.join().unwrap();
         producer.join().unwrap();
+    }
+
+    #[test]
+    fn a_million_handoffs_lose_no_wake() {
+        hand_over_one_by_one(1_000_000);
+    }
+
+    #[test]
+    #[ignore = "takes a minute; run it with --release"]
+    fn ten_million_handoffs_lose_no_wake() {
+        hand_over_one_by_one(10_000_000);
     }
 }

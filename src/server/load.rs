@@ -26,11 +26,12 @@ pub(super) fn loads(shards: usize) -> Loads {
 }
 
 impl ShardLoad {
-    /// A connection is about to be queued for the shard.
-    pub(super) fn placed(&self) {
+    /// A connection is about to be queued for the shard; how many are, with it.
+    pub(super) fn placed(&self) -> usize {
         self.connections.fetch_add(1, Ordering::Relaxed);
         let queued = self.queued.fetch_add(1, Ordering::Relaxed) + 1;
         self.queued_max.fetch_max(queued, Ordering::Relaxed);
+        queued
     }
 
     /// It was not, after all.
@@ -72,5 +73,37 @@ impl ShardLoad {
     /// The worker says how busy it was of late.
     pub(super) fn set_busy_permille(&self, permille: u32) {
         self.busy_permille.store(permille, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_connections_placed_and_closed_by_several_threads_leave_nothing() {
+        const CONNECTIONS: usize = 10_000;
+        let loads = loads(3);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let loads = &loads;
+                scope.spawn(move || {
+                    for number in 0..CONNECTIONS / 4 {
+                        let load = &loads[(number + thread) % loads.len()];
+                        load.placed();
+                        if number % 7 == 0 {
+                            load.not_placed(); // the queue was full
+                            continue;
+                        }
+                        load.adopted(1);
+                        load.closed();
+                    }
+                });
+            }
+        });
+        for load in loads.iter() {
+            assert_eq!((load.connections(), load.queued()), (0, 0));
+            assert!((1..=4).contains(&load.queued_max()));
+        }
     }
 }

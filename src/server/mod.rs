@@ -8,7 +8,9 @@
 //! end, so serving it takes no lock and no atomic.
 
 mod accept;
+mod arrival;
 mod backpressure;
+mod closing;
 mod config;
 mod connection;
 mod conversation;
@@ -29,7 +31,8 @@ mod stopwatch;
 mod thread;
 mod worker;
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::mpsc;
 
 pub use accept::AcceptMode;
 pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
@@ -42,13 +45,12 @@ pub use service::{
 
 use crate::base::EventBase;
 use crate::error::Result;
-use accept::acceptor::{Acceptor, Link};
-use handoff::Handoff;
-use report::AcceptorTally;
+use accept::{Acceptor, Gate, Shards};
+use listener::Listener;
 use service::Host;
-use stats::ShardStats;
+use stats::GateStats;
 use thread::Thread;
-use worker::{Place, Worker};
+use worker::{Worker, WorkerLeft};
 
 /// A running server. [`drain`](Self::drain) ends it; dropped, it ends without draining.
 ///
@@ -75,8 +77,9 @@ use worker::{Place, Worker};
 #[must_use = "a server that is dropped ends"]
 pub struct Server {
     addresses: Vec<ListenAddress>,
-    acceptor: Thread<Acceptor, AcceptorTally>,
-    workers: Vec<Thread<Worker, ShardStats>>,
+    /// Where no worker accepts.
+    acceptor: Option<Thread<Acceptor, GateStats>>,
+    workers: Vec<Thread<Worker, WorkerLeft>>,
     drain: Drain,
 }
 
@@ -93,31 +96,67 @@ impl Server {
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out. Nothing is left running
     /// then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
-        let listeners = listener::open(config)?;
-        let addresses = listeners.iter().map(|listener| listener.address.clone()).collect();
-        let listener = listeners.into_iter().next().expect("one").sockets.remove(0).into();
-        let mut acceptor_base = EventBase::new(config.base)?;
-        let room = acceptor_base.registry().notifier();
+        Self::start_on(config, listener::open(config)?, service)
+    }
 
-        let loads = load::loads(config.workers.get());
-        let mut links = Vec::new();
-        let mut shards = Vec::new();
-        for (shard, core) in cores::plan(config).into_iter().enumerate() {
-            let mut base = EventBase::new(worker::base_config(config))?;
-            let handoff = Arc::new(Handoff::new(base.registry().notifier(), room.clone()));
-            let place = Place { shard, core, handoff: handoff.clone(), loads: loads.clone() };
-            let host = Box::new(Host::new(service.clone()));
-            let worker = Worker::new(place, host, config, base.registry())?;
-            links.push(Link::new(handoff));
-            shards.push((base, worker));
-        }
-        let acceptor = Acceptor::new(listener, links, acceptor_base.registry())?;
-        let start = |(number, (base, worker))| {
-            Thread::start(format!("worker-{number}"), base, worker, Worker::run)
+    /// As [`start`](Self::start), on sockets that listen already.
+    fn start_on(
+        config: &ServerConfig,
+        listeners: Vec<Listener>,
+        service: impl Service,
+    ) -> Result<Self> {
+        let addresses = listeners.iter().map(|listener| listener.address.clone()).collect();
+        let mut acceptor_base = match config.accept {
+            AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
+            _ => None,
         };
-        let workers = shards.into_iter().enumerate().map(start).collect::<Result<Vec<_>>>()?;
-        let acceptor = Thread::start("acceptor".into(), acceptor_base, acceptor, Acceptor::run)?;
+        let cores = cores::plan(config);
+        let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
+        let mut bases = bases.collect::<Result<Vec<_>>>()?;
+        let gates = config.accept.gates(config.workers);
+        let to_gates = match &mut acceptor_base {
+            Some(base) => vec![base.registry().notifier()],
+            None => bases[..gates].iter_mut().map(|base| base.registry().notifier()).collect(),
+        };
+        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
+        let shards = Shards::new(config, to_workers, to_gates, core_ids);
+        let mut entrances = accept::distribute(listeners, gates).into_iter();
+        let acceptor = acceptor_base.map(|mut base| {
+            let entrances = entrances.next().unwrap_or_default();
+            let gate = shards.gate(0, entrances, config, base.registry())?;
+            Thread::start("acceptor".into(), base, Acceptor { gate }, Acceptor::run)
+        });
+        let worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
+            let host = Box::new(Host::new(service.clone()));
+            let handoff = shards.handoffs[shard].clone();
+            let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
+            if let Some(entrances) = entrances.next() {
+                worker.gate = Some(shards.gate(shard, entrances, config, base.registry())?);
+            }
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+        };
+        let workers =
+            bases.into_iter().zip(cores).enumerate().map(worker).collect::<Result<_>>()?;
+        let acceptor = acceptor.transpose()?;
         Ok(Self { addresses, acceptor, workers, drain: config.drain })
+    }
+
+    /// Has every gate hand over what the kernel has queued, and waits until all have closed their
+    /// sockets.
+    fn stop_accepting(&self) {
+        let (done, all_done) = mpsc::channel::<Infallible>();
+        if let Some(acceptor) = &self.acceptor {
+            let done = done.clone();
+            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, done));
+        }
+        for worker in &self.workers {
+            let done = done.clone();
+            worker.post(move |registry, worker| Gate::stop(registry, worker, done));
+        }
+        drop(done);
+        // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
+        let _ = all_done.recv();
     }
 
     /// The addresses listened on, in the configuration's order; where port 0 was asked for, with
@@ -136,13 +175,17 @@ impl Server {
     /// same.
     pub fn drain(self) -> Result<ServerReport> {
         let drain = self.drain;
-        self.acceptor.post(Acceptor::stop);
-        let accepted = self.acceptor.join();
+        self.stop_accepting();
+        let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
-            worker.post(move |registry, context| drain::begin(registry, context, drain));
+            worker.post(move |registry, worker| drain::begin(registry, worker, drain));
         }
-        let shards: Vec<Result<ShardStats>> = self.workers.into_iter().map(Thread::join).collect();
-        let shards = shards.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok(ServerReport::new(accepted?, shards))
+        let left: Vec<Result<WorkerLeft>> = self.workers.into_iter().map(Thread::join).collect();
+        let left = left.into_iter().collect::<Result<Vec<_>>>()?;
+        let (shards, in_workers): (Vec<_>, Vec<_>) =
+            left.into_iter().map(|left| (left.shard, left.gate)).unzip();
+        let gates: Vec<GateStats> =
+            accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
+        Ok(ServerReport::new(&gates, shards))
     }
 }

@@ -5,21 +5,7 @@
 
 use std::fmt;
 
-use super::stats::ShardStats;
-
-/// What the acceptor did for one worker.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LinkTally {
-    pub(super) wakes_sent: u64,
-    pub(super) wakes_suppressed: u64,
-}
-
-/// What the acceptor leaves.
-#[derive(Debug)]
-pub(super) struct AcceptorTally {
-    pub(super) links: Vec<LinkTally>,
-    pub(super) pauses: u64,
-}
+use super::stats::{GateStats, ShardStats};
 
 /// One shard's numbers, from start to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +29,8 @@ pub struct ShardReport {
     pub wakes_sent: u64,
     /// Notifications that found it awake and cost no system call.
     pub wakes_suppressed: u64,
+    /// Times it was notified and found nothing in its queue.
+    pub wakes_spurious: u64,
 }
 
 /// What a server did, from [`Server::drain`](super::Server::drain). Displays as a table with
@@ -56,8 +44,8 @@ pub struct ServerReport {
 }
 
 impl ServerReport {
-    pub(super) fn new(acceptor: AcceptorTally, workers: Vec<ShardStats>) -> Self {
-        let shard = |(worker, link): (ShardStats, LinkTally)| ShardReport {
+    pub(super) fn new(gates: &[GateStats], workers: Vec<ShardStats>) -> Self {
+        let shard = |(number, worker): (usize, ShardStats)| ShardReport {
             core: worker.core,
             connections: worker.connections,
             reads: worker.reads,
@@ -65,11 +53,12 @@ impl ServerReport {
             errors: worker.errors.total(),
             waits: worker.waits,
             events: worker.events,
-            wakes_sent: link.wakes_sent,
-            wakes_suppressed: link.wakes_suppressed,
+            wakes_sent: gates.iter().map(|gate| gate.wakes_sent[number]).sum(),
+            wakes_suppressed: gates.iter().map(|gate| gate.wakes_suppressed[number]).sum(),
+            wakes_spurious: worker.wakes_spurious,
         };
-        let shards = workers.into_iter().zip(acceptor.links).map(shard).collect();
-        Self { shards, accept_pauses: acceptor.pauses }
+        let shards = workers.into_iter().enumerate().map(shard).collect();
+        Self { shards, accept_pauses: gates.iter().map(|gate| gate.pauses_exhausted).sum() }
     }
 
     /// All shards added up.
@@ -85,6 +74,7 @@ impl ServerReport {
             events: sum.events + shard.events,
             wakes_sent: sum.wakes_sent + shard.wakes_sent,
             wakes_suppressed: sum.wakes_suppressed + shard.wakes_suppressed,
+            wakes_spurious: sum.wakes_spurious + shard.wakes_spurious,
         })
     }
 }

@@ -111,7 +111,7 @@ impl Worker {
         (stopwatch.turn_began, stopwatch.last) = (now, now);
         if let Some(share) = stopwatch.busy.add(worked, waited) {
             self.stats.busy = share;
-            self.loads[self.shard].set_busy_permille((share * 1000.0) as u32);
+            self.handoff.load().set_busy_permille((share * 1000.0) as u32);
         }
     }
 
@@ -148,7 +148,7 @@ impl Worker {
             .get(key)
             .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
         log::warn!(
-            shard = self.shard, peer:% = peer, took_us = as_ns(took) / 1000, untold = untold;
+            shard = self.handoff.shard(), peer:% = peer, took_us = as_ns(took) / 1000, untold = untold;
             "a callback was slow, and everybody on its shard waited"
         );
     }

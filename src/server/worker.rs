@@ -11,14 +11,15 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::ServerConfig;
+use super::accept::{Accepts, Gate};
+use super::arrival::Arrival;
 use super::config::{Limits, ProxyMode, ProxyProtocol};
 use super::connection::{Connection, Stage};
 use super::deadlines::Deadlines;
 use super::drain::Draining;
-use super::handoff::{Arrival, Handoff};
-use super::load::Loads;
+use super::handoff::Handoff;
 use super::service::Hosted;
-use super::stats::ShardStats;
+use super::stats::{GateStats, ShardStats};
 use super::stopwatch::Stopwatch;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
@@ -37,10 +38,10 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The context of a worker's base.
 pub(super) struct Worker {
-    pub(super) shard: usize,
     core: Option<CoreId>,
-    handoff: Arc<Handoff>,
-    pub(super) loads: Loads,
+    pub(super) handoff: Arc<Handoff>,
+    /// The accepting half, where workers accept.
+    pub(super) gate: Option<Gate>,
     pub(super) service: Box<dyn Hosted>,
     pub(super) connections: Slab<Connection>,
     pub(super) buffer: Box<[u8]>,
@@ -58,12 +59,11 @@ pub(super) struct Worker {
     pub(super) ends_when_empty: bool,
 }
 
-/// Where a worker stands among the others.
-pub(super) struct Place {
-    pub(super) shard: usize,
-    pub(super) core: Option<CoreId>,
-    pub(super) handoff: Arc<Handoff>,
-    pub(super) loads: Loads,
+/// What a worker leaves.
+#[derive(Debug)]
+pub(super) struct WorkerLeft {
+    pub(super) shard: ShardStats,
+    pub(super) gate: Option<GateStats>,
 }
 
 /// How a worker's base is set up, made of what the server's user asked for.
@@ -73,9 +73,11 @@ pub(super) fn base_config(config: &ServerConfig) -> Config {
 }
 
 impl Worker {
-    /// A worker for `service`; `registry` is that of its base.
+    /// A worker that gets its connections from `handoff` and has `service` answer them;
+    /// `registry` is that of its base.
     pub(super) fn new(
-        place: Place,
+        handoff: Arc<Handoff>,
+        core: Option<CoreId>,
         service: Box<dyn Hosted>,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
@@ -83,14 +85,12 @@ impl Worker {
         registry.watch_check(on_turn);
         let notified = registry.create(EventSpec::notify(), on_notified);
         registry.add(notified, None)?;
-        let Place { shard, core, handoff, loads } = place;
         let stopwatch =
             config.measure.timings.then(|| Box::new(Stopwatch::new(config.measure.slow_callback)));
         Ok(Self {
-            shard,
             core,
             handoff,
-            loads,
+            gate: None,
             service,
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -98,7 +98,7 @@ impl Worker {
             limits: config.limits,
             deadlines: Deadlines::new(&config.limits, registry)?,
             proxy: Arc::new(config.proxy.clone()),
-            stats: ShardStats { shard, ..ShardStats::default() },
+            stats: ShardStats::default(),
             stopwatch,
             adopted: false,
             draining: None,
@@ -107,14 +107,15 @@ impl Worker {
     }
 
     /// The worker's thread.
-    pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<ShardStats> {
+    pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<WorkerLeft> {
         // However this ends, by a panic too, the acceptor must not count on it any longer.
         let _adopting = worker.handoff.clone().adopting();
         // A core that went offline since is no reason not to serve: the report says where we ran.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
         worker.stats.core = pinned.map(|core| core.id);
         base.run_until_exit(&mut worker)?;
-        Ok(worker.snapshot(base.registry()))
+        let gate = worker.gate.as_ref().map(Gate::stats);
+        Ok(WorkerLeft { shard: worker.snapshot(base.registry()), gate })
     }
 
     /// Adopts what was handed over, at most `limit` connections.
@@ -146,9 +147,18 @@ impl Worker {
     }
 }
 
+impl Accepts for Worker {
+    fn gate(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut()
+    }
+
+    /// A worker goes on serving.
+    fn gate_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
+}
+
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("shard", &self.shard).finish_non_exhaustive()
+        f.debug_struct("Worker").field("shard", &self.handoff.shard()).finish_non_exhaustive()
     }
 }
 

@@ -1,9 +1,23 @@
 //! Accepting: from the kernel's backlog to a worker's handoff.
 
-pub(super) mod acceptor;
+mod acceptor;
+mod batch;
+mod census;
+mod entrance;
+mod gate;
+mod leave;
+mod shards;
+mod shortage;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+
+pub(super) use acceptor::Acceptor;
+pub(super) use census::Census;
+pub(super) use gate::{Accepts, Gate};
+pub(super) use shards::{Shards, distribute};
 
 /// Who accepts connections. Placement and handoff are the same behind all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +49,14 @@ impl AcceptMode {
             Self::Acceptor
         } else {
             Self::AcceptorInShard0
+        }
+    }
+
+    /// How many threads accept, each with listening sockets of its own.
+    pub(super) fn gates(self, workers: NonZeroUsize) -> usize {
+        match self {
+            Self::Acceptor | Self::AcceptorInShard0 => 1,
+            Self::ReusePort | Self::Hybrid => workers.get(),
         }
     }
 

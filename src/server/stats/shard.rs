@@ -9,9 +9,10 @@ impl Worker {
     /// A copy of what was counted, completed by what the base, the kernel and the loads know.
     pub(in crate::server) fn snapshot(&self, registry: &Registry<Self>) -> ShardStats {
         let turns = registry.stats();
-        let load = &self.loads[self.shard];
+        let load = self.handoff.load();
         let usage = thread_usage().unwrap_or_default();
         ShardStats {
+            shard: self.handoff.shard(),
             answered: true,
             open: load.connections() as u64,
             queued: load.queued() as u64,

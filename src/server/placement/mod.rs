@@ -1,6 +1,11 @@
 //! Placement: which worker a new connection goes to. No I/O, no clock; the same calls give the
 //! same answers.
 
+mod placer;
+mod random;
+
+pub(super) use placer::{Clue, Home, Placer};
+
 /// Which worker a connection is offered to first. Counts are exact (see `load.rs`); ties rotate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
@@ -9,13 +14,17 @@ pub enum Placement {
     /// The one with the fewest connections.
     #[default]
     LeastConnections,
-    /// The one with the lowest sum of connections, queue depth and recent busy time.
+    /// The one with the lowest sum of connections, queue depth and recent busy time: a connection
+    /// that still waits to be adopted counts twice, and a shard that is always busy as if it had
+    /// the average's connections and one on top of its own.
     LeastLoaded,
     /// The one with fewer connections of two taken at random.
     TwoChoices,
-    /// By the peer's address: a client always meets the same shard.
+    /// By the peer's address without its port: a client always meets the same shard, unless that
+    /// one has no room. Clients of unix sockets have no address and are placed in turn.
     SourceHash,
-    /// The one on whose core the kernel received the connection (`SO_INCOMING_CPU`).
+    /// The one on whose core the kernel received the connection (`SO_INCOMING_CPU`); if none is
+    /// pinned there, the one with the fewest connections.
     IncomingCpu,
 }
 
@@ -41,33 +50,5 @@ impl Placement {
             Self::SourceHash => "source-hash",
             Self::IncomingCpu => "incoming-cpu",
         }
-    }
-}
-
-/// Each worker in turn.
-#[derive(Debug, Default)]
-pub(super) struct RoundRobin {
-    next: usize,
-}
-
-impl RoundRobin {
-    /// The workers in the order a connection shall be offered to them; each call starts one
-    /// further on.
-    pub(super) fn order(&mut self, workers: usize) -> impl Iterator<Item = usize> + use<> {
-        let first = self.next;
-        self.next = (first + 1) % workers;
-        (first..workers).chain(0..first)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_worker_is_first_in_turn_and_all_are_offered() {
-        let mut placement = RoundRobin::default();
-        let orders: Vec<Vec<usize>> = (0..4).map(|_| placement.order(3).collect()).collect();
-        assert_eq!(orders, [vec![0, 1, 2], vec![1, 2, 0], vec![2, 0, 1], vec![0, 1, 2]]);
     }
 }

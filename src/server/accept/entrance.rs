@@ -1,0 +1,146 @@
+//! An entrance: one listening socket, how a connection is taken from it, and how it is left.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use socket2::{Domain, SockFilter, SockRef, Socket};
+
+use super::super::listener::Origin;
+use super::super::placement::{Clue, Placer};
+use crate::sys::socket;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(in crate::server) struct Entrance {
+    pub(super) socket: Socket,
+    /// The number of its listener.
+    pub(super) listener: u16,
+    pub(super) origin: Origin,
+    /// Whether its listener has a socket for every gate, and this is ours.
+    pub(super) at_home: bool,
+    /// Nobody can come any more but those who wait already.
+    pub(super) is_shut: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Nobody waits.
+    Nobody,
+    /// One ended before it was accepted, which says nothing about the next.
+    Gone,
+    /// The kernel has no descriptor or memory for another, or has an error that nobody knows.
+    Shortage(io::Error),
+}
+
+impl Entrance {
+    /// Takes one connection from the kernel, with what the placement wants to know of it.
+    pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, Clue), Refusal> {
+        if placer.wants_address() {
+            let (socket, address) =
+                socket::accept_from(&self.socket).map_err(|error| self.refusal(error))?;
+            return Ok((socket, Clue { address, core: None }));
+        }
+        let socket = socket::accept(&self.socket).map_err(|error| self.refusal(error))?;
+        let core = if placer.wants_core() { socket::incoming_core(&socket) } else { None };
+        Ok((socket, Clue { address: None, core }))
+    }
+
+    /// Has no new connection begin, while those that the kernel has queued can still be accepted
+    /// and handshakes under way end well. Only if nobody else accepts from the socket.
+    pub(super) fn shut(&mut self) {
+        debug_assert_eq!(self.origin, Origin::Own, "the filter would be another's, too");
+        if self.socket.domain().is_ok_and(|domain| domain == Domain::UNIX) {
+            // Linux then refuses who connects, and accept(2) still empties the queue.
+            self.is_shut = self.socket.shutdown(Shutdown::Read).is_ok();
+        } else {
+            // Without it, who comes in the last moment may be reset; there is no better way.
+            let _ = self.socket.attach_filter(&drop_new_handshakes());
+        }
+    }
+
+    /// accept(2), "Error handling": what is wrong with one connection is reported as an error of
+    /// the call. What is not listed there is met like a shortage, because that never spins.
+    fn refusal(&self, error: io::Error) -> Refusal {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => Refusal::Nobody,
+            Some(libc::EINVAL) if self.is_shut => Refusal::Nobody,
+            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => Refusal::Gone,
+            _ => Refusal::Shortage(error),
+        }
+    }
+}
+
+impl AsRawFd for Entrance {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// Ends a connection so that its client learns at once that it is not served.
+pub(super) fn reset(socket: OwnedFd) {
+    // A unix socket knows no reset: there the end of stream has to do.
+    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+}
+
+/// A program for the kernel's socket filter: segments with SYN and without ACK are dropped, all
+/// others pass. It runs with the TCP header at offset zero. Accepted sockets inherit it, and
+/// never see such a segment.
+fn drop_new_handshakes() -> [SockFilter; 5] {
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    const DROP: u32 = 0;
+    const PASS: u32 = u32::MAX;
+    let code = |code: u32| u16::try_from(code).expect("opcodes are small");
+    let load = code(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS);
+    let and = code(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K);
+    let jump_equal = code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+    let end = code(libc::BPF_RET | libc::BPF_K);
+    [
+        SockFilter::new(load, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(and, 0, 0, SYN | ACK),
+        SockFilter::new(jump_equal, 0, 1, SYN),
+        SockFilter::new(end, 0, 0, DROP),
+        SockFilter::new(end, 0, 0, PASS),
+    ]
+}
+
+/// Errors of accept(2) that end one connection before it was accepted.
+const CONCERNS_ONE_CONNECTION: [i32; 11] = [
+    libc::ECONNABORTED,
+    libc::EINTR,
+    libc::EPERM,
+    libc::EPROTO,
+    libc::ENOPROTOOPT,
+    libc::EOPNOTSUPP,
+    libc::ENETDOWN,
+    libc::ENETUNREACH,
+    libc::EHOSTDOWN,
+    libc::EHOSTUNREACH,
+    libc::ENONET,
+];
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_one_connection_is_no_shortage_and_the_unknown_is() {
+        let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let (origin, at_home, is_shut) = (Origin::Own, false, false);
+        let entrance = Entrance { socket, listener: 0, origin, at_home, is_shut };
+        let refused = |code| entrance.refusal(io::Error::from_raw_os_error(code));
+        assert!(matches!(refused(libc::EAGAIN), Refusal::Nobody));
+        for code in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
+            assert!(matches!(refused(code), Refusal::Gone));
+        }
+        for code in
+            [libc::EINVAL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSYS]
+        {
+            assert!(matches!(refused(code), Refusal::Shortage(_)));
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The gate: the accepting half of a server, in whatever base it lives.
+//!
+//! It takes connections from its listening sockets and offers each to the shards in the order that
+//! placement gives; a batch ends in one wake for each worker that got any. What it cannot take it
+//! leaves in the kernel's backlog, and is told when it can again:
+//!
+//! | state | ends when |
+//! |---|---|
+//! | full: no worker has room, one connection is held | a queue is half empty |
+//! | at the limit | a connection closes |
+//! | exhausted: no descriptor, no memory | a connection closes, or a pause is over |
+//!
+//! It never spins and never gives up. How it ends is in `leave.rs`.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use super::super::arrival::Arrival;
+use super::super::config::{Overload, ServerConfig};
+use super::super::handoff::Handoff;
+use super::super::load::Loads;
+use super::super::placement::{Clue, Placer};
+use super::super::stats::GateStats;
+use super::batch::Batch;
+use super::census::Census;
+use super::entrance::{Entrance, Refusal, reset};
+use super::leave::Leaving;
+use super::shards::Shards;
+use super::shortage::Shortage;
+use crate::base::{Registry, Wake};
+use crate::error::Result;
+use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
+
+/// The context of a base that a gate lives in.
+pub(in crate::server) trait Accepts: Sized {
+    /// The gate, if there is one.
+    fn gate(&mut self) -> Option<&mut Gate>;
+
+    /// The gate has handed over its last connection and closed its sockets.
+    fn gate_is_done(registry: &mut Registry<Self>, context: &mut Self);
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(in crate::server) struct Gate {
+    pub(super) doors: Vec<Door>,
+    pub(super) state: State,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) events: Events,
+    links: Vec<Link>,
+    loads: Loads,
+    census: Arc<Census>,
+    placer: Placer,
+    shortage: Shortage,
+    overload: Overload,
+    measures: bool,
+    stats: GateStats,
+}
+
+/// An entrance that is watched.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) entrance: Entrance,
+    pub(super) event: EventId,
+    batch: Batch,
+}
+
+/// What the gate waits for besides its doors.
+#[derive(Debug)]
+pub(super) struct Events {
+    told: EventId,
+    pause_over: EventId,
+    pub(super) leaving: EventId,
+}
+
+/// The gate's end of one shard's handoff.
+#[derive(Debug)]
+struct Link {
+    handoff: Arc<Handoff>,
+    /// Was offered something since it was last woken.
+    touched: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Accepting,
+    /// No worker had room for this one.
+    Full(Visitor),
+    AtLimit,
+    Exhausted,
+    Done,
+}
+
+/// A connection that was accepted, and what placement knows of it.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    arrival: Arrival,
+    clue: Clue,
+    at_home: bool,
+}
+
+/// How one try to accept ended.
+enum Step {
+    /// One less waits, whether it was placed or not.
+    Next,
+    Nobody,
+    Stop(Stop),
+}
+
+/// Why accepting stops.
+enum Stop {
+    Full(Visitor),
+    AtLimit,
+    Exhausted(io::Error),
+}
+
+/// How a batch ended.
+pub(super) enum BatchEnd {
+    /// It was long enough; more may wait.
+    Filled,
+    /// Nobody waits.
+    Empty,
+    /// The gate does not accept for now.
+    Stopped,
+}
+
+impl Gate {
+    /// A gate with these entrances, in batches of at most `batch_max`; `registry` is that of its
+    /// base.
+    pub(in crate::server) fn new<C: Accepts>(
+        entrances: Vec<Entrance>,
+        batch_max: usize,
+        placer: Placer,
+        shards: &Shards,
+        config: &ServerConfig,
+        registry: &mut Registry<C>,
+    ) -> Result<Self> {
+        let told = registry.create(EventSpec::notify(), on_told);
+        registry.add(told, None)?;
+        let pause_over = registry.create(EventSpec::timer(), on_pause_over);
+        let leaving = registry.create(EventSpec::timer(), on_leaving);
+        let mut doors = Vec::new();
+        for entrance in entrances {
+            let spec = EventSpec::io(&entrance, Interest::READ).persist();
+            let event = registry.create(spec, on_acceptable);
+            registry.add(event, None)?;
+            doors.push(Door { entrance, event, batch: Batch::new(batch_max) });
+        }
+        let link = |handoff: &Arc<Handoff>| Link { handoff: handoff.clone(), touched: false };
+        let links: Vec<Link> = shards.handoffs.iter().map(link).collect();
+        let wakes = vec![0; links.len()];
+        Ok(Self {
+            doors,
+            state: State::Accepting,
+            leaving: None,
+            events: Events { told, pause_over, leaving },
+            links,
+            loads: shards.loads.clone(),
+            census: shards.census.clone(),
+            placer,
+            shortage: Shortage::new(),
+            overload: config.overload,
+            measures: config.measure.timings,
+            stats: GateStats {
+                wakes_sent: wakes.clone(),
+                wakes_suppressed: wakes,
+                ..GateStats::default()
+            },
+        })
+    }
+
+    /// What it did so far.
+    pub(in crate::server) fn stats(&self) -> GateStats {
+        let accepting = matches!(self.state, State::Accepting) && self.leaving.is_none();
+        GateStats { accepting, ..self.stats.clone() }
+    }
+
+    /// Takes what the kernel has queued, closes the sockets, and drops `done` when that is over.
+    pub(in crate::server) fn stop<C: Accepts>(
+        registry: &mut Registry<C>,
+        context: &mut C,
+        done: Sender<Infallible>,
+    ) {
+        with_gate(registry, context, |gate, registry| gate.leave(registry, done));
+    }
+
+    /// Accepts a batch from a door and wakes whom it is for.
+    pub(super) fn accept_batch<C>(&mut self, registry: &mut Registry<C>, door: usize) -> BatchEnd {
+        let turn = registry.stats().waits;
+        let limit = self.doors[door].batch.limit();
+        let mut taken = 0;
+        let end = loop {
+            if taken == limit {
+                self.doors[door].batch.filled(turn);
+                break BatchEnd::Filled;
+            }
+            match self.accept_one(door) {
+                Step::Next => taken += 1,
+                Step::Nobody => {
+                    self.doors[door].batch.ran_dry(taken);
+                    break BatchEnd::Empty;
+                }
+                Step::Stop(stop) => {
+                    self.wake_touched();
+                    self.pause(registry, door, stop);
+                    break BatchEnd::Stopped;
+                }
+            }
+        };
+        self.wake_touched();
+        self.stats.batches += 1;
+        self.stats.batch_max = self.stats.batch_max.max(taken as u64);
+        end
+    }
+
+    fn accept_one(&mut self, door: usize) -> Step {
+        if self.leaving.as_mut().is_some_and(|leaving| !leaving.may_accept()) {
+            return Step::Nobody;
+        }
+        if !self.census.enter() {
+            return self.meet_limit(door);
+        }
+        match self.take_in(door) {
+            Ok(visitor) => {
+                self.stats.accepted += 1;
+                self.shortage.is_over();
+                self.receive(visitor)
+            }
+            Err(refusal) => {
+                self.census.withdraw();
+                self.meet(refusal)
+            }
+        }
+    }
+
+    /// Takes one connection from the kernel.
+    fn take_in(&mut self, door: usize) -> std::result::Result<Visitor, Refusal> {
+        let (socket, clue) = self.call_accept(door)?;
+        let accepted_at = self.measures.then(Instant::now);
+        let Entrance { listener, at_home, .. } = self.doors[door].entrance;
+        Ok(Visitor { arrival: Arrival { socket, accepted_at, listener }, clue, at_home })
+    }
+
+    /// Calls accept(2). Who is refused for want of descriptors first says that it waits for one,
+    /// and then tries once more: one may just have come free.
+    fn call_accept(&mut self, door: usize) -> std::result::Result<(OwnedFd, Clue), Refusal> {
+        self.stats.accept_calls += 1;
+        let entrance = &self.doors[door].entrance;
+        match entrance.accept(&self.placer) {
+            Err(Refusal::Shortage(_)) => {
+                self.shortage.departures_before = self.census.departures_or_wait();
+                self.stats.accept_calls += 1;
+                entrance.accept(&self.placer)
+            }
+            result => result,
+        }
+    }
+
+    /// Hands a connection over, or does what is to be done when nobody has room.
+    fn receive(&mut self, visitor: Visitor) -> Step {
+        match self.place(visitor) {
+            Ok(()) => Step::Next,
+            Err(visitor) if self.overload == Overload::Shed => {
+                self.stats.shed += 1;
+                self.turn_away(visitor);
+                Step::Next
+            }
+            Err(visitor) => Step::Stop(Stop::Full(visitor)),
+        }
+    }
+
+    pub(super) fn turn_away(&self, visitor: Visitor) {
+        reset(visitor.arrival.socket);
+        self.census.leave();
+    }
+
+    /// There is no place for another connection.
+    fn meet_limit(&mut self, door: usize) -> Step {
+        if self.overload == Overload::Wait {
+            // A place that came free meanwhile is for the next try.
+            let has_place = self.census.has_place_or_wait();
+            return if has_place { Step::Next } else { Step::Stop(Stop::AtLimit) };
+        }
+        match self.call_accept(door) {
+            Ok((socket, _)) => {
+                reset(socket);
+                self.stats.shed += 1;
+                Step::Next
+            }
+            Err(refusal) => self.meet(refusal),
+        }
+    }
+
+    fn meet(&mut self, refusal: Refusal) -> Step {
+        match refusal {
+            Refusal::Nobody => Step::Nobody,
+            Refusal::Gone => {
+                self.stats.aborted += 1;
+                Step::Next
+            }
+            Refusal::Shortage(error) => Step::Stop(Stop::Exhausted(error)),
+        }
+    }
+
+    /// Offers a connection to the shards in the order of placement; gives it back if none has
+    /// room.
+    fn place(&mut self, visitor: Visitor) -> std::result::Result<(), Visitor> {
+        let Visitor { mut arrival, clue, at_home } = visitor;
+        for shard in self.placer.order(&self.loads, clue, at_home) {
+            match self.links[shard].handoff.offer(arrival) {
+                Ok(makes_half_full) => {
+                    self.links[shard].touched = true;
+                    if makes_half_full {
+                        self.wake(shard);
+                    }
+                    return Ok(());
+                }
+                Err(refused) => arrival = refused,
+            }
+        }
+        Err(Visitor { arrival, clue, at_home })
+    }
+
+    fn wake(&mut self, shard: usize) {
+        self.links[shard].touched = false;
+        match self.links[shard].handoff.wake_worker() {
+            Wake::Sent => self.stats.wakes_sent[shard] += 1,
+            Wake::Suppressed => self.stats.wakes_suppressed[shard] += 1,
+        }
+    }
+
+    fn wake_touched(&mut self) {
+        for shard in 0..self.links.len() {
+            if self.links[shard].touched {
+                self.wake(shard);
+            }
+        }
+    }
+
+    /// Stops accepting until it is told of what it now waits for.
+    fn pause<C>(&mut self, registry: &mut Registry<C>, door: usize, stop: Stop) {
+        for door in &self.doors {
+            registry.del(door.event);
+        }
+        self.state = match stop {
+            Stop::Full(visitor) => {
+                self.stats.pauses_full += 1;
+                State::Full(visitor)
+            }
+            Stop::AtLimit => {
+                self.stats.pauses_at_limit += 1;
+                State::AtLimit
+            }
+            Stop::Exhausted(error) => {
+                let entrance = &self.doors[door].entrance;
+                let shed = self.shortage.shed_one(&error, entrance, &self.placer);
+                self.stats.shed += u64::from(shed);
+                self.wait_for_departure(registry, &error);
+                State::Exhausted
+            }
+        };
+    }
+
+    /// Has it wait until a connection closes, or for a while.
+    fn wait_for_departure<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
+        self.stats.pauses_exhausted += 1;
+        self.shortage.log(why, Instant::now());
+        let pause = self.shortage.next_pause();
+        registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
+    }
+
+    /// The kernel refused to watch a door; it is tried again as after any shortage.
+    fn pause_unwatched<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
+        for door in &self.doors {
+            registry.del(door.event);
+        }
+        self.shortage.departures_before = self.census.departures_or_wait();
+        self.wait_for_departure(registry, why);
+        self.state = State::Exhausted;
+    }
+
+    /// Goes on accepting, unless the one that is held still finds no room.
+    fn resume<C>(&mut self, registry: &mut Registry<C>) {
+        registry.del(self.events.pause_over);
+        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Accepting) {
+            match self.place(visitor) {
+                Ok(()) => self.wake_touched(),
+                Err(visitor) => {
+                    self.state = State::Full(visitor);
+                    return;
+                }
+            }
+        }
+        for door in 0..self.doors.len() {
+            if let Err(error) = registry.add(self.doors[door].event, None) {
+                return self.pause_unwatched(registry, &error);
+            }
+        }
+        self.finish_if_settled(registry);
+    }
+
+    /// Something happened that it may wait for.
+    fn look_again<C>(&mut self, registry: &mut Registry<C>) {
+        if self.links.iter().all(|link| link.handoff.is_closed()) {
+            return self.finish(registry); // nobody is left to accept for
+        }
+        let can_go_on = match self.state {
+            State::Accepting | State::Done => false,
+            State::Full(_) => self.links.iter().any(|link| link.handoff.may_have_room()),
+            State::AtLimit => self.census.has_place_or_wait(),
+            State::Exhausted => self.census.departures_or_wait() != self.shortage.departures_before,
+        };
+        if can_go_on {
+            self.resume(registry);
+        }
+    }
+
+    /// Frees its events; the base no longer knows of it.
+    pub(super) fn free_events<C>(&mut self, registry: &mut Registry<C>) {
+        let Events { told, pause_over, leaving } = self.events;
+        let doors = self.doors.iter().map(|door| door.event);
+        for event in doors.chain([told, pause_over, leaving]) {
+            registry.free(event);
+        }
+    }
+}
+
+/// Has a gate act, and tells its base if it ended by that.
+fn with_gate<C: Accepts>(
+    registry: &mut Registry<C>,
+    context: &mut C,
+    act: impl FnOnce(&mut Gate, &mut Registry<C>),
+) {
+    let Some(gate) = context.gate() else { return };
+    if matches!(gate.state, State::Done) {
+        return;
+    }
+    act(gate, registry);
+    if matches!(gate.state, State::Done) {
+        C::gate_is_done(registry, context);
+    }
+}
+
+fn on_acceptable<C: Accepts>(registry: &mut Registry<C>, context: &mut C, fired: Fired) {
+    with_gate(registry, context, |gate, registry| {
+        let Some(door) = gate.doors.iter().position(|door| door.event == fired.id) else { return };
+        if fired.ready.contains(Ready::REFUSED) {
+            gate.pause_unwatched(registry, &"the kernel refuses to watch a listening socket");
+        } else if matches!(gate.accept_batch(registry, door), BatchEnd::Empty)
+            && gate.doors[door].entrance.is_shut
+        {
+            // Whoever could come has come; it would be reported as readable for ever.
+            registry.del(gate.doors[door].event);
+        }
+    });
+}
+
+fn on_told<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
+    with_gate(registry, context, Gate::look_again);
+}
+
+fn on_pause_over<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
+    with_gate(registry, context, Gate::resume);
+}
+
+fn on_leaving<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
+    with_gate(registry, context, Gate::leave_in_time);
+}

@@ -1,0 +1,100 @@
+//! A shortage: the process or the system has no descriptor or memory for another connection.
+//!
+//! It is met so that it costs nothing and ends soon. A descriptor kept in reserve lets one client
+//! be told, by a reset, at each attempt; then the gate waits, ten milliseconds at first and up to
+//! a second, or until any connection of the server closes.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::super::placement::Placer;
+use super::entrance::{Entrance, reset};
+
+/// Nobody notices this, and a shortage that ends at once costs no more.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// A shortage that somebody else has to end is asked about this often.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The log tells of it no more often.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Shortage {
+    reserve: Option<File>,
+    pause: Duration,
+    /// How many connections had left when the gate began to wait for another to leave.
+    pub(super) departures_before: u32,
+    logged_at: Option<Instant>,
+}
+
+impl Shortage {
+    pub(super) fn new() -> Self {
+        Self { reserve: open_reserve(), pause: PAUSE_MIN, departures_before: 0, logged_at: None }
+    }
+
+    /// A connection was accepted.
+    pub(super) fn is_over(&mut self) {
+        self.pause = PAUSE_MIN;
+        if self.reserve.is_none() {
+            self.reserve = open_reserve();
+        }
+    }
+
+    /// How long to wait now; twice as long the next time.
+    pub(super) fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSE_MAX);
+        pause
+    }
+
+    /// Accepts and resets one connection by means of the reserve, if it is descriptors that are
+    /// short; whether it did.
+    pub(super) fn shed_one(
+        &mut self,
+        error: &io::Error,
+        entrance: &Entrance,
+        placer: &Placer,
+    ) -> bool {
+        if !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+            return false;
+        }
+        self.reserve = None;
+        let shed = entrance.accept(placer).map(|(socket, _)| reset(socket)).is_ok();
+        // Another thread may have been quicker; then there is none until the shortage is over.
+        self.reserve = open_reserve();
+        shed
+    }
+
+    /// Tells the log, unless it was told within the last second.
+    pub(super) fn log(&mut self, error: &impl Display, now: Instant) {
+        if self.logged_at.is_none_or(|logged_at| now - logged_at >= LOG_INTERVAL) {
+            self.logged_at = Some(now);
+            log::warn!(
+                "accepting paused: {error}; raise the limit on open files (ulimit -n), \
+                 or allow fewer connections"
+            );
+        }
+    }
+}
+
+fn open_reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second_and_begin_anew_after_an_accept() {
+        let mut shortage = Shortage::new();
+        let pauses: Vec<_> = (0..9).map(|_| shortage.next_pause().as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        shortage.is_over();
+        assert_eq!(shortage.next_pause(), PAUSE_MIN);
+    }
+}

@@ -1,0 +1,389 @@
+//! Gates against real sockets, turn by turn: what is accepted, held, shed and left, and what it
+//! costs.
+
+use std::convert::Infallible;
+use std::io::{self, ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use socket2::Socket;
+
+use super::super::config::{Overload, ServerConfig};
+use super::super::listener::{self, ListenAddress, Listener, Origin};
+use super::super::placement::Placement;
+use super::gate::State;
+use super::*;
+use crate::base::{EventBase, LoopFlags};
+use crate::event::Ready;
+
+/// An acceptor for shards that nobody adopts for but the test.
+struct Rig {
+    base: EventBase<Acceptor>,
+    acceptor: Acceptor,
+    shards: Shards,
+    address: SocketAddr,
+    _workers: Vec<EventBase<()>>,
+}
+
+impl Rig {
+    /// One shard with one place.
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(set: impl FnOnce(&mut ServerConfig)) -> Self {
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let (workers, handoff_places) = (NonZeroUsize::MIN, NonZeroUsize::MIN);
+        let mut config = ServerConfig { listen, workers, handoff_places, ..Default::default() };
+        set(&mut config);
+        Self::on(listener::open(&config).unwrap(), &config)
+    }
+
+    fn on(listeners: Vec<Listener>, config: &ServerConfig) -> Self {
+        let address = listeners[0].sockets[0].local_addr().unwrap().as_socket();
+        let workers = (0..config.workers.get()).map(|_| EventBase::new(config.base).unwrap());
+        let mut workers: Vec<EventBase<()>> = workers.collect();
+        let mut base = EventBase::new(config.base).unwrap();
+        let to_workers = workers.iter_mut().map(|base| base.registry().notifier()).collect();
+        let to_gates = vec![base.registry().notifier()];
+        let cores = vec![None; config.workers.get()];
+        let shards = Shards::new(config, to_workers, to_gates, cores);
+        let entrances = distribute(listeners, 1).remove(0);
+        let gate = shards.gate(0, entrances, config, base.registry()).unwrap();
+        let address = address.unwrap_or_else(|| ([0; 4], 0).into());
+        Self { base, acceptor: Acceptor { gate }, shards, address, _workers: workers }
+    }
+
+    fn connect(&self, clients: usize) -> Vec<TcpStream> {
+        (0..clients).map(|_| TcpStream::connect(self.address).unwrap()).collect()
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.acceptor.gate
+    }
+
+    /// Whatever can be done without waiting.
+    fn run(&mut self) {
+        self.base.run_with(&mut self.acceptor, LoopFlags::NONBLOCK).unwrap();
+    }
+
+    /// Runs until the gate has done what a test waits for.
+    #[track_caller]
+    fn run_until(&mut self, condition: impl Fn(&mut Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "never came true");
+            self.run();
+        }
+    }
+
+    fn is_full(&mut self) -> bool {
+        matches!(self.gate().state, State::Full(_))
+    }
+
+    fn is_done(&mut self) -> bool {
+        matches!(self.gate().state, State::Done)
+    }
+
+    fn is_listening(&mut self) -> bool {
+        let doors = self.acceptor.gate.doors.iter();
+        doors.map(|door| self.base.registry().pending(door.event)).all(|ready| ready == Ready::READ)
+    }
+
+    /// What the worker of shard 0 would adopt now.
+    fn take(&self) -> Option<TcpStream> {
+        let mut taken = None;
+        self.shards.handoffs[0].take(1, |arrival| taken = Some(TcpStream::from(arrival.socket)));
+        taken
+    }
+
+    /// What its worker does when a connection ends.
+    fn close(&self, connection: TcpStream) {
+        drop(connection);
+        self.shards.handoffs[0].closed();
+    }
+
+    /// Tells the gate to stop; the receiver ends when it is done.
+    fn stop(&mut self) -> Receiver<Infallible> {
+        let (done, all_done) = mpsc::channel();
+        Gate::stop(self.base.registry(), &mut self.acceptor, done);
+        all_done
+    }
+}
+
+fn places(places: usize) -> NonZeroUsize {
+    NonZeroUsize::new(places).unwrap()
+}
+
+#[test]
+fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
+    let mut rig = Rig::new();
+    let clients = rig.connect(5);
+    rig.run_until(Rig::is_full);
+    assert!(!rig.is_listening(), "the kernel's backlog holds the rest");
+    assert_eq!(rig.gate().stats().pauses_full, 1);
+    let mut served = Vec::new();
+    for _ in &clients {
+        rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
+        served.push(rig.take().unwrap().peer_addr().unwrap());
+    }
+    rig.run();
+    assert!(rig.take().is_none());
+    assert!(rig.is_listening(), "there is room again");
+    let mut connected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
+    connected.sort();
+    served.sort();
+    assert_eq!(served, connected);
+}
+
+#[test]
+fn a_gate_that_found_all_full_goes_on_when_half_of_a_queue_is_empty() {
+    let mut rig = Rig::with(|config| config.handoff_places = places(4));
+    let _clients = rig.connect(8);
+    rig.run_until(Rig::is_full);
+    let _first = rig.take();
+    rig.run();
+    assert!(rig.is_full(), "three of four places are taken");
+    let _second = rig.take();
+    rig.run_until(|rig| rig.shards.handoffs[0].is_empty() || rig.gate().stats().accepted == 7);
+}
+
+#[test]
+fn one_client_costs_one_call_of_accept() {
+    let mut rig = Rig::with(|config| config.handoff_places = places(64));
+    for connected in 1..=5 {
+        let _client = rig.connect(1);
+        rig.run_until(|rig| rig.gate().stats().accepted == connected);
+        rig.run();
+        assert_eq!(rig.gate().stats().accept_calls, connected);
+    }
+    assert_eq!(rig.gate().stats().batch_max, 1);
+}
+
+#[test]
+fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() {
+    let mut rig = Rig::with(|config| {
+        config.accept = AcceptMode::Acceptor;
+        config.handoff_places = places(400);
+    });
+    let _clients = rig.connect(300);
+    rig.run_until(|rig| rig.gate().stats().accepted == 300);
+    rig.run();
+    let stats = rig.gate().stats();
+    assert_eq!(stats.batch_max, 64);
+    // 1, 1, 2, 4, 8, 16, 32, 64, 64, 64, and the last 44.
+    assert_eq!(stats.batches, 11);
+    assert_eq!(stats.accept_calls, 301);
+    assert_eq!(stats.wakes_sent[0] + stats.wakes_suppressed[0], 12);
+}
+
+#[test]
+fn a_gate_that_shares_a_shard_accepts_at_most_four_a_turn() {
+    let mut rig = Rig::with(|config| {
+        config.accept = AcceptMode::AcceptorInShard0;
+        config.handoff_places = places(400);
+    });
+    let _clients = rig.connect(100);
+    rig.run_until(|rig| rig.gate().stats().accepted == 100);
+    assert_eq!(rig.gate().stats().batch_max, 4);
+}
+
+#[test]
+fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
+    let mut rig = Rig::with(|config| {
+        config.handoff_places = places(64);
+        config.connections_max = NonZeroUsize::new(3);
+    });
+    let _clients = rig.connect(5);
+    rig.run_until(|rig| matches!(rig.gate().state, State::AtLimit));
+    assert!(!rig.is_listening());
+    assert_eq!((rig.gate().stats().accepted, rig.shards.census.open()), (3, 3));
+    let connection = rig.take().unwrap();
+    rig.run();
+    assert_eq!(rig.gate().stats().accepted, 3, "adopted is not closed");
+    rig.close(connection);
+    rig.run_until(|rig| rig.gate().stats().accepted == 4);
+    assert_eq!(rig.shards.census.open(), 3);
+    assert!(rig.gate().stats().pauses_at_limit >= 1);
+}
+
+/// What a client that was turned away sees.
+fn is_reset(mut client: &TcpStream) -> bool {
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+}
+
+#[test]
+fn who_is_shed_at_the_limit_is_reset_at_once_and_the_gate_goes_on_listening() {
+    let mut rig = Rig::with(|config| {
+        config.handoff_places = places(64);
+        config.connections_max = NonZeroUsize::new(2);
+        config.overload = Overload::Shed;
+    });
+    let clients = rig.connect(5);
+    rig.run_until(|rig| rig.gate().stats().shed == 3);
+    assert!(rig.is_listening());
+    assert!(clients[2..].iter().all(is_reset));
+    let calls = rig.gate().stats().accept_calls;
+    (0..100).for_each(|_| rig.run());
+    assert_eq!(rig.gate().stats().accept_calls, calls, "it does not spin");
+    assert_eq!(rig.shards.census.open(), 2);
+}
+
+#[test]
+fn who_is_shed_because_all_queues_are_full_is_reset_and_counts_nowhere() {
+    let mut rig = Rig::with(|config| config.overload = Overload::Shed);
+    let clients = rig.connect(4);
+    rig.run_until(|rig| rig.gate().stats().shed == 3);
+    assert!(rig.is_listening() && clients[1..].iter().all(is_reset));
+    assert_eq!((rig.shards.census.open(), rig.shards.loads[0].connections()), (1, 1));
+}
+
+#[test]
+fn a_door_that_the_kernel_refuses_to_watch_is_tried_again_later() {
+    let mut rig = Rig::new();
+    let door = rig.gate().doors[0].event;
+    rig.base.registry().activate(door, Ready::REFUSED).unwrap();
+    rig.run();
+    assert!(!rig.is_listening());
+    assert_eq!(rig.gate().stats().pauses_exhausted, 1);
+    rig.run_until(Rig::is_listening);
+}
+
+#[test]
+fn without_workers_the_gate_ends_instead_of_holding_a_client_for_ever() {
+    let mut rig = Rig::new();
+    let clients = rig.connect(3);
+    rig.run_until(Rig::is_full);
+    drop(rig.shards.handoffs[0].clone().adopting());
+    rig.run();
+    assert!(rig.is_done() && rig.base.registry().got_exit());
+    assert!(clients.iter().all(|mut client| matches!(client.read(&mut [0]), Ok(0) | Err(_))));
+    assert_eq!(rig.shards.census.open(), 0);
+}
+
+#[test]
+fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
+    let mut rig = Rig::new();
+    let clients = rig.connect(4);
+    rig.run_until(Rig::is_full);
+    let done = rig.stop();
+    let mut served = Vec::new();
+    while !rig.is_done() {
+        served.extend(rig.take());
+        rig.run();
+    }
+    served.extend(rig.take());
+    assert_eq!(served.len(), clients.len());
+    assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
+    assert!(rig.base.registry().got_exit(), "with everything handed over, it ends");
+    assert!(TcpStream::connect(rig.address).is_err(), "nobody listens");
+}
+
+#[test]
+fn a_worker_that_is_stuck_does_not_keep_the_gate_from_ending() {
+    let mut rig = Rig::new();
+    let _clients = rig.connect(4);
+    rig.run_until(Rig::is_full);
+    let _done = rig.stop();
+    rig.run_until(Rig::is_done);
+    assert_eq!(rig.shards.census.open(), 1, "who is held is turned away");
+}
+
+/// One that waits for the answer of a listening socket that drops SYNs.
+fn connecting(address: SocketAddr) -> Socket {
+    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let _ = socket.connect(&address.into());
+    socket
+}
+
+#[test]
+fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
+    let mut rig = Rig::with(|config| config.handoff_places = places(64));
+    let before = rig.connect(5);
+    let _done = rig.stop();
+    let after: Vec<_> = (0..5).map(|_| connecting(rig.address)).collect();
+    rig.run_until(Rig::is_done);
+    assert_eq!(rig.gate().stats().accepted, before.len() as u64);
+    assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "nobody was led on");
+}
+
+#[test]
+fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
+    let config = ServerConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        workers: NonZeroUsize::MIN,
+        ..Default::default()
+    };
+    let mut listeners = listener::open(&config).unwrap();
+    let other = listeners[0].sockets[0].try_clone().unwrap();
+    listeners[0].origin = Origin::Shared;
+    let mut rig = Rig::on(listeners, &config);
+    let _done = rig.stop();
+    let _clients = rig.connect(3);
+    rig.run_until(Rig::is_done);
+    assert_eq!(rig.gate().stats().accepted, 0);
+    let accepted = (0..3).map(|_| other.accept()).collect::<io::Result<Vec<_>>>();
+    assert_eq!(accepted.unwrap().len(), 3, "and it can accept without a filter");
+    let _later = TcpStream::connect(rig.address).unwrap();
+    other.accept().unwrap();
+}
+
+#[test]
+fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let socket = Socket::from(UnixListener::bind(&path).unwrap());
+    socket.set_nonblocking(true).unwrap();
+    let address = ListenAddress::Unix(path.clone());
+    let listener = Listener { address, sockets: vec![socket], origin: Origin::Own };
+    let (workers, handoff_places) = (NonZeroUsize::MIN, places(64));
+    let config = ServerConfig { workers, handoff_places, ..Default::default() };
+    let mut rig = Rig::on(vec![listener], &config);
+    let _before: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let _done = rig.stop();
+    assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    rig.run_until(Rig::is_done);
+    assert_eq!(rig.gate().stats().accepted, 5);
+    let calls = rig.gate().stats().accept_calls;
+    assert!(calls < 20, "{calls} calls: a shut socket is readable for ever");
+}
+
+#[test]
+fn accepted_sockets_inherit_no_delay_and_do_not_block() {
+    let mut rig = Rig::new();
+    let _client = rig.connect(1);
+    rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
+    let socket = rig.take().unwrap();
+    assert!(socket.nodelay().unwrap());
+    let error = (&socket).read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_client_meets_the_same_shard_with_every_connection() {
+    let mut rig = Rig::with(|config| {
+        config.workers = places(3);
+        config.handoff_places = places(64);
+        config.placement = Placement::SourceHash;
+    });
+    let _clients = rig.connect(9);
+    rig.run_until(|rig| rig.gate().stats().accepted == 9);
+    let loads = rig.shards.loads.iter().map(|load| load.connections());
+    assert_eq!(loads.max(), Some(9));
+}
+
+#[test]
+fn the_core_that_received_a_connection_can_be_asked() {
+    let mut rig = Rig::new();
+    let _client = rig.connect(1);
+    rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
+    let core = crate::sys::socket::incoming_core(&rig.take().unwrap());
+    assert!(core.is_some_and(|core| core < 4096), "{core:?}");
+    let (unix, _) = UnixStream::pair().unwrap();
+    assert_eq!(crate::sys::socket::incoming_core(&unix), None);
+}
