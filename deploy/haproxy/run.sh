@@ -27,8 +27,18 @@ serve() { # its address, and its admin's
         --drain-timeout 10s --drain-spread 2s &
     pids+=($!)
 }
+await() { # a port
+    for _ in {1..50}; do
+        (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+        sleep 0.1
+    done
+    echo "nothing answers on port $1" >&2
+    exit 1
+}
 serve 127.0.0.1:5551 127.0.0.1:9101
 serve 127.0.0.1:5552 127.0.0.1:9102
+await 9101
+await 9102
 haproxy -db -f deploy/haproxy/haproxy.cfg &
 pids+=($!)
 
