@@ -82,8 +82,13 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     pub fn start(flags: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", flags)
+    }
+
+    /// Starts one on an address of choice.
+    pub fn start_on(listen: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+        command.args(["serve", "--listen", listen]).args(flags);
         Self::spawn(command)
     }
 
@@ -158,6 +163,14 @@ impl ServerProcess {
         // The shell's own kill: there is one wherever there is a shell.
         let kill = format!("kill -{signal} {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// The next line it prints, without its end.
+    pub fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("its reader is still there");
+        stdout.read_line(&mut line).expect("read a line");
+        line.trim_end_matches('\n').to_owned()
     }
 
     /// Goes away as the reader of what it prints.

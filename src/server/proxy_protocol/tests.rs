@@ -112,6 +112,15 @@ fn a_binary_header_names_both_ends() {
     says(&binary(0x21, 0x21, &rest), ends("[2001:db8::1]:80", "[::1]:256"));
 }
 
+/// Recorded from HAProxy 2.6.12, `send-proxy-v2 proxy-v2-options crc32c`.
+#[test]
+fn what_haproxy_sends_is_read() {
+    let address = b"\x7F\0\0\x01\x7F\0\0\x01\xD8\xA4\xA5\x15";
+    let checksum = b"\x03\0\x04\x18\x49\xB5\x0C";
+    let header = binary(0x21, 0x11, &[&address[..], checksum].concat());
+    says(&header, ends("127.0.0.1:55460", "127.0.0.1:42261"));
+}
+
 #[test]
 fn a_proxy_that_speaks_for_itself_or_names_no_tcp_endpoints_is_taken_without_them() {
     says(&binary(0x20, 0x00, &[]), None);

@@ -1,0 +1,285 @@
+//! Two instances behind a real HAProxy, by the very configuration of `deploy/haproxy`.
+
+mod common;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use common::{PATIENCE, ServerProcess, eventually, noise, total};
+
+const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy/haproxy.cfg");
+
+/// What a test says instead where there is no HAProxy.
+const SKIPPED: &str = "skipped: haproxy is not installed (apt-get install haproxy)";
+
+fn haproxy_is_there() -> bool {
+    Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_ok()
+}
+
+/// An `evshard serve` that believes HAProxy, and where its admin answers.
+struct Instance {
+    server: ServerProcess,
+    admin: SocketAddr,
+}
+
+impl Instance {
+    fn start() -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        Self::start_on(any, any)
+    }
+
+    fn start_on(listen: SocketAddr, admin: SocketAddr) -> Self {
+        let admin = admin.to_string();
+        let flags = ["--admin", &admin, "--workers", "2"];
+        let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
+        let drain = ["--drain-timeout", "3s", "--drain-spread", "1s"];
+        let flags = [&flags[..], &proxy, &drain].concat();
+        let mut server = ServerProcess::start_on(&listen.to_string(), &flags);
+        let line = server.next_line();
+        let admin = line.strip_prefix("admin on ").and_then(|address| address.parse().ok());
+        Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }
+    }
+
+    /// Waits for the end of one that was asked to, and starts another in its place.
+    fn succeed(self) -> Self {
+        let (listen, admin) = (self.server.address, self.admin);
+        let (status, table) = self.server.wait();
+        assert!(status.success(), "{status}");
+        assert!(total(&table, "connections") > 20, "{table}");
+        Self::start_on(listen, admin)
+    }
+}
+
+/// HAProxy in front of two instances.
+struct Site {
+    instances: Vec<Instance>,
+    haproxy: Child,
+    front: SocketAddr,
+    /// Holds HAProxy's control socket.
+    folder: tempfile::TempDir,
+}
+
+/// What HAProxy calls the instances.
+const NAMES: [&str; 2] = ["one", "two"];
+
+impl Site {
+    fn start() -> Self {
+        let (one, two) = (Instance::start(), Instance::start());
+        let folder = tempfile::tempdir().unwrap();
+        // It cannot choose a free port, but take a socket that has one.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let front = listener.local_addr().unwrap();
+        let haproxy = Command::new("haproxy")
+            .args(["-db", "-f", CONFIGURATION])
+            .env("EVSHARD_FRONT", "fd@0")
+            .env("EVSHARD_ONE", one.server.address.to_string())
+            .env("EVSHARD_ONE_ADMIN_PORT", one.admin.port().to_string())
+            .env("EVSHARD_TWO", two.server.address.to_string())
+            .env("EVSHARD_TWO_ADMIN_PORT", two.admin.port().to_string())
+            .env("HAPROXY_CONTROL_SOCKET", folder.path().join("control"))
+            .stdin(OwnedFd::from(listener))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let site = Self { instances: vec![one, two], haproxy, front, folder };
+        eventually("HAProxy has checked both instances", || {
+            NAMES.iter().all(|name| site.figure(name, "check_status") == "L7OK")
+        });
+        site
+    }
+
+    /// A column of HAProxy's statistics of an instance; empty while there are none.
+    fn figure(&self, name: &str, column: &str) -> String {
+        let statistics = self.statistics().unwrap_or_default();
+        let mut rows = statistics.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let header = rows.next().unwrap_or_default();
+        let place = header.iter().position(|name| *name == column);
+        let row = rows.find(|row| row.first() == Some(&"instances") && row[1] == name);
+        place.zip(row).map(|(place, row)| row[place].to_owned()).unwrap_or_default()
+    }
+
+    fn statistics(&self) -> io::Result<String> {
+        let mut control = UnixStream::connect(self.folder.path().join("control"))?;
+        control.write_all(b"show stat\n")?;
+        let mut answer = String::new();
+        control.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Sessions that HAProxy has given to an instance so far.
+    fn sessions(&self, name: &str) -> u64 {
+        self.figure(name, "stot").parse().unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.haproxy.kill();
+        let _ = self.haproxy.wait();
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// A message on a connection of its own, from the first byte to the end of the stream.
+fn exchange(front: SocketAddr, message: &[u8]) -> io::Result<()> {
+    let mut stream = connect(front)?;
+    stream.write_all(message)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut echo = Vec::new();
+    stream.read_to_end(&mut echo)?;
+    let (came, went) = (echo.len(), message.len());
+    let is_whole = if echo == message { Ok(()) } else { Err(()) };
+    is_whole.map_err(|()| io::Error::other(format!("{came} bytes of {went} came back")))
+}
+
+/// Clients that go on until they are stopped.
+struct Load<T> {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<T>>,
+}
+
+impl<T: Send + 'static> Load<T> {
+    /// Each client begins with its first value, and makes another of it until the load is stopped.
+    fn start(
+        count: usize,
+        first: fn() -> T,
+        step: impl Fn(&mut T) + Copy + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = |_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                let mut state = first();
+                while !stop.load(Ordering::Relaxed) {
+                    step(&mut state);
+                    // More only fills the machine and its ports.
+                    thread::sleep(Duration::from_millis(1));
+                }
+                state
+            })
+        };
+        let clients = (0..count).map(client).collect();
+        Self { stop, clients }
+    }
+
+    fn stop(self) -> Vec<T> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.into_iter().map(|client| client.join().unwrap()).collect()
+    }
+}
+
+/// A client with one connection, which takes another when that ends between two messages.
+#[derive(Default)]
+struct Conversation {
+    stream: Option<TcpStream>,
+    messages: u64,
+    connects: u64,
+}
+
+impl Conversation {
+    /// Has the next message echoed, if need be on a new connection. What may not happen is a
+    /// part of an echo.
+    fn go_on(&mut self, front: SocketAddr) {
+        let message = noise(self.messages, 64);
+        loop {
+            let stream = self.stream.get_or_insert_with(|| {
+                self.connects += 1;
+                connect(front).expect("connect to HAProxy")
+            });
+            let mut echo = Vec::new();
+            let sent = stream.write_all(&message);
+            let read = sent.and_then(|()| stream.take(64).read_to_end(&mut echo));
+            if echo == message {
+                self.messages += 1;
+                return;
+            }
+            assert!(echo.is_empty(), "{} bytes of 64 came back, {read:?}", echo.len());
+            self.stream = None;
+        }
+    }
+}
+
+#[test]
+fn the_configuration_is_valid_as_it_is() {
+    if !haproxy_is_there() {
+        eprintln!("{SKIPPED}");
+        return;
+    }
+    let output = Command::new("haproxy").args(["-c", "-f", CONFIGURATION]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn both_instances_serve_behind_haproxy_and_nobody_without_a_header_before_it() {
+    if !haproxy_is_there() {
+        eprintln!("{SKIPPED}");
+        return;
+    }
+    let site = Site::start();
+    for size in [1, 1000, 1_000_000] {
+        exchange(site.front, &noise(size as u64, size)).unwrap();
+    }
+    for _ in 0..20 {
+        exchange(site.front, b"hello").unwrap();
+    }
+    let sessions = NAMES.map(|name| site.sessions(name));
+    assert!(sessions.iter().all(|sessions| *sessions > 0), "{sessions:?}");
+
+    for instance in &site.instances {
+        let mut stream = connect(instance.server.address).unwrap();
+        stream.write_all(b"hello").unwrap();
+        let error = stream.read(&mut [0; 5]).expect_err("nothing is echoed");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+/// What holds of a client whose instance is restarted: every connect succeeds; a message on a
+/// connection of its own is echoed whole; on a longer connection a message is echoed whole or not
+/// at all, and then a new connection serves it.
+#[test]
+fn a_rolling_restart_under_load_fails_nobody() {
+    if !haproxy_is_there() {
+        eprintln!("{SKIPPED}");
+        return;
+    }
+    let mut site = Site::start();
+    let front = site.front;
+    let short = Load::start(3, Vec::new, move |failures| {
+        failures.extend(exchange(front, b"a message of its own").err());
+    });
+    let long = Load::start(4, Conversation::default, move |conversation| conversation.go_on(front));
+    eventually("both instances serve", || NAMES.iter().all(|name| site.sessions(name) > 20));
+    for (place, other) in [(0, "two"), (1, "one")] {
+        let name = NAMES[place];
+        site.instances[place].server.signal("TERM");
+        eventually("HAProxy has taken it out", || site.figure(name, "status").starts_with("DOWN"));
+        let (ours, others) = (site.sessions(name), site.sessions(other));
+        eventually("the other one serves on", || site.sessions(other) >= others + 50);
+        assert_eq!(site.sessions(name), ours, "none is offered to {name}");
+        let successor = site.instances.remove(place).succeed();
+        site.instances.insert(place, successor);
+        eventually("HAProxy has taken it back", || site.figure(name, "status") == "UP");
+        eventually("it serves again", || site.sessions(name) > ours);
+    }
+    let failures: Vec<_> = short.stop().into_iter().flatten().collect();
+    assert!(failures.is_empty(), "{} failed, the first: {}", failures.len(), failures[0]);
+    for conversation in long.stop() {
+        assert!(conversation.messages > 0);
+        assert!(conversation.connects <= 3, "one for each restart: {}", conversation.connects);
+    }
+}
