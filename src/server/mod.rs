@@ -8,6 +8,11 @@
 //! end, so serving it takes no lock and no atomic.
 
 mod accept;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the server does not start it yet")
+)]
+mod admin;
 mod backpressure;
 mod config;
 mod connection;
@@ -27,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use accept::AcceptMode;
+pub use admin::AdminConfig;
 pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
 pub use listener::ListenAddress;
 pub use placement::Placement;
