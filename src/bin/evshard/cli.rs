@@ -11,6 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use evshard::server::{Drain, ListenAddress, ServerConfig};
 use evshard::{BackendKind, ChangelistPolicy, Config};
 
+use super::ctl::Ctl;
+use super::top::Top;
+
 /// More threads than this are a typing error, not a plan.
 const WORKERS_MAX: usize = 1024;
 
@@ -35,6 +38,17 @@ The first line on standard output is `listening on ADDR:PORT`, once connections 
 SIGINT or SIGTERM stops accepting, drains, prints a table with a line per shard and exits with 0;
 a second one exits at once.")]
     Serve(Serve),
+    /// Show live what a running server does, shard by shard; `q` leaves.
+    Top(Top),
+    /// Act on a running server.
+    Ctl(Ctl),
+}
+
+/// What was asked for.
+pub(crate) enum Asked {
+    Serve(Box<ServerConfig>),
+    Top(Top),
+    Ctl(Ctl),
 }
 
 #[derive(Args)]
@@ -86,10 +100,12 @@ impl From<Serve> for ServerConfig {
     }
 }
 
-/// The configuration asked for, or how to exit instead.
-pub(crate) fn parse() -> Result<ServerConfig, ExitCode> {
-    match Cli::try_parse() {
-        Ok(Cli { command: Command::Serve(serve) }) => Ok(serve.into()),
+/// What was asked for, or how to exit instead.
+pub(crate) fn parse() -> Result<Asked, ExitCode> {
+    match Cli::try_parse().map(|cli| cli.command) {
+        Ok(Command::Serve(serve)) => Ok(Asked::Serve(Box::new(serve.into()))),
+        Ok(Command::Top(top)) => Ok(Asked::Top(top)),
+        Ok(Command::Ctl(ctl)) => Ok(Asked::Ctl(ctl)),
         Err(error) if error.use_stderr() => {
             let _ = io::stderr().write_all(complaint(&error).as_bytes());
             Err(ExitCode::from(2))
@@ -111,7 +127,10 @@ fn complaint(error: &clap::Error) -> String {
     let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let line = said.collect::<Vec<_>>().join("; ");
-    format!("evshard: {}; see `evshard serve --help`\n", line.trim_start_matches("error: "))
+    let line = line.trim_start_matches("error: ");
+    let verb = std::env::args().nth(1).filter(|verb| matches!(verb.as_str(), "top" | "ctl"));
+    let verb = verb.as_deref().unwrap_or("serve");
+    format!("evshard: {line}; see `evshard {verb} --help`\n")
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -1,22 +1,33 @@
 //! The `evshard` program: parse, serve until told to stop, report.
 
+mod admin_client;
 mod cli;
+mod ctl;
+mod logger;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
+use cli::Asked;
 use evshard::server::{Server, ServerConfig};
+use log::LevelFilter;
+use logger::LogFormat;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 fn main() -> ExitCode {
-    end_loudly_on_panic();
-    let config = match cli::parse() {
-        Ok(config) => config,
+    let asked = match cli::parse() {
+        Ok(asked) => asked,
         Err(exit) => return exit,
     };
-    match serve(&config) {
+    let done: Result<(), Box<dyn std::error::Error>> = match asked {
+        Asked::Serve(config) => serve(&config),
+        Asked::Top(top) => top.run().map_err(Into::into),
+        Asked::Ctl(ctl) => ctl.run().map_err(Into::into),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("evshard: {error}\n"));
@@ -26,6 +37,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &ServerConfig) -> Result<(), Box<dyn std::error::Error>> {
+    end_loudly_on_panic();
+    logger::start(LogFormat::default(), LevelFilter::Info);
     // Before anything else, so that a signal during the start is not lost.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
