@@ -132,6 +132,25 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The admin could not listen on its address.
+    #[error("the admin cannot listen on {address}: {source}{}", listen_advice(.source))]
+    AdminListen {
+        /// The address asked for.
+        address: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
+    /// The admin would have been reached by other machines, which was not allowed.
+    #[error(
+        "the admin on {address} would let other machines read and end this server; give it an \
+         address of 127.0.0.0/8, [::1] or unix:PATH, or allow it with --admin-remote"
+    )]
+    AdminRemote {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+    },
+
     /// A thread of the server panicked; the message is what it said.
     #[error("thread {thread} panicked: {message}")]
     Panicked {

@@ -51,7 +51,7 @@ fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
 }
 
 fn errors(server: Server) -> u64 {
-    server.drain().unwrap().total().errors
+    server.drain().unwrap().total().errors.total()
 }
 
 /// Answers each line with itself in capitals; the word `panic` panics, `abort` resets, `swamp`
@@ -210,7 +210,7 @@ fn what_is_discarded_is_never_answered() {
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(end_of(stream).unwrap(), b"");
     let report = server.drain().unwrap();
-    assert_eq!(report.total().bytes, 5_000_000);
+    assert_eq!(report.total().bytes_in, 5_000_000);
 }
 
 #[test]
@@ -304,12 +304,12 @@ fn the_drain_is_told_to_services_and_then_to_their_peers() {
     let stream = shouted_at(&server);
     let drained = std::thread::spawn(move || server.drain().unwrap());
     assert_eq!(end_of(stream).unwrap(), b"bye\n");
-    assert_eq!(drained.join().unwrap().total().errors, 0);
+    assert_eq!(drained.join().unwrap().total().errors.total(), 0);
 }
 
 #[test]
 fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
-    let drain = Drain { timeout: PATIENCE, spread: 1000 * MS };
+    let drain = Drain { timeout: PATIENCE, spread: 1000 * MS, ..Drain::default() };
     let server = Server::start(&ServerConfig { drain, ..one_shard() }, Echo).unwrap();
     let streams: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();
     let mut streams: Vec<TcpStream> = streams;

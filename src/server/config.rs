@@ -100,6 +100,9 @@ pub enum ProxyMode {
 /// How the server leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
+    /// How long accepting goes on while `/readyz` says already that the server leaves, so that
+    /// a balancer learns of it before anybody is refused.
+    pub delay: Duration,
     /// How long open connections may go on after the server was asked to end.
     pub timeout: Duration,
     /// The window over which idle connections are closed, so that their clients do not all come
@@ -172,7 +175,7 @@ impl Default for Limits {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(3), spread: Duration::ZERO }
+        Self { delay: Duration::ZERO, timeout: Duration::from_secs(3), spread: Duration::ZERO }
     }
 }
 

@@ -8,6 +8,7 @@
 //! end, so serving it takes no lock and no atomic.
 
 mod accept;
+mod admin;
 mod arrival;
 mod backpressure;
 mod closing;
@@ -24,33 +25,41 @@ mod listener;
 mod load;
 mod placement;
 mod proxy_protocol;
-mod report;
 mod service;
 pub mod stats;
 mod stopwatch;
+mod survey;
 mod thread;
 mod worker;
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 pub use accept::AcceptMode;
+pub use admin::AdminConfig;
 pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
 pub use listener::ListenAddress;
 pub use placement::Placement;
-pub use report::{ServerReport, ShardReport};
 pub use service::{
     Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, Spread, Toil, Work, runs_here,
 };
 
-use crate::base::EventBase;
+use crate::base::{Config, EventBase};
 use crate::error::Result;
 use accept::{Acceptor, Gate, Shards};
+use admin::Admin;
 use listener::Listener;
 use service::Host;
-use stats::GateStats;
+use stats::{GateStats, ServerStats};
+use survey::{AdminSurvey, Survey};
 use thread::Thread;
 use worker::{Worker, WorkerLeft};
+
+/// How long threads are waited for that are asked for their numbers.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A running server. [`drain`](Self::drain) ends it; dropped, it ends without draining.
 ///
@@ -70,7 +79,7 @@ use worker::{Worker, WorkerLeft};
 ///
 /// drop(client);
 /// let report = server.drain()?;
-/// assert_eq!(report.shards.iter().map(|shard| shard.bytes).sum::<u64>(), 5);
+/// assert_eq!(report.shards.iter().map(|shard| shard.bytes_in).sum::<u64>(), 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -81,6 +90,8 @@ pub struct Server {
     acceptor: Option<Thread<Acceptor, GateStats>>,
     workers: Vec<Thread<Worker, WorkerLeft>>,
     drain: Drain,
+    survey: Survey,
+    admin: Option<Admin<AdminSurvey>>,
 }
 
 impl Server {
@@ -105,7 +116,7 @@ impl Server {
         listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
-        let addresses = listeners.iter().map(|listener| listener.address.clone()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         let mut acceptor_base = match config.accept {
             AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
             _ => None,
@@ -137,9 +148,17 @@ impl Server {
             Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
         };
         let workers =
-            bases.into_iter().zip(cores).enumerate().map(worker).collect::<Result<_>>()?;
+            bases.into_iter().zip(cores).enumerate().map(worker).collect::<Result<Vec<_>>>()?;
         let acceptor = acceptor.transpose()?;
-        Ok(Self { addresses, acceptor, workers, drain: config.drain })
+        let survey = Survey {
+            acceptor: acceptor.as_ref().map(Thread::remote),
+            workers: workers.iter().map(Thread::remote).collect(),
+            loads: shards.loads,
+            listeners: addresses.iter().map(ToString::to_string).collect(),
+            started: Instant::now(),
+            draining: Arc::new(AtomicBool::new(false)),
+        };
+        Ok(Self { addresses, acceptor, workers, drain: config.drain, survey, admin: None })
     }
 
     /// Has every gate hand over what the kernel has queued, and waits until all have closed their
@@ -166,6 +185,33 @@ impl Server {
         &self.addresses
     }
 
+    /// What it did until now. A thread that does not answer within a second is told as silent.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        self.survey.take(PATIENCE)
+    }
+
+    /// Answers those who look after the server, by HTTP: `/metrics`, `/stats`, `/healthz`,
+    /// `/readyz`, and `POST /drain`, which calls `leave` and expects that [`drain`](Self::drain)
+    /// follows. Returns where; with port 0 asked for, with the port that was given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that others reach,
+    /// [`Error::AdminListen`](crate::Error::AdminListen) if it cannot be listened on, and
+    /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
+    pub fn admin(
+        &mut self,
+        config: &AdminConfig,
+        leave: impl FnMut() + Send + 'static,
+    ) -> Result<ListenAddress> {
+        let source = AdminSurvey { survey: self.survey.clone(), leave: Box::new(leave) };
+        let admin = Admin::start(config, Config::default(), source)?;
+        let address = admin.address().clone();
+        self.admin = Some(admin);
+        Ok(address)
+    }
+
     /// Ends the server: stops accepting, lets connections finish for at most the drain timeout,
     /// closes the rest and waits for every thread.
     ///
@@ -173,8 +219,10 @@ impl Server {
     ///
     /// The first error that a thread ended with, a panic included; the others are ended all the
     /// same.
-    pub fn drain(self) -> Result<ServerReport> {
+    pub fn drain(self) -> Result<ServerStats> {
         let drain = self.drain;
+        self.survey.draining.store(true, Ordering::Relaxed);
+        std::thread::sleep(drain.delay);
         self.stop_accepting();
         let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
@@ -186,6 +234,6 @@ impl Server {
             left.into_iter().map(|left| (left.shard, left.gate)).unzip();
         let gates: Vec<GateStats> =
             accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
-        Ok(ServerReport::new(&gates, shards))
+        Ok(self.survey.tree(shards, gates))
     }
 }

@@ -30,6 +30,11 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
         Ok(Self { name, remote, handle: Some(handle) })
     }
 
+    /// A handle that acts on its base.
+    pub(super) fn remote(&self) -> Remote<C> {
+        self.remote.clone()
+    }
+
     /// Has `job` run on the thread. Does nothing if the thread is gone; joining it says why.
     pub(super) fn post(&self, job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static) {
         let _ = self.remote.post(job);

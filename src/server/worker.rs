@@ -114,8 +114,12 @@ impl Worker {
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
         worker.stats.core = pinned.map(|core| core.id);
         base.run_until_exit(&mut worker)?;
-        let gate = worker.gate.as_ref().map(Gate::stats);
-        Ok(WorkerLeft { shard: worker.snapshot(base.registry()), gate })
+        Ok(worker.left(base.registry()))
+    }
+
+    /// What it leaves, were it to end now.
+    pub(super) fn left(&self, registry: &Registry<Self>) -> WorkerLeft {
+        WorkerLeft { shard: self.snapshot(registry), gate: self.gate.as_ref().map(Gate::stats) }
     }
 
     /// Adopts what was handed over, at most `limit` connections.

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::ctl::Ctl;
 use crate::flags::Serve;
+use crate::top::Top;
 
 /// An event-driven TCP server, one core per shard.
 #[derive(Parser)]
@@ -30,6 +32,10 @@ Standard output begins with a line `listening on ADDR` for each listener, once c
 accepted. SIGINT or SIGTERM stops accepting, drains, prints a table with a line per shard and exits
 with 0; a second one exits at once.")]
     Serve(Box<Serve>),
+    /// Show live what a running server does, shard by shard; `q` leaves.
+    Top(Top),
+    /// Act on a running server.
+    Ctl(Ctl),
 }
 
 /// What was asked for, or how to exit instead.
@@ -57,5 +63,8 @@ fn complaint(error: &clap::Error) -> String {
     let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let line = said.collect::<Vec<_>>().join("; ");
-    format!("evshard: {}; see `evshard serve --help`\n", line.trim_start_matches("error: "))
+    let line = line.trim_start_matches("error: ");
+    let verb = std::env::args().nth(1).filter(|verb| matches!(verb.as_str(), "top" | "ctl"));
+    let verb = verb.as_deref().unwrap_or("serve");
+    format!("evshard: {line}; see `evshard {verb} --help`\n")
 }

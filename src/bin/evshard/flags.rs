@@ -8,11 +8,14 @@ use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use evshard::server::{
-    AcceptMode, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
+    AcceptMode, AdminConfig, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
     ProxyProtocol, ServerConfig, Work,
 };
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
+use log::LevelFilter;
+
+use crate::logger::{self, LogFormat};
 
 /// More threads than this are a typing error, not a plan.
 const WORKERS_MAX: usize = 1024;
@@ -129,6 +132,12 @@ struct Leaving {
           value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
 
+    /// How long connections are still accepted after that while /readyz says 503, so that a balancer
+    /// learns of it before anybody is refused.
+    #[arg(long, value_name = "DURATION", default_value = "0s",
+          value_parser = humantime::parse_duration)]
+    drain_delay: Duration,
+
     /// Window over which idle connections are closed then, so that their clients do not all come
     /// back at once.
     #[arg(long, value_name = "DURATION", default_value = "0s",
@@ -182,6 +191,23 @@ struct Seeing {
     #[arg(long, value_name = "DURATION", default_value = "25ms",
           value_parser = humantime::parse_duration)]
     slow_callback: Duration,
+
+    /// Answer HTTP at this address, ADDR:PORT or unix:PATH: /metrics, /stats, /healthz, /readyz and
+    /// POST /drain. For `evshard top` and `evshard ctl`, too.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<ListenAddress>,
+
+    /// Let --admin be an address that other machines reach. Nothing asks them who they are.
+    #[arg(long, requires = "admin")]
+    admin_remote: bool,
+
+    /// How log lines are written, to standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
+    /// The least grave that is logged: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: LevelFilter,
 }
 
 /// A duration, or `off`.
@@ -211,6 +237,15 @@ pub(crate) struct Upgrade {
 }
 
 impl Serve {
+    pub(crate) fn start_logging(&self) {
+        logger::start(self.seeing.log_format, self.seeing.log_level);
+    }
+
+    pub(crate) fn admin(&self) -> Option<AdminConfig> {
+        let Seeing { admin, admin_remote, .. } = &self.seeing;
+        admin.clone().map(|address| AdminConfig { address, allow_remote: *admin_remote })
+    }
+
     pub(crate) fn upgrade(&self) -> Upgrade {
         let Leaving { upgrade_from, upgrade_socket, .. } = &self.leaving;
         let offer = upgrade_socket.clone().or_else(|| upgrade_from.clone());
@@ -247,7 +282,11 @@ impl Serve {
                 mode: listening.proxy_protocol,
                 trusted: listening.proxy_trust.clone(),
             },
-            drain: Drain { timeout: leaving.drain_timeout, spread: leaving.drain_spread },
+            drain: Drain {
+                delay: leaving.drain_delay,
+                timeout: leaving.drain_timeout,
+                spread: leaving.drain_spread,
+            },
             measure: Measure { timings: !seeing.no_timings, slow_callback: seeing.slow_callback },
         }
     }

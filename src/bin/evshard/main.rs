@@ -1,8 +1,12 @@
 //! The `evshard` program: a server, and what looks at it.
 
+mod admin_client;
 mod cli;
+mod ctl;
 mod flags;
+mod logger;
 mod serve;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,11 +21,13 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Serve(flags) => serve::run(&flags),
+        Command::Top(top) => top.run().map_err(Into::into),
+        Command::Ctl(ctl) => ctl.run().map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "evshard: {error}");
+            say(io::stderr(), format_args!("evshard: {error}\n"));
             ExitCode::FAILURE
         }
     }
@@ -38,4 +44,9 @@ fn end_loudly_on_panic() {
             std::process::abort();
         }
     }));
+}
+
+/// Prints and flushes. A reader that went away must not end a server that others use.
+fn say(mut out: impl Write, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }

@@ -1,18 +1,20 @@
 //! `evshard serve`: start, serve until told to leave, drain, report.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 
-use evshard::server::{Chargen, Discard, Echo, Server, ServerConfig, ServerReport, Service};
+use evshard::server::stats::ServerStats;
+use evshard::server::{Chargen, Discard, Echo, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
 use crate::flags::{Serve, ServiceName};
+use crate::say;
 
 /// The context of the program's own base: signals, and whoever else asks it to leave.
 struct Program {
     server: Option<Server>,
     remote: Remote<Self>,
-    report: Option<evshard::Result<ServerReport>>,
+    report: Option<evshard::Result<ServerStats>>,
 }
 
 /// See the module's documentation.
@@ -26,11 +28,20 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
     // to raise it is no reason not to serve.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let server = start(flags)?;
+    flags.start_logging();
+    let mut server = start(flags)?;
     for address in server.addresses() {
         say(io::stdout(), format_args!("listening on {address}\n"));
     }
     let remote = base.remote();
+    if let Some(admin) = flags.admin() {
+        let remote = remote.clone();
+        let address = server.admin(&admin, move || {
+            // If the program has left its loop, it is leaving.
+            let _ = remote.post(|_, program| program.leave());
+        })?;
+        say(io::stdout(), format_args!("admin on {address}\n"));
+    }
     let mut program = Program { server: Some(server), remote, report: None };
     base.run_until_exit(&mut program)?;
     let report = program.report.take().expect("it is the report that ends the loop")?;
@@ -55,6 +66,7 @@ impl Program {
     /// Begins to leave. The loop goes on meanwhile, for a second signal.
     fn leave(&mut self) {
         let Some(server) = self.server.take() else { return };
+        log::info!("the server drains and leaves; a second signal ends it at once");
         let remote = self.remote.clone();
         std::thread::spawn(move || {
             let report = server.drain();
@@ -72,9 +84,4 @@ fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
         std::process::exit(128 + fired.signal().unwrap_or_default());
     }
     program.leave();
-}
-
-/// Prints and flushes. A reader that went away must not end a server that others use.
-fn say(mut out: impl Write, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
 }

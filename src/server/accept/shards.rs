@@ -27,7 +27,7 @@ pub(in crate::server) struct Shards {
     /// The queue of each shard.
     pub(in crate::server) handoffs: Vec<Arc<Handoff>>,
     /// What each has at hand.
-    pub(super) loads: Loads,
+    pub(in crate::server) loads: Loads,
     /// How many connections there are.
     pub(super) census: Arc<Census>,
     /// The core each is pinned to.

@@ -3,11 +3,20 @@
 //! Counters and histograms are plain, owned by the thread that counts. A reader asks each thread
 //! for a copy; nobody shares one.
 
+mod exposition;
+mod fairness;
+mod json;
+mod process;
+mod prometheus;
 mod shard;
+mod table;
 mod timing;
+mod total;
 
 use serde::Serialize;
 
+pub use fairness::{Balance, Fairness};
+pub use process::ProcessStats;
 pub use timing::{Percentiles, Timing};
 
 /// A server's numbers at one moment, since its start.
@@ -42,6 +51,7 @@ pub struct ShardStats {
     /// The most that ever did.
     pub queued_max: u64,
     /// Busy share of its recent time, 0 to 1.
+    #[serde(rename = "busy_share")]
     pub busy: f64,
     /// Connections adopted.
     pub connections: u64,
@@ -135,10 +145,13 @@ impl ConnectionErrors {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ShardTimings {
     /// From the return of a wait to the beginning of each callback it caused.
+    #[serde(rename = "loop_lag_ns")]
     pub loop_lag: Timing,
     /// How long callbacks of connections took.
+    #[serde(rename = "callback_ns")]
     pub callback: Timing,
     /// From accept(2) to the connection's first callback.
+    #[serde(rename = "handoff_ns")]
     pub handoff: Timing,
 }
 

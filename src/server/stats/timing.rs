@@ -44,6 +44,47 @@ impl Timing {
         self.0.saturating_record(nanoseconds);
     }
 
+    /// Records what another one did.
+    pub fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+
+    /// How many times were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Their sum in nanoseconds, within a percent; as times are recorded it only grows.
+    #[must_use]
+    pub fn sum_ns(&self) -> u128 {
+        let of = |(time, count)| u128::from(self.0.median_equivalent(time)) * u128::from(count);
+        self.counts().map(of).sum()
+    }
+
+    /// The times that were recorded, in rising order, and how often each: nanoseconds rounded
+    /// down to two significant digits.
+    pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.0.iter_recorded().map(|step| {
+            let time = self.0.lowest_equivalent(step.value_iterated_to());
+            (time, step.count_since_last_iteration())
+        })
+    }
+
+    /// For each bound, in rising order, how many times were at most that long; within a percent
+    /// of the bound.
+    #[must_use]
+    pub fn at_most<const N: usize>(&self, bounds_ns: [u64; N]) -> [u64; N] {
+        let mut counts = self.counts().peekable();
+        let mut sum = 0;
+        bounds_ns.map(|bound| {
+            while let Some((_, count)) = counts.next_if(|&(time, _)| time <= bound) {
+                sum += count;
+            }
+            sum
+        })
+    }
+
     /// The percentiles of what was recorded.
     #[must_use]
     pub fn percentiles(&self) -> Percentiles {
@@ -63,5 +104,48 @@ impl Timing {
 impl Serialize for Timing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.percentiles().serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn timing(times: &[u64]) -> Timing {
+        let mut timing = Timing::default();
+        times.iter().for_each(|&time| timing.record(time));
+        timing
+    }
+
+    #[test]
+    fn a_time_beyond_the_longest_counts_as_the_longest() {
+        let found = timing(&[u64::MAX]).percentiles();
+        assert_eq!(found.count, 1);
+        assert!(found.max.abs_diff(HIGHEST_NS) < HIGHEST_NS / 100, "{found:?}");
+    }
+
+    #[test]
+    fn a_time_exactly_at_a_bound_is_within_it() {
+        for bound in [1_000, 2_000, 5_000, 1_000_000, 10_000_000_000] {
+            assert_eq!(timing(&[bound]).at_most([bound - bound / 50, bound]), [0, 1], "{bound}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_agree_with_a_sorted_list(times in prop::collection::vec(1..HIGHEST_NS, 0..50)) {
+            let timing = timing(&times);
+            prop_assert_eq!(timing.count(), times.len() as u64);
+            prop_assert_eq!(timing.counts().map(|(_, count)| count).sum::<u64>(), timing.count());
+            let bounds = [1_000, 1_000_000, 1_000_000_000, 60_000_000_000];
+            for (bound, found) in bounds.into_iter().zip(timing.at_most(bounds)) {
+                let within = |bound: u64| times.iter().filter(|&&t| t <= bound).count() as u64;
+                prop_assert!(found >= within(bound) && found <= within(bound + bound / 50));
+            }
+            let sum = times.iter().map(|&time| u128::from(time)).sum::<u128>();
+            prop_assert!(timing.sum_ns().abs_diff(sum) <= sum / 50 + times.len() as u128);
+        }
     }
 }

@@ -1,0 +1,210 @@
+//! The client of a server's admin: one request, one answer, then the end.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// For connecting, and for each piece of the answer: the admin itself waits a second for shards
+/// that do not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// No server has so much to say.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+const HEADERS_MAX: usize = 64;
+
+/// Which admin to talk to.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct AdminArg {
+    /// Where the server's admin answers: what it was given as --admin.
+    #[arg(long, value_name = "HOST:PORT|unix:PATH", default_value = "127.0.0.1:9100")]
+    pub(crate) admin: AdminAddress,
+}
+
+/// Where an admin answers; written `127.0.0.1:9100`, `http://127.0.0.1:9100` or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AdminAddress {
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// What an admin answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Why there is no answer, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(
+        "nothing answers on {address}: {source}; is the server running with --admin {address}?"
+    )]
+    Silent { address: AdminAddress, source: io::Error },
+    #[error("the answer from {address} broke off: {source}; did the server end?")]
+    Broken { address: AdminAddress, source: io::Error },
+    #[error("{address} answers, but not as an admin does: {what}; is it the right port?")]
+    Strange { address: AdminAddress, what: String },
+    #[error("{address} answers {method} {path} with {status}: {said}")]
+    Refused { address: AdminAddress, method: &'static str, path: String, status: u16, said: String },
+}
+
+impl AdminAddress {
+    /// Reads a page.
+    pub(crate) fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.ask("GET", path)
+    }
+
+    /// Has something done.
+    pub(crate) fn post(&self, path: &str) -> Result<Answer, ClientError> {
+        self.ask("POST", path)
+    }
+
+    fn ask(&self, method: &'static str, path: &str) -> Result<Answer, ClientError> {
+        let stream = self.connect();
+        let stream = stream.map_err(|source| ClientError::Silent { address: self.clone(), source });
+        let bytes = exchange(stream?, method, path);
+        let bytes =
+            bytes.map_err(|source| ClientError::Broken { address: self.clone(), source })?;
+        let answer =
+            parse(&bytes).map_err(|what| ClientError::Strange { address: self.clone(), what })?;
+        if answer.status / 100 == 2 {
+            return Ok(answer);
+        }
+        let said = answer.body.trim().replace('\n', "; ");
+        let (address, path, status) = (self.clone(), path.to_owned(), answer.status);
+        Err(ClientError::Refused { address, method, path, status, said })
+    }
+
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+            Self::Tcp(host) => {
+                let stream = connect_tcp(host)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+/// The first of the host's addresses that can be reached.
+fn connect_tcp(host: &str) -> io::Result<TcpStream> {
+    let mut last = io::ErrorKind::AddrNotAvailable.into();
+    for address in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// In version 1.0 of HTTP, whose answers end with their connection.
+fn exchange(mut stream: Box<dyn Stream>, method: &str, path: &str) -> io::Result<Vec<u8>> {
+    let request = format!("{method} {path} HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Answer, String> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(bytes).map_err(|error| error.to_string())?;
+    let httparse::Status::Complete(head) = parsed else {
+        return Err("the head of its answer is not complete".to_owned());
+    };
+    let status = response.code.unwrap_or_default();
+    let body = &bytes[head..];
+    let is_length =
+        |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case("content-length");
+    if let Some(length) = response.headers.iter().find(is_length)
+        && std::str::from_utf8(length.value).ok().and_then(|text| text.parse().ok())
+            != Some(body.len())
+    {
+        return Err("its answer has not the length it should".to_owned());
+    }
+    let body = String::from_utf8(body.to_vec()).map_err(|_| "its answer is no text".to_owned())?;
+    Ok(Answer { status, body })
+}
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("a path is missing, write unix:/run/evshard/admin".to_owned()),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        match host.rsplit_once(':') {
+            Some((name, port)) if !name.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(Self::Tcp(host.to_owned()))
+            }
+            _ => Err("write HOST:PORT, such as 127.0.0.1:9100, or unix:PATH".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host) => f.write_str(host),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_the_server_takes_it_or_as_a_browser_does() {
+        let tcp = |text: &str| AdminAddress::Tcp(text.to_owned());
+        for (text, expected) in [
+            ("127.0.0.1:9100", tcp("127.0.0.1:9100")),
+            ("http://localhost:9100/", tcp("localhost:9100")),
+            ("[::1]:9100", tcp("[::1]:9100")),
+            ("unix:/run/a", AdminAddress::Unix("/run/a".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in ["", "9100", ":9100", "localhost", "localhost:http", "unix:", "https://x"] {
+            assert!(text.parse::<AdminAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_whole_or_not_at_all() {
+        let answer = parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        assert_eq!(answer, Answer { status: 202, body: "ok".to_owned() });
+        for (bytes, expected) in [
+            (&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"[..], "length"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok", "length"),
+            (b"HTTP/1.1 200 OK\r\n\r\n\xff", "text"),
+            (b"HTTP/1.1 200", "complete"),
+            (b"", "complete"),
+            (b"SSH-2.0-OpenSSH\r\n", "invalid"),
+        ] {
+            let said = parse(bytes).unwrap_err();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}

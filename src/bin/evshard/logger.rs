@@ -1,0 +1,180 @@
+//! The log: a line an event on standard error, as text for eyes or as JSON for machines.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_millis;
+use log::kv::{self, Key, Value, VisitSource};
+use log::{LevelFilter, Log, Metadata, Record};
+use serde_json::{Map, Value as Json};
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// `2026-11-24T11:22:33.123Z WARN accept: out of descriptors errno=24 pause_ms=10`
+    #[default]
+    Text,
+    /// An object with `ts`, `level`, `target`, `message` and `fields`.
+    Json,
+}
+
+#[derive(Debug)]
+struct Logger {
+    format: LogFormat,
+}
+
+/// Logs from now on what is at least that grave. Only the first call counts.
+pub(crate) fn start(format: LogFormat, level: LevelFilter) {
+    // For as long as the program runs.
+    if log::set_logger(Box::leak(Box::new(Logger { format }))).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+impl Log for Logger {
+    /// The level is looked at before a logger is asked.
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = self.format.line(record, SystemTime::now());
+        // One call for a line, so that lines of several threads do not mix. Nobody can be told
+        // that nobody listens.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+impl LogFormat {
+    fn line(self, record: &Record<'_>, time: SystemTime) -> String {
+        let mut fields = Fields::default();
+        // A field that cannot be told must not keep the message from being.
+        let _ = record.key_values().visit(&mut fields);
+        match self {
+            Self::Text => text(record, time, &fields.0),
+            Self::Json => json(record, time, fields.0),
+        }
+    }
+}
+
+fn text(record: &Record<'_>, time: SystemTime, fields: &[Field]) -> String {
+    let (ts, level, target) = (format_rfc3339_millis(time), record.level(), record.target());
+    let mut line = format!("{ts} {level} {target}: {}", OneLine(&record.args().to_string()));
+    for (key, value) in fields {
+        let written = match value {
+            Json::String(text) if is_plain(text) => write!(line, " {key}={text}"),
+            value => write!(line, " {key}={value}"),
+        };
+        written.expect("a string takes everything");
+    }
+    line.push('\n');
+    line
+}
+
+fn json(record: &Record<'_>, time: SystemTime, fields: Vec<Field>) -> String {
+    let mut line = serde_json::json!({
+        "ts": format_rfc3339_millis(time).to_string(),
+        "level": record.level().as_str(),
+        "target": record.target(),
+        "message": record.args().to_string(),
+        "fields": fields.into_iter().collect::<Map<_, _>>(),
+    })
+    .to_string();
+    line.push('\n');
+    line
+}
+
+/// Whether a value can stand without quotes.
+fn is_plain(text: &str) -> bool {
+    let needs_quotes = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=');
+    !text.is_empty() && !text.contains(needs_quotes)
+}
+
+/// A message, which may quote what clients sent, must not look like two lines.
+struct OneLine<'a>(&'a str);
+
+impl std::fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+        })
+    }
+}
+
+type Field = (String, Json);
+
+/// In the order they were given.
+#[derive(Default)]
+struct Fields(Vec<Field>);
+
+impl<'kvs> VisitSource<'kvs> for Fields {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let number = || value.to_f64().and_then(serde_json::Number::from_f64).map(Json::Number);
+        let json = value
+            .to_bool()
+            .map(Json::from)
+            .or_else(|| value.to_u64().map(Json::from))
+            .or_else(|| value.to_i64().map(Json::from))
+            .or_else(number)
+            .unwrap_or_else(|| Json::String(value.to_string()));
+        self.0.push((key.as_str().to_owned(), json));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use log::Level;
+
+    use super::*;
+
+    fn line(format: LogFormat, message: &str, fields: &[(&str, Value<'_>)]) -> String {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_519_353_123);
+        let mut record = Record::builder();
+        record.level(Level::Warn).target("accept").key_values(&fields);
+        format.line(&record.args(format_args!("{message}")).build(), time)
+    }
+
+    #[test]
+    fn a_line_of_text_is_time_level_target_message_and_fields() {
+        let fields = [("errno", 24.into()), ("peer", "unix".into()), ("why", "no room".into())];
+        assert_eq!(
+            line(LogFormat::Text, "out of descriptors", &fields),
+            "2026-11-24T11:22:33.123Z WARN accept: out of descriptors \
+             errno=24 peer=unix why=\"no room\"\n"
+        );
+    }
+
+    #[test]
+    fn what_a_client_sent_cannot_look_like_another_line() {
+        let forged = "a\n2026-11-24T11:22:33.123Z INFO drain: b\x1b[2J";
+        let text = line(LogFormat::Text, forged, &[("sent", forged.into()), ("empty", "".into())]);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.contains('\x1b') && text.ends_with("empty=\"\"\n"), "{text}");
+        assert_eq!(line(LogFormat::Json, forged, &[]).lines().count(), 1);
+    }
+
+    #[test]
+    fn a_line_of_json_is_an_object_with_typed_fields() {
+        let fields = [
+            ("errno", Value::from(24)),
+            ("delta", Value::from(-3)),
+            ("share", Value::from(0.5)),
+            ("armed", Value::from(true)),
+            ("peer", Value::from("[::1]:9")),
+        ];
+        let line = line(LogFormat::Json, "say \"it\"", &fields);
+        let found: Json = serde_json::from_str(&line).unwrap();
+        let expected = serde_json::json!({
+            "ts": "2026-11-24T11:22:33.123Z", "level": "WARN", "target": "accept",
+            "message": "say \"it\"",
+            "fields": { "errno": 24, "delta": -3, "share": 0.5, "armed": true, "peer": "[::1]:9" },
+        });
+        assert_eq!(found, expected);
+    }
+}

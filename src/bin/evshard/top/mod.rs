@@ -1,0 +1,86 @@
+//! `evshard top`: what a server does, once a second, in the terminal.
+
+mod interval;
+mod screen;
+mod snapshot;
+mod terminal;
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::admin_client::{AdminAddress, AdminArg, ClientError};
+use super::say;
+use interval::Interval;
+use screen::{Style, render};
+use snapshot::Snapshot;
+use terminal::{Event, Terminal};
+
+/// Shorter, and the looking is what is seen.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// What to look at and how often.
+#[derive(Args, Debug)]
+pub(crate) struct Top {
+    #[command(flatten)]
+    to: AdminArg,
+
+    /// Time between two looks; rates and percentiles are those of it.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+    interval: Duration,
+
+    /// Print one table of one interval and end; so it is if the output is no terminal.
+    #[arg(long)]
+    once: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("write 100ms or more".to_owned()) }
+}
+
+/// Why it ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TopError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the terminal: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+impl Top {
+    /// Shows the server until told to end.
+    pub(crate) fn run(&self) -> Result<(), TopError> {
+        let before = look(&self.to.admin)?;
+        if self.once || !io::stdout().is_terminal() {
+            std::thread::sleep(self.interval);
+            let text = render(&Interval::new(&before, &look(&self.to.admin)?), Style::Plain);
+            say(io::stdout(), format_args!("{text}"));
+            return Ok(());
+        }
+        self.watch(before)
+    }
+
+    fn watch(&self, mut before: Snapshot) -> Result<(), TopError> {
+        let has_colors = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let style = if has_colors { Style::Colors } else { Style::Plain };
+        let mut terminal = Terminal::take()?;
+        // At once, although it is the mean since the server's start.
+        terminal.paint(&render(&Interval::since_start(&before), style))?;
+        while terminal.wait(self.interval)? == Event::Time {
+            let now = look(&self.to.admin)?;
+            terminal.paint(&render(&Interval::new(&before, &now), style))?;
+            before = now;
+        }
+        Ok(())
+    }
+}
+
+fn look(admin: &AdminAddress) -> Result<Snapshot, ClientError> {
+    let body = admin.get("/stats?histograms")?.body;
+    serde_json::from_str(&body).map_err(|error| ClientError::Strange {
+        address: admin.clone(),
+        what: format!("/stats is {error}"),
+    })
+}

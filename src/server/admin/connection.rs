@@ -1,0 +1,114 @@
+//! One connection of the admin: a request in, an answer out, and then its end.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+
+use socket2::Socket;
+
+use super::request::{HEAD_BYTES_MAX, Head, parse};
+use super::response::Response;
+use crate::event::EventId;
+
+/// Reads that are thrown away per turn after the answer.
+const DISCARDS_PER_TURN_MAX: usize = 16;
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its request is not complete.
+    Reading,
+    /// The threads are asked, under this number.
+    Gathering(u64),
+    /// Its answer is not written.
+    Writing,
+    /// It was answered and has to close; what it still sends is thrown away. Closed with unread
+    /// bytes, the kernel would reset it, and the client might lose the answer.
+    Leaving,
+}
+
+/// The events of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Events {
+    pub(super) readable: EventId,
+    pub(super) writable: EventId,
+    pub(super) deadline: EventId,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    pub(super) events: Events,
+    pub(super) phase: Phase,
+    head: Vec<u8>,
+    answer: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    pub(super) fn new(socket: Socket, events: Events) -> Self {
+        let (head, answer) = (Vec::new(), Vec::new());
+        Self { socket, events, phase: Phase::Reading, head, answer, written: 0 }
+    }
+
+    /// Reads once and looks whether the request is complete.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed, or ended before its request.
+    pub(super) fn read_head(&mut self) -> io::Result<Head> {
+        let mut buffer = [0; HEAD_BYTES_MAX];
+        let room = HEAD_BYTES_MAX - self.head.len();
+        match self.socket.read(&mut buffer[..room]) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.head.extend(&buffer[..n]);
+                Ok(parse(&self.head))
+            }
+            Err(error) if is_later(&error) => Ok(Head::Partial),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is to be written.
+    pub(super) fn set_answer(&mut self, response: Response, head_only: bool) {
+        self.phase = Phase::Writing;
+        self.answer = response.into_bytes(head_only);
+    }
+
+    /// Writes what the kernel takes; whether that was all.
+    pub(super) fn write(&mut self) -> io::Result<bool> {
+        while self.written < self.answer.len() {
+            match self.socket.write(&self.answer[self.written..]) {
+                Ok(n) => self.written += n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tells the client that nothing follows.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        self.phase = Phase::Leaving;
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    /// Throws away what came; whether more may come.
+    pub(super) fn discard(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; HEAD_BYTES_MAX];
+        for _ in 0..DISCARDS_PER_TURN_MAX {
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if is_later(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,69 @@
+//! The door: accepting the admin's connections, also when descriptors have run out, which is when
+//! somebody will want to look.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+
+use socket2::Socket;
+
+use super::super::listener::ListenAddress;
+use super::listen::Bound;
+use crate::event::{EventSpec, Interest};
+
+/// Accepts from the listening socket.
+#[derive(Debug)]
+pub(super) struct Door {
+    bound: Bound,
+    /// A descriptor to give up when there is no other.
+    reserve: Option<File>,
+}
+
+impl Door {
+    pub(super) fn new(bound: Bound) -> Self {
+        let mut door = Self { bound, reserve: None };
+        door.refill();
+        door
+    }
+
+    /// An event that fires when somebody waits at the door.
+    pub(super) fn event(&self) -> EventSpec {
+        EventSpec::io(&self.bound.socket, Interest::READ).persist()
+    }
+
+    pub(super) fn address(&self) -> &ListenAddress {
+        &self.bound.address
+    }
+
+    /// The next connection, if one waits.
+    pub(super) fn accept(&mut self) -> io::Result<Option<Socket>> {
+        let accepted = self.bound.socket.accept().or_else(|error| {
+            let gave_up = is_exhausted(&error) && self.reserve.take().is_some();
+            if gave_up { self.bound.socket.accept() } else { Err(error) }
+        });
+        match accepted {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(true)?;
+                Ok(Some(socket))
+            }
+            Err(error) if is_nobody(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a descriptor in reserve again, if one can be had.
+    pub(super) fn refill(&mut self) {
+        if self.reserve.is_none() {
+            self.reserve = File::open("/dev/null").ok();
+        }
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Whether nobody waits, or not any more.
+fn is_nobody(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
+}

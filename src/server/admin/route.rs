@@ -1,0 +1,92 @@
+//! From a request to what is done about it.
+
+use super::super::stats::{ProcessStats, ServerStats};
+use super::request::{Method, Request};
+use super::response::{Response, Status};
+
+const PATHS: &str = "\
+/metrics   GET   numbers for Prometheus
+/stats     GET   numbers as JSON; with ?histograms all times that were recorded
+/healthz   GET   200 while the process lives
+/readyz    GET   200 while connections are accepted
+/drain     POST  begins to leave
+";
+
+/// What is done about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Answer(Response),
+    /// Ask every thread, then answer with this view of what they say.
+    Show(View),
+    Drain,
+}
+
+/// A view of the server's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Metrics,
+    Stats { histograms: bool },
+    Ready,
+}
+
+/// What is done about this one.
+pub(super) fn route(request: &Request) -> Route {
+    let is_read = matches!(request.method, Method::Get | Method::Head);
+    match request.path.as_str() {
+        "/metrics" | "/stats" | "/healthz" | "/readyz" if !is_read => {
+            Route::Answer(Response::not_allowed("GET, HEAD"))
+        }
+        "/metrics" => Route::Show(View::Metrics),
+        "/stats" => Route::Show(View::Stats { histograms: request.wants("histograms") }),
+        "/readyz" => Route::Show(View::Ready),
+        "/healthz" => Route::Answer(Response::text(Status::Ok, "alive\n")),
+        "/drain" if request.method != Method::Post => Route::Answer(Response::not_allowed("POST")),
+        // Any page could send its visitors' browsers here, if they run on this machine.
+        "/drain" if request.is_of_a_page => {
+            Route::Answer(Response::text(Status::Forbidden, "not from a page in a browser\n"))
+        }
+        "/drain" => Route::Drain,
+        _ => Route::Answer(Response::text(Status::NotFound, format!("there are:\n{PATHS}"))),
+    }
+}
+
+/// What is said once the drain was asked for.
+pub(super) fn drain_begun() -> Response {
+    Response::text(Status::Accepted, "the server leaves: it finishes what is open, then ends\n")
+}
+
+impl View {
+    pub(super) fn of(self, stats: &ServerStats) -> Response {
+        match self {
+            Self::Metrics => Response::new(
+                Status::Ok,
+                "text/plain; version=0.0.4; charset=utf-8",
+                stats.to_prometheus(&ProcessStats::read()),
+            ),
+            Self::Stats { histograms } => Response::new(
+                Status::Ok,
+                "application/json",
+                stats.to_json(&ProcessStats::read(), histograms),
+            ),
+            Self::Ready => match stats.unready() {
+                None => Response::text(Status::Ok, "ready\n"),
+                Some(reason) => Response::text(Status::Unavailable, format!("{reason}\n")),
+            },
+        }
+    }
+}
+
+impl ServerStats {
+    /// Why no new connection should be sent here now.
+    fn unready(&self) -> Option<&'static str> {
+        if self.draining {
+            Some("draining: the server is about to end")
+        } else if !self.shards.iter().any(|shard| shard.answered) {
+            Some("stuck: no shard answers")
+        } else if !self.gates.iter().any(|gate| gate.accepting) {
+            Some("full: nobody accepts, for want of room, descriptors or memory, or at the limit")
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The context of the admin's event base: its connections, and what is being gathered for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+use socket2::Socket;
+
+use super::connection::{Connection, Events, Phase};
+use super::door::Door;
+use super::gather::{Gather, Owed};
+use super::listen::Bound;
+use super::request::{Head, Method, Request};
+use super::response::{Response, Status};
+use super::route::{Route, View, drain_begun, route};
+use super::source::{Answer, Question, Source};
+use crate::base::{EventBase, Registry, Remote};
+use crate::error::Result;
+use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
+
+/// Connections open at once; the next ones wait in the kernel's backlog. Those who look after
+/// a server are few.
+const CONNECTIONS_MAX: usize = 32;
+/// From its acceptance on a connection has this long for everything.
+const CONNECTION_MAX: Duration = Duration::from_secs(5);
+/// How long the threads are waited for: who does not answer within it is told as silent.
+const GATHER_MAX: Duration = Duration::from_secs(1);
+/// After a failed accept the door stays closed for so long.
+const DOOR_PAUSE: Duration = Duration::from_millis(100);
+
+/// An answer that waits for what the threads say.
+#[derive(Debug)]
+struct Gathering<P> {
+    connection: usize,
+    view: View,
+    head_only: bool,
+    gather: Gather<P>,
+    deadline: EventId,
+}
+
+/// The context of the admin's base.
+#[derive(Debug)]
+pub(super) struct AdminServer<S: Source> {
+    source: S,
+    door: Door,
+    at_door: EventId,
+    door_again: EventId,
+    connections: Slab<Connection>,
+    /// By their numbers, which are never used again: an answer that comes late finds nothing.
+    gatherings: HashMap<u64, Gathering<S::Part>>,
+    next_gathering: u64,
+    owed: Owed,
+    remote: Remote<Self>,
+}
+
+impl<S: Source> AdminServer<S> {
+    /// Answers on `bound` by what `source` says; `registry` and `remote` are of its base.
+    pub(super) fn new(
+        bound: Bound,
+        source: S,
+        remote: Remote<Self>,
+        registry: &mut Registry<Self>,
+    ) -> Result<Self> {
+        let door = Door::new(bound);
+        let at_door = registry.create(door.event(), on_door);
+        registry.add(at_door, None)?;
+        let door_again = registry.create(EventSpec::timer(), on_door_again);
+        // A connection waits for one answer at a time, so a thread that answers owes no more.
+        let owed = Owed::new(source.threads(), CONNECTIONS_MAX);
+        Ok(Self {
+            source,
+            door,
+            at_door,
+            door_again,
+            connections: Slab::new(),
+            gatherings: HashMap::new(),
+            next_gathering: 0,
+            owed,
+            remote,
+        })
+    }
+
+    /// The admin's thread.
+    pub(super) fn run(mut base: EventBase<Self>, mut server: Self) -> Result<()> {
+        base.run_until_exit(&mut server).map(|_| ())
+    }
+
+    fn welcome(&mut self, registry: &mut Registry<Self>, socket: Socket) {
+        let entry = self.connections.vacant_entry();
+        let (key, token) = (entry.key(), Token(entry.key() as u64));
+        let io = |interest| EventSpec::io(&socket, interest).persist().token(token);
+        let events = Events {
+            readable: registry.create(io(Interest::READ), on_readable),
+            writable: registry.create(io(Interest::WRITE), on_writable),
+            deadline: registry.create(EventSpec::timer().token(token), on_deadline),
+        };
+        entry.insert(Connection::new(socket, events));
+        self.add_or_remove(registry, key, events.readable, None);
+        if self.connections.contains(key) {
+            self.add_or_remove(registry, key, events.deadline, Some(CONNECTION_MAX));
+        }
+        if self.connections.len() >= CONNECTIONS_MAX {
+            registry.del(self.at_door);
+        }
+    }
+
+    /// Has a connection wait for something; without that it has to go.
+    fn add_or_remove(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        event: EventId,
+        timeout: Option<Duration>,
+    ) {
+        if let Err(error) = registry.add(event, timeout) {
+            log::warn!(target: "admin", error:%; "a connection cannot be watched and is closed");
+            self.remove(registry, key);
+        }
+    }
+
+    /// Frees everything of a connection and closes its socket.
+    fn remove(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = self.connections.remove(key);
+        let Events { readable, writable, deadline } = connection.events;
+        [readable, writable, deadline].into_iter().for_each(|event| registry.free(event));
+        if let Phase::Gathering(number) = connection.phase
+            && let Some(gathering) = self.gatherings.remove(&number)
+        {
+            registry.free(gathering.deadline);
+        }
+        drop(connection);
+        self.door.refill();
+        self.open_door(registry);
+    }
+
+    fn open_door(&mut self, registry: &mut Registry<Self>) {
+        if self.connections.len() < CONNECTIONS_MAX && registry.add(self.at_door, None).is_err() {
+            self.close_door(registry);
+        }
+    }
+
+    fn close_door(&self, registry: &mut Registry<Self>) {
+        registry.del(self.at_door);
+        registry.add(self.door_again, Some(DOOR_PAUSE)).expect("a timer of our own");
+    }
+
+    fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
+        match self.connections[key].read_head() {
+            Ok(Head::Partial) => {}
+            Ok(Head::Complete(request)) => self.serve(registry, key, &request),
+            Ok(Head::Bad(response)) => self.answer(registry, key, response, false),
+            Err(_) => self.remove(registry, key),
+        }
+    }
+
+    fn serve(&mut self, registry: &mut Registry<Self>, key: usize, request: &Request) {
+        let head_only = request.method == Method::Head;
+        match route(request) {
+            Route::Answer(response) => self.answer(registry, key, response, head_only),
+            Route::Show(view) => self.gather(registry, key, view, head_only),
+            Route::Drain => {
+                log::info!(target: "admin", address:% = self.door.address(); "asked to drain");
+                self.source.drain();
+                self.answer(registry, key, drain_begun(), head_only);
+            }
+        }
+    }
+
+    /// Asks every thread for its part of the answer.
+    fn gather(&mut self, registry: &mut Registry<Self>, key: usize, view: View, head_only: bool) {
+        let number = self.next_gathering;
+        self.next_gathering += 1;
+        let timer = EventSpec::timer().token(Token(number));
+        let deadline = registry.create(timer, on_gather_deadline);
+        registry.add(deadline, Some(GATHER_MAX)).expect("a timer of our own");
+        let threads = self.source.threads();
+        let mut gather = Gather::new(threads);
+        let answer = self.answers(number);
+        for thread in 0..threads {
+            if self.owed.may_ask(thread) {
+                self.source.ask(thread, Question::new(thread, answer.clone()));
+            } else {
+                gather.hear(thread, None);
+            }
+        }
+        registry.del(self.connections[key].events.readable);
+        self.connections[key].phase = Phase::Gathering(number);
+        let gathering = Gathering { connection: key, view, head_only, gather, deadline };
+        self.gatherings.insert(number, gathering);
+        self.finish_complete(registry, number);
+    }
+
+    /// Brings what a thread says to this one.
+    fn answers(&self, number: u64) -> Answer<S::Part> {
+        let remote = self.remote.clone();
+        Arc::new(move |thread, part| {
+            // If the admin is gone, so is who asked.
+            let _ = remote.post(move |registry, server: &mut Self| {
+                server.hear(registry, number, thread, part);
+            });
+        })
+    }
+
+    fn hear(
+        &mut self,
+        registry: &mut Registry<Self>,
+        number: u64,
+        thread: usize,
+        part: Option<S::Part>,
+    ) {
+        self.owed.heard(thread);
+        if let Some(gathering) = self.gatherings.get_mut(&number) {
+            gathering.gather.hear(thread, part);
+            self.finish_complete(registry, number);
+        }
+    }
+
+    fn finish_complete(&mut self, registry: &mut Registry<Self>, number: u64) {
+        if self.gatherings.get(&number).is_some_and(|found| found.gather.is_complete()) {
+            self.finish(registry, number);
+        }
+    }
+
+    /// Answers with what was heard until now.
+    fn finish(&mut self, registry: &mut Registry<Self>, number: u64) {
+        let Some(gathering) = self.gatherings.remove(&number) else { return };
+        registry.free(gathering.deadline);
+        let stats = self.source.assemble(gathering.gather.into_parts());
+        let response = gathering.view.of(&stats);
+        self.answer(registry, gathering.connection, response, gathering.head_only);
+    }
+
+    fn answer(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        response: Response,
+        head_only: bool,
+    ) {
+        let connection = &mut self.connections[key];
+        connection.set_answer(response, head_only);
+        registry.del(connection.events.readable);
+        let writable = connection.events.writable;
+        self.add_or_remove(registry, key, writable, None);
+    }
+
+    fn write(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        match connection.write() {
+            Ok(false) => {}
+            Ok(true) if connection.leave().is_ok() => {
+                let Events { readable, writable, .. } = connection.events;
+                registry.del(writable);
+                self.add_or_remove(registry, key, readable, None);
+            }
+            Ok(true) | Err(_) => self.remove(registry, key),
+        }
+    }
+
+    fn discard(&mut self, registry: &mut Registry<Self>, key: usize) {
+        if !self.connections[key].discard().unwrap_or(false) {
+            self.remove(registry, key);
+        }
+    }
+
+    /// Ends a connection that took too long; who asked for too long is told.
+    fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        if connection.phase == Phase::Reading {
+            let text = format!("no request within {} s\n", CONNECTION_MAX.as_secs());
+            connection.set_answer(Response::text(Status::Timeout, text), false);
+            // What the kernel does not take now is not waited for.
+            let _ = connection.write();
+        }
+        self.remove(registry, key);
+    }
+}
+
+fn on_door<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    fired: Fired,
+) {
+    if fired.ready.contains(Ready::REFUSED) {
+        log::warn!(target: "admin", "the admin's socket cannot be watched");
+        return server.close_door(registry);
+    }
+    match server.door.accept() {
+        Ok(Some(socket)) => server.welcome(registry, socket),
+        Ok(None) => {}
+        Err(error) => {
+            log::warn!(target: "admin", error:%; "cannot accept a connection of the admin");
+            server.close_door(registry);
+        }
+    }
+}
+
+fn on_door_again<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    _fired: Fired,
+) {
+    server.door.refill();
+    server.open_door(registry);
+}
+
+fn on_readable<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    fired: Fired,
+) {
+    let key = fired.token.0 as usize;
+    match server.connections[key].phase {
+        Phase::Reading => server.read(registry, key),
+        _ => server.discard(registry, key),
+    }
+}
+
+fn on_writable<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    fired: Fired,
+) {
+    server.write(registry, fired.token.0 as usize);
+}
+
+fn on_deadline<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    fired: Fired,
+) {
+    server.end(registry, fired.token.0 as usize);
+}
+
+fn on_gather_deadline<S: Source>(
+    registry: &mut Registry<AdminServer<S>>,
+    server: &mut AdminServer<S>,
+    fired: Fired,
+) {
+    server.finish(registry, fired.token.0);
+}

@@ -1,0 +1,426 @@
+//! The admin over real sockets, with threads that answer, that are gone, and that never answer.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::super::stats::{GateStats, ServerStats, ShardStats};
+use super::*;
+use crate::base::{LoopFlags, Remote};
+
+/// Far longer than anything takes on a loaded machine; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a fake thread does with its questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    Answers,
+    IsGone,
+    /// Keeps them, until somebody answers for it.
+    IsStuck,
+}
+
+use Habit::{Answers, IsGone, IsStuck};
+
+/// What the tests see of the fake.
+#[derive(Debug, Default)]
+struct Seen {
+    drains: AtomicUsize,
+    asked: AtomicUsize,
+    kept: Mutex<Vec<Question<u64>>>,
+}
+
+#[derive(Debug)]
+struct Fake {
+    habits: Vec<Habit>,
+    accepts: bool,
+    seen: Arc<Seen>,
+}
+
+impl Source for Fake {
+    type Part = u64;
+
+    fn threads(&self) -> usize {
+        self.habits.len()
+    }
+
+    fn ask(&mut self, thread: usize, question: Question<u64>) {
+        self.seen.asked.fetch_add(1, Ordering::Relaxed);
+        match self.habits[thread] {
+            Answers => question.answer(10 + thread as u64),
+            IsGone => drop(question),
+            IsStuck => self.seen.kept.lock().unwrap().push(question),
+        }
+    }
+
+    fn assemble(&mut self, parts: Vec<Option<u64>>) -> ServerStats {
+        let shard = |(shard, part): (usize, Option<u64>)| ShardStats {
+            shard,
+            answered: part.is_some(),
+            connections: part.unwrap_or(0),
+            ..Default::default()
+        };
+        ServerStats {
+            draining: self.seen.drains.load(Ordering::Relaxed) > 0,
+            shards: parts.into_iter().enumerate().map(shard).collect(),
+            gates: vec![GateStats { accepting: self.accepts, ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    fn drain(&mut self) {
+        self.seen.drains.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An admin of fake threads.
+struct Rig {
+    admin: Admin<Fake>,
+    seen: Arc<Seen>,
+}
+
+fn rig(habits: &[Habit]) -> Rig {
+    rig_at("127.0.0.1:0", habits, true)
+}
+
+fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> Rig {
+    let seen = Arc::new(Seen::default());
+    let fake = Fake { habits: habits.to_vec(), accepts, seen: seen.clone() };
+    let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
+    Rig { admin: Admin::start(&config, Config::default(), fake).unwrap(), seen }
+}
+
+impl Rig {
+    fn address(&self) -> SocketAddr {
+        match self.admin.address() {
+            ListenAddress::Tcp(address) => *address,
+            ListenAddress::Unix(_) => unreachable!(),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    fn send(&self, request: &str) -> TcpStream {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    fn ask(&self, request: &str) -> Answer {
+        Answer::read(self.send(request))
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    fn stats(&self) -> Value {
+        serde_json::from_str(&self.get("/stats").body).unwrap()
+    }
+}
+
+/// An answer, read to the end of its connection.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    fn read(mut stream: impl Read) -> Self {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer, and then an orderly end");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a complete head");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let answer = Self { status, head: head.to_owned(), body: body.to_owned() };
+        let length = answer.header("Content-Length").parse::<usize>().unwrap();
+        assert!(body.len() == length || body.is_empty(), "{answer:?}");
+        answer
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(found, _)| *found == name).map_or("", |(_, value)| value)
+    }
+}
+
+#[track_caller]
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn every_path_answers_with_its_type() {
+    let rig = rig(&[Answers, Answers]);
+    let metrics = rig.get("/metrics");
+    assert_eq!(metrics.status, 200);
+    assert_eq!(metrics.header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+    let line = "evshard_shard_connections_total{shard=\"1\"} 11";
+    assert!(metrics.body.contains(line), "{}", metrics.body);
+    let stats = rig.get("/stats");
+    assert_eq!((stats.status, stats.header("Content-Type")), (200, "application/json"));
+    assert_eq!(rig.stats()["shards"][1]["connections"], 11);
+    let full: Value = serde_json::from_str(&rig.get("/stats?histograms").body).unwrap();
+    assert_eq!(full["histograms"].as_array().unwrap().len(), 2);
+    assert_eq!(rig.get("/healthz").body, "alive\n");
+    assert_eq!(rig.get("/readyz").body, "ready\n");
+}
+
+#[test]
+fn a_head_is_the_answer_without_its_body() {
+    let rig = rig(&[Answers]);
+    for path in ["/metrics", "/stats", "/healthz", "/readyz"] {
+        let answer = rig.ask(&format!("HEAD {path} HTTP/1.0\r\n\r\n"));
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
+        assert_ne!(answer.header("Content-Length"), "0", "{path}");
+    }
+}
+
+#[test]
+fn what_there_is_not_is_answered_with_what_there_is() {
+    let rig = rig(&[Answers]);
+    let answer = rig.get("/metric");
+    assert_eq!(answer.status, 404);
+    for path in ["/metrics", "/stats", "/healthz", "/readyz", "/drain"] {
+        assert!(answer.body.contains(path), "{}", answer.body);
+    }
+    let answer = rig.ask("DELETE /stats HTTP/1.1\r\n\r\n");
+    assert_eq!((answer.status, answer.header("Allow")), (405, "GET, HEAD"));
+}
+
+#[test]
+fn a_drain_is_begun_by_a_post_of_an_operator_alone() {
+    let rig = rig(&[Answers]);
+    let answer = rig.get("/drain");
+    assert_eq!((answer.status, answer.header("Allow")), (405, "POST"));
+    let page = rig.ask("POST /drain HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n");
+    assert_eq!(page.status, 403);
+    assert_eq!(rig.seen.drains.load(Ordering::Relaxed), 0);
+    let answer = rig.ask("POST /drain HTTP/1.1\r\nContent-Length: 4\r\n\r\nnow!");
+    assert_eq!(answer.status, 202);
+    assert_eq!(rig.seen.drains.load(Ordering::Relaxed), 1);
+    let answer = rig.get("/readyz");
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.starts_with("draining"), "{answer:?}");
+}
+
+#[test]
+fn a_server_that_takes_nobody_is_not_ready_and_says_why() {
+    let answer = rig_at("127.0.0.1:0", &[Answers], false).get("/readyz");
+    assert!(answer.status == 503 && answer.body.starts_with("full"), "{answer:?}");
+    let answer = rig(&[IsGone]).get("/readyz");
+    assert!(answer.status == 503 && answer.body.starts_with("stuck"), "{answer:?}");
+}
+
+#[test]
+fn a_thread_that_never_answers_is_told_as_silent_and_delays_nobody_else() {
+    let rig = rig(&[Answers, IsStuck]);
+    let waiting = rig.send("GET /stats HTTP/1.1\r\n\r\n");
+    assert_eq!(rig.get("/healthz").status, 200);
+    let stats: Value = serde_json::from_str(&Answer::read(waiting).body).unwrap();
+    assert_eq!(stats["shards"][0]["answered"], true);
+    assert_eq!(stats["shards"][1]["answered"], false);
+    // An answer that comes after all finds nobody, and the next one is counted from anew.
+    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(7));
+    assert_eq!(rig.stats()["shards"][1]["answered"], false);
+}
+
+#[test]
+fn a_thread_that_is_gone_is_not_waited_for() {
+    let rig = rig(&[IsGone, Answers]);
+    let begun = Instant::now();
+    let stats = rig.stats();
+    assert!(begun.elapsed() < Duration::from_secs(1), "it was waited for");
+    assert_eq!(stats["shards"][0]["answered"], false);
+    assert_eq!(stats["shards"][1]["answered"], true);
+}
+
+#[test]
+fn a_stuck_thread_is_not_asked_for_ever() {
+    let rig = rig(&[IsStuck]);
+    for _ in 0..2 {
+        let asking: Vec<_> = (0..32).map(|_| rig.send("GET /stats HTTP/1.1\r\n\r\n")).collect();
+        assert!(asking.into_iter().map(Answer::read).all(|answer| answer.status == 200));
+    }
+    assert_eq!(rig.seen.asked.load(Ordering::Relaxed), 32);
+    rig.seen.kept.lock().unwrap().clear();
+    rig.stats();
+    assert_eq!(rig.seen.asked.load(Ordering::Relaxed), 33, "once it answers it is asked again");
+}
+
+#[test]
+fn several_who_wait_at_once_each_get_their_own_answer() {
+    let rig = rig(&[IsStuck]);
+    let paths = ["/stats", "/metrics", "/readyz"];
+    let mut waiting = Vec::new();
+    for (place, path) in paths.into_iter().enumerate() {
+        waiting.push(rig.send(&format!("GET {path} HTTP/1.1\r\n\r\n")));
+        eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == place + 1);
+    }
+    let kept = std::mem::take(&mut *rig.seen.kept.lock().unwrap());
+    for (place, question) in kept.into_iter().enumerate().rev() {
+        question.answer(100 + place as u64);
+    }
+    let [stats, metrics, ready] =
+        waiting.into_iter().map(Answer::read).collect::<Vec<_>>().try_into().unwrap();
+    assert!(stats.body.contains("\"connections\":100"), "{stats:?}");
+    assert!(metrics.body.contains("connections_total{shard=\"0\"} 101"), "{metrics:?}");
+    assert_eq!(ready.body, "ready\n");
+}
+
+#[test]
+fn who_leaves_before_the_answer_is_forgotten() {
+    let rig = rig(&[IsStuck]);
+    for _ in 0..3 {
+        drop(rig.send("GET /stats HTTP/1.1\r\n\r\n"));
+    }
+    eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == 3);
+    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
+    assert_eq!(rig.get("/healthz").status, 200);
+}
+
+#[test]
+fn malformed_http_is_answered_400_and_hurts_nobody() {
+    let rig = rig(&[Answers]);
+    for garbage in ["\0\0\0\0", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "hello there\n\n"] {
+        assert_eq!(rig.ask(garbage).status, 400, "{garbage:?}");
+    }
+    let endless = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(20_000));
+    assert_eq!(rig.ask(&endless).status, 431);
+    drop(rig.connect());
+    assert_eq!(rig.get("/healthz").status, 200);
+}
+
+#[test]
+fn what_follows_a_request_is_ignored_without_a_reset() {
+    let rig = rig(&[Answers]);
+    let second = "GET /stats HTTP/1.1\r\n\r\n".repeat(2_000);
+    let answer = rig.ask(&format!("GET /healthz HTTP/1.1\r\n\r\n{second}"));
+    assert_eq!(answer.body, "alive\n", "the first one, then the end");
+    assert_eq!(answer.header("Connection"), "close");
+}
+
+#[test]
+fn a_request_in_pieces_is_one_request() {
+    let rig = rig(&[Answers]);
+    let mut stream = rig.connect();
+    stream.set_nodelay(true).unwrap();
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    assert_eq!(Answer::read(stream).body, "alive\n");
+}
+
+#[test]
+fn a_request_that_does_not_come_is_given_up() {
+    let rig = rig(&[Answers]);
+    assert_eq!(rig.ask("GET /healthz HTTP/1.1\r\nHo").status, 408);
+}
+
+#[test]
+fn one_too_many_waits_for_another_to_leave() {
+    let rig = rig(&[Answers]);
+    let idle: Vec<_> = (0..32).map(|_| rig.connect()).collect();
+    let mut late = rig.send("GET /healthz HTTP/1.1\r\n\r\n");
+    late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(late.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(idle);
+    assert_eq!(Answer::read(late).status, 200);
+}
+
+#[test]
+fn a_unix_socket_answers_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin");
+    let rig = rig_at(&format!("unix:{}", path.display()), &[Answers], true);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(Answer::read(stream).status, 200);
+    drop(rig);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_dropped_admin_answers_no_more() {
+    let rig = rig(&[Answers]);
+    let address = rig.address();
+    drop(rig);
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+/// Threads with event bases, as workers are.
+#[derive(Debug)]
+struct Bases(Vec<Remote<u64>>);
+
+impl Source for Bases {
+    type Part = u64;
+
+    fn threads(&self) -> usize {
+        self.0.len()
+    }
+
+    fn ask(&mut self, thread: usize, question: Question<u64>) {
+        // If the base is gone the question is dropped with the closure, which says so.
+        let _ = self.0[thread].post(move |_, count| question.answer(*count));
+    }
+
+    fn assemble(&mut self, parts: Vec<Option<u64>>) -> ServerStats {
+        let shard = |part: Option<u64>| ShardStats {
+            answered: part.is_some(),
+            reads: part.unwrap_or(0),
+            ..Default::default()
+        };
+        ServerStats { shards: parts.into_iter().map(shard).collect(), ..Default::default() }
+    }
+
+    fn drain(&mut self) {
+        self.0.iter().for_each(|remote| {
+            remote.loop_exit();
+        });
+    }
+}
+
+#[test]
+fn event_bases_answer_until_they_are_gone() {
+    let mut remotes = Vec::new();
+    let mut threads = Vec::new();
+    for number in 1..=2 {
+        let mut base = EventBase::<u64>::new(Config::default()).unwrap();
+        remotes.push(base.remote());
+        threads.push(thread::spawn(move || {
+            let mut count = number;
+            base.run_with(&mut count, LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
+        }));
+    }
+    let config = AdminConfig { address: "127.0.0.1:0".parse().unwrap(), allow_remote: false };
+    let admin = Admin::start(&config, Config::default(), Bases(remotes)).unwrap();
+    let ListenAddress::Tcp(address) = *admin.address() else { unreachable!() };
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        Answer::read(stream)
+    };
+    let body = ask("GET /stats HTTP/1.1\r\n\r\n").body;
+    assert!(body.contains("\"reads\":1") && body.contains("\"reads\":2"), "{body}");
+    assert_eq!(ask("POST /drain HTTP/1.1\r\n\r\n").status, 202);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let answered = ask("GET /stats HTTP/1.1\r\n\r\n").body.matches("\"answered\":false").count();
+    assert_eq!(answered, 2);
+}

@@ -1,0 +1,284 @@
+//! Which metrics there are: a [`ServerStats`] for Prometheus.
+//!
+//! Names end in their unit, counters in `_total`; a shard is told by the label `shard`, an
+//! accepting thread by `gate`.
+
+use super::exposition::{Exposition, Kind, seconds};
+use super::{GateStats, ProcessStats, ServerStats, ShardStats, ShardTimings, Timing};
+
+/// Name, help, and where the number is. A `S` is a shard or a gate.
+type Metric<S> = (&'static str, &'static str, fn(&S) -> u64);
+
+const SHARD_GAUGES: &[Metric<ShardStats>] = &[
+    ("evshard_shard_answered", "1 if the shard answered in time.", |s| s.answered.into()),
+    ("evshard_shard_connections_open", "Connections placed and not closed yet.", |s| s.open),
+    ("evshard_shard_queued", "Sockets that wait to be adopted.", |s| s.queued),
+    ("evshard_shard_queued_max", "Most sockets that ever waited to be adopted.", |s| s.queued_max),
+    ("evshard_shard_event_places", "Places of the event array now.", |s| s.event_places),
+];
+
+const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
+    ("evshard_shard_connections_total", "Connections adopted.", |s| s.connections),
+    ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
+    ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
+    ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),
+    ("evshard_shard_waits_total", "Waits of the event base, one a turn.", |s| s.waits),
+    ("evshard_shard_events_total", "Ready descriptors that waits reported.", |s| s.events),
+    ("evshard_shard_changes_total", "Changes of interest told to the kernel.", |s| s.changes),
+    ("evshard_shard_changes_coalesced_total", "Changes folded into an unflushed one.", |s| {
+        s.changes_coalesced
+    }),
+    ("evshard_shard_changes_cancelled_total", "Changes that undid an unflushed one.", |s| {
+        s.changes_cancelled
+    }),
+    ("evshard_shard_slow_callbacks_total", "Calls of the service over the threshold.", |s| {
+        s.slow_callbacks
+    }),
+    ("evshard_shard_switches_involuntary_total", "Times the kernel took the core away.", |s| {
+        s.switches_involuntary
+    }),
+];
+
+type Histogram = (&'static str, &'static str, fn(&ShardTimings) -> &Timing);
+
+const SHARD_TIMINGS: &[Histogram] = &[
+    (
+        "evshard_shard_loop_lag_seconds",
+        "From the return of a wait to the beginning of each callback it caused.",
+        |t| &t.loop_lag,
+    ),
+    ("evshard_shard_callback_seconds", "How long callbacks took.", |t| &t.callback),
+    ("evshard_shard_handoff_seconds", "From accept to a connection's first callback.", |t| {
+        &t.handoff
+    }),
+];
+
+const GATE_GAUGES: &[Metric<GateStats>] = &[
+    ("evshard_gate_accepting", "1 if the gate accepts now.", |g| g.accepting.into()),
+    ("evshard_gate_batch_max", "Most connections accepted in one batch.", |g| g.batch_max),
+];
+
+const GATE_COUNTERS: &[Metric<GateStats>] = &[
+    ("evshard_gate_accepted_total", "Connections accepted.", |g| g.accepted),
+    (
+        "evshard_gate_accept_calls_total",
+        "Calls of accept, those that found nobody included.",
+        |g| g.accept_calls,
+    ),
+    ("evshard_gate_batches_total", "Batches of accepts.", |g| g.batches),
+    ("evshard_gate_shed_total", "Connections reset for want of room.", |g| g.shed),
+    ("evshard_gate_aborted_total", "Accepts of connections that had ended already.", |g| g.aborted),
+];
+
+impl ServerStats {
+    /// The numbers in the text format of Prometheus, version 0.0.4.
+    #[must_use]
+    pub fn to_prometheus(&self, process: &ProcessStats) -> String {
+        let mut text = Exposition::default();
+        self.put_server(&mut text);
+        self.put_shards(&mut text);
+        self.put_gates(&mut text);
+        self.put_balance(&mut text);
+        put_process(&mut text, process);
+        text.into_text()
+    }
+
+    fn put_server(&self, text: &mut Exposition) {
+        text.family("evshard_build_info", Kind::Gauge, "The version that runs; always 1.")
+            .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let help = "Time since the server started.";
+        text.single("evshard_uptime_seconds", Kind::Gauge, help, self.uptime_s);
+        let help = "1 once the server has begun to leave.";
+        text.single("evshard_draining", Kind::Gauge, help, u8::from(self.draining));
+        let mut listeners =
+            text.family("evshard_listener_info", Kind::Gauge, "An address listened on; always 1.");
+        for address in &self.listeners {
+            listeners.sample(&[("address", address)], 1);
+        }
+    }
+
+    fn put_shards(&self, text: &mut Exposition) {
+        let shards = || (0..).map(|shard: usize| shard.to_string()).zip(&self.shards);
+        put_each(text, "shard", Kind::Gauge, SHARD_GAUGES, &self.shards);
+        let mut busy =
+            text.family("evshard_shard_busy_ratio", Kind::Gauge, "Busy share of recent time.");
+        shards().for_each(|(shard, of)| busy.sample(&[("shard", &shard)], of.busy));
+        // A shard that did not answer has no counters: zeros would look like a restart.
+        let answered = || shards().filter(|(_, shard)| shard.answered);
+        for &(name, help, count) in SHARD_COUNTERS {
+            let mut family = text.family(name, Kind::Counter, help);
+            answered().for_each(|(shard, of)| family.sample(&[("shard", &shard)], count(of)));
+        }
+        let help = "CPU time of the shard's thread.";
+        let mut cpu = text.family("evshard_shard_cpu_seconds_total", Kind::Counter, help);
+        answered().for_each(|(shard, of)| cpu.sample(&[("shard", &shard)], seconds(of.cpu_ns)));
+        let help = "Connections that ended before their time.";
+        let mut errors = text.family("evshard_shard_errors_total", Kind::Counter, help);
+        for (shard, of) in answered() {
+            for (kind, count) in of.errors.by_kind() {
+                errors.sample(&[("shard", &shard), ("kind", kind)], count);
+            }
+        }
+        let help = "Notifications of the shard: by a call, without one, for nothing.";
+        let mut wakes = text.family("evshard_shard_wakes_total", Kind::Counter, help);
+        for (shard, of) in answered() {
+            for (outcome, count) in wakes_of(of) {
+                wakes.sample(&[("shard", &shard), ("outcome", outcome)], count);
+            }
+        }
+        for &(name, help, timing) in SHARD_TIMINGS {
+            let mut family = text.family(name, Kind::Histogram, help);
+            answered().for_each(|(shard, of)| {
+                family.histogram(&[("shard", &shard)], timing(&of.timings))
+            });
+        }
+    }
+
+    fn put_gates(&self, text: &mut Exposition) {
+        put_each(text, "gate", Kind::Gauge, GATE_GAUGES, &self.gates);
+        put_each(text, "gate", Kind::Counter, GATE_COUNTERS, &self.gates);
+        let help = "Times accepting paused: no worker had room, the limit of connections, \
+                    want of descriptors or memory.";
+        let mut pauses = text.family("evshard_gate_pauses_total", Kind::Counter, help);
+        for (gate, of) in self.gates.iter().enumerate() {
+            for (reason, count) in pauses_of(of) {
+                pauses.sample(&[("gate", &gate.to_string()), ("reason", reason)], count);
+            }
+        }
+    }
+
+    fn put_balance(&self, text: &mut Exposition) {
+        let balance = self.balance().by_name();
+        let help = "Jain's fairness index over the shards: 1 is even, 1/n is one with everything.";
+        let mut jain = text.family("evshard_balance_jain_ratio", Kind::Gauge, help);
+        balance.iter().for_each(|(of, found)| jain.sample(&[("of", of)], found.jain));
+        let help = "The largest share over the mean of the shards: 1 is even.";
+        let mut worst = text.family("evshard_balance_max_over_mean_ratio", Kind::Gauge, help);
+        balance.iter().for_each(|(of, found)| worst.sample(&[("of", of)], found.max_over_mean));
+    }
+}
+
+/// The metrics of each shard or gate.
+fn put_each<S>(
+    text: &mut Exposition,
+    label: &str,
+    kind: Kind,
+    metrics: &[Metric<S>],
+    things: &[S],
+) {
+    for &(name, help, number) in metrics {
+        let mut family = text.family(name, kind, help);
+        for (which, thing) in things.iter().enumerate() {
+            family.sample(&[(label, &which.to_string())], number(thing));
+        }
+    }
+}
+
+/// By the names that Prometheus' own client libraries use.
+fn put_process(text: &mut Exposition, process: &ProcessStats) {
+    let help = "CPU time of the process.";
+    let cpu_s = seconds(process.cpu_ns);
+    text.single("process_cpu_seconds_total", Kind::Counter, help, cpu_s);
+    for (name, help, number) in [
+        ("process_open_fds", "Open descriptors.", process.open_fds),
+        ("process_max_fds", "Most descriptors that may be open.", process.max_fds),
+        ("process_resident_memory_bytes", "Memory in use.", process.resident_bytes),
+    ] {
+        if let Some(number) = number {
+            text.single(name, Kind::Gauge, help, number);
+        }
+    }
+}
+
+fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
+    [
+        ("sent", shard.wakes_sent),
+        ("suppressed", shard.wakes_suppressed),
+        ("spurious", shard.wakes_spurious),
+    ]
+}
+
+fn pauses_of(gate: &GateStats) -> [(&'static str, u64); 3] {
+    [
+        ("full", gate.pauses_full),
+        ("limit", gate.pauses_at_limit),
+        ("exhausted", gate.pauses_exhausted),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn text() -> String {
+        let mut shard = ShardStats { answered: true, open: 3, busy: 0.25, ..Default::default() };
+        shard.errors.idle = 2;
+        shard.timings.handoff.record(15_000);
+        let silent = ShardStats { shard: 1, open: 0, ..Default::default() };
+        let gate = GateStats { accepted: 4, pauses_exhausted: 1, ..Default::default() };
+        let stats = ServerStats {
+            uptime_s: 1.5,
+            listeners: vec!["127.0.0.1:5555".into(), "unix:/a \"b\\\nc".into()],
+            shards: vec![shard, silent],
+            gates: vec![gate],
+            ..Default::default()
+        };
+        stats.to_prometheus(&ProcessStats::read())
+    }
+
+    #[test]
+    fn promtool_has_nothing_to_complain_of() {
+        let promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut promtool) = promtool else {
+            eprintln!("skipped: there is no promtool (Debian's package prometheus has it)");
+            return;
+        };
+        promtool.stdin.take().unwrap().write_all(text().as_bytes()).unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn shards_and_gates_are_told_by_labels() {
+        let text = text();
+        let has = |line: &str| assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        has(r#"evshard_shard_connections_open{shard="0"} 3"#);
+        has(r#"evshard_shard_errors_total{shard="0",kind="idle"} 2"#);
+        has(r#"evshard_shard_handoff_seconds_count{shard="0"} 1"#);
+        has(r#"evshard_gate_pauses_total{gate="0",reason="exhausted"} 1"#);
+        has(r#"evshard_balance_jain_ratio{of="open"} 0.5"#);
+        has(r#"evshard_listener_info{address="unix:/a \"b\\\nc"} 1"#);
+    }
+
+    #[test]
+    fn a_silent_shard_has_no_counters_that_look_like_a_restart() {
+        let text = text();
+        let of_silent = text.lines().filter(|line| line.contains("shard=\"1\""));
+        let names: Vec<_> = of_silent.map(|line| line.split('{').next().unwrap()).collect();
+        assert!(names.contains(&"evshard_shard_answered"), "{names:?}");
+        assert!(names.contains(&"evshard_shard_connections_open"), "{names:?}");
+        assert!(!names.iter().any(|name| name.ends_with("_total")), "{names:?}");
+        assert!(!names.iter().any(|name| name.ends_with("_bucket")), "{names:?}");
+    }
+
+    #[test]
+    fn every_sample_is_there_once() {
+        let text = text();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let mut seen = HashSet::new();
+        for sample in samples.map(|line| line.rsplit_once(' ').unwrap().0) {
+            assert!(seen.insert(sample), "{sample} twice");
+        }
+    }
+}
