@@ -4,18 +4,28 @@
 //! by the worker that closes it: both change the count itself, nobody sends a message about it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The busy share is that of about so much time: long enough to be steady, short enough to tell a
+/// shard that has just got a hot connection.
+pub(super) const BUSY_WINDOW: Duration = Duration::from_millis(500);
 
 /// One shard's load, on cache lines of its own: two, because they are fetched in pairs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct ShardLoad {
     connections: AtomicUsize,
     queued: AtomicUsize,
     queued_max: AtomicUsize,
-    /// Busy share of its recent time, in thousandths.
-    busy_permille: AtomicU32,
+    /// What the worker said last of how busy it was, and when: thousandths, and above them
+    /// milliseconds since `began`.
+    busy: AtomicU64,
+    began: Instant,
 }
+
+/// Bits of `busy` that hold thousandths.
+const PERMILLE_BITS: u32 = 16;
 
 /// The loads of all shards.
 pub(super) type Loads = Arc<[ShardLoad]>;
@@ -65,15 +75,43 @@ impl ShardLoad {
         self.queued_max.load(Ordering::Relaxed)
     }
 
-    /// Busy share of its recent time, in thousandths.
+    /// Busy share of its recent time, in thousandths. A worker that sleeps says nothing: what it
+    /// said last fades.
     pub(super) fn busy_permille(&self) -> u32 {
-        self.busy_permille.load(Ordering::Relaxed)
+        let busy = self.busy.load(Ordering::Relaxed);
+        let permille = (busy & ((1 << PERMILLE_BITS) - 1)) as u32;
+        if permille == 0 {
+            return 0;
+        }
+        let said_at = Duration::from_millis(busy >> PERMILLE_BITS);
+        let silent = self.began.elapsed().saturating_sub(said_at);
+        (f64::from(permille) * faded(silent)) as u32
     }
 
     /// The worker says how busy it was of late.
     pub(super) fn set_busy_permille(&self, permille: u32) {
-        self.busy_permille.store(permille, Ordering::Relaxed);
+        let said_at = self.began.elapsed().as_millis() as u64;
+        let permille = u64::from(permille.min(1000));
+        self.busy.store(said_at << PERMILLE_BITS | permille, Ordering::Relaxed);
     }
+}
+
+impl Default for ShardLoad {
+    fn default() -> Self {
+        let zero = AtomicUsize::default;
+        Self {
+            connections: zero(),
+            queued: zero(),
+            queued_max: zero(),
+            busy: AtomicU64::new(0),
+            began: Instant::now(),
+        }
+    }
+}
+
+/// What is left of a share after so much time of nothing.
+pub(super) fn faded(time: Duration) -> f64 {
+    (-time.as_secs_f64() / BUSY_WINDOW.as_secs_f64()).exp()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -105,5 +143,19 @@ mod tests {
             assert_eq!((load.connections(), load.queued()), (0, 0));
             assert!((1..=4).contains(&load.queued_max()));
         }
+    }
+
+    #[test]
+    fn what_a_sleeping_worker_said_of_its_time_fades() {
+        let load = ShardLoad::default();
+        assert_eq!(load.busy_permille(), 0);
+        load.set_busy_permille(5000);
+        let said = load.busy_permille();
+        assert!((1..=1000).contains(&said), "{said}");
+        while load.busy_permille() >= said {
+            std::thread::yield_now();
+        }
+        assert!((faded(BUSY_WINDOW) - 0.367_879).abs() < 1e-5);
+        assert!((faded(Duration::ZERO) - 1.0).abs() < 1e-9);
     }
 }

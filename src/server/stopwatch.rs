@@ -4,14 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::load::faded;
 use super::service::PeerAddress;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
 
-/// The busy share is that of about so much time: long enough to be steady, short enough to tell a
-/// shard that has just got a hot connection.
-const BUSY_WINDOW: Duration = Duration::from_millis(500);
 /// It is told to those who place connections each time so much has passed.
 const BUSY_TOLD_EVERY: Duration = Duration::from_millis(5);
 /// Log lines about slow callbacks: one in so much time, and the number of those left out.
@@ -47,7 +45,7 @@ impl Busy {
         if self.all < BUSY_TOLD_EVERY {
             return None;
         }
-        let weight = 1.0 - (-self.all.as_secs_f64() / BUSY_WINDOW.as_secs_f64()).exp();
+        let weight = 1.0 - faded(self.all);
         let share = self.busy.as_secs_f64() / self.all.as_secs_f64();
         self.share += weight * (share - self.share);
         (self.busy, self.all) = (Duration::ZERO, Duration::ZERO);
@@ -148,7 +146,7 @@ impl Worker {
             .get(key)
             .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
         log::warn!(
-            shard = self.handoff.shard(), peer:% = peer, took_us = as_ns(took) / 1000, untold = untold;
+            target: "shard", shard = self.handoff.shard(), peer:% = peer, took_us = as_ns(took) / 1000, untold = untold;
             "a callback was slow, and everybody on its shard waited"
         );
     }
@@ -156,6 +154,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::BUSY_WINDOW;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);

@@ -66,7 +66,7 @@ impl Program {
     /// Begins to leave. The loop goes on meanwhile, for a second signal.
     fn leave(&mut self) {
         let Some(server) = self.server.take() else { return };
-        log::info!("the server drains and leaves; a second signal ends it at once");
+        log::info!(target: "serve", "the server drains and leaves; a second signal ends it at once");
         let remote = self.remote.clone();
         std::thread::spawn(move || {
             let report = server.drain();

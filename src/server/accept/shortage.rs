@@ -74,6 +74,7 @@ impl Shortage {
         if self.logged_at.is_none_or(|logged_at| now - logged_at >= LOG_INTERVAL) {
             self.logged_at = Some(now);
             log::warn!(
+                target: "accept",
                 "accepting paused: {error}; raise the limit on open files (ulimit -n), \
                  or allow fewer connections"
             );

@@ -289,9 +289,9 @@ mod tests {
     fn least_loaded_weighs_connections_that_wait_and_busy_time() {
         let (mut placer, loads) = (placer(Placement::LeastLoaded), with_connections(&[4, 3, 5]));
         assert_eq!(first(&mut placer, &loads, Clue::default()), 1);
-        loads[1].set_busy_permille(500); // 3 + 0.5 × (4 + 1) against 4 and 5
+        loads[1].set_busy_permille(1000); // 3 + 1 × (4 + 1) against 4 and 5
         assert_eq!(first(&mut placer, &loads, Clue::default()), 0);
-        loads[0].placed(); // 5, and one of them not adopted, against 5 and 5.5
+        loads[0].placed(); // 5, and one of them not adopted, against 5 and 8
         assert_eq!(first(&mut placer, &loads, Clue::default()), 2);
     }
 
