@@ -49,7 +49,14 @@ pub(crate) enum ClientError {
     #[error("{address} answers, but not as an admin does: {what}; is it the right port?")]
     Strange { address: AdminAddress, what: String },
     #[error("{address} answers {method} {path} with {status}: {said}")]
-    Refused { address: AdminAddress, method: &'static str, path: String, status: u16, said: String },
+    Refused {
+        address: AdminAddress,
+        method: &'static str,
+        path: String,
+        status: u16,
+        /// In one line.
+        said: String,
+    },
 }
 
 impl AdminAddress {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::stats::{GateStats, ServerStats, ShardStats};
+use super::super::stats::{GateStats, ProcessStats, ServerStats, ShardStats};
 use super::*;
 use crate::base::{LoopFlags, Remote};
 
@@ -363,6 +363,35 @@ fn a_dropped_admin_answers_no_more() {
     let address = rig.address();
     drop(rig);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+/// Set where the test runs in a process of its own, with few descriptors.
+const EXHAUSTED: &str = "EVSHARD_TEST_EXHAUSTED";
+
+#[test]
+fn an_admin_is_reached_when_descriptors_have_run_out() {
+    if std::env::var_os(EXHAUSTED).is_none() {
+        let name = "server::admin::tests::an_admin_is_reached_when_descriptors_have_run_out";
+        let script = format!("ulimit -n 64; exec \"$0\" --exact {name}");
+        let mut again = std::process::Command::new("sh");
+        again.args(["-c", &script]).arg(std::env::current_exe().unwrap()).env(EXHAUSTED, "1");
+        let output = again.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let rig = rig(&[Answers]);
+    let open = || ProcessStats::read().open_fds;
+    let at_rest = open();
+    for _ in 0..3 {
+        let mut taken = Vec::new();
+        taken.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
+        taken.pop().expect("one for the client");
+        let answer = rig.get("/metrics");
+        assert_eq!(answer.status, 200);
+        assert!(!answer.body.contains("process_open_fds"), "there was none left to look with");
+        drop(taken);
+        eventually("the next one finds a reserve again", || open() == at_rest);
+    }
 }
 
 /// Threads with event bases, as workers are.

@@ -128,9 +128,9 @@ impl ServerStats {
         }
         for &(name, help, timing) in SHARD_TIMINGS {
             let mut family = text.family(name, Kind::Histogram, help);
-            answered().for_each(|(shard, of)| {
-                family.histogram(&[("shard", &shard)], timing(&of.timings))
-            });
+            for (shard, of) in answered() {
+                family.histogram(&[("shard", &shard)], timing(&of.timings));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ impl ServerStats {
     #[must_use]
     pub fn total(&self) -> ShardStats {
         let none = ShardStats { answered: true, ..ShardStats::default() };
-        self.shards.iter().fold(none, |sum, shard| sum.plus(shard))
+        self.shards.iter().fold(none, ShardStats::plus)
     }
 }
 

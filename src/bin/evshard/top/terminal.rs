@@ -1,6 +1,6 @@
 //! The terminal: painted over and over, keys read without Enter, left as it was found.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -92,7 +92,8 @@ fn take_keys() -> io::Result<Termios> {
 /// Whether a `q` was typed, or the terminal is gone.
 fn is_quit_key() -> io::Result<bool> {
     let mut keys = [0; 64];
-    let count = io::stdin().read(&mut keys)?;
+    // Not by std, which reads more than it is asked for: the rest would be waited for in vain.
+    let count = rustix::io::read(io::stdin(), &mut keys)?;
     Ok(count == 0 || keys[..count].contains(&b'q'))
 }
 
