@@ -14,7 +14,7 @@ mod connection;
 mod cores;
 mod drain;
 mod handoff;
-mod listener;
+pub mod listener;
 mod load;
 mod placement;
 mod report;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use accept::AcceptMode;
 pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
-pub use listener::ListenAddress;
+pub use listener::{ListenAddress, Listener};
 pub use placement::Placement;
 pub use report::{ServerReport, ShardReport};
 
