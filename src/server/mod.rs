@@ -20,6 +20,7 @@ mod placement;
 mod report;
 pub mod stats;
 mod thread;
+pub mod upgrade;
 mod worker;
 
 use std::net::SocketAddr;
