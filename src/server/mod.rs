@@ -18,6 +18,7 @@ pub mod listener;
 mod load;
 mod placement;
 mod report;
+pub mod service_manager;
 pub mod stats;
 mod thread;
 pub mod upgrade;
