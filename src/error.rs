@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use crate::event::EventId;
 
@@ -124,18 +125,9 @@ pub enum Error {
     BaseGone,
 
     /// The server could not listen on its address.
-    #[error("cannot listen on {address}: {source}{}", listen_advice(.source))]
+    #[error("cannot listen on {address}: {source}{}", listen_advice(.address, .source))]
     Listen {
-        /// The address asked for.
-        address: std::net::SocketAddr,
-        /// The kernel's reason.
-        source: io::Error,
-    },
-
-    /// The admin could not listen on its address.
-    #[error("the admin cannot listen on {address}: {source}{}", listen_advice(.source))]
-    AdminListen {
-        /// The address asked for.
+        /// The address asked for, as it is written.
         address: String,
         /// The kernel's reason.
         source: io::Error,
@@ -149,6 +141,23 @@ pub enum Error {
     AdminRemote {
         /// The address asked for.
         address: std::net::SocketAddr,
+    },
+
+    /// A service manager passed what cannot be listened on.
+    #[error("cannot use the sockets of LISTEN_FDS: {problem}")]
+    Inherited {
+        /// Which, and why.
+        problem: String,
+    },
+
+    /// The listening sockets of a running server could not be had.
+    #[error("cannot take over the sockets offered at {}: {source}{}",
+            .path.display(), take_over_advice(.source))]
+    TakeOver {
+        /// The running server's upgrade socket.
+        path: PathBuf,
+        /// What the kernel or the server said.
+        source: io::Error,
     },
 
     /// A thread of the server panicked; the message is what it said.
@@ -174,8 +183,20 @@ fn reasons(passed_over: &[(&str, String)]) -> String {
 }
 
 /// What to do about a failed bind or listen, as the end of the sentence.
-fn listen_advice(source: &io::Error) -> &'static str {
+fn listen_advice(address: &str, source: &io::Error) -> &'static str {
+    let is_path = address.starts_with("unix:");
     match source.kind() {
+        io::ErrorKind::AddrInUse if is_path => {
+            "; stop the program that listens there, or choose another path"
+        }
+        io::ErrorKind::AlreadyExists if is_path => {
+            "; what stands there is no socket: remove it, or choose another path"
+        }
+        io::ErrorKind::NotFound if is_path => "; create its folder first",
+        io::ErrorKind::PermissionDenied if is_path => {
+            "; choose a folder in which this user may create files"
+        }
+        io::ErrorKind::InvalidInput if is_path => "; a socket's path has at most 107 bytes",
         io::ErrorKind::AddrInUse => {
             "; stop the program that uses it, or choose another port (0 takes a free one)"
         }
@@ -185,6 +206,18 @@ fn listen_advice(source: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "; no interface of this machine has the address, 0.0.0.0 takes them all"
         }
+        _ => "",
+    }
+}
+
+/// What to do about sockets that could not be taken over, as the end of the sentence.
+fn take_over_advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; nobody offers sockets there: start without --upgrade-from"
+        }
+        io::ErrorKind::PermissionDenied => "; run as the user that runs the other server",
+        io::ErrorKind::TimedOut => "; the other server goes on as before: try again",
         _ => "",
     }
 }

@@ -21,15 +21,17 @@ mod drain;
 mod ending;
 mod greeting;
 mod handoff;
-mod listener;
+pub mod listener;
 mod load;
 mod placement;
 mod proxy_protocol;
 mod service;
+pub mod service_manager;
 pub mod stats;
 mod stopwatch;
 mod survey;
 mod thread;
+pub mod upgrade;
 mod worker;
 
 use std::convert::Infallible;
@@ -41,7 +43,7 @@ use std::time::{Duration, Instant};
 pub use accept::AcceptMode;
 pub use admin::AdminConfig;
 pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
-pub use listener::ListenAddress;
+pub use listener::{ListenAddress, Listener};
 pub use placement::Placement;
 pub use service::{
     Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, Spread, Toil, Work, runs_here,
@@ -49,9 +51,9 @@ pub use service::{
 
 use crate::base::{Config, EventBase};
 use crate::error::Result;
-use accept::{Acceptor, Gate, Shards};
+use accept::{Acceptor, Gate, Queue, Shards};
 use admin::Admin;
-use listener::Listener;
+use listener::SocketFile;
 use service::Host;
 use stats::{GateStats, ServerStats};
 use survey::{AdminSurvey, Survey};
@@ -86,6 +88,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[must_use = "a server that is dropped ends"]
 pub struct Server {
     addresses: Vec<ListenAddress>,
+    /// Of unix sockets; gone before the sockets are.
+    files: Vec<Arc<SocketFile>>,
     /// Where no worker accepts.
     acceptor: Option<Thread<Acceptor, GateStats>>,
     workers: Vec<Thread<Worker, WorkerLeft>>,
@@ -110,12 +114,20 @@ impl Server {
         Self::start_on(config, listener::open(config)?, service)
     }
 
-    /// As [`start`](Self::start), on sockets that listen already.
-    fn start_on(
+    /// As [`start`](Self::start), on sockets that listen already: [inherited](listener::inherited),
+    /// [taken over](upgrade::take_over), or opened before. The configuration's addresses count no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_on(
         config: &ServerConfig,
-        listeners: Vec<Listener>,
+        mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
+        listener::fit(&mut listeners, config);
+        let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         let mut acceptor_base = match config.accept {
             AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
@@ -158,20 +170,19 @@ impl Server {
             started: Instant::now(),
             draining: Arc::new(AtomicBool::new(false)),
         };
-        Ok(Self { addresses, acceptor, workers, drain: config.drain, survey, admin: None })
+        Ok(Self { addresses, files, acceptor, workers, drain: config.drain, survey, admin: None })
     }
 
-    /// Has every gate hand over what the kernel has queued, and waits until all have closed their
-    /// sockets.
-    fn stop_accepting(&self) {
+    /// Has every gate end, and waits until all have closed their sockets.
+    fn stop_accepting(&self, queue: Queue) {
         let (done, all_done) = mpsc::channel::<Infallible>();
         if let Some(acceptor) = &self.acceptor {
             let done = done.clone();
-            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, done));
+            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, queue, done));
         }
         for worker in &self.workers {
             let done = done.clone();
-            worker.post(move |registry, worker| Gate::stop(registry, worker, done));
+            worker.post(move |registry, worker| Gate::stop(registry, worker, queue, done));
         }
         drop(done);
         // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
@@ -198,7 +209,7 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that others reach,
-    /// [`Error::AdminListen`](crate::Error::AdminListen) if it cannot be listened on, and
+    /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub fn admin(
         &mut self,
@@ -213,17 +224,37 @@ impl Server {
     }
 
     /// Ends the server: stops accepting, lets connections finish for at most the drain timeout,
-    /// closes the rest and waits for every thread.
+    /// closes the rest and waits for every thread. Connections that the kernel had queued are
+    /// served, too.
     ///
     /// # Errors
     ///
     /// The first error that a thread ended with, a panic included; the others are ended all the
     /// same.
-    pub fn drain(self) -> Result<ServerStats> {
-        let drain = self.drain;
+    pub fn drain(mut self) -> Result<ServerStats> {
         self.survey.draining.store(true, Ordering::Relaxed);
-        std::thread::sleep(drain.delay);
-        self.stop_accepting();
+        std::thread::sleep(self.drain.delay);
+        // Nobody who comes by a path from now on would be served.
+        self.files.clear();
+        self.end(Queue::Ours)
+    }
+
+    /// As [`drain`](Self::drain), of a server that another process succeeds on the same sockets:
+    /// what the kernel has queued is left to the successor, and the admin stops answering at once,
+    /// because its address may be the successor's, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`drain`](Self::drain).
+    pub fn hand_over(mut self) -> Result<ServerStats> {
+        self.survey.draining.store(true, Ordering::Relaxed);
+        self.admin = None;
+        self.end(Queue::Successors)
+    }
+
+    fn end(self, queue: Queue) -> Result<ServerStats> {
+        let drain = self.drain;
+        self.stop_accepting(queue);
         let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
             worker.post(move |registry, worker| drain::begin(registry, worker, drain));

@@ -1,9 +1,10 @@
-//! The socket calls that std cannot make: `accept4(2)` with its flags, and where a connection
-//! came in.
+//! What std cannot do with sockets: `accept4(2)` with its flags, where a connection came in, and
+//! owning those that the process was started with.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 
@@ -41,4 +42,32 @@ pub(crate) fn incoming_core(socket: &impl AsFd) -> Option<usize> {
     // The kernel's "none" is -1.
     let core = sockopt::socket_incoming_cpu(socket).ok()?;
     usize::try_from(i32::try_from(core).ok()?).ok()
+}
+
+/// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
+const INHERITED_FIRST: RawFd = 3;
+
+/// Takes the first `count` descriptors that this process was started with, those of standard
+/// input and output apart; `None` if they were taken before.
+///
+/// Whoever asks knows from the environment that they were passed to this process, so that nothing
+/// else in it has opened them.
+///
+/// # Errors
+///
+/// `EBADF` if one of them is not open; none is taken then.
+pub(crate) fn take_inherited(count: usize) -> io::Result<Option<Vec<OwnedFd>>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let count = RawFd::try_from(count).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    let numbers = INHERITED_FIRST..INHERITED_FIRST.saturating_add(count);
+    if !numbers.clone().all(super::fd::is_open) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Ok(None);
+    }
+    // SAFETY: it is open, it was passed for this process to own, and the flag lets nobody take it
+    // a second time.
+    let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
+    Ok(Some(numbers.map(own).collect()))
 }

@@ -2,19 +2,37 @@
 
 use std::error::Error;
 use std::io;
+use std::time::{Duration, Instant};
 
 use evshard::server::stats::ServerStats;
-use evshard::server::{Chargen, Discard, Echo, Server, ServerConfig, Service};
+use evshard::server::upgrade::{Offer, TakeOver, UpgradeSocket, take_over};
+use evshard::server::{
+    Chargen, Discard, Echo, Listener, Server, ServerConfig, listener, service_manager,
+};
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
 use crate::flags::{Serve, ServiceName};
 use crate::say;
 
+/// How long a successor waits for the address of the admin: the other server gives it up as soon
+/// as it is succeeded.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The context of the program's own base: signals, and whoever else asks it to leave.
 struct Program {
     server: Option<Server>,
+    offer: Option<Offer>,
     remote: Remote<Self>,
     report: Option<evshard::Result<ServerStats>>,
+}
+
+/// Why it leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// A signal, or the admin.
+    Asked,
+    /// Another process has the listening sockets.
+    Succeeded,
 }
 
 /// See the module's documentation.
@@ -25,51 +43,101 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
         let told = base.registry().create(EventSpec::signal(number).persist(), on_signal);
         base.registry().add(told, None)?;
     }
+    flags.start_logging();
     // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
     // to raise it is no reason not to serve.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    flags.start_logging();
-    let mut server = start(flags)?;
-    for address in server.addresses() {
-        say(io::stdout(), format_args!("listening on {address}\n"));
-    }
     let remote = base.remote();
-    if let Some(admin) = flags.admin() {
-        let remote = remote.clone();
-        let address = server.admin(&admin, move || {
-            // If the program has left its loop, it is leaving.
-            let _ = remote.post(|_, program| program.leave());
-        })?;
-        say(io::stdout(), format_args!("admin on {address}\n"));
-    }
-    let mut program = Program { server: Some(server), remote, report: None };
+    let mut program = Program { server: None, offer: None, remote, report: None };
+    program.start(flags)?;
     base.run_until_exit(&mut program)?;
     let report = program.report.take().expect("it is the report that ends the loop")?;
     say(io::stdout(), format_args!("{report}"));
     Ok(())
 }
 
-fn start(flags: &Serve) -> evshard::Result<Server> {
-    fn with(config: &ServerConfig, service: impl Service) -> evshard::Result<Server> {
-        Server::start(config, service)
-    }
-    let config = flags.config();
-    match flags.service.service {
-        ServiceName::Echo => with(&config, Echo),
-        ServiceName::Discard => with(&config, Discard),
-        ServiceName::Chargen => with(&config, Chargen),
-        ServiceName::Work => with(&config, flags.service.work.clone()),
-    }
-}
-
 impl Program {
+    /// Serves, says so to all who wait for it, and lets those succeed it who may.
+    fn start(&mut self, flags: &Serve) -> Result<(), Box<dyn Error>> {
+        let (config, upgrade) = (flags.config(), flags.upgrade());
+        let (listeners, taken) = listeners(&config, upgrade.from.as_deref())?;
+        let copies = match &upgrade.offer {
+            Some(_) => listeners.iter().map(Listener::duplicate).collect::<Result<Vec<_>, _>>()?,
+            None => Vec::new(),
+        };
+        let mut server = serve(flags, &config, listeners)?;
+        let succeeds = taken.is_some();
+        let upgrade_socket = match taken.map(TakeOver::ready) {
+            Some(Ok(socket)) => Some(socket),
+            Some(Err(error)) => {
+                // The other server goes on, also with what the kernel has queued.
+                server.hand_over()?;
+                return Err(error.into());
+            }
+            None => upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?,
+        };
+        self.offer = upgrade_socket
+            .map(|socket| Offer::start(socket, copies, self.leaver(Leave::Succeeded)))
+            .transpose()?;
+        for address in server.addresses() {
+            say(io::stdout(), format_args!("listening on {address}\n"));
+        }
+        self.start_admin(flags, &mut server, succeeds)?;
+        self.server = Some(server);
+        if succeeds {
+            service_manager::ready_in_its_place();
+        } else {
+            service_manager::ready();
+        }
+        Ok(())
+    }
+
+    fn start_admin(
+        &self,
+        flags: &Serve,
+        server: &mut Server,
+        succeeds: bool,
+    ) -> Result<(), Box<dyn Error>> {
+        let Some(admin) = flags.admin() else { return Ok(()) };
+        let deadline = Instant::now() + ADMIN_PATIENCE;
+        loop {
+            match server.admin(&admin, self.leaver(Leave::Asked)) {
+                Ok(address) => {
+                    say(io::stdout(), format_args!("admin on {address}\n"));
+                    return Ok(());
+                }
+                Err(_) if succeeds && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Has the program leave, called on any thread.
+    fn leaver(&self, why: Leave) -> impl FnMut() + Send + 'static + use<> {
+        let remote = self.remote.clone();
+        move || {
+            // If the program has left its loop, it is leaving.
+            let _ = remote.post(move |_, program| program.leave(why));
+        }
+    }
+
     /// Begins to leave. The loop goes on meanwhile, for a second signal.
-    fn leave(&mut self) {
+    fn leave(&mut self, why: Leave) {
         let Some(server) = self.server.take() else { return };
         log::info!(target: "serve", "the server drains and leaves; a second signal ends it at once");
+        // Its copies would keep the kernel queueing connections that nobody accepts.
+        self.offer = None;
         let remote = self.remote.clone();
         std::thread::spawn(move || {
-            let report = server.drain();
+            let report = match why {
+                Leave::Asked => {
+                    service_manager::stopping();
+                    server.drain()
+                }
+                Leave::Succeeded => server.hand_over(),
+            };
             remote.post(|registry, program| {
                 program.report = Some(report);
                 registry.loop_exit();
@@ -78,10 +146,39 @@ impl Program {
     }
 }
 
+/// Where connections come from: the server before this one, a service manager, or sockets that are
+/// opened now.
+fn listeners(
+    config: &ServerConfig,
+    from: Option<&std::path::Path>,
+) -> evshard::Result<(Vec<Listener>, Option<TakeOver>)> {
+    if let Some(path) = from {
+        return take_over(path).map(|(listeners, taken)| (listeners, Some(taken)));
+    }
+    let listeners = match listener::inherited()? {
+        Some(inherited) => inherited,
+        None => listener::open(config)?,
+    };
+    Ok((listeners, None))
+}
+
+fn serve(
+    flags: &Serve,
+    config: &ServerConfig,
+    listeners: Vec<Listener>,
+) -> evshard::Result<Server> {
+    match flags.service.service {
+        ServiceName::Echo => Server::start_on(config, listeners, Echo),
+        ServiceName::Discard => Server::start_on(config, listeners, Discard),
+        ServiceName::Chargen => Server::start_on(config, listeners, Chargen),
+        ServiceName::Work => Server::start_on(config, listeners, flags.service.work.clone()),
+    }
+}
+
 /// The first asks, the second means now, with the status a shell gives a process it killed.
 fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
     if program.server.is_none() {
         std::process::exit(128 + fired.signal().unwrap_or_default());
     }
-    program.leave();
+    program.leave(Leave::Asked);
 }

@@ -29,7 +29,7 @@ use super::super::stats::GateStats;
 use super::batch::Batch;
 use super::census::Census;
 use super::entrance::{Entrance, Refusal, reset};
-use super::leave::Leaving;
+use super::leave::{Leaving, Queue};
 use super::shards::Shards;
 use super::shortage::Shortage;
 use crate::base::{Registry, Wake};
@@ -180,13 +180,15 @@ impl Gate {
         GateStats { accepting, ..self.stats.clone() }
     }
 
-    /// Takes what the kernel has queued, closes the sockets, and drops `done` when that is over.
+    /// Takes what the kernel has queued, if it is to, closes the sockets, and drops `done` when that
+    /// is over.
     pub(in crate::server) fn stop<C: Accepts>(
         registry: &mut Registry<C>,
         context: &mut C,
+        queue: Queue,
         done: Sender<Infallible>,
     ) {
-        with_gate(registry, context, |gate, registry| gate.leave(registry, done));
+        with_gate(registry, context, |gate, registry| gate.leave(registry, queue, done));
     }
 
     /// Accepts a batch from a door and wakes whom it is for.

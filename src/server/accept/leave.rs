@@ -23,6 +23,15 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 /// is stuck must not keep a server from ending, either.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
+/// Whose the connections are that the kernel has queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Queue {
+    /// Ours, unless the socket came from a service manager, which has it, too.
+    Ours,
+    /// Another process has every socket.
+    Successors,
+}
+
 /// A gate's last moments.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -45,19 +54,18 @@ impl Leaving {
 }
 
 impl Gate {
-    /// Other processes have its sockets, too, from now on: they go on accepting.
-    pub(in crate::server) fn share(&mut self) {
-        for door in &mut self.doors {
-            door.entrance.origin = Origin::Shared;
-        }
-    }
-
     /// Begins to end.
-    pub(super) fn leave<C>(&mut self, registry: &mut Registry<C>, done: Sender<Infallible>) {
+    pub(super) fn leave<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        queue: Queue,
+        done: Sender<Infallible>,
+    ) {
         if self.leaving.is_some() {
             return;
         }
-        let is_shared = |door: &mut Door| door.entrance.origin == Origin::Shared;
+        let is_shared =
+            |door: &mut Door| queue == Queue::Successors || door.entrance.origin == Origin::Shared;
         let shared: Vec<Door> = self.doors.extract_if(.., is_shared).collect();
         for door in &shared {
             registry.free(door.event);

@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 pub(super) use acceptor::Acceptor;
 pub(super) use census::Census;
 pub(super) use gate::{Accepts, Gate};
+pub(super) use leave::Queue;
 pub(super) use shards::{Shards, distribute};
 
 /// Who accepts connections. Placement and handoff are the same behind all of them.

@@ -109,7 +109,7 @@ impl Rig {
     /// Tells the gate to stop; the receiver ends when it is done.
     fn stop(&mut self) -> Receiver<Infallible> {
         let (done, all_done) = mpsc::channel();
-        Gate::stop(self.base.registry(), &mut self.acceptor, done);
+        Gate::stop(self.base.registry(), &mut self.acceptor, Queue::Ours, done);
         all_done
     }
 }
@@ -340,7 +340,8 @@ fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
     let socket = Socket::from(UnixListener::bind(&path).unwrap());
     socket.set_nonblocking(true).unwrap();
     let address = ListenAddress::Unix(path.clone());
-    let listener = Listener { address, sockets: vec![socket], origin: Origin::Own };
+    let listener =
+        Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None };
     let (workers, handoff_places) = (NonZeroUsize::MIN, places(64));
     let config = ServerConfig { workers, handoff_places, ..Default::default() };
     let mut rig = Rig::on(vec![listener], &config);

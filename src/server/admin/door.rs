@@ -6,39 +6,42 @@ use std::io::{self, ErrorKind};
 
 use socket2::Socket;
 
-use super::super::listener::ListenAddress;
-use super::listen::Bound;
+use super::super::listener::{ListenAddress, Listener};
 use crate::event::{EventSpec, Interest};
 
 /// Accepts from the listening socket.
 #[derive(Debug)]
 pub(super) struct Door {
-    bound: Bound,
+    listener: Listener,
     /// A descriptor to give up when there is no other.
     reserve: Option<File>,
 }
 
 impl Door {
-    pub(super) fn new(bound: Bound) -> Self {
-        let mut door = Self { bound, reserve: None };
+    pub(super) fn new(listener: Listener) -> Self {
+        let mut door = Self { listener, reserve: None };
         door.refill();
         door
     }
 
     /// An event that fires when somebody waits at the door.
     pub(super) fn event(&self) -> EventSpec {
-        EventSpec::io(&self.bound.socket, Interest::READ).persist()
+        EventSpec::io(self.socket(), Interest::READ).persist()
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.listener.sockets[0]
     }
 
     pub(super) fn address(&self) -> &ListenAddress {
-        &self.bound.address
+        self.listener.address()
     }
 
     /// The next connection, if one waits.
     pub(super) fn accept(&mut self) -> io::Result<Option<Socket>> {
-        let accepted = self.bound.socket.accept().or_else(|error| {
+        let accepted = self.socket().accept().or_else(|error| {
             let gave_up = is_exhausted(&error) && self.reserve.take().is_some();
-            if gave_up { self.bound.socket.accept() } else { Err(error) }
+            if gave_up { self.socket().accept() } else { Err(error) }
         });
         match accepted {
             Ok((socket, _)) => {

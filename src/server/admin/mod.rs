@@ -50,14 +50,14 @@ impl<S: Source> Admin<S> {
     /// # Errors
     ///
     /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that others reach,
-    /// [`Error::AdminListen`](crate::Error::AdminListen) if it cannot be listened on, and
+    /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        let bound = listen::bind(config)?;
-        let address = bound.address.clone();
+        let listener = listen::bind(config)?;
+        let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(bound, source, remote, base.registry())?;
+        let server = AdminServer::new(listener, source, remote, base.registry())?;
         let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
         Ok(Self { address, _thread: thread })
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use slab::Slab;
 use socket2::Socket;
 
+use super::super::listener::Listener;
 use super::connection::{Connection, Events, Phase};
 use super::door::Door;
 use super::gather::{Gather, Owed};
-use super::listen::Bound;
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, View, drain_begun, route};
@@ -55,14 +55,14 @@ pub(super) struct AdminServer<S: Source> {
 }
 
 impl<S: Source> AdminServer<S> {
-    /// Answers on `bound` by what `source` says; `registry` and `remote` are of its base.
+    /// Answers on `listener` by what `source` says; `registry` and `remote` are of its base.
     pub(super) fn new(
-        bound: Bound,
+        listener: Listener,
         source: S,
         remote: Remote<Self>,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
-        let door = Door::new(bound);
+        let door = Door::new(listener);
         let at_door = registry.create(door.event(), on_door);
         registry.add(at_door, None)?;
         let door_again = registry.create(EventSpec::timer(), on_door_again);

@@ -1,0 +1,75 @@
+//! The connection between two servers: bytes, with descriptors beside them, from the same user.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+};
+
+/// Descriptors that one message can carry (`SCM_MAX_FD`, unix(7)).
+pub(super) const RIGHTS_MAX: usize = 253;
+
+const RIGHTS_SPACE: usize = cmsg_space!(ScmRights(RIGHTS_MAX));
+
+/// Sends bytes, and with the first of them at most [`RIGHTS_MAX`] descriptors; how many bytes
+/// went. All descriptors have gone then.
+///
+/// # Errors
+///
+/// Those of `sendmsg(2)`.
+pub(super) fn send(
+    stream: &impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); RIGHTS_SPACE];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many for one message"));
+    }
+    Ok(sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+}
+
+/// Receives bytes and the descriptors that came with them, close-on-exec; how many bytes, 0 at
+/// the end of the stream.
+///
+/// # Errors
+///
+/// Those of `recvmsg(2)`; `Other` if this process has no room for the descriptors.
+pub(super) fn receive(
+    stream: &impl AsFd,
+    bytes: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); RIGHTS_SPACE];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::other("too few descriptors are free; raise the limit (ulimit -n)"));
+    }
+    Ok(received.bytes)
+}
+
+/// Listening sockets are for the same user's processes only, in either direction.
+///
+/// # Errors
+///
+/// `PermissionDenied` if the peer runs as another user (`SO_PEERCRED`, unix(7)).
+pub(super) fn expect_same_user(stream: &impl AsFd) -> io::Result<()> {
+    let peer = sockopt::socket_peercred(stream)?.uid;
+    if peer == rustix::process::geteuid() {
+        return Ok(());
+    }
+    let what = format!("the process at the other end runs as user {}", peer.as_raw());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
+}

@@ -1,0 +1,91 @@
+//! What the two servers say to each other: a line of JSON each.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::listing::Listing;
+
+/// Of everything below, and of the order it is said in. A server refuses successors that speak
+/// another.
+pub(super) const VERSION: u32 = 1;
+
+/// The longest line: a listing of thousands of listeners.
+pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// See the module `upgrade` for who says what when.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// The successor's first words.
+    TakeOver { version: u32 },
+    /// What there is to take over.
+    Listeners(Listing),
+    /// This many sockets come with this line.
+    Sockets(usize),
+    /// The successor accepts connections.
+    Ready,
+    /// The running server does no more.
+    Leaving,
+    /// There is nothing to be had, and why.
+    Refused(String),
+}
+
+impl Message {
+    /// As a line, its end included.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if it names a path that is no text.
+    pub(super) fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Takes the first whole line from `bytes`; `None` if it has not ended yet.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if it is too long or no message.
+    pub(super) fn take(bytes: &mut Vec<u8>, bytes_max: usize) -> io::Result<Option<Self>> {
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        if end.unwrap_or(bytes.len()) > bytes_max {
+            return Err(invalid("a message is too long"));
+        }
+        let Some(end) = end else { return Ok(None) };
+        let line: Vec<u8> = bytes.drain(..=end).collect();
+        serde_json::from_slice(&line).map(Some).map_err(|_| invalid("a message is not understood"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_as_they_went_in_however_they_are_cut() {
+        let said = [Message::TakeOver { version: 7 }, Message::Ready, Message::Sockets(3)];
+        let lines: Vec<u8> = said.iter().flat_map(|message| message.line().unwrap()).collect();
+        for cut in 1..lines.len() {
+            let (mut bytes, mut heard) = (Vec::new(), Vec::new());
+            for part in lines.chunks(cut) {
+                bytes.extend_from_slice(part);
+                while let Some(message) = Message::take(&mut bytes, 100).unwrap() {
+                    heard.push(message);
+                }
+            }
+            assert_eq!(heard, said, "cut every {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        for wrong in ["\n", "GET / HTTP/1.1\r\n", "\"steady\"\n", "{}\n", "{\"take_over\":{}}\n"] {
+            assert!(Message::take(&mut wrong.into(), 100).is_err(), "{wrong}");
+        }
+        assert!(Message::take(&mut vec![b'x'; 100], 100).unwrap().is_none(), "not yet");
+        assert!(Message::take(&mut vec![b'x'; 101], 100).is_err(), "no end in sight");
+    }
+}

@@ -1,0 +1,228 @@
+//! The offer: a running server's side, on an event base of a thread of its own.
+//!
+//! It serves one successor at a time and never lets the server feel it: what goes wrong with a
+//! successor ends that successor's connection, and is logged.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use super::super::listener::Listener;
+use super::super::thread::Thread;
+use super::channel::expect_same_user;
+use super::listing::Listing;
+use super::message::Message;
+use super::successor::{Events, Step, Successor, say};
+use super::{PATIENCE, UpgradeSocket};
+use crate::base::{Config, EventBase, Registry};
+use crate::error::{Error, Result};
+use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::sys::socket::accept;
+
+/// How long nobody is accepted after that failed for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A server's listening sockets, offered to a successor. Dropped, it offers them no more.
+///
+/// It has duplicates of them, so drop it before the server drains: until then the kernel goes on
+/// queueing connections that nobody would accept.
+#[derive(Debug)]
+#[must_use = "an offer that is dropped ends"]
+pub struct Offer(#[expect(dead_code, reason = "its drop ends the thread")] Thread<Offering, ()>);
+
+/// The context of the offer's base.
+struct Offering {
+    upgrade: Listener,
+    offered: Vec<Listener>,
+    acceptable: EventId,
+    pause_over: EventId,
+    successor: Option<Successor>,
+    patience: Duration,
+    /// Whether a successor has them now.
+    taken: bool,
+    taken_over: Box<dyn FnOnce() + Send>,
+}
+
+impl Offer {
+    /// Offers `listeners`, [duplicates](Listener::duplicate) of the server's, at the upgrade
+    /// socket. Once a successor has them and is ready, everything here is closed, the files of unix
+    /// sockets are the successor's, and `taken_over` is called: the server is to stop accepting
+    /// now, without taking what the kernel has queued, and to drain. It is called on the offer's
+    /// own thread and should only pass the word on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] if there is no thread or descriptor left, or if a path is no Unicode text.
+    pub fn start(
+        socket: UpgradeSocket,
+        listeners: Vec<Listener>,
+        taken_over: impl FnOnce() + Send + 'static,
+    ) -> Result<Self> {
+        Self::start_with(socket, listeners, PATIENCE, Box::new(taken_over))
+    }
+
+    pub(super) fn start_with(
+        UpgradeSocket(upgrade): UpgradeSocket,
+        offered: Vec<Listener>,
+        patience: Duration,
+        taken_over: Box<dyn FnOnce() + Send>,
+    ) -> Result<Self> {
+        // What cannot be said is found now, and not when a successor asks.
+        let listing = Listing::of(&upgrade, &offered);
+        let can_be_said = listing.sockets().and_then(|_| Message::Listeners(listing).line());
+        can_be_said.map_err(Error::os("describe the listening sockets"))?;
+        let mut base = EventBase::new(Config::default())?;
+        let registry = base.registry();
+        let listening = EventSpec::io(&upgrade.sockets[0], Interest::READ).persist();
+        let acceptable = registry.create(listening, on_acceptable);
+        registry.add(acceptable, None)?;
+        let offering = Offering {
+            upgrade,
+            offered,
+            acceptable,
+            pause_over: registry.create(EventSpec::timer(), on_pause_over),
+            successor: None,
+            patience,
+            taken: false,
+            taken_over,
+        };
+        Thread::start("upgrade".into(), base, offering, Offering::run).map(Self)
+    }
+}
+
+impl Offering {
+    /// The offer's thread.
+    fn run(mut base: EventBase<Self>, mut offering: Self) -> Result<()> {
+        base.run_until_exit(&mut offering)?;
+        drop(base);
+        let Self { taken, taken_over, .. } = offering;
+        if taken {
+            taken_over();
+        }
+        Ok(())
+    }
+
+    /// Serves a process that connected, unless another is being served.
+    fn greet(&mut self, registry: &mut Registry<Self>, stream: OwnedFd) {
+        // That one may have gone, and its end be reported after this one's beginning.
+        self.listen_or_forget(registry);
+        let welcome = expect_same_user(&stream).and_then(|()| match self.successor {
+            Some(_) => Err(io::Error::other("another server is taking over just now")),
+            None => Ok(()),
+        });
+        if let Err(error) = welcome {
+            warn!("a server that asked for the listening sockets was refused: {error}");
+            // Whether it hears why is its own affair.
+            let _ = say(&stream, &Message::Refused(error.to_string()));
+            return;
+        }
+        let readable = EventSpec::io(&stream, Interest::READ).persist();
+        let writable = EventSpec::io(&stream, Interest::WRITE);
+        let events = Events {
+            readable: registry.create(readable, on_readable),
+            writable: registry.create(writable, on_writable),
+            deadline: registry.create(EventSpec::timer(), on_late),
+        };
+        self.successor = Some(Successor::new(stream, events));
+        let added = registry.add(events.deadline, Some(self.patience));
+        if let Err(error) = added.and_then(|()| registry.add(events.readable, None)) {
+            self.forget(registry, &error);
+        }
+    }
+
+    fn listen_or_forget(&mut self, registry: &mut Registry<Self>) {
+        if let Err(error) = self.listen(registry) {
+            self.forget(registry, &error);
+        }
+    }
+
+    fn listen(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+        let Some(successor) = &mut self.successor else { return Ok(()) };
+        match successor.listen(&self.upgrade, &self.offered)? {
+            Step::Wait => self.speak(registry),
+            Step::Ready => self.leave(registry),
+        }
+    }
+
+    fn speak(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+        let Some(successor) = &mut self.successor else { return Ok(()) };
+        successor.speak(&self.upgrade, &self.offered)?;
+        if successor.is_owed() {
+            registry.add(successor.events().writable, None).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// The files are left to the successor before it is told, for from then on it may remove them.
+    fn leave(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+        let Some(successor) = &self.successor else { return Ok(()) };
+        let files = || self.offered.iter().chain([&self.upgrade]).filter_map(|l| l.file.as_ref());
+        files().for_each(|file| file.renounce());
+        successor.say(&Message::Leaving).inspect_err(|_| files().for_each(|file| file.claim()))?;
+        info!("a successor has the listening sockets; this server drains");
+        self.taken = true;
+        // Whatever comes in this last turn is the successor's.
+        registry.del(self.acceptable);
+        self.dismiss(registry);
+        registry.loop_exit();
+        Ok(())
+    }
+
+    /// Ends with the successor there is, which learns why if it still listens.
+    fn forget(&mut self, registry: &mut Registry<Self>, error: &dyn fmt::Display) {
+        let Some(successor) = self.dismiss(registry) else { return };
+        warn!("a successor did not take over, this server goes on: {error}");
+        let _ = successor.say(&Message::Refused(error.to_string()));
+    }
+
+    fn dismiss(&mut self, registry: &mut Registry<Self>) -> Option<Successor> {
+        let successor = self.successor.take()?;
+        let Events { readable, writable, deadline } = successor.events();
+        for event in [readable, writable, deadline] {
+            registry.free(event);
+        }
+        Some(successor)
+    }
+}
+
+impl fmt::Debug for Offering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offering").field("upgrade", &self.upgrade).finish_non_exhaustive()
+    }
+}
+
+fn on_acceptable(registry: &mut Registry<Offering>, offering: &mut Offering, fired: Fired) {
+    match accept(&offering.upgrade.sockets[0]) {
+        Ok(stream) => offering.greet(registry, stream),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => {
+            warn!("cannot accept a successor, which has to wait: {error}");
+            registry.del(fired.id);
+            registry.add(offering.pause_over, Some(PAUSE)).expect("a timer needs no kernel");
+        }
+    }
+}
+
+fn on_pause_over(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
+    if registry.add(offering.acceptable, None).is_err() {
+        registry.add(offering.pause_over, Some(PAUSE)).expect("a timer needs no kernel");
+    }
+}
+
+fn on_readable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
+    offering.listen_or_forget(registry);
+}
+
+fn on_writable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
+    if let Err(error) = offering.speak(registry) {
+        offering.forget(registry, &error);
+    }
+}
+
+fn on_late(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
+    let patience = offering.patience;
+    offering.forget(registry, &format_args!("it was not ready within {patience:?}"));
+}

@@ -1,0 +1,171 @@
+//! What a process gets from, and tells, the one that started it: sockets and notifications.
+//!
+//! Both go by the environment, so the tests run this program again in one of their making.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use evshard::server::{listener, service_manager};
+
+/// Runs an ignored test of this program in a shell's environment; with `stdin` and `stdout` for
+/// the shell to pass on.
+fn child(test: &str, setup: &str, stdin: OwnedFd, stdout: OwnedFd) -> Output {
+    let script = format!("{setup}; exec \"$0\" --exact --ignored --nocapture {test} >&2");
+    Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(std::env::current_exe().unwrap())
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap()
+}
+
+/// Runs `test`, which prints what it finds, with two sockets as descriptors 3 and 4.
+fn found_with(first: OwnedFd, second: OwnedFd, variables: &str) -> String {
+    let setup = format!("exec 3<&0 4>&1 </dev/null >/dev/null; export {variables}");
+    let output = child("prints_what_it_inherits", &setup, first, second);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+#[ignore = "run by others, with sockets"]
+fn prints_what_it_inherits() {
+    match listener::inherited() {
+        Ok(None) => eprintln!("nothing"),
+        Ok(Some(listeners)) => {
+            for listener in &listeners {
+                let name = listener.name().unwrap_or_default();
+                eprintln!("inherited {} called {name:?}", listener.address());
+            }
+            let again = listener::inherited().unwrap();
+            assert!(again.is_none(), "nobody takes them twice");
+            assert!(std::fs::exists("/proc/self/fd/3").unwrap(), "and they are open");
+        }
+        Err(error) => eprintln!("error: {error}"),
+    }
+}
+
+fn tcp() -> (OwnedFd, String) {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket.into(), address)
+}
+
+#[test]
+fn sockets_of_a_service_manager_are_inherited_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.sock");
+    let (socket, address) = tcp();
+    let unix = UnixListener::bind(&path).unwrap().into();
+    let said = found_with(socket, unix, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:local");
+    assert!(said.contains(&format!("inherited {address} called \"web\"")), "{said}");
+    assert!(
+        said.contains(&format!("inherited unix:{} called \"local\"", path.display())),
+        "{said}"
+    );
+    assert!(path.exists(), "the file is the service manager's");
+}
+
+#[test]
+fn an_abstract_name_is_shown_as_systemd_writes_it() {
+    let name = format!("evshard-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixListener::bind_addr(&address).unwrap().into();
+    let said = found_with(socket, tcp().0, "LISTEN_PID=$$ LISTEN_FDS=1");
+    assert!(said.contains(&format!("inherited unix:@{name} called")), "{said}");
+}
+
+#[test]
+fn sockets_of_one_address_are_one_listener() {
+    let (socket, address) = tcp();
+    let same = socket.try_clone().unwrap();
+    let said = found_with(socket, same, "LISTEN_PID=$$ LISTEN_FDS=2");
+    assert_eq!(said.matches(&format!("inherited {address}")).count(), 1, "{said}");
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    for variables in [
+        "LISTEN_PID=1 LISTEN_FDS=2",
+        "LISTEN_FDS=2",
+        "LISTEN_PID=$$ LISTEN_FDS=0",
+        "LISTEN_PID=$$",
+        "NOTHING=1",
+    ] {
+        let said = found_with(tcp().0, tcp().0, variables);
+        assert!(said.contains("nothing\n"), "{variables}: {said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_an_error() {
+    let connected = || OwnedFd::from(std::os::unix::net::UnixStream::pair().unwrap().0);
+    let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    let datagrams = || OwnedFd::from(std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    for wrong in [connected(), file(), datagrams()] {
+        let said = found_with(tcp().0, wrong, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:b");
+        assert!(said.contains("fd 4, called \"b\": it is no listening stream socket"), "{said}");
+    }
+    for variables in [
+        "LISTEN_PID=$$ LISTEN_FDS=many",
+        "LISTEN_PID=me LISTEN_FDS=1",
+        "LISTEN_PID=$$ LISTEN_FDS=1000",
+        "LISTEN_PID=$$ LISTEN_FDS=4294967295",
+        "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a",
+    ] {
+        let said = found_with(tcp().0, tcp().0, variables);
+        assert!(
+            said.contains("error: cannot use the sockets of LISTEN_FDS"),
+            "{variables}: {said}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "run by others, with a socket to tell it to"]
+fn tells_its_whole_life() {
+    service_manager::ready();
+    service_manager::status("7 connections\nREADY=1");
+    service_manager::ready_in_its_place();
+    service_manager::stopping();
+}
+
+fn nothing() -> OwnedFd {
+    std::fs::File::options().read(true).write(true).open("/dev/null").unwrap().into()
+}
+
+#[test]
+fn the_service_manager_is_told_what_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let setup = format!("export NOTIFY_SOCKET={}", path.display());
+    let output = child("tells_its_whole_life", &setup, nothing(), nothing());
+    assert!(output.status.success());
+    let told = || {
+        let mut bytes = [0; 1000];
+        let length = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    assert_eq!(told(), "READY=1\n");
+    assert_eq!(told(), "STATUS=7 connections READY=1\n", "one message, whatever is in it");
+    let succeeded = told();
+    assert!(succeeded.starts_with("MAINPID=") && succeeded.ends_with("\nREADY=1\n"), "{succeeded}");
+    assert_eq!(told(), "STOPPING=1\n");
+}
+
+#[test]
+fn a_service_manager_that_is_not_there_is_no_trouble() {
+    for setup in ["unset NOTIFY_SOCKET", "export NOTIFY_SOCKET=/nowhere/at/all"] {
+        assert!(child("tells_its_whole_life", setup, nothing(), nothing()).status.success());
+    }
+}
