@@ -48,11 +48,23 @@ def median_cell(values, digits=2):
     return MISSING if found is None else f"{found.median:,.{digits}f}"
 
 
-def verdict(ratio, target):
-    """Whether a ratio meets a target, in words, with how sure the rounds are about it."""
+def verdict(ratio, target, at_least=False):
+    """Whether a figure stays at or below a target, in words, with how sure the rounds are about it.
+
+    With `at_least`, whether it reaches the target.
+    """
+    if at_least:
+        return verdict(Spread(-ratio.median, -ratio.high, -ratio.low, ratio.n), -target)
     if ratio.median <= target:
         return "met in every round" if ratio.high <= target else "met by the median, not in every round"
     return "not met in any round" if ratio.low > target else "not met by the median, met in some rounds"
+
+
+def jain(values):
+    """Jain's fairness index: 1 when all have the same, 1/n when one has all; None when nobody has anything."""
+    values = list(values)
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else None
 
 
 def table(header, rows):
