@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path("benches/peers")
 C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 C_LIBRARIES = ("-lm",)
-DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git"}
+DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git",
+                   "prlimit": "util-linux"}
 
 
 @dataclass(frozen=True)
