@@ -93,7 +93,7 @@ def notes(cores, workers):
         "CPU per connection is the sum over the server's threads of schedstat's first field over the connections "
         "served; accept, one echo and the close are in it, and the kernel's part of the handshake only where it ran "
         "in the server's threads.",
-        f"Every system call of the server is counted, over a storm of a known number of connections, n = 1.",
+        "Every system call of the server is counted, over a storm of a known number of connections, n = 1.",
         "memcached_accept.c has memcached's accept path and not its sources: one accept for each readiness, a list "
         "under a mutex, a write to an eventfd for every connection.",
     ]

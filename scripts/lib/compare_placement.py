@@ -62,7 +62,7 @@ def parse_arguments():
     if args.hot >= CONNECTIONS:
         parser.error(f"--hot must leave some of the {CONNECTIONS} connections cold")
     if args.quick:
-        args.seconds = 1
+        args.seconds, args.placements = 1, args.placements[:3]
     return args
 
 

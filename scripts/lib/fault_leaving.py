@@ -8,7 +8,6 @@ gets the echo of all it had sent before the signal, and then an orderly end.
 import time
 
 from connections import Crowd
-from fault import Outcome
 from server import Server
 from storm import Storm
 from waiting import Waiting
@@ -21,12 +20,10 @@ BEFORE_S = 0.5
 OLD_CLIENTS = 50
 
 
-def run(bench):
+def run(bench, outcome):
     """Each mode several times: where the signal falls is chance."""
-    outcome = Outcome()
     for mode in MODES:
         _leave(bench, outcome, mode, 1 if bench.quick else 5)
-    return outcome
 
 
 def _leave(bench, outcome, mode, times):

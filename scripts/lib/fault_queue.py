@@ -3,7 +3,7 @@
 import admin
 import procfs
 from connections import Crowd
-from fault import WORKERS, Outcome, cpu_share
+from fault import WORKERS, cpu_share
 from server import Server
 from stopped_thread import stopped, workers
 from waiting import Waiting
@@ -17,9 +17,8 @@ SERVED_TIMEOUT_S = 10.0
 CPU_TARGET_PERCENT = 1
 
 
-def run(bench):
+def run(bench, outcome):
     """One worker stopped under a flood, then all of them."""
-    outcome = Outcome()
     with Server(bench.subject("--accept", "acceptor", "--placement", "round-robin",
                               "--handoff-places", str(PLACES))) as server:
         before = procfs.open_descriptors(server.pid)
@@ -31,7 +30,6 @@ def run(bench):
         outcome.expect("accepting paused while all queues were full", f"{pauses} times", pauses > 0)
         outcome.expect_most("longest queue", most, PLACES, "sockets")
         server.stop()
-    return outcome
 
 
 def _one_stopped(server, outcome):

@@ -6,7 +6,7 @@ import admin
 import procfs
 from bystander import Bystander
 from connections import connect
-from fault import BACK_TO_NORMAL_S, Outcome, wait_until
+from fault import BACK_TO_NORMAL_S, wait_until
 from server import Server
 
 NAME = "resets"
@@ -15,9 +15,8 @@ PART = b"r" * 65536
 MEMORY_MIB = 16  # for what an allocator keeps; thousands of connections' buffers would be hundreds
 
 
-def run(bench):
+def run(bench, outcome):
     """Thousands of connections reset at once, then thousands with bytes on their way in both directions."""
-    outcome = Outcome()
     rounds = 300 if bench.quick else 5000
     with Server(bench.subject()) as server:
         before, memory = procfs.open_descriptors(server.pid), procfs.memory_bytes(server.pid)["pss_anon"]
@@ -33,7 +32,6 @@ def run(bench):
         grown = procfs.memory_bytes(server.pid)["pss_anon"] - memory
         outcome.expect_most(f"memory grown after {2 * rounds:,} resets", grown / 2**20, MEMORY_MIB, "MiB", 1)
         server.stop()
-    return outcome
 
 
 def _reset_while_writing(address, number):

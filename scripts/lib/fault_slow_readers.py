@@ -7,7 +7,6 @@ import time
 import procfs
 from bystander import Bystander
 from connections import Crowd
-from fault import Outcome
 from server import Server
 
 NAME = "slow-readers"
@@ -20,9 +19,8 @@ PIECE = bytes(range(256)) * 64
 READ_TIMEOUT_S = 20.0
 
 
-def run(bench):
+def run(bench, outcome):
     """Many clients write all the kernel takes for some seconds, and read it back afterwards."""
-    outcome = Outcome()
     count, seconds = (20, 1) if bench.quick else (200, 5)
     with Server(bench.subject("--buffer", f"{BUFFER_KIB}KiB")) as server, Crowd() as clients:
         memory = procfs.memory_bytes(server.pid)["pss_anon"]
@@ -38,7 +36,6 @@ def run(bench):
         right = _read_back(sent)
         outcome.expect("what they wrote comes back, every byte", f"{right} of {count} clients", right == count)
         server.stop()
-    return outcome
 
 
 def _write(clients, seconds):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import procfs
 from connections import connect, echo
-from fault import DESCRIPTORS_TOLERANCE, Outcome
+from fault import DESCRIPTORS_TOLERANCE
 from server import DRAIN_TIMEOUT_S, Server
 from storm import Storm
 
@@ -20,9 +20,8 @@ STEADY_S = 0.3  # between upgrades: time for the storm to be served by the new o
 GAP_MS = 1000
 
 
-def run(bench):
+def run(bench, outcome):
     """Ten upgrades in a row under a storm of connects."""
-    outcome = Outcome()
     upgrades = 2 if bench.quick else UPGRADES
     seconds = int(upgrades * (STEADY_S + 1) + 2)
     storm = Storm(bench.storm, SLOTS, seconds=seconds)
@@ -48,7 +47,6 @@ def run(bench):
         outcome.expect("exactly one server is left, and it serves", *_left(servers, address))
         outcome.expect_descriptors(last, before + DESCRIPTORS_TOLERANCE)
         last.stop()
-    return outcome
 
 
 def _left(servers, address):

@@ -22,7 +22,8 @@ from stats import spread, table
 
 SCRIPT = "scripts/faults.sh"
 TITLE = "Faults around the server"
-QUESTION = "What does the server make of exhaustion, stopped workers, resets, slow readers, kill -9, upgrades and SIGTERM?"
+QUESTION = ("What does the server make of exhaustion, stopped workers, resets, slow readers, kill -9, upgrades and "
+            "SIGTERM?")
 FAULTS = {fault.NAME: fault for fault in (
     fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_leaving,
 )}
@@ -47,11 +48,12 @@ def inject(names, bench, folder):
     outcomes = {}
     for name in names:
         print(f"{FAULTS[name].WHAT} ...", file=sys.stderr, flush=True)
+        outcome = Outcome()
         try:
-            outcome = FAULTS[name].run(bench)
+            FAULTS[name].run(bench, outcome)
         except Failure as failure:
-            outcome = Outcome()
-            outcome.expect("the fault can be carried through", failure, False)
+            print(f"{FAULTS[name].WHAT}: {failure}", file=sys.stderr)
+            outcome.expect("the fault can be carried through", str(failure).splitlines()[-1].strip(), False)
         folder.save(name, {"fault": FAULTS[name].WHAT, "passed": outcome.passed, "waited_ms": outcome.waited_ms,
                            "checks": [vars(check) for check in outcome.checks]})
         outcomes[name] = outcome
@@ -60,10 +62,9 @@ def inject(names, bench, folder):
 
 def verdict_table(outcomes):
     """A row for every check."""
-    rows = [[FAULTS[name].WHAT, check.claim, " ".join(check.found.split()).replace("|", "\\|"),
-             "PASS" if check.passed else "FAIL"]
+    rows = [[FAULTS[name].WHAT, check.claim, check.found.replace("|", "\\|"), "PASS" if check.passed else "FAIL"]
             for name, outcome in outcomes.items() for check in outcome.checks]
-    return table(["fault", "what must hold", "found", "verdict"], rows)
+    return table(["fault", "what must hold", "found", "verdict"], rows, words=3)
 
 
 def answer(outcomes):

@@ -67,15 +67,15 @@ def jain(values):
     return sum(values) ** 2 / (len(values) * squares) if squares else None
 
 
-def table(header, rows):
-    """A Markdown table padded so that it also reads well in a terminal: first column left, numbers right."""
+def table(header, rows, words=1):
+    """A Markdown table padded so that it also reads well in a terminal: `words` columns left, then numbers right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(str(value)) for value in column) for column in columns]
 
     def line(values):
         texts = [str(value) for value in values]
-        padded = [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])]
+        padded = [*map(str.ljust, texts[:words], widths), *map(str.rjust, texts[words:], widths[words:])]
         return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    rule = "|" + "|".join("-" * (w + 2) if i < words else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
     return "\n".join([line(header), rule, *map(line, rows)])
