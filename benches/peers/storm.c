@@ -6,9 +6,10 @@
  *
  *     storm 127.0.0.1:7000 --slots 64 --seconds 3
  *
- * Prints one line of JSON. Latency is from the call of connect to the echo.
+ * Prints one line of JSON. Latency is from the call of connect to the echo. SIGINT ends the storm before its time.
  */
 #include "client.h"
+#include <signal.h>
 
 enum {
     SLOTS_MAX = 4096,
@@ -41,6 +42,13 @@ struct storm {
     int epoll;
     struct slot slot[SLOTS_MAX];
 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal) {
+    (void)signal;
+    interrupted = 1;
+}
 
 static void leave(struct storm *storm, struct slot *slot) {
     struct linger reset = {.l_onoff = 1};
@@ -127,7 +135,7 @@ static void expire(struct storm *storm) {
 }
 
 static int may_open(const struct storm *storm, uint64_t end_ns) {
-    return (storm->count == 0 || storm->opened < storm->count) &&
+    return !interrupted && (storm->count == 0 || storm->opened < storm->count) &&
            !(storm->until_refused && storm->failures[REFUSED]) && now_ns() < end_ns;
 }
 
@@ -197,6 +205,7 @@ int main(int argc, char **argv) {
     static struct storm storm = {.slots = 64, .sources = 64, .seconds = 3, .timeout_ms = 5000};
 
     parse(&storm, argc, argv);
+    signal(SIGINT, on_interrupt);
     storm.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (storm.epoll < 0)
         die("epoll_create1");
