@@ -43,7 +43,7 @@ def run(bench, outcome):
         outcome.expect(f"connections are served through {upgrades} upgrades", f"{report.connections:,}",
                        report.connections)
         for kind, count in report.failures.items():
-            outcome.expect_none(f"connections {kind}", count)
+            outcome.expect_none(f"failed connections: {kind}", count)
         outcome.expect_most("longest time in which nobody was served", report.longest_gap_ms, GAP_MS, "ms", 1)
         outcome.expect("exactly one server is left, and it serves", *_left(servers, address))
         outcome.expect_descriptors(last, before + DESCRIPTORS_TOLERANCE)
