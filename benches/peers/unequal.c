@@ -8,7 +8,7 @@
  * see. As long as there are hot ones, every second connection is hot: with two workers, round robin puts all hot ones
  * on the same.
  *
- *     unequal 127.0.0.1:7000 --hot 4 --hot-rate 1000 --cold 28 --cold-rate 20 --seconds 5
+ *     unequal 127.0.0.1:7000 --hot 4 --hot-rate 800 --cold 28 --cold-rate 20 --seconds 5
  *
  * Prints one line of JSON: response times of the requests due in the measured time, and how late this client itself
  * sent them (after they were due and the connection was free).
@@ -220,7 +220,7 @@ static void parse(struct run *run, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static struct run run = {.hot = 4, .hot_rate = 1000, .cold = 28, .cold_rate = 20,
+    static struct run run = {.hot = 4, .hot_rate = 800, .cold = 28, .cold_rate = 20,
                              .gap_ms = 20, .warmup_ms = 1000, .seconds = 5};
 
     parse(&run, argc, argv);

@@ -53,7 +53,7 @@ def parse_arguments():
                         help=f"of {', '.join(PLACEMENTS)} (default: all)")
     parser.add_argument("--work", default="spin:150us", metavar="TIME", help="of each request (default spin:150us)")
     parser.add_argument("--hot", type=cli.count, default=4, metavar="N", help=f"of {CONNECTIONS}; default 4")
-    parser.add_argument("--hot-rate", type=cli.count, default=1000, metavar="PER_S", help="of each (default 1000)")
+    parser.add_argument("--hot-rate", type=cli.count, default=800, metavar="PER_S", help="of each (default 800)")
     parser.add_argument("--cold-rate", type=cli.count, default=20, metavar="PER_S", help="of each (default 20)")
     parser.add_argument("--seconds", type=cli.count, default=5, metavar="S", help="measured time (default 5)")
     cli.add_rounds_flag(parser, 7)
