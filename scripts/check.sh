@@ -44,6 +44,12 @@ step "smoke: the comparisons"
 ./scripts/compare_floor.sh --quick
 ./scripts/compare_changes.sh --quick
 ./scripts/compare_event_bases.sh --quick
+./scripts/compare_accept.sh --quick
+./scripts/compare_placement.sh --quick
+./scripts/compare_overhead.sh --quick
+
+step "smoke: faults"
+./scripts/faults.sh --quick
 
 step "smoke: the micro-benchmarks"
 cargo bench --bench micro -- --test

@@ -80,7 +80,12 @@ class Task:
 
     def interrupt(self):
         """What Ctrl-C does: some programs report only then."""
-        self._process.send_signal(signal.SIGINT)
+        if not self.ended():
+            self._process.send_signal(signal.SIGINT)
+
+    def ended(self):
+        """Whether it has come to its end already."""
+        return self._process.poll() is not None
 
     def finish(self, timeout_s=None, expected=(0,)):
         """Wait for the end and return stdout; an unexpected status is a Failure with the program's own words."""

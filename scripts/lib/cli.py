@@ -74,12 +74,17 @@ def _whole_number(text, least):
 
 
 def add_comparison_flags(parser, rounds, threads):
-    """The flags of every comparison: how often, how long, how hard, and where the results go."""
-    parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
+    """The flags of every comparison under the loader: how often, how long, how hard, and where the results go."""
+    add_rounds_flag(parser, rounds)
     parser.add_argument("--duration", type=duration, default="3s", metavar="D", help="measured time (default 3s)")
     parser.add_argument("--warmup", type=duration, default="1s", metavar="D", help="time before it (default 1s)")
     parser.add_argument("--threads", type=count, default=threads, metavar="N", help=f"of the loader; default {threads}")
     add_result_flags(parser)
+
+
+def add_rounds_flag(parser, rounds):
+    """How often everything is measured."""
+    parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
 
 
 def add_result_flags(parser):

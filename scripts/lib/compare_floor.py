@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import cli
+import connections
 import floor_report
 import idle_memory
 import instructions
@@ -106,14 +107,14 @@ def measure_cpu(args, subjects, load, folder):
 
 def measure_memory(args, subjects, folder):
     """Bytes per idle connection by (subject name, touched), and how many connections were held."""
-    connections = idle_memory.affordable(500 if args.quick else IDLE_CONNECTIONS)
+    count = connections.affordable(500 if args.quick else IDLE_CONNECTIONS)
     records = {(subject.name, touched): [] for subject in subjects for touched in (False, True)}
     for round_index in range(1 if args.quick else MEMORY_ROUNDS):
         for touched in (False, True):
             state = "touched" if touched else "untouched"
             for subject in measure.rotated(subjects, round_index):
-                print(f"memory of {connections} {state} connections, {subject.name} ...", file=sys.stderr)
-                record = idle_memory.measure(subject, connections, touched)
+                print(f"memory of {count} {state} connections, {subject.name} ...", file=sys.stderr)
+                record = idle_memory.measure(subject, count, touched)
                 folder.save(f"memory-{state}-round-{round_index + 1:02}-{subject.name}", record)
                 records[subject.name, touched].append(record)
     return records
@@ -168,7 +169,7 @@ def main():
     """Parse, build, measure three things, write."""
     args = parse_arguments()
     check_tools(args)
-    idle_memory.raise_descriptor_limit()
+    connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     subjects = subjects_of(args, programs)

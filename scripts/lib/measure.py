@@ -8,6 +8,7 @@ import loader
 import procfs
 import shards
 from child import Failure
+from connections import Crowd
 from server import Server
 
 # Before: worker threads finish starting after the listening line. After: the server still closes the loader's
@@ -37,9 +38,10 @@ class Run:
         (folder / f"{name}.server.json").write_text(json.dumps(self.server, indent=2) + "\n")
 
 
-def run(subject, load):
-    """Start `subject`, drive it with `load`, stop it."""
-    with Server(subject) as server:
+def run(subject, load, idle=0):
+    """Start `subject`, drive it with `load` beside `idle` connections that have echoed once, stop it."""
+    with Server(subject) as server, Crowd() as crowd:
+        crowd.join(server.address, idle, echoed=True)
         time.sleep(SETTLE_S)
         before = procfs.sample(server.pid)
         report = loader.run(load, server.address)
@@ -47,6 +49,7 @@ def run(subject, load):
         server.check_alive()
         after = procfs.sample(server.pid)
         command = load.measured_argv(server.address)
+        crowd.close()
         shard_table = server.stop()
     threads = procfs.difference(before, after)
     _check_pinning(subject, threads)
@@ -55,6 +58,7 @@ def run(subject, load):
         "subject": subject.name,
         "server_command": subject.argv,
         "loader_command": command,
+        "idle_connections": idle,
         "requests_completed": report.completed,
         "cpu_ns": cpu_ns,
         "cpu_ns_by_ticks": after.tick_cpu_ns - before.tick_cpu_ns,

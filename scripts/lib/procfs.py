@@ -26,6 +26,16 @@ class Sample:
     tick_cpu_ns: int
 
 
+def tasks(pid):
+    """The folder of each thread of `pid`."""
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def tracer(task):
+    """The process that traces a thread, 0 for none."""
+    return int(_status(task)["TracerPid"])
+
+
 def sample(pid):
     """Read the counters of `pid` now.
 
@@ -33,7 +43,7 @@ def sample(pid):
     10 ms: kept as a cross-check, too coarse to divide by a request count.
     """
     try:
-        threads = {int(task.name): _thread(task) for task in Path(f"/proc/{pid}/task").iterdir()}
+        threads = {int(task.name): _thread(task) for task in tasks(pid)}
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError as error:
         raise Failure(f"cannot read the CPU time of process {pid}: {error}") from error
@@ -41,8 +51,12 @@ def sample(pid):
     return Sample(threads, ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"))
 
 
+def _status(task):
+    return dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
+
+
 def _thread(task):
-    status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
+    status = _status(task)
     return Thread(
         name=(task / "comm").read_text().strip(),
         cpu_ns=int((task / "schedstat").read_text().split()[0]),

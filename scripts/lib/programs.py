@@ -13,7 +13,9 @@ from child import Failure
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path("benches/peers")
 C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
-DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git"}
+C_LIBRARIES = ("-lm",)
+DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git",
+                   "prlimit": "util-linux"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Programs:
         require("cc")
         self._peers.mkdir(parents=True, exist_ok=True)
         program = str(self._peers / name)
-        child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c")], f"compiling {name}.c")
+        child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
         return program
 
     def compile_against(self, library, folder):

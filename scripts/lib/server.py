@@ -13,7 +13,8 @@ import child
 from child import Failure
 
 START_TIMEOUT_S = 10.0
-LISTENING = re.compile(rb"listening on (127\.0\.0\.1:\d+)\n")
+LISTENING = re.compile(rb"listening on (127\.0\.0\.1:\d+|unix:\S+)\n")
+ADMIN = re.compile(rb"admin on (127\.0\.0\.1:\d+)\n")
 DRAIN_TIMEOUT_S = 2
 
 
@@ -33,9 +34,9 @@ class Subject:
         return [*pinning, *self.command]
 
 
-def evshard(program, workers, name="evshard", core=None, flags=()):
+def evshard(program, workers, name="evshard", core=None, flags=(), listen="127.0.0.1:0"):
     """The subject that is this repository's server."""
-    command = (program, "serve", "--listen", "127.0.0.1:0", "--workers", str(workers))
+    command = (program, "serve", "--listen", listen, "--workers", str(workers))
     return Subject(name, (*command, "--drain-timeout", f"{DRAIN_TIMEOUT_S}s", *flags), core)
 
 
@@ -45,13 +46,15 @@ class Server:
     def __init__(self, subject):
         self.subject = subject
         self.address = None
+        self.admin = None  # its admin listener, for a subject that has one
         self._output = b""
 
     def __enter__(self):
         self._errors = tempfile.TemporaryFile("w+")
         self._process = child.start(self.subject.argv, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
         try:
-            self._wait_until_listening()
+            self.address = self._announced(LISTENING)
+            self.admin = self._announced(ADMIN) if "--admin" in self.subject.command else None
         except BaseException:
             self.__exit__()
             raise
@@ -76,30 +79,41 @@ class Server:
         """SIGTERM, then everything the server printed after its first line. A bad exit status is a Failure."""
         self.check_alive()
         self._process.terminate()
+        return self.wait()
+
+    def wait(self):
+        """The end of a server that was told to leave, by whatever way; see `stop`."""
         try:
             rest, _ = self._process.communicate(timeout=DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
-            raise Failure(f"{self._title()} did not end within the time allowed after SIGTERM") from error
+            raise Failure(f"{self._title()} did not end within the time allowed") from error
         expected = -signal.SIGTERM if self.subject.ends_by_signal else 0
         if self._process.returncode != expected:
-            raise Failure(f"{self._title()} answered SIGTERM with {self._ending()}")
+            raise Failure(f"{self._title()} was told to end and did with {self._ending()}")
         return (self._output + rest).decode(errors="replace")
 
-    def _wait_until_listening(self):
+    def kill(self):
+        """SIGKILL: no server can prepare for that."""
+        self._process.kill()
+        self._process.wait()
+
+    def _announced(self, line):
+        """What the server's next line tells, once it is out."""
         deadline = time.monotonic() + START_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            while not (match := LISTENING.match(self._output)):
+            while not (match := line.match(self._output)):
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    raise Failure(f"{self._title()} was not listening after {START_TIMEOUT_S:.0f} s{self._said()}")
+                    wanted = f"did not say '{line.pattern.decode().strip()}' within {START_TIMEOUT_S:.0f} s"
+                    raise Failure(f"{self._title()} {wanted}{self._said()}")
                 piece = os.read(self._process.stdout.fileno(), 4096)
                 if not piece:
                     self._process.wait(child.STOP_TIMEOUT_S)
                     raise Failure(f"{self._title()} did not start: {self._ending()}")
                 self._output += piece
-        self.address = match.group(1).decode()
         self._output = self._output[match.end():]
+        return match.group(1).decode()
 
     def _title(self):
         return f"the server ({' '.join(self.subject.argv)})"

@@ -48,22 +48,34 @@ def median_cell(values, digits=2):
     return MISSING if found is None else f"{found.median:,.{digits}f}"
 
 
-def verdict(ratio, target):
-    """Whether a ratio meets a target, in words, with how sure the rounds are about it."""
+def verdict(ratio, target, at_least=False):
+    """Whether a figure stays at or below a target, in words, with how sure the rounds are about it.
+
+    With `at_least`, whether it reaches the target.
+    """
+    if at_least:
+        return verdict(Spread(-ratio.median, -ratio.high, -ratio.low, ratio.n), -target)
     if ratio.median <= target:
         return "met in every round" if ratio.high <= target else "met by the median, not in every round"
     return "not met in any round" if ratio.low > target else "not met by the median, met in some rounds"
 
 
-def table(header, rows):
-    """A Markdown table padded so that it also reads well in a terminal: first column left, numbers right."""
+def jain(values):
+    """Jain's fairness index: 1 when all have the same, 1/n when one has all; None when nobody has anything."""
+    values = list(values)
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else None
+
+
+def table(header, rows, words=1):
+    """A Markdown table padded so that it also reads well in a terminal: `words` columns left, then numbers right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(str(value)) for value in column) for column in columns]
 
     def line(values):
         texts = [str(value) for value in values]
-        padded = [texts[0].ljust(widths[0]), *map(str.rjust, texts[1:], widths[1:])]
+        padded = [*map(str.ljust, texts[:words], widths), *map(str.rjust, texts[words:], widths[words:])]
         return "| " + " | ".join(padded) + " |"
 
-    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    rule = "|" + "|".join("-" * (w + 2) if i < words else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
     return "\n".join([line(header), rule, *map(line, rows)])

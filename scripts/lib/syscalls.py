@@ -11,10 +11,12 @@ from pathlib import Path
 
 import child
 import loader
+import procfs
 from child import Failure
 from server import Server
 
 CONNECTIONS = 50
+ATTACH_TIMEOUT_S = 5.0
 SENDS = ("sendto", "sendmsg", "write", "writev")
 RECEIVES = ("recvfrom", "recvmsg", "read", "readv")
 SUMMARY_ROW = re.compile(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)\s*")
@@ -78,10 +80,10 @@ class Trace:
 def measure(subject, load, window_s):
     """Trace a fresh `subject` for `window_s` seconds in the middle of a load of 50 busy connections."""
     load = replace(load, connections=CONNECTIONS, size=64, pipeline=1, warmup="1s", duration=f"{window_s + 2:.0f}s")
-    with Server(subject) as server, tempfile.TemporaryDirectory() as folder:
+    with Server(subject) as server:
         with loader.start(load, server.address) as driving:
             time.sleep(1.0)  # connected, placed and busy: what follows is steady state
-            trace = _attach(server.pid, window_s, Path(folder) / "trace")
+            trace = watch(server.pid, lambda: time.sleep(window_s))
             loader.finish(driving, load)
         server.stop()
     if trace.echoes <= 0:
@@ -91,19 +93,27 @@ def measure(subject, load, window_s):
 
 def measure_all(subjects, load, quick, save):
     """One trace of each subject by name, or the reason why there is none; `save` gets a file name and a record."""
+    traces = of_each(subjects, lambda subject: measure(subject, load, window_s=1 if quick else 2))
+    if isinstance(traces, str):
+        return traces
+    for subject in subjects:
+        save(f"syscalls-{subject.name}", traces[subject.name].record(subject))
+    return traces
+
+
+def of_each(subjects, trace):
+    """What `trace` finds of each subject, by name, or the reason why nothing can be traced here."""
     if shutil.which("strace") is None:
         return "Not measured: strace is not installed (Debian package strace)."
     traces = {}
     for subject in subjects:
         print(f"system calls of {subject.name} ...", file=sys.stderr)
         try:
-            trace = measure(subject, load, window_s=1 if quick else 2)
+            traces[subject.name] = trace(subject)
         except Failure as failure:
             if "ptrace" not in str(failure):
                 raise
             return "Not measured: strace may not attach to processes here (ptrace refused)."
-        save(f"syscalls-{subject.name}", trace.record(subject))
-        traces[subject.name] = trace
     return traces
 
 
@@ -124,15 +134,33 @@ def parse(text):
     return Trace(calls, eventfd)
 
 
-def _attach(pid, window_s, log):
+def watch(pid, work):
+    """Trace a process, all threads of it, while `work` is done."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _watch(pid, work, Path(folder) / "trace")
+
+
+def _watch(pid, work, log):
     # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd told from
     # a write to a socket. -s 0: the payload is of no interest.
     argv = ["strace", "-C", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(pid)]
     with child.Task(argv, "strace") as strace:
-        time.sleep(window_s)
+        _wait_until_traced(pid, strace)
+        work()
         strace.interrupt()
         strace.finish(child.STOP_TIMEOUT_S, expected=(0, -signal.SIGINT, 128 + signal.SIGINT))
     return parse(log.read_text(errors="replace"))
+
+
+def _wait_until_traced(pid, strace):
+    """strace seizes one thread after the other; before the last one is, calls would go uncounted."""
+    deadline = time.monotonic() + ATTACH_TIMEOUT_S
+    while not all(procfs.tracer(task) for task in procfs.tasks(pid)):
+        if strace.ended() or time.monotonic() > deadline:
+            strace.interrupt()
+            strace.finish(child.STOP_TIMEOUT_S)  # says in its own words why it may not attach
+            raise Failure(f"strace did not attach to process {pid} within {ATTACH_TIMEOUT_S:.0f} s")
+        time.sleep(0.01)
 
 
 def _refused(call):

@@ -14,20 +14,29 @@ import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+import accept_report
+import admin
 import child
 import cli
+import compare_overhead
 import event_base
 import event_base_cases as bases
 import event_base_counts
 import event_base_report
+import fault
+import faults
 import loader
 import measure
+import overhead_report
+import placement_report
 import plot
 import procfs
 import results
 import shards
 import stats
+import storm
 import syscalls
+import unequal
 from child import Failure
 from server import Server, Subject
 
@@ -77,6 +86,19 @@ class Statistics(unittest.TestCase):
                  ((1.0, 0.9, 1.04), (1.0, 0.9, 1.1), (1.1, 1.0, 1.2), (1.1, 1.06, 1.2))]
         self.assertEqual(words, ["met in every round", "met by the median, not in every round",
                                  "not met by the median, met in some rounds", "not met in any round"])
+
+    def test_a_target_may_be_a_floor(self):
+        words = [stats.verdict(stats.Spread(*values, 3), 1.0, at_least=True) for values in
+                 ((1.2, 1.0, 1.3), (1.2, 0.9, 1.3), (0.9, 0.8, 1.1), (0.9, 0.8, 0.95))]
+        self.assertEqual(words, ["met in every round", "met by the median, not in every round",
+                                 "not met by the median, met in some rounds", "not met in any round"])
+
+    def test_fairness_is_one_for_equals_and_a_share_for_one_alone(self):
+        self.assertEqual((stats.jain([3, 3]), stats.jain([1, 0, 0, 0]), stats.jain([0, 0])), (1, 0.25, None))
+
+    def test_words_stand_left_and_numbers_right(self):
+        self.assertEqual(stats.table(["a", "bb", "n"], [["x", "y", 100]], words=2).splitlines(),
+                         ["| a | bb |   n |", "|---|----|----:|", "| x | y  | 100 |"])
 
     def test_everyone_goes_first_once(self):
         self.assertEqual([measure.rotated([1, 2, 3], i)[0] for i in range(3)], [1, 2, 3])
@@ -177,6 +199,103 @@ class EventBases(unittest.TestCase):
     def test_no_two_cases_share_a_file(self):
         keys = [case.key for case in bases.cases(bases.GROUPS, quick=False)]
         self.assertEqual(len(set(keys)), len(keys))
+
+
+class Storms(unittest.TestCase):
+    PERCENTILES = dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 2000)
+
+    def values(self, rate, **failures):
+        """What the program prints, with that many connections a second and these failures."""
+        kinds = dict.fromkeys(("refused", "timeout", "reset", "closed", "wrong"), 0)
+        return {"connections": 100, "failures": {**kinds, **failures}, "seconds": 1.0, "connections_per_s": rate,
+                "cpu_s": 0.5, "longest_gap_ns": 5_000_000, "latency_ns": self.PERCENTILES}
+
+    def accepted(self, ours, theirs, wakes):
+        """Rounds of one mode against the peer, with these connections a second and wakes per connection."""
+        def run(rate, wake):
+            stand_in = type("Run", (), {"cpu_us_per_connection": 10.0, "wakes_per_connection": wake})
+            stand_in.report = storm.Report(self.values(rate))
+            return stand_in
+
+        runs = {"peer": [run(rate, None) for rate in theirs], "acceptor": [run(rate, wakes) for rate in ours]}
+        traces = {name: syscalls.Trace({"accept4": {"calls": 20, "errors": 0}}, {"read": 0, "write": 10}) for name in runs}
+        return accept_report.Measured("peer", ["acceptor"], runs, traces, 10)
+
+    def test_failures_are_told_by_kind(self):
+        report = storm.Report(storm.parse(json.dumps(self.values(1.0, reset=2, refused=1))))
+        self.assertEqual((report.failed, report.failures_listing(), report.longest_gap_ms), (3, "1 refused, 2 reset", 5))
+        for text in ("", "{}", "[]"):
+            with self.assertRaises(Failure):
+                storm.parse(text)
+
+    def test_accept_targets_are_judged_by_pairs(self):
+        self.assertIn("met in 1 of 1 modes; connections per second at least 1.0 ×: in 1 of 1",
+                      accept_report.answer(self.accepted([12, 20, 9], [10, 10, 10], 0.2)))
+        missed = self.accepted([9], [10], 0.5)
+        self.assertIn("met in 0 of 1 modes; connections per second at least 1.0 ×: in 0 of 1",
+                      accept_report.answer(missed))
+        self.assertEqual(accept_report.body(missed).count("not met in any round"), 2)
+        xml.fromstring(accept_report.picture(missed))
+
+    def test_calls_are_divided_by_the_connections_made(self):
+        self.assertEqual(self.accepted([1], [1], 0).traced_wakes("peer"), 1)
+        self.assertRegex(accept_report.body(self.accepted([1], [1], 0)), r"\| acceptor +\| +2\.000 \|")
+
+
+class Placements(unittest.TestCase):
+    def run_of(self, p99_ms, placed):
+        """A run with that p99 in all groups and that many connections on each worker."""
+        percentiles = dict.fromkeys(("p50", "p90", "p99", "p999", "max"), p99_ms * 1e6)
+        values = {"ended_by_server": 0, "unanswered": 0, "requests": 9, "lateness_ns": percentiles,
+                  "response_ns": dict.fromkeys(unequal.GROUPS, percentiles)}
+        report = unequal.parse(json.dumps(values))
+        return type("Run", (), {"report": report, "jain_connections": stats.jain(placed), "jain_busy": 0.5})
+
+    def test_placements_are_compared_with_round_robin(self):
+        runs = {"round-robin": [self.run_of(4.0, [16, 16])], "least-loaded": [self.run_of(1.0, [14, 18])]}
+        measured = placement_report.Measured(list(runs), {"unequal": runs, "equal": runs})
+        self.assertEqual(measured.ratio("unequal", "least-loaded").median, 0.25)
+        self.assertIn("1 of 3 promises met", placement_report.answer(measured))
+        self.assertEqual(placement_report.body(measured).count("not met in any round"), 2)
+        xml.fromstring(placement_report.picture(measured))
+
+    def test_a_client_that_was_cut_off_is_no_measurement(self):
+        for text in ("", "{}", '{"ended_by_server": 1}'):
+            with self.assertRaises(Failure):
+                unequal.parse(text)
+
+    def test_counters_are_summed_over_gates_and_told_by_shard(self):
+        values = {"shards": [{"open": 1}, {"open": 2}], "gates": [{"shed": 3}, {"shed": 4}]}
+        self.assertEqual((admin.per_shard(values, "open"), admin.over_gates(values, "shed")), ([1, 2], 7))
+
+
+class Overhead(unittest.TestCase):
+    def test_a_cost_is_judged_beside_no_difference(self):
+        case = compare_overhead.CASES[0]
+        costs = zip(overhead_report.names(case.name), (10.0, 10.1, 10.3), strict=True)
+        runs = {case.name: {name: [type("Run", (), {"cpu_us_per_request": cost})] for name, cost in costs}}
+        measured = overhead_report.Measured([case], runs, {"no timings": 400, "timings": 430})
+        self.assertIn("timings: 1.010 × the CPU per request (target 1.02; no difference gives 1.030 here), "
+                      "+30 instructions an echo on 400", overhead_report.answer(measured))
+        self.assertIn("met in every round", overhead_report.body(measured))
+        xml.fromstring(overhead_report.picture(measured))
+
+
+class Faults(unittest.TestCase):
+    def test_one_failed_check_fails_the_fault_and_is_named(self):
+        outcome = fault.Outcome(waited_ms=3.0)
+        outcome.expect_most("CPU", 0.5, 1, "%")
+        self.assertTrue(outcome.passed)
+        outcome.expect_most("back", None, 100, "ms")
+        self.assertFalse(outcome.passed)
+        outcomes = {"kill": outcome, "queue": fault.Outcome()}
+        self.assertEqual(faults.answer(outcomes), "1 of 2 checks passed; failed: kill -9 and restart.")
+        self.assertRegex(faults.verdict_table(outcomes), r"back ≤ 100 ms +\| never +\| +FAIL")
+        xml.fromstring(faults.picture(outcomes))
+
+    def test_waiting_for_a_condition_has_an_end(self):
+        self.assertIsNone(fault.wait_until(lambda: False, 0.05))
+        self.assertLess(fault.wait_until(lambda: True, 5), 1)
 
 
 class Processes(unittest.TestCase):

@@ -1,0 +1,144 @@
+"""What compare_accept says: its tables, its sentence, its plot and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import plot
+from stats import MISSING, cell, median_cell, paired_ratios, spread, table, verdict
+
+TITLE = "Accept modes under a connect storm"
+QUESTION = "What does a connection cost to accept, in each mode and in memcached's way?"
+WAKES_TARGET, RATE_TARGET = 0.25, 1.0
+# What is not in here belongs to the echo and the end of a connection, which are alike for all.
+ACCEPTING = ("accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "write", "read", "setsockopt", "futex", "fcntl")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured, by subject name."""
+
+    peer: str
+    modes: list
+    runs: dict  # subject name to runs, in round order
+    traces: dict | str  # subject name to Trace, or why there is none
+    traced_connections: int
+
+    def figures(self, name, figure):
+        """A figure of each round."""
+        return [getattr(run, figure) for run in self.runs[name]]
+
+    def rates(self, name):
+        """Connections per second of each round."""
+        return [run.report.rate_per_s for run in self.runs[name]]
+
+    def rate_ratio(self, mode):
+        """The rounds' own ratios to the peer."""
+        return spread(paired_ratios(self.rates(mode), self.rates(self.peer)))
+
+    def cpu_ratio(self, mode):
+        """The same for CPU per connection."""
+        ours, theirs = (self.figures(name, "cpu_us_per_connection") for name in (mode, self.peer))
+        return spread(paired_ratios(ours, theirs))
+
+    def wakes(self, mode):
+        """Wakes per connection of each round, by the server's own count: the peer's is 1, by construction."""
+        return spread(self.figures(mode, "wakes_per_connection"))
+
+    def traced_wakes(self, name):
+        """Writes to an eventfd per connection under strace; None without a trace."""
+        if isinstance(self.traces, str):
+            return None
+        return self.traces[name].eventfd["write"] / self.traced_connections
+
+
+def body(measured):
+    """The tables with their headings, as Markdown."""
+    return "\n\n".join([_target_section(measured), _storm_section(measured), _syscall_section(measured)])
+
+
+def answer(measured):
+    """The numbers as one sentence."""
+    parts = []
+    for mode in measured.modes:
+        wakes, ratio = measured.wakes(mode), measured.rate_ratio(mode)
+        parts.append(f"{mode}: {cell(wakes and wakes.median)} wakes per connection against 1, {ratio.median:.2f} × the "
+                     f"peer's connections per second, {measured.cpu_ratio(mode).median:.2f} × its CPU")
+    met = [verdict(measured.rate_ratio(mode), RATE_TARGET, at_least=True).startswith("met") for mode in measured.modes]
+    few = [wakes is not None and wakes.median <= WAKES_TARGET for wakes in map(measured.wakes, measured.modes)]
+    return (f"{'; '.join(parts)}. Wakes at most {WAKES_TARGET}: met in {sum(few)} of {len(few)} modes; connections per "
+            f"second at least {RATE_TARGET} ×: in {sum(met)} of {len(met)}.")
+
+
+def picture(measured):
+    """The ratios to the peer, and wakes, by mode."""
+    rounds = len(measured.runs[measured.peer])
+    labels = {mode: mode.replace("acceptor-in-", "acceptor\nin ") for mode in measured.modes}
+    panels = [
+        plot.Panel("Connections per second", "× memcached's way", "", from_zero=False, target=RATE_TARGET,
+                   points=[(labels[mode], measured.rate_ratio(mode)) for mode in measured.modes]),
+        plot.Panel("Wakes", "per connection", "", target=WAKES_TARGET,
+                   points=[(labels[mode], measured.wakes(mode)) for mode in measured.modes]),
+    ]
+    return plot.svg(TITLE, f"median and range of {rounds} paired round(s)", panels)
+
+
+def notes(cores, workers):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"{cores} cores carry the storm's one thread, the acceptor and {workers} workers together, and none is pinned: "
+        "connections per second are what server and client achieve on them, not what the server could.",
+        "The storm is a closed loop; more slots make larger accept batches, and so fewer wakes per connection.",
+        "Each ratio is of two runs that stood next to each other in the same round; who goes first rotates.",
+        "Wakes are counted by the server itself, untraced, at the end of a run; strace's count stands beside them. "
+        "Under strace a server is slower, so more connections wait at each accept: its wakes come out lower.",
+        "CPU per connection is the sum over the server's threads of schedstat's first field over the connections "
+        "served; accept, one echo and the close are in it, and the kernel's part of the handshake only where it ran "
+        "in the server's threads.",
+        "Every system call of the server is counted, over a storm of a known number of connections, n = 1.",
+        "memcached_accept.c has memcached's accept path and not its sources: one accept for each readiness, a list "
+        "under a mutex, a write to an eventfd for every connection.",
+    ]
+
+
+def _target_section(measured):
+    rows = []
+    for mode in measured.modes:
+        wakes, ratio = measured.wakes(mode), measured.rate_ratio(mode)
+        rows.append([f"{mode}: wakes per connection, × the peer's", f"≤ {WAKES_TARGET}", cell(wakes),
+                     MISSING if wakes is None else verdict(wakes, WAKES_TARGET)])
+        rows.append([f"{mode}: connections per second, × the peer's", f"≥ {RATE_TARGET}", cell(ratio),
+                     verdict(ratio, RATE_TARGET, at_least=True)])
+    return f"## Targets\n\n{table(['figure', 'target', 'found', 'verdict'], rows)}"
+
+
+def _storm_section(measured):
+    rows = []
+    for name in (measured.peer, *measured.modes):
+        runs = measured.runs[name]
+        latencies = [median_cell((run.report.latency_us(q) for run in runs), 0) for q in ("p50", "p99", "p999")]
+        compared = [MISSING] * 2 if name == measured.peer else [cell(measured.rate_ratio(name)),
+                                                                 cell(measured.cpu_ratio(name))]
+        rows.append([
+            name, len(runs), cell(spread(measured.rates(name)), 0), compared[0],
+            cell(spread(measured.figures(name, "cpu_us_per_connection"))), compared[1], *latencies,
+            f"{median_cell((100 * run.report.cpu_share for run in runs), 0)} %",
+        ])
+    header = ["server", "n", "conns/s", "ratio", "server CPU, µs/conn", "ratio", "p50, µs", "p99, µs", "p99.9, µs",
+              "client CPU"]
+    return ("## The storm\n\nMedian [lowest..highest] of n rounds; ratios are the rounds' own, to the peer. Latency is "
+            f"from connect to echo, medians over the runs.\n\n{table(header, rows)}")
+
+
+def _syscall_section(measured):
+    heading = "## System calls per connection\n\n"
+    if isinstance(measured.traces, str):
+        return heading + measured.traces
+    names = [name for name in ACCEPTING if any(name in trace.calls for trace in measured.traces.values())]
+    rows = []
+    for subject, trace in measured.traces.items():
+        counts = {name: call["calls"] / measured.traced_connections for name, call in trace.calls.items()}
+        rows.append([subject, *(f"{counts.get(name, 0):.3f}" for name in names),
+                     f"{sum(count for name, count in counts.items() if name not in names):.3f}",
+                     f"{sum(counts.values()):.3f}", f"{measured.traced_wakes(subject):.3f}"])
+    return (f"{heading}{measured.traced_connections:,} connections each, under strace. `write` and `read` are wakes "
+            f"between threads; what is not listed is the echo and the close.\n\n"
+            f"{table(['server', *names, 'others', 'all', 'eventfd writes'], rows)}")

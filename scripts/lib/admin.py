@@ -1,0 +1,35 @@
+"""What the server tells of itself on its admin listener: /stats, as JSON."""
+
+import http.client
+import json
+
+from child import Failure
+
+TIMEOUT_S = 5.0
+
+
+def stats(address):
+    """The server's numbers now."""
+    host, port = address.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/stats")
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise Failure(f"/stats on {address} answered {answer.status}: {text[:200]!r}")
+        return json.loads(text)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Failure(f"/stats on {address} gave nothing: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def per_shard(values, name):
+    """A figure of each shard, in their order."""
+    return [shard[name] for shard in values["shards"]]
+
+
+def over_gates(values, name):
+    """A counter summed over all threads that accept."""
+    return sum(gate[name] for gate in values["gates"])

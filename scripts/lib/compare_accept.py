@@ -1,0 +1,159 @@
+"""compare_accept: what accepting costs in each accept mode, against memcached's way, under a connect storm."""
+
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import accept_report
+import cli
+import machine
+import measure
+import procfs
+import results
+import shards
+import storm
+import syscalls
+from child import run_main
+from programs import Programs, fingerprint
+from server import Server, Subject, evshard
+
+SCRIPT = "scripts/compare_accept.sh"
+PEER = "memcached_accept"
+MODES = ("acceptor", "acceptor-in-shard0", "reuseport", "hybrid")
+TRACED_CONNECTIONS = 5000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One storm on a fresh server."""
+
+    report: storm.Report
+    server: dict
+
+    @property
+    def cpu_us_per_connection(self):
+        """The server's CPU time for accepting, serving one byte and closing."""
+        return self.server["cpu_ns"] / self.report.connections / 1000
+
+    @property
+    def wakes_per_connection(self):
+        """By the server's own table; None for a server without one."""
+        rows = shards.rows(self.server["shard_table"])
+        return sum(int(row["wakes-sent"]) for row in rows) / self.report.connections if rows else None
+
+
+def parse_arguments():
+    """The command line of compare_accept.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Runs benches/peers/storm.c (connect, one byte, its echo, close) on evshard in each accept mode and on\n"
+        "benches/peers/memcached_accept.c, which wakes a worker for every connection; two workers each, in turns with\n"
+        "a fresh server for every run. Compares connections per second, CPU and wakes per connection; then strace\n"
+        "counts system calls per connection.",
+        f"{SCRIPT} --modes acceptor,reuseport --rounds 7",
+    )
+    parser.add_argument("--modes", type=cli.choices(*MODES), default=list(MODES), metavar="LIST",
+                        help=f"of {', '.join(MODES)} (default: all)")
+    parser.add_argument("--workers", type=cli.count, default=2, metavar="N", help="default 2")
+    parser.add_argument("--slots", type=cli.count, default=64, metavar="N",
+                        help="connections the storm has at once (default 64)")
+    parser.add_argument("--seconds", type=cli.count, default=3, metavar="S", help="of each storm (default 3)")
+    cli.add_rounds_flag(parser, 7)
+    cli.add_result_flags(parser)
+    args = cli.parse(parser)
+    if args.quick:
+        args.seconds = 1
+    return args
+
+
+def subjects_of(args, programs):
+    """The peer first, then the server in each mode; nobody pins threads, for the peer cannot."""
+    peer = Subject(PEER, (programs.compile_peer(PEER), "0", str(args.workers)), ends_by_signal=True)
+    return [peer, *(evshard(programs.evshard, args.workers, name=mode, flags=("--no-pin", "--accept", mode))
+                    for mode in args.modes)]
+
+
+def run(subject, load):
+    """Start `subject`, let the storm loose on it, stop it."""
+    with Server(subject) as server:
+        time.sleep(measure.SETTLE_S)
+        before = procfs.sample(server.pid)
+        report = load.run(server.address)
+        time.sleep(measure.SETTLE_S)
+        threads = procfs.difference(before, procfs.sample(server.pid))
+        command = load.argv(server.address)
+        shard_table = server.stop()
+    return Run(report, {
+        "subject": subject.name,
+        "server_command": subject.argv,
+        "storm_command": command,
+        "storm": report.values,
+        "cpu_ns": sum(thread["cpu_ns"] for thread in threads),
+        "threads": threads,
+        "shard_table": shard_table,
+    })
+
+
+def measure_all(args, subjects, load, folder):
+    """All rounds; the runs by subject name, in round order."""
+    runs = {subject.name: [] for subject in subjects}
+    for round_index in range(args.rounds):
+        for subject in measure.rotated(subjects, round_index):
+            label = f"round {round_index + 1}/{args.rounds}, {subject.name} ..."
+            print(label, end="", file=sys.stderr, flush=True)
+            done = run(subject, load)
+            folder.save(f"round-{round_index + 1:02}-{subject.name}", done.server)
+            runs[subject.name].append(done)
+            print(f" {done.report.rate_per_s:,.0f} conns/s, {done.cpu_us_per_connection:.1f} µs/conn", file=sys.stderr)
+    return runs
+
+
+def trace(subject, load):
+    """The system calls of a fresh `subject` over a storm of a known number of connections."""
+    with Server(subject) as server:
+        seen = syscalls.watch(server.pid, lambda: load.run(server.address))
+        server.stop()
+    return seen
+
+
+def write_results(args, programs, subjects, measured, load, facts, folder):
+    """Print the report and publish the folder."""
+    body, answer = accept_report.body(measured), accept_report.answer(measured)
+    print(f"{body}\n\n{answer}")
+    command = (f"{SCRIPT} --modes {','.join(args.modes)} --workers {args.workers} --slots {args.slots} "
+               f"--seconds {args.seconds} --rounds {args.rounds}")
+    commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
+                " ".join(load.argv("127.0.0.1:PORT"))]
+    paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], storm.PROGRAM: load.program}
+    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
+    files = {
+        "README.md": results.readme(accept_report.TITLE, accept_report.QUESTION, answer, commands, facts,
+                                    accept_report.notes(machine.cores(), args.workers)),
+        "summary.md": f"# {accept_report.TITLE}\n\n{body}\n\n![by accept mode](plots/accept.svg)\n",
+        "plots/accept.svg": accept_report.picture(measured),
+    }
+    print(f"results: {folder.publish(files, accept_report.QUESTION, answer)}", file=sys.stderr)
+
+
+def main():
+    """Parse, build, measure, count, write."""
+    args = parse_arguments()
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    subjects = subjects_of(args, programs)
+    load = storm.Storm(programs.compile_peer(storm.PROGRAM), args.slots, args.seconds)
+    counted = replace(load, seconds=60, count=TRACED_CONNECTIONS // (10 if args.quick else 1))
+    minutes = args.rounds * len(subjects) * (args.seconds + 1) / 60
+    print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)
+    with results.ResultFolder("accept", args.out, args.quick) as folder:
+        runs = measure_all(args, subjects, load, folder)
+        traces = syscalls.of_each(subjects, lambda subject: trace(subject, counted))
+        if isinstance(traces, dict):
+            folder.save("syscalls", {name: {"connections": counted.count, "calls": seen.calls, "eventfd": seen.eventfd}
+                                     for name, seen in traces.items()})
+        measured = accept_report.Measured(PEER, args.modes, runs, traces, counted.count)
+        write_results(args, programs, subjects, measured, load, facts, folder)
+
+
+if __name__ == "__main__":
+    run_main(main)

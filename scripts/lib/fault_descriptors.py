@@ -1,0 +1,61 @@
+"""Descriptors run out: the server must neither spin nor stay away, and must say so."""
+
+import contextlib
+import time
+
+import admin
+import procfs
+from bystander import Bystander
+from child import Failure
+from connections import Crowd
+from fault import cpu_share
+from server import Server
+from waiting import Waiting
+
+NAME = "descriptors"
+WHAT = "descriptor exhaustion"
+LIMIT = 100
+CLIENTS = 200  # more than there are descriptors, fewer than the backlog
+CPU_TARGET_PERCENT = 1
+BACK_MS = 100
+
+
+def run(bench, outcome):
+    """More clients than descriptors for five seconds, then one leaves."""
+    subject = bench.limited(bench.subject(), LIMIT)
+    with Server(subject) as server, Crowd() as clients:
+        before = procfs.open_descriptors(server.pid)
+        with Bystander(server.address) as bystander:
+            for _ in range(CLIENTS):
+                with contextlib.suppress(Failure):  # turned away while it connected: a server may shed some
+                    clients.join(server.address, 1)
+            with Waiting(clients.members) as waiting:
+                waiting.look(1.0, enough=CLIENTS)
+                outcome.expect("clients beyond the descriptors are not served", f"{len(waiting.served)} of {CLIENTS} are",
+                               0 < len(waiting.served) < LIMIT)
+                share = cpu_share(server.pid, 1 if bench.quick else 5)
+                outcome.expect_most("CPU while exhausted, one echo in 20 ms included", 100 * share, CPU_TARGET_PERCENT,
+                                    "% of a core", 2)
+                waiting.look(0)
+                lost = CLIENTS - len(clients.members) + len(waiting.lost)
+                outcome.expect_most("someone is served after a close", _served_after_close_ms(waiting, server), BACK_MS,
+                                    "ms", 1)
+        outcome.expect_unharmed(bystander, 250)
+        clients.close()
+        outcome.expect_descriptors(server, before)
+        numbers = admin.stats(server.admin)
+        pauses, shed = admin.over_gates(numbers, "pauses_exhausted"), admin.over_gates(numbers, "shed")
+        outcome.expect("the counters say so", f"{pauses} pauses, {shed} shed", pauses > 0)
+        outcome.expect("nobody is turned away uncounted", f"{lost} were", lost <= shed)
+        server.stop()
+
+
+def _served_after_close_ms(waiting, server):
+    """From the close of a served connection to the echo of one that waited, or came just then."""
+    with Crowd() as latecomer:
+        latecomer.join(server.address, 1)
+        started = time.monotonic()
+        waiting.served.pop().close()
+        waiting.add(latecomer.members[0])
+        served = waiting.look(5.0, enough=1)
+        return (time.monotonic() - started) * 1000 if served else None

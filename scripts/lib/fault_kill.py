@@ -1,0 +1,53 @@
+"""The server is killed outright: the next one takes the same address at once, a unix socket's path included."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from child import Failure
+from connections import Crowd, connect, echo
+from server import Server
+
+NAME = "kill"
+WHAT = "kill -9 and restart"
+HELD = 50
+RESTART_MS = 1000
+
+
+def run(bench, outcome):
+    """A TCP port with connections that are still open, then a unix socket whose file is left behind."""
+    with Server(bench.subject()) as first:
+        address = first.address  # the port it was given
+        _kill_and_restart(bench, outcome, first, address, "TCP port")
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"unix:{Path(folder) / 'socket'}"
+        with Server(bench.subject(listen=address)) as first:
+            _kill_and_restart(bench, outcome, first, address, "unix socket")
+            left = [path.name for path in Path(folder).iterdir()]
+            outcome.expect("unix socket: its file is gone after a clean end", ", ".join(left) or "gone", not left)
+
+
+def _kill_and_restart(bench, outcome, first, address, what):
+    with Crowd() as held:
+        held.join(address, HELD, echoed=True)
+        first.kill()
+        started = time.monotonic()
+        with Server(bench.subject(listen=address)) as second:
+            with connect(address) as client:
+                echo(client)
+            outcome.expect_most(f"{what}: from kill -9 to the next server's first echo",
+                                (time.monotonic() - started) * 1000, RESTART_MS, "ms")
+            outcome.expect(f"{what}: a third one is refused, and harms nobody", *_refused(bench, address))
+            second.stop()
+
+
+def _refused(bench, address):
+    """What a server says that wants an address in use, and whether it is a refusal, the address still served."""
+    try:
+        with Server(bench.subject(listen=address)):
+            return "it started", False
+    except Failure as failure:
+        said = str(failure).splitlines()[-1].strip().replace(address.removeprefix("unix:"), "ADDRESS")
+    with connect(address) as client:
+        echo(client)
+    return said, True

@@ -1,0 +1,51 @@
+"""Clients reset their connections: before a byte, and in the middle of writing."""
+
+import contextlib
+
+import admin
+import procfs
+from bystander import Bystander
+from connections import connect
+from fault import BACK_TO_NORMAL_S, wait_until
+from server import Server
+
+NAME = "resets"
+WHAT = "a storm of resets"
+PART = b"r" * 65536
+MEMORY_MIB = 16  # for what an allocator keeps; thousands of connections' buffers would be hundreds
+
+
+def run(bench, outcome):
+    """Thousands of connections reset at once, then thousands with bytes on their way in both directions."""
+    rounds = 300 if bench.quick else 5000
+    with Server(bench.subject()) as server:
+        before, memory = procfs.open_descriptors(server.pid), procfs.memory_bytes(server.pid)["pss_anon"]
+        with Bystander(server.address) as bystander:
+            for number in range(rounds):
+                connect(server.address, number).close()
+            for number in range(rounds):
+                _reset_while_writing(server.address, number)
+            server.check_alive()
+        outcome.expect_unharmed(bystander, 250)
+        outcome.expect_descriptors(server, before)
+        outcome.expect("no connection is left on the books", *_all_closed(server))
+        grown = procfs.memory_bytes(server.pid)["pss_anon"] - memory
+        outcome.expect_most(f"memory grown after {2 * rounds:,} resets", grown / 2**20, MEMORY_MIB, "MiB", 1)
+        server.stop()
+
+
+def _reset_while_writing(address, number):
+    connection = connect(address, number)
+    connection.setblocking(False)
+    with connection, contextlib.suppress(BlockingIOError):
+        connection.send(PART)
+
+
+def _all_closed(server):
+    """What the server counts as open, once that is nothing or the time is up, and whether it is nothing."""
+    def count():
+        return sum(admin.per_shard(admin.stats(server.admin), "open"))
+
+    wait_until(lambda: count() == 0, BACK_TO_NORMAL_S)
+    left = count()
+    return f"{left} open", left == 0

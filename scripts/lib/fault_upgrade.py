@@ -1,0 +1,57 @@
+"""Servers follow one another on the same sockets while clients connect: nobody is refused, nothing is lost."""
+
+import contextlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import procfs
+from connections import connect, echo
+from fault import DESCRIPTORS_TOLERANCE
+from server import Server
+from storm import Storm
+
+NAME = "upgrade"
+WHAT = "upgrade under load"
+UPGRADES = 10
+SLOTS = 8
+STORM_S = 120  # is interrupted when the last one is through
+STEADY_S = 0.3  # between upgrades: time for the storm to be served by the new one
+GAP_MS = 1000
+
+
+def run(bench, outcome):
+    """Ten upgrades in a row under a storm of connects."""
+    upgrades = 2 if bench.quick else UPGRADES
+    storm = Storm(bench.storm, SLOTS, seconds=STORM_S)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        path = str(Path(folder) / "upgrade")
+        first = running.enter_context(Server(bench.subject("--upgrade-socket", path)))
+        address, before = first.address, procfs.open_descriptors(first.pid)
+        driving = running.enter_context(storm.start(address))
+        servers = [first]
+        for _ in range(upgrades):
+            time.sleep(STEADY_S)
+            servers.append(running.enter_context(Server(bench.subject("--upgrade-from", path))))
+            servers[-2].wait()  # told to leave by its successor: within the drain timeout, with status 0
+        time.sleep(STEADY_S)
+        driving.interrupt()
+        report = storm.finish(driving)
+        last = servers[-1]
+        outcome.waited_ms = report.longest_gap_ms
+        outcome.expect(f"connections are served through {upgrades} upgrades", f"{report.connections:,}",
+                       report.connections)
+        for kind, count in report.failures.items():
+            outcome.expect_none(f"failed connections: {kind}", count)
+        outcome.expect_most("longest time in which nobody was served", report.longest_gap_ms, GAP_MS, "ms", 1)
+        outcome.expect("exactly one server is left, and it serves", *_left(servers, address))
+        outcome.expect_descriptors(last, before + DESCRIPTORS_TOLERANCE)
+        last.stop()
+
+
+def _left(servers, address):
+    alive = [server for server in servers if os.path.exists(f"/proc/{server.pid}/exe")]
+    with connect(address) as client:
+        echo(client)
+    return f"{len(alive)} of {len(servers)} alive", alive == servers[-1:]

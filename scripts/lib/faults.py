@@ -1,0 +1,129 @@
+"""faults: breaks things around the server and says what it made of it."""
+
+import sys
+
+import cli
+import connections
+import fault_descriptors
+import fault_kill
+import fault_leaving
+import fault_queue
+import fault_resets
+import fault_slow_readers
+import fault_upgrade
+import machine
+import plot
+import results
+import storm
+from child import Failure, run_main
+from fault import Bench, Outcome
+from programs import Programs, fingerprint, require
+from stats import spread, table
+
+SCRIPT = "scripts/faults.sh"
+TITLE = "Faults around the server"
+QUESTION = ("What does the server make of exhaustion, stopped workers, resets, slow readers, kill -9, upgrades and "
+            "SIGTERM?")
+FAULTS = {fault.NAME: fault for fault in (
+    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_leaving,
+)}
+
+
+def parse_arguments():
+    """The command line of faults.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Injects faults around evshard, one after the other, a fresh server for each, and checks what must hold.\n"
+        "Exit status 1 if anything does not.",
+        f"{SCRIPT} --faults descriptors,upgrade",
+    )
+    parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
+                        help=f"of {', '.join(FAULTS)} (default: all)")
+    cli.add_result_flags(parser)
+    return cli.parse(parser)
+
+
+def inject(names, bench, folder):
+    """The outcome of each fault by name. One that cannot be carried through has failed, and the others go on."""
+    outcomes = {}
+    for name in names:
+        print(f"{FAULTS[name].WHAT} ...", file=sys.stderr, flush=True)
+        outcome = Outcome()
+        try:
+            FAULTS[name].run(bench, outcome)
+        except Failure as failure:
+            print(f"{FAULTS[name].WHAT}: {failure}", file=sys.stderr)
+            outcome.expect("the fault can be carried through", str(failure).splitlines()[-1].strip(), False)
+        folder.save(name, {"fault": FAULTS[name].WHAT, "passed": outcome.passed, "waited_ms": outcome.waited_ms,
+                           "checks": [vars(check) for check in outcome.checks]})
+        outcomes[name] = outcome
+    return outcomes
+
+
+def verdict_table(outcomes):
+    """A row for every check."""
+    rows = [[FAULTS[name].WHAT, check.claim, check.found.replace("|", "\\|"), "PASS" if check.passed else "FAIL"]
+            for name, outcome in outcomes.items() for check in outcome.checks]
+    return table(["fault", "what must hold", "found", "verdict"], rows, words=3)
+
+
+def answer(outcomes):
+    """The verdicts as one sentence."""
+    checks = [check for outcome in outcomes.values() for check in outcome.checks]
+    failed = [FAULTS[name].WHAT for name, outcome in outcomes.items() if not outcome.passed]
+    passed = sum(check.passed for check in checks)
+    return f"{passed} of {len(checks)} checks passed" + (f"; failed: {', '.join(failed)}." if failed else ".")
+
+
+def picture(outcomes):
+    """How long others waited at most."""
+    points = [(name.replace("-", "\n"), spread([outcome.waited_ms])) for name, outcome in outcomes.items()
+              if outcome.waited_ms is not None]
+    panel = plot.Panel("Longest wait of others", "ms", "fault", points or [("none", spread([0.0]))])
+    return plot.svg(TITLE, "clients that had nothing to do with the fault; upgrade: nobody served; one run", [panel])
+
+
+def notes():
+    """What a reader must know before drawing a conclusion."""
+    return [
+        "Each fault is a file scripts/lib/fault_*.py, whose first lines say what must hold.",
+        "Client and server share one machine and its loopback: nothing is lost or late in a network here.",
+        "A fault that passed was survived this time. Where the moment is chance (upgrade, SIGTERM), the number of "
+        "connections says how often it was tried.",
+        "A worker is stopped by ptrace(2), as SIGSTOP stops a process.",
+        "Times include the waiting of a loaded machine of few cores.",
+    ]
+
+
+def write_results(args, programs, bench, outcomes, facts, folder):
+    """Print the table and publish the folder."""
+    rows, answered = verdict_table(outcomes), answer(outcomes)
+    print(f"{rows}\n\n{answered}")
+    paths = {"evshard": programs.evshard, storm.PROGRAM: bench.storm}
+    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
+    commands = [f"{SCRIPT} --faults {','.join(args.faults)}"]
+    files = {
+        "README.md": results.readme(TITLE, QUESTION, answered, commands, facts, notes()),
+        "summary.md": f"# {TITLE}\n\n{rows}\n\n![longest wait of others](plots/faults.svg)\n",
+        "plots/faults.svg": picture(outcomes),
+    }
+    print(f"results: {folder.publish(files, QUESTION, answered)}", file=sys.stderr)
+
+
+def main():
+    """Parse, build, break, write; a failed check fails the script."""
+    args = parse_arguments()
+    require("prlimit", "cc")
+    connections.raise_descriptor_limit()
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    bench = Bench(programs.evshard, programs.compile_peer(storm.PROGRAM), args.quick)
+    with results.ResultFolder("faults", args.out, args.quick) as folder:
+        outcomes = inject(args.faults, bench, folder)
+        write_results(args, programs, bench, outcomes, facts, folder)
+    if not all(outcome.passed for outcome in outcomes.values()):
+        raise Failure(answer(outcomes))
+
+
+if __name__ == "__main__":
+    run_main(main)

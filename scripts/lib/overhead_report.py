@@ -1,0 +1,105 @@
+"""What compare_overhead says: its tables, its sentence, its plot and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import plot
+from stats import cell, paired_ratios, spread, table, verdict
+
+TITLE = "What timings and deadlines cost"
+QUESTION = "How much CPU per request do the server's own timings cost, and how much deadlines?"
+
+
+def names(case):
+    """The three subjects of a case: without it, with it, and without it again."""
+    return f"no {case}", case, f"no {case}, again"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured."""
+
+    cases: list
+    runs: dict  # case name to subject name to runs, in round order
+    instructions: dict | str  # subject name to user-space instructions per echo, or why there is none
+
+    def cpu(self, case, subject):
+        """CPU per request of each round."""
+        return [run.cpu_us_per_request for run in self.runs[case.name][subject]]
+
+    def ratio(self, case, subject):
+        """The rounds' own ratios to the server without it."""
+        return spread(paired_ratios(self.cpu(case, subject), self.cpu(case, names(case.name)[0])))
+
+    def more_instructions(self, case):
+        """What it adds to an echo, and to how many; None without a count."""
+        without, with_it, _ = names(case.name)
+        if isinstance(self.instructions, str) or with_it not in self.instructions:
+            return None
+        return self.instructions[with_it] - self.instructions[without], self.instructions[without]
+
+
+def body(measured):
+    """The tables with their headings, as Markdown."""
+    return f"{_cpu_section(measured)}\n\n{_instruction_section(measured)}"
+
+
+def answer(measured):
+    """The numbers as one sentence."""
+    parts = []
+    for case in measured.cases:
+        _, with_it, again = names(case.name)
+        part = (f"{case.name}: {measured.ratio(case, with_it).median:.3f} × the CPU per request (target {case.target}; "
+                f"no difference gives {measured.ratio(case, again).text(3)} here)")
+        if (more := measured.more_instructions(case)) is not None:
+            part += f", {more[0]:+,.0f} instructions an echo on {more[1]:,.0f}"
+        parts.append(part)
+    return "; ".join(parts) + "."
+
+
+def picture(measured):
+    """The ratios, each beside that of no difference."""
+    panels = []
+    for case in measured.cases:
+        _, with_it, again = names(case.name)
+        points = [("with", measured.ratio(case, with_it)), ("without, again", measured.ratio(case, again))]
+        panels.append(plot.Panel(case.name, "CPU per request, × without", "", points, from_zero=False,
+                                 target=case.target))
+    rounds = len(next(iter(measured.runs[measured.cases[0].name].values())))
+    return plot.svg(TITLE, f"median and range of {rounds} paired round(s)", panels)
+
+
+def notes(args):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"One worker; server on core {args.server_core} alone, the loader on core {args.loader_core}; 50 busy "
+        "connections, 64 B, one message in flight each.",
+        "Idle connections have echoed one message each, so that their idle deadline runs; none ends during a run.",
+        "Each ratio is of two runs of the same round; who goes first rotates. The server without it is measured twice: "
+        "a ratio within the range of `again` is no difference that this machine can show.",
+        "CPU time is the sum over threads of the first field of /proc/PID/task/TID/schedstat (ns) over all requests "
+        "answered. User space is a small part of it; the rest is the kernel's.",
+        "Instructions are those of user space, counted by callgrind without the idle connections. They carry the claim "
+        "best, for they do not depend on what else the machine does.",
+    ]
+
+
+def _cpu_section(measured):
+    rows = []
+    for case in measured.cases:
+        without, with_it, again = names(case.name)
+        ratio = measured.ratio(case, with_it)
+        rows.append([case.name, f"{case.idle:,}", ratio.n, cell(spread(measured.cpu(case, without)), 3),
+                     cell(spread(measured.cpu(case, with_it)), 3), cell(ratio, 3), cell(measured.ratio(case, again), 3),
+                     case.target, verdict(ratio, case.target)])
+    header = ["case", "idle connections", "n", "without, µs/req", "with, µs/req", "ratio", "without, again", "target",
+              "verdict"]
+    return (f"## CPU per request\n\nMedian [lowest..highest] of n rounds; ratios are the rounds' own.\n\n"
+            f"{table(header, rows)}")
+
+
+def _instruction_section(measured):
+    heading = "## Instructions per echo\n\n"
+    if isinstance(measured.instructions, str):
+        return heading + measured.instructions
+    rows = [[name, f"{count:,.0f}"] for name, count in measured.instructions.items()]
+    return f"{heading}{table(['server', 'instructions/echo'], rows)}"

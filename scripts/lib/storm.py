@@ -1,0 +1,100 @@
+"""The connect storm: the command line of benches/peers/storm.c, and what the scripts read from its JSON."""
+
+import json
+from dataclasses import dataclass
+
+import child
+from child import Failure
+
+PROGRAM = "storm"
+OVERHEAD_S = 20.0  # the connections in flight at the end, each bounded by the program's own timeout
+
+
+@dataclass(frozen=True)
+class Storm:
+    """One storm: how many connections at once, and where it ends. `flags` are the program's other ones."""
+
+    program: str
+    slots: int = 64
+    seconds: int = 3
+    count: int = 0  # of connections; 0 for as many as the time allows
+    flags: tuple = ()
+
+    def argv(self, address):
+        """The storm's command line."""
+        shape = {"--slots": self.slots, "--seconds": self.seconds, "--count": self.count}
+        return [self.program, address, *(str(word) for pair in shape.items() for word in pair), *self.flags]
+
+    def start(self, address):
+        """Start it against `address` in the background; give the task to `finish`."""
+        return child.Task(self.argv(address), PROGRAM)
+
+    def finish(self, task):
+        """Wait for its end: what it counted."""
+        return Report(parse(task.finish(self.seconds + OVERHEAD_S)))
+
+    def run(self, address):
+        """A storm in which no connection may fail."""
+        with self.start(address) as task:
+            report = self.finish(task)
+        if report.failed or not report.connections:
+            raise Failure(f"connections of the storm on {address} failed: {report.values}")
+        return report
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the connections."""
+
+    values: dict
+
+    @property
+    def connections(self):
+        """Those that got their echo."""
+        return self.values["connections"]
+
+    @property
+    def failures(self):
+        """The others by kind: refused, timeout, and, after they were established, reset, closed, wrong."""
+        return self.values["failures"]
+
+    @property
+    def failed(self):
+        """How many did not get it."""
+        return sum(self.failures.values())
+
+    @property
+    def rate_per_s(self):
+        """Connections served a second."""
+        return self.values["connections_per_s"]
+
+    @property
+    def cpu_share(self):
+        """Of one core, the client's: near 1 it is the client that limits the rate."""
+        return self.values["cpu_s"] / self.values["seconds"]
+
+    def latency_us(self, quantile):
+        """From connect to echo, in µs; None where nothing was served."""
+        nanoseconds = self.values["latency_ns"][quantile]
+        return None if nanoseconds is None else nanoseconds / 1000
+
+    @property
+    def longest_gap_ms(self):
+        """The longest time in which nobody was served."""
+        return self.values["longest_gap_ns"] / 1e6
+
+    def failures_listing(self):
+        """`2 refused, 1 reset`, or `none`."""
+        return ", ".join(f"{count:,} {kind}" for kind, count in self.failures.items() if count) or "none"
+
+
+def parse(text):
+    """Check that the storm's JSON holds what the scripts read from it."""
+    try:
+        values = json.loads(text)
+        report = Report(values)
+        _used = (report.connections, report.failed, report.rate_per_s, report.cpu_share, report.longest_gap_ms,
+                 report.latency_us("p50"), report.latency_us("p99"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"the storm's report is not usable ({error!r}): {text[:200]!r}") from error
+    return values
