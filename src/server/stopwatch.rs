@@ -146,7 +146,8 @@ impl Worker {
             .get(key)
             .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
         log::warn!(
-            target: "shard", shard = self.handoff.shard(), peer:% = peer, took_us = as_ns(took) / 1000, untold = untold;
+            target: "shard",
+            shard = self.handoff.shard(), peer:%, took_us = as_ns(took) / 1000, untold;
             "a callback was slow, and everybody on its shard waited"
         );
     }

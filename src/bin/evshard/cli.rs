@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::ctl::Ctl;
-use crate::flags::Serve;
-use crate::top::Top;
+use super::ctl::Ctl;
+use super::flags::Serve;
+use super::top::Top;
 
 /// An event-driven TCP server, one core per shard.
 #[derive(Parser)]

@@ -15,7 +15,7 @@ use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::logger::{self, LogFormat};
+use super::logger::{self, LogFormat};
 
 /// More threads than this are a typing error, not a plan.
 const WORKERS_MAX: usize = 1024;
@@ -132,8 +132,8 @@ struct Leaving {
           value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
 
-    /// How long connections are still accepted after that while /readyz says 503, so that a balancer
-    /// learns of it before anybody is refused.
+    /// How long connections are still accepted after that while /readyz says 503, so that
+    /// a balancer learns of it before anybody is refused.
     #[arg(long, value_name = "DURATION", default_value = "0s",
           value_parser = humantime::parse_duration)]
     drain_delay: Duration,

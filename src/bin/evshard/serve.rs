@@ -11,8 +11,8 @@ use evshard::server::{
 };
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
-use crate::flags::{Serve, ServiceName};
-use crate::say;
+use super::flags::{Serve, ServiceName};
+use super::say;
 
 /// How long a successor waits for the address of the admin: the other server gives it up as soon
 /// as it is succeeded.
@@ -126,7 +126,7 @@ impl Program {
     /// Begins to leave. The loop goes on meanwhile, for a second signal.
     fn leave(&mut self, why: Leave) {
         let Some(server) = self.server.take() else { return };
-        log::info!(target: "serve", "the server drains and leaves; a second signal ends it at once");
+        log::info!(target: "serve", "draining; a second signal ends the server at once");
         // Its copies would keep the kernel queueing connections that nobody accepts.
         self.offer = None;
         let remote = self.remote.clone();
