@@ -22,12 +22,23 @@ use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 /// Connections open at once; the next ones wait in the kernel's backlog. Those who look after
 /// a server are few.
 const CONNECTIONS_MAX: usize = 32;
-/// From its acceptance on a connection has this long for everything.
-const CONNECTION_MAX: Duration = Duration::from_secs(5);
-/// How long the threads are waited for: who does not answer within it is told as silent.
-const GATHER_MAX: Duration = Duration::from_secs(1);
 /// After a failed accept the door stays closed for so long.
 const DOOR_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long others are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// What a connection has for everything, from its acceptance on.
+    pub(super) connection: Duration,
+    /// What the threads have for their answers; who takes longer is told as silent.
+    pub(super) gather: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connection: Duration::from_secs(5), gather: Duration::from_secs(1) }
+    }
+}
 
 /// An answer that waits for what the threads say.
 #[derive(Debug)]
@@ -51,6 +62,7 @@ pub(super) struct AdminServer<S: Source> {
     gatherings: HashMap<u64, Gathering<S::Part>>,
     next_gathering: u64,
     owed: Owed,
+    patience: Patience,
     remote: Remote<Self>,
 }
 
@@ -59,6 +71,7 @@ impl<S: Source> AdminServer<S> {
     pub(super) fn new(
         bound: Bound,
         source: S,
+        patience: Patience,
         remote: Remote<Self>,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -77,6 +90,7 @@ impl<S: Source> AdminServer<S> {
             gatherings: HashMap::new(),
             next_gathering: 0,
             owed,
+            patience,
             remote,
         })
     }
@@ -98,7 +112,7 @@ impl<S: Source> AdminServer<S> {
         entry.insert(Connection::new(socket, events));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
-            self.add_or_remove(registry, key, events.deadline, Some(CONNECTION_MAX));
+            self.add_or_remove(registry, key, events.deadline, Some(self.patience.connection));
         }
         if self.connections.len() >= CONNECTIONS_MAX {
             registry.del(self.at_door);
@@ -173,7 +187,7 @@ impl<S: Source> AdminServer<S> {
         self.next_gathering += 1;
         let timer = EventSpec::timer().token(Token(number));
         let deadline = registry.create(timer, on_gather_deadline);
-        registry.add(deadline, Some(GATHER_MAX)).expect("a timer of our own");
+        registry.add(deadline, Some(self.patience.gather)).expect("a timer of our own");
         let threads = self.source.threads();
         let mut gather = Gather::new(threads);
         let answer = self.answers(number);
@@ -268,7 +282,7 @@ impl<S: Source> AdminServer<S> {
     fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            let text = format!("no request within {} s\n", CONNECTION_MAX.as_secs());
+            let text = format!("no request within {:?}\n", self.patience.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
             // What the kernel does not take now is not waited for.
             let _ = connection.write();
