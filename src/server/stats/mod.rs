@@ -157,6 +157,8 @@ pub struct ShardTimings {
 /// What one accepting thread did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GateStats {
+    /// Whether its thread answered in time; if not, nothing else is filled in.
+    pub answered: bool,
     /// Connections accepted.
     pub accepted: u64,
     /// Calls of accept(2), the ones that found nobody included.
