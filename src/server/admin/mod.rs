@@ -9,6 +9,7 @@
 //! counters. It answers its own machine unless told otherwise, for whoever may talk to it may end
 //! the server.
 
+mod ask;
 mod connection;
 mod door;
 mod gather;

@@ -18,7 +18,7 @@ pub use fairness::{Balance, Fairness};
 pub use process::ProcessStats;
 pub use timing::{Percentiles, Timing};
 
-/// A server's numbers at one moment, since its start.
+/// A server's numbers at one moment, since its start. Displays as the table at the end of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Seconds since the server started.
