@@ -9,6 +9,7 @@
 //! counters. It answers its own machine unless told otherwise, for whoever may talk to it may end
 //! the server.
 
+mod ask;
 mod connection;
 mod door;
 mod gather;
@@ -25,7 +26,7 @@ use super::listener::ListenAddress;
 use super::thread::Thread;
 use crate::base::{Config, EventBase};
 use crate::error::Result;
-use server::AdminServer;
+use server::{AdminServer, Patience};
 pub(super) use source::{Question, Source};
 
 /// Where the admin answers.
@@ -53,11 +54,20 @@ impl<S: Source> Admin<S> {
     /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
+        Self::start_with(Patience::default(), config, base, source)
+    }
+
+    fn start_with(
+        patience: Patience,
+        config: &AdminConfig,
+        base: Config,
+        source: S,
+    ) -> Result<Self> {
         let listener = listen::bind(config)?;
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(listener, source, remote, base.registry())?;
+        let server = AdminServer::new(listener, source, patience, remote, base.registry())?;
         let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
         Ok(Self { address, _thread: thread })
     }

@@ -1,20 +1,20 @@
-//! The context of the admin's event base: its connections, and what is being gathered for them.
+//! The context of the admin's event base: its door, its connections, and what each is at.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 use socket2::Socket;
 
 use super::super::listener::Listener;
+use super::ask::Gathering;
 use super::connection::{Connection, Events, Phase};
 use super::door::Door;
-use super::gather::{Gather, Owed};
+use super::gather::Owed;
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
-use super::route::{Route, View, drain_begun, route};
-use super::source::{Answer, Question, Source};
+use super::route::{Route, drain_begun, route};
+use super::source::Source;
 use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
@@ -22,36 +22,38 @@ use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 /// Connections open at once; the next ones wait in the kernel's backlog. Those who look after
 /// a server are few.
 const CONNECTIONS_MAX: usize = 32;
-/// From its acceptance on a connection has this long for everything.
-const CONNECTION_MAX: Duration = Duration::from_secs(5);
-/// How long the threads are waited for: who does not answer within it is told as silent.
-const GATHER_MAX: Duration = Duration::from_secs(1);
 /// After a failed accept the door stays closed for so long.
 const DOOR_PAUSE: Duration = Duration::from_millis(100);
 
-/// An answer that waits for what the threads say.
-#[derive(Debug)]
-struct Gathering<P> {
-    connection: usize,
-    view: View,
-    head_only: bool,
-    gather: Gather<P>,
-    deadline: EventId,
+/// How long others are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// What a connection has for everything, from its acceptance on.
+    pub(super) connection: Duration,
+    /// What the threads have for their answers; who takes longer is told as silent.
+    pub(super) gather: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connection: Duration::from_secs(5), gather: Duration::from_secs(1) }
+    }
 }
 
 /// The context of the admin's base.
 #[derive(Debug)]
 pub(super) struct AdminServer<S: Source> {
-    source: S,
+    pub(super) source: S,
     door: Door,
     at_door: EventId,
     door_again: EventId,
-    connections: Slab<Connection>,
+    pub(super) connections: Slab<Connection>,
     /// By their numbers, which are never used again: an answer that comes late finds nothing.
-    gatherings: HashMap<u64, Gathering<S::Part>>,
-    next_gathering: u64,
-    owed: Owed,
-    remote: Remote<Self>,
+    pub(super) gatherings: HashMap<u64, Gathering<S::Part>>,
+    pub(super) next_gathering: u64,
+    pub(super) owed: Owed,
+    pub(super) patience: Patience,
+    pub(super) remote: Remote<Self>,
 }
 
 impl<S: Source> AdminServer<S> {
@@ -59,6 +61,7 @@ impl<S: Source> AdminServer<S> {
     pub(super) fn new(
         listener: Listener,
         source: S,
+        patience: Patience,
         remote: Remote<Self>,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -77,6 +80,7 @@ impl<S: Source> AdminServer<S> {
             gatherings: HashMap::new(),
             next_gathering: 0,
             owed,
+            patience,
             remote,
         })
     }
@@ -98,7 +102,7 @@ impl<S: Source> AdminServer<S> {
         entry.insert(Connection::new(socket, events));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
-            self.add_or_remove(registry, key, events.deadline, Some(CONNECTION_MAX));
+            self.add_or_remove(registry, key, events.deadline, Some(self.patience.connection));
         }
         if self.connections.len() >= CONNECTIONS_MAX {
             registry.del(self.at_door);
@@ -167,71 +171,7 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Asks every thread for its part of the answer.
-    fn gather(&mut self, registry: &mut Registry<Self>, key: usize, view: View, head_only: bool) {
-        let number = self.next_gathering;
-        self.next_gathering += 1;
-        let timer = EventSpec::timer().token(Token(number));
-        let deadline = registry.create(timer, on_gather_deadline);
-        registry.add(deadline, Some(GATHER_MAX)).expect("a timer of our own");
-        let threads = self.source.threads();
-        let mut gather = Gather::new(threads);
-        let answer = self.answers(number);
-        for thread in 0..threads {
-            if self.owed.may_ask(thread) {
-                self.source.ask(thread, Question::new(thread, answer.clone()));
-            } else {
-                gather.hear(thread, None);
-            }
-        }
-        registry.del(self.connections[key].events.readable);
-        self.connections[key].phase = Phase::Gathering(number);
-        let gathering = Gathering { connection: key, view, head_only, gather, deadline };
-        self.gatherings.insert(number, gathering);
-        self.finish_complete(registry, number);
-    }
-
-    /// Brings what a thread says to this one.
-    fn answers(&self, number: u64) -> Answer<S::Part> {
-        let remote = self.remote.clone();
-        Arc::new(move |thread, part| {
-            // If the admin is gone, so is who asked.
-            let _ = remote.post(move |registry, server: &mut Self| {
-                server.hear(registry, number, thread, part);
-            });
-        })
-    }
-
-    fn hear(
-        &mut self,
-        registry: &mut Registry<Self>,
-        number: u64,
-        thread: usize,
-        part: Option<S::Part>,
-    ) {
-        self.owed.heard(thread);
-        if let Some(gathering) = self.gatherings.get_mut(&number) {
-            gathering.gather.hear(thread, part);
-            self.finish_complete(registry, number);
-        }
-    }
-
-    fn finish_complete(&mut self, registry: &mut Registry<Self>, number: u64) {
-        if self.gatherings.get(&number).is_some_and(|found| found.gather.is_complete()) {
-            self.finish(registry, number);
-        }
-    }
-
-    /// Answers with what was heard until now.
-    fn finish(&mut self, registry: &mut Registry<Self>, number: u64) {
-        let Some(gathering) = self.gatherings.remove(&number) else { return };
-        registry.free(gathering.deadline);
-        let stats = self.source.assemble(gathering.gather.into_parts());
-        let response = gathering.view.of(&stats);
-        self.answer(registry, gathering.connection, response, gathering.head_only);
-    }
-
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         registry: &mut Registry<Self>,
         key: usize,
@@ -268,7 +208,7 @@ impl<S: Source> AdminServer<S> {
     fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            let text = format!("no request within {} s\n", CONNECTION_MAX.as_secs());
+            let text = format!("no request within {:?}\n", self.patience.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
             // What the kernel does not take now is not waited for.
             let _ = connection.write();
@@ -331,12 +271,4 @@ fn on_deadline<S: Source>(
     fired: Fired,
 ) {
     server.end(registry, fired.token.0 as usize);
-}
-
-fn on_gather_deadline<S: Source>(
-    registry: &mut Registry<AdminServer<S>>,
-    server: &mut AdminServer<S>,
-    fired: Fired,
-) {
-    server.finish(registry, fired.token.0);
 }

@@ -92,8 +92,20 @@ fn rig(habits: &[Habit]) -> Rig {
 fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> Rig {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts, seen: seen.clone() };
+    Rig { admin: start(Patience::default(), address, fake), seen }
+}
+
+fn start(patience: Patience, address: &str, fake: Fake) -> Admin<Fake> {
     let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
-    Rig { admin: Admin::start(&config, Config::default(), fake).unwrap(), seen }
+    Admin::start_with(patience, &config, Config::default(), fake).unwrap()
+}
+
+/// Whose connections have hardly any time, and whose threads have all of it.
+fn hurried_rig(habits: &[Habit]) -> Rig {
+    let seen = Arc::new(Seen::default());
+    let fake = Fake { habits: habits.to_vec(), accepts: true, seen: seen.clone() };
+    let patience = Patience { connection: Duration::from_millis(200), gather: PATIENCE };
+    Rig { admin: start(patience, "127.0.0.1:0", fake), seen }
 }
 
 impl Rig {
@@ -329,8 +341,21 @@ fn a_request_in_pieces_is_one_request() {
 
 #[test]
 fn a_request_that_does_not_come_is_given_up() {
-    let rig = rig(&[Answers]);
+    let rig = hurried_rig(&[Answers]);
     assert_eq!(rig.ask("GET /healthz HTTP/1.1\r\nHo").status, 408);
+}
+
+#[test]
+fn a_connection_that_ends_while_threads_are_asked_takes_nothing_along() {
+    let rig = hurried_rig(&[IsStuck]);
+    let mut text = String::new();
+    rig.send("GET /stats HTTP/1.1\r\n\r\n").read_to_string(&mut text).unwrap();
+    assert_eq!(text, "", "it ends without an answer");
+    // Another one has its place now, when the answer comes.
+    let mut idle = rig.connect();
+    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
+    idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(Answer::read(idle).body, "alive\n");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub use fairness::{Balance, Fairness};
 pub use process::ProcessStats;
 pub use timing::{Percentiles, Timing};
 
-/// A server's numbers at one moment, since its start.
+/// A server's numbers at one moment, since its start. Displays as the table at the end of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Seconds since the server started.
@@ -158,6 +158,8 @@ pub struct ShardTimings {
 /// What one accepting thread did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GateStats {
+    /// Whether its thread answered in time; if not, nothing else is filled in.
+    pub answered: bool,
     /// Connections accepted.
     pub accepted: u64,
     /// Calls of accept(2), the ones that found nobody included.

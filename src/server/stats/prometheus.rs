@@ -54,6 +54,7 @@ const SHARD_TIMINGS: &[Histogram] = &[
 ];
 
 const GATE_GAUGES: &[Metric<GateStats>] = &[
+    ("evshard_gate_answered", "1 if the gate's thread answered in time.", |g| g.answered.into()),
     ("evshard_gate_accepting", "1 if the gate accepts now.", |g| g.accepting.into()),
     ("evshard_gate_batch_max", "Most connections accepted in one batch.", |g| g.batch_max),
 ];
@@ -98,17 +99,13 @@ impl ServerStats {
     }
 
     fn put_shards(&self, text: &mut Exposition) {
-        let shards = || (0..).map(|shard: usize| shard.to_string()).zip(&self.shards);
-        put_each(text, "shard", Kind::Gauge, SHARD_GAUGES, &self.shards);
+        put_each(text, "shard", Kind::Gauge, SHARD_GAUGES, numbered(&self.shards));
         let mut busy =
             text.family("evshard_shard_busy_ratio", Kind::Gauge, "Busy share of recent time.");
-        shards().for_each(|(shard, of)| busy.sample(&[("shard", &shard)], of.busy));
+        numbered(&self.shards).for_each(|(shard, of)| busy.sample(&[("shard", &shard)], of.busy));
         // A shard that did not answer has no counters: zeros would look like a restart.
-        let answered = || shards().filter(|(_, shard)| shard.answered);
-        for &(name, help, count) in SHARD_COUNTERS {
-            let mut family = text.family(name, Kind::Counter, help);
-            answered().for_each(|(shard, of)| family.sample(&[("shard", &shard)], count(of)));
-        }
+        let answered = || numbered(&self.shards).filter(|(_, shard)| shard.answered);
+        put_each(text, "shard", Kind::Counter, SHARD_COUNTERS, answered());
         let help = "CPU time of the shard's thread.";
         let mut cpu = text.family("evshard_shard_cpu_seconds_total", Kind::Counter, help);
         answered().for_each(|(shard, of)| cpu.sample(&[("shard", &shard)], seconds(of.cpu_ns)));
@@ -135,14 +132,15 @@ impl ServerStats {
     }
 
     fn put_gates(&self, text: &mut Exposition) {
-        put_each(text, "gate", Kind::Gauge, GATE_GAUGES, &self.gates);
-        put_each(text, "gate", Kind::Counter, GATE_COUNTERS, &self.gates);
+        put_each(text, "gate", Kind::Gauge, GATE_GAUGES, numbered(&self.gates));
+        let answered = || numbered(&self.gates).filter(|(_, gate)| gate.answered);
+        put_each(text, "gate", Kind::Counter, GATE_COUNTERS, answered());
         let help = "Times accepting paused: no worker had room, the limit of connections, \
                     want of descriptors or memory.";
         let mut pauses = text.family("evshard_gate_pauses_total", Kind::Counter, help);
-        for (gate, of) in self.gates.iter().enumerate() {
+        for (gate, of) in answered() {
             for (reason, count) in pauses_of(of) {
-                pauses.sample(&[("gate", &gate.to_string()), ("reason", reason)], count);
+                pauses.sample(&[("gate", &gate), ("reason", reason)], count);
             }
         }
     }
@@ -158,19 +156,22 @@ impl ServerStats {
     }
 }
 
+/// Shards or gates, and their numbers as a label has them.
+fn numbered<S>(things: &[S]) -> impl Iterator<Item = (String, &S)> + Clone {
+    things.iter().enumerate().map(|(number, thing)| (number.to_string(), thing))
+}
+
 /// The metrics of each shard or gate.
-fn put_each<S>(
+fn put_each<'a, S: 'a>(
     text: &mut Exposition,
     label: &str,
     kind: Kind,
     metrics: &[Metric<S>],
-    things: &[S],
+    things: impl Iterator<Item = (String, &'a S)> + Clone,
 ) {
     for &(name, help, number) in metrics {
         let mut family = text.family(name, kind, help);
-        for (which, thing) in things.iter().enumerate() {
-            family.sample(&[(label, &which.to_string())], number(thing));
-        }
+        things.clone().for_each(|(which, of)| family.sample(&[(label, &which)], number(of)));
     }
 }
 
@@ -219,12 +220,13 @@ mod tests {
         shard.errors.idle = 2;
         shard.timings.handoff.record(15_000);
         let silent = ShardStats { shard: 1, open: 0, ..Default::default() };
-        let gate = GateStats { accepted: 4, pauses_exhausted: 1, ..Default::default() };
+        let gate =
+            GateStats { answered: true, accepted: 4, pauses_exhausted: 1, ..Default::default() };
         let stats = ServerStats {
             uptime_s: 1.5,
             listeners: vec!["127.0.0.1:5555".into(), "unix:/a \"b\\\nc".into()],
             shards: vec![shard, silent],
-            gates: vec![gate],
+            gates: vec![gate, GateStats::default()],
             ..Default::default()
         };
         stats.to_prometheus(&ProcessStats::read())
@@ -262,10 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_shard_has_no_counters_that_look_like_a_restart() {
+    fn who_is_silent_has_no_counters_that_look_like_a_restart() {
         let text = text();
-        let of_silent = text.lines().filter(|line| line.contains("shard=\"1\""));
+        let is_silent = |line: &&str| line.contains("shard=\"1\"") || line.contains("gate=\"1\"");
+        let of_silent = text.lines().filter(is_silent);
         let names: Vec<_> = of_silent.map(|line| line.split('{').next().unwrap()).collect();
+        assert!(names.contains(&"evshard_gate_answered"), "{names:?}");
         assert!(names.contains(&"evshard_shard_answered"), "{names:?}");
         assert!(names.contains(&"evshard_shard_connections_open"), "{names:?}");
         assert!(!names.iter().any(|name| name.ends_with("_total")), "{names:?}");

@@ -122,20 +122,22 @@ fn header() -> String {
 
 fn line(name: &str, shard: &Activity, style: Style) -> String {
     let core = shard.core.map_or_else(|| "-".to_owned(), |core| core.to_string());
+    // What is not known is no zero.
+    let known = |text: String| if shard.answered { text } else { "-".to_owned() };
     let cells = [
         name.to_owned(),
         core,
         shard.open.to_string(),
-        format!("{:.0}", shard.accepts),
-        format!("{:.0}", shard.reads),
-        format!("{:.2}", shard.bytes_in / 1e6),
-        format!("{:.2}", shard.bytes_out / 1e6),
-        format!("{:.0}%", shard.busy_share * 100.0),
+        known(format!("{:.0}", shard.accepts)),
+        known(format!("{:.0}", shard.reads)),
+        known(format!("{:.2}", shard.bytes_in / 1e6)),
+        known(format!("{:.2}", shard.bytes_out / 1e6)),
+        known(format!("{:.0}%", shard.busy_share * 100.0)),
         p99(&shard.loop_lag),
         p99(&shard.handoff),
         shard.queued.to_string(),
-        format!("{:.0}", shard.wakes),
-        format!("{:.1}", shard.errors),
+        known(format!("{:.0}", shard.wakes)),
+        known(format!("{:.1}", shard.errors)),
     ];
     let padded = cells.iter().zip(COLUMNS).map(|(cell, (name, width))| {
         let cell = format!("{cell:>width$}");
@@ -204,7 +206,7 @@ mod tests {
         let fields: Vec<&str> = lines[6].split_whitespace().collect();
         let expected = "0 1 5 0 200 2.50 0.00 95% 12.3us - 0 0 3.0";
         assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
-        assert!(lines[7].ends_with("does not answer"), "{text}");
+        assert!(lines[7].ends_with("0         -         -  does not answer"), "{text}");
         assert!(lines[8].starts_with("total"), "{text}");
         assert_eq!(lines[6].len(), lines[5].len());
     }
