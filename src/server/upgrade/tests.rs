@@ -12,6 +12,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Instant;
@@ -206,6 +207,77 @@ fn ten_servers_in_a_row_serve_one_address() {
     assert!(!path.exists(), "the last one's offer ends with it");
     drop(listeners);
     assert!(!web.exists());
+}
+
+/// Accepts at every socket and sends each client a byte, until it is told to stop: then it leaves
+/// what the kernel has queued, as a server does that was succeeded.
+fn serve(listeners: Vec<Listener>, stop: &AtomicBool, served: &AtomicUsize) {
+    let sockets: Vec<_> = listeners.iter().flat_map(|listener| &listener.sockets).collect();
+    while !stop.load(Ordering::Relaxed) {
+        for socket in &sockets {
+            if let Ok((mut client, _)) = socket.accept() {
+                client.write_all(b"x").unwrap();
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        thread::yield_now();
+    }
+}
+
+/// Ends threads also when a test fails, which waits for them.
+struct StopAll<'a>(&'a [AtomicBool]);
+
+impl Drop for StopAll<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|stop| stop.store(true, Ordering::Relaxed));
+    }
+}
+
+#[test]
+fn clients_that_keep_connecting_notice_none_of_ten_upgrades() {
+    let Old { folder, listeners, offer: first, mut taken } = Old::start(1);
+    let ListenAddress::Tcp(address) = listeners[0].address else { panic!("TCP first") };
+    let (mut current, path) = (first.unwrap(), folder.path().join("upgrade"));
+    let (stop_clients, served) = ([AtomicBool::new(false)], &AtomicUsize::new(0));
+    let stops: [AtomicBool; 11] = Default::default();
+    let visit = || {
+        while !stop_clients[0].load(Ordering::Relaxed) {
+            TcpStream::connect(address).unwrap().read_exact(&mut [0]).unwrap();
+        }
+    };
+    thread::scope(|scope| {
+        let (stop_clients, stop_servers) = (StopAll(&stop_clients), StopAll(&stops));
+        let clients = [scope.spawn(visit), scope.spawn(visit)];
+        scope.spawn(|| serve(listeners, &stops[0], served));
+        for (stop, next) in stops.iter().zip(&stops[1..]) {
+            let (received, take_over) = take_over(&path).unwrap();
+            let received = with_a_socket_more(received);
+            let copies: Vec<_> = received.iter().map(|l| l.duplicate().unwrap()).collect();
+            scope.spawn(|| serve(received, next, served));
+            let upgrade = take_over.ready().unwrap();
+            taken.recv_timeout(LONG).unwrap();
+            stop.store(true, Ordering::Relaxed);
+            (current, taken) = offer(upgrade, &copies, LONG);
+            let (before, start) = (served.load(Ordering::Relaxed), Instant::now());
+            while served.load(Ordering::Relaxed) < before + 50 {
+                assert!(start.elapsed() < LONG, "somebody serves");
+                thread::yield_now();
+            }
+        }
+        drop(stop_clients);
+        for client in clients {
+            client.join().expect("nobody was refused or reset");
+        }
+        drop((stop_servers, current));
+    });
+}
+
+/// As a server with a worker more has them.
+fn with_a_socket_more(mut listeners: Vec<Listener>) -> Vec<Listener> {
+    let workers = NonZeroUsize::new(listeners[0].sockets.len() + 1).unwrap();
+    let accept = AcceptMode::ReusePort;
+    listener::fit(&mut listeners, &ServerConfig { workers, accept, ..ServerConfig::default() });
+    listeners
 }
 
 #[test]
