@@ -50,7 +50,8 @@ use worker::Worker;
 /// use std::io::{Read, Write};
 /// use evshard::server::{Server, ServerConfig};
 ///
-/// let config = ServerConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], ..ServerConfig::default() };
+/// let listen = vec!["127.0.0.1:0".parse().unwrap()];
+/// let config = ServerConfig { listen, ..ServerConfig::default() };
 /// let server = Server::start(&config)?;
 ///
 /// let mut client = std::net::TcpStream::connect(server.local_addr()).unwrap();

@@ -209,7 +209,7 @@ fn one_that_waits_for_its_turn_can_be_deleted() {
     stage.registry().del(id);
     assert_eq!(stage.registry().pending(id), Ready::empty());
     assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Empty);
-    assert_eq!(stage.tokens(), []);
+    assert!(stage.tokens().is_empty());
 }
 
 #[test]
