@@ -24,6 +24,9 @@ pub mod stats;
 mod thread;
 mod worker;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::mpsc;
