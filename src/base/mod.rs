@@ -50,6 +50,8 @@ pub use remote::Remote;
 pub use selection::PassedOver;
 pub use signal::SignalMethod;
 pub use stats::{EventCounts, LoopStats};
+#[cfg(all(test, loom))]
+pub(crate) use wake::WakeWord;
 pub use watcher::{CheckWatcher, PrepareWatcher, WatcherId};
 
 use crate::backend::{FdReady, Features};

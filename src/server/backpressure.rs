@@ -128,7 +128,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_catches_every_mutation() {
+    fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
         mutation("a_store_instead_of_the_gates_swap");
         mutation("a_load_before_the_workers_swap");

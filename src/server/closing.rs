@@ -75,7 +75,9 @@ mod loom_models {
 
     /// Every item is taken out exactly once, by the worker that ends or by the gate that put it in.
     fn model(gates: usize, close: Close, look: Look) {
-        loom::model(move || {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
             let shared = Arc::new((Queue::default(), Closing::new(), AtomicUsize::new(0)));
             let threads: Vec<_> = (0..gates)
                 .map(|gate| {
@@ -205,7 +207,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_catches_every_mutation() {
+    fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
         mutation("a_load_instead_of_the_gates_swap");
         mutation("a_store_instead_of_the_workers_swap");

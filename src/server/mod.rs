@@ -34,6 +34,9 @@ mod thread;
 pub mod upgrade;
 mod worker;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -223,7 +223,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_catches_every_mutation() {
+    fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
         mutation("waiting_without_carrying_what_was_left");
         mutation("looking_for_a_gate_before_leaving");

@@ -93,6 +93,8 @@ pub(super) enum State {
     Full(Visitor),
     AtLimit,
     Exhausted,
+    /// No longer watching; its sockets are closed in the next turn.
+    Closing,
     Done,
 }
 
@@ -408,11 +410,13 @@ impl Gate {
 
     /// Something happened that it may wait for.
     fn look_again<C>(&mut self, registry: &mut Registry<C>) {
-        if self.links.iter().all(|link| link.handoff.is_closed()) {
+        if self.links.iter().all(|link| link.handoff.is_closed())
+            && !matches!(self.state, State::Closing)
+        {
             return self.finish(registry); // nobody is left to accept for
         }
         let can_go_on = match self.state {
-            State::Accepting | State::Done => false,
+            State::Accepting | State::Closing | State::Done => false,
             State::Full(_) => self.links.iter().any(|link| link.handoff.may_have_room()),
             State::AtLimit => self.census.has_place_or_wait(),
             State::Exhausted => self.census.departures_or_wait() != self.shortage.departures_before,
@@ -421,12 +425,11 @@ impl Gate {
             self.resume(registry);
         }
     }
+}
 
-    /// Frees its events; the base no longer knows of it.
-    pub(super) fn free_events<C>(&mut self, registry: &mut Registry<C>) {
-        let Events { told, pause_over, leaving } = self.events;
-        let doors = self.doors.iter().map(|door| door.event);
-        for event in doors.chain([told, pause_over, leaving]) {
+impl Events {
+    pub(super) fn free<C>(&self, registry: &mut Registry<C>) {
+        for event in [self.told, self.pause_over, self.leaving] {
             registry.free(event);
         }
     }
@@ -467,7 +470,11 @@ fn on_told<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fire
 }
 
 fn on_pause_over<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
-    with_gate(registry, context, Gate::resume);
+    with_gate(registry, context, |gate, registry| {
+        if matches!(gate.state, State::Exhausted) {
+            gate.resume(registry);
+        }
+    });
 }
 
 fn on_leaving<C: Accepts>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {

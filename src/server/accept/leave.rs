@@ -37,8 +37,7 @@ pub(in crate::server) enum Queue {
 pub(super) struct Leaving {
     accepts_left: usize,
     settled: bool,
-    /// The sockets that are not ours alone: no longer watched, but the base may not have told the
-    /// kernel yet.
+    /// The sockets that are not ours alone, no longer watched.
     _shared: Vec<Door>,
     /// Dropped when the gate is done.
     _done: Sender<Infallible>,
@@ -61,7 +60,7 @@ impl Gate {
         queue: Queue,
         done: Sender<Infallible>,
     ) {
-        if self.leaving.is_some() {
+        if self.leaving.is_some() || matches!(self.state, State::Closing) {
             return;
         }
         let is_shared =
@@ -73,7 +72,6 @@ impl Gate {
         for door in &mut self.doors {
             door.entrance.shut();
         }
-        // After the next wait the kernel has forgotten the sockets that others have, too.
         let settle = if self.doors.is_empty() { Duration::ZERO } else { SETTLE };
         registry.add(self.events.leaving, Some(settle)).expect("a timer needs no kernel");
         self.leaving = Some(Leaving {
@@ -84,8 +82,12 @@ impl Gate {
         });
     }
 
-    /// The time to settle is over, or the last wait.
+    /// The time to settle is over, or the last wait, or the last turn.
     pub(super) fn leave_in_time<C>(&mut self, registry: &mut Registry<C>) {
+        if matches!(self.state, State::Closing) {
+            self.close(registry);
+            return;
+        }
         let Some(leaving) = &mut self.leaving else { return };
         if leaving.settled {
             self.finish(registry);
@@ -116,13 +118,24 @@ impl Gate {
         self.finish(registry);
     }
 
-    /// Ends; whoever is held is turned away.
+    /// Watches its doors no longer and turns away whoever is held. The sockets are closed a turn
+    /// later: of one that has a duplicate anywhere the kernel would go on telling, if it were
+    /// closed before the base has told it not to.
     pub(super) fn finish<C>(&mut self, registry: &mut Registry<C>) {
-        self.free_events(registry);
-        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Done) {
+        for door in &self.doors {
+            registry.free(door.event);
+        }
+        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Closing) {
             self.turn_away(visitor);
         }
+        registry.add(self.events.leaving, Some(Duration::ZERO)).expect("a timer needs no kernel");
+    }
+
+    /// Closes its sockets; nothing is left of it but its numbers.
+    fn close<C>(&mut self, registry: &mut Registry<C>) {
+        self.events.free(registry);
         self.doors.clear();
         self.leaving = None;
+        self.state = State::Done;
     }
 }

@@ -13,6 +13,7 @@ use socket2::Socket;
 
 use super::super::config::{Overload, ServerConfig};
 use super::super::listener::{self, ListenAddress, Listener, Origin};
+use super::super::load::ShardLoad;
 use super::super::placement::Placement;
 use super::gate::State;
 use super::*;
@@ -259,8 +260,8 @@ fn without_workers_the_gate_ends_instead_of_holding_a_client_for_ever() {
     let clients = rig.connect(3);
     rig.run_until(Rig::is_full);
     drop(rig.shards.handoffs[0].clone().adopting());
-    rig.run();
-    assert!(rig.is_done() && rig.base.registry().got_exit());
+    rig.run_until(Rig::is_done);
+    assert!(rig.base.registry().got_exit());
     assert!(clients.iter().all(|mut client| matches!(client.read(&mut [0]), Ok(0) | Err(_))));
     assert_eq!(rig.shards.census.open(), 0);
 }
@@ -333,6 +334,27 @@ fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
     other.accept().unwrap();
 }
 
+/// Whoever may hand its sockets to a successor keeps duplicates of them.
+#[test]
+fn a_duplicate_of_a_socket_keeps_no_event_of_a_gate_alive() {
+    let config = ServerConfig {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        workers: NonZeroUsize::MIN,
+        ..Default::default()
+    };
+    let listeners = listener::open(&config).unwrap();
+    let duplicate = listeners[0].sockets[0].try_clone().unwrap();
+    let mut rig = Rig::on(listeners, &config);
+    rig.run();
+    let _done = rig.stop();
+    rig.run_until(Rig::is_done);
+    duplicate.detach_filter().unwrap();
+    let _client = rig.connect(1);
+    let events = rig.base.registry().stats().events;
+    (0..10).for_each(|_| rig.run());
+    assert_eq!(rig.base.registry().stats().events, events, "the kernel has forgotten it");
+}
+
 #[test]
 fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
     let folder = tempfile::tempdir().unwrap();
@@ -374,7 +396,7 @@ fn a_client_meets_the_same_shard_with_every_connection() {
     });
     let _clients = rig.connect(9);
     rig.run_until(|rig| rig.gate().stats().accepted == 9);
-    let loads = rig.shards.loads.iter().map(|load| load.connections());
+    let loads = rig.shards.loads.iter().map(ShardLoad::connections);
     assert_eq!(loads.max(), Some(9));
 }
 

@@ -235,8 +235,8 @@ mod tests {
             mut counts in proptest::collection::vec(0_usize..4, 1..9),
             closes in proptest::collection::vec(any::<u16>(), 1..99),
         ) {
-            let loads = with_connections(&counts);
             let mut placer = placer(Placement::LeastConnections);
+            let loads = with_connections(&counts);
             for close in closes {
                 let chosen = first(&mut placer, &loads, Clue::default());
                 prop_assert_eq!(Some(&counts[chosen]), counts.iter().min());

@@ -1,0 +1,153 @@
+//! Whole servers, stopped and starved in every accept mode.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+fn start(mode: AcceptMode, set: impl FnOnce(&mut ServerConfig)) -> Server {
+    let mut config = ServerConfig { accept: mode, workers: WORKERS, ..Default::default() };
+    config.pin = false;
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    set(&mut config);
+    Server::start(&config, Echo).unwrap()
+}
+
+fn address_of(server: &Server) -> SocketAddr {
+    let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
+    address
+}
+
+/// Sends a byte and waits for it.
+fn echo(mut stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(b"x")?;
+    stream.read_exact(&mut [0])
+}
+
+/// Connects in crowds until it is refused; every connection that was made must be served. Returns
+/// how many were.
+fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) -> usize {
+    const CROWD: usize = 30;
+    let (mut served, mut refused) = (0, None);
+    while refused.is_none() {
+        let mut crowd = Vec::new();
+        while crowd.len() < CROWD && refused.is_none() {
+            match TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+                Ok(stream) => crowd.push(stream),
+                Err(error) => refused = Some(error),
+            }
+        }
+        connected.fetch_add(crowd.len(), Ordering::Relaxed);
+        for stream in crowd {
+            echo(&stream).expect("whoever was connected is served");
+            served += 1;
+            // An orderly end would leave a port in TIME_WAIT for each.
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    let error = refused.expect("that ended the loop");
+    assert!(stopping.load(Ordering::Relaxed), "nobody stopped the server yet: {error}");
+    assert!([ErrorKind::ConnectionRefused, ErrorKind::TimedOut].contains(&error.kind()), "{error}");
+    served
+}
+
+#[test]
+fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
+    for mode in AcceptMode::ALL {
+        for _ in 0..2 {
+            let server = start(mode, |_| {});
+            let (address, stopping) = (address_of(&server), AtomicBool::new(false));
+            let connected = AtomicUsize::new(0);
+            thread::scope(|scope| {
+                let client = || storm(address, &stopping, &connected);
+                let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+                while connected.load(Ordering::Relaxed) < 1000 {
+                    thread::yield_now();
+                }
+                stopping.store(true, Ordering::Relaxed);
+                server.stop_accepting(Queue::Ours);
+                let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+                assert_eq!(served, connected.load(Ordering::Relaxed));
+            });
+            let report = server.drain().unwrap();
+            assert_eq!(report.total().connections, connected.load(Ordering::Relaxed) as u64);
+        }
+    }
+}
+
+/// Who is in the backlog when the server is told to stop was connected as far as its client can
+/// tell.
+#[test]
+fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
+    for mode in AcceptMode::ALL {
+        let server = start(mode, |_| {});
+        let clients: Vec<_> =
+            (0..200).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
+        server.stop_accepting(Queue::Ours);
+        for client in &clients {
+            echo(client).unwrap_or_else(|error| panic!("{mode}: {error}"));
+        }
+        drop(clients);
+        assert_eq!(server.drain().unwrap().total().connections, 200);
+    }
+}
+
+#[test]
+fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
+    for mode in [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0] {
+        for placement in [Placement::RoundRobin, Placement::LeastConnections] {
+            let server = start(mode, |config| config.placement = placement);
+            let clients = (0..100).map(|_| TcpStream::connect(address_of(&server)).unwrap());
+            let clients: Vec<_> = clients.collect();
+            clients.iter().for_each(|client| echo(client).unwrap());
+            drop(clients);
+            let report = server.drain().unwrap();
+            let connections: Vec<_> = report.shards.iter().map(|shard| shard.connections).collect();
+            assert_eq!(connections, [50, 50], "{mode} {placement:?}");
+        }
+    }
+}
+
+#[test]
+fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
+    for mode in AcceptMode::ALL {
+        let server = start(mode, |config| config.connections_max = NonZeroUsize::new(4));
+        let address = address_of(&server);
+        // Twelve at once, of which four are served at a time, until all were.
+        thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        echo(&TcpStream::connect(address).unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(server.drain().unwrap().total().connections, 240, "{mode}");
+    }
+}
+
+#[test]
+fn one_place_for_each_worker_is_enough_for_everybody() {
+    for mode in AcceptMode::ALL {
+        let server = start(mode, |config| config.handoff_places = NonZeroUsize::MIN);
+        let address = address_of(&server);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        echo(&TcpStream::connect(address).unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(server.drain().unwrap().total().connections, 400, "{mode}");
+    }
+}
