@@ -36,7 +36,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
-    ("server", &["base", "sys::rusage", "sys::socket", "event", "error", "sync"]),
+    ("server", &["base", "sys::clock", "sys::rusage", "sys::socket", "event", "error", "sync"]),
     // Programs use the public interface, as everybody does.
     ("bin", &[]),
 ];

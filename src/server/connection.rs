@@ -34,6 +34,7 @@ pub(super) struct Connection {
     /// Exists while it pauses, or while a message has a deadline.
     pub(super) timer: Option<EventId>,
     /// Read and not consumed.
+    #[expect(clippy::box_collection, reason = "one word of a connection that has none")]
     pub(super) unread: Option<Box<Vec<u8>>>,
     /// Sent by the service and not taken by the socket.
     pub(super) rest: Option<Box<Rest>>,
@@ -73,6 +74,11 @@ impl Connection {
         self.rest.is_none()
             && self.unread.is_none()
             && matches!(self.stage, Stage::Reading | Stage::Greeting)
+    }
+
+    /// Whether it reads and has nothing else to do or to wait for.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.stage == Stage::Reading && self.rest.is_none() && self.timer.is_none() && !self.ended
     }
 
     /// Whether its peer would miss bytes if it were closed now.

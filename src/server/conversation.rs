@@ -152,24 +152,33 @@ impl Worker {
         key: usize,
         input: &[u8],
     ) -> bool {
-        let received = match self.connections[key].unread.take() {
-            None => {
-                let received = self.offer(key, input);
-                if let Ok((consumed, _)) = received {
-                    self.connections[key].keep_unread(&input[consumed..]);
+        let Some(mut unread) = self.connections[key].unread.take() else {
+            let received = self.offer(key, input);
+            if let Ok((consumed, wish)) = received {
+                let connection = &mut self.connections[key];
+                if consumed == input.len() && wish == Wish::Read && connection.is_at_rest() {
+                    return true; // as nearly always
                 }
-                received
+                connection.keep_unread(&input[consumed..]);
             }
-            Some(mut unread) => {
-                unread.extend_from_slice(input);
-                let received = self.offer(key, &unread);
-                if let Ok((consumed, _)) = received {
-                    unread.drain(..consumed);
-                    self.connections[key].unread = (!unread.is_empty()).then_some(unread);
-                }
-                received
-            }
+            return self.received(registry, key, received);
         };
+        unread.extend_from_slice(input);
+        let received = self.offer(key, &unread);
+        if let Ok((consumed, _)) = received {
+            unread.drain(..consumed);
+            self.connections[key].unread = (!unread.is_empty()).then_some(unread);
+        }
+        self.received(registry, key, received)
+    }
+
+    /// Does what follows from what was received; whether the connection reads on.
+    fn received(
+        &mut self,
+        registry: &mut Registry<Self>,
+        key: usize,
+        received: Called<usize>,
+    ) -> bool {
         let Some((consumed, wish)) = self.or_fail(registry, key, received) else { return false };
         let unread = self.connections[key].unread.as_ref().map_or(0, |unread| unread.len());
         if unread > self.limits.buffer_bytes {
@@ -371,19 +380,18 @@ impl Worker {
 }
 
 /// Ends a call: what the service said is sent, unless it panicked saying it.
-fn finish<T>(answer: Option<T>, mut out: Outlet<'_>) -> Called<T> {
-    let Some(answer) = answer else {
-        out.forget();
-        return Err(Ending::Panicked);
+fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
+    let ending = match answer {
+        None => Ending::Panicked,
+        Some(_) if out.wish == Wish::Abort => Ending::Aborted,
+        Some(answer) => {
+            return match out.finish() {
+                Ok(wish) => Ok((answer, wish)),
+                Err(OutletFailure::Broken) => Err(Ending::Broken),
+                Err(OutletFailure::TooLarge) => Err(Ending::TooLarge),
+            };
+        }
     };
-    if out.wish == Wish::Abort {
-        out.forget();
-        return Err(Ending::Aborted);
-    }
-    out.flush();
-    match out.failure {
-        None => Ok((answer, out.wish)),
-        Some(OutletFailure::Broken) => Err(Ending::Broken),
-        Some(OutletFailure::TooLarge) => Err(Ending::TooLarge),
-    }
+    out.forget();
+    Err(ending)
 }

@@ -148,7 +148,6 @@ impl<T> Handoff<T> {
     }
 
     /// Whether nothing waits to be adopted.
-    #[cfg(all(test, not(loom)))]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -6,25 +6,30 @@ use std::time::{Duration, Instant};
 
 use super::load::faded;
 use super::service::PeerAddress;
+use super::stats::{Recorder, ShardTimings};
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
+use crate::sys::clock::monotonic_ns;
 
 /// It is told to those who place connections each time so much has passed.
-const BUSY_TOLD_EVERY: Duration = Duration::from_millis(5);
+const BUSY_TOLD_EVERY_NS: u64 = 5_000_000;
 /// Log lines about slow callbacks: one in so much time, and the number of those left out.
-const SLOW_TOLD_EVERY: Duration = Duration::from_secs(1);
+const SLOW_TOLD_EVERY_NS: u64 = 1_000_000_000;
 
-/// See the module's documentation.
+/// See the module's documentation. Moments are nanoseconds of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     /// When the last wait returned.
-    turn_began: Instant,
+    turn_began_ns: u64,
     /// When the last callback ended, or else the wait returned.
-    last: Instant,
+    last_ns: u64,
     busy: Busy,
-    slow: Duration,
-    slow_told_at: Option<Instant>,
+    loop_lag: Recorder,
+    callback: Recorder,
+    handoff: Recorder,
+    slow_ns: u64,
+    slow_told_at_ns: Option<u64>,
     slow_untold: u64,
 }
 
@@ -33,64 +38,83 @@ pub(super) struct Stopwatch {
 struct Busy {
     share: f64,
     /// Not told yet.
-    busy: Duration,
-    all: Duration,
+    busy_ns: u64,
+    all_ns: u64,
 }
 
 impl Busy {
     /// A turn's work and the wait after it; the share, when it is time to tell.
-    fn add(&mut self, worked: Duration, waited: Duration) -> Option<f64> {
-        self.busy += worked;
-        self.all += worked + waited;
-        if self.all < BUSY_TOLD_EVERY {
+    fn add(&mut self, worked_ns: u64, waited_ns: u64) -> Option<f64> {
+        self.busy_ns += worked_ns;
+        self.all_ns += worked_ns + waited_ns;
+        if self.all_ns < BUSY_TOLD_EVERY_NS {
             return None;
         }
-        let weight = 1.0 - faded(self.all);
-        let share = self.busy.as_secs_f64() / self.all.as_secs_f64();
+        let weight = 1.0 - faded(Duration::from_nanos(self.all_ns));
+        let share = self.busy_ns as f64 / self.all_ns as f64;
         self.share += weight * (share - self.share);
-        (self.busy, self.all) = (Duration::ZERO, Duration::ZERO);
+        (self.busy_ns, self.all_ns) = (0, 0);
         Some(self.share)
     }
 }
 
 impl Stopwatch {
     pub(super) fn new(slow: Duration) -> Self {
-        let now = Instant::now();
+        let now_ns = monotonic_ns();
         Self {
-            turn_began: now,
-            last: now,
+            turn_began_ns: now_ns,
+            last_ns: now_ns,
             busy: Busy::default(),
-            slow,
-            slow_told_at: None,
+            loop_lag: Recorder::new(),
+            callback: Recorder::new(),
+            handoff: Recorder::new(),
+            slow_ns: as_ns(slow),
+            slow_told_at_ns: None,
             slow_untold: 0,
         }
     }
 
-    /// Nanoseconds from a moment of another thread to now.
-    pub(super) fn since(&self, moment: Instant) -> u64 {
-        as_ns(moment.elapsed())
+    /// What was measured until now.
+    pub(super) fn timings(&self) -> ShardTimings {
+        ShardTimings {
+            loop_lag: self.loop_lag.timing(),
+            callback: self.callback.timing(),
+            handoff: self.handoff.timing(),
+        }
     }
 
-    /// A callback begins; how late.
-    fn begins(&self) -> u64 {
-        as_ns(self.last - self.turn_began)
+    /// A connection that was accepted at this moment meets its first callback.
+    pub(super) fn adopted(&mut self, accepted_at: Instant) {
+        self.handoff.record(as_ns(accepted_at.elapsed()));
     }
 
-    /// It ended; how long it took.
-    fn ends(&mut self) -> Duration {
-        let now = Instant::now();
-        let took = now - self.last;
-        self.last = now;
-        took
+    /// A wait returned; the busy share, when it is time to tell it.
+    fn turn_begins(&mut self) -> Option<f64> {
+        let now_ns = monotonic_ns();
+        let worked_ns = self.last_ns - self.turn_began_ns;
+        let waited_ns = now_ns - self.last_ns;
+        (self.turn_began_ns, self.last_ns) = (now_ns, now_ns);
+        self.busy.add(worked_ns, waited_ns)
+    }
+
+    /// A callback ended that began when the one before it ended; how long it took.
+    fn callback_ends(&mut self) -> u64 {
+        let now_ns = monotonic_ns();
+        self.loop_lag.record(self.last_ns - self.turn_began_ns);
+        let took_ns = now_ns - self.last_ns;
+        self.callback.record(took_ns);
+        self.last_ns = now_ns;
+        took_ns
     }
 
     /// Whether a slow callback is to be told, and how many were not before it.
     fn tells_slow(&mut self) -> Option<u64> {
-        if self.slow_told_at.is_some_and(|told_at| self.last - told_at < SLOW_TOLD_EVERY) {
+        let told_at_ns = self.slow_told_at_ns;
+        if told_at_ns.is_some_and(|told_at_ns| self.last_ns - told_at_ns < SLOW_TOLD_EVERY_NS) {
             self.slow_untold += 1;
             return None;
         }
-        self.slow_told_at = Some(self.last);
+        self.slow_told_at_ns = Some(self.last_ns);
         Some(std::mem::take(&mut self.slow_untold))
     }
 }
@@ -103,39 +127,31 @@ impl Worker {
     /// Right after each wait.
     pub(super) fn after_wait(&mut self) {
         let Some(stopwatch) = &mut self.stopwatch else { return };
-        let now = Instant::now();
-        let worked = stopwatch.last - stopwatch.turn_began;
-        let waited = now - stopwatch.last;
-        (stopwatch.turn_began, stopwatch.last) = (now, now);
-        if let Some(share) = stopwatch.busy.add(worked, waited) {
+        if let Some(share) = stopwatch.turn_begins() {
             self.stats.busy = share;
             self.handoff.load().set_busy_permille((share * 1000.0) as u32);
         }
     }
 
     /// Runs the callback of a connection's event, and measures it.
+    #[inline]
     pub(super) fn timed(
         &mut self,
         registry: &mut Registry<Self>,
         fired: Fired,
-        callback: fn(&mut Self, &mut Registry<Self>, usize, Ready),
+        callback: impl FnOnce(&mut Self, &mut Registry<Self>, usize, Ready),
     ) {
         let key = fired.token.0 as usize;
-        let Some(stopwatch) = &self.stopwatch else {
-            callback(self, registry, key, fired.ready);
-            return;
-        };
-        self.stats.timings.loop_lag.record(stopwatch.begins());
         callback(self, registry, key, fired.ready);
         let Some(stopwatch) = &mut self.stopwatch else { return };
-        let took = stopwatch.ends();
-        self.stats.timings.callback.record(as_ns(took));
-        if took >= stopwatch.slow {
-            self.was_slow(key, took);
+        let took_ns = stopwatch.callback_ends();
+        if took_ns >= stopwatch.slow_ns {
+            self.was_slow(key, took_ns);
         }
     }
 
-    fn was_slow(&mut self, key: usize, took: Duration) {
+    #[cold]
+    fn was_slow(&mut self, key: usize, took_ns: u64) {
         self.stats.slow_callbacks += 1;
         let Some(untold) = self.stopwatch.as_mut().and_then(|stopwatch| stopwatch.tells_slow())
         else {
@@ -147,7 +163,7 @@ impl Worker {
             .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
         log::warn!(
             target: "shard",
-            shard = self.handoff.shard(), peer:%, took_us = as_ns(took) / 1000, untold;
+            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, untold;
             "a callback was slow, and everybody on its shard waited"
         );
     }
@@ -158,7 +174,7 @@ mod tests {
     use super::super::load::BUSY_WINDOW;
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    const MS: u64 = 1_000_000;
 
     #[test]
     fn the_busy_share_follows_within_its_window_and_forgets() {
@@ -167,7 +183,7 @@ mod tests {
             busy.add(8 * MS, 2 * MS);
         }
         assert!((busy.share - 0.8).abs() < 0.01, "{}", busy.share);
-        busy.add(Duration::ZERO, 5 * BUSY_WINDOW);
+        busy.add(0, 5 * as_ns(BUSY_WINDOW));
         assert!(busy.share < 0.01, "{}", busy.share);
     }
 
@@ -180,11 +196,11 @@ mod tests {
 
     #[test]
     fn slow_callbacks_are_told_once_in_a_while_with_how_many_were_not() {
-        let mut stopwatch = Stopwatch::new(MS);
+        let mut stopwatch = Stopwatch::new(Duration::from_millis(1));
         assert_eq!(stopwatch.tells_slow(), Some(0));
         assert_eq!(stopwatch.tells_slow(), None);
         assert_eq!(stopwatch.tells_slow(), None);
-        stopwatch.last += SLOW_TOLD_EVERY;
+        stopwatch.last_ns += SLOW_TOLD_EVERY_NS;
         assert_eq!(stopwatch.tells_slow(), Some(2));
     }
 }

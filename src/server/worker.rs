@@ -124,6 +124,9 @@ impl Worker {
 
     /// Adopts what was handed over, at most `limit` connections.
     pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
+        if self.handoff.is_empty() {
+            return;
+        }
         let handoff = self.handoff.clone();
         handoff.take(limit, |arrival| self.adopt(registry, arrival));
     }
@@ -140,7 +143,7 @@ impl Worker {
         let stage = if greets { Stage::Greeting } else { Stage::Reading };
         entry.insert(Connection::new(socket, readable, arrival.listener, stage));
         if let (Some(stopwatch), Some(accepted_at)) = (&mut self.stopwatch, arrival.accepted_at) {
-            self.stats.timings.handoff.record(stopwatch.since(accepted_at));
+            stopwatch.adopted(accepted_at);
         }
         self.begin(registry, key);
     }

@@ -66,15 +66,22 @@ pub(in crate::server) enum Wish {
 /// What a service may do with its connection while it is called.
 #[derive(Debug)]
 pub struct Outlet<'a> {
-    socket: &'a Socket,
-    /// The shard's buffer, empty when a call begins and when it ends.
+    pipe: Pipe<'a>,
+    /// The shard's buffer, empty when a call begins and when it ends. While the connection owes
+    /// anything, nothing is gathered.
     gathered: &'a mut Vec<u8>,
+    pub(in crate::server) wish: Wish,
+}
+
+/// The way to the peer.
+#[derive(Debug)]
+struct Pipe<'a> {
+    socket: &'a Socket,
     /// What the connection owes already.
     rest: &'a mut Option<Box<Rest>>,
     rest_bytes_max: usize,
     bytes_out: &'a mut u64,
-    pub(in crate::server) wish: Wish,
-    pub(in crate::server) failure: Option<OutletFailure>,
+    failure: Option<OutletFailure>,
 }
 
 /// Why a connection cannot go on.
@@ -95,18 +102,18 @@ impl<'a> Outlet<'a> {
         rest_bytes_max: usize,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let (wish, failure) = (Wish::default(), None);
-        Self { socket, gathered, rest, rest_bytes_max, bytes_out, wish, failure }
+        let pipe = Pipe { socket, rest, rest_bytes_max, bytes_out, failure: None };
+        Self { pipe, gathered, wish: Wish::default() }
     }
 
     /// Sends bytes, in the order of the calls. They are kept while the peer does not read, beyond
     /// [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes) at the cost of the connection,
     /// which is reset then; see [`room`](Self::room).
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.rest.is_some() {
-            self.keep(bytes);
+        if self.pipe.rest.is_some() {
+            self.pipe.keep(bytes);
         } else if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
-            self.send_now(bytes);
+            self.pipe.send(bytes);
         } else {
             self.gathered.extend_from_slice(bytes);
             if self.gathered.len() >= GATHERED_BYTES_MAX {
@@ -118,8 +125,8 @@ impl<'a> Outlet<'a> {
     /// How many more bytes are surely taken.
     #[must_use]
     pub fn room(&self) -> usize {
-        let owed = self.rest.as_ref().map_or(0, |rest| rest.len()) + self.gathered.len();
-        self.rest_bytes_max.saturating_sub(owed)
+        let owed = self.pipe.rest.as_ref().map_or(0, |rest| rest.len()) + self.gathered.len();
+        self.pipe.rest_bytes_max.saturating_sub(owed)
     }
 
     /// Has [`Service::resume`](super::Service::resume) called once everything is sent; until then
@@ -146,7 +153,7 @@ impl<'a> Outlet<'a> {
 
     /// Whether the service may receive more: it wishes for nothing else, and nothing is owed.
     pub(in crate::server) fn reads_on(&self) -> bool {
-        self.wish == Wish::Read && self.rest.is_none() && self.failure.is_none()
+        self.wish == Wish::Read && self.pipe.rest.is_none() && self.pipe.failure.is_none()
     }
 
     /// Drops what was gathered: nobody is to hear it any more.
@@ -154,22 +161,23 @@ impl<'a> Outlet<'a> {
         self.gathered.clear();
     }
 
-    /// Sends what was gathered.
-    pub(in crate::server) fn flush(&mut self) {
-        if self.gathered.is_empty() {
-            return;
-        }
-        let gathered = std::mem::take(self.gathered);
-        self.send_now(&gathered);
-        *self.gathered = gathered;
-        self.gathered.clear();
+    /// Sends what was gathered; the call is over. Why the connection cannot go on, if it cannot.
+    pub(in crate::server) fn finish(mut self) -> Result<Wish, OutletFailure> {
+        self.flush();
+        self.pipe.failure.map_or(Ok(self.wish), Err)
     }
 
-    fn send_now(&mut self, bytes: &[u8]) {
-        if self.rest.is_some() {
-            self.keep(bytes);
-            return;
+    fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            self.pipe.send(self.gathered);
+            self.gathered.clear();
         }
+    }
+}
+
+impl Pipe<'_> {
+    /// Nothing is owed; what the socket does not take will be.
+    fn send(&mut self, bytes: &[u8]) {
         match send(self.socket, bytes) {
             Ok(sent) => {
                 *self.bytes_out += sent as u64;
@@ -181,6 +189,7 @@ impl<'a> Outlet<'a> {
         }
     }
 
+    #[cold]
     fn keep(&mut self, bytes: &[u8]) {
         if self.failure.is_some() {
             return;

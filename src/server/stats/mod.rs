@@ -8,6 +8,7 @@ mod fairness;
 mod json;
 mod process;
 mod prometheus;
+mod recorder;
 mod shard;
 mod table;
 mod timing;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub use fairness::{Balance, Fairness};
 pub use process::ProcessStats;
+pub(super) use recorder::Recorder;
 pub use timing::{Percentiles, Timing};
 
 /// A server's numbers at one moment, since its start. Displays as the table at the end of a run.

@@ -25,6 +25,7 @@ impl Worker {
             changes_cancelled: turns.changes_cancelled,
             switches_involuntary: usage.switches_involuntary,
             cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
+            timings: self.stopwatch.as_ref().map(|watch| watch.timings()).unwrap_or_default(),
             ..self.stats.clone()
         }
     }

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
 /// Times beyond this count as this: a minute in nanoseconds.
-const HIGHEST_NS: u64 = 60_000_000_000;
+pub(super) const HIGHEST_NS: u64 = 60_000_000_000;
 /// Two digits are one percent, and keep a histogram at some thirty kilobytes.
 const DIGITS: u8 = 2;
 
@@ -41,7 +41,12 @@ impl Default for Timing {
 impl Timing {
     /// Records a time.
     pub fn record(&mut self, nanoseconds: u64) {
-        self.0.saturating_record(nanoseconds);
+        self.record_many(nanoseconds, 1);
+    }
+
+    /// Records a time that was met so often.
+    pub(super) fn record_many(&mut self, nanoseconds: u64, count: u64) {
+        self.0.saturating_record_n(nanoseconds.min(HIGHEST_NS), count);
     }
 
     /// Records what another one did.
