@@ -86,8 +86,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] if the address cannot be listened on; [`Error::Os`] if descriptors or
-    /// threads run out. Nothing is left running then.
+    /// [`Error::Listen`](crate::Error::Listen) if an address cannot be listened on;
+    /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out. Nothing is left
+    /// running then.
     pub fn start(config: &ServerConfig) -> Result<Self> {
         Self::start_on(config, listener::open(config)?)
     }
