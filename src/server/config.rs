@@ -25,7 +25,8 @@ pub struct ServerConfig {
     pub unix_mode: u32,
     /// How many workers, each a thread with its own event base.
     pub workers: NonZeroUsize,
-    /// Whether each worker is pinned to one core of those the process may use.
+    /// Whether each worker is pinned to one core of those the process may use. By default it is,
+    /// unless a CPU quota (`cpu.max`) allows less than all of them.
     pub pin: bool,
     /// How the event bases are set up.
     pub base: Config,
@@ -150,7 +151,7 @@ impl Default for ServerConfig {
             backlog: Self::BACKLOG,
             unix_mode: Self::UNIX_MODE,
             workers: Self::workers_for(accept),
-            pin: true,
+            pin: cores::suit_pinning(),
             base: Config::default().changelist(Self::CHANGELIST),
             accept,
             placement: Placement::default(),

@@ -20,6 +20,17 @@ pub(super) fn workers_for(accept: AcceptMode) -> NonZeroUsize {
     NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN)
 }
 
+/// Whether workers are better pinned: not where a CPU quota gives the process less than the cores
+/// in its affinity mask. The kernel then decides better than a fixed plan which of them are free.
+pub(super) fn suit_pinning() -> bool {
+    let allowed = core_affinity::get_core_ids().map_or(0, |cores| cores.len());
+    is_unlimited(usable().get(), allowed)
+}
+
+fn is_unlimited(usable: usize, allowed: usize) -> bool {
+    allowed > 0 && usable >= allowed
+}
+
 /// The core of each worker, `None` for "wherever the kernel likes".
 ///
 /// Cores come from the calling thread's affinity mask, so that a server started under `taskset`
@@ -51,5 +62,12 @@ mod tests {
     #[test]
     fn without_allowed_cores_nobody_is_pinned() {
         assert_eq!(ids(assign(2, &[])), [None, None]);
+    }
+
+    #[test]
+    fn nobody_is_pinned_by_default_under_a_quota_or_where_the_mask_is_not_known() {
+        assert!(is_unlimited(4, 4));
+        assert!(!is_unlimited(2, 4));
+        assert!(!is_unlimited(2, 0));
     }
 }

@@ -115,6 +115,41 @@ fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
     }
 }
 
+/// The second gate's socket has a port of its own, to which nobody connects: the kernel's hash at
+/// its worst.
+#[test]
+fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_ones_keep_it() {
+    for mode in [AcceptMode::Hybrid, AcceptMode::ReusePort] {
+        let (workers, placement) = (WORKERS, Placement::LeastConnections);
+        let listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
+        let config = ServerConfig {
+            listen,
+            accept: mode,
+            workers,
+            placement,
+            pin: false,
+            ..Default::default()
+        };
+        let mut opened = listener::open(&config).unwrap();
+        let other = opened.pop().unwrap();
+        let mut lopsided = opened.pop().unwrap();
+        lopsided.sockets.truncate(1);
+        lopsided.sockets.extend(other.sockets.into_iter().skip(1));
+        let server = Server::start_on(&config, vec![lopsided], Echo).unwrap();
+        let clients = (0..100).map(|_| TcpStream::connect(address_of(&server)).unwrap());
+        let clients: Vec<_> = clients.collect();
+        clients.iter().for_each(|client| echo(client).unwrap());
+        drop(clients);
+        let report = server.drain().unwrap();
+        let connections: Vec<_> = report.shards.iter().map(|shard| shard.connections).collect();
+        match mode {
+            // An eighth more than the mean of 50, and the one that made it more.
+            AcceptMode::Hybrid => assert!((50..=57).contains(&connections[0]), "{connections:?}"),
+            _ => assert_eq!(connections, [100, 0]),
+        }
+    }
+}
+
 #[test]
 fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
     for mode in AcceptMode::ALL {

@@ -69,7 +69,8 @@ struct Sharding {
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<NonZeroUsize>,
 
-    /// Let workers move between cores instead of pinning each to one.
+    /// Let workers move between cores instead of pinning each to one. Under a CPU quota below the
+    /// number of cores they always may.
     #[arg(long)]
     no_pin: bool,
 
@@ -265,7 +266,7 @@ impl Serve {
             backlog: listening.backlog,
             unix_mode: listening.unix_mode,
             workers: sharding.workers.unwrap_or_else(|| ServerConfig::workers_for(accept)),
-            pin: !sharding.no_pin,
+            pin: defaults.pin && !sharding.no_pin,
             base: Config::default().backend(sharding.backend).changelist(sharding.changelist),
             accept,
             placement: sharding.placement,

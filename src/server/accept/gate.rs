@@ -10,11 +10,10 @@
 //! | at the limit | a connection closes |
 //! | exhausted: no descriptor, no memory | a connection closes, or a pause is over |
 //!
-//! It never spins and never gives up. How it ends is in `leave.rs`.
+//! It never spins and never gives up. How it stops and goes on is in `pause.rs`, how it ends in
+//! `leave.rs`.
 
 use std::convert::Infallible;
-use std::fmt::Display;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -22,17 +21,17 @@ use std::time::Instant;
 
 use super::super::arrival::Arrival;
 use super::super::config::{Overload, ServerConfig};
-use super::super::handoff::Handoff;
-use super::super::load::Loads;
 use super::super::placement::{Clue, Placer};
 use super::super::stats::GateStats;
 use super::batch::Batch;
 use super::census::Census;
 use super::entrance::{Entrance, Refusal, reset};
 use super::leave::{Leaving, Queue};
+use super::links::{Links, Visitor};
+use super::pause::Stop;
 use super::shards::Shards;
 use super::shortage::Shortage;
-use crate::base::{Registry, Wake};
+use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 
@@ -52,14 +51,12 @@ pub(in crate::server) struct Gate {
     pub(super) state: State,
     pub(super) leaving: Option<Leaving>,
     pub(super) events: Events,
-    links: Vec<Link>,
-    loads: Loads,
-    census: Arc<Census>,
-    placer: Placer,
-    shortage: Shortage,
+    pub(super) links: Links,
+    pub(super) census: Arc<Census>,
+    pub(super) shortage: Shortage,
+    pub(super) stats: GateStats,
     overload: Overload,
     measures: bool,
-    stats: GateStats,
 }
 
 /// An entrance that is watched.
@@ -74,16 +71,8 @@ pub(super) struct Door {
 #[derive(Debug)]
 pub(super) struct Events {
     told: EventId,
-    pause_over: EventId,
+    pub(super) pause_over: EventId,
     pub(super) leaving: EventId,
-}
-
-/// The gate's end of one shard's handoff.
-#[derive(Debug)]
-struct Link {
-    handoff: Arc<Handoff>,
-    /// Was offered something since it was last woken.
-    touched: bool,
 }
 
 #[derive(Debug)]
@@ -98,27 +87,12 @@ pub(super) enum State {
     Done,
 }
 
-/// A connection that was accepted, and what placement knows of it.
-#[derive(Debug)]
-pub(super) struct Visitor {
-    arrival: Arrival,
-    clue: Clue,
-    at_home: bool,
-}
-
 /// How one try to accept ended.
 enum Step {
     /// One less waits, whether it was placed or not.
     Next,
     Nobody,
     Stop(Stop),
-}
-
-/// Why accepting stops.
-enum Stop {
-    Full(Visitor),
-    AtLimit,
-    Exhausted(io::Error),
 }
 
 /// How a batch ended.
@@ -153,33 +127,25 @@ impl Gate {
             registry.add(event, None)?;
             doors.push(Door { entrance, event, batch: Batch::new(batch_max) });
         }
-        let link = |handoff: &Arc<Handoff>| Link { handoff: handoff.clone(), touched: false };
-        let links: Vec<Link> = shards.handoffs.iter().map(link).collect();
-        let wakes = vec![0; links.len()];
         Ok(Self {
             doors,
             state: State::Accepting,
             leaving: None,
             events: Events { told, pause_over, leaving },
-            links,
-            loads: shards.loads.clone(),
+            links: Links::new(shards, placer),
             census: shards.census.clone(),
-            placer,
             shortage: Shortage::new(),
+            stats: GateStats::default(),
             overload: config.overload,
             measures: config.measure.timings,
-            stats: GateStats {
-                wakes_sent: wakes.clone(),
-                wakes_suppressed: wakes,
-                ..GateStats::default()
-            },
         })
     }
 
     /// What it did so far.
     pub(in crate::server) fn stats(&self) -> GateStats {
         let accepting = matches!(self.state, State::Accepting) && self.leaving.is_none();
-        GateStats { accepting, ..self.stats.clone() }
+        let (wakes_sent, wakes_suppressed) = self.links.wakes();
+        GateStats { accepting, wakes_sent, wakes_suppressed, ..self.stats.clone() }
     }
 
     /// Takes what the kernel has queued, if it is to, closes the sockets, and drops `done` when that
@@ -210,13 +176,13 @@ impl Gate {
                     break BatchEnd::Empty;
                 }
                 Step::Stop(stop) => {
-                    self.wake_touched();
+                    self.links.wake_touched();
                     self.pause(registry, door, stop);
                     break BatchEnd::Stopped;
                 }
             }
         };
-        self.wake_touched();
+        self.links.wake_touched();
         self.stats.batches += 1;
         self.stats.batch_max = self.stats.batch_max.max(taken as u64);
         end
@@ -255,11 +221,11 @@ impl Gate {
     fn call_accept(&mut self, door: usize) -> std::result::Result<(OwnedFd, Clue), Refusal> {
         self.stats.accept_calls += 1;
         let entrance = &self.doors[door].entrance;
-        match entrance.accept(&self.placer) {
+        match entrance.accept(&self.links.placer) {
             Err(Refusal::Shortage(_)) => {
                 self.shortage.departures_before = self.census.departures_or_wait();
                 self.stats.accept_calls += 1;
-                entrance.accept(&self.placer)
+                entrance.accept(&self.links.placer)
             }
             result => result,
         }
@@ -267,7 +233,7 @@ impl Gate {
 
     /// Hands a connection over, or does what is to be done when nobody has room.
     fn receive(&mut self, visitor: Visitor) -> Step {
-        match self.place(visitor) {
+        match self.links.place(visitor) {
             Ok(()) => Step::Next,
             Err(visitor) if self.overload == Overload::Shed => {
                 self.stats.shed += 1;
@@ -308,121 +274,6 @@ impl Gate {
                 Step::Next
             }
             Refusal::Shortage(error) => Step::Stop(Stop::Exhausted(error)),
-        }
-    }
-
-    /// Offers a connection to the shards in the order of placement; gives it back if none has
-    /// room.
-    fn place(&mut self, visitor: Visitor) -> std::result::Result<(), Visitor> {
-        let Visitor { mut arrival, clue, at_home } = visitor;
-        for shard in self.placer.order(&self.loads, clue, at_home) {
-            match self.links[shard].handoff.offer(arrival) {
-                Ok(makes_half_full) => {
-                    self.links[shard].touched = true;
-                    if makes_half_full {
-                        self.wake(shard);
-                    }
-                    return Ok(());
-                }
-                Err(refused) => arrival = refused,
-            }
-        }
-        Err(Visitor { arrival, clue, at_home })
-    }
-
-    fn wake(&mut self, shard: usize) {
-        self.links[shard].touched = false;
-        match self.links[shard].handoff.wake_worker() {
-            Wake::Sent => self.stats.wakes_sent[shard] += 1,
-            Wake::Suppressed => self.stats.wakes_suppressed[shard] += 1,
-        }
-    }
-
-    fn wake_touched(&mut self) {
-        for shard in 0..self.links.len() {
-            if self.links[shard].touched {
-                self.wake(shard);
-            }
-        }
-    }
-
-    /// Stops accepting until it is told of what it now waits for.
-    fn pause<C>(&mut self, registry: &mut Registry<C>, door: usize, stop: Stop) {
-        for door in &self.doors {
-            registry.del(door.event);
-        }
-        self.state = match stop {
-            Stop::Full(visitor) => {
-                self.stats.pauses_full += 1;
-                State::Full(visitor)
-            }
-            Stop::AtLimit => {
-                self.stats.pauses_at_limit += 1;
-                State::AtLimit
-            }
-            Stop::Exhausted(error) => {
-                let entrance = &self.doors[door].entrance;
-                let shed = self.shortage.shed_one(&error, entrance, &self.placer);
-                self.stats.shed += u64::from(shed);
-                self.wait_for_departure(registry, &error);
-                State::Exhausted
-            }
-        };
-    }
-
-    /// Has it wait until a connection closes, or for a while.
-    fn wait_for_departure<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
-        self.stats.pauses_exhausted += 1;
-        self.shortage.log(why, Instant::now());
-        let pause = self.shortage.next_pause();
-        registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
-    }
-
-    /// The kernel refused to watch a door; it is tried again as after any shortage.
-    fn pause_unwatched<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
-        for door in &self.doors {
-            registry.del(door.event);
-        }
-        self.shortage.departures_before = self.census.departures_or_wait();
-        self.wait_for_departure(registry, why);
-        self.state = State::Exhausted;
-    }
-
-    /// Goes on accepting, unless the one that is held still finds no room.
-    fn resume<C>(&mut self, registry: &mut Registry<C>) {
-        registry.del(self.events.pause_over);
-        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Accepting) {
-            match self.place(visitor) {
-                Ok(()) => self.wake_touched(),
-                Err(visitor) => {
-                    self.state = State::Full(visitor);
-                    return;
-                }
-            }
-        }
-        for door in 0..self.doors.len() {
-            if let Err(error) = registry.add(self.doors[door].event, None) {
-                return self.pause_unwatched(registry, &error);
-            }
-        }
-        self.finish_if_settled(registry);
-    }
-
-    /// Something happened that it may wait for.
-    fn look_again<C>(&mut self, registry: &mut Registry<C>) {
-        if self.links.iter().all(|link| link.handoff.is_closed())
-            && !matches!(self.state, State::Closing)
-        {
-            return self.finish(registry); // nobody is left to accept for
-        }
-        let can_go_on = match self.state {
-            State::Accepting | State::Closing | State::Done => false,
-            State::Full(_) => self.links.iter().any(|link| link.handoff.may_have_room()),
-            State::AtLimit => self.census.has_place_or_wait(),
-            State::Exhausted => self.census.departures_or_wait() != self.shortage.departures_before,
-        };
-        if can_go_on {
-            self.resume(registry);
         }
     }
 }

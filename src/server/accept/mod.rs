@@ -6,6 +6,8 @@ mod census;
 mod entrance;
 mod gate;
 mod leave;
+mod links;
+mod pause;
 mod shards;
 mod shortage;
 #[cfg(all(test, not(loom)))]

@@ -71,14 +71,21 @@ impl Shortage {
 
     /// Tells the log, unless it was told within the last second.
     pub(super) fn log(&mut self, error: &impl Display, now: Instant) {
-        if self.logged_at.is_none_or(|logged_at| now - logged_at >= LOG_INTERVAL) {
-            self.logged_at = Some(now);
+        if self.is_time_to_log(now) {
             log::warn!(
                 target: "accept",
                 "accepting paused: {error}; raise the limit on open files (ulimit -n), \
                  or allow fewer connections"
             );
         }
+    }
+
+    fn is_time_to_log(&mut self, now: Instant) -> bool {
+        let is_time = self.logged_at.is_none_or(|logged_at| now - logged_at >= LOG_INTERVAL);
+        if is_time {
+            self.logged_at = Some(now);
+        }
+        is_time
     }
 }
 
@@ -97,5 +104,15 @@ mod tests {
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         shortage.is_over();
         assert_eq!(shortage.next_pause(), PAUSE_MIN);
+    }
+
+    #[test]
+    fn the_log_is_told_once_a_second() {
+        let (mut shortage, start) = (Shortage::new(), Instant::now());
+        let told = |ms| shortage.is_time_to_log(start + Duration::from_millis(ms));
+        assert_eq!(
+            [0, 10, 999, 1000, 1500, 2001].map(told),
+            [true, false, false, true, false, true]
+        );
     }
 }
