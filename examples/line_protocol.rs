@@ -8,6 +8,8 @@
 //! printf 'set a 1\nget a\nquit\n' | nc 127.0.0.1 5556
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 

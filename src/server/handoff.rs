@@ -86,8 +86,10 @@ impl<T> Handoff<T> {
             self.backpressure.raise();
             self.queue.push(item)
         });
-        if pushed.is_err() {
-            self.load().not_placed();
+        match pushed {
+            // Other gates count what they are about to queue, too.
+            Ok(()) => self.load().queued_at_most(queued.min(self.queue.capacity())),
+            Err(_) => self.load().not_placed(),
         }
         pushed.map(|()| queued == self.half())
     }
@@ -195,7 +197,7 @@ mod tests {
             assert_eq!(handoff.offer(item), Ok(item == 1), "the second makes it half full");
         }
         assert_eq!(handoff.offer(4), Err(4), "it is still ours");
-        assert_eq!((handoff.load().queued(), handoff.load().queued_max()), (4, 5));
+        assert_eq!((handoff.load().queued(), handoff.load().queued_max()), (4, 4));
         handoff.take(1, drop);
         gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
         assert_eq!(calls, 0, "three of four places are taken");

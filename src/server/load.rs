@@ -39,9 +39,12 @@ impl ShardLoad {
     /// A connection is about to be queued for the shard; how many are, with it.
     pub(super) fn placed(&self) -> usize {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        let queued = self.queued.fetch_add(1, Ordering::Relaxed) + 1;
+        self.queued.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// It was, and made the queue so long.
+    pub(super) fn queued_at_most(&self, queued: usize) {
         self.queued_max.fetch_max(queued, Ordering::Relaxed);
-        queued
     }
 
     /// It was not, after all.
@@ -128,7 +131,7 @@ mod tests {
                 scope.spawn(move || {
                     for number in 0..CONNECTIONS / 4 {
                         let load = &loads[(number + thread) % loads.len()];
-                        load.placed();
+                        load.queued_at_most(load.placed());
                         if number % 7 == 0 {
                             load.not_placed(); // the queue was full
                             continue;
