@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::config::Limits;
-use super::worker::Worker;
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;
@@ -24,7 +23,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) fn new(limits: &Limits, registry: &mut Registry<Worker>) -> Result<Self> {
+    pub(super) fn new<C>(limits: &Limits, registry: &mut Registry<C>) -> Result<Self> {
         let mut common = |limit: Option<Duration>| {
             limit.map(|duration| registry.common_timeout(duration)).transpose()
         };
@@ -38,8 +37,8 @@ impl Deadlines {
 }
 
 /// Makes an event pending, with a deadline that holds from now on or with none.
-pub(super) fn add_until(
-    registry: &mut Registry<Worker>,
+pub(super) fn add_until<C>(
+    registry: &mut Registry<C>,
     event: EventId,
     deadline: Option<CommonTimeout>,
 ) -> Result<()> {

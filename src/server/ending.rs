@@ -83,3 +83,97 @@ impl Worker {
         self.close(registry, key);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    use socket2::{Domain, SockRef, Socket, Type};
+
+    use std::sync::Arc;
+
+    use super::super::ServerConfig;
+    use super::super::accept::Census;
+    use super::super::arrival::Arrival;
+    use super::super::handoff::Handoff;
+    use super::super::load;
+    use super::super::service::{Echo, Host};
+    use super::super::worker::base_config;
+    use super::*;
+    use crate::base::{EventBase, LoopFlags};
+    use crate::event::Ready;
+
+    const SENT: usize = 60_000;
+
+    /// A client that sent everything and then its end, and a server's socket that has all of it
+    /// and little room to answer.
+    fn one_sided_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Before the connection is made: what was promised to the peer is not taken back.
+        client.set_recv_buffer_size(4096).unwrap();
+        client.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let mut client = TcpStream::from(client);
+        let (socket, _) = listener.accept().unwrap();
+        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
+        client.write_all(&[7; SENT]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while socket.peek(&mut [0; SENT]).unwrap() < SENT {
+            assert!(Instant::now() < deadline, "the bytes never arrived");
+        }
+        socket.set_nonblocking(true).unwrap();
+        (client, socket)
+    }
+
+    /// A worker that adopted one connection and did what there was to do.
+    fn worker_with(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
+        let config = ServerConfig::default();
+        let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
+        let census = Arc::new(Census::new(None, Vec::new()));
+        assert!(census.enter());
+        let to_worker = base.registry().notifier();
+        let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
+        let host = Box::new(Host::new(Echo));
+        let mut worker =
+            Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
+        let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
+        handoff.offer(arrival).unwrap();
+        let _ = handoff.wake_worker();
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
+        while !worker.connections[key].owes() {
+            base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        }
+        (base, worker, key)
+    }
+
+    /// Everything was read and not everything was sent: an orderly close would tell the client
+    /// that the echo is complete.
+    #[test]
+    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
+        let (mut client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = worker_with(socket);
+        worker.fail(base.registry(), key, Ending::Cut);
+        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(worker.stats.errors.cut, 1);
+        assert_eq!(worker.handoff.load().connections(), 0);
+    }
+
+    #[test]
+    fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
+        let (_client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = worker_with(socket);
+        let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
+        base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        assert!(worker.connections.is_empty());
+        assert_eq!(worker.stats.errors.refused, 1);
+        for id in events.into_iter().flatten() {
+            assert!(base.registry().add(id, None).is_err(), "its events are freed");
+        }
+    }
+}

@@ -5,11 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::load::faded;
-use super::service::PeerAddress;
 use super::stats::{Recorder, ShardTimings};
-use super::worker::Worker;
-use crate::base::Registry;
-use crate::event::{Fired, Ready};
 use crate::sys::clock::monotonic_ns;
 
 /// It is told to those who place connections each time so much has passed.
@@ -28,7 +24,7 @@ pub(super) struct Stopwatch {
     loop_lag: Recorder,
     callback: Recorder,
     handoff: Recorder,
-    slow_ns: u64,
+    pub(super) slow_ns: u64,
     slow_told_at_ns: Option<u64>,
     slow_untold: u64,
 }
@@ -89,7 +85,7 @@ impl Stopwatch {
     }
 
     /// A wait returned; the busy share, when it is time to tell it.
-    fn turn_begins(&mut self) -> Option<f64> {
+    pub(super) fn turn_begins(&mut self) -> Option<f64> {
         let now_ns = monotonic_ns();
         let worked_ns = self.last_ns - self.turn_began_ns;
         let waited_ns = now_ns - self.last_ns;
@@ -98,7 +94,7 @@ impl Stopwatch {
     }
 
     /// A callback ended that began when the one before it ended; how long it took.
-    fn callback_ends(&mut self) -> u64 {
+    pub(super) fn callback_ends(&mut self) -> u64 {
         let now_ns = monotonic_ns();
         self.loop_lag.record(self.last_ns - self.turn_began_ns);
         let took_ns = now_ns - self.last_ns;
@@ -108,7 +104,7 @@ impl Stopwatch {
     }
 
     /// Whether a slow callback is to be told, and how many were not before it.
-    fn tells_slow(&mut self) -> Option<u64> {
+    pub(super) fn tells_slow(&mut self) -> Option<u64> {
         let told_at_ns = self.slow_told_at_ns;
         if told_at_ns.is_some_and(|told_at_ns| self.last_ns - told_at_ns < SLOW_TOLD_EVERY_NS) {
             self.slow_untold += 1;
@@ -121,52 +117,6 @@ impl Stopwatch {
 
 fn as_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl Worker {
-    /// Right after each wait.
-    pub(super) fn after_wait(&mut self) {
-        let Some(stopwatch) = &mut self.stopwatch else { return };
-        if let Some(share) = stopwatch.turn_begins() {
-            self.stats.busy = share;
-            self.handoff.load().set_busy_permille((share * 1000.0) as u32);
-        }
-    }
-
-    /// Runs the callback of a connection's event, and measures it.
-    #[inline]
-    pub(super) fn timed(
-        &mut self,
-        registry: &mut Registry<Self>,
-        fired: Fired,
-        callback: impl FnOnce(&mut Self, &mut Registry<Self>, usize, Ready),
-    ) {
-        let key = fired.token.0 as usize;
-        callback(self, registry, key, fired.ready);
-        let Some(stopwatch) = &mut self.stopwatch else { return };
-        let took_ns = stopwatch.callback_ends();
-        if took_ns >= stopwatch.slow_ns {
-            self.was_slow(key, took_ns);
-        }
-    }
-
-    #[cold]
-    fn was_slow(&mut self, key: usize, took_ns: u64) {
-        self.stats.slow_callbacks += 1;
-        let Some(untold) = self.stopwatch.as_mut().and_then(|stopwatch| stopwatch.tells_slow())
-        else {
-            return;
-        };
-        let peer = self
-            .connections
-            .get(key)
-            .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
-        log::warn!(
-            target: "shard",
-            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, untold;
-            "a callback was slow, and everybody on its shard waited"
-        );
-    }
 }
 
 #[cfg(test)]

@@ -16,14 +16,14 @@ use super::arrival::Arrival;
 use super::config::{Limits, ProxyMode, ProxyProtocol};
 use super::connection::{Connection, Stage};
 use super::deadlines::Deadlines;
-use super::drain::Draining;
+use super::drain::spread::Spread;
 use super::handoff::Handoff;
-use super::service::Hosted;
+use super::service::{Hosted, PeerAddress};
 use super::stats::{GateStats, ShardStats};
 use super::stopwatch::Stopwatch;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
-use crate::event::{EventSpec, Fired, Interest, Token};
+use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 
 /// Adoptions per turn: new connections must not keep open ones waiting.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
@@ -54,7 +54,7 @@ pub(super) struct Worker {
     pub(super) stopwatch: Option<Box<Stopwatch>>,
     /// Whether this turn adopted anything.
     adopted: bool,
-    pub(super) draining: Option<Draining>,
+    pub(super) draining: Option<Spread>,
     /// Set by the drain: the worker ends with its last connection.
     pub(super) ends_when_empty: bool,
 }
@@ -154,6 +154,53 @@ impl Worker {
     }
 }
 
+/// Measuring.
+impl Worker {
+    /// Right after each wait.
+    pub(super) fn after_wait(&mut self) {
+        let Some(stopwatch) = &mut self.stopwatch else { return };
+        if let Some(share) = stopwatch.turn_begins() {
+            self.stats.busy = share;
+            self.handoff.load().set_busy_permille((share * 1000.0) as u32);
+        }
+    }
+
+    /// Runs the callback of a connection's event, and measures it.
+    #[inline]
+    pub(super) fn timed(
+        &mut self,
+        registry: &mut Registry<Self>,
+        fired: Fired,
+        callback: impl FnOnce(&mut Self, &mut Registry<Self>, usize, Ready),
+    ) {
+        let key = fired.token.0 as usize;
+        callback(self, registry, key, fired.ready);
+        let Some(stopwatch) = &mut self.stopwatch else { return };
+        let took_ns = stopwatch.callback_ends();
+        if took_ns >= stopwatch.slow_ns {
+            self.was_slow(key, took_ns);
+        }
+    }
+
+    #[cold]
+    fn was_slow(&mut self, key: usize, took_ns: u64) {
+        self.stats.slow_callbacks += 1;
+        let Some(untold) = self.stopwatch.as_mut().and_then(|stopwatch| stopwatch.tells_slow())
+        else {
+            return;
+        };
+        let peer = self
+            .connections
+            .get(key)
+            .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
+        log::warn!(
+            target: "shard",
+            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, untold;
+            "a callback was slow, and everybody on its shard waited"
+        );
+    }
+}
+
 impl Accepts for Worker {
     fn gate(&mut self) -> Option<&mut Gate> {
         self.gate.as_mut()
@@ -192,93 +239,4 @@ pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, 
 
 pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     worker.timed(registry, fired, Worker::timer_ended);
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use std::io::{ErrorKind, Read, Write};
-    use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::time::{Duration, Instant};
-
-    use socket2::{Domain, SockRef, Type};
-
-    use super::super::accept::Census;
-    use super::super::ending::Ending;
-    use super::super::load;
-    use super::super::service::{Echo, Host};
-    use super::*;
-    use crate::base::LoopFlags;
-    use crate::event::Ready;
-
-    const SENT: usize = 60_000;
-
-    /// A client that sent everything and then its end, and a server's socket that has all of it
-    /// and little room to answer.
-    fn one_sided_pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Before the connection is made: what was promised to the peer is not taken back.
-        client.set_recv_buffer_size(4096).unwrap();
-        client.connect(&listener.local_addr().unwrap().into()).unwrap();
-        let mut client = TcpStream::from(client);
-        let (socket, _) = listener.accept().unwrap();
-        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
-        client.write_all(&[7; SENT]).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while socket.peek(&mut [0; READ_BUFFER_BYTES]).unwrap() < SENT {
-            assert!(Instant::now() < deadline, "the bytes never arrived");
-        }
-        socket.set_nonblocking(true).unwrap();
-        (client, socket)
-    }
-
-    /// A worker that adopted one connection and did what there was to do.
-    fn worker_with(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
-        let config = ServerConfig::default();
-        let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
-        let census = Arc::new(Census::new(None, Vec::new()));
-        assert!(census.enter());
-        let to_worker = base.registry().notifier();
-        let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
-        let host = Box::new(Host::new(Echo));
-        let mut worker =
-            Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
-        let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
-        handoff.offer(arrival).unwrap();
-        let _ = handoff.wake_worker();
-        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
-        let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
-        while !worker.connections[key].owes() {
-            base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
-        }
-        (base, worker, key)
-    }
-
-    /// Everything was read and not everything was sent: an orderly close would tell the client
-    /// that the echo is complete.
-    #[test]
-    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
-        let (mut client, socket) = one_sided_pair();
-        let (mut base, mut worker, key) = worker_with(socket);
-        worker.fail(base.registry(), key, Ending::Cut);
-        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        assert_eq!(worker.stats.errors.cut, 1);
-        assert_eq!(worker.handoff.load().connections(), 0);
-    }
-
-    #[test]
-    fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
-        let (_client, socket) = one_sided_pair();
-        let (mut base, mut worker, key) = worker_with(socket);
-        let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
-        base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
-        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
-        assert!(worker.connections.is_empty());
-        assert_eq!(worker.stats.errors.refused, 1);
-        for id in events.into_iter().flatten() {
-            assert!(base.registry().add(id, None).is_err(), "its events are freed");
-        }
-    }
 }

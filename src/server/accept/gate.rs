@@ -21,16 +21,14 @@ use std::time::Instant;
 
 use super::super::arrival::Arrival;
 use super::super::config::{Overload, ServerConfig};
-use super::super::placement::{Clue, Placer};
+use super::super::placement::Clue;
 use super::super::stats::GateStats;
 use super::batch::Batch;
 use super::census::Census;
 use super::entrance::{Entrance, Refusal, reset};
-use super::leave::{Leaving, Queue};
 use super::links::{Links, Visitor};
-use super::pause::Stop;
-use super::shards::Shards;
 use super::shortage::Shortage;
+use super::state::{BatchEnd, Door, Leaving, Queue, State, Stop};
 use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
@@ -59,32 +57,12 @@ pub(in crate::server) struct Gate {
     measures: bool,
 }
 
-/// An entrance that is watched.
-#[derive(Debug)]
-pub(super) struct Door {
-    pub(super) entrance: Entrance,
-    pub(super) event: EventId,
-    batch: Batch,
-}
-
 /// What the gate waits for besides its doors.
 #[derive(Debug)]
 pub(super) struct Events {
     told: EventId,
     pub(super) pause_over: EventId,
     pub(super) leaving: EventId,
-}
-
-#[derive(Debug)]
-pub(super) enum State {
-    Accepting,
-    /// No worker had room for this one.
-    Full(Visitor),
-    AtLimit,
-    Exhausted,
-    /// No longer watching; its sockets are closed in the next turn.
-    Closing,
-    Done,
 }
 
 /// How one try to accept ended.
@@ -95,24 +73,14 @@ enum Step {
     Stop(Stop),
 }
 
-/// How a batch ended.
-pub(super) enum BatchEnd {
-    /// It was long enough; more may wait.
-    Filled,
-    /// Nobody waits.
-    Empty,
-    /// The gate does not accept for now.
-    Stopped,
-}
-
 impl Gate {
     /// A gate with these entrances, in batches of at most `batch_max`; `registry` is that of its
     /// base.
-    pub(in crate::server) fn new<C: Accepts>(
+    pub(super) fn new<C: Accepts>(
         entrances: Vec<Entrance>,
         batch_max: usize,
-        placer: Placer,
-        shards: &Shards,
+        links: Links,
+        census: Arc<Census>,
         config: &ServerConfig,
         registry: &mut Registry<C>,
     ) -> Result<Self> {
@@ -132,8 +100,8 @@ impl Gate {
             state: State::Accepting,
             leaving: None,
             events: Events { told, pause_over, leaving },
-            links: Links::new(shards, placer),
-            census: shards.census.clone(),
+            links,
+            census,
             shortage: Shortage::new(),
             stats: GateStats::default(),
             overload: config.overload,
@@ -148,8 +116,8 @@ impl Gate {
         GateStats { accepting, wakes_sent, wakes_suppressed, ..self.stats.clone() }
     }
 
-    /// Takes what the kernel has queued, if it is to, closes the sockets, and drops `done` when that
-    /// is over.
+    /// Takes what the kernel has queued, if that is ours, closes the sockets, and drops `done` when
+    /// that is over.
     pub(in crate::server) fn stop<C: Accepts>(
         registry: &mut Registry<C>,
         context: &mut C,

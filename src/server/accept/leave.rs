@@ -9,7 +9,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::super::listener::Origin;
-use super::gate::{BatchEnd, Door, Gate, State};
+use super::gate::Gate;
+use super::state::{BatchEnd, Door, Leaving, Queue, State};
 use crate::base::Registry;
 
 /// How long handshakes under way get: the round-trip time of clients on a continent.
@@ -22,35 +23,6 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 /// How long a gate waits for room, a place or descriptors for its last connections. A worker that
 /// is stuck must not keep a server from ending, either.
 const LAST_WAIT: Duration = Duration::from_secs(1);
-
-/// Whose the connections are that the kernel has queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Queue {
-    /// Ours, unless the socket came from a service manager, which has it, too.
-    Ours,
-    /// Another process has every socket.
-    Successors,
-}
-
-/// A gate's last moments.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    accepts_left: usize,
-    settled: bool,
-    /// The sockets that are not ours alone, no longer watched.
-    _shared: Vec<Door>,
-    /// Dropped when the gate is done.
-    _done: Sender<Infallible>,
-}
-
-impl Leaving {
-    /// Whether another connection may be accepted; counts it.
-    pub(super) fn may_accept(&mut self) -> bool {
-        let may = self.accepts_left > 0;
-        self.accepts_left = self.accepts_left.saturating_sub(1);
-        may
-    }
-}
 
 impl Gate {
     /// Begins to end.

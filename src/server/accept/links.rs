@@ -6,7 +6,6 @@ use super::super::arrival::Arrival;
 use super::super::handoff::Handoff;
 use super::super::load::Loads;
 use super::super::placement::{Clue, Placer};
-use super::shards::Shards;
 use crate::base::Wake;
 
 /// See the module's documentation.
@@ -46,15 +45,15 @@ impl Link {
 }
 
 impl Links {
-    pub(super) fn new(shards: &Shards, placer: Placer) -> Self {
+    /// Links to all these shards.
+    pub(super) fn new(handoffs: &[Arc<Handoff>], loads: Loads, placer: Placer) -> Self {
         let link = |handoff: &Arc<Handoff>| Link {
             handoff: handoff.clone(),
             touched: false,
             wakes_sent: 0,
             wakes_suppressed: 0,
         };
-        let links = shards.handoffs.iter().map(link).collect();
-        Self { links, loads: shards.loads.clone(), placer }
+        Self { links: handoffs.iter().map(link).collect(), loads, placer }
     }
 
     /// Offers a connection to the shards in the order of placement; gives it back if none has

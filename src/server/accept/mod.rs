@@ -10,6 +10,7 @@ mod links;
 mod pause;
 mod shards;
 mod shortage;
+mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -19,8 +20,8 @@ use std::num::NonZeroUsize;
 pub(super) use acceptor::Acceptor;
 pub(super) use census::Census;
 pub(super) use gate::{Accepts, Gate};
-pub(super) use leave::Queue;
 pub(super) use shards::{Shards, distribute};
+pub(super) use state::Queue;
 
 /// Who accepts connections. Placement and handoff are the same behind all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,19 +4,11 @@
 //! falls in between; see `backpressure.rs` and `census.rs`. Its doors are not watched meanwhile.
 
 use std::fmt::Display;
-use std::io;
 use std::time::Instant;
 
-use super::gate::{Gate, State};
-use super::links::Visitor;
+use super::gate::Gate;
+use super::state::{State, Stop};
 use crate::base::Registry;
-
-/// Why accepting stops.
-pub(super) enum Stop {
-    Full(Visitor),
-    AtLimit,
-    Exhausted(io::Error),
-}
 
 impl Gate {
     /// Stops accepting until it is told of what it now waits for.

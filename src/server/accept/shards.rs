@@ -11,6 +11,7 @@ use super::AcceptMode;
 use super::census::Census;
 use super::entrance::Entrance;
 use super::gate::{Accepts, Gate};
+use super::links::Links;
 use crate::base::{Notifier, Registry};
 use crate::error::Result;
 
@@ -68,7 +69,8 @@ impl Shards {
             AcceptMode::Hybrid => (Home::UnlessSkewed(gate), BATCH_MAX_SHARED),
         };
         let placer = Placer::new(config.placement, home, &self.cores, gate as u64);
-        Gate::new(entrances, batch_max, placer, self, config, registry)
+        let links = Links::new(&self.handoffs, self.loads.clone(), placer);
+        Gate::new(entrances, batch_max, links, self.census.clone(), config, registry)
     }
 }
 

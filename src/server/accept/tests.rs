@@ -15,7 +15,7 @@ use super::super::config::{Overload, ServerConfig};
 use super::super::listener::{self, ListenAddress, Listener, Origin};
 use super::super::load::ShardLoad;
 use super::super::placement::Placement;
-use super::gate::State;
+use super::state::State;
 use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};

@@ -3,22 +3,12 @@
 use std::sync::Arc;
 
 use super::connection::Phase;
-use super::gather::Gather;
+use super::gather::{Gather, Gathering};
 use super::route::View;
 use super::server::AdminServer;
 use super::source::{Answer, Question, Source};
 use crate::base::Registry;
-use crate::event::{EventId, EventSpec, Fired, Token};
-
-/// An answer that waits for what the threads say.
-#[derive(Debug)]
-pub(super) struct Gathering<P> {
-    connection: usize,
-    view: View,
-    head_only: bool,
-    gather: Gather<P>,
-    pub(super) deadline: EventId,
-}
+use crate::event::{EventSpec, Fired, Token};
 
 impl<S: Source> AdminServer<S> {
     /// Asks every thread for its part of the answer.

@@ -1,5 +1,18 @@
 //! Gathering: the parts of one answer as they come in, and the threads that owe some.
 
+use super::route::View;
+use crate::event::EventId;
+
+/// An answer that waits for what the threads say.
+#[derive(Debug)]
+pub(super) struct Gathering<P> {
+    pub(super) connection: usize,
+    pub(super) view: View,
+    pub(super) head_only: bool,
+    pub(super) gather: Gather<P>,
+    pub(super) deadline: EventId,
+}
+
 /// Parts of several threads, in their order.
 #[derive(Debug)]
 pub(super) struct Gather<P> {

@@ -7,10 +7,9 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::super::listener::Listener;
-use super::ask::Gathering;
 use super::connection::{Connection, Events, Phase};
 use super::door::Door;
-use super::gather::Owed;
+use super::gather::{Gathering, Owed};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};

@@ -5,7 +5,9 @@
 //! clients do not all come back at once. Those still busy at the deadline are cut. The worker ends
 //! with the last.
 
-use std::time::{Duration, Instant};
+pub(super) mod spread;
+
+use std::time::Duration;
 
 use super::config::Drain;
 use super::connection::Stage;
@@ -13,27 +15,11 @@ use super::ending::Ending;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
+use spread::Spread;
 
 /// How long a connection must be quiet to be closed: longer than a client on this machine or in
 /// this building takes between a reply and its next request.
 const QUIET: Duration = Duration::from_millis(50);
-
-/// A drain under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Draining {
-    began: Instant,
-    spread: Duration,
-}
-
-impl Draining {
-    /// Whether it is a connection's turn to be closed. Turns follow no order that clients have:
-    /// keys times the golden ratio fill the window evenly, however many there are.
-    fn has_come_to(&self, key: usize, now: Instant) -> bool {
-        const GOLDEN: f64 = 0.618_033_988_749_895;
-        let place = (key as f64 * GOLDEN).fract();
-        now.saturating_duration_since(self.began) >= self.spread.mul_f64(place)
-    }
-}
 
 /// Begins to drain; nobody hands over any more.
 pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
@@ -43,8 +29,8 @@ pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain:
         registry.loop_exit();
         return;
     }
-    let spread = drain.spread.min(drain.timeout);
-    worker.draining = Some(Draining { began: registry.now(), spread });
+    let window = drain.spread.min(drain.timeout);
+    worker.draining = Some(Spread::new(registry.now(), window));
     for key in worker.connection_keys() {
         worker.tell_of_drain(registry, key);
     }
@@ -56,10 +42,10 @@ pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain:
 }
 
 fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
-    let Some(draining) = worker.draining else { return };
+    let Some(spread) = worker.draining else { return };
     let now = registry.now();
     for key in worker.connection_keys() {
-        if is_quiet(registry, worker, key) && draining.has_come_to(key, now) {
+        if is_quiet(registry, worker, key) && spread.has_come_to(key, now) {
             worker.close(registry, key);
         }
     }
