@@ -168,6 +168,7 @@ impl Server {
         let survey = Survey {
             acceptor: acceptor.as_ref().map(Thread::remote),
             workers: workers.iter().map(Thread::remote).collect(),
+            accepting_workers: if acceptor.is_some() { 0 } else { gates },
             loads: shards.loads,
             listeners: addresses.iter().map(ToString::to_string).collect(),
             started: Instant::now(),

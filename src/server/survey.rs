@@ -18,6 +18,8 @@ use crate::base::Remote;
 pub(super) struct Survey {
     pub(super) acceptor: Option<Remote<Acceptor>>,
     pub(super) workers: Vec<Remote<Worker>>,
+    /// So many of them, the first ones, accept.
+    pub(super) accepting_workers: usize,
     pub(super) loads: Loads,
     pub(super) listeners: Vec<String>,
     pub(super) started: Instant,
@@ -59,8 +61,14 @@ impl Survey {
                     gates.extend(left.gate);
                 }
                 Some(Part::Acceptor(gate)) => gates.push(gate),
-                None if thread < self.workers.len() => shards.push(self.silent(thread)),
-                None => {}
+                None => {
+                    if thread < self.workers.len() {
+                        shards.push(self.silent(thread));
+                    }
+                    if thread < self.accepting_workers || thread == self.workers.len() {
+                        gates.push(GateStats::default());
+                    }
+                }
             }
         }
         self.tree(shards, gates)
@@ -70,7 +78,7 @@ impl Survey {
     pub(super) fn tree(&self, mut shards: Vec<ShardStats>, gates: Vec<GateStats>) -> ServerStats {
         for shard in &mut shards {
             let of_all = |wakes: fn(&GateStats) -> &Vec<u64>| {
-                gates.iter().map(|gate| wakes(gate)[shard.shard]).sum()
+                gates.iter().filter_map(|gate| wakes(gate).get(shard.shard)).sum()
             };
             shard.wakes_sent = of_all(|gate| &gate.wakes_sent);
             shard.wakes_suppressed = of_all(|gate| &gate.wakes_suppressed);

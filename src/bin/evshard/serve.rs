@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use evshard::server::stats::ServerStats;
 use evshard::server::upgrade::{Offer, TakeOver, UpgradeSocket, take_over};
 use evshard::server::{
-    Chargen, Discard, Echo, Listener, Server, ServerConfig, listener, service_manager,
+    Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, listener,
+    service_manager,
 };
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
@@ -76,13 +77,16 @@ impl Program {
             }
             None => upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?,
         };
+        let admin = self.start_admin(flags, &mut server, succeeds)?;
         self.offer = upgrade_socket
             .map(|socket| Offer::start(socket, copies, self.leaver(Leave::Succeeded)))
             .transpose()?;
         for address in server.addresses() {
             say(io::stdout(), format_args!("listening on {address}\n"));
         }
-        self.start_admin(flags, &mut server, succeeds)?;
+        if let Some(address) = admin {
+            say(io::stdout(), format_args!("admin on {address}\n"));
+        }
         self.server = Some(server);
         if succeeds {
             service_manager::ready_in_its_place();
@@ -92,24 +96,27 @@ impl Program {
         Ok(())
     }
 
+    /// Where the admin answers, if it shall. A server that has succeeded another serves without
+    /// one rather than not at all.
     fn start_admin(
         &self,
         flags: &Serve,
         server: &mut Server,
         succeeds: bool,
-    ) -> Result<(), Box<dyn Error>> {
-        let Some(admin) = flags.admin() else { return Ok(()) };
+    ) -> evshard::Result<Option<ListenAddress>> {
+        let Some(admin) = flags.admin() else { return Ok(None) };
         let deadline = Instant::now() + ADMIN_PATIENCE;
         loop {
             match server.admin(&admin, self.leaver(Leave::Asked)) {
-                Ok(address) => {
-                    say(io::stdout(), format_args!("admin on {address}\n"));
-                    return Ok(());
-                }
+                Ok(address) => return Ok(Some(address)),
                 Err(_) if succeeds && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) if succeeds => {
+                    log::error!(target: "serve", error:%; "serving without the admin");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -113,7 +113,7 @@ impl Gate {
     pub(in crate::server) fn stats(&self) -> GateStats {
         let accepting = matches!(self.state, State::Accepting) && self.leaving.is_none();
         let (wakes_sent, wakes_suppressed) = self.links.wakes();
-        GateStats { accepting, wakes_sent, wakes_suppressed, ..self.stats.clone() }
+        GateStats { answered: true, accepting, wakes_sent, wakes_suppressed, ..self.stats.clone() }
     }
 
     /// Takes what the kernel has queued, if that is ours, closes the sockets, and drops `done` when
