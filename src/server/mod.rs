@@ -31,17 +31,15 @@ pub mod stats;
 mod stopwatch;
 mod survey;
 mod thread;
+mod threads;
 pub mod upgrade;
 mod worker;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use accept::AcceptMode;
 pub use admin::AdminConfig;
@@ -52,16 +50,14 @@ pub use service::{
     Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, Spread, Toil, Work, runs_here,
 };
 
-use crate::base::{Config, EventBase};
+use crate::base::Config;
 use crate::error::Result;
-use accept::{Acceptor, Gate, Queue, Shards};
+use accept::Queue;
 use admin::Admin;
 use listener::SocketFile;
-use service::Host;
-use stats::{GateStats, ServerStats};
+use stats::ServerStats;
 use survey::{AdminSurvey, Survey};
-use thread::Thread;
-use worker::{Worker, WorkerLeft};
+use threads::Threads;
 
 /// How long threads are waited for that are asked for their numbers.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -93,9 +89,7 @@ pub struct Server {
     addresses: Vec<ListenAddress>,
     /// Of unix sockets; gone before the sockets are.
     files: Vec<Arc<SocketFile>>,
-    /// Where no worker accepts.
-    acceptor: Option<Thread<Acceptor, GateStats>>,
-    workers: Vec<Thread<Worker, WorkerLeft>>,
+    threads: Threads,
     drain: Drain,
     survey: Survey,
     admin: Option<Admin<AdminSurvey>>,
@@ -132,65 +126,9 @@ impl Server {
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-        let mut acceptor_base = match config.accept {
-            AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
-            _ => None,
-        };
-        let cores = cores::plan(config);
-        let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
-        let mut bases = bases.collect::<Result<Vec<_>>>()?;
-        let gates = config.accept.gates(config.workers);
-        let to_gates = match &mut acceptor_base {
-            Some(base) => vec![base.registry().notifier()],
-            None => bases[..gates].iter_mut().map(|base| base.registry().notifier()).collect(),
-        };
-        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
-        let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
-        let shards = Shards::new(config, to_workers, to_gates, core_ids);
-        let mut entrances = accept::distribute(listeners, gates).into_iter();
-        let acceptor = acceptor_base.map(|mut base| {
-            let entrances = entrances.next().unwrap_or_default();
-            let gate = shards.gate(0, entrances, config, base.registry())?;
-            Thread::start("acceptor".into(), base, Acceptor { gate }, Acceptor::run)
-        });
-        let worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
-            let host = Box::new(Host::new(service.clone()));
-            let handoff = shards.handoffs[shard].clone();
-            let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
-            if let Some(entrances) = entrances.next() {
-                worker.gate = Some(shards.gate(shard, entrances, config, base.registry())?);
-            }
-            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
-        };
-        let workers =
-            bases.into_iter().zip(cores).enumerate().map(worker).collect::<Result<Vec<_>>>()?;
-        let acceptor = acceptor.transpose()?;
-        let survey = Survey {
-            acceptor: acceptor.as_ref().map(Thread::remote),
-            workers: workers.iter().map(Thread::remote).collect(),
-            accepting_workers: if acceptor.is_some() { 0 } else { gates },
-            loads: shards.loads,
-            listeners: addresses.iter().map(ToString::to_string).collect(),
-            started: Instant::now(),
-            draining: Arc::new(AtomicBool::new(false)),
-        };
-        Ok(Self { addresses, files, acceptor, workers, drain: config.drain, survey, admin: None })
-    }
-
-    /// Has every gate end, and waits until all have closed their sockets.
-    fn stop_accepting(&self, queue: Queue) {
-        let (done, all_done) = mpsc::channel::<Infallible>();
-        if let Some(acceptor) = &self.acceptor {
-            let done = done.clone();
-            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, queue, done));
-        }
-        for worker in &self.workers {
-            let done = done.clone();
-            worker.post(move |registry, worker| Gate::stop(registry, worker, queue, done));
-        }
-        drop(done);
-        // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
-        let _ = all_done.recv();
+        let threads = Threads::start(config, listeners, &service)?;
+        let survey = Survey::of(&threads, addresses.iter().map(ToString::to_string).collect());
+        Ok(Self { addresses, files, threads, drain: config.drain, survey, admin: None })
     }
 
     /// The addresses listened on, in the configuration's order; where port 0 was asked for, with
@@ -236,7 +174,7 @@ impl Server {
     /// The first error that a thread ended with, a panic included; the others are ended all the
     /// same.
     pub fn drain(mut self) -> Result<ServerStats> {
-        self.survey.draining.store(true, Ordering::Relaxed);
+        self.survey.begin_drain();
         std::thread::sleep(self.drain.delay);
         // Nobody who comes by a path from now on would be served.
         self.files.clear();
@@ -251,24 +189,14 @@ impl Server {
     ///
     /// As [`drain`](Self::drain).
     pub fn hand_over(mut self) -> Result<ServerStats> {
-        self.survey.draining.store(true, Ordering::Relaxed);
+        self.survey.begin_drain();
         self.admin = None;
         self.end(Queue::Successors)
     }
 
     fn end(self, queue: Queue) -> Result<ServerStats> {
-        let drain = self.drain;
-        self.stop_accepting(queue);
-        let accepted = self.acceptor.map(Thread::join).transpose();
-        for worker in &self.workers {
-            worker.post(move |registry, worker| drain::begin(registry, worker, drain));
-        }
-        let left: Vec<Result<WorkerLeft>> = self.workers.into_iter().map(Thread::join).collect();
-        let left = left.into_iter().collect::<Result<Vec<_>>>()?;
-        let (shards, in_workers): (Vec<_>, Vec<_>) =
-            left.into_iter().map(|left| (left.shard, left.gate)).unzip();
-        let gates: Vec<GateStats> =
-            accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
+        self.threads.stop_accepting(queue);
+        let (shards, gates) = self.threads.drain(self.drain)?;
         Ok(self.survey.tree(shards, gates))
     }
 }

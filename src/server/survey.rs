@@ -10,20 +10,22 @@ use super::accept::Acceptor;
 use super::admin::{Question, Source};
 use super::load::Loads;
 use super::stats::{GateStats, ServerStats, ShardStats};
+use super::thread::Thread;
+use super::threads::Threads;
 use super::worker::{Worker, WorkerLeft};
 use crate::base::Remote;
 
 /// Who is asked, and what is known without asking. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Survey {
-    pub(super) acceptor: Option<Remote<Acceptor>>,
-    pub(super) workers: Vec<Remote<Worker>>,
+    acceptor: Option<Remote<Acceptor>>,
+    workers: Vec<Remote<Worker>>,
     /// So many of them, the first ones, accept.
-    pub(super) accepting_workers: usize,
-    pub(super) loads: Loads,
-    pub(super) listeners: Vec<String>,
-    pub(super) started: Instant,
-    pub(super) draining: Arc<AtomicBool>,
+    accepting_workers: usize,
+    loads: Loads,
+    listeners: Vec<String>,
+    started: Instant,
+    draining: Arc<AtomicBool>,
 }
 
 /// What one thread knows.
@@ -34,6 +36,24 @@ pub(super) enum Part {
 }
 
 impl Survey {
+    /// Of threads that have just started.
+    pub(super) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
+        Self {
+            acceptor: threads.acceptor.as_ref().map(Thread::remote),
+            workers: threads.workers.iter().map(Thread::remote).collect(),
+            accepting_workers: threads.accepting_workers,
+            loads: threads.loads.clone(),
+            listeners,
+            started: Instant::now(),
+            draining: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// From now on it says that the server leaves.
+    pub(super) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Workers by their number, then the acceptor.
     fn threads(&self) -> usize {
         self.workers.len() + usize::from(self.acceptor.is_some())

@@ -72,7 +72,7 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
                     thread::yield_now();
                 }
                 stopping.store(true, Ordering::Relaxed);
-                server.stop_accepting(Queue::Ours);
+                server.threads.stop_accepting(Queue::Ours);
                 let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
                 assert_eq!(served, connected.load(Ordering::Relaxed));
             });
@@ -90,7 +90,7 @@ fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
         let server = start(mode, |_| {});
         let clients: Vec<_> =
             (0..200).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
-        server.stop_accepting(Queue::Ours);
+        server.threads.stop_accepting(Queue::Ours);
         for client in &clients {
             echo(client).unwrap_or_else(|error| panic!("{mode}: {error}"));
         }

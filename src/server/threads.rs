@@ -1,0 +1,105 @@
+//! The threads of a server: started together, told to end in order.
+
+use std::convert::Infallible;
+use std::sync::mpsc;
+
+use super::accept::{self, Acceptor, Gate, Queue, Shards};
+use super::config::{Drain, ServerConfig};
+use super::listener::Listener;
+use super::load::Loads;
+use super::service::{Host, Service};
+use super::stats::{GateStats, ShardStats};
+use super::thread::Thread;
+use super::worker::{self, Worker, WorkerLeft};
+use super::{AcceptMode, cores, drain};
+use crate::base::EventBase;
+use crate::error::Result;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Threads {
+    /// Where no worker accepts.
+    pub(super) acceptor: Option<Thread<Acceptor, GateStats>>,
+    pub(super) workers: Vec<Thread<Worker, WorkerLeft>>,
+    /// So many workers, the first ones, accept.
+    pub(super) accepting_workers: usize,
+    pub(super) loads: Loads,
+}
+
+impl Threads {
+    /// First every base, then what all of them share, then the threads.
+    pub(super) fn start(
+        config: &ServerConfig,
+        listeners: Vec<Listener>,
+        service: &impl Service,
+    ) -> Result<Self> {
+        let mut acceptor = match config.accept {
+            AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
+            _ => None,
+        };
+        let cores = cores::plan(config);
+        let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
+        let mut bases = bases.collect::<Result<Vec<_>>>()?;
+        let gates = config.accept.gates(config.workers);
+        let to_gates = match &mut acceptor {
+            Some(base) => vec![base.registry().notifier()],
+            None => bases[..gates].iter_mut().map(|base| base.registry().notifier()).collect(),
+        };
+        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
+        let shards = Shards::new(config, to_workers, to_gates, core_ids);
+        let accepting_workers = if acceptor.is_some() { 0 } else { gates };
+
+        let mut entrances = accept::distribute(listeners, gates).into_iter();
+        let start_acceptor = |mut base: EventBase<Acceptor>| {
+            let entrances = entrances.next().unwrap_or_default();
+            let gate = shards.gate(0, entrances, config, base.registry())?;
+            Thread::start("acceptor".into(), base, Acceptor { gate }, Acceptor::run)
+        };
+        let acceptor = acceptor.map(start_acceptor).transpose()?;
+        let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
+            let host = Box::new(Host::new(service.clone()));
+            let handoff = shards.handoffs[shard].clone();
+            let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
+            if let Some(entrances) = entrances.next() {
+                worker.gate = Some(shards.gate(shard, entrances, config, base.registry())?);
+            }
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+        };
+        let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
+        let workers = workers.collect::<Result<_>>()?;
+        Ok(Self { acceptor, workers, accepting_workers, loads: shards.loads })
+    }
+
+    /// Has every gate end, and waits until all have closed their sockets.
+    pub(super) fn stop_accepting(&self, queue: Queue) {
+        let (done, all_done) = mpsc::channel::<Infallible>();
+        if let Some(acceptor) = &self.acceptor {
+            let done = done.clone();
+            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, queue, done));
+        }
+        for worker in &self.workers {
+            let done = done.clone();
+            worker.post(move |registry, worker| Gate::stop(registry, worker, queue, done));
+        }
+        drop(done);
+        // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
+        let _ = all_done.recv();
+    }
+
+    /// Has every worker drain, once nobody accepts any more, and waits for all threads; what they
+    /// leave, or the first error that one ended with.
+    pub(super) fn drain(self, drain: Drain) -> Result<(Vec<ShardStats>, Vec<GateStats>)> {
+        let accepted = self.acceptor.map(Thread::join).transpose();
+        for worker in &self.workers {
+            worker.post(move |registry, worker| drain::begin(registry, worker, drain));
+        }
+        // All of them, before one's error is told.
+        let left: Vec<Result<WorkerLeft>> = self.workers.into_iter().map(Thread::join).collect();
+        let left = left.into_iter().collect::<Result<Vec<_>>>()?;
+        let (shards, in_workers): (Vec<_>, Vec<_>) =
+            left.into_iter().map(|left| (left.shard, left.gate)).unzip();
+        let gates = accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
+        Ok((shards, gates))
+    }
+}
