@@ -182,8 +182,8 @@ impl Gate {
         GateStats { accepting, ..self.stats.clone() }
     }
 
-    /// Takes what the kernel has queued, if it is to, closes the sockets, and drops `done` when that
-    /// is over.
+    /// Takes what the kernel has queued, if it is to, closes the sockets, and drops `done` when
+    /// that is over.
     pub(in crate::server) fn stop<C: Accepts>(
         registry: &mut Registry<C>,
         context: &mut C,
