@@ -39,7 +39,7 @@ impl Instance {
         let admin = admin.to_string();
         let flags = ["--admin", &admin, "--workers", "2"];
         let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
-        let drain = ["--drain-timeout", "3s", "--drain-spread", "1s"];
+        let drain = ["--drain-delay", "1s", "--drain-timeout", "3s", "--drain-spread", "1s"];
         let flags = [&flags[..], &proxy, &drain].concat();
         let mut server = ServerProcess::start_on(&listen.to_string(), &flags);
         let line = server.next_line();

@@ -24,7 +24,7 @@ trap 'exit 0' INT TERM
 serve() { # its address, and its admin's
     target/release/evshard serve --listen "$1" --admin "$2" \
         --proxy-protocol require --proxy-trust 127.0.0.0/8 \
-        --drain-timeout 10s --drain-spread 2s &
+        --drain-delay 1s --drain-timeout 10s --drain-spread 2s &
     pids+=($!)
 }
 await() { # a port

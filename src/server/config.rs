@@ -104,7 +104,7 @@ pub struct Drain {
     /// How long accepting goes on while `/readyz` says already that the server leaves, so that
     /// a balancer learns of it before anybody is refused.
     pub delay: Duration,
-    /// How long open connections may go on after the server was asked to end.
+    /// How long open connections may go on once nobody is accepted any more.
     pub timeout: Duration,
     /// The window over which idle connections are closed, so that their clients do not all come
     /// back at once; at most the timeout counts. Zero closes them at the first look.

@@ -1,8 +1,10 @@
-//! The sharded server: one acceptor hands connections to workers, each with its own event base.
+//! The sharded server: connections are handed to workers, each with its own event base.
 //!
 //! ```text
-//! acceptor ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
+//! gate ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
 //! ```
+//!
+//! Where the gates are is the [`AcceptMode`].
 //!
 //! Nothing is shared between workers. A connection belongs to one worker from its adoption to its
 //! end, so serving it takes no lock and no atomic.

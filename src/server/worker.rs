@@ -108,7 +108,7 @@ impl Worker {
 
     /// The worker's thread.
     pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<WorkerLeft> {
-        // However this ends, by a panic too, the acceptor must not count on it any longer.
+        // However this ends, by a panic too, no gate must count on it any longer.
         let _adopting = worker.handoff.clone().adopting();
         // A core that went offline since is no reason not to serve: the report says where we ran.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));

@@ -65,7 +65,8 @@ struct Listening {
 #[derive(Args)]
 #[command(next_help_heading = "Sharding")]
 struct Sharding {
-    /// Worker threads [default: one per usable core, by affinity and cgroup quota].
+    /// Worker threads [default: one per usable core, by affinity and cgroup quota; one less with an
+    /// acceptor].
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<NonZeroUsize>,
 
@@ -128,7 +129,7 @@ struct LimitFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Leaving")]
 struct Leaving {
-    /// How long open connections may go on after SIGINT or SIGTERM.
+    /// How long open connections may go on after SIGINT or SIGTERM, and after --drain-delay.
     #[arg(long, value_name = "DURATION", default_value = "3s",
           value_parser = humantime::parse_duration)]
     drain_timeout: Duration,

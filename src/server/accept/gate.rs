@@ -111,7 +111,8 @@ impl Gate {
 
     /// What it did so far.
     pub(in crate::server) fn stats(&self) -> GateStats {
-        let accepting = matches!(self.state, State::Accepting) && self.leaving.is_none();
+        let accepts = matches!(self.state, State::Accepting) && self.leaving.is_none();
+        let accepting = accepts && !self.doors.is_empty();
         let (wakes_sent, wakes_suppressed) = self.links.wakes();
         GateStats { answered: true, accepting, wakes_sent, wakes_suppressed, ..self.stats.clone() }
     }

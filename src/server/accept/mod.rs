@@ -31,7 +31,8 @@ pub enum AcceptMode {
     /// The first worker, for everybody, a few at a time.
     AcceptorInShard0,
     /// Every worker for itself, from a listening socket of its own (`SO_REUSEPORT`): the kernel's
-    /// hash decides, and placement has no say.
+    /// hash decides. Placement has a say only where sockets are fewer than workers, as of a unix
+    /// socket.
     ReusePort,
     /// As [`ReusePort`](Self::ReusePort), but a worker that has too many hands over to the one
     /// that placement names.

@@ -135,8 +135,8 @@ impl<'a> Outlet<'a> {
         self.wish = Wish::ResumeWhenSent;
     }
 
-    /// Reads nothing for a while, then has [`Service::resume`](super::Service::resume) called. What
-    /// was sent goes out meanwhile.
+    /// Reads nothing for a while, then has [`Service::resume`](super::Service::resume) called. The
+    /// time begins when everything is sent.
     pub fn pause_for(&mut self, time: Duration) {
         self.wish = Wish::Pause(time);
     }

@@ -83,7 +83,7 @@ pub struct ShardStats {
     pub wakes_suppressed: u64,
     /// Times it was notified and found nothing in its queue.
     pub wakes_spurious: u64,
-    /// Calls of the service that took longer than the threshold.
+    /// Callbacks of connections that took longer than the threshold.
     pub slow_callbacks: u64,
     /// Times the kernel took the core away from it (`getrusage(2)`, `ru_nivcsw`).
     pub switches_involuntary: u64,
