@@ -1,7 +1,7 @@
 //! The conversation of a connection with its service: reading, calling, sending, pausing.
 //!
-//! A connection is in one [`Stage`] at a time, and each stage has one event pending: it reads, or
-//! it sends, or it waits for a timer. A service's wish moves it from one to the next.
+//! A connection is in one [`Stage`] at a time: it reads, or it sends, or it waits for a timer. What
+//! a service wishes moves it from one to the next.
 
 use std::io::Read;
 use std::time::Duration;

@@ -11,11 +11,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Connections are served, by this process instead of the one that the service manager knows
-/// (`MAINPID=…`, `READY=1`): after an upgrade. It listens only with `NotifyAccess=all`, for this
-/// process is not the one it started.
-pub fn ready_in_its_place() {
-    tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+/// Another process serves in the place of this one, which will end (`MAINPID=…`). Said by the one
+/// that the service manager knows, and before it ends, so that the service never seems to have
+/// ended.
+pub fn succeeded_by(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
 }
 
 /// The server drains and will end (`STOPPING=1`). Not for a server that was succeeded: the
@@ -32,6 +32,6 @@ pub fn status(text: &str) {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
-        warn!("cannot tell the service manager {states:?}: {error}");
+        warn!(target: "service_manager", "cannot tell the service manager {states:?}: {error}");
     }
 }

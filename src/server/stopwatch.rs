@@ -79,6 +79,12 @@ impl Stopwatch {
         }
     }
 
+    /// Something ended that is no callback of a connection: it delays the next one, and is no part
+    /// of it.
+    pub(super) fn mark(&mut self) {
+        self.last_ns = monotonic_ns();
+    }
+
     /// A connection that was accepted at this moment meets its first callback.
     pub(super) fn adopted(&mut self, accepted_at: Instant) {
         self.handoff.record(as_ns(accepted_at.elapsed()));

@@ -64,6 +64,7 @@ impl Survey {
         let _ = match (self.workers.get(thread), &self.acceptor) {
             (Some(worker), _) => worker.post(move |registry, worker| {
                 question.answer(Part::Worker(Box::new(worker.left(registry))));
+                worker.mark();
             }),
             (None, Some(acceptor)) => acceptor.post(move |_, acceptor| {
                 question.answer(Part::Acceptor(acceptor.gate.stats()));

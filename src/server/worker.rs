@@ -165,6 +165,13 @@ impl Worker {
         }
     }
 
+    /// After anything that is no callback of a connection.
+    pub(super) fn mark(&mut self) {
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.mark();
+        }
+    }
+
     /// Runs the callback of a connection's event, and measures it.
     #[inline]
     pub(super) fn timed(
@@ -206,6 +213,10 @@ impl Accepts for Worker {
         self.gate.as_mut()
     }
 
+    fn gate_has_acted(worker: &mut Self) {
+        worker.mark();
+    }
+
     /// A worker goes on serving.
     fn gate_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
 }
@@ -221,6 +232,9 @@ fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
     worker.after_wait();
     worker.adopted = false;
     worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
+    if worker.adopted {
+        worker.mark();
+    }
 }
 
 /// Somebody notified the base; who had something to hand over was seen by `on_turn`.

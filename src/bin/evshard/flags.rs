@@ -57,8 +57,10 @@ struct Listening {
     #[arg(long, value_name = "WHEN", default_value = "off", value_parser = proxy_mode())]
     proxy_protocol: ProxyMode,
 
-    /// Network whose PROXY headers are believed, such as 10.0.0.0/8. Once for each.
-    #[arg(long, value_name = "CIDR")]
+    /// Network whose PROXY headers are believed, such as 10.0.0.0/8. Once for each. Processes that
+    /// may open a unix socket are believed there.
+    #[arg(long, value_name = "CIDR",
+          required_if_eq_any([("proxy_protocol", "require"), ("proxy_protocol", "optional")]))]
     proxy_trust: Vec<IpNet>,
 }
 

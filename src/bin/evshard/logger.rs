@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
-    /// `2026-11-24T11:22:33.123Z WARN accept: out of descriptors errno=24 pause_ms=10`
+    /// `2026-11-24T11:22:33.123Z WARN accept: accepting pauses; … error=… pause_ms=10`
     #[default]
     Text,
     /// An object with `ts`, `level`, `target`, `message` and `fields`.

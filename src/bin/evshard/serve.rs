@@ -79,7 +79,7 @@ impl Program {
         };
         let admin = self.start_admin(flags, &mut server, succeeds)?;
         self.offer = upgrade_socket
-            .map(|socket| Offer::start(socket, copies, self.leaver(Leave::Succeeded)))
+            .map(|socket| Offer::start(socket, copies, self.succeeded()))
             .transpose()?;
         for address in server.addresses() {
             say(io::stdout(), format_args!("listening on {address}\n"));
@@ -88,11 +88,7 @@ impl Program {
             say(io::stdout(), format_args!("admin on {address}\n"));
         }
         self.server = Some(server);
-        if succeeds {
-            service_manager::ready_in_its_place();
-        } else {
-            service_manager::ready();
-        }
+        service_manager::ready();
         Ok(())
     }
 
@@ -118,6 +114,16 @@ impl Program {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Has the program leave in favour of another process, called on any thread. The service
+    /// manager hears of it from the process that it knows, and before that ends.
+    fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
+        let mut leave = self.leaver(Leave::Succeeded);
+        move |process| {
+            service_manager::succeeded_by(process);
+            leave();
         }
     }
 

@@ -38,6 +38,9 @@ pub(in crate::server) trait Accepts: Sized {
     /// The gate, if there is one.
     fn gate(&mut self) -> Option<&mut Gate>;
 
+    /// The gate did something; how long that took is for the context to know.
+    fn gate_has_acted(_context: &mut Self) {}
+
     /// The gate has handed over its last connection and closed its sockets.
     fn gate_is_done(registry: &mut Registry<Self>, context: &mut Self);
 }
@@ -266,7 +269,9 @@ fn with_gate<C: Accepts>(
         return;
     }
     act(gate, registry);
-    if matches!(gate.state, State::Done) {
+    let is_done = matches!(gate.state, State::Done);
+    C::gate_has_acted(context);
+    if is_done {
         C::gate_is_done(registry, context);
     }
 }

@@ -16,8 +16,8 @@ use crate::base::Registry;
 /// How long handshakes under way get: the round-trip time of clients on a continent.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Connections accepted after the stop: as many as a usual backlog holds. Where the socket could
-/// not be shut, clients that keep connecting must not keep a server from ending.
+/// Connections accepted after the stop for each socket: as many as a usual backlog holds. Where it
+/// could not be shut, clients that keep connecting must not keep a server from ending.
 const LAST_ACCEPTS_MAX: usize = 4096;
 
 /// How long a gate waits for room, a place or descriptors for its last connections. A worker that
@@ -47,7 +47,7 @@ impl Gate {
         let settle = if self.doors.is_empty() { Duration::ZERO } else { SETTLE };
         registry.add(self.events.leaving, Some(settle)).expect("a timer needs no kernel");
         self.leaving = Some(Leaving {
-            accepts_left: LAST_ACCEPTS_MAX,
+            accepts_left: LAST_ACCEPTS_MAX * self.doors.len(),
             settled: false,
             _shared: shared,
             _done: done,

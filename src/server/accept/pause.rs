@@ -38,8 +38,8 @@ impl Gate {
     /// Has it wait until a connection closes, or for a while.
     fn wait_for_departure<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
         self.stats.pauses_exhausted += 1;
-        self.shortage.log(why, Instant::now());
         let pause = self.shortage.next_pause();
+        self.shortage.log(why, pause, Instant::now());
         registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
     }
 

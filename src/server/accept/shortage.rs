@@ -70,11 +70,11 @@ impl Shortage {
     }
 
     /// Tells the log, unless it was told within the last second.
-    pub(super) fn log(&mut self, error: &impl Display, now: Instant) {
+    pub(super) fn log(&mut self, error: &impl Display, pause: Duration, now: Instant) {
         if self.is_time_to_log(now) {
             log::warn!(
-                target: "accept",
-                "accepting paused: {error}; raise the limit on open files (ulimit -n), \
+                target: "accept", error:%, pause_ms = pause.as_millis() as u64;
+                "accepting pauses; raise the limit on open files (ulimit -n), \
                  or allow fewer connections"
             );
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::config::Drain;
 use super::connection::Stage;
 use super::ending::Ending;
+use super::service::Wish;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
@@ -49,6 +50,7 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
             worker.close(registry, key);
         }
     }
+    worker.mark();
 }
 
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
@@ -86,7 +88,7 @@ impl Worker {
         let told = self.call(key, |service, _, out| service.drain(key, out));
         let Some(((), wish)) = self.or_fail(registry, key, told) else { return };
         // What it wished for before goes on, unless it wishes for something now.
-        if wish != super::service::Wish::Read || !sends_or_pauses {
+        if wish != Wish::Read || !sends_or_pauses {
             self.grant(registry, key, wish);
         }
     }

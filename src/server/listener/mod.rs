@@ -125,7 +125,10 @@ pub(super) fn fit(listeners: &mut [Listener], config: &ServerConfig) {
         let (sockets, count) = (&mut listener.sockets, sockets_of_one_address(config));
         if let Err(error) = tcp::widen(sockets, count, backlog(config)) {
             let (address, had) = (&listener.address, sockets.len());
-            warn!("{address} stays with {had} sockets for {count} threads: {error}");
+            warn!(
+                target: "listen",
+                "{address} stays with {had} sockets for {count} threads: {error}"
+            );
         }
     }
 }

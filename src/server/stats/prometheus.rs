@@ -31,7 +31,7 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_changes_cancelled_total", "Changes that undid an unflushed one.", |s| {
         s.changes_cancelled
     }),
-    ("evshard_shard_slow_callbacks_total", "Calls of the service over the threshold.", |s| {
+    ("evshard_shard_slow_callbacks_total", "Callbacks of connections over the threshold.", |s| {
         s.slow_callbacks
     }),
     ("evshard_shard_switches_involuntary_total", "Times the kernel took the core away.", |s| {

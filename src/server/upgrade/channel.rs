@@ -60,6 +60,15 @@ pub(super) fn receive(
     Ok(received.bytes)
 }
 
+/// The process at the other end, when it connected (`SO_PEERCRED`, unix(7)).
+///
+/// # Errors
+///
+/// Those of `getsockopt(2)`.
+pub(super) fn process_of(stream: &impl AsFd) -> io::Result<u32> {
+    Ok(sockopt::socket_peercred(stream)?.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
 /// Listening sockets are for the same user's processes only, in either direction.
 ///
 /// # Errors

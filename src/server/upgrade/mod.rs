@@ -36,7 +36,7 @@
 //! let listeners = listener::open(&config)?;
 //! let copies = listeners.iter().map(Listener::duplicate).collect::<Result<_, _>>()?;
 //! let (tell, taken_over) = std::sync::mpsc::channel();
-//! let tell = move || tell.send(()).expect("the main thread waits for it");
+//! let tell = move |_process| tell.send(()).expect("the main thread waits for it");
 //! let offer = Offer::start(UpgradeSocket::open(&path)?, copies, tell)?;
 //!
 //! // Its successor, in another process.

@@ -41,17 +41,17 @@ struct Offering {
     pause_over: EventId,
     successor: Option<Successor>,
     patience: Duration,
-    /// Whether a successor has them now.
-    taken: bool,
-    taken_over: Box<dyn FnOnce() + Send>,
+    /// The process that has them now.
+    taken_by: Option<u32>,
+    taken_over: Box<dyn FnOnce(u32) + Send>,
 }
 
 impl Offer {
     /// Offers `listeners`, [duplicates](Listener::duplicate) of the server's, at the upgrade
     /// socket. Once a successor has them and is ready, everything here is closed, the files of unix
-    /// sockets are the successor's, and `taken_over` is called: the server is to stop accepting
-    /// now, without taking what the kernel has queued, and to drain. It is called on the offer's
-    /// own thread and should only pass the word on.
+    /// sockets are the successor's, and `taken_over` is called with its process id: the server is
+    /// to stop accepting now, without taking what the kernel has queued, and to drain. It is called
+    /// on the offer's own thread and should only pass the word on.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Offer {
     pub fn start(
         socket: UpgradeSocket,
         listeners: Vec<Listener>,
-        taken_over: impl FnOnce() + Send + 'static,
+        taken_over: impl FnOnce(u32) + Send + 'static,
     ) -> Result<Self> {
         Self::start_with(socket, listeners, PATIENCE, Box::new(taken_over))
     }
@@ -68,7 +68,7 @@ impl Offer {
         UpgradeSocket(upgrade): UpgradeSocket,
         offered: Vec<Listener>,
         patience: Duration,
-        taken_over: Box<dyn FnOnce() + Send>,
+        taken_over: Box<dyn FnOnce(u32) + Send>,
     ) -> Result<Self> {
         // What cannot be said is found now, and not when a successor asks.
         let listing = Listing::of(&upgrade, &offered);
@@ -86,7 +86,7 @@ impl Offer {
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             successor: None,
             patience,
-            taken: false,
+            taken_by: None,
             taken_over,
         };
         Thread::start("upgrade".into(), base, offering, Offering::run).map(Self)
@@ -98,9 +98,9 @@ impl Offering {
     fn run(mut base: EventBase<Self>, mut offering: Self) -> Result<()> {
         base.run_until_exit(&mut offering)?;
         drop(base);
-        let Self { taken, taken_over, .. } = offering;
-        if taken {
-            taken_over();
+        let Self { taken_by, taken_over, .. } = offering;
+        if let Some(process) = taken_by {
+            taken_over(process);
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Offering {
             None => Ok(()),
         });
         if let Err(error) = welcome {
-            warn!("a server that asked for the listening sockets was refused: {error}");
+            warn!(target: "upgrade", "a server that asked for the sockets was refused: {error}");
             // Whether it hears why is its own affair.
             let _ = say(&stream, &Message::Refused(error.to_string()));
             return;
@@ -159,11 +159,12 @@ impl Offering {
     /// The files are left to the successor before it is told, for from then on it may remove them.
     fn leave(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &self.successor else { return Ok(()) };
+        let process = successor.process()?;
         let files = || self.offered.iter().chain([&self.upgrade]).filter_map(|l| l.file.as_ref());
         files().for_each(|file| file.renounce());
         successor.say(&Message::Leaving).inspect_err(|_| files().for_each(|file| file.claim()))?;
-        info!("a successor has the listening sockets; this server drains");
-        self.taken = true;
+        info!(target: "upgrade", "a successor has the listening sockets; this server drains");
+        self.taken_by = Some(process);
         // Whatever comes in this last turn is the successor's.
         registry.del(self.acceptable);
         self.dismiss(registry);
@@ -174,7 +175,7 @@ impl Offering {
     /// Ends with the successor there is, which learns why if it still listens.
     fn forget(&mut self, registry: &mut Registry<Self>, error: &dyn fmt::Display) {
         let Some(successor) = self.dismiss(registry) else { return };
-        warn!("a successor did not take over, this server goes on: {error}");
+        warn!(target: "upgrade", "a successor did not take over, this server goes on: {error}");
         let _ = successor.say(&Message::Refused(error.to_string()));
     }
 
@@ -199,7 +200,7 @@ fn on_acceptable(registry: &mut Registry<Offering>, offering: &mut Offering, fir
         Ok(stream) => offering.greet(registry, stream),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => {
-            warn!("cannot accept a successor, which has to wait: {error}");
+            warn!(target: "upgrade", "cannot accept a successor, which has to wait: {error}");
             registry.del(fired.id);
             registry.add(offering.pause_over, Some(PAUSE)).expect("a timer needs no kernel");
         }

@@ -54,6 +54,11 @@ impl Successor {
         Self { stream, events, heard: Vec::new(), owed: VecDeque::new(), asked: false }
     }
 
+    /// Its process.
+    pub(super) fn process(&self) -> io::Result<u32> {
+        channel::process_of(&self.stream)
+    }
+
     pub(super) fn events(&self) -> Events {
         self.events
     }

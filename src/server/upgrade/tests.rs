@@ -83,7 +83,10 @@ impl Old {
 fn offer(socket: UpgradeSocket, of: &[Listener], patience: Duration) -> (Offer, Receiver<()>) {
     let (tell, taken) = mpsc::channel();
     let copies = of.iter().map(|listener| listener.duplicate().unwrap()).collect();
-    let tell = Box::new(move || tell.send(()).unwrap());
+    let tell = Box::new(move |process| {
+        assert!(process > 0);
+        tell.send(()).unwrap();
+    });
     (Offer::start_with(socket, copies, patience, tell).unwrap(), taken)
 }
 
