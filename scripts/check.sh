@@ -31,7 +31,7 @@ fi
 step "scripts"
 python3 -B -m unittest discover --start-directory scripts/lib
 if command -v shellcheck >/dev/null; then
-    shellcheck --external-sources scripts/*.sh scripts/lib/run.sh .ci/run
+    shellcheck --external-sources scripts/*.sh scripts/lib/run.sh deploy/haproxy/run.sh .ci/run
 else
     echo "skipped: shellcheck is not installed"
 fi
