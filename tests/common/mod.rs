@@ -101,7 +101,8 @@ impl ServerProcess {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts by a command of choice, which ends in `evshard serve`.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start evshard");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));

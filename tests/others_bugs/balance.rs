@@ -1,0 +1,132 @@
+//! Load that was uneven elsewhere, though every client was equal.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+
+use evshard::server::stats::ServerStats;
+use evshard::server::{AcceptMode, Echo, Placement, Server, ServerConfig};
+
+use crate::common::eventually;
+use crate::rig::{
+    WhichShard, address_of, config, connect, is_served, reset_when_dropped, shard_of,
+};
+
+/// The modes in which placement decides, and in hybrid mode where the kernel's hash was too skewed.
+const PLACING: [AcceptMode; 3] =
+    [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0, AcceptMode::Hybrid];
+
+/// The policies that promise an even share of equal clients.
+const EVEN: [Placement; 4] = [
+    Placement::RoundRobin,
+    Placement::LeastConnections,
+    Placement::LeastLoaded,
+    Placement::TwoChoices,
+];
+
+const CYCLES: usize = 10_000;
+const CLIENTS: usize = 4;
+/// Connections that one client has at a time.
+const CROWD: usize = 25;
+
+/// Connects, says something, and leaves: mostly by a reset, which needs no port afterwards.
+fn cycle(address: SocketAddr) {
+    for _ in 0..CYCLES / CLIENTS / CROWD {
+        let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(address)).collect();
+        for (place, stream) in crowd.into_iter().enumerate() {
+            assert!(is_served(&stream));
+            match place {
+                0 => stream.shutdown(Shutdown::Write).unwrap(),
+                _ => reset_when_dropped(&stream),
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn expect_nobody_left(server: &Server) -> ServerStats {
+    let mut stats = server.stats();
+    eventually("every count is back at zero", || {
+        stats = server.stats();
+        stats.shards.iter().all(|shard| shard.answered && (shard.open, shard.queued) == (0, 0))
+    });
+    stats
+}
+
+/// Each of two workers gets the half of this many within a hundredth, by chance alone.
+const HELD: usize = 1600;
+
+fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
+    let config = ServerConfig { placement, ..config(mode, 2) };
+    let server = Server::start(&config, Echo).unwrap();
+    let address = address_of(&server);
+    thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(|| cycle(address)))));
+    let stats = expect_nobody_left(&server);
+    assert_eq!(stats.total().connections, CYCLES as u64);
+    let jain = stats.balance().connections.jain;
+    assert!(jain > 0.99, "{mode} {placement:?}: {jain} over all");
+
+    // Counts that were off would show in whom the next ones go to.
+    let held: Vec<TcpStream> = (0..HELD).map(|_| connect(address)).collect();
+    held.iter().for_each(|stream| assert!(is_served(stream)));
+    let stats = server.stats();
+    assert_eq!(stats.total().open, HELD as u64);
+    let jain = stats.balance().open.jain;
+    assert!(jain > 0.99, "{mode} {placement:?}: {jain} of those open");
+    held.iter().for_each(reset_when_dropped);
+    drop(held);
+    expect_nobody_left(&server);
+    server.drain().unwrap();
+}
+
+/// Seastar: the count of a shard was lowered by a message, late, and one shard got three times
+/// the others' connections.
+#[test]
+fn a_late_decrement_skews_a_storm_of_connects_and_closes() {
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    for mode in PLACING {
+        for placement in EVEN {
+            counts_return_to_zero(mode, placement);
+        }
+    }
+}
+
+/// Netty, gnet: connections were given out in turn, and clients that left unevenly left one loop
+/// with five times the others'.
+#[test]
+fn who_lost_its_clients_gets_no_more_than_the_others() {
+    for mode in [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0] {
+        for placement in [Placement::LeastConnections, Placement::TwoChoices] {
+            let config = ServerConfig { placement, ..config(mode, 2) };
+            let server = Server::start(&config, WhichShard).unwrap();
+            let address = address_of(&server);
+            let greeted = |count| (0..count).map(|_| connect(address)).map(|s| (shard_of(&s), s));
+            let mut streams: Vec<_> = greeted(200).collect();
+            streams.retain(|(shard, _)| *shard == 1);
+            eventually("they are gone", || server.stats().shards[0].open == 0);
+            let had = streams.len();
+            streams.extend(greeted(had));
+            let open: Vec<u64> = server.stats().shards.iter().map(|shard| shard.open).collect();
+            assert_eq!(open[0].abs_diff(open[1]), 0, "{mode} {placement:?}: {open:?}");
+        }
+    }
+}
+
+/// h2o, ingress-nginx: the kernel's hash had one worker serve whoever stayed, and nobody ever
+/// looked.
+#[test]
+fn the_kernels_hash_fills_one_worker_while_others_have_nothing_to_do() {
+    let server = Server::start(&config(AcceptMode::Hybrid, 4), WhichShard).unwrap();
+    let address = address_of(&server);
+    // Whom the hash gives to the first worker stays, all others leave. Alone it gives it 50.
+    let mut of_one: Vec<TcpStream> = Vec::new();
+    for _ in 0..200 {
+        let stream = connect(address);
+        let shard = shard_of(&stream);
+        reset_when_dropped(&stream);
+        if shard == 0 {
+            of_one.push(stream);
+        }
+    }
+    assert!((1..10).contains(&of_one.len()), "{} are on one worker", of_one.len());
+    of_one.iter().for_each(|stream| assert!(is_served(stream)));
+}

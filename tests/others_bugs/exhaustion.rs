@@ -1,0 +1,145 @@
+//! Descriptors that ran out, and errors of accept(2): where others spun, ended or fell silent.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evshard::server::AcceptMode;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::common::{PATIENCE, ServerProcess, eventually};
+use crate::rig::{MS, Watched, connect, is_served, reset_when_dropped};
+
+fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
+    ["--workers", "2", "--no-pin", "--accept", mode.name()]
+}
+
+/// Lets a process have so many descriptors from now on.
+fn allow_descriptors(server: &ServerProcess, count: u64) {
+    let pid = Pid::from_raw(server.pid().try_into().unwrap());
+    let limit = Rlimit { current: Some(count), maximum: Some(20_000.max(count)) };
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+}
+
+/// A client that has sent a byte and does not wait for it.
+struct Waiting {
+    stream: TcpStream,
+    served: bool,
+    gone: bool,
+}
+
+impl Waiting {
+    fn new(server: &ServerProcess) -> Self {
+        let mut stream = server.connect();
+        stream.write_all(b"x").unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self { stream, served: false, gone: false }
+    }
+
+    fn look(&mut self) {
+        match self.stream.read(&mut [0]) {
+            Ok(length) => self.served |= length > 0,
+            Err(error) => self.gone |= error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+fn served(clients: &mut [Waiting]) -> usize {
+    clients.iter_mut().for_each(Waiting::look);
+    clients.iter().filter(|client| client.served).count()
+}
+
+fn exhausted_for_seconds(mode: AcceptMode) {
+    let Watched { server, .. } = Watched::start(&in_mode(mode));
+    let room = server.descriptors() as u64 + 20;
+    allow_descriptors(&server, room);
+    let mut clients: Vec<Waiting> = (0..120).map(|_| Waiting::new(&server)).collect();
+    eventually("somebody is told", || {
+        served(&mut clients) >= 15 && clients.iter().any(|client| client.gone)
+    });
+    let (cpu, start) = (server.cpu_time(), Instant::now());
+    thread::sleep(3000 * MS);
+    let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+    assert!(busy < 0.05, "{mode}: {busy:.4} of a core while exhausted");
+
+    // By now the pauses are a second long. One who leaves is succeeded sooner than that, or the
+    // gates were not told; of three in a row none is so by chance.
+    let took: Vec<Duration> = (0..3).map(|_| succeeded_after(&mut clients)).collect();
+    assert!(took.iter().min().unwrap() < &(500 * MS), "{mode}: {took:?}");
+    assert!(took.iter().max().unwrap() < &(2000 * MS), "{mode}: {took:?}");
+    drop(clients);
+    assert!(is_served(&server.connect()), "{mode}");
+    assert!(server.terminate().0.success());
+}
+
+/// Has one client leave; how long it takes until another is served in its place.
+fn succeeded_after(clients: &mut Vec<Waiting>) -> Duration {
+    let before = served(clients);
+    let place = clients.iter().position(|client| client.served && !client.gone).unwrap();
+    drop(clients.remove(place));
+    let start = Instant::now();
+    while served(clients) < before {
+        assert!(start.elapsed() < PATIENCE, "nobody is let in");
+        thread::sleep(MS);
+    }
+    start.elapsed()
+}
+
+/// bun, libuv, nanomsg, ranch: accept(2) failed a hundred thousand times a second. pg_doorman:
+/// machines stayed stuck long after there were descriptors again.
+#[test]
+fn running_out_of_descriptors_costs_a_core_or_lasts_for_ever() {
+    thread::scope(|scope| {
+        let run = |mode| scope.spawn(move || exhausted_for_seconds(mode));
+        AcceptMode::ALL.map(run).into_iter().for_each(|mode| mode.join().unwrap());
+    });
+}
+
+/// gnet: the first error of accept(2) ended the server.
+#[test]
+fn an_error_of_accept_ends_the_server() {
+    for mode in AcceptMode::ALL {
+        let watched = Watched::start(&in_mode(mode));
+        let server = &watched.server;
+        let room = server.descriptors() as u64;
+        for round in 1..=5 {
+            allow_descriptors(server, room);
+            // Some are gone before they are accepted.
+            for client in 0..20 {
+                let stream = server.connect();
+                if client % 2 == 0 {
+                    reset_when_dropped(&stream);
+                }
+            }
+            eventually("it ran out", || {
+                drop(server.connect());
+                watched.of_gates("pauses_exhausted") >= round
+            });
+            allow_descriptors(server, 1000);
+            eventually("it serves again", || is_served(&server.connect()));
+        }
+        assert!(watched.server.terminate().0.success(), "{mode}");
+    }
+}
+
+/// The errors that accept(2) passes on from the network and others that one connection can have.
+#[test]
+fn an_error_of_one_connection_is_taken_for_an_error_of_the_listener() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return eprintln!("skipped: strace is not installed, which makes calls fail");
+    }
+    for error in ["ECONNABORTED", "EPROTO", "ENETDOWN", "EHOSTUNREACH", "EPERM", "EINTR"] {
+        let inject = format!("inject=accept4:error={error}:when=1+2");
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-o", "/dev/null", "-e", "trace=accept4", "-e", &inject]);
+        command.args([env!("CARGO_BIN_EXE_evshard"), "serve", "--listen", "127.0.0.1:0"]);
+        let server = ServerProcess::spawn(command);
+        for _ in 0..20 {
+            assert!(is_served(&connect(server.address)), "after {error}");
+        }
+        let (status, table) = server.terminate();
+        assert!(status.success(), "{error}: {table}");
+    }
+}

@@ -1,0 +1,185 @@
+//! Ends: of servers that were told to, and of connections whose service or client misbehaved.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
+
+use crate::common::{PATIENCE, ServerProcess, eventually};
+use crate::rig::{MS, Watched, address_of, config, connect, is_served};
+
+/// Long enough for a loaded machine, and far shorter than a drain that nobody ends.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A client that is owed more than it reads.
+fn stuck(server: &ServerProcess) -> TcpStream {
+    let mut stream = server.connect();
+    stream.set_write_timeout(Some(200 * MS)).unwrap();
+    while stream.write(&[7; 1 << 16]).is_ok() {}
+    stream
+}
+
+/// A second signal during a drain was ignored, or ended nothing: people sent SIGKILL.
+#[test]
+fn a_second_sigterm_is_not_heard() {
+    for signals in [["TERM", "TERM"], ["TERM", "INT"], ["INT", "TERM"]] {
+        let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
+        let client = stuck(&server);
+        server.signal(signals[0]);
+        eventually("the drain began", || TcpStream::connect(server.address).is_err());
+        server.signal(signals[1]);
+        let status = server.wait().0.code();
+        assert_eq!(status, Some(if signals[1] == "TERM" { 143 } else { 130 }));
+        drop(client);
+    }
+}
+
+/// HAProxy, gunicorn: those who never end kept an old process for ever.
+#[test]
+fn one_client_that_never_ends_keeps_a_drain_from_ending() {
+    for mode in AcceptMode::ALL {
+        let drain = ["--drain-timeout", "500ms", "--accept", mode.name(), "--workers", "2"];
+        let server = ServerProcess::start(&drain);
+        let mut stuck = stuck(&server);
+        let mut chatty = server.connect();
+        let chat = thread::spawn(move || {
+            while chatty.write_all(b"x").is_ok() && chatty.read(&mut [0]).is_ok_and(|n| n > 0) {}
+        });
+        let start = Instant::now();
+        assert!(server.terminate().0.success());
+        let took = start.elapsed();
+        assert!(took >= 500 * MS && took < SOON, "{mode}: {took:?}");
+        chat.join().unwrap();
+        // An orderly end would have it believe that this was all.
+        let error = stuck.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
+    }
+}
+
+/// Envoy, Kubernetes' ingresses: a server stopped accepting before its balancer knew.
+#[test]
+fn clients_are_refused_before_the_balancer_learns_of_the_end() {
+    for by_signal in [true, false] {
+        let watched = Watched::start(&["--workers", "2", "--drain-delay", "1s"]);
+        assert_eq!(watched.http("GET", "/readyz"), (200, "ready\n".to_owned()));
+        let start = Instant::now();
+        if by_signal {
+            watched.server.signal("TERM");
+        } else {
+            assert_eq!(watched.http("POST", "/drain").0, 202);
+        }
+        eventually("it says that it leaves", || watched.http("GET", "/readyz").0 == 503);
+        assert_eq!(watched.http("GET", "/healthz").0, 200, "it is no reason to be killed");
+        while start.elapsed() < 700 * MS {
+            assert!(is_served(&watched.server.connect()), "accepted after {:?}", start.elapsed());
+        }
+        let (address, admin) = (watched.server.address, watched.admin);
+        assert!(watched.server.wait().0.success());
+        assert!(start.elapsed() >= 1000 * MS);
+        assert!(TcpStream::connect(address).is_err() && TcpStream::connect(admin).is_err());
+    }
+}
+
+/// A deadline that can be set and is not kept: clients that hold a place and say nothing.
+#[test]
+fn a_timeout_of_the_command_line_reaches_no_connection() {
+    for mode in AcceptMode::ALL {
+        let mode = ["--workers", "2", "--accept", mode.name()];
+        let end_of = |flags: &[&str], first: &[u8]| {
+            let server = ServerProcess::start(&[&mode, flags].concat());
+            let mut stream = server.connect();
+            stream.write_all(first).unwrap();
+            let start = Instant::now();
+            let mut echo = Vec::new();
+            stream.read_to_end(&mut echo).unwrap();
+            assert_eq!(echo, first);
+            start.elapsed()
+        };
+        let first_byte = end_of(&["--first-byte-timeout", "200ms"], b"");
+        assert!(first_byte >= 150 * MS && first_byte < SOON, "{mode:?}: {first_byte:?}");
+        let idle = end_of(&["--idle-timeout", "200ms"], b"x");
+        assert!(idle >= 150 * MS && idle < SOON, "{mode:?}: {idle:?}");
+    }
+    let trust =
+        ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8", "--buffer", "64KiB"];
+    let server = ServerProcess::start(&trust);
+    let mut stream = server.connect();
+    stream.write_all(b"PROXY ").unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+/// Panics in the method that its connection's first byte names; the others do nothing wrong.
+#[derive(Clone)]
+struct Clumsy;
+
+/// What the connection said first.
+struct Word(u8);
+
+impl Service for Clumsy {
+    type Session = Word;
+
+    fn open(&mut self, peer: &Peer<'_>, _: &mut Outlet<'_>) -> Word {
+        // Whom it is to be clumsy with in here, a first byte would come too late.
+        assert!(peer.listener() == 0, "a panic that the test asked for");
+        Word(0)
+    }
+
+    fn receive(&mut self, word: &mut Word, input: &[u8], out: &mut Outlet<'_>) -> usize {
+        assert!(input[0] != b'r', "a panic that the test asked for");
+        word.0 = input[0];
+        if word.0 == b'p' {
+            out.pause_for(MS);
+        } else {
+            out.send(input);
+        }
+        input.len()
+    }
+
+    fn resume(&mut self, _: &mut Word, _: &mut Outlet<'_>) {
+        panic!("a panic that the test asked for");
+    }
+
+    fn end(&mut self, word: &mut Word, _: &[u8], out: &mut Outlet<'_>) {
+        assert!(word.0 != b'e', "a panic that the test asked for");
+        out.close();
+    }
+
+    fn drain(&mut self, word: &mut Word, _: &mut Outlet<'_>) {
+        assert!(word.0 != b'd', "a panic that the test asked for");
+    }
+
+    fn close(&mut self, word: Word) {
+        assert!(word.0 != b'c', "a panic that the test asked for");
+    }
+}
+
+/// Everybody's: what one connection's code did wrong took the thread of all others along.
+#[test]
+fn a_panic_of_one_connection_ends_its_whole_shard() {
+    for mode in AcceptMode::ALL {
+        let mut config = config(mode, 1);
+        config.listen.push("127.0.0.1:0".parse().unwrap());
+        let server = Server::start(&config, Clumsy).unwrap();
+        let evshard::server::ListenAddress::Tcp(other) = server.addresses()[1] else { panic!() };
+        let bystander = connect(address_of(&server));
+        assert!(is_served(&bystander));
+        for clumsy in *b"orpec" {
+            let mut stream = connect(if clumsy == b'o' { other } else { address_of(&server) });
+            let _ = stream.write_all(&[clumsy]);
+            let _ = stream.shutdown(Shutdown::Write);
+            let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+            assert!(matches!(end, Ok(1) | Err(ErrorKind::ConnectionReset)), "{mode}: {end:?}");
+            assert!(is_served(&bystander), "{mode}: after a panic in {}", clumsy as char);
+        }
+        let mut last = connect(address_of(&server));
+        last.write_all(b"d").unwrap();
+        last.read_exact(&mut [0]).unwrap();
+        eventually("the others are gone", || server.stats().total().open == 2);
+        drop(bystander);
+        let panicked = server.drain().unwrap().total().errors.panicked;
+        assert_eq!(panicked, 6, "{mode}: and each is counted");
+        assert!(last.set_read_timeout(Some(PATIENCE)).is_ok() && last.read(&mut [0]).is_err());
+    }
+}

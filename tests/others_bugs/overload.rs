@@ -1,0 +1,177 @@
+//! More than a server takes: where others lost connections or descriptors, or went over a limit.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
+use std::thread;
+
+use evshard::server::{AcceptMode, Server, ServerConfig};
+
+use crate::common::{ServerProcess, eventually};
+use crate::rig::{MS, Stoppable, Watched, address_of, config, connect, is_served};
+
+const PLACES: usize = 4;
+const WORKERS: usize = 2;
+const STOPPERS: usize = 16;
+
+/// Stops every worker; the connections by which it did.
+fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
+    // So many that in every mode each worker has some.
+    let mut stoppers: Vec<TcpStream> = (0..STOPPERS).map(|_| connect(address)).collect();
+    stoppers.iter().for_each(|stream| assert!(is_served(stream)));
+    stoppers.iter_mut().for_each(|stream| stream.write_all(b"!").unwrap());
+    service.wait_for(WORKERS);
+    stoppers
+}
+
+/// lwan, sozu: connections handed over to workers that were full or leaving were lost.
+#[test]
+fn a_full_queue_loses_the_connections_that_do_not_fit() {
+    for mode in AcceptMode::ALL {
+        let service = Stoppable::default();
+        let handoff_places = NonZeroUsize::new(PLACES).unwrap();
+        let config = ServerConfig { handoff_places, ..config(mode, WORKERS) };
+        let server = Server::start(&config, service.clone()).unwrap();
+        let address = address_of(&server);
+        let stoppers = stop_workers(address, &service);
+        let clients: Vec<TcpStream> = (0..100).map(|_| connect(address)).collect();
+        if mode == AcceptMode::Acceptor {
+            eventually("the listener is disarmed", || {
+                let gate = &server.stats().gates[0];
+                gate.pauses_full == 1 && !gate.accepting
+            });
+            let accepted = server.stats().gates[0].accepted;
+            assert_eq!(accepted, (STOPPERS + WORKERS * PLACES + 1) as u64, "one is held");
+        }
+        service.let_go();
+        for mut stream in &stoppers {
+            stream.read_exact(&mut [0]).expect("even these are served");
+        }
+        for stream in clients.iter().chain(&stoppers) {
+            assert!(is_served(stream), "{mode}");
+        }
+        eventually("it accepts again", || server.stats().gates.iter().all(|gate| gate.accepting));
+        drop((clients, stoppers));
+        assert_eq!(server.drain().unwrap().total().errors.total(), 0, "{mode}");
+    }
+}
+
+/// Whether every worker of a server runs, or would if it had a core.
+fn all_run(server: &ServerProcess) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let stats = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
+    let stats = stats.map(Result::unwrap).filter(|stat| stat.contains("(worker-"));
+    stats.filter(|stat| stat.contains(") R ")).count() == WORKERS
+}
+
+/// Workers that serve one request for so long stand as still as if they were stopped.
+fn blocked_workers(mode: AcceptMode) {
+    let places = PLACES.to_string();
+    let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
+    let service = ["--handoff-places", &places, "--service", "work", "--work", "spin:1s"];
+    let server = ServerProcess::start(&[&flags[..], &service].concat());
+    let before = server.sockets();
+    let idle: Vec<TcpStream> = (0..STOPPERS).map(|_| server.connect()).collect();
+    eventually("they are adopted", || server.sockets() == before + STOPPERS);
+    let mut busy = Vec::new();
+    // By turns, until each worker has met one of its own.
+    for mut stream in idle {
+        if !all_run(&server) {
+            stream.write_all(b"x").unwrap();
+            thread::sleep(20 * MS);
+        }
+        busy.push(stream);
+    }
+    assert!(all_run(&server), "{mode}: both are blocked");
+    let clients: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
+    let held = server.sockets() - before;
+    if all_run(&server) {
+        // Each gate may hold one in its hand.
+        let most = STOPPERS + WORKERS * PLACES + WORKERS;
+        assert!(held <= most, "{mode}: {held} sockets while nobody serves, {most} at most");
+    }
+    for mut stream in clients {
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{mode}: served to its end");
+    }
+    drop(busy);
+    eventually("no descriptor is left", || server.sockets() == before);
+    assert!(server.terminate().0.success());
+}
+
+/// A queue that nobody empties held ever more descriptors, and kept them.
+#[test]
+fn blocked_workers_leak_descriptors() {
+    for mode in AcceptMode::ALL {
+        blocked_workers(mode);
+    }
+}
+
+fn limited(mode: AcceptMode, overload: &str) -> Watched {
+    let limit = ["--max-connections", "7", "--overload", overload];
+    Watched::start(&[&["--workers", "3", "--no-pin", "--accept", mode.name()], &limit[..]].concat())
+}
+
+/// How many of these are answered now; the others stay silent.
+fn answered(clients: &[TcpStream]) -> usize {
+    let is_answered = |mut stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let _ = stream.write_all(b"x");
+        stream.peek(&mut [0]).is_ok_and(|length| length > 0)
+    };
+    clients.iter().filter(|stream| is_answered(stream)).count()
+}
+
+/// actix: a limit on connections that the backlog went past, and that did not open up again.
+#[test]
+fn the_limit_of_connections_is_only_roughly_kept() {
+    for mode in AcceptMode::ALL {
+        let watched = limited(mode, "wait");
+        let before = watched.server.sockets();
+        let mut clients: Vec<TcpStream> = (0..40).map(|_| watched.server.connect()).collect();
+        while !clients.is_empty() {
+            let expected = clients.len().min(7);
+            eventually("as many as the limit says", || answered(&clients) >= expected);
+            assert_eq!(answered(&clients), expected, "{mode}");
+            assert!(watched.server.sockets() <= before + 7, "{mode}");
+            clients.retain(|stream| stream.peek(&mut [0]).is_err());
+        }
+        assert!(watched.server.terminate().0.success());
+    }
+}
+
+/// Whoever was one too many hung until its own patience ended.
+#[test]
+fn who_is_one_too_many_is_left_hanging_instead_of_being_told() {
+    for mode in AcceptMode::ALL {
+        let watched = limited(mode, "shed");
+        let held: Vec<TcpStream> = (0..7).map(|_| watched.server.connect()).collect();
+        held.iter().for_each(|stream| assert!(is_served(stream)));
+        for _ in 0..10 {
+            let mut stream = watched.server.connect();
+            let error = stream.read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
+        }
+        assert_eq!(watched.of_gates("shed"), 10, "{mode}");
+        held.iter().for_each(|stream| assert!(is_served(stream), "{mode}"));
+        drop(held);
+        eventually("there is room again", || is_served(&watched.server.connect()));
+        assert!(watched.server.terminate().0.success());
+    }
+}
+
+/// sledge: with a backlog of 128, clients that came at once were not queued, and tried again
+/// after a second.
+#[test]
+fn a_burst_does_not_fit_the_backlog() {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    if most.trim().parse::<u32>().unwrap() < 2000 {
+        return eprintln!("skipped: the kernel caps every backlog here");
+    }
+    let server = ServerProcess::start(&["--workers", "1", "--accept", "acceptor-in-shard0"]);
+    server.signal("STOP");
+    let connect = || TcpStream::connect_timeout(&server.address, 500 * MS);
+    let clients: Vec<_> = (0..1500).map(|_| connect().expect("it is queued")).collect();
+    server.signal("CONT");
+    clients.iter().for_each(|stream| assert!(is_served(stream)));
+}

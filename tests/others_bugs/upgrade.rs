@@ -1,0 +1,161 @@
+//! A server that takes the place of another: whom it lost elsewhere.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use evshard::server::AcceptMode;
+
+use crate::common::{ServerProcess, eventually, total};
+use crate::rig::{MS, ask, connect, is_served, reset_when_dropped};
+
+/// A server, and where its sockets can be had.
+struct Offering {
+    server: ServerProcess,
+    path: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Offering {
+    fn start(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("upgrade").into_os_string().into_string().unwrap();
+        let server = ServerProcess::start(&[&["--upgrade-socket", &path], flags].concat());
+        Self { server, path, _folder: folder }
+    }
+
+    fn succeed(&self, flags: &[&str]) -> ServerProcess {
+        let new = ServerProcess::start(&[&["--upgrade-from", &self.path], flags].concat());
+        assert_eq!(new.address, self.server.address);
+        new
+    }
+}
+
+/// What a connection is told after this.
+fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
+}
+
+/// Envoy, sozu, nginx: whoever was queued was reset, whoever was idle too, and requests under way
+/// were lost.
+#[test]
+fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
+    for mode in AcceptMode::ALL {
+        let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
+        // The limit keeps the last ones in the kernel's queue.
+        let work = ["--service", "work", "--work", "sleep:1s", "--max-connections", "20"];
+        let old = Offering::start(&[&flags[..], &work].concat());
+        let before = old.server.sockets();
+        let idle: Vec<TcpStream> = (0..10).map(|_| old.server.connect()).collect();
+        let mut asking: Vec<TcpStream> = (0..10).map(|_| old.server.connect()).collect();
+        eventually("they are accepted", || old.server.sockets() == before + 20);
+        asking.iter_mut().for_each(|stream| stream.write_all(b"request").unwrap());
+        let mut queued: Vec<TcpStream> = (0..30).map(|_| old.server.connect()).collect();
+        queued.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
+
+        let new = old.succeed(&flags);
+        for stream in queued {
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(end_of(stream).unwrap(), b"x", "{mode}: the queued are the new one's");
+        }
+        for stream in idle {
+            assert_eq!(end_of(stream).unwrap(), b"", "{mode}: the idle end in order");
+        }
+        for stream in asking {
+            assert_eq!(end_of(stream).unwrap(), b"request", "{mode}: the answer is whole");
+        }
+        let (status, table) = old.server.wait();
+        assert!(status.success());
+        assert_eq!((total(&table, "connections"), total(&table, "errors")), (20, 0), "{mode}");
+        assert_eq!(total(&new.terminate().1, "connections"), 30, "{mode}");
+    }
+}
+
+/// Connects until it is stopped; every connection must be served. How many were.
+fn storm(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
+    while !stop.load(Ordering::Relaxed) {
+        let crowd: Vec<TcpStream> = (0..10).map(|_| connect(address)).collect();
+        for stream in crowd {
+            assert_eq!(ask(&stream, b"hello").expect("nobody is reset"), b"hello");
+            reset_when_dropped(&stream);
+            served.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Ends the storm also when a test fails, which waits for it.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// nginx, Envoy: with fewer workers than before, a socket of the group was closed with clients in
+/// its queue, or stayed open and nobody accepted from it.
+#[test]
+fn fewer_workers_than_before_reset_the_queue_of_a_socket_or_forget_it() {
+    for (before, after) in [("4", "2"), ("4", "1"), ("2", "4")] {
+        for mode in ["reuseport", "hybrid"] {
+            let old = Offering::start(&["--workers", before, "--no-pin", "--accept", mode]);
+            let (address, stop, served) =
+                (old.server.address, AtomicBool::new(false), AtomicUsize::new(0));
+            thread::scope(|scope| {
+                let _stop = StopAtEnd(&stop);
+                (0..3).for_each(|_| drop(scope.spawn(|| storm(address, &stop, &served))));
+                eventually("a storm", || served.load(Ordering::Relaxed) > 500);
+                let new = old.succeed(&["--workers", after, "--no-pin", "--accept", mode]);
+                assert!(old.server.wait().0.success());
+                let so_far = served.load(Ordering::Relaxed);
+                eventually("more of it", || served.load(Ordering::Relaxed) > so_far + 500);
+                stop.store(true, Ordering::Relaxed);
+                // So many meet every socket of the group.
+                let clients: Vec<TcpStream> = (0..200).map(|_| new.connect()).collect();
+                clients.iter().for_each(|stream| assert!(is_served(stream)));
+                drop(clients);
+                assert!(new.terminate().0.success());
+            });
+        }
+    }
+}
+
+/// nginx: with SO_REUSEPORT, whoever was queued at the socket of a process that ends was reset.
+#[test]
+fn the_end_of_a_reuseport_server_resets_whom_it_had_not_accepted() {
+    let flags = ["--workers", "4", "--no-pin", "--accept", "reuseport"];
+    let server = ServerProcess::start(&flags);
+    server.signal("STOP");
+    let mut queued: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
+    queued.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
+    server.signal("TERM");
+    server.signal("CONT");
+    for mut stream in queued {
+        stream.read_exact(&mut [0]).expect("it was connected, so it is served");
+    }
+    let (status, table) = server.wait();
+    assert!(status.success());
+    assert_eq!(total(&table, "connections"), 200);
+}
+
+/// HAProxy: old processes stayed for hours, one for each reload, with one long connection each.
+#[test]
+fn old_servers_pile_up_behind_their_last_connections() {
+    let drain = ["--workers", "1", "--drain-timeout", "300ms"];
+    let mut old = Offering::start(&drain);
+    for _ in 0..3 {
+        let chatty = old.server.connect();
+        let chat = thread::spawn(move || while is_served(&chatty) {});
+        let new = old.succeed(&drain);
+        let (start, last) = (Instant::now(), std::mem::replace(&mut old.server, new));
+        assert!(last.wait().0.success());
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        chat.join().unwrap();
+        assert!(is_served(&old.server.connect()));
+        thread::sleep(MS);
+    }
+}
