@@ -70,7 +70,8 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     assert!(took.iter().min().unwrap() < &(500 * MS), "{mode}: {took:?}");
     assert!(took.iter().max().unwrap() < &(2000 * MS), "{mode}: {took:?}");
     drop(clients);
-    assert!(is_served(&server.connect()), "{mode}");
+    // Those still queued have to be met first, and may yet cost a shed one.
+    eventually("everybody is served again", || is_served(&server.connect()));
     assert!(server.terminate().0.success());
 }
 

@@ -38,7 +38,7 @@ fn a_full_queue_loses_the_connections_that_do_not_fit() {
         if mode == AcceptMode::Acceptor {
             eventually("the listener is disarmed", || {
                 let gate = &server.stats().gates[0];
-                gate.pauses_full == 1 && !gate.accepting
+                gate.pauses_full > 0 && !gate.accepting
             });
             let accepted = server.stats().gates[0].accepted;
             assert_eq!(accepted, (STOPPERS + WORKERS * PLACES + 1) as u64, "one is held");

@@ -87,8 +87,7 @@ impl Watched {
     }
 }
 
-/// An echo that begins with the name of the thread that serves. Of a byte `!` each worker that
-/// hears it stops in its tracks until it is let go.
+/// An echo. A worker that hears a `!` stands still until it is let go.
 #[derive(Clone, Default)]
 pub(crate) struct Stoppable {
     stop: Arc<Stop>,
@@ -127,7 +126,9 @@ impl Service for Stoppable {
             let mut state = self.stop.state.lock().unwrap();
             state.0 += 1;
             self.stop.changed.notify_all();
-            let _state = self.stop.changed.wait_while(state, |state| !state.1).unwrap();
+            // A test that fails lets nobody go.
+            let held = |state: &mut (usize, bool)| !state.1;
+            let _state = self.stop.changed.wait_timeout_while(state, PATIENCE * 2, held).unwrap();
         }
         out.send(input);
         input.len()
