@@ -33,9 +33,9 @@ struct Waiting {
 impl Waiting {
     fn new(server: &ServerProcess) -> Self {
         let mut stream = server.connect();
-        stream.write_all(b"x").unwrap();
+        let gone = stream.write_all(b"x").is_err();
         stream.set_nonblocking(true).unwrap();
-        Self { stream, served: false, gone: false }
+        Self { stream, served: false, gone }
     }
 
     fn look(&mut self) {
