@@ -52,7 +52,7 @@ fn expect_nobody_left(server: &Server) -> ServerStats {
     stats
 }
 
-/// Each of two workers gets the half of this many within a hundredth, by chance alone.
+/// By chance alone, each of two workers gets half of so many within a few hundredths.
 const HELD: usize = 1600;
 
 fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
@@ -65,13 +65,20 @@ fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
     let jain = stats.balance().connections.jain;
     assert!(jain > 0.99, "{mode} {placement:?}: {jain} over all");
 
+    if placement == Placement::LeastLoaded {
+        // Clients are equal only to shards that are equally busy.
+        let is_rested = || server.stats().shards.iter().all(|shard| shard.busy < 0.02);
+        eventually("the storm is forgotten", is_rested);
+    }
     // Counts that were off would show in whom the next ones go to.
     let held: Vec<TcpStream> = (0..HELD).map(|_| connect(address)).collect();
     held.iter().for_each(|stream| assert!(is_served(stream)));
     let stats = server.stats();
     assert_eq!(stats.total().open, HELD as u64);
     let jain = stats.balance().open.jain;
-    assert!(jain > 0.99, "{mode} {placement:?}: {jain} of those open");
+    // A hybrid worker keeps an eighth more than the mean.
+    let least = if mode == AcceptMode::Hybrid { 0.98 } else { 0.99 };
+    assert!(jain > least, "{mode} {placement:?}: {jain} of those open");
     held.iter().for_each(reset_when_dropped);
     drop(held);
     expect_nobody_left(&server);

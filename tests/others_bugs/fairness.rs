@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use evshard::server::{AcceptMode, Echo, ProxyMode, ProxyProtocol, Server, ServerConfig};
 
 use crate::common::eventually;
-use crate::rig::{MS, Stoppable, address_of, ask, config, connect, is_served};
+use crate::rig::{MS, StopAtEnd, Stoppable, address_of, ask, config, connect, is_served};
 
 /// What others waited for was two seconds and more; here it is milliseconds.
 const SOON: Duration = Duration::from_secs(1);
@@ -35,14 +35,13 @@ fn longest_beside_a_flood(mode: AcceptMode, visit: impl Fn(SocketAddr)) -> Durat
     thread::scope(|scope| {
         scope.spawn(|| flood(address, &stop));
         eventually("the flood is on", || server.stats().total().bytes_in > 10 << 20);
+        let _stop = StopAtEnd(&stop);
         let times = (0..30).map(|_| {
             let start = Instant::now();
             visit(address);
             start.elapsed()
         });
-        let longest = times.max().unwrap();
-        stop.store(true, Ordering::Relaxed);
-        longest
+        times.max().unwrap()
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use evshard::server::AcceptMode;
 
 use crate::common::{ServerProcess, eventually, total};
-use crate::rig::{MS, ask, connect, is_served, reset_when_dropped};
+use crate::rig::{MS, StopAtEnd, ask, connect, is_served, reset_when_dropped};
 
 /// A server, and where its sockets can be had.
 struct Offering {
@@ -83,15 +83,6 @@ fn storm(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
             reset_when_dropped(&stream);
             served.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// Ends the storm also when a test fails, which waits for it.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
