@@ -9,6 +9,8 @@ from server import evshard
 WORKERS = 2
 POLL_S = 0.01
 BACK_TO_NORMAL_S = 5.0
+SMOKE_SLACK = 10  # a smoke run may stand beside anything: what is timed in it is not judged sharply
+TIMED_UNITS = ("ms", "% of a core")
 DESCRIPTORS_TOLERANCE = 2  # a socket that is accepted or closed at the moment of counting
 
 
@@ -42,6 +44,7 @@ class Check:
 class Outcome:
     """What a fault found out. `waited_ms` is how long a client that had nothing to do with it waited at most."""
 
+    quick: bool = False
     checks: list = field(default_factory=list)
     waited_ms: float | None = None
 
@@ -51,6 +54,7 @@ class Outcome:
 
     def expect_most(self, claim, value, limit, unit="", digits=0):
         """Add a check of a figure that must not be higher than `limit`; None is a figure that never came."""
+        limit *= SMOKE_SLACK if self.quick and unit in TIMED_UNITS else 1
         found = "never" if value is None else f"{value:,.{digits}f} {unit}".strip()
         self.expect(f"{claim} ≤ {limit:,} {unit}".strip(), found, value is not None and value <= limit)
 

@@ -48,7 +48,7 @@ def inject(names, bench, folder):
     outcomes = {}
     for name in names:
         print(f"{FAULTS[name].WHAT} ...", file=sys.stderr, flush=True)
-        outcome = Outcome()
+        outcome = Outcome(bench.quick)
         try:
             FAULTS[name].run(bench, outcome)
         except Failure as failure:

@@ -29,8 +29,9 @@ use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
 
 /// Callbacks before the worker looks at its handoff again: open connections must not keep new ones
-/// waiting either. What is due still runs in the next turn, before what becomes due then.
-const CALLBACKS_PER_TURN_MAX: u32 = 256;
+/// waiting either, not longer than some milliseconds. What is due still runs in the next turn,
+/// before what becomes due then. Fewer would cost more: each look reports anew who is still due.
+const CALLBACKS_PER_TURN_MAX: u32 = 1024;
 
 /// Bytes read at once, into one buffer for all connections of the shard: between calls nobody needs
 /// it. Large enough for a window of loopback data, small enough for the second-level cache.

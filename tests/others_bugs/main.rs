@@ -18,8 +18,7 @@
 //!   `who_lost_its_clients_…`
 //! - the kernel's hash decides alone (h2o, ingress-nginx): `balance.rs`: `the_kernels_hash_…`
 //! - no descriptors: a spinning core, silence, no way back (bun, libuv, ranch, pg_doorman):
-//!   `exhaustion.rs`: `running_out_of_descriptors_…`; `server_shortage.rs` has the sharp
-//!   bounds, `scripts/faults.sh` the figures
+//!   `exhaustion.rs`: `running_out_of_descriptors_…`; `scripts/faults.sh` has the sharp bounds
 //! - an error of accept(2) ends the server (gnet): `exhaustion.rs`: `an_error_of_…`;
 //!   `server/accept/entrance.rs`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:
