@@ -395,3 +395,27 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
     out.forget();
     Err(ending)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::rig::{SENT, one_sided_pair, worker_with};
+    use super::super::service::Discard;
+    use super::*;
+    use crate::base::LoopFlags;
+
+    #[test]
+    fn a_connection_with_much_to_read_gets_four_reads_a_turn() {
+        const READ_BYTES: usize = 1000;
+        let (_client, socket) = one_sided_pair();
+        let (mut base, mut worker) = worker_with(Discard, socket);
+        worker.buffer = vec![0; READ_BYTES].into_boxed_slice();
+        while worker.stats.reads == 0 {
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        for turn in 1..=SENT as u64 / READ_BYTES as u64 / 4 {
+            assert_eq!(worker.stats.reads, turn * 4);
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        assert_eq!(worker.stats.bytes_in, SENT as u64);
+    }
+}

@@ -86,62 +86,18 @@ impl Worker {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::io::{ErrorKind, Read, Write};
-    use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::time::{Duration, Instant};
+    use std::io::{ErrorKind, Read};
+    use std::net::TcpStream;
 
-    use socket2::{Domain, SockRef, Socket, Type};
-
-    use std::sync::Arc;
-
-    use super::super::ServerConfig;
-    use super::super::accept::Census;
-    use super::super::arrival::Arrival;
-    use super::super::handoff::Handoff;
-    use super::super::load;
-    use super::super::service::{Echo, Host};
-    use super::super::worker::base_config;
+    use super::super::rig::{one_sided_pair, worker_with};
+    use super::super::service::Echo;
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::event::Ready;
 
-    const SENT: usize = 60_000;
-
-    /// A client that sent everything and then its end, and a server's socket that has all of it
-    /// and little room to answer.
-    fn one_sided_pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Before the connection is made: what was promised to the peer is not taken back.
-        client.set_recv_buffer_size(4096).unwrap();
-        client.connect(&listener.local_addr().unwrap().into()).unwrap();
-        let mut client = TcpStream::from(client);
-        let (socket, _) = listener.accept().unwrap();
-        SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
-        client.write_all(&[7; SENT]).unwrap();
-        client.shutdown(Shutdown::Write).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while socket.peek(&mut [0; SENT]).unwrap() < SENT {
-            assert!(Instant::now() < deadline, "the bytes never arrived");
-        }
-        socket.set_nonblocking(true).unwrap();
-        (client, socket)
-    }
-
-    /// A worker that adopted one connection and did what there was to do.
-    fn worker_with(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
-        let config = ServerConfig::default();
-        let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
-        let census = Arc::new(Census::new(None, Vec::new()));
-        assert!(census.enter());
-        let to_worker = base.registry().notifier();
-        let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
-        let host = Box::new(Host::new(Echo));
-        let mut worker =
-            Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
-        let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
-        handoff.offer(arrival).unwrap();
-        let _ = handoff.wake_worker();
+    /// A worker whose one connection owes its peer bytes.
+    fn echoing(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
+        let (mut base, mut worker) = worker_with(Echo, socket);
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
         while !worker.connections[key].owes() {
@@ -155,7 +111,7 @@ mod tests {
     #[test]
     fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
         let (mut client, socket) = one_sided_pair();
-        let (mut base, mut worker, key) = worker_with(socket);
+        let (mut base, mut worker, key) = echoing(socket);
         worker.fail(base.registry(), key, Ending::Cut);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
@@ -166,7 +122,7 @@ mod tests {
     #[test]
     fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
         let (_client, socket) = one_sided_pair();
-        let (mut base, mut worker, key) = worker_with(socket);
+        let (mut base, mut worker, key) = echoing(socket);
         let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
         base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();

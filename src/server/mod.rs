@@ -27,6 +27,8 @@ pub mod listener;
 mod load;
 mod placement;
 mod proxy_protocol;
+#[cfg(all(test, not(loom)))]
+mod rig;
 mod service;
 pub mod service_manager;
 pub mod stats;

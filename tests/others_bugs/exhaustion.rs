@@ -64,11 +64,11 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     assert!(busy < 0.05, "{mode}: {busy:.4} of a core while exhausted");
 
-    // By now the pauses are a second long. One who leaves is succeeded sooner than that, or the
-    // gates were not told; of three in a row none is so by chance.
-    let took: Vec<Duration> = (0..3).map(|_| succeeded_after(&mut clients)).collect();
-    assert!(took.iter().min().unwrap() < &(500 * MS), "{mode}: {took:?}");
-    assert!(took.iter().max().unwrap() < &(2000 * MS), "{mode}: {took:?}");
+    // Between two who leave the pauses have grown to more than half a second. Who leaves is
+    // succeeded sooner than that, or the gates were not told.
+    let mut took: Vec<Duration> = (0..3).map(|_| succeeded_after(&mut clients)).collect();
+    took.sort();
+    assert!(took[1] < 200 * MS, "{mode}: {took:?}");
     drop(clients);
     // Those still queued have to be met first, and may yet cost a shed one.
     eventually("everybody is served again", || is_served(&server.connect()));
@@ -77,6 +77,7 @@ fn exhausted_for_seconds(mode: AcceptMode) {
 
 /// Has one client leave; how long it takes until another is served in its place.
 fn succeeded_after(clients: &mut Vec<Waiting>) -> Duration {
+    thread::sleep(700 * MS);
     let before = served(clients);
     let place = clients.iter().position(|client| client.served && !client.gone).unwrap();
     drop(clients.remove(place));

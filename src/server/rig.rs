@@ -1,0 +1,56 @@
+//! A worker for tests, with one connection and no thread.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::ServerConfig;
+use super::accept::Census;
+use super::arrival::Arrival;
+use super::handoff::Handoff;
+use super::load;
+use super::service::{Host, Service};
+use super::worker::{Worker, base_config};
+use crate::base::EventBase;
+
+pub(super) const SENT: usize = 60_000;
+
+/// A client that sent everything and then its end, and a server's socket that has all of it
+/// and little room to answer.
+pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Before the connection is made: what was promised to the peer is not taken back.
+    client.set_recv_buffer_size(4096).unwrap();
+    client.connect(&listener.local_addr().unwrap().into()).unwrap();
+    let mut client = TcpStream::from(client);
+    let (socket, _) = listener.accept().unwrap();
+    SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
+    client.write_all(&[7; SENT]).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while socket.peek(&mut [0; SENT]).unwrap() < SENT {
+        assert!(Instant::now() < deadline, "the bytes never arrived");
+    }
+    socket.set_nonblocking(true).unwrap();
+    (client, socket)
+}
+
+/// A worker that is handed one connection, and has not looked yet.
+pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBase<Worker>, Worker) {
+    let config = ServerConfig::default();
+    let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
+    let census = Arc::new(Census::new(None, Vec::new()));
+    assert!(census.enter());
+    let to_worker = base.registry().notifier();
+    let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
+    let host = Box::new(Host::new(service));
+    let worker = Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
+    let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
+    handoff.offer(arrival).unwrap();
+    let _ = handoff.wake_worker();
+    (base, worker)
+}
