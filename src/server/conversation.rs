@@ -400,7 +400,6 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
 mod tests {
     use super::super::rig::{SENT, one_sided_pair, worker_with};
     use super::super::service::Discard;
-    use super::*;
     use crate::base::LoopFlags;
 
     #[test]
