@@ -31,6 +31,19 @@ fn echo(mut stream: &TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0])
 }
 
+/// So many clients at once, each with so many connections one after the other; all are served.
+fn crowd(address: SocketAddr, clients: usize, connections: usize) {
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(move || {
+                for _ in 0..connections {
+                    echo(&TcpStream::connect(address).unwrap()).unwrap();
+                }
+            });
+        }
+    });
+}
+
 /// Connects in crowds until it is refused; every connection that was made must be served. Returns
 /// how many were.
 fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) -> usize {
@@ -154,17 +167,8 @@ fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_
 fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
     for mode in AcceptMode::ALL {
         let server = start(mode, |config| config.connections_max = NonZeroUsize::new(4));
-        let address = address_of(&server);
         // Twelve at once, of which four are served at a time, until all were.
-        thread::scope(|scope| {
-            for _ in 0..12 {
-                scope.spawn(move || {
-                    for _ in 0..20 {
-                        echo(&TcpStream::connect(address).unwrap()).unwrap();
-                    }
-                });
-            }
-        });
+        crowd(address_of(&server), 12, 20);
         assert_eq!(server.drain().unwrap().total().connections, 240, "{mode}");
     }
 }
@@ -173,16 +177,7 @@ fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
 fn one_place_for_each_worker_is_enough_for_everybody() {
     for mode in AcceptMode::ALL {
         let server = start(mode, |config| config.handoff_places = NonZeroUsize::MIN);
-        let address = address_of(&server);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(move || {
-                    for _ in 0..50 {
-                        echo(&TcpStream::connect(address).unwrap()).unwrap();
-                    }
-                });
-            }
-        });
+        crowd(address_of(&server), 8, 50);
         assert_eq!(server.drain().unwrap().total().connections, 400, "{mode}");
     }
 }
