@@ -97,7 +97,7 @@ impl Placer {
             Placement::LeastConnections => self.fewest_connections(loads),
             Placement::LeastLoaded => {
                 let mean = mean_connections(loads);
-                self.least(loads.len(), |shard| Some(score(&loads[shard], mean)))
+                least(&mut self.next, loads.len(), |shard| Some(score(&loads[shard], mean)))
             }
             Placement::TwoChoices => self.of_two(loads),
             Placement::SourceHash => match clue.address {
@@ -109,11 +109,11 @@ impl Placer {
     }
 
     fn in_turn(&mut self, loads: &[ShardLoad]) -> usize {
-        self.least(loads.len(), |_| Some(0))
+        least(&mut self.next, loads.len(), |_| Some(0))
     }
 
     fn fewest_connections(&mut self, loads: &[ShardLoad]) -> usize {
-        self.least(loads.len(), |shard| Some(loads[shard].connections()))
+        least(&mut self.next, loads.len(), |shard| Some(loads[shard].connections()))
     }
 
     fn of_two(&mut self, loads: &[ShardLoad]) -> usize {
@@ -128,25 +128,25 @@ impl Placer {
 
     /// Among those pinned to the core; more workers than cores share them.
     fn by_core(&mut self, loads: &[ShardLoad], core: Option<usize>) -> usize {
-        let cores = self.cores.clone();
-        let is_there = |shard: &usize| core.is_some() && cores.get(*shard) == Some(&core);
-        if !(0..loads.len()).any(|shard| is_there(&shard)) {
+        let cores = &self.cores;
+        let is_there = |shard: usize| core.is_some() && cores.get(shard) == Some(&core);
+        if !(0..loads.len()).any(is_there) {
             return self.fewest_connections(loads);
         }
-        self.least(loads.len(), |shard| is_there(&shard).then(|| loads[shard].connections()))
+        let of_those_there = |shard| is_there(shard).then(|| loads[shard].connections());
+        least(&mut self.next, loads.len(), of_those_there)
     }
+}
 
-    /// The first of the lowest scores, from behind the last answer on. Those without a score are
-    /// out of the question.
-    fn least(&mut self, shards: usize, score: impl Fn(usize) -> Option<usize>) -> usize {
-        let start = self.next % shards;
-        let scored =
-            (start..shards).chain(0..start).filter_map(|shard| Some((score(shard)?, shard)));
-        // Of equals, the first met.
-        let least = scored.min_by_key(|(score, _)| *score).map_or(start, |(_, shard)| shard);
-        self.next = least + 1;
-        least
-    }
+/// The first of the lowest scores, from `next` on, which then is behind it. Those without a score
+/// are out of the question.
+fn least(next: &mut usize, shards: usize, score: impl Fn(usize) -> Option<usize>) -> usize {
+    let start = *next % shards;
+    let scored = (start..shards).chain(0..start).filter_map(|shard| Some((score(shard)?, shard)));
+    // Of equals, the first met.
+    let least = scored.min_by_key(|(score, _)| *score).map_or(start, |(_, shard)| shard);
+    *next = least + 1;
+    least
 }
 
 fn is_skewed(loads: &[ShardLoad], home: usize) -> bool {
