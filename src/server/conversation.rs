@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::service::{Hosted, Outlet, OutletFailure, Peer, Wish, would_wait};
 use super::worker::{Worker, on_timer, on_writable};
 use crate::base::{CommonTimeout, Registry};
-use crate::event::{EventSpec, Interest, Ready, Token};
+use crate::event::{EventId, EventSpec, Interest, Ready, Token};
 
 /// Full reads of one connection per turn; others must not wait behind a flood.
 const READS_PER_TURN_MAX: usize = 4;
@@ -344,13 +344,11 @@ impl Worker {
 
     /// Reads nothing and sends nothing for a while.
     fn begin_pausing(&mut self, registry: &mut Registry<Self>, key: usize, time: Duration) {
-        self.free_timer(registry, key);
         self.free_writable(registry, key);
         let connection = &mut self.connections[key];
         connection.stage = Stage::Pausing;
         registry.del(connection.readable);
-        let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
-        connection.timer = Some(timer);
+        let timer = self.renew_timer(registry, key);
         registry.add(timer, Some(time)).expect("a timer needs nothing of the kernel");
     }
 
@@ -360,10 +358,16 @@ impl Worker {
         key: usize,
         deadline: CommonTimeout,
     ) {
+        let timer = self.renew_timer(registry, key);
+        registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
+    }
+
+    /// A timer of the connection's own that does not run yet, in the place of any other.
+    fn renew_timer(&mut self, registry: &mut Registry<Self>, key: usize) -> EventId {
         self.free_timer(registry, key);
         let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
         self.connections[key].timer = Some(timer);
-        registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
+        timer
     }
 
     pub(super) fn free_timer(&mut self, registry: &mut Registry<Self>, key: usize) {

@@ -68,7 +68,7 @@ impl Worker {
         // The socket first: who hears that there is room may want its descriptor.
         drop(connection);
         self.handoff.closed();
-        if self.ends_when_empty && self.connections.is_empty() {
+        if self.draining.is_some() && self.connections.is_empty() {
             registry.loop_exit();
         }
     }

@@ -50,14 +50,13 @@ pub(super) struct Worker {
     pub(super) gathered: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
-    pub(super) proxy: Arc<ProxyProtocol>,
+    pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
     pub(super) stopwatch: Option<Box<Stopwatch>>,
     /// Whether this turn adopted anything.
     adopted: bool,
-    pub(super) draining: Option<Spread>,
     /// Set by the drain: the worker ends with its last connection.
-    pub(super) ends_when_empty: bool,
+    pub(super) draining: Option<Spread>,
 }
 
 /// What a worker leaves.
@@ -98,12 +97,11 @@ impl Worker {
             gathered: Vec::new(),
             limits: config.limits,
             deadlines: Deadlines::new(&config.limits, registry)?,
-            proxy: Arc::new(config.proxy.clone()),
+            proxy: config.proxy.clone(),
             stats: ShardStats::default(),
             stopwatch,
             adopted: false,
             draining: None,
-            ends_when_empty: false,
         })
     }
 
@@ -158,7 +156,7 @@ impl Worker {
 /// Measuring.
 impl Worker {
     /// Right after each wait.
-    pub(super) fn after_wait(&mut self) {
+    fn after_wait(&mut self) {
         let Some(stopwatch) = &mut self.stopwatch else { return };
         if let Some(share) = stopwatch.turn_begins() {
             self.stats.busy = share;
@@ -175,7 +173,7 @@ impl Worker {
 
     /// Runs the callback of a connection's event, and measures it.
     #[inline]
-    pub(super) fn timed(
+    fn timed(
         &mut self,
         registry: &mut Registry<Self>,
         fired: Fired,

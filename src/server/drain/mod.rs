@@ -25,7 +25,6 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Begins to drain; nobody hands over any more.
 pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
-    worker.ends_when_empty = true;
     if worker.connections.is_empty() {
         registry.loop_exit();
         return;
@@ -46,7 +45,8 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
     let Some(spread) = worker.draining else { return };
     let now = registry.now();
     for key in worker.connection_keys() {
-        if is_quiet(registry, worker, key) && spread.has_come_to(key, now) {
+        // In this order: to find out whether one is quiet is a system call.
+        if spread.has_come_to(key, now) && is_quiet(registry, worker, key) {
             worker.close(registry, key);
         }
     }
