@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import instructions
 import plot
 from stats import Spread, cell, paired_ratios, spread, table, verdict
 
@@ -42,7 +43,7 @@ def body(measured):
         *(_cpu_section(measured, server) for server in measured.servers),
         *([_cpu_section(measured, measured.null)] if measured.null else []),
         _syscall_section(measured),
-        _instruction_section(measured),
+        instructions.section(measured.instructions),
         _memory_section(measured),
     ])
 
@@ -119,15 +120,6 @@ def _syscall_section(measured):
     header = ["server", "echoes seen", "calls/echo", "by name, per echo", "between threads", "untraced events/wait"]
     return (f"{heading}50 busy connections, 64 B, one message in flight each; one window of strace, n = 1. Calls and "
             f"echoes (successful sends) are counted in the same window.\n\n{table(header, rows)}")
-
-
-def _instruction_section(measured):
-    heading = "## Instructions per echo\n\n"
-    if isinstance(measured.instructions, str):
-        return heading + measured.instructions
-    rows = [[name, f"{count:,.0f}"] for name, count in measured.instructions.items()]
-    return (f"{heading}In user space, the C library included; 50 connections, 64 B, counted by callgrind, start and end "
-            f"subtracted. n = 1, for a count varies little.\n\n{table(['server', 'instructions/echo'], rows)}")
 
 
 def _memory_section(measured):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import instructions
 import plot
 from stats import cell, paired_ratios, spread, table, verdict
 
@@ -40,7 +41,7 @@ class Measured:
 
 def body(measured):
     """The tables with their headings, as Markdown."""
-    return f"{_cpu_section(measured)}\n\n{_instruction_section(measured)}"
+    return f"{_cpu_section(measured)}\n\n{instructions.section(measured.instructions)}"
 
 
 def answer(measured):
@@ -95,11 +96,3 @@ def _cpu_section(measured):
               "verdict"]
     return (f"## CPU per request\n\nMedian [lowest..highest] of n rounds; ratios are the rounds' own.\n\n"
             f"{table(header, rows)}")
-
-
-def _instruction_section(measured):
-    heading = "## Instructions per echo\n\n"
-    if isinstance(measured.instructions, str):
-        return heading + measured.instructions
-    rows = [[name, f"{count:,.0f}"] for name, count in measured.instructions.items()]
-    return f"{heading}{table(['server', 'instructions/echo'], rows)}"
