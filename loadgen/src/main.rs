@@ -5,25 +5,17 @@
 
 mod cli;
 mod clock;
-mod connection;
-mod connector;
+mod engine;
 mod environment;
 mod error;
 mod exit;
 mod interrupt;
 mod latency;
-mod limits;
 mod options;
-mod payload;
-mod poller;
-mod progress;
 mod record;
-mod recorder;
 mod report;
-mod run;
 mod schedule;
-mod target;
-mod worker;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -49,11 +41,11 @@ fn program() -> Result<u8, Error> {
     let options = Options::try_from(*args)?;
     let interrupt = Interrupt::install().map_err(Error::Start)?;
     let reports = Reports::open(&options)?;
-    let note = limits::provide(options.connections, options.threads)?;
+    let note = engine::limits::provide(options.connections, options.threads)?;
     if let Some(note) = note.filter(|_| !options.quiet) {
         cli::say(&note);
     }
-    let outcome = run::run(&options, &interrupt)?;
+    let outcome = engine::run(&options, &interrupt)?;
     reports.write(&outcome)?;
     Ok(outcome.exit_code())
 }

@@ -5,9 +5,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 
+use crate::engine::Outcome;
 use crate::error::Error;
 use crate::options::{Options, RecordSink};
-use crate::run::Outcome;
 
 mod json;
 mod text;

@@ -3,10 +3,10 @@
 use std::fmt::{self, Write as _};
 
 use super::units::{bound, duration, grouped, rate, size, throughput};
+use crate::engine::Outcome;
+use crate::engine::recorder::Counters;
 use crate::latency::{Latency, P50, P90, P99, P999, Percentile};
 use crate::record::{ArgsRecord, RunRecord};
-use crate::recorder::Counters;
-use crate::run::Outcome;
 
 /// Above this share of a processor, a loader thread sets the pace itself.
 const BUSY_SHARE: f64 = 0.9;
@@ -254,10 +254,10 @@ fn counted(count: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::recorder::Mismatch;
     use crate::environment::Environment;
     use crate::latency::tests::latency_of;
     use crate::record::{LatenciesRecord, RateRecord, SCHEMA, ThreadRecord};
-    use crate::recorder::Mismatch;
 
     fn outcome(service: Latency) -> Outcome {
         let measured = service.count();

@@ -7,19 +7,19 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::clock::{Clock, seconds};
+use crate::engine::progress::{Board, Progress};
+use crate::engine::recorder::Recorder;
+use crate::engine::target;
+use crate::engine::worker::{self, Context, Finished, News, Share};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::latency::Latency;
 use crate::options::Options;
-use crate::payload::Payload;
-use crate::progress::{Board, Progress};
 use crate::record::{LatenciesRecord, RateRecord, RunRecord, SCHEMA, ThreadRecord};
-use crate::recorder::Recorder;
 use crate::schedule::Window;
-use crate::target;
-use crate::worker::{self, Context, Finished, News, Share};
+use crate::wire::payload::Payload;
 
 /// Time between two updates of the live line.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);

@@ -10,9 +10,9 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use crate::clock::{Clock, nanoseconds};
+use crate::engine::poller::{Interest, Poller};
 use crate::error::Error;
 use crate::latency::Latency;
-use crate::poller::{Interest, Poller};
 
 /// Longest wait without looking whether to go on.
 const WAIT_NS_MAX: u64 = 100_000_000;

@@ -10,17 +10,17 @@ use std::sync::mpsc::{Receiver, Sender};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::{Clock, nanoseconds};
-use crate::connection::{BYTES_PER_WAKE_MAX, Connection};
-use crate::connector::{self, Connected, Order};
+use crate::engine::connection::{BYTES_PER_WAKE_MAX, Connection};
+use crate::engine::connector::{self, Connected, Order};
+use crate::engine::poller::{Interest, Poller, Ready};
+use crate::engine::progress::Board;
+use crate::engine::recorder::{Failure, Recorder};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latency;
 use crate::options::Options;
-use crate::payload::Payload;
-use crate::poller::{Interest, Poller, Ready};
-use crate::progress::Board;
-use crate::recorder::{Failure, Recorder};
 use crate::schedule::{ClosedLoop, Phase, Window};
+use crate::wire::payload::Payload;
 
 /// Handshakes in flight over all threads: half of the usual backlog of 128.
 const HANDSHAKES_MAX: usize = 64;

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
-use crate::payload::{Cursor, Payload, SLICE_BYTES_MAX};
-use crate::recorder::{Failure, Mismatch, Recorder};
+use crate::engine::recorder::{Failure, Mismatch, Recorder};
+use crate::wire::payload::{Cursor, Payload, SLICE_BYTES_MAX};
 
 /// Bytes one call to [`Connection::send`] or [`Connection::receive`] moves at most, so that one
 /// busy connection cannot delay the timestamps of the others for long.

@@ -5,11 +5,11 @@
 use serde::Serialize;
 
 use crate::clock::seconds;
+use crate::engine::recorder::{Counters, Mismatch};
+use crate::engine::worker::Finished;
 use crate::environment::Environment;
 use crate::latency::{Latency, P50, P90, P99, P999, P9999};
 use crate::options::Options;
-use crate::recorder::{Counters, Mismatch};
-use crate::worker::Finished;
 
 /// Name and version of the format. A change that breaks a reader raises the number.
 pub(crate) const SCHEMA: &str = "loadgen/1";

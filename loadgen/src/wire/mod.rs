@@ -1,0 +1,3 @@
+//! The bytes on the wire.
+
+pub(crate) mod payload;
