@@ -5,16 +5,20 @@
 
 mod cli;
 mod clock;
+mod commands;
 mod engine;
 mod environment;
 mod error;
 mod exit;
 mod interrupt;
 mod latency;
+mod measure;
 mod options;
 mod record;
 mod report;
 mod schedule;
+mod server;
+mod validity;
 mod wire;
 
 use std::process::ExitCode;
@@ -22,8 +26,6 @@ use std::process::ExitCode;
 use crate::cli::Request;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::options::Options;
-use crate::report::Reports;
 
 fn main() -> ExitCode {
     let code = program().unwrap_or_else(|error| {
@@ -34,18 +36,11 @@ fn main() -> ExitCode {
 }
 
 fn program() -> Result<u8, Error> {
-    let args = match cli::parse(std::env::args_os())? {
-        Request::Run(args) => args,
-        Request::Print(text) => return Ok(cli::print(&text)),
-    };
-    let options = Options::try_from(*args)?;
-    let interrupt = Interrupt::install().map_err(Error::Start)?;
-    let reports = Reports::open(&options)?;
-    let note = engine::limits::provide(options.connections, options.threads)?;
-    if let Some(note) = note.filter(|_| !options.quiet) {
-        cli::say(&note);
+    match cli::parse(std::env::args_os())? {
+        Request::Print(text) => Ok(cli::print(&text)),
+        Request::Do(command) => {
+            let interrupt = Interrupt::install().map_err(Error::Start)?;
+            commands::carry_out(command, &interrupt)
+        }
     }
-    let outcome = engine::run(&options, &interrupt)?;
-    reports.write(&outcome)?;
-    Ok(outcome.exit_code())
 }

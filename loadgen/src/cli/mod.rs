@@ -4,39 +4,38 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use bytesize::ByteSize;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::exit;
 
+pub(crate) mod check;
+pub(crate) mod compare;
+pub(crate) mod load;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod search;
+pub(crate) mod sweep;
+
 const EXAMPLES: &str = "\
 Examples:
-  loadgen run                                         64 connections to 127.0.0.1:5555
-  loadgen run 10.0.0.7:7000 -c 1000 -t 2 --duration 30s
-  loadgen run [::1]:5555 --size 16KiB --pipeline 8 --json result.json
+  loadgen run --rate 20k                       open loop against 127.0.0.1:5555
+  loadgen run 10.0.0.7:7000 -c 1000 -t 2       closed loop, as fast as replies come
+  loadgen search --slo 'p99<1ms'               the largest rate that keeps the objective
+  loadgen compare before/ after/               faster, slower, the same, or not known
+  loadgen selftest                             whether this loader can be trusted here
 
 Exit codes:
-  0 ok    1 the run failed or had errors    64 usage    130 interrupted, partial results";
-
-const RUN_EXAMPLES: &str = "\
-The loop is closed: a connection sends its next request when a reply has come back. The latency \
-shown is therefore the service time; it leaves out the waiting that a stalled server would have \
-caused to requests arriving in the meantime (coordinated omission).
-
-Every reply is compared with the request, byte for byte.
-
-Example:
-  loadgen run 127.0.0.1:5555 --connections 100 --size 1KiB --duration 30s --json -";
+  0 ok    1 the run failed or had errors    2 an objective was missed, or a regression
+  3 the measurement is INVALID    64 usage    130 interrupted, partial results";
 
 #[derive(Debug, Parser)]
 #[command(
     name = "loadgen",
     version,
-    about = "Loads a TCP request/response (echo) server and measures its latency",
+    about = "Loads a request/response server, measures its latency, and says when not to believe it",
     after_help = EXAMPLES,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -46,70 +45,38 @@ struct Cli {
     command: Command,
 }
 
+/// What the command line asks to be done.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     // The last of a repeated flag wins, so that a script can append to a set of its own.
-    /// Measure one run against a server
-    #[command(after_help = RUN_EXAMPLES, args_override_self = true)]
-    Run(Box<RunArgs>),
-}
-
-/// The flags of `loadgen run`, typed but not yet checked against each other.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Server to load; a host name, an IPv4 address, or an IPv6 address in brackets
-    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:5555")]
-    pub(crate) target: String,
-
-    /// Connections, spread over the threads as evenly as possible
-    #[arg(short, long, value_name = "N", default_value_t = 64)]
-    pub(crate) connections: u32,
-
-    /// Threads of the loader, at most one per connection
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    pub(crate) threads: u32,
-
-    /// Size of a request and of its reply, up to 64MiB (units: 64, 16KiB, 1MB)
-    #[arg(long, value_name = "BYTES", default_value = "64")]
-    pub(crate) size: ByteSize,
-
-    /// Requests outstanding per connection
-    #[arg(long, value_name = "D", default_value_t = 1)]
-    pub(crate) pipeline: u32,
-
-    /// How long to measure (units: 500ms, 10s, 2m)
-    #[arg(long, value_name = "D", default_value = "10s")]
-    pub(crate) duration: humantime::Duration,
-
-    /// How long to load the server before measuring
-    #[arg(long, value_name = "D", default_value = "1s")]
-    pub(crate) warmup: humantime::Duration,
-
-    /// Give up a connect, or a connection that owes a reply, after so long without a byte
-    #[arg(long, value_name = "D", default_value = "5s")]
-    pub(crate) timeout: humantime::Duration,
-
-    /// Seed of the payload bytes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
-
-    /// Write the results as JSON to FILE; with '-' to stdout, the report then goes to stderr
-    #[arg(long, value_name = "FILE|-")]
-    pub(crate) json: Option<PathBuf>,
-
-    /// Print no report and no progress, only errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
-
-    /// Show no live progress line
-    #[arg(long)]
-    pub(crate) no_progress: bool,
+    /// Measure a server once or several times
+    #[command(after_help = run::AFTER_HELP, args_override_self = true)]
+    Run(Box<run::RunArgs>),
+    /// Find the largest rate whose objectives hold
+    #[command(after_help = search::AFTER_HELP, args_override_self = true)]
+    Search(Box<search::SearchArgs>),
+    /// Measure every combination of some settings, in random order
+    #[command(after_help = sweep::AFTER_HELP, args_override_self = true)]
+    Sweep(Box<sweep::SweepArgs>),
+    /// Say whether B is faster or slower than A, or the same
+    #[command(after_help = compare::AFTER_HELP)]
+    Compare(compare::CompareArgs),
+    /// Make any view again from a result directory
+    Report(report::ReportArgs),
+    /// Put together what several loaders measured at the same time
+    Merge(report::MergeArgs),
+    /// Check the loader itself against a server whose behaviour is known
+    Selftest(check::SelftestArgs),
+    /// Measure what the loader can do at most on this machine
+    Calibrate(check::CalibrateArgs),
+    /// Print what is recorded about this machine, and what speaks against measuring on it
+    Env(check::EnvArgs),
 }
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Run(Box<RunArgs>),
+    Do(Command),
     Print(Text),
 }
 
@@ -127,7 +94,7 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Request, Error> {
     match Cli::try_parse_from(words) {
-        Ok(Cli { command: Command::Run(args) }) => Ok(Request::Run(args)),
+        Ok(Cli { command }) => Ok(Request::Do(command)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Request::Print(Text::Wanted(error.render().to_string())))
@@ -169,7 +136,7 @@ fn fold(message: &str) -> String {
         .filter(|line| !line.is_empty())
         .map(|line| line.strip_prefix("error: ").unwrap_or(line))
         .collect();
-    format!("{}; see 'loadgen run --help'", kept.join("; "))
+    format!("{}; see 'loadgen --help'", kept.join("; "))
 }
 
 #[cfg(test)]

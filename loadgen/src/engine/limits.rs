@@ -6,19 +6,23 @@ use std::io;
 use rlimit::Resource;
 
 use crate::error::Error;
+use crate::options::{Options, Target};
 
 /// Open files beside the connections: standard streams, the record, name resolution, and an epoll
 /// set per thread on top.
 const SPARE_DESCRIPTORS: u64 = 16;
 
-/// Checks ports and descriptors for `connections` from `threads`.
+/// Checks ports and descriptors for the connections and threads of a plan.
 ///
 /// Raises the soft limit of open files to the hard one if need be, and then returns the sentence
 /// that says so.
-pub(crate) fn provide(connections: u32, threads: u32) -> Result<Option<String>, Error> {
+pub(crate) fn provide(options: &Options) -> Result<Option<String>, Error> {
+    let (connections, threads) = (options.connections, options.threads);
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-    if let Some(ports) = range.ok().and_then(|text| port_count(&text)) {
-        check_ports(connections, ports)?;
+    let ports = range.ok().and_then(|text| port_count(&text));
+    if let (Target::Tcp(_), Some(ports)) = (&options.target, ports) {
+        let addresses = u32::try_from(options.sources.len().max(1)).unwrap_or(u32::MAX);
+        check_ports(connections, ports.saturating_mul(addresses))?;
     }
     let (soft, hard) = Resource::NOFILE.get().map_err(Error::Start)?;
     if !check_descriptors(connections, threads, soft, hard)? {

@@ -5,13 +5,15 @@ use std::fs;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::options::Options;
 
 /// The machine and the moment of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Environment {
     /// Version of this program.
-    pub(crate) loadgen_version: &'static str,
+    pub(crate) loadgen_version: String,
     /// Kernel release.
     pub(crate) kernel: String,
     /// Model name of the processor.
@@ -25,12 +27,12 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Describes this machine now.
-    pub(crate) fn capture() -> Self {
+    /// Describes this machine now, and how loader and target share it.
+    pub(crate) fn capture(_options: &Options) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let words = env::args_os().map(|word| quoted(&word.to_string_lossy()));
         Self {
-            loadgen_version: env!("CARGO_PKG_VERSION"),
+            loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             cpu_model: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text)),
             cpus: thread::available_parallelism().ok().map(Into::into),

@@ -2,7 +2,11 @@
 //!
 //! Histograms are merged; percentiles are never averaged.
 
+mod set;
+
 use hdrhistogram::Histogram;
+
+pub(crate) use self::set::Latencies;
 
 /// Largest value the histogram tells apart; longer ones are clamped to it and counted.
 const HIGHEST_NS: u64 = 60_000_000_000;
@@ -12,19 +16,29 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Percentile {
     pub(crate) label: &'static str,
+    /// Its name in the record.
+    pub(crate) field: &'static str,
     pub(crate) quantile: f64,
     /// Fewest independent samples for which a two-sided 95 % upper bound exists.
     pub(crate) samples_min: u64,
 }
 
-pub(crate) const P50: Percentile = percentile("p50", 0.5, 6);
-pub(crate) const P90: Percentile = percentile("p90", 0.9, 36);
-pub(crate) const P99: Percentile = percentile("p99", 0.99, 368);
-pub(crate) const P999: Percentile = percentile("p99.9", 0.999, 3_688);
-pub(crate) const P9999: Percentile = percentile("p99.99", 0.999_9, 36_887);
+pub(crate) const P50: Percentile = percentile("p50", "p50", 0.5, 6);
+pub(crate) const P90: Percentile = percentile("p90", "p90", 0.9, 36);
+pub(crate) const P99: Percentile = percentile("p99", "p99", 0.99, 368);
+pub(crate) const P999: Percentile = percentile("p99.9", "p999", 0.999, 3_688);
+pub(crate) const P9999: Percentile = percentile("p99.99", "p9999", 0.999_9, 36_887);
 
-const fn percentile(label: &'static str, quantile: f64, samples_min: u64) -> Percentile {
-    Percentile { label, quantile, samples_min }
+/// Those that reports show.
+pub(crate) const PERCENTILES: [Percentile; 5] = [P50, P90, P99, P999, P9999];
+
+const fn percentile(
+    label: &'static str,
+    field: &'static str,
+    quantile: f64,
+    samples_min: u64,
+) -> Percentile {
+    Percentile { label, field, quantile, samples_min }
 }
 
 /// A distribution of latencies in nanoseconds.

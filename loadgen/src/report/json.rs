@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use crate::record::RunRecord;
+use crate::record::Record;
 
 /// Opens the file for the record but leaves what it holds until there is something better.
 pub(super) fn open(path: &Path) -> io::Result<File> {
@@ -12,7 +12,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Replaces the content of an opened file by the record.
-pub(super) fn replace(file: &File, record: &RunRecord) -> io::Result<()> {
+pub(super) fn replace(file: &File, record: &Record) -> io::Result<()> {
     // A device or a named pipe has no length to cut.
     if file.metadata()?.is_file() {
         file.set_len(0)?;
@@ -21,7 +21,7 @@ pub(super) fn replace(file: &File, record: &RunRecord) -> io::Result<()> {
 }
 
 /// Writes the record and a line end.
-pub(super) fn write(out: &mut impl Write, record: &RunRecord) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, record: &Record) -> io::Result<()> {
     let text = serde_json::to_string_pretty(record)?;
     writeln!(out, "{text}")?;
     out.flush()

@@ -5,19 +5,25 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use crate::engine::Outcome;
 use crate::error::Error;
-use crate::options::{Options, RecordSink};
+use crate::measure::{Measurement, Observer};
+use crate::options::{OutputOptions, RecordSink};
 
+mod folder;
 mod json;
+pub(crate) mod plot;
 mod text;
 pub(crate) mod units;
 
-/// The opened outputs of a run.
+use self::folder::ResultFolder;
+
+/// The opened outputs of a measurement.
 #[derive(Debug)]
 pub(crate) struct Reports {
+    folder: Option<ResultFolder>,
     record: Option<RecordOutput>,
     text: TextOutput,
+    nobody: (),
 }
 
 #[derive(Debug)]
@@ -36,7 +42,7 @@ enum TextOutput {
 
 impl Reports {
     /// Opens the outputs that the options ask for.
-    pub(crate) fn open(options: &Options) -> Result<Self, Error> {
+    pub(crate) fn open(options: &OutputOptions) -> Result<Self, Error> {
         let record = match &options.record {
             None => None,
             Some(RecordSink::Stdout) => Some(RecordOutput::Stdout),
@@ -51,27 +57,40 @@ impl Reports {
             Some(RecordOutput::Stdout) => TextOutput::Stderr,
             _ => TextOutput::Stdout,
         };
-        Ok(Self { record, text })
+        let folder = options.directory.as_deref().map(ResultFolder::open).transpose()?;
+        Ok(Self { folder, record, text, nobody: () })
+    }
+
+    /// What is written while the measurement lasts.
+    pub(crate) fn observer(&mut self) -> &mut dyn Observer {
+        match &mut self.folder {
+            Some(folder) => folder,
+            None => &mut self.nobody,
+        }
     }
 
     /// Writes everything; the record first, as a script may wait for it.
-    pub(crate) fn write(&self, outcome: &Outcome) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, measurement: &Measurement) -> Result<(), Error> {
         let record = match &self.record {
             None => Ok(()),
-            Some(RecordOutput::Stdout) => json::write(&mut io::stdout().lock(), &outcome.record),
-            Some(RecordOutput::File(file)) => json::replace(file, &outcome.record),
+            Some(RecordOutput::Stdout) => {
+                json::write(&mut io::stdout().lock(), &measurement.record)
+            }
+            Some(RecordOutput::File(file)) => json::replace(file, &measurement.record),
         };
         let text = match self.text {
             TextOutput::None => Ok(()),
-            TextOutput::Stdout => write_text(&mut io::stdout().lock(), outcome),
-            TextOutput::Stderr => write_text(&mut io::stderr().lock(), outcome),
+            TextOutput::Stdout => write_text(&mut io::stdout().lock(), measurement),
+            TextOutput::Stderr => write_text(&mut io::stderr().lock(), measurement),
         };
-        reader_may_leave(record).and(reader_may_leave(text)).map_err(Error::WriteResults)
+        let written = reader_may_leave(record).and(reader_may_leave(text));
+        written.map_err(Error::WriteResults)?;
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.finish(measurement))
     }
 }
 
-fn write_text(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
-    out.write_all(text::render(outcome).as_bytes())?;
+fn write_text(out: &mut impl Write, measurement: &Measurement) -> io::Result<()> {
+    out.write_all(text::render(&measurement.record, &measurement.latencies).as_bytes())?;
     out.flush()
 }
 

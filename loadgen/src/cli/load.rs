@@ -1,0 +1,215 @@
+//! The flags that say what load to put on what server; shared by `run`, `search` and `sweep`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::options::{Pacing, Pins};
+use crate::schedule::{Arrival, RateProfile};
+use crate::server::ServerCommand;
+use crate::validity::Slo;
+use crate::wire::{Protocol, Sizes, Verify};
+
+/// What load to put on what server, typed but not yet checked against each other.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
+    /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path
+    #[arg(value_name = "TARGET", default_value = "127.0.0.1:5555")]
+    pub(crate) target: String,
+
+    #[command(flatten, next_help_heading = "Load")]
+    pub(crate) shape: ShapeArgs,
+
+    #[command(flatten, next_help_heading = "Traffic")]
+    pub(crate) traffic: TrafficArgs,
+
+    #[command(flatten, next_help_heading = "Connections")]
+    pub(crate) connections: ConnectionArgs,
+
+    #[command(flatten, next_help_heading = "Loader")]
+    pub(crate) loader: LoaderArgs,
+
+    #[command(flatten, next_help_heading = "Server process")]
+    pub(crate) server: ServerArgs,
+}
+
+/// How much load, and for how long.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShapeArgs {
+    /// Requests per second over all connections: 50k, 10k..50k (a ramp over the run) or
+    /// 10k,20k,40k@5s (steps of 5 s). Without it the loop is closed: the next request waits for a
+    /// reply
+    #[arg(long, value_name = "R")]
+    pub(crate) rate: Option<RateProfile>,
+
+    /// How the requests of a rate are spread in time: poisson or constant
+    #[arg(long, value_name = "A", default_value_t)]
+    pub(crate) arrival: Arrival,
+
+    /// How long to measure (units: 500ms, 10s, 2m)
+    #[arg(long, value_name = "D", default_value = "10s")]
+    pub(crate) duration: humantime::Duration,
+
+    /// How long to load the server before measuring
+    #[arg(long, value_name = "D", default_value = "1s")]
+    pub(crate) warmup: humantime::Duration,
+
+    /// Give up a connect, or a connection that owes a reply, after so long without a byte
+    #[arg(long, value_name = "D", default_value = "5s")]
+    pub(crate) timeout: humantime::Duration,
+
+    /// How long to wait for the last replies [default: the timeout]
+    #[arg(long, value_name = "D")]
+    pub(crate) drain: Option<humantime::Duration>,
+
+    /// Seed of the schedule, the sizes and the payload
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrafficArgs {
+    /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http (GET),
+    /// resp-ping, resp-echo (Redis), memcached (set)
+    #[arg(long, value_name = "P", default_value_t)]
+    pub(crate) protocol: Protocol,
+
+    /// Payload of a request: 64, 16KiB, a range 64..4KiB, weights 64:9,1KiB:1, or
+    /// lognormal:MEDIAN,SIGMA; up to 64MiB
+    #[arg(long, value_name = "BYTES", default_value_t)]
+    pub(crate) size: Sizes,
+
+    /// Most requests outstanding per connection [default: 1; with --rate 1024, for http 1]
+    #[arg(long, value_name = "D")]
+    pub(crate) pipeline: Option<u32>,
+
+    /// Compare replies: full (every byte), length, none
+    #[arg(long, value_name = "V", default_value_t)]
+    pub(crate) verify: Verify,
+
+    /// Path that http requests ask for
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) http_path: String,
+
+    /// Header of http requests, repeatable, such as 'Accept: */*'
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) http_header: Vec<String>,
+}
+
+/// Over what it is sent.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectionArgs {
+    /// Connections, spread over the threads as evenly as possible
+    #[arg(short, long, value_name = "N", default_value_t = 64)]
+    pub(crate) connections: u32,
+
+    /// Close and replace a connection after so many requests
+    #[arg(long, value_name = "K")]
+    pub(crate) churn: Option<u64>,
+
+    /// Close and replace a connection after so long, at the next moment it owes nothing
+    #[arg(long, value_name = "D")]
+    pub(crate) lifetime: Option<humantime::Duration>,
+
+    /// Connect, request, close: every request on a connection of its own, the connect included in
+    /// its times
+    #[arg(long, conflicts_with_all = ["churn", "lifetime"])]
+    pub(crate) connect_per_request: bool,
+
+    /// Most new connections per second
+    #[arg(long, value_name = "R")]
+    pub(crate) connect_rate: Option<f64>,
+
+    /// Connect from these addresses in turn, repeatable: ADDR or FIRST-LAST
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) source: Vec<SourceRange>,
+}
+
+/// One or several consecutive source addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceRange {
+    pub(crate) first: IpAddr,
+    pub(crate) last: IpAddr,
+}
+
+impl std::str::FromStr for SourceRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = |text: &str| {
+            text.parse::<IpAddr>().map_err(|_| format!("'{text}' is not an IP address"))
+        };
+        let (first, last) = match text.split_once('-') {
+            Some((first, last)) => (address(first)?, address(last)?),
+            None => (address(text)?, address(text)?),
+        };
+        if first > last || first.is_ipv4() != last.is_ipv4() {
+            return Err(format!("'{text}': the last address must not come before the first"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// How the loader itself works.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoaderArgs {
+    /// Threads of the loader, at most one per connection
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: u32,
+
+    /// How to wait for the next request's time: sleep, hybrid (sleep, then spin for the last
+    /// stretch), spin, or auto (hybrid where the loader has processors of its own)
+    #[arg(long, value_name = "P", default_value_t)]
+    pub(crate) pacing: Pacing,
+
+    /// Processors for the loader's threads in turn, such as 1,3 or 2-5
+    #[arg(long, value_name = "CPUS")]
+    pub(crate) pin: Option<Pins>,
+}
+
+/// The server process, if it is to be started or watched.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// Start this server for every run, wait for the target to accept, watch it, and stop it
+    #[arg(long, value_name = "CMD", conflicts_with = "server_pid")]
+    pub(crate) server_cmd: Option<ServerCommand>,
+
+    /// Watch the running server with this process id: processor time, switches, memory
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+}
+
+/// What must hold for the run to have met its objectives.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SloArgs {
+    /// Objective, repeatable: p99<1ms, p99.9<5ms, max<50ms, mean<1ms, err<0.1%, achieved>=0.99,
+    /// rate>=10k; missed, the exit code is 2
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) slo: Vec<Slo>,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArgs {
+    /// Write everything into this directory: result.json, .hlog, .hgrm, CSV, plots, index.html
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Write the result as JSON to FILE; with '-' to stdout, the report then goes to stderr
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Print no report and no progress, only errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Show no live progress line
+    #[arg(long)]
+    pub(crate) no_progress: bool,
+
+    /// Write an interval (.hlog, CSV, plots) so often
+    #[arg(long, value_name = "D", default_value = "1s")]
+    pub(crate) interval: humantime::Duration,
+}

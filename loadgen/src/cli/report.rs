@@ -1,0 +1,56 @@
+//! `loadgen report` and `loadgen merge`: results seen again, and put together.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// The flags of `loadgen report`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// A result directory, or a result.json
+    #[arg(value_name = "DIR")]
+    pub(crate) source: PathBuf,
+
+    /// What to make of it
+    #[arg(long, value_name = "VIEW", default_value = "text")]
+    pub(crate) view: View,
+
+    /// Where to [default: stdout; all: the directory itself]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A way to show a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// The report as on the terminal
+    Text,
+    /// result.json
+    Json,
+    /// Intervals as CSV
+    Csv,
+    /// Percentiles as HdrHistogram text, in microseconds
+    Hgrm,
+    /// The interval log of all runs
+    Hlog,
+    /// Percentile curve
+    SvgPercentiles,
+    /// Latency over time
+    SvgTime,
+    /// The self-contained page
+    Html,
+    /// Every file of a result directory, written again
+    All,
+}
+
+/// The flags of `loadgen merge`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MergeArgs {
+    /// Result directories of loaders that ran at the same time with the same plan
+    #[arg(value_name = "DIR", required = true, num_args = 2..)]
+    pub(crate) sources: Vec<PathBuf>,
+
+    /// Directory of the merged result
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}

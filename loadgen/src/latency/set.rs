@@ -1,0 +1,55 @@
+//! The distributions that one run is described by.
+
+use super::Latency;
+
+/// All distributions of a thread, an interval, a run or several runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies {
+    /// Intended time to reply.
+    pub(crate) response: Latency,
+    /// For requests that never got a reply: how long that had been at the end, a lower bound of
+    /// their response time.
+    pub(crate) unanswered: Latency,
+    /// Write to reply.
+    pub(crate) service: Latency,
+    /// Intended time to write.
+    pub(crate) lateness: Latency,
+    /// The loader's own part of the lateness.
+    pub(crate) loader_late: Latency,
+    /// The part in which the connection could not be used; only of requests that were blocked.
+    pub(crate) blocked: Latency,
+    /// Handshakes.
+    pub(crate) connect: Latency,
+}
+
+impl Latencies {
+    /// Empty distributions.
+    pub(crate) fn new() -> Self {
+        Self {
+            response: Latency::new(),
+            unanswered: Latency::new(),
+            service: Latency::new(),
+            lateness: Latency::new(),
+            loader_late: Latency::new(),
+            blocked: Latency::new(),
+            connect: Latency::new(),
+        }
+    }
+
+    /// Adds all values of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.response.merge(&other.response);
+        self.unanswered.merge(&other.unanswered);
+        self.service.merge(&other.service);
+        self.lateness.merge(&other.lateness);
+        self.loader_late.merge(&other.loader_late);
+        self.blocked.merge(&other.blocked);
+        self.connect.merge(&other.connect);
+    }
+
+    /// What the user of the server feels: the response time where there is a schedule to measure it
+    /// from, the service time in a closed loop.
+    pub(crate) fn felt(&self) -> &Latency {
+        if self.response.count() > 0 { &self.response } else { &self.service }
+    }
+}

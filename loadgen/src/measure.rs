@@ -1,0 +1,157 @@
+//! A measurement from its plan to its record: every run with a fresh server if there is one to
+//! start, the runs put together, the verdict on them.
+
+use crate::cli;
+use crate::engine::{self, RunOutcome};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::exit;
+use crate::interrupt::Interrupt;
+use crate::latency::Latencies;
+use crate::options::Options;
+use crate::record::{
+    ArgsRecord, Counters, IntervalRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
+    Verdict,
+};
+use crate::server::Server;
+use crate::validity;
+
+/// Is told about runs while they last; what it writes then is safe from whatever comes later.
+pub(crate) trait Observer {
+    /// Run number `number` (from 1) has opened its connections; `started_unix_s` is its start.
+    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
+
+    /// An interval has passed: what was measured in it. Together all intervals of a run are the run.
+    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
+}
+
+/// Looks away.
+impl Observer for () {
+    fn run_begins(&mut self, _number: u32, _started_unix_s: f64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn interval(&mut self, _: &IntervalRecord, _: &Latencies) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// What a measurement has found out.
+#[derive(Debug, Clone)]
+pub(crate) struct Measurement {
+    /// The numbers.
+    pub(crate) record: Record,
+    /// The whole distributions behind them, of all runs together.
+    pub(crate) latencies: Latencies,
+}
+
+impl Measurement {
+    /// The exit code of a program that ends with this measurement.
+    pub(crate) fn exit_code(&self) -> u8 {
+        let record = &self.record;
+        if record.interrupted {
+            exit::INTERRUPTED
+        } else if record.counters.has_errors() || record.counters.measured == 0 {
+            exit::FAILED
+        } else if record.validity.verdict == Verdict::Invalid {
+            exit::INVALID
+        } else if record.slo.iter().any(|slo| slo.met != Some(true)) {
+            exit::MISSED
+        } else {
+            exit::OK
+        }
+    }
+}
+
+/// Carries out the plan.
+pub(crate) fn measure(
+    options: &Options,
+    interrupt: &Interrupt,
+    observer: &mut dyn Observer,
+) -> Result<Measurement, Error> {
+    let note = engine::limits::provide(options)?;
+    if let Some(note) = note.filter(|_| !options.output.quiet) {
+        cli::say(&note);
+    }
+    let env = Environment::capture(options);
+    let args = ArgsRecord::from(options);
+    let mut latencies = Latencies::new();
+    let mut runs: Vec<RunRecord> = Vec::new();
+    for number in 1..=options.runs {
+        let outcome = run_once(options, interrupt, number, observer)?;
+        let mut run = outcome.record;
+        run.validity = validity::judge(&run, &args, &env);
+        latencies.merge(&outcome.latencies);
+        let interrupted = run.interrupted;
+        runs.push(run);
+        if interrupted {
+            break;
+        }
+    }
+    let mut record = combine(args, env, runs, &latencies);
+    record.slo = options.slo.iter().map(|slo| slo.check(&record)).collect();
+    Ok(Measurement { record, latencies })
+}
+
+/// One run, with a server of its own if there is one to start.
+fn run_once(
+    options: &Options,
+    interrupt: &Interrupt,
+    number: u32,
+    observer: &mut dyn Observer,
+) -> Result<RunOutcome, Error> {
+    let server = options.server.as_ref();
+    let mut server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+    let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+    let stopped = server.map_or(Ok(()), Server::stop);
+    let outcome = outcome?;
+    stopped?;
+    Ok(outcome)
+}
+
+/// Puts the runs of one plan together.
+pub(crate) fn combine(
+    args: ArgsRecord,
+    env: Environment,
+    runs: Vec<RunRecord>,
+    latencies: &Latencies,
+) -> Record {
+    let mut counters = Counters::default();
+    for run in &runs {
+        counters.merge(&run.counters);
+    }
+    let measured_s = runs.iter().map(|run| run.rate.measured_s).sum();
+    let offered = (args.mode == "open").then_some(counters.in_window);
+    Record {
+        schema: SCHEMA.to_owned(),
+        validity: validity::judge_all(&runs),
+        slo: Vec::new(),
+        rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
+        latency_ns: latencies.into(),
+        counters,
+        server: server(&runs),
+        interrupted: runs.iter().any(|run| run.interrupted),
+        args,
+        env,
+        runs,
+    }
+}
+
+/// The servers of all runs: times and switches added, memory the largest, threads of the last run.
+fn server(runs: &[RunRecord]) -> Option<ServerRecord> {
+    let mut servers = runs.iter().filter_map(|run| run.server.as_ref());
+    let mut all = servers.next()?.clone();
+    for server in servers {
+        all.wall_s += server.wall_s;
+        all.cpu_s += server.cpu_s;
+        all.voluntary_switches += server.voluntary_switches;
+        all.involuntary_switches += server.involuntary_switches;
+        all.rss_bytes = all.rss_bytes.max(server.rss_bytes);
+        all.pss_bytes = all.pss_bytes.max(server.pss_bytes);
+        all.threads.clone_from(&server.threads);
+        all.pid = server.pid;
+    }
+    let completed: u64 = runs.iter().map(|run| run.counters.completed).sum();
+    all.cpu_us_per_request = (completed > 0).then(|| all.cpu_s * 1e6 / completed as f64);
+    Some(all)
+}

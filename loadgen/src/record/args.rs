@@ -1,0 +1,78 @@
+//! The plan of a measurement, as the record tells it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::options::Options;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArgsRecord {
+    /// The server, as given.
+    pub(crate) target: String,
+    /// "closed": the next request waits for a reply. "open": requests come by the schedule.
+    pub(crate) mode: String,
+    /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
+    pub(crate) rate: Option<String>,
+    /// "poisson" or "constant"; nothing in a closed loop.
+    pub(crate) arrival: Option<String>,
+    /// Connections asked for.
+    pub(crate) connections: u32,
+    /// Threads used, at most one per connection.
+    pub(crate) threads: u32,
+    /// Most requests outstanding per connection.
+    pub(crate) pipeline: u32,
+    /// How requests and replies look on the wire.
+    pub(crate) protocol: String,
+    /// Sizes of requests, as given.
+    pub(crate) size: String,
+    /// Mean size of a request's payload in bytes, as far as it is known beforehand.
+    pub(crate) size_mean_bytes: f64,
+    /// What is compared of a reply: "full", "length", "none".
+    pub(crate) verify: String,
+    /// When connections are closed and replaced, as given.
+    pub(crate) churn: Option<String>,
+    /// Length of the measured window.
+    pub(crate) duration_s: f64,
+    /// Load before the window.
+    pub(crate) warmup_s: f64,
+    /// Longest silence of a connection that owes a reply.
+    pub(crate) timeout_s: f64,
+    /// Seed of schedule, sizes and payload.
+    pub(crate) seed: u64,
+    /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
+    pub(crate) pacing: String,
+    /// Objectives, as given.
+    pub(crate) slo: Vec<String>,
+    /// Runs asked for.
+    pub(crate) runs: u32,
+    /// The command that started the server for each run.
+    pub(crate) server_command: Option<String>,
+}
+
+impl From<&Options> for ArgsRecord {
+    fn from(options: &Options) -> Self {
+        let open = options.load.open();
+        Self {
+            target: options.target.to_string(),
+            mode: if open.is_some() { "open" } else { "closed" }.to_owned(),
+            rate: open.map(|open| open.profile.to_string()),
+            arrival: open.map(|open| open.arrival.to_string()),
+            connections: options.connections,
+            threads: options.threads,
+            pipeline: options.pipeline,
+            protocol: options.traffic.protocol.to_string(),
+            size: options.traffic.sizes.to_string(),
+            size_mean_bytes: options.traffic.sizes.mean_bytes(),
+            verify: options.traffic.verify.to_string(),
+            churn: options.churn.describe(),
+            duration_s: options.duration.as_secs_f64(),
+            warmup_s: options.warmup.as_secs_f64(),
+            timeout_s: options.timeout.as_secs_f64(),
+            seed: options.seed,
+            pacing: options.pacing.to_string(),
+            slo: options.slo.iter().map(ToString::to_string).collect(),
+            runs: options.runs,
+            server_command: options.server.as_ref().and_then(|server| server.command()),
+        }
+    }
+}

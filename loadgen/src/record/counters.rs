@@ -1,0 +1,121 @@
+//! How many: every request and connection, and the law that none may be missing.
+
+use serde::{Deserialize, Serialize};
+
+/// Counts over the whole run, warm-up and drain included, unless said otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counters {
+    /// Requests whose time came; in a closed loop, requests sent.
+    pub(crate) scheduled: u64,
+    /// Requests of which at least the first byte was handed to the kernel.
+    pub(crate) sent: u64,
+    /// Scheduled requests that could not be sent before the drain ended.
+    pub(crate) unsent: u64,
+    /// Requests whose reply came back whole and correct.
+    pub(crate) completed: u64,
+    /// Requests outstanding on a connection when it was lost to an error.
+    pub(crate) failed: u64,
+    /// Requests outstanding on a connection when it was given up for its silence.
+    pub(crate) timed_out: u64,
+    /// Requests still unanswered when the drain ended.
+    pub(crate) censored: u64,
+    /// Scheduled requests whose intended time lies inside the measured window.
+    pub(crate) in_window: u64,
+    /// Completed ones of these: those the latencies describe.
+    pub(crate) measured: u64,
+    /// Measured requests slower than the histogram's top.
+    pub(crate) saturated: u64,
+    /// Requests due but unsent, or sent and unanswered, when the measured window opened.
+    pub(crate) backlog_at_window: u64,
+    /// Connections established, those that replaced others included.
+    pub(crate) connects: u64,
+    /// Attempts to connect that failed during the load.
+    pub(crate) connect_failures: u64,
+    /// Connections closed by plan (churn).
+    pub(crate) churned: u64,
+    /// Bytes handed to the kernel.
+    pub(crate) bytes_sent: u64,
+    /// Reply bytes read, wrong ones included.
+    pub(crate) bytes_received: u64,
+    /// Connections given up because a byte came back wrong.
+    pub(crate) mismatches: u64,
+    /// Connections the server closed in mid-run.
+    pub(crate) closed_by_server: u64,
+    /// Connections the server reset.
+    pub(crate) resets: u64,
+    /// Connections that owed a reply and made no progress for the timeout.
+    pub(crate) timeouts: u64,
+    /// Connections lost to any other socket error.
+    pub(crate) other_errors: u64,
+}
+
+impl Counters {
+    /// Whether every request scheduled, and every request sent, is accounted for exactly once.
+    pub(crate) fn conserved(&self) -> bool {
+        self.scheduled == self.sent + self.unsent
+            && self.sent == self.completed + self.failed + self.timed_out + self.censored
+    }
+
+    /// Whether anything at all went wrong.
+    pub(crate) fn has_errors(&self) -> bool {
+        let lost = self.mismatches
+            + self.closed_by_server
+            + self.resets
+            + self.timeouts
+            + self.other_errors;
+        lost + self.connect_failures + self.failed + self.timed_out + self.censored > 0
+    }
+
+    /// Adds another thread's or another run's counts.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.scheduled += other.scheduled;
+        self.sent += other.sent;
+        self.unsent += other.unsent;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.timed_out += other.timed_out;
+        self.censored += other.censored;
+        self.in_window += other.in_window;
+        self.measured += other.measured;
+        self.saturated += other.saturated;
+        self.backlog_at_window += other.backlog_at_window;
+        self.connects += other.connects;
+        self.connect_failures += other.connect_failures;
+        self.churned += other.churned;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.mismatches += other.mismatches;
+        self.closed_by_server += other.closed_by_server;
+        self.resets += other.resets;
+        self.timeouts += other.timeouts;
+        self.other_errors += other.other_errors;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    #[test]
+    fn merging_adds_every_counter() {
+        let names = serde_json::to_value(Counters::default()).unwrap();
+        let ones: Map<String, Value> =
+            names.as_object().unwrap().keys().map(|name| (name.clone(), json!(1))).collect();
+        let one: Counters = serde_json::from_value(Value::Object(ones)).unwrap();
+        let mut merged = one.clone();
+        merged.merge(&one);
+        let merged = serde_json::to_value(&merged).unwrap();
+        assert!(merged.as_object().unwrap().values().all(|value| value == 2), "{merged}");
+    }
+
+    #[test]
+    fn a_lost_request_breaks_conservation_wherever_it_was_lost() {
+        let good =
+            Counters { scheduled: 3, sent: 2, unsent: 1, completed: 2, ..Counters::default() };
+        assert!(good.conserved());
+        assert!(!Counters { unsent: 0, ..good.clone() }.conserved());
+        assert!(!Counters { completed: 1, ..good }.conserved());
+    }
+}

@@ -1,0 +1,120 @@
+//! One run of a measurement.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Counters, LatenciesRecord, RateRecord, ServerRecord, Validity};
+
+/// One run: a fresh set of connections and, if it was started here, a fresh server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    /// From 1.
+    pub(crate) number: u32,
+    /// Start in seconds since 1970.
+    pub(crate) started_unix_s: f64,
+    /// Whether to believe it.
+    pub(crate) validity: Validity,
+    pub(crate) rate: RateRecord,
+    pub(crate) latency_ns: LatenciesRecord,
+    pub(crate) counters: Counters,
+    /// The loader's own threads.
+    pub(crate) threads: Vec<ThreadRecord>,
+    /// How the sends followed the schedule; open loop only.
+    pub(crate) arrivals: Option<ArrivalRecord>,
+    /// Time-weighted mean of the requests outstanding in the window, for Little's law.
+    pub(crate) outstanding_mean: f64,
+    /// The run in steps of the interval.
+    pub(crate) intervals: Vec<IntervalRecord>,
+    /// The server process during this run.
+    pub(crate) server: Option<ServerRecord>,
+    /// Processor time stolen by the hypervisor during the run, as a share of all processors' time.
+    pub(crate) steal_share: Option<f64>,
+    /// The first wrong byte.
+    pub(crate) first_mismatch: Option<Mismatch>,
+    /// The text of the first error counted as "other", or of the first failed connect.
+    pub(crate) first_other_error: Option<String>,
+    /// Seconds after which no connection was left, if that was before the end.
+    pub(crate) ended_early_s: Option<f64>,
+    /// Whether a signal ended it.
+    pub(crate) interrupted: bool,
+}
+
+/// One thread of the loader, from its first send until it stopped sending.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ThreadRecord {
+    /// Its connections.
+    pub(crate) connections: usize,
+    /// Its completed requests, warm-up and drain included.
+    pub(crate) completed: u64,
+    /// Processor time.
+    pub(crate) cpu_s: f64,
+    /// Elapsed time.
+    pub(crate) wall_s: f64,
+    /// `cpu_s / wall_s`; near 1 the loader is the limit.
+    pub(crate) cpu_share: f64,
+    /// Times the kernel took the processor away.
+    pub(crate) involuntary_switches: u64,
+    /// Page faults that waited for a disk.
+    pub(crate) major_faults: u64,
+}
+
+/// How the gaps between sends compare with the gaps that the schedule intended.
+///
+/// Taken over a bounded random sample of consecutive sends of one thread that were not blocked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArrivalRecord {
+    /// Gaps in the sample.
+    pub(crate) gaps: u64,
+    /// Mean gap intended, in nanoseconds.
+    pub(crate) intended_mean_ns: f64,
+    /// Mean gap found, in nanoseconds.
+    pub(crate) actual_mean_ns: f64,
+    /// Largest distance between the distribution of the gaps found and the requested one
+    /// (Kolmogorov–Smirnov): the exponential one for Poisson arrivals at a flat rate, otherwise the
+    /// intended gaps.
+    pub(crate) distance: f64,
+    /// Distance that chance alone exceeds once in a thousand such samples.
+    pub(crate) distance_by_chance: f64,
+}
+
+/// One step of a run. Requests are counted where their reply, or their failure, was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct IntervalRecord {
+    /// Seconds from the start of the measured window (negative in the warm-up) to its beginning.
+    pub(crate) start_s: f64,
+    pub(crate) length_s: f64,
+    /// Requests whose intended time came.
+    pub(crate) scheduled: u64,
+    pub(crate) sent: u64,
+    pub(crate) completed: u64,
+    /// Requests that failed or timed out.
+    pub(crate) failed: u64,
+    /// Sent and unanswered at the end of the step.
+    pub(crate) outstanding: u64,
+    /// Due and unsent at the end of the step.
+    pub(crate) backlog: u64,
+    /// Of the measured requests answered here: response in an open loop, service in a closed one.
+    pub(crate) p50_ns: Option<u64>,
+    pub(crate) p99_ns: Option<u64>,
+    pub(crate) max_ns: Option<u64>,
+    /// Share of a processor, of the busiest loader thread.
+    pub(crate) loader_cpu: f64,
+    /// Processors used by the server, if it is watched.
+    pub(crate) server_cpu: Option<f64>,
+}
+
+/// The first reply byte of a connection that was not the byte owed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mismatch {
+    /// Number of the connection, from 0.
+    pub(crate) connection: u32,
+    /// Number of the request on that connection, from 0.
+    pub(crate) request: u64,
+    /// Offset in bytes within that request's reply.
+    pub(crate) offset_bytes: u64,
+    /// The byte owed, or nothing when no byte was owed at all.
+    pub(crate) expected: Option<u8>,
+    /// The byte that came.
+    pub(crate) got: u8,
+    /// What else is known, such as the error text that the server sent instead.
+    pub(crate) note: Option<String>,
+}

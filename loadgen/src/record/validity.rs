@@ -1,0 +1,55 @@
+//! Whether to believe a measurement, and whether it met its objectives.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a measurement can be believed, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Verdict {
+    /// Nothing speaks against it.
+    Valid,
+    /// Something may have distorted it; the reasons say what.
+    Suspect,
+    /// It does not show what it claims to.
+    Invalid,
+}
+
+/// The verdict and its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Validity {
+    pub(crate) verdict: Verdict,
+    /// Why the verdict is not better; empty for [`Verdict::Valid`].
+    pub(crate) reasons: Vec<Reason>,
+    /// What a reader must know although it does not lower the verdict: "overloaded",
+    /// "co-located", ...
+    pub(crate) labels: Vec<Reason>,
+}
+
+impl Validity {
+    /// Nothing found.
+    pub(crate) fn valid() -> Self {
+        Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reason {
+    /// A stable word for scripts, such as "loader-late".
+    pub(crate) code: String,
+    /// The verdict it leads to; [`Verdict::Valid`] for a label.
+    pub(crate) level: Verdict,
+    /// A sentence for people, with the figures and what to do.
+    pub(crate) text: String,
+}
+
+/// One service-level objective and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SloRecord {
+    /// As given, such as "p99<1ms".
+    pub(crate) objective: String,
+    /// Whether it was met; null when there are too few samples to know.
+    pub(crate) met: Option<bool>,
+    /// What was found, in words with units.
+    pub(crate) found: String,
+}

@@ -1,0 +1,108 @@
+//! Which moments of a run are measured, and what a closed loop may send.
+
+use std::time::Duration;
+
+use crate::clock::nanoseconds;
+
+/// The measured stretch of a run, cut by intended time (in a closed loop by send time):
+/// `[measure_from_ns, end_ns)`.
+///
+/// A request intended inside counts even when its reply arrives later. Cutting by reply time
+/// instead would drop exactly the slow replies at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) start_ns: u64,
+    pub(crate) measure_from_ns: u64,
+    pub(crate) end_ns: u64,
+}
+
+/// Where in the run a moment lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    WarmUp,
+    Measuring,
+    Over,
+}
+
+impl Window {
+    /// A run that starts at `start_ns` with a warm-up and is then measured for `duration`.
+    pub(crate) fn new(start_ns: u64, warmup: Duration, duration: Duration) -> Self {
+        let measure_from_ns = start_ns.saturating_add(nanoseconds(warmup));
+        Self {
+            start_ns,
+            measure_from_ns,
+            end_ns: measure_from_ns.saturating_add(nanoseconds(duration)),
+        }
+    }
+
+    /// The phase at `now_ns`.
+    pub(crate) fn phase(&self, now_ns: u64) -> Phase {
+        if now_ns >= self.end_ns {
+            Phase::Over
+        } else if now_ns >= self.measure_from_ns {
+            Phase::Measuring
+        } else {
+            Phase::WarmUp
+        }
+    }
+
+    /// Whether a request intended for `at_ns` counts.
+    pub(crate) fn contains(&self, at_ns: u64) -> bool {
+        self.phase(at_ns) == Phase::Measuring
+    }
+}
+
+/// The closed loop: a connection sends as soon as fewer than `pipeline` requests are outstanding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClosedLoop {
+    pub(crate) pipeline: usize,
+    pub(crate) window: Window,
+}
+
+impl ClosedLoop {
+    /// How many new requests a connection with `outstanding` unanswered ones may start now.
+    pub(crate) fn allowance(&self, now_ns: u64, outstanding: usize) -> usize {
+        match self.window.phase(now_ns) {
+            Phase::Over => 0,
+            Phase::WarmUp | Phase::Measuring => self.pipeline.saturating_sub(outstanding),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window() -> Window {
+        Window::new(100, Duration::from_nanos(10), Duration::from_nanos(20))
+    }
+
+    #[test]
+    fn only_requests_sent_inside_the_half_open_window_count() {
+        let counted: Vec<u64> = (95..140).filter(|&at| window().contains(at)).collect();
+        assert_eq!(counted, (110..130).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn phases_follow_each_other_without_a_gap() {
+        assert_eq!(window().phase(109), Phase::WarmUp);
+        assert_eq!(window().phase(110), Phase::Measuring);
+        assert_eq!(window().phase(129), Phase::Measuring);
+        assert_eq!(window().phase(130), Phase::Over);
+    }
+
+    #[test]
+    fn a_closed_loop_fills_the_pipeline_and_stops_at_the_end() {
+        let schedule = ClosedLoop { pipeline: 4, window: window() };
+        assert_eq!(schedule.allowance(100, 0), 4);
+        assert_eq!(schedule.allowance(120, 3), 1);
+        assert_eq!(schedule.allowance(120, 4), 0);
+        assert_eq!(schedule.allowance(130, 0), 0);
+    }
+
+    #[test]
+    fn an_absurdly_long_run_saturates_instead_of_wrapping() {
+        let window = Window::new(100, Duration::MAX, Duration::MAX);
+        assert_eq!(window.phase(u64::MAX - 1), Phase::WarmUp);
+    }
+}
