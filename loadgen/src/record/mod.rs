@@ -11,6 +11,11 @@ mod run;
 mod server;
 mod validity;
 
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod schema;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::ArgsRecord;
