@@ -22,7 +22,11 @@ pub(super) fn replace(file: &File, record: &Record) -> io::Result<()> {
 
 /// Writes the record and a line end.
 pub(super) fn write(out: &mut impl Write, record: &Record) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(record)?;
-    writeln!(out, "{text}")?;
+    out.write_all(text(record)?.as_bytes())?;
     out.flush()
+}
+
+/// The record and a line end.
+pub(super) fn text(record: &Record) -> io::Result<String> {
+    Ok(serde_json::to_string_pretty(record)? + "\n")
 }

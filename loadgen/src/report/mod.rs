@@ -10,16 +10,22 @@ use crate::measure::{Measurement, Observer};
 use crate::options::{OutputOptions, RecordSink};
 
 mod csv;
+mod files;
 mod folder;
 mod hgrm;
 pub(crate) mod hlog;
+mod html;
 mod json;
 mod markup;
 pub(crate) mod plot;
+mod stored;
 mod text;
 pub(crate) mod units;
+mod views;
 
-use self::folder::ResultFolder;
+pub(crate) use self::folder::ResultFolder;
+pub(crate) use self::stored::StoredResult;
+pub(crate) use self::views::{rewrite, view};
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]

@@ -40,14 +40,15 @@ impl<'a> Ruler<'a> {
             (Scale::Percentile, ends) => (0.0, ends.map_or(1.0, |(_, last)| last.max(1.0))),
             (Scale::Linear, ends) => {
                 let (first, last) = ends.unwrap_or((0.0, 1.0));
-                let (first, last) = (first.min(0.0), last.max(0.0));
+                let first = first.min(0.0);
+                let last = if last > first { last.max(0.0) } else { first + 1.0 };
                 let step = step(last - first);
-                ((first / step).floor() * step, (last / step).ceil().max(1.0) * step)
+                ((first / step).floor() * step, (last / step).ceil() * step)
             }
             (Scale::Log, ends) => {
                 let (first, last) = ends.unwrap_or((0.0, 1.0));
-                let (low, high) = (round_down(first), round_up(last));
-                if high - low < 0.1 { (low, low + 1.0) } else { (low, high) }
+                // A line along the very edge would be taken for the edge.
+                (round_down(first - 0.02), round_up(last + 0.02))
             }
         };
         Self { axis, ends, values }
@@ -194,8 +195,8 @@ mod tests {
             (Unit::Count, Linear, &[0.0][..], "0|0.2|0.4|0.6|0.8|1"),
             (Unit::Nanoseconds, Log, &[23_000.0, 180_000.0][..], "20 µs|50 µs|100 µs|200 µs"),
             (Unit::Nanoseconds, Log, &[900.0, 2e7][..], "1 µs|10 µs|100 µs|1 ms|10 ms"),
-            (Unit::Nanoseconds, Log, &[1e6][..], "1 ms|2 ms|5 ms|10 ms"),
-            (Unit::Nanoseconds, Log, &[0.0, -3.0][..], "1 ns|2 ns|5 ns|10 ns"),
+            (Unit::Nanoseconds, Log, &[1e6][..], "500 µs|1 ms|2 ms"),
+            (Unit::Nanoseconds, Log, &[0.0, -3.0][..], "0.5 ns|1 ns|2 ns|5 ns|10 ns|20 ns"),
             (Unit::Share, Percentile, &[0.3, 0.9996][..], "0 %|50 %|90 %|99 %|99.9 %"),
             (Unit::Count, Category, &[4.0, 1.0, 2.0, 4.0][..], "1|2|4"),
         ] {

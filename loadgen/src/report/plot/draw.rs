@@ -19,8 +19,9 @@ const CHARACTER: f64 = 0.62;
 const GAP: f64 = 8.0;
 /// Length of a line in the legend.
 const SWATCH: f64 = 26.0;
-/// A series with at most so many points shows them all.
+/// A series with at most so many points marks them all, a longer one about a dozen.
 const MARKS_MAX: usize = 60;
+const MARKS_OF_MANY: usize = 12;
 /// Between ranges of several series at one category.
 const DODGE: f64 = 10.0;
 /// Okabe and Ito's colours, which the colour-blind tell apart: on light ground, on dark ground.
@@ -154,9 +155,10 @@ impl<'a> Frame<'a> {
             let beside = [at.wrapping_sub(1), at + 1];
             beside.iter().all(|at| places.get(*at).copied().flatten().is_none())
         };
+        let every = if places.len() <= MARKS_MAX { 1 } else { places.len() / MARKS_OF_MANY };
         for (at, place) in places.iter().enumerate() {
             // A point without neighbours is no line and would not be seen.
-            if let Some(place) = place.filter(|_| places.len() <= MARKS_MAX || single(at)) {
+            if let Some(place) = place.filter(|_| at % every == every / 2 || single(at)) {
                 mark(out, place, index);
             }
         }

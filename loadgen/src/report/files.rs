@@ -1,0 +1,92 @@
+//! The files of a result directory: their names, and what stands in each.
+
+use std::io;
+
+use super::plot::pictures;
+use super::{csv, hgrm, html, json};
+use crate::latency::{Latencies, Latency};
+use crate::record::Record;
+
+pub(crate) const RECORD: &str = "result.json";
+pub(crate) const INTERVALS: &str = "intervals.csv";
+pub(crate) const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
+pub(crate) const TIME_PLOT: &str = "plot-time.svg";
+pub(crate) const PAGE: &str = "index.html";
+
+/// Every name but those of the interval logs.
+pub(crate) const NAMES: [&str; 9] = [
+    RECORD,
+    INTERVALS,
+    PERCENTILE_PLOT,
+    TIME_PLOT,
+    PAGE,
+    "response.us.hgrm",
+    "service.us.hgrm",
+    "lateness.us.hgrm",
+    "connect.us.hgrm",
+];
+
+/// Name of a run's interval log.
+pub(crate) fn log_of(run: u32) -> String {
+    format!("run-{run:03}.hlog")
+}
+
+/// Whether this is the name of an interval log.
+pub(crate) fn is_log(name: &str) -> bool {
+    let number = name.strip_prefix("run-").and_then(|rest| rest.strip_suffix(".hlog"));
+    number.is_some_and(|n| n.len() >= 3 && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Everything but the interval logs, the record last.
+pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(String, String)>> {
+    let response = latencies.response_at_least();
+    let curves: [(&str, &Latency); 4] = [
+        ("response", &response),
+        ("service", &latencies.service),
+        ("lateness", &latencies.lateness),
+        ("connect", &latencies.connect),
+    ];
+    let measured = curves.into_iter().filter(|(_, latency)| latency.count() > 0);
+    let mut files: Vec<(String, String)> = measured
+        .map(|(name, latency)| (format!("{name}.us.hgrm"), hgrm::text(latency)))
+        .collect();
+    for (name, content) in [
+        (INTERVALS, csv::text(record)),
+        (PERCENTILE_PLOT, percentile_plot(record, latencies)),
+        (TIME_PLOT, pictures::time(record).svg()),
+        (PAGE, page(record, latencies)),
+        (RECORD, json::text(record)?),
+    ] {
+        files.push((name.to_owned(), content));
+    }
+    Ok(files)
+}
+
+/// The percentile curves.
+pub(super) fn percentile_plot(record: &Record, latencies: &Latencies) -> String {
+    let curves = [
+        ("response", &latencies.response_at_least()),
+        ("service", &latencies.service),
+        ("lateness", &latencies.lateness),
+    ];
+    pictures::percentiles(record, &curves).svg()
+}
+
+/// The page with everything on it.
+pub(super) fn page(record: &Record, latencies: &Latencies) -> String {
+    let plots = [percentile_plot(record, latencies), pictures::time(record).svg()];
+    html::page(record, &plots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_told_by_their_names() {
+        assert!(is_log(&log_of(1)) && is_log(&log_of(10_000)));
+        for other in ["run-.hlog", "run-1.hlog", "run-abc.hlog", "run-001.hgrm", "my-run-001.hlog"] {
+            assert!(!is_log(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A result directory read back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use super::hlog::Log;
+use crate::error::Error;
+use crate::latency::Latencies;
+use crate::record::{LatenciesRecord, LatencyRecord, Record, SCHEMA};
+
+/// A stored result. Its interval logs are read when they are asked for; there need not be any.
+#[derive(Debug)]
+pub(crate) struct StoredResult {
+    /// The directory.
+    pub(crate) path: PathBuf,
+    pub(crate) record: Record,
+}
+
+impl StoredResult {
+    /// Reads the record of a result directory, or a record that is named itself.
+    pub(crate) fn read(source: &Path) -> Result<Self, Error> {
+        let file = match source.is_dir() {
+            true => source.join(files::RECORD),
+            false => source.to_owned(),
+        };
+        let bad = |complaint: String| Error::BadResult { path: file.clone(), complaint };
+        let text = fs::read_to_string(&file).map_err(|error| {
+            bad(format!(
+                "{error}; name a directory that a measurement was written to (--out), or a \
+                 {}, which is there when the measurement has come to its end",
+                files::RECORD
+            ))
+        })?;
+        let record: Record = serde_json::from_str(&text).map_err(|error| {
+            let schema = schema_of(&text).filter(|schema| schema != SCHEMA);
+            bad(schema.map_or_else(
+                || format!("this is no record of a measurement: {error}"),
+                |schema| format!("its format is {schema}, and this program reads {SCHEMA}"),
+            ))
+        })?;
+        if record.schema != SCHEMA {
+            let schema = &record.schema;
+            return Err(bad(format!("its format is {schema}, and this program reads {SCHEMA}")));
+        }
+        let path = file.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { path, record })
+    }
+
+    /// Whether any interval log is there.
+    pub(crate) fn has_logs(&self) -> bool {
+        self.record.runs.iter().any(|run| self.path.join(files::log_of(run.number)).exists())
+    }
+
+    /// The interval logs, one for each run.
+    pub(crate) fn logs(&self) -> Result<Vec<Log>, Error> {
+        let log = |number| Log::read(&self.path.join(files::log_of(number)));
+        self.record.runs.iter().map(|run| log(run.number)).collect()
+    }
+
+    /// The distributions of all runs together, as exact as when they were measured.
+    ///
+    /// Logs that do not hold as many samples as the record are another measurement's: an error.
+    pub(crate) fn latencies(&self) -> Result<Latencies, Error> {
+        let mut all = Latencies::new();
+        for (log, run) in self.logs()?.iter().zip(&self.record.runs) {
+            let mut latencies = log.latencies()?;
+            refine(&mut latencies, &run.latency_ns).map_err(|complaint| Error::BadResult {
+                path: self.path.join(files::log_of(run.number)),
+                complaint,
+            })?;
+            all.merge(&latencies);
+        }
+        // Sums of runs are exact only to a request each; the record has the mean of all.
+        let refined = refine(&mut all, &self.record.latency_ns);
+        refined.map_err(|complaint| Error::BadResult { path: self.path.clone(), complaint })?;
+        Ok(all)
+    }
+}
+
+fn schema_of(text: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    Some(value.get("schema")?.as_str()?.to_owned())
+}
+
+/// Puts right by the record what buckets know only roughly.
+fn refine(latencies: &mut Latencies, record: &LatenciesRecord) -> Result<(), String> {
+    let answered = record.response.count.saturating_sub(record.response.censored);
+    let fields: [(&str, &LatencyRecord, u64); 6] = [
+        ("response", &record.response, answered),
+        ("service", &record.service, record.service.count),
+        ("lateness", &record.lateness, record.lateness.count),
+        ("loader_late", &record.loader_late, record.loader_late.count),
+        ("blocked", &record.blocked, record.blocked.count),
+        ("connect", &record.connect, record.connect.count),
+    ];
+    for (name, known, count) in fields {
+        let Some(latency) = latencies.by_name(name) else { continue };
+        if latency.count() != count {
+            return Err(format!(
+                "{} samples of {name}, and {} has {count}; they are not of one measurement",
+                latency.count(),
+                files::RECORD
+            ));
+        }
+        // With unanswered requests the record describes more than this one distribution.
+        let exact = (known.censored == 0).then_some(known.min.zip(known.max).zip(known.mean));
+        if let Some(((min, max), mean)) = exact.flatten() {
+            latency.refine(min, max, mean);
+        }
+    }
+    Ok(())
+}

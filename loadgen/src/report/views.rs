@@ -1,0 +1,64 @@
+//! Every view of a stored result, made again.
+
+use std::fs;
+use std::path::Path;
+
+use super::plot::pictures;
+use super::{StoredResult, csv, files, hgrm, hlog, json, text};
+use crate::cli::report::View;
+use crate::error::Error;
+use crate::latency::Latencies;
+use crate::report::folder::ResultFolder;
+
+/// One view as text. The result of [`View::All`] is a directory: see [`rewrite`].
+pub(crate) fn view(result: &StoredResult, view: View) -> Result<String, Error> {
+    let record = &result.record;
+    Ok(match view {
+        View::Text => {
+            // A record alone has all numbers but the shape of the distribution.
+            let known = result.has_logs().then(|| result.latencies()).transpose()?;
+            text::render(record, &known.unwrap_or_else(Latencies::new))
+        }
+        View::Json | View::All => json::text(record).map_err(Error::WriteResults)?,
+        View::Csv => csv::text(record),
+        View::Hgrm => {
+            let latencies = result.latencies()?;
+            match record.args.mode.as_str() {
+                "open" => hgrm::text(&latencies.response_at_least()),
+                _ => hgrm::text(&latencies.service),
+            }
+        }
+        View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
+        View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),
+        View::SvgTime => pictures::time(record).svg(),
+        View::Html => files::page(record, &result.latencies()?),
+    })
+}
+
+/// Writes every file of a result again, into its own directory or another.
+pub(crate) fn rewrite(result: &StoredResult, out: &Path) -> Result<(), Error> {
+    let latencies = result.latencies()?;
+    let folder = ResultFolder::open(out)?;
+    if !is_same(out, &result.path) {
+        folder.clear()?;
+        for run in &result.record.runs {
+            let name = files::log_of(run.number);
+            let path = result.path.join(&name);
+            let log = fs::read_to_string(&path).map_err(|source| Error::File {
+                operation: "read the interval log",
+                path,
+                source,
+            })?;
+            folder.replace(&name, &log)?;
+        }
+    }
+    folder.write(&result.record, &latencies)
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| {
+        let path = if path == Path::new("") { Path::new(".") } else { path };
+        fs::canonicalize(path).ok()
+    };
+    real(a).is_some() && real(a) == real(b)
+}
