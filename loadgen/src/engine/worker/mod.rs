@@ -133,6 +133,12 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
     }
 
+    /// The time, as this thread knows it.
+    #[cfg(test)]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.network.now_ns()
+    }
+
     /// Establishes all connections, so that none of that lies in the run. Where each request
     /// connects, there is nothing to establish.
     pub(crate) fn connect_all(&mut self) -> Result<(), Error> {
