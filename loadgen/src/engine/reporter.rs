@@ -65,7 +65,12 @@ impl Reporter {
         interval_ns: u64,
     ) -> Self {
         let due_ns = start_ns.saturating_add(interval_ns);
-        Self { thread, news, spares, interval_ns, index: 0, due_ns, cpu_ns: usage::cpu_ns() }
+        Self { thread, news, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+    }
+
+    /// The calling thread begins its load.
+    pub(crate) fn begin(&mut self) {
+        self.cpu_ns = usage::cpu_ns();
     }
 
     /// When the interval ends.

@@ -102,8 +102,11 @@ impl<N: Network> Worker<'_, '_, N> {
     pub(super) fn open_window_when_due(&mut self) {
         if !self.window_opened && self.window.phase(self.now_ns) != Phase::WarmUp {
             self.window_opened = true;
-            let due = self.plan.intensity.as_ref().map_or(0.0, |_| self.backlog());
-            self.recorder.window_opens(self.recorder.outstanding() + due as u64);
+            // In a closed loop requests are outstanding at any time.
+            if self.plan.intensity.is_some() {
+                let backlog = self.recorder.outstanding() + self.backlog() as u64;
+                self.recorder.window_opens(backlog);
+            }
         }
     }
 

@@ -170,6 +170,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         reporter: &mut Reporter,
     ) -> Result<Finished, Error> {
         self.start(window);
+        reporter.begin();
         // An interrupt may have come while connecting: then nothing is sent at all.
         self.stop_when_due();
         while !self.is_over() {
