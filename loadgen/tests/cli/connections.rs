@@ -38,7 +38,9 @@ fn every_request_can_have_a_connection_of_its_own() {
         assert_eq!(finished.code, Some(0), "{finished:?}");
         let record = finished.json();
         expect_conserved(&record);
-        assert_eq!(count(&record, "connects"), count(&record, "completed"), "{record}");
+        // The end of a closed loop may find connections that were made for the next request.
+        let unused = count(&record, "connects") - count(&record, "completed");
+        assert!(unused <= if rate.is_empty() { 4 } else { 0 }, "{record}");
         assert!(count(&record, "measured") > 90, "{record}");
     }
 }
