@@ -173,11 +173,9 @@ impl Exchange {
         let frame = self.replies.frame(traffic, &mut buffer);
         let (start, offset) = self.replies.position();
         let expected = frame.byte_at(offset, &traffic.payload, start);
-        let right = frame.head.get(..offset as usize);
-        let note = right.filter(|_| traffic.framing.has_text_heads()).map(|right| {
-            // What was right of it was the same as what the server said.
-            said(&[right, came].concat())
-        });
+        let is_in_head = offset < frame.head.len() as u64 && traffic.framing.has_text_heads();
+        // What was right of it was the same as what the server said.
+        let note = is_in_head.then(|| said(&[&frame.head[..offset as usize], came].concat()));
         self.mismatch(expected, came[0], note)
     }
 

@@ -21,6 +21,8 @@ mod payload;
 mod protocol;
 mod sizes;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 pub(crate) use self::exchange::Exchange;

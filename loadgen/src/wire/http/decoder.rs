@@ -17,6 +17,10 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 /// Where the code begins in `HTTP/1.1 200 OK`.
 const STATUS_AT: usize = 9;
 
+/// Why a reply without a length cannot be measured.
+const UNSAID: &str = "the reply says neither by Content-Length nor by chunks where it ends, so only \
+                      the end of the connection would tell; that is not supported";
+
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -138,6 +142,14 @@ impl Decoder {
                 return Ok((taken, true));
             }
             BodyEnd::Length(left) => self.stage = Stage::Body { left },
+            BodyEnd::Unsaid => {
+                return Err(Fault {
+                    offset_bytes: self.offset - 1,
+                    expected: None,
+                    got: bytes[taken - 1],
+                    note: Some(UNSAID.to_owned()),
+                });
+            }
         }
         Ok((taken, false))
     }

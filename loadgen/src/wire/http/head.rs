@@ -17,6 +17,8 @@ pub(super) enum BodyEnd {
     Length(u64),
     /// By the last of its chunks.
     Chunks,
+    /// By the end of the connection alone.
+    Unsaid,
 }
 
 /// A reply's head, as far as it matters here.
@@ -81,11 +83,7 @@ impl Head {
             (100..200 | 204 | 304, ..) => BodyEnd::Length(0),
             (_, Some(true), _) => BodyEnd::Chunks,
             (_, None, Some(length)) => BodyEnd::Length(length),
-            (_, Some(false), _) | (_, None, None) => {
-                let note = "the reply says neither by Content-Length nor by chunks where it ends, \
-                            so only the end of the connection would tell";
-                return Err(Fault::at(bytes, bytes.len() - 1, None, note.to_owned()));
-            }
+            (_, Some(false), _) | (_, None, None) => BodyEnd::Unsaid,
         };
         Ok(Self { status, body, closes })
     }
@@ -145,6 +143,8 @@ mod tests {
         assert_eq!(body("204 No Content"), BodyEnd::Length(0));
         assert_eq!(body("304 Not Modified\r\nContent-Length: 12"), BodyEnd::Length(0));
         assert_eq!(body("100 Continue"), BodyEnd::Length(0));
+        assert_eq!(body("200 OK"), BodyEnd::Unsaid);
+        assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip"), BodyEnd::Unsaid);
     }
 
     #[test]
@@ -181,13 +181,5 @@ mod tests {
         assert_eq!(offset("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n"), 33);
         let two = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(offset(two), 52);
-    }
-
-    #[test]
-    fn a_reply_that_only_the_end_of_the_connection_ends_is_refused_with_the_reason() {
-        let text = "HTTP/1.0 200 OK\r\nServer: x\r\n\r\n";
-        let fault = read(text).unwrap_err();
-        assert_eq!(fault.offset_bytes, text.len() as u64 - 1);
-        assert!(fault.note.unwrap().contains("neither by Content-Length nor by chunks"));
     }
 }
