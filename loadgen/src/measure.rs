@@ -73,13 +73,16 @@ pub(crate) fn measure(
     if let Some(note) = note.filter(|_| !options.output.quiet) {
         cli::say(&note);
     }
-    let env = Environment::capture(options);
+    let mut env = Environment::capture(options);
     let args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
     for number in 1..=options.runs {
         let outcome = run_once(options, interrupt, number, observer)?;
         let mut run = outcome.record;
+        if let Some(cpus) = run.server.as_ref().and_then(|server| server.cpus_allowed.as_ref()) {
+            env.server_may_use(cpus);
+        }
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use self::child::ServerChild;
 pub(crate) use self::command::ServerCommand;
+pub(crate) use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
 use crate::cli;
 use crate::error::Error;
@@ -107,7 +108,7 @@ impl Server {
 
     /// The processors that it may use, as the kernel lists them.
     pub(crate) fn cpus_allowed(&self) -> Option<String> {
-        procfs::cpus_allowed(self.pid)
+        cpus_allowed(self.pid)
     }
 
     /// Takes the figures since [`Self::begin`].

@@ -73,7 +73,7 @@ pub(super) fn pss_bytes(pid: u32) -> Option<u64> {
 }
 
 /// The processors that a process may use, as the kernel lists them.
-pub(super) fn cpus_allowed(pid: u32) -> Option<String> {
+pub(crate) fn cpus_allowed(pid: u32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     field(&status, "Cpus_allowed_list:").map(str::to_owned)
 }
