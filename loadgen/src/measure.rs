@@ -73,7 +73,7 @@ pub(crate) fn measure(
     if let Some(note) = note.filter(|_| !options.output.quiet) {
         cli::say(&note);
     }
-    let env = Environment::capture(options);
+    let mut env = Environment::capture(options);
     let args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
@@ -81,6 +81,9 @@ pub(crate) fn measure(
         let outcome = run_once(options, interrupt, number, observer)?;
         let mut run = outcome.record;
         run.latency_ns = LatenciesRecord::with_intervals(&outcome.latencies, run.intervals.iter());
+        if let Some(cpus) = run.server.as_ref().and_then(|server| server.cpus_allowed.as_ref()) {
+            env.server_may_use(cpus);
+        }
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
