@@ -32,9 +32,11 @@ impl ArrivalRecord {
             let tolerance = SAME_WITHIN * intended_mean_ns;
             let pairs = intended.iter().zip(&actual);
             let settled: Vec<f64> = pairs
-                .map(|(&wanted, &found)| {
-                    if (found - wanted).abs() <= tolerance { wanted } else { found }
-                })
+                .map(
+                    |(&wanted, &found)| {
+                        if (found - wanted).abs() <= tolerance { wanted } else { found }
+                    },
+                )
                 .collect();
             let size = stats::effective_size(gaps.len(), gaps.len());
             (stats::distance(&intended, &settled), size)

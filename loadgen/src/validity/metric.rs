@@ -91,9 +91,9 @@ impl Metric {
         let exactly = |value: Option<f64>| value.map_or(Found::Unknown, Found::Exactly);
         let (counters, rate) = (&record.counters, &record.rate);
         match self {
-            Self::Time(_, statistic) => self
-                .latency(record)
-                .map_or(Found::Unknown, |latency| statistic.of(latency)),
+            Self::Time(_, statistic) => {
+                self.latency(record).map_or(Found::Unknown, |latency| statistic.of(latency))
+            }
             Self::Errors => exactly((counters.scheduled > 0).then(|| {
                 let lost = counters.scheduled.saturating_sub(counters.completed);
                 lost as f64 / counters.scheduled as f64
@@ -159,7 +159,9 @@ impl FromStr for Metric {
             return Ok(Self::Time(Distribution::Felt, statistic?));
         }
         let Some((name, rest)) = text.split_once('.') else {
-            return Err(format!("'{text}' is no metric; write p99, max, mean, err, achieved or rate"));
+            return Err(format!(
+                "'{text}' is no metric; write p99, max, mean, err, achieved or rate"
+            ));
         };
         let known = DISTRIBUTIONS.into_iter().find(|&(known, _)| known == name);
         let (_, distribution) = known.ok_or_else(|| {
