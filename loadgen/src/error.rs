@@ -49,6 +49,34 @@ pub(crate) enum Error {
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 
+    #[error(
+        "start the server: {target} already accepts connections, so that another server would be \
+         measured; stop that one, or watch it with --server-pid"
+    )]
+    TargetTaken { target: String },
+
+    #[error("start the server '{command}': {source}; is its path right?")]
+    SpawnServer { command: String, source: io::Error },
+
+    #[error("start the server '{command}': it ended before {target} accepted ({status}){said}")]
+    ServerEnded { command: String, target: String, status: String, said: String },
+
+    #[error(
+        "start the server '{command}': {target} did not accept within {}; does it listen there? \
+         {{addr}} in the command stands for the target (--timeout){said}",
+        humantime::format_duration(*within)
+    )]
+    ServerNotReady { command: String, target: String, within: Duration, said: String },
+
+    #[error("watch the server: there is no process {pid}; is its id right?")]
+    NoSuchProcess { pid: u32 },
+
+    #[error("stop the server '{command}', process {pid}: {source}")]
+    StopServer { command: String, pid: u32, source: io::Error },
+
+    #[error("interrupted before the measurement began")]
+    Interrupted,
+
     #[error("start the load: {0}")]
     Start(io::Error),
 
@@ -72,6 +100,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,
+            Self::Interrupted => exit::INTERRUPTED,
             _ => exit::FAILED,
         }
     }
