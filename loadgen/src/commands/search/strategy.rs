@@ -225,7 +225,7 @@ fn plain(stage: Stage, rate_per_s: f64) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::prelude::{prop, prop_assert, prop_assume, proptest};
 
     use super::*;
 
