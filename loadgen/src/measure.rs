@@ -10,8 +10,8 @@ use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    Verdict,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA,
+    ServerRecord, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -83,6 +83,7 @@ pub(crate) fn measure(
         if let Some(cpus) = run.server.as_ref().and_then(|server| server.cpus_allowed.as_ref()) {
             env.server_may_use(cpus);
         }
+        run.latency_ns = LatenciesRecord::with_intervals(&outcome.latencies, run.intervals.iter());
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
@@ -130,7 +131,10 @@ pub(crate) fn combine(
         validity: validity::judge_all(&runs),
         slo: Vec::new(),
         rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
-        latency_ns: latencies.into(),
+        latency_ns: LatenciesRecord::with_intervals(
+            latencies,
+            runs.iter().flat_map(|run| &run.intervals),
+        ),
         counters,
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),

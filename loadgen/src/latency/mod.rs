@@ -2,10 +2,12 @@
 //!
 //! Histograms are merged; percentiles are never averaged.
 
+mod confidence;
 mod set;
 
 use hdrhistogram::Histogram;
 
+pub(crate) use self::confidence::{Batch, dispersion};
 pub(crate) use self::set::Latencies;
 
 /// Largest value the histogram tells apart; longer ones are clamped to it and counted.

@@ -47,6 +47,13 @@ impl Latencies {
         self.connect.merge(&other.connect);
     }
 
+    /// Response times of all requests; of the unanswered ones a lower bound.
+    pub(crate) fn response_or_bound(&self) -> Latency {
+        let mut all = self.response.clone();
+        all.merge(&self.unanswered);
+        all
+    }
+
     /// What the user of the server feels: the response time where there is a schedule to measure it
     /// from, the service time in a closed loop.
     pub(crate) fn felt(&self) -> &Latency {

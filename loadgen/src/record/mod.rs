@@ -5,6 +5,7 @@
 
 mod args;
 mod counters;
+mod dispersion;
 mod latency;
 mod rate;
 mod run;
