@@ -9,6 +9,8 @@ mod dispersion;
 mod latency;
 mod rate;
 mod run;
+#[cfg(test)]
+pub(crate) mod sample;
 mod server;
 mod validity;
 

@@ -3,7 +3,7 @@
 //! Outputs are opened before the run, so that a bad path costs no measurement.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::error::Error;
 use crate::measure::{Measurement, Observer};
@@ -12,10 +12,11 @@ use crate::options::{OutputOptions, RecordSink};
 mod folder;
 mod json;
 pub(crate) mod plot;
-mod text;
+pub(crate) mod text;
 pub(crate) mod units;
 
 use self::folder::ResultFolder;
+use self::text::Style;
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]
@@ -89,8 +90,9 @@ impl Reports {
     }
 }
 
-fn write_text(out: &mut impl Write, measurement: &Measurement) -> io::Result<()> {
-    out.write_all(text::render(&measurement.record, &measurement.latencies).as_bytes())?;
+fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) -> io::Result<()> {
+    let style = Style::of(out);
+    out.write_all(text::render(&measurement.record, &measurement.latencies, style).as_bytes())?;
     out.flush()
 }
 
