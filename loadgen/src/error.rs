@@ -49,8 +49,8 @@ pub(crate) enum Error {
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 
-    #[error("write {}: {source}; is there space, and may you write there?", path.display())]
-    WriteFile { path: PathBuf, source: io::Error },
+    #[error("{operation} {}: {source}", path.display())]
+    File { operation: &'static str, path: PathBuf, source: io::Error },
 
     #[error(
         "start the server: {target} already accepts connections, so that another server would be \

@@ -10,7 +10,7 @@ use crate::error::Error;
 
 /// Makes a folder and those above it.
 pub(super) fn folder(path: &Path) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+    fs::create_dir_all(path).map_err(failure("make", path))
 }
 
 /// Writes a file under another name and then gives it its own.
@@ -20,14 +20,18 @@ pub(super) fn text(path: &Path, text: &str) -> Result<(), Error> {
         fs::write(&unfinished, text)?;
         fs::rename(&unfinished, path)
     };
-    write().map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+    write().map_err(failure("write", path))
 }
 
 /// As [`text`], of a record as JSON.
 pub(super) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(record).map_err(io::Error::from);
-    let json = json.map_err(|source| Error::WriteFile { path: path.to_owned(), source })?;
-    text(path, &(json + "\n"))
+    text(path, &(json.map_err(failure("write", path))? + "\n"))
+}
+
+/// What went wrong with a file, as an error of the program.
+pub(super) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::File { operation, path: path.to_owned(), source }
 }
 
 /// Prints a report or a record; a reader that has gone away does not need it any more.
