@@ -49,6 +49,9 @@ pub(crate) enum Error {
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 
+    #[error("{operation} {}: {source}", path.display())]
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+
     #[error(
         "start the server: {target} already accepts connections, so that another server would be \
          measured; stop that one, or watch it with --server-pid"
