@@ -17,7 +17,7 @@ import stats
 import syscalls
 from child import Failure, run_main
 from loader import Load
-from programs import Programs, fingerprint, require
+from programs import Programs, require
 from server import Subject, evshard
 
 SCRIPT = "scripts/compare_floor.sh"
@@ -143,9 +143,7 @@ def events_per_wait(runs, subjects):
 
 
 def write_results(args, programs, subjects, measured, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = floor_report.body(measured), floor_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     first = next(iter(measured.runs.values()))[subjects[-1].name][-1].server
     command = (f"{SCRIPT} --changelist {','.join(args.changelist)} --cases {','.join(map(str, args.cases))} "
                f"--rounds {args.rounds} --duration {args.duration} "
@@ -154,15 +152,11 @@ def write_results(args, programs, subjects, measured, facts, folder):
     commands = [command, "", "# which runs, for each case and in turns,", *(" ".join(s.argv) for s in subjects),
                 results.unported(first["loader_command"])]
     paths = {"evshard": programs.evshard, "loadgen": programs.loadgen, FLOOR: subjects[0].command[0]}
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    files = {
-        "README.md": results.readme(
-            floor_report.TITLE, floor_report.QUESTION, answer, commands, facts, floor_report.notes(args)
-        ),
-        "summary.md": f"# {floor_report.TITLE}\n\n{body}\n\n![CPU ratio by case](plots/floor.svg)\n",
-        "plots/floor.svg": floor_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, floor_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        floor_report.TITLE, floor_report.QUESTION, floor_report.answer(measured), floor_report.body(measured),
+        [results.Picture("floor", "CPU ratio by case", floor_report.picture(measured))],
+        commands, floor_report.notes(args),
+    ), facts, paths)
 
 
 def main():

@@ -13,7 +13,7 @@ import overhead_report
 import results
 from child import Failure, run_main
 from loader import Load
-from programs import Programs, fingerprint, require
+from programs import Programs, require
 from server import evshard
 
 SCRIPT = "scripts/compare_overhead.sh"
@@ -101,23 +101,18 @@ def check_cores(args):
 
 
 def write_results(args, programs, measured, load, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = overhead_report.body(measured), overhead_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     command = (f"{SCRIPT} --cases {','.join(args.cases)} --rounds {args.rounds} --duration {args.duration} "
                f"--warmup {args.warmup} --threads {args.threads} --server-core {args.server_core} "
                f"--loader-core {args.loader_core}")
     commands = [command, "", "# which runs, in turns,",
                 *(" ".join(subject.argv) for case in measured.cases for subject in subjects_of(args, programs, case)[:2]),
                 " ".join(load.measured_argv("127.0.0.1:PORT"))]
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(getattr(programs, name))) for name in ("evshard", "loadgen")]
-    files = {
-        "README.md": results.readme(overhead_report.TITLE, overhead_report.QUESTION, answer, commands, facts,
-                                    overhead_report.notes(args)),
-        "summary.md": f"# {overhead_report.TITLE}\n\n{body}\n\n![ratios](plots/overhead.svg)\n",
-        "plots/overhead.svg": overhead_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, overhead_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        overhead_report.TITLE, overhead_report.QUESTION, overhead_report.answer(measured),
+        overhead_report.body(measured), [results.Picture("overhead", "ratios", overhead_report.picture(measured))],
+        commands, overhead_report.notes(args),
+    ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
 
 
 def main():

@@ -186,8 +186,8 @@ class EventBases(unittest.TestCase):
     def test_a_subject_that_took_no_part_is_named_with_the_reason(self):
         body = event_base_report.body(self.measured([1], [1]))
         self.assertIn("libevent precise: not measured, for brevity", body)
-        for text in event_base_report.pictures(self.measured([1], [1])).values():
-            xml.fromstring(text)
+        for picture in event_base_report.pictures(self.measured([1], [1])):
+            xml.fromstring(picture.svg)
 
     def test_epoll_ctl_calls_are_judged_as_they_are(self):
         calls = {("timeouts, n=1", bases.STABLE_DEL_ADD.name): {"epoll_ctl": 0.5},
@@ -336,8 +336,12 @@ class Writing(unittest.TestCase):
             lines = [line for line in index.read_text().splitlines() if line.startswith("- ")]
         self.assertEqual(lines, ["- [a](a/README.md): Why? Because.", "- [b](b/README.md): Why? Because."])
 
+    FINDINGS = results.Findings("Title", "Why?", "Because.", "| a |", [results.Picture("x", "an x", "<svg/>")],
+                                ["scripts/x.sh"], ["a note"])
+
     def test_results_are_published_whole_or_not_at_all(self):
-        with tempfile.TemporaryDirectory() as parent:
+        with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()), \
+                contextlib.redirect_stderr(io.StringIO()):
             out = Path(parent) / "new"
             with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False) as folder:
                 raw = folder.raw
@@ -345,8 +349,14 @@ class Writing(unittest.TestCase):
             self.assertFalse(out.exists() or raw.exists())
             with results.ResultFolder("test", out, quick=False) as folder:
                 (folder.raw / "run.json").write_text("{}")
-                self.assertEqual(folder.publish({"plots/x.svg": "<svg/>"}, "?", "!"), out)
+                self.assertEqual(folder.publish(self.FINDINGS, [("date", "today")], {}), out)
             self.assertTrue((out / "raw/run.json").exists() and (out / "plots/x.svg").exists())
+
+    def test_a_result_names_its_question_machine_programs_and_plots(self):
+        files = self.FINDINGS.files([("date", "today"), ("x (SHA-256)", "0123")])
+        for part in ("**Question.** Why?", "**Answer.** Because.", "scripts/x.sh", "- date: today", "- a note"):
+            self.assertIn(part, files["README.md"])
+        self.assertIn("![an x](plots/x.svg)", files["summary.md"])
 
     def test_a_recorded_command_names_no_port(self):
         self.assertEqual(results.unported(["a", "127.0.0.1:4711", "127.0.0.1:0"]), "a 127.0.0.1:PORT 127.0.0.1:0")
