@@ -126,21 +126,50 @@ class Reading(unittest.TestCase):
             with self.assertRaises(ValueError):
                 loader.seconds(text)
 
-    def test_a_report_with_failed_requests_is_refused(self):
-        service = dict.fromkeys(("p50", "p90", "p99", "p999", "max", "count"))
-        values = {"rate": {"achieved_per_s": 1.0}, "latency_ns": {"service": service},
-                  "counters": {"completed": 1, "failed": 0}, "threads": [{"cpu_share": 0.5}]}
-        self.assertIsNone(loader.parse(json.dumps(values)).service_us("p999"))
-        values["counters"]["failed"] = 1
-        for text in (json.dumps(values), "{}", "no JSON"):
-            with self.assertRaises(Failure):
-                loader.parse(text)
-
     def test_a_thread_that_ended_makes_the_cpu_time_unknown(self):
         thread = procfs.Thread("worker", 5, 1, 1, "0")
         self.assertEqual(procfs.difference(procfs.Sample({}, 0), procfs.Sample({7: thread}, 0))[0]["cpu_ns"], 5)
         with self.assertRaises(Failure):
             procfs.difference(procfs.Sample({7: thread}, 0), procfs.Sample({}, 0))
+
+
+def record(verdict="VALID", reasons=(), **counters):
+    """The loader's record, as far as the scripts read it."""
+    latency = dict.fromkeys(("p50", "p90", "p99", "p999", "p9999", "max", "count"))
+    return {
+        "schema": "loadgen/2",
+        "validity": {"verdict": verdict, "reasons": [{"code": code} for code in reasons], "labels": []},
+        "rate": {"achieved_per_s": 1.0},
+        "latency_ns": {"response": latency, "lateness": latency, "service": {**latency, "p50": 2000}},
+        "counters": {"completed": 1, "failed": 0, "timed_out": 0, "censored": 0, **counters},
+        "runs": [{"threads": [{"cpu_share": 0.5}, {"cpu_share": 0.7}], "intervals": []}],
+    }
+
+
+class Loader(unittest.TestCase):
+    def test_a_report_tells_what_the_scripts_ask(self):
+        report = loader.parse(json.dumps(record()))
+        self.assertEqual((report.service_us("p50"), report.service_us("p999"), report.busiest_thread_share),
+                         (2, None, 0.7))
+
+    def test_a_report_with_lost_requests_is_refused(self):
+        lost = [json.dumps(record(**{name: 1})) for name in ("failed", "timed_out", "censored")]
+        old = json.dumps({**record(), "schema": "loadgen/1"})
+        for text in (*lost, old, "{}", "no JSON"):
+            with self.assertRaises(Failure):
+                loader.parse(text)
+
+    def test_a_verdict_is_passed_on_and_not_judged(self):
+        reports = [loader.parse(json.dumps(record(*how))) for how in
+                   (("VALID",), ("SUSPECT", ["steal"]), ("SUSPECT", ["loader-cpu", "steal"]))]
+        self.assertEqual(loader.verdicts(reports), "1 VALID, 2 SUSPECT (loader-cpu, steal)")
+
+    def test_what_is_not_asked_for_is_no_flag(self):
+        load = loader.Load("loadgen", pipeline=None, rate="2k", arrival="constant", core=1)
+        words = load.measured_argv("127.0.0.1:9")
+        self.assertEqual(words[:6], ["taskset", "-c", "1", "loadgen", "run", "127.0.0.1:9"])
+        self.assertIn("--rate 2k --arrival constant", " ".join(words))
+        self.assertNotIn("--pipeline", words)
 
 
 class EventBases(unittest.TestCase):
@@ -319,6 +348,13 @@ class Processes(unittest.TestCase):
             pid = server.pid
             self.assertEqual(server.stop(), "bye\n")
         self.assertFalse(Path(f"/proc/{pid}").exists())
+
+    def test_the_cpu_time_of_a_program_is_its_own(self):
+        code = "import time; [0 for _ in iter(lambda: time.process_time() < 0.2, False)]"
+        _, busy_s = child.run_timed([sys.executable, "-c", code], "a busy program", timeout_s=20)
+        _, idle_s = child.run_timed(["sleep", "0.1"], "an idle one", timeout_s=20)
+        self.assertGreater(busy_s, 0.2)
+        self.assertLess(idle_s, 0.1)
 
     def test_a_program_that_does_not_end_is_stopped(self):
         started = time.monotonic()
