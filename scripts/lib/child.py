@@ -79,6 +79,11 @@ class Task:
             self._process.stdout.close()
         self._errors.close()
 
+    @property
+    def pid(self):
+        """Its process id."""
+        return self._process.pid
+
     def interrupt(self):
         """What Ctrl-C does: some programs report only then."""
         if not self.ended():

@@ -34,7 +34,7 @@ class Load:
 
     program: str
     connections: int = 64
-    size: int | str = 64
+    size: int | str | None = 64
     pipeline: int | None = 1
     duration: str = "3s"
     warmup: str = "1s"

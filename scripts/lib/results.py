@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from programs import ROOT, fingerprint
 
 RESULTS = ROOT / "results"
+PORT = re.compile(r"(127\.0\.0\.1:)[1-9]\d*")  # not 0: that asks for a free one
 INDEX_HEADER = "# Results\n\nNewest first: the question a result answers, and its folder.\n\n"
 
 
@@ -148,4 +150,4 @@ def add_to_index(index, folder, question, answer):
 
 def unported(argv):
     """A recorded command as text, its port replaced by PORT: the port differs from run to run."""
-    return " ".join("127.0.0.1:PORT" if a.startswith("127.0.0.1:") and not a.endswith(":0") else a for a in argv)
+    return " ".join(PORT.sub(r"\g<1>PORT", word) for word in argv)

@@ -133,45 +133,6 @@ class Reading(unittest.TestCase):
             procfs.difference(procfs.Sample({7: thread}, 0), procfs.Sample({}, 0))
 
 
-def record(verdict="VALID", reasons=(), **counters):
-    """The loader's record, as far as the scripts read it."""
-    latency = dict.fromkeys(("p50", "p90", "p99", "p999", "p9999", "max", "count"))
-    return {
-        "schema": "loadgen/2",
-        "validity": {"verdict": verdict, "reasons": [{"code": code} for code in reasons], "labels": []},
-        "rate": {"achieved_per_s": 1.0},
-        "latency_ns": {"response": latency, "lateness": latency, "service": {**latency, "p50": 2000}},
-        "counters": {"completed": 1, "failed": 0, "timed_out": 0, "censored": 0, **counters},
-        "runs": [{"threads": [{"cpu_share": 0.5}, {"cpu_share": 0.7}], "intervals": []}],
-    }
-
-
-class Loader(unittest.TestCase):
-    def test_a_report_tells_what_the_scripts_ask(self):
-        report = loader.parse(json.dumps(record()))
-        self.assertEqual((report.service_us("p50"), report.service_us("p999"), report.busiest_thread_share),
-                         (2, None, 0.7))
-
-    def test_a_report_with_lost_requests_is_refused(self):
-        lost = [json.dumps(record(**{name: 1})) for name in ("failed", "timed_out", "censored")]
-        old = json.dumps({**record(), "schema": "loadgen/1"})
-        for text in (*lost, old, "{}", "no JSON"):
-            with self.assertRaises(Failure):
-                loader.parse(text)
-
-    def test_a_verdict_is_passed_on_and_not_judged(self):
-        reports = [loader.parse(json.dumps(record(*how))) for how in
-                   (("VALID",), ("SUSPECT", ["steal"]), ("SUSPECT", ["loader-cpu", "steal"]))]
-        self.assertEqual(loader.verdicts(reports), "1 VALID, 2 SUSPECT (loader-cpu, steal)")
-
-    def test_what_is_not_asked_for_is_no_flag(self):
-        load = loader.Load("loadgen", pipeline=None, rate="2k", arrival="constant", core=1)
-        words = load.measured_argv("127.0.0.1:9")
-        self.assertEqual(words[:6], ["taskset", "-c", "1", "loadgen", "run", "127.0.0.1:9"])
-        self.assertIn("--rate 2k --arrival constant", " ".join(words))
-        self.assertNotIn("--pipeline", words)
-
-
 class EventBases(unittest.TestCase):
     CHAIN = {"benchmark": "chain", "loop_ns": [2000, 1000, 6000], "register_ns": [1000, 1000, 1000], "hops": 10}
 
@@ -395,7 +356,8 @@ class Writing(unittest.TestCase):
         self.assertIn("![an x](plots/x.svg)", files["summary.md"])
 
     def test_a_recorded_command_names_no_port(self):
-        self.assertEqual(results.unported(["a", "127.0.0.1:4711", "127.0.0.1:0"]), "a 127.0.0.1:PORT 127.0.0.1:0")
+        self.assertEqual(results.unported(["a", "127.0.0.1:4711", "http://127.0.0.1:80/", "127.0.0.1:0"]),
+                         "a 127.0.0.1:PORT http://127.0.0.1:PORT/ 127.0.0.1:0")
 
     def test_axis_ticks_cover_the_values(self):
         for low, high in ((0, 9.7), (0.98, 1.07), (0, 84_000), (1, 1), (0, 0)):
