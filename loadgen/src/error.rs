@@ -3,11 +3,11 @@
 //! Errors of single connections during a run are results, not errors: see the recorder.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit;
+use crate::record::Counters;
 
 /// A run that cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum Error {
 
     #[error("connect to {address}: {}", connect_advice(source, *done, *timeout))]
     Connect {
-        address: SocketAddr,
+        address: String,
         source: io::Error,
         /// Connections of the same thread that had been established before.
         done: usize,
@@ -56,10 +56,15 @@ pub(crate) enum Error {
     Poll(io::Error),
 
     #[error(
-        "internal error: {sent} requests sent, but {completed} completed + {failed} failed + \
-         {censored} censored; the results cannot be trusted, please report this"
+        "pin a thread to processor {cpu}: {source}; see the processors allowed by 'loadgen env'"
     )]
-    NotConserved { sent: u64, completed: u64, failed: u64, censored: u64 },
+    Pin { cpu: usize, source: io::Error },
+
+    #[error(
+        "internal error: requests are unaccounted for, the results cannot be trusted, please \
+         report this: {0:?}"
+    )]
+    NotConserved(Box<Counters>),
 }
 
 impl Error {

@@ -74,6 +74,7 @@ pub(crate) fn measure(
         cli::say(&note);
     }
     let env = Environment::capture(options);
+    let options = &Options { pacing: engine::choose_pacing(options, true), ..options.clone() };
     let args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();

@@ -52,4 +52,20 @@ impl Latencies {
     pub(crate) fn felt(&self) -> &Latency {
         if self.response.count() > 0 { &self.response } else { &self.service }
     }
+
+    /// How many values were longer than the histograms of reply times can tell apart.
+    pub(crate) fn saturated(&self) -> u64 {
+        self.felt().saturated()
+    }
+
+    /// Empties all, keeping their memory.
+    pub(crate) fn clear(&mut self) {
+        self.response.clear();
+        self.unanswered.clear();
+        self.service.clear();
+        self.lateness.clear();
+        self.loader_late.clear();
+        self.blocked.clear();
+        self.connect.clear();
+    }
 }

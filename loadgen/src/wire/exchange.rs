@@ -127,6 +127,11 @@ impl Exchange {
         (completed as usize, wrong.map_or(Ok(()), Err))
     }
 
+    /// Whether the server has said that it will close after its latest reply.
+    pub(crate) fn wants_close(&self) -> bool {
+        false
+    }
+
     /// Forgets what was outstanding: the connection was replaced by a new one, whose first request
     /// is the next that has not been begun.
     pub(crate) fn restart(&mut self) {
