@@ -5,11 +5,19 @@
 
 mod args;
 mod counters;
+mod dispersion;
 mod latency;
 mod rate;
 mod run;
+#[cfg(test)]
+pub(crate) mod sample;
 mod server;
 mod validity;
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod schema;
 
 use serde::{Deserialize, Serialize};
 

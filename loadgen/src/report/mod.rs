@@ -3,19 +3,24 @@
 //! Outputs are opened before the run, so that a bad path costs no measurement.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::error::Error;
 use crate::measure::{Measurement, Observer};
 use crate::options::{OutputOptions, RecordSink};
 
+mod csv;
 mod folder;
+mod hgrm;
+pub(crate) mod hlog;
 mod json;
+mod markup;
 pub(crate) mod plot;
-mod text;
+pub(crate) mod text;
 pub(crate) mod units;
 
 use self::folder::ResultFolder;
+use self::text::Style;
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]
@@ -89,8 +94,9 @@ impl Reports {
     }
 }
 
-fn write_text(out: &mut impl Write, measurement: &Measurement) -> io::Result<()> {
-    out.write_all(text::render(&measurement.record, &measurement.latencies).as_bytes())?;
+fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) -> io::Result<()> {
+    let style = Style::of(out);
+    out.write_all(text::render(&measurement.record, &measurement.latencies, style).as_bytes())?;
     out.flush()
 }
 
