@@ -3,11 +3,11 @@
 //! Errors of single connections during a run are results, not errors: see the recorder.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit;
+use crate::record::Counters;
 
 /// A run that cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum Error {
 
     #[error("connect to {address}: {}", connect_advice(source, *done, *timeout))]
     Connect {
-        address: SocketAddr,
+        address: String,
         source: io::Error,
         /// Connections of the same thread that had been established before.
         done: usize,
@@ -53,6 +53,34 @@ pub(crate) enum Error {
     File { operation: &'static str, path: PathBuf, source: io::Error },
 
     #[error(
+        "start the server: {target} already accepts connections, so that another server would be \
+         measured; stop that one, or watch it with --server-pid"
+    )]
+    TargetTaken { target: String },
+
+    #[error("start the server '{command}': {source}; is its path right?")]
+    SpawnServer { command: String, source: io::Error },
+
+    #[error("start the server '{command}': it ended before {target} accepted ({status}){said}")]
+    ServerEnded { command: String, target: String, status: String, said: String },
+
+    #[error(
+        "start the server '{command}': {target} did not accept within {}; does it listen there? \
+         {{addr}} in the command stands for the target (--timeout){said}",
+        humantime::format_duration(*within)
+    )]
+    ServerNotReady { command: String, target: String, within: Duration, said: String },
+
+    #[error("watch the server: there is no process {pid}; is its id right?")]
+    NoSuchProcess { pid: u32 },
+
+    #[error("stop the server '{command}', process {pid}: {source}")]
+    StopServer { command: String, pid: u32, source: io::Error },
+
+    #[error("interrupted before the measurement began")]
+    Interrupted,
+
+    #[error(
         "write results into {}: it holds {found}, which is none of loadgen's results; name a new \
          or an empty directory", path.display()
     )]
@@ -73,10 +101,15 @@ pub(crate) enum Error {
     Poll(io::Error),
 
     #[error(
-        "internal error: {sent} requests sent, but {completed} completed + {failed} failed + \
-         {censored} censored; the results cannot be trusted, please report this"
+        "pin a thread to processor {cpu}: {source}; see the processors allowed by 'loadgen env'"
     )]
-    NotConserved { sent: u64, completed: u64, failed: u64, censored: u64 },
+    Pin { cpu: usize, source: io::Error },
+
+    #[error(
+        "internal error: requests are unaccounted for, the results cannot be trusted, please \
+         report this: {0:?}"
+    )]
+    NotConserved(Box<Counters>),
 }
 
 impl Error {
@@ -84,6 +117,7 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,
+            Self::Interrupted => exit::INTERRUPTED,
             _ => exit::FAILED,
         }
     }

@@ -32,6 +32,12 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
+    /// One that no signal raises, for tests.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
     /// Whether a signal has come.
     pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

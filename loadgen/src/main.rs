@@ -18,6 +18,7 @@ mod record;
 mod report;
 mod schedule;
 mod server;
+mod stats;
 mod validity;
 mod wire;
 

@@ -3,15 +3,15 @@
 
 use crate::cli;
 use crate::engine::{self, RunOutcome};
-use crate::environment::Environment;
+use crate::environment::{Environment, Sharing, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    Verdict,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA,
+    ServerRecord, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -73,13 +73,20 @@ pub(crate) fn measure(
     if let Some(note) = note.filter(|_| !options.output.quiet) {
         cli::say(&note);
     }
-    let env = Environment::capture(options);
+    let mut env = Environment::capture(options);
+    // Who may share the processors is taken to share them.
+    let shared = env.sharing.is_none_or(Sharing::is_co_located);
+    let options = &Options { pacing: engine::choose_pacing(options, shared), ..options.clone() };
     let args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
     for number in 1..=options.runs {
         let outcome = run_once(options, interrupt, number, observer)?;
         let mut run = outcome.record;
+        run.latency_ns = LatenciesRecord::with_intervals(&outcome.latencies, run.intervals.iter());
+        if let Some(cpus) = run.server.as_ref().and_then(|server| server.cpus_allowed.as_ref()) {
+            env.server_may_use(cpus);
+        }
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
@@ -102,10 +109,14 @@ fn run_once(
 ) -> Result<RunOutcome, Error> {
     let server = options.server.as_ref();
     let mut server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+    let before = Steal::now();
     let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+    let after = Steal::now();
     let stopped = server.map_or(Ok(()), Server::stop);
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     stopped?;
+    outcome.record.steal_share =
+        before.zip(after).and_then(|(before, after)| after.share_since(&before));
     Ok(outcome)
 }
 
@@ -127,7 +138,10 @@ pub(crate) fn combine(
         validity: validity::judge_all(&runs),
         slo: Vec::new(),
         rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
-        latency_ns: latencies.into(),
+        latency_ns: LatenciesRecord::with_intervals(
+            latencies,
+            runs.iter().flat_map(|run| &run.intervals),
+        ),
         counters,
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),

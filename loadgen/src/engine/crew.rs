@@ -1,92 +1,72 @@
-//! One run from start to end: threads, the starting signal, the merge, the verdict on the counts.
+//! One run from start to end: threads, the starting signal, what they hand over, the record.
 
 use std::panic;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock::{Clock, seconds};
-use crate::engine::progress::{Board, Progress};
-use crate::engine::recorder::Recorder;
-use crate::engine::target;
-use crate::engine::worker::{self, Context, Finished, News, Share};
-use crate::environment::Environment;
+use super::collector::Collector;
+use super::pacing::{self, Pacer};
+use super::plan::{Plan, Share, shares};
+use super::progress::Progress;
+use super::recorder::Findings;
+use super::reporter::{News, Reporter};
+use super::sockets::Sockets;
+use super::target::{self, Address};
+use super::worker::{Finished, Worker};
+use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
-use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::latency::Latency;
+use crate::latency::Latencies;
+use crate::measure::Observer;
 use crate::options::Options;
-use crate::record::{LatenciesRecord, RateRecord, RunRecord, SCHEMA, ThreadRecord};
-use crate::schedule::Window;
-use crate::wire::payload::Payload;
+use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
+use crate::schedule::{Intensity, Window};
+use crate::server::Server;
 
 /// Time between two updates of the live line.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a run has found out.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    /// The numbers.
+pub(crate) struct RunOutcome {
     pub(crate) record: RunRecord,
-    /// The whole distribution behind the record's service times.
-    pub(crate) service: Latency,
-    /// Seconds after which no connection was left, if that was before the end.
-    pub(crate) ended_early_s: Option<f64>,
-    /// The text of the first error counted as "other".
-    pub(crate) first_other_error: Option<String>,
+    pub(crate) latencies: Latencies,
 }
 
-impl Outcome {
-    /// The exit code of a program that ends with this outcome.
-    pub(crate) fn exit_code(&self) -> u8 {
-        if self.record.interrupted {
-            exit::INTERRUPTED
-        } else if self.record.counters.has_errors() || self.record.counters.measured == 0 {
-            exit::FAILED
-        } else {
-            exit::OK
-        }
-    }
-}
-
-/// Loads the server as planned and returns what came of it.
-pub(crate) fn run(options: &Options, interrupt: &Interrupt) -> Result<Outcome, Error> {
-    let environment = Environment::capture();
-    let context = Context {
-        options,
-        address: target::resolve(&options.target, options.timeout)?,
-        payload: Payload::new(options.seed),
-        clock: Clock::start(),
-        interrupt,
-        abandoned: AtomicBool::new(false),
-        board: Board::new(options.threads),
-    };
-    let mut progress = Progress::new(options.progress);
+/// Loads the server as planned and returns what came of it. The verdict is not yet in the record.
+pub(crate) fn run(
+    options: &Options,
+    interrupt: &Interrupt,
+    number: u32,
+    mut server: Option<&mut Server>,
+    observer: &mut dyn Observer,
+) -> Result<RunOutcome, Error> {
+    let plan = Plan::new(options, interrupt);
+    let address = target::resolve(&options.target, options.timeout)?;
+    let mut progress = Progress::new(options.output.progress, number, options.runs);
     let result = thread::scope(|scope| {
-        let crew = Crew::muster(scope, &context)?;
-        crew.conduct(&context, &mut progress)
+        let crew = Crew::muster(scope, &plan, address)?;
+        crew.conduct(&plan, number, server.as_deref_mut(), observer, &mut progress)
     });
     progress.clear();
-    let (window, finished) = result?;
-    conclude(options, environment, window, finished, interrupt.asked())
+    conclude(&plan, number, result?, server)
 }
 
-/// Spreads the connections over the threads; shares differ by at most one.
-fn shares(connections: u32, threads: u32) -> Vec<Share> {
-    let (each, rest) = (connections / threads, connections % threads);
-    let mut first_connection = 0;
-    (0..threads)
-        .map(|thread| {
-            let share = Share {
-                thread: thread as usize,
-                first_connection,
-                connections: each + u32::from(thread < rest),
-            };
-            first_connection += share.connections;
-            share
-        })
-        .collect()
+/// What the threads have left, put together.
+struct Harvest {
+    window: Window,
+    started_unix_s: f64,
+    finished: Vec<Finished>,
+    intervals: Vec<IntervalRecord>,
+    latencies: Latencies,
+}
+
+/// The starting signal, with the way that emptied histograms come back.
+struct Start {
+    window: Window,
+    reporter: Reporter,
 }
 
 type Handle<'scope> = ScopedJoinHandle<'scope, Result<Option<Finished>, Error>>;
@@ -95,7 +75,9 @@ type Handle<'scope> = ScopedJoinHandle<'scope, Result<Option<Finished>, Error>>;
 struct Crew<'scope> {
     handles: Vec<Handle<'scope>>,
     /// One starting signal per thread.
-    starters: Vec<Sender<Window>>,
+    starters: Vec<Sender<Start>>,
+    clock: Clock,
+    messenger: Sender<News>,
     news: Receiver<News>,
 }
 
@@ -103,18 +85,21 @@ impl<'scope> Crew<'scope> {
     /// Starts all threads, which begin to connect.
     fn muster<'env: 'scope>(
         scope: &'scope thread::Scope<'scope, 'env>,
-        context: &'scope Context<'env>,
+        plan: &'scope Plan<'env>,
+        address: Address,
     ) -> Result<Self, Error> {
         let (messenger, news) = mpsc::channel();
-        let mut crew = Self { handles: Vec::new(), starters: Vec::new(), news };
-        for share in shares(context.options.connections, context.options.threads) {
+        let clock = Clock::start();
+        let mut crew = Self { handles: Vec::new(), starters: Vec::new(), clock, messenger, news };
+        for share in shares(plan.options.connections, plan.options.threads) {
             let (starter, start) = mpsc::channel();
-            let messenger = messenger.clone();
+            let messenger = crew.messenger.clone();
+            let address = address.clone();
             let spawned = thread::Builder::new()
                 .name(format!("load-{}", share.thread))
-                .spawn_scoped(scope, move || worker::work(context, share, &messenger, &start));
+                .spawn_scoped(scope, move || work(plan, share, address, clock, &messenger, &start));
             let handle = spawned.map_err(|error| {
-                context.abandoned.store(true, Ordering::Relaxed);
+                plan.abandoned.store(true, Ordering::Relaxed);
                 Error::Start(error)
             })?;
             crew.handles.push(handle);
@@ -126,34 +111,79 @@ impl<'scope> Crew<'scope> {
     /// Waits for the connections, gives the starting signal, collects the results.
     fn conduct(
         mut self,
-        context: &Context<'_>,
+        plan: &Plan<'_>,
+        number: u32,
+        mut server: Option<&mut Server>,
+        observer: &mut dyn Observer,
         progress: &mut Progress,
-    ) -> Result<(Window, Vec<Finished>), Error> {
-        if !self.everyone_connected(context, progress) {
-            context.abandoned.store(true, Ordering::Relaxed);
+    ) -> Result<Harvest, Error> {
+        if !self.everyone_connected(plan, progress) {
+            plan.abandoned.store(true, Ordering::Relaxed);
         }
-        let options = context.options;
-        let window = Window::new(context.clock.now_ns(), options.warmup, options.duration);
-        for starter in self.starters.drain(..) {
-            if !context.abandoned.load(Ordering::Relaxed) {
-                // A thread that is gone says why when it is joined.
-                let _ = starter.send(window);
-            }
+        if let Some(server) = &mut server {
+            server.begin();
         }
-        while let Err(RecvTimeoutError::Timeout) = self.news.recv_timeout(PROGRESS_INTERVAL) {
-            progress.show_load(&context.board, &window, context.clock.now_ns());
+        let options = plan.options;
+        let started_unix_s = unix_s();
+        let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
+        let spares = self.start(plan, window);
+        let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
+            let collector = Collector::new(window, spares, observer, server);
+            self.collect(plan, window, collector, progress)
+        });
+        if collected.is_err() {
+            plan.abandoned.store(true, Ordering::Relaxed);
         }
-        Ok((window, self.join()?))
+        let finished = self.join()?;
+        let (intervals, latencies) = collected?;
+        Ok(Harvest { window, started_unix_s, finished, intervals, latencies })
     }
 
-    fn everyone_connected(&self, context: &Context<'_>, progress: &Progress) -> bool {
+    fn start(&mut self, plan: &Plan<'_>, window: Window) -> Vec<Sender<Box<Latencies>>> {
+        let interval_ns = nanoseconds(plan.options.interval);
+        let mut spares = Vec::new();
+        for (thread, starter) in self.starters.drain(..).enumerate() {
+            let (spare, returned) = mpsc::channel();
+            let messenger = self.messenger.clone();
+            let reporter = Reporter::new(thread, messenger, returned, window.start_ns, interval_ns);
+            spares.push(spare);
+            if !plan.abandoned.load(Ordering::Relaxed) {
+                // A thread that is gone says why when it is joined.
+                let _ = starter.send(Start { window, reporter });
+            }
+        }
+        spares
+    }
+
+    fn collect(
+        &mut self,
+        plan: &Plan<'_>,
+        window: Window,
+        mut collector: Collector<'_>,
+        progress: &mut Progress,
+    ) -> Result<(Vec<IntervalRecord>, Latencies), Error> {
+        // The channel closes when the threads' own ends of it are gone.
+        self.messenger = mpsc::channel().0;
+        loop {
+            match self.news.recv_timeout(PROGRESS_INTERVAL) {
+                Ok(News::Interval(report)) => collector.take(*report)?,
+                Ok(News::Connected | News::ConnectFailed) => {}
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(collector.finish()),
+            }
+            progress.show_load(&plan.board, &window, collector.total(), self.clock.now_ns());
+        }
+    }
+
+    fn everyone_connected(&self, plan: &Plan<'_>, progress: &mut Progress) -> bool {
         let mut connecting = self.handles.len();
         while connecting > 0 {
             match self.news.recv_timeout(PROGRESS_INTERVAL) {
                 Ok(News::Connected) => connecting -= 1,
-                Ok(News::ConnectFailed) | Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(News::ConnectFailed | News::Interval(_))
+                | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {
-                    progress.show_connecting(&context.board, context.options.connections);
+                    progress.show_connecting(&plan.board, plan.options.connections);
                 }
             }
         }
@@ -170,72 +200,102 @@ impl<'scope> Crew<'scope> {
     }
 }
 
-/// Merges what the threads have left behind and checks that no request is unaccounted for.
-fn conclude(
-    options: &Options,
-    env: Environment,
-    window: Window,
-    finished: Vec<Finished>,
-    interrupted: bool,
-) -> Result<Outcome, Error> {
-    let threads = finished.iter().map(ThreadRecord::from).collect();
-    let stops = finished.iter().map(|thread| thread.stopped_ns);
-    let stopped_ns = stops.max().unwrap_or(window.start_ns);
-    let mut connect = Latency::new();
-    let mut all = Recorder::new(window);
-    for thread in finished {
-        connect.merge(&thread.connect);
-        all.merge(thread.recorder);
-    }
-    let counters = all.counters();
-    if !counters.conserved() {
-        return Err(Error::NotConserved {
-            sent: counters.sent,
-            completed: counters.completed,
-            failed: counters.failed,
-            censored: counters.censored,
-        });
-    }
-    let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
-    let size_bytes = options.size_bytes;
-    let ended_early = !interrupted && stopped_ns < window.end_ns;
-    Ok(Outcome {
-        record: RunRecord {
-            schema: SCHEMA,
-            args: options.into(),
-            env,
-            rate: RateRecord::closed_loop(counters.measured, size_bytes, seconds(measured_ns)),
-            latency_ns: LatenciesRecord {
-                service: all.service().into(),
-                connect: (&connect).into(),
-            },
-            counters,
-            threads,
-            first_mismatch: all.first_mismatch().cloned(),
-            interrupted,
-        },
-        service: all.service().clone(),
-        ended_early_s: ended_early.then(|| seconds(stopped_ns - window.start_ns)),
-        first_other_error: all.first_other_error().map(str::to_owned),
-    })
+/// One loading thread: connects, waits for the starting signal, loads the server. `None` if no
+/// signal came.
+fn work(
+    plan: &Plan<'_>,
+    share: Share,
+    address: Address,
+    clock: Clock,
+    news: &Sender<News>,
+    start: &Receiver<Start>,
+) -> Result<Option<Finished>, Error> {
+    let prepared = prepare(plan, share, address, clock);
+    // Sending fails only when the starter has given up; then no starting signal comes either.
+    let _ = news.send(if prepared.is_ok() { News::Connected } else { News::ConnectFailed });
+    let worker = prepared?;
+    let Ok(Start { window, mut reporter }) = start.recv() else {
+        return Ok(None);
+    };
+    worker.load(window, &mut reporter).map(Some)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn prepare<'a, 'run>(
+    plan: &'a Plan<'run>,
+    share: Share,
+    address: Address,
+    clock: Clock,
+) -> Result<Worker<'a, 'run, Sockets>, Error> {
+    let options = plan.options;
+    if let Some(cpu) = options.pins.as_ref().map(|pins| pins.of(share.thread)) {
+        pacing::pin(cpu).map_err(|source| Error::Pin { cpu, source })?;
+    }
+    let pacer = Pacer::new(options.pacing);
+    let sockets = Sockets::new(address, options.sources.clone(), clock, pacer);
+    let mut worker = Worker::new(plan, share, sockets.map_err(Error::Poll)?);
+    worker.connect_all()?;
+    Ok(worker)
+}
 
-    #[test]
-    fn connections_are_spread_evenly_and_numbered_without_gaps() {
-        for (connections, threads) in [(1, 1), (7, 3), (64, 5), (1_000, 7), (4, 4)] {
-            let shares = shares(connections, threads);
-            let counts = || shares.iter().map(|share| share.connections);
-            assert_eq!(counts().sum::<u32>(), connections);
-            assert!(counts().max().unwrap() - counts().min().unwrap() <= 1);
-            let mut next = 0;
-            for share in &shares {
-                assert_eq!(share.first_connection, next);
-                next += share.connections;
-            }
-        }
+fn unix_s() -> f64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// Puts together what the threads have left, and checks that no request is unaccounted for.
+fn conclude(
+    plan: &Plan<'_>,
+    number: u32,
+    result: Harvest,
+    server: Option<&mut Server>,
+) -> Result<RunOutcome, Error> {
+    let Harvest { window, started_unix_s, finished, intervals, latencies } = result;
+    let options = plan.options;
+    let threads = finished.iter().map(thread_record).collect();
+    let stops = finished.iter().map(|thread| thread.stopped_ns);
+    let stopped_ns = stops.max().unwrap_or(window.start_ns);
+    let mut all = Findings::default();
+    finished.into_iter().for_each(|thread| all.merge(thread.findings));
+    if !all.counters.conserved() {
+        return Err(Error::NotConserved(Box::new(all.counters)));
+    }
+    let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
+    let interrupted = plan.interrupt.asked();
+    let offered = options.load.open().map(|_| all.counters.in_window);
+    let mean_bytes = options.traffic.sizes.mean_bytes();
+    let ended_early = !interrupted && stopped_ns < window.end_ns;
+    let record = RunRecord {
+        number,
+        started_unix_s,
+        validity: Validity::valid(),
+        rate: RateRecord::new(all.counters.measured, offered, mean_bytes, seconds(measured_ns)),
+        latency_ns: (&latencies).into(),
+        threads,
+        arrivals: options.load.open().map(|open| {
+            let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
+            ArrivalRecord::from_gaps(open.arrival, flat, &all.gaps)
+        }),
+        outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,
+        intervals,
+        server: server.map(|server| server.record(all.counters.completed)),
+        steal_share: None,
+        first_mismatch: all.first_mismatch,
+        first_other_error: all.first_error,
+        ended_early_s: ended_early.then(|| seconds(stopped_ns - window.start_ns)),
+        interrupted,
+        counters: all.counters,
+    };
+    Ok(RunOutcome { record, latencies })
+}
+
+fn thread_record(finished: &Finished) -> ThreadRecord {
+    ThreadRecord {
+        connections: finished.connections,
+        completed: finished.findings.counters.completed,
+        cpu_s: seconds(finished.usage.cpu_ns),
+        wall_s: seconds(finished.wall_ns),
+        cpu_share: finished.usage.cpu_ns as f64 / finished.wall_ns.max(1) as f64,
+        involuntary_switches: finished.usage.involuntary_switches,
+        major_faults: finished.usage.major_faults,
     }
 }

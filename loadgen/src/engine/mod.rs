@@ -1,29 +1,37 @@
 //! One run against a server: threads, connections, and what they have seen.
+//!
+//! ```text
+//! crew       starts the threads, gives the starting signal, collects what they find
+//!  └ worker  one thread: looks at its lanes when they are due or ready
+//!     └ lane   one connection's schedule (due), traffic (wire::Exchange) and stream
+//! recorder ─▶ reporter ─▶ collector ─▶ observer   what was seen, interval by interval
+//! network    clock, streams, readiness: sockets in a run, a simulation in tests
+//! ```
 
+mod agenda;
+mod collector;
+mod crew;
+mod dialer;
+mod due;
+mod gaps;
+mod lane;
 pub(crate) mod limits;
+mod network;
+mod pacing;
+mod plan;
+mod poller;
+mod progress;
+mod recorder;
+mod reporter;
+mod sockets;
+pub(crate) mod target;
+mod usage;
+mod worker;
 
-use crate::error::Error;
-use crate::interrupt::Interrupt;
-use crate::latency::Latencies;
-use crate::measure::Observer;
-use crate::options::Options;
-use crate::record::RunRecord;
-use crate::server::Server;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
-/// What a run has found out.
-#[derive(Debug)]
-pub(crate) struct RunOutcome {
-    pub(crate) record: RunRecord,
-    pub(crate) latencies: Latencies,
-}
-
-/// Loads the server as planned and returns what came of it. The verdict is not yet in the record.
-pub(crate) fn run(
-    _options: &Options,
-    _interrupt: &Interrupt,
-    _number: u32,
-    _server: Option<&mut Server>,
-    _observer: &mut dyn Observer,
-) -> Result<RunOutcome, Error> {
-    todo!("the engine")
-}
+pub(crate) use self::crew::{RunOutcome, run};
+pub(crate) use self::pacing::choose as choose_pacing;

@@ -10,25 +10,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+use super::network::{Interest, Ready, Token};
+
 /// Events taken from the kernel at once; the rest comes with the next wait.
 const EVENTS_PER_WAIT_MAX: usize = 512;
-
-/// What a registered descriptor waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Read,
-    Write,
-    ReadWrite,
-}
-
-/// What the kernel said about one descriptor.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ready {
-    pub(crate) token: usize,
-    /// Also set on errors and hang-ups: the read finds out which.
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-}
 
 /// One thread's epoll set and the events of its latest wait.
 pub(crate) struct Poller {
@@ -49,10 +34,10 @@ impl Poller {
     pub(crate) fn add(
         &self,
         source: impl AsFd,
-        token: usize,
+        token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let data = EventData::new_u64(token as u64);
+        let data = EventData::new_u64(packed(token));
         Ok(epoll::add(&self.epoll, source, data, flags(interest))?)
     }
 
@@ -60,16 +45,11 @@ impl Poller {
     pub(crate) fn modify(
         &self,
         source: impl AsFd,
-        token: usize,
+        token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let data = EventData::new_u64(token as u64);
+        let data = EventData::new_u64(packed(token));
         Ok(epoll::modify(&self.epoll, source, data, flags(interest))?)
-    }
-
-    /// Stops watching `source`.
-    pub(crate) fn remove(&self, source: impl AsFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.epoll, source)?)
     }
 
     /// Waits until something is ready or `timeout_ns` has passed; returns how many are ready.
@@ -93,11 +73,19 @@ impl Poller {
         let Event { flags, data } = self.events[index];
         let read = EventFlags::IN | EventFlags::ERR | EventFlags::HUP;
         Ready {
-            token: usize::try_from(data.u64()).expect("tokens are made from usize"),
+            token: unpacked(data.u64()),
             readable: flags.intersects(read),
             writable: flags.contains(EventFlags::OUT),
         }
     }
+}
+
+fn packed(token: Token) -> u64 {
+    u64::from(token.generation) << 32 | u64::from(token.lane)
+}
+
+fn unpacked(data: u64) -> Token {
+    Token { lane: data as u32, generation: (data >> 32) as u32 }
 }
 
 fn flags(interest: Interest) -> EventFlags {
@@ -116,19 +104,23 @@ mod tests {
 
     use super::*;
 
+    fn token(lane: u32) -> Token {
+        Token { lane, generation: u32::MAX }
+    }
+
     #[test]
     fn readiness_carries_the_token_and_follows_the_interest() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut poller = Poller::new().unwrap();
-        poller.add(&near, 41, Interest::Read).unwrap();
+        poller.add(&near, token(41), Interest::Read).unwrap();
         assert_eq!(poller.wait(0).unwrap(), 0);
 
         far.write_all(b"x").unwrap();
         assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
         let ready = poller.ready(0);
-        assert!(ready.token == 41 && ready.readable && !ready.writable);
+        assert!(ready.token == token(41) && ready.readable && !ready.writable);
 
-        poller.modify(&near, 41, Interest::ReadWrite).unwrap();
+        poller.modify(&near, token(41), Interest::ReadWrite).unwrap();
         assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
         assert!(poller.ready(0).writable);
     }
@@ -137,7 +129,7 @@ mod tests {
     fn a_hang_up_is_reported_as_readable() {
         let (near, far) = UnixStream::pair().unwrap();
         let mut poller = Poller::new().unwrap();
-        poller.add(&near, 0, Interest::Read).unwrap();
+        poller.add(&near, token(0), Interest::Read).unwrap();
         drop(far);
         assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
         assert!(poller.ready(0).readable);
@@ -147,7 +139,7 @@ mod tests {
     fn a_closed_descriptor_leaves_the_set() {
         let (near, far) = UnixStream::pair().unwrap();
         let mut poller = Poller::new().unwrap();
-        poller.add(&near, 0, Interest::Read).unwrap();
+        poller.add(&near, token(0), Interest::Read).unwrap();
         drop((near, far));
         assert_eq!(poller.wait(0).unwrap(), 0);
     }

@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
-use crate::report::units::grouped;
+use crate::latency::{Latencies, P99};
+use crate::report::units::{duration, grouped};
 use crate::schedule::{Phase, Window};
 
 /// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
@@ -55,14 +56,18 @@ impl Board {
 #[derive(Debug)]
 pub(crate) struct Progress {
     visible: bool,
+    /// Which of several runs it is, in words.
+    run: String,
     last_ns: u64,
     last_completed: u64,
 }
 
 impl Progress {
     /// A line that is shown if it is wanted and stderr is a terminal.
-    pub(crate) fn new(wanted: bool) -> Self {
-        Self { visible: wanted && io::stderr().is_terminal(), last_ns: 0, last_completed: 0 }
+    pub(crate) fn new(wanted: bool, number: u32, runs: u32) -> Self {
+        let run = if runs > 1 { format!("run {number}/{runs}  ") } else { String::new() };
+        let visible = wanted && io::stderr().is_terminal();
+        Self { visible, run, last_ns: 0, last_completed: 0 }
     }
 
     /// Shows how many of `connections` are established.
@@ -71,18 +76,29 @@ impl Progress {
         self.draw(&format!("connecting  {}/{}", grouped(done), grouped(all)));
     }
 
-    /// Shows the phase and the rate since the last call.
-    pub(crate) fn show_load(&mut self, board: &Board, window: &Window, now_ns: u64) {
+    /// Shows the phase, the rate since the last call, and the latency so far.
+    pub(crate) fn show_load(
+        &mut self,
+        board: &Board,
+        window: &Window,
+        latencies: &Latencies,
+        now_ns: u64,
+    ) {
+        if !self.visible {
+            return;
+        }
         let completed = board.completed();
         let since_ns = self.last_ns.max(window.start_ns);
         let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
         let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
-        self.draw(&load_line(window, now_ns, rate));
+        let p99_ns = latencies.felt().percentile_ns(P99);
+        self.draw(&load_line(window, now_ns, rate, p99_ns));
         (self.last_ns, self.last_completed) = (now_ns, completed);
     }
 
     /// Removes the line.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&mut self) {
+        self.run.clear();
         self.draw("");
     }
 
@@ -90,20 +106,21 @@ impl Progress {
         if self.visible {
             // A terminal that has gone away must not end the run.
             let mut stderr = io::stderr().lock();
-            let _ = write!(stderr, "\r\x1b[K{line}");
+            let _ = write!(stderr, "\r\x1b[K{}{line}", self.run);
             let _ = stderr.flush();
         }
     }
 }
 
-fn load_line(window: &Window, now_ns: u64, rate_per_s: f64) -> String {
+fn load_line(window: &Window, now_ns: u64, rate_per_s: f64, p99_ns: Option<u64>) -> String {
     let (phase, from_ns, to_ns) = match window.phase(now_ns) {
         Phase::WarmUp => ("warm-up", window.start_ns, window.measure_from_ns),
         Phase::Measuring => ("measuring", window.measure_from_ns, window.end_ns),
         Phase::Over => return "draining    waiting for the last replies".to_owned(),
     };
+    let p99 = p99_ns.map(|ns| format!("  p99 {}", duration(ns).trim_end())).unwrap_or_default();
     format!(
-        "{phase:<11} {:.1}/{:.1} s  {} requests/s",
+        "{phase:<11} {:.1}/{:.1} s  {} requests/s{p99}",
         seconds(now_ns.saturating_sub(from_ns)),
         seconds(to_ns - from_ns),
         grouped(rate_per_s as u64)
@@ -119,10 +136,12 @@ mod tests {
     #[test]
     fn the_line_names_the_phase_its_time_and_the_rate() {
         let window = Window::new(0, Duration::from_secs(1), Duration::from_secs(10));
-        let at = |ms: u64| load_line(&window, ms * 1_000_000, 103_214.9);
+        let at = |ms: u64| load_line(&window, ms * 1_000_000, 103_214.9, None);
         assert_eq!(at(500), "warm-up     0.5/1.0 s  103,214 requests/s");
         assert_eq!(at(4_200), "measuring   3.2/10.0 s  103,214 requests/s");
         assert!(at(11_000).starts_with("draining"));
+        let slow = load_line(&window, 4_200_000_000, 9.0, Some(1_500_000));
+        assert!(slow.ends_with("9 requests/s  p99 1.50 ms"), "{slow}");
     }
 
     #[test]

@@ -1,29 +1,26 @@
-//! What one thread has seen: latencies, counters, the first mismatch. Owned by the thread, merged
-//! at the end; no lock and no shared counter is touched while measuring.
+//! What one thread has seen: counters for the whole run, latencies since the last interval.
+//!
+//! Owned by the thread; no lock and no shared counter is touched while measuring. Each value is
+//! recorded once, into the histograms of the interval, which the thread hands over when the
+//! interval ends; the run's are their sum.
 
 use std::io;
+use std::mem;
 
-use serde::Serialize;
-
-use crate::latency::Latency;
+use super::gaps::GapSample;
+use crate::latency::Latencies;
+use crate::record::{Counters, Mismatch};
 use crate::schedule::Window;
 
-/// The first reply byte of a connection that was not the byte sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Mismatch {
-    /// Number of the connection, from 0.
-    pub(crate) connection: u32,
-    /// Number of the request on that connection, from 0.
-    pub(crate) request: u64,
-    /// Offset in bytes within that request's reply.
-    pub(crate) offset_bytes: u64,
-    /// The byte sent, or nothing when no reply was owed at all.
-    pub(crate) expected: Option<u8>,
-    /// The byte that came.
-    pub(crate) got: u8,
+/// A request that has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// When it was to be sent; in a closed loop, when it was.
+    pub(crate) intended_ns: u64,
+    pub(crate) sent_ns: u64,
 }
 
-/// Why a connection was given up.
+/// Why a connection was lost.
 #[derive(Debug)]
 pub(crate) enum Failure {
     ClosedByServer,
@@ -42,123 +39,124 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Counts over the whole run, warm-up and drain included, unless said otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Counters {
-    /// Requests of which at least the first byte was handed to the kernel.
-    pub(crate) sent: u64,
-    /// Requests whose reply came back whole and correct.
-    pub(crate) completed: u64,
-    /// Completed requests sent inside the measured window: those the latencies describe.
-    pub(crate) measured: u64,
-    /// Requests outstanding on a connection when it was given up.
-    pub(crate) failed: u64,
-    /// Requests still unanswered when the drain ended.
-    pub(crate) censored: u64,
-    /// Measured requests slower than the histogram's top.
-    pub(crate) saturated: u64,
-    /// Connections established.
-    pub(crate) connects: u64,
-    /// Payload bytes handed to the kernel.
-    pub(crate) bytes_sent: u64,
-    /// Reply bytes read, wrong ones included.
-    pub(crate) bytes_received: u64,
-    /// Connections given up because a byte came back wrong.
-    pub(crate) mismatches: u64,
-    /// Connections the server closed in mid-run.
-    pub(crate) closed_by_server: u64,
-    /// Connections the server reset.
-    pub(crate) resets: u64,
-    /// Connections that owed a reply and made no progress for the timeout.
-    pub(crate) timeouts: u64,
-    /// Connections lost to any other socket error.
-    pub(crate) other_errors: u64,
-}
-
-impl Counters {
-    /// Whether every request sent is accounted for exactly once.
-    pub(crate) fn conserved(&self) -> bool {
-        self.sent == self.completed + self.failed + self.censored
-    }
-
-    /// Whether anything at all went wrong.
-    pub(crate) fn has_errors(&self) -> bool {
-        let lost = self.mismatches
-            + self.closed_by_server
-            + self.resets
-            + self.timeouts
-            + self.other_errors;
-        lost + self.failed + self.censored > 0
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.completed += other.completed;
-        self.measured += other.measured;
-        self.failed += other.failed;
-        self.censored += other.censored;
-        self.saturated += other.saturated;
-        self.connects += other.connects;
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
-        self.mismatches += other.mismatches;
-        self.closed_by_server += other.closed_by_server;
-        self.resets += other.resets;
-        self.timeouts += other.timeouts;
-        self.other_errors += other.other_errors;
-    }
-}
-
-/// One thread's results, and, once merged, the run's.
+/// One thread's results.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     window: Window,
+    /// Whether requests have intended times.
+    open: bool,
     counters: Counters,
-    service: Latency,
+    latencies: Box<Latencies>,
+    gaps: GapSample,
     first_mismatch: Option<Mismatch>,
-    first_other_error: Option<String>,
+    first_error: Option<String>,
+    /// Requests outstanding, summed over the nanoseconds of the window up to `summed_until_ns`.
+    outstanding_ns: u128,
+    summed_until_ns: u64,
 }
 
 impl Recorder {
     /// Records a run measured in `window`.
-    pub(crate) fn new(window: Window) -> Self {
+    pub(crate) fn new(window: Window, open: bool, seed: u64) -> Self {
         Self {
             window,
+            open,
             counters: Counters::default(),
-            service: Latency::new(),
+            latencies: Box::new(Latencies::new()),
+            gaps: GapSample::new(seed),
             first_mismatch: None,
-            first_other_error: None,
+            first_error: None,
+            outstanding_ns: 0,
+            summed_until_ns: 0,
         }
     }
 
-    /// `connections` were established.
-    pub(crate) fn connected(&mut self, connections: usize) {
-        self.counters.connects += connections as u64;
+    /// The load starts: what is measured of it is known.
+    pub(crate) fn starts(&mut self, window: Window) {
+        self.window = window;
+        self.summed_until_ns = window.measure_from_ns;
     }
 
-    /// One write took `bytes`, with which `requests` began.
-    pub(crate) fn sent(&mut self, requests: u64, bytes: usize) {
-        self.counters.sent += requests;
+    /// A handshake took so long.
+    pub(crate) fn connected(&mut self, took_ns: u64) {
+        self.counters.connects += 1;
+        self.latencies.connect.record(took_ns);
+    }
+
+    /// A handshake failed.
+    pub(crate) fn connect_failed(&mut self, error: &io::Error) {
+        self.counters.connect_failures += 1;
+        self.first_error.get_or_insert_with(|| format!("connect: {error}"));
+    }
+
+    /// A connection was closed by plan.
+    pub(crate) fn churned(&mut self) {
+        self.counters.churned += 1;
+    }
+
+    /// One write took so many bytes.
+    pub(crate) fn bytes_sent(&mut self, bytes: usize) {
         self.counters.bytes_sent += bytes as u64;
     }
 
-    /// One read gave `bytes`.
-    pub(crate) fn received(&mut self, bytes: usize) {
+    /// One read gave so many bytes.
+    pub(crate) fn bytes_received(&mut self, bytes: usize) {
         self.counters.bytes_received += bytes as u64;
     }
 
-    /// The request sent at `sent_ns` was answered whole and correctly at `reply_ns`.
-    pub(crate) fn completed(&mut self, sent_ns: u64, reply_ns: u64) {
-        self.counters.completed += 1;
-        if self.window.contains(sent_ns) {
-            self.counters.measured += 1;
-            self.service.record(reply_ns.saturating_sub(sent_ns));
+    /// The first byte of a request went, over a connection that could be used since `free_ns`.
+    pub(crate) fn sent(&mut self, request: Request, free_ns: u64) {
+        self.counters.scheduled += 1;
+        self.counters.sent += 1;
+        if !self.window.contains(request.intended_ns) {
+            self.gaps.interrupt();
+            return;
+        }
+        self.counters.in_window += 1;
+        if self.open {
+            self.sent_by_schedule(request, free_ns);
         }
     }
 
-    /// A connection with `outstanding` unanswered requests was given up.
-    pub(crate) fn failed(&mut self, failure: Failure, outstanding: usize) {
-        self.counters.failed += outstanding as u64;
+    fn sent_by_schedule(&mut self, request: Request, free_ns: u64) {
+        let Request { intended_ns, sent_ns } = request;
+        debug_assert!(sent_ns >= intended_ns, "sent before its time");
+        let late_ns = sent_ns.saturating_sub(intended_ns);
+        let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
+        self.latencies.lateness.record(late_ns);
+        self.latencies.loader_late.record(late_ns - blocked_ns);
+        if blocked_ns > 0 {
+            self.latencies.blocked.record(blocked_ns);
+            self.gaps.interrupt();
+        } else {
+            self.gaps.sent(intended_ns, sent_ns);
+        }
+    }
+
+    /// A request was answered whole and correctly.
+    pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
+        self.counters.completed += 1;
+        if self.window.contains(request.intended_ns) {
+            self.counters.measured += 1;
+            self.latencies.service.record(reply_ns.saturating_sub(request.sent_ns));
+            if self.open {
+                self.latencies.response.record(reply_ns.saturating_sub(request.intended_ns));
+            }
+        }
+    }
+
+    /// A connection was lost at `now_ns` with these requests outstanding.
+    pub(crate) fn lost(
+        &mut self,
+        failure: Failure,
+        outstanding: impl Iterator<Item = Request>,
+        now_ns: u64,
+    ) {
+        let count = outstanding.map(|request| self.unanswered(request.intended_ns, now_ns)).count();
+        match &failure {
+            Failure::TimedOut => self.counters.timed_out += count as u64,
+            _ => self.counters.failed += count as u64,
+        }
         match failure {
             Failure::ClosedByServer => self.counters.closed_by_server += 1,
             Failure::Reset => self.counters.resets += 1,
@@ -169,47 +167,100 @@ impl Recorder {
             }
             Failure::Other(error) => {
                 self.counters.other_errors += 1;
-                self.first_other_error.get_or_insert_with(|| error.to_string());
+                self.first_error.get_or_insert_with(|| error.to_string());
             }
         }
     }
 
-    /// The drain ended with `outstanding` requests of a connection unanswered.
-    pub(crate) fn censored(&mut self, outstanding: usize) {
-        self.counters.censored += outstanding as u64;
+    /// The drain ended at `now_ns` without a reply to this request.
+    pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
+        self.counters.censored += 1;
+        self.unanswered(request.intended_ns, now_ns);
     }
 
-    /// Adds another thread's results.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.counters.merge(&other.counters);
-        self.service.merge(&other.service);
-        self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
-        self.first_other_error = self.first_other_error.take().or(other.first_other_error);
+    /// The drain ended at `now_ns` before this request could be sent.
+    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64) {
+        self.counters.scheduled += 1;
+        self.counters.unsent += 1;
+        self.counters.in_window += u64::from(self.window.contains(intended_ns));
+        self.unanswered(intended_ns, now_ns);
+    }
+
+    /// A request will never be answered: all that is known is how long it has waited.
+    fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
+        if self.open && self.window.contains(intended_ns) {
+            self.latencies.unanswered.record(now_ns.saturating_sub(intended_ns));
+        }
+    }
+
+    /// Requests due, but unsent or unanswered, when the window opened.
+    pub(crate) fn window_opens(&mut self, backlog: u64) {
+        self.counters.backlog_at_window += backlog;
+    }
+
+    /// Time has passed up to `now_ns`, with as many requests outstanding as are now.
+    pub(crate) fn passed(&mut self, now_ns: u64) {
+        let until_ns = now_ns.min(self.window.end_ns);
+        let passed_ns = until_ns.saturating_sub(self.summed_until_ns);
+        self.outstanding_ns += u128::from(passed_ns) * u128::from(self.outstanding());
+        self.summed_until_ns = self.summed_until_ns.max(until_ns);
+    }
+
+    /// Requests sent and not yet accounted for.
+    pub(crate) fn outstanding(&self) -> u64 {
+        let counters = &self.counters;
+        counters.sent
+            - counters.completed
+            - counters.failed
+            - counters.timed_out
+            - counters.censored
     }
 
     /// The counters so far.
-    pub(crate) fn counters(&self) -> Counters {
-        Counters { saturated: self.service.saturated(), ..self.counters.clone() }
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    /// Replies so far; cheap enough for a live display.
-    pub(crate) fn completed_so_far(&self) -> u64 {
-        self.counters.completed
+    /// Takes the latencies since the last call, and goes on with empty ones.
+    pub(crate) fn take_latencies(&mut self, empty: Option<Box<Latencies>>) -> Box<Latencies> {
+        let empty = empty.unwrap_or_else(|| Box::new(Latencies::new()));
+        self.counters.saturated += self.latencies.saturated();
+        mem::replace(&mut self.latencies, empty)
     }
 
-    /// Service times of the measured requests.
-    pub(crate) fn service(&self) -> &Latency {
-        &self.service
+    /// What is left at the end besides latencies.
+    pub(crate) fn finish(self) -> Findings {
+        Findings {
+            counters: self.counters,
+            gaps: self.gaps.into_pairs(),
+            first_mismatch: self.first_mismatch,
+            first_error: self.first_error,
+            outstanding_ns: self.outstanding_ns,
+        }
     }
+}
 
-    /// The first wrong byte, if any came.
-    pub(crate) fn first_mismatch(&self) -> Option<&Mismatch> {
-        self.first_mismatch.as_ref()
-    }
+/// What a thread has found out, apart from latencies.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) counters: Counters,
+    /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
+    pub(crate) gaps: Vec<(u64, u64)>,
+    pub(crate) first_mismatch: Option<Mismatch>,
+    /// The text of the first error without a counter of its own.
+    pub(crate) first_error: Option<String>,
+    /// Requests outstanding, summed over the nanoseconds of the window.
+    pub(crate) outstanding_ns: u128,
+}
 
-    /// The text of the first error counted as "other".
-    pub(crate) fn first_other_error(&self) -> Option<&str> {
-        self.first_other_error.as_deref()
+impl Findings {
+    /// Adds another thread's.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.counters.merge(&other.counters);
+        self.gaps.extend(other.gaps);
+        self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
+        self.first_error = self.first_error.take().or(other.first_error);
+        self.outstanding_ns += other.outstanding_ns;
     }
 }
 
@@ -219,71 +270,96 @@ mod tests {
 
     use super::*;
 
-    fn recorder() -> Recorder {
-        Recorder::new(Window::new(0, Duration::from_nanos(100), Duration::from_nanos(100)))
+    /// Measures from 100 to 200.
+    fn recorder(open: bool) -> Recorder {
+        let window = Window::new(0, Duration::from_nanos(100), Duration::from_nanos(100));
+        Recorder::new(window, open, 1)
+    }
+
+    fn request(intended_ns: u64, sent_ns: u64) -> Request {
+        Request { intended_ns, sent_ns }
     }
 
     #[test]
-    fn a_request_counts_by_its_send_time_even_when_the_reply_is_late() {
-        let mut recorder = recorder();
-        recorder.completed(99, 150);
-        recorder.completed(100, 5_000);
-        recorder.completed(199, 201);
-        recorder.completed(200, 210);
-        let counters = recorder.counters();
-        assert_eq!((counters.completed, counters.measured), (4, 2));
-        assert_eq!(recorder.service().max_ns(), Some(4_900));
-        assert_eq!(recorder.service().min_ns(), Some(2));
+    fn a_request_counts_by_its_intended_time_even_when_it_is_sent_and_answered_late() {
+        let mut recorder = recorder(true);
+        for request in [request(99, 150), request(100, 4_000), request(199, 201), request(200, 205)]
+        {
+            recorder.sent(request, 0);
+            recorder.completed(request, 5_000);
+        }
+        let counters = recorder.counters().clone();
+        assert_eq!((counters.completed, counters.in_window, counters.measured), (4, 2, 2));
+        let latencies = recorder.take_latencies(None);
+        assert_eq!(
+            (latencies.response.min_ns(), latencies.response.max_ns()),
+            (Some(4_801), Some(4_900))
+        );
+        assert_eq!(
+            (latencies.service.min_ns(), latencies.service.max_ns()),
+            (Some(1_000), Some(4_799))
+        );
+        assert_eq!(latencies.lateness.max_ns(), Some(3_900));
     }
 
     #[test]
-    fn each_kind_of_failure_has_its_own_counter_and_fails_what_was_outstanding() {
-        let mut recorder = recorder();
-        recorder.sent(9, 900);
-        recorder.completed(1, 2);
-        recorder.failed(Failure::ClosedByServer, 1);
-        recorder.failed(io::Error::from(io::ErrorKind::BrokenPipe).into(), 2);
-        recorder.failed(Failure::TimedOut, 3);
-        recorder.failed(io::Error::other("strange").into(), 0);
-        recorder.censored(2);
-        let counters = recorder.counters();
+    fn a_closed_loop_has_service_times_only() {
+        let mut recorder = recorder(false);
+        recorder.sent(request(120, 120), 0);
+        recorder.completed(request(120, 120), 150);
+        let latencies = recorder.take_latencies(None);
+        assert_eq!((latencies.service.count(), latencies.response.count()), (1, 0));
+        assert_eq!((latencies.lateness.count(), latencies.loader_late.count()), (0, 0));
+    }
+
+    #[test]
+    fn lateness_is_split_where_the_connection_became_free() {
+        let mut recorder = recorder(true);
+        recorder.sent(request(110, 150), 140);
+        let latencies = recorder.take_latencies(None);
+        assert_eq!(latencies.blocked.max_ns(), Some(30));
+        assert_eq!(latencies.loader_late.max_ns(), Some(10));
+        assert_eq!(latencies.lateness.max_ns(), Some(40));
+        recorder.sent(request(150, 157), 140);
+        let latencies = recorder.take_latencies(None);
+        assert_eq!((latencies.blocked.count(), latencies.loader_late.max_ns()), (0, Some(7)));
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_own_counter_and_every_request_a_lower_bound() {
+        let mut recorder = recorder(true);
+        for _ in 0..8 {
+            recorder.sent(request(150, 150), 0);
+        }
+        recorder.completed(request(150, 150), 160);
+        let outstanding = |count: usize| std::iter::repeat_n(request(150, 150), count);
+        recorder.lost(Failure::ClosedByServer, outstanding(1), 250);
+        recorder.lost(io::Error::from(io::ErrorKind::BrokenPipe).into(), outstanding(2), 250);
+        recorder.lost(Failure::TimedOut, outstanding(3), 250);
+        recorder.lost(io::Error::other("strange").into(), outstanding(0), 250);
+        recorder.censored(request(150, 150), 350);
+        recorder.unsent(180, 350);
+        let counters = recorder.counters().clone();
         assert_eq!((counters.closed_by_server, counters.resets), (1, 1));
         assert_eq!((counters.timeouts, counters.other_errors), (1, 1));
-        assert_eq!((counters.failed, counters.censored), (6, 2));
+        assert_eq!((counters.failed, counters.timed_out, counters.censored), (3, 3, 1));
+        assert_eq!((counters.scheduled, counters.unsent, counters.in_window), (9, 1, 9));
         assert!(counters.conserved() && counters.has_errors());
-        assert_eq!(recorder.first_other_error(), Some("strange"));
+        let unanswered = recorder.take_latencies(None).unanswered;
+        assert_eq!((unanswered.count(), unanswered.min_ns()), (8, Some(100)));
+        assert_eq!(unanswered.max_ns(), Some(200));
+        assert_eq!(recorder.finish().first_error.as_deref(), Some("strange"));
     }
 
     #[test]
-    fn a_lost_request_breaks_conservation() {
-        let mut recorder = recorder();
-        recorder.sent(2, 2);
-        recorder.completed(1, 2);
-        assert!(!recorder.counters().conserved());
-    }
-
-    #[test]
-    fn merging_adds_every_counter() {
-        let one = Counters {
-            sent: 1,
-            completed: 1,
-            measured: 1,
-            failed: 1,
-            censored: 1,
-            saturated: 1,
-            connects: 1,
-            bytes_sent: 1,
-            bytes_received: 1,
-            mismatches: 1,
-            closed_by_server: 1,
-            resets: 1,
-            timeouts: 1,
-            other_errors: 1,
-        };
-        let mut merged = one.clone();
-        merged.merge(&one);
-        let json = serde_json::to_value(&merged).unwrap();
-        let fields = json.as_object().unwrap();
-        assert!(fields.values().all(|value| value == 2), "{json}");
+    fn outstanding_requests_are_weighed_by_their_time_in_the_window() {
+        let mut recorder = recorder(true);
+        recorder.starts(recorder.window);
+        recorder.sent(request(10, 10), 0);
+        recorder.passed(50);
+        recorder.passed(150);
+        recorder.sent(request(150, 150), 0);
+        recorder.passed(400);
+        assert_eq!(recorder.finish().outstanding_ns, 50 + 2 * 50);
     }
 }

@@ -1,20 +1,55 @@
 //! From a target's text to the one address all connections go to.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use rustix::net::SocketAddrUnix;
 
 use crate::error::Error;
 use crate::options::Target;
 
+/// Where the server listens.
+#[derive(Debug, Clone)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(SocketAddrUnix),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(address) => {
+                let path = address.path().map(|path| path.to_string_lossy().into_owned());
+                write!(formatter, "unix:{}", path.unwrap_or_default())
+            }
+        }
+    }
+}
+
 /// Resolves the target. A name with several addresses (such as IPv6 and IPv4) means the first
 /// that accepts a connection, so that a run never mixes addresses; trying costs the server one
 /// connection that is closed again. A single address is not tried.
-pub(crate) fn resolve(target: &Target, timeout: Duration) -> Result<SocketAddr, Error> {
-    let found = target.as_str().to_socket_addrs();
-    let addresses: Vec<SocketAddr> =
-        found.map_err(|source| Error::Resolve { target: target.to_string(), source })?.collect();
+pub(crate) fn resolve(target: &Target, timeout: Duration) -> Result<Address, Error> {
+    match target {
+        Target::Tcp(text) => resolve_name(text, timeout).map(Address::Tcp),
+        Target::Unix(path) => unix_address(path),
+    }
+}
+
+fn unix_address(path: &PathBuf) -> Result<Address, Error> {
+    SocketAddrUnix::new(path).map(Address::Unix).map_err(|_| {
+        Error::Usage(format!("target unix:{}: the path is too long for a socket", path.display()))
+    })
+}
+
+fn resolve_name(text: &str, timeout: Duration) -> Result<SocketAddr, Error> {
+    let failed = |source| Error::Resolve { target: text.to_owned(), source };
+    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(failed)?.collect();
     let [first, others @ ..] = addresses.as_slice() else {
-        return Err(Error::NoAddress { target: target.to_string() });
+        return Err(Error::NoAddress { target: text.to_owned() });
     };
     if others.is_empty() {
         return Ok(*first);

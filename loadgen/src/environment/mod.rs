@@ -1,50 +1,113 @@
-//! Where and when a run took place, for the record. What cannot be found out is left empty.
+//! Where and when a run took place, for the record. What cannot be found out is null: missing is
+//! not zero.
+//!
+//! ```text
+//! processors   what there is to run on, and what slows it down or wakes it late
+//! system       the kernel, its switches and limits
+//! sharing      whether loader and server are in each other's way
+//! steal        processor time that the hypervisor gave to others
+//! calibration  what the loader can do at most on this machine, if it was measured
+//! concerns     what speaks against measuring here, in sentences
+//! ```
+
+pub(crate) mod calibration;
+pub(crate) mod concerns;
+mod cpu_list;
+mod file;
+mod processors;
+mod sharing;
+mod steal;
+mod system;
 
 use std::env;
-use std::fs;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use self::calibration::Calibration;
+pub(crate) use self::cpu_list::CpuList;
+use self::processors::Processors;
+pub(crate) use self::sharing::Sharing;
+pub(crate) use self::steal::Steal;
+use self::system::System;
 use crate::options::Options;
 
+/// How this program was built: the unoptimised one is no ruler.
+const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
 /// The machine and the moment of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Environment {
     /// Version of this program.
     pub(crate) loadgen_version: String,
+    /// "debug" or "release".
+    pub(crate) loadgen_profile: String,
+    /// The command line.
+    pub(crate) command: String,
+    /// Start of the run in seconds since 1970.
+    pub(crate) started_unix_s: Option<u64>,
     /// Kernel release.
     pub(crate) kernel: String,
     /// Model name of the processor.
     pub(crate) cpu_model: Option<String>,
-    /// Processors this process may use.
+    /// Processors this process may use, its cgroup's quota considered.
     pub(crate) cpus: Option<usize>,
-    /// Start of the run in seconds since 1970.
-    pub(crate) started_unix_s: Option<u64>,
-    /// The command line.
-    pub(crate) command: String,
+    /// Processors the loader's threads may use, as the kernel lists them ("0-3").
+    pub(crate) loader_cpus: Option<CpuList>,
+    /// Whether loader and server are in each other's way, as far as it is known.
+    pub(crate) sharing: Option<Sharing>,
+    pub(crate) processors: Processors,
+    pub(crate) system: System,
+    /// What the loader can do at most here, if `loadgen calibrate` has measured it.
+    pub(crate) calibration: Option<Calibration>,
 }
 
 impl Environment {
     /// Describes this machine now, and how loader and target share it.
-    pub(crate) fn capture(_options: &Options) -> Self {
+    pub(crate) fn capture(options: &Options) -> Self {
+        let mut environment = Self::of_machine();
+        if let Some(pins) = &options.pins {
+            let threads = 0..options.threads as usize;
+            environment.loader_cpus = Some(threads.map(|thread| pins.of(thread)).collect());
+        }
+        let loader_cpus = environment.loader_cpus.as_ref();
+        environment.sharing = sharing::of(options, loader_cpus);
+        environment
+    }
+
+    /// Describes this machine now, whatever is to be measured.
+    pub(crate) fn of_machine() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let words = env::args_os().map(|word| quoted(&word.to_string_lossy()));
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let cpu_info = file::text("/proc/cpuinfo").unwrap_or_default();
+        let cpu_model = processors::model(&cpu_info);
         Self {
             loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            cpu_model: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text)),
-            cpus: thread::available_parallelism().ok().map(Into::into),
-            started_unix_s: since_1970.ok().map(|time| time.as_secs()),
+            loadgen_profile: PROFILE.to_owned(),
             command: words.collect::<Vec<_>>().join(" "),
+            started_unix_s: since_1970.ok().map(|time| time.as_secs()),
+            cpus: thread::available_parallelism().ok().map(Into::into),
+            loader_cpus: CpuList::of_this_process(),
+            sharing: None,
+            processors: Processors::capture(&cpu_info),
+            system: System::capture(),
+            calibration: Calibration::kept().filter(|kept| kept.is_of(&kernel, &cpu_model)),
+            kernel,
+            cpu_model,
         }
     }
-}
 
-fn cpu_model(cpuinfo: &str) -> Option<String> {
-    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+    /// Takes into account where the server may run, which is known only once it does.
+    pub(crate) fn server_may_use(&mut self, cpus_allowed: &str) {
+        if self.sharing != Some(Sharing::SeparateMachines)
+            && let (Some(loader), Ok(server)) = (&self.loader_cpus, cpus_allowed.parse())
+        {
+            self.sharing = Some(sharing::on_one_machine(loader, &server));
+        }
+    }
 }
 
 /// The word as a shell would need it.
@@ -60,13 +123,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_cpu_model_is_the_first_model_name() {
-        let text = "processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\nmodel name\t: other\n";
-        assert_eq!(cpu_model(text).as_deref(), Some("Fast CPU @ 3 GHz"));
-        assert_eq!(cpu_model("processor : 0\n"), None);
-    }
+    use crate::options::tests::options;
 
     #[test]
     fn words_that_a_shell_would_split_are_quoted() {
@@ -74,5 +131,37 @@ mod tests {
         assert_eq!(quoted("my file"), "'my file'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_again() {
+        let captured = Environment::capture(&options("-t 2 --pin 0").unwrap());
+        let text = serde_json::to_string(&captured).unwrap();
+        assert_eq!(serde_json::from_str::<Environment>(&text).unwrap(), captured);
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_is_read_as_far_as_it_goes() {
+        let old = r#"{"loadgen_version": "0.1.0", "kernel": "5.10", "command": "loadgen run"}"#;
+        let read: Environment = serde_json::from_str(old).unwrap();
+        assert_eq!((&*read.kernel, read.sharing, read.cpus), ("5.10", None, None));
+    }
+
+    #[test]
+    fn pins_say_where_the_loader_runs() {
+        let captured = Environment::capture(&options("-t 2 --pin 3,5,9").unwrap());
+        assert_eq!(captured.loader_cpus.unwrap().to_string(), "3,5");
+    }
+
+    #[test]
+    fn where_the_server_may_run_settles_what_is_shared() {
+        let mut environment = Environment::capture(&options("--pin 900").unwrap());
+        environment.server_may_use("901-902");
+        assert_eq!(environment.sharing, Some(Sharing::SeparateProcessors));
+        environment.server_may_use("0-900");
+        assert_eq!(environment.sharing, Some(Sharing::SharedProcessors));
+        environment.sharing = Some(Sharing::SeparateMachines);
+        environment.server_may_use("0-900");
+        assert_eq!(environment.sharing, Some(Sharing::SeparateMachines));
     }
 }

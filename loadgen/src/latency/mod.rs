@@ -2,10 +2,12 @@
 //!
 //! Histograms are merged; percentiles are never averaged.
 
+mod confidence;
 mod set;
 
 use hdrhistogram::Histogram;
 
+pub(crate) use self::confidence::{Batch, dispersion};
 pub(crate) use self::set::Latencies;
 
 /// Largest value the histogram tells apart; longer ones are clamped to it and counted.
@@ -75,11 +77,22 @@ impl Latency {
 
     /// Adds all values of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
+        if other.count() == 0 {
+            return;
+        }
         self.histogram.add(&other.histogram).expect("all histograms have the same bounds");
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
         self.sum_ns += other.sum_ns;
         self.saturated += other.saturated;
+    }
+
+    /// Empties it, keeping its memory.
+    pub(crate) fn clear(&mut self) {
+        if self.count() > 0 {
+            self.histogram.reset();
+        }
+        (self.min_ns, self.max_ns, self.sum_ns, self.saturated) = (u64::MAX, 0, 0, 0);
     }
 
     /// How many values there are.

@@ -74,8 +74,8 @@ impl Latencies {
         }
     }
 
-    /// The response times of all requests: of those without a reply, how long they had waited.
-    pub(crate) fn response_at_least(&self) -> Latency {
+    /// Response times of all requests; of the unanswered ones a lower bound.
+    pub(crate) fn response_or_bound(&self) -> Latency {
         let mut all = self.response.clone();
         all.merge(&self.unanswered);
         all
@@ -85,6 +85,22 @@ impl Latencies {
     /// from, the service time in a closed loop.
     pub(crate) fn felt(&self) -> &Latency {
         if self.response.count() > 0 { &self.response } else { &self.service }
+    }
+
+    /// How many values were longer than the histograms of reply times can tell apart.
+    pub(crate) fn saturated(&self) -> u64 {
+        self.felt().saturated()
+    }
+
+    /// Empties all, keeping their memory.
+    pub(crate) fn clear(&mut self) {
+        self.response.clear();
+        self.unanswered.clear();
+        self.service.clear();
+        self.lateness.clear();
+        self.loader_late.clear();
+        self.blocked.clear();
+        self.connect.clear();
     }
 }
 

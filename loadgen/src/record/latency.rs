@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::{Latencies, Latency, P50, P90, P99, P999, P9999, Percentile};
+use super::IntervalRecord;
+use super::dispersion::Dispersion;
+use crate::latency::{Latencies, Latency, P50, P90, P99, P999, P9999, PERCENTILES, Percentile};
 
 /// The distributions of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,25 @@ pub(crate) struct LatenciesRecord {
     pub(crate) blocked: LatencyRecord,
     /// From the beginning to the end of a handshake.
     pub(crate) connect: LatencyRecord,
+}
+
+impl LatenciesRecord {
+    /// With confidence intervals as wide as the `intervals` of the same requests demand: where they
+    /// differ by more than chance, the requests depend on each other.
+    pub(crate) fn with_intervals<'a>(
+        latencies: &Latencies,
+        intervals: impl Iterator<Item = &'a IntervalRecord> + Clone,
+    ) -> Self {
+        let mut record = Self::from(latencies);
+        let all = latencies.response_or_bound();
+        let (felt, shown) = if all.count() > 0 {
+            (&all, &mut record.response)
+        } else {
+            (&latencies.service, &mut record.service)
+        };
+        shown.ci95 = confidence(felt, Dispersion::of(felt, intervals));
+        record
+    }
 }
 
 impl From<&Latencies> for LatenciesRecord {
@@ -57,7 +78,9 @@ pub(crate) struct LatencyRecord {
     pub(crate) censored: u64,
     /// Where values from here on are lower bounds ("at least"), because of censored samples.
     pub(crate) at_least_from: Option<u64>,
-    /// 95 % confidence interval of each percentile that is known, by the field's name.
+    /// 95 % confidence interval of each percentile that is known, by the field's name. An end from
+    /// `at_least_from` on is a lower bound like any other value. Missing where requests depend on
+    /// each other so much that too few independent ones are left.
     pub(crate) ci95: BTreeMap<String, [u64; 2]>,
 }
 
@@ -68,6 +91,16 @@ impl LatencyRecord {
         all.merge(unanswered);
         let at_least_from = unanswered.min_ns();
         Self { censored: unanswered.count(), at_least_from, ..(&all).into() }
+    }
+
+    /// The confidence interval of a percentile, if it has one.
+    pub(crate) fn ci95_at(&self, percentile: Percentile) -> Option<[u64; 2]> {
+        self.ci95.get(percentile.field).copied()
+    }
+
+    /// Whether a value of this distribution is only known to be at least that large.
+    pub(crate) fn is_at_least(&self, value_ns: u64) -> bool {
+        self.at_least_from.is_some_and(|from_ns| value_ns >= from_ns)
     }
 
     /// The value under a percentile, if it is known.
@@ -97,9 +130,18 @@ impl From<&Latency> for LatencyRecord {
             count: latency.count(),
             censored: 0,
             at_least_from: None,
-            ci95: BTreeMap::new(),
+            ci95: confidence(latency, Dispersion::NONE),
         }
     }
+}
+
+/// The confidence interval of every percentile that has one, by its name in the record.
+fn confidence(latency: &Latency, dispersion: Dispersion) -> BTreeMap<String, [u64; 2]> {
+    let interval = |percentile: Percentile| {
+        let ends = latency.ci95_ns(percentile, dispersion.at(percentile))?;
+        Some((percentile.field.to_owned(), ends))
+    };
+    PERCENTILES.into_iter().filter_map(interval).collect()
 }
 
 #[cfg(test)]
@@ -113,5 +155,26 @@ mod tests {
         let record = LatencyRecord::from(&latency);
         assert!(record.p90.is_some());
         assert_eq!(serde_json::to_value(&record).unwrap()["p99"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn every_known_percentile_has_its_confidence_interval() {
+        let mut latency = Latency::new();
+        (1..=1_000).for_each(|n| latency.record(n));
+        let record = LatencyRecord::from(&latency);
+        let names: Vec<&String> = record.ci95.keys().collect();
+        assert_eq!(names, ["p50", "p90", "p99"]);
+        assert_eq!(record.ci95_at(P50), Some([469, 532]));
+    }
+
+    #[test]
+    fn an_unanswered_request_makes_what_is_as_long_a_lower_bound() {
+        let (mut answered, mut unanswered) = (Latency::new(), Latency::new());
+        (1..=990).for_each(|n| answered.record(n));
+        (0..10).for_each(|_| unanswered.record(500));
+        let record = LatencyRecord::censored(&answered, &unanswered);
+        assert_eq!((record.count, record.censored), (1_000, 10));
+        assert!(!record.is_at_least(499) && record.is_at_least(500));
+        assert!(record.is_at_least(record.p90.unwrap()));
     }
 }

@@ -5,9 +5,12 @@
 
 mod args;
 mod counters;
+mod dispersion;
 mod latency;
 mod rate;
 mod run;
+#[cfg(test)]
+pub(crate) mod sample;
 mod server;
 mod validity;
 

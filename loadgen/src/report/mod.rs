@@ -3,7 +3,7 @@
 //! Outputs are opened before the run, so that a bad path costs no measurement.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::error::Error;
 use crate::measure::{Measurement, Observer};
@@ -19,12 +19,13 @@ mod json;
 mod markup;
 pub(crate) mod plot;
 mod stored;
-mod text;
+pub(crate) mod text;
 pub(crate) mod units;
 mod views;
 
 pub(crate) use self::folder::ResultFolder;
 pub(crate) use self::stored::StoredResult;
+use self::text::Style;
 pub(crate) use self::views::{rewrite, view};
 
 /// The opened outputs of a measurement.
@@ -99,8 +100,9 @@ impl Reports {
     }
 }
 
-fn write_text(out: &mut impl Write, measurement: &Measurement) -> io::Result<()> {
-    out.write_all(text::render(&measurement.record, &measurement.latencies).as_bytes())?;
+fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) -> io::Result<()> {
+    let style = Style::of(out);
+    out.write_all(text::render(&measurement.record, &measurement.latencies, style).as_bytes())?;
     out.flush()
 }
 

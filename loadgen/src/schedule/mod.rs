@@ -19,4 +19,4 @@ mod window;
 pub(crate) use self::arrivals::{Arrival, Arrivals};
 pub(crate) use self::intensity::Intensity;
 pub(crate) use self::profile::{Rate, RateProfile};
-pub(crate) use self::window::{ClosedLoop, Phase, Window};
+pub(crate) use self::window::{Phase, Window};

@@ -1,4 +1,4 @@
-//! Which moments of a run are measured, and what a closed loop may send.
+//! Which moments of a run are measured.
 
 use std::time::Duration;
 
@@ -52,23 +52,6 @@ impl Window {
     }
 }
 
-/// The closed loop: a connection sends as soon as fewer than `pipeline` requests are outstanding.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ClosedLoop {
-    pub(crate) pipeline: usize,
-    pub(crate) window: Window,
-}
-
-impl ClosedLoop {
-    /// How many new requests a connection with `outstanding` unanswered ones may start now.
-    pub(crate) fn allowance(&self, now_ns: u64, outstanding: usize) -> usize {
-        match self.window.phase(now_ns) {
-            Phase::Over => 0,
-            Phase::WarmUp | Phase::Measuring => self.pipeline.saturating_sub(outstanding),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,15 +72,6 @@ mod tests {
         assert_eq!(window().phase(110), Phase::Measuring);
         assert_eq!(window().phase(129), Phase::Measuring);
         assert_eq!(window().phase(130), Phase::Over);
-    }
-
-    #[test]
-    fn a_closed_loop_fills_the_pipeline_and_stops_at_the_end() {
-        let schedule = ClosedLoop { pipeline: 4, window: window() };
-        assert_eq!(schedule.allowance(100, 0), 4);
-        assert_eq!(schedule.allowance(120, 3), 1);
-        assert_eq!(schedule.allowance(120, 4), 0);
-        assert_eq!(schedule.allowance(130, 0), 0);
     }
 
     #[test]

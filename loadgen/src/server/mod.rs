@@ -1,30 +1,37 @@
 //! The server process: started for a run, watched while it lasts, stopped after it.
+//!
+//! ```text
+//! command   the words that start it           child     a process of our own, ended with its group
+//! reach     whether the target accepts        tail      what it said last
+//! procfs    what /proc says about a process   snapshot  all of it at one moment, and the growth
+//! ```
 
-use std::fmt;
-use std::str::FromStr;
+mod child;
+mod command;
+mod procfs;
+mod program;
+mod reach;
+mod snapshot;
+mod tail;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::child::ServerChild;
+pub(crate) use self::command::ServerCommand;
+pub(crate) use self::procfs::cpus_allowed;
+use self::snapshot::Snapshot;
+use crate::cli;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::options::Options;
+use crate::options::{Options, Target};
 use crate::record::ServerRecord;
 
-/// A command line that starts a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServerCommand(String);
+/// The least time that a server gets to start; a program of some size needs a moment.
+const START_MAX: Duration = Duration::from_secs(10);
 
-impl FromStr for ServerCommand {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for ServerCommand {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
+/// How often the target is tried while a server starts.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// Which process serves the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,34 +53,129 @@ impl ServerSource {
 /// A server that is watched; one that was started here is stopped when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    _private: (),
+    pid: u32,
+    command: String,
+    program_sha256: Option<String>,
+    begun: Snapshot,
+    /// The process, if it is ours.
+    child: Option<ServerChild>,
 }
 
 impl Server {
     /// Starts the server and waits until the target accepts, or finds the running one.
+    ///
+    /// Refuses to start one where another accepts already, and gives up when it ends, when the
+    /// target does not accept for the timeout or ten seconds, or when the user interrupts.
     pub(crate) fn start(
-        _source: &ServerSource,
-        _options: &Options,
-        _interrupt: &Interrupt,
+        source: &ServerSource,
+        options: &Options,
+        interrupt: &Interrupt,
     ) -> Result<Self, Error> {
-        Ok(Self { _private: () })
+        match source {
+            ServerSource::Pid(pid) => Self::find(*pid),
+            ServerSource::Command(command) => {
+                let target = &options.target;
+                let child = spawn(command, target)?;
+                let within = options.timeout.max(START_MAX);
+                await_ready(&child, command, target, within, interrupt)?;
+                Ok(Self::watch(child.id(), command.to_string(), Some(child)))
+            }
+        }
+    }
+
+    fn find(pid: u32) -> Result<Self, Error> {
+        if procfs::threads(pid).is_empty() {
+            return Err(Error::NoSuchProcess { pid });
+        }
+        let command = procfs::command_line(pid).unwrap_or_default();
+        Ok(Self::watch(pid, command, None))
+    }
+
+    fn watch(pid: u32, command: String, child: Option<ServerChild>) -> Self {
+        let (program_sha256, begun) = (program::sha256(pid), Snapshot::take(pid));
+        Self { pid, command, program_sha256, begun, child }
     }
 
     /// Takes the figures that the run's are counted from.
-    pub(crate) fn begin(&mut self) {}
+    pub(crate) fn begin(&mut self) {
+        self.begun = Snapshot::take(self.pid);
+    }
 
-    /// Processor time of the process so far, in seconds.
+    /// Processor time of the process so far, in seconds; in steps of 10 ms, for that is cheap.
     pub(crate) fn cpu_s(&self) -> Option<f64> {
-        None
+        procfs::family(self.pid).into_iter().map(procfs::cpu_s).sum()
+    }
+
+    /// The processors that it may use, as the kernel lists them.
+    pub(crate) fn cpus_allowed(&self) -> Option<String> {
+        cpus_allowed(self.pid)
     }
 
     /// Takes the figures since [`Self::begin`].
-    pub(crate) fn record(&mut self, _completed: u64) -> ServerRecord {
-        ServerRecord::default()
+    pub(crate) fn record(&mut self, completed: u64) -> ServerRecord {
+        let growth = Snapshot::take(self.pid).since(&self.begun);
+        let family = procfs::family(self.pid);
+        ServerRecord {
+            command: self.command.clone(),
+            pid: self.pid,
+            wall_s: growth.wall_s,
+            cpu_s: growth.cpu_s,
+            cpu_us_per_request: (completed > 0).then(|| growth.cpu_s * 1e6 / completed as f64),
+            voluntary_switches: growth.voluntary_switches,
+            involuntary_switches: growth.involuntary_switches,
+            rss_bytes: family.iter().map(|&pid| procfs::rss_bytes(pid)).sum(),
+            pss_bytes: family.iter().map(|&pid| procfs::pss_bytes(pid)).sum(),
+            threads: growth.threads,
+            cpus_allowed: self.cpus_allowed(),
+            program_sha256: self.program_sha256.clone(),
+        }
     }
 
     /// Stops a server that was started here, and waits for its end.
+    ///
+    /// One that has ended by itself is told about: what it did to the run is in the run's counts.
     pub(crate) fn stop(self) -> Result<(), Error> {
-        Ok(())
+        let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
+        if let Some(status) = child.ended() {
+            let said = child.said();
+            cli::say(&format!("the server '{command}' ended during the run ({status}){said}"));
+        }
+        child.end().map_err(|source| Error::StopServer { command, pid, source })
+    }
+}
+
+fn spawn(command: &ServerCommand, target: &Target) -> Result<ServerChild, Error> {
+    if reach::accepts(target) {
+        return Err(Error::TargetTaken { target: target.to_string() });
+    }
+    let spawned = ServerChild::spawn(&command.words(target));
+    spawned.map_err(|source| Error::SpawnServer { command: command.to_string(), source })
+}
+
+fn await_ready(
+    child: &ServerChild,
+    command: &ServerCommand,
+    target: &Target,
+    within: Duration,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        let accepts = reach::accepts(target);
+        if let Some(status) = child.ended() {
+            let (command, target) = (command.to_string(), target.to_string());
+            return Err(Error::ServerEnded { command, target, status, said: child.said() });
+        }
+        if accepts {
+            return Ok(());
+        }
+        if interrupt.asked() {
+            return Err(Error::Interrupted);
+        }
+        if begun.elapsed() >= within {
+            let (command, target) = (command.to_string(), target.to_string());
+            return Err(Error::ServerNotReady { command, target, within, said: child.said() });
+        }
+        thread::sleep(TRY_AGAIN);
     }
 }

@@ -1,18 +1,131 @@
 //! When not to believe a measurement, and whether it met its objectives.
+//!
+//! ```text
+//! evidence     what a run recorded about itself, with the questions that several rules ask
+//! rules/       one function a rule: evidence in, at most one finding out
+//! gaps         how the sends followed the arrival process
+//! slo, metric  service-level objectives
+//! ```
+//!
+//! Codes of findings are stable; scripts may rely on them.
 
+mod evidence;
+mod gaps;
+mod metric;
+mod rules;
 mod slo;
 
-pub(crate) use self::slo::Slo;
+pub(crate) use self::slo::{Decision, Slo, share};
 
+use self::evidence::Evidence;
 use crate::environment::Environment;
-use crate::record::{ArgsRecord, RunRecord, Validity};
+use crate::record::{ArgsRecord, Reason, RunRecord, Validity, Verdict};
 
-/// Judges one run by what it recorded about itself.
-pub(crate) fn judge(_run: &RunRecord, _args: &ArgsRecord, _env: &Environment) -> Validity {
-    Validity::valid()
+impl Reason {
+    /// Something a reader must know that does not lower the verdict.
+    fn label(code: &str, text: String) -> Self {
+        Self { code: code.to_owned(), level: Verdict::Valid, text }
+    }
+
+    /// Something that may have distorted the measurement.
+    fn suspect(code: &str, text: String) -> Self {
+        Self { code: code.to_owned(), level: Verdict::Suspect, text }
+    }
+
+    /// Something that makes the measurement worthless.
+    fn invalid(code: &str, text: String) -> Self {
+        Self { code: code.to_owned(), level: Verdict::Invalid, text }
+    }
 }
 
-/// Judges several runs of one plan: as bad as the worst, with its reasons.
-pub(crate) fn judge_all(_runs: &[RunRecord]) -> Validity {
-    Validity::valid()
+/// Judges one run by what it recorded about itself.
+pub(crate) fn judge(run: &RunRecord, args: &ArgsRecord, env: &Environment) -> Validity {
+    let evidence = Evidence { run, args, env };
+    conclude(rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect())
+}
+
+/// Judges several runs of one plan: as bad as the worst, and every finding once, in the words of the
+/// run where it is worst.
+pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
+    let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
+    for run in runs {
+        for reason in run.validity.reasons.iter().chain(&run.validity.labels) {
+            match findings.iter_mut().find(|(known, _)| known.code == reason.code) {
+                None => findings.push((reason.clone(), vec![run.number])),
+                Some((known, numbers)) => {
+                    if reason.level > known.level {
+                        *known = reason.clone();
+                    }
+                    numbers.push(run.number);
+                }
+            }
+        }
+    }
+    let in_runs = |(mut reason, numbers): (Reason, Vec<u32>)| {
+        if numbers.len() < runs.len() {
+            let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+            let noun = if numbers.len() == 1 { "run" } else { "runs" };
+            reason.text = format!("{noun} {}: {}", numbers.join(", "), reason.text);
+        }
+        reason
+    };
+    conclude(findings.into_iter().map(in_runs).collect())
+}
+
+/// The verdict is the worst level; the gravest reasons come first.
+fn conclude(findings: Vec<Reason>) -> Validity {
+    let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Verdict::Valid);
+    let (labels, mut reasons): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.level == Verdict::Valid);
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
+    Validity { verdict: worst, reasons, labels }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+
+    fn judged(number: u32, findings: Vec<Reason>) -> RunRecord {
+        let mut run = sample::open().record.runs.remove(0);
+        run.number = number;
+        run.validity = conclude(findings);
+        run
+    }
+
+    #[test]
+    fn a_run_without_findings_is_valid() {
+        for measurement in [sample::open(), sample::closed()] {
+            let record = measurement.record;
+            assert_eq!(judge(&record.runs[0], &record.args, &record.env), Validity::valid());
+        }
+    }
+
+    #[test]
+    fn the_worst_finding_is_the_verdict_and_labels_do_not_lower_it() {
+        let label = Reason::label("a", String::new());
+        let suspect = Reason::suspect("b", String::new());
+        let invalid = Reason::invalid("c", String::new());
+        let validity = conclude(vec![label.clone(), suspect.clone(), invalid.clone()]);
+        assert_eq!(validity.verdict, Verdict::Invalid);
+        assert_eq!((validity.reasons, validity.labels.len()), (vec![invalid, suspect], 1));
+        assert_eq!(conclude(vec![label]).verdict, Verdict::Valid);
+    }
+
+    #[test]
+    fn several_runs_are_as_bad_as_the_worst_and_say_which_they_were() {
+        let late = |level: fn(&str, String) -> Reason, text: &str| level("late", text.to_owned());
+        let everywhere = || Reason::label("shared", "shared".to_owned());
+        let runs = [
+            judged(1, vec![everywhere()]),
+            judged(2, vec![late(Reason::suspect, "a little"), everywhere()]),
+            judged(3, vec![late(Reason::invalid, "very"), everywhere()]),
+        ];
+        let validity = judge_all(&runs);
+        assert_eq!(validity.verdict, Verdict::Invalid);
+        let texts: Vec<&str> = validity.reasons.iter().map(|reason| &*reason.text).collect();
+        assert_eq!(texts, ["runs 2, 3: very"]);
+        assert_eq!(validity.labels, [everywhere()]);
+        assert_eq!(judge_all(&[]), Validity::valid());
+    }
 }

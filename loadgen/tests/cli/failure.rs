@@ -29,7 +29,7 @@ fn a_corrupted_byte_is_located_and_costs_only_its_connection() {
     assert_eq!(count(&record, "mismatches"), 1);
     assert_eq!(count(&record, "failed"), 1);
     assert!(count(&record, "measured") > 0, "the other connections went on");
-    let mismatch = &record["first_mismatch"];
+    let mismatch = &record["runs"][0]["first_mismatch"];
     assert_eq!((&mismatch["request"], &mismatch["offset_bytes"]), (&3.into(), &5.into()));
     let expected = mismatch["expected"].as_u64().unwrap();
     assert_eq!(mismatch["got"], expected ^ 0x80);
@@ -42,12 +42,16 @@ fn a_server_that_swaps_two_clients_data_is_found_out() {
     let both_have_come = Barrier::new(2);
     let server = Server::start(move |mut client| {
         let number = client.number as usize;
+        if number > 1 {
+            // Those that replace the first two.
+            return client.swallow();
+        }
         *exchange[number].lock().unwrap() = client.read_exactly(64);
         both_have_come.wait();
         client.write(&exchange[1 - number].lock().unwrap());
         client.swallow();
     });
-    let finished = load(&server, "-c 2");
+    let finished = load(&server, "-c 2 --timeout 300ms");
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let record = finished.json();
     expect_conserved(&record);
@@ -77,16 +81,31 @@ fn connections_closed_in_mid_run_are_counted_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_run_that_loses_all_connections_ends_early_and_says_so() {
+fn a_connection_that_is_lost_is_replaced_and_the_load_goes_on() {
     let server = Server::start(|mut client| {
-        client.echo_some(64);
+        for _ in 0..3 {
+            client.echo_some(64);
+        }
         client.close();
     });
+    let finished = load(&server, "-c 2 --rate 500");
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let record = finished.json();
+    expect_conserved(&record);
+    assert!(count(&record, "connects") > 10, "{record}");
+    assert_eq!(count(&record, "unsent"), 0, "{record}");
+}
+
+#[test]
+fn a_run_whose_server_has_gone_ends_early_and_says_so() {
+    let server = Server::that_leaves(3, 64);
     let begun = Instant::now();
-    let finished = load(&server, "-c 3 -t 2 --duration 60s");
+    let finished = load(&server, "-c 3 -t 2 --duration 60s --timeout 300ms");
     assert!(begun.elapsed() < PATIENCE);
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    expect_conserved(&finished.json());
+    let record = finished.json();
+    expect_conserved(&record);
+    assert!(count(&record, "connect_failures") > 0, "{record}");
     assert!(finished.stderr.contains("the run ended early"), "{finished:?}");
 }
 
@@ -100,17 +119,20 @@ fn a_reset_is_told_from_an_orderly_close() {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let record = finished.json();
     expect_conserved(&record);
-    assert_eq!((count(&record, "resets"), count(&record, "closed_by_server")), (3, 0));
+    assert_eq!(count(&record, "closed_by_server"), 0);
+    assert!(count(&record, "resets") >= 3, "{record}");
 }
 
 #[test]
 fn a_server_that_never_answers_times_out() {
     let server = Server::start(|mut client| client.swallow());
-    let finished = load(&server, "-c 3 --pipeline 2 --duration 30s --timeout 150ms");
+    let finished = load(&server, "-c 3 --pipeline 2 --duration 400ms --timeout 150ms");
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let record = finished.json();
     expect_conserved(&record);
-    assert_eq!((count(&record, "timeouts"), count(&record, "failed")), (3, 6));
+    let timeouts = count(&record, "timeouts");
+    assert!(timeouts >= 3, "{record}");
+    assert_eq!((count(&record, "timed_out"), count(&record, "failed")), (2 * timeouts, 0));
     assert_eq!(count(&record, "completed"), 0);
 }
 

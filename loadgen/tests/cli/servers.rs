@@ -76,6 +76,27 @@ impl Server {
         server
     }
 
+    /// A server that answers `clients` connections once each, and is gone.
+    pub(crate) fn that_leaves(clients: usize, request_bytes: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            bytes_read: Arc::default(),
+            accepted: Arc::default(),
+        };
+        let bytes_read = server.bytes_read.clone();
+        thread::spawn(move || {
+            let streams: Vec<TcpStream> =
+                listener.incoming().take(clients).map(Result::unwrap).collect();
+            drop(listener);
+            for (number, stream) in (0..).zip(streams) {
+                let bytes_read = bytes_read.clone();
+                Client { stream, bytes_read, number }.echo_some(request_bytes);
+            }
+        });
+        server
+    }
+
     /// A server that echoes until its client leaves.
     pub(crate) fn echo() -> Self {
         Self::start(|mut client| while client.echo_some(64 * 1024) > 0 {})
@@ -100,6 +121,11 @@ impl Server {
 }
 
 impl Client {
+    /// Where it comes from.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.stream.peer_addr().unwrap()
+    }
+
     /// Reads at most `most` bytes; empty when the client has left.
     pub(crate) fn read_some(&mut self, most: usize) -> Vec<u8> {
         let mut buffer = vec![0; most];

@@ -1,0 +1,164 @@
+//! Puts the threads' intervals together: the run as it goes, and its sum.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+
+use super::reporter::IntervalReport;
+use crate::clock::seconds;
+use crate::error::Error;
+use crate::latency::{Latencies, P50, P99};
+use crate::measure::Observer;
+use crate::record::{Counters, IntervalRecord};
+use crate::schedule::Window;
+use crate::server::Server;
+
+/// A shorter stretch in which nothing happened is what is left of a run that ends with an interval.
+const REMAINDER_NS_MAX: u64 = 1_000_000;
+
+/// One thread, as the collector knows it.
+#[derive(Debug)]
+struct Thread {
+    /// Its latest counters.
+    counters: Counters,
+    outstanding: u64,
+    backlog: u64,
+    /// It has reported all intervals below this one.
+    reported: u64,
+    spares: Sender<Box<Latencies>>,
+}
+
+/// What has come of an interval so far.
+#[derive(Debug)]
+struct Pending {
+    end_ns: u64,
+    latencies: Latencies,
+    /// The largest share of a processor that a thread has used.
+    cpu_ns: u64,
+}
+
+/// The intervals of a run.
+pub(crate) struct Collector<'a> {
+    window: Window,
+    threads: Vec<Thread>,
+    pending: BTreeMap<u64, Pending>,
+    observer: &'a mut dyn Observer,
+    server: Option<&'a mut Server>,
+    server_cpu_s: Option<f64>,
+    end_ns: u64,
+    counted: Counters,
+    records: Vec<IntervalRecord>,
+    total: Latencies,
+}
+
+impl<'a> Collector<'a> {
+    /// Collects the intervals of as many threads as there are ways to give histograms back.
+    pub(crate) fn new(
+        window: Window,
+        spares: Vec<Sender<Box<Latencies>>>,
+        observer: &'a mut dyn Observer,
+        server: Option<&'a mut Server>,
+    ) -> Self {
+        let thread = |spares| Thread {
+            counters: Counters::default(),
+            outstanding: 0,
+            backlog: 0,
+            reported: 0,
+            spares,
+        };
+        Self {
+            window,
+            threads: spares.into_iter().map(thread).collect(),
+            pending: BTreeMap::new(),
+            observer,
+            server_cpu_s: server.as_ref().and_then(|server| server.cpu_s()),
+            server,
+            end_ns: window.start_ns,
+            counted: Counters::default(),
+            records: Vec::new(),
+            total: Latencies::new(),
+        }
+    }
+
+    /// Takes a thread's part; passes on the intervals that are complete with it.
+    pub(crate) fn take(&mut self, report: IntervalReport) -> Result<(), Error> {
+        let IntervalReport { thread, index, end_ns, mut latencies, .. } = report;
+        let pending = self.pending.entry(index).or_insert_with(|| Pending {
+            end_ns,
+            latencies: Latencies::new(),
+            cpu_ns: 0,
+        });
+        pending.latencies.merge(&latencies);
+        pending.end_ns = pending.end_ns.max(end_ns);
+        pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
+        latencies.clear();
+        let thread = &mut self.threads[thread];
+        // A thread that has ended needs no histograms any more.
+        let _ = thread.spares.send(latencies);
+        thread.counters = report.counters;
+        thread.outstanding = report.outstanding;
+        thread.backlog = report.backlog;
+        thread.reported = if report.last { u64::MAX } else { index + 1 };
+        self.pass_on_complete()
+    }
+
+    fn pass_on_complete(&mut self) -> Result<(), Error> {
+        let complete = self.threads.iter().map(|thread| thread.reported).min().unwrap_or(0);
+        while let Some(entry) = self.pending.first_entry()
+            && *entry.key() < complete
+        {
+            let pending = entry.remove();
+            self.pass_on(pending)?;
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, pending: Pending) -> Result<(), Error> {
+        let mut counters = Counters::default();
+        self.threads.iter().for_each(|thread| counters.merge(&thread.counters));
+        let length_ns = pending.end_ns.saturating_sub(self.end_ns);
+        if counters == self.counted && length_ns < REMAINDER_NS_MAX {
+            return Ok(());
+        }
+        let length_s = seconds(length_ns);
+        let felt = pending.latencies.felt();
+        let before = &self.counted;
+        let record = IntervalRecord {
+            start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
+            length_s,
+            scheduled: counters.scheduled - before.scheduled,
+            sent: counters.sent - before.sent,
+            completed: counters.completed - before.completed,
+            failed: counters.failed + counters.timed_out - before.failed - before.timed_out,
+            outstanding: self.threads.iter().map(|thread| thread.outstanding).sum(),
+            backlog: self.threads.iter().map(|thread| thread.backlog).sum(),
+            p50_ns: felt.percentile_ns(P50),
+            p99_ns: felt.percentile_ns(P99),
+            max_ns: felt.max_ns(),
+            loader_cpu: pending.cpu_ns as f64 / length_ns.max(1) as f64,
+            server_cpu: self.server_cpu(length_s),
+        };
+        self.total.merge(&pending.latencies);
+        self.counted = counters;
+        self.end_ns = pending.end_ns;
+        self.observer.interval(&record, &pending.latencies)?;
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// Processors that the server has used since the last call.
+    fn server_cpu(&mut self, length_s: f64) -> Option<f64> {
+        let now_s = self.server.as_ref()?.cpu_s()?;
+        let before_s = self.server_cpu_s.replace(now_s)?;
+        (length_s > 0.0).then(|| (now_s - before_s).max(0.0) / length_s)
+    }
+
+    /// All latencies so far.
+    pub(crate) fn total(&self) -> &Latencies {
+        &self.total
+    }
+
+    /// The intervals and their sum.
+    pub(crate) fn finish(self) -> (Vec<IntervalRecord>, Latencies) {
+        (self.records, self.total)
+    }
+}

@@ -1,0 +1,55 @@
+//! What a loading thread needs of the world: a clock, streams, and a way to wait for both.
+//!
+//! The loop is written against this, so that the tests can run it in a world of their own, with a
+//! clock that they move and servers whose answers follow from a formula.
+
+use std::io::{self, Read, Write};
+
+/// What a stream waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// What has happened to one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) token: Token,
+    /// Also set on errors and hang-ups: the read finds out which.
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// Names a stream. A lane's streams have different generations, so that what was noticed of one
+/// cannot be taken for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) lane: u32,
+    pub(crate) generation: u32,
+}
+
+/// A clock, streams to one server, and readiness.
+pub(crate) trait Network {
+    type Stream: Read + Write;
+
+    /// Nanoseconds since the run's epoch.
+    fn now_ns(&self) -> u64;
+
+    /// Begins to connect; the stream is watched for [`Interest::Write`] and becomes writable when
+    /// the handshake has ended. `number` counts the run's connections, to share out addresses.
+    fn connect(&mut self, token: Token, number: u32) -> io::Result<Self::Stream>;
+
+    /// How the handshake ended.
+    fn connected(&self, stream: &Self::Stream) -> io::Result<()>;
+
+    /// Changes what a stream waits for. A closed stream is forgotten by itself.
+    fn watch(&self, stream: &Self::Stream, token: Token, interest: Interest) -> io::Result<()>;
+
+    /// Waits until a stream is ready or `until_ns` has come; returns how many are ready.
+    fn wait(&mut self, until_ns: u64) -> io::Result<usize>;
+
+    /// What the latest wait found, `index` below the number it returned.
+    fn ready(&self, index: usize) -> Ready;
+}

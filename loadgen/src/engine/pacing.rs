@@ -1,0 +1,71 @@
+//! How a thread waits for the next request's time.
+
+use std::io;
+use std::num::NonZeroU64;
+
+use rustix::thread::{self, CpuSet};
+
+use super::poller::Poller;
+use crate::clock::Clock;
+use crate::options::{Options, Pacing};
+
+/// A hybrid wait sleeps until so long before the time and then looks again and again. It has to
+/// cover what waking up takes on a machine whose processors doze off.
+const GUARD_NS: u64 = 80_000;
+
+/// Waits as one thread was asked to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pacer {
+    /// From how long before the time on to look again and again instead of sleeping.
+    spin_from_ns: u64,
+}
+
+impl Pacer {
+    /// The way of waiting of this thread, with the smallest timer slack that the kernel allows.
+    ///
+    /// By default a thread is woken up to 50 µs late, so that the kernel can wake several at once.
+    pub(crate) fn new(pacing: Pacing) -> Self {
+        // Not allowed everywhere; what it would have brought shows in the lateness.
+        let _ = thread::set_current_timer_slack(NonZeroU64::new(1));
+        Self {
+            spin_from_ns: match pacing {
+                Pacing::Spin => u64::MAX,
+                Pacing::Hybrid => GUARD_NS,
+                Pacing::Sleep | Pacing::Auto => 0,
+            },
+        }
+    }
+
+    /// Waits until something is ready or `until_ns` has come; returns how many are ready.
+    pub(crate) fn wait(
+        &self,
+        poller: &mut Poller,
+        clock: &Clock,
+        until_ns: u64,
+    ) -> io::Result<usize> {
+        loop {
+            let left_ns = until_ns.saturating_sub(clock.now_ns());
+            let ready = poller.wait(left_ns.saturating_sub(self.spin_from_ns))?;
+            if ready > 0 || clock.now_ns() >= until_ns || self.spin_from_ns == 0 {
+                return Ok(ready);
+            }
+        }
+    }
+}
+
+/// What [`Pacing::Auto`] means here: threads that have processors of their own may spin a little,
+/// those that share them with the server would take them from it.
+pub(crate) fn choose(options: &Options, shared: bool) -> Pacing {
+    match options.pacing {
+        Pacing::Auto if shared => Pacing::Sleep,
+        Pacing::Auto => Pacing::Hybrid,
+        asked => asked,
+    }
+}
+
+/// Binds this thread to one processor.
+pub(crate) fn pin(cpu: usize) -> io::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    Ok(thread::sched_setaffinity(None, &cpus)?)
+}

@@ -1,0 +1,113 @@
+//! What a thread hands over when an interval ends.
+
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::recorder::Recorder;
+use super::usage;
+use crate::latency::Latencies;
+use crate::record::Counters;
+
+/// What a thread tells the one that started it. The channel closes when all have ended.
+#[derive(Debug)]
+pub(crate) enum News {
+    Connected,
+    ConnectFailed,
+    Interval(Box<IntervalReport>),
+}
+
+/// One thread's part of one interval.
+#[derive(Debug)]
+pub(crate) struct IntervalReport {
+    pub(crate) thread: usize,
+    /// Number of the interval, from 0 at the start of the run.
+    pub(crate) index: u64,
+    /// When it ended.
+    pub(crate) end_ns: u64,
+    /// The run's up to here.
+    pub(crate) counters: Counters,
+    pub(crate) outstanding: u64,
+    pub(crate) backlog: u64,
+    /// Processor time of the thread within the interval.
+    pub(crate) cpu_ns: u64,
+    pub(crate) latencies: Box<Latencies>,
+    /// Whether the thread will report no more.
+    pub(crate) last: bool,
+}
+
+/// Where a thread stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct State {
+    pub(crate) now_ns: u64,
+    pub(crate) outstanding: u64,
+    pub(crate) backlog: u64,
+}
+
+/// One thread's way to the collector.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    thread: usize,
+    news: Sender<News>,
+    /// Emptied histograms that come back.
+    spares: Receiver<Box<Latencies>>,
+    interval_ns: u64,
+    index: u64,
+    due_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Reporter {
+    /// Reports of `thread` from `start_ns` on, each `interval_ns`.
+    pub(crate) fn new(
+        thread: usize,
+        news: Sender<News>,
+        spares: Receiver<Box<Latencies>>,
+        start_ns: u64,
+        interval_ns: u64,
+    ) -> Self {
+        let due_ns = start_ns.saturating_add(interval_ns);
+        Self { thread, news, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+    }
+
+    /// The calling thread begins its load.
+    pub(crate) fn begin(&mut self) {
+        self.cpu_ns = usage::cpu_ns();
+    }
+
+    /// When the interval ends.
+    pub(crate) fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// Hands over the interval. One that ended unnoticed, because the thread was held up, belongs
+    /// to the one before.
+    pub(crate) fn report(&mut self, recorder: &mut Recorder, state: State) {
+        self.hand_over(recorder, state, false);
+        let passed = state.now_ns.saturating_sub(self.due_ns) / self.interval_ns + 1;
+        self.index += passed;
+        self.due_ns = self.due_ns.saturating_add(passed.saturating_mul(self.interval_ns));
+    }
+
+    /// Hands over what is left at the end.
+    pub(crate) fn last(&mut self, recorder: &mut Recorder, state: State) {
+        self.hand_over(recorder, state, true);
+    }
+
+    fn hand_over(&mut self, recorder: &mut Recorder, state: State, last: bool) {
+        let cpu_ns = usage::cpu_ns();
+        let latencies = recorder.take_latencies(self.spares.try_recv().ok());
+        let report = IntervalReport {
+            thread: self.thread,
+            index: self.index,
+            end_ns: state.now_ns,
+            counters: recorder.counters().clone(),
+            outstanding: state.outstanding,
+            backlog: state.backlog,
+            cpu_ns: cpu_ns - self.cpu_ns,
+            latencies,
+            last,
+        };
+        self.cpu_ns = cpu_ns;
+        // Nobody listens any more only when the run has failed.
+        let _ = self.news.send(News::Interval(Box::new(report)));
+    }
+}

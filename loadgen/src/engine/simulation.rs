@@ -1,0 +1,203 @@
+//! A world for tests: a clock that only waiting moves, and a server that is a formula.
+//!
+//! The loading thread runs in it unchanged. Sending and receiving take no time, so whatever a test
+//! measures follows from the schedule and the server alone.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use super::network::{Interest, Network, Ready, Token};
+
+/// What a server does with what it gets.
+pub(crate) trait Server {
+    /// Bytes came in at `now_ns`; what goes back, and when.
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply>;
+}
+
+/// Something that reaches the loader at its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Bytes { at_ns: u64, bytes: Vec<u8> },
+    Close { at_ns: u64 },
+}
+
+impl Reply {
+    fn at_ns(&self) -> u64 {
+        match self {
+            Self::Bytes { at_ns, .. } | Self::Close { at_ns } => *at_ns,
+        }
+    }
+}
+
+/// What is common to all streams.
+struct World {
+    now_ns: u64,
+    server: Box<dyn Server>,
+    inboxes: HashMap<(u32, u32), VecDeque<Reply>>,
+    /// When something reaches which stream.
+    arrivals: BinaryHeap<Reverse<(u64, u32, u32)>>,
+}
+
+/// One stream to the server.
+pub(crate) struct SimulatedStream {
+    world: Rc<RefCell<World>>,
+    token: Token,
+}
+
+fn key(token: Token) -> (u32, u32) {
+    (token.lane, token.generation)
+}
+
+impl Write for SimulatedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let world = &mut *self.world.borrow_mut();
+        for reply in world.server.received(world.now_ns, bytes) {
+            world.arrivals.push(Reverse((reply.at_ns(), self.token.lane, self.token.generation)));
+            world.inboxes.entry(key(self.token)).or_default().push_back(reply);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for SimulatedStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let world = &mut *self.world.borrow_mut();
+        let inbox = world.inboxes.entry(key(self.token)).or_default();
+        let mut count = 0;
+        while let Some(reply) = inbox.front()
+            && reply.at_ns() <= world.now_ns
+        {
+            match reply {
+                Reply::Bytes { bytes, .. } if count + bytes.len() <= buffer.len() => {
+                    buffer[count..count + bytes.len()].copy_from_slice(bytes);
+                    count += bytes.len();
+                    inbox.pop_front();
+                }
+                Reply::Close { .. } if count == 0 => return Ok(0),
+                Reply::Bytes { .. } | Reply::Close { .. } => {
+                    let again = (world.now_ns, self.token.lane, self.token.generation);
+                    world.arrivals.push(Reverse(again));
+                    break;
+                }
+            }
+        }
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    }
+}
+
+/// The simulated network of one thread.
+pub(crate) struct Simulation {
+    world: Rc<RefCell<World>>,
+    ready: Vec<Ready>,
+    /// Streams whose handshake is over with the next wait.
+    handshakes: Vec<Token>,
+    /// How much longer than asked for a wait takes.
+    oversleep: Box<dyn FnMut(u64) -> u64>,
+}
+
+impl Simulation {
+    /// A network with one server behind it, whose waits end on time.
+    pub(crate) fn new(server: impl Server + 'static) -> Self {
+        let world = World {
+            now_ns: 0,
+            server: Box::new(server),
+            inboxes: HashMap::new(),
+            arrivals: BinaryHeap::new(),
+        };
+        Self {
+            world: Rc::new(RefCell::new(world)),
+            ready: Vec::new(),
+            handshakes: Vec::new(),
+            oversleep: Box::new(|_| 0),
+        }
+    }
+
+    /// Makes waits end late, by a function of the time at which they should have ended.
+    pub(crate) fn oversleeping(self, oversleep: impl FnMut(u64) -> u64 + 'static) -> Self {
+        Self { oversleep: Box::new(oversleep), ..self }
+    }
+}
+
+impl Network for Simulation {
+    type Stream = SimulatedStream;
+
+    fn now_ns(&self) -> u64 {
+        self.world.borrow().now_ns
+    }
+
+    fn connect(&mut self, token: Token, _number: u32) -> io::Result<SimulatedStream> {
+        self.handshakes.push(token);
+        Ok(SimulatedStream { world: Rc::clone(&self.world), token })
+    }
+
+    fn connected(&self, _stream: &SimulatedStream) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watch(&self, _: &SimulatedStream, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, until_ns: u64) -> io::Result<usize> {
+        let world = &mut *self.world.borrow_mut();
+        self.ready.clear();
+        for token in self.handshakes.drain(..) {
+            self.ready.push(Ready { token, readable: false, writable: true });
+        }
+        if self.ready.is_empty() {
+            let next_ns = world.arrivals.peek().map_or(u64::MAX, |Reverse((at_ns, ..))| *at_ns);
+            let woken_ns = next_ns.min(until_ns).max(world.now_ns);
+            world.now_ns = woken_ns + (self.oversleep)(woken_ns);
+        }
+        while let Some(&Reverse((at_ns, lane, generation))) = world.arrivals.peek()
+            && at_ns <= world.now_ns
+        {
+            world.arrivals.pop();
+            let token = Token { lane, generation };
+            if self.ready.last().is_none_or(|ready| ready.token != token) {
+                self.ready.push(Ready { token, readable: true, writable: false });
+            }
+        }
+        Ok(self.ready.len())
+    }
+
+    fn ready(&self, index: usize) -> Ready {
+        self.ready[index]
+    }
+}
+
+/// A server with one place: requests of a fixed size wait in a queue and are served in order.
+pub(crate) struct Queue<F> {
+    size: usize,
+    free_ns: u64,
+    served: u64,
+    /// When the service of request `k`, which could begin at a time, ends.
+    ends_ns: F,
+}
+
+impl<F: FnMut(u64, u64) -> u64> Queue<F> {
+    /// Serves requests of `size` bytes; `ends_ns(k, begins_ns)` says when request `k` is done.
+    pub(crate) fn new(size: usize, ends_ns: F) -> Self {
+        Self { size, free_ns: 0, served: 0, ends_ns }
+    }
+}
+
+impl<F: FnMut(u64, u64) -> u64> Server for Queue<F> {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+        let requests = bytes.chunks(self.size);
+        let serve = |request: &[u8]| {
+            assert_eq!(request.len(), self.size, "the simulation takes whole requests");
+            self.free_ns = (self.ends_ns)(self.served, self.free_ns.max(now_ns));
+            self.served += 1;
+            Reply::Bytes { at_ns: self.free_ns, bytes: request.to_vec() }
+        };
+        requests.map(serve).collect()
+    }
+}

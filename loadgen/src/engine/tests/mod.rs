@@ -1,0 +1,71 @@
+//! What a latency tool must find out, where it can be calculated: the whole loading thread in a
+//! simulated world.
+
+mod faults;
+mod queues;
+mod stalls;
+mod streams;
+
+use std::sync::mpsc;
+
+use super::collector::Collector;
+use super::plan::{Plan, Share};
+use super::recorder::Findings;
+use super::reporter::{News, Reporter};
+use super::simulation::Simulation;
+use super::worker::Worker;
+use crate::clock::nanoseconds;
+use crate::interrupt::Interrupt;
+use crate::latency::{Latencies, Latency, Percentile};
+use crate::options::tests::options;
+use crate::record::IntervalRecord;
+use crate::schedule::Window;
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000 * MS;
+
+/// What a simulated run has found.
+struct Found {
+    latencies: Latencies,
+    findings: Findings,
+    intervals: Vec<IntervalRecord>,
+}
+
+/// Runs `loadgen run` with these flags in a simulated world.
+#[track_caller]
+fn simulate(flags: &str, world: Simulation) -> Found {
+    let options = options(flags).unwrap();
+    let interrupt = Interrupt::never();
+    let plan = Plan::new(&options, &interrupt);
+    let share = Share { thread: 0, first_connection: 0, connections: options.connections };
+    let mut worker = Worker::new(&plan, share, world);
+    worker.connect_all().unwrap();
+    let window = Window::new(worker.now_ns(), options.warmup, options.duration);
+    let (messenger, news) = mpsc::channel();
+    let (spare, spares) = mpsc::channel();
+    let interval_ns = nanoseconds(options.interval);
+    let mut reporter = Reporter::new(0, messenger, spares, window.start_ns, interval_ns);
+    let finished = worker.load(window, &mut reporter).unwrap();
+    drop(reporter);
+    let mut observer = ();
+    let mut collector = Collector::new(window, vec![spare], &mut observer, None);
+    for news in news {
+        if let News::Interval(report) = news {
+            collector.take(*report).unwrap();
+        }
+    }
+    let (intervals, latencies) = collector.finish();
+    assert!(finished.findings.counters.conserved(), "{:?}", finished.findings.counters);
+    Found { latencies, findings: finished.findings, intervals }
+}
+
+#[track_caller]
+fn at(latency: &Latency, percentile: Percentile) -> f64 {
+    latency.percentile_ns(percentile).unwrap() as f64
+}
+
+/// Asserts that a value is within a share of what it should be.
+#[track_caller]
+fn expect_within(share: f64, found: f64, expected: f64) {
+    assert!((found / expected - 1.0).abs() <= share, "found {found}, expected {expected}");
+}

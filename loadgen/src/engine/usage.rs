@@ -1,0 +1,77 @@
+//! What the calling thread has used of the machine.
+
+use std::fs;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Sums since the thread began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Processor time.
+    pub(crate) cpu_ns: u64,
+    /// Times the kernel took the processor away.
+    pub(crate) involuntary_switches: u64,
+    /// Page faults that waited for a disk.
+    pub(crate) major_faults: u64,
+}
+
+impl Usage {
+    /// What this thread has used so far; what cannot be known is 0.
+    pub(crate) fn now() -> Self {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+        Self {
+            cpu_ns: cpu_ns(),
+            involuntary_switches: involuntary_switches(&status).unwrap_or(0),
+            major_faults: major_faults(&stat).unwrap_or(0),
+        }
+    }
+
+    /// What has been used since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(before.involuntary_switches),
+            major_faults: self.major_faults.saturating_sub(before.major_faults),
+        }
+    }
+}
+
+/// Processor time that this thread has used.
+pub(crate) fn cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let (seconds, rest) = (time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned());
+    seconds * 1_000_000_000 + rest
+}
+
+fn involuntary_switches(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    line?.trim().parse().ok()
+}
+
+/// The twelfth field of proc_pid_stat(5); the second may contain spaces.
+fn major_faults(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(9)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_texts_are_read_where_they_say_it() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t9\nnonvoluntary_ctxt_switches:\t12\n";
+        assert_eq!(involuntary_switches(status), Some(12));
+        assert_eq!(major_faults("7 (a b) c) S 1 2 3 4 5 6 7 8 42 9\n"), Some(42));
+        assert_eq!(major_faults(""), None);
+    }
+
+    #[test]
+    fn work_uses_processor_time() {
+        let before = Usage::now();
+        while cpu_ns() < before.cpu_ns + 1_000_000 {}
+        assert!(Usage::now().since(before).cpu_ns >= 1_000_000);
+    }
+}

@@ -1,0 +1,199 @@
+//! Looking after time: silent connections, lifetimes, the end of the run, intervals.
+
+use std::io;
+
+use super::{
+    Finished, HOLD_UPS_PER_TIMEOUT, INTERRUPTED_DRAIN_NS_MAX, LIFETIMES, SWEEP_INTERVAL_NS_MAX,
+    SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
+};
+use crate::clock::nanoseconds;
+use crate::engine::lane::{Lane, Link};
+use crate::engine::network::Network;
+use crate::engine::recorder::Failure;
+use crate::engine::reporter::{Reporter, State};
+use crate::engine::usage::Usage;
+use crate::error::Error;
+use crate::options::Churn;
+use crate::schedule::{Phase, random};
+
+/// What a sweep has found about a lane.
+enum Finding {
+    Nothing,
+    /// It owes a reply and has been silent for too long.
+    Silent,
+    /// Its handshake has not ended in time.
+    Unanswered,
+    /// It has lived long enough.
+    Expired,
+}
+
+impl<N: Network> Worker<'_, '_, N> {
+    /// Gives up what has been silent for too long, and ends what has lived long enough.
+    pub(super) fn sweep_when_due(&mut self) -> Result<(), Error> {
+        if self.now_ns < self.sweep_due_ns {
+            return Ok(());
+        }
+        let timeout_ns = self.plan.timeout_ns();
+        if self.now_ns - self.sweep_due_ns >= timeout_ns / HOLD_UPS_PER_TIMEOUT {
+            self.attentive_since_ns = self.now_ns;
+        }
+        let interval_ns =
+            (timeout_ns / SWEEPS_PER_TIMEOUT).clamp(SWEEP_INTERVAL_NS_MIN, SWEEP_INTERVAL_NS_MAX);
+        self.sweep_due_ns = self.now_ns + interval_ns;
+        for lane in 0..self.share.connections {
+            match self.look_over(&self.lanes[lane as usize]) {
+                Finding::Nothing => {}
+                Finding::Silent => self.lose(lane, Failure::TimedOut),
+                Finding::Unanswered => self.dial_failed(lane, io::ErrorKind::TimedOut.into())?,
+                Finding::Expired => self.expire(lane),
+            }
+        }
+        Ok(())
+    }
+
+    fn look_over(&self, lane: &Lane<N::Stream>) -> Finding {
+        let overdue = |since_ns: u64| {
+            let since_ns = since_ns.max(self.attentive_since_ns);
+            self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
+        };
+        match &lane.link {
+            Link::Dialing { begun_ns, .. } if overdue(*begun_ns) => Finding::Unanswered,
+            Link::Up(connection) => {
+                if connection.outstanding() > 0 && overdue(connection.last_progress_ns) {
+                    Finding::Silent
+                } else if self.started && self.now_ns >= self.expires_ns(lane, connection.begun_ns)
+                {
+                    Finding::Expired
+                } else {
+                    Finding::Nothing
+                }
+            }
+            Link::Down | Link::Queued | Link::Dialing { .. } => Finding::Nothing,
+        }
+    }
+
+    /// When a stream has lived long enough. The first of each lane lives for a random part of the
+    /// lifetime, so that they do not all end at once.
+    fn expires_ns(&self, lane: &Lane<N::Stream>, begun_ns: u64) -> u64 {
+        let Churn::Lifetime(lifetime) = self.plan.options.churn else {
+            return u64::MAX;
+        };
+        let lifetime_ns = nanoseconds(lifetime);
+        if lane.generation > 1 {
+            return begun_ns.saturating_add(lifetime_ns);
+        }
+        let key = random::key(self.plan.options.seed, LIFETIMES);
+        let part = random::unit(random::at(key, u64::from(lane.number)));
+        let since_ns = begun_ns.max(self.window.start_ns);
+        since_ns.saturating_add((part * lifetime_ns as f64) as u64)
+    }
+
+    fn expire(&mut self, lane: u32) {
+        if let Link::Up(connection) = &mut self.lanes[lane as usize].link {
+            connection.closing = true;
+            self.agenda.clear(lane);
+        }
+        if self.lanes[lane as usize].is_used_up(self.plan) {
+            self.retire(lane);
+        }
+    }
+
+    /// Notes what the warm-up has left undone.
+    pub(super) fn open_window_when_due(&mut self) {
+        if !self.window_opened && self.window.phase(self.now_ns) != Phase::WarmUp {
+            self.window_opened = true;
+            // In a closed loop requests are outstanding at any time.
+            if self.plan.intensity.is_some() {
+                let backlog = self.recorder.outstanding() + self.backlog() as u64;
+                self.recorder.window_opens(backlog);
+            }
+        }
+    }
+
+    /// About how many requests are due and unsent.
+    fn backlog(&self) -> f64 {
+        let Some(intensity) = &self.plan.intensity else {
+            return 0.0;
+        };
+        let connections = self.plan.options.connections;
+        let due = self.lanes.iter().filter_map(|lane| lane.due.as_ref());
+        due.map(|due| due.backlog(self.now_ns, intensity, connections)).sum()
+    }
+
+    /// Ends the schedule at the end of the window, when asked to, or when no connection can be
+    /// had any more; shortens the drain when asked.
+    pub(super) fn stop_when_due(&mut self) {
+        let interrupted = self.is_called_off();
+        let over = self.window.phase(self.now_ns) == Phase::Over;
+        let lost = self.live == 0
+            && self.failing_since_ns.is_some_and(|since_ns| {
+                self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
+            });
+        if self.stop.is_none() && (interrupted || over || lost) {
+            let drain_ns = if lost { 0 } else { nanoseconds(self.plan.options.drain) };
+            self.stop = Some(self.stopping(drain_ns));
+            self.begun = self.share.connections;
+            for lane in &mut self.lanes {
+                if let Some(due) = &mut lane.due {
+                    due.end(self.now_ns);
+                }
+            }
+        }
+        if interrupted && let Some(stop) = &mut self.stop {
+            // Each wake-up would move this limit on, were it not a minimum.
+            let limit_ns = self.now_ns + INTERRUPTED_DRAIN_NS_MAX;
+            stop.drain_until_ns = stop.drain_until_ns.min(limit_ns);
+        }
+    }
+
+    fn stopping(&self, drain_ns: u64) -> Stop {
+        Stop {
+            at_ns: self.now_ns.min(self.window.end_ns),
+            usage: Usage::now(),
+            drain_until_ns: self.now_ns.saturating_add(drain_ns),
+        }
+    }
+
+    /// Hands over an interval that has ended.
+    pub(super) fn report_when_due(&mut self, reporter: &mut Reporter) {
+        let completed = self.recorder.counters().completed;
+        self.plan.board.set_completed(self.share.thread, completed);
+        if self.now_ns >= reporter.due_ns() {
+            let state = self.state();
+            reporter.report(&mut self.recorder, state);
+        }
+    }
+
+    fn state(&self) -> State {
+        State {
+            now_ns: self.now_ns,
+            outstanding: self.recorder.outstanding(),
+            backlog: self.backlog() as u64,
+        }
+    }
+
+    /// Accounts for what never came, and hands over the last interval.
+    pub(super) fn finish(mut self, reporter: &mut Reporter) -> Finished {
+        let stop = self.stop.unwrap_or_else(|| self.stopping(0));
+        let now_ns = self.network.now_ns();
+        for lane in self.lanes.drain(..) {
+            if let Link::Up(connection) = lane.link {
+                for request in connection.into_outstanding() {
+                    self.recorder.censored(request, now_ns);
+                }
+            }
+            if let (Some(due), Some(intensity)) = (lane.due, &self.plan.intensity) {
+                due.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+            }
+        }
+        let state = State { now_ns, ..self.state() };
+        reporter.last(&mut self.recorder, state);
+        Finished {
+            connections: self.share.connections as usize,
+            findings: self.recorder.finish(),
+            stopped_ns: stop.at_ns,
+            wall_ns: stop.at_ns.saturating_sub(self.window.start_ns),
+            usage: stop.usage.since(self.started_usage),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! One thread of load: its lanes and the loop between them.
+//!
+//! ```text
+//! connect all lanes ─▶ tell the crew, wait for the start ─▶ load until the end ─▶ drain
+//! ```
+//!
+//! Nothing on the way of a request is shared with another thread, save a progress counter that
+//! only this thread writes.
+
+mod ending;
+mod links;
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::agenda::Agenda;
+use crate::engine::dialer::Dialer;
+use crate::engine::due::Due;
+use crate::engine::lane::{Lane, Link, Tools};
+use crate::engine::network::{Interest, Network, Ready, Token};
+use crate::engine::plan::{Plan, Share};
+use crate::engine::recorder::{Findings, Recorder};
+use crate::engine::reporter::Reporter;
+use crate::engine::usage::Usage;
+use crate::error::Error;
+use crate::schedule::Window;
+use crate::wire::SLICE_BYTES_MAX;
+
+/// Lanes that send their first request between two looks at the replies, so that the first
+/// replies of a large run do not wait for the last lane to begin.
+const BEGINNERS_PER_WAKE_MAX: u32 = 32;
+
+/// The timeout is looked after this many times within its length ...
+const SWEEPS_PER_TIMEOUT: u64 = 10;
+/// ... but neither so often that it costs anything,
+const SWEEP_INTERVAL_NS_MIN: u64 = 1_000_000;
+/// nor so rarely that a signal would go unnoticed: a wait ends with the next sweep at the latest.
+const SWEEP_INTERVAL_NS_MAX: u64 = 100_000_000;
+
+/// A sweep that comes late by this part of the timeout means that the thread was held up.
+const HOLD_UPS_PER_TIMEOUT: u64 = 4;
+
+/// How long an interrupted run waits for outstanding replies.
+const INTERRUPTED_DRAIN_NS_MAX: u64 = 1_000_000_000;
+
+/// Wait before a lane connects again: doubled with each failure in a row, up to the longest.
+const REDIAL_NS_MIN: u64 = 10_000_000;
+const REDIAL_NS_MAX: u64 = 1_000_000_000;
+
+/// Part of a seed that lifetimes are staggered with.
+const LIFETIMES: u64 = 4 << 40;
+
+/// What a thread leaves behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) connections: usize,
+    pub(crate) findings: Findings,
+    /// When the thread stopped sending: the end of the run, an interrupt, or its last connection.
+    pub(crate) stopped_ns: u64,
+    /// From the first send to `stopped_ns`.
+    pub(crate) wall_ns: u64,
+    /// What the thread has used within `wall_ns`.
+    pub(crate) usage: Usage,
+}
+
+/// The end of the schedule.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    at_ns: u64,
+    usage: Usage,
+    drain_until_ns: u64,
+}
+
+/// The loading thread's state.
+pub(crate) struct Worker<'a, 'run, N: Network> {
+    plan: &'a Plan<'run>,
+    share: Share,
+    network: N,
+    lanes: Vec<Lane<N::Stream>>,
+    agenda: Agenda,
+    dialer: Dialer,
+    recorder: Recorder,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    window: Window,
+    /// Lanes with an established stream.
+    live: usize,
+    /// Lanes that have been asked for their first request.
+    begun: u32,
+    /// Whether the load has begun; before, lanes only connect, and a failure is the run's.
+    started: bool,
+    /// Time of the latest wake-up or reply; requests have their own, finer stamps.
+    now_ns: u64,
+    /// Since when attempts to connect have failed without a success.
+    failing_since_ns: Option<u64>,
+    window_opened: bool,
+    started_usage: Usage,
+    sweep_due_ns: u64,
+    /// Since when this thread has looked at its lanes regularly. After a hold-up of its own,
+    /// replies may lie unread, and a server may have waited for requests: no one else is to blame.
+    attentive_since_ns: u64,
+    stop: Option<Stop>,
+}
+
+impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
+    /// A thread with no connection yet.
+    pub(crate) fn new(plan: &'a Plan<'run>, share: Share, network: N) -> Self {
+        let numbers = share.first_connection..share.first_connection + share.connections;
+        let options = plan.options;
+        let now_ns = network.now_ns();
+        // Until the start is known, nothing is measured but connects.
+        let window = Window::new(u64::MAX, options.warmup, options.duration);
+        Self {
+            plan,
+            share,
+            lanes: numbers.map(|number| Lane::new(number, plan)).collect(),
+            agenda: Agenda::new(share.connections as usize),
+            dialer: Dialer::new(options.threads, options.connect_rate, plan.connects_per_request()),
+            recorder: Recorder::new(window, plan.intensity.is_some(), options.seed),
+            buffer: vec![0; SLICE_BYTES_MAX],
+            scratch: Vec::new(),
+            window,
+            live: 0,
+            begun: 0,
+            started: false,
+            now_ns,
+            failing_since_ns: None,
+            window_opened: false,
+            started_usage: Usage::default(),
+            sweep_due_ns: now_ns,
+            attentive_since_ns: now_ns,
+            stop: None,
+            network,
+        }
+    }
+
+    /// The time, as this thread knows it.
+    #[cfg(test)]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.network.now_ns()
+    }
+
+    /// Establishes all connections, so that none of that lies in the run. Where each request
+    /// connects, there is nothing to establish.
+    pub(crate) fn connect_all(&mut self) -> Result<(), Error> {
+        if self.plan.connects_per_request() {
+            return Ok(());
+        }
+        (0..self.share.connections).for_each(|lane| self.dialer.ask(lane));
+        while self.live < self.lanes.len() && !self.is_called_off() {
+            self.dial_some()?;
+            let until_ns = self.now_ns + SWEEP_INTERVAL_NS_MAX;
+            let due_ns = self.dialer.next_ns().into_iter().chain(self.agenda.next_ns()).min();
+            self.wait_until(due_ns.map_or(until_ns, |due_ns| due_ns.min(until_ns)))?;
+            self.look_at_agenda()?;
+            self.sweep_when_due()?;
+            self.plan.board.set_connected(self.share.thread, self.live);
+        }
+        Ok(())
+    }
+
+    /// Whether the run is to end before its time, or not to take place at all.
+    fn is_called_off(&self) -> bool {
+        self.plan.interrupt.asked() || self.plan.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Loads the server from the start of `window` to the end of the drain.
+    pub(crate) fn load(
+        mut self,
+        window: Window,
+        reporter: &mut Reporter,
+    ) -> Result<Finished, Error> {
+        self.start(window);
+        reporter.begin();
+        // An interrupt may have come while connecting: then nothing is sent at all.
+        self.stop_when_due();
+        while !self.is_over() {
+            self.begin_some()?;
+            self.look_at_agenda()?;
+            self.dial_some()?;
+            let until_ns = self.next_look_ns().min(reporter.due_ns());
+            self.wait_until(until_ns)?;
+            self.open_window_when_due();
+            self.sweep_when_due()?;
+            self.stop_when_due();
+            self.report_when_due(reporter);
+        }
+        Ok(self.finish(reporter))
+    }
+
+    fn start(&mut self, window: Window) {
+        let plan = self.plan;
+        self.window = window;
+        self.recorder.starts(window);
+        self.started = true;
+        self.started_usage = Usage::now();
+        self.now_ns = self.network.now_ns();
+        self.attentive_since_ns = self.now_ns;
+        self.sweep_due_ns = self.now_ns;
+        for lane in &mut self.lanes {
+            lane.freed(window.start_ns);
+            if let (Some(arrivals), Some(intensity)) = (plan.arrivals(lane.number), &plan.intensity)
+            {
+                lane.due = Some(Due::new(arrivals, intensity, window.start_ns, window.end_ns));
+            }
+        }
+    }
+
+    /// Whether nothing is left to send or to wait for.
+    fn is_over(&self) -> bool {
+        let Some(stop) = self.stop else {
+            return false;
+        };
+        let owes_nothing = |lane: &Lane<N::Stream>| {
+            lane.is_idle() && lane.due.as_ref().is_none_or(|due| due.next_ns().is_none())
+        };
+        self.now_ns >= stop.drain_until_ns
+            || (self.recorder.outstanding() == 0 && self.lanes.iter().all(owes_nothing))
+    }
+
+    /// Lets the next lanes begin.
+    fn begin_some(&mut self) -> Result<(), Error> {
+        let until = self.share.connections.min(self.begun + BEGINNERS_PER_WAKE_MAX);
+        while self.begun < until {
+            self.begun += 1;
+            self.attend(self.begun - 1)?;
+        }
+        Ok(())
+    }
+
+    /// When there is something to do, should nothing happen.
+    fn next_look_ns(&mut self) -> u64 {
+        if self.begun < self.share.connections {
+            return self.now_ns;
+        }
+        let end_ns = match self.stop {
+            Some(stop) => stop.drain_until_ns,
+            None => self.window.end_ns,
+        };
+        let due_ns = self.agenda.next_ns().into_iter().chain(self.dialer.next_ns());
+        due_ns.chain([self.sweep_due_ns]).min().map_or(end_ns, |due_ns| due_ns.min(end_ns))
+    }
+
+    /// Waits for streams and serves those that are ready.
+    fn wait_until(&mut self, until_ns: u64) -> Result<(), Error> {
+        let ready = self.network.wait(until_ns).map_err(Error::Poll)?;
+        self.now_ns = self.network.now_ns();
+        self.recorder.passed(self.now_ns);
+        for index in 0..ready {
+            self.serve(self.network.ready(index))?;
+            // Many replies at once must not hold up requests whose time has come.
+            if self.agenda.next_ns().is_some_and(|due_ns| due_ns <= self.now_ns) {
+                self.look_at_agenda()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Attends to every lane whose time has come.
+    fn look_at_agenda(&mut self) -> Result<(), Error> {
+        self.now_ns = self.network.now_ns();
+        while let Some(lane) = self.agenda.due(self.now_ns) {
+            self.attend(lane)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a lane do what can be done now, and notes when to look again.
+    fn attend(&mut self, lane: u32) -> Result<(), Error> {
+        match self.lanes[lane as usize].link {
+            Link::Up(_) => self.send(lane),
+            Link::Queued | Link::Dialing { .. } => Ok(()),
+            Link::Down => {
+                self.dial_when_due(lane);
+                Ok(())
+            }
+        }
+    }
+
+    fn serve(&mut self, ready: Ready) -> Result<(), Error> {
+        let lane = &mut self.lanes[ready.token.lane as usize];
+        if lane.generation != ready.token.generation {
+            return Ok(());
+        }
+        match &mut lane.link {
+            Link::Down | Link::Queued => Ok(()),
+            Link::Dialing { .. } => self.handshake_ended(ready.token.lane),
+            Link::Up(connection) => {
+                let blocked = connection.write_armed && !ready.writable;
+                if connection.write_armed && ready.writable {
+                    lane.freed(self.now_ns);
+                }
+                if ready.readable && !self.receive(ready.token.lane) {
+                    return Ok(());
+                }
+                // While the socket is full, only its readiness makes another attempt worth it.
+                if blocked { Ok(()) } else { self.send(ready.token.lane) }
+            }
+        }
+    }
+
+    /// Reads from a lane; whether it still has its stream.
+    fn receive(&mut self, lane: u32) -> bool {
+        let received = self.with(lane, |lane, tools| lane.receive(tools));
+        match received {
+            Ok(()) => true,
+            Err(failure) => {
+                self.lose(lane, failure);
+                false
+            }
+        }
+    }
+
+    /// Sends what is due and allowed, replaces a stream that is used up, and notes when to look
+    /// at the lane again.
+    fn send(&mut self, lane: u32) -> Result<(), Error> {
+        if self.lanes[lane as usize].is_used_up(self.plan) {
+            self.retire(lane);
+            return Ok(());
+        }
+        let closed = self.started && self.stop.is_none();
+        match self.with(lane, |lane, tools| lane.send(closed, tools)) {
+            Ok(unsent) => self.arm_write(lane, unsent)?,
+            Err(failure) => {
+                self.lose(lane, failure);
+                return Ok(());
+            }
+        }
+        let lane_state = &self.lanes[lane as usize];
+        match lane_state.due.as_ref().and_then(Due::next_ns) {
+            Some(due_ns) if lane_state.is_free(self.plan) => self.agenda.set(lane, due_ns),
+            _ => self.agenda.clear(lane),
+        }
+        Ok(())
+    }
+
+    /// Calls `act` on a lane with all that it needs.
+    fn with<T>(
+        &mut self,
+        lane: u32,
+        act: impl FnOnce(&mut Lane<N::Stream>, &mut Tools<'_, 'run>) -> T,
+    ) -> T {
+        let network = &self.network;
+        let mut tools = Tools {
+            plan: self.plan,
+            recorder: &mut self.recorder,
+            buffer: &mut self.buffer,
+            scratch: &mut self.scratch,
+            now_ns: &|| network.now_ns(),
+        };
+        act(&mut self.lanes[lane as usize], &mut tools)
+    }
+
+    /// Makes the stream wait for room in the socket, or no longer.
+    fn arm_write(&mut self, lane: u32, armed: bool) -> Result<(), Error> {
+        let state = &mut self.lanes[lane as usize];
+        let token = Token { lane, generation: state.generation };
+        let Link::Up(connection) = &mut state.link else {
+            return Ok(());
+        };
+        if connection.write_armed == armed {
+            return Ok(());
+        }
+        connection.write_armed = armed;
+        let interest = if armed { Interest::ReadWrite } else { Interest::Read };
+        self.network.watch(&connection.stream, token, interest).map_err(Error::Poll)
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether loader and server are in each other's way.
+
+use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CpuList, file};
+use crate::options::{Options, Target};
+use crate::server::{self, ServerSource};
+
+/// How loader and server share machines and processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sharing {
+    #[serde(rename = "separate machines")]
+    SeparateMachines,
+    /// On one machine, on different cores: they share memory and caches.
+    #[serde(rename = "same machine, separate processors")]
+    SeparateProcessors,
+    /// One's work takes time from the other.
+    #[serde(rename = "shared processors")]
+    SharedProcessors,
+}
+
+impl Sharing {
+    /// Whether the processors' time is shared, so that every number must say so.
+    pub(crate) fn is_co_located(self) -> bool {
+        self == Self::SharedProcessors
+    }
+}
+
+/// What is known before the server runs.
+pub(super) fn of(options: &Options, loader: Option<&CpuList>) -> Option<Sharing> {
+    if !is_local(&options.target)? {
+        return Some(Sharing::SeparateMachines);
+    }
+    let loader = loader?;
+    let server = match options.server {
+        Some(ServerSource::Pid(pid)) => server::cpus_allowed(pid)?.parse().ok()?,
+        _ => {
+            // Wherever the server runs, a loader that may run everywhere may run there.
+            let online = file::value::<CpuList>("/sys/devices/system/cpu/online")?;
+            return loader.covers(&online).then_some(Sharing::SharedProcessors);
+        }
+    };
+    Some(on_one_machine(loader, &server))
+}
+
+/// Two processes of one machine; the two threads of a core count as one processor.
+pub(super) fn on_one_machine(loader: &CpuList, server: &CpuList) -> Sharing {
+    let siblings = |cpu: usize| {
+        let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
+        file::value::<CpuList>(&path).unwrap_or_else(|| [cpu].into_iter().collect())
+    };
+    if loader.iter().any(|cpu| siblings(cpu).overlaps(server)) || loader.overlaps(server) {
+        Sharing::SharedProcessors
+    } else {
+        Sharing::SeparateProcessors
+    }
+}
+
+/// Whether the target is on this machine; nothing if its name has no address.
+fn is_local(target: &Target) -> Option<bool> {
+    match target {
+        Target::Unix(_) => Some(true),
+        Target::Tcp(text) => text.to_socket_addrs().ok()?.next().map(|to| is_own(to.ip())),
+    }
+}
+
+/// Whether the address is one of this machine's: only then may a socket be bound to it.
+fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || TcpListener::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::tests::options;
+
+    fn sharing(flags: &str, loader: &str) -> Option<Sharing> {
+        of(&options(flags).unwrap(), Some(&loader.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_target_elsewhere_shares_nothing() {
+        // From the block that is kept for documentation (RFC 5737): nobody's address.
+        assert_eq!(sharing("192.0.2.1:80", "0-8191"), Some(Sharing::SeparateMachines));
+    }
+
+    #[test]
+    fn a_loader_that_may_run_everywhere_shares_with_a_local_server() {
+        for target in ["127.0.0.1:80", "unix:/run/a.sock", "127.3.2.1:80"] {
+            assert_eq!(sharing(target, "0-8191"), Some(Sharing::SharedProcessors), "{target}");
+        }
+    }
+
+    #[test]
+    fn where_a_local_server_runs_is_not_known_beforehand() {
+        assert_eq!(sharing("127.0.0.1:80", "8000"), None);
+    }
+
+    #[test]
+    fn a_watched_process_says_where_it_may_run() {
+        let here = CpuList::of_this_process().unwrap();
+        let flags = format!("--server-pid {}", std::process::id());
+        assert_eq!(sharing(&flags, &here.to_string()), Some(Sharing::SharedProcessors));
+        assert_eq!(sharing(&flags, "8000"), Some(Sharing::SeparateProcessors));
+    }
+}

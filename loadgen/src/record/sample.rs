@@ -1,0 +1,169 @@
+//! Measurements without fault, for tests that then change what they are about.
+
+use std::iter;
+
+use super::{
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord,
+    Validity,
+};
+use crate::environment::Environment;
+use crate::environment::calibration::Calibration;
+use crate::latency::{Latencies, P50, P99};
+use crate::measure::{Measurement, combine};
+
+/// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
+pub(crate) fn open() -> Measurement {
+    several(&open_args(), 1)
+}
+
+/// 64 connections one request at a time for 10 s, 4,000 requests a second.
+pub(crate) fn closed() -> Measurement {
+    let args = ArgsRecord {
+        mode: "closed".to_owned(),
+        rate: None,
+        arrival: None,
+        duration_s: 10.0,
+        pipeline: 1,
+        ..open_args()
+    };
+    several(&args, 1)
+}
+
+/// The same plan, run several times.
+pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
+    let args = ArgsRecord { runs, ..args.clone() };
+    let one = latencies(&args);
+    let mut latencies = Latencies::new();
+    iter::repeat_n(&one, runs as usize).for_each(|run| latencies.merge(run));
+    let runs = (1..=runs).map(|number| run(number, &args, &one)).collect();
+    Measurement { record: combine(args, environment(), runs, &latencies), latencies }
+}
+
+/// The plan of [`open`].
+pub(crate) fn open_args() -> ArgsRecord {
+    ArgsRecord {
+        target: "127.0.0.1:5555".to_owned(),
+        mode: "open".to_owned(),
+        rate: Some("2000".to_owned()),
+        arrival: Some("poisson".to_owned()),
+        connections: 64,
+        threads: 1,
+        pipeline: 1_024,
+        protocol: "raw".to_owned(),
+        size: "64".to_owned(),
+        size_mean_bytes: 64.0,
+        verify: "full".to_owned(),
+        churn: None,
+        duration_s: 20.0,
+        warmup_s: 1.0,
+        timeout_s: 5.0,
+        seed: 1,
+        pacing: "sleep".to_owned(),
+        slo: Vec::new(),
+        runs: 1,
+        server_command: None,
+    }
+}
+
+/// What `loadgen calibrate` might have found.
+pub(crate) fn calibration(ceiling_per_s: f64) -> Calibration {
+    Calibration {
+        loadgen_version: "2".to_owned(),
+        loadgen_profile: "release".to_owned(),
+        kernel: "6.1".to_owned(),
+        cpu_model: None,
+        made_unix_s: None,
+        ceiling_per_s,
+        lateness_rate_per_s: 20_000.0,
+        lateness: [].into(),
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        loadgen_version: "2".to_owned(),
+        loadgen_profile: "release".to_owned(),
+        command: "loadgen run".to_owned(),
+        kernel: "6.1".to_owned(),
+        cpus: Some(8),
+        ..Environment::default()
+    }
+}
+
+/// 40,000 requests: service times of 100 to 200 µs, sends 1 to 9 µs late.
+fn latencies(args: &ArgsRecord) -> Latencies {
+    let mut latencies = Latencies::new();
+    for n in 0..40_000_u64 {
+        let (service_ns, late_ns) = (100_000 + n * 5 / 2, 1_000 + n % 9 * 1_000);
+        latencies.service.record(service_ns);
+        if args.mode == "open" {
+            latencies.response.record(service_ns + late_ns);
+            latencies.lateness.record(late_ns);
+            latencies.loader_late.record(late_ns);
+        }
+    }
+    (1..=64).for_each(|n| latencies.connect.record(n * 1_000));
+    latencies
+}
+
+fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
+    let measured = latencies.service.count();
+    let offered = (args.mode == "open").then_some(measured);
+    let rate = RateRecord::new(measured, offered, args.size_mean_bytes, args.duration_s);
+    let mean_s = latencies.service.mean_ns().unwrap_or(0) as f64 / 1e9;
+    RunRecord {
+        number,
+        started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
+        validity: Validity::valid(),
+        outstanding_mean: rate.achieved_per_s * mean_s,
+        latency_ns: LatenciesRecord::from(latencies),
+        counters: Counters {
+            scheduled: measured,
+            sent: measured,
+            completed: measured,
+            in_window: measured,
+            measured,
+            connects: 64,
+            ..Counters::default()
+        },
+        threads: vec![ThreadRecord {
+            connections: 64,
+            completed: measured,
+            cpu_s: 9.0,
+            wall_s: 20.0,
+            cpu_share: 0.45,
+            involuntary_switches: 0,
+            major_faults: 0,
+        }],
+        arrivals: None,
+        intervals: intervals(args, &rate, latencies),
+        rate,
+        server: None,
+        steal_share: None,
+        first_mismatch: None,
+        first_other_error: None,
+        ended_early_s: None,
+        interrupted: false,
+    }
+}
+
+/// One interval a second, all alike.
+fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec<IntervalRecord> {
+    let per_interval = rate.achieved_per_s as u64;
+    let interval = |second: u32| IntervalRecord {
+        start_s: f64::from(second),
+        length_s: 1.0,
+        scheduled: per_interval,
+        sent: per_interval,
+        completed: per_interval,
+        failed: 0,
+        outstanding: 0,
+        backlog: 0,
+        p50_ns: latencies.felt().percentile_ns(P50),
+        p99_ns: latencies.felt().percentile_ns(P99),
+        max_ns: latencies.felt().max_ns(),
+        loader_cpu: 0.45,
+        server_cpu: None,
+    };
+    (0..args.duration_s as u32).map(interval).collect()
+}

@@ -1,0 +1,88 @@
+//! The report on the terminal, made to be read from top to bottom: first whether to believe it, then
+//! what was measured, and at the end what loader and server paid for it.
+//!
+//! ```text
+//! verdict     VALID, SUSPECT or INVALID, why, and what became of the objectives
+//! title       what was measured, on what
+//! table       percentiles with their confidence intervals, and the loader's own lateness
+//! histogram   the shape
+//! runs        each run by itself, median and range
+//! errors      what went wrong, and what to do
+//! cost        processor time of loader and server, and how it is shared out
+//! layout      aligned columns, wrapped sentences
+//! style       colours
+//! ```
+
+mod cost;
+mod errors;
+mod histogram;
+mod layout;
+mod runs;
+mod style;
+mod table;
+#[cfg(test)]
+mod tests;
+mod title;
+mod verdict;
+
+use std::fmt::{self, Write as _};
+
+pub(crate) use self::layout::{Columns, wrap};
+pub(crate) use self::style::Style;
+use crate::environment::Sharing;
+use crate::latency::Latencies;
+use crate::record::{LatencyRecord, Record};
+
+/// Every line fits.
+pub(crate) const WIDTH: usize = 100;
+
+/// The whole report.
+pub(crate) fn render(record: &Record, latencies: &Latencies, style: Style) -> String {
+    let mut text = String::new();
+    write_report(&mut text, record, latencies, style).expect("writing to a string cannot fail");
+    text
+}
+
+fn write_report(
+    out: &mut String,
+    record: &Record,
+    latencies: &Latencies,
+    style: Style,
+) -> fmt::Result {
+    verdict::write(out, record, style)?;
+    title::write(out, record)?;
+    table::write(out, record)?;
+    let felt_name = if is_open(record) { "response" } else { "service" };
+    histogram::write(out, felt_name, latencies.felt())?;
+    runs::write(out, record, style)?;
+    errors::write(out, record)?;
+    cost::write(out, record)
+}
+
+/// Whether requests came by a schedule.
+fn is_open(record: &Record) -> bool {
+    record.args.mode == "open"
+}
+
+/// What the user of the server feels: response in an open loop, service in a closed one.
+fn felt(record: &Record) -> &LatencyRecord {
+    if is_open(record) { &record.latency_ns.response } else { &record.latency_ns.service }
+}
+
+/// What stands above every table of numbers that loader and server have made together.
+fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
+    if record.env.sharing.is_some_and(Sharing::is_co_located) {
+        writeln!(out, "  CO-LOCATED: loader and server share processors")?;
+    }
+    Ok(())
+}
+
+/// "1 thread", "2 threads".
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", super::units::grouped(count))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}

@@ -1,0 +1,72 @@
+//! Each run by itself: what the merged numbers hide.
+
+use std::fmt::{self, Write as _};
+
+use super::super::units::{duration, grouped, rate};
+use super::{Columns, Style, is_open, verdict, write_co_located};
+use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
+use crate::stats;
+
+/// A row for each run, the median and the range; nothing for a single run.
+pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {
+    if record.runs.len() < 2 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    write_co_located(out, record)?;
+    let mut columns = Columns::default();
+    columns.row(
+        ["run", "requests/s", "p50", "p99", "p99.9", "max", "lost", "verdict"].map(String::from),
+    );
+    for run in &record.runs {
+        columns.row(row(run, record));
+    }
+    columns.row(summary("median", record, &|values| stats::median(values)));
+    columns.row(summary("lowest", record, &|values| stats::range(values).map(|(low, _)| low)));
+    columns.row(summary("highest", record, &|values| stats::range(values).map(|(_, high)| high)));
+    let verdicts = [Verdict::Invalid, Verdict::Suspect, Verdict::Valid];
+    for line in columns.lines() {
+        let judged = verdicts.into_iter().find_map(|level| {
+            let rest = line.strip_suffix(verdict::name(level))?;
+            Some(format!("{rest}{}", style.judged(level, verdict::name(level))))
+        });
+        writeln!(out, "{}", judged.unwrap_or_else(|| line.clone()))?;
+    }
+    Ok(())
+}
+
+/// What the table shows of a run's latency.
+type Statistic = fn(&LatencyRecord) -> Option<u64>;
+const STATISTICS: [Statistic; 4] =
+    [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
+
+fn felt<'a>(run: &'a RunRecord, record: &Record) -> &'a LatencyRecord {
+    if is_open(record) { &run.latency_ns.response } else { &run.latency_ns.service }
+}
+
+fn row(run: &RunRecord, record: &Record) -> Vec<String> {
+    let latency = felt(run, record);
+    let cell = |statistic: &Statistic| match statistic(latency) {
+        Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
+        Some(ns) => duration(ns),
+        None => "n/a".to_owned(),
+    };
+    let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
+    let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
+    cells.extend(STATISTICS.iter().map(cell));
+    cells.extend([grouped(lost), verdict::name(run.validity.verdict).to_owned()]);
+    cells
+}
+
+/// One number of each column; unknown where a run does not know it.
+fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<String> {
+    let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
+    let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];
+    cells.extend(STATISTICS.iter().map(|statistic| {
+        let values = record.runs.iter().map(|run| statistic(felt(run, record)).map(|ns| ns as f64));
+        let known: Option<Vec<f64>> = values.collect();
+        let value = known.as_deref().and_then(of);
+        value.map_or_else(|| "n/a".to_owned(), |ns| duration(ns.round() as u64))
+    }));
+    cells
+}

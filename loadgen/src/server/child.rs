@@ -1,0 +1,161 @@
+//! A server process of our own: started without a shell in a process group of its own, ended with
+//! everything that it started.
+
+use std::io::{self, PipeReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::tail::Tail;
+
+/// How long a server may take to end when it is asked to.
+const ENDING_MAX: Duration = Duration::from_secs(5);
+
+/// How often an ending is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// The process; ended and reaped when this is dropped.
+#[derive(Debug)]
+pub(super) struct ServerChild {
+    child: Child,
+    output: Tail,
+    reaped: bool,
+}
+
+impl ServerChild {
+    /// Starts the program; the rest of `words` are its arguments.
+    pub(super) fn spawn(words: &[String]) -> io::Result<Self> {
+        let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let (reader, writer): (PipeReader, _) = io::pipe()?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(writer.try_clone()?).stderr(writer);
+        // Of its own, so that Ctrl-C at the terminal is ours to act upon.
+        let child = command.process_group(0).spawn()?;
+        Ok(Self { child, output: Tail::of(reader), reaped: false })
+    }
+
+    /// The process id, which is the id of its group, too.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has ended by itself. It stays to be reaped, so its id stays taken.
+    pub(super) fn ended(&self) -> Option<String> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(self.pid()?), options).ok()??;
+        Some(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "ended".to_owned(),
+        })
+    }
+
+    /// What it wrote last, as a further sentence of a message about it; empty if it wrote nothing.
+    pub(super) fn said(&self) -> String {
+        let text = match self.ended() {
+            Some(_) => self.output.last_words(),
+            None => self.output.text(),
+        };
+        if text.is_empty() { text } else { format!("; its last words:\n{text}") }
+    }
+
+    /// Asks it to end, waits, and kills what is left of its group.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        if self.reaped {
+            return Ok(());
+        }
+        self.signal(Signal::TERM);
+        let begun = Instant::now();
+        while self.ended().is_none() && begun.elapsed() < ENDING_MAX {
+            thread::sleep(LOOK_AGAIN);
+        }
+        // Before it is reaped: until then nobody else can have its id.
+        self.signal(Signal::KILL);
+        self.reaped = true;
+        self.child.wait().map(drop)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            // A group that has ended is as good as one that obeys.
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
+    }
+}
+
+impl Drop for ServerChild {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn shell(script: &str) -> ServerChild {
+        let words = ["sh", "-c", script].map(str::to_owned);
+        ServerChild::spawn(&words).unwrap()
+    }
+
+    /// Waits until the process has written `text`.
+    fn until_it_says(child: &ServerChild, text: &str) {
+        let begun = Instant::now();
+        while !child.output.text().contains(text) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain");
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn exists(pid: &str) -> bool {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[test]
+    fn an_end_is_noticed_with_its_code_and_the_last_words() {
+        let child = shell("echo to stdout; echo no such file >&2; exit 3");
+        let begun = Instant::now();
+        while child.ended().is_none() && begun.elapsed() < Duration::from_secs(20) {
+            thread::sleep(LOOK_AGAIN);
+        }
+        assert_eq!(child.ended().as_deref(), Some("exit code 3"));
+        let said = child.said();
+        assert!(said.contains("to stdout") && said.contains("no such file"), "{said}");
+    }
+
+    #[test]
+    fn ending_asks_first() {
+        let mut child =
+            shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done");
+        until_it_says(&child, "up");
+        child.end().unwrap();
+        assert!(child.output.last_words().ends_with("bye"));
+    }
+
+    #[test]
+    fn dropping_it_ends_everything_that_it_started() {
+        let child = shell("sleep 600 & echo pid $!. up; wait");
+        until_it_says(&child, "up");
+        let text = child.output.text();
+        let grandchild = text["pid ".len()..].split('.').next().unwrap().to_owned();
+        assert!(exists(&grandchild));
+        let leader = child.id().to_string();
+        drop(child);
+        let begun = Instant::now();
+        while exists(&grandchild) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "still there");
+            thread::sleep(LOOK_AGAIN);
+        }
+        assert!(!exists(&leader));
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line that starts a server, as words; no shell is involved.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::options::Target;
+
+/// Stands for the target's text in a command line.
+const ADDRESS: &str = "{addr}";
+
+/// A command line that starts a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerCommand {
+    /// As it was written.
+    text: String,
+    /// The program and its arguments; never empty.
+    words: Vec<String>,
+}
+
+impl ServerCommand {
+    /// The program and its arguments, `{addr}` in them replaced by the target's text.
+    pub(super) fn words(&self, target: &Target) -> Vec<String> {
+        let address = target.to_string();
+        self.words.iter().map(|word| word.replace(ADDRESS, &address)).collect()
+    }
+
+    /// Whether `{name}` appears in it.
+    pub(crate) fn mentions(&self, name: &str) -> bool {
+        let place = format!("{{{name}}}");
+        self.words.iter().any(|word| word.contains(&place))
+    }
+
+    /// The same command with `{name}` replaced by `value`; a value never becomes two words.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let place = format!("{{{name}}}");
+        let words = self.words.iter().map(|word| word.replace(&place, value)).collect();
+        Self { text: self.text.replace(&place, value), words }
+    }
+}
+
+impl FromStr for ServerCommand {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match shlex::split(text) {
+            Some(words) if words.is_empty() => Err("there is no program in it".to_owned()),
+            Some(words) => Ok(Self { text: text.to_owned(), words }),
+            None => Err(format!("{text:?} cannot be split into words; is a quote open?")),
+        }
+    }
+}
+
+impl fmt::Display for ServerCommand {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(text: &str) -> ServerCommand {
+        text.parse().unwrap()
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        command(text).words(&Target::Tcp("[::1]:80".to_owned()))
+    }
+
+    #[test]
+    fn a_command_is_split_as_a_shell_would_and_nothing_is_expanded() {
+        assert_eq!(words(r#"echo 'a b' "c d" e\ f $HOME"#), ["echo", "a b", "c d", "e f", "$HOME"]);
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_refused() {
+        assert!("serve 'a b".parse::<ServerCommand>().unwrap_err().contains("quote"));
+        assert!("  ".parse::<ServerCommand>().unwrap_err().contains("no program"));
+    }
+
+    #[test]
+    fn the_target_is_filled_in_wherever_it_is_asked_for() {
+        assert_eq!(words("s --listen={addr} {addr}"), ["s", "--listen=[::1]:80", "[::1]:80"]);
+        let unix = Target::Unix("/run/my echo.sock".into());
+        assert_eq!(command("s {addr}").words(&unix), ["s", "unix:/run/my echo.sock"]);
+    }
+
+    #[test]
+    fn a_value_with_spaces_stays_one_word() {
+        let command = command("s --workers {w}").with("w", "1 2");
+        assert_eq!(command.words(&Target::Unix("/s".into())), ["s", "--workers", "1 2"]);
+        assert_eq!(command.to_string(), "s --workers 1 2");
+    }
+
+    #[test]
+    fn a_name_is_mentioned_only_in_braces() {
+        assert!(command("s --workers={w}").mentions("w"));
+        assert!(!command("s --w w").mentions("w"));
+    }
+}

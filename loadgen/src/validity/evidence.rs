@@ -1,0 +1,42 @@
+//! What the rules go by: a run, its plan, its machine.
+
+use crate::environment::Environment;
+use crate::record::{ArgsRecord, IntervalRecord, LatencyRecord, RunRecord};
+use crate::schedule::RateProfile;
+
+/// Everything recorded about a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence<'a> {
+    pub(super) run: &'a RunRecord,
+    pub(super) args: &'a ArgsRecord,
+    pub(super) env: &'a Environment,
+}
+
+impl<'a> Evidence<'a> {
+    /// Whether requests came by a schedule.
+    pub(super) fn is_open(&self) -> bool {
+        self.args.mode == "open"
+    }
+
+    /// Whether the load should have been the same all the time: a closed loop, or a flat rate.
+    pub(super) fn is_flat(&self) -> bool {
+        let profile = self.args.rate.as_ref().map(|rate| rate.parse());
+        matches!(profile, None | Some(Ok(RateProfile::Flat(_))))
+    }
+
+    /// What the user of the server feels.
+    pub(super) fn felt(&self) -> &'a LatencyRecord {
+        let latency = &self.run.latency_ns;
+        if self.is_open() { &latency.response } else { &latency.service }
+    }
+
+    /// The intervals that lie in the measured window.
+    pub(super) fn window(&self) -> Vec<&'a IntervalRecord> {
+        let end_s = self.args.duration_s;
+        let inside = |interval: &&IntervalRecord| {
+            let middle_s = interval.start_s + interval.length_s / 2.0;
+            interval.start_s > -interval.length_s / 2.0 && middle_s < end_s
+        };
+        self.run.intervals.iter().filter(inside).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! How far the sends were from the arrival process that was asked for.
+
+use crate::record::ArrivalRecord;
+use crate::schedule::Arrival;
+use crate::stats;
+
+/// Chance with which a faithful loader is still called unfaithful.
+const BY_CHANCE: f64 = 0.001;
+
+/// Gaps that differ by less than this share of the mean gap are the same.
+///
+/// Where gaps are meant to be equal, every one that is a nanosecond too long would otherwise count
+/// as much as one that is twice as long.
+const SAME_WITHIN: f64 = 0.1;
+
+impl ArrivalRecord {
+    /// Compares pairs of an intended gap and the gap found, in nanoseconds.
+    ///
+    /// Poisson arrivals at a `flat` rate are held against the exponential distribution, whatever the
+    /// schedule made of it; all others against the intended gaps. The mean of the exponential is
+    /// that of the intended gaps of the sample; estimated so, chance leads to smaller distances than
+    /// `distance_by_chance` says, never to larger ones.
+    pub(crate) fn from_gaps(arrival: Arrival, flat: bool, gaps: &[(u64, u64)]) -> Self {
+        let intended: Vec<f64> = gaps.iter().map(|&(intended_ns, _)| intended_ns as f64).collect();
+        let actual: Vec<f64> = gaps.iter().map(|&(_, actual_ns)| actual_ns as f64).collect();
+        let mean = |gaps: &[f64]| gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;
+        let intended_mean_ns = mean(&intended);
+        let (distance, size) = if arrival == Arrival::Poisson && flat {
+            let distance = stats::distance_to_exponential(&actual, intended_mean_ns);
+            (distance, gaps.len() as f64)
+        } else {
+            let tolerance = SAME_WITHIN * intended_mean_ns;
+            let pairs = intended.iter().zip(&actual);
+            let settled: Vec<f64> = pairs
+                .map(
+                    |(&wanted, &found)| {
+                        if (found - wanted).abs() <= tolerance { wanted } else { found }
+                    },
+                )
+                .collect();
+            let size = stats::effective_size(gaps.len(), gaps.len());
+            (stats::distance(&intended, &settled), size)
+        };
+        Self {
+            gaps: gaps.len() as u64,
+            intended_mean_ns,
+            actual_mean_ns: mean(&actual),
+            distance,
+            distance_by_chance: stats::distance_by_chance(size, BY_CHANCE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::random;
+
+    fn exponential(count: u64) -> impl Iterator<Item = u64> {
+        (0..count).map(|n| (-100_000.0 * (1.0 - random::unit(random::at(8, n))).ln()) as u64)
+    }
+
+    #[test]
+    fn poisson_sends_on_time_are_no_further_than_chance() {
+        let gaps: Vec<_> = exponential(4_000).map(|gap| (gap, gap + 200)).collect();
+        let record = ArrivalRecord::from_gaps(Arrival::Poisson, true, &gaps);
+        assert!(record.distance < record.distance_by_chance, "{record:?}");
+        assert_eq!(record.gaps, 4_000);
+        assert!((record.actual_mean_ns - record.intended_mean_ns - 200.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sends_in_bursts_are_far_from_poisson() {
+        // Four at once, then a pause.
+        let bursts = (0..4_000).map(|n| if n % 4 == 0 { 400_000 } else { 0 });
+        let gaps: Vec<_> = exponential(4_000).zip(bursts).collect();
+        let record = ArrivalRecord::from_gaps(Arrival::Poisson, true, &gaps);
+        assert!(record.distance > 0.7, "{record:?}");
+    }
+
+    #[test]
+    fn jitter_within_a_tenth_of_a_constant_gap_is_no_distance() {
+        let gaps: Vec<_> = (0..1_000).map(|n| (100_000, 95_000 + n * 10)).collect();
+        let record = ArrivalRecord::from_gaps(Arrival::Constant, true, &gaps);
+        assert_eq!(record.distance, 0.0);
+        let every_other_late: Vec<_> =
+            (0..1_000).map(|n| (100_000, 100_000 + n % 2 * 10_001)).collect();
+        let record = ArrivalRecord::from_gaps(Arrival::Constant, true, &every_other_late);
+        assert_eq!(record.distance, 0.5);
+    }
+
+    #[test]
+    fn a_ramp_is_held_against_its_own_gaps() {
+        let gaps: Vec<_> = (1..=1_000).map(|n| (n * 1_000, n * 1_000)).collect();
+        assert_eq!(ArrivalRecord::from_gaps(Arrival::Poisson, false, &gaps).distance, 0.0);
+        assert!(ArrivalRecord::from_gaps(Arrival::Poisson, true, &gaps).distance > 0.1);
+    }
+
+    #[test]
+    fn without_gaps_there_is_no_distance_and_chance_explains_everything() {
+        let record = ArrivalRecord::from_gaps(Arrival::Poisson, true, &[]);
+        assert_eq!((record.gaps, record.distance, record.distance_by_chance), (0, 0.0, 1.0));
+    }
+}

@@ -1,0 +1,62 @@
+//! Whether the sends followed the arrival process.
+
+use super::super::evidence::Evidence;
+use super::{duration, percent};
+use crate::record::Reason;
+
+/// The distance that matters. Large samples find any distance to be no chance; a tenth of the gaps
+/// must be of another length for queues to differ.
+const DISTANCE_SUSPECT: f64 = 0.1;
+
+/// Gaps of mean length below this cannot be kept by a program that is woken for each; requests then
+/// go a few at a time. How late they are for it, the lateness says.
+const GAP_NS_MIN: f64 = 50_000.0;
+
+/// The gaps between sends had another distribution than the requested one.
+pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
+    let arrivals = evidence.run.arrivals.as_ref()?;
+    if arrivals.distance <= DISTANCE_SUSPECT.max(arrivals.distance_by_chance) {
+        return None;
+    }
+    let text = format!(
+        "the sends did not follow the {} schedule: {} of the gaps (mean {} per thread) are of another \
+         length; use --pacing hybrid, or more threads (-t)",
+        evidence.args.arrival.as_deref().unwrap_or("requested"),
+        percent(arrivals.distance),
+        duration(arrivals.intended_mean_ns as u64)
+    );
+    let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
+    Some(if keepable { Reason::suspect("arrivals", text) } else { Reason::label("arrivals", text) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{codes, one};
+    use crate::record::Verdict::{Suspect, Valid};
+    use crate::record::{ArrivalRecord, Verdict, sample};
+
+    fn when(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(String, Verdict)> {
+        codes(sample::open(), |_, run| {
+            run.arrivals = Some(ArrivalRecord {
+                gaps: 1_000,
+                intended_mean_ns: mean_ns,
+                actual_mean_ns: mean_ns,
+                distance,
+                distance_by_chance: by_chance,
+            });
+        })
+    }
+
+    #[test]
+    fn a_distance_counts_if_it_is_large_and_no_chance() {
+        assert_eq!(when(0.1, 0.02, 1e6), []);
+        assert_eq!(when(0.101, 0.02, 1e6), one("arrivals", Suspect));
+        assert_eq!(when(0.3, 0.4, 1e6), [], "a small sample says nothing");
+    }
+
+    #[test]
+    fn gaps_that_nobody_can_keep_are_a_label() {
+        assert_eq!(when(0.5, 0.02, 50_000.0), one("arrivals", Suspect));
+        assert_eq!(when(0.5, 0.02, 49_999.0), one("arrivals", Valid));
+    }
+}

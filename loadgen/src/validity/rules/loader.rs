@@ -1,0 +1,200 @@
+//! Whether the loader itself was in the way.
+
+use super::super::evidence::Evidence;
+use super::{duration, percent};
+use crate::record::{Reason, ThreadRecord};
+use crate::report::units::grouped;
+
+/// Lateness below this is no more than what a wake-up costs.
+const LATE_NS_MIN: u64 = 50_000;
+
+/// Shares of the median response that the loader's p99 lateness may be.
+const LATE_SUSPECT: f64 = 0.1;
+const LATE_INVALID: f64 = 0.5;
+
+/// Shares of a processor that a thread may use.
+const CPU_SUSPECT: f64 = 0.7;
+const CPU_INVALID: f64 = 0.9;
+
+/// Share of requests that the kernel may have interrupted the loader in: they would be its p99.
+const PREEMPTED_SUSPECT: f64 = 0.01;
+
+/// The loader sent too late although the connection was free.
+///
+/// With fewer samples than p99 needs the largest lateness stands for it.
+pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
+    let late = &evidence.run.latency_ns.loader_late;
+    let late_ns = late.p99.or(late.max).filter(|_| evidence.is_open())?;
+    let median_ns = evidence.run.latency_ns.response.p50;
+    let above = |share: f64| {
+        let allowed_ns = median_ns.map_or(0, |ns| (share * ns as f64) as u64);
+        late_ns > allowed_ns.max(LATE_NS_MIN)
+    };
+    let compared = match median_ns {
+        Some(ns) => format!("the median response is {}", duration(ns)),
+        None => "the median response is not known".to_owned(),
+    };
+    let text = format!(
+        "the loader itself sent late: p99 {}, {compared}; use fewer requests a thread (-t), \
+         processors of its own (--pin) or --pacing hybrid",
+        duration(late_ns)
+    );
+    if median_ns.is_some() && above(LATE_INVALID) {
+        Some(Reason::invalid("loader-late", text))
+    } else {
+        above(LATE_SUSPECT).then(|| Reason::suspect("loader-late", text))
+    }
+}
+
+/// The loader had no processor time to spare. Where it looks for the next request's time again and
+/// again it uses all there is, and its lateness tells instead; a closed loop has no such times.
+pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
+    let pacing = evidence.args.pacing.as_str();
+    if pacing == "spin" || pacing == "hybrid" && evidence.is_open() {
+        return None;
+    }
+    let busy = busiest(&evidence.run.threads, evidence.env.cpus);
+    let text = format!(
+        "the loader is busy ({} of a processor): the numbers may be its own limit, not the \
+         server's; use more threads (-t) or another machine",
+        percent(busy)
+    );
+    if busy > CPU_INVALID {
+        Some(Reason::invalid("loader-cpu", text))
+    } else {
+        (busy > CPU_SUSPECT).then(|| Reason::suspect("loader-cpu", text))
+    }
+}
+
+/// The share of the busiest thread, or of all processors together: threads that share too few of
+/// them are each half idle and yet at the limit.
+fn busiest(threads: &[ThreadRecord], cpus: Option<usize>) -> f64 {
+    let shares = || threads.iter().map(|thread| thread.cpu_share);
+    let of_all = shares().sum::<f64>() / cpus.unwrap_or(threads.len()).max(1) as f64;
+    shares().fold(of_all, f64::max)
+}
+
+/// The kernel gave the loader's processor to others, often enough to be seen in p99.
+pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
+    let threads = &evidence.run.threads;
+    let switches: u64 = threads.iter().map(|thread| thread.involuntary_switches).sum();
+    let completed = evidence.run.counters.completed;
+    (switches as f64 > PREEMPTED_SUSPECT * completed as f64 && completed > 0).then(|| {
+        let text = format!(
+            "the loader lost its processor {} times in {} requests; end other programs or give it \
+             processors of its own (--pin)",
+            grouped(switches),
+            grouped(completed)
+        );
+        Reason::suspect("preempted", text)
+    })
+}
+
+/// The loader waited for a disk: milliseconds each.
+pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
+    let faults: u64 = evidence.run.threads.iter().map(|thread| thread.major_faults).sum();
+    (faults > 0).then(|| {
+        let text = format!(
+            "the loader waited {} times for memory from a disk; free memory, or turn off swap",
+            grouped(faults)
+        );
+        Reason::suspect("major-faults", text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{codes, one};
+    use super::*;
+    use crate::record::Verdict::{Invalid, Suspect};
+    use crate::record::sample;
+
+    /// What is found when p99 of the loader's lateness and the median response are these.
+    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(String, crate::record::Verdict)> {
+        codes(sample::open(), |_, run| {
+            run.latency_ns.loader_late.p99 = Some(late_ns);
+            run.latency_ns.response.p50 = median_ns;
+        })
+    }
+
+    #[test]
+    fn lateness_counts_from_fifty_microseconds_or_a_tenth_of_the_median() {
+        assert_eq!(when_late(50_000, Some(20_000)), []);
+        assert_eq!(when_late(50_001, Some(20_000)), one("loader-late", Invalid));
+        assert_eq!(when_late(100_000, Some(1_000_000)), []);
+        assert_eq!(when_late(100_001, Some(1_000_000)), one("loader-late", Suspect));
+        assert_eq!(when_late(500_000, Some(1_000_000)), one("loader-late", Suspect));
+        assert_eq!(when_late(500_001, Some(1_000_000)), one("loader-late", Invalid));
+    }
+
+    #[test]
+    fn lateness_without_a_median_can_only_be_suspect() {
+        assert_eq!(when_late(50_000, None), []);
+        assert_eq!(when_late(50_000_000, None), one("loader-late", Suspect));
+    }
+
+    #[test]
+    fn few_samples_are_judged_by_the_largest_lateness() {
+        let found = codes(sample::open(), |_, run| {
+            run.latency_ns.loader_late.p99 = None;
+            run.latency_ns.loader_late.max = Some(90_000_000);
+        });
+        assert_eq!(found, one("loader-late", Invalid));
+    }
+
+    /// What is found when the threads use these shares of so many processors.
+    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(String, crate::record::Verdict)> {
+        codes(sample::closed(), |record, run| {
+            record.env.cpus = Some(cpus);
+            let thread = run.threads.remove(0);
+            let with = |&cpu_share: &f64| ThreadRecord { cpu_share, ..thread.clone() };
+            run.threads = shares.iter().map(with).collect();
+        })
+    }
+
+    #[test]
+    fn a_thread_may_use_seven_tenths_of_a_processor() {
+        assert_eq!(when_busy(&[0.7, 0.1], 8), []);
+        assert_eq!(when_busy(&[0.1, 0.701], 8), one("loader-cpu", Suspect));
+        assert_eq!(when_busy(&[0.9], 8), one("loader-cpu", Suspect));
+        assert_eq!(when_busy(&[0.901], 8), one("loader-cpu", Invalid));
+    }
+
+    #[test]
+    fn threads_that_fill_the_one_processor_they_share_are_busy_too() {
+        assert_eq!(when_busy(&[0.46, 0.46], 2), []);
+        assert_eq!(when_busy(&[0.46, 0.46], 1), one("loader-cpu", Invalid));
+    }
+
+    #[test]
+    fn a_loader_that_spins_is_judged_by_its_lateness_alone() {
+        let spinning = |pacing: &str, measurement| {
+            codes(measurement, |record, run| {
+                record.args.pacing = pacing.to_owned();
+                run.threads[0].cpu_share = 1.0;
+            })
+        };
+        assert_eq!(spinning("spin", sample::open()), []);
+        assert_eq!(spinning("hybrid", sample::open()), []);
+        assert_eq!(spinning("sleep", sample::open()), one("loader-cpu", Invalid));
+        assert_eq!(spinning("hybrid", sample::closed()), one("loader-cpu", Invalid));
+    }
+
+    #[test]
+    fn losing_the_processor_matters_from_one_request_in_a_hundred() {
+        let when = |switches: u64| {
+            codes(sample::open(), |_, run| {
+                run.counters.completed = 10_000;
+                run.threads[0].involuntary_switches = switches;
+            })
+        };
+        assert_eq!(when(100), []);
+        assert_eq!(when(101), one("preempted", Suspect));
+    }
+
+    #[test]
+    fn one_wait_for_a_disk_is_told() {
+        let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
+        assert_eq!(found, one("major-faults", Suspect));
+    }
+}

@@ -1,0 +1,100 @@
+//! The rules, in the order in which a reader should hear of their findings.
+//!
+//! | code | says | worst |
+//! |---|---|---|
+//! | `nothing-measured` | no request was answered | INVALID |
+//! | `loader-late` | the loader sent after the intended times | INVALID |
+//! | `loader-cpu` | the loader had no processor time left | INVALID |
+//! | `below-rate`, `overloaded` | fewer requests than scheduled; by whose fault | INVALID, label |
+//! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
+//! | `arrivals` | sends did not follow the arrival process | SUSPECT |
+//! | `not-steady` | the result depends on how long the run was | SUSPECT |
+//! | `few-samples` | percentiles without support | SUSPECT if asked for |
+//! | `little` | the measurement contradicts itself | SUSPECT |
+//! | `preempted`, `major-faults`, `steal` | others took the loader's time | SUSPECT |
+//! | `errors` | requests failed | SUSPECT |
+//! | `ended-early`, `interrupted` | the plan was not carried out | SUSPECT |
+//! | `carried-backlog` | the warm-up left a queue | label |
+//! | `co-located` | loader and server share processors | label |
+//! | `debug-build` | the loader is not optimised | label |
+
+mod arrivals;
+mod loader;
+mod machine;
+mod outcome;
+mod rate;
+mod samples;
+mod steady;
+
+use super::evidence::Evidence;
+use crate::record::Reason;
+
+/// Looks at the evidence for one thing.
+type Rule = fn(&Evidence<'_>) -> Option<Reason>;
+
+pub(super) const ALL: &[Rule] = &[
+    outcome::nothing_measured,
+    loader::late,
+    loader::cpu,
+    rate::below,
+    rate::near_ceiling,
+    arrivals::unlike_the_schedule,
+    steady::growing_backlog,
+    steady::uneven_replies,
+    steady::changing_latency,
+    samples::few,
+    rate::little,
+    loader::preempted,
+    loader::major_faults,
+    machine::steal,
+    outcome::errors,
+    outcome::ended_early,
+    outcome::interrupted,
+    rate::carried_backlog,
+    machine::co_located,
+    machine::debug_build,
+];
+
+/// A share as people read it.
+fn percent(share: f64) -> String {
+    let digits = if share < 0.1 { 1 } else { 0 };
+    format!("{:.digits$} %", share * 100.0)
+}
+
+/// A duration without the blank that aligns it in tables.
+fn duration(ns: u64) -> String {
+    crate::report::units::duration(ns).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::measure::Measurement;
+    use crate::record::{Reason, Record, RunRecord, Verdict};
+    use crate::validity::judge;
+
+    /// What the rules find in a run that has been changed.
+    pub(super) fn findings(
+        mut measurement: Measurement,
+        change: impl FnOnce(&mut Record, &mut RunRecord),
+    ) -> Vec<Reason> {
+        let record = &mut measurement.record;
+        let mut run = record.runs.remove(0);
+        change(record, &mut run);
+        let validity = judge(&run, &record.args, &record.env);
+        validity.reasons.into_iter().chain(validity.labels).collect()
+    }
+
+    /// Codes and levels of what they find.
+    pub(super) fn codes(
+        measurement: Measurement,
+        change: impl FnOnce(&mut Record, &mut RunRecord),
+    ) -> Vec<(String, Verdict)> {
+        let findings = findings(measurement, change);
+        findings.into_iter().map(|reason| (reason.code, reason.level)).collect()
+    }
+
+    /// One finding as [`codes`] gives it.
+    pub(super) fn one(code: &str, level: Verdict) -> Vec<(String, Verdict)> {
+        vec![(code.to_owned(), level)]
+    }
+}

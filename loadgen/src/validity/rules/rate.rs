@@ -1,0 +1,224 @@
+//! Whether the load was what was asked for, and the counts agree with the times.
+
+use super::super::evidence::Evidence;
+use super::percent;
+use crate::record::{LatencyRecord, Reason};
+use crate::report::units;
+
+/// Shares of the offered rate that must be achieved.
+const ACHIEVED_SUSPECT: f64 = 0.99;
+const ACHIEVED_INVALID: f64 = 0.95;
+
+/// Share of the calibrated ceiling up to which the loader has something to spare.
+const CEILING_SUSPECT: f64 = 0.8;
+
+/// How far N may be from X · R, and how many samples it takes to say so.
+const LITTLE_SUSPECT: f64 = 0.05;
+const LITTLE_SAMPLES_MIN: u64 = 1_000;
+
+/// Who is to blame for requests that were not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// It could have sent and did not.
+    Loader,
+    /// It left requests waiting: connections blocked, replies missing.
+    Server,
+    /// Connections broke.
+    Errors,
+}
+
+/// Fewer requests were answered than the schedule put into the window.
+pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
+    let rate = &evidence.run.rate;
+    let offered = rate.offered_per_s.filter(|&offered| offered > 0.0)?;
+    let achieved = rate.achieved_per_s / offered;
+    if achieved >= ACHIEVED_SUSPECT {
+        return None;
+    }
+    let found = format!(
+        "{} of the offered {} requests/s were achieved",
+        percent(achieved),
+        units::rate(offered)
+    );
+    Some(match blame(evidence) {
+        Blame::Server => Reason::label(
+            "overloaded",
+            format!("{found}: the server left the others waiting; the rate is above its capacity"),
+        ),
+        Blame::Errors => Reason::suspect(
+            "below-rate",
+            format!("{found}: the others were lost to errors; see the list of errors"),
+        ),
+        Blame::Loader => {
+            let text = format!(
+                "{found}: the loader could not keep up; use more threads (-t), a lower --rate, or \
+                 another machine"
+            );
+            if achieved < ACHIEVED_INVALID {
+                Reason::invalid("below-rate", text)
+            } else {
+                Reason::suspect("below-rate", text)
+            }
+        }
+    })
+}
+
+/// Requests that were sent are the server's; those that were not are whose waiting was longer: the
+/// connections' for the server (blocked), or the sends' for the loader.
+fn blame(evidence: &Evidence<'_>) -> Blame {
+    let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
+    let total =
+        |latency: &LatencyRecord| u128::from(latency.mean.unwrap_or(0)) * u128::from(latency.count);
+    let waiting = counters.censored + counters.timed_out;
+    if counters.failed > waiting + counters.unsent {
+        Blame::Errors
+    } else if counters.unsent > waiting && total(&latency.loader_late) >= total(&latency.blocked) {
+        Blame::Loader
+    } else {
+        Blame::Server
+    }
+}
+
+/// The rate is so near to what the loader can do here that it is part of the result.
+pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
+    let of_a_thread = evidence.env.calibration.as_ref()?.ceiling_per_s;
+    let threads = evidence.run.threads.len().min(evidence.env.cpus.unwrap_or(usize::MAX));
+    let ceiling = of_a_thread * threads as f64;
+    let rate = &evidence.run.rate;
+    let load = rate.offered_per_s.unwrap_or(rate.achieved_per_s);
+    (load > CEILING_SUSPECT * ceiling).then(|| {
+        let text = format!(
+            "{} requests/s are {} of what this loader can do here ({} requests/s); use more threads \
+             (-t) or another machine",
+            units::rate(load),
+            percent(load / ceiling),
+            units::rate(ceiling)
+        );
+        Reason::suspect("near-ceiling", text)
+    })
+}
+
+/// Requests outstanding, their rate and their service time contradict each other: N = X · R (Little,
+/// 1961), whatever the distribution.
+///
+/// N counts requests from their write to their reply, so R is the service time in either loop. Where
+/// requests were lost, or are so long that many reach beyond the window, N and R are about
+/// different requests, and nothing is said.
+pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
+    let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
+    let mean_s = service.mean? as f64 / 1e9;
+    let counters = &run.counters;
+    let lost = counters.failed + counters.timed_out + counters.censored;
+    let beyond = mean_s / run.rate.measured_s.max(f64::MIN_POSITIVE);
+    if service.count < LITTLE_SAMPLES_MIN || lost > 0 || beyond > LITTLE_SUSPECT / 5.0 {
+        return None;
+    }
+    let (found, expected) = (run.outstanding_mean, run.rate.achieved_per_s * mean_s);
+    ((found - expected).abs() > LITTLE_SUSPECT * found.max(expected)).then(|| {
+        let text = format!(
+            "rate times service time says that {expected:.2} requests were outstanding on average, \
+             {found:.2} were (Little's law): the measurement contradicts itself; please report this"
+        );
+        Reason::suspect("little", text)
+    })
+}
+
+/// The window opened with more requests waiting than chance leaves in a steady state.
+pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
+    let (carried, usual) = (evidence.run.counters.backlog_at_window, evidence.run.outstanding_mean);
+    // Three standard deviations of a Poisson number, and one request.
+    let allowed = usual + 3.0 * usual.sqrt() + 1.0;
+    (evidence.is_open() && carried as f64 > allowed).then(|| {
+        let text = format!(
+            "{} requests were waiting when the measured window opened, {usual:.1} on average in it; \
+             use a longer --warmup",
+            units::grouped(carried)
+        );
+        Reason::label("carried-backlog", text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{codes, one};
+    use super::*;
+    use crate::record::Verdict::{Invalid, Suspect, Valid};
+    use crate::record::{RunRecord, Verdict, sample};
+
+    /// What is found when this share of the offered rate was achieved.
+    fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(String, Verdict)> {
+        codes(sample::open(), |_, run| {
+            run.rate.achieved_per_s = achieved * run.rate.offered_per_s.unwrap();
+            run.outstanding_mean *= achieved;
+            cause(run);
+        })
+    }
+
+    fn by_the_loader(run: &mut RunRecord) {
+        run.counters.unsent = 1_000;
+    }
+
+    fn by_the_server(run: &mut RunRecord) {
+        run.counters.unsent = 1_000;
+        run.latency_ns.blocked.count = 1_000;
+        run.latency_ns.blocked.mean = Some(5_000_000_000);
+    }
+
+    #[test]
+    fn a_loader_that_falls_behind_is_suspect_below_99_and_invalid_below_95_percent() {
+        assert_eq!(when(0.99, by_the_loader), []);
+        assert_eq!(when(0.989, by_the_loader), one("below-rate", Suspect));
+        assert_eq!(when(0.95, by_the_loader), one("below-rate", Suspect));
+        assert_eq!(when(0.949, by_the_loader), one("below-rate", Invalid));
+    }
+
+    #[test]
+    fn a_server_that_falls_behind_is_overloaded_which_is_a_finding_and_no_fault() {
+        assert_eq!(when(0.5, by_the_server), one("overloaded", Valid));
+        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one("overloaded", Valid));
+    }
+
+    #[test]
+    fn requests_lost_to_errors_are_neither_s_slowness() {
+        let found = when(0.5, |run| run.counters.failed = 1_000);
+        assert!(found.contains(&("below-rate".to_owned(), Suspect)), "{found:?}");
+    }
+
+    #[test]
+    fn the_loader_must_have_a_fifth_of_its_ceiling_to_spare() {
+        let when = |ceiling_per_s: f64, threads: usize| {
+            codes(sample::open(), |record, run| {
+                record.env.calibration = Some(sample::calibration(ceiling_per_s));
+                record.env.cpus = Some(8);
+                run.threads = vec![run.threads[0].clone(); threads];
+            })
+        };
+        assert_eq!(when(2_500.0, 1), []);
+        assert_eq!(when(2_499.0, 1), one("near-ceiling", Suspect));
+        assert_eq!(when(1_250.0, 2), []);
+    }
+
+    #[test]
+    fn outstanding_requests_must_agree_with_rate_and_time_within_five_percent() {
+        let when = |factor: f64| codes(sample::closed(), |_, run| run.outstanding_mean *= factor);
+        assert_eq!(when(1.04), []);
+        assert_eq!(when(1.06), one("little", Suspect));
+        assert_eq!(when(0.94), one("little", Suspect));
+        let found = codes(sample::open(), |_, run| run.outstanding_mean *= 1.1);
+        assert_eq!(found, one("little", Suspect));
+    }
+
+    #[test]
+    fn a_backlog_beyond_chance_is_a_label() {
+        let when = |backlog: u64| {
+            codes(sample::open(), |_, run| {
+                // 4 + 3 * 2 + 1 are allowed.
+                run.outstanding_mean = 4.0;
+                run.latency_ns.service.mean = Some(2_000_000);
+                run.counters.backlog_at_window = backlog;
+            })
+        };
+        assert_eq!(when(11), []);
+        assert_eq!(when(12), one("carried-backlog", Valid));
+    }
+}

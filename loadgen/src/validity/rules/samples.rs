@@ -1,0 +1,69 @@
+//! Whether there are enough samples for what was asked.
+
+use super::super::evidence::Evidence;
+use super::super::slo::Slo;
+use crate::latency::{PERCENTILES, Percentile};
+use crate::record::Reason;
+use crate::report::units::grouped;
+
+/// A percentile of the report, or one that an objective is about, has too little support.
+///
+/// All runs of a plan count together, and each is judged as if the others were like it.
+pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
+    let count = evidence.felt().count;
+    let expected = count * u64::from(evidence.args.runs.max(1));
+    let unknown = |percentile: &Percentile| percentile.samples_min > expected;
+    let objectives = evidence.args.slo.iter().filter_map(|text| text.parse::<Slo>().ok());
+    let asked = objectives.filter_map(|slo| slo.percentile());
+    if let Some(percentile) = asked.filter(unknown).max_by_key(|asked| asked.samples_min) {
+        let text = format!(
+            "an objective asks for {}, which needs {} requests, and there are {}; measure longer",
+            percentile.label,
+            grouped(percentile.samples_min),
+            grouped(expected)
+        );
+        return Some(Reason::suspect("few-samples", text));
+    }
+    let missing: Vec<&str> =
+        PERCENTILES.iter().filter(|p| unknown(p)).map(|percentile| percentile.label).collect();
+    (!missing.is_empty()).then(|| {
+        let text = format!(
+            "{} requests are too few for {}; measure longer to know more",
+            grouped(expected),
+            missing.join(", ")
+        );
+        Reason::label("few-samples", text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{codes, findings, one};
+    use crate::record::Verdict::{Suspect, Valid};
+    use crate::record::{Reason, sample};
+
+    fn when(count: u64, runs: u32, slo: &str) -> Vec<Reason> {
+        findings(sample::open(), |record, run| {
+            run.latency_ns.response.count = count;
+            record.args.runs = runs;
+            record.args.slo = vec![slo.to_owned()];
+        })
+    }
+
+    #[test]
+    fn an_objective_without_support_is_suspect() {
+        assert_eq!(when(36_887, 1, "p99.99<1ms"), []);
+        let found = when(36_886, 1, "p99.99<1ms");
+        assert_eq!((found[0].code.as_str(), found[0].level), ("few-samples", Suspect));
+        assert_eq!(when(18_444, 2, "p99.99<1ms"), [], "both runs count");
+    }
+
+    #[test]
+    fn a_row_of_the_report_without_support_is_a_label() {
+        let found = when(3_688, 1, "p99.9<1ms");
+        assert_eq!((found[0].code.as_str(), found[0].level), ("few-samples", Valid));
+        assert!(found[0].text.contains("too few for p99.99;"), "{}", found[0].text);
+        let found = codes(sample::open(), |_, run| run.latency_ns.response.count = 36_886);
+        assert_eq!(found, one("few-samples", Valid));
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether a longer run would have found the same.
+//!
+//! Goes by the intervals of the measured window, and only where the load was the same all the time
+//! and there are enough of them.
+
+use super::super::evidence::Evidence;
+use super::{duration, percent};
+use crate::record::{IntervalRecord, Reason};
+use crate::stats::{self, Line};
+
+/// Fewer intervals than this show no trend.
+const INTERVALS_MIN: usize = 5;
+
+/// Intervals in each half that the rank test needs for its level.
+const HALF_MIN: usize = 5;
+
+/// Share of the requests by which the queue may grow, and how well it must fit a line: one pause of
+/// the server is no trend.
+const GROWTH_SUSPECT: f64 = 0.01;
+const GROWTH_CORRELATION: f64 = 0.8;
+
+/// How well replies must keep a constant pace.
+const PACE_CORRELATION_MIN: f64 = 0.99;
+
+/// By what factor p99 may change from the first half to the second, and with what chance.
+const P99_FACTOR: f64 = 1.5;
+const P99_CHANCE: f64 = 0.01;
+
+/// The intervals, if something can be said by them.
+fn steady_load<'a>(evidence: &Evidence<'a>) -> Option<Vec<&'a IntervalRecord>> {
+    let intervals = evidence.window();
+    (evidence.is_flat() && intervals.len() >= INTERVALS_MIN).then_some(intervals)
+}
+
+/// The queue grows: more comes than the server can do, and every percentile depends on when one
+/// stops.
+pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
+    let intervals = steady_load(evidence).filter(|_| evidence.is_open())?;
+    let waiting = |interval: &&IntervalRecord| {
+        let end_s = interval.start_s + interval.length_s;
+        (end_s, (interval.outstanding + interval.backlog) as f64)
+    };
+    let line = Line::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
+    let offered_per_s = evidence.run.rate.offered_per_s?;
+    let growing = line.slope > GROWTH_SUSPECT * offered_per_s;
+    (growing && line.correlation > GROWTH_CORRELATION).then(|| {
+        let text = format!(
+            "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; the rate \
+             exceeds the capacity, and percentiles depend on the length of the run; lower --rate",
+            line.slope,
+            percent(line.slope / offered_per_s)
+        );
+        Reason::suspect("not-steady", text)
+    })
+}
+
+/// Replies did not come at a constant pace.
+pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
+    let intervals = steady_load(evidence)?;
+    let mut sum = 0;
+    let so_far = |interval: &&IntervalRecord| {
+        sum += interval.completed;
+        (interval.start_s + interval.length_s, sum as f64)
+    };
+    let line = Line::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
+    (line.correlation < PACE_CORRELATION_MIN).then(|| {
+        let text = format!(
+            "not steady: the replies came unevenly (correlation with time {:.3}); look at the \
+             intervals, and measure longer or with a longer --warmup",
+            line.correlation
+        );
+        Reason::suspect("not-steady", text)
+    })
+}
+
+/// The tail changed from the first half to the second.
+pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
+    let intervals = steady_load(evidence)?;
+    let p99s: Vec<f64> =
+        intervals.iter().filter_map(|interval| interval.p99_ns).map(|ns| ns as f64).collect();
+    let (first, second) = p99s.split_at(p99s.len() / 2);
+    if first.len() < HALF_MIN {
+        return None;
+    }
+    let (before, after) = (stats::median(first)?, stats::median(second)?);
+    let factor = before.max(after) / before.min(after).max(1.0);
+    (factor > P99_FACTOR && stats::mann_whitney(first, second) < P99_CHANCE).then(|| {
+        let text = format!(
+            "not steady: the p99 of an interval is {} in the first half and {} in the second; use a \
+             longer --warmup or --duration",
+            duration(before as u64),
+            duration(after as u64)
+        );
+        Reason::suspect("not-steady", text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{codes, one};
+    use crate::record::Verdict::Suspect;
+    use crate::record::{IntervalRecord, RunRecord, sample};
+
+    fn each(run: &mut RunRecord, change: impl Fn(u64, &mut IntervalRecord)) {
+        (0..).zip(&mut run.intervals).for_each(|(number, interval)| change(number, interval));
+    }
+
+    #[test]
+    fn a_queue_may_grow_by_one_request_in_a_hundred() {
+        // 2,000 requests a second are offered.
+        let when = |growth: u64| {
+            codes(sample::open(), |_, run| each(run, |n, interval| interval.backlog = n * growth))
+        };
+        assert_eq!(when(20), []);
+        assert_eq!(when(21), one("not-steady", Suspect));
+    }
+
+    #[test]
+    fn a_pause_is_no_trend() {
+        let found = codes(sample::open(), |_, run| run.intervals[8].backlog = 2_000);
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn a_ramp_need_not_be_steady() {
+        let found = codes(sample::open(), |record, run| {
+            record.args.rate = Some("1k..3k".to_owned());
+            each(run, |n, interval| interval.backlog = n * 1_000);
+        });
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn replies_that_stop_half_way_are_uneven() {
+        let found = codes(sample::closed(), |_, run| {
+            each(run, |n, interval| interval.completed = if n < 4 { 20_000 } else { 0 });
+        });
+        assert_eq!(found, one("not-steady", Suspect));
+    }
+
+    #[test]
+    fn a_tail_that_changes_by_half_is_not_steady() {
+        let when = |percent: u64| {
+            codes(sample::closed(), |_, run| {
+                each(run, |n, interval| {
+                    let p99_ns = if n < 5 { 100_000 } else { percent * 1_000 };
+                    interval.p99_ns = Some(p99_ns + n);
+                });
+            })
+        };
+        assert_eq!(when(149), []);
+        assert_eq!(when(151), one("not-steady", Suspect));
+        assert_eq!(when(68), []);
+        assert_eq!(when(66), one("not-steady", Suspect));
+    }
+
+    #[test]
+    fn few_intervals_show_no_trend() {
+        let found = codes(sample::open(), |_, run| {
+            each(run, |n, interval| interval.backlog = n * 1_000);
+            run.intervals.truncate(4);
+        });
+        assert_eq!(found, []);
+    }
+}
