@@ -59,6 +59,13 @@ pub(super) struct Values {
 }
 
 impl Metric {
+    /// Whether any run of a side knows it.
+    pub(super) fn is_known_to(&self, side: &Side) -> bool {
+        let knows =
+            |record: &Record| record.runs.iter().any(|run| (self.of)(record, run).is_some());
+        side.records.iter().any(knows)
+    }
+
     /// The values of a side, if all of its runs know them.
     pub(super) fn values(&self, side: &Side) -> Option<Values> {
         let runs = side

@@ -56,7 +56,7 @@ pub(crate) struct Comparison {
     /// are, and otherwise not known.
     pub(crate) judgement: Judgement,
     pub(crate) findings: Vec<Finding>,
-    /// Metrics that cannot be compared because not every run knows them.
+    /// Metrics that cannot be compared because some runs know them, and some do not.
     pub(crate) unknown: Vec<&'static str>,
     /// What differs between plans and machines, which may be the reason for all of it.
     pub(crate) differences: Vec<Difference>,
@@ -69,6 +69,8 @@ pub(crate) struct SideSummary {
     pub(crate) runs: usize,
     /// The worst verdict of its measurements.
     pub(crate) verdict: Verdict,
+    /// Whether loader and server shared processors in one of them.
+    pub(crate) co_located: bool,
 }
 
 impl Comparison {
@@ -77,8 +79,9 @@ impl Comparison {
         let measured: Vec<Measured> =
             metric::ALL.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
         let known = |name: &str| measured.iter().any(|measured| measured.name() == name);
-        let names = metric::ALL.iter().map(|metric| metric.name);
-        let unknown = names.filter(|name| !known(name)).collect();
+        let tried =
+            metric::ALL.iter().filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
+        let unknown = tried.map(|metric| metric.name).filter(|name| !known(name)).collect();
         let p_values: Vec<f64> = measured.iter().map(Measured::p).collect();
         let corrected = stats::holm(&p_values);
         let findings: Vec<Finding> = measured

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::SideSummary;
+use crate::environment::Sharing;
 use crate::error::Error;
 use crate::record::{Record, SCHEMA, Verdict};
 
@@ -47,6 +48,10 @@ impl Side {
             path: self.path.display().to_string(),
             runs: self.runs(),
             verdict: verdicts.max().unwrap_or(Verdict::Invalid),
+            co_located: self
+                .records
+                .iter()
+                .any(|record| record.env.sharing.is_some_and(Sharing::is_co_located)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whole comparisons of sides whose difference is known.
 
 use super::*;
+use crate::environment::Sharing;
 use crate::record::{Record, ServerRecord, sample};
 use crate::report::text::Style;
 
@@ -129,6 +130,15 @@ fn the_server_s_cost_is_compared_if_both_sides_know_it() {
 }
 
 #[test]
+fn a_metric_that_some_run_does_not_know_is_left_out_by_name() {
+    let (a, mut b) = (side("a", 200.0, &SPREAD), side("b", 200.0, &SPREAD));
+    change(&mut b, |record| record.runs[3].latency_ns.response.p999 = None);
+    let comparison = Comparison::of(&a, &b, 0.03);
+    assert_eq!(comparison.unknown, ["p99.9"]);
+    assert!(render(&comparison, Style::PLAIN).contains("not known in every run: p99.9"));
+}
+
+#[test]
 fn what_differs_beside_the_numbers_is_told_field_by_field() {
     let (a, mut b) = (side("a", 200.0, &SPREAD), side("b", 200.0, &SPREAD));
     assert_eq!(Comparison::of(&a, &b, 0.03).differences, []);
@@ -158,14 +168,16 @@ fn a_side_that_differs_within_itself_is_told_too() {
 #[test]
 fn the_comparison_reads_from_top_to_bottom() {
     let (a, mut b) = (side("before/", 200.0, &SPREAD), side("after/", 220.0, &SPREAD));
-    change(&mut b, |record| record.env.kernel = "6.2".to_owned());
+    change(&mut b, |record| {
+        record.env.sharing = Some(Sharing::SharedProcessors);
+    });
     let text = render(&Comparison::of(&a, &b, 0.03), Style::PLAIN);
     let expected = "\
 SLOWER: B is slower than A in p99
-  - differs: env.kernel is "6.1" in A and "6.2" in B
+  - differs: env.sharing is null in A and \"shared processors\" in B
 
   A  before/  8 runs, VALID
-  B  after/  8 runs, VALID
+  B  after/  8 runs, VALID, CO-LOCATED
 
                 A         B    B/A  95 % interval       p  p (Holm)      B is
   rate   2,000 /s  2,000 /s  1.000  1.000 - 1.000  1.0000    1.0000  the same
@@ -174,7 +186,7 @@ SLOWER: B is slower than A in p99
   p99.9    208 µs    208 µs  1.000  1.000 - 1.000  1.0000    1.0000  the same
   max      209 µs    209 µs  1.000  1.000 - 1.000  1.0000    1.0000  the same
   medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for 5 metrics
-  (Holm); the same: the interval lies within ±3 %; not known in every run: server cpu
+  (Holm); the same: the interval lies within ±3 %
 ";
     assert_eq!(text, expected, "\n{text}");
 }

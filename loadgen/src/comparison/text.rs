@@ -89,7 +89,8 @@ fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) ->
     };
     let plural = if side.runs == 1 { "" } else { "s" };
     let verdict = style.judged(side.verdict, word);
-    writeln!(out, "  {name}  {}  {} run{plural}, {verdict}", side.path, side.runs)
+    let shared = if side.co_located { ", CO-LOCATED" } else { "" };
+    writeln!(out, "  {name}  {}  {} run{plural}, {verdict}{shared}", side.path, side.runs)
 }
 
 fn row(finding: &Finding) -> Vec<String> {
