@@ -3,7 +3,7 @@
 
 use crate::cli;
 use crate::engine::{self, RunOutcome};
-use crate::environment::Environment;
+use crate::environment::{Environment, Sharing, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -74,7 +74,9 @@ pub(crate) fn measure(
         cli::say(&note);
     }
     let mut env = Environment::capture(options);
-    let options = &Options { pacing: engine::choose_pacing(options, true), ..options.clone() };
+    // Who may share the processors is taken to share them.
+    let shared = env.sharing.is_none_or(Sharing::is_co_located);
+    let options = &Options { pacing: engine::choose_pacing(options, shared), ..options.clone() };
     let args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
@@ -107,10 +109,14 @@ fn run_once(
 ) -> Result<RunOutcome, Error> {
     let server = options.server.as_ref();
     let mut server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+    let before = Steal::now();
     let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+    let after = Steal::now();
     let stopped = server.map_or(Ok(()), Server::stop);
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     stopped?;
+    outcome.record.steal_share =
+        before.zip(after).and_then(|(before, after)| after.share_since(&before));
     Ok(outcome)
 }
 

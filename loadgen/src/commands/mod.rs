@@ -3,6 +3,7 @@
 mod calibrate;
 mod compare;
 mod env;
+mod keep;
 mod merge;
 mod report;
 mod run;

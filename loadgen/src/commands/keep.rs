@@ -1,0 +1,64 @@
+//! Files that are there whole or not at all, whatever happens while they are written.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Makes a folder and those above it.
+pub(super) fn folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(failure("make", path))
+}
+
+/// Writes a file under another name and then gives it its own.
+pub(super) fn text(path: &Path, text: &str) -> Result<(), Error> {
+    let write = || -> io::Result<()> {
+        let unfinished = path.with_added_extension("unfinished");
+        fs::write(&unfinished, text)?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(failure("write", path))
+}
+
+/// As [`text`], of a record as JSON.
+pub(super) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(record).map_err(io::Error::from);
+    text(path, &(json.map_err(failure("write", path))? + "\n"))
+}
+
+/// What went wrong with a file, as an error of the program.
+pub(super) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::File { operation, path: path.to_owned(), source }
+}
+
+/// Prints a report or a record; a reader that has gone away does not need it any more.
+pub(super) fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let inner = temporary.path().join("a/b");
+        folder(&inner).unwrap();
+        let path = inner.join("x.json");
+        text(&path, "a long first text").unwrap();
+        json(&path, &[1, 2]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  1,\n  2\n]\n");
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let error = text(Path::new("/proc/no/such.json"), "x").unwrap_err().to_string();
+        assert!(error.contains("/proc/no/such.json"), "{error}");
+    }
+}

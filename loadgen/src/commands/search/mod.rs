@@ -1,0 +1,166 @@
+//! `loadgen search`: the largest rate whose objectives hold.
+//!
+//! ```text
+//! plan       what the flags ask for        strategy   which rate to try next; pure
+//! judgement  what a probe shows            record     search.json
+//! text       the report                    picture    latency against throughput
+//! ```
+
+mod judgement;
+mod picture;
+mod plan;
+mod record;
+mod strategy;
+mod text;
+
+use std::time::{Duration, Instant};
+
+use self::plan::SearchPlan;
+use self::record::{Answer, End, ProbeRecord, SearchRecord};
+use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
+use super::keep;
+use crate::cli;
+use crate::cli::search::SearchArgs;
+use crate::error::Error;
+use crate::exit;
+use crate::interrupt::Interrupt;
+use crate::measure::{self, Measurement};
+use crate::options::{Options, RecordSink};
+use crate::schedule::Rate;
+
+/// The share of the closed loop's rate to begin with.
+const FIRST_SHARE: f64 = 0.1;
+
+/// Carries out the command and returns the exit code.
+pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
+    let plan = SearchPlan::try_from(args)?;
+    if let Some(folder) = &plan.open.output.directory {
+        keep::folder(folder)?;
+    }
+    let mut search =
+        Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
+    let answer = search.find();
+    // Whatever was measured is kept, also if it ends in an error.
+    search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
+    if let Ok(answer) = &answer {
+        search.record.answer = answer.clone();
+    }
+    publish(&plan, &search.record)?;
+    answer.map(|answer| exit_code(&answer))
+}
+
+/// A search under way.
+struct Search<'a> {
+    plan: &'a SearchPlan,
+    interrupt: &'a Interrupt,
+    begun: Instant,
+    record: SearchRecord,
+}
+
+impl Search<'_> {
+    fn find(&mut self) -> Result<Answer, Error> {
+        let peak = measure::measure(&self.plan.closed, self.interrupt, &mut ())?;
+        let peak_per_s = peak.record.rate.achieved_per_s;
+        self.note(ProbeRecord::peak(&peak.record), &peak);
+        if peak.record.interrupted {
+            return Ok(Answer::without_end(End::Interrupted, None));
+        }
+        self.record.peak_per_s = Some(peak_per_s);
+        let mut strategy = Strategy::new(self.bounds(peak_per_s));
+        loop {
+            let probe = match strategy.next() {
+                Step::Try(probe) => probe,
+                Step::Found { rate_per_s, limit } => return Ok(Answer::found(rate_per_s, limit)),
+                Step::NoneIsGood { limit } => return Ok(Answer::none(limit)),
+            };
+            let options = self.options(probe);
+            if self.begun.elapsed() + expected(&options) > self.plan.max_time {
+                return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
+            }
+            let measurement = measure::measure(&options, self.interrupt, &mut ())?;
+            let finding = judgement::of(&measurement.record, &self.plan.open.slo);
+            self.note(ProbeRecord::new(probe, finding, &measurement.record), &measurement);
+            if measurement.record.interrupted {
+                return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
+            }
+            strategy.found(finding);
+        }
+    }
+
+    fn bounds(&self, peak_per_s: f64) -> Bounds {
+        let guess = Rate::per_s(peak_per_s * FIRST_SHARE);
+        Bounds {
+            from_per_s: self.plan.from.unwrap_or(guess).get(),
+            from_is_least: self.plan.from.is_some(),
+            to_per_s: self.plan.to.get(),
+            tolerance: self.plan.tolerance,
+            confirmations: self.plan.confirmations,
+        }
+    }
+
+    fn options(&self, probe: Probe) -> Options {
+        let options = self.plan.open.at_rate(Some(Rate::per_s(probe.rate_per_s)));
+        let duration = options.duration.saturating_mul(probe.length);
+        Options { duration, ..options }
+    }
+
+    /// Keeps what a probe found, and says it in a line.
+    fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
+        if !self.plan.open.output.quiet {
+            cli::say(&text::line(&probe));
+        }
+        self.record.env = measurement.record.env.clone();
+        self.record.probes.push(probe);
+    }
+}
+
+/// How long a probe takes if nothing is left to wait for at its end.
+fn expected(options: &Options) -> Duration {
+    options.warmup.saturating_add(options.duration)
+}
+
+fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
+    let output = &plan.open.output;
+    if let Some(folder) = &output.directory {
+        keep::json(&folder.join("search.json"), record)?;
+        keep::text(&folder.join("search.txt"), &text::render(record))?;
+        let picture = picture::of(record).svg();
+        keep::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
+    }
+    match &output.record {
+        Some(RecordSink::File(path)) => keep::json(path, record)?,
+        Some(RecordSink::Stdout) => {
+            let json = serde_json::to_string_pretty(record).map_err(std::io::Error::from);
+            keep::print(&(json.map_err(Error::WriteResults)? + "\n"));
+        }
+        None if output.quiet => {}
+        None => keep::print(&text::render(record)),
+    }
+    Ok(())
+}
+
+fn exit_code(answer: &Answer) -> u8 {
+    match (answer.end, answer.limit) {
+        (End::Interrupted, _) => exit::INTERRUPTED,
+        (End::Found | End::NoneIsGood, Some(Limit::Loader)) => exit::INVALID,
+        (End::Found, _) => exit::OK,
+        (End::NoneIsGood, _) => exit::MISSED,
+        (End::TimeUp | End::Failed, _) => exit::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_an_answer_from_a_bound_and_from_none() {
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Objective)), exit::OK);
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Highest)), exit::OK);
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Loader)), exit::INVALID);
+        assert_eq!(exit_code(&Answer::none(Limit::Objective)), exit::MISSED);
+        assert_eq!(exit_code(&Answer::none(Limit::Loader)), exit::INVALID);
+        assert_eq!(exit_code(&Answer::without_end(End::Interrupted, None)), exit::INTERRUPTED);
+        assert_eq!(exit_code(&Answer::without_end(End::TimeUp, Some(5.0))), exit::FAILED);
+    }
+}

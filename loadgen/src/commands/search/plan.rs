@@ -1,0 +1,112 @@
+//! What the flags of a search ask for, checked.
+
+use std::time::Duration;
+
+use crate::cli::search::SearchArgs;
+use crate::error::Error;
+use crate::options::Options;
+use crate::schedule::{Rate, RateProfile};
+use crate::validity;
+
+/// Most confirmations.
+const CONFIRMATIONS_MAX: u32 = 1_000;
+
+/// Least tolerance: two rates closer than this differ by less than any two runs.
+const TOLERANCE_MIN: f64 = 0.001;
+
+/// A search, as asked for and possible.
+#[derive(Debug, Clone)]
+pub(super) struct SearchPlan {
+    /// The measurement of the peak.
+    pub(super) closed: Options,
+    /// The measurements at a rate; the rate in it stands for whichever is tried.
+    pub(super) open: Options,
+    pub(super) from: Option<Rate>,
+    pub(super) to: Rate,
+    pub(super) tolerance: f64,
+    pub(super) confirmations: u32,
+    pub(super) max_time: Duration,
+}
+
+impl TryFrom<SearchArgs> for SearchPlan {
+    type Error = Error;
+
+    fn try_from(args: SearchArgs) -> Result<Self, Error> {
+        let usage = |text: &str| Err(Error::Usage(text.to_owned()));
+        if args.slo.slo.is_empty() {
+            return usage("--slo: a search needs an objective, such as --slo 'p99<1ms'");
+        }
+        if args.load.shape.rate.is_some() {
+            return usage("--rate: a search chooses the rate; bound it with --from and --to");
+        }
+        let to = args.to.unwrap_or(Rate::per_s(f64::MAX));
+        if args.from.is_some_and(|from| from > to) {
+            return usage("--from must not be larger than --to");
+        }
+        if args.confirm > CONFIRMATIONS_MAX {
+            return usage("--confirm must be at most 1000");
+        }
+        let tolerance = validity::share(&args.tolerance)
+            .map_err(|why| Error::Usage(format!("--tolerance: {why}")))?;
+        if !(TOLERANCE_MIN..=1.0).contains(&tolerance) {
+            return usage("--tolerance must lie between 0.1% and 100%");
+        }
+        let mut at_a_rate = args.load.clone();
+        at_a_rate.shape.rate = Some(RateProfile::Flat(to));
+        let mut closed = Options::new(args.load, args.slo.clone())?;
+        let mut open = Options::new(at_a_rate, args.slo)?;
+        closed.set_output(args.output.clone())?;
+        open.set_output(args.output)?;
+        // The peak is measured, not judged.
+        closed.slo.clear();
+        Ok(Self {
+            closed,
+            open,
+            from: args.from,
+            to,
+            tolerance,
+            confirmations: args.confirm,
+            max_time: *args.max_time,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cli::{self, Command, Request};
+
+    /// The plan of `loadgen search` with these flags.
+    pub(in crate::commands::search) fn plan(flags: &str) -> Result<SearchPlan, Error> {
+        let words = ["loadgen", "search"].into_iter().chain(flags.split_whitespace());
+        match cli::parse(words)? {
+            Request::Do(Command::Search(args)) => SearchPlan::try_from(*args),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_peak_is_a_closed_loop_and_a_probe_an_open_one() {
+        let plan = plan("--slo p99<1ms -c 7 --duration 3s").unwrap();
+        assert!(plan.closed.load.open().is_none() && plan.closed.slo.is_empty());
+        assert!(plan.open.load.open().is_some() && plan.open.slo.len() == 1);
+        assert_eq!((plan.closed.pipeline, plan.open.pipeline), (1, 1_024));
+        assert_eq!((plan.closed.connections, plan.open.connections), (7, 7));
+        assert_eq!((plan.tolerance, plan.confirmations), (0.02, 3));
+    }
+
+    #[test]
+    fn a_search_that_makes_no_sense_is_refused_with_the_flag() {
+        for (flags, said) in [
+            ("", "--slo"),
+            ("--slo p99<1ms --rate 5k", "--from and --to"),
+            ("--slo p99<1ms --from 5k --to 4k", "--from must not be larger"),
+            ("--slo p99<1ms --tolerance 0%", "--tolerance must lie"),
+            ("--slo p99<1ms --tolerance many", "--tolerance"),
+            ("--slo p99<1ms --confirm 2000", "--confirm"),
+        ] {
+            let text = plan(flags).unwrap_err().to_string();
+            assert!(text.contains(said), "{flags}: {text}");
+        }
+    }
+}

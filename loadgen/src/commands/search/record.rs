@@ -1,0 +1,193 @@
+//! The machine-readable result of a search, `search.json`.
+
+use serde::{Serialize, Serializer};
+
+use super::plan::SearchPlan;
+use super::strategy::{Finding, Limit, Probe, Stage};
+use crate::environment::Environment;
+use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
+
+/// Name and version of the format.
+const SCHEMA: &str = "loadgen-search/1";
+
+/// A search, every probe of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SearchRecord {
+    /// Always [`SCHEMA`].
+    pub(super) schema: &'static str,
+    /// What was asked for of every probe; its rate is the probe's.
+    pub(super) args: ArgsRecord,
+    /// Where and when, as of the last probe.
+    pub(super) env: Environment,
+    /// What must hold.
+    pub(super) objectives: Vec<String>,
+    /// The lowest rate asked for; null for a tenth of the peak.
+    pub(super) from_per_s: Option<f64>,
+    /// The highest rate asked for.
+    pub(super) to_per_s: f64,
+    /// How close the answer is to a rate that is not good, as a share of it.
+    pub(super) tolerance: f64,
+    /// How often the answer is confirmed.
+    pub(super) confirmations: u32,
+    /// What a closed loop with the same connections achieves.
+    pub(super) peak_per_s: Option<f64>,
+    pub(super) answer: Answer,
+    /// In the order in which they were made.
+    pub(super) probes: Vec<ProbeRecord>,
+    pub(super) elapsed_s: f64,
+}
+
+/// How a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum End {
+    /// With a confirmed rate.
+    Found,
+    /// Without one that is good.
+    NoneIsGood,
+    /// Out of time; the rate is the best known, not confirmed.
+    TimeUp,
+    /// By the user; the rate is the best known, not confirmed.
+    Interrupted,
+    /// By an error.
+    Failed,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Answer {
+    pub(super) end: End,
+    /// The largest rate that is good.
+    pub(super) rate_per_s: Option<f64>,
+    /// What made higher rates no answer. "loader": the true limit is at least the rate.
+    pub(super) limit: Option<Limit>,
+}
+
+impl Answer {
+    /// A confirmed one.
+    pub(super) fn found(rate_per_s: f64, limit: Limit) -> Self {
+        Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit) }
+    }
+
+    /// That there is none.
+    pub(super) fn none(limit: Limit) -> Self {
+        Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit) }
+    }
+
+    /// The best known before the search could end.
+    pub(super) fn without_end(end: End, rate_per_s: Option<f64>) -> Self {
+        Self { end, rate_per_s, limit: None }
+    }
+}
+
+/// One probe.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ProbeRecord {
+    /// "peak", "rise", "descend", "bisect", "confirm".
+    pub(super) stage: &'static str,
+    /// Null for the peak, which is a closed loop.
+    pub(super) rate_per_s: Option<f64>,
+    pub(super) achieved_per_s: f64,
+    pub(super) duration_s: f64,
+    pub(super) measured: u64,
+    /// Response times; of the peak, service times.
+    pub(super) latency_ns: LatencyRecord,
+    /// "good", "bad", "undecided", "loader-limited"; null for the peak.
+    pub(super) decision: Option<&'static str>,
+    pub(super) slo: Vec<SloRecord>,
+    pub(super) validity: Validity,
+    pub(super) had_errors: bool,
+    pub(super) server_cpu_us_per_request: Option<f64>,
+    /// Whether a signal ended it.
+    pub(super) interrupted: bool,
+}
+
+impl SearchRecord {
+    /// A search that has found nothing yet.
+    pub(super) fn new(plan: &SearchPlan) -> Self {
+        let args = ArgsRecord { rate: None, ..ArgsRecord::from(&plan.open) };
+        Self {
+            schema: SCHEMA,
+            objectives: args.slo.clone(),
+            args,
+            env: Environment::default(),
+            from_per_s: plan.from.map(|from| from.get()),
+            to_per_s: plan.to.get(),
+            tolerance: plan.tolerance,
+            confirmations: plan.confirmations,
+            peak_per_s: None,
+            answer: Answer::without_end(End::Failed, None),
+            probes: Vec::new(),
+            elapsed_s: 0.0,
+        }
+    }
+}
+
+impl ProbeRecord {
+    /// The closed loop before the search.
+    pub(super) fn peak(record: &Record) -> Self {
+        Self {
+            stage: "peak",
+            rate_per_s: None,
+            decision: None,
+            latency_ns: record.latency_ns.service.clone(),
+            ..Self::of(record)
+        }
+    }
+
+    /// A probe at a rate.
+    pub(super) fn new(probe: Probe, finding: Finding, record: &Record) -> Self {
+        Self {
+            stage: stage(probe.stage),
+            rate_per_s: Some(probe.rate_per_s),
+            decision: Some(decision(finding)),
+            ..Self::of(record)
+        }
+    }
+
+    fn of(record: &Record) -> Self {
+        Self {
+            stage: "",
+            rate_per_s: None,
+            achieved_per_s: record.rate.achieved_per_s,
+            duration_s: record.rate.measured_s,
+            measured: record.counters.measured,
+            latency_ns: record.latency_ns.response.clone(),
+            decision: None,
+            slo: record.slo.clone(),
+            validity: record.validity.clone(),
+            had_errors: record.counters.has_errors(),
+            server_cpu_us_per_request: record.server.as_ref().and_then(|s| s.cpu_us_per_request),
+            interrupted: record.interrupted,
+        }
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Rise => "rise",
+        Stage::Descend => "descend",
+        Stage::Bisect => "bisect",
+        Stage::Confirm => "confirm",
+    }
+}
+
+fn decision(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Good => "good",
+        Finding::Bad => "bad",
+        Finding::Undecided => "undecided",
+        Finding::LoaderLimited => "loader-limited",
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Objective => "objective",
+            Self::Undecided => "undecided",
+            Self::Loader => "loader",
+            Self::Highest => "highest",
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! The report of a search: the answer first, then the whole curve that was visited.
+
+use std::fmt::Write as _;
+
+use super::record::{Answer, End, ProbeRecord, SearchRecord};
+use super::strategy::Limit;
+use crate::environment::Sharing;
+use crate::record::Verdict;
+use crate::report::units;
+
+/// What the rate of a probe comes to, while the search goes on.
+pub(super) fn line(probe: &ProbeRecord) -> String {
+    let latency = &probe.latency_ns;
+    let rate = rate(probe);
+    let times = format!("p50 {}, p99 {}", known(latency.p50), known(latency.p99));
+    match probe.decision {
+        None => format!("peak of a closed loop: {}/s ({times})", units::rate(probe.achieved_per_s)),
+        Some(decision) => format!("{}: {rate} is {decision} ({times})", probe.stage),
+    }
+}
+
+/// The whole report.
+pub(super) fn render(record: &SearchRecord) -> String {
+    let mut text = answer(record);
+    if is_co_located(record) {
+        text.push_str("CO-LOCATED: loader and server share processors; both are slower for it.\n");
+    }
+    if let Some(peak_per_s) = record.peak_per_s {
+        let peak = units::rate(peak_per_s);
+        _ = writeln!(text, "A closed loop with the same connections achieves {peak}/s.");
+    }
+    text.push('\n');
+    text.push_str(&table(record));
+    text
+}
+
+/// Whether every number must be read with this in mind.
+pub(super) fn is_co_located(record: &SearchRecord) -> bool {
+    record.env.sharing.is_some_and(Sharing::is_co_located)
+}
+
+fn answer(record: &SearchRecord) -> String {
+    let objectives = record.objectives.join(" and ");
+    let Answer { end, rate_per_s, limit } = record.answer;
+    let rate = rate_per_s.map(|per_s| format!("{}/s", units::rate(per_s)));
+    let times = record.confirmations;
+    match (end, rate) {
+        (End::Found, Some(rate)) => match limit {
+            Some(Limit::Loader) => format!(
+                "INVALID above {rate}: {objectives} holds at >= {rate}, the loader is the limit; \
+                 give it more threads or a machine of its own\n"
+            ),
+            Some(Limit::Highest) => format!(
+                "{objectives} holds up to {rate}, confirmed {times} times; nothing higher was \
+                 asked for (--to)\n"
+            ),
+            Some(Limit::Undecided) => format!(
+                "{objectives} holds up to {rate}, confirmed {times} times; above, the runs were \
+                 too short to tell (--duration)\n"
+            ),
+            _ => format!("{objectives} holds up to {rate}, confirmed {times} times\n"),
+        },
+        (End::NoneIsGood, _) | (End::Found, None) => none(record, &objectives, limit),
+        (End::TimeUp, Some(rate)) => {
+            format!("NOT CONFIRMED: out of time (--max-time); {objectives} held once at {rate}\n")
+        }
+        (End::Interrupted, Some(rate)) => {
+            format!("INTERRUPTED: not confirmed; {objectives} held once at {rate}\n")
+        }
+        (End::TimeUp, None) => {
+            "NOT KNOWN: out of time (--max-time) before any rate was good\n".to_owned()
+        }
+        (End::Interrupted, None) => "INTERRUPTED before any rate was good\n".to_owned(),
+        (End::Failed, _) => "FAILED before the end; what was measured until then:\n".to_owned(),
+    }
+}
+
+fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
+    let was_good = record.probes.iter().any(|probe| probe.decision == Some("good"));
+    match limit {
+        Some(Limit::Loader) => format!(
+            "INVALID: the loader is the limit already at the lowest rate tried; {objectives} is \
+             not known to hold anywhere\n"
+        ),
+        Some(Limit::Undecided) => format!(
+            "NOT KNOWN: the runs were too short to tell whether {objectives} holds (--duration)\n"
+        ),
+        _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
+        _ => format!("MISSED: no rate tried keeps {objectives}\n"),
+    }
+}
+
+/// Every probe, by rate.
+fn table(record: &SearchRecord) -> String {
+    let mut probes: Vec<&ProbeRecord> = record.probes.iter().collect();
+    probes.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    let columns = ["offered", "achieved", "p50", "p99", "p99.9", "max", "n", "stage", "verdict"];
+    let mut text = String::new();
+    for column in columns {
+        _ = write!(text, "{column:>11}");
+    }
+    text.push_str("  decision\n");
+    for probe in probes {
+        let latency = &probe.latency_ns;
+        let verdict = match probe.validity.verdict {
+            Verdict::Valid => "VALID",
+            Verdict::Suspect => "SUSPECT",
+            Verdict::Invalid => "INVALID",
+        };
+        for cell in [
+            rate(probe),
+            format!("{}/s", units::rate(probe.achieved_per_s)),
+            known(latency.p50),
+            known(latency.p99),
+            known(latency.p999),
+            known(latency.max),
+            units::grouped(probe.measured),
+            probe.stage.to_owned(),
+            verdict.to_owned(),
+        ] {
+            _ = write!(text, "{cell:>11}");
+        }
+        _ = writeln!(text, "  {}", reason(probe));
+    }
+    text
+}
+
+/// The closed loop comes last.
+fn key(probe: &ProbeRecord) -> f64 {
+    probe.rate_per_s.unwrap_or(f64::INFINITY)
+}
+
+fn rate(probe: &ProbeRecord) -> String {
+    probe.rate_per_s.map_or("closed".to_owned(), |per_s| format!("{}/s", units::rate(per_s)))
+}
+
+fn known(value_ns: Option<u64>) -> String {
+    value_ns.map_or("n/a".to_owned(), units::duration)
+}
+
+/// The decision, and what it rests on.
+fn reason(probe: &ProbeRecord) -> String {
+    let Some(decision) = probe.decision else { return "peak".to_owned() };
+    let mut why: Vec<String> = Vec::new();
+    let not_met = probe.slo.iter().filter(|slo| slo.met != Some(true));
+    why.extend(not_met.map(|slo| format!("{}: {}", slo.objective, slo.found)));
+    if probe.had_errors {
+        why.push("requests failed".to_owned());
+    }
+    if decision == "loader-limited" {
+        why = probe.validity.reasons.iter().map(|reason| reason.text.clone()).collect();
+    }
+    if why.is_empty() { decision.to_owned() } else { format!("{decision} ({})", why.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::plan;
+    use super::*;
+
+    fn report(answer: Answer) -> String {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        record.answer = answer;
+        render(&record)
+    }
+
+    #[test]
+    fn the_answer_comes_first_and_says_what_bounds_it() {
+        let text = report(Answer::found(12_300.0, Limit::Objective));
+        assert!(text.starts_with("p99<1ms holds up to 12,300/s, confirmed 3 times\n"), "{text}");
+        let text = report(Answer::found(12_300.0, Limit::Loader));
+        assert!(
+            text.starts_with("INVALID above 12,300/s") && text.contains(">= 12,300/s, the loader")
+        );
+        assert!(report(Answer::none(Limit::Objective)).starts_with("MISSED: no rate tried keeps"));
+        let text = report(Answer::without_end(End::TimeUp, Some(500.0)));
+        assert!(text.starts_with("NOT CONFIRMED: out of time"), "{text}");
+    }
+
+    #[test]
+    fn shared_processors_are_told_aloud() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        assert!(!render(&record).contains("CO-LOCATED"));
+        record.env.sharing = Some(Sharing::SharedProcessors);
+        assert!(render(&record).contains("CO-LOCATED"));
+    }
+}
