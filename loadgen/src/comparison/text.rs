@@ -36,8 +36,8 @@ fn write_comparison(out: &mut String, comparison: &Comparison, style: Style) -> 
         writeln!(out, "{line}")?;
     }
     let mut legend = format!(
-        "medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for {} metrics \
-         (Holm); the same: the interval lies within ±{delta}",
+        "medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for {} \
+         metrics (Holm); the same: the interval lies within ±{delta}",
         comparison.findings.len()
     );
     if !comparison.unknown.is_empty() {

@@ -45,8 +45,8 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     let growing = line.slope > GROWTH_SUSPECT * offered_per_s;
     (growing && line.correlation > GROWTH_CORRELATION).then(|| {
         let text = format!(
-            "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; the rate \
-             exceeds the capacity, and percentiles depend on the length of the run; lower --rate",
+            "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; the \
+             rate exceeds the capacity, and percentiles depend on the length of the run; lower --rate",
             line.slope,
             percent(line.slope / offered_per_s)
         );
@@ -86,8 +86,8 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
     let factor = before.max(after) / before.min(after).max(1.0);
     (factor > P99_FACTOR && stats::mann_whitney(first, second) < P99_CHANCE).then(|| {
         let text = format!(
-            "not steady: the p99 of an interval is {} in the first half and {} in the second; use a \
-             longer --warmup or --duration",
+            "not steady: the p99 of an interval is {} in the first half and {} in the second; use \
+             a longer --warmup or --duration",
             duration(before as u64),
             duration(after as u64)
         );
