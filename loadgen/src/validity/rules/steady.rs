@@ -4,8 +4,9 @@
 //! and there are enough of them.
 
 use super::super::evidence::Evidence;
-use super::{duration, percent};
+use super::percent;
 use crate::record::{IntervalRecord, Reason};
+use crate::report::units::brief;
 use crate::stats::{self, Line};
 
 /// Fewer intervals than this show no trend.
@@ -46,7 +47,8 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     (growing && line.correlation > GROWTH_CORRELATION).then(|| {
         let text = format!(
             "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; the \
-             rate exceeds the capacity, and percentiles depend on the length of the run; lower --rate",
+             rate exceeds the capacity, and percentiles depend on the length of the run; lower \
+             --rate",
             line.slope,
             percent(line.slope / offered_per_s)
         );
@@ -88,8 +90,8 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
         let text = format!(
             "not steady: the p99 of an interval is {} in the first half and {} in the second; use \
              a longer --warmup or --duration",
-            duration(before as u64),
-            duration(after as u64)
+            brief(before as u64),
+            brief(after as u64)
         );
         Reason::suspect("not-steady", text)
     })
