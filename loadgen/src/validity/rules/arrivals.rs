@@ -20,7 +20,7 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
         return None;
     }
     let text = format!(
-        "the sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
+        "sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
          of another length; use --pacing hybrid, or more threads (-t)",
         evidence.args.arrival.as_deref().unwrap_or("requested"),
         percent(arrivals.distance),
