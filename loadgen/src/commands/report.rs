@@ -1,13 +1,15 @@
 //! `loadgen report`: any view of a result again, from what was kept.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
+use super::keep;
 use crate::cli::report::{ReportArgs, View};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::report::text::Style;
 use crate::report::{StoredResult, rewrite, view};
 
 /// Carries out the command and returns the exit code.
@@ -17,23 +19,10 @@ pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Err
         rewrite(&result, args.out.as_deref().unwrap_or(&result.path))?;
         return Ok(exit::OK);
     }
-    let text = view(&result, args.view)?;
-    match args.out.as_deref() {
-        None => print(&text),
-        Some(path) if path == Path::new("-") => print(&text),
-        Some(path) => fs::write(path, text).map_err(|source| Error::File {
-            operation: "write",
-            path: path.to_owned(),
-            source,
-        }),
-    }?;
-    Ok(exit::OK)
-}
-
-/// Prints to stdout; a reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Error> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Error::WriteResults),
+    match args.out.as_deref().filter(|path| *path != Path::new("-")) {
+        None => keep::print(&view(&result, args.view, Style::of(&io::stdout()))?),
+        Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
+            .map_err(keep::failure("write", path))?,
     }
+    Ok(exit::OK)
 }

@@ -15,7 +15,7 @@ mod server;
 mod validity;
 
 #[cfg(test)]
-pub(crate) mod samples;
+pub(crate) mod extremes;
 #[cfg(test)]
 mod schema;
 

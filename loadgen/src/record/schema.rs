@@ -7,7 +7,7 @@ use std::path::Path;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::{Record, samples};
+use super::{Record, extremes};
 
 fn schema() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/result.schema.json");
@@ -97,18 +97,18 @@ fn undescribed(part: &Value, at: &str, complaints: &mut Vec<String>) {
 
 #[test]
 fn a_record_in_which_everything_is_known_fits_the_schema() {
-    expect_valid(&value(&samples::full()));
+    expect_valid(&value(&extremes::full()));
 }
 
 #[test]
 fn a_record_with_the_least_fits_the_schema() {
-    expect_valid(&value(&samples::minimal()));
+    expect_valid(&value(&extremes::minimal()));
 }
 
 #[test]
 fn record_and_schema_have_the_same_fields_everywhere() {
     let (schema, mut complaints) = (schema(), Vec::new());
-    let record = value(&samples::full());
+    let record = value(&extremes::full());
     let unknown = nulls(&record);
     let known_to_be_unknown = |at: &&str| at.contains("/intervals/") || at.starts_with("/env/");
     assert!(unknown.iter().all(|at| known_to_be_unknown(&at.as_str())), "{unknown:?}");
@@ -128,7 +128,7 @@ fn every_field_is_described() {
 
 #[test]
 fn a_record_that_says_something_else_does_not_fit() {
-    let good = value(&samples::full());
+    let good = value(&extremes::full());
     for (pointer, wrong) in [
         ("/schema", json!("loadgen/1")),
         ("/validity/verdict", json!("FINE")),
@@ -146,7 +146,7 @@ fn a_record_that_says_something_else_does_not_fit() {
 
 #[test]
 fn a_record_survives_its_way_through_a_file() {
-    for record in [samples::full(), samples::minimal()] {
+    for record in [extremes::full(), extremes::minimal()] {
         let text = serde_json::to_string(&record).unwrap();
         let read: Record = serde_json::from_str(&text).unwrap();
         assert_eq!(value(&read), value(&record));

@@ -36,11 +36,11 @@ fn us(ns: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::samples;
+    use crate::record::extremes;
 
     #[test]
     fn a_file_is_written_to_the_letter() {
-        let record = samples::full();
+        let record = extremes::full();
         let expected = "\
             run,t,length_s,scheduled,sent,ok,err,outstanding,backlog,p50_us,p99_us,max_us,\
             loader_cpu,server_cpu\n\
@@ -51,6 +51,6 @@ mod tests {
 
     #[test]
     fn a_record_without_runs_gives_the_header_alone() {
-        assert_eq!(text(&samples::minimal()), HEADER);
+        assert_eq!(text(&extremes::minimal()), HEADER);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn is_log(name: &str) -> bool {
 
 /// Everything but the interval logs, the record last.
 pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(String, String)>> {
-    let response = latencies.response_at_least();
+    let response = latencies.response_or_bound();
     let curves: [(&str, &Latency); 4] = [
         ("response", &response),
         ("service", &latencies.service),
@@ -47,9 +47,8 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
         ("connect", &latencies.connect),
     ];
     let measured = curves.into_iter().filter(|(_, latency)| latency.count() > 0);
-    let mut files: Vec<(String, String)> = measured
-        .map(|(name, latency)| (format!("{name}.us.hgrm"), hgrm::text(latency)))
-        .collect();
+    let mut files: Vec<(String, String)> =
+        measured.map(|(name, latency)| (format!("{name}.us.hgrm"), hgrm::text(latency))).collect();
     for (name, content) in [
         (INTERVALS, csv::text(record)),
         (PERCENTILE_PLOT, percentile_plot(record, latencies)),
@@ -65,7 +64,7 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
 /// The percentile curves.
 pub(super) fn percentile_plot(record: &Record, latencies: &Latencies) -> String {
     let curves = [
-        ("response", &latencies.response_at_least()),
+        ("response", &latencies.response_or_bound()),
         ("service", &latencies.service),
         ("lateness", &latencies.lateness),
     ];
@@ -85,7 +84,8 @@ mod tests {
     #[test]
     fn logs_are_told_by_their_names() {
         assert!(is_log(&log_of(1)) && is_log(&log_of(10_000)));
-        for other in ["run-.hlog", "run-1.hlog", "run-abc.hlog", "run-001.hgrm", "my-run-001.hlog"] {
+        for other in ["run-.hlog", "run-1.hlog", "run-abc.hlog", "run-001.hgrm", "my-run-001.hlog"]
+        {
             assert!(!is_log(other), "{other}");
         }
     }

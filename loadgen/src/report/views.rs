@@ -4,27 +4,29 @@ use std::fs;
 use std::path::Path;
 
 use super::plot::pictures;
-use super::{StoredResult, csv, files, hgrm, hlog, json, text};
+use super::text::{self, Style};
+use super::{StoredResult, csv, files, hgrm, hlog, json};
 use crate::cli::report::View;
 use crate::error::Error;
 use crate::latency::Latencies;
 use crate::report::folder::ResultFolder;
 
 /// One view as text. The result of [`View::All`] is a directory: see [`rewrite`].
-pub(crate) fn view(result: &StoredResult, view: View) -> Result<String, Error> {
+pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<String, Error> {
     let record = &result.record;
     Ok(match view {
         View::Text => {
             // A record alone has all numbers but the shape of the distribution.
             let known = result.has_logs().then(|| result.latencies()).transpose()?;
-            text::render(record, &known.unwrap_or_else(Latencies::new))
+            let latencies = known.unwrap_or_else(Latencies::new);
+            text::render(record, &latencies, style)
         }
         View::Json | View::All => json::text(record).map_err(Error::WriteResults)?,
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
             match record.args.mode.as_str() {
-                "open" => hgrm::text(&latencies.response_at_least()),
+                "open" => hgrm::text(&latencies.response_or_bound()),
                 _ => hgrm::text(&latencies.service),
             }
         }

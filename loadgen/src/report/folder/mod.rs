@@ -38,9 +38,8 @@ impl ResultFolder {
     /// Makes the directory if need be, and makes sure that it can be written to. One that holds
     /// something else than an earlier result is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |operation| {
-            move |source| Error::File { operation, path: path.to_owned(), source }
-        };
+        let failed =
+            |operation| move |source| Error::File { operation, path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(failed("make the result directory"))?;
         let entries = fs::read_dir(path).map_err(failed("list the result directory"))?;
         for entry in entries.flatten() {
@@ -116,13 +115,9 @@ impl Observer for ResultFolder {
     fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error> {
         let Some(log) = &mut self.log else { return Ok(()) };
         let origin_s = *log.origin_s.get_or_insert(interval.start_s);
-        log.writer
-            .interval(interval.start_s - origin_s, interval.length_s, latencies)
-            .map_err(|source: io::Error| Error::File {
-                operation: "write",
-                path: log.path.clone(),
-                source,
-            })
+        log.writer.interval(interval.start_s - origin_s, interval.length_s, latencies).map_err(
+            |source: io::Error| Error::File { operation: "write", path: log.path.clone(), source },
+        )
     }
 }
 

@@ -4,7 +4,7 @@ use super::pictures;
 use super::*;
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
-use crate::record::{IntervalRecord, Record, RunRecord, samples};
+use crate::record::{IntervalRecord, Record, RunRecord, extremes};
 use crate::report::markup::tests::expect_well_formed;
 
 fn long_tail(count: u64) -> Latency {
@@ -12,7 +12,7 @@ fn long_tail(count: u64) -> Latency {
 }
 
 fn long_run(number: u32) -> RunRecord {
-    let mut run = samples::full().runs[0].clone();
+    let mut run = extremes::full().runs[0].clone();
     let template = run.intervals[1].clone();
     run.number = number;
     run.intervals = (-1..20_i32)
@@ -29,7 +29,7 @@ fn long_run(number: u32) -> RunRecord {
 }
 
 fn record(runs: u32) -> Record {
-    let mut record = samples::full();
+    let mut record = extremes::full();
     record.runs = (1..=runs).map(long_run).collect();
     record
 }
@@ -71,8 +71,8 @@ fn all() -> Vec<(&'static str, Chart)> {
             ),
         ),
         ("threads", pictures::threads("Rate by workers", caption, "workers", threads.into())),
-        ("empty percentiles", pictures::percentiles(&samples::minimal(), &[])),
-        ("empty time", pictures::time(&samples::minimal())),
+        ("empty percentiles", pictures::percentiles(&extremes::minimal(), &[])),
+        ("empty time", pictures::time(&extremes::minimal())),
     ]
 }
 
@@ -150,7 +150,7 @@ fn a_co_located_measurement_says_so_in_every_picture() {
 #[test]
 fn a_curve_ends_where_its_samples_do() {
     let few = long_tail(400);
-    let chart = pictures::percentiles(&samples::full(), &[("response", &few)]);
+    let chart = pictures::percentiles(&extremes::full(), &[("response", &few)]);
     let last = chart.series[0].points.last().unwrap();
     assert!(last.x >= 0.98 && last.x < 0.991, "{}", last.x);
 }

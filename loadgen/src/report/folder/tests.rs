@@ -1,0 +1,188 @@
+//! What a result directory holds is all there, can be read again, and is nothing of somebody else's.
+
+use std::fs;
+
+use super::*;
+use crate::cli::report::View;
+use crate::latency::tests::latency_of;
+use crate::record::{LatenciesRecord, sample};
+use crate::report::text::Style;
+use crate::report::{StoredResult, rewrite, view};
+
+/// Two runs of three intervals as they would be measured, written into `path`.
+fn write(path: &Path) -> Measurement {
+    let mut folder = ResultFolder::open(path).unwrap();
+    let mut measurement = sample::open();
+    let template = measurement.record.runs[0].clone();
+    measurement.record.runs.clear();
+    measurement.latencies = Latencies::new();
+    for number in 1..=2_u32 {
+        folder.run_begins(number, 1_700_000_000.0 + 60.0 * f64::from(number)).unwrap();
+        let mut run = template.clone();
+        let mut all = Latencies::new();
+        run.number = number;
+        for (second, interval) in run.intervals.iter().take(3).enumerate() {
+            let base = 100_003 + 977 * second as u64 + 13 * u64::from(number);
+            let latencies = Latencies {
+                response: latency_of((0..500).map(|n| base + n * n * 7)),
+                service: latency_of((0..500).map(|n| base / 2 + n * 11)),
+                lateness: latency_of((0..500).map(|n| 1_000 + n)),
+                connect: latency_of([70_001]),
+                ..Latencies::new()
+            };
+            folder.interval(interval, &latencies).unwrap();
+            all.merge(&latencies);
+        }
+        run.latency_ns = LatenciesRecord::from(&all);
+        measurement.latencies.merge(&all);
+        measurement.record.runs.push(run);
+    }
+    measurement.record.latency_ns = LatenciesRecord::from(&measurement.latencies);
+    folder.finish(&measurement).unwrap();
+    measurement
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn contents(path: &Path) -> Vec<(String, String)> {
+    let read = |name: String| (name.clone(), fs::read_to_string(path.join(name)).unwrap());
+    names(path).into_iter().map(read).collect()
+}
+
+#[test]
+fn a_result_directory_holds_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let expected = [
+        "connect.us.hgrm",
+        "index.html",
+        "intervals.csv",
+        "lateness.us.hgrm",
+        "plot-percentiles.svg",
+        "plot-time.svg",
+        "response.us.hgrm",
+        "result.json",
+        "run-001.hlog",
+        "run-002.hlog",
+        "service.us.hgrm",
+    ];
+    assert_eq!(names(folder.path()), expected);
+}
+
+#[test]
+fn a_result_made_again_from_its_logs_is_the_same_to_the_byte() {
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(folder.path());
+    let before = contents(folder.path());
+    for file in ["index.html", "response.us.hgrm", "plot-percentiles.svg", "intervals.csv"] {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
+    let result = StoredResult::read(folder.path()).unwrap();
+    rewrite(&result, folder.path()).unwrap();
+    rewrite(&result, copy.path()).unwrap();
+    for made in [folder.path(), copy.path()] {
+        for ((name, before), (_, after)) in before.iter().zip(contents(made)) {
+            assert_eq!(*before, after, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_view_is_the_file_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let result = StoredResult::read(&folder.path().join("result.json")).unwrap();
+    for (kind, file) in [
+        (View::Json, "result.json"),
+        (View::Csv, "intervals.csv"),
+        (View::Hgrm, "response.us.hgrm"),
+        (View::SvgPercentiles, "plot-percentiles.svg"),
+        (View::SvgTime, "plot-time.svg"),
+        (View::Html, "index.html"),
+    ] {
+        let text = view(&result, kind, Style::PLAIN).unwrap();
+        assert_eq!(text, fs::read_to_string(folder.path().join(file)).unwrap(), "{file}");
+    }
+    let text = view(&result, View::Text, Style::PLAIN).unwrap();
+    assert!(text.contains("VALID"), "{text}");
+    let log = view(&result, View::Hlog, Style::PLAIN).unwrap();
+    assert!(log.contains("Tag=response,60.000,"), "the second run is a minute after the first");
+}
+
+#[test]
+fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("thesis.tex"), "x").unwrap();
+    let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("it holds thesis.tex"), "{error}");
+    let inner = tempfile::tempdir().unwrap();
+    fs::create_dir(inner.path().join("index.html")).unwrap();
+    assert!(ResultFolder::open(inner.path()).is_err(), "a directory is no file of ours");
+    assert_eq!(names(folder.path()), ["thesis.tex"]);
+}
+
+#[test]
+fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let mut again = ResultFolder::open(folder.path()).unwrap();
+    assert!(folder.path().join("result.json").exists());
+    again.run_begins(1, 1_700_000_000.0).unwrap();
+    assert_eq!(names(folder.path()), ["run-001.hlog"]);
+}
+
+#[test]
+fn what_a_loader_that_died_has_left_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut results = ResultFolder::open(folder.path()).unwrap();
+    results.run_begins(1, 1_700_000_000.0).unwrap();
+    let interval = sample::open().record.runs[0].intervals[0].clone();
+    let latencies = Latencies { service: latency_of([5, 6]), ..Latencies::new() };
+    results.interval(&interval, &latencies).unwrap();
+    let log = crate::report::hlog::Log::read(&folder.path().join("run-001.hlog")).unwrap();
+    assert_eq!(log.latencies().unwrap().service.count(), 2);
+    let error = StoredResult::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("when the measurement has come to its end"), "{error}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let error = ResultFolder::open(Path::new("/proc/no/such")).unwrap_err().to_string();
+    assert!(error.starts_with("make the result directory /proc/no/such: "), "{error}");
+}
+
+#[test]
+fn logs_of_another_measurement_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let log = folder.path().join("run-002.hlog");
+    let text = fs::read_to_string(&log).unwrap();
+    let shorter: Vec<&str> = text.lines().take(8).collect();
+    fs::write(&log, shorter.join("\n") + "\n").unwrap();
+    let error = StoredResult::read(folder.path()).unwrap().latencies().unwrap_err().to_string();
+    assert!(error.contains("run-002.hlog: 500 samples of response, and"), "{error}");
+    fs::remove_file(&log).unwrap();
+    let error = StoredResult::read(folder.path()).unwrap().latencies().unwrap_err().to_string();
+    assert!(error.contains("run-002.hlog"), "{error}");
+}
+
+#[test]
+fn a_record_of_another_format_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    for (text, said) in [
+        (r#"{"schema": "loadgen/1", "x": 1}"#, "its format is loadgen/1"),
+        ("{}", "no record of a measurement: missing field"),
+        ("nonsense", "no record of a measurement"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let error = StoredResult::read(&file).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! The page with everything on it (`index.html`): one file that needs no network and no script.
+//!
+//! It is XML as well as HTML, so that a parser can tell whether it is whole.
+
+mod latency;
+mod runs;
+mod table;
+
+use std::fmt::Write as _;
+
+use self::table::{Table, pairs};
+use super::markup::escape;
+use super::text::verdict_name;
+use super::units;
+use crate::record::{Record, Validity};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page. `plots` are SVG documents.
+pub(super) fn page(record: &Record, plots: &[String]) -> String {
+    let title = escape(&format!("loadgen: {}", record.args.target));
+    let mut body = verdict(record) + &rate(record);
+    body += &section("Latency", &latency::table(record));
+    for plot in plots {
+        let _ = write!(body, "<figure>\n{plot}</figure>\n");
+    }
+    body += &section("Runs", &runs::runs(record));
+    body += &section("Loader threads", &runs::loader_threads(record));
+    body += &section("Server", &runs::server(record));
+    body += &section("Counters", &pairs(&serde_json::to_value(&record.counters)));
+    body += &section("Plan", &pairs(&serde_json::to_value(&record.args)));
+    body += &section("Environment", &pairs(&serde_json::to_value(&record.env)));
+    let command = escape(&record.env.command);
+    body += &section("Command line", &format!("<pre>{command}</pre>\n"));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
+         <meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         {body}</body>\n</html>\n"
+    )
+}
+
+/// What is to be read before any number.
+fn verdict(record: &Record) -> String {
+    let Validity { verdict, reasons, labels } = &record.validity;
+    let word = verdict_name(*verdict);
+    let partial = if record.interrupted { " · INTERRUPTED: partial results" } else { "" };
+    let mut items = String::new();
+    for finding in reasons.iter().chain(labels) {
+        let (code, text) = (escape(&finding.code), escape(&finding.text));
+        let _ = writeln!(items, "<li><b>{code}</b>: {text}</li>");
+    }
+    for slo in &record.slo {
+        let met = match slo.met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not known",
+        };
+        let (objective, found) = (escape(&slo.objective), escape(&slo.found));
+        let _ = writeln!(items, "<li>objective <b>{objective}</b> {met}: {found}</li>");
+    }
+    if items.is_empty() {
+        items = "<li>Nothing speaks against this measurement.</li>\n".to_owned();
+    }
+    format!(
+        "<section class=\"verdict {word}\">\n<p><strong>{word}</strong>{partial}</p>\n\
+         <ul>\n{items}</ul>\n</section>\n"
+    )
+}
+
+fn rate(record: &Record) -> String {
+    let rate = &record.rate;
+    let offered = rate.offered_per_s.filter(|offered| *offered > 0.0).map(|offered| {
+        let share = 100.0 * rate.achieved_per_s / offered;
+        format!(" of {} offered ({share:.1} %)", units::rate(offered))
+    });
+    let loop_of = match (&record.args.rate, &record.args.arrival) {
+        (Some(rate), Some(arrival)) => format!("open loop, {rate} requests/s, {arrival} arrivals"),
+        _ => "closed loop: the latency is the service time".to_owned(),
+    };
+    format!(
+        "<p class=\"rate\"><strong>{}</strong> requests/s{}, {} each way<br/>{}</p>\n",
+        units::rate(rate.achieved_per_s),
+        offered.unwrap_or_default(),
+        units::throughput(rate.bytes_per_s),
+        escape(&loop_of),
+    )
+}
+
+/// A part of the page, if there is something in it.
+fn section(title: &str, content: &str) -> String {
+    match content {
+        "" => String::new(),
+        _ => format!("<section>\n<h2>{title}</h2>\n{content}</section>\n"),
+    }
+}
+
+/// Whether loader and server shared processors: every table says so.
+fn co_located(record: &Record) -> bool {
+    record.validity.labels.iter().any(|label| label.code == "co-located")
+}
+
+/// A table of this measurement.
+fn table_of<const N: usize>(record: &Record, head: [&str; N]) -> Table {
+    Table::new(head, co_located(record).then_some("CO-LOCATED: loader and server share processors"))
+}
+
+#[cfg(test)]
+mod tests;
