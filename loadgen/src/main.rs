@@ -14,6 +14,7 @@ mod exit;
 mod interrupt;
 mod latency;
 mod measure;
+mod merging;
 mod options;
 mod record;
 mod report;

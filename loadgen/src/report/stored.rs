@@ -7,7 +7,7 @@ use super::files;
 use super::hlog::Log;
 use crate::error::Error;
 use crate::latency::Latencies;
-use crate::record::{LatenciesRecord, LatencyRecord, Record, SCHEMA};
+use crate::record::{LatenciesRecord, LatencyRecord, Record, RunRecord, SCHEMA};
 
 /// A stored result. Its interval logs are read when they are asked for; there need not be any.
 #[derive(Debug)]
@@ -54,24 +54,34 @@ impl StoredResult {
 
     /// The interval logs, one for each run.
     pub(crate) fn logs(&self) -> Result<Vec<Log>, Error> {
-        let log = |number| Log::read(&self.path.join(files::log_of(number)));
-        self.record.runs.iter().map(|run| log(run.number)).collect()
+        (0..self.record.runs.len()).map(|index| self.log(index)).collect()
     }
 
-    /// The distributions of all runs together, as exact as when they were measured.
+    /// The interval log of the run at this place of the record.
+    pub(crate) fn log(&self, index: usize) -> Result<Log, Error> {
+        Log::read(&self.path.join(files::log_of(self.record.runs[index].number)))
+    }
+
+    /// The distributions of each run, as exact as when they were measured.
     ///
-    /// Logs that do not hold as many samples as the record are another measurement's: an error.
-    pub(crate) fn latencies(&self) -> Result<Latencies, Error> {
-        let mut all = Latencies::new();
-        for (log, run) in self.logs()?.iter().zip(&self.record.runs) {
+    /// A log that does not hold as many samples as the record is another measurement's: an error.
+    pub(crate) fn latencies_of_runs(&self) -> Result<Vec<Latencies>, Error> {
+        let exact = |(log, run): (&Log, &RunRecord)| {
             let mut latencies = log.latencies()?;
             refine(&mut latencies, &run.latency_ns).map_err(|complaint| Error::BadResult {
                 path: self.path.join(files::log_of(run.number)),
                 complaint,
             })?;
-            all.merge(&latencies);
-        }
-        // Sums of runs are exact only to a request each; the record has the mean of all.
+            Ok(latencies)
+        };
+        self.logs()?.iter().zip(&self.record.runs).map(exact).collect()
+    }
+
+    /// The distributions of all runs together, as exact as when they were measured.
+    pub(crate) fn latencies(&self) -> Result<Latencies, Error> {
+        let mut all = Latencies::new();
+        self.latencies_of_runs()?.iter().for_each(|latencies| all.merge(latencies));
+        // Means of runs are rounded; the record has the mean of all.
         let refined = refine(&mut all, &self.record.latency_ns);
         refined.map_err(|complaint| Error::BadResult { path: self.path.clone(), complaint })?;
         Ok(all)

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 mod reader;
 mod writer;
 
-pub(crate) use self::reader::{Entry, Log};
+pub(crate) use self::reader::Log;
 pub(super) use self::writer::LogWriter;
 
 /// The first line; the C library refuses a file without it.

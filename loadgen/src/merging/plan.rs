@@ -1,0 +1,28 @@
+//! The plans of several loaders as one.
+
+use crate::record::ArgsRecord;
+use crate::report::StoredResult;
+
+/// What all loaders together were asked for. The seed is the first one's.
+pub(super) fn added(sources: &[StoredResult]) -> ArgsRecord {
+    let plans = || sources.iter().map(|source| &source.record.args);
+    let rates: Option<Vec<String>> = plans().map(|plan| plan.rate.clone()).collect();
+    ArgsRecord {
+        target: distinct(plans().map(|plan| plan.target.as_str())),
+        connections: plans().map(|plan| plan.connections).fold(0, u32::saturating_add),
+        threads: plans().map(|plan| plan.threads).fold(0, u32::saturating_add),
+        rate: rates.map(|rates| rates.join(" + ")),
+        pacing: distinct(plans().map(|plan| plan.pacing.as_str())),
+        ..sources[0].record.args.clone()
+    }
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = Vec::new();
+    for text in texts {
+        if !known.contains(&text) {
+            known.push(text);
+        }
+    }
+    known.join(" + ")
+}

@@ -1,0 +1,176 @@
+//! What several loaders counted is in the merged result exactly once, and nothing is put together
+//! that does not belong together.
+
+use std::path::Path;
+
+use super::*;
+use crate::latency::tests::latency_of;
+use crate::record::{LatenciesRecord, Record, Verdict, sample};
+use crate::report::ResultFolder;
+
+/// A stored result of two runs, each of three steps with these response times, changed by `change`.
+fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResult {
+    let mut measurement = sample::several(&sample::open_args(), 2);
+    measurement.latencies = Latencies::new();
+    measurement.record.args.seed = base_ns;
+    let mut folder = ResultFolder::open(path).unwrap();
+    for run in &mut measurement.record.runs {
+        folder.run_begins(run.number, run.started_unix_s).unwrap();
+        let mut of_run = Latencies::new();
+        run.intervals.truncate(3);
+        for interval in &run.intervals {
+            let response = latency_of((0..400).map(|n| base_ns + n * 1_009));
+            let latencies = Latencies { response, ..Latencies::new() };
+            folder.interval(interval, &latencies).unwrap();
+            of_run.merge(&latencies);
+        }
+        run.latency_ns = LatenciesRecord::from(&of_run);
+        measurement.latencies.merge(&of_run);
+    }
+    measurement.record.latency_ns = LatenciesRecord::from(&measurement.latencies);
+    change(&mut measurement.record);
+    folder.finish(&measurement).unwrap();
+    StoredResult::read(path).unwrap()
+}
+
+/// Two results, the second changed by `change`, put together.
+fn merged(change: &dyn Fn(&mut Record)) -> Result<Merged, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    Merged::of(vec![
+        stored(&folder.path().join("a"), 100_003, &|_| {}),
+        stored(&folder.path().join("b"), 900_007, change),
+    ])
+}
+
+#[track_caller]
+fn refusal(change: &dyn Fn(&mut Record)) -> String {
+    merged(change).expect_err("these do not belong together").to_string()
+}
+
+fn codes(record: &Record) -> Vec<&str> {
+    let validity = &record.validity;
+    validity.reasons.iter().chain(&validity.labels).map(|reason| reason.code.as_str()).collect()
+}
+
+#[test]
+fn rates_counters_and_distributions_are_added_and_runs_matched() {
+    let merged = merged(&|_| {}).unwrap();
+    let Measurement { record, latencies } = &merged.measurement;
+    let one = sample::several(&sample::open_args(), 2).record;
+    assert_eq!(record.runs.len(), 2);
+    assert_eq!(record.counters.sent, 2 * one.counters.sent);
+    assert_eq!(record.rate.achieved_per_s, 2.0 * one.rate.achieved_per_s);
+    assert_eq!(record.rate.offered_per_s, one.rate.offered_per_s.map(|rate| 2.0 * rate));
+    assert_eq!(record.rate.measured_s, one.rate.measured_s);
+    assert_eq!(record.runs[1].rate.achieved_per_s, 2.0 * one.runs[1].rate.achieved_per_s);
+    assert_eq!(record.args.connections, 2 * one.args.connections);
+    assert_eq!(record.args.rate.as_deref(), Some("2000 + 2000"));
+    assert_eq!(latencies.response.count(), 2 * 2 * 3 * 400);
+    let response = &record.latency_ns.response;
+    assert_eq!((response.min, response.max), (Some(100_003), Some(900_007 + 399 * 1_009)));
+    assert_eq!(record.runs[0].threads.len(), 2);
+    assert_eq!(record.validity.verdict, Verdict::Valid);
+    assert!(codes(record).contains(&"merged"));
+}
+
+#[test]
+fn steps_are_added_too_with_percentiles_of_all_requests_in_them() {
+    let merged = merged(&|_| {}).unwrap();
+    let interval = &merged.measurement.record.runs[0].intervals[1];
+    let one = sample::open().record.runs[0].intervals[1].clone();
+    assert_eq!((interval.sent, interval.start_s), (2 * one.sent, one.start_s));
+    let both = (0..400).flat_map(|n| [100_003 + n * 1_009, 900_007 + n * 1_009]);
+    let p99 = latency_of(both).percentile_ns(crate::latency::P99);
+    assert!(interval.p99_ns.unwrap().abs_diff(p99.unwrap()) < 2_000);
+}
+
+#[test]
+fn a_merged_result_is_a_result_like_any_other() {
+    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sources = vec![
+        stored(&folder.path().join("a"), 100_003, &|_| {}),
+        stored(&folder.path().join("b"), 900_007, &|_| {}),
+    ];
+    let merged = Merged::of(sources).unwrap();
+    let mut results = ResultFolder::open(out.path()).unwrap();
+    merged.replay(&mut results).unwrap();
+    results.finish(&merged.measurement).unwrap();
+    let read = StoredResult::read(out.path()).unwrap().latencies().unwrap();
+    assert!(read.response.buckets().eq(merged.measurement.latencies.response.buckets()));
+}
+
+#[test]
+fn another_plan_is_refused_by_the_field_that_differs() {
+    let text = refusal(&|record| record.args.protocol = "http".to_owned());
+    assert!(text.contains("/b: its plan has protocol \"http\", and that of"), "{text}");
+    let text = refusal(&|record| record.args.duration_s = 30.0);
+    assert!(text.contains("duration_s"), "{text}");
+    let text = refusal(&|record| record.args.slo = vec!["p99<1ms".to_owned()]);
+    assert!(text.contains("slo"), "{text}");
+}
+
+#[test]
+fn what_belongs_to_a_loader_may_differ() {
+    let merged = merged(&|record| {
+        record.args.target = "10.0.0.2:5555".to_owned();
+        record.args.connections = 3;
+        record.args.threads = 2;
+        record.args.rate = Some("1k".to_owned());
+        record.args.pacing = "spin".to_owned();
+    });
+    let args = merged.unwrap().measurement.record.args;
+    assert_eq!(args.target, "127.0.0.1:5555 + 10.0.0.2:5555");
+    assert_eq!((args.connections, args.threads), (67, 3));
+    assert_eq!((args.rate.as_deref(), args.pacing.as_str()), (Some("2000 + 1k"), "sleep + spin"));
+}
+
+#[test]
+fn a_missing_run_is_refused() {
+    let text = refusal(&|record| drop(record.runs.pop()));
+    assert!(text.contains("it has 1 runs, and"), "{text}");
+}
+
+#[test]
+fn loaders_that_did_not_run_together_are_refused_and_doubted() {
+    let later = |seconds: f64| {
+        move |record: &mut Record| {
+            record.runs.iter_mut().for_each(|run| run.started_unix_s += seconds);
+        }
+    };
+    assert!(refusal(&later(25.0)).contains("did not measure at the same time in run 1"));
+    let doubted = merged(&later(5.0)).unwrap().measurement.record;
+    assert_eq!(doubted.validity.verdict, Verdict::Suspect);
+    assert!(codes(&doubted).contains(&"not-simultaneous"));
+    let fine = merged(&later(0.5)).unwrap().measurement.record;
+    assert!(!codes(&fine).contains(&"not-simultaneous"));
+}
+
+#[test]
+fn loaders_with_one_seed_are_doubted() {
+    let record = merged(&|record| record.args.seed = 100_003).unwrap().measurement.record;
+    assert!(codes(&record).contains(&"same-seed"));
+    assert_eq!(record.validity.verdict, Verdict::Suspect);
+}
+
+#[test]
+fn the_worst_verdict_holds_with_the_result_it_comes_from() {
+    let bad = sample_reason();
+    let record = merged(&|record| {
+        record.runs[1].validity.verdict = Verdict::Invalid;
+        record.runs[1].validity.reasons.push(bad.clone());
+        record.env.kernel = "5.15".to_owned();
+    });
+    let record = record.unwrap().measurement.record;
+    assert_eq!(record.validity.verdict, Verdict::Invalid);
+    assert!(record.validity.reasons[0].text.contains("/b: too late"));
+    let label = record.validity.labels.iter().find(|label| label.code == "environments-differ");
+    assert!(label.unwrap().text.starts_with("kernel; "));
+}
+
+fn sample_reason() -> crate::record::Reason {
+    crate::record::Reason {
+        code: "loader-late".to_owned(),
+        level: Verdict::Invalid,
+        text: "too late".to_owned(),
+    }
+}
