@@ -12,7 +12,8 @@ use crate::report::StoredResult;
 const OF_LOADER: [&str; 6] = ["target", "connections", "threads", "rate", "seed", "pacing"];
 
 /// Parts of the environment that differ between any two loaders.
-const OF_MOMENT: [&str; 2] = ["command", "started_unix_s"];
+const OF_MOMENT: [&str; 4] =
+    ["command", "started_unix_s", "system.load_average_1m", "system.steal_share_since_boot"];
 
 /// The least share of a window that all loaders must have measured.
 const OVERLAP_MIN: f64 = 0.9;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::latency::{Latencies, P50, P99};
 use crate::record::{IntervalRecord, RunRecord};
 use crate::report::StoredResult;
-use crate::report::hlog::Log;
+use crate::report::hlog::{Log, stamp};
 
 /// One run of several loaders.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) struct Steps<'a> {
 struct Part<'a> {
     run: &'a RunRecord,
     log: Log,
-    /// The entries of the log for each step by its time, in milliseconds from the first one's.
-    entries: BTreeMap<i64, Vec<usize>>,
+    /// The places of the log's entries for each step, by its time as the log has it.
+    entries: BTreeMap<String, Vec<usize>>,
 }
 
 impl<'a> Steps<'a> {
@@ -30,9 +30,9 @@ impl<'a> Steps<'a> {
     pub(super) fn of(sources: &'a [StoredResult], index: usize) -> Result<Self, Error> {
         let part = |source: &'a StoredResult| {
             let log = source.log(index)?;
-            let mut entries: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+            let mut entries: BTreeMap<String, Vec<usize>> = BTreeMap::new();
             for (number, entry) in log.entries.iter().enumerate() {
-                entries.entry(milliseconds(entry.start_s)).or_default().push(number);
+                entries.entry(stamp(entry.start_s)).or_default().push(number);
             }
             Ok(Part { run: &source.record.runs[index], log, entries })
         };
@@ -51,7 +51,7 @@ impl<'a> Steps<'a> {
         for part in &self.parts {
             let intervals = &part.run.intervals;
             let Some((first, this)) = intervals.first().zip(intervals.get(step)) else { continue };
-            let at = milliseconds(this.start_s - first.start_s);
+            let at = stamp(this.start_s - first.start_s);
             for number in part.entries.get(&at).into_iter().flatten() {
                 part.log.add(&part.log.entries[*number], &mut latencies)?;
             }
@@ -81,8 +81,4 @@ impl<'a> Steps<'a> {
             server_cpu: known().find_map(|interval| interval.server_cpu),
         })
     }
-}
-
-fn milliseconds(seconds: f64) -> i64 {
-    (seconds * 1e3).round() as i64
 }

@@ -39,6 +39,11 @@ fn header(base_unix_s: f64) -> io::Result<String> {
     ))
 }
 
+/// A time in seconds as a log has it.
+pub(crate) fn stamp(seconds: f64) -> String {
+    format!("{seconds:.3}")
+}
+
 /// Several logs as one, whose time begins with the first log's.
 pub(crate) fn joined(logs: &[Log]) -> io::Result<String> {
     let base_unix_s = logs.first().map_or(0.0, |log| log.base_unix_s);

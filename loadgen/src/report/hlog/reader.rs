@@ -10,7 +10,7 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogHistogram, IntervalLogIterator, LogEntry,
 };
 
-use super::{MAX_DIVISOR, VERSION_LINE};
+use super::{MAX_DIVISOR, VERSION_LINE, stamp};
 use crate::error::Error;
 use crate::latency::{Latencies, Latency};
 
@@ -144,7 +144,8 @@ impl Entry {
     /// The line as it stands in a log whose time begins `shift_s` earlier.
     pub(crate) fn shifted(&self, shift_s: f64) -> String {
         let Self { tag, start_s, length_s, max_ns, encoded, .. } = self;
-        let (start_s, max) = (start_s + shift_s, max_ns / MAX_DIVISOR);
-        format!("Tag={tag},{start_s:.3},{length_s:.3},{max:.3},{encoded}\n")
+        let (start, length) = (stamp(start_s + shift_s), stamp(*length_s));
+        let max = max_ns / MAX_DIVISOR;
+        format!("Tag={tag},{start},{length},{max:.3},{encoded}\n")
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 
-use super::{MAX_DIVISOR, header};
+use super::{MAX_DIVISOR, header, stamp};
 use crate::latency::{Latencies, Latency};
 
 /// A log that is being written.
@@ -47,5 +47,6 @@ fn line(tag: &str, start_s: f64, length_s: f64, latency: &Latency) -> io::Result
         .serialize(latency.histogram(), &mut bytes)
         .map_err(io::Error::other)?;
     let histogram = BASE64.encode(&bytes);
-    Ok(format!("Tag={tag},{start_s:.3},{length_s:.3},{max:.3},{histogram}\n"))
+    let (start, length) = (stamp(start_s), stamp(length_s));
+    Ok(format!("Tag={tag},{start},{length},{max:.3},{histogram}\n"))
 }

@@ -8,11 +8,11 @@ mod table;
 
 use std::fmt::Write as _;
 
-use self::table::{Table, pairs};
+use self::table::{Table, fields};
 use super::markup::escape;
 use super::text::verdict_name;
 use super::units;
-use crate::record::{Record, Validity};
+use crate::record::{Record, Validity, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -27,9 +27,9 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
     body += &section("Runs", &runs::runs(record));
     body += &section("Loader threads", &runs::loader_threads(record));
     body += &section("Server", &runs::server(record));
-    body += &section("Counters", &pairs(&serde_json::to_value(&record.counters)));
-    body += &section("Plan", &pairs(&serde_json::to_value(&record.args)));
-    body += &section("Environment", &pairs(&serde_json::to_value(&record.env)));
+    body += &section("Counters", &fields(&record.counters));
+    body += &section("Plan", &fields(&record.args));
+    body += &section("Environment", &fields(&record.env));
     let command = escape(&record.env.command);
     body += &section("Command line", &format!("<pre>{command}</pre>\n"));
     format!(
@@ -49,7 +49,8 @@ fn verdict(record: &Record) -> String {
     let mut items = String::new();
     for finding in reasons.iter().chain(labels) {
         let (code, text) = (escape(&finding.code), escape(&finding.text));
-        let _ = writeln!(items, "<li><b>{code}</b>: {text}</li>");
+        let note = if finding.level == Verdict::Valid { "note " } else { "" };
+        let _ = writeln!(items, "<li>{note}<b>{code}</b>: {text}</li>");
     }
     for slo in &record.slo {
         let met = match slo.met {

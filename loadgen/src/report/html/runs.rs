@@ -1,5 +1,6 @@
 //! The tables of runs, of the loader's threads, and of the server's.
 
+use super::table::list;
 use super::table_of;
 use crate::record::{LatencyRecord, Record, RunRecord, ServerRecord};
 use crate::report::text::verdict_name;
@@ -64,10 +65,8 @@ pub(super) fn loader_threads(record: &Record) -> String {
 /// The server process and a row for every thread of it.
 pub(super) fn server(record: &Record) -> String {
     let Some(server) = &record.server else { return String::new() };
-    let mut process = table_of(record, ["", ""]);
-    for (name, value) in facts(server) {
-        process.row([name.to_owned(), value.unwrap_or_else(|| "not known".to_owned())]);
-    }
+    let known = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
+    let process = list(facts(server).map(|(name, value)| (name.to_owned(), known(value))));
     let head = ["thread", "id", "CPU s", "waited", "switched away"];
     let mut threads = table_of(record, head);
     for thread in &server.threads {
@@ -79,7 +78,7 @@ pub(super) fn server(record: &Record) -> String {
             grouped(thread.involuntary_switches),
         ]);
     }
-    process.end() + &threads.end()
+    process + &threads.end()
 }
 
 fn facts(server: &ServerRecord) -> [(&'static str, Option<String>); 9] {

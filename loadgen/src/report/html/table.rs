@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::report::markup::escape;
@@ -44,21 +45,28 @@ impl Table {
     }
 }
 
-/// Everything in a record as names and values, whatever it has.
-pub(super) fn pairs(record: &serde_json::Result<Value>) -> String {
+/// Names and values in two columns; nothing without any.
+pub(super) fn list(pairs: impl IntoIterator<Item = (String, String)>) -> String {
     let mut list = String::new();
-    if let Ok(record) = record {
-        write_pairs(&mut list, "", record);
+    for (name, value) in pairs {
+        let _ = writeln!(list, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&value));
     }
     if list.is_empty() { list } else { format!("<dl>\n{list}</dl>\n") }
 }
 
-fn write_pairs(list: &mut String, name: &str, value: &Value) {
-    let value = match value {
+/// Everything in a record as names and values, whatever it has.
+pub(super) fn fields(record: &impl Serialize) -> String {
+    let mut pairs = Vec::new();
+    collect(&mut pairs, "", &serde_json::to_value(record).unwrap_or_default());
+    list(pairs)
+}
+
+fn collect(pairs: &mut Vec<(String, String)>, name: &str, value: &Value) {
+    let text = match value {
         Value::Object(fields) => {
             for (inner, value) in fields {
                 let dot = if name.is_empty() { "" } else { "." };
-                write_pairs(list, &format!("{name}{dot}{inner}"), value);
+                collect(pairs, &format!("{name}{dot}{inner}"), value);
             }
             return;
         }
@@ -71,5 +79,5 @@ fn write_pairs(list: &mut String, name: &str, value: &Value) {
             .join(", "),
         other => other.to_string(),
     };
-    let _ = writeln!(list, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(&value));
+    pairs.push((name.to_owned(), text));
 }

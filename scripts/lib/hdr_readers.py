@@ -1,0 +1,167 @@
+"""hdr_readers: HdrHistogram's Java and JavaScript libraries read loadgen's logs and find the same percentiles."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import child
+import cli
+import hgrm
+from child import Failure, run_main
+from programs import Programs
+from server import Server, evshard
+
+SCRIPT = "scripts/hdr_readers.sh"
+HELPERS = Path(__file__).resolve().parent / "hdr_readers"
+JAR = Path("/usr/share/java/hdrhistogram.jar")
+JAVA_MISSING = "install the Debian packages libhdrhistogram-java and default-jre-headless"
+NODE_MISSING = "install Node.js with its npm"
+# A bucket is one part in a thousand wide, and so far may two readers' ideas of a value in it lie apart.
+TOLERANCE = 1e-3
+PERCENTILES = {"p50": "50", "p90": "90", "p99": "99", "p999": "99.9", "p9999": "99.99"}
+TASK_TIMEOUT_S = 120
+NS_PER_US = 1000
+# The last line that Java's log processor writes: the percentiles of everything up to then.
+TOTALS = re.compile(r"T:(\d+) \(\s*([\d.\s]+?)\s*\)")
+
+
+def parse_arguments():
+    """The command line of hdr_readers.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Lets HdrHistogram's log processor (Java) and the npm package hdr-histogram-js read a run's interval log,\n"
+        "and compares their percentiles with loadgen's; checks the columns of every .hgrm file. What cannot be run\n"
+        "here is skipped and named.",
+        f"{SCRIPT} --require",
+    )
+    parser.add_argument("--result", type=Path, metavar="DIR", help="a result directory [default: measures one]")
+    parser.add_argument("--require", action="store_true", help="fail instead of skipping a reader that is missing")
+    return parser.parse_args()
+
+
+def measure(programs, folder):
+    """A short open-loop run against our server, with all that it writes in `folder`."""
+    with Server(evshard(programs.evshard, 1)) as server:
+        argv = [programs.loadgen, "run", server.address, "--rate", "5k", "--duration", "4s", "--warmup", "500ms",
+                "--interval", "500ms", "--connections", "8", "--out", str(folder), "--quiet"]
+        # Its verdict is not the question here: 3 is a whole result, too.
+        with child.Task(argv, "loadgen") as task:
+            task.finish(TASK_TIMEOUT_S, (0, 3))
+
+
+def expected(folder):
+    """By tag, what loadgen says of run 1: count, max and percentiles in nanoseconds, those that it knows."""
+    record = json.loads((folder / "result.json").read_text())
+    if record["counters"]["censored"]:
+        print("note: some requests were not answered; the response times are left out, as the log has them apart")
+    latencies = record["runs"][0]["latency_ns"]
+    known = {}
+    for tag, latency in latencies.items():
+        if latency["count"] and not latency["censored"]:
+            percentiles = {PERCENTILES[name]: latency[name] for name in PERCENTILES if latency[name] is not None}
+            known[tag] = {"count": latency["count"], "max": latency["max"], **percentiles}
+    return known
+
+
+def agree(reader, tag, ours, theirs):
+    """Fail unless a reader finds what loadgen does."""
+    if ours["count"] != theirs["count"]:
+        raise Failure(f"{reader}: {theirs['count']} values of {tag}, and loadgen has {ours['count']}")
+    for name in ours.keys() - {"count"}:
+        difference = abs(theirs[name] - ours[name]) / ours[name]
+        if difference > TOLERANCE:
+            raise Failure(f"{reader}: {tag} {name}: {theirs[name]:.0f} ns, and loadgen has {ours[name]} ns")
+
+
+def java(log, tag, scratch):
+    """What Java's log processor finds for a tag, in nanoseconds."""
+    out = scratch / f"java-{tag}"
+    processor = ["java", "-cp", str(JAR), "org.HdrHistogram.HistogramLogProcessor"]
+    flags = ["-i", str(log), "-tag", tag, "-outputValueUnitRatio", str(NS_PER_US), "-o", str(out)]
+    child.run([*processor, *flags], "java", TASK_TIMEOUT_S)
+    totals = TOTALS.findall(out.read_text())
+    if not totals:
+        raise Failure(f"java: no interval with the tag {tag} in {log.name}")
+    count, values = totals[-1]
+    values = [float(value) * NS_PER_US for value in values.split()]
+    return {"count": int(count), **dict(zip([*PERCENTILES.values(), "max"], values, strict=True))}
+
+
+def check_java(log, known, scratch):
+    """Every tag through the Java library."""
+    for tag, ours in known.items():
+        agree("java", tag, ours, java(log, tag, scratch))
+
+
+def check_javascript(log, known, scratch):
+    """Every tag through the npm package, installed by its name into a folder of its own."""
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(scratch), "hdr-histogram-js"]
+    child.run(install, "npm install", TASK_TIMEOUT_S)
+    program = shutil.copy(HELPERS / "percentiles.js", scratch)
+    found = json.loads(child.run(["node", program, str(log), *PERCENTILES.values()], "node", TASK_TIMEOUT_S))
+    for tag, ours in known.items():
+        if tag not in found:
+            raise Failure(f"javascript: no interval with the tag {tag} in {log.name}")
+        agree("javascript", tag, ours, found[tag])
+
+
+def check_percentile_files(folder):
+    """Every .hgrm file by the rules of HdrHistogram's plotter."""
+    files = sorted(folder.glob("*.us.hgrm"))
+    if not files:
+        raise Failure(f"{folder}: there is no .hgrm file")
+    for file in files:
+        try:
+            hgrm.check(file.read_text())
+        except ValueError as error:
+            raise Failure(f"{file.name}: {error}") from error
+    print(f"percentile files: {len(files)} have the right columns")
+
+
+def report(reader, missing, remedy, args, check):
+    """Run a check, or say why not."""
+    if missing:
+        if args.require:
+            raise Failure(f"{reader}: {missing} is missing: {remedy}")
+        print(f"{reader}: skipped, {missing} is missing: {remedy}")
+        return
+    check()
+
+
+def first_missing(*things):
+    """The first program or file that is not there."""
+    for thing in things:
+        if not (Path(thing).exists() if os.sep in str(thing) else shutil.which(str(thing))):
+            return thing
+    return None
+
+
+def main():
+    """Take or make a result, and let everybody read it."""
+    args = parse_arguments()
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        folder = scratch / "result" if args.result is None else args.result.absolute()
+        if args.result is None:
+            measure(Programs(args.bin_dir), folder)
+        known, log = expected(folder), folder / "run-001.hlog"
+        tags = ", ".join(known)
+
+        def with_java():
+            check_java(log, known, scratch)
+            print(f"java: the same percentiles of {tags}")
+
+        def with_javascript():
+            check_javascript(log, known, scratch)
+            print(f"javascript: the same percentiles of {tags}")
+
+        report("java", first_missing("java", JAR), JAVA_MISSING, args, with_java)
+        report("javascript", first_missing("node", "npm"), NODE_MISSING, args, with_javascript)
+        check_percentile_files(folder)
+
+
+if __name__ == "__main__":
+    run_main(main)
