@@ -65,8 +65,8 @@ def picture(measured):
         plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu)),
     ]
     runs = measured.peak[measured.workers[0]].summary["runs"]
-    return plot.svg(TITLE, f"median and range of {runs} run(s), and of the searches; CO-LOCATED: {measured.cores} cores",
-                    [panel for panel in panels if panel.points])
+    caption = f"median and range of {runs} run(s), and of the searches; CO-LOCATED: {measured.cores} cores"
+    return plot.svg(TITLE, caption, [panel for panel in panels if panel.points])
 
 
 def notes(measured, threads):
@@ -77,12 +77,12 @@ def notes(measured, threads):
             "Threads outnumber cores, so neither the rate nor the latency says how the server scales: more workers "
             "cannot go faster here." if measured.shared else
             "Where the loader's verdict is not VALID the rate may be the loader's and not the server's."),
-        "Every run has a server of its own, started for it and stopped after it. Worker counts and rates are measured in "
-        "a random order within each round, which the seed fixes; the searches take turns.",
+        "Every run has a server of its own, started for it and stopped after it. Worker counts and rates are measured "
+        "in a random order within each round, which the seed fixes; the searches take turns.",
         "The peak is a closed loop's: its latency is the service time, and rate and latency determine each other. The "
         "curves are open loops with Poisson arrivals: their latency counts from when a request was due.",
-        "A rate found by a search met the objective with the upper end of the percentile's confidence interval, and was "
-        "confirmed on fresh servers. '≥' is a search that ended because the loader gave out.",
+        "A rate found by a search met the objective with the upper end of the percentile's confidence interval, and "
+        "was confirmed on fresh servers. '≥' is a search that ended because the loader gave out.",
         "CPU per request is the CPU time of all threads of the server over the requests it answered. The balance is the "
         "CPU time of the busiest worker over the workers' mean: 1.00 is even.",
         "The verdicts are the loader's on its own runs. Percentiles are medians over runs of each run's percentile.",
