@@ -184,6 +184,9 @@ class Stalls(unittest.TestCase):
         # With three digits 2,048 values stand alone; then 1,024 buckets of two, then of four.
         self.assertEqual(hlog.decode(encoded([-2047, 1, 1, -1023, 1])), {2047: 1, 2049: 1, 4099: 1})
 
+    def test_the_ninth_byte_of_a_count_is_taken_whole(self):
+        self.assertEqual(list(hlog.zigzag_numbers(bytes([0x80] * 9 + [2]))), [2**62, 1])
+
     def test_samples_have_quantiles_and_a_tail(self):
         samples = hlog.Samples({1: 90, 5: 9, 100: 1})
         self.assertEqual([samples.quantile(q) for q in (0.5, 0.9, 0.91, 0.99, 1)], [1, 1, 5, 5, 100])
@@ -193,12 +196,12 @@ class Stalls(unittest.TestCase):
         found = [round(stall.expected_s(quantile, 1.0, 10.0), 9) for quantile in (0.5, 0.9, 0.95, 0.99, 1)]
         self.assertEqual(found, [0, 0, 0.5, 0.9, 1.0])
 
-    def stalled(self, hidden):
-        """What is found of a run as theory has it, in which so many service times met the stall."""
+    def stalled(self, hidden, late=1.0):
+        """What is found of a run as theory has it, or `late` times as long, with so many service times in the stall."""
         report = loader.parse(json.dumps(record()))
         report.values["args"] = {"duration_s": 10.0}
-        report.values["latency_ns"]["response"]["p99"] = 900_000_000
-        waits = {1: 18_000} | {(ms + 1) * 1_000_000: 2 for ms in range(1000)}
+        report.values["latency_ns"]["response"]["p99"] = round(900_000_000 * late)
+        waits = {1: 18_000} | {round((ms + 1) * 1_000_000 * late): 2 for ms in range(1000)}
         samples = {"response": hlog.Samples(waits), "service": hlog.Samples({1: 20_000, 900_000_000: hidden})}
         outcome = fault.Outcome()
         stall.check(stall.CASES[1], report, samples, 1.0, outcome)
@@ -209,6 +212,11 @@ class Stalls(unittest.TestCase):
         self.assertIn("at most one service time above 100 ms per connection (found 2,000)",
                       stall.answer(self.stalled(2000)))
         self.assertFalse(self.stalled(0).passed)
+
+    def test_percentiles_that_are_off_fail(self):
+        self.assertTrue(self.stalled(64, late=1.04).passed)
+        failed = [check.claim for check in self.stalled(64, late=1.06).checks if not check.passed]
+        self.assertEqual([claim.partition("response ")[2][:3] for claim in failed[:2]], ["p95", "p99"])
 
 
 class Sweeps(unittest.TestCase):
