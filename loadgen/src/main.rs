@@ -6,6 +6,7 @@
 mod cli;
 mod clock;
 mod commands;
+mod comparison;
 mod engine;
 mod environment;
 mod error;

@@ -111,7 +111,7 @@ fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
     }
     let latency = &record.latency_ns;
     let late = &latency.loader_late;
-    let known = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), |ns| trimmed(ns));
+    let known = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), trimmed);
     let sends = latency.lateness.count.max(1) as f64;
     let mut text = format!(
         "the loader's own lateness: p99 {}, p99.9 {}, max {}; {:.2} % of the requests were blocked",

@@ -141,7 +141,6 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, one};
-    use super::*;
     use crate::record::Verdict::{Invalid, Suspect, Valid};
     use crate::record::{RunRecord, Verdict, sample};
 

@@ -1,0 +1,112 @@
+//! One metric of both sides: how different, how sure, and what follows.
+
+use serde::{Serialize, Serializer};
+
+use super::metric::{Metric, Values};
+use super::{RUNS_MIN, Side};
+use crate::stats::{self, Resampling};
+
+/// Chance of a false alarm over all metrics together.
+const LEVEL: f64 = 0.05;
+
+/// What follows from the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Judgement {
+    Faster,
+    Slower,
+    /// Any difference is within the tolerance.
+    Same,
+    /// There may be a difference or not; more runs may tell.
+    Undecided,
+    NotEnoughRuns,
+}
+
+/// One line of a comparison.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Finding {
+    #[serde(serialize_with = "name")]
+    pub(super) metric: &'static Metric,
+    /// Medians over the runs: requests per second, nanoseconds, or (server cpu) microseconds by
+    /// request.
+    pub(super) a: f64,
+    pub(super) b: f64,
+    /// Whether a run knows its value only as a lower bound.
+    pub(super) a_at_least: bool,
+    pub(super) b_at_least: bool,
+    /// Median of B by median of A, with the 95 % bootstrap interval; null where A's is zero.
+    pub(super) ratio: Option<f64>,
+    pub(super) ratio_ci95: Option<[f64; 2]>,
+    /// Mann–Whitney, two-sided; and corrected for the number of metrics.
+    pub(super) p: f64,
+    pub(super) p_holm: f64,
+    pub(crate) judgement: Judgement,
+}
+
+fn name<S: Serializer>(metric: &&'static Metric, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(metric.name)
+}
+
+/// A metric of both sides that waits for the correction of its p value.
+#[derive(Debug)]
+pub(super) struct Measured {
+    metric: &'static Metric,
+    a: Values,
+    b: Values,
+    p: f64,
+}
+
+impl Measured {
+    /// The metric, if all runs of both sides know it.
+    pub(super) fn of(metric: &'static Metric, a: &Side, b: &Side) -> Option<Self> {
+        let (a, b) = (metric.values(a)?, metric.values(b)?);
+        let p = stats::mann_whitney(&a.values, &b.values);
+        Some(Self { metric, a, b, p })
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.metric.name
+    }
+
+    pub(super) fn p(&self) -> f64 {
+        self.p
+    }
+
+    /// What follows, with the corrected p value and the tolerance.
+    pub(super) fn judged(self, p_holm: f64, delta: f64) -> Finding {
+        let (a, b) = (&self.a.values, &self.b.values);
+        let ratio = stats::ratio_of_medians(a, b, Resampling::default());
+        let median = |values: &[f64]| stats::median(values).unwrap_or(0.0);
+        Finding {
+            judgement: self.judgement(ratio.map(|(_, interval)| interval), p_holm, delta),
+            metric: self.metric,
+            a: median(a),
+            b: median(b),
+            a_at_least: self.a.at_least,
+            b_at_least: self.b.at_least,
+            ratio: ratio.map(|(ratio, _)| ratio),
+            ratio_ci95: ratio.map(|(_, interval)| interval),
+            p: self.p,
+            p_holm,
+        }
+    }
+
+    fn judgement(&self, interval: Option<[f64; 2]>, p_holm: f64, delta: f64) -> Judgement {
+        if self.a.values.len().min(self.b.values.len()) < RUNS_MIN {
+            return Judgement::NotEnoughRuns;
+        }
+        let Some([low, high]) = interval else { return Judgement::Undecided };
+        // A lower bound could only be larger: it supports that its side is, and nothing else.
+        let exact = !self.a.at_least && !self.b.at_least;
+        let is_different = p_holm < LEVEL;
+        if exact && low >= 1.0 - delta && high <= 1.0 + delta {
+            Judgement::Same
+        } else if is_different && low > 1.0 && !self.a.at_least {
+            if self.metric.more_is_better { Judgement::Faster } else { Judgement::Slower }
+        } else if is_different && high < 1.0 && !self.b.at_least {
+            if self.metric.more_is_better { Judgement::Slower } else { Judgement::Faster }
+        } else {
+            Judgement::Undecided
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The runs of one side, from wherever they were kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::SideSummary;
+use crate::environment::Sharing;
+use crate::error::Error;
+use crate::record::{Record, SCHEMA, Verdict};
+
+/// The record in a result directory.
+const RECORD: &str = "result.json";
+
+/// The measurements of one side.
+#[derive(Debug, Clone)]
+pub(crate) struct Side {
+    path: PathBuf,
+    /// At least one.
+    pub(super) records: Vec<Record>,
+}
+
+impl Side {
+    /// Reads a result.json, a result directory, or a directory of several of either.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let files = files(path)?;
+        let records = files.iter().map(|file| record(file)).collect::<Result<Vec<_>, _>>()?;
+        if records.iter().all(|record| record.runs.is_empty()) {
+            return Err(bad(path, "there is no result in it; name one that --out has written"));
+        }
+        Ok(Self { path: path.to_owned(), records })
+    }
+
+    /// These measurements, as if they had been read from `path`.
+    #[cfg(test)]
+    pub(super) fn of(path: &str, records: Vec<Record>) -> Self {
+        Self { path: path.into(), records }
+    }
+
+    /// How many runs there are.
+    pub(super) fn runs(&self) -> usize {
+        self.records.iter().map(|record| record.runs.len()).sum()
+    }
+
+    /// The side in short.
+    pub(super) fn summary(&self) -> SideSummary {
+        let verdicts = self.records.iter().map(|record| record.validity.verdict);
+        SideSummary {
+            path: self.path.display().to_string(),
+            runs: self.runs(),
+            verdict: verdicts.max().unwrap_or(Verdict::Invalid),
+            co_located: self
+                .records
+                .iter()
+                .any(|record| record.env.sharing.is_some_and(Sharing::is_co_located)),
+        }
+    }
+}
+
+/// The records that a path means, in the order of their names.
+fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if path.join(RECORD).exists() {
+        return Ok(vec![path.join(RECORD)]);
+    }
+    let entries = fs::read_dir(path).map_err(|error| bad(path, &error.to_string()))?;
+    let inside = entries.flatten().map(|entry| entry.path()).filter_map(|entry| {
+        if entry.is_dir() {
+            Some(entry.join(RECORD)).filter(|file| file.exists())
+        } else {
+            Some(entry).filter(|file| file.extension().is_some_and(|end| end == "json"))
+        }
+    });
+    let mut inside: Vec<PathBuf> = inside.collect();
+    inside.sort();
+    Ok(inside)
+}
+
+fn record(file: &Path) -> Result<Record, Error> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        bad(file, &format!("{error}; name a directory that --out has written, or a {RECORD}"))
+    })?;
+    let record: Record = serde_json::from_str(&text)
+        .map_err(|error| bad(file, &format!("this is no record of a measurement: {error}")))?;
+    if record.schema == SCHEMA {
+        Ok(record)
+    } else {
+        let schema = &record.schema;
+        Err(bad(file, &format!("its format is {schema}, and this program reads {SCHEMA}")))
+    }
+}
+
+fn bad(path: &Path, complaint: &str) -> Error {
+    Error::BadResult { path: path.to_owned(), complaint: complaint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+
+    fn keep(record: &Record, file: &Path) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, serde_json::to_string(record).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_side_is_a_file_or_a_directory_or_a_directory_of_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = sample::several(&sample::open_args(), 2).record;
+        keep(&record, &folder.path().join("one/result.json"));
+        keep(&record, &folder.path().join("two/result.json"));
+        keep(&record, &folder.path().join("three.json"));
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        let runs = |path: &str| Side::read(&folder.path().join(path)).unwrap().runs();
+        assert_eq!(runs("one/result.json"), 2);
+        assert_eq!(runs("one"), 2);
+        assert_eq!(runs(""), 6);
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let complaint = |path: &Path| Side::read(path).unwrap_err().to_string();
+        assert!(complaint(folder.path()).contains("there is no result in it"));
+        let missing = folder.path().join("no.json");
+        assert!(complaint(&missing).contains("no.json"), "{}", complaint(&missing));
+        fs::write(&missing, "{}").unwrap();
+        assert!(complaint(&missing).contains("no record of a measurement"));
+        let record = Record { schema: "loadgen/1".to_owned(), ..sample::closed().record };
+        keep(&record, &missing);
+        assert!(complaint(&missing).contains("loadgen/1"), "{}", complaint(&missing));
+    }
+
+    #[test]
+    fn a_side_is_as_bad_as_its_worst_measurement() {
+        let mut records = vec![sample::closed().record, sample::closed().record];
+        records[1].validity.verdict = Verdict::Invalid;
+        assert_eq!(Side::of("a", records).summary().verdict, Verdict::Invalid);
+    }
+}
