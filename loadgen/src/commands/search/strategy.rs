@@ -172,10 +172,11 @@ impl Strategy {
         }
     }
 
-    /// A lower rate has fewer samples: it is not tried where these were too few.
+    /// A lower rate has fewer samples, and a loader that is late is no less late at it: it is only
+    /// tried where an objective was missed.
     fn descend(&mut self, rate_per_s: f64, limit: Limit) -> Step {
         let is_over = self.bounds.from_is_least || self.descents == DESCENTS_MAX;
-        if is_over || limit == Limit::Undecided {
+        if is_over || limit != Limit::Objective {
             return Step::NoneIsGood { limit };
         }
         self.descents += 1;
@@ -321,6 +322,12 @@ mod tests {
     fn too_few_samples_are_not_sought_at_lower_rates() {
         let (end, probes) = search(bounds(), |_| Finding::Undecided);
         assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Undecided }, 4));
+    }
+
+    #[test]
+    fn a_loader_that_is_the_limit_at_once_ends_the_search() {
+        let (end, probes) = search(bounds(), |_| Finding::LoaderLimited);
+        assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Loader }, 1));
     }
 
     #[test]
