@@ -84,6 +84,20 @@ pub(crate) enum Error {
     #[error("interrupted before the measurement began")]
     Interrupted,
 
+    #[error(
+        "write results into {}: it holds {found}, which is none of loadgen's results; name a new \
+         or an empty directory", path.display()
+    )]
+    ForeignDirectory { path: PathBuf, found: String },
+
+    /// A stored result that cannot be used; the complaint says why and what to do.
+    #[error("read {}: {complaint}", path.display())]
+    BadResult { path: PathBuf, complaint: String },
+
+    /// Results that are not parts of one measurement.
+    #[error("merge {}: {complaint}", path.display())]
+    CannotMerge { path: PathBuf, complaint: String },
+
     #[error("start the load: {0}")]
     Start(io::Error),
 

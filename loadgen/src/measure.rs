@@ -3,7 +3,7 @@
 
 use crate::cli;
 use crate::engine::{self, RunOutcome};
-use crate::environment::{Environment, Sharing};
+use crate::environment::{Environment, Sharing, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -113,10 +113,14 @@ fn run_once(
 ) -> Result<RunOutcome, Error> {
     let server = options.server.as_ref();
     let mut server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+    let before = Steal::now();
     let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+    let after = Steal::now();
     let stopped = server.map_or(Ok(()), Server::stop);
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     stopped?;
+    outcome.record.steal_share =
+        before.zip(after).and_then(|(before, after)| after.share_since(&before));
     Ok(outcome)
 }
 

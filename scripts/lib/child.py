@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -78,6 +79,11 @@ class Task:
             self._process.stdout.close()
         self._errors.close()
 
+    @property
+    def pid(self):
+        """Its process id."""
+        return self._process.pid
+
     def interrupt(self):
         """What Ctrl-C does: some programs report only then."""
         if not self.ended():
@@ -104,6 +110,18 @@ def run(argv, what, timeout_s=None, capture=True):
     """Run `argv` to its end and return its stdout. See Task."""
     with Task(argv, what, capture) as task:
         return task.finish(timeout_s)
+
+
+def run_timed(argv, what, timeout_s=None, expected=(0,)):
+    """Run `argv` to its end; its stdout and its CPU time in seconds, from its start to its end.
+
+    The kernel adds up what ended children used, so no other child may be waited for meanwhile.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Task(argv, what) as task:
+        output = task.finish(timeout_s, expected)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def status(returncode):

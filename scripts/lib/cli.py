@@ -87,6 +87,12 @@ def add_rounds_flag(parser, rounds):
     parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
 
 
+def add_core_flags(parser):
+    """Where the server runs and where the client does."""
+    parser.add_argument("--server-core", type=core, default=0, metavar="CORE", help="default 0")
+    parser.add_argument("--loader-core", type=core, default=1, metavar="CORE", help="default 1")
+
+
 def add_result_flags(parser):
     """Where the results go, and whether they are to be results at all."""
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: results/<date>-<topic>)")
@@ -106,4 +112,6 @@ def parse(parser):
         args.out = args.out.absolute()  # before the working directory becomes the repository root
         if args.out.exists():
             parser.error(f"--out {args.out.name} exists already; results are never overwritten, choose another folder")
+    if "server_core" in args and args.server_core == args.loader_core:
+        parser.error("--server-core and --loader-core must differ, or the loader measures itself")
     return args

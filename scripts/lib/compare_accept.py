@@ -14,7 +14,7 @@ import shards
 import storm
 import syscalls
 from child import run_main
-from programs import Programs, fingerprint
+from programs import Programs
 from server import Server, Subject, evshard
 
 SCRIPT = "scripts/compare_accept.sh"
@@ -117,22 +117,17 @@ def trace(subject, load):
 
 
 def write_results(args, programs, subjects, measured, load, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = accept_report.body(measured), accept_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     command = (f"{SCRIPT} --modes {','.join(args.modes)} --workers {args.workers} --slots {args.slots} "
                f"--seconds {args.seconds} --rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 " ".join(load.argv("127.0.0.1:PORT"))]
     paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], storm.PROGRAM: load.program}
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    files = {
-        "README.md": results.readme(accept_report.TITLE, accept_report.QUESTION, answer, commands, facts,
-                                    accept_report.notes(machine.cores(), args.workers)),
-        "summary.md": f"# {accept_report.TITLE}\n\n{body}\n\n![by accept mode](plots/accept.svg)\n",
-        "plots/accept.svg": accept_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, accept_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        accept_report.TITLE, accept_report.QUESTION, accept_report.answer(measured), accept_report.body(measured),
+        [results.Picture("accept", "by accept mode", accept_report.picture(measured))],
+        commands, accept_report.notes(machine.cores(), args.workers),
+    ), facts, paths)
 
 
 def main():

@@ -66,19 +66,17 @@ def main():
         answer = (f"{per_turn['immediate']:.2f} epoll_ctl calls with the immediate changelist and "
                   f"{per_turn['deferred']:.4f} with the deferred one; what is left are the program's registrations "
                   "at its start.")
-        print(f"{rows}\n\n{answer}")
         panel = plot.Panel("epoll_ctl calls", "calls per turn", "changelist",
                            [(policy, spread([value])) for policy, value in per_turn.items()])
         commands = [SCRIPT, "", "# which runs", *(f"strace -C -f -y -e trace=epoll_ctl {program} {p}" for p in POLICIES)]
-        files = {
-            "README.md": results.readme(TITLE, QUESTION, answer, commands, facts, [
+        folder.publish(results.Findings(
+            TITLE, QUESTION, answer, rows,
+            [results.Picture("changes", "calls per turn", plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]))],
+            commands, [
                 "A count of system calls: the same in every run and on every machine, whatever else it does.",
                 "It says what is saved when a protocol toggles within a turn, not how often protocols do.",
-            ]),
-            "summary.md": f"# {TITLE}\n\n{rows}\n\n![calls per turn](plots/changes.svg)\n",
-            "plots/changes.svg": plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]),
-        }
-        print(f"results: {folder.publish(files, QUESTION, answer)}")
+            ],
+        ), facts, {EXAMPLE: program})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import machine
 import measure
 import results
 from child import Failure, run_main
-from programs import Programs, fingerprint, require
+from programs import Programs, require
 
 SCRIPT = "scripts/compare_event_bases.sh"
 COUNTS = "counts"
@@ -92,24 +92,15 @@ def common_how(records):
 
 
 def write_results(args, paths, measured, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = report.body(measured), report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     command = f"{SCRIPT} --cases {','.join(args.cases)} --rounds {args.rounds} --core {args.core}"
     first = {case.group: case for case in reversed(measured.cases)}
     examples = [" ".join(event_base.command(paths, subject, case, args.core))
                 for case in first.values() for subject in case.subjects]
-    facts = facts + [(f"{name} program (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    plots = report.pictures(measured)
-    images = "\n\n".join(f"![{name}]({name})" for name in plots)
-    files = {
-        "README.md": results.readme(report.TITLE, report.QUESTION, answer,
-                                    [command, "", "# which runs, among others (all are in raw/),", *examples],
-                                    facts, report.notes(args.core)),
-        "summary.md": f"# {report.TITLE}\n\n{body}\n\n{images}\n",
-        **plots,
-    }
-    print(f"results: {folder.publish(files, report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        report.TITLE, report.QUESTION, report.answer(measured), report.body(measured), report.pictures(measured),
+        [command, "", "# which runs, among others (all are in raw/),", *examples], report.notes(args.core),
+    ), facts, {f"{name} program": path for name, path in paths.items()})
 
 
 def main():

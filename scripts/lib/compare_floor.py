@@ -1,6 +1,5 @@
 """compare_floor: what the server costs above a bare epoll loop: CPU, system calls and memory."""
 
-import os
 import sys
 from dataclasses import dataclass, replace
 
@@ -15,9 +14,9 @@ import results
 import shards
 import stats
 import syscalls
-from child import Failure, run_main
+from child import run_main
 from loader import Load
-from programs import Programs, fingerprint, require
+from programs import Programs, require, require_cores
 from server import Subject, evshard
 
 SCRIPT = "scripts/compare_floor.sh"
@@ -60,16 +59,13 @@ def parse_arguments():
                         help="of default, immediate, deferred (default: default, the server's own)")
     parser.add_argument("--cases", type=cli.counts, default=list(range(1, len(CASES) + 1)), metavar="LIST",
                         help="; ".join(f"{number}: {case.name}" for number, case in enumerate(CASES, 1)) + " (default: all)")
-    parser.add_argument("--server-core", type=cli.core, default=0, metavar="CORE", help="default 0")
-    parser.add_argument("--loader-core", type=cli.core, default=1, metavar="CORE", help="default 1")
+    cli.add_core_flags(parser)
     parser.add_argument("--null", action="store_true",
                         help="also measure the floor against itself: the ratio that no difference at all gives here")
     cli.add_comparison_flags(parser, rounds=7, threads=1)
     args = cli.parse(parser)
     if max(args.cases) > len(CASES):
         parser.error(f"--cases knows 1 to {len(CASES)}")
-    if args.server_core == args.loader_core:
-        parser.error("--server-core and --loader-core must differ, or the loader measures itself")
     return args
 
 
@@ -120,15 +116,6 @@ def measure_memory(args, subjects, folder):
     return records
 
 
-def check_tools(args):
-    """Fail before the first measurement rather than after the last."""
-    require("taskset", "cc")
-    usable = os.sched_getaffinity(0)
-    for flag, core in (("--server-core", args.server_core), ("--loader-core", args.loader_core)):
-        if core not in usable:
-            raise Failure(f"core {core} is not usable here (usable: {sorted(usable)}): choose another {flag}")
-
-
 def events_per_wait(runs, subjects):
     """What each server itself counted in the first case, without strace slowing it down; nothing if it was not run."""
     if CASES[0].name not in runs:
@@ -143,9 +130,7 @@ def events_per_wait(runs, subjects):
 
 
 def write_results(args, programs, subjects, measured, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = floor_report.body(measured), floor_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     first = next(iter(measured.runs.values()))[subjects[-1].name][-1].server
     command = (f"{SCRIPT} --changelist {','.join(args.changelist)} --cases {','.join(map(str, args.cases))} "
                f"--rounds {args.rounds} --duration {args.duration} "
@@ -154,21 +139,19 @@ def write_results(args, programs, subjects, measured, facts, folder):
     commands = [command, "", "# which runs, for each case and in turns,", *(" ".join(s.argv) for s in subjects),
                 results.unported(first["loader_command"])]
     paths = {"evshard": programs.evshard, "loadgen": programs.loadgen, FLOOR: subjects[0].command[0]}
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    files = {
-        "README.md": results.readme(
-            floor_report.TITLE, floor_report.QUESTION, answer, commands, facts, floor_report.notes(args)
-        ),
-        "summary.md": f"# {floor_report.TITLE}\n\n{body}\n\n![CPU ratio by case](plots/floor.svg)\n",
-        "plots/floor.svg": floor_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, floor_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        floor_report.TITLE, floor_report.QUESTION, floor_report.answer(measured), floor_report.body(measured),
+        [results.Picture("floor", "CPU ratio by case", floor_report.picture(measured))],
+        commands, [*floor_report.notes(args), measure.loader_note(
+            run.report for of_case in measured.runs.values() for runs in of_case.values() for run in runs)],
+    ), facts, paths)
 
 
 def main():
     """Parse, build, measure three things, write."""
     args = parse_arguments()
-    check_tools(args)
+    require("taskset", "cc")
+    require_cores(args)
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)

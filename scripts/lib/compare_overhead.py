@@ -1,6 +1,5 @@
 """compare_overhead: what measuring itself costs the server, and what deadlines cost it among idle connections."""
 
-import os
 import sys
 from dataclasses import dataclass, replace
 
@@ -11,9 +10,9 @@ import machine
 import measure
 import overhead_report
 import results
-from child import Failure, run_main
+from child import run_main
 from loader import Load
-from programs import Programs, fingerprint, require
+from programs import Programs, require, require_cores
 from server import evshard
 
 SCRIPT = "scripts/compare_overhead.sh"
@@ -51,13 +50,9 @@ def parse_arguments():
     )
     parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",
                         help=f"of {', '.join(names)} (default: all)")
-    parser.add_argument("--server-core", type=cli.core, default=0, metavar="CORE", help="default 0")
-    parser.add_argument("--loader-core", type=cli.core, default=1, metavar="CORE", help="default 1")
+    cli.add_core_flags(parser)
     cli.add_comparison_flags(parser, rounds=15, threads=1)
-    args = cli.parse(parser)
-    if args.server_core == args.loader_core:
-        parser.error("--server-core and --loader-core must differ, or the loader measures itself")
-    return args
+    return cli.parse(parser)
 
 
 def subjects_of(args, programs, case):
@@ -91,39 +86,27 @@ def count_instructions(args, programs, cases, load, folder):
     return instructions.measure_all(subjects, load, lambda name, record: folder.save(name.replace(" ", "-"), record))
 
 
-def check_cores(args):
-    """Fail before the first measurement rather than in it."""
-    require("taskset")
-    usable = os.sched_getaffinity(0)
-    for flag, core in (("--server-core", args.server_core), ("--loader-core", args.loader_core)):
-        if core not in usable:
-            raise Failure(f"core {core} is not usable here (usable: {sorted(usable)}): choose another {flag}")
-
-
 def write_results(args, programs, measured, load, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = overhead_report.body(measured), overhead_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     command = (f"{SCRIPT} --cases {','.join(args.cases)} --rounds {args.rounds} --duration {args.duration} "
                f"--warmup {args.warmup} --threads {args.threads} --server-core {args.server_core} "
                f"--loader-core {args.loader_core}")
     commands = [command, "", "# which runs, in turns,",
                 *(" ".join(subject.argv) for case in measured.cases for subject in subjects_of(args, programs, case)[:2]),
                 " ".join(load.measured_argv("127.0.0.1:PORT"))]
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(getattr(programs, name))) for name in ("evshard", "loadgen")]
-    files = {
-        "README.md": results.readme(overhead_report.TITLE, overhead_report.QUESTION, answer, commands, facts,
-                                    overhead_report.notes(args)),
-        "summary.md": f"# {overhead_report.TITLE}\n\n{body}\n\n![ratios](plots/overhead.svg)\n",
-        "plots/overhead.svg": overhead_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, overhead_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        overhead_report.TITLE, overhead_report.QUESTION, overhead_report.answer(measured),
+        overhead_report.body(measured), [results.Picture("overhead", "ratios", overhead_report.picture(measured))],
+        commands, [*overhead_report.notes(args), measure.loader_note(
+            run.report for of_case in measured.runs.values() for runs in of_case.values() for run in runs)],
+    ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
 
 
 def main():
     """Parse, build, measure, count, write."""
     args = parse_arguments()
-    check_cores(args)
+    require("taskset")
+    require_cores(args)
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)

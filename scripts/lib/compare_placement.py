@@ -12,7 +12,7 @@ import placement_report
 import results
 import unequal
 from child import run_main
-from programs import Programs, fingerprint
+from programs import Programs
 from server import Server, evshard
 from stats import jain
 
@@ -124,23 +124,19 @@ def measure_all(args, subjects, loads, folder):
 
 
 def write_results(args, programs, subjects, loads, measured, facts, folder):
-    """Print the report and publish the folder."""
-    body, answer = placement_report.body(measured), placement_report.answer(measured)
-    print(f"{body}\n\n{answer}")
+    """Publish what was found."""
     command = (f"{SCRIPT} --placements {','.join(args.placements)} --work {args.work} --hot {args.hot} "
                f"--hot-rate {args.hot_rate} --cold-rate {args.cold_rate} --seconds {args.seconds} "
                f"--rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 *(" ".join(load.argv("127.0.0.1:PORT")) for load in loads.values())]
     paths = {"evshard": programs.evshard, unequal.PROGRAM: loads["equal"].program}
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    files = {
-        "README.md": results.readme(placement_report.TITLE, placement_report.QUESTION, answer, commands, facts,
-                                    placement_report.notes(machine.cores(), loads)),
-        "summary.md": f"# {placement_report.TITLE}\n\n{body}\n\n![by placement](plots/placement.svg)\n",
-        "plots/placement.svg": placement_report.picture(measured),
-    }
-    print(f"results: {folder.publish(files, placement_report.QUESTION, answer)}", file=sys.stderr)
+    folder.publish(results.Findings(
+        placement_report.TITLE, placement_report.QUESTION, placement_report.answer(measured),
+        placement_report.body(measured),
+        [results.Picture("placement", "by placement", placement_report.picture(measured))],
+        commands, placement_report.notes(machine.cores(), loads),
+    ), facts, paths)
 
 
 def main():

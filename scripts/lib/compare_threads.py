@@ -10,7 +10,7 @@ import results
 import syscalls
 from child import run_main
 from loader import Load
-from programs import Programs, fingerprint
+from programs import Programs
 from server import evshard
 from stats import cell, median_cell, spread, table
 
@@ -140,29 +140,21 @@ def notes(workers):
 
 
 def write_results(args, programs, load, runs, traces, facts, folder):
-    """Print the tables and publish the folder."""
-    rows = summary_table(runs)
-    calls = syscall_table(traces)
-    print(f"{rows}\n\n{calls}")
-    answered = answer(runs)
-    print(f"\n{answered}")
+    """Publish what was found."""
     command = (f"{SCRIPT} --workers {','.join(map(str, args.workers))} --rounds {args.rounds} "
                f"--connections {load.connections} --size {load.size} --pipeline {load.pipeline} "
                f"--duration {load.duration} --warmup {load.warmup} --threads {load.threads}")
     last = runs[args.workers[-1]][-1].server
     commands = [command, "", "# which runs, for each worker count,",
                 " ".join(last["server_command"]), results.unported(last["loader_command"])]
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(getattr(programs, name))) for name in ("evshard", "loadgen")]
-    shard_table = f"The last run's shards:\n\n```\n{last['shard_table'].strip()}\n```"
-    files = {
-        "README.md": results.readme(TITLE, QUESTION, answered, commands, facts, notes(args.workers)),
-        "summary.md": f"# {TITLE}\n\nMedian [lowest..highest] of n runs.\n\n{rows}\n\n"
-                      "System calls per echo at 50 busy connections, one window of strace each:\n\n"
-                      f"{calls}\n\n"
-                      f"![CPU per request and rate by worker count](plots/threads.svg)\n\n{shard_table}\n",
-        "plots/threads.svg": picture(runs, load),
-    }
-    print(f"results: {folder.publish(files, QUESTION, answered)}", file=sys.stderr)
+    body = (f"Median [lowest..highest] of n runs.\n\n{summary_table(runs)}\n\n"
+            f"System calls per echo at 50 busy connections, one window of strace each:\n\n{syscall_table(traces)}\n\n"
+            f"The last run's shards:\n\n```\n{last['shard_table'].strip()}\n```")
+    folder.publish(results.Findings(
+        TITLE, QUESTION, answer(runs), body,
+        [results.Picture("threads", "CPU per request and rate by worker count", picture(runs, load))],
+        commands, notes(args.workers),
+    ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
 
 
 def main():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import event_base_cases as cases
 import plot
+from results import Picture
 from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "evshard, libevent and libev in the famous benchmarks"
@@ -111,8 +112,8 @@ def answer(measured):
 
 
 def pictures(measured):
-    """A plot for each group with a target, by file name: a panel a target."""
-    files = {}
+    """A plot for each group with a target: a panel a target."""
+    found = []
     for group in dict.fromkeys(case.group for case in measured.cases):
         panels = []
         for target in (t for t in cases.TARGETS if t.group == group):
@@ -122,8 +123,9 @@ def pictures(measured):
                 panels.append(plot.Panel(target.text.removeprefix(f"{group}, "), unit, _axis(group, target), points,
                                          from_zero=target.peer is None, target=target.limit))
         if panels:
-            files[f"plots/{group}.svg"] = plot.svg(HEADINGS[group], "median and range of the rounds", panels)
-    return files
+            svg = plot.svg(HEADINGS[group], "median and range of the rounds", panels)
+            found.append(Picture(group, HEADINGS[group], svg))
+    return found
 
 
 def notes(core):

@@ -17,7 +17,7 @@ import results
 import storm
 from child import Failure, run_main
 from fault import Bench, Outcome
-from programs import Programs, fingerprint, require
+from programs import Programs, require
 from stats import spread, table
 
 SCRIPT = "scripts/faults.sh"
@@ -96,18 +96,12 @@ def notes():
 
 
 def write_results(args, programs, bench, outcomes, facts, folder):
-    """Print the table and publish the folder."""
-    rows, answered = verdict_table(outcomes), answer(outcomes)
-    print(f"{rows}\n\n{answered}")
-    paths = {"evshard": programs.evshard, storm.PROGRAM: bench.storm}
-    facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in paths.items()]
-    commands = [f"{SCRIPT} --faults {','.join(args.faults)}"]
-    files = {
-        "README.md": results.readme(TITLE, QUESTION, answered, commands, facts, notes()),
-        "summary.md": f"# {TITLE}\n\n{rows}\n\n![longest wait of others](plots/faults.svg)\n",
-        "plots/faults.svg": picture(outcomes),
-    }
-    print(f"results: {folder.publish(files, QUESTION, answered)}", file=sys.stderr)
+    """Publish what was found."""
+    folder.publish(results.Findings(
+        TITLE, QUESTION, answer(outcomes), verdict_table(outcomes),
+        [results.Picture("faults", "longest wait of others", picture(outcomes))],
+        [f"{SCRIPT} --faults {','.join(args.faults)}"], notes(),
+    ), facts, {"evshard": programs.evshard, storm.PROGRAM: bench.storm})
 
 
 def main():

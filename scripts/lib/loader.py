@@ -10,6 +10,11 @@ from child import Failure
 # Connecting, draining and writing the report, on top of warm-up and duration.
 OVERHEAD_S = 20.0
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
+SCHEMA = "loadgen/2"
+# All is well, an objective was missed, the measurement is INVALID: the record is whole in each case, and what speaks
+# against it stands in it. The scripts publish the verdict beside the numbers.
+USABLE_STATUS = (0, 2, 3)
+QUANTILES = ("p50", "p99", "p999")
 
 
 def seconds(text):
@@ -22,35 +27,60 @@ def seconds(text):
 
 @dataclass(frozen=True)
 class Load:
-    """One workload. Durations stay as the user wrote them: that is how they are passed on."""
+    """One workload. Durations stay as the user wrote them: that is how they are passed on.
+
+    Without a rate the loop is closed. What is None is left to the loader's own default.
+    """
 
     program: str
     connections: int = 64
-    size: int = 64
-    pipeline: int = 1
+    size: int | str | None = 64
+    pipeline: int | None = 1
     duration: str = "3s"
     warmup: str = "1s"
     threads: int = 1
     core: int | None = None
+    rate: str | int | None = None
+    arrival: str | None = None
+    pacing: str | None = None
+    protocol: str | None = None
+    interval: str | None = None
+    churn: int | None = None
+    timeout: str | None = None
+    server_pid: int | None = None
+    out: str | None = None
 
     @property
     def seconds(self):
         """Warm-up and measured time together."""
         return seconds(self.duration) + seconds(self.warmup)
 
-    def argv(self, address, *output):
-        """The loader's command line; `output` are the flags that say what to print."""
-        pinning = () if self.core is None else ("taskset", "-c", str(self.core))
+    @property
+    def flags(self):
+        """What load it is, as flags of the loader."""
         shape = {
             "--connections": self.connections,
             "--threads": self.threads,
             "--size": self.size,
             "--pipeline": self.pipeline,
+            "--rate": self.rate,
+            "--arrival": self.arrival,
+            "--pacing": self.pacing,
+            "--protocol": self.protocol,
+            "--churn": self.churn,
+            "--timeout": self.timeout,
             "--duration": self.duration,
             "--warmup": self.warmup,
+            "--interval": self.interval,
+            "--server-pid": self.server_pid,
+            "--out": self.out,
         }
-        flags = [str(word) for pair in shape.items() for word in pair]
-        return [*pinning, self.program, "run", address, *flags, *output]
+        return [str(word) for name, value in shape.items() if value is not None for word in (name, value)]
+
+    def argv(self, address, *output):
+        """The loader's command line; `output` are the flags that say what to print."""
+        pinning = () if self.core is None else ("taskset", "-c", str(self.core))
+        return [*pinning, self.program, "run", address, *self.flags, *output]
 
     def measured_argv(self, address):
         """The command line of a measured run: nothing but JSON, on stdout."""
@@ -59,10 +89,20 @@ class Load:
 
 @dataclass(frozen=True)
 class Report:
-    """One run as the loader told it: the text untouched, and the same parsed."""
+    """One measurement as the loader told it: the text untouched, and the same parsed."""
 
     text: str
     values: dict
+
+    @property
+    def verdict(self):
+        """VALID, SUSPECT or INVALID."""
+        return self.values["validity"]["verdict"]
+
+    @property
+    def reasons(self):
+        """Why the verdict is not better, as stable words; none for VALID."""
+        return [reason["code"] for reason in self.values["validity"]["reasons"]]
 
     @property
     def rate_per_s(self):
@@ -75,14 +115,32 @@ class Report:
         return self.values["counters"]["completed"]
 
     @property
+    def lost(self):
+        """Requests that came to no answer: failed, timed out, or unanswered when the drain ended."""
+        return sum(self.values["counters"][name] for name in ("failed", "timed_out", "censored"))
+
+    @property
     def busiest_thread_share(self):
         """CPU share of the busiest loader thread; near 1 the loader is what limits the rate."""
-        return max(thread["cpu_share"] for thread in self.values["threads"])
+        return max(thread["cpu_share"] for run in self.values["runs"] for thread in run["threads"])
+
+    @property
+    def intervals(self):
+        """The first run in steps of the interval."""
+        return self.values["runs"][0]["intervals"]
+
+    def ns(self, kind, quantile):
+        """A percentile, maximum or mean of a distribution in ns; None where there are too few samples to know."""
+        return self.values["latency_ns"][kind][quantile]
+
+    def us(self, kind, quantile):
+        """The same in µs."""
+        nanoseconds = self.ns(kind, quantile)
+        return None if nanoseconds is None else nanoseconds / 1000
 
     def service_us(self, quantile):
-        """A service-time percentile in µs; None where the loader gave none."""
-        nanoseconds = self.values["latency_ns"]["service"][quantile]
-        return None if nanoseconds is None else nanoseconds / 1000
+        """A service-time percentile in µs: the only latency that a closed loop has."""
+        return self.us("service", quantile)
 
 
 def start(load, address):
@@ -92,7 +150,7 @@ def start(load, address):
 
 def finish(task, load):
     """Wait for the loader's report. A loader that failed, or one that lost requests, is a Failure."""
-    return parse(task.finish(load.seconds + OVERHEAD_S))
+    return parse(task.finish(load.seconds + OVERHEAD_S, USABLE_STATUS))
 
 
 def run(load, address):
@@ -105,13 +163,30 @@ def parse(text):
     """Check that the loader's JSON holds what the scripts read from it."""
     try:
         report = Report(text, json.loads(text))
-        counters = report.values["counters"]
-        used = (report.rate_per_s, report.completed, report.busiest_thread_share, counters["failed"])
-        used += tuple(report.service_us(quantile) for quantile in ("p50", "p99", "p999"))
+        schema = report.values["schema"]
+        used = (report.rate_per_s, report.completed, report.busiest_thread_share, report.lost)
+        used += (report.verdict, report.reasons, report.intervals)
+        used += tuple(report.ns(kind, q) for kind in ("response", "service", "lateness") for q in (*QUANTILES, "max"))
     except json.JSONDecodeError as error:
         raise Failure(f"loadgen's report is not JSON ({error}): {text[:200]!r}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Failure(f"loadgen's JSON lacks what is needed: {error!r}") from error
-    if counters["failed"] or not report.completed or report.rate_per_s is None or report.busiest_thread_share is None:
-        raise Failure(f"loadgen ended well but its run is not usable: rate {used[0]}, counters {counters}")
+    if schema != SCHEMA:
+        raise Failure(f"loadgen's JSON is of schema {schema!r}, and these scripts read {SCHEMA!r}")
+    if report.lost or not report.completed:
+        raise Failure(f"loadgen ended well but its run is not usable: {report.values['counters']}")
     return report
+
+
+def verdicts(reports):
+    """What the loader thought of its measurements, in a few words: `5 VALID, 2 SUSPECT (loader-cpu)`."""
+    found = {}
+    for report in reports:
+        found.setdefault(report.verdict, []).append(report)
+    return ", ".join(f"{len(found[verdict])} {verdict}{_because(found[verdict])}"
+                     for verdict in ("VALID", "SUSPECT", "INVALID") if verdict in found)
+
+
+def _because(reports):
+    codes = sorted({code for report in reports for code in report.reasons})
+    return f" ({', '.join(codes)})" if codes else ""

@@ -87,6 +87,16 @@ def difference(before, after):
     ]
 
 
+def children(pid):
+    """The processes that `pid` started and that have not ended."""
+    return [int(word) for task in tasks(pid) for word in (task / "children").read_text().split()]
+
+
+def resident_bytes(pid):
+    """What of the process is in memory (VmRSS)."""
+    return int(_status(Path(f"/proc/{pid}"))["VmRSS"].split()[0]) * 1024
+
+
 def memory_bytes(pid):
     """Pss and its anonymous part.
 

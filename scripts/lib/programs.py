@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path("benches/peers")
 C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 C_LIBRARIES = ("-lm",)
-DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git",
-                   "prlimit": "util-linux"}
+DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git", "prlimit": "util-linux",
+                   "wrk": "wrk", "nginx": "nginx-light", "redis-server": "redis-server",
+                   "redis-benchmark": "redis-tools"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ class Programs:
         child.run(["cc", *C_FLAGS, "-o", str(program), str(source), library.link], f"compiling {source}")
         return str(program)
 
+    def cargo_peer(self, name):
+        """Build the cargo project benches/peers/NAME, unless the programs were given, and return the program's path."""
+        if not self.built:
+            return self._existing(name)
+        folder = self._peers / name
+        child.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(PEERS / name / "Cargo.toml"),
+                   "--target-dir", str(folder)], f"building the peer {name}", capture=False)
+        return str(folder / "release" / name)
+
     def example(self, name):
         """Build examples/NAME.rs, unless the programs were given, and return the program's path."""
         if not self.built:
@@ -84,6 +94,14 @@ class Programs:
         if not os.access(program, os.X_OK):
             raise Failure(f"no program {name} in {self._folder}")
         return str(program)
+
+
+def require_cores(args):
+    """Fail when a core that a flag names may not be used here."""
+    usable = os.sched_getaffinity(0)
+    for flag, core in (("--server-core", args.server_core), ("--loader-core", args.loader_core)):
+        if core not in usable:
+            raise Failure(f"core {core} is not usable here (usable: {sorted(usable)}): choose another {flag}")
 
 
 def fingerprint(program):

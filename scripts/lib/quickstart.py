@@ -4,7 +4,7 @@ import child
 import cli
 import machine
 from child import run_main
-from loader import OVERHEAD_S, Load
+from loader import OVERHEAD_S, USABLE_STATUS, Load
 from programs import Programs
 from server import Server, evshard
 
@@ -47,7 +47,8 @@ def main():
     with Server(evshard(programs.evshard, args.workers)) as server:
         step(f"listening on {server.address} (process {server.pid})")
         step(f"driving it: {args.connections} connections, {threads} loader thread(s), 1s warm-up + {args.duration}")
-        child.run(load.argv(server.address), "loadgen", timeout_s=load.seconds + OVERHEAD_S, capture=False)
+        with child.Task(load.argv(server.address), "loadgen", capture=False) as driving:
+            driving.finish(load.seconds + OVERHEAD_S, USABLE_STATUS)
         step("stopping the server (SIGTERM)")
         print(server.stop().rstrip(), flush=True)
     step("done")

@@ -2,15 +2,69 @@
 
 import datetime
 import json
+import re
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from programs import ROOT
+from programs import ROOT, fingerprint
 
 RESULTS = ROOT / "results"
+PORT = re.compile(r"(127\.0\.0\.1:)[1-9]\d*")  # not 0: that asks for a free one
 INDEX_HEADER = "# Results\n\nNewest first: the question a result answers, and its folder.\n\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot: plots/NAME.svg, and what is said where it cannot be seen."""
+
+    name: str
+    alt: str
+    svg: str
+
+    @property
+    def path(self):
+        """Where it is in the folder."""
+        return f"plots/{self.name}.svg"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a script has to say when it is done."""
+
+    title: str
+    question: str
+    answer: str
+    body: str  # the tables with their headings, as Markdown
+    pictures: list
+    commands: list
+    notes: list
+
+    def files(self, facts):
+        """The pages and plots, relative path to text."""
+        images = "\n\n".join(f"![{picture.alt}]({picture.path})" for picture in self.pictures)
+        return {
+            "README.md": self._readme(facts),
+            "summary.md": f"# {self.title}\n\n{self.body}\n\n{images}\n",
+            **{picture.path: picture.svg for picture in self.pictures},
+        }
+
+    def _readme(self, facts):
+        """The page that says what was asked, what came out, and on what machine."""
+        parts = [
+            f"# {self.title}",
+            f"**Question.** {self.question}",
+            f"**Answer.** {self.answer}",
+            "The tables are in [summary.md](summary.md); every run as it was recorded is in [raw/](raw/).",
+            "## Reading\n\n_To be written by hand: what the numbers mean, what surprised, what to try next._",
+            "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n"
+            "```sh\n" + "\n".join(self.commands) + "\n```",
+            "## Machine\n\n" + "\n".join(f"- {label}: {value}" for label, value in facts),
+            "## What this can and cannot show\n\n" + "\n".join(f"- {note}" for note in self.notes),
+        ]
+        return "\n\n".join(parts) + "\n"
 
 
 class ResultFolder:
@@ -43,19 +97,29 @@ class ResultFolder:
         """Keep a record as raw/NAME.json."""
         (self.raw / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
 
-    def publish(self, files, question, answer):
-        """Write `files` (relative path to text), move the folder into place, list it, and return where it is."""
-        for name, text in files.items():
+    def publish(self, findings, facts, programs):
+        """Print the findings, write them down, move the folder into place, list it, and return where it is.
+
+        `facts` are the machine's; `programs` are told by their fingerprints, path by name.
+        """
+        print(f"{findings.body}\n\n{findings.answer}")
+        facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in programs.items()]
+        for name, text in findings.files(facts).items():
             path = self._staging / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
+        target = self._move(findings)
+        print(f"results: {target}", file=sys.stderr)
+        return target
+
+    def _move(self, findings):
         if self._quick and self._out is None:
             return self._staging
         target = self._claim()
         shutil.copytree(self._staging, target, dirs_exist_ok=True)
         shutil.rmtree(self._staging)
         if target.parent == RESULTS:
-            add_to_index(RESULTS / "INDEX.md", target.name, question, answer)
+            add_to_index(RESULTS / "INDEX.md", target.name, findings.question, findings.answer)
         return target
 
     def _claim(self):
@@ -84,22 +148,6 @@ def add_to_index(index, folder, question, answer):
     index.write_text("\n".join(lines) + "\n")
 
 
-def readme(title, question, answer, commands, facts, notes):
-    """The page that says what was asked, what came out, and on what machine."""
-    parts = [
-        f"# {title}",
-        f"**Question.** {question}",
-        f"**Answer.** {answer}",
-        "The tables are in [summary.md](summary.md); every run as it was recorded is in [raw/](raw/).",
-        "## Reading\n\n_To be written by hand: what the numbers mean, what surprised, what to try next._",
-        "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n```sh\n"
-        + "\n".join(commands) + "\n```",
-        "## Machine\n\n" + "\n".join(f"- {label}: {value}" for label, value in facts),
-        "## What this can and cannot show\n\n" + "\n".join(f"- {note}" for note in notes),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
 def unported(argv):
     """A recorded command as text, its port replaced by PORT: the port differs from run to run."""
-    return " ".join("127.0.0.1:PORT" if a.startswith("127.0.0.1:") and not a.endswith(":0") else a for a in argv)
+    return " ".join(PORT.sub(r"\g<1>PORT", word) for word in argv)

@@ -126,16 +126,6 @@ class Reading(unittest.TestCase):
             with self.assertRaises(ValueError):
                 loader.seconds(text)
 
-    def test_a_report_with_failed_requests_is_refused(self):
-        service = dict.fromkeys(("p50", "p90", "p99", "p999", "max", "count"))
-        values = {"rate": {"achieved_per_s": 1.0}, "latency_ns": {"service": service},
-                  "counters": {"completed": 1, "failed": 0}, "threads": [{"cpu_share": 0.5}]}
-        self.assertIsNone(loader.parse(json.dumps(values)).service_us("p999"))
-        values["counters"]["failed"] = 1
-        for text in (json.dumps(values), "{}", "no JSON"):
-            with self.assertRaises(Failure):
-                loader.parse(text)
-
     def test_a_thread_that_ended_makes_the_cpu_time_unknown(self):
         thread = procfs.Thread("worker", 5, 1, 1, "0")
         self.assertEqual(procfs.difference(procfs.Sample({}, 0), procfs.Sample({7: thread}, 0))[0]["cpu_ns"], 5)
@@ -186,8 +176,8 @@ class EventBases(unittest.TestCase):
     def test_a_subject_that_took_no_part_is_named_with_the_reason(self):
         body = event_base_report.body(self.measured([1], [1]))
         self.assertIn("libevent precise: not measured, for brevity", body)
-        for text in event_base_report.pictures(self.measured([1], [1])).values():
-            xml.fromstring(text)
+        for picture in event_base_report.pictures(self.measured([1], [1])):
+            xml.fromstring(picture.svg)
 
     def test_epoll_ctl_calls_are_judged_as_they_are(self):
         calls = {("timeouts, n=1", bases.STABLE_DEL_ADD.name): {"epoll_ctl": 0.5},
@@ -320,6 +310,13 @@ class Processes(unittest.TestCase):
             self.assertEqual(server.stop(), "bye\n")
         self.assertFalse(Path(f"/proc/{pid}").exists())
 
+    def test_the_cpu_time_of_a_program_is_its_own(self):
+        code = "import time; [0 for _ in iter(lambda: time.process_time() < 0.2, False)]"
+        _, busy_s = child.run_timed([sys.executable, "-c", code], "a busy program", timeout_s=20)
+        _, idle_s = child.run_timed(["sleep", "0.1"], "an idle one", timeout_s=20)
+        self.assertGreater(busy_s, 0.2)
+        self.assertLess(idle_s, 0.1)
+
     def test_a_program_that_does_not_end_is_stopped(self):
         started = time.monotonic()
         with self.assertRaisesRegex(Failure, "did not end"):
@@ -336,8 +333,12 @@ class Writing(unittest.TestCase):
             lines = [line for line in index.read_text().splitlines() if line.startswith("- ")]
         self.assertEqual(lines, ["- [a](a/README.md): Why? Because.", "- [b](b/README.md): Why? Because."])
 
+    FINDINGS = results.Findings("Title", "Why?", "Because.", "| a |", [results.Picture("x", "an x", "<svg/>")],
+                                ["scripts/x.sh"], ["a note"])
+
     def test_results_are_published_whole_or_not_at_all(self):
-        with tempfile.TemporaryDirectory() as parent:
+        with tempfile.TemporaryDirectory() as parent, contextlib.redirect_stdout(io.StringIO()), \
+                contextlib.redirect_stderr(io.StringIO()):
             out = Path(parent) / "new"
             with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False) as folder:
                 raw = folder.raw
@@ -345,11 +346,18 @@ class Writing(unittest.TestCase):
             self.assertFalse(out.exists() or raw.exists())
             with results.ResultFolder("test", out, quick=False) as folder:
                 (folder.raw / "run.json").write_text("{}")
-                self.assertEqual(folder.publish({"plots/x.svg": "<svg/>"}, "?", "!"), out)
+                self.assertEqual(folder.publish(self.FINDINGS, [("date", "today")], {}), out)
             self.assertTrue((out / "raw/run.json").exists() and (out / "plots/x.svg").exists())
 
+    def test_a_result_names_its_question_machine_programs_and_plots(self):
+        files = self.FINDINGS.files([("date", "today"), ("x (SHA-256)", "0123")])
+        for part in ("**Question.** Why?", "**Answer.** Because.", "scripts/x.sh", "- date: today", "- a note"):
+            self.assertIn(part, files["README.md"])
+        self.assertIn("![an x](plots/x.svg)", files["summary.md"])
+
     def test_a_recorded_command_names_no_port(self):
-        self.assertEqual(results.unported(["a", "127.0.0.1:4711", "127.0.0.1:0"]), "a 127.0.0.1:PORT 127.0.0.1:0")
+        self.assertEqual(results.unported(["a", "127.0.0.1:4711", "http://127.0.0.1:80/", "127.0.0.1:0"]),
+                         "a 127.0.0.1:PORT http://127.0.0.1:PORT/ 127.0.0.1:0")
 
     def test_axis_ticks_cover_the_values(self):
         for low, high in ((0, 9.7), (0.98, 1.07), (0, 84_000), (1, 1), (0, 0)):

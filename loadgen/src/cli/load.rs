@@ -9,7 +9,7 @@ use crate::options::{Pacing, Pins};
 use crate::schedule::{Arrival, RateProfile};
 use crate::server::ServerCommand;
 use crate::validity::Slo;
-use crate::wire::{Protocol, Sizes, Verify};
+use crate::wire::{Protocol, Sizes, Verify, http};
 
 /// What load to put on what server, typed but not yet checked against each other.
 #[derive(Debug, Clone, Args)]
@@ -99,11 +99,11 @@ pub(crate) struct TrafficArgs {
     pub(crate) verify: Verify,
 
     /// Path that http requests ask for
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = http::path)]
     pub(crate) http_path: String,
 
     /// Header of http requests, repeatable, such as 'Accept: */*'
-    #[arg(long, value_name = "HEADER")]
+    #[arg(long, value_name = "HEADER", value_parser = http::header)]
     pub(crate) http_header: Vec<String>,
 }
 

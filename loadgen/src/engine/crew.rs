@@ -21,8 +21,8 @@ use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::measure::Observer;
 use crate::options::Options;
-use crate::record::{IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
-use crate::schedule::Window;
+use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
+use crate::schedule::{Intensity, Window};
 use crate::server::Server;
 
 /// Time between two updates of the live line.
@@ -271,7 +271,10 @@ fn conclude(
         rate: RateRecord::new(all.counters.measured, offered, mean_bytes, seconds(measured_ns)),
         latency_ns: (&latencies).into(),
         threads,
-        arrivals: None,
+        arrivals: options.load.open().map(|open| {
+            let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
+            ArrivalRecord::from_gaps(open.arrival, flat, &all.gaps)
+        }),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,
         intervals,
         server: server.map(|server| server.record(all.counters.completed)),

@@ -107,11 +107,13 @@ impl Latency {
 
     /// The percentile, unless there are too few values to know it.
     pub(crate) fn percentile_ns(&self, percentile: Percentile) -> Option<u64> {
-        (self.count() >= percentile.samples_min).then(|| {
-            // A bucket answers with its upper edge; no value lay beyond the exact maximum.
-            let value = self.histogram.value_at_quantile(percentile.quantile);
-            value.min(self.max_ns)
-        })
+        (self.count() >= percentile.samples_min).then(|| self.quantile_ns(percentile.quantile))
+    }
+
+    /// The value below which a share of the samples lies, however few they are.
+    pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
+        // A bucket answers with its upper edge; no value lay beyond the exact maximum.
+        self.histogram.value_at_quantile(quantile).min(self.max_ns)
     }
 
     /// The exact smallest value.
@@ -128,6 +130,33 @@ impl Latency {
     pub(crate) fn mean_ns(&self) -> Option<u64> {
         let mean = self.sum_ns.checked_div(u128::from(self.count()))?;
         u64::try_from(mean).ok()
+    }
+
+    /// The histogram itself, for the formats that hold one.
+    pub(crate) fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
+    /// What a stored histogram holds, or nothing if it has other bounds than ours.
+    ///
+    /// Minimum, maximum and mean are then only as exact as the buckets, to one part in a thousand,
+    /// and what saturated it is no longer known.
+    pub(crate) fn from_histogram(histogram: Histogram<u64>) -> Option<Self> {
+        let bounds = (histogram.low(), histogram.high(), histogram.sigfig());
+        (bounds == (1, HIGHEST_NS, SIGNIFICANT_DIGITS)).then(|| Self {
+            min_ns: if histogram.is_empty() { u64::MAX } else { histogram.min() },
+            max_ns: histogram.max(),
+            sum_ns: (histogram.mean() * histogram.len() as f64) as u128,
+            saturated: 0,
+            histogram,
+        })
+    }
+
+    /// Puts right what a stored histogram knows only to a bucket, by what was noted beside it.
+    pub(crate) fn refine(&mut self, min_ns: u64, max_ns: u64, mean_ns: u64) {
+        self.min_ns = min_ns;
+        self.max_ns = max_ns;
+        self.sum_ns = u128::from(mean_ns) * u128::from(self.count());
     }
 
     /// The occupied buckets in rising order: (highest value of the bucket, how many).
@@ -192,6 +221,36 @@ pub(crate) mod tests {
         assert_eq!(merged.count(), 5_100);
         assert_eq!(merged.max_ns(), Some(100_000_000));
         assert_eq!(merged.min_ns(), Some(10));
+    }
+
+    #[test]
+    fn a_stored_histogram_is_as_exact_as_its_buckets_until_it_is_refined() {
+        let exact = latency_of([1_000_003, 2_000_005, 9_000_013]);
+        let mut stored = Latency::from_histogram(exact.histogram().clone()).unwrap();
+        let near = |given: Option<u64>, exact: f64| (given.unwrap() as f64 / exact - 1.0).abs();
+        assert!(near(stored.min_ns(), 1_000_003.0) < 1e-3);
+        assert!(near(stored.max_ns(), 9_000_013.0) < 1e-3);
+        assert!(near(stored.mean_ns(), 4_000_007.0) < 1e-3);
+        stored.refine(1_000_003, 9_000_013, 4_000_007);
+        assert_eq!(
+            (stored.min_ns(), stored.max_ns(), stored.mean_ns()),
+            (exact.min_ns(), exact.max_ns(), exact.mean_ns())
+        );
+    }
+
+    #[test]
+    fn an_empty_stored_histogram_has_no_numbers_either() {
+        let stored = Latency::from_histogram(Latency::new().histogram().clone()).unwrap();
+        assert_eq!((stored.min_ns(), stored.max_ns(), stored.mean_ns()), (None, None, None));
+        let mut merged = stored;
+        merged.merge(&latency_of([7]));
+        assert_eq!(merged.min_ns(), Some(7));
+    }
+
+    #[test]
+    fn a_histogram_with_other_bounds_is_none_of_ours() {
+        let foreign = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
+        assert!(Latency::from_histogram(foreign).is_none());
     }
 
     #[test]

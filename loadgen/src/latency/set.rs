@@ -47,6 +47,33 @@ impl Latencies {
         self.connect.merge(&other.connect);
     }
 
+    /// Every distribution with the name that it has in files.
+    pub(crate) fn named(&self) -> [(&'static str, &Latency); 7] {
+        [
+            ("response", &self.response),
+            ("unanswered", &self.unanswered),
+            ("service", &self.service),
+            ("lateness", &self.lateness),
+            ("loader_late", &self.loader_late),
+            ("blocked", &self.blocked),
+            ("connect", &self.connect),
+        ]
+    }
+
+    /// The distribution that has this name in files.
+    pub(crate) fn by_name(&mut self, name: &str) -> Option<&mut Latency> {
+        match name {
+            "response" => Some(&mut self.response),
+            "unanswered" => Some(&mut self.unanswered),
+            "service" => Some(&mut self.service),
+            "lateness" => Some(&mut self.lateness),
+            "loader_late" => Some(&mut self.loader_late),
+            "blocked" => Some(&mut self.blocked),
+            "connect" => Some(&mut self.connect),
+            _ => None,
+        }
+    }
+
     /// Response times of all requests; of the unanswered ones a lower bound.
     pub(crate) fn response_or_bound(&self) -> Latency {
         let mut all = self.response.clone();
@@ -74,5 +101,21 @@ impl Latencies {
         self.loader_late.clear();
         self.blocked.clear();
         self.connect.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_distribution_is_found_by_its_name() {
+        let mut latencies = Latencies::new();
+        let names = latencies.named().map(|(name, _)| name);
+        for (count, name) in (1..).zip(names) {
+            (0..count).for_each(|_| latencies.by_name(name).unwrap().record(5));
+        }
+        assert_eq!(latencies.named().map(|(_, latency)| latency.count()), [1, 2, 3, 4, 5, 6, 7]);
+        assert!(latencies.by_name("other").is_none());
     }
 }

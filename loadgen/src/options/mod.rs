@@ -53,6 +53,16 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
+impl Target {
+    /// How a request names it: a unix socket has no name that HTTP knows.
+    fn http_host(&self) -> String {
+        match self {
+            Self::Tcp(text) => text.clone(),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,6 +104,8 @@ pub(crate) struct TrafficOptions {
     pub(crate) protocol: Protocol,
     pub(crate) sizes: Sizes,
     pub(crate) verify: Verify,
+    /// What http requests name as the host they are for.
+    pub(crate) http_host: String,
     pub(crate) http_path: String,
     pub(crate) http_headers: Vec<String>,
 }
@@ -174,16 +186,18 @@ impl Options {
         };
         let pipeline = pipeline(traffic.pipeline, &load, traffic.protocol, churn)?;
         let command = server.server_cmd.map(ServerSource::Command);
+        let target = target(&text)?;
         Ok(Self {
-            target: target(&text)?,
             load,
             traffic: TrafficOptions {
                 protocol: traffic.protocol,
                 sizes: traffic.size,
                 verify: traffic.verify,
+                http_host: target.http_host(),
                 http_path: traffic.http_path,
                 http_headers: traffic.http_header,
             },
+            target,
             connections,
             threads: threads.min(connections),
             pipeline,

@@ -14,6 +14,11 @@ pub(crate) mod sample;
 mod server;
 mod validity;
 
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod schema;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::ArgsRecord;

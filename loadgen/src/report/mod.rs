@@ -9,8 +9,12 @@ use crate::error::Error;
 use crate::measure::{Measurement, Observer};
 use crate::options::{OutputOptions, RecordSink};
 
+mod csv;
 mod folder;
+mod hgrm;
+pub(crate) mod hlog;
 mod json;
+mod markup;
 pub(crate) mod plot;
 pub(crate) mod text;
 pub(crate) mod units;

@@ -1,97 +1,71 @@
 //! One connection's place in both directions: the next bytes to send, and whether those that came
 //! are right.
 
-use super::Sizes;
-use super::payload::{Cursor, Payload};
-use crate::options::TrafficOptions;
+use super::frame::common_bytes;
+use super::framing::{HeadBuffer, Way};
+use super::http::{Decoder, Fault};
+use super::note::said;
+use super::protocol::Verify;
+use super::stream::Stream;
+use super::traffic::Traffic;
 use crate::record::Mismatch;
-use crate::schedule::random;
-
-/// Part of a seed that the sizes are made of.
-const SIZES: u64 = 2 << 40;
-
-/// What all connections of a run exchange.
-#[derive(Debug)]
-pub(crate) struct Traffic {
-    sizes: Sizes,
-    payload: Payload,
-    seed: u64,
-}
-
-impl Traffic {
-    /// The traffic of a run.
-    pub(crate) fn new(options: &TrafficOptions, seed: u64) -> Self {
-        Self { sizes: options.sizes.clone(), payload: Payload::new(seed), seed }
-    }
-}
 
 /// One connection's place in the traffic.
+///
+/// Nothing that was sent or must come is kept: both are made again from the place, whatever the
+/// size of a message. Of HTTP replies, which are not known beforehand, a decoder keeps the little
+/// it needs.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     connection: u32,
-    sizes_key: u64,
-    /// Requests begun so far; the number of the next one.
-    begun: u64,
-    /// Bytes of the newest request that have not been taken yet.
-    unsent_bytes: u64,
-    /// Right bytes of the oldest outstanding request's reply.
-    partial_reply_bytes: u64,
-    /// Replies that have come whole; the number of the request that is answered next.
-    replies: u64,
-    send_cursor: Cursor,
-    receive_cursor: Cursor,
+    requests: Stream,
+    replies: Stream,
+    http: Option<Box<Decoder>>,
 }
 
 impl Exchange {
     /// The beginning of connection number `connection`.
     pub(crate) fn new(traffic: &Traffic, connection: u32) -> Self {
-        let start = traffic.payload.start(connection);
+        let is_http = traffic.framing.is_http();
         Self {
             connection,
-            sizes_key: random::key(traffic.seed, SIZES + u64::from(connection)),
-            begun: 0,
-            unsent_bytes: 0,
-            partial_reply_bytes: 0,
-            replies: 0,
-            send_cursor: start,
-            receive_cursor: start,
+            requests: Stream::new(traffic, Way::Request, connection),
+            replies: Stream::new(traffic, Way::Reply, connection),
+            http: is_http.then(|| Box::new(Decoder::new(connection))),
         }
     }
 
     /// Whether a request has been begun but not sent whole.
     pub(crate) fn is_mid_request(&self) -> bool {
-        self.unsent_bytes > 0
+        self.requests.is_inside()
+    }
+
+    /// Whether the server has announced, with a reply that came whole, that it closes the
+    /// connection: what is sent on it from now on gets no answer. Only HTTP knows this.
+    pub(crate) fn wants_close(&self) -> bool {
+        self.http.as_ref().is_some_and(|http| http.wants_close())
     }
 
     /// The bytes to send next: the rest of a request already begun, then up to `new` further ones;
-    /// at most [`super::SLICE_BYTES_MAX`].
+    /// at most [`super::SLICE_BYTES_MAX`]. What has no place in one piece in memory is put
+    /// together in `scratch`.
     pub(crate) fn outgoing<'a>(
         &self,
         traffic: &'a Traffic,
         new: usize,
-        _scratch: &'a mut Vec<u8>,
+        scratch: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        let size = traffic.sizes.size_of(self.sizes_key, self.begun);
-        traffic.payload.slice(self.send_cursor, self.unsent_bytes + new as u64 * size)
+        if traffic.framing.is_bare() {
+            return self.requests.bare(traffic, new);
+        }
+        self.requests.assemble(traffic, new, scratch);
+        scratch
     }
 
     /// Notes that the first `taken` bytes of [`Self::outgoing`] went; returns how many requests
     /// were begun with them. Those not begun are as if they had never been asked for.
     pub(crate) fn took(&mut self, traffic: &Traffic, taken: usize) -> usize {
-        self.send_cursor.advance(taken);
-        let mut left = taken as u64;
-        let mut begun = 0;
-        loop {
-            let step = left.min(self.unsent_bytes);
-            self.unsent_bytes -= step;
-            left -= step;
-            if left == 0 {
-                return begun;
-            }
-            self.unsent_bytes = traffic.sizes.size_of(self.sizes_key, self.begun);
-            self.begun += 1;
-            begun += 1;
-        }
+        self.requests.advance(traffic, taken).begun
     }
 
     /// Checks the bytes that came, in place, while `outstanding` requests are unanswered. Returns
@@ -102,42 +76,122 @@ impl Exchange {
         bytes: &[u8],
         outstanding: usize,
     ) -> (usize, Result<(), Mismatch>) {
-        let size = traffic.sizes.size_of(self.sizes_key, self.replies);
-        let owed = outstanding as u64 * size - self.partial_reply_bytes;
-        let expected = traffic.payload.slice(self.receive_cursor, owed.min(bytes.len() as u64));
-        let right = if bytes == expected {
-            bytes.len()
-        } else {
-            bytes.iter().zip(expected).take_while(|(came, expected)| came == expected).count()
-        };
-        self.receive_cursor.advance(right);
-        self.partial_reply_bytes += right as u64;
-        let completed = self.partial_reply_bytes / size;
-        self.partial_reply_bytes %= size;
-        self.replies += completed;
-        let owed = outstanding as u64 > completed;
-        let wrong = bytes.get(right).map(|&got| Mismatch {
-            connection: self.connection,
-            request: self.replies,
-            offset_bytes: self.partial_reply_bytes,
-            expected: owed.then(|| traffic.payload.slice(self.receive_cursor, 1)[0]),
-            got,
-            note: None,
-        });
-        (completed as usize, wrong.map_or(Ok(()), Err))
-    }
-
-    /// Whether the server has said that it will close after its latest reply.
-    pub(crate) fn wants_close(&self) -> bool {
-        false
+        let mut completed = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            if completed == outstanding {
+                return (completed, Err(self.unasked(traffic, rest)));
+            }
+            let step = if traffic.framing.is_bare() {
+                Ok(self.came_bare(traffic, rest, outstanding - completed))
+            } else if let Some(http) = &mut self.http {
+                Self::came_http(http, &mut self.replies, traffic, rest)
+            } else {
+                Ok(self.came_framed(traffic, rest))
+            };
+            match step {
+                Err(fault) => return (completed, Err(self.faulty(fault))),
+                Ok(step) => {
+                    at += step.right;
+                    completed += step.ended;
+                    if step.is_wrong {
+                        return (completed, Err(self.wrong(traffic, &bytes[at..])));
+                    }
+                }
+            }
+        }
+        (completed, Ok(()))
     }
 
     /// Forgets what was outstanding: the connection was replaced by a new one, whose first request
     /// is the next that has not been begun.
     pub(crate) fn restart(&mut self) {
-        self.unsent_bytes = 0;
-        self.partial_reply_bytes = 0;
-        self.replies = self.begun;
-        self.receive_cursor = self.send_cursor;
+        self.requests.skip_rest();
+        self.replies.follow(&self.requests);
+        if let Some(http) = &mut self.http {
+            http.restart();
+        }
+    }
+}
+
+/// What some of the bytes that came turned out to be.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// So many are right,
+    right: usize,
+    /// so many replies ended with them,
+    ended: usize,
+    /// and the next one is wrong.
+    is_wrong: bool,
+}
+
+impl Exchange {
+    /// Compares replies that are payload and nothing else, many at a time.
+    fn came_bare(&mut self, traffic: &Traffic, bytes: &[u8], outstanding: usize) -> Step {
+        let new = outstanding - usize::from(self.replies.is_inside());
+        let owed = self.replies.bare(traffic, new);
+        let compared = &bytes[..bytes.len().min(owed.len())];
+        let right = match traffic.verify {
+            Verify::Full => common_bytes(compared, owed),
+            Verify::Length | Verify::None => compared.len(),
+        };
+        let ended = self.replies.advance(traffic, right).ended;
+        Step { right, ended, is_wrong: right < compared.len() }
+    }
+
+    /// Compares one reply whose every byte is known beforehand.
+    fn came_framed(&mut self, traffic: &Traffic, bytes: &[u8]) -> Step {
+        self.replies.enter(traffic);
+        let mut buffer = HeadBuffer::default();
+        let frame = self.replies.frame(traffic, &mut buffer);
+        let (start, offset) = self.replies.position();
+        let right = frame.right_bytes(offset, &traffic.payload, start, bytes, traffic.verify);
+        let ended = self.replies.advance(traffic, right).ended;
+        Step { right, ended, is_wrong: ended == 0 && right < bytes.len() }
+    }
+
+    /// Compares one reply that says itself how long it is.
+    fn came_http(
+        http: &mut Decoder,
+        replies: &mut Stream,
+        traffic: &Traffic,
+        bytes: &[u8],
+    ) -> Result<Step, Fault> {
+        let (taken, is_whole) = http.came(bytes, traffic.verify, &traffic.reference)?;
+        replies.advance(traffic, taken);
+        if is_whole {
+            replies.end_here();
+        }
+        Ok(Step { right: taken, ended: is_whole.into(), is_wrong: false })
+    }
+
+    /// The byte owed, in whose place the first of `came` came.
+    fn wrong(&mut self, traffic: &Traffic, came: &[u8]) -> Mismatch {
+        self.replies.enter(traffic);
+        let mut buffer = HeadBuffer::default();
+        let frame = self.replies.frame(traffic, &mut buffer);
+        let (start, offset) = self.replies.position();
+        let expected = frame.byte_at(offset, &traffic.payload, start);
+        let is_in_head = offset < frame.head.len() as u64 && traffic.framing.has_text_heads();
+        // What was right of it was the same as what the server said.
+        let note = is_in_head.then(|| said(&[&frame.head[..offset as usize], came].concat()));
+        self.mismatch(expected, came[0], note)
+    }
+
+    /// Bytes came and no reply was owed.
+    fn unasked(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
+        let is_text = traffic.framing.has_text_heads() || traffic.framing.is_http();
+        self.mismatch(None, came[0], is_text.then(|| said(came)))
+    }
+
+    fn faulty(&self, fault: Fault) -> Mismatch {
+        let Fault { offset_bytes, expected, got, note } = fault;
+        Mismatch { offset_bytes, ..self.mismatch(expected, got, note) }
+    }
+
+    fn mismatch(&self, expected: Option<u8>, got: u8, note: Option<String>) -> Mismatch {
+        let (request, offset_bytes) = self.replies.next_byte();
+        Mismatch { connection: self.connection, request, offset_bytes, expected, got, note }
     }
 }

@@ -2,19 +2,31 @@
 //!
 //! ```text
 //! Protocol, Sizes, Verify  what was asked for
-//! Traffic                  all of it together with the payload: shared by all connections, read-only
+//! Traffic                  all of it together with the payload: shared by all connections
 //! Exchange                 one connection's place in both directions
+//!   Stream                   one direction: a row of messages, and the place in it
+//!     Framing, Frame           a message: head, payload, tail
+//!   http                     replies that are not known beforehand
 //! ```
 //!
-//! Request `k` of a connection is a pure function of seed, connection and `k`. Nothing here knows
-//! sockets, time or schedules.
+//! Request `k` of a connection is a pure function of seed, connection and `k`, and so is its reply,
+//! except over HTTP. Nothing here knows sockets, time or schedules.
 
 mod exchange;
-pub(crate) mod payload;
+mod frame;
+mod framing;
+pub(crate) mod http;
+mod note;
+mod payload;
 mod protocol;
 mod sizes;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod traffic;
 
-pub(crate) use self::exchange::{Exchange, Traffic};
+pub(crate) use self::exchange::Exchange;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
 pub(crate) use self::protocol::{Protocol, Verify};
 pub(crate) use self::sizes::Sizes;
+pub(crate) use self::traffic::Traffic;

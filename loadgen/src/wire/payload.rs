@@ -20,9 +20,18 @@ pub(crate) const SLICE_BYTES_MAX: usize = 128 * 1024;
 /// period, which spreads any number of connections evenly and never puts two in one place.
 const STRIDE: u64 = 162_011;
 
+/// Which bytes a payload may consist of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    /// All of them.
+    Bytes,
+    /// Printable ASCII without the space, which some servers trim.
+    Printable,
+}
+
 /// The bytes of a run.
 #[derive(Debug)]
-pub(crate) struct Payload {
+pub(super) struct Payload {
     /// The block, then its own beginning again, so that a slice never has to wrap.
     bytes: Vec<u8>,
     entry: u64,
@@ -30,11 +39,11 @@ pub(crate) struct Payload {
 
 /// A position in one connection's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor(usize);
+pub(super) struct Cursor(usize);
 
 impl Payload {
     /// Generates the block for `seed`.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, alphabet: Alphabet) -> Self {
         let mut state = seed;
         let entry = split_mix(&mut state) % PERIOD as u64;
         let mut bytes: Vec<u8> = Vec::with_capacity(PERIOD + SLICE_BYTES_MAX + 8);
@@ -42,31 +51,31 @@ impl Payload {
             bytes.extend_from_slice(&split_mix(&mut state).to_le_bytes());
         }
         bytes.truncate(PERIOD);
+        if alphabet == Alphabet::Printable {
+            bytes.iter_mut().for_each(|byte| *byte = b'!' + *byte % (b'~' - b'!' + 1));
+        }
         bytes.extend_from_within(..SLICE_BYTES_MAX);
         Self { bytes, entry }
     }
 
     /// Where the stream of connection number `connection` begins.
-    pub(crate) fn start(&self, connection: u32) -> Cursor {
+    pub(super) fn start(&self, connection: u32) -> Cursor {
         let place = (self.entry + u64::from(connection) * STRIDE) % PERIOD as u64;
         Cursor(usize::try_from(place).expect("a place inside the block fits any address"))
     }
 
     /// The next bytes at `cursor`: `length` of them, at most [`SLICE_BYTES_MAX`].
-    pub(crate) fn slice(&self, cursor: Cursor, length: u64) -> &[u8] {
+    pub(super) fn slice(&self, cursor: Cursor, length: u64) -> &[u8] {
         let length = usize::try_from(length).unwrap_or(usize::MAX).min(SLICE_BYTES_MAX);
         &self.bytes[cursor.0..cursor.0 + length]
     }
 }
 
 impl Cursor {
-    /// Moves on by `length` bytes, at most [`SLICE_BYTES_MAX`].
-    pub(crate) fn advance(&mut self, length: usize) {
-        debug_assert!(length <= SLICE_BYTES_MAX, "advance by {length} bytes");
-        self.0 += length;
-        if self.0 >= PERIOD {
-            self.0 -= PERIOD;
-        }
+    /// The place `length` bytes further on.
+    pub(super) fn plus(self, length: u64) -> Self {
+        let place = (self.0 as u64 + length) % PERIOD as u64;
+        Self(usize::try_from(place).expect("a place inside the block fits any address"))
     }
 }
 
@@ -86,8 +95,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bytes_and_another_seed_gives_others() {
-        assert_eq!(Payload::new(7).bytes, Payload::new(7).bytes);
-        assert_ne!(Payload::new(7).bytes, Payload::new(8).bytes);
+        assert_eq!(Payload::new(7, Alphabet::Bytes).bytes, Payload::new(7, Alphabet::Bytes).bytes);
+        assert_ne!(Payload::new(7, Alphabet::Bytes).bytes, Payload::new(8, Alphabet::Bytes).bytes);
     }
 
     #[test]
@@ -97,25 +106,27 @@ mod tests {
 
     #[test]
     fn no_two_connections_enter_the_block_at_the_same_place() {
-        let payload = Payload::new(1);
+        let payload = Payload::new(1, Alphabet::Bytes);
         let places: HashSet<usize> = (0..60_000).map(|n| payload.start(n).0).collect();
         assert_eq!(places.len(), 60_000);
     }
 
     #[test]
     fn a_reply_displaced_by_a_power_of_two_never_looks_right() {
-        let payload = Payload::new(1);
+        let payload = Payload::new(1, Alphabet::Bytes);
         let start = payload.start(3);
         for power in 0..26 {
-            let mut displaced = start;
-            let mut left = 1_usize << power;
-            while left > 0 {
-                let step = left.min(SLICE_BYTES_MAX);
-                displaced.advance(step);
-                left -= step;
-            }
+            let displaced = start.plus(1 << power);
             assert_ne!(payload.slice(start, 16), payload.slice(displaced, 16), "2^{power}");
         }
+    }
+
+    #[test]
+    fn a_printable_payload_has_no_line_feed_and_nothing_that_a_terminal_would_not_show() {
+        let payload = Payload::new(1, Alphabet::Printable);
+        assert!(payload.bytes.iter().all(u8::is_ascii_graphic));
+        let distinct: HashSet<u8> = payload.bytes.iter().copied().collect();
+        assert_eq!(distinct.len(), 94);
     }
 
     proptest! {
@@ -125,7 +136,7 @@ mod tests {
             connection in 0_u32..100_000,
             steps in prop::collection::vec(0_usize..=SLICE_BYTES_MAX, 1..8),
         ) {
-            let payload = Payload::new(seed);
+            let payload = Payload::new(seed, Alphabet::Bytes);
             let mut cursor = payload.start(connection);
             let mut position = 0_u64;
             for step in steps {
@@ -135,7 +146,7 @@ mod tests {
                     let expected = byte_at(&payload, connection, position + probe as u64);
                     prop_assert_eq!(slice[probe], expected);
                 }
-                cursor.advance(step);
+                cursor = cursor.plus(step as u64);
                 position += step as u64;
             }
         }

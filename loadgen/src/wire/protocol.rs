@@ -60,12 +60,12 @@ impl fmt::Display for Protocol {
 /// What is compared of a reply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Every byte.
+    /// Every byte; over HTTP, every byte of the body against the first reply's, and the status.
     #[default]
     Full,
-    /// That it is as long as it must be.
+    /// That it is as long as it must be; over HTTP, as the first one's body, and the status.
     Length,
-    /// Nothing that the framing does not need: for an echo of bytes, the same as the length.
+    /// Nothing that the framing does not need: for all but HTTP the same as the length.
     None,
 }
 

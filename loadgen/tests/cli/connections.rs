@@ -13,7 +13,7 @@ use crate::servers::Server;
 fn connections_are_replaced_after_so_many_requests() {
     let server = Server::echo();
     let finished = load(&server, "-c 3 --churn 5 --rate 1000 --arrival constant");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     let connects = count(&record, "connects");
@@ -26,7 +26,7 @@ fn connections_are_replaced_after_so_many_requests() {
 fn connections_are_replaced_after_a_lifetime() {
     let server = Server::echo();
     let finished = load(&server, "-c 4 --lifetime 50ms --rate 1000");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     assert!(count(&finished.json(), "churned") >= 8, "{finished:?}");
 }
 
@@ -35,10 +35,12 @@ fn every_request_can_have_a_connection_of_its_own() {
     let server = Server::echo();
     for rate in ["", "--rate 500 --arrival constant"] {
         let finished = load(&server, &format!("-c 4 --connect-per-request {rate}"));
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        expect_no_errors(&finished);
         let record = finished.json();
         expect_conserved(&record);
-        assert_eq!(count(&record, "connects"), count(&record, "completed"), "{record}");
+        // The end of a closed loop may find connections that were made for the next request.
+        let unused = count(&record, "connects") - count(&record, "completed");
+        assert!(unused <= if rate.is_empty() { 4 } else { 0 }, "{record}");
         assert!(count(&record, "measured") > 90, "{record}");
     }
 }
@@ -48,7 +50,7 @@ fn new_connections_come_no_faster_than_asked_for() {
     let server = Server::echo();
     let begun = std::time::Instant::now();
     let finished = load(&server, "-c 21 --connect-rate 100");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     // 21 connections have 20 gaps of 10 ms; warm-up and duration take 250 ms more.
     assert!(begun.elapsed().as_millis() >= 450, "{:?}", begun.elapsed());
 }
@@ -72,7 +74,7 @@ fn a_unix_socket_is_a_target() {
     let target = format!("unix:{}", path.display());
     let words = ["run", &target, "-c200", "--duration=200ms", "--warmup=50ms", "--json", "-"];
     let finished = loadgen(&words);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     assert_eq!((count(&record, "connects"), count(&record, "failed")), (200, 0));
@@ -90,7 +92,7 @@ fn connections_come_from_the_source_addresses_in_turn() {
         while client.echo_some(4096) > 0 {}
     });
     let finished = load(&server, "-c 6 --source 127.0.0.7-127.0.0.8,127.0.0.20");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let mut sources = sources.lock().unwrap().clone();
     sources.sort();
     let each_twice =

@@ -26,7 +26,7 @@ fn a_rate_is_offered_and_kept_whatever_the_replies_take() {
     });
     let flags = "--rate 1000 --arrival constant -c 4 --warmup 200ms --duration 500ms";
     let finished = load(&server, flags);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     assert_eq!((count(&record, "scheduled"), count(&record, "in_window")), (700, 500));

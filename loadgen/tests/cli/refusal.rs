@@ -41,7 +41,7 @@ fn a_low_soft_limit_of_open_files_is_raised_aloud() {
     let line = format!("ulimit -Sn 32; exec {program} run {address} {flags}");
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
     let finished = Finished::from(output);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     assert!(finished.stderr.contains("raised the limit of open files from 32"), "{finished:?}");
 
     let line = format!("ulimit -n 32; exec {program} run {address} {flags}");

@@ -15,7 +15,7 @@ fn an_echo_server_passes_and_every_request_is_accounted_for() {
     let begun = Instant::now();
     let finished = load(&server, "-c 7 -t 3 --size 100 --pipeline 4 --seed 9 --timeout 10s");
     assert!(begun.elapsed() < Duration::from_secs(5), "the drain ends with the last reply");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     assert_eq!(count(&record, "connects"), 7);
@@ -86,7 +86,7 @@ fn the_rate_and_the_latencies_agree_with_a_server_of_known_speed() {
 fn replies_that_dribble_in_byte_by_byte_are_put_together() {
     let server = Server::start(|mut client| while client.echo_some(1) > 0 {});
     let finished = load(&server, "-c 2 --size 37 --pipeline 3");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     assert_eq!(count(&record, "bytes_received"), count(&record, "completed") * 37);
@@ -95,7 +95,7 @@ fn replies_that_dribble_in_byte_by_byte_are_put_together() {
 #[test]
 fn large_pipelined_requests_do_not_deadlock_with_a_server_that_reads_only_when_it_has_written() {
     let finished = load(&Server::echo(), "-c 2 --pipeline 16 --size 1MiB --timeout 15s");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record = finished.json();
     expect_conserved(&record);
     assert!(count(&record, "completed") >= 32, "{record}");
@@ -113,7 +113,7 @@ fn a_request_larger_than_any_socket_buffer_goes_out_without_a_reply_in_between()
         }
     });
     let finished = load(&server, "-c 2 --size 16MiB --timeout 2s");
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     expect_conserved(&finished.json());
 }
 
@@ -139,11 +139,11 @@ fn host_names_and_ipv6_addresses_are_targets_too() {
     let server = Server::echo();
     let name = format!("localhost:{}", server.port());
     let finished = loadgen(&["run", &name, "-c1", "--duration=50ms", "--warmup=0s"]);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     if TcpListener::bind("[::1]:0").is_ok() {
         let server = Server::start_on("[::1]:0", |mut client| while client.echo_some(99) > 0 {});
         let finished = load(&server, "-c 1");
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        expect_no_errors(&finished);
     }
 }
 
@@ -151,7 +151,7 @@ fn host_names_and_ipv6_addresses_are_targets_too() {
 fn the_report_is_on_stdout_and_says_what_kind_of_latency_it_shows() {
     let address = Server::echo().address();
     let finished = loadgen(&["run", &address, "-c2", "--duration=100ms", "--warmup=0s"]);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     assert!(finished.stdout.contains("closed loop, service time"), "{finished:?}");
     assert!(finished.stdout.contains("errors: none"), "{finished:?}");
     assert!(finished.stderr.is_empty(), "{finished:?}");
@@ -182,7 +182,7 @@ fn a_json_file_is_replaced_only_by_a_finished_run() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), old);
 
     let finished = loadgen(&[&["run", &Server::echo().address()], &short[..]].concat());
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     let record: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(record["schema"], "loadgen/2");
 }
@@ -194,6 +194,6 @@ fn a_closed_stdout_is_no_failure() {
     let mut child = command(&words).spawn().unwrap();
     drop(child.stdout.take());
     let finished = wait(child);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    expect_no_errors(&finished);
     assert!(finished.stderr.is_empty(), "{finished:?}");
 }

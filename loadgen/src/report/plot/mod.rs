@@ -1,10 +1,20 @@
-//! Line plots as SVG, drawn by hand: the same numbers give the same bytes.
+//! Plots as SVG, drawn by hand: the same numbers give the same bytes.
+//!
+//! A picture is one file without references to others, and follows the reader's preference for
+//! light or dark. Colours are told apart by the colour-blind, too, and every series has a mark of
+//! its own shape besides.
+
+mod axis;
+mod draw;
+pub(crate) mod pictures;
+mod thin;
 
 /// One picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// What a reader must know beside the title: who measured what, on what.
+    /// What a reader must know beside the title: who measured what, on what. Every line is broken
+    /// where it gets too long.
     pub(crate) caption: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -14,20 +24,46 @@ pub(crate) struct Chart {
 /// One direction of a picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
-    /// What it shows, with its unit.
+    /// What it shows.
     pub(crate) label: String,
+    /// What its values are.
+    pub(crate) unit: Unit,
     pub(crate) scale: Scale,
+    /// For [`Scale::Category`]: the names of the values 0, 1, 2, ... Without names a value is
+    /// shown as the number it is.
+    pub(crate) names: Vec<String>,
+}
+
+impl Axis {
+    /// An axis of numbers.
+    pub(crate) fn new(label: &str, unit: Unit, scale: Scale) -> Self {
+        Self { label: label.to_owned(), unit, scale, names: Vec::new() }
+    }
+}
+
+/// What the values of an axis are, and so how they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A number of things, or a ratio.
+    Count,
+    Nanoseconds,
+    Seconds,
+    /// Written as 500, 20k, 1.5M.
+    PerSecond,
+    /// A share of one, written as a percentage.
+    Share,
 }
 
 /// How values become places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// From zero.
+    /// From zero, or from below it if there are values.
     Linear,
+    /// Values that are not positive are left out.
     Log,
-    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances.
+    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 has no place.
     Percentile,
-    /// The values themselves as evenly spaced names, such as worker counts.
+    /// The distinct values in rising order, evenly spaced, such as worker counts.
     Category,
 }
 
@@ -35,6 +71,7 @@ pub(crate) enum Scale {
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) name: String,
+    /// In the order in which the line goes through them; it breaks at one without a place.
     pub(crate) points: Vec<Point>,
 }
 
@@ -47,9 +84,22 @@ pub(crate) struct Point {
     pub(crate) high: Option<f64>,
 }
 
+impl Point {
+    /// A point without a range.
+    pub(crate) fn at(x: f64, y: f64) -> Self {
+        Self { x, y, low: None, high: None }
+    }
+
+    /// Where a line breaks.
+    pub(crate) const BREAK: Self = Self { x: f64::NAN, y: f64::NAN, low: None, high: None };
+}
+
 impl Chart {
     /// The picture as a self-contained SVG document.
     pub(crate) fn svg(&self) -> String {
-        String::new()
+        draw::svg(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Records for tests: one in which everything there is to know is known, and one with the least.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Everything is known.
+pub(crate) fn full() -> Record {
+    let mut record = minimal_value();
+    let latency = json!({
+        "p50": 51_200, "p90": 90_000, "p99": 180_250, "p999": 400_000, "p9999": 800_000,
+        "max": 912_345, "min": 20_001, "mean": 60_000, "count": 100_000, "censored": 3,
+        "at_least_from": 700_000, "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
+    });
+    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect"];
+    let latencies: Value =
+        names.map(|name| (name.to_owned(), latency.clone())).into_iter().collect();
+    let reason =
+        json!({"code": "loader-late", "level": "SUSPECT", "text": "late <by> 1 ms & more"});
+    let label =
+        json!({"code": "co-located", "level": "VALID", "text": "they share processors 0-1"});
+    let validity = json!({"verdict": "SUSPECT", "reasons": [reason], "labels": [label]});
+    let rate = json!({
+        "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "bytes_per_s": 63_376.0,
+        "measured_s": 1.0,
+    });
+    let server = json!({
+        "command": "evshard serve --workers 2", "pid": 4711, "wall_s": 2.0, "cpu_s": 0.5,
+        "cpu_us_per_request": 5.5, "voluntary_switches": 10, "involuntary_switches": 2,
+        "rss_bytes": 5_242_880, "pss_bytes": 4_194_304, "cpus_allowed": "0-1",
+        "program_sha256": "00ff",
+        "threads": [{
+            "name": "worker-0", "tid": 4712, "cpu_s": 0.25, "voluntary_switches": 5,
+            "involuntary_switches": 1,
+        }],
+    });
+    let args = [
+        ("mode", json!("open")),
+        ("rate", json!("1k")),
+        ("arrival", json!("poisson")),
+        ("churn", json!("after 100 requests")),
+        ("slo", json!(["p99<1ms"])),
+        ("server_command", json!("evshard serve --workers 2")),
+    ];
+    for (name, value) in args {
+        record["args"][name] = value;
+    }
+    record["validity"] = validity.clone();
+    record["slo"] = json!([{"objective": "p99<1ms", "met": true, "found": "p99 is 180 µs"}]);
+    record["rate"] = rate.clone();
+    record["latency_ns"] = latencies.clone();
+    record["server"] = server.clone();
+    record["runs"] = json!([{
+        "number": 1, "started_unix_s": 1_700_000_000.25, "validity": validity, "rate": rate,
+        "latency_ns": latencies, "counters": record["counters"], "outstanding_mean": 1.5,
+        "threads": [{
+            "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
+            "involuntary_switches": 3, "major_faults": 1,
+        }],
+        "arrivals": {
+            "gaps": 4_096, "intended_mean_ns": 1e6, "actual_mean_ns": 1.001e6, "distance": 0.01,
+            "distance_by_chance": 0.03,
+        },
+        "intervals": [
+            interval(-1.0, [1_000, 1_000, 999, 0, 1, 0], [None; 3], 0.25, Some(0.5)),
+            interval(
+                0.0,
+                [1_002, 1_001, 990, 2, 9, 1],
+                [Some(51_200), Some(180_250), Some(912_345)],
+                0.31,
+                None
+            ),
+        ],
+        "server": server, "steal_share": 0.01, "ended_early_s": 1.9, "interrupted": false,
+        "first_mismatch": {
+            "connection": 3, "request": 7, "offset_bytes": 12, "expected": 65, "got": 66,
+            "note": "-ERR unknown command",
+        },
+        "first_other_error": "read: connection aborted",
+    }]);
+    serde_json::from_value(record).unwrap()
+}
+
+/// Nothing is known that need not be.
+pub(crate) fn minimal() -> Record {
+    serde_json::from_value(minimal_value()).unwrap()
+}
+
+fn minimal_value() -> Value {
+    let latencies = LatenciesRecord::from(&crate::latency::Latencies::new());
+    json!({
+        "schema": SCHEMA,
+        "args": {
+            "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
+            "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
+            "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
+            "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "pacing": "sleep", "slo": [],
+            "runs": 1, "server_command": null,
+        },
+        "env": Environment::capture(&crate::options::tests::options("").unwrap()),
+        "validity": Validity::valid(),
+        "slo": [],
+        "rate": RateRecord::new(0, None, 64.0, 0.0),
+        "latency_ns": latencies,
+        "counters": Counters::default(),
+        "runs": [],
+        "server": null,
+        "interrupted": false,
+    })
+}
+
+fn interval(
+    start_s: f64,
+    [scheduled, sent, completed, failed, outstanding, backlog]: [u64; 6],
+    [p50_ns, p99_ns, max_ns]: [Option<u64>; 3],
+    loader_cpu: f64,
+    server_cpu: Option<f64>,
+) -> IntervalRecord {
+    IntervalRecord {
+        start_s,
+        length_s: 1.0,
+        scheduled,
+        sent,
+        completed,
+        failed,
+        outstanding,
+        backlog,
+        p50_ns,
+        p99_ns,
+        max_ns,
+        loader_cpu,
+        server_cpu,
+    }
+}

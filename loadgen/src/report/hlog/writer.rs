@@ -1,0 +1,55 @@
+//! Writing an interval log, line by line while the run lasts.
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+
+use super::{MAX_DIVISOR, header};
+use crate::latency::{Latencies, Latency};
+
+/// A log that is being written.
+pub(in crate::report) struct LogWriter<W> {
+    out: W,
+    serializer: V2DeflateSerializer,
+}
+
+impl<W: Write> LogWriter<W> {
+    /// Writes the header. `base_unix_s` is when the log's time begins, in seconds since 1970.
+    pub(in crate::report) fn begin(mut out: W, base_unix_s: f64) -> io::Result<Self> {
+        out.write_all(header(base_unix_s)?.as_bytes())?;
+        Ok(Self { out, serializer: V2DeflateSerializer::new() })
+    }
+
+    /// Writes a line for every distribution that is not empty. The whole interval is one write, so
+    /// that a loader that dies leaves whole lines.
+    pub(in crate::report) fn interval(
+        &mut self,
+        start_s: f64,
+        length_s: f64,
+        latencies: &Latencies,
+    ) -> io::Result<()> {
+        let mut lines = String::new();
+        for (tag, latency) in latencies.named().into_iter().filter(|(_, l)| l.count() > 0) {
+            lines += &self.line(tag, start_s, length_s, latency)?;
+        }
+        self.out.write_all(lines.as_bytes())?;
+        self.out.flush()
+    }
+
+    fn line(
+        &mut self,
+        tag: &str,
+        start_s: f64,
+        length_s: f64,
+        latency: &Latency,
+    ) -> io::Result<String> {
+        let max = latency.max_ns().unwrap_or(0) as f64 / MAX_DIVISOR;
+        let mut bytes = Vec::new();
+        // Of the two forms of V2 this is the one that every reader takes.
+        self.serializer.serialize(latency.histogram(), &mut bytes).map_err(io::Error::other)?;
+        let histogram = BASE64.encode(&bytes);
+        Ok(format!("Tag={tag},{start_s:.3},{length_s:.3},{max:.3},{histogram}\n"))
+    }
+}

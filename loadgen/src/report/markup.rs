@@ -1,0 +1,39 @@
+//! What HTML and SVG have in common: text that must not be taken for markup.
+
+/// The text with every character replaced that means something in markup or may not stand in XML.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            '\t' | '\n' | '\r' => escaped.push(c),
+            // XML has no way to write these at all.
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Fails unless every element is closed in order and nothing else looks like markup.
+    #[track_caller]
+    pub(in crate::report) fn expect_well_formed(text: &str) {
+        if let Err(error) = roxmltree::Document::parse(text) {
+            panic!("{error} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_text_is_markup() {
+        assert_eq!(escape(r#"<a href='x'>"&amp;"#), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;amp;");
+        assert_eq!(escape("a\u{0}b\u{1b}[1m µs"), "a\u{fffd}b\u{fffd}[1m µs");
+    }
+}

@@ -1,0 +1,136 @@
+//! The pictures that there are, from the numbers that they show.
+
+use super::{Axis, Chart, Point, Scale, Series, Unit};
+use crate::latency::Latency;
+use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
+use crate::report::{hgrm, units};
+
+/// So many samples beyond a quantile are needed to know it with 95 % confidence.
+const SAMPLES_BEYOND: f64 = 3.68;
+
+/// Distributions as percentile curves, as far as their samples support them.
+pub(crate) fn percentiles(record: &Record, curves: &[(&str, &Latency)]) -> Chart {
+    let curves = curves.iter().filter(|(_, latency)| latency.count() > 0);
+    Chart {
+        title: format!("Latency by percentile, {}", load(record)),
+        caption: caption(record),
+        x: Axis::new("percentile", Unit::Share, Scale::Percentile),
+        y: Axis::new("latency (logarithmic)", Unit::Nanoseconds, Scale::Log),
+        series: curves.map(|(name, latency)| percentile_curve(name, latency)).collect(),
+    }
+}
+
+fn percentile_curve(name: &str, latency: &Latency) -> Series {
+    let count = latency.count();
+    let known = |quantile: &f64| (1.0 - quantile) * count as f64 >= SAMPLES_BEYOND;
+    let max = units::duration(latency.max_ns().unwrap_or(0));
+    Series {
+        name: format!("{name} (max {}, n = {})", max.trim_end(), units::grouped(count)),
+        points: hgrm::ladder()
+            .take_while(known)
+            .map(|quantile| Point::at(quantile, latency.quantile_ns(quantile) as f64))
+            .collect(),
+    }
+}
+
+/// Latency in each interval, the runs one after the other.
+pub(crate) fn time(record: &Record) -> Chart {
+    let x_label = match record.runs.len() {
+        0 | 1 => "seconds since the measured window began",
+        _ => "seconds measured, the runs one after the other",
+    };
+    Chart {
+        title: format!("Latency over time, {}", load(record)),
+        caption: caption(record),
+        x: Axis::new(x_label, Unit::Seconds, Scale::Linear),
+        y: Axis::new("latency in each interval (logarithmic)", Unit::Nanoseconds, Scale::Log),
+        series: vec![
+            over_time("p50", &record.runs, |interval| interval.p50_ns),
+            over_time("p99", &record.runs, |interval| interval.p99_ns),
+            over_time("max", &record.runs, |interval| interval.max_ns),
+        ],
+    }
+}
+
+fn over_time(
+    name: &str,
+    runs: &[RunRecord],
+    value: impl Fn(&IntervalRecord) -> Option<u64>,
+) -> Series {
+    let mut points = Vec::new();
+    let mut begins_s = 0.0;
+    for run in runs {
+        // Nothing is measured in the warm-up.
+        let measured = run.intervals.iter().filter(|interval| interval.start_s > -1e-9);
+        points.extend(measured.map(|interval| {
+            let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
+            Point::at(begins_s + interval.start_s + interval.length_s / 2.0, y)
+        }));
+        points.push(Point::BREAK);
+        begins_s += run.intervals.last().map_or(0.0, |last| last.start_s + last.length_s);
+    }
+    Series { name: name.to_owned(), points }
+}
+
+/// What latency a throughput costs: a line for every setting (a worker count, say), its points at
+/// (requests per second achieved, nanoseconds).
+pub(crate) fn throughput(title: &str, caption: &str, latency: &str, series: Vec<Series>) -> Chart {
+    let label = format!("{latency} (logarithmic)");
+    Chart {
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        x: Axis::new("requests per second achieved", Unit::PerSecond, Scale::Linear),
+        y: Axis::new(&label, Unit::Nanoseconds, Scale::Log),
+        series,
+    }
+}
+
+/// Rates by the number of threads (or whatever `setting` names): a line for every kind of rate, its
+/// points at (threads, requests per second) with the range of the runs.
+pub(crate) fn threads(title: &str, caption: &str, setting: &str, series: Vec<Series>) -> Chart {
+    Chart {
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        x: Axis::new(setting, Unit::Count, Scale::Category),
+        y: Axis::new("requests per second", Unit::PerSecond, Scale::Linear),
+        series,
+    }
+}
+
+/// The load in a few words.
+fn load(record: &Record) -> String {
+    match &record.args.rate {
+        Some(rate) => format!("open loop at {rate}/s"),
+        None => "closed loop, service time".to_owned(),
+    }
+}
+
+/// The verdict, what speaks about it, and what was measured.
+pub(crate) fn caption(record: &Record) -> String {
+    let args = &record.args;
+    let mut text = String::new();
+    let validity = &record.validity;
+    if validity.labels.iter().any(|label| label.code == "co-located") {
+        text += "CO-LOCATED: loader and server share processors. ";
+    }
+    text += match validity.verdict {
+        Verdict::Valid => "VALID.",
+        Verdict::Suspect => "SUSPECT: ",
+        Verdict::Invalid => "INVALID: ",
+    };
+    let reasons = validity.reasons.iter().map(|reason| reason.code.as_str());
+    text += &reasons.collect::<Vec<_>>().join(", ");
+    let plural = |count: u32, thing: &str| {
+        format!("{} {thing}{}", units::grouped(count.into()), if count == 1 { "" } else { "s" })
+    };
+    format!(
+        "{text}\n{} ({}), {}, {} B, {} of {} s; achieved {}/s",
+        args.target,
+        args.protocol,
+        plural(args.connections, "connection"),
+        args.size,
+        plural(record.runs.len() as u32, "run"),
+        args.duration_s,
+        units::rate(record.rate.achieved_per_s),
+    )
+}

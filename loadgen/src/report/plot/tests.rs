@@ -1,0 +1,166 @@
+//! Pictures are documents that everything can open, and always the same for the same numbers.
+
+use super::pictures;
+use super::*;
+use crate::latency::Latency;
+use crate::latency::tests::latency_of;
+use crate::record::{IntervalRecord, Record, RunRecord, samples};
+use crate::report::markup::tests::expect_well_formed;
+
+fn long_tail(count: u64) -> Latency {
+    latency_of((1..=count).map(|n| 40_000 + n * n % 9_973 + 3_000_000 / (count + 1 - n)))
+}
+
+fn long_run(number: u32) -> RunRecord {
+    let mut run = samples::full().runs[0].clone();
+    let template = run.intervals[1].clone();
+    run.number = number;
+    run.intervals = (-1..20_i32)
+        .map(|second| IntervalRecord {
+            start_s: f64::from(second),
+            p50_ns: (second >= 0).then_some(50_000),
+            p99_ns: (second >= 0)
+                .then_some(180_000 + 11_000 * u64::from(second.unsigned_abs() % 5)),
+            max_ns: (second >= 0).then_some(if second == 11 { 48_000_000 } else { 900_000 }),
+            ..template.clone()
+        })
+        .collect();
+    run
+}
+
+fn record(runs: u32) -> Record {
+    let mut record = samples::full();
+    record.runs = (1..=runs).map(long_run).collect();
+    record
+}
+
+fn ranged(x: f64, y: f64) -> Point {
+    Point { low: Some(y * 0.93), high: Some(y * 1.05), ..Point::at(x, y) }
+}
+
+/// A picture of every kind, with its name.
+fn all() -> Vec<(&'static str, Chart)> {
+    let (response, service) = (long_tail(200_000), long_tail(20_000));
+    let curves = [("response", &response), ("service", &service)];
+    let workers = [1.0, 2.0, 4.0];
+    let throughput = workers.map(|count| Series {
+        name: format!("{count} workers"),
+        points: (1..=9)
+            .map(|step| {
+                let load = f64::from(step) / 9.6;
+                ranged(load * 60_000.0 * f64::sqrt(count), 60_000.0 / (1.0 - load))
+            })
+            .collect(),
+    });
+    let threads = ["peak, closed loop", "largest rate with p99<1ms"].map(|name| Series {
+        name: name.to_owned(),
+        points: workers.map(|count| ranged(count, 60_000.0 * f64::sqrt(count))).to_vec(),
+    });
+    let caption = "CO-LOCATED: loader and server share processors.\n5 runs each, medians and range";
+    vec![
+        ("percentiles", pictures::percentiles(&record(1), &curves)),
+        ("time", pictures::time(&record(1))),
+        ("time of runs", pictures::time(&record(3))),
+        (
+            "throughput",
+            pictures::throughput(
+                "Latency by throughput",
+                caption,
+                "p99 response",
+                throughput.into(),
+            ),
+        ),
+        ("threads", pictures::threads("Rate by workers", caption, "workers", threads.into())),
+        ("empty percentiles", pictures::percentiles(&samples::minimal(), &[])),
+        ("empty time", pictures::time(&samples::minimal())),
+    ]
+}
+
+#[test]
+fn every_picture_is_well_formed_and_refers_to_nothing_outside() {
+    for (name, chart) in all() {
+        let svg = chart.svg();
+        expect_well_formed(&svg);
+        let links = svg.replace("http://www.w3.org/2000/svg", "");
+        assert!(!links.contains("http") && !links.contains("href"), "{name}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{name}:\n{svg}");
+    }
+}
+
+#[test]
+fn the_same_numbers_give_the_same_bytes() {
+    for ((name, first), (_, second)) in all().into_iter().zip(all()) {
+        assert_eq!(first.svg(), second.svg(), "{name}");
+    }
+}
+
+#[test]
+fn names_of_series_cannot_break_the_picture() {
+    let mut chart = all().swap_remove(0).1;
+    chart.series[0].name = "<script>&\"'".to_owned();
+    chart.title = "</svg>".to_owned();
+    expect_well_formed(&chart.svg());
+    assert!(!chart.svg().contains("<script>"));
+}
+
+#[test]
+fn no_text_leaves_the_picture_or_meets_another() {
+    for (name, chart) in all() {
+        let svg = chart.svg();
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let number = |node: roxmltree::Node<'_, '_>, name: &str| -> f64 {
+            node.attribute(name).unwrap().parse().unwrap()
+        };
+        let mut boxes: Vec<(f64, f64, f64, String)> = Vec::new();
+        for text in document.descendants().filter(|node| node.has_tag_name("text")) {
+            let parent = text.parent().unwrap().attribute("transform").unwrap_or("(0 0)");
+            let shift: Vec<f64> = parent[parent.find('(').unwrap() + 1..parent.len() - 1]
+                .split(' ')
+                .map(|word| word.parse().unwrap())
+                .collect();
+            let words = text.text().unwrap_or_default().to_owned();
+            // What a usual font takes, less than what the drawing reserves.
+            let size = if text.attribute("class") == Some("title") { 16.0 } else { 13.0 };
+            let width = words.chars().count() as f64 * size * 0.55;
+            let x = number(text, "x") + shift[0];
+            let left = match text.attribute("text-anchor") {
+                Some("end") => x - width,
+                Some("middle") => x - width / 2.0,
+                _ => x,
+            };
+            assert!(left >= 0.0 && left + width <= 860.0, "{name}: '{words}' is cut off");
+            boxes.push((left, left + width, number(text, "y") + shift[1], words));
+        }
+        for (at, one) in boxes.iter().enumerate() {
+            for other in &boxes[at + 1..] {
+                let apart = (one.2 - other.2).abs() >= 13.0 || one.1 < other.0 || other.1 < one.0;
+                assert!(apart, "{name}: '{}' meets '{}'", one.3, other.3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_co_located_measurement_says_so_in_every_picture() {
+    for (_, chart) in all().into_iter().take(3) {
+        assert!(chart.svg().contains("CO-LOCATED"));
+    }
+}
+
+#[test]
+fn a_curve_ends_where_its_samples_do() {
+    let few = long_tail(400);
+    let chart = pictures::percentiles(&samples::full(), &[("response", &few)]);
+    let last = chart.series[0].points.last().unwrap();
+    assert!(last.x >= 0.98 && last.x < 0.991, "{}", last.x);
+}
+
+#[test]
+fn a_picture_can_be_looked_at() {
+    // LOADGEN_PICTURES=DIR keeps them.
+    let Some(folder) = std::env::var_os("LOADGEN_PICTURES") else { return };
+    for (name, chart) in all() {
+        let path = std::path::Path::new(&folder).join(format!("{}.svg", name.replace(' ', "-")));
+        std::fs::write(path, chart.svg()).unwrap();
+    }
+}

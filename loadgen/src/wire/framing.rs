@@ -1,0 +1,184 @@
+//! How each protocol wraps a payload, as request and as reply.
+
+use super::frame::Frame;
+use super::payload::Alphabet;
+use super::protocol::Protocol;
+
+/// Longest head that is made per message: exactly `set lg:4294967295 0 0 67108864\r\n`.
+const HEAD_BYTES_MAX: usize = 32;
+
+/// Redis `PING` and `ECHO`, from the specification of RESP.
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+const PONG: &[u8] = b"+PONG\r\n";
+const ECHO: &[u8] = b"*2\r\n$4\r\nECHO\r\n";
+
+/// memcached's answer to `set`, from its doc/protocol.txt.
+const STORED: &[u8] = b"STORED\r\n";
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the server.
+    Request,
+    /// From the server.
+    Reply,
+}
+
+/// The wrapping of a run's messages.
+#[derive(Debug)]
+pub(super) struct Framing {
+    protocol: Protocol,
+    http_request: Vec<u8>,
+}
+
+impl Framing {
+    /// Messages of `protocol`; with HTTP, every request is `http_request`.
+    pub(super) fn new(protocol: Protocol, http_request: Vec<u8>) -> Self {
+        Self { protocol, http_request }
+    }
+
+    /// What payloads may consist of.
+    pub(super) fn alphabet(&self) -> Alphabet {
+        match self.protocol {
+            Protocol::Line => Alphabet::Printable,
+            _ => Alphabet::Bytes,
+        }
+    }
+
+    /// Whether messages are payload and nothing else.
+    pub(super) fn is_bare(&self) -> bool {
+        self.protocol == Protocol::Raw
+    }
+
+    /// Whether errors come as text where the head of a reply is owed.
+    pub(super) fn has_text_heads(&self) -> bool {
+        matches!(self.protocol, Protocol::RespPing | Protocol::RespEcho | Protocol::Memcached)
+    }
+
+    /// Whether replies say themselves how long they are, so that [`Self::frame`] cannot know.
+    pub(super) fn is_http(&self) -> bool {
+        self.protocol == Protocol::Http
+    }
+
+    /// A message of `size` bytes on connection number `connection`. The reply of HTTP is unknown
+    /// and appears empty.
+    pub(super) fn frame<'a>(
+        &'a self,
+        way: Way,
+        connection: u32,
+        size: u64,
+        buffer: &'a mut HeadBuffer,
+    ) -> Frame<'a> {
+        let crlf: &[u8] = b"\r\n";
+        let (head, payload_bytes, tail): (&[u8], u64, &[u8]) = match (self.protocol, way) {
+            (Protocol::Raw, _) => (&[], size, &[]),
+            (Protocol::Len32, _) => (buffer.big_endian(size), size, &[]),
+            (Protocol::Line, _) => (&[], size - 1, b"\n"),
+            (Protocol::Http, Way::Request) => (&self.http_request, 0, &[]),
+            (Protocol::Http, Way::Reply) => (&[], 0, &[]),
+            (Protocol::RespPing, Way::Request) => (PING, 0, &[]),
+            (Protocol::RespPing, Way::Reply) => (PONG, 0, &[]),
+            (Protocol::RespEcho, Way::Request) => (buffer.bulk(ECHO, size), size, crlf),
+            (Protocol::RespEcho, Way::Reply) => (buffer.bulk(&[], size), size, crlf),
+            (Protocol::Memcached, Way::Request) => (buffer.set(connection, size), size, crlf),
+            (Protocol::Memcached, Way::Reply) => (STORED, 0, &[]),
+        };
+        Frame { head, payload_bytes, tail }
+    }
+}
+
+/// Room for the head of a message, so that none is ever allocated.
+#[derive(Debug, Default)]
+pub(super) struct HeadBuffer {
+    bytes: [u8; HEAD_BYTES_MAX],
+    length: usize,
+}
+
+impl HeadBuffer {
+    /// The four bytes before a payload of `size` bytes.
+    fn big_endian(&mut self, size: u64) -> &[u8] {
+        let size = u32::try_from(size).expect("sizes are at most 64 MiB");
+        self.push(&size.to_be_bytes()).written()
+    }
+
+    /// The head of a bulk string of Redis, behind `before`.
+    fn bulk(&mut self, before: &[u8], size: u64) -> &[u8] {
+        self.push(before).push(b"$").push_decimal(size).push(b"\r\n").written()
+    }
+
+    /// The head of memcached's `set` under a key of the connection's own.
+    fn set(&mut self, connection: u32, size: u64) -> &[u8] {
+        self.push(b"set lg:").push_decimal(connection.into()).push(b" 0 0 ");
+        self.push_decimal(size).push(b"\r\n").written()
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
+        self
+    }
+
+    /// Appends the number in digits. This happens for every message; the formatter of the standard
+    /// library would cost more than all the rest of it.
+    fn push_decimal(&mut self, number: u64) -> &mut Self {
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        let mut left = number;
+        for place in self.bytes[self.length..self.length + digits].iter_mut().rev() {
+            *place = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        self.length += digits;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Head and tail of a message, with the length of the payload between them.
+    fn shown(protocol: Protocol, way: Way, connection: u32, size: u64) -> String {
+        let framing = Framing::new(protocol, b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        let mut buffer = HeadBuffer::default();
+        let frame = framing.frame(way, connection, size, &mut buffer);
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        format!("{}<{}>{}", text(frame.head), frame.payload_bytes, text(frame.tail))
+    }
+
+    #[test]
+    fn messages_look_as_the_protocols_define_them() {
+        let both = |protocol, size| {
+            (shown(protocol, Way::Request, 7, size), shown(protocol, Way::Reply, 7, size))
+        };
+        let same = |text: &str| (text.to_owned(), text.to_owned());
+        assert_eq!(both(Protocol::Raw, 5), same("<5>"));
+        assert_eq!(both(Protocol::Len32, 0x0102_0304), same(r"\x01\x02\x03\x04<16909060>"));
+        assert_eq!(both(Protocol::Line, 5), same(r"<4>\n"));
+        let (request, reply) = both(Protocol::RespPing, 5);
+        assert_eq!((&*request, &*reply), (r"*1\r\n$4\r\nPING\r\n<0>", r"+PONG\r\n<0>"));
+        let (request, reply) = both(Protocol::RespEcho, 10);
+        assert_eq!(request, r"*2\r\n$4\r\nECHO\r\n$10\r\n<10>\r\n");
+        assert_eq!(reply, r"$10\r\n<10>\r\n");
+        let (request, reply) = both(Protocol::Memcached, 109);
+        assert_eq!((&*request, &*reply), (r"set lg:7 0 0 109\r\n<109>\r\n", r"STORED\r\n<0>"));
+        assert_eq!(shown(Protocol::Http, Way::Request, 7, 5), r"GET / HTTP/1.1\r\n\r\n<0>");
+    }
+
+    #[test]
+    fn the_longest_head_fits() {
+        let head = shown(Protocol::Memcached, Way::Request, u32::MAX, 64 << 20);
+        assert_eq!(head, r"set lg:4294967295 0 0 67108864\r\n<67108864>\r\n");
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_standard_library() {
+        for number in [0, 1, 9, 10, 99, 100, 101, 65_535, 67_108_864, 4_294_967_295] {
+            let mut buffer = HeadBuffer::default();
+            assert_eq!(buffer.push_decimal(number).written(), number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The body of one reply, compared with the first one's as it comes.
+
+use super::super::frame::common_bytes;
+use super::super::protocol::Verify;
+use super::fault::Fault;
+use super::reference::{KEPT_BYTES_MAX, Learned, Reference};
+
+/// What a body is compared with, and how closely.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) verify: Verify,
+    pub(super) reference: &'a Reference,
+}
+
+/// A body, as far as it has come.
+#[derive(Debug)]
+pub(super) struct Body {
+    is_learner: bool,
+    /// Bytes so far.
+    length: u64,
+    /// Its beginning, while there is nothing to compare it with, and where in the reply that was.
+    kept: Vec<u8>,
+    kept_at: u64,
+}
+
+impl Body {
+    /// No body yet, on connection number `connection`.
+    pub(super) fn new(connection: u32) -> Self {
+        Self {
+            is_learner: Reference::is_learner(connection),
+            length: 0,
+            kept: Vec::new(),
+            kept_at: 0,
+        }
+    }
+
+    /// Forgets the body.
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+        self.kept = Vec::new();
+    }
+
+    /// Compares the next bytes of it, which begin `offset` bytes into the reply.
+    pub(super) fn came(
+        &mut self,
+        bytes: &[u8],
+        offset: u64,
+        rules: Rules<'_>,
+    ) -> Result<(), Fault> {
+        match rules.reference.get() {
+            Some(learned) if rules.verify != Verify::None => {
+                self.compare_kept(learned)?;
+                self.compare(bytes, offset, learned, rules.verify)?;
+            }
+            None if rules.verify == Verify::Full && self.is_learner => self.keep(bytes, offset),
+            Some(_) | None => {}
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The body is whole; `last` is the byte that ended it, `offset` bytes into the reply.
+    pub(super) fn end(&mut self, last: u8, offset: u64, rules: Rules<'_>) -> Result<(), Fault> {
+        let can_teach = rules.verify == Verify::Length || self.is_learner;
+        if rules.verify == Verify::None || (rules.reference.get().is_none() && !can_teach) {
+            return Ok(());
+        }
+        let learned = match rules.reference.get() {
+            Some(learned) => learned,
+            None => rules.reference.learn(self.length, self.kept.clone()),
+        };
+        self.compare_kept(learned)?;
+        if self.length == learned.length {
+            return Ok(());
+        }
+        let note = lengths(self.length, learned);
+        Err(Fault { offset_bytes: offset, expected: None, got: last, note: Some(note) })
+    }
+
+    fn keep(&mut self, bytes: &[u8], offset: u64) {
+        if self.kept.is_empty() {
+            self.kept_at = offset;
+        }
+        let room = KEPT_BYTES_MAX - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Compares what was kept until there was something to compare it with, and lets go of it.
+    fn compare_kept(&mut self, learned: &Learned) -> Result<(), Fault> {
+        let kept = std::mem::take(&mut self.kept);
+        let right = common_bytes(&kept, &learned.bytes);
+        if right == kept.len() {
+            return Ok(());
+        }
+        let note = "the offset leaves the lines between chunks out, if there were any";
+        let expected = learned.bytes.get(right).copied();
+        Err(Fault::at(&kept, right, expected, note.to_owned()).behind(self.kept_at))
+    }
+
+    fn compare(
+        &self,
+        bytes: &[u8],
+        offset: u64,
+        learned: &Learned,
+        verify: Verify,
+    ) -> Result<(), Fault> {
+        let known = learned.bytes.get(usize::try_from(self.length).unwrap_or(usize::MAX)..);
+        let known = known.filter(|_| verify == Verify::Full).unwrap_or_default();
+        let compared = bytes.len().min(known.len());
+        let right = common_bytes(&bytes[..compared], known);
+        if right < compared {
+            let note = "the body differs from that of the first reply".to_owned();
+            return Err(Fault::at(bytes, right, Some(known[right]), note).behind(offset));
+        }
+        let owed = learned.length.saturating_sub(self.length);
+        if bytes.len() as u64 <= owed {
+            return Ok(());
+        }
+        let note =
+            format!("the body is longer than the {} bytes of the first reply", learned.length);
+        Err(Fault::at(bytes, owed as usize, None, note).behind(offset))
+    }
+}
+
+fn lengths(length: u64, learned: &Learned) -> String {
+    format!("the body has {length} bytes, that of the first reply {}", learned.length)
+}

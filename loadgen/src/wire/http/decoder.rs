@@ -1,0 +1,271 @@
+//! A connection's place in its replies.
+
+use super::super::note::said;
+use super::super::protocol::Verify;
+use super::body::{Body, Rules};
+use super::chunks;
+use super::fault::Fault;
+use super::head::{BodyEnd, Head};
+use super::reference::Reference;
+
+/// Most bytes of a head, or of a line between chunks, that are read in several pieces.
+const ELEMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest head that is remembered.
+const KNOWN_HEAD_BYTES_MAX: usize = 1024;
+
+/// Where the code begins in `HTTP/1.1 200 OK`.
+const STATUS_AT: usize = 9;
+
+/// Why a reply without a length cannot be measured.
+const UNSAID: &str = "the reply says neither by Content-Length nor by chunks where it ends, so only \
+                      the end of the connection would tell; that is not supported";
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Body { left: u64 },
+    ChunkLine,
+    Chunk { left: u64 },
+    ChunkEnd,
+    Trailer,
+}
+
+/// Replies taken apart. It keeps no body, and of a head only what has come in pieces.
+#[derive(Debug)]
+pub(in crate::wire) struct Decoder {
+    stage: Stage,
+    /// Where in the reply that begins which comes next.
+    offset: u64,
+    /// The beginning of a head or a line whose end has not come.
+    pending: Vec<u8>,
+    known: KnownHead,
+    body: Body,
+    /// Whether the server closes after the reply that is coming, and after one that came.
+    closes: bool,
+    wants_close: bool,
+}
+
+impl Decoder {
+    /// The beginning of connection number `connection`.
+    pub(in crate::wire) fn new(connection: u32) -> Self {
+        Self {
+            stage: Stage::Head,
+            offset: 0,
+            pending: Vec::new(),
+            known: KnownHead::default(),
+            body: Body::new(connection),
+            closes: false,
+            wants_close: false,
+        }
+    }
+
+    /// Whether the server has announced the end of the connection with a reply that came whole.
+    pub(in crate::wire) fn wants_close(&self) -> bool {
+        self.wants_close
+    }
+
+    /// Begins again, on a new connection.
+    pub(in crate::wire) fn restart(&mut self) {
+        self.begin();
+        self.pending = Vec::new();
+        self.wants_close = false;
+    }
+
+    /// Takes bytes up to the end of a reply at most; returns how many, and whether it is whole.
+    pub(in crate::wire) fn came(
+        &mut self,
+        bytes: &[u8],
+        verify: Verify,
+        reference: &Reference,
+    ) -> Result<(usize, bool), Fault> {
+        let rules = Rules { verify, reference };
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let rest = &bytes[taken..];
+            let (step, is_whole) = match self.stage {
+                Stage::Head => self.head(rest, rules)?,
+                Stage::Body { left } => self.body(rest, left, rules)?,
+                Stage::ChunkLine => self.chunk_line(rest, rules)?,
+                Stage::Chunk { left } => self.chunk(rest, left, rules)?,
+                Stage::ChunkEnd => {
+                    let (step, end) = self.element(rest, chunks::end)?;
+                    if end.is_some() {
+                        self.stage = Stage::ChunkLine;
+                    }
+                    (step, false)
+                }
+                Stage::Trailer => {
+                    let (step, is_last) = self.element(rest, chunks::trailer)?;
+                    (step, is_last == Some(true))
+                }
+            };
+            taken += step;
+            if is_whole {
+                self.wants_close |= self.closes;
+                self.begin();
+                return Ok((taken, true));
+            }
+        }
+        Ok((taken, false))
+    }
+
+    fn begin(&mut self) {
+        self.stage = Stage::Head;
+        self.offset = 0;
+        self.body.clear();
+        self.closes = false;
+    }
+
+    fn head(&mut self, bytes: &[u8], rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+        let (taken, head) = match self.known.at_the_beginning_of(bytes) {
+            Some((length, head)) if self.pending.is_empty() => {
+                self.offset += length as u64;
+                (length, Some(head))
+            }
+            _ => {
+                let mut known = std::mem::take(&mut self.known);
+                let read = self.element(bytes, |bytes| read_head(bytes, rules, &mut known));
+                self.known = known;
+                read?
+            }
+        };
+        let Some(head) = head.filter(|head| !head.is_interim()) else {
+            return Ok((taken, false));
+        };
+        self.closes = head.closes;
+        match head.body {
+            BodyEnd::Chunks => self.stage = Stage::ChunkLine,
+            BodyEnd::Length(0) => {
+                self.body.end(bytes[taken - 1], self.offset - 1, rules)?;
+                return Ok((taken, true));
+            }
+            BodyEnd::Length(left) => self.stage = Stage::Body { left },
+            BodyEnd::Unsaid => {
+                return Err(Fault {
+                    offset_bytes: self.offset - 1,
+                    expected: None,
+                    got: bytes[taken - 1],
+                    note: Some(UNSAID.to_owned()),
+                });
+            }
+        }
+        Ok((taken, false))
+    }
+
+    fn body(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+        let taken = self.content(bytes, left, rules)?;
+        let left = left - taken as u64;
+        self.stage = Stage::Body { left };
+        if left > 0 {
+            return Ok((taken, false));
+        }
+        self.body.end(bytes[taken - 1], self.offset - 1, rules)?;
+        Ok((taken, true))
+    }
+
+    fn chunk_line(&mut self, bytes: &[u8], rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+        let begins_at = self.offset;
+        let (taken, size) = self.element(bytes, chunks::size_line)?;
+        match size {
+            None => {}
+            Some(0) => {
+                self.body.end(b'0', begins_at, rules)?;
+                self.stage = Stage::Trailer;
+            }
+            Some(left) => self.stage = Stage::Chunk { left },
+        }
+        Ok((taken, false))
+    }
+
+    fn chunk(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+        let taken = self.content(bytes, left, rules)?;
+        self.stage = match left - taken as u64 {
+            0 => Stage::ChunkEnd,
+            left => Stage::Chunk { left },
+        };
+        Ok((taken, false))
+    }
+
+    /// Takes up to `left` bytes of the body; returns how many.
+    fn content(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<usize, Fault> {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.body.came(&bytes[..taken], self.offset, rules)?;
+        self.offset += taken as u64;
+        Ok(taken)
+    }
+
+    /// Reads what makes sense only as a whole, putting it together if it comes in pieces. `read`
+    /// is given its beginning and says how long it is and what it means, or nothing if it needs
+    /// more. Returns how many of `bytes` it took, and what it means once it is whole.
+    fn element<T>(
+        &mut self,
+        bytes: &[u8],
+        mut read: impl FnMut(&[u8]) -> Result<Option<(usize, T)>, Fault>,
+    ) -> Result<(usize, Option<T>), Fault> {
+        let held = self.pending.len();
+        let offset = self.offset;
+        let behind = |fault: Fault| fault.behind(offset);
+        let element = if held == 0 {
+            read(bytes).map_err(behind)?
+        } else {
+            let room = ELEMENT_BYTES_MAX - held;
+            self.pending.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            read(&self.pending).map_err(behind)?
+        };
+        if let Some((length, meaning)) = element {
+            // Elements in pieces are rare; ten thousand connections need not keep room for them.
+            self.pending = Vec::new();
+            self.offset += length as u64;
+            return Ok((length - held, Some(meaning)));
+        }
+        if held == 0 {
+            self.pending.extend_from_slice(&bytes[..bytes.len().min(ELEMENT_BYTES_MAX)]);
+        }
+        if self.pending.len() < ELEMENT_BYTES_MAX {
+            return Ok((bytes.len(), None));
+        }
+        let note = format!("no end of a head within {ELEMENT_BYTES_MAX} bytes");
+        Err(Fault::at(&self.pending, ELEMENT_BYTES_MAX - 1, None, note).behind(self.offset))
+    }
+}
+
+/// Reads a head, refuses what `rules` do not allow, and remembers it.
+fn read_head(
+    bytes: &[u8],
+    rules: Rules<'_>,
+    known: &mut KnownHead,
+) -> Result<Option<(usize, Head)>, Fault> {
+    let Some((length, head)) = Head::read(bytes)? else { return Ok(None) };
+    let is_success = (200..400).contains(&head.status);
+    // After 101 another protocol follows.
+    if head.status == 101 || !(is_success || head.is_interim() || rules.verify == Verify::None) {
+        return Err(Fault::at(bytes, STATUS_AT, Some(b'2'), said(bytes)));
+    }
+    known.remember(&bytes[..length], head);
+    Ok(Some((length, head)))
+}
+
+/// The last head, so that the same bytes need not be taken apart again: from most servers only
+/// the date changes, once a second.
+#[derive(Debug, Default)]
+struct KnownHead {
+    bytes: Vec<u8>,
+    head: Option<Head>,
+}
+
+impl KnownHead {
+    fn at_the_beginning_of(&self, bytes: &[u8]) -> Option<(usize, Head)> {
+        let head = self.head.filter(|_| bytes.starts_with(&self.bytes))?;
+        Some((self.bytes.len(), head))
+    }
+
+    fn remember(&mut self, bytes: &[u8], head: Head) {
+        self.head = (bytes.len() <= KNOWN_HEAD_BYTES_MAX).then_some(head);
+        if self.head.is_some() {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}

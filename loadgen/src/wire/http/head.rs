@@ -1,0 +1,185 @@
+//! What the head of a reply says.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, ParserConfig, Response, Status};
+
+use super::super::note::said;
+use super::fault::Fault;
+
+/// Most headers of a reply.
+const HEADERS_MAX: usize = 100;
+
+/// How the end of a body is found (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    /// After so many bytes.
+    Length(u64),
+    /// By the last of its chunks.
+    Chunks,
+    /// By the end of the connection alone.
+    Unsaid,
+}
+
+/// A reply's head, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) body: BodyEnd,
+    /// Whether the server closes the connection after this reply.
+    pub(super) closes: bool,
+}
+
+impl Head {
+    /// Reads the head that `bytes` begin with: its length and what it says, or nothing if its end
+    /// has not come yet.
+    pub(super) fn read(bytes: &[u8]) -> Result<Option<(usize, Self)>, Fault> {
+        // The parser forgives empty lines before a head; nobody asked for them.
+        if bytes.first().is_some_and(|&first| first != b'H') {
+            return Err(Fault::at(bytes, 0, Some(b'H'), said(bytes)));
+        }
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut response = Response::new(&mut []);
+        let parser = ParserConfig::default();
+        match parser.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
+            Ok(Status::Partial) => Ok(None),
+            Ok(Status::Complete(length)) => {
+                Self::new(&response, &bytes[..length]).map(|head| Some((length, head)))
+            }
+            Err(error) => {
+                let note = format!("not HTTP/1.1: {error}; {}", said(bytes));
+                Err(Fault::search(bytes, note, |beginning| {
+                    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+                    let mut response = Response::new(&mut []);
+                    parser
+                        .parse_response_with_uninit_headers(&mut response, beginning, &mut headers)
+                        .is_err()
+                }))
+            }
+        }
+    }
+
+    /// Whether another head follows to the same request.
+    pub(super) fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status)
+    }
+
+    fn new(response: &Response<'_, '_>, bytes: &[u8]) -> Result<Self, Fault> {
+        let mut length = None;
+        let mut chunked = None;
+        let mut closes = response.version == Some(0);
+        for Header { name, value } in response.headers.iter() {
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Some(content_length(value, length, bytes)?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                chunked = Some(words(value).last().is_some_and(|word| is(word, "chunked")));
+            } else if name.eq_ignore_ascii_case("connection") {
+                let keeps = words(value).any(|word| is(word, "keep-alive"));
+                closes = words(value).any(|word| is(word, "close")) || (closes && !keeps);
+            }
+        }
+        let status = response.code.unwrap_or_default();
+        let body = match (status, chunked, length) {
+            (100..200 | 204 | 304, ..) => BodyEnd::Length(0),
+            (_, Some(true), _) => BodyEnd::Chunks,
+            (_, None, Some(length)) => BodyEnd::Length(length),
+            (_, Some(false), _) | (_, None, None) => BodyEnd::Unsaid,
+        };
+        Ok(Self { status, body, closes })
+    }
+}
+
+/// The length that a header announces, which must not contradict an earlier one.
+fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64, Fault> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let length = text.parse::<u64>().ok().filter(|_| is_number);
+    match length.filter(|length| earlier.is_none_or(|earlier| earlier == *length)) {
+        Some(length) => Ok(length),
+        None => {
+            // The value is a part of the head, so the distance is its place there.
+            let at = value.as_ptr().addr() - head.as_ptr().addr();
+            let note = format!("a Content-Length that cannot be right: '{}'", value.escape_ascii());
+            Err(Fault::at(head, at, None, note))
+        }
+    }
+}
+
+/// The words of a list in a header, as they are separated by commas.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<(usize, Head)>, Fault> {
+        Head::read(text.as_bytes())
+    }
+
+    #[track_caller]
+    fn head(lines: &str) -> Head {
+        let text = format!("HTTP/1.1 {lines}\r\n\r\n");
+        let (length, head) = read(&format!("{text}HTTP")).unwrap().unwrap();
+        assert_eq!(length, text.len());
+        head
+    }
+
+    #[test]
+    fn the_body_ends_where_the_head_says() {
+        let body = |lines| head(lines).body;
+        assert_eq!(body("200 OK\r\nContent-Length: 12"), BodyEnd::Length(12));
+        assert_eq!(body("200 OK\r\ncontent-length:0"), BodyEnd::Length(0));
+        assert_eq!(body("200 OK\r\nContent-Length: 3\r\nContent-Length: 3"), BodyEnd::Length(3));
+        assert_eq!(body("200 OK\r\nTransfer-Encoding: Chunked"), BodyEnd::Chunks);
+        assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip, chunked"), BodyEnd::Chunks);
+        let both = "200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked";
+        assert_eq!(body(both), BodyEnd::Chunks, "chunks win");
+        assert_eq!(body("204 No Content"), BodyEnd::Length(0));
+        assert_eq!(body("304 Not Modified\r\nContent-Length: 12"), BodyEnd::Length(0));
+        assert_eq!(body("100 Continue"), BodyEnd::Length(0));
+        assert_eq!(body("200 OK"), BodyEnd::Unsaid);
+        assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip"), BodyEnd::Unsaid);
+    }
+
+    #[test]
+    fn a_connection_stays_unless_the_head_says_otherwise() {
+        let closes = |connection: &str| head(&format!("204 No\r\n{connection}")).closes;
+        assert!(!closes("A: close"));
+        assert!(!closes("Connection: keep-alive"));
+        assert!(closes("connection: Close"));
+        assert!(closes("Connection: x, close"));
+        let old = |connection: &str| {
+            let text = format!("HTTP/1.0 200 OK\r\nContent-Length: 1{connection}\r\n\r\n");
+            read(&text).unwrap().unwrap().1.closes
+        };
+        assert!(old(""));
+        assert!(!old("\r\nConnection: Keep-Alive"));
+    }
+
+    #[test]
+    fn a_head_is_nothing_until_its_last_byte_has_come() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";
+        for length in 0..text.len() {
+            assert_eq!(read(&text[..length]), Ok(None), "{length}");
+        }
+        assert!(read(text).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_no_head_is_located() {
+        let offset = |text: &str| read(text).unwrap_err().offset_bytes;
+        assert_eq!(offset("\r\nHTTP/1.1 200 OK\r\n\r\n"), 0);
+        assert_eq!(offset("HTTQ/1.1 200 OK\r\n\r\n"), 3);
+        assert_eq!(offset("HTTP/1.1 2x0 OK\r\n\r\n"), 10);
+        assert_eq!(offset("HTTP/1.1 200 OK\r\nA\x01: b\r\n\r\n"), 18);
+        assert_eq!(offset("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n"), 33);
+        let two = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+        assert_eq!(offset(two), 52);
+    }
+}

@@ -1,0 +1,41 @@
+//! The body that every reply must have: that of the first reply that came whole.
+
+use std::sync::OnceLock;
+
+/// Most bytes of it that are kept and compared; of what is longer, the rest is only counted.
+pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Until a reply is whole, only so many connections (those with the lowest numbers) keep the
+/// bodies they receive, so that ten thousand of them do not keep a mebibyte each. The others' very
+/// first replies are compared from where they stand when the body becomes known.
+const LEARNERS: u32 = 64;
+
+/// A place for the body: written once, read without a lock by all threads.
+#[derive(Debug, Default)]
+pub(in crate::wire) struct Reference(OnceLock<Learned>);
+
+/// The body.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// Its length.
+    pub(super) length: u64,
+    /// Its beginning, [`KEPT_BYTES_MAX`] at most; nothing where lengths are all that counts.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Reference {
+    /// Whether connection number `connection` keeps bodies while there is nothing to compare with.
+    pub(super) fn is_learner(connection: u32) -> bool {
+        connection < LEARNERS
+    }
+
+    /// The body, if it is known.
+    pub(super) fn get(&self) -> Option<&Learned> {
+        self.0.get()
+    }
+
+    /// The body; if it is not known yet, it is this from now on.
+    pub(super) fn learn(&self, length: u64, bytes: Vec<u8>) -> &Learned {
+        self.0.get_or_init(|| Learned { length, bytes })
+    }
+}

@@ -1,0 +1,40 @@
+//! What a server said instead of the reply it owed.
+
+/// Most characters of it that are told.
+const SAID_CHARACTERS_MAX: usize = 100;
+
+/// The first line of what came, fit to be printed: most servers name their error in it.
+pub(super) fn said(came: &[u8]) -> String {
+    let line = came.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let printable = |&byte: &u8| match byte {
+        b' '..=b'~' => char::from(byte),
+        _ => '.',
+    };
+    let text: String = line.iter().take(SAID_CHARACTERS_MAX).map(printable).collect();
+    let cut = if line.len() > SAID_CHARACTERS_MAX { "..." } else { "" };
+    format!("the server said '{text}{cut}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_line_is_told() {
+        assert_eq!(said(b"-ERR unknown\r\n+PONG\r\n"), "the server said '-ERR unknown'");
+        assert_eq!(said(b"ERROR"), "the server said 'ERROR'");
+    }
+
+    #[test]
+    fn what_would_upset_a_terminal_becomes_a_dot() {
+        assert_eq!(said(b"a\x1b[2Jb\xff"), "the server said 'a.[2Jb.'");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let text = said(&[b'x'; 500]);
+        assert_eq!(text.matches('x').count(), SAID_CHARACTERS_MAX);
+        assert!(text.ends_with("...'"), "{text}");
+    }
+}

@@ -1,0 +1,188 @@
+//! One exchange and the naive server at its other end.
+
+use super::peer::{self, Reply};
+use crate::options::TrafficOptions;
+use crate::record::Mismatch;
+use crate::wire::{Exchange, Protocol, SLICE_BYTES_MAX, Traffic, Verify};
+
+/// All protocols.
+pub(super) const PROTOCOLS: [Protocol; 7] = [
+    Protocol::Raw,
+    Protocol::Len32,
+    Protocol::Line,
+    Protocol::Http,
+    Protocol::RespPing,
+    Protocol::RespEcho,
+    Protocol::Memcached,
+];
+
+/// One of every kind of sizes, and the shortest.
+pub(super) const SIZES: [&str; 5] = ["1", "64", "1..300", "5:3,700:1", "lognormal:60,1"];
+
+/// All degrees of comparison.
+pub(super) const VERIFY: [Verify; 3] = [Verify::Full, Verify::Length, Verify::None];
+
+/// A run's traffic.
+pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffic {
+    let options = TrafficOptions {
+        protocol,
+        sizes: sizes.parse().unwrap(),
+        verify,
+        http_host: "example:80".to_owned(),
+        http_path: "/path".to_owned(),
+        http_headers: vec!["Accept: */*".to_owned()],
+    };
+    Traffic::new(&options, 11)
+}
+
+/// A connection in memory.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    traffic: &'a Traffic,
+    protocol: Protocol,
+    connection: u32,
+    pub(super) exchange: Exchange,
+    scratch: Vec<u8>,
+    /// Requests begun, by the exchange's account, and how many of them before the last restart.
+    pub(super) begun: usize,
+    begun_before: usize,
+    pub(super) outstanding: usize,
+    /// Bytes on the way to the server that are no whole request yet.
+    arriving: Vec<u8>,
+    /// Requests that the server got whole since the last restart.
+    served: usize,
+    /// Bytes of the connection's payload before the next request's.
+    payload_before: u64,
+    /// Replies on the way back, and how many bytes of the first have been read.
+    pub(super) replies: Vec<Reply>,
+    read_bytes: usize,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(traffic: &'a Traffic, protocol: Protocol, connection: u32) -> Self {
+        Self {
+            traffic,
+            protocol,
+            connection,
+            exchange: Exchange::new(traffic, connection),
+            scratch: Vec::new(),
+            begun: 0,
+            begun_before: 0,
+            outstanding: 0,
+            arriving: Vec::new(),
+            served: 0,
+            payload_before: 0,
+            replies: Vec::new(),
+            read_bytes: 0,
+        }
+    }
+
+    /// Offers `new` requests to a socket that takes `write_max` bytes, and checks the books.
+    pub(super) fn send(&mut self, new: usize, write_max: usize) {
+        let was_inside = self.exchange.is_mid_request();
+        let bytes = self.exchange.outgoing(self.traffic, new, &mut self.scratch);
+        assert_eq!(bytes.is_empty(), new == 0 && !was_inside);
+        assert!(bytes.len() <= SLICE_BYTES_MAX);
+        let taken = bytes.len().min(write_max);
+        let is_all = taken == bytes.len() && taken < SLICE_BYTES_MAX;
+        self.arriving.extend_from_slice(&bytes[..taken]);
+        let begun = self.exchange.took(self.traffic, taken);
+        assert!(begun <= new);
+        if is_all {
+            assert_eq!((begun, self.exchange.is_mid_request()), (new, false));
+        }
+        self.begun += begun;
+        self.outstanding += begun;
+        self.serve();
+        let at_the_server = self.served + usize::from(!self.arriving.is_empty());
+        assert_eq!(self.begun - self.begun_before, at_the_server);
+        assert_eq!(self.exchange.is_mid_request(), !self.arriving.is_empty());
+    }
+
+    /// The server takes what has come whole and replies.
+    fn serve(&mut self) {
+        loop {
+            let size = self.size_of(self.begun_before + self.served);
+            let Some(request) =
+                peer::first_request(self.protocol, self.connection, size as usize, &self.arriving)
+            else {
+                return;
+            };
+            self.expect_payload(&request.payload, size);
+            self.arriving.drain(..request.bytes);
+            self.replies.push(peer::reply_to(self.protocol, &request, self.served));
+            self.served += 1;
+            self.payload_before += size;
+        }
+    }
+
+    fn size_of(&self, request: usize) -> u64 {
+        self.traffic.sizes.size_of(self.traffic.sizes_key(self.connection), request as u64)
+    }
+
+    /// The payload of a request is what seed, connection and number make it, whatever happened to
+    /// the requests before.
+    fn expect_payload(&self, payload: &[u8], size: u64) {
+        let owed = match self.protocol {
+            Protocol::Http | Protocol::RespPing => 0,
+            Protocol::Line => size - 1,
+            _ => size,
+        };
+        assert_eq!(payload.len() as u64, owed);
+        let mut place = self.traffic.payload.start(self.connection).plus(self.payload_before);
+        for piece in payload.chunks(SLICE_BYTES_MAX) {
+            // No comparison that would print a mebibyte.
+            assert!(piece == self.traffic.payload.slice(place, piece.len() as u64));
+            place = place.plus(piece.len() as u64);
+        }
+    }
+
+    /// The exchange reads up to `read_max` bytes; returns how many replies it says they complete,
+    /// which must be as many as they do.
+    pub(super) fn receive(&mut self, read_max: usize) -> usize {
+        let stream: Vec<u8> = self.replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
+        let unread = &stream[self.read_bytes..];
+        let bytes = &unread[..unread.len().min(read_max)];
+        let (completed, result) = self.exchange.came(self.traffic, bytes, self.outstanding);
+        assert_eq!(result, Ok(()), "{}", self.protocol);
+        self.read_bytes += bytes.len();
+        let mut whole = 0;
+        while self.replies.first().is_some_and(|reply| reply.bytes.len() <= self.read_bytes) {
+            self.read_bytes -= self.replies.remove(0).bytes.len();
+            whole += 1;
+        }
+        assert_eq!(completed, whole, "{}", self.protocol);
+        self.outstanding -= completed;
+        completed
+    }
+
+    /// The connection is replaced.
+    pub(super) fn restart(&mut self) {
+        self.exchange.restart();
+        self.payload_before +=
+            (self.begun_before + self.served..self.begun).map(|k| self.size_of(k)).sum::<u64>();
+        self.begun_before = self.begun;
+        (self.outstanding, self.served, self.read_bytes) = (0, 0, 0);
+        self.arriving.clear();
+        self.replies.clear();
+    }
+
+    /// Gives the exchange these bytes in pieces of these lengths, over and over. Returns how many
+    /// replies were completed and what was wrong.
+    pub(super) fn read(&mut self, bytes: &[u8], pieces: &[usize]) -> (usize, Option<Mismatch>) {
+        let mut left = bytes;
+        let mut total = 0;
+        for &piece in pieces.iter().cycle() {
+            let (now, later) = left.split_at(piece.min(left.len()));
+            let (completed, result) = self.exchange.came(self.traffic, now, self.outstanding);
+            self.outstanding -= completed;
+            total += completed;
+            match result {
+                Err(mismatch) => return (total, Some(mismatch)),
+                Ok(()) if later.is_empty() => return (total, None),
+                Ok(()) => left = later,
+            }
+        }
+        (total, None)
+    }
+}

@@ -1,0 +1,185 @@
+//! Replies that are wrong: each is found, and the first wrong byte named.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
+use super::peer::{Reply, body, http};
+use crate::record::Mismatch;
+use crate::wire::{Protocol, Verify};
+
+/// What can happen to a stream.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Changed,
+    Dropped,
+    Extra,
+    Ended,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![Just(Fault::Changed), Just(Fault::Dropped), Just(Fault::Extra), Just(Fault::Ended)]
+}
+
+impl Fault {
+    /// The stream with the fault at one of its bytes.
+    fn applied(self, stream: &[u8], at: usize) -> Vec<u8> {
+        let mut stream = stream.to_vec();
+        match self {
+            Self::Changed => stream[at] ^= 0x21,
+            Self::Dropped => drop(stream.remove(at)),
+            Self::Extra => stream.insert(at, stream[at] ^ 0x42),
+            Self::Ended => stream.truncate(at),
+        }
+        stream
+    }
+}
+
+/// What the naive reader of a stream must find: the first byte that is wrong as far as `verify`
+/// looks, by the number of its reply and its offset there.
+fn expected(
+    protocol: Protocol,
+    verify: Verify,
+    replies: &[Reply],
+    came: &[u8],
+) -> Option<(u64, u64, Option<u8>, u8)> {
+    let looks = |reply: &Reply, at: usize, byte: u8| match (protocol, verify) {
+        (_, Verify::Full) => byte != reply.bytes[at],
+        // The end of a line is an end wherever it comes.
+        (Protocol::Line, _) if reply.is_payload[at] => byte == b'\n',
+        _ => !reply.is_payload[at] && byte != reply.bytes[at],
+    };
+    let mut came = came.iter();
+    for (number, reply) in replies.iter().enumerate() {
+        for at in 0..reply.bytes.len() {
+            let &byte = came.next()?;
+            if looks(reply, at, byte) {
+                return Some((number as u64, at as u64, Some(reply.bytes[at]), byte));
+            }
+        }
+    }
+    came.next().map(|&byte| (replies.len() as u64, 0, None, byte))
+}
+
+fn found(mismatch: Mismatch) -> (u64, u64, Option<u8>, u8) {
+    assert_eq!(mismatch.connection, 9);
+    (mismatch.request, mismatch.offset_bytes, mismatch.expected, mismatch.got)
+}
+
+/// How many replies lie whole before the byte that is wrong, or before the end.
+fn whole_before(
+    replies: &[Reply],
+    wrong: Option<(u64, u64, Option<u8>, u8)>,
+    came: usize,
+) -> usize {
+    let ends = replies.iter().scan(0, |end, reply| {
+        *end += reply.bytes.len();
+        Some(*end)
+    });
+    wrong.map_or_else(|| ends.filter(|&end| end <= came).count(), |wrong| wrong.0 as usize)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn every_fault_is_found_and_located(
+        protocol in select(&PROTOCOLS),
+        sizes in select(&SIZES),
+        verify in select(&VERIFY),
+        fault in fault(),
+        share in 0.0..1.0,
+        requests in 1_usize..6,
+        pieces in prop::collection::vec(1_usize..200, 1..5),
+    ) {
+        prop_assume!(protocol != Protocol::Http);
+        let traffic = traffic(protocol, sizes, verify);
+        let mut bench = Bench::new(&traffic, protocol, 9);
+        bench.send(requests, usize::MAX);
+        let replies = std::mem::take(&mut bench.replies);
+        let stream: Vec<u8> = replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
+        let came = fault.applied(&stream, (share * stream.len() as f64) as usize);
+        let wrong = expected(protocol, verify, &replies, &came);
+        let (completed, mismatch) = bench.read(&came, &pieces);
+        prop_assert_eq!(mismatch.map(found), wrong);
+        prop_assert_eq!(completed, whole_before(&replies, wrong, came.len()));
+    }
+
+    /// In a body; what a head may say differently is no fault.
+    #[test]
+    fn every_fault_in_an_http_body_is_found_and_located(
+        fault in fault(),
+        share in 0.0..1.0,
+        turn in 0_usize..120,
+        pieces in prop::collection::vec(1_usize..200, 1..5),
+    ) {
+        let traffic = traffic(Protocol::Http, "1", Verify::Full);
+        let mut bench = Bench::new(&traffic, Protocol::Http, 9);
+        bench.send(3, usize::MAX);
+        let replies = [http(0, &body()), http(turn, &body()), http(turn + 1, &body())];
+        let stream: Vec<u8> = replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
+        let is_payload: Vec<bool> =
+            replies.iter().flat_map(|reply| reply.is_payload.clone()).collect();
+        // Somewhere in the second body: the first is what all are compared with.
+        let second = replies[0].bytes.len()..replies[0].bytes.len() + replies[1].bytes.len();
+        let places: Vec<usize> = second.filter(|&at| is_payload[at]).collect();
+        let at = places[(share * places.len() as f64) as usize];
+        let came = fault.applied(&stream, at);
+        prop_assume!(came.get(at) != Some(&stream[at]));
+        let wrong = expected(Protocol::Http, Verify::Full, &replies, &came);
+        let (completed, mismatch) = bench.read(&came, &pieces);
+        prop_assert_eq!(mismatch.map(found), wrong);
+        prop_assert_eq!(completed, 1);
+    }
+}
+
+/// What comes instead of the replies to two requests.
+fn mismatch_of(protocol: Protocol, came: &[u8], pieces: &[usize]) -> (usize, Mismatch) {
+    let traffic = traffic(protocol, "8", Verify::Full);
+    let mut bench = Bench::new(&traffic, protocol, 9);
+    bench.send(2, usize::MAX);
+    let (completed, mismatch) = bench.read(came, pieces);
+    (completed, mismatch.unwrap())
+}
+
+#[test]
+fn a_server_that_complains_is_quoted() {
+    for (protocol, came, offset, said) in [
+        (Protocol::RespPing, "-NOAUTH Authentication required.\r\n", 0, "-NOAUTH Authentication"),
+        (Protocol::RespEcho, "-ERR unknown\r\n", 0, "the server said '-ERR unknown'"),
+        (Protocol::Memcached, "ERROR\r\n", 0, "the server said 'ERROR'"),
+        (Protocol::Memcached, "SERVER_ERROR out of memory\r\n", 1, "'SERVER_ERROR out of memory'"),
+        (Protocol::Http, "HTTP/1.1 503 Busy\r\nA: b\r\n\r\n", 9, "'HTTP/1.1 503 Busy'"),
+    ] {
+        let (completed, mismatch) = mismatch_of(protocol, came.as_bytes(), &[100]);
+        assert_eq!((completed, mismatch.offset_bytes), (0, offset), "{protocol}");
+        assert!(mismatch.note.as_ref().unwrap().contains(said), "{protocol}: {:?}", mismatch.note);
+    }
+}
+
+#[test]
+fn a_complaint_cut_after_the_bytes_that_could_have_been_right_is_quoted_whole() {
+    let (_, mismatch) = mismatch_of(Protocol::Memcached, b"SERVER_ERROR x\r\n", &[1, 100]);
+    assert_eq!(mismatch.note.as_deref(), Some("the server said 'SERVER_ERROR x'"));
+}
+
+#[test]
+fn a_wrong_payload_is_not_mistaken_for_a_complaint() {
+    let (_, mismatch) = mismatch_of(Protocol::RespEcho, b"$8\r\n\xff\xff\xff\xff", &[100]);
+    assert_eq!((mismatch.offset_bytes, mismatch.note), (4, None));
+}
+
+#[test]
+fn a_byte_that_nobody_asked_for_is_a_mismatch_with_nothing_expected() {
+    for protocol in PROTOCOLS {
+        let traffic = traffic(protocol, "10", Verify::None);
+        let mut bench = Bench::new(&traffic, protocol, 9);
+        let (completed, early) = bench.read(b"-ERR too many\r\n", &[100]);
+        assert_eq!((completed, found(early.unwrap())), (0, (0, 0, None, b'-')), "{protocol}");
+
+        bench.send(1, usize::MAX);
+        bench.receive(usize::MAX);
+        let (completed, late) = bench.read(b"x", &[100]);
+        assert_eq!((completed, found(late.unwrap())), (0, (1, 0, None, b'x')), "{protocol}");
+    }
+}

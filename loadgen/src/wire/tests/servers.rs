@@ -1,0 +1,205 @@
+//! Real servers over blocking sockets, where they are installed.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::bench::traffic;
+use crate::record::Mismatch;
+use crate::wire::{Exchange, Protocol, Traffic, Verify};
+
+/// How long a server may take to start, and a reply to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server as a child process, stopped with the test.
+struct Server {
+    child: Child,
+    port: u16,
+    /// Its files, removed after it.
+    _folder: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server started by this command on a port of its own, or nothing, and a note, if it is not
+/// installed.
+fn start(program: &str, arguments: impl Fn(u16, &TempDir) -> Vec<String>) -> Option<Server> {
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(program);
+    command.args(arguments(port, &folder)).current_dir(folder.path());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(child) = command.spawn() else {
+        eprintln!("skipped: {program} is not installed");
+        return None;
+    };
+    let server = Server { child, port, _folder: folder };
+    let give_up = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < give_up, "{program} does not listen on port {port}");
+        thread::yield_now();
+    }
+    Some(server)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+fn redis(more: &str) -> Option<Server> {
+    start("redis-server", |port, _| {
+        words(&format!("--bind 127.0.0.1 --port {port} --save {{}} --appendonly no {more}"))
+            .into_iter()
+            .map(|word| if word == "{}" { String::new() } else { word })
+            .collect()
+    })
+}
+
+fn memcached() -> Option<Server> {
+    start("memcached", |port, _| words(&format!("-l 127.0.0.1 -p {port} -U 0 -t 1 -u root")))
+}
+
+fn nginx() -> Option<Server> {
+    let configuration = |port: u16| {
+        format!(
+            "daemon off; master_process off; pid nginx.pid; error_log stderr;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ access_log off; types {{ text/plain txt; }} root .;\n\
+             client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;\n\
+             uwsgi_temp_path t; scgi_temp_path t; keepalive_requests 100;\n\
+             gzip on; gzip_types text/plain; gzip_min_length 1;\n\
+             server {{ listen 127.0.0.1:{port}; }} }}\n"
+        )
+    };
+    start("/usr/sbin/nginx", |port, folder| {
+        let path = folder.path().display();
+        fs::write(folder.path().join("nginx.conf"), configuration(port)).unwrap();
+        fs::write(folder.path().join("path"), "all the same\n".repeat(1_000)).unwrap();
+        fs::write(folder.path().join("text.txt"), "all the same\n".repeat(1_000)).unwrap();
+        words(&format!("-p {path} -c nginx.conf -e stderr"))
+    })
+}
+
+/// Asks `requests` times, `depth` at once; returns how many replies came, and what was wrong or
+/// whether the server announced the end.
+fn ask(
+    server: &Server,
+    traffic: &Traffic,
+    requests: usize,
+    depth: usize,
+) -> (usize, Result<bool, Mismatch>) {
+    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut exchange = Exchange::new(traffic, 2);
+    let (mut scratch, mut buffer) = (Vec::new(), vec![0; 100_000]);
+    let (mut begun, mut completed) = (0, 0);
+    while completed < requests && !exchange.wants_close() {
+        let new = (requests - begun).min(depth - (begun - completed));
+        let bytes = exchange.outgoing(traffic, new, &mut scratch);
+        if !bytes.is_empty() {
+            let taken = socket.write(bytes).unwrap();
+            begun += exchange.took(traffic, taken);
+            if exchange.is_mid_request() {
+                continue;
+            }
+        }
+        let count = socket.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "the server closed after {completed} replies");
+        let (ended, result) = exchange.came(traffic, &buffer[..count], begun - completed);
+        completed += ended;
+        if let Err(mismatch) = result {
+            return (completed, Err(mismatch));
+        }
+    }
+    (completed, Ok(exchange.wants_close()))
+}
+
+#[track_caller]
+fn expect_replies(server: &Server, protocol: Protocol, sizes: &str) {
+    let traffic = traffic(protocol, sizes, Verify::Full);
+    for (requests, depth) in [(100, 1), (1_000, 30)] {
+        assert_eq!(ask(server, &traffic, requests, depth), (requests, Ok(false)));
+    }
+}
+
+#[track_caller]
+fn expect_complaint(server: &Server, traffic: &Traffic, said: &str) {
+    let (completed, result) = ask(server, traffic, 1, 1);
+    let note = result.unwrap_err().note.unwrap();
+    assert_eq!(completed, 0);
+    assert!(note.contains(said), "{note}");
+}
+
+#[test]
+fn redis_answers_pings_and_echoes() {
+    let Some(server) = redis("") else { return };
+    expect_replies(&server, Protocol::RespPing, "64");
+    expect_replies(&server, Protocol::RespEcho, "1..2000");
+    let long = traffic(Protocol::RespEcho, "3MiB", Verify::Full);
+    assert_eq!(ask(&server, &long, 2, 1), (2, Ok(false)));
+}
+
+#[test]
+fn redis_that_wants_a_password_is_quoted() {
+    let Some(server) = redis("--requirepass x") else { return };
+    let traffic = traffic(Protocol::RespPing, "64", Verify::Full);
+    expect_complaint(&server, &traffic, "-NOAUTH");
+}
+
+#[test]
+fn memcached_stores_what_it_has_room_for_and_is_quoted_where_it_has_not() {
+    let Some(server) = memcached() else { return };
+    expect_replies(&server, Protocol::Memcached, "1..2000");
+    let traffic = traffic(Protocol::Memcached, "2MiB", Verify::Full);
+    expect_complaint(&server, &traffic, "SERVER_ERROR object too large for cache");
+}
+
+#[test]
+fn nginx_serves_a_file_until_it_announces_the_end_of_the_connection() {
+    let Some(server) = nginx() else { return };
+    let traffic = traffic(Protocol::Http, "64", Verify::Full);
+    assert_eq!(ask(&server, &traffic, 50, 1), (50, Ok(false)));
+    assert_eq!(ask(&server, &traffic, 60, 10), (60, Ok(false)));
+    assert_eq!(ask(&server, &traffic, 1_000, 1), (100, Ok(true)));
+}
+
+#[test]
+fn nginx_sends_chunks_where_it_compresses() {
+    let Some(server) = nginx() else { return };
+    let options = crate::options::TrafficOptions {
+        protocol: Protocol::Http,
+        sizes: crate::wire::Sizes::default(),
+        verify: Verify::Full,
+        http_host: "localhost".to_owned(),
+        http_path: "/text.txt".to_owned(),
+        http_headers: vec!["Accept-Encoding: gzip".to_owned()],
+    };
+    let traffic = Traffic::new(&options, 1);
+    assert_eq!(ask(&server, &traffic, 60, 1), (60, Ok(false)));
+    assert_eq!(ask(&server, &traffic, 60, 5), (60, Ok(false)));
+}
+
+#[test]
+fn nginx_that_has_no_such_file_is_quoted() {
+    let Some(server) = nginx() else { return };
+    let options = crate::options::TrafficOptions {
+        protocol: Protocol::Http,
+        sizes: crate::wire::Sizes::default(),
+        verify: Verify::Length,
+        http_host: "localhost".to_owned(),
+        http_path: "/missing".to_owned(),
+        http_headers: Vec::new(),
+    };
+    expect_complaint(&server, &Traffic::new(&options, 1), "'HTTP/1.1 404 Not Found'");
+}

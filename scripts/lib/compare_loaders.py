@@ -1,0 +1,148 @@
+"""compare_loaders: what the loader costs per request beside others, and whether it sees what they see."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+
+import cli
+import foreign
+import loaders_report
+import machine
+import measure
+import results
+import rivals
+from child import Failure, run_main
+from loader import Load
+from programs import DEBIAN_PACKAGES, Programs, require, require_cores
+from server import Server, Subject
+
+SCRIPT = "scripts/compare_loaders.sh"
+FLOOR = "bare_epoll"
+CLIENT = "echo_client"
+NEEDED = {"http": ("wrk", "nginx"), "echo": ("cc",), "ping": ("redis-server", "redis-benchmark")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server, our loader's load for it, and the loader that it is compared with."""
+
+    name: str
+    what: str
+    server: object  # makes a context manager that has an address
+    load: Load
+    rival: str
+    run_rival: object
+
+
+def parse_arguments():
+    """The command line of compare_loaders.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Runs loadgen and another loader in a closed loop against the same server, in turns with a fresh one for\n"
+        "every run: wrk on nginx, a bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the\n"
+        "loaders' own CPU per request, and the rate and median they report.",
+        f"{SCRIPT} --cases http,echo --rounds 9",
+    )
+    parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",
+                        help=f"of {', '.join(NEEDED)} (default: all)")
+    parser.add_argument("--connections", type=cli.count, default=50, metavar="N", help="default 50")
+    parser.add_argument("--seconds", type=cli.count, default=4, metavar="S", help="of each run (default 4)")
+    cli.add_core_flags(parser)
+    cli.add_rounds_flag(parser, rounds=7)
+    cli.add_result_flags(parser)
+    args = cli.parse(parser)
+    args.seconds = 1 if args.quick else args.seconds
+    return args
+
+
+def available(names):
+    """The cases whose tools are installed; the others are said. A Failure if none is left."""
+    found = []
+    for name in names:
+        missing = [DEBIAN_PACKAGES[tool] for tool in NEEDED[name] if shutil.which(tool) is None]
+        if missing:
+            print(f"case {name} is left out: install the Debian packages {', '.join(missing)}", file=sys.stderr)
+        else:
+            found.append(name)
+    if not found:
+        raise Failure("no case is left")
+    return found
+
+
+def cases_of(args, programs, names):
+    """The cases of these names, their programs compiled."""
+    load = Load(programs.loadgen)
+    made = {
+        "http": lambda: Case(
+            "http", "HTTP: nginx, a file of 64 bytes", lambda: foreign.Foreign(foreign.nginx, args.server_core),
+            Load(programs.loadgen, size=None, protocol="http"), "wrk", rivals.wrk),
+        "echo": lambda: Case(
+            "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,
+            rivals.echo_client(programs.compile_peer(CLIENT))),
+        "ping": lambda: Case(
+            "ping", "Redis: PING", lambda: foreign.Foreign(foreign.redis, args.server_core),
+            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", rivals.redis_benchmark),
+    }
+    return [made[name]() for name in names]
+
+
+def echo_server(programs, core):
+    """What makes the bare epoll server."""
+    subject = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), core, ends_by_signal=True)
+    return lambda: Server(subject)
+
+
+def measure_all(args, cases, folder):
+    """Every case in every round, loader and rival side by side; the runs by case and program, in round order."""
+    shape = rivals.Shape(args.connections, args.seconds, args.loader_core)
+    runs = {case.name: {loaders_report.OURS: [], case.rival: []} for case in cases}
+    for round_index in range(args.rounds):
+        for case in cases:
+            programs = [(loaders_report.OURS, rivals.loadgen(case.load)), (case.rival, case.run_rival)]
+            for name, run in measure.rotated(programs, round_index):
+                print(f"round {round_index + 1}/{args.rounds}, {case.name}, {name} ...", end="", file=sys.stderr,
+                      flush=True)
+                with case.server() as server:
+                    done = run(shape, server.address)
+                folder.save(f"{case.name}-round-{round_index + 1:02}-{name}", done.record)
+                runs[case.name][name].append(done)
+                print(f" {done.tally.rate_per_s:,.0f} req/s, {done.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
+    return runs
+
+
+def write_results(args, programs, measured, facts, folder):
+    """Publish what was found."""
+    command = (f"{SCRIPT} --cases {','.join(measured.runs)} --connections {args.connections} --seconds {args.seconds} "
+               f"--rounds {args.rounds} --server-core {args.server_core} --loader-core {args.loader_core}")
+    commands = [command, "", "# which runs, in turns,",
+                *(results.unported(runs[0].argv) for of_case in measured.runs.values() for runs in of_case.values())]
+    paths = {"loadgen": programs.loadgen}
+    paths |= {name: shutil.which(name) for name in ("wrk", "nginx", "redis-server", "redis-benchmark")
+              if shutil.which(name)}
+    folder.publish(results.Findings(
+        loaders_report.TITLE, loaders_report.QUESTION, loaders_report.answer(measured), loaders_report.body(measured),
+        [results.Picture("loaders", "ratios by case", loaders_report.picture(measured))],
+        commands, loaders_report.notes(args, measured),
+    ), facts, paths)
+
+
+def main():
+    """Parse, build, measure, write."""
+    args = parse_arguments()
+    require("taskset")
+    require_cores(args)
+    names = available(args.cases)
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    cases = cases_of(args, programs, names)
+    minutes = args.rounds * len(cases) * 2 * (args.seconds + 1) / 60
+    print(f"{args.rounds} round(s) of {len(cases)} case(s), about {minutes:.1f} min", file=sys.stderr)
+    with results.ResultFolder("loaders", args.out, args.quick) as folder:
+        runs = measure_all(args, cases, folder)
+        measured = loaders_report.Measured({case.name: case.rival for case in cases}, runs,
+                                           {case.name: case.what for case in cases})
+        write_results(args, programs, measured, facts, folder)
+
+
+if __name__ == "__main__":
+    run_main(main)

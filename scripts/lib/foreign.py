@@ -1,0 +1,109 @@
+"""Servers that are not ours and do not say where they listen: nginx and Redis, each in a folder of its own."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import child
+import procfs
+from child import Failure
+
+START_TIMEOUT_S = 10.0
+POLL_S = 0.01
+FILE_BYTES = 64
+
+# One worker and no log, as a benchmark of nginx has it; and connections that are never closed for having been used
+# often, which loaders answer differently.
+NGINX = """\
+worker_processes 1;
+daemon off;
+pid nginx.pid;
+error_log stderr;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    open_file_cache max=10;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {{ listen 127.0.0.1:{port} backlog=4096; root www; }}
+}}
+"""
+
+
+def free_port():
+    """A port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def nginx(folder, port):
+    """nginx with one worker and a small file at /; the command line, its folder prepared."""
+    (folder / "www").mkdir()
+    (folder / "www" / "index.html").write_text("x" * FILE_BYTES)
+    # Its worker gives up root for a user who may not read a temporary folder.
+    user = "user root root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(NGINX.format(user=user, port=port))
+    return ["nginx", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "stderr"]
+
+
+def redis(folder, port):
+    """Redis without persistence."""
+    return ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
+            "--appendonly", "no"]
+
+
+class Foreign:
+    """A running one. Use as a context manager: leaving the block always ends the process."""
+
+    def __init__(self, prepare, core=None):
+        self._prepare = prepare
+        self._core = core
+        self.address = None
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="foreign-")
+        self._said = tempfile.TemporaryFile("w+")
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        pinning = () if self._core is None else ("taskset", "-c", str(self._core))
+        self.argv = [*pinning, *self._prepare(Path(self._folder.name), port)]
+        self._process = child.start(self.argv, stdout=self._said, stderr=subprocess.STDOUT)
+        try:
+            self._await_listening(port)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception):
+        child.stop(self._process)
+        self._said.close()
+        self._folder.cleanup()
+
+    @property
+    def worker(self):
+        """The process that answers: nginx's first is only its master."""
+        return next(iter(procfs.children(self._process.pid)), self._process.pid)
+
+    @property
+    def command(self):
+        """The command line without what differs from run to run."""
+        words = (word.replace(self._folder.name, "FOLDER") for word in self.argv)
+        return " ".join(word or "''" for word in words).replace(self.address.partition(":")[2], "PORT")
+
+    def _await_listening(self, port):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._said.seek(0)
+                raise Failure(f"{self.argv} does not listen{child.indented(self._said.read())}")
+            time.sleep(POLL_S)

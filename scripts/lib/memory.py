@@ -1,0 +1,121 @@
+"""memory: whether the loader's memory stays the same however long it runs."""
+
+import sys
+import time
+
+import cli
+import loader
+import machine
+import plot
+import procfs
+import results
+from child import Failure, run_main
+from loader import Load
+from programs import Programs
+from server import Server, evshard
+from stats import spread, table
+
+SCRIPT = "scripts/memory.sh"
+TITLE = "The loader's memory over time"
+QUESTION = "Does the loader's resident memory stay the same however long it runs?"
+TARGET = 1.02
+SETTLED_S = 60.0  # of a run of ten minutes: every buffer has been needed once
+SETTLED_SHARE = 0.3  # of a shorter run
+SAMPLE_S = 5.0
+PARTS = 6  # of the plot
+
+
+def parse_arguments():
+    """The command line of memory.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Runs loadgen for long at a rate (Poisson arrivals, connections replaced over and over, mixed sizes) and\n"
+        "looks at its resident memory every few seconds. Exit status 1 if it grows by more than 2 % after a minute.",
+        f"{SCRIPT} --duration 30m",
+    )
+    parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="default 10m")
+    parser.add_argument("--rate", type=cli.count, default=5000, metavar="R", help="requests/s (default 5000)")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    cli.add_result_flags(parser)
+    args = cli.parse(parser)
+    args.duration = "6s" if args.quick else args.duration
+    return args
+
+
+def watch(task, load):
+    """(seconds, bytes) of the loader from its start until it is about to end."""
+    samples = []
+    step_s = min(SAMPLE_S, load.seconds / 20)
+    started = time.monotonic()
+    while (at_s := time.monotonic() - started) < load.seconds and not task.ended():
+        samples.append((at_s, procfs.resident_bytes(task.pid)))
+        time.sleep(step_s)
+    return samples
+
+
+def growth(samples, settled_s):
+    """The memory when it had settled, the largest after that, and their ratio."""
+    later = [size for at_s, size in samples if at_s >= settled_s]
+    if len(later) < 2:
+        raise Failure("the loader ended before its memory could be watched")
+    return later[0], max(later), max(later) / later[0]
+
+
+def answer(first, largest, ratio, settled_s, requests):
+    """The numbers as one sentence."""
+    return (f"{first / 2**20:.2f} MiB after {settled_s:.0f} s, at most {largest / 2**20:.2f} MiB later, over "
+            f"{requests:,} requests: {ratio:.3f} × (target {TARGET} {'met' if ratio <= TARGET else 'not met'}).")
+
+
+def parts(samples):
+    """Median and range of the memory in MiB over equal parts of the run, by the second at which each begins."""
+    edges = [part * len(samples) // PARTS for part in range(PARTS + 1)]
+    return [(f"{samples[first][0]:.0f}", spread(size / 2**20 for _, size in samples[first:last]))
+            for first, last in zip(edges, edges[1:], strict=False) if first < last]
+
+
+def notes(report, settled_s):
+    """What a reader must know before drawing a conclusion."""
+    counters = report.values["counters"]
+    return [
+        f"VmRSS of /proc/PID/status; what it is after {settled_s:.0f} s is what the rest is compared with.",
+        f"{counters['completed']:,} requests over {counters['connects']:,} connections, each replaced after 500 "
+        "requests.",
+        "A loader that keeps every sample grows with every request; this one keeps histograms of a fixed size.",
+        f"The loader's verdict on its own run: {loader.verdicts([report])}. The figure in question is its memory.",
+    ]
+
+
+def main():
+    """Parse, build, watch, write; memory that grows fails the script."""
+    args = parse_arguments()
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    load = Load(programs.loadgen, args.connections, "64..4KiB", None, args.duration, rate=args.rate, arrival="poisson",
+                churn=500)
+    settled_s = min(SETTLED_S, load.seconds * SETTLED_SHARE)
+    print(f"one run of {args.duration}", file=sys.stderr)
+    with results.ResultFolder("memory", args.out, args.quick) as folder:
+        with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as driving:
+            samples = watch(driving, load)
+            report = loader.finish(driving, load)
+        first, largest, ratio = growth(samples, settled_s)
+        folder.save("memory", {"settled_s": settled_s, "samples": samples})
+        folder.save("loadgen", report.values)
+        rows = table(["resident memory", "MiB"], [[f"after {settled_s:.0f} s", f"{first / 2**20:.3f}"],
+                                                  ["largest later", f"{largest / 2**20:.3f}"]])
+        panel = plot.Panel("Resident memory", "MiB", "seconds from the start", parts(samples))
+        folder.publish(results.Findings(
+            TITLE, QUESTION, answer(first, largest, ratio, settled_s, report.completed), rows,
+            [results.Picture("memory", "resident memory over time",
+                             plot.svg(TITLE, "median and range of parts of one run", [panel]))],
+            [f"{SCRIPT} --duration {args.duration} --rate {args.rate} --connections {args.connections}", "",
+             "# which runs", " ".join(load.measured_argv("127.0.0.1:PORT"))],
+            notes(report, settled_s),
+        ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
+    if ratio > TARGET and not args.quick:
+        raise Failure(f"the loader's memory grew to {ratio:.3f} × what it was, and {TARGET} is allowed")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,106 @@
+"""What compare_pacing says: its tables, its sentence, its plot and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import loader
+import plot
+from stats import MISSING, cell, paired_ratios, spread, table, verdict
+from tokio_timer import PROGRAM as PEER
+from tokio_timer import QUANTILES
+
+TITLE = "How late the loader sends"
+QUESTION = "How late does the loader send at a given rate, by its way of waiting, and beside a loop on tokio's timers?"
+TARGET_US = 50.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """The lateness of one run in µs by quantile, CPU share of the client, and the report of our loader."""
+
+    lateness_us: dict
+    cpu_share: float
+    report: loader.Report | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured: runs by subject name, in round order."""
+
+    runs: dict
+    rate: int
+
+    @property
+    def ours(self):
+        """The subjects that are our loader."""
+        return [name for name in self.runs if name != PEER]
+
+    def lateness(self, name, quantile):
+        """Median and range of a percentile over the rounds; None where a run had too few samples for it."""
+        return spread(run.lateness_us[quantile] for run in self.runs[name])
+
+    def ratio(self, name):
+        """p99.9 over the peer's, of the rounds' own pairs."""
+        ours, theirs = ([run.lateness_us["p999"] for run in self.runs[one]] for one in (name, PEER))
+        return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
+
+    def reports(self):
+        """What our loader told of its runs."""
+        return [run.report for name in self.ours for run in self.runs[name]]
+
+
+def body(measured):
+    """The table with its heading, as Markdown."""
+    rows = []
+    for name, runs in measured.runs.items():
+        found = measured.lateness(name, "p999")
+        judged = MISSING if found is None or name == PEER else verdict(found, TARGET_US)
+        reports = [run.report for run in runs if run.report is not None]
+        rows.append([name, judged, loader.verdicts(reports) or MISSING, len(runs),
+                     *(cell(measured.lateness(name, quantile), 1) for quantile in QUANTILES),
+                     MISSING if name == PEER else cell(measured.ratio(name), 3),
+                     f"{spread(100 * run.cpu_share for run in runs).median:.0f} %"])
+    header = ["client", f"p99.9 ≤ {TARGET_US:g} µs", "its own verdict", "n", "p50, µs", "p99, µs", "p99.9, µs",
+              "max, µs", f"p99.9, × {PEER}", "its CPU"]
+    return (f"## Lateness at {measured.rate:,} requests/s\n\nCO-LOCATED, a core each. From when a request was due to "
+            f"its send; median [lowest..highest] of n rounds.\n\n{table(header, rows, words=3)}")
+
+
+def answer(measured):
+    """The numbers as one sentence."""
+    parts = []
+    for name in measured.ours:
+        found = measured.lateness(name, "p999")
+        met = MISSING if found is None else verdict(found, TARGET_US)
+        parts.append(f"{name} {cell(found, 1)} µs ({met})")
+    return (f"p99.9 of the lateness at {measured.rate:,}/s, target {TARGET_US:g} µs: {'; '.join(parts)}; "
+            f"{PEER} {cell(measured.lateness(PEER, 'p999'), 1)} µs.")
+
+
+def picture(measured):
+    """p99.9 of all, and of ours alone: tokio's is of another order."""
+    def points(names):
+        return [(name.replace(", ", "\n").replace("_", "\n"), found) for name in names
+                if (found := measured.lateness(name, "p999")) is not None]
+
+    panels = [
+        plot.Panel("Ours", "lateness p99.9, µs", "", points(measured.ours), target=TARGET_US),
+        plot.Panel(f"Beside {PEER}", "lateness p99.9, µs", "", points([measured.ours[0], measured.ours[-1], PEER])),
+    ]
+    rounds = len(measured.runs[PEER])
+    return plot.svg(TITLE, f"{measured.rate:,} requests/s; median and range of {rounds} round(s); CO-LOCATED",
+                    [panel for panel in panels if panel.points])
+
+
+def notes(args):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core} alone; nobody "
+        "has promised that nothing else runs there.",
+        "Lateness is the actual send minus the intended time, of every request of the measured window, whatever the "
+        "reason: also that of a connection that could not be used.",
+        f"{PEER} has a task per connection on one thread, each asleep until its next request is due. tokio's timers "
+        "have a resolution of 1 ms, as its documentation says; that is what it is for, and loaders are not.",
+        "Poisson arrivals come closer together than constant ones: a request that is due while another is being sent "
+        "or received waits for its turn.",
+        "Spinning uses the core up; hybrid and sleep leave some of it: the CPU column is the client's share of a core.",
+    ]

@@ -1,0 +1,138 @@
+"""Other load generators in a closed loop: their command lines, and what the scripts read from what they print."""
+
+import csv
+import json
+import re
+from dataclasses import dataclass, replace
+
+import child
+import loader
+from child import Failure
+
+OVERHEAD_S = 20.0
+UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6}
+WRK_REQUESTS = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)
+WRK_RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
+WRK_MEDIAN = re.compile(r"^\s*50%\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
+WRK_TROUBLE = re.compile(r"^\s*(?:Socket errors|Non-2xx).*", re.MULTILINE)
+PROBE_REQUESTS = 20_000  # to learn how many redis-benchmark does in a second: it takes a number, not a time
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a run came to, by the program's own count."""
+
+    requests: int
+    rate_per_s: float
+    p50_us: float | None
+    report: loader.Report | None = None  # of our loader
+
+
+@dataclass(frozen=True)
+class Run:
+    """A tally, and the CPU time that the kernel counted for the program."""
+
+    argv: list
+    tally: Tally
+    cpu_s: float
+    output: str
+
+    @property
+    def cpu_us_per_request(self):
+        """The loader's own CPU time per answered request."""
+        return self.cpu_s * 1e6 / self.tally.requests
+
+    @property
+    def record(self):
+        """As a JSON-ready dictionary."""
+        return {"command": self.argv, "requests": self.tally.requests, "rate_per_s": self.tally.rate_per_s,
+                "p50_us": self.tally.p50_us, "cpu_s": self.cpu_s, "cpu_us_per_request": self.cpu_us_per_request,
+                "output": self.output}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What every program is asked for: connections with one request in flight each, for so long, on one core."""
+
+    connections: int
+    seconds: int
+    core: int
+
+    @property
+    def pinning(self):
+        """In front of a command line."""
+        return ["taskset", "-c", str(self.core)]
+
+
+def wrk(shape, address):
+    """wrk, one thread."""
+    argv = [*shape.pinning, "wrk", "--threads", "1", "--connections", str(shape.connections),
+            "--duration", f"{shape.seconds}s", "--latency", f"http://{address}/"]
+    return _run(argv, parse_wrk, shape)
+
+
+def redis_benchmark(shape, address):
+    """redis-benchmark, PING as an array, as many as fit into the time by a short run before."""
+    def argv(requests):
+        return [*shape.pinning, "redis-benchmark", "-h", "127.0.0.1", "-p", address.partition(":")[2],
+                "-t", "ping_mbulk", "-c", str(shape.connections), "-n", str(requests), "--csv"]
+
+    probed = parse_redis_benchmark(child.run(argv(PROBE_REQUESTS), "redis-benchmark", OVERHEAD_S), PROBE_REQUESTS)
+    requests = max(PROBE_REQUESTS, round(probed.rate_per_s * shape.seconds))
+    return _run(argv(requests), lambda text: parse_redis_benchmark(text, requests), shape)
+
+
+def echo_client(program):
+    """benches/peers/echo_client.c, compiled to `program`."""
+    def run(shape, address):
+        argv = [*shape.pinning, program, address, "--connections", str(shape.connections), "--size", "64",
+                "--seconds", str(shape.seconds)]
+        return _run(argv, lambda text: parse_echo_client(text, shape.seconds), shape)
+    return run
+
+
+def loadgen(load):
+    """Our own, with this load's protocol; all its time counts, so there is no warm-up."""
+    def run(shape, address):
+        asked = replace(load, connections=shape.connections, duration=f"{shape.seconds}s", warmup="0s", core=shape.core)
+        return _run(asked.measured_argv(address), parse_loadgen, shape, loader.USABLE_STATUS)
+    return run
+
+
+def parse_wrk(text):
+    """Read wrk's report; one with errors in it is a Failure."""
+    if trouble := WRK_TROUBLE.search(text):
+        raise Failure(f"wrk's run is not usable: {trouble[0].strip()}")
+    requests, rate, median = (pattern.search(text) for pattern in (WRK_REQUESTS, WRK_RATE, WRK_MEDIAN))
+    if not (requests and rate and median and int(requests[1])):
+        raise Failure(f"wrk's report is not usable: {text[-400:]!r}")
+    return Tally(int(requests[1]), float(rate[1]), float(median[1]) * UNITS_US[median[2]])
+
+
+def parse_redis_benchmark(text, requests):
+    """Read the CSV of one test."""
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+        return Tally(requests, float(rows[0]["rps"]), float(rows[0]["p50_latency_ms"]) * 1000)
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise Failure(f"redis-benchmark's report is not usable ({error!r}): {text[:200]!r}") from error
+
+
+def parse_echo_client(text, seconds):
+    """Read the JSON of the bare client; it keeps no distribution."""
+    try:
+        requests = json.loads(text)["requests"]
+        return Tally(requests, requests / seconds, None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"the bare client's report is not usable ({error!r}): {text[:200]!r}") from error
+
+
+def parse_loadgen(text):
+    """Read our own record."""
+    report = loader.parse(text)
+    return Tally(report.completed, report.rate_per_s, report.service_us("p50"), report)
+
+
+def _run(argv, parse, shape, expected=(0,)):
+    output, cpu_s = child.run_timed(argv, argv[3], shape.seconds + OVERHEAD_S, expected)
+    return Run(argv, parse(output), cpu_s, output)

@@ -1,0 +1,213 @@
+"""stall: stops a server for a second under a constant rate, and compares what the loader says with theory."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cli
+import foreign
+import hlog
+import loader
+import machine
+import measure
+import results
+from child import Failure, run_main
+from fault import SMOKE_SLACK, Outcome
+from loader import Load
+from programs import Programs
+from server import Server, evshard
+from stats import table
+
+SCRIPT = "scripts/stall.sh"
+TITLE = "A server that stands still for a second"
+QUESTION = "Does the loader report the percentiles that a stall of known length must have?"
+RATE = 2000
+CONNECTIONS = 64
+STALL_S = 1.0
+RUN_S = 10
+STALL_AT = 0.4  # of the measured time
+TOLERANCE = 0.05
+LONG_NS = 100_000_000  # no request takes so long unless it met the stall
+PLOTS = ("plot-percentiles.svg", "plot-time.svg")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server, how it is stopped, and how many requests a connection may have outstanding."""
+
+    name: str
+    what: str
+    pipeline: int | None
+    protocol: str | None = None
+
+
+CASES = (
+    Case("echo", "echo, outstanding by schedule", None),
+    Case("echo-one", "echo, one outstanding per connection", 1),
+    Case("http-one", "HTTP (nginx), one outstanding per connection", 1, "http"),
+)
+
+
+def parse_arguments():
+    """The command line of stall.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        f"Stops evshard, and nginx's worker, by SIGSTOP for {STALL_S:.0f} s of a run of {RUN_S} s at a constant "
+        f"{RATE:,} requests/s, and\ncompares the response percentiles with those that a stall must have. "
+        "Exit status 1 if they differ by more than 5 %.",
+        f"{SCRIPT} --cases echo-one",
+    )
+    names = [case.name for case in CASES]
+    parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",
+                        help=f"of {', '.join(names)} (default: all)")
+    cli.add_result_flags(parser)
+    return cli.parse(parser)
+
+
+def expected_s(quantile, stall_s, run_s):
+    """The response time at a quantile: a share stall/run of the requests waits evenly between 0 and the stall."""
+    share = stall_s / run_s
+    return max(0.0, stall_s * (quantile - (1 - share)) / share)
+
+
+@contextmanager
+def serving(case, programs):
+    """The server of a case: its address and the process to stop."""
+    if case.protocol == "http":
+        with foreign.Foreign(foreign.nginx) as server:
+            yield server.address, lambda: server.worker
+    else:
+        with Server(evshard(programs.evshard, 1)) as server:
+            yield server.address, lambda: server.pid
+
+
+def hold(pid, seconds):
+    """Stop a process for so long; how long it was."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stopped = time.monotonic()
+        time.sleep(seconds)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    return time.monotonic() - stopped
+
+
+def measure_case(case, programs, scale, out):
+    """The loader's report, its histograms by tag, how long the stall was, and the command."""
+    load = Load(programs.loadgen, connections=CONNECTIONS, pipeline=case.pipeline, protocol=case.protocol, rate=RATE,
+                size=None if case.protocol else 64, arrival="constant", duration=f"{RUN_S * scale:.0f}s", interval="1s",
+                out=str(out))
+    with serving(case, programs) as (address, process), loader.start(load, address) as driving:
+        time.sleep(loader.seconds(load.warmup) + loader.seconds(load.duration) * STALL_AT + measure.SETTLE_S)
+        stall_s = hold(process(), STALL_S * scale)
+        report = loader.finish(driving, load)
+    logs = sorted(out.glob("*.hlog"))
+    if len(logs) != 1:
+        raise Failure(f"loadgen left {len(logs)} interval logs in its directory, and one was asked for")
+    return report, hlog.read(logs[0].read_text()), stall_s, results.unported(load.measured_argv(address))
+
+
+def check(case, report, samples, stall_s, outcome):
+    """What must hold of one run; a smoke run, which may stand beside anything, has more room."""
+    tolerance = TOLERANCE * (SMOKE_SLACK if outcome.quick else 1)
+    run_s = report.values["args"]["duration_s"]
+    response, service = samples["response"], samples["service"]
+    found = {0.95: response.quantile(0.95), 0.99: report.ns("response", "p99")}
+    for quantile, found_ns in found.items():
+        wanted_s = expected_s(quantile, stall_s, run_s)
+        off = abs(found_ns / 1e9 - wanted_s) / wanted_s
+        outcome.expect(f"{case.what}: response p{quantile * 100:.0f} is {wanted_s:.3f} s ± {tolerance:.0%}",
+                       f"{found_ns / 1e9:.3f} s ({off:.1%} off)", off <= tolerance)
+    logged, told = response.quantile(0.99), report.ns("response", "p99")
+    outcome.expect(f"{case.what}: the interval log and the report agree on p99",
+                   f"{logged / 1e9:.4f} s, {told / 1e9:.4f} s", abs(logged - told) <= told / 500)
+    waited = round(RATE * (stall_s - LONG_NS / 1e9))
+    slow = response.above(LONG_NS)
+    outcome.expect(f"{case.what}: about {waited:,} responses above 100 ms", f"{slow:,}",
+                   abs(slow - waited) <= tolerance * waited)
+    if case.pipeline == 1:
+        hidden = service.above(LONG_NS)
+        outcome.expect(f"{case.what}: at most one service time above 100 ms per connection", f"{hidden:,}",
+                       0 < hidden <= CONNECTIONS)
+
+
+def verdict_table(outcome):
+    """A row for every check."""
+    rows = [[check.claim, check.found, "PASS" if check.passed else "FAIL"] for check in outcome.checks]
+    return table(["what must hold", "found", "verdict"], rows, words=3)
+
+
+def answer(outcome):
+    """The verdicts as one sentence."""
+    passed = sum(check.passed for check in outcome.checks)
+    failed = [f"{check.claim} (found {check.found})" for check in outcome.checks if not check.passed]
+    return f"{passed} of {len(outcome.checks)} checks passed" + (f"; failed: {'; '.join(failed)}." if failed else ".")
+
+
+def notes(reports):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        "Of a run of length D at a constant rate with a stall of length S, a share S/D of the requests is due in the "
+        "stall and waits evenly between 0 and S; the others take next to nothing. So the response time at a quantile q "
+        "above 1 − S/D is S · (q − (1 − S/D)) / (S/D). S is what the clock said between SIGSTOP and SIGCONT.",
+        "What the server needs to work off the requests that piled up is not in the formula and makes the figures "
+        "larger.",
+        "The service time is what a closed loop would have reported: it begins when a request is sent. With one "
+        "outstanding per connection a stall is seen once per connection, however many requests it kept from being "
+        "sent.",
+        "p95 is computed from the .hlog by a reader of these scripts' own, p99 is the loader's.",
+        "CO-LOCATED: server and loader share the machine.",
+        f"The loader's verdicts on its own runs: {loader.verdicts(reports)}.",
+    ]
+
+
+def measure_all(args, programs, cases, folder, outcome):
+    """Every case once; the loader's reports, its plots, and the commands."""
+    reports, pictures, commands = [], [], []
+    scale = 0.3 if args.quick else 1
+    for case in cases:
+        print(f"{case.what} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as parent:
+            out = Path(parent) / case.name
+            report, samples, stall_s, command = measure_case(case, programs, scale, out)
+            shutil.copytree(out, folder.raw / case.name)
+        check(case, report, samples, stall_s, outcome)
+        reports.append(report)
+        commands.append(command.replace(parent, "FOLDER"))
+        for name in PLOTS:
+            svg = (folder.raw / case.name / name).read_text()
+            pictures.append(results.Picture(f"{case.name}-{name.removeprefix('plot-').removesuffix('.svg')}",
+                                            case.what, svg))
+    return reports, pictures, commands
+
+
+def main():
+    """Parse, build, stop, compare, write; a failed check fails the script."""
+    args = parse_arguments()
+    cases = [case for case in CASES if case.name in args.cases]
+    if shutil.which("nginx") is None and any(case.protocol for case in cases):
+        print("the case of HTTP is left out: install the Debian package nginx-light", file=sys.stderr)
+        cases = [case for case in cases if not case.protocol]
+    facts = machine.facts()
+    programs = Programs(args.bin_dir)
+    outcome = Outcome(args.quick)
+    with results.ResultFolder("stall", args.out, args.quick) as folder:
+        reports, pictures, commands = measure_all(args, programs, cases, folder, outcome)
+        folder.save("checks", [vars(check) for check in outcome.checks])
+        folder.publish(results.Findings(
+            TITLE, QUESTION, answer(outcome), verdict_table(outcome), pictures,
+            [f"{SCRIPT} --cases {','.join(case.name for case in cases)}", "", "# which runs", *commands],
+            notes(reports),
+        ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
+    if not outcome.passed:
+        raise Failure(answer(outcome))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,46 @@
+"""The client that waits on tokio's timers: the command line of benches/peers/tokio_timer, and what it prints."""
+
+import json
+from dataclasses import dataclass
+
+import child
+from child import Failure
+
+PROGRAM = "tokio_timer"
+WARMUP_S = 1  # the program's own
+OVERHEAD_S = 20.0
+QUANTILES = ("p50", "p99", "p999", "max")
+
+
+@dataclass(frozen=True)
+class TokioTimer:
+    """One load at a constant rate."""
+
+    program: str
+    rate: int
+    connections: int
+    seconds: int
+    core: int
+
+    def argv(self, address):
+        """The client's command line."""
+        return ["taskset", "-c", str(self.core), self.program, address, "--rate", str(self.rate),
+                "--connections", str(self.connections), "--seconds", str(self.seconds)]
+
+    def run(self, address):
+        """Drive the server at `address` to the end; the lateness of its sends in µs by quantile, and its CPU time."""
+        text, cpu_s = child.run_timed(self.argv(address), PROGRAM, WARMUP_S + self.seconds + OVERHEAD_S)
+        return parse(text), cpu_s
+
+
+def parse(text):
+    """Read its JSON; a run in which next to nothing came back is a Failure."""
+    try:
+        values = json.loads(text)
+        lateness_us = {quantile: values["lateness_ns"][quantile] / 1000 for quantile in QUANTILES}
+        requests, answered = values["requests"], values["answered"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{PROGRAM}'s report is not usable ({error!r}): {text[:200]!r}") from error
+    if not requests or answered < requests:
+        raise Failure(f"{PROGRAM} was not answered: {text[:200]!r}")
+    return lateness_us
