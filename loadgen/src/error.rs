@@ -46,10 +46,6 @@ pub(crate) enum Error {
     #[error("open {} for the JSON record: {source}", path.display())]
     OpenRecord { path: PathBuf, source: io::Error },
 
-    /// A stored result that cannot be used; the complaint says why and what to do.
-    #[error("read {}: {complaint}", path.display())]
-    BadResult { path: PathBuf, complaint: String },
-
     #[error("write the results: {0}")]
     WriteResults(io::Error),
 
