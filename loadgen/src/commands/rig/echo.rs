@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -159,7 +159,7 @@ impl Server {
     }
 }
 
-fn key(socket: &impl std::os::fd::AsRawFd) -> epoll::EventData {
+fn key(socket: &impl AsRawFd) -> epoll::EventData {
     epoll::EventData::new_u64(socket.as_raw_fd().unsigned_abs().into())
 }
 

@@ -6,6 +6,7 @@ use super::plan::SearchPlan;
 use super::strategy::{Finding, Limit, Probe, Stage};
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
+use crate::schedule::Rate;
 
 /// Name and version of the format.
 const SCHEMA: &str = "loadgen-search/1";
@@ -111,7 +112,7 @@ impl SearchRecord {
             objectives: args.slo.clone(),
             args,
             env: Environment::default(),
-            from_per_s: plan.from.map(|from| from.get()),
+            from_per_s: plan.from.map(Rate::get),
             to_per_s: plan.to.get(),
             tolerance: plan.tolerance,
             confirmations: plan.confirmations,

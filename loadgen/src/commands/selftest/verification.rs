@@ -18,8 +18,8 @@ const AT_BYTE: u64 = REQUEST * SIZE_BYTES + OFFSET;
 /// One connection, so that the server's bytes are the connection's.
 const FLAGS: &str = "-c 1 --size 64 --duration 200ms --warmup 0s --timeout 100ms";
 
-/// Three times the timeout.
-const LATE: Duration = Duration::from_millis(300);
+/// Longer than the timeout. The connection that replaces the first may have to wait for the rest.
+const LATE: Duration = Duration::from_millis(150);
 
 /// Has every mistake made once.
 pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
@@ -72,8 +72,8 @@ fn lost(counters: &Counters) -> Check {
 fn late(counters: &Counters) -> Check {
     Check {
         name: "a late reply",
-        passed: counters.timeouts == 1 && counters.mismatches == 0,
-        figures: format!("{} timeouts; 1 reply took {} ms", counters.timeouts, LATE.as_millis()),
+        passed: counters.timeouts >= 1 && counters.mismatches == 0,
+        figures: format!("{} timed out; a reply took {} ms", counters.timeouts, LATE.as_millis()),
     }
 }
 
