@@ -19,7 +19,15 @@ fn serves_as_an_echo() {
     let Ok(listener) = TcpListener::bind(&address) else { return };
     for client in listener.incoming() {
         let client = client.unwrap();
-        thread::Builder::new().name("worker-0".to_owned()).spawn(|| echo(client)).unwrap();
+        let worker = thread::Builder::new().name("worker-0".to_owned());
+        // A worker outlives its client, as those of a pool do.
+        let work = || {
+            echo(client);
+            loop {
+                thread::park();
+            }
+        };
+        worker.spawn(work).unwrap();
     }
 }
 

@@ -95,7 +95,7 @@ fn a_server_that_dies_during_the_run_is_told_of() {
     let words = [&words[..], &["--json", "-", "--server-cmd", &command]].concat();
     let child = crate::program::command(&words).spawn().unwrap();
     let server = started_by(&child);
-    until(|| TcpStream::connect(&address).is_ok() && has_worker(server));
+    until(|| serves_the_load(server));
     kill(server, "KILL");
     let finished = wait(child);
     assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -109,7 +109,7 @@ fn an_interrupt_stops_the_server_too() {
     let words = ["run", &address, "--duration=60s", "-c1", "--server-cmd", &command];
     let child = crate::program::command(&words).spawn().unwrap();
     let server = started_by(&child);
-    until(|| has_worker(server));
+    until(|| serves_the_load(server));
     signal(&child, "INT");
     assert_eq!(wait(child).code, Some(130));
     expect_free(&address);
@@ -133,11 +133,12 @@ fn started_by(loader: &Child) -> u32 {
     children().split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Whether a server serves somebody.
-fn has_worker(server: u32) -> bool {
+/// Whether a server has a worker for the load, besides that for the connect that found it ready.
+fn serves_the_load(server: u32) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{server}/task")).into_iter().flatten().flatten();
     let name = |path: std::path::PathBuf| std::fs::read_to_string(path.join("comm"));
-    tasks.filter_map(|task| name(task.path()).ok()).any(|name| name.starts_with("worker"))
+    let names = tasks.filter_map(|task| name(task.path()).ok());
+    names.filter(|name| name.starts_with("worker")).count() > 1
 }
 
 fn kill(pid: u32, name: &str) {

@@ -37,7 +37,7 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     }
     if failed > 0 {
         cli::say(&format!(
-            "{failed} failed: do not believe this loader on this machine until they pass; is it busy?"
+            "{failed} failed: do not believe this loader here until they pass; is the machine busy?"
         ));
     }
     Ok(rig::exit_code(failed == 0))

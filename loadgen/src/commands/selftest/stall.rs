@@ -72,7 +72,7 @@ fn service(latencies: &Latencies) -> Check {
         name: "stall, seen from sends",
         passed: (1..=CONNECTIONS).contains(&slow),
         figures: format!(
-            "{slow} of {CONNECTIONS} connections saw it once, while {waited} requests waited so long"
+            "{slow} of {CONNECTIONS} connections saw it once, and {waited} requests waited so long"
         ),
     }
 }
