@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::Side;
 
-/// What may differ from run to run without meaning anything: times, counts of runs, momentary loads,
-/// and the command line, whose flags are in the plan.
+/// What may differ from run to run without meaning anything: times, counts of runs, momentary
+/// loads, and the command line, whose flags are in the plan.
 const EXPECTED: [&str; 8] = [
     "args.runs",
     "args.slo",

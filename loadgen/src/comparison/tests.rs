@@ -62,6 +62,16 @@ fn a_wide_spread_decides_nothing() {
 }
 
 #[test]
+fn an_interval_without_a_significant_rank_test_decides_nothing() {
+    // Both medians are sure, but one run in seven of each side speaks against it.
+    let (a, b) = ([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0], [1.1, 1.1, 1.1, 1.1, 1.1, 1.1, 0.9]);
+    let comparison = Comparison::of(&side("a", 100.0, &a), &side("b", 100.0, &b), 0.03);
+    let finding = comparison.findings.iter().find(|found| found.metric.name == "p99").unwrap();
+    assert!(finding.ratio_ci95.unwrap()[0] > 1.0 && finding.p_holm > 0.05, "{finding:?}");
+    assert_eq!(finding.judgement, Judgement::Undecided);
+}
+
+#[test]
 fn four_runs_are_not_enough_and_five_are() {
     let of = |runs: usize| {
         let (a, b) = (side("a", 200.0, &SPREAD[..5]), side("b", 400.0, &SPREAD[..runs]));

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{Comparison, Finding, Judgement, SideSummary};
 use crate::record::Verdict;
-use crate::report::text::{Columns, Style, WIDTH, wrap};
+use crate::report::text::{Columns, Style, WIDTH, verdict_name, wrap};
 
 /// The whole comparison.
 pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
@@ -36,8 +36,8 @@ fn write_comparison(out: &mut String, comparison: &Comparison, style: Style) -> 
         writeln!(out, "{line}")?;
     }
     let mut legend = format!(
-        "medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for {} metrics \
-         (Holm); the same: the interval lies within ±{delta}",
+        "medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for {} \
+         metrics (Holm); the same: the interval lies within ±{delta}",
         comparison.findings.len()
     );
     if !comparison.unknown.is_empty() {
@@ -82,13 +82,8 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
 }
 
 fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) -> fmt::Result {
-    let word = match side.verdict {
-        Verdict::Valid => "VALID",
-        Verdict::Suspect => "SUSPECT",
-        Verdict::Invalid => "INVALID",
-    };
     let plural = if side.runs == 1 { "" } else { "s" };
-    let verdict = style.judged(side.verdict, word);
+    let verdict = style.judged(side.verdict, verdict_name(side.verdict));
     let shared = if side.co_located { ", CO-LOCATED" } else { "" };
     writeln!(out, "  {name}  {}  {} run{plural}, {verdict}{shared}", side.path, side.runs)
 }

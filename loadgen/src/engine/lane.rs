@@ -75,7 +75,7 @@ impl<S> Connection<S> {
         self.outstanding.into_iter()
     }
 
-    /// How many requests may be begun now.
+    /// How many requests may be begun now, on a stream that the server will go on answering.
     fn allowance(&self, plan: &Plan<'_>) -> usize {
         if self.closing {
             return 0;
@@ -143,7 +143,10 @@ impl<S: Read + Write> Lane<S> {
     /// Whether a request that is due now could be begun.
     pub(crate) fn is_free(&self, plan: &Plan<'_>) -> bool {
         match &self.link {
-            Link::Up(connection) => !connection.write_armed && connection.allowance(plan) > 0,
+            Link::Up(connection) => {
+                let open = !connection.write_armed && !self.exchange.wants_close();
+                open && connection.allowance(plan) > 0
+            }
             Link::Down | Link::Queued | Link::Dialing { .. } => false,
         }
     }
@@ -185,7 +188,8 @@ impl<S: Read + Write> Lane<S> {
             return Ok(false);
         };
         let plan = tools.plan;
-        let allowance = connection.allowance(plan);
+        let ends = self.exchange.wants_close();
+        let allowance = if ends { 0 } else { connection.allowance(plan) };
         let now_ns = (tools.now_ns)();
         let new = match (&mut self.due, &plan.intensity) {
             (Some(due), Some(intensity)) => due.take(allowance, now_ns, intensity),

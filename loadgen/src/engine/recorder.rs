@@ -106,6 +106,7 @@ impl Recorder {
 
     /// The first byte of a request went, over a connection that could be used since `free_ns`.
     pub(crate) fn sent(&mut self, request: Request, free_ns: u64) {
+        self.passed(request.sent_ns);
         self.counters.scheduled += 1;
         self.counters.sent += 1;
         if !self.window.contains(request.intended_ns) {
@@ -135,6 +136,7 @@ impl Recorder {
 
     /// A request was answered whole and correctly.
     pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
+        self.passed(reply_ns);
         self.counters.completed += 1;
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
@@ -152,6 +154,7 @@ impl Recorder {
         outstanding: impl Iterator<Item = Request>,
         now_ns: u64,
     ) {
+        self.passed(now_ns);
         let count = outstanding.map(|request| self.unanswered(request.intended_ns, now_ns)).count();
         match &failure {
             Failure::TimedOut => self.counters.timed_out += count as u64,
@@ -174,6 +177,7 @@ impl Recorder {
 
     /// The drain ended at `now_ns` without a reply to this request.
     pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
+        self.passed(now_ns);
         self.counters.censored += 1;
         self.unanswered(request.intended_ns, now_ns);
     }
@@ -199,7 +203,7 @@ impl Recorder {
     }
 
     /// Time has passed up to `now_ns`, with as many requests outstanding as are now.
-    pub(crate) fn passed(&mut self, now_ns: u64) {
+    fn passed(&mut self, now_ns: u64) {
         let until_ns = now_ns.min(self.window.end_ns);
         let passed_ns = until_ns.saturating_sub(self.summed_until_ns);
         self.outstanding_ns += u128::from(passed_ns) * u128::from(self.outstanding());

@@ -5,8 +5,9 @@
 //! it, with a known probability; the ranks are looked up in the histogram.
 //!
 //! Requests that waited in one queue are not independent. [`dispersion`] says by what factor the
-//! number of values beyond a percentile varies more from interval to interval than chance explains;
-//! so many values are then as good as one, and the interval is as wide as that fewer values make it.
+//! number of values beyond a percentile varies more from interval to interval than chance
+//! explains; so many values are then as good as one, and the interval is as wide as that fewer
+//! values make it.
 
 use super::{Latency, Percentile};
 
@@ -20,7 +21,7 @@ const TAIL: f64 = 0.025;
 /// binomial one is counted out.
 const EXACT_BELOW: f64 = 20.0;
 
-/// Values up to the percentile and all values of one interval.
+/// The values of one interval, as far as the percentile goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Batch {
     /// Share of the values that lie beyond the percentile of the whole.
@@ -29,8 +30,8 @@ pub(crate) struct Batch {
     pub(crate) count: u64,
 }
 
-/// The index of dispersion of the numbers beyond a percentile: their variance from batch to batch by
-/// the binomial one, at least 1. Fewer than two batches say nothing, which is 1.
+/// The index of dispersion of the numbers beyond a percentile: their variance from batch to batch
+/// by the binomial one, at least 1. Fewer than two batches say nothing, which is 1.
 pub(crate) fn dispersion(quantile: f64, batches: &[Batch]) -> f64 {
     let beyond = 1.0 - quantile;
     let squares = batches.iter().map(|batch| {

@@ -13,6 +13,11 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
+/// A duration within a sentence: as [`duration`], without what aligns it in tables.
+pub(crate) fn brief(ns: u64) -> String {
+    duration(ns).trim_end().to_owned()
+}
+
 /// A bound between two rows of a table: as [`duration`], without zeros behind the point.
 pub(crate) fn bound(ns: u64) -> String {
     let text = duration(ns);

@@ -16,10 +16,10 @@ const SAME_WITHIN: f64 = 0.1;
 impl ArrivalRecord {
     /// Compares pairs of an intended gap and the gap found, in nanoseconds.
     ///
-    /// Poisson arrivals at a `flat` rate are held against the exponential distribution, whatever the
-    /// schedule made of it; all others against the intended gaps. The mean of the exponential is
-    /// that of the intended gaps of the sample; estimated so, chance leads to smaller distances than
-    /// `distance_by_chance` says, never to larger ones.
+    /// Poisson arrivals at a `flat` rate are held against the exponential distribution, whatever
+    /// the schedule made of it; all others against the intended gaps. The mean of the exponential
+    /// is that of the intended gaps of the sample; estimated so, chance leads to smaller distances
+    /// than `distance_by_chance` says, never to larger ones.
     pub(crate) fn from_gaps(arrival: Arrival, flat: bool, gaps: &[(u64, u64)]) -> Self {
         let intended: Vec<f64> = gaps.iter().map(|&(intended_ns, _)| intended_ns as f64).collect();
         let actual: Vec<f64> = gaps.iter().map(|&(_, actual_ns)| actual_ns as f64).collect();

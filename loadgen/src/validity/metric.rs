@@ -66,7 +66,7 @@ impl Metric {
     /// The value as people read it.
     pub(super) fn show(self, value: f64) -> String {
         match self {
-            Self::Time(..) => units::duration(value as u64).trim_end().to_owned(),
+            Self::Time(..) => units::brief(value as u64),
             Self::Errors => format!("{:.3} %", 100.0 * value),
             Self::Achieved => format!("{value:.4}"),
             Self::Rate => format!("{} requests/s", units::rate(value)),

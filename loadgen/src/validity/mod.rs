@@ -44,8 +44,8 @@ pub(crate) fn judge(run: &RunRecord, args: &ArgsRecord, env: &Environment) -> Va
     conclude(rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect())
 }
 
-/// Judges several runs of one plan: as bad as the worst, and every finding once, in the words of the
-/// run where it is worst.
+/// Judges several runs of one plan: as bad as the worst, and every finding once, in the words of
+/// the run where it is worst.
 pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
     let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
     for run in runs {

@@ -104,8 +104,8 @@ impl Stream {
         }
     }
 
-    /// Goes to the same message as `other`, a place in the other direction that is no message's
-    /// beginning or end unless it is the very beginning of all.
+    /// Goes to the end of the message at whose end `other`, the other direction, is. Where that
+    /// has not begun any message, this one has not either.
     pub(super) fn follow(&mut self, other: &Self) {
         if other.offset > 0 {
             *self = Self { way: self.way, ..*other };

@@ -244,7 +244,6 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     fn wait_until(&mut self, until_ns: u64) -> Result<(), Error> {
         let ready = self.network.wait(until_ns).map_err(Error::Poll)?;
         self.now_ns = self.network.now_ns();
-        self.recorder.passed(self.now_ns);
         for index in 0..ready {
             self.serve(self.network.ready(index))?;
             // Many replies at once must not hold up requests whose time has come.

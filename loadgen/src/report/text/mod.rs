@@ -1,5 +1,5 @@
-//! The report on the terminal, made to be read from top to bottom: first whether to believe it, then
-//! what was measured, and at the end what loader and server paid for it.
+//! The report on the terminal, made to be read from top to bottom: first whether to believe it,
+//! then what was measured, and at the end what loader and server paid for it.
 //!
 //! ```text
 //! verdict     VALID, SUSPECT or INVALID, why, and what became of the objectives
@@ -29,6 +29,7 @@ use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, wrap};
 pub(crate) use self::style::Style;
+pub(crate) use self::verdict::name as verdict_name;
 use crate::environment::Sharing;
 use crate::latency::Latencies;
 use crate::record::{LatencyRecord, Record};

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::super::units::{duration, grouped, rate};
-use super::{Columns, Style, is_open, verdict, write_co_located};
+use super::{Columns, Style, is_open, verdict_name, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::stats;
 
@@ -27,8 +27,8 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
     let verdicts = [Verdict::Invalid, Verdict::Suspect, Verdict::Valid];
     for line in columns.lines() {
         let judged = verdicts.into_iter().find_map(|level| {
-            let rest = line.strip_suffix(verdict::name(level))?;
-            Some(format!("{rest}{}", style.judged(level, verdict::name(level))))
+            let rest = line.strip_suffix(verdict_name(level))?;
+            Some(format!("{rest}{}", style.judged(level, verdict_name(level))))
         });
         writeln!(out, "{}", judged.unwrap_or_else(|| line.clone()))?;
     }
@@ -54,7 +54,7 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
     cells.extend(STATISTICS.iter().map(cell));
-    cells.extend([grouped(lost), verdict::name(run.validity.verdict).to_owned()]);
+    cells.extend([grouped(lost), verdict_name(run.validity.verdict).to_owned()]);
     cells
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{duration, grouped};
+use super::super::units::{brief, duration, grouped};
 use super::{WIDTH, felt, is_open, wrap, write_co_located};
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
@@ -111,7 +111,7 @@ fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
     }
     let latency = &record.latency_ns;
     let late = &latency.loader_late;
-    let known = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), trimmed);
+    let known = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
     let sends = latency.lateness.count.max(1) as f64;
     let mut text = format!(
         "the loader's own lateness: p99 {}, p99.9 {}, max {}; {:.2} % of the requests were blocked",
@@ -121,15 +121,11 @@ fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
         100.0 * latency.blocked.count as f64 / sends
     );
     if let Some(p99) = latency.blocked.p99.or(latency.blocked.max) {
-        text.push_str(&format!(" (p99 {})", trimmed(p99)));
+        text.push_str(&format!(" (p99 {})", brief(p99)));
     }
     if record.counters.backlog_at_window > 0 {
         let waiting = grouped(record.counters.backlog_at_window);
         text.push_str(&format!("; {waiting} requests were waiting when the window opened"));
     }
     out.write_str(&wrap("  ", &text, WIDTH))
-}
-
-fn trimmed(ns: u64) -> String {
-    duration(ns).trim_end().to_owned()
 }

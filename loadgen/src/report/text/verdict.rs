@@ -24,7 +24,7 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
 }
 
 /// The verdict as a word.
-pub(super) fn name(verdict: Verdict) -> &'static str {
+pub(crate) fn name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Valid => "VALID",
         Verdict::Suspect => "SUSPECT",

@@ -1,8 +1,9 @@
 //! Whether the sends followed the arrival process.
 
 use super::super::evidence::Evidence;
-use super::{duration, percent};
+use super::percent;
 use crate::record::Reason;
+use crate::report::units::brief;
 
 /// The distance that matters. Large samples find any distance to be no chance; a tenth of the gaps
 /// must be of another length for queues to differ.
@@ -19,11 +20,11 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
         return None;
     }
     let text = format!(
-        "the sends did not follow the {} schedule: {} of the gaps (mean {} per thread) are of another \
-         length; use --pacing hybrid, or more threads (-t)",
+        "sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
+         of another length; use --pacing hybrid, or more threads (-t)",
         evidence.args.arrival.as_deref().unwrap_or("requested"),
         percent(arrivals.distance),
-        duration(arrivals.intended_mean_ns as u64)
+        brief(arrivals.intended_mean_ns as u64)
     );
     let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
     Some(if keepable { Reason::suspect("arrivals", text) } else { Reason::label("arrivals", text) })

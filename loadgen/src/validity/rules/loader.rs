@@ -1,9 +1,9 @@
 //! Whether the loader itself was in the way.
 
 use super::super::evidence::Evidence;
-use super::{duration, percent};
+use super::percent;
 use crate::record::{Reason, ThreadRecord};
-use crate::report::units::grouped;
+use crate::report::units::{brief, grouped};
 
 /// Lateness below this is no more than what a wake-up costs.
 const LATE_NS_MIN: u64 = 50_000;
@@ -31,13 +31,13 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
         late_ns > allowed_ns.max(LATE_NS_MIN)
     };
     let compared = match median_ns {
-        Some(ns) => format!("the median response is {}", duration(ns)),
+        Some(ns) => format!("the median response is {}", brief(ns)),
         None => "the median response is not known".to_owned(),
     };
     let text = format!(
         "the loader itself sent late: p99 {}, {compared}; use fewer requests a thread (-t), \
          processors of its own (--pin) or --pacing hybrid",
-        duration(late_ns)
+        brief(late_ns)
     );
     if median_ns.is_some() && above(LATE_INVALID) {
         Some(Reason::invalid("loader-late", text))

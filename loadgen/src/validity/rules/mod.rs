@@ -61,11 +61,6 @@ fn percent(share: f64) -> String {
     format!("{:.digits$} %", share * 100.0)
 }
 
-/// A duration without the blank that aligns it in tables.
-fn duration(ns: u64) -> String {
-    crate::report::units::duration(ns).trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use crate::measure::Measurement;

@@ -88,8 +88,8 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     let load = rate.offered_per_s.unwrap_or(rate.achieved_per_s);
     (load > CEILING_SUSPECT * ceiling).then(|| {
         let text = format!(
-            "{} requests/s are {} of what this loader can do here ({} requests/s); use more threads \
-             (-t) or another machine",
+            "{} requests/s are {} of what this loader can do here ({} requests/s); use more \
+             threads (-t) or another machine",
             units::rate(load),
             percent(load / ceiling),
             units::rate(ceiling)
@@ -98,11 +98,11 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Requests outstanding, their rate and their service time contradict each other: N = X · R (Little,
-/// 1961), whatever the distribution.
+/// Requests outstanding, their rate and their service time contradict each other: N = X · R
+/// (Little, 1961), whatever the distribution.
 ///
-/// N counts requests from their write to their reply, so R is the service time in either loop. Where
-/// requests were lost, or are so long that many reach beyond the window, N and R are about
+/// N counts requests from their write to their reply, so R is the service time in either loop.
+/// Where requests were lost, or are so long that many reach beyond the window, N and R are about
 /// different requests, and nothing is said.
 pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
     let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
@@ -130,8 +130,8 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     let allowed = usual + 3.0 * usual.sqrt() + 1.0;
     (evidence.is_open() && carried as f64 > allowed).then(|| {
         let text = format!(
-            "{} requests were waiting when the measured window opened, {usual:.1} on average in it; \
-             use a longer --warmup",
+            "{} requests were waiting when the measured window opened, {usual:.1} on average in \
+             it; use a longer --warmup",
             units::grouped(carried)
         );
         Reason::label("carried-backlog", text)

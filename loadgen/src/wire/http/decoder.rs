@@ -18,8 +18,8 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 const STATUS_AT: usize = 9;
 
 /// Why a reply without a length cannot be measured.
-const UNSAID: &str = "the reply says neither by Content-Length nor by chunks where it ends, so only \
-                      the end of the connection would tell; that is not supported";
+const UNSAID: &str = "neither a Content-Length nor chunks say where the reply ends, so only the \
+                      end of the connection would tell; that is not supported";
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

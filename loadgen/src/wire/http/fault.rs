@@ -18,8 +18,8 @@ impl Fault {
         Self { offset_bytes: offset as u64, expected, got, note: Some(note) }
     }
 
-    /// The first byte with which `bytes` cannot be the beginning of anything right: `is_wrong` says
-    /// so of a beginning, and stays with it for all longer ones.
+    /// The first byte with which `bytes`, which are wrong, cannot be made right any more by what
+    /// follows: `is_wrong` says so of a beginning, and then of all longer ones.
     pub(super) fn search(bytes: &[u8], note: String, is_wrong: impl Fn(&[u8]) -> bool) -> Self {
         let (mut right, mut wrong) = (0, bytes.len());
         while wrong - right > 1 {

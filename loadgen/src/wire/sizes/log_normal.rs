@@ -5,7 +5,7 @@ use std::f64::consts::{PI, TAU};
 use super::SIZE_MAX_BYTES;
 
 /// Largest sigma: at this one, a size in six is already twenty thousand times the median.
-pub(crate) const SIGMA_MAX: f64 = 10.0;
+pub(super) const SIGMA_MAX: f64 = 10.0;
 
 /// The normal distribution has less beyond this many sigmas than a float can tell from nothing.
 const SIGMAS: f64 = 9.0;

@@ -9,7 +9,7 @@ pub(crate) use self::weights::Weights;
 use crate::schedule::random;
 
 /// Longest payload.
-pub(crate) const SIZE_MAX_BYTES: u64 = 64 * bytesize::MIB;
+pub(super) const SIZE_MAX_BYTES: u64 = 64 * bytesize::MIB;
 
 /// Sizes of payloads, in bytes.
 #[derive(Debug, Clone, PartialEq)]

@@ -54,6 +54,18 @@ fn replies_that_come_byte_by_byte_are_the_same_replies() {
 }
 
 #[test]
+fn a_head_that_comes_in_pieces_is_one_even_if_its_end_looks_like_the_last_one() {
+    let traffic = full();
+    let mut bench = Bench::new(&traffic, Protocol::Http, 9);
+    bench.send(3, usize::MAX);
+    assert_eq!(bench.read(ONE.as_bytes(), &[100]), (1, None));
+    let begin = "HTTP/1.1 200 OK\r\nA: ";
+    assert_eq!(bench.read(begin.as_bytes(), &[100]), (0, None));
+    let (_, mismatch) = bench.read(ONE.replace("hello", "hallo").as_bytes(), &[100]);
+    assert_eq!(mismatch.unwrap().offset_bytes, begin.len() as u64 + 39);
+}
+
+#[test]
 fn a_body_of_another_length_is_a_fault_where_it_ends_or_goes_on() {
     let longer = format!("{ONE}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!");
     expect_mismatch(&longer, 1, 43, b'!', "longer than the 5 bytes of the first reply");
@@ -100,7 +112,8 @@ fn a_body_that_began_before_the_reference_was_known_is_compared_all_the_same() {
     let traffic = full();
     let mut early = Bench::new(&traffic, Protocol::Http, 8);
     early.send(1, usize::MAX);
-    let wrong = ONE.replace("hello", "hallo");
+    // Wrong on both sides of the cut: the first of them counts.
+    let wrong = ONE.replace("hello", "hallx");
     let (begin, end) = wrong.split_at(wrong.len() - 1);
     assert_eq!(early.read(begin.as_bytes(), &[100]), (0, None));
     assert_eq!(read(&traffic, ONE), (1, None));
@@ -175,7 +188,7 @@ fn what_is_no_reply_is_located() {
 #[test]
 fn a_reply_that_only_the_end_of_the_connection_ends_is_refused_with_the_reason() {
     let endless = "HTTP/1.0 200 OK\r\nServer: x\r\n\r\nhello";
-    expect_mismatch(endless, 0, 29, b'\n', "neither by Content-Length nor by chunks");
+    expect_mismatch(endless, 0, 29, b'\n', "neither a Content-Length nor chunks");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Real servers over blocking sockets, where they are installed.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,18 +10,48 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::bench::traffic;
+use crate::options::TrafficOptions;
 use crate::record::Mismatch;
-use crate::wire::{Exchange, Protocol, Traffic, Verify};
+use crate::wire::{Exchange, Protocol, Sizes, Traffic, Verify};
 
 /// How long a server may take to start, and a reply to come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server as a child process, stopped with the test.
+/// A server as a child process, stopped with the test. It listens on a unix socket in a folder of
+/// its own, because a free port may not be free any more when it is opened.
 struct Server {
     child: Child,
-    port: u16,
-    /// Its files, removed after it.
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server by this command, in a folder with these files; returns nothing, and says
+    /// so, if it is not installed. It must listen on `socket` in that folder.
+    fn start(program: &str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let Ok(child) = command.spawn() else {
+            eprintln!("skipped: {program} is not installed");
+            return None;
+        };
+        let mut server = Self { child, folder };
+        let give_up = Instant::now() + PATIENCE;
+        while server.connect().is_err() {
+            let ended = server.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < give_up, "{program} does not listen");
+            thread::yield_now();
+        }
+        Some(server)
+    }
+
+    fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(self.folder.path().join("socket"))
+    }
 }
 
 impl Drop for Server {
@@ -32,63 +62,30 @@ impl Drop for Server {
     }
 }
 
-/// A server started by this command on a port of its own, or nothing, and a note, if it is not
-/// installed.
-fn start(program: &str, arguments: impl Fn(u16, &TempDir) -> Vec<String>) -> Option<Server> {
-    let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new(program);
-    command.args(arguments(port, &folder)).current_dir(folder.path());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(child) = command.spawn() else {
-        eprintln!("skipped: {program} is not installed");
-        return None;
-    };
-    let server = Server { child, port, _folder: folder };
-    let give_up = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < give_up, "{program} does not listen on port {port}");
-        thread::yield_now();
-    }
-    Some(server)
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(ToOwned::to_owned).collect()
-}
-
-fn redis(more: &str) -> Option<Server> {
-    start("redis-server", |port, _| {
-        words(&format!("--bind 127.0.0.1 --port {port} --save {{}} --appendonly no {more}"))
-            .into_iter()
-            .map(|word| if word == "{}" { String::new() } else { word })
-            .collect()
-    })
+fn redis(more: &[&str]) -> Option<Server> {
+    let mut arguments = vec!["--port", "0", "--unixsocket", "socket", "--save", ""];
+    arguments.extend_from_slice(more);
+    Server::start("redis-server", &arguments, &[])
 }
 
 fn memcached() -> Option<Server> {
-    start("memcached", |port, _| words(&format!("-l 127.0.0.1 -p {port} -U 0 -t 1 -u root")))
+    Server::start("memcached", &["-s", "socket", "-t", "1", "-u", "root"], &[])
 }
 
 fn nginx() -> Option<Server> {
-    let configuration = |port: u16| {
-        format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr;\n\
-             events {{ worker_connections 64; }}\n\
-             http {{ access_log off; types {{ text/plain txt; }} root .;\n\
-             client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;\n\
-             uwsgi_temp_path t; scgi_temp_path t; keepalive_requests 100;\n\
-             gzip on; gzip_types text/plain; gzip_min_length 1;\n\
-             server {{ listen 127.0.0.1:{port}; }} }}\n"
-        )
-    };
-    start("/usr/sbin/nginx", |port, folder| {
-        let path = folder.path().display();
-        fs::write(folder.path().join("nginx.conf"), configuration(port)).unwrap();
-        fs::write(folder.path().join("path"), "all the same\n".repeat(1_000)).unwrap();
-        fs::write(folder.path().join("text.txt"), "all the same\n".repeat(1_000)).unwrap();
-        words(&format!("-p {path} -c nginx.conf -e stderr"))
-    })
+    let configuration = "daemon off; master_process off; pid nginx.pid; error_log stderr;
+        events { worker_connections 64; }
+        http {
+            access_log off; types { text/plain txt; } root .; keepalive_requests 100;
+            gzip on; gzip_types text/plain; gzip_min_length 1;
+            client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t;
+            uwsgi_temp_path t; scgi_temp_path t;
+            server { listen unix:socket; }
+        }";
+    let text = "all the same\n".repeat(1_000);
+    let files = [("nginx.conf", configuration), ("path", &text), ("text.txt", &text)];
+    let arguments = ["-p", ".", "-c", "nginx.conf", "-e", "stderr"];
+    Server::start("/usr/sbin/nginx", &arguments, &files)
 }
 
 /// Asks `requests` times, `depth` at once; returns how many replies came, and what was wrong or
@@ -99,7 +96,7 @@ fn ask(
     requests: usize,
     depth: usize,
 ) -> (usize, Result<bool, Mismatch>) {
-    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let mut socket = server.connect().unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut exchange = Exchange::new(traffic, 2);
     let (mut scratch, mut buffer) = (Vec::new(), vec![0; 100_000]);
@@ -143,7 +140,7 @@ fn expect_complaint(server: &Server, traffic: &Traffic, said: &str) {
 
 #[test]
 fn redis_answers_pings_and_echoes() {
-    let Some(server) = redis("") else { return };
+    let Some(server) = redis(&[]) else { return };
     expect_replies(&server, Protocol::RespPing, "64");
     expect_replies(&server, Protocol::RespEcho, "1..2000");
     let long = traffic(Protocol::RespEcho, "3MiB", Verify::Full);
@@ -152,7 +149,7 @@ fn redis_answers_pings_and_echoes() {
 
 #[test]
 fn redis_that_wants_a_password_is_quoted() {
-    let Some(server) = redis("--requirepass x") else { return };
+    let Some(server) = redis(&["--requirepass", "x"]) else { return };
     let traffic = traffic(Protocol::RespPing, "64", Verify::Full);
     expect_complaint(&server, &traffic, "-NOAUTH");
 }
@@ -174,18 +171,23 @@ fn nginx_serves_a_file_until_it_announces_the_end_of_the_connection() {
     assert_eq!(ask(&server, &traffic, 1_000, 1), (100, Ok(true)));
 }
 
+/// The traffic of requests for a file of nginx's.
+fn requests_for(path: &str, headers: &[&str]) -> Traffic {
+    let options = TrafficOptions {
+        protocol: Protocol::Http,
+        sizes: Sizes::default(),
+        verify: Verify::Full,
+        http_host: "localhost".to_owned(),
+        http_path: path.to_owned(),
+        http_headers: headers.iter().map(ToString::to_string).collect(),
+    };
+    Traffic::new(&options, 1)
+}
+
 #[test]
 fn nginx_sends_chunks_where_it_compresses() {
     let Some(server) = nginx() else { return };
-    let options = crate::options::TrafficOptions {
-        protocol: Protocol::Http,
-        sizes: crate::wire::Sizes::default(),
-        verify: Verify::Full,
-        http_host: "localhost".to_owned(),
-        http_path: "/text.txt".to_owned(),
-        http_headers: vec!["Accept-Encoding: gzip".to_owned()],
-    };
-    let traffic = Traffic::new(&options, 1);
+    let traffic = requests_for("/text.txt", &["Accept-Encoding: gzip"]);
     assert_eq!(ask(&server, &traffic, 60, 1), (60, Ok(false)));
     assert_eq!(ask(&server, &traffic, 60, 5), (60, Ok(false)));
 }
@@ -193,13 +195,5 @@ fn nginx_sends_chunks_where_it_compresses() {
 #[test]
 fn nginx_that_has_no_such_file_is_quoted() {
     let Some(server) = nginx() else { return };
-    let options = crate::options::TrafficOptions {
-        protocol: Protocol::Http,
-        sizes: crate::wire::Sizes::default(),
-        verify: Verify::Length,
-        http_host: "localhost".to_owned(),
-        http_path: "/missing".to_owned(),
-        http_headers: Vec::new(),
-    };
-    expect_complaint(&server, &Traffic::new(&options, 1), "'HTTP/1.1 404 Not Found'");
+    expect_complaint(&server, &requests_for("/missing", &[]), "'HTTP/1.1 404 Not Found'");
 }
