@@ -48,7 +48,11 @@ pub(crate) struct Measurement {
 impl Measurement {
     /// The exit code of a program that ends with this measurement.
     pub(crate) fn exit_code(&self) -> u8 {
-        let record = &self.record;
+        Self::exit_code_of(&self.record)
+    }
+
+    /// The exit code of a program that ends with a measurement of this record.
+    pub(crate) fn exit_code_of(record: &Record) -> u8 {
         if record.interrupted {
             exit::INTERRUPTED
         } else if record.counters.has_errors() || record.counters.measured == 0 {
