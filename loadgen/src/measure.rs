@@ -21,7 +21,7 @@ pub(crate) trait Observer {
     /// Run number `number` (from 1) has opened its connections; `started_unix_s` is its start.
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
 
-    /// An interval has passed: what was measured in it. Together all intervals of a run are the run.
+    /// An interval has passed: what was measured in it. All intervals together are the run.
     fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
 }
 
