@@ -48,6 +48,17 @@ step "smoke: the comparisons"
 ./scripts/compare_placement.sh --quick
 ./scripts/compare_overhead.sh --quick
 
+step "smoke: the loader beside others"
+./scripts/compare_loaders.sh --quick
+# The only thing here that needs tokio; without a network the rest must still be checked.
+if cargo fetch --locked --manifest-path benches/peers/tokio_timer/Cargo.toml; then
+    ./scripts/compare_pacing.sh --quick
+else
+    echo "skipped: compare_pacing.sh, for tokio could not be fetched"
+fi
+./scripts/stall.sh --quick
+./scripts/memory.sh --quick
+
 step "smoke: faults"
 ./scripts/faults.sh --quick
 

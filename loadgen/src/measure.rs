@@ -21,7 +21,7 @@ pub(crate) trait Observer {
     /// Run number `number` (from 1) has opened its connections; `started_unix_s` is its start.
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
 
-    /// An interval has passed: what was measured in it. Together all intervals of a run are the run.
+    /// An interval has passed: what was measured in it. All intervals together are the run.
     fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
 }
 
@@ -48,7 +48,11 @@ pub(crate) struct Measurement {
 impl Measurement {
     /// The exit code of a program that ends with this measurement.
     pub(crate) fn exit_code(&self) -> u8 {
-        let record = &self.record;
+        Self::exit_code_of(&self.record)
+    }
+
+    /// The exit code of a program that ends with a measurement of this record.
+    pub(crate) fn exit_code_of(record: &Record) -> u8 {
         if record.interrupted {
             exit::INTERRUPTED
         } else if record.counters.has_errors() || record.counters.measured == 0 {

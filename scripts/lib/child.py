@@ -106,10 +106,10 @@ class Task:
         return output
 
 
-def run(argv, what, timeout_s=None, capture=True):
+def run(argv, what, timeout_s=None, capture=True, expected=(0,)):
     """Run `argv` to its end and return its stdout. See Task."""
     with Task(argv, what, capture) as task:
-        return task.finish(timeout_s)
+        return task.finish(timeout_s, expected)
 
 
 def run_timed(argv, what, timeout_s=None, expected=(0,)):

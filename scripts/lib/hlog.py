@@ -72,7 +72,7 @@ def decode(text):
     half_bits = (2 * 10**digits - 1).bit_length() - 1  # of the sub-buckets of a bucket; half of them are its own
     unit_bits = lowest.bit_length() - 1
     counts, index = {}, 0
-    for number in _zigzag_numbers(plain[HEADER.size:HEADER.size + length]):
+    for number in zigzag_numbers(plain[HEADER.size:HEADER.size + length]):
         if number < 0:
             index -= number  # so many counts that are zero
             continue
@@ -88,7 +88,7 @@ def _highest_value(index, half_bits, unit_bits):
     return ((sub + 1) << (bucket + unit_bits)) - 1
 
 
-def _zigzag_numbers(data):
+def zigzag_numbers(data):
     """Numbers of seven bits a byte, the least first; the ninth byte is taken whole."""
     value = shift = 0
     for byte in data:

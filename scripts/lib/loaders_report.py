@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import loader
 import plot
-from stats import cell, paired_ratios, spread, table, verdict
+from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "The loader against other loaders"
 QUESTION = "Does the loader cost no more than others per request, and does it see the same rate and median?"
@@ -107,6 +107,9 @@ def notes(args, measured):
         "bare client does nothing of the kind.",
         "redis-benchmark tells the median in steps of 1 µs, and takes a number of requests, which a short run before "
         "chooses so that it takes as long as the others.",
+        "In flight is Little's law with the rate and mean time that each loader reports. A connection that is neither "
+        "in flight nor idle on purpose waits inside the loader: where a loader uses its core up, that waiting limits "
+        "the rate and stands in no latency. Rates of two loaders agree only where the server is the limit.",
         f"The loader's verdicts on its own runs: {loader.verdicts(measured.reports())}.",
     ]
 
@@ -120,8 +123,10 @@ def _case_section(measured, case):
     for name, runs in measured.runs[case].items():
         medians = [_median(run) for run in runs]
         rows.append([name, len(runs), cell(spread(map(_cpu, runs)), 3), cell(spread(map(_rate, runs)), 0),
-                     cell(spread(medians), 1)])
-    header = ["loader", "n", "its CPU, µs/req", "rate, req/s", "p50 of service, µs"]
+                     cell(spread(medians), 1), median_cell(run.cpu_share for run in runs),
+                     median_cell((run.in_flight for run in runs), 1)])
+    header = ["loader", "n", "its CPU, µs/req", "rate, req/s", "p50 of service, µs", "its share of a core",
+              "in flight (rate × mean)"]
     return (f"## {measured.whats[case]}\n\nCO-LOCATED, closed loop. Median [lowest..highest] of n rounds.\n\n"
             f"{table(header, rows)}")
 

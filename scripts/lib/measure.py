@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import loader
 import procfs
-import shards
 from child import Failure
 from connections import Crowd
 from server import Server
@@ -27,10 +26,6 @@ class Run:
     def cpu_us_per_request(self):
         """The server's CPU time per answered request."""
         return self.server["cpu_us_per_request"]
-
-    def balance(self, column):
-        """Max over mean of a column of the shard table; None for a server without one."""
-        return shards.balance(self.server["shard_table"], column)
 
     def save(self, folder, name):
         """Write both records below `folder`, the loader's byte for byte as it wrote it."""

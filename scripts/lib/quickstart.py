@@ -47,8 +47,8 @@ def main():
     with Server(evshard(programs.evshard, args.workers)) as server:
         step(f"listening on {server.address} (process {server.pid})")
         step(f"driving it: {args.connections} connections, {threads} loader thread(s), 1s warm-up + {args.duration}")
-        with child.Task(load.argv(server.address), "loadgen", capture=False) as driving:
-            driving.finish(load.seconds + OVERHEAD_S, USABLE_STATUS)
+        child.run(load.argv(server.address), "loadgen", load.seconds + OVERHEAD_S, capture=False,
+                  expected=USABLE_STATUS)
         step("stopping the server (SIGTERM)")
         print(server.stop().rstrip(), flush=True)
     step("done")

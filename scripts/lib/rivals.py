@@ -14,6 +14,7 @@ UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6}
 WRK_REQUESTS = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)
 WRK_RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 WRK_MEDIAN = re.compile(r"^\s*50%\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
+WRK_MEAN = re.compile(r"^\s*Latency\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_TROUBLE = re.compile(r"^\s*(?:Socket errors|Non-2xx).*", re.MULTILINE)
 PROBE_REQUESTS = 20_000  # to learn how many redis-benchmark does in a second: it takes a number, not a time
 
@@ -25,6 +26,7 @@ class Tally:
     requests: int
     rate_per_s: float
     p50_us: float | None
+    mean_us: float
     report: loader.Report | None = None  # of our loader
 
 
@@ -43,11 +45,21 @@ class Run:
         return self.cpu_s * 1e6 / self.tally.requests
 
     @property
+    def cpu_share(self):
+        """Of one core: near 1 it is the loader that limits the rate."""
+        return self.cpu_us_per_request * self.tally.rate_per_s / 1e6
+
+    @property
+    def in_flight(self):
+        """Requests in flight by Little's law: what is missing to the connections waited inside the loader."""
+        return self.tally.rate_per_s * self.tally.mean_us / 1e6
+
+    @property
     def record(self):
         """As a JSON-ready dictionary."""
         return {"command": self.argv, "requests": self.tally.requests, "rate_per_s": self.tally.rate_per_s,
-                "p50_us": self.tally.p50_us, "cpu_s": self.cpu_s, "cpu_us_per_request": self.cpu_us_per_request,
-                "output": self.output}
+                "p50_us": self.tally.p50_us, "mean_us": self.tally.mean_us, "cpu_s": self.cpu_s,
+                "cpu_us_per_request": self.cpu_us_per_request, "output": self.output}
 
 
 @dataclass(frozen=True)
@@ -103,17 +115,20 @@ def parse_wrk(text):
     """Read wrk's report; one with errors in it is a Failure."""
     if trouble := WRK_TROUBLE.search(text):
         raise Failure(f"wrk's run is not usable: {trouble[0].strip()}")
-    requests, rate, median = (pattern.search(text) for pattern in (WRK_REQUESTS, WRK_RATE, WRK_MEDIAN))
-    if not (requests and rate and median and int(requests[1])):
+    found = [pattern.search(text) for pattern in (WRK_REQUESTS, WRK_RATE, WRK_MEDIAN, WRK_MEAN)]
+    if not all(found) or not int(found[0][1]):
         raise Failure(f"wrk's report is not usable: {text[-400:]!r}")
-    return Tally(int(requests[1]), float(rate[1]), float(median[1]) * UNITS_US[median[2]])
+    requests, rate, *times = found
+    median_us, mean_us = (float(time[1]) * UNITS_US[time[2]] for time in times)
+    return Tally(int(requests[1]), float(rate[1]), median_us, mean_us)
 
 
 def parse_redis_benchmark(text, requests):
     """Read the CSV of one test."""
     try:
         rows = list(csv.DictReader(text.splitlines()))
-        return Tally(requests, float(rows[0]["rps"]), float(rows[0]["p50_latency_ms"]) * 1000)
+        median_us, mean_us = (float(rows[0][f"{name}_latency_ms"]) * 1000 for name in ("p50", "avg"))
+        return Tally(requests, float(rows[0]["rps"]), median_us, mean_us)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise Failure(f"redis-benchmark's report is not usable ({error!r}): {text[:200]!r}") from error
 
@@ -121,8 +136,8 @@ def parse_redis_benchmark(text, requests):
 def parse_echo_client(text, seconds):
     """Read the JSON of the bare client; it keeps no distribution."""
     try:
-        requests = json.loads(text)["requests"]
-        return Tally(requests, requests / seconds, None)
+        values = json.loads(text)
+        return Tally(values["requests"], values["requests"] / seconds, None, values["service_mean_ns"] / 1000)
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"the bare client's report is not usable ({error!r}): {text[:200]!r}") from error
 
@@ -130,7 +145,7 @@ def parse_echo_client(text, seconds):
 def parse_loadgen(text):
     """Read our own record."""
     report = loader.parse(text)
-    return Tally(report.completed, report.rate_per_s, report.service_us("p50"), report)
+    return Tally(report.completed, report.rate_per_s, report.service_us("p50"), report.service_us("mean"), report)
 
 
 def _run(argv, parse, shape, expected=(0,)):

@@ -15,12 +15,6 @@ def rows(text):
     return found
 
 
-def balance(text, column):
-    """Max over mean of a column, 1 being perfectly even; None without a table or when the column is all zero."""
-    values = [float(row[column]) for row in rows(text) if column in row]
-    return max(values) * len(values) / sum(values) if sum(values) else None
-
-
 def mean_weighted(text, column, weight):
     """The mean of a column weighted by another (events/wait by waits, say); None where there is nothing to weigh."""
     pairs = [(float(row[column]), float(row[weight])) for row in rows(text) if row.get(column, "-") != "-"]

@@ -19,18 +19,20 @@ import pacing_report
 import rivals
 import stall
 import stats
+import sweeps
+import threads_report
 import tokio_timer
 from child import Failure
 
 
 def record(verdict="VALID", reasons=(), **counters):
     """The loader's record, as far as the scripts read it."""
-    latency = dict.fromkeys(("p50", "p90", "p99", "p999", "p9999", "max", "count"))
+    latency = dict.fromkeys(("p50", "p90", "p99", "p999", "p9999", "max", "mean", "count"))
     return {
         "schema": "loadgen/2",
         "validity": {"verdict": verdict, "reasons": [{"code": code} for code in reasons], "labels": []},
         "rate": {"achieved_per_s": 1.0},
-        "latency_ns": {"response": latency, "lateness": latency, "service": {**latency, "p50": 2000}},
+        "latency_ns": {"response": latency, "lateness": latency, "service": {**latency, "p50": 2000, "mean": 3000}},
         "counters": {"completed": 1, "failed": 0, "timed_out": 0, "censored": 0, **counters},
         "runs": [{"threads": [{"cpu_share": 0.5}, {"cpu_share": 0.7}], "intervals": []}],
     }
@@ -77,7 +79,7 @@ REDIS = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms"\n"PING_
 class Rivals(unittest.TestCase):
     def run_of(self, cpu_s, rate=100.0, p50_us=100.0, report=None):
         """A run of 1,000 requests."""
-        return rivals.Run(["x"], rivals.Tally(1000, rate, p50_us, report), cpu_s, "")
+        return rivals.Run(["x"], rivals.Tally(1000, rate, p50_us, 200.0, report), cpu_s, "")
 
     def measured(self, ours_s, theirs_s, **of_ours):
         """One round in each case, with this CPU time of ours and of the rival."""
@@ -88,9 +90,10 @@ class Rivals(unittest.TestCase):
         return loaders_report.Measured(names, runs, {case: case for case in names})
 
     def test_what_others_print_is_read(self):
-        self.assertEqual(rivals.parse_wrk(WRK), rivals.Tally(62860, 62650.12, 1500))
-        self.assertEqual(rivals.parse_redis_benchmark(REDIS, 7), rivals.Tally(7, 57670.13, 519))
-        self.assertEqual(rivals.parse_echo_client('{"requests": 8}', 2), rivals.Tally(8, 4, None))
+        self.assertEqual(rivals.parse_wrk(WRK), rivals.Tally(62860, 62650.12, 1500, 730.3))
+        self.assertEqual(rivals.parse_redis_benchmark(REDIS, 7), rivals.Tally(7, 57670.13, 519, 563))
+        self.assertEqual(rivals.parse_echo_client('{"requests": 8, "service_mean_ns": 7000}', 2),
+                         rivals.Tally(8, 4, None, 7))
         self.assertEqual(rivals.parse_loadgen(json.dumps(record())).p50_us, 2)
 
     def test_what_is_no_report_is_refused(self):
@@ -100,6 +103,10 @@ class Rivals(unittest.TestCase):
                             (lambda text: rivals.parse_echo_client(text, 1), "{}")):
             with self.assertRaises(Failure):
                 parse(text)
+
+    def test_what_is_not_in_flight_waits_in_the_loader(self):
+        run = rivals.Run(["x"], rivals.Tally(1000, 50_000, 300, 400, None), 0.01, "")
+        self.assertEqual((run.in_flight, run.cpu_share), (20, 0.5))
 
     def test_a_cost_has_a_limit_and_a_cross_check_has_two(self):
         def said(measured):
@@ -177,6 +184,9 @@ class Stalls(unittest.TestCase):
         # With three digits 2,048 values stand alone; then 1,024 buckets of two, then of four.
         self.assertEqual(hlog.decode(encoded([-2047, 1, 1, -1023, 1])), {2047: 1, 2049: 1, 4099: 1})
 
+    def test_the_ninth_byte_of_a_count_is_taken_whole(self):
+        self.assertEqual(list(hlog.zigzag_numbers(bytes([0x80] * 9 + [2]))), [2**62, 1])
+
     def test_samples_have_quantiles_and_a_tail(self):
         samples = hlog.Samples({1: 90, 5: 9, 100: 1})
         self.assertEqual([samples.quantile(q) for q in (0.5, 0.9, 0.91, 0.99, 1)], [1, 1, 5, 5, 100])
@@ -186,12 +196,12 @@ class Stalls(unittest.TestCase):
         found = [round(stall.expected_s(quantile, 1.0, 10.0), 9) for quantile in (0.5, 0.9, 0.95, 0.99, 1)]
         self.assertEqual(found, [0, 0, 0.5, 0.9, 1.0])
 
-    def stalled(self, hidden):
-        """What is found of a run as theory has it, in which so many service times met the stall."""
+    def stalled(self, hidden, late=1.0):
+        """What is found of a run as theory has it, or `late` times as long, with so many service times in the stall."""
         report = loader.parse(json.dumps(record()))
         report.values["args"] = {"duration_s": 10.0}
-        report.values["latency_ns"]["response"]["p99"] = 900_000_000
-        waits = {1: 18_000} | {(ms + 1) * 1_000_000: 2 for ms in range(1000)}
+        report.values["latency_ns"]["response"]["p99"] = round(900_000_000 * late)
+        waits = {1: 18_000} | {round((ms + 1) * 1_000_000 * late): 2 for ms in range(1000)}
         samples = {"response": hlog.Samples(waits), "service": hlog.Samples({1: 20_000, 900_000_000: hidden})}
         outcome = fault.Outcome()
         stall.check(stall.CASES[1], report, samples, 1.0, outcome)
@@ -202,6 +212,63 @@ class Stalls(unittest.TestCase):
         self.assertIn("at most one service time above 100 ms per connection (found 2,000)",
                       stall.answer(self.stalled(2000)))
         self.assertFalse(self.stalled(0).passed)
+
+    def test_percentiles_that_are_off_fail(self):
+        self.assertTrue(self.stalled(64, late=1.04).passed)
+        failed = [check.claim for check in self.stalled(64, late=1.06).checks if not check.passed]
+        self.assertEqual([claim.partition("response ")[2][:3] for claim in failed[:2]], ["p95", "p99"])
+
+
+class Sweeps(unittest.TestCase):
+    def cell(self, workers, rate, **more):
+        """A cell of a sweep.json."""
+        known = {"median": 2000.0, "least": 1000.0, "most": 4000.0}
+        summary = {"runs": 3, "valid": 2, "suspect": 0, "invalid": 1, "with_errors": 0, "balance": None,
+                   **dict.fromkeys(("achieved_per_s", "p50_ns", "p99_ns", "p999_ns", "server_cpu_us_per_request"), known)}
+        settings = [{"name": "workers", "value": str(workers)}, {"name": "rate", "value": rate}]
+        return {"settings": settings, "summary": {**summary, **more}}
+
+    def sweep(self, *cells, **more):
+        """A sweep.json."""
+        return json.dumps({"schema": "loadgen-sweep/1", "complete": True, "cells": cells, **more})
+
+    def search(self, **answer):
+        """A search.json."""
+        answer = {"rate_per_s": 12_300.0, "end": "found", "limit": "objective", **answer}
+        return json.dumps({"schema": "loadgen-search/1", "answer": answer, "probes": [1, 2]})
+
+    def test_a_sweep_is_read_by_its_settings(self):
+        (cell,) = sweeps.parse_sweep(self.sweep(self.cell(2, "closed")))
+        self.assertEqual(cell.settings, {"workers": "2", "rate": "closed"})
+        self.assertEqual((cell.spread("p99_ns", 1e-3), cell.spread("balance")), (stats.Spread(2, 1, 4, 3), None))
+        self.assertEqual(cell.verdicts, "2 VALID, 1 INVALID")
+
+    def test_half_a_sweep_or_one_with_lost_requests_is_refused(self):
+        for text in (self.sweep(complete=False), self.sweep(self.cell(1, "1k", with_errors=1)), "", "{}",
+                     self.search(), '{"schema": "loadgen-sweep/1"}'):
+            with self.assertRaises(Failure):
+                sweeps.parse_sweep(text)
+
+    def test_an_answer_says_why_it_is_no_more(self):
+        found = [sweeps.parse_search(self.search(**how)).words for how in (
+            {}, {"limit": "loader"}, {"end": "time-up", "limit": None},
+            {"rate_per_s": None, "end": "none-is-good"})]
+        self.assertEqual(found, ["12,300", "≥ 12,300 (loader)", "12,300 (time-up)", "none (objective)"])
+        with self.assertRaises(Failure):
+            sweeps.parse_search(self.search(end="failed"))
+
+    def test_worker_counts_are_compared_and_no_scaling_is_claimed_on_few_cores(self):
+        cells = sweeps.parse_sweep(self.sweep(*(self.cell(count, rate) for rate in ("closed", "5000")
+                                                for count in (2, 1))))
+        peak, curves = threads_report.split(cells, [1, 2])
+        self.assertEqual([curves[count][0].settings["rate"] for count in (1, 2)], ["5000", "5000"])
+        answers = {1: [sweeps.parse_search(self.search())], 2: [sweeps.parse_search(self.search(rate_per_s=None))]}
+        measured = threads_report.Measured([1, 2], peak, curves, answers, "p99<5ms", 2)
+        self.assertIn("1 worker: peak 2,000 [1,000..4,000] req/s, 12,300 req/s with p99<5ms",
+                      threads_report.answer(measured))
+        self.assertIn("too few cores to say how the server scales", threads_report.answer(measured))
+        self.assertEqual(threads_report.body(measured).count("CO-LOCATED"), 3)
+        xml.fromstring(threads_report.picture(measured))
 
 
 class Memory(unittest.TestCase):

@@ -107,11 +107,10 @@ class Statistics(unittest.TestCase):
 class Reading(unittest.TestCase):
     def test_the_shard_table_is_read_by_column_name(self):
         self.assertEqual([row["reads"] for row in shards.rows(SHARD_TABLE)], ["1000", "500"])
-        self.assertEqual(shards.balance(SHARD_TABLE, "connections"), 1.25)
         self.assertEqual(shards.mean_weighted(SHARD_TABLE, "events/wait", "waits"), 1.5)
 
-    def test_no_shard_table_is_no_balance(self):
-        self.assertIsNone(shards.balance("", "reads"))
+    def test_no_shard_table_is_nothing_to_weigh(self):
+        self.assertIsNone(shards.mean_weighted("", "events/wait", "waits"))
 
     def test_strace_tells_echoes_from_wakes(self):
         trace = syscalls.parse(STRACE)

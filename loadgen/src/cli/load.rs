@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Command};
 
 use crate::options::{Pacing, Pins};
 use crate::schedule::{Arrival, RateProfile};
@@ -32,6 +32,15 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten, next_help_heading = "Server process")]
     pub(crate) server: ServerArgs,
+}
+
+impl LoadArgs {
+    /// Whether this is the long name of one of these flags that takes a value.
+    pub(crate) fn has_flag(name: &str) -> bool {
+        let flags = Self::augment_args(Command::new(""));
+        let mut named = flags.get_arguments().filter(|flag| flag.get_long() == Some(name));
+        named.any(|flag| flag.get_action().takes_values())
+    }
 }
 
 /// How much load, and for how long.

@@ -35,7 +35,7 @@ Exit codes:
 #[command(
     name = "loadgen",
     version,
-    about = "Loads a request/response server, measures its latency, and says when not to believe it",
+    about = "Loads a server, measures its latency, and says when not to believe it",
     after_help = EXAMPLES,
     arg_required_else_help = true,
     disable_help_subcommand = true

@@ -8,8 +8,8 @@ use super::load::{LoadArgs, SloArgs};
 
 /// Help below the flags.
 pub(super) const AFTER_HELP: &str = "\
-A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name of \
-your own that appears in braces in --server-cmd. Every combination is measured --runs times, in \
+A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
+of your own that appears in braces in --server-cmd. Every combination is measured --runs times, in \
 random order, and written as soon as it exists; the same command goes on where it was interrupted.
 
 Example:

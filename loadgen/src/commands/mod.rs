@@ -6,6 +6,7 @@ mod env;
 mod keep;
 mod merge;
 mod report;
+mod rig;
 mod run;
 mod search;
 mod selftest;

@@ -21,6 +21,10 @@ const EXPECTED: [&str; 8] = [
     "args.server_command",
 ];
 
+/// What the runs of a side may have several values of, if the other side has the same: the rounds
+/// of a sweep are independent.
+const VARIED: &str = "args.seed";
+
 /// A field that has other values in B than in A.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Difference {
@@ -40,7 +44,7 @@ pub(super) fn between(a: &Side, b: &Side) -> Vec<Difference> {
         values.collect::<Vec<_>>().join(" or ")
     };
     let one_value = |side: &BTreeMap<String, BTreeSet<String>>, name: &String| {
-        side.get(name).is_some_and(|values| values.len() == 1)
+        name == VARIED || side.get(name).is_some_and(|values| values.len() == 1)
     };
     names
         .into_iter()

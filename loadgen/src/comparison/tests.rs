@@ -169,10 +169,12 @@ fn a_side_that_differs_within_itself_is_told_too() {
     let mut records = side("a", 200.0, &SPREAD).records;
     records.extend(records.clone());
     records[1].args.seed = 2;
+    records[1].args.connections = 65;
     let a = Side::of("a", records);
     let differences = Comparison::of(&a, &a, 0.03).differences;
     assert_eq!(differences.len(), 1);
-    assert_eq!((&*differences[0].field, &*differences[0].a), ("args.seed", "1 or 2"));
+    let difference = (&*differences[0].field, &*differences[0].a);
+    assert_eq!(difference, ("args.connections", "64 or 65"), "the same seeds are no difference");
 }
 
 #[test]

@@ -102,8 +102,10 @@ mod tests {
                     }
                     Step::Due(now_ns) => {
                         let due = agenda.due(now_ns);
-                        let first = (0_u32..).zip(&list).filter_map(|(lane, at)| Some((*at.as_ref()?, lane))).min();
-                        prop_assert_eq!(due, first.filter(|(at_ns, _)| *at_ns <= now_ns).map(|(_, lane)| lane));
+                        let set = (0_u32..).zip(&list);
+                        let first = set.filter_map(|(lane, at_ns)| Some(((*at_ns)?, lane))).min();
+                        let first_due = first.filter(|(at_ns, _)| *at_ns <= now_ns);
+                        prop_assert_eq!(due, first_due.map(|(_, lane)| lane));
                         if let Some(lane) = due {
                             list[lane as usize] = None;
                         }

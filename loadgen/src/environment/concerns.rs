@@ -46,7 +46,7 @@ fn processors(environment: &Environment) -> Vec<String> {
     match processors.governor.as_deref() {
         Some("performance") => {}
         Some(governor) => found.push(format!(
-            "the frequency is chosen by '{governor}', which is slow to raise it; choose 'performance'"
+            "the frequency is chosen by '{governor}', slow to raise it; choose 'performance'"
         )),
         None => found.push("who chooses the frequency is not known".to_owned()),
     }

@@ -1,7 +1,7 @@
 //! The machine-readable result of a measurement, `result.json`: the contract with scripts.
 //!
-//! It holds what was found, not how it is shown; that is the report's business. Field by field it is
-//! described in `loadgen/schema/result.schema.json`, and a test holds the two together.
+//! It holds what was found, not how it is shown; that is the report's business. Field by field it
+//! is described in `loadgen/schema/result.schema.json`, and a test holds the two together.
 
 mod args;
 mod counters;

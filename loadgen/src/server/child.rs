@@ -143,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn dropping_it_ends_everything_that_it_started() {
-        let child = shell("sleep 600 & echo pid $!. up; wait");
+    fn dropping_it_ends_everything_that_it_started_also_what_will_not_listen() {
+        let child = shell("trap '' TERM; sleep 60 & trap - TERM; echo pid $!. up; wait");
         until_it_says(&child, "up");
         let text = child.output.text();
         let grandchild = text["pid ".len()..].split('.').next().unwrap().to_owned();

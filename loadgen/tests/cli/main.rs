@@ -3,8 +3,13 @@
 mod connections;
 mod failure;
 mod interrupt;
+mod itself;
 mod open_loop;
+mod process;
 mod program;
 mod refusal;
+mod search;
+mod server_process;
 mod servers;
 mod success;
+mod sweep;

@@ -1,7 +1,7 @@
 //! What a probe shows about its rate.
 
 use super::strategy::Finding;
-use crate::record::{Record, Verdict};
+use crate::record::{Record, Validity, Verdict};
 use crate::validity::{Decision, Slo};
 
 /// Judges a measurement by its objectives.
@@ -11,29 +11,46 @@ pub(super) fn of(record: &Record, objectives: &[Slo]) -> Finding {
     let tolerates_errors = objectives.iter().any(|slo| slo.to_string().starts_with("err"));
     let failed = record.counters.has_errors() && !tolerates_errors;
     let decisions: Vec<Decision> = objectives.iter().map(|slo| slo.decide(record)).collect();
-    finding(record.validity.verdict, failed || record.counters.measured == 0, &decisions)
+    finding(&record.validity, failed || record.counters.measured == 0, &decisions)
 }
 
-fn finding(verdict: Verdict, failed: bool, decisions: &[Decision]) -> Finding {
-    if verdict == Verdict::Invalid {
+fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> Finding {
+    if is_loader_limited(validity) {
         Finding::LoaderLimited
     } else if failed || decisions.contains(&Decision::Failed) {
         Finding::Bad
-    } else if decisions.contains(&Decision::Undecided) {
+    } else if decisions.contains(&Decision::Undecided) || depends_on_length(validity) {
         Finding::Undecided
     } else {
         Finding::Good
     }
 }
 
+/// Everything that makes a run INVALID is the loader's, but for a server that answers nothing.
+fn is_loader_limited(validity: &Validity) -> bool {
+    let mut reasons = validity.reasons.iter();
+    reasons.any(|reason| reason.level == Verdict::Invalid && reason.code != "nothing-measured")
+}
+
+/// Where a queue grows, an objective is met until it is long enough.
+fn depends_on_length(validity: &Validity) -> bool {
+    validity.reasons.iter().any(|reason| reason.code == "not-steady")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Reason;
     use Decision::{Failed, Passed, Undecided};
+
+    fn because(code: &str, level: Verdict) -> Validity {
+        let reason = Reason { code: code.to_owned(), level, text: String::new() };
+        Validity { verdict: level, reasons: vec![reason], labels: Vec::new() }
+    }
 
     #[test]
     fn all_objectives_must_be_met_for_certain() {
-        let judged = |decisions: &[Decision]| finding(Verdict::Valid, false, decisions);
+        let judged = |decisions: &[Decision]| finding(&Validity::valid(), false, decisions);
         assert_eq!(judged(&[Passed, Passed]), Finding::Good);
         assert_eq!(judged(&[Passed, Undecided]), Finding::Undecided);
         assert_eq!(judged(&[Undecided, Failed]), Finding::Bad);
@@ -41,14 +58,25 @@ mod tests {
 
     #[test]
     fn a_run_with_errors_is_bad_whatever_its_latencies() {
-        assert_eq!(finding(Verdict::Valid, true, &[Passed]), Finding::Bad);
+        assert_eq!(finding(&Validity::valid(), true, &[Passed]), Finding::Bad);
+        let nothing = because("nothing-measured", Verdict::Invalid);
+        assert_eq!(finding(&nothing, true, &[Undecided]), Finding::Bad);
     }
 
     #[test]
-    fn what_an_invalid_run_seems_to_show_counts_for_nothing() {
+    fn what_a_late_loader_seems_to_show_counts_for_nothing() {
+        let late = because("loader-late", Verdict::Invalid);
         for decision in [Passed, Failed, Undecided] {
-            assert_eq!(finding(Verdict::Invalid, false, &[decision]), Finding::LoaderLimited);
+            assert_eq!(finding(&late, false, &[decision]), Finding::LoaderLimited);
         }
-        assert_eq!(finding(Verdict::Suspect, false, &[Passed]), Finding::Good);
+        let less_late = because("loader-late", Verdict::Suspect);
+        assert_eq!(finding(&less_late, false, &[Passed]), Finding::Good);
+    }
+
+    #[test]
+    fn an_objective_that_is_met_only_for_now_is_not_met() {
+        let unsteady = because("not-steady", Verdict::Suspect);
+        assert_eq!(finding(&unsteady, false, &[Passed]), Finding::Undecided);
+        assert_eq!(finding(&unsteady, false, &[Failed]), Finding::Bad);
     }
 }

@@ -70,7 +70,9 @@ impl Search<'_> {
         loop {
             let probe = match strategy.next() {
                 Step::Try(probe) => probe,
-                Step::Found { rate_per_s, limit } => return Ok(Answer::found(rate_per_s, limit)),
+                Step::Found { rate_per_s, limit, confirmed } => {
+                    return Ok(Answer::found(rate_per_s, limit, confirmed));
+                }
                 Step::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
             let options = self.options(probe);
@@ -155,9 +157,9 @@ mod tests {
 
     #[test]
     fn the_exit_code_tells_an_answer_from_a_bound_and_from_none() {
-        assert_eq!(exit_code(&Answer::found(1e3, Limit::Objective)), exit::OK);
-        assert_eq!(exit_code(&Answer::found(1e3, Limit::Highest)), exit::OK);
-        assert_eq!(exit_code(&Answer::found(1e3, Limit::Loader)), exit::INVALID);
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Objective, 3)), exit::OK);
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Highest, 3)), exit::OK);
+        assert_eq!(exit_code(&Answer::found(1e3, Limit::Loader, 3)), exit::INVALID);
         assert_eq!(exit_code(&Answer::none(Limit::Objective)), exit::MISSED);
         assert_eq!(exit_code(&Answer::none(Limit::Loader)), exit::INVALID);
         assert_eq!(exit_code(&Answer::without_end(End::Interrupted, None)), exit::INTERRUPTED);

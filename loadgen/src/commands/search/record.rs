@@ -6,6 +6,7 @@ use super::plan::SearchPlan;
 use super::strategy::{Finding, Limit, Probe, Stage};
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
+use crate::schedule::Rate;
 
 /// Name and version of the format.
 const SCHEMA: &str = "loadgen-search/1";
@@ -41,7 +42,7 @@ pub(super) struct SearchRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum End {
-    /// With a confirmed rate.
+    /// With a rate.
     Found,
     /// Without one that is good.
     NoneIsGood,
@@ -61,22 +62,24 @@ pub(super) struct Answer {
     pub(super) rate_per_s: Option<f64>,
     /// What made higher rates no answer. "loader": the true limit is at least the rate.
     pub(super) limit: Option<Limit>,
+    /// How often the rate was confirmed after it was found.
+    pub(super) confirmed: u32,
 }
 
 impl Answer {
-    /// A confirmed one.
-    pub(super) fn found(rate_per_s: f64, limit: Limit) -> Self {
-        Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit) }
+    /// A rate, confirmed so often.
+    pub(super) fn found(rate_per_s: f64, limit: Limit, confirmed: u32) -> Self {
+        Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit), confirmed }
     }
 
     /// That there is none.
     pub(super) fn none(limit: Limit) -> Self {
-        Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit) }
+        Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit), confirmed: 0 }
     }
 
     /// The best known before the search could end.
     pub(super) fn without_end(end: End, rate_per_s: Option<f64>) -> Self {
-        Self { end, rate_per_s, limit: None }
+        Self { end, rate_per_s, limit: None, confirmed: 0 }
     }
 }
 
@@ -111,7 +114,7 @@ impl SearchRecord {
             objectives: args.slo.clone(),
             args,
             env: Environment::default(),
-            from_per_s: plan.from.map(|from| from.get()),
+            from_per_s: plan.from.map(Rate::get),
             to_per_s: plan.to.get(),
             tolerance: plan.tolerance,
             confirmations: plan.confirmations,

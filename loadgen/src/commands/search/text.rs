@@ -22,6 +22,7 @@ pub(super) fn line(probe: &ProbeRecord) -> String {
 /// The whole report.
 pub(super) fn render(record: &SearchRecord) -> String {
     let mut text = answer(record);
+    text.push_str(&limits_of_the_loader(record));
     if is_co_located(record) {
         text.push_str("CO-LOCATED: loader and server share processors; both are slower for it.\n");
     }
@@ -41,24 +42,28 @@ pub(super) fn is_co_located(record: &SearchRecord) -> bool {
 
 fn answer(record: &SearchRecord) -> String {
     let objectives = record.objectives.join(" and ");
-    let Answer { end, rate_per_s, limit } = record.answer;
+    let Answer { end, rate_per_s, limit, confirmed } = record.answer;
     let rate = rate_per_s.map(|per_s| format!("{}/s", units::rate(per_s)));
-    let times = record.confirmations;
+    let confirmed = match confirmed {
+        0 => "not confirmed".to_owned(),
+        1 => "confirmed once".to_owned(),
+        times => format!("confirmed {times} times"),
+    };
     match (end, rate) {
         (End::Found, Some(rate)) => match limit {
             Some(Limit::Loader) => format!(
-                "INVALID above {rate}: {objectives} holds at >= {rate}, the loader is the limit; \
-                 give it more threads or a machine of its own\n"
+                "INVALID above {rate}: {objectives} holds up to >= {rate}, {confirmed}; the \
+                 loader is the limit, give it more threads or a machine of its own\n"
             ),
             Some(Limit::Highest) => format!(
-                "{objectives} holds up to {rate}, confirmed {times} times; nothing higher was \
+                "{objectives} holds up to {rate}, {confirmed}; nothing higher was \
                  asked for (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
-                "{objectives} holds up to {rate}, confirmed {times} times; above, the runs were \
+                "{objectives} holds up to {rate}, {confirmed}; above, the runs were \
                  too short to tell (--duration)\n"
             ),
-            _ => format!("{objectives} holds up to {rate}, confirmed {times} times\n"),
+            _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
         },
         (End::NoneIsGood, _) | (End::Found, None) => none(record, &objectives, limit),
         (End::TimeUp, Some(rate)) => {
@@ -73,6 +78,17 @@ fn answer(record: &SearchRecord) -> String {
         (End::Interrupted, None) => "INTERRUPTED before any rate was good\n".to_owned(),
         (End::Failed, _) => "FAILED before the end; what was measured until then:\n".to_owned(),
     }
+}
+
+/// What made the lowest rate at which the loader was the limit INVALID, if that bounds the answer.
+fn limits_of_the_loader(record: &SearchRecord) -> String {
+    let limited = record.probes.iter().filter(|probe| probe.decision == Some("loader-limited"));
+    let lowest = limited.min_by(|a, b| key(a).total_cmp(&key(b)));
+    let Some(probe) = lowest.filter(|_| record.answer.limit == Some(Limit::Loader)) else {
+        return String::new();
+    };
+    let reasons = probe.validity.reasons.iter().filter(|reason| reason.level == Verdict::Invalid);
+    reasons.map(|reason| format!("  - at {}: {}\n", rate(probe), reason.text)).collect()
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
@@ -148,7 +164,7 @@ fn reason(probe: &ProbeRecord) -> String {
         why.push("requests failed".to_owned());
     }
     if decision == "loader-limited" {
-        why = probe.validity.reasons.iter().map(|reason| reason.text.clone()).collect();
+        why = probe.validity.reasons.iter().map(|reason| reason.code.clone()).collect();
     }
     if why.is_empty() { decision.to_owned() } else { format!("{decision} ({})", why.join("; ")) }
 }
@@ -166,11 +182,11 @@ mod tests {
 
     #[test]
     fn the_answer_comes_first_and_says_what_bounds_it() {
-        let text = report(Answer::found(12_300.0, Limit::Objective));
+        let text = report(Answer::found(12_300.0, Limit::Objective, 3));
         assert!(text.starts_with("p99<1ms holds up to 12,300/s, confirmed 3 times\n"), "{text}");
-        let text = report(Answer::found(12_300.0, Limit::Loader));
+        let text = report(Answer::found(12_300.0, Limit::Loader, 3));
         assert!(
-            text.starts_with("INVALID above 12,300/s") && text.contains(">= 12,300/s, the loader")
+            text.starts_with("INVALID above 12,300/s") && text.contains("the loader is the limit")
         );
         assert!(report(Answer::none(Limit::Objective)).starts_with("MISSED: no rate tried keeps"));
         let text = report(Answer::without_end(End::TimeUp, Some(500.0)));

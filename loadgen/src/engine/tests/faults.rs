@@ -59,7 +59,8 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
         }
     }
     let found = simulate(
-        "--rate 1000 --arrival constant --warmup 0s --duration 5s -c 10 --pipeline 1 --timeout 500ms",
+        "--rate 1000 --arrival constant --warmup 0s --duration 5s -c 10 --pipeline 1 \
+         --timeout 500ms",
         Simulation::new(Deaf { seen: 0 }),
     );
     let counters = &found.findings.counters;

@@ -70,7 +70,8 @@ fn poisson_arrivals_at_a_constant_service_wait_as_in_m_d_1() {
 
 #[test]
 fn poisson_arrivals_at_an_exponential_service_wait_as_in_m_m_1() {
-    // Utilisation 0.7 at a mean service of 7 us: the sojourn is exponential with mean s / (1 - rho).
+    // Utilisation 0.7 at a mean service of 7 us: the time in the system is exponential, with mean
+    // s / (1 - rho).
     let service = |k: u64| -(1.0 - random::unit(random::at(99, k))).ln() * 7_000.0;
     let world =
         Simulation::new(Queue::new(64, move |k, begins_ns| begins_ns + service(k).round() as u64));

@@ -36,7 +36,8 @@ fn a_frozen_server_shows_in_the_response_times_exactly_as_calculated() {
 #[test]
 fn with_one_request_outstanding_the_service_times_hide_the_stall_and_the_response_times_do_not() {
     let found = simulate(
-        "--rate 1000 --arrival constant --warmup 0s --duration 100s -c 4 --pipeline 1 --timeout 20s",
+        "--rate 1000 --arrival constant --warmup 0s --duration 100s -c 4 --pipeline 1 \
+         --timeout 20s",
         frozen(40 * S, 50 * S),
     );
     let service = &found.latencies.service;

@@ -1,0 +1,199 @@
+//! An echo server in one thread, on a free port of this machine. It shares nothing with the engine
+//! that loads it, and can be told to make one mistake.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{Timespec, epoll};
+
+/// How often it looks whether it is to end.
+const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+/// Most bytes of one read.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Most connections reported by one wait.
+const EVENTS: usize = 256;
+
+/// What it does with the bytes it gets. The numbers count all bytes of all connections from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Behaviour {
+    /// Every byte back at once.
+    Faithful,
+    /// Nothing for so long before this byte, on any connection.
+    Stall { at_byte: u64, length: Duration },
+    /// This byte with its lowest bit turned over.
+    Flip { at_byte: u64 },
+    /// This byte not at all.
+    Swallow { at_byte: u64 },
+    /// A byte too many before this one.
+    Insert { at_byte: u64 },
+}
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub(in crate::commands) struct Echo {
+    address: SocketAddr,
+    ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Echo {
+    /// Starts a server.
+    pub(in crate::commands) fn start(behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let ending = Arc::new(AtomicBool::new(false));
+        let asked_to_end = Arc::clone(&ending);
+        let server = Server::new(listener, behaviour)?;
+        let thread = thread::Builder::new()
+            .name("echo".to_owned())
+            .spawn(move || server.serve(&asked_to_end))?;
+        Ok(Self { address, ending, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub(in crate::commands) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        // What went wrong there has shown in the measurement.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What the thread has at hand.
+struct Server {
+    poll: OwnedFd,
+    listener: TcpListener,
+    /// By the number of their descriptors.
+    clients: BTreeMap<u64, TcpStream>,
+    behaviour: Behaviour,
+    /// Bytes got so far.
+    bytes: u64,
+}
+
+impl Server {
+    fn new(listener: TcpListener, behaviour: Behaviour) -> io::Result<Self> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&poll, &listener, key(&listener), epoll::EventFlags::IN)?;
+        Ok(Self { poll, listener, clients: BTreeMap::new(), behaviour, bytes: 0 })
+    }
+
+    fn serve(mut self, ending: &AtomicBool) -> io::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS);
+        let mut buffer = vec![0; READ_BYTES];
+        while !ending.load(Ordering::Relaxed) {
+            events.clear();
+            let room = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.poll, room, Some(&LOOK_UP)) {
+                Err(rustix::io::Errno::INTR) => continue,
+                waited => _ = waited?,
+            }
+            for event in &events {
+                let epoll::Event { data, .. } = *event;
+                if data.u64() == key(&self.listener).u64() {
+                    self.accept()?;
+                } else if !self.answer(data.u64(), &mut buffer) {
+                    // Closing takes it out of the poll.
+                    self.clients.remove(&data.u64());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        let (client, _) = self.listener.accept()?;
+        client.set_nodelay(true)?;
+        epoll::add(&self.poll, &client, key(&client), epoll::EventFlags::IN)?;
+        self.clients.insert(key(&client).u64(), client);
+        Ok(())
+    }
+
+    /// Answers what one read gives; whether the client stays.
+    fn answer(&mut self, client: u64, buffer: &mut [u8]) -> bool {
+        let Some(mut client) = self.clients.get(&client) else { return false };
+        let Ok(count @ 1..) = client.read(buffer) else { return false };
+        let first = self.bytes;
+        self.bytes += count as u64;
+        let bytes = &mut buffer[..count];
+        let place = |at_byte: u64| {
+            let place = at_byte.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+            place.filter(|&place| place < count)
+        };
+        let (head, rest) = match self.behaviour {
+            Behaviour::Faithful => (&*bytes, &[][..]),
+            Behaviour::Stall { at_byte, length } => {
+                if place(at_byte).is_some() {
+                    thread::sleep(length);
+                }
+                (&*bytes, &[][..])
+            }
+            Behaviour::Flip { at_byte } => {
+                if let Some(place) = place(at_byte) {
+                    bytes[place] ^= 1;
+                }
+                (&*bytes, &[][..])
+            }
+            Behaviour::Swallow { at_byte } => match place(at_byte) {
+                Some(place) => (&bytes[..place], &bytes[place + 1..]),
+                None => (&*bytes, &[][..]),
+            },
+            Behaviour::Insert { at_byte } => match place(at_byte) {
+                Some(place) => (&bytes[..=place], &bytes[place..]),
+                None => (&*bytes, &[][..]),
+            },
+        };
+        client.write_all(head).and_then(|()| client.write_all(rest)).is_ok()
+    }
+}
+
+fn key(socket: &impl AsRawFd) -> epoll::EventData {
+    epoll::EventData::new_u64(socket.as_raw_fd().unsigned_abs().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes back for "abcdef", sent in two parts, and then the end of the stream.
+    fn answer(behaviour: Behaviour) -> String {
+        let echo = Echo::start(behaviour).unwrap();
+        let mut client = TcpStream::connect(echo.address()).unwrap();
+        client.write_all(b"abc").unwrap();
+        let mut answer = vec![0];
+        client.read_exact(&mut answer).unwrap();
+        client.write_all(b"def").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn it_answers_as_it_was_told_to() {
+        assert_eq!(answer(Behaviour::Faithful), "abcdef");
+        assert_eq!(answer(Behaviour::Flip { at_byte: 4 }), "abcddf");
+        assert_eq!(answer(Behaviour::Swallow { at_byte: 4 }), "abcdf");
+        assert_eq!(answer(Behaviour::Insert { at_byte: 4 }), "abcdeef");
+        assert_eq!(answer(Behaviour::Insert { at_byte: 9 }), "abcdef");
+    }
+
+    #[test]
+    fn it_stalls_before_the_byte_it_was_told() {
+        let length = Duration::from_millis(30);
+        let begun = std::time::Instant::now();
+        assert_eq!(answer(Behaviour::Stall { at_byte: 1, length }), "abcdef");
+        assert!(begun.elapsed() >= length);
+    }
+}

@@ -1,0 +1,124 @@
+//! The directory of a sweep: the plan, every record as soon as it exists, and a table of them.
+//!
+//! ```text
+//! sweep.json                    the plan, and at the end the summary
+//! sweep.csv                     one line a run, in the order of measurement
+//! cells/<settings>/run-01.json  the whole record of a run
+//! summary.txt, summary.md       medians and ranges
+//! plot-*.svg                    the same as pictures
+//! ```
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::plan::{Cell, PlanText, SweepPlan};
+use super::record::SweepRecord;
+use super::row::Row;
+use crate::commands::keep;
+use crate::error::Error;
+use crate::record::Record;
+
+/// The directory of a sweep under way.
+#[derive(Debug)]
+pub(super) struct SweepFolder {
+    path: PathBuf,
+}
+
+impl SweepFolder {
+    /// Makes the directory for this plan, or finds what an interrupted sweep with the same plan has
+    /// left there. Another plan's results are refused.
+    pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
+        let folder = Self { path: plan.folder.clone() };
+        keep::folder(&folder.path.join("cells"))?;
+        match folder.kept_plan()? {
+            Some(kept) if kept != plan.text => {
+                let directory = folder.path.display();
+                let differences = plan.text.differences(&kept).join("; ");
+                return Err(Error::Usage(format!(
+                    "--out {directory}: another sweep's results are there ({differences}); name \
+                     another directory"
+                )));
+            }
+            Some(_) => {}
+            None => folder.keep(&SweepRecord::beginning(&plan.text))?,
+        }
+        Ok(folder)
+    }
+
+    /// Writes `sweep.json`.
+    pub(super) fn keep(&self, record: &SweepRecord) -> Result<(), Error> {
+        keep::json(&self.path.join("sweep.json"), record)
+    }
+
+    /// Writes a file of text.
+    pub(super) fn keep_text(&self, name: &str, text: &str) -> Result<(), Error> {
+        keep::text(&self.path.join(name), text)
+    }
+
+    /// The record of a run that was measured before.
+    pub(super) fn run(&self, cell: &Cell, round: u32) -> Option<Record> {
+        serde_json::from_str(&fs::read_to_string(self.run_path(cell, round)).ok()?).ok()
+    }
+
+    /// Keeps the record of a run, and adds its line to the table.
+    pub(super) fn keep_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
+        let path = self.run_path(cell, row.round);
+        if let Some(folder) = path.parent() {
+            keep::folder(folder)?;
+        }
+        keep::json(&path, record)?;
+        let table = self.path.join("sweep.csv");
+        let append =
+            || OpenOptions::new().append(true).open(&table)?.write_all(row.csv().as_bytes());
+        append().map_err(keep::failure("append to", &table))
+    }
+
+    /// Writes the table anew: whatever happened between a record and its line is made good.
+    pub(super) fn begin_table(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
+        let lines: String = rows.iter().map(Row::csv).collect();
+        self.keep_text("sweep.csv", &(Row::header(plan) + &lines))
+    }
+
+    fn run_path(&self, cell: &Cell, round: u32) -> PathBuf {
+        self.path.join("cells").join(cell.file_name()).join(format!("run-{round:02}.json"))
+    }
+
+    fn kept_plan(&self) -> Result<Option<PlanText>, Error> {
+        let path = self.path.join("sweep.json");
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let plan = |text: &str| -> serde_json::Result<PlanText> {
+            let mut record: serde_json::Value = serde_json::from_str(text)?;
+            serde_json::from_value(record["plan"].take())
+        };
+        let unreadable = |error: serde_json::Error| {
+            let path = path.display();
+            Error::Usage(format!("{path} is no sweep's ({error}); name another directory"))
+        };
+        plan(&text).map(Some).map_err(unreadable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::plan;
+    use super::*;
+
+    fn open(folder: &std::path::Path, flags: &str) -> Result<SweepFolder, Error> {
+        let plan = plan(flags).unwrap();
+        SweepFolder::open(&SweepPlan { folder: folder.to_owned(), ..plan })
+    }
+
+    #[test]
+    fn the_same_plan_goes_on_and_another_is_refused_with_the_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        open(&path, "--var size=1,2").unwrap();
+        open(&path, "--var size=1,2").unwrap();
+        let text = open(&path, "--var size=1,2 --seed 7").unwrap_err().to_string();
+        assert!(text.contains("seed: 1 there, 7 here"), "{text}");
+        fs::write(path.join("sweep.json"), "{}").unwrap();
+        let text = open(&path, "--var size=1,2").unwrap_err().to_string();
+        assert!(text.contains("is no sweep's"), "{text}");
+    }
+}

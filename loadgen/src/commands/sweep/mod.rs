@@ -1,0 +1,179 @@
+//! `loadgen sweep`: every combination of some settings, measured in random order.
+//!
+//! ```text
+//! variable   NAME=VALUE,...              folder    what is kept, and an interrupted sweep found
+//! plan       cells and their order       row       one run's numbers     summary  one cell's
+//! record     sweep.json                  table, pictures   for people    balance  of workers
+//! ```
+
+mod balance;
+mod folder;
+mod pictures;
+mod plan;
+mod record;
+mod row;
+mod summary;
+mod table;
+mod variable;
+
+use std::env;
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use self::folder::SweepFolder;
+use self::plan::SweepPlan;
+use self::record::SweepRecord;
+use self::row::Row;
+use super::keep;
+use crate::cli;
+use crate::cli::sweep::SweepArgs;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::exit;
+use crate::interrupt::Interrupt;
+use crate::measure;
+use crate::report::units;
+
+/// Carries out the command and returns the exit code.
+pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error> {
+    let words: Vec<OsString> = env::args_os().collect();
+    let plan = SweepPlan::new(args, &words)?;
+    let folder = SweepFolder::open(&plan)?;
+    let mut sweep = Sweep { plan: &plan, folder: &folder, rows: Vec::new(), env: None };
+    sweep.find_what_is_there()?;
+    let measured = sweep.measure(interrupt);
+    // Whatever was measured is summed up, also if it ends in an error.
+    let record = SweepRecord::new(&plan, sweep.env, &sweep.rows);
+    publish(&plan, &folder, &record)?;
+    measured?;
+    let rows = sweep.rows.iter();
+    Ok(if record.complete { worst(rows.map(|row| row.exit_code)) } else { exit::INTERRUPTED })
+}
+
+/// A sweep under way.
+struct Sweep<'a> {
+    plan: &'a SweepPlan,
+    folder: &'a SweepFolder,
+    rows: Vec<Row>,
+    env: Option<Environment>,
+}
+
+impl Sweep<'_> {
+    /// Every run of the plan in the order of measurement: round and cell.
+    fn runs(&self) -> impl Iterator<Item = (u32, usize)> + use<'_> {
+        let rounds = 1..=self.plan.text.runs;
+        rounds.flat_map(|round| self.plan.order(round).into_iter().map(move |cell| (round, cell)))
+    }
+
+    fn find_what_is_there(&mut self) -> Result<(), Error> {
+        let mut found = Vec::new();
+        for (round, place) in self.runs() {
+            let cell = &self.plan.cells[place];
+            if let Some(record) = self.folder.run(cell, round) {
+                found.push((Row::new(place, cell, round, &record), record.env));
+            }
+        }
+        if !found.is_empty() && !self.plan.quiet {
+            cli::say(&format!("{} runs are there already; going on", found.len()));
+        }
+        for (row, env) in found {
+            self.rows.push(row);
+            self.env = Some(env);
+        }
+        self.folder.begin_table(&self.plan.text, &self.rows)
+    }
+
+    fn measure(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
+        let is_there = |&(round, cell): &(u32, usize)| {
+            self.rows.iter().any(|row| (row.round, row.cell) == (round, cell))
+        };
+        let missing: Vec<(u32, usize)> = self.runs().filter(|run| !is_there(run)).collect();
+        let begun = Instant::now();
+        for (done, &(round, place)) in missing.iter().enumerate() {
+            if interrupt.asked() {
+                return Ok(());
+            }
+            let cell = &self.plan.cells[place];
+            let measurement = measure::measure(&cell.options_of(round), interrupt, &mut ())?;
+            // A run that was cut short is measured again when the sweep goes on.
+            if measurement.record.interrupted {
+                return Ok(());
+            }
+            let row = Row::new(place, cell, round, &measurement.record);
+            self.folder.keep_run(cell, &row, &measurement.record)?;
+            if !self.plan.quiet {
+                let left = remaining(begun.elapsed(), done + 1, missing.len());
+                cli::say(&line(&cell.title(), &row, left));
+            }
+            self.rows.push(row);
+            self.env = Some(measurement.record.env);
+        }
+        Ok(())
+    }
+}
+
+/// How long the rest takes if it goes on like this.
+fn remaining(elapsed: Duration, done: usize, all: usize) -> Duration {
+    let each_s = elapsed.as_secs_f64() / done as f64;
+    Duration::from_secs((each_s * (all - done) as f64).round() as u64)
+}
+
+/// What a run came to, while the sweep goes on.
+fn line(title: &str, row: &Row, left: Duration) -> String {
+    let p99 = row.p99_ns.map_or("n/a".to_owned(), units::duration);
+    let rate = units::rate(row.achieved_per_s);
+    let left = match left {
+        Duration::ZERO => String::new(),
+        left => format!(", {} left", humantime::format_duration(left)),
+    };
+    let verdict = row::verdict(row.verdict);
+    format!("round {} {title}: {rate}/s, p99 {}, {verdict}{left}", row.round, p99.trim_end())
+}
+
+fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
+    folder.keep(record)?;
+    let text = table::text(record);
+    folder.keep_text("summary.txt", &text)?;
+    folder.keep_text("summary.md", &table::markdown(record))?;
+    for (name, chart) in pictures::all(record) {
+        folder.keep_text(&name, &chart.svg())?;
+    }
+    if !plan.quiet {
+        keep::print(&text);
+    }
+    Ok(())
+}
+
+/// The exit code of several runs: that of the gravest.
+fn worst(codes: impl Iterator<Item = u8>) -> u8 {
+    let gravity = [exit::OK, exit::MISSED, exit::INVALID, exit::FAILED];
+    let place = |code: &u8| gravity.iter().position(|known| known == code);
+    codes.max_by_key(place).unwrap_or(exit::FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row::tests::row;
+    use super::*;
+
+    #[test]
+    fn the_gravest_run_decides() {
+        assert_eq!(worst([exit::OK, exit::OK].into_iter()), exit::OK);
+        assert_eq!(worst([exit::MISSED, exit::OK].into_iter()), exit::MISSED);
+        assert_eq!(worst([exit::MISSED, exit::INVALID].into_iter()), exit::INVALID);
+        assert_eq!(worst([exit::INVALID, exit::FAILED, exit::OK].into_iter()), exit::FAILED);
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_runs_that_were_made() {
+        assert_eq!(remaining(Duration::from_secs(30), 3, 5), Duration::from_secs(20));
+        assert_eq!(remaining(Duration::from_secs(30), 3, 3), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_run_is_told_in_a_line() {
+        let left = Duration::from_secs(90);
+        let text = line("size=64", &row(0, 2, 1_000.0, 50_000), left);
+        assert_eq!(text, "round 2 size=64: 1,000/s, p99 50.0 µs, VALID, 1m 30s left");
+    }
+}

@@ -1,0 +1,318 @@
+//! What a sweep is going to measure: its cells and the order of their runs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::variable::{Setting, Variable, combinations};
+use crate::cli::load::LoadArgs;
+use crate::cli::sweep::SweepArgs;
+use crate::cli::{self, Command, Request};
+use crate::error::Error;
+use crate::options::Options;
+use crate::record::ArgsRecord;
+use crate::schedule::random;
+
+/// Most cells, and most runs of each: beyond this a year would not suffice.
+const CELLS_MAX: usize = 10_000;
+const RUNS_MAX: u32 = 1_000;
+
+/// A sweep, as asked for and possible.
+#[derive(Debug, Clone)]
+pub(super) struct SweepPlan {
+    pub(super) text: PlanText,
+    pub(super) cells: Vec<Cell>,
+    pub(super) folder: PathBuf,
+    pub(super) quiet: bool,
+}
+
+/// The plan as it is kept with the results; what differs here must not be mixed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanText {
+    pub(super) loadgen_version: String,
+    pub(super) variables: Vec<Variable>,
+    /// Runs of each cell.
+    pub(super) runs: u32,
+    /// What all cells have in common, apart from the variables.
+    pub(super) args: ArgsRecord,
+}
+
+/// Longest name made of a cell's settings; file systems have twice as much.
+const NAME_CHARACTERS_MAX: usize = 120;
+
+/// One combination of values.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    /// From 0.
+    place: usize,
+    pub(super) settings: Vec<Setting>,
+    pub(super) options: Options,
+}
+
+impl SweepPlan {
+    /// Checks the flags; `words` is the command line that they come from.
+    pub(super) fn new(args: SweepArgs, words: &[OsString]) -> Result<Self, Error> {
+        if args.runs == 0 || args.runs > RUNS_MAX {
+            return usage(format!("--runs must lie between 1 and {RUNS_MAX}"));
+        }
+        let variables: Vec<Variable> = args
+            .var
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()
+            .map_err(Error::Usage)?;
+        check(&variables, &args)?;
+        let count =
+            variables.iter().map(|variable| variable.values.len()).fold(1, usize::saturating_mul);
+        if count > CELLS_MAX {
+            return usage(format!("--var: {count} combinations; at most {CELLS_MAX} are possible"));
+        }
+        let settings = combinations(&variables).into_iter().enumerate();
+        let cells = settings.map(|(place, settings)| Cell::new(place, settings, words));
+        let cells: Vec<Cell> = cells.collect::<Result<_, _>>()?;
+        expect_distinct(&cells)?;
+        let base = Options::new(args.load, args.slo)?;
+        let text = PlanText {
+            loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),
+            variables,
+            runs: args.runs,
+            args: ArgsRecord::from(&base),
+        };
+        Ok(Self { text, cells, folder: args.out, quiet: args.quiet })
+    }
+
+    /// The cells in the order of their runs in a round: random, and the same for the same seed.
+    pub(super) fn order(&self, round: u32) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.cells.len()).collect();
+        let mut state = random::key(self.text.args.seed, u64::from(round));
+        // Fisher and Yates.
+        for last in (1..order.len()).rev() {
+            let chosen = random::unit(random::split_mix(&mut state)) * (last + 1) as f64;
+            order.swap(last, chosen as usize);
+        }
+        order
+    }
+}
+
+impl PlanText {
+    /// In which fields another plan differs, as "runs: 5 there, 3 here".
+    pub(super) fn differences(&self, kept: &Self) -> Vec<String> {
+        let fields = |plan: &Self| {
+            let value = serde_json::to_value(plan).unwrap_or_default();
+            let mut fields = value.as_object().cloned().unwrap_or_default();
+            if let Some(serde_json::Value::Object(args)) = fields.remove("args") {
+                // The runs of each measurement are not those of each cell.
+                args.into_iter().for_each(|(name, value)| _ = fields.entry(name).or_insert(value));
+            }
+            fields
+        };
+        let (here, there) = (fields(self), fields(kept));
+        let differing = here.iter().filter(|(name, value)| there.get(*name) != Some(*value));
+        let text = |(name, value): (&String, &serde_json::Value)| {
+            let kept = there.get(name).unwrap_or(&serde_json::Value::Null);
+            format!("{name}: {kept} there, {value} here")
+        };
+        differing.map(text).collect()
+    }
+}
+
+impl Cell {
+    /// The command line with the settings' flags set, as if they had been written at its end.
+    fn new(place: usize, settings: Vec<Setting>, words: &[OsString]) -> Result<Self, Error> {
+        let (flags, names): (Vec<&Setting>, _) =
+            settings.iter().partition(|setting| LoadArgs::has_flag(&setting.name));
+        let mut words = words.to_vec();
+        let open = flags.iter().filter(|setting| !setting.is_closed_loop());
+        words.extend(open.map(|setting| format!("--{}={}", setting.name, setting.value).into()));
+        let Request::Do(Command::Sweep(mut args)) = cli::parse(words)? else {
+            return usage("--var: the command line cannot be read again with its values");
+        };
+        if settings.iter().any(Setting::is_closed_loop) {
+            args.load.shape.rate = None;
+        }
+        let command = args.load.server.server_cmd.take();
+        args.load.server.server_cmd = command.map(|command| {
+            let fill = |command: crate::server::ServerCommand, setting: &Setting| {
+                command.with(&setting.name, &setting.value)
+            };
+            names.into_iter().fold(command, fill)
+        });
+        let mut options = Options::new(args.load, args.slo)?;
+        options.output.quiet = args.quiet;
+        options.output.progress = !args.quiet;
+        Ok(Self { place, settings, options })
+    }
+
+    /// As a person reads it: "workers=2 rate=10k".
+    pub(super) fn title(&self) -> String {
+        self.settings.iter().map(Setting::text).collect::<Vec<_>>().join(" ")
+    }
+
+    /// As a file is named: "workers=2,rate=10k", or by its number where that would be too long.
+    pub(super) fn file_name(&self) -> String {
+        let plain =
+            |c: char| if c.is_ascii_alphanumeric() || "=._+-".contains(c) { c } else { '-' };
+        let words = self.settings.iter().map(|s| s.text().chars().map(plain).collect::<String>());
+        let name = words.collect::<Vec<_>>().join(",");
+        if name.len() > NAME_CHARACTERS_MAX { format!("cell-{}", self.place + 1) } else { name }
+    }
+
+    /// The options of a round: a schedule of its own, so that the rounds are independent.
+    pub(super) fn options_of(&self, round: u32) -> Options {
+        let seed = self.options.seed.wrapping_add(u64::from(round - 1));
+        Options { seed, ..self.options.clone() }
+    }
+}
+
+/// A variable is a flag, or it appears in the server's command.
+fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
+    let command = args.load.server.server_cmd.as_ref();
+    for (at, Variable { name, values }) in variables.iter().enumerate() {
+        if variables[..at].iter().any(|other| other.name == *name) {
+            return usage(format!("--var: '{name}' stands there twice"));
+        }
+        let is_flag = LoadArgs::has_flag(name);
+        // A command that is varied itself may mention it in any of its forms.
+        let commands = variables.iter().filter(|other| other.name == "server-cmd");
+        let place = format!("{{{name}}}");
+        let is_mentioned = command.is_some_and(|command| command.mentions(name))
+            || commands.flat_map(|other| &other.values).any(|value| value.contains(&place));
+        match (is_flag, is_mentioned) {
+            (true, true) => {
+                return usage(format!(
+                    "--var: '{name}' is a flag of the loader and a name in --server-cmd; rename \
+                     the latter"
+                ));
+            }
+            (false, false) => {
+                return usage(format!(
+                    "--var: '{name}' is neither a flag of 'loadgen run' that takes a value nor \
+                     {{{name}}} in --server-cmd"
+                ));
+            }
+            _ => {}
+        }
+        if name == "rate" && values.iter().any(|value| value.contains("..")) {
+            return usage("--var: a ramp is no rate to compare others with; name flat rates");
+        }
+    }
+    Ok(())
+}
+
+fn expect_distinct(cells: &[Cell]) -> Result<(), Error> {
+    let mut names: Vec<String> = cells.iter().map(Cell::file_name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => usage(format!("--var: two combinations would both be kept as '{}'", pair[0])),
+        None => Ok(()),
+    }
+}
+
+fn usage<T>(text: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Usage(text.into()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The plan of `loadgen sweep --out sweep` with these flags; quotes keep words together.
+    pub(in crate::commands::sweep) fn plan(flags: &str) -> Result<SweepPlan, Error> {
+        let flags = shlex::split(flags).unwrap();
+        let words = ["loadgen", "sweep", "--out", "sweep"].map(OsString::from).into_iter();
+        let words: Vec<OsString> = words.chain(flags.into_iter().map(OsString::from)).collect();
+        match cli::parse(words.clone())? {
+            Request::Do(Command::Sweep(args)) => SweepPlan::new(*args, &words),
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn variables_set_flags_or_fill_the_server_s_command() {
+        let plan = plan(
+            "--var workers=1,2 --var rate=closed,5k --var connections=7 \
+             --server-cmd 's --workers {workers} {addr}'",
+        );
+        let cells = plan.unwrap().cells;
+        assert_eq!(cells.len(), 4);
+        assert_eq!(cells[3].title(), "workers=2 rate=5k connections=7");
+        assert_eq!(cells[3].file_name(), "workers=2,rate=5k,connections=7");
+        assert_eq!(cells[3].options.connections, 7);
+        assert_eq!(cells[3].options.load.open().unwrap().profile.to_string(), "5000");
+        let command = cells[3].options.server.as_ref().unwrap().command().unwrap();
+        assert_eq!(command, "s --workers 2 {addr}");
+        assert!(cells[2].options.load.open().is_none());
+    }
+
+    #[test]
+    fn a_closed_loop_overrides_a_rate_and_is_not_pipelined() {
+        let cells = plan("--rate 9k --var rate=closed,1k").unwrap().cells;
+        assert!(cells[0].options.load.open().is_none());
+        assert_eq!((cells[0].options.pipeline, cells[1].options.pipeline), (1, 1_024));
+    }
+
+    #[test]
+    fn a_variable_that_changes_nothing_or_two_things_is_refused() {
+        for (flags, said) in [
+            ("--var wrkers=1 --server-cmd 's {workers}'", "'wrkers' is neither"),
+            ("--var threads=1 --server-cmd 's {threads}'", "'threads' is a flag of the loader and"),
+            ("--var size=1 --var size=2", "twice"),
+            ("--var size=0", "at least 1 byte"),
+            ("--var rate=1k..2k", "ramp"),
+            ("--var connect-per-request=1", "takes a value"),
+            ("--var size=1 --runs 0", "--runs must lie"),
+            ("--var source=::1,--1", "--source"),
+        ] {
+            let text = plan(flags).unwrap_err().to_string();
+            assert!(text.contains(said), "{flags}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_servers_themselves_can_be_compared() {
+        let plan = plan("--var 'server-cmd=a {n},b {n}' --var n=1,2").unwrap();
+        let command = plan.cells[3].options.server.as_ref().unwrap().command().unwrap();
+        assert_eq!(command, "b 2");
+        assert_eq!(plan.cells[3].file_name(), "server-cmd=b--n-,n=2");
+    }
+
+    #[test]
+    fn a_cell_with_a_long_name_is_kept_under_its_number() {
+        let plan = plan(&format!("--var server-cmd={} --var size=1,2", "s".repeat(200))).unwrap();
+        assert_eq!(plan.cells[1].file_name(), "cell-2");
+    }
+
+    #[test]
+    fn every_round_has_every_cell_once_in_an_order_of_its_own() {
+        let orders = |seed: u32| {
+            let plan = plan(&format!("--var size=1,2,3,4,5,6,7,8 --seed {seed}")).unwrap();
+            (1..=20).map(|round| plan.order(round)).collect::<Vec<_>>()
+        };
+        let of_one = orders(1);
+        for order in &of_one {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..8).collect::<Vec<_>>());
+        }
+        let firsts: std::collections::BTreeSet<usize> = of_one.iter().map(|o| o[0]).collect();
+        assert!(firsts.len() > 3, "{of_one:?}");
+        assert_eq!(of_one, orders(1));
+        assert_ne!(of_one, orders(2));
+    }
+
+    #[test]
+    fn every_round_has_a_schedule_of_its_own() {
+        let cell = &plan("--var size=1 --seed 10").unwrap().cells[0];
+        assert_eq!((cell.options_of(1).seed, cell.options_of(3).seed), (10, 12));
+    }
+
+    #[test]
+    fn differing_plans_are_told_apart_by_field() {
+        let text = |flags: &str| plan(flags).unwrap().text;
+        let (kept, asked) = (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
+        let differences = asked.differences(&kept);
+        assert_eq!(differences, ["connections: 64 there, 9 here", "runs: 5 there, 3 here"]);
+        assert!(kept.differences(&kept).is_empty());
+    }
+}

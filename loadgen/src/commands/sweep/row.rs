@@ -1,0 +1,171 @@
+//! The numbers of one run that a sweep compares.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::balance;
+use super::plan::{Cell, PlanText};
+use crate::environment::Sharing;
+use crate::measure::Measurement;
+use crate::record::{LatencyRecord, Record, Verdict};
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Row {
+    /// Place of its cell in the plan.
+    #[serde(skip)]
+    pub(super) cell: usize,
+    #[serde(skip)]
+    pub(super) values: Vec<String>,
+    /// Replicate, from 1.
+    pub(super) round: u32,
+    pub(super) started_unix_s: Option<f64>,
+    pub(super) offered_per_s: Option<f64>,
+    pub(super) achieved_per_s: f64,
+    /// Response times in an open loop, service times in a closed one.
+    pub(super) p50_ns: Option<u64>,
+    pub(super) p99_ns: Option<u64>,
+    pub(super) p999_ns: Option<u64>,
+    pub(super) max_ns: Option<u64>,
+    pub(super) server_cpu_us_per_request: Option<f64>,
+    /// Processor time of the busiest of the server's workers by their mean.
+    pub(super) balance: Option<f64>,
+    pub(super) verdict: Verdict,
+    /// Whether every objective was met; null without objectives.
+    pub(super) slo_met: Option<bool>,
+    pub(super) had_errors: bool,
+    pub(super) co_located: bool,
+    #[serde(skip)]
+    pub(super) exit_code: u8,
+}
+
+impl Row {
+    /// The numbers of a run's record.
+    pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
+        let latency = felt(record);
+        let server = record.server.as_ref();
+        let met = record.slo.iter().all(|slo| slo.met == Some(true));
+        Self {
+            cell: place,
+            values: cell.settings.iter().map(|setting| setting.value.clone()).collect(),
+            round,
+            started_unix_s: record.runs.first().map(|run| run.started_unix_s),
+            offered_per_s: record.rate.offered_per_s,
+            achieved_per_s: record.rate.achieved_per_s,
+            p50_ns: latency.p50,
+            p99_ns: latency.p99,
+            p999_ns: latency.p999,
+            max_ns: latency.max,
+            server_cpu_us_per_request: server.and_then(|server| server.cpu_us_per_request),
+            balance: server.and_then(|server| balance::of(&server.threads)),
+            verdict: record.validity.verdict,
+            slo_met: (!record.slo.is_empty()).then_some(met),
+            had_errors: record.counters.has_errors(),
+            co_located: record.env.sharing.is_some_and(Sharing::is_co_located),
+            exit_code: Measurement::exit_code_of(record),
+        }
+    }
+
+    /// The first line of the table.
+    pub(super) fn header(plan: &PlanText) -> String {
+        let mut line = String::from("round");
+        plan.variables.iter().for_each(|variable| _ = write!(line, ",{}", variable.name));
+        line + ",started_unix_s,offered_per_s,achieved_per_s,p50_ns,p99_ns,p999_ns,max_ns,\
+                server_cpu_us_per_request,balance,verdict,slo_met,had_errors,co_located\n"
+    }
+
+    /// Its line of the table; what is not known is empty.
+    pub(super) fn csv(&self) -> String {
+        let mut cells = vec![self.round.to_string()];
+        cells.extend(self.values.iter().map(|value| quoted(value)));
+        cells.extend([
+            known(self.started_unix_s),
+            known(self.offered_per_s),
+            self.achieved_per_s.to_string(),
+            known(self.p50_ns),
+            known(self.p99_ns),
+            known(self.p999_ns),
+            known(self.max_ns),
+            known(self.server_cpu_us_per_request),
+            known(self.balance),
+            verdict(self.verdict).to_owned(),
+            known(self.slo_met),
+            self.had_errors.to_string(),
+            self.co_located.to_string(),
+        ]);
+        cells.join(",") + "\n"
+    }
+}
+
+/// What a user of the server feels.
+fn felt(record: &Record) -> &LatencyRecord {
+    let latencies = &record.latency_ns;
+    if record.args.mode == "open" { &latencies.response } else { &latencies.service }
+}
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "VALID",
+        Verdict::Suspect => "SUSPECT",
+        Verdict::Invalid => "INVALID",
+    }
+}
+
+fn known(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// A value with quotes or spaces, as RFC 4180 writes it.
+fn quoted(value: &str) -> String {
+    if value.contains(['"', ' ', '\n']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::plan::tests::plan;
+    use super::*;
+
+    /// A run of a cell, valid, with a rate, a p99 and nothing else.
+    pub(in crate::commands::sweep) fn row(cell: usize, round: u32, per_s: f64, p99: u64) -> Row {
+        Row {
+            cell,
+            values: vec!["1".to_owned()],
+            round,
+            started_unix_s: None,
+            offered_per_s: Some(per_s),
+            achieved_per_s: per_s,
+            p50_ns: None,
+            p99_ns: Some(p99),
+            p999_ns: None,
+            max_ns: None,
+            server_cpu_us_per_request: None,
+            balance: None,
+            verdict: Verdict::Valid,
+            slo_met: None,
+            had_errors: false,
+            co_located: false,
+            exit_code: 0,
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_value_for_every_column() {
+        let header = Row::header(&plan("--var size=1").unwrap().text);
+        let line = row(0, 3, 12.5, 99).csv();
+        assert_eq!(header.matches(',').count(), line.matches(',').count());
+        assert!(
+            header.starts_with("round,size,started") && line.starts_with("3,1,,12.5,12.5,,99,")
+        );
+    }
+
+    #[test]
+    fn values_with_spaces_are_quoted() {
+        assert_eq!(quoted("serve --fast \"x\""), "\"serve --fast \"\"x\"\"\"");
+        assert_eq!(quoted("5k"), "5k");
+    }
+}

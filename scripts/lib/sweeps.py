@@ -1,0 +1,125 @@
+"""`loadgen sweep` and `loadgen search`: their command lines, and what the scripts read from what they leave."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import child
+import loader
+from child import Failure
+from stats import Spread
+
+SWEEP_SCHEMA, SEARCH_SCHEMA = "loadgen-sweep/1", "loadgen-search/1"
+CLOSED = "closed"  # the rate that stands for a closed loop
+RUN_OVERHEAD_S = 10.0  # starting a server, connecting, draining, stopping
+# A search that found nothing good, or only a bound because the loader gave out, or ran out of time, says so in its
+# record; what becomes of that is for the reader.
+SEARCH_STATUS = (*loader.USABLE_STATUS, 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of values, all its runs."""
+
+    settings: dict  # variable name to value
+    summary: dict
+
+    def spread(self, figure, scale=1.0):
+        """Median and range of a figure over the runs; None where a run did not know it."""
+        found = self.summary[figure]
+        if found is None:
+            return None
+        return Spread(*(found[name] * scale for name in ("median", "least", "most")), self.summary["runs"])
+
+    @property
+    def verdicts(self):
+        """How many runs were believed, in a few words."""
+        counts = {name.upper(): self.summary[name] for name in ("valid", "suspect", "invalid")}
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found: a rate or None, how it ended, and what made higher rates no answer."""
+
+    rate_per_s: float | None
+    end: str
+    limit: str | None
+    probes: int
+
+    @property
+    def words(self):
+        """`12,300`, `≥ 12,300 (loader)`, `none (objective)`, `12,300 (time-up)`."""
+        rate = "none" if self.rate_per_s is None else f"{self.rate_per_s:,.0f}"
+        if self.limit == "loader":
+            return f"≥ {rate} (loader)"
+        if self.end == "found" and self.limit in ("objective", "highest"):
+            return rate
+        return f"{rate} ({self.limit or self.end})"
+
+
+def sweep_argv(program, address, server_command, flags, variables, runs, out):
+    """A sweep's command line; `variables` are the values by name."""
+    chosen = [word for name, values in variables.items() for word in ("--var", f"{name}={','.join(map(str, values))}")]
+    return [program, "sweep", address, "--server-cmd", server_command, *flags, *chosen, "--runs", str(runs),
+            "--out", str(out), "--quiet"]
+
+
+def run_sweep(argv, out, load, count):
+    """Carry out `count` runs of a sweep of this load; its cells."""
+    child.run(argv, "loadgen sweep", count * (load.seconds + RUN_OVERHEAD_S), expected=loader.USABLE_STATUS)
+    return parse_sweep((Path(out) / "sweep.json").read_text())
+
+
+def search_argv(program, address, server_command, flags, objective, limits, out):
+    """A search's command line; `limits` are the flags that bound it."""
+    return [program, "search", address, "--server-cmd", server_command, *flags, "--slo", objective, *limits,
+            "--out", str(out), "--quiet"]
+
+
+def run_search(argv, out, timeout_s):
+    """Carry out a search; what it found."""
+    child.run(argv, "loadgen search", timeout_s, expected=SEARCH_STATUS)
+    path = Path(out) / "search.json"
+    if not path.exists():
+        raise Failure("loadgen search left no search.json")
+    return parse_search(path.read_text())
+
+
+def parse_sweep(text):
+    """The cells of a sweep.json; one that is not complete, or in which requests were lost, is a Failure."""
+    values = _parse(text, SWEEP_SCHEMA)
+    try:
+        cells = [Cell({one["name"]: one["value"] for one in cell["settings"]}, cell["summary"])
+                 for cell in values["cells"]]
+        lost = [cell.settings for cell in cells if cell.summary["with_errors"]]
+        complete = values["complete"]
+    except (KeyError, TypeError) as error:
+        raise Failure(f"the sweep's JSON lacks what is needed: {error!r}") from error
+    if not complete or lost:
+        raise Failure(f"the sweep is not usable: {'requests were lost in ' + str(lost) if lost else 'not complete'}")
+    return cells
+
+
+def parse_search(text):
+    """The answer of a search.json; a search that ended in an error is a Failure."""
+    values = _parse(text, SEARCH_SCHEMA)
+    try:
+        answer = values["answer"]
+        found = Answer(answer["rate_per_s"], answer["end"], answer["limit"], len(values["probes"]))
+    except (KeyError, TypeError) as error:
+        raise Failure(f"the search's JSON lacks what is needed: {error!r}") from error
+    if found.end in ("failed", "interrupted"):
+        raise Failure(f"the search ended by itself: {found.end}")
+    return found
+
+
+def _parse(text, schema):
+    try:
+        values = json.loads(text)
+        found = values["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"what loadgen wrote is no {schema} ({error!r}): {text[:200]!r}") from error
+    if found != schema:
+        raise Failure(f"what loadgen wrote is {found!r}, and these scripts read {schema!r}")
+    return values

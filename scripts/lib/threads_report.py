@@ -1,0 +1,128 @@
+"""What compare_threads says: its tables, its sentence, its plots and its notes. Measures nothing."""
+
+from dataclasses import dataclass
+
+import plot
+from stats import cell, spread, table
+from sweeps import CLOSED
+
+TITLE = "The same load on more workers"
+QUESTION = "What do more workers change: peak rate, rate within an objective, latency, CPU per request?"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything the script measured."""
+
+    workers: list
+    peak: dict  # workers to the cell of the closed loop
+    curves: dict  # workers to the cells at a rate, in the order of the rates
+    searches: dict  # workers to answers, in round order
+    objective: str
+    cores: int
+
+    @property
+    def shared(self):
+        """Whether loader, acceptor and workers have to share cores."""
+        return self.cores < max(self.workers) + 2
+
+    def cpu(self, count):
+        """Server CPU per request in the closed loop, in µs."""
+        return self.peak[count].spread("server_cpu_us_per_request")
+
+    def found(self, count):
+        """Median and range of the rates that the searches found; None where one found none."""
+        return spread(answer.rate_per_s for answer in self.searches[count])
+
+
+def body(measured):
+    """The tables with their headings, as Markdown."""
+    return "\n\n".join([_peak_section(measured), _search_section(measured), _curve_section(measured)])
+
+
+def answer(measured):
+    """The numbers as one sentence."""
+    parts = []
+    for count in measured.workers:
+        peak = cell(measured.peak[count].spread("achieved_per_s"), 0)
+        parts.append(f"{count} worker{'s' if count > 1 else ''}: peak {peak} req/s, "
+                     f"{cell(measured.found(count), 0)} req/s with {measured.objective}, "
+                     f"{cell(measured.cpu(count))} µs CPU per request")
+    claim = "; CO-LOCATED on too few cores to say how the server scales" if measured.shared else ""
+    return f"{'; '.join(parts)}{claim}."
+
+
+def picture(measured):
+    """Peak, rate within the objective, and CPU per request, by worker count."""
+    def points(of):
+        return [(str(count), found) for count in measured.workers if (found := of(count)) is not None]
+
+    panels = [
+        plot.Panel("Peak, closed loop", "requests per second", "workers",
+                   points(lambda count: measured.peak[count].spread("achieved_per_s"))),
+        plot.Panel(f"Largest rate with {measured.objective}", "requests per second", "workers",
+                   points(measured.found)),
+        plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu)),
+    ]
+    runs = measured.peak[measured.workers[0]].summary["runs"]
+    caption = f"median and range of {runs} run(s), and of the searches; CO-LOCATED: {measured.cores} cores"
+    return plot.svg(TITLE, caption, [panel for panel in panels if panel.points])
+
+
+def notes(measured, threads):
+    """What a reader must know before drawing a conclusion."""
+    return [
+        f"CO-LOCATED: {measured.cores} cores carry {threads} loader thread(s), the acceptor and up to "
+        f"{max(measured.workers)} workers. " + (
+            "Threads outnumber cores, so neither the rate nor the latency says how the server scales: more workers "
+            "cannot go faster here." if measured.shared else
+            "Where the loader's verdict is not VALID the rate may be the loader's and not the server's."),
+        "Every run has a server of its own, started for it and stopped after it. Worker counts and rates are measured "
+        "in a random order within each round, which the seed fixes; the searches take turns.",
+        "The peak is a closed loop's: its latency is the service time, and rate and latency determine each other. The "
+        "curves are open loops with Poisson arrivals: their latency counts from when a request was due.",
+        "A rate found by a search met the objective with the upper end of the percentile's confidence interval, and "
+        "was confirmed on fresh servers. '≥' is a search that ended because the loader gave out.",
+        "CPU per request is the CPU time of all threads of the server over the requests it answered. The balance is the "
+        "CPU time of the busiest worker over the workers' mean: 1.00 is even.",
+        "The verdicts are the loader's on its own runs. Percentiles are medians over runs of each run's percentile.",
+    ]
+
+
+def _peak_section(measured):
+    rows = []
+    for count in measured.workers:
+        found = measured.peak[count]
+        rows.append([count, found.verdicts, found.summary["runs"], cell(found.spread("achieved_per_s"), 0),
+                     *(cell(found.spread(name, 1e-3), 1) for name in ("p50_ns", "p99_ns", "p999_ns")),
+                     cell(measured.cpu(count)), cell(found.spread("balance"))])
+    header = ["workers", "verdicts", "n", "rate, req/s", "p50, µs", "p99, µs", "p99.9, µs", "server CPU, µs/req",
+              "CPU max/mean"]
+    return (f"## Peak: closed loop, service time\n\nCO-LOCATED. Median [lowest..highest] of n runs.\n\n"
+            f"{table(header, rows, words=2)}")
+
+
+def _search_section(measured):
+    rows = [[count, len(answers), ", ".join(one.words for one in answers), cell(measured.found(count), 0),
+             sum(one.probes for one in answers)] for count, answers in measured.searches.items()]
+    header = ["workers", "searches", "found, req/s", "median", "probes"]
+    return (f"## Largest rate with {measured.objective}\n\nCO-LOCATED. What each search found, and why it is no more "
+            f"where that is not the objective.\n\n{table(header, rows)}")
+
+
+def _curve_section(measured):
+    rows = [[count, found.settings["rate"], found.verdicts, cell(found.spread("achieved_per_s"), 0),
+             *(cell(found.spread(name, 1e-3), 1) for name in ("p50_ns", "p99_ns", "p999_ns")),
+             cell(found.spread("server_cpu_us_per_request"))]
+            for count, cells in measured.curves.items() for found in cells]
+    header = ["workers", "rate asked for", "verdicts", "achieved, req/s", "p50, µs", "p99, µs", "p99.9, µs",
+              "server CPU, µs/req"]
+    return (f"## Latency against throughput: open loop, response time\n\nCO-LOCATED. Median [lowest..highest] of the "
+            f"runs.\n\n{table(header, rows, words=3)}")
+
+
+def split(cells, workers):
+    """The cells of a sweep: of the closed loop by worker count, and of the rates by worker count."""
+    of = {count: [one for one in cells if one.settings["workers"] == str(count)] for count in workers}
+    peak = {count: next(one for one in found if one.settings["rate"] == CLOSED) for count, found in of.items()}
+    return peak, {count: [one for one in found if one.settings["rate"] != CLOSED] for count, found in of.items()}
