@@ -25,6 +25,7 @@ import event_base_counts
 import event_base_report
 import fault
 import faults
+import hgrm
 import loader
 import measure
 import overhead_report
@@ -380,6 +381,38 @@ class Writing(unittest.TestCase):
                            (cli.duration, "3")):
             with self.assertRaises(argparse.ArgumentTypeError):
                 kind(text)
+
+
+class PercentileFiles(unittest.TestCase):
+    """What the checker of .hgrm files lets pass."""
+
+    GOOD = (
+        "       Value     Percentile TotalCount 1/(1-Percentile)\n\n"
+        "       1.000 0.000000000000          1           1.00\n"
+        "       2.000 0.500000000000          2           2.00\n"
+        "       9.000 1.000000000000          4\n"
+        "#[Mean    =        1.000, StdDeviation   =        0.000]\n"
+        "#[Max     =        9.000, Total count    =            4]\n"
+        "#[Buckets =           26, SubBuckets     =         2048]\n"
+    )
+
+    def test_a_right_file_passes(self):
+        hgrm.check(self.GOOD)
+
+    def test_what_a_plotter_would_skip_or_misplace_is_refused(self):
+        for old, new in [
+            ("Percentile T", "Quantile T"),
+            ("          2           2.00", "          2"),
+            ("          4\n", "          4        Infinity\n"),
+            ("       2.000 0.5", "       0.500 0.5"),
+            ("           2.00", "           3.00"),
+            ("       9.000 1.000000000000          4\n", ""),
+            ("#[Max", "#[Most"),
+            ("1.000 0.0", "1.000\t0.0"),
+        ]:
+            self.assertIn(old, self.GOOD)
+            with self.assertRaises(ValueError, msg=f"{new!r} for {old!r}"):
+                hgrm.check(self.GOOD.replace(old, new, 1))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 //! interval     their intervals, and the distributions in each
 //! ```
 //!
-//! Histograms and counters are added. So are rates, for the loaders ran at the same time. Nothing is
-//! averaged.
+//! Histograms and counters are added, and so are rates, for the loaders ran at the same time.
+//! Nothing is averaged.
 
 mod agreement;
 mod interval;

@@ -45,14 +45,20 @@ pub(crate) fn full() -> Record {
     for (name, value) in args {
         record["args"][name] = value;
     }
-    record["validity"] = validity.clone();
+    record["validity"] = validity;
     record["slo"] = json!([{"objective": "p99<1ms", "met": true, "found": "p99 is 180 µs"}]);
-    record["rate"] = rate.clone();
-    record["latency_ns"] = latencies.clone();
-    record["server"] = server.clone();
-    record["runs"] = json!([{
-        "number": 1, "started_unix_s": 1_700_000_000.25, "validity": validity, "rate": rate,
-        "latency_ns": latencies, "counters": record["counters"], "outstanding_mean": 1.5,
+    record["rate"] = rate;
+    record["latency_ns"] = latencies;
+    record["server"] = server;
+    record["runs"] = json!([run(&record)]);
+    serde_json::from_value(record).unwrap()
+}
+
+/// A run with all that the measurement has.
+fn run(record: &Value) -> Value {
+    json!({
+        "number": 1, "started_unix_s": 1_700_000_000.25, "validity": record["validity"], "rate": record["rate"],
+        "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1,
@@ -71,14 +77,13 @@ pub(crate) fn full() -> Record {
                 None
             ),
         ],
-        "server": server, "steal_share": 0.01, "ended_early_s": 1.9, "interrupted": false,
+        "server": record["server"], "steal_share": 0.01, "ended_early_s": 1.9, "interrupted": false,
         "first_mismatch": {
             "connection": 3, "request": 7, "offset_bytes": 12, "expected": 65, "got": 66,
             "note": "-ERR unknown command",
         },
         "first_other_error": "read: connection aborted",
-    }]);
-    serde_json::from_value(record).unwrap()
+    })
 }
 
 /// Nothing is known that need not be.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use crate::record::{IntervalRecord, Record};
 
 /// The columns; `t` in seconds from the start of the measured window, `ok` and `err` in requests.
-const HEADER: &str = "run,t,length_s,scheduled,sent,ok,err,outstanding,backlog,p50_us,p99_us,max_us,\
-                      loader_cpu,server_cpu\n";
+const HEADER: &str = "run,t,length_s,scheduled,sent,ok,err,outstanding,backlog,p50_us,p99_us,\
+                      max_us,loader_cpu,server_cpu\n";
 
 /// The whole file. What is not known is an empty cell.
 pub(super) fn text(record: &Record) -> String {

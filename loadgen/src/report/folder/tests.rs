@@ -1,4 +1,4 @@
-//! What a result directory holds is all there, can be read again, and is nothing of somebody else's.
+//! What a result directory holds is whole, can be read again, and is nobody else's.
 
 use std::fs;
 

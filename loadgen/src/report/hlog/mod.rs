@@ -1,5 +1,5 @@
-//! Interval logs (`run-001.hlog`) in HdrHistogram's log format 1.3, read by its Java, JavaScript and
-//! C libraries.
+//! Interval logs (`run-001.hlog`) in HdrHistogram's log format 1.3, read by its Java, JavaScript
+//! and C libraries.
 //!
 //! A log has one line for each distribution and interval, tagged with the distribution's name. Its
 //! time begins with the run's first interval, so stamps are never negative, which not every reader
@@ -8,7 +8,7 @@
 //! one after it.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 mod reader;
 mod writer;
@@ -26,11 +26,17 @@ const LEGEND: &str =
 /// The column of maxima is in milliseconds, as the Java library has it.
 const MAX_DIVISOR: f64 = 1e6;
 
+/// From here on a year has too many digits to be written.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+
 /// The lines before the first interval. `base_unix_s` is when the log's time begins, in seconds
 /// since 1970.
 fn header(base_unix_s: f64) -> io::Result<String> {
     let base = Duration::try_from_secs_f64(base_unix_s).map_err(io::Error::other)?;
-    let date = humantime::format_rfc3339_seconds(SystemTime::from(UNIX_EPOCH + base));
+    if base >= YEAR_10000 {
+        return Err(io::Error::other(format!("{base_unix_s} s after 1970 is no time to begin at")));
+    }
+    let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + base);
     Ok(format!(
         "{VERSION_LINE}\n\
          #[StartTime: {base_unix_s:.3} (seconds since epoch), {date}]\n\

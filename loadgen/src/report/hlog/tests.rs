@@ -105,6 +105,13 @@ fn several_logs_become_one_on_the_first_one_s_clock() {
 }
 
 #[test]
+fn a_log_cannot_begin_at_a_time_that_no_date_can_tell() {
+    for base_unix_s in [-1.0, f64::NAN, 1e12, 1e300] {
+        assert!(LogWriter::begin(Vec::new(), base_unix_s).is_err(), "{base_unix_s}");
+    }
+}
+
+#[test]
 fn a_damaged_log_is_refused_with_its_line_and_its_file() {
     let good = log_of(&[vec![1_000; 50], vec![2_000_000; 50]]);
     assert!(parse(&good).is_ok());
@@ -148,7 +155,8 @@ proptest! {
 
     #[test]
     fn no_damage_makes_the_reader_panic(at in 200..500_usize, byte in 32..127_u8) {
-        let mut bytes = log_of(&[vec![1_000; 50], (1..2_000).map(|n| n * 977).collect()]).into_bytes();
+        let spread = (1..2_000).map(|n| n * 977).collect();
+        let mut bytes = log_of(&[vec![1_000; 50], spread]).into_bytes();
         let at = at.min(bytes.len() - 1);
         bytes[at] = byte;
         let _ = parse(std::str::from_utf8(&bytes).unwrap());

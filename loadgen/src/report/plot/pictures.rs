@@ -72,31 +72,6 @@ fn over_time(
     Series { name: name.to_owned(), points }
 }
 
-/// What latency a throughput costs: a line for every setting (a worker count, say), its points at
-/// (requests per second achieved, nanoseconds).
-pub(crate) fn throughput(title: &str, caption: &str, latency: &str, series: Vec<Series>) -> Chart {
-    let label = format!("{latency} (logarithmic)");
-    Chart {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        x: Axis::new("requests per second achieved", Unit::PerSecond, Scale::Linear),
-        y: Axis::new(&label, Unit::Nanoseconds, Scale::Log),
-        series,
-    }
-}
-
-/// Rates by the number of threads (or whatever `setting` names): a line for every kind of rate, its
-/// points at (threads, requests per second) with the range of the runs.
-pub(crate) fn threads(title: &str, caption: &str, setting: &str, series: Vec<Series>) -> Chart {
-    Chart {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        x: Axis::new(setting, Unit::Count, Scale::Category),
-        y: Axis::new("requests per second", Unit::PerSecond, Scale::Linear),
-        series,
-    }
-}
-
 /// The load in a few words.
 fn load(record: &Record) -> String {
     match &record.args.rate {
@@ -106,7 +81,7 @@ fn load(record: &Record) -> String {
 }
 
 /// The verdict, what speaks about it, and what was measured.
-pub(crate) fn caption(record: &Record) -> String {
+fn caption(record: &Record) -> String {
     let args = &record.args;
     let mut text = String::new();
     let validity = &record.validity;

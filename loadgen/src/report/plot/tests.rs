@@ -56,21 +56,31 @@ fn all() -> Vec<(&'static str, Chart)> {
         name: name.to_owned(),
         points: workers.map(|count| ranged(count, 60_000.0 * f64::sqrt(count))).to_vec(),
     });
-    let caption = "CO-LOCATED: loader and server share processors.\n5 runs each, medians and range";
+    let chart = |title: &str, x: Axis, y: Axis, series: &[Series]| Chart {
+        title: title.to_owned(),
+        caption: "CO-LOCATED: loader and server share processors.\n5 runs each".to_owned(),
+        x,
+        y,
+        series: series.to_vec(),
+    };
+    let throughput = chart(
+        "Latency by throughput",
+        Axis::new("requests per second achieved", Unit::PerSecond, Scale::Linear),
+        Axis::new("p99 response (logarithmic)", Unit::Nanoseconds, Scale::Log),
+        &throughput,
+    );
+    let threads = chart(
+        "Rate by workers",
+        Axis::new("workers", Unit::Count, Scale::Category),
+        Axis::new("requests per second", Unit::PerSecond, Scale::Linear),
+        &threads,
+    );
     vec![
         ("percentiles", pictures::percentiles(&record(1), &curves)),
         ("time", pictures::time(&record(1))),
         ("time of runs", pictures::time(&record(3))),
-        (
-            "throughput",
-            pictures::throughput(
-                "Latency by throughput",
-                caption,
-                "p99 response",
-                throughput.into(),
-            ),
-        ),
-        ("threads", pictures::threads("Rate by workers", caption, "workers", threads.into())),
+        ("throughput", throughput),
+        ("threads", threads),
         ("empty percentiles", pictures::percentiles(&extremes::minimal(), &[])),
         ("empty time", pictures::time(&extremes::minimal())),
     ]
