@@ -3,7 +3,7 @@
 
 use crate::cli;
 use crate::engine::{self, RunOutcome};
-use crate::environment::{Environment, Sharing, Steal};
+use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -78,19 +78,21 @@ pub(crate) fn measure(
         cli::say(&note);
     }
     let mut env = Environment::capture(options);
-    // Who may share the processors is taken to share them.
-    let shared = env.sharing.is_none_or(Sharing::is_co_located);
-    let options = &Options { pacing: engine::choose_pacing(options, shared), ..options.clone() };
-    let args = ArgsRecord::from(options);
+    let mut args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
     for number in 1..=options.runs {
-        let outcome = run_once(options, interrupt, number, observer)?;
+        let server = options.server.as_ref();
+        let server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+        if let Some(cpus) = server.as_ref().and_then(Server::cpus_allowed) {
+            env.server_may_use(&cpus);
+        }
+        let pacing = engine::choose_pacing(options, &env);
+        args.pacing = pacing.to_string();
+        let options = &Options { pacing, ..options.clone() };
+        let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
         run.latency_ns = LatenciesRecord::with_intervals(&outcome.latencies, run.intervals.iter());
-        if let Some(cpus) = run.server.as_ref().and_then(|server| server.cpus_allowed.as_ref()) {
-            env.server_may_use(cpus);
-        }
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
@@ -104,15 +106,14 @@ pub(crate) fn measure(
     Ok(Measurement { record, latencies })
 }
 
-/// One run, with a server of its own if there is one to start.
+/// One run; the server, if there is one, is watched, and stopped if it was started for it.
 fn run_once(
     options: &Options,
     interrupt: &Interrupt,
     number: u32,
+    mut server: Option<Server>,
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, Error> {
-    let server = options.server.as_ref();
-    let mut server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
     let before = Steal::now();
     let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
     let after = Steal::now();

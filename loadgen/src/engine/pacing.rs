@@ -7,6 +7,7 @@ use rustix::thread::{self, CpuSet};
 
 use super::poller::Poller;
 use crate::clock::Clock;
+use crate::environment::{Environment, Sharing};
 use crate::options::{Options, Pacing};
 
 /// A hybrid wait sleeps until so long before the time and then looks again and again. It has to
@@ -54,8 +55,10 @@ impl Pacer {
 }
 
 /// What [`Pacing::Auto`] means here: threads that have processors of their own may spin a little,
-/// those that share them with the server would take them from it.
-pub(crate) fn choose(options: &Options, shared: bool) -> Pacing {
+/// those that share them with the server would take them from it. Who may share them is taken to
+/// share them.
+pub(crate) fn choose(options: &Options, env: &Environment) -> Pacing {
+    let shared = env.sharing.is_none_or(Sharing::is_co_located);
     match options.pacing {
         Pacing::Auto if shared => Pacing::Sleep,
         Pacing::Auto => Pacing::Hybrid,
