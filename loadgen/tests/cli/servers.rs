@@ -29,12 +29,7 @@ impl Server {
 
     /// As [`Server::start`], on an address of choice.
     pub(crate) fn start_on(address: &str, behave: impl Fn(Client) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            bytes_read: Arc::default(),
-            accepted: Arc::default(),
-        };
+        let (server, listener) = Self::bound_to(address);
         let (bytes_read, accepted) = (server.bytes_read.clone(), server.accepted.clone());
         let behave = Arc::new(behave);
         thread::spawn(move || {
@@ -53,14 +48,16 @@ impl Server {
         server
     }
 
+    /// A server that has an address and does nothing yet.
+    fn bound_to(address: &str) -> (Self, TcpListener) {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        (Self { address, bytes_read: Arc::default(), accepted: Arc::default() }, listener)
+    }
+
     /// A server with one thread that answers `clients` connections strictly in turn.
     pub(crate) fn in_turn(clients: usize, request_bytes: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            bytes_read: Arc::default(),
-            accepted: Arc::default(),
-        };
+        let (server, listener) = Self::bound_to("127.0.0.1:0");
         let bytes_read = server.bytes_read.clone();
         thread::spawn(move || {
             let mut clients: Vec<Client> = (0..)
@@ -78,12 +75,7 @@ impl Server {
 
     /// A server that answers `clients` connections once each, and is gone.
     pub(crate) fn that_leaves(clients: usize, request_bytes: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            bytes_read: Arc::default(),
-            accepted: Arc::default(),
-        };
+        let (server, listener) = Self::bound_to("127.0.0.1:0");
         let bytes_read = server.bytes_read.clone();
         thread::spawn(move || {
             let streams: Vec<TcpStream> =
