@@ -37,7 +37,7 @@ pub(crate) struct Connection<S> {
     begun: u64,
     /// Replies on this stream.
     replies: u64,
-    /// When the last byte moved, in either direction.
+    /// When the last byte came, or, while no other reply is owed, went.
     pub(crate) last_progress_ns: u64,
     /// Whether unsent bytes wait for the socket to take them.
     pub(crate) write_armed: bool,
@@ -208,7 +208,10 @@ impl<S: Read + Write> Lane<S> {
         };
         let begun = self.exchange.took(&plan.traffic, taken);
         tools.recorder.bytes_sent(taken);
-        connection.last_progress_ns = now_ns;
+        // To send more to a server that owes more than one reply is no progress of the oldest.
+        if connection.outstanding.len() <= 1 {
+            connection.last_progress_ns = now_ns;
+        }
         connection.begun += begun as u64;
         // Where the connect is a part of the request, the request began with it.
         let in_connect = plan.connects_per_request() && connection.replies == 0;

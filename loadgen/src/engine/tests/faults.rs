@@ -69,6 +69,20 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
     assert!((500 * MS..=560 * MS).contains(&found.latencies.unanswered.max_ns().unwrap()));
 }
 
+#[test]
+fn a_server_that_falls_silent_is_noticed_although_requests_still_go_out() {
+    let world = Simulation::new(Queue::new(64, |_, begins_ns| {
+        if begins_ns < S { begins_ns + 1_000 } else { begins_ns + 1_000 * S }
+    }));
+    let found = simulate(
+        "--rate 1000 --arrival constant --warmup 0s --duration 3s -c 1 --timeout 500ms",
+        world,
+    );
+    let counters = &found.findings.counters;
+    assert!(counters.timeouts >= 3, "{counters:?}");
+    assert_eq!((counters.completed, counters.failed), (1_000, 0));
+}
+
 /// Does what a list says, one entry for each write, and echoes when the list is over.
 struct Moody {
     moods: Vec<Mood>,
