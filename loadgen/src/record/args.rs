@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::options::Options;
+use crate::server::ServerSource;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ impl From<&Options> for ArgsRecord {
             pacing: options.pacing.to_string(),
             slo: options.slo.iter().map(ToString::to_string).collect(),
             runs: options.runs,
-            server_command: options.server.as_ref().and_then(|server| server.command()),
+            server_command: options.server.as_ref().and_then(ServerSource::command),
         }
     }
 }
