@@ -45,6 +45,12 @@ pub(crate) fn full() -> Record {
     for (name, value) in args {
         record["args"][name] = value;
     }
+    record["env"]["sharing"] = json!("shared processors");
+    record["env"]["calibration"] = json!({
+        "loadgen_version": "1", "loadgen_profile": "release", "kernel": "6.1", "cpu_model": "fast",
+        "made_unix_s": 1_700_000_000, "ceiling_per_s": 200_000.5, "lateness_rate_per_s": 20_000.0,
+        "lateness": {"sleep": {"p50_ns": 900, "p99_ns": 9_000, "p999_ns": 40_000}},
+    });
     record["validity"] = validity;
     record["slo"] = json!([{"objective": "p99<1ms", "met": true, "found": "p99 is 180 µs"}]);
     record["rate"] = rate;

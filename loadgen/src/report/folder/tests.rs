@@ -13,7 +13,9 @@ use crate::report::{StoredResult, rewrite, view};
 fn write(path: &Path) -> Measurement {
     let mut folder = ResultFolder::open(path).unwrap();
     let mut measurement = sample::open();
-    let template = measurement.record.runs[0].clone();
+    let mut template = measurement.record.runs[0].clone();
+    // The first interval is the warm-up.
+    template.intervals.iter_mut().for_each(|interval| interval.start_s -= 1.0);
     measurement.record.runs.clear();
     measurement.latencies = Latencies::new();
     for number in 1..=2_u32 {
@@ -112,6 +114,7 @@ fn every_view_is_the_file_of_its_name() {
     let text = view(&result, View::Text, Style::PLAIN).unwrap();
     assert!(text.contains("VALID"), "{text}");
     let log = view(&result, View::Hlog, Style::PLAIN).unwrap();
+    assert!(log.contains("Tag=response,0.000,"), "the log begins with the warm-up");
     assert!(log.contains("Tag=response,60.000,"), "the second run is a minute after the first");
 }
 

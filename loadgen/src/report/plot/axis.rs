@@ -118,10 +118,11 @@ fn percentage(share: f64) -> String {
 fn even(scale: Scale, value: f64) -> Option<f64> {
     let even = match scale {
         Scale::Linear | Scale::Category => value,
-        Scale::Log if value > 0.0 => value.log10(),
+        Scale::Log => value.log10(),
         Scale::Percentile if (0.0..1.0).contains(&value) => -(1.0 - value).log10(),
-        Scale::Log | Scale::Percentile => return None,
+        Scale::Percentile => return None,
     };
+    // The logarithm of what is not positive is not finite.
     even.is_finite().then_some(even)
 }
 

@@ -41,7 +41,7 @@ fn ranged(x: f64, y: f64) -> Point {
 /// A picture of every kind, with its name.
 fn all() -> Vec<(&'static str, Chart)> {
     let (response, service) = (long_tail(200_000), long_tail(20_000));
-    let curves = [("response", &response), ("service", &service)];
+    let curves = [("response", &response), ("service", &service), ("lateness", &service)];
     let workers = [1.0, 2.0, 4.0];
     let throughput = workers.map(|count| Series {
         name: format!("{count} workers"),
