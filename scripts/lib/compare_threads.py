@@ -44,17 +44,17 @@ def parse_arguments():
     return args
 
 
-def server_command(programs, workers):
+def server_command(programs, workers, cores):
     """The server as the loader starts it; {addr} is where, and {workers} what a sweep varies."""
     command = evshard(programs.evshard, workers, listen="{addr}").command
-    return " ".join(command)
+    return " ".join(("taskset", "-c", ",".join(map(str, cores)), *command))
 
 
-def rates_of(args, programs, load, folder):
+def rates_of(args, programs, load, cores, folder):
     """Shares of what one worker can do at most: the same rates for every worker count, so that curves compare."""
     print("the peak ...", file=sys.stderr)
     address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "probe"
-    command = server_command(programs, "{workers}")
+    command = server_command(programs, "{workers}", cores)
     flags = [*load.flags, "--duration", PROBE]
     argv = sweeps.sweep_argv(load.program, address, command, flags, {"workers": args.workers[:1]}, 1, out)
     (cell,) = sweeps.run_sweep(argv, out, load, 1)
@@ -63,18 +63,18 @@ def rates_of(args, programs, load, folder):
     return [round(peak * share, -2) for share in shares]
 
 
-def sweep(args, programs, load, rates, folder):
+def sweep(args, programs, load, cores, rates, folder):
     """The closed loop and every rate with every worker count: the cells, and the command."""
     print(f"{args.rounds} round(s) of {len(args.workers)} worker counts by {len(rates) + 1} rates ...", file=sys.stderr)
     address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "sweep"
     variables = {"workers": args.workers, "rate": [sweeps.CLOSED, *(f"{rate:.0f}" for rate in rates)]}
-    argv = sweeps.sweep_argv(load.program, address, server_command(programs, "{workers}"), load.flags, variables,
-                             args.rounds, out)
+    command = server_command(programs, "{workers}", cores)
+    argv = sweeps.sweep_argv(load.program, address, command, load.flags, variables, args.rounds, out)
     count = args.rounds * len(args.workers) * (len(rates) + 1)
     return sweeps.run_sweep(argv, out, load, count), argv
 
 
-def search(args, programs, load, folder):
+def search(args, programs, load, cores, folder):
     """The searches of every worker count, taking turns: answers by worker count, and the last command."""
     answers = {count: [] for count in args.workers}
     limits = ["--max-time", f"{SEARCH_MINUTES}m"]
@@ -84,8 +84,8 @@ def search(args, programs, load, folder):
         for count in rotated(args.workers, round_index):
             print(f"search {round_index + 1}/{args.searches}, workers {count} ...", end="", file=sys.stderr, flush=True)
             address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / f"search-{round_index + 1:02}-{count}"
-            argv = sweeps.search_argv(load.program, address, server_command(programs, count), load.flags, args.slo,
-                                      limits, out)
+            command = server_command(programs, count, cores)
+            argv = sweeps.search_argv(load.program, address, command, load.flags, args.slo, limits, out)
             answers[count].append(sweeps.run_search(argv, out, (SEARCH_MINUTES + 2) * 60))
             print(f" {answers[count][-1].words} req/s", file=sys.stderr)
     return answers, argv
@@ -117,12 +117,15 @@ def main():
     args = parse_arguments()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    load = Load(programs.loadgen, args.connections, args.size, None, args.duration, args.warmup, args.threads)
+    cores, loader_cores = machine.divided(args.threads)
+    load = Load(programs.loadgen, args.connections, args.size, None, args.duration, args.warmup, args.threads,
+                pin=",".join(map(str, loader_cores)))
     with results.ResultFolder("threads", args.out, args.quick) as folder:
-        cells, sweep_argv = sweep(args, programs, load, rates_of(args, programs, load, folder), folder)
+        rates = rates_of(args, programs, load, cores, folder)
+        cells, sweep_argv = sweep(args, programs, load, cores, rates, folder)
         peak, curves = threads_report.split(cells, args.workers)
-        answers, search_argv = search(args, programs, load, folder)
-        measured = threads_report.Measured(args.workers, peak, curves, answers, args.slo, machine.cores())
+        answers, search_argv = search(args, programs, load, cores, folder)
+        measured = threads_report.Measured(args.workers, peak, curves, answers, args.slo, cores, loader_cores)
         subjects = [evshard(programs.evshard, count, name=f"workers-{count}") for count in args.workers]
         traces = syscalls.measure_all(subjects, load, args.quick, folder.save)
         command = (f"{SCRIPT} --workers {','.join(map(str, args.workers))} --rounds {args.rounds} "
@@ -135,7 +138,7 @@ def main():
             threads_report.TITLE, threads_report.QUESTION, threads_report.answer(measured),
             f"{threads_report.body(measured)}\n\n{syscall_section(traces)}", pictures_of(measured, folder),
             [results.PORT.sub(r"\g<1>PORT", command) for command in commands],
-            threads_report.notes(measured, args.threads),
+            threads_report.notes(measured),
         ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
 
 

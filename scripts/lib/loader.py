@@ -40,6 +40,7 @@ class Load:
     warmup: str = "1s"
     threads: int = 1
     core: int | None = None
+    pin: str | None = None
     rate: str | int | None = None
     arrival: str | None = None
     pacing: str | None = None
@@ -66,6 +67,7 @@ class Load:
             "--rate": self.rate,
             "--arrival": self.arrival,
             "--pacing": self.pacing,
+            "--pin": self.pin,
             "--protocol": self.protocol,
             "--churn": self.churn,
             "--timeout": self.timeout,

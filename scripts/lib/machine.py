@@ -19,6 +19,13 @@ def default_loader_threads():
     return max(1, cores() // 2)
 
 
+def divided(threads):
+    """The cores of a server and those of a loader with so many threads: none has both, unless there is only one."""
+    usable = sorted(os.sched_getaffinity(0))
+    mine = usable[-min(threads, max(1, len(usable) - 1)):]
+    return [core for core in usable if core not in mine] or usable, mine
+
+
 def facts():
     """Label and value of everything worth knowing when reading the numbers later; unknown is said, never guessed."""
     return [

@@ -263,11 +263,11 @@ class Sweeps(unittest.TestCase):
         peak, curves = threads_report.split(cells, [1, 2])
         self.assertEqual([curves[count][0].settings["rate"] for count in (1, 2)], ["5000", "5000"])
         answers = {1: [sweeps.parse_search(self.search())], 2: [sweeps.parse_search(self.search(rate_per_s=None))]}
-        measured = threads_report.Measured([1, 2], peak, curves, answers, "p99<5ms", 2)
+        measured = threads_report.Measured([1, 2], peak, curves, answers, "p99<5ms", [0], [1])
         self.assertIn("1 worker: peak 2,000 [1,000..4,000] req/s, 12,300 req/s with p99<5ms",
                       threads_report.answer(measured))
         self.assertIn("too few cores to say how the server scales", threads_report.answer(measured))
-        self.assertEqual(threads_report.body(measured).count("CO-LOCATED"), 3)
+        self.assertEqual(threads_report.body(measured).count("server on core 0, loader on core 1"), 3)
         xml.fromstring(threads_report.picture(measured))
 
 

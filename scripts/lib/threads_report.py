@@ -19,12 +19,21 @@ class Measured:
     curves: dict  # workers to the cells at a rate, in the order of the rates
     searches: dict  # workers to answers, in round order
     objective: str
-    cores: int
+    server_cores: list
+    loader_cores: list
 
     @property
-    def shared(self):
-        """Whether loader, acceptor and workers have to share cores."""
-        return self.cores < max(self.workers) + 2
+    def crowded(self):
+        """Whether there are more workers than the server has cores."""
+        return len(self.server_cores) < max(self.workers)
+
+    @property
+    def place(self):
+        """Who runs where, in words for a caption."""
+        if set(self.server_cores) & set(self.loader_cores):
+            return "CO-LOCATED"
+        server, loader = (", ".join(map(str, cores)) for cores in (self.server_cores, self.loader_cores))
+        return f"server on core {server}, loader on core {loader}"
 
     def cpu(self, count):
         """Server CPU per request in the closed loop, in µs."""
@@ -48,7 +57,7 @@ def answer(measured):
         parts.append(f"{count} worker{'s' if count > 1 else ''}: peak {peak} req/s, "
                      f"{cell(measured.found(count), 0)} req/s with {measured.objective}, "
                      f"{cell(measured.cpu(count))} µs CPU per request")
-    claim = "; CO-LOCATED on too few cores to say how the server scales" if measured.shared else ""
+    claim = "; too few cores to say how the server scales" if measured.crowded else ""
     return f"{'; '.join(parts)}{claim}."
 
 
@@ -65,17 +74,16 @@ def picture(measured):
         plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu)),
     ]
     runs = measured.peak[measured.workers[0]].summary["runs"]
-    caption = f"median and range of {runs} run(s), and of the searches; CO-LOCATED: {measured.cores} cores"
+    caption = f"median and range of {runs} run(s), and of the searches; {measured.place}"
     return plot.svg(TITLE, caption, [panel for panel in panels if panel.points])
 
 
-def notes(measured, threads):
+def notes(measured):
     """What a reader must know before drawing a conclusion."""
     return [
-        f"CO-LOCATED: {measured.cores} cores carry {threads} loader thread(s), the acceptor and up to "
-        f"{max(measured.workers)} workers. " + (
-            "Threads outnumber cores, so neither the rate nor the latency says how the server scales: more workers "
-            "cannot go faster here." if measured.shared else
+        f"One machine, {measured.place}, over loopback. " + (
+            "Workers outnumber the server's cores, so neither the rate nor the latency says how the server scales: more "
+            "workers cannot go faster here. What they cost where they are too many can be seen." if measured.crowded else
             "Where the loader's verdict is not VALID the rate may be the loader's and not the server's."),
         "Every run has a server of its own, started for it and stopped after it. Worker counts and rates are measured "
         "in a random order within each round, which the seed fixes; the searches take turns.",
@@ -98,7 +106,7 @@ def _peak_section(measured):
                      cell(measured.cpu(count)), cell(found.spread("balance"))])
     header = ["workers", "verdicts", "n", "rate, req/s", "p50, µs", "p99, µs", "p99.9, µs", "server CPU, µs/req",
               "CPU max/mean"]
-    return (f"## Peak: closed loop, service time\n\nCO-LOCATED. Median [lowest..highest] of n runs.\n\n"
+    return (f"## Peak: closed loop, service time\n\n{measured.place}. Median [lowest..highest] of n runs.\n\n"
             f"{table(header, rows, words=2)}")
 
 
@@ -106,7 +114,7 @@ def _search_section(measured):
     rows = [[count, len(answers), ", ".join(one.words for one in answers), cell(measured.found(count), 0),
              sum(one.probes for one in answers)] for count, answers in measured.searches.items()]
     header = ["workers", "searches", "found, req/s", "median", "probes"]
-    return (f"## Largest rate with {measured.objective}\n\nCO-LOCATED. What each search found, and why it is no more "
+    return (f"## Largest rate with {measured.objective}\n\n{measured.place}. What each search found, and why it is no more "
             f"where that is not the objective.\n\n{table(header, rows)}")
 
 
@@ -117,7 +125,7 @@ def _curve_section(measured):
             for count, cells in measured.curves.items() for found in cells]
     header = ["workers", "rate asked for", "verdicts", "achieved, req/s", "p50, µs", "p99, µs", "p99.9, µs",
               "server CPU, µs/req"]
-    return (f"## Latency against throughput: open loop, response time\n\nCO-LOCATED. Median [lowest..highest] of the "
+    return (f"## Latency against throughput: open loop, response time\n\n{measured.place}. Median [lowest..highest] of the "
             f"runs.\n\n{table(header, rows, words=3)}")
 
 

@@ -15,7 +15,7 @@
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
 
-/// Factor between two rates while it descends, and how often: down to a eightieth of the first.
+/// Factor between two rates while it descends, and how often: down to an eightieth of the first.
 const DESCENT: f64 = 3.0;
 const DESCENTS_MAX: u32 = 4;
 
