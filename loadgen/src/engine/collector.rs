@@ -1,6 +1,10 @@
 //! Puts the threads' intervals together: the run as it goes, and its sum.
+//!
+//! This may run on a processor that a loading thread needs, so it does little: no histogram is
+//! copied or made anew, and empty ones are not touched.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
 use super::reporter::IntervalReport;
@@ -27,11 +31,23 @@ struct Thread {
     spares: Sender<Box<Latencies>>,
 }
 
+impl Thread {
+    /// Empties histograms and lets the thread use them again.
+    fn give_back(&self, mut latencies: Box<Latencies>) {
+        latencies.clear();
+        // A thread that has ended needs none any more.
+        let _ = self.spares.send(latencies);
+    }
+}
+
 /// What has come of an interval so far.
 #[derive(Debug)]
 struct Pending {
     end_ns: u64,
-    latencies: Latencies,
+    /// The histograms of the first thread that reported, and of the others added to them.
+    latencies: Box<Latencies>,
+    /// Whose they are.
+    lender: usize,
     /// The largest share of a processor that a thread has used.
     cpu_ns: u64,
 }
@@ -81,19 +97,21 @@ impl<'a> Collector<'a> {
 
     /// Takes a thread's part; passes on the intervals that are complete with it.
     pub(crate) fn take(&mut self, report: IntervalReport) -> Result<(), Error> {
-        let IntervalReport { thread, index, end_ns, mut latencies, .. } = report;
-        let pending = self.pending.entry(index).or_insert_with(|| Pending {
-            end_ns,
-            latencies: Latencies::new(),
-            cpu_ns: 0,
-        });
-        pending.latencies.merge(&latencies);
-        pending.end_ns = pending.end_ns.max(end_ns);
-        pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
-        latencies.clear();
-        let thread = &mut self.threads[thread];
-        // A thread that has ended needs no histograms any more.
-        let _ = thread.spares.send(latencies);
+        let IntervalReport { thread: number, index, end_ns, latencies, .. } = report;
+        match self.pending.entry(index) {
+            Entry::Vacant(place) => {
+                let cpu_ns = report.cpu_ns;
+                place.insert(Pending { end_ns, latencies, lender: number, cpu_ns });
+            }
+            Entry::Occupied(mut place) => {
+                let pending = place.get_mut();
+                pending.latencies.merge(&latencies);
+                pending.end_ns = pending.end_ns.max(end_ns);
+                pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
+                self.threads[number].give_back(latencies);
+            }
+        }
+        let thread = &mut self.threads[number];
         thread.counters = report.counters;
         thread.outstanding = report.outstanding;
         thread.backlog = report.backlog;
@@ -140,9 +158,10 @@ impl<'a> Collector<'a> {
         self.total.merge(&pending.latencies);
         self.counted = counters;
         self.end_ns = pending.end_ns;
-        self.observer.interval(&record, &pending.latencies)?;
+        let observed = self.observer.interval(&record, &pending.latencies);
         self.records.push(record);
-        Ok(())
+        self.threads[pending.lender].give_back(pending.latencies);
+        observed
     }
 
     /// Processors that the server has used since the last call.

@@ -13,7 +13,7 @@ pub(super) fn value<T: FromStr>(path: &str) -> Option<T> {
     text(path)?.trim().parse().ok()
 }
 
-/// The choice in brackets: "always [madvise] never" is "madvise".
+/// The choice in brackets: "always `[madvise]` never" is "madvise".
 pub(super) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     Some(rest.split_once(']')?.0)
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn the_choice_is_the_one_in_brackets() {
-        assert_eq!(chosen("always [madvise] never"), Some("madvise"));
+        assert_eq!(chosen("always `[madvise]` never"), Some("madvise"));
         assert_eq!(chosen("none"), None);
         assert_eq!(chosen("broken [none"), None);
     }
