@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod exit;
 mod interrupt;
+mod keep;
 mod latency;
 mod measure;
 mod merging;

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::keep;
 use super::rig::{self, Behaviour};
 use crate::cli;
 use crate::cli::check::CalibrateArgs;
@@ -15,6 +14,7 @@ use crate::environment::calibration::{Calibration, LatenessFloor};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::keep;
 use crate::options::Pacing;
 use crate::report::units;
 

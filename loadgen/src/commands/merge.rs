@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 
-use super::keep;
 use crate::cli::report::MergeArgs;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::keep;
 use crate::merging::Merged;
 use crate::report::text::{self, Style};
 use crate::report::{ResultFolder, StoredResult};

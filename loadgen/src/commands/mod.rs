@@ -3,7 +3,6 @@
 mod calibrate;
 mod compare;
 mod env;
-mod keep;
 mod merge;
 mod report;
 mod rig;

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::keep;
 use crate::cli::report::{ReportArgs, View};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::keep;
 use crate::report::text::Style;
 use crate::report::{StoredResult, rewrite, view};
 

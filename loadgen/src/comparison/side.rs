@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::SideSummary;
 use crate::environment::Sharing;
 use crate::error::Error;
-use crate::record::{Record, SCHEMA, Verdict};
+use crate::record::{Record, Verdict};
+use crate::report::StoredResult;
 
 /// The record in a result directory.
 const RECORD: &str = "result.json";
@@ -23,7 +24,8 @@ impl Side {
     /// Reads a result.json, a result directory, or a directory of several of either.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let files = files(path)?;
-        let records = files.iter().map(|file| record(file)).collect::<Result<Vec<_>, _>>()?;
+        let records = files.iter().map(|file| Ok(StoredResult::read(file)?.record));
+        let records = records.collect::<Result<Vec<_>, Error>>()?;
         if records.iter().all(|record| record.runs.is_empty()) {
             return Err(bad(path, "there is no result in it; name one that --out has written"));
         }
@@ -75,20 +77,6 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut inside: Vec<PathBuf> = inside.collect();
     inside.sort();
     Ok(inside)
-}
-
-fn record(file: &Path) -> Result<Record, Error> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        bad(file, &format!("{error}; name a directory that --out has written, or a {RECORD}"))
-    })?;
-    let record: Record = serde_json::from_str(&text)
-        .map_err(|error| bad(file, &format!("this is no record of a measurement: {error}")))?;
-    if record.schema == SCHEMA {
-        Ok(record)
-    } else {
-        let schema = &record.schema;
-        Err(bad(file, &format!("its format is {schema}, and this program reads {SCHEMA}")))
-    }
 }
 
 fn bad(path: &Path, complaint: &str) -> Error {

@@ -5,11 +5,12 @@ mod pacing;
 mod stall;
 mod verification;
 
-use super::{keep, rig};
+use super::rig;
 use crate::cli;
 use crate::cli::check::SelftestArgs;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::keep;
 
 /// A test and what it found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use super::plan::{Cell, PlanText, SweepPlan};
 use super::record::SweepRecord;
 use super::row::Row;
-use crate::commands::keep;
 use crate::error::Error;
+use crate::keep;
 use crate::record::Record;
 
 /// The directory of a sweep under way.

@@ -24,13 +24,13 @@ use self::folder::SweepFolder;
 use self::plan::SweepPlan;
 use self::record::SweepRecord;
 use self::row::Row;
-use super::keep;
 use crate::cli;
 use crate::cli::sweep::SweepArgs;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::keep;
 use crate::measure;
 use crate::report::units;
 

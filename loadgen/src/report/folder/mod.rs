@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 use super::files;
 use super::hlog::LogWriter;
 use crate::error::Error;
+use crate::keep::{self, UNFINISHED};
 use crate::latency::Latencies;
 use crate::measure::{Measurement, Observer};
 use crate::record::{IntervalRecord, Record};
-
-/// Ending of a file that is being written.
-const PART: &str = ".part";
 
 /// An opened result directory.
 #[derive(Debug)]
@@ -49,7 +47,7 @@ impl ResultFolder {
                 return Err(Error::ForeignDirectory { path: path.to_owned(), found: name });
             }
         }
-        let probe = path.join(format!("{}{PART}", files::RECORD));
+        let probe = path.join(format!("{}{UNFINISHED}", files::RECORD));
         let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
         written.map_err(failed("write into the result directory"))?;
         Ok(Self { path: path.to_owned(), log: None })
@@ -86,16 +84,13 @@ impl ResultFolder {
 
     /// Gives a file a new content, which is there as a whole or not at all.
     pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
-        let path = self.path.join(name);
-        let part = self.path.join(format!("{name}{PART}"));
-        let written = fs::write(&part, content).and_then(|()| fs::rename(&part, &path));
-        written.map_err(|source| Error::File { operation: "write", path, source })
+        keep::text(&self.path.join(name), content)
     }
 }
 
 /// Whether a file of this name is one that we write.
 fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(PART).unwrap_or(name);
+    let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
     files::NAMES.contains(&name) || files::is_log(name)
 }
 

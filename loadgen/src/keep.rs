@@ -8,15 +8,19 @@ use serde::Serialize;
 
 use crate::error::Error;
 
+/// What a file's name ends in until it is whole.
+pub(crate) const UNFINISHED: &str = ".unfinished";
+
 /// Makes a folder and those above it.
-pub(super) fn folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make", path))
 }
 
 /// Writes a file under another name and then gives it its own.
-pub(super) fn text(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn text(path: &Path, text: &str) -> Result<(), Error> {
     let write = || -> io::Result<()> {
-        let unfinished = path.with_added_extension("unfinished");
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(UNFINISHED);
         fs::write(&unfinished, text)?;
         fs::rename(&unfinished, path)
     };
@@ -24,18 +28,18 @@ pub(super) fn text(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// As [`text`], of a record as JSON.
-pub(super) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(record).map_err(io::Error::from);
     text(path, &(json.map_err(failure("write", path))? + "\n"))
 }
 
 /// What went wrong with a file, as an error of the program.
-pub(super) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { operation, path: path.to_owned(), source }
 }
 
 /// Prints a report or a record; a reader that has gone away does not need it any more.
-pub(super) fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
