@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::exit;
-use crate::record::Counters;
 
 /// A run that cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -107,9 +106,9 @@ pub(crate) enum Error {
 
     #[error(
         "internal error: requests are unaccounted for, the results cannot be trusted, please \
-         report this: {0:?}"
+         report this: {0}"
     )]
-    NotConserved(Box<Counters>),
+    NotConserved(String),
 }
 
 impl Error {

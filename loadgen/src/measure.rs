@@ -77,7 +77,7 @@ pub(crate) fn measure(
     if let Some(note) = note.filter(|_| !options.output.quiet) {
         cli::say(&note);
     }
-    let mut env = Environment::capture(options);
+    let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
     let mut args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 
-use crate::options::{Pacing, Pins};
+use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
-use crate::server::ServerCommand;
 use crate::validity::Slo;
 use crate::wire::{Protocol, Sizes, Verify, http};
 

@@ -259,7 +259,7 @@ fn conclude(
     let mut all = Findings::default();
     finished.into_iter().for_each(|thread| all.merge(thread.findings));
     if !all.counters.conserved() {
-        return Err(Error::NotConserved(Box::new(all.counters)));
+        return Err(Error::NotConserved(format!("{:?}", all.counters)));
     }
     let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
     let interrupted = plan.interrupt.asked();

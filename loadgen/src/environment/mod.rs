@@ -31,7 +31,7 @@ use self::processors::Processors;
 pub(crate) use self::sharing::Sharing;
 pub(crate) use self::steal::Steal;
 use self::system::System;
-use crate::options::Options;
+use crate::options::target::Target;
 
 /// How this program was built: the unoptimised one is no ruler.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
@@ -65,15 +65,12 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Describes this machine now, and how loader and target share it.
-    pub(crate) fn capture(options: &Options) -> Self {
+    /// Describes this machine now, and how loader and target share it; `pinned` are the
+    /// processors that the loader's threads are bound to.
+    pub(crate) fn capture(target: &Target, pinned: Option<CpuList>) -> Self {
         let mut environment = Self::of_machine();
-        if let Some(pins) = &options.pins {
-            let threads = 0..options.threads as usize;
-            environment.loader_cpus = Some(threads.map(|thread| pins.of(thread)).collect());
-        }
-        let loader_cpus = environment.loader_cpus.as_ref();
-        environment.sharing = sharing::of(options, loader_cpus);
+        environment.loader_cpus = pinned.or(environment.loader_cpus);
+        environment.sharing = sharing::of(target, environment.loader_cpus.as_ref());
         environment
     }
 
@@ -123,7 +120,6 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::tests::options;
 
     #[test]
     fn words_that_a_shell_would_split_are_quoted() {
@@ -133,9 +129,14 @@ mod tests {
         assert_eq!(quoted(""), "''");
     }
 
+    fn captured(pinned: &str) -> Environment {
+        let target = Target::Tcp("127.0.0.1:5555".to_owned());
+        Environment::capture(&target, Some(pinned.parse().unwrap()))
+    }
+
     #[test]
     fn what_is_written_can_be_read_again() {
-        let captured = Environment::capture(&options("-t 2 --pin 0").unwrap());
+        let captured = captured("0");
         let text = serde_json::to_string(&captured).unwrap();
         assert_eq!(serde_json::from_str::<Environment>(&text).unwrap(), captured);
     }
@@ -148,14 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn pins_say_where_the_loader_runs() {
-        let captured = Environment::capture(&options("-t 2 --pin 3,5,9").unwrap());
-        assert_eq!(captured.loader_cpus.unwrap().to_string(), "3,5");
-    }
-
-    #[test]
     fn where_the_server_may_run_settles_what_is_shared() {
-        let mut environment = Environment::capture(&options("--pin 900").unwrap());
+        let mut environment = captured("900");
         environment.server_may_use("901-902");
         assert_eq!(environment.sharing, Some(Sharing::SeparateProcessors));
         environment.server_may_use("0-900");

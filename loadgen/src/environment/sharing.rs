@@ -5,8 +5,7 @@ use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
 use serde::{Deserialize, Serialize};
 
 use super::{CpuList, file};
-use crate::options::{Options, Target};
-use crate::server::{self, ServerSource};
+use crate::options::target::Target;
 
 /// How loader and server share machines and processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,21 +27,14 @@ impl Sharing {
     }
 }
 
-/// What is known before the server runs.
-pub(super) fn of(options: &Options, loader: Option<&CpuList>) -> Option<Sharing> {
-    if !is_local(&options.target)? {
+/// What is known before it is known where the server runs.
+pub(super) fn of(target: &Target, loader: Option<&CpuList>) -> Option<Sharing> {
+    if !is_local(target)? {
         return Some(Sharing::SeparateMachines);
     }
-    let loader = loader?;
-    let server = match options.server {
-        Some(ServerSource::Pid(pid)) => server::cpus_allowed(pid)?.parse().ok()?,
-        _ => {
-            // Wherever the server runs, a loader that may run everywhere may run there.
-            let online = file::value::<CpuList>("/sys/devices/system/cpu/online")?;
-            return loader.covers(&online).then_some(Sharing::SharedProcessors);
-        }
-    };
-    Some(on_one_machine(loader, &server))
+    // Wherever the server runs, a loader that may run everywhere may run there.
+    let online = file::value::<CpuList>("/sys/devices/system/cpu/online")?;
+    loader?.covers(&online).then_some(Sharing::SharedProcessors)
 }
 
 /// Two processes of one machine; the two threads of a core count as one processor.
@@ -74,10 +66,13 @@ fn is_own(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::tests::options;
 
-    fn sharing(flags: &str, loader: &str) -> Option<Sharing> {
-        of(&options(flags).unwrap(), Some(&loader.parse().unwrap()))
+    fn sharing(target: &str, loader: &str) -> Option<Sharing> {
+        let target = match target.strip_prefix("unix:") {
+            Some(path) => Target::Unix(path.into()),
+            None => Target::Tcp(target.to_owned()),
+        };
+        of(&target, Some(&loader.parse().unwrap()))
     }
 
     #[test]
@@ -96,13 +91,5 @@ mod tests {
     #[test]
     fn where_a_local_server_runs_is_not_known_beforehand() {
         assert_eq!(sharing("127.0.0.1:80", "8000"), None);
-    }
-
-    #[test]
-    fn a_watched_process_says_where_it_may_run() {
-        let here = CpuList::of_this_process().unwrap();
-        let flags = format!("--server-pid {}", std::process::id());
-        assert_eq!(sharing(&flags, &here.to_string()), Some(Sharing::SharedProcessors));
-        assert_eq!(sharing(&flags, "8000"), Some(Sharing::SeparateProcessors));
     }
 }

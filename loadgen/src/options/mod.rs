@@ -1,76 +1,23 @@
-//! The validated plan of a run. Nothing below this file needs to check an option again.
+//! The plan of a measurement, as asked for and possible. Nothing that uses it checks an option
+//! again; `cli` has made sure.
 
 mod churn;
+mod described;
 mod pacing;
+mod server;
+pub(crate) mod target;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::churn::Churn;
 pub(crate) use self::pacing::{Pacing, Pins};
-use crate::cli::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
-use crate::cli::run::RunArgs;
-use crate::error::Error;
+pub(crate) use self::server::{ServerCommand, ServerSource};
+pub(crate) use self::target::Target;
 use crate::schedule::{Arrival, Rate, RateProfile};
-use crate::server::ServerSource;
 use crate::validity::Slo;
 use crate::wire::{Protocol, Sizes, Verify};
-
-/// Most requests outstanding per connection: beyond this a queue is measured, not a server.
-const PIPELINE_MAX: u32 = 65_536;
-
-/// Requests outstanding per connection where nothing else is asked for: a closed loop is one
-/// request at a time, an open one sends when the schedule says so.
-const PIPELINE_CLOSED: u32 = 1;
-const PIPELINE_OPEN: u32 = 1_024;
-
-/// Most threads; each has its own histograms and buffers.
-const THREADS_MAX: u32 = 1_024;
-
-/// Most source addresses.
-const SOURCES_MAX: usize = 65_536;
-
-/// Most runs of one measurement.
-const RUNS_MAX: u32 = 10_000;
-
-/// Longest duration of anything; far beyond use, far below overflow.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// Shortest timeout: below this the loader's own wake-ups would be taken for a silent server.
-const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-
-/// Shortest interval: below this its histograms would cost more than what they show.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
-
-/// Where the server listens, not yet resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// `HOST:PORT` with brackets around an IPv6 address.
-    Tcp(String),
-    /// Path of a unix socket.
-    Unix(PathBuf),
-}
-
-impl Target {
-    /// How a request names it: a unix socket has no name that HTTP knows.
-    fn http_host(&self) -> String {
-        match self {
-            Self::Tcp(text) => text.clone(),
-            Self::Unix(_) => "localhost".to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(text) => formatter.write_str(text),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// What makes a connection send.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,77 +108,11 @@ pub(crate) struct Options {
     pub(crate) output: OutputOptions,
 }
 
-impl TryFrom<RunArgs> for Options {
-    type Error = Error;
-
-    fn try_from(args: RunArgs) -> Result<Self, Error> {
-        let mut options = Self::new(args.load, args.slo)?;
-        options.runs = at_least_one("--runs", args.runs, RUNS_MAX)?;
-        options.set_output(args.output)?;
-        Ok(options)
-    }
-}
-
 impl Options {
-    /// One run of this load, with no output but the live line.
-    pub(crate) fn new(args: LoadArgs, slo: SloArgs) -> Result<Self, Error> {
-        let LoadArgs { target: text, shape, traffic, connections: over, loader, server } = args;
-        let connections = at_least_one("--connections", over.connections, u32::MAX)?;
-        let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
-        let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
-        let churn = churn(&over)?;
-        let load = match shape.rate {
-            None => Load::Closed,
-            Some(profile) => Load::Open(OpenLoad { profile, arrival: shape.arrival }),
-        };
-        let pipeline = pipeline(traffic.pipeline, &load, traffic.protocol, churn)?;
-        let command = server.server_cmd.map(ServerSource::Command);
-        let target = target(&text)?;
-        Ok(Self {
-            load,
-            traffic: TrafficOptions {
-                protocol: traffic.protocol,
-                sizes: traffic.size,
-                verify: traffic.verify,
-                http_host: target.http_host(),
-                http_path: traffic.http_path,
-                http_headers: traffic.http_header,
-            },
-            target,
-            connections,
-            threads: threads.min(connections),
-            pipeline,
-            churn,
-            connect_rate: over.connect_rate.map(connect_rate).transpose()?,
-            sources: sources(&over.source)?,
-            duration: duration("--duration", *shape.duration, Duration::from_nanos(1))?,
-            warmup: duration("--warmup", *shape.warmup, Duration::ZERO)?,
-            timeout,
-            drain: match shape.drain {
-                Some(drain) => duration("--drain", *drain, Duration::ZERO)?,
-                None => timeout,
-            },
-            interval: Duration::from_secs(1),
-            seed: shape.seed,
-            pacing: loader.pacing,
-            pins: loader.pin,
-            slo: slo.slo,
-            runs: 1,
-            server: command.or(server.server_pid.map(ServerSource::Pid)),
-            output: OutputOptions { progress: true, ..OutputOptions::default() },
-        })
-    }
-
-    /// Sends the results where the flags say.
-    pub(crate) fn set_output(&mut self, args: OutputArgs) -> Result<(), Error> {
-        self.interval = duration("--interval", *args.interval, INTERVAL_MIN)?;
-        self.output = OutputOptions {
-            directory: args.out,
-            record: args.json.map(RecordSink::from),
-            quiet: args.quiet,
-            progress: !args.quiet && !args.no_progress,
-        };
-        Ok(())
+    /// The processors that the threads are bound to, thread by thread, if they are.
+    pub(crate) fn pinned(&self) -> Option<impl Iterator<Item = usize>> {
+        let pins = self.pins.as_ref()?;
+        Some((0..self.threads as usize).map(|thread| pins.of(thread)))
     }
 
     /// The same measurement at a flat rate, or, without one, in a closed loop.
@@ -242,226 +123,5 @@ impl Options {
             Some(rate) => Load::Open(OpenLoad { profile: RateProfile::Flat(rate), arrival }),
         };
         Self { load, ..self.clone() }
-    }
-}
-
-fn churn(args: &ConnectionArgs) -> Result<Churn, Error> {
-    match (args.connect_per_request, args.churn, args.lifetime) {
-        (true, ..) => Ok(Churn::EachRequest),
-        (_, Some(0), _) => usage("--churn must be at least 1 request"),
-        (_, Some(_), Some(_)) => usage("--churn and --lifetime exclude each other; choose one"),
-        (_, Some(requests), None) => Ok(Churn::Requests(requests)),
-        (_, None, Some(lifetime)) => {
-            duration("--lifetime", *lifetime, TIMEOUT_MIN).map(Churn::Lifetime)
-        }
-        (_, None, None) => Ok(Churn::None),
-    }
-}
-
-fn pipeline(
-    asked: Option<u32>,
-    load: &Load,
-    protocol: Protocol,
-    churn: Churn,
-) -> Result<u32, Error> {
-    if churn == Churn::EachRequest {
-        return match asked {
-            None | Some(1) => Ok(1),
-            Some(_) => usage("--pipeline: with --connect-per-request there is one at a time"),
-        };
-    }
-    match (asked, load, protocol) {
-        (Some(asked), ..) => at_least_one("--pipeline", asked, PIPELINE_MAX),
-        // Many servers and all proxies answer pipelined HTTP badly or not at all.
-        (None, _, Protocol::Http) | (None, Load::Closed, _) => Ok(PIPELINE_CLOSED),
-        (None, Load::Open(_), _) => Ok(PIPELINE_OPEN),
-    }
-}
-
-fn connect_rate(rate: f64) -> Result<f64, Error> {
-    if (0.001..=1e6).contains(&rate) {
-        Ok(rate)
-    } else {
-        usage("--connect-rate must lie between 0.001 and 1000000 per second")
-    }
-}
-
-fn sources(ranges: &[SourceRange]) -> Result<Vec<IpAddr>, Error> {
-    let mut sources = Vec::new();
-    for range in ranges {
-        let mut next = range.first;
-        while sources.len() < SOURCES_MAX {
-            sources.push(next);
-            if next >= range.last {
-                break;
-            }
-            next = successor(next);
-        }
-        if sources.last() != Some(&range.last) {
-            return usage(format!("--source: at most {SOURCES_MAX} addresses"));
-        }
-    }
-    Ok(sources)
-}
-
-fn successor(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::V4((u32::from(address).wrapping_add(1)).into()),
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address).wrapping_add(1)).into()),
-    }
-}
-
-fn usage<T>(text: impl Into<String>) -> Result<T, Error> {
-    Err(Error::Usage(text.into()))
-}
-
-fn at_least_one(flag: &str, value: u32, most: u32) -> Result<u32, Error> {
-    match value {
-        0 => usage(format!("{flag} must be at least 1")),
-        _ if value > most => usage(format!("{flag} must be at most {most}")),
-        _ => Ok(value),
-    }
-}
-
-fn duration(flag: &str, value: Duration, least: Duration) -> Result<Duration, Error> {
-    if value < least {
-        let least = humantime::format_duration(least);
-        return usage(format!("{flag} must be at least {least}"));
-    }
-    if value > DURATION_MAX {
-        return usage(format!("{flag} must be at most a year"));
-    }
-    Ok(value)
-}
-
-fn target(text: &str) -> Result<Target, Error> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return match path {
-            "" => usage("target 'unix:' has no path; write it as unix:/path"),
-            path => Ok(Target::Unix(path.into())),
-        };
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return usage(format!("target '{text}' has no port; write it as ADDR:PORT"));
-    };
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    if host.contains(':') && !bracketed {
-        return usage(format!(
-            "target '{text}': put an IPv6 address in brackets, for example [::1]:5555"
-        ));
-    }
-    if host.is_empty() || host == "[]" {
-        return usage(format!("target '{text}' has no host; write it as ADDR:PORT"));
-    }
-    match port.parse::<u16>() {
-        Ok(1..) => Ok(Target::Tcp(text.to_owned())),
-        _ => usage(format!("target '{text}': the port must be a number from 1 to 65535")),
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::cli::{self, Command, Request};
-
-    /// The options of `loadgen run` with these flags.
-    pub(crate) fn options(flags: &str) -> Result<Options, Error> {
-        let words = ["loadgen", "run"].into_iter().chain(flags.split_whitespace());
-        match cli::parse(words)? {
-            Request::Do(Command::Run(args)) => Options::try_from(*args),
-            other => panic!("unexpected: {other:?}"),
-        }
-    }
-
-    #[track_caller]
-    fn refusal(flags: &str) -> String {
-        match options(flags) {
-            Err(Error::Usage(text)) => text,
-            other => panic!("expected a usage error, got {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_help_text() {
-        let options = options("").unwrap();
-        assert_eq!(options.target, Target::Tcp("127.0.0.1:5555".to_owned()));
-        assert_eq!((options.connections, options.threads), (64, 1));
-        assert_eq!(
-            (options.traffic.sizes, options.pipeline, options.seed),
-            (Sizes::default(), 1, 1)
-        );
-        assert_eq!(options.load, Load::Closed);
-        assert_eq!(options.duration, Duration::from_secs(10));
-        assert_eq!(options.warmup, Duration::from_secs(1));
-        assert_eq!((options.timeout, options.drain), (Duration::from_secs(5), options.timeout));
-        assert_eq!(options.output.record, None);
-    }
-
-    #[test]
-    fn quantities_have_human_units() {
-        let options = options("--rate 20k --duration 1m30s --warmup 0s --timeout 250ms").unwrap();
-        assert_eq!(options.load.open().unwrap().profile.to_string(), "20k");
-        assert_eq!(options.duration, Duration::from_secs(90));
-        assert_eq!(options.warmup, Duration::ZERO);
-        assert_eq!((options.timeout, options.drain), (Duration::from_millis(250), options.timeout));
-    }
-
-    #[test]
-    fn the_pipeline_is_deep_only_where_a_schedule_may_need_it() {
-        let pipeline = |flags: &str| options(flags).unwrap().pipeline;
-        assert_eq!(pipeline("--rate 1k"), 1_024);
-        assert_eq!(pipeline("--rate 1k --protocol http"), 1);
-        assert_eq!(pipeline("--rate 1k --connect-per-request"), 1);
-        assert_eq!(pipeline("--rate 1k --pipeline 3"), 3);
-    }
-
-    #[test]
-    fn threads_are_capped_to_the_connections() {
-        assert_eq!(options("-c 3 -t 8").unwrap().threads, 3);
-    }
-
-    #[test]
-    fn targets_are_addresses_names_with_a_port_or_paths() {
-        for good in ["localhost:80", "10.0.0.1:65535", "[::1]:5555", "unix:/run/a.sock"] {
-            assert_eq!(options(good).unwrap().target.to_string(), good);
-        }
-        assert!(refusal("localhost").contains("no port"));
-        assert!(refusal("::1:5555").contains("brackets"));
-        assert!(refusal(":5555").contains("no host"));
-        assert!(refusal("unix:").contains("no path"));
-        for port in ["0", "65536", "http", ""] {
-            assert!(refusal(&format!("localhost:{port}")).contains("1 to 65535"));
-        }
-    }
-
-    #[test]
-    fn source_addresses_are_single_ones_and_ranges() {
-        let sources = options("--source 127.0.0.2,127.0.0.9-127.0.0.11").unwrap().sources;
-        let last: Vec<String> = sources.iter().map(ToString::to_string).collect();
-        assert_eq!(last, ["127.0.0.2", "127.0.0.9", "127.0.0.10", "127.0.0.11"]);
-        assert!(refusal("--source 0.0.0.1-9.0.0.0").contains("at most 65536"));
-        assert!(refusal("--source 10.0.0.2-10.0.0.1").contains("must not come before"));
-    }
-
-    #[test]
-    fn impossible_quantities_are_refused_with_the_flag_and_the_bound() {
-        for (flags, said) in [
-            ("-c 0", "--connections must be at least 1"),
-            ("-t 0", "--threads must be at least 1"),
-            ("--pipeline 0", "--pipeline must be at least 1"),
-            ("--pipeline 65537", "--pipeline must be at most 65536"),
-            ("--size 0", "at least 1 byte"),
-            ("--size 65MiB", "at most 64MiB"),
-            ("--duration 0s", "--duration must be at least"),
-            ("--timeout 1us", "--timeout must be at least 1ms"),
-            ("--warmup 2years", "--warmup must be at most a year"),
-            ("--churn 0", "--churn must be at least 1"),
-            ("--churn 5 --lifetime 1s", "exclude each other"),
-            ("--connect-per-request --pipeline 2", "one at a time"),
-            ("--connect-rate 0", "--connect-rate must lie"),
-            ("--runs 0", "--runs must be at least 1"),
-        ] {
-            assert!(refusal(flags).contains(said), "{flags}: {}", refusal(flags));
-        }
     }
 }

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::options::Options;
-use crate::server::ServerSource;
-
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArgsRecord {
@@ -48,32 +45,4 @@ pub(crate) struct ArgsRecord {
     pub(crate) runs: u32,
     /// The command that started the server for each run.
     pub(crate) server_command: Option<String>,
-}
-
-impl From<&Options> for ArgsRecord {
-    fn from(options: &Options) -> Self {
-        let open = options.load.open();
-        Self {
-            target: options.target.to_string(),
-            mode: if open.is_some() { "open" } else { "closed" }.to_owned(),
-            rate: open.map(|open| open.profile.to_string()),
-            arrival: open.map(|open| open.arrival.to_string()),
-            connections: options.connections,
-            threads: options.threads,
-            pipeline: options.pipeline,
-            protocol: options.traffic.protocol.to_string(),
-            size: options.traffic.sizes.to_string(),
-            size_mean_bytes: options.traffic.sizes.mean_bytes(),
-            verify: options.traffic.verify.to_string(),
-            churn: options.churn.describe(),
-            duration_s: options.duration.as_secs_f64(),
-            warmup_s: options.warmup.as_secs_f64(),
-            timeout_s: options.timeout.as_secs_f64(),
-            seed: options.seed,
-            pacing: options.pacing.to_string(),
-            slo: options.slo.iter().map(ToString::to_string).collect(),
-            runs: options.runs,
-            server_command: options.server.as_ref().and_then(ServerSource::command),
-        }
-    }
 }

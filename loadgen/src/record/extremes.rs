@@ -109,7 +109,7 @@ fn minimal_value() -> Value {
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "pacing": "sleep", "slo": [],
             "runs": 1, "server_command": null,
         },
-        "env": Environment::capture(&crate::options::tests::options("").unwrap()),
+        "env": Environment::of_machine(),
         "validity": Validity::valid(),
         "slo": [],
         "rate": RateRecord::new(0, None, 64.0, 0.0),

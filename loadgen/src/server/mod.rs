@@ -1,13 +1,12 @@
 //! The server process: started for a run, watched while it lasts, stopped after it.
 //!
 //! ```text
-//! command   the words that start it           child     a process of our own, ended with its group
-//! reach     whether the target accepts        tail      what it said last
+//! child     a process of our own, ended with its group    tail      what it said last
+//! reach     whether the target accepts
 //! procfs    what /proc says about a process   snapshot  all of it at one moment, and the growth
 //! ```
 
 mod child;
-mod command;
 mod procfs;
 mod program;
 mod reach;
@@ -18,13 +17,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::child::ServerChild;
-pub(crate) use self::command::ServerCommand;
-pub(crate) use self::procfs::cpus_allowed;
+use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
 use crate::cli;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::options::{Options, Target};
+use crate::options::{Options, ServerCommand, ServerSource, Target};
 use crate::record::ServerRecord;
 
 /// The least time that a server gets to start; a program of some size needs a moment.
@@ -32,23 +30,6 @@ const START_MAX: Duration = Duration::from_secs(10);
 
 /// How often the target is tried while a server starts.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
-
-/// Which process serves the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ServerSource {
-    Command(ServerCommand),
-    Pid(u32),
-}
-
-impl ServerSource {
-    /// The command, if the server is started here.
-    pub(crate) fn command(&self) -> Option<String> {
-        match self {
-            Self::Command(command) => Some(command.to_string()),
-            Self::Pid(_) => None,
-        }
-    }
-}
 
 /// A server that is watched; one that was started here is stopped when this is dropped.
 #[derive(Debug)]

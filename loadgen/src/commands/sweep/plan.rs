@@ -133,7 +133,7 @@ impl Cell {
         }
         let command = args.load.server.server_cmd.take();
         args.load.server.server_cmd = command.map(|command| {
-            let fill = |command: crate::server::ServerCommand, setting: &Setting| {
+            let fill = |command: crate::options::ServerCommand, setting: &Setting| {
                 command.with(&setting.name, &setting.value)
             };
             names.into_iter().fold(command, fill)

@@ -14,10 +14,10 @@ use super::recorder::Findings;
 use super::reporter::{News, Reporter};
 use super::simulation::Simulation;
 use super::worker::Worker;
+use crate::cli::plan::tests::options;
 use crate::clock::nanoseconds;
 use crate::interrupt::Interrupt;
 use crate::latency::{Latencies, Latency, Percentile};
-use crate::options::tests::options;
 use crate::record::IntervalRecord;
 use crate::schedule::Window;
 

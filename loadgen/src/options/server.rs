@@ -1,12 +1,29 @@
-//! The command line that starts a server, as words; no shell is involved.
+//! Which server, and the command line that starts it, as words; no shell is involved.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::options::Target;
+use super::target::Target;
 
 /// Stands for the target's text in a command line.
 const ADDRESS: &str = "{addr}";
+
+/// Which process serves the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServerSource {
+    Command(ServerCommand),
+    Pid(u32),
+}
+
+impl ServerSource {
+    /// The command, if the server is started here.
+    pub(crate) fn command(&self) -> Option<String> {
+        match self {
+            Self::Command(command) => Some(command.to_string()),
+            Self::Pid(_) => None,
+        }
+    }
+}
 
 /// A command line that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +36,7 @@ pub(crate) struct ServerCommand {
 
 impl ServerCommand {
     /// The program and its arguments, `{addr}` in them replaced by the target's text.
-    pub(super) fn words(&self, target: &Target) -> Vec<String> {
+    pub(crate) fn words(&self, target: &Target) -> Vec<String> {
         let address = target.to_string();
         self.words.iter().map(|word| word.replace(ADDRESS, &address)).collect()
     }
