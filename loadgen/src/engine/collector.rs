@@ -19,6 +19,9 @@ use crate::server::Server;
 /// A shorter stretch in which nothing happened is what is left of a run that ends with an interval.
 const REMAINDER_NS_MAX: u64 = 1_000_000;
 
+/// Room for more intervals than this, half a day of seconds, is made when they come.
+const EXPECTED_MAX: usize = 43_200;
+
 /// One thread, as the collector knows it.
 #[derive(Debug)]
 struct Thread {
@@ -68,8 +71,12 @@ pub(crate) struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     /// Collects the intervals of as many threads as there are ways to give histograms back.
+    ///
+    /// There is room for `expected` intervals. They are the only thing in the loader that grows
+    /// with the length of a run, by some 150 bytes each.
     pub(crate) fn new(
         window: Window,
+        expected: usize,
         spares: Vec<Sender<Box<Latencies>>>,
         observer: &'a mut dyn Observer,
         server: Option<&'a mut Server>,
@@ -90,7 +97,7 @@ impl<'a> Collector<'a> {
             server,
             end_ns: window.start_ns,
             counted: Counters::default(),
-            records: Vec::new(),
+            records: Vec::with_capacity(expected.min(EXPECTED_MAX)),
             total: Latencies::new(),
         }
     }

@@ -128,7 +128,8 @@ impl<'scope> Crew<'scope> {
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let spares = self.start(plan, window);
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
-            let collector = Collector::new(window, spares, observer, server);
+            let expected = expected_intervals(options);
+            let collector = Collector::new(window, expected, spares, observer, server);
             self.collect(plan, window, collector, progress)
         });
         if collected.is_err() {
@@ -237,6 +238,13 @@ fn prepare<'a, 'run>(
     let mut worker = Worker::new(plan, share, sockets.map_err(Error::Poll)?);
     worker.connect_all()?;
     Ok(worker)
+}
+
+/// How many intervals there are if the drain takes as long as it may.
+fn expected_intervals(options: &Options) -> usize {
+    let longest = options.warmup + options.duration + options.drain;
+    let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 1;
+    usize::try_from(intervals).unwrap_or(usize::MAX)
 }
 
 fn unix_s() -> f64 {

@@ -48,7 +48,7 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
-    let mut collector = Collector::new(window, vec![spare], &mut observer, None);
+    let mut collector = Collector::new(window, 0, vec![spare], &mut observer, None);
     for news in news {
         if let News::Interval(report) = news {
             collector.take(*report).unwrap();
