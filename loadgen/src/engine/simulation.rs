@@ -96,8 +96,10 @@ impl Read for SimulatedStream {
 pub(crate) struct Simulation {
     world: Rc<RefCell<World>>,
     ready: Vec<Ready>,
-    /// Streams whose handshake is over with the next wait.
-    handshakes: Vec<Token>,
+    /// Streams whose handshakes have begun, and when they end.
+    handshakes: VecDeque<(u64, Token)>,
+    /// How long a handshake takes.
+    handshake_ns: u64,
     /// How much longer than asked for a wait takes.
     oversleep: Box<dyn FnMut(u64) -> u64>,
 }
@@ -114,9 +116,15 @@ impl Simulation {
         Self {
             world: Rc::new(RefCell::new(world)),
             ready: Vec::new(),
-            handshakes: Vec::new(),
+            handshakes: VecDeque::new(),
+            handshake_ns: 0,
             oversleep: Box::new(|_| 0),
         }
+    }
+
+    /// Makes handshakes take so long.
+    pub(crate) fn shaking_hands_for(self, handshake_ns: u64) -> Self {
+        Self { handshake_ns, ..self }
     }
 
     /// Makes waits end late, by a function of the time at which they should have ended.
@@ -133,7 +141,7 @@ impl Network for Simulation {
     }
 
     fn connect(&mut self, token: Token, _number: u32) -> io::Result<SimulatedStream> {
-        self.handshakes.push(token);
+        self.handshakes.push_back((self.now_ns() + self.handshake_ns, token));
         Ok(SimulatedStream { world: Rc::clone(&self.world), token })
     }
 
@@ -148,13 +156,17 @@ impl Network for Simulation {
     fn wait(&mut self, until_ns: u64) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
         self.ready.clear();
-        for token in self.handshakes.drain(..) {
-            self.ready.push(Ready { token, readable: false, writable: true });
-        }
-        if self.ready.is_empty() {
-            let next_ns = world.arrivals.peek().map_or(u64::MAX, |Reverse((at_ns, ..))| *at_ns);
-            let woken_ns = next_ns.min(until_ns).max(world.now_ns);
+        let reply_ns = world.arrivals.peek().map(|Reverse((at_ns, ..))| *at_ns);
+        let handshake_ns = self.handshakes.front().map(|(at_ns, _)| *at_ns);
+        let next_ns = reply_ns.into_iter().chain(handshake_ns).min();
+        if next_ns.is_none_or(|next_ns| next_ns > world.now_ns) {
+            let woken_ns = next_ns.unwrap_or(u64::MAX).min(until_ns).max(world.now_ns);
             world.now_ns = woken_ns + (self.oversleep)(woken_ns);
+        }
+        while let Some((_, token)) =
+            self.handshakes.pop_front_if(|(at_ns, _)| *at_ns <= world.now_ns)
+        {
+            self.ready.push(Ready { token, readable: false, writable: true });
         }
         while let Some(&Reverse((at_ns, lane, generation))) = world.arrivals.peek()
             && at_ns <= world.now_ns

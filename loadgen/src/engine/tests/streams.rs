@@ -107,12 +107,28 @@ fn with_a_connection_for_each_request_the_connect_is_a_part_of_it() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 3 * MS));
     let found = simulate(
         "--rate 100 --arrival constant --warmup 0s --duration 2s -c 4 --connect-per-request",
-        world,
+        world.shaking_hands_for(2 * MS),
     );
     let counters = &found.findings.counters;
     assert_eq!((counters.completed, counters.connects, counters.churned), (200, 200, 200));
-    assert_eq!(found.latencies.response.max_ns(), Some(3 * MS));
+    for latency in [&found.latencies.response, &found.latencies.service] {
+        assert_eq!((latency.min_ns(), latency.max_ns()), (Some(5 * MS), Some(5 * MS)));
+    }
+    assert_eq!(found.latencies.connect.max_ns(), Some(2 * MS));
     assert_eq!(found.latencies.lateness.max_ns(), Some(0));
+}
+
+#[test]
+fn a_request_that_waits_for_a_new_connection_is_blocked_and_the_loader_is_not_late() {
+    let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 1_000));
+    let found = simulate(
+        "--rate 1000 --arrival constant --warmup 0s --duration 1s -c 1 --churn 10",
+        world.shaking_hands_for(5 * MS),
+    );
+    assert_eq!(found.findings.counters.completed, 1_000);
+    assert_eq!(found.latencies.loader_late.max_ns(), Some(0));
+    let blocked = found.latencies.blocked.max_ns().unwrap();
+    assert!((4 * MS..=5 * MS).contains(&blocked), "{blocked}");
 }
 
 #[test]
