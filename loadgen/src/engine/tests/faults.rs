@@ -127,6 +127,15 @@ impl Server for Moody {
     }
 }
 
+#[test]
+fn a_server_that_only_closes_is_not_hammered_with_connects() {
+    let moods = vec![Mood::Close; 100_000];
+    let world = Simulation::new(Moody { moods, seen: 0 });
+    let found = simulate("--warmup 0s --duration 2s -c 1 --timeout 500ms", world);
+    // 10 ms, 20 ms, 40 ms, ... up to a second apart.
+    assert!((6..=9).contains(&found.findings.counters.connects), "{:?}", found.findings.counters);
+}
+
 fn mood() -> impl Strategy<Value = Mood> {
     prop_oneof![
         6 => Just(Mood::Echo),
