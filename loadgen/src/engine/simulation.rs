@@ -1,7 +1,7 @@
 //! A world for tests: a clock that only waiting moves, and a server that is a formula.
 //!
-//! The loading thread runs in it unchanged. Sending and receiving take no time, so whatever a test
-//! measures follows from the schedule and the server alone.
+//! The loading thread runs in it unchanged. Sending and receiving take no time unless a test says
+//! so; whatever is measured then follows from the schedule and the server alone.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -35,6 +35,8 @@ impl Reply {
 /// What is common to all streams.
 struct World {
     now_ns: u64,
+    /// How long it takes the loader to read.
+    read_ns: u64,
     server: Box<dyn Server>,
     inboxes: HashMap<(u32, u32), VecDeque<Reply>>,
     /// When something reaches which stream.
@@ -69,6 +71,7 @@ impl Write for SimulatedStream {
 impl Read for SimulatedStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
+        world.now_ns += world.read_ns;
         let inbox = world.inboxes.entry(key(self.token)).or_default();
         let mut count = 0;
         while let Some(reply) = inbox.front()
@@ -109,6 +112,7 @@ impl Simulation {
     pub(crate) fn new(server: impl Server + 'static) -> Self {
         let world = World {
             now_ns: 0,
+            read_ns: 0,
             server: Box::new(server),
             inboxes: HashMap::new(),
             arrivals: BinaryHeap::new(),
@@ -125,6 +129,12 @@ impl Simulation {
     /// Makes handshakes take so long.
     pub(crate) fn shaking_hands_for(self, handshake_ns: u64) -> Self {
         Self { handshake_ns, ..self }
+    }
+
+    /// Makes every read take so long.
+    pub(crate) fn reading_for(self, read_ns: u64) -> Self {
+        self.world.borrow_mut().read_ns = read_ns;
+        self
     }
 
     /// Makes waits end late, by a function of the time at which they should have ended.

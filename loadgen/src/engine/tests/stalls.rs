@@ -88,6 +88,19 @@ fn a_loader_that_wakes_up_late_is_late_and_the_service_times_are_not_touched() {
 }
 
 #[test]
+fn many_replies_at_once_do_not_hold_up_requests_whose_time_has_come() {
+    // When the server goes on, 200 connections have replies, and to read one takes 50 us.
+    let world = frozen(S, 2 * S).reading_for(MS / 20);
+    let found = simulate(
+        "--rate 2000 --arrival constant --warmup 0s --duration 3s -c 200 --timeout 20s",
+        world,
+    );
+    assert!(found.latencies.response.max_ns().unwrap() >= S);
+    let late_ns = found.latencies.loader_late.max_ns().unwrap();
+    assert!(late_ns <= MS / 10, "{late_ns} ns late, behind {} replies", 200);
+}
+
+#[test]
 fn the_sends_of_a_punctual_loader_follow_the_schedule_to_the_nanosecond() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 10_000));
     let found = simulate("--rate 20k --warmup 1s --duration 5s -c 50", world);

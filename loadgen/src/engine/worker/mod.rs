@@ -300,6 +300,9 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     /// Reads from a lane; whether it still has its stream.
     fn receive(&mut self, lane: u32) -> bool {
         let received = self.with(lane, |lane, tools| lane.receive(tools));
+        if let Link::Up(connection) = &self.lanes[lane as usize].link {
+            self.now_ns = self.now_ns.max(connection.last_progress_ns);
+        }
         match received {
             Ok(()) => true,
             Err(failure) => {
