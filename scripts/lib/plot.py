@@ -49,7 +49,8 @@ def axis(low, high):
     magnitude = 10 ** math.floor(math.log10(span / 5))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= span / 5 * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9)) + (1 if str(step / magnitude).startswith("2.5") else 0)
+    extra = 1 if str(step / magnitude).startswith("2.5") else 0
+    digits = max(0, extra - math.floor(math.log10(step) + 1e-9))
     return [number * step for number in range(first, max(last, first + 1) + 1)], digits
 
 
