@@ -106,3 +106,17 @@ fn an_interrupt_in_the_middle_of_a_schedule_counts_what_was_due_until_then() {
     assert!((300..3_000).contains(&count(&record, "scheduled")), "{record}");
     assert_eq!(record["interrupted"], true);
 }
+
+#[test]
+fn a_missed_objective_has_an_exit_code_of_its_own_and_a_met_one_has_not() {
+    let server = Server::echo();
+    let missed = load(&server, "--rate 500 -c 2 --slo max<1ns --slo err<1%");
+    // Whether the measurement can be believed (3 if not) is asked first.
+    assert!(matches!(missed.code, Some(2 | 3)), "{missed:?}");
+    let record = missed.json();
+    assert_eq!((&record["slo"][0]["met"], &record["slo"][1]["met"]), (&false.into(), &true.into()));
+    assert!(missed.stderr.contains("MISSED"), "{missed:?}");
+    let met = load(&server, "--rate 500 -c 2 --slo max<60s");
+    expect_no_errors(&met);
+    assert_eq!(met.json()["slo"][0]["met"], true);
+}
