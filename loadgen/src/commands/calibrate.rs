@@ -33,7 +33,7 @@ pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8
     })?;
     let found = measure(*args.duration, interrupt)?;
     keep::print(&render(&found));
-    found.keep(&path).map_err(keep::failure("write", &path))?;
+    found.keep(&path)?;
     cli::say(&format!("kept in {}; later runs compare with it", path.display()));
     Ok(exit::OK)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::PROFILE;
+use crate::error::Error;
+use crate::keep;
 
 /// What `loadgen calibrate` has measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,11 +54,11 @@ impl Calibration {
     }
 
     /// Keeps it in a file, whose folder is made if need be.
-    pub(crate) fn keep(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn keep(&self, path: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            keep::folder(folder)?;
         }
-        fs::write(path, serde_json::to_string_pretty(self)? + "\n")
+        keep::json(path, self)
     }
 
     /// Whether it is about this program on this machine.

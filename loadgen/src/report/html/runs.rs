@@ -4,7 +4,7 @@ use super::table::list;
 use super::table_of;
 use crate::record::{LatencyRecord, Record, RunRecord, ServerRecord};
 use crate::report::text::verdict_name;
-use crate::report::units::{brief, grouped, rate, size};
+use crate::report::units::{brief, grouped, percent, rate, size};
 
 /// A row for every run: how far runs of one plan lie apart.
 pub(super) fn runs(record: &Record) -> String {
@@ -100,8 +100,4 @@ fn facts(server: &ServerRecord) -> [(&'static str, Option<String>); 9] {
 /// What the server's user feels: the response time, in a closed loop the service time.
 fn felt<'a>(record: &Record, run: &'a RunRecord) -> &'a LatencyRecord {
     if record.args.mode == "open" { &run.latency_ns.response } else { &run.latency_ns.service }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", 100.0 * share)
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{grouped, size};
-use super::{WIDTH, percent, wrap};
+use super::super::units::{grouped, percent, size};
+use super::{WIDTH, wrap};
 use crate::record::{Record, ServerRecord, ServerThread};
 
 /// More threads than this are told by their number.

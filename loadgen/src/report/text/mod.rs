@@ -83,7 +83,3 @@ fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", super::units::grouped(count))
 }
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
