@@ -164,19 +164,39 @@ impl Gate {
         if self.leaving.as_mut().is_some_and(|leaving| !leaving.may_accept()) {
             return Step::Nobody;
         }
+        match self.overload {
+            Overload::Wait => self.accept_below_limit(door),
+            Overload::Shed => self.accept_or_reset(door),
+        }
+    }
+
+    /// Reserves a place first: beyond the limit, connections wait in the kernel.
+    fn accept_below_limit(&mut self, door: usize) -> Step {
         if !self.census.enter() {
-            return self.meet_limit(door);
+            // A place that came free meanwhile is for the next try.
+            let has_place = self.census.has_place_or_wait();
+            return if has_place { Step::Next } else { Step::Stop(Stop::AtLimit) };
         }
         match self.take_in(door) {
-            Ok(visitor) => {
-                self.stats.accepted += 1;
-                self.shortage.is_over();
-                self.receive(visitor)
-            }
+            Ok(visitor) => self.receive(visitor),
             Err(refusal) => {
                 self.census.withdraw();
                 self.meet(refusal)
             }
+        }
+    }
+
+    /// Accepts first: a place that another thread has reserved, and for which no connection comes,
+    /// must not have a connection reset.
+    fn accept_or_reset(&mut self, door: usize) -> Step {
+        match self.take_in(door) {
+            Ok(visitor) if self.census.enter() => self.receive(visitor),
+            Ok(visitor) => {
+                reset(visitor.arrival.socket);
+                self.stats.shed += 1;
+                Step::Next
+            }
+            Err(refusal) => self.meet(refusal),
         }
     }
 
@@ -205,6 +225,8 @@ impl Gate {
 
     /// Hands a connection over, or does what is to be done when nobody has room.
     fn receive(&mut self, visitor: Visitor) -> Step {
+        self.stats.accepted += 1;
+        self.shortage.is_over();
         match self.links.place(visitor) {
             Ok(()) => Step::Next,
             Err(visitor) if self.overload == Overload::Shed => {
@@ -219,23 +241,6 @@ impl Gate {
     pub(super) fn turn_away(&self, visitor: Visitor) {
         reset(visitor.arrival.socket);
         self.census.leave();
-    }
-
-    /// There is no place for another connection.
-    fn meet_limit(&mut self, door: usize) -> Step {
-        if self.overload == Overload::Wait {
-            // A place that came free meanwhile is for the next try.
-            let has_place = self.census.has_place_or_wait();
-            return if has_place { Step::Next } else { Step::Stop(Stop::AtLimit) };
-        }
-        match self.call_accept(door) {
-            Ok((socket, _)) => {
-                reset(socket);
-                self.stats.shed += 1;
-                Step::Next
-            }
-            Err(refusal) => self.meet(refusal),
-        }
     }
 
     fn meet(&mut self, refusal: Refusal) -> Step {
