@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +14,17 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::{PATIENCE, ServerProcess, eventually, noise, total};
+use test_needs::Need;
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy/haproxy.cfg");
 
-/// What a test says instead where there is no HAProxy.
-const SKIPPED: &str = "skipped: haproxy is not installed (apt-get install haproxy)";
-
-fn haproxy_is_there() -> bool {
-    Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_ok()
+/// HAProxy, which opens as many descriptors as its `maxconn` needs or does not start.
+#[track_caller]
+fn haproxy() -> Option<PathBuf> {
+    if test_needs::missing(Need::Descriptors(8_200)) {
+        return None;
+    }
+    test_needs::program("haproxy")
 }
 
 /// An `evshard serve` that believes HAProxy, and where its admin answers.
@@ -70,13 +74,13 @@ struct Site {
 const NAMES: [&str; 2] = ["one", "two"];
 
 impl Site {
-    fn start() -> Self {
+    fn start(program: &Path) -> Self {
         let (one, two) = (Instance::start(), Instance::start());
         let folder = tempfile::tempdir().unwrap();
         // It cannot choose a free port, but take a socket that has one.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let front = listener.local_addr().unwrap();
-        let haproxy = Command::new("haproxy")
+        let haproxy = Command::new(program)
             .args(["-db", "-f", CONFIGURATION])
             .env("EVSHARD_FRONT", "fd@0")
             .env("EVSHARD_ONE", one.server.address.to_string())
@@ -216,21 +220,15 @@ impl Conversation {
 
 #[test]
 fn the_configuration_is_valid_as_it_is() {
-    if !haproxy_is_there() {
-        eprintln!("{SKIPPED}");
-        return;
-    }
-    let output = Command::new("haproxy").args(["-c", "-f", CONFIGURATION]).output().unwrap();
+    let Some(program) = test_needs::program("haproxy") else { return };
+    let output = Command::new(program).args(["-c", "-f", CONFIGURATION]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn both_instances_serve_behind_haproxy_and_nobody_without_a_header_before_it() {
-    if !haproxy_is_there() {
-        eprintln!("{SKIPPED}");
-        return;
-    }
-    let site = Site::start();
+    let Some(program) = haproxy() else { return };
+    let site = Site::start(&program);
     for size in [1, 1000, 1_000_000] {
         exchange(site.front, &noise(size as u64, size)).unwrap();
     }
@@ -253,11 +251,8 @@ fn both_instances_serve_behind_haproxy_and_nobody_without_a_header_before_it() {
 /// at all, and then a new connection serves it.
 #[test]
 fn a_rolling_restart_under_load_fails_nobody() {
-    if !haproxy_is_there() {
-        eprintln!("{SKIPPED}");
-        return;
-    }
-    let mut site = Site::start();
+    let Some(program) = haproxy() else { return };
+    let mut site = Site::start(&program);
     let front = site.front;
     let short = Load::start(3, Vec::new, move |failures| {
         failures.extend(exchange(front, b"a message of its own").err());

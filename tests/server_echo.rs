@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, ServerProcess, eventually, noise, total};
+use test_needs::Need;
 
 const MODES: [&[&str]; 2] = [&["--workers", "2", "--changelist", "immediate"], &["--workers", "2"]];
 
@@ -69,17 +70,19 @@ fn a_reader_that_stalls_loses_nothing_and_costs_bounded_memory() {
         let before_kib = server.status("VmRSS");
         let chunk = noise(1, 1 << 20);
         // Write until neither our kernel nor the server takes more: a reader that is stuck.
-        let mut written = vec![0_usize; CONNECTIONS];
-        for (stream, written) in streams.iter_mut().zip(&mut written) {
+        let fill = |mut stream: &TcpStream| {
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-            while *written < SENT {
-                match stream.write(&chunk[*written % chunk.len()..]) {
-                    Ok(n) => *written += n,
-                    Err(_) => break,
-                }
+            let mut written = 0;
+            while let Ok(n) = stream.write(&chunk[written % chunk.len()..]) {
+                written += n;
+                assert!(written < SENT, "{SENT} bytes that were not read are held somewhere");
             }
-            assert!(*written < SENT, "somebody keeps {SENT} bytes that nobody read");
-        }
+            written
+        };
+        let written: Vec<usize> = thread::scope(|scope| {
+            let fills: Vec<_> = streams.iter().map(|s| scope.spawn(|| fill(s))).collect();
+            fills.into_iter().map(|fill| fill.join().unwrap()).collect()
+        });
         // The server is idle while all its peers stall: it does not spin on what cannot be sent.
         let (cpu, start) = (server.cpu_time(), Instant::now());
         let grown_kib = server.status("VmRSS").saturating_sub(before_kib);
@@ -134,10 +137,8 @@ fn whatever_way_connections_end_no_socket_is_left() {
 #[test]
 fn fifteen_thousand_connections_are_held_and_each_echoes() {
     const CONNECTIONS: usize = 15_000;
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     // The tests beside this one, in the same process, need some, too.
-    if limit < CONNECTIONS as u64 + 2000 {
-        eprintln!("skipped: {limit} descriptors are allowed here, too few for {CONNECTIONS}");
+    if test_needs::missing(Need::Descriptors(CONNECTIONS as u64 + 2_000)) {
         return;
     }
     let server = ServerProcess::start(&["--workers", "2"]);

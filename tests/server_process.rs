@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use test_needs::Need;
+
 use common::{ServerProcess, eventually, noise, total};
 
 fn evshard(args: &[&str]) -> Output {
@@ -220,6 +222,9 @@ fn allowed_cores(pid: u32) -> Vec<(String, String)> {
 
 #[test]
 fn workers_are_pinned_within_the_mask_the_server_was_started_with() {
+    if test_needs::missing(Need::Affinity) || test_needs::program("taskset").is_none() {
+        return;
+    }
     let workers = |server: &ServerProcess| {
         let mut cores: Vec<String> = allowed_cores(server.pid())
             .into_iter()
@@ -268,7 +273,7 @@ fn own_cores() -> Vec<usize> {
 #[test]
 fn a_wait_that_is_interrupted_is_no_error() {
     // What a stopped process waits in is interrupted when it goes on: signal(7).
-    for backend in evshard::BackendKind::ALL {
+    for backend in common::usable_backends() {
         let server = ServerProcess::start(&["--workers", "2", "--backend", backend.name()]);
         let mut client = server.connect();
         for round in 0..3_u8 {

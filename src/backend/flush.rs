@@ -100,19 +100,24 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
+    use test_needs::Need;
+
     use super::super::suite::{Rig, signalled};
     use super::super::{Backend, BackendKind, Change};
     use super::*;
     use crate::event::Interest;
     use crate::sys::epoll::{IN, Op};
     use crate::sys::eventfd::EventFd;
-    use crate::sys::seccomp::refuse;
+    use crate::sys::seccomp::{self, refuse};
 
     const READ: Interest = Interest::READ;
     const NOTHING: Interest = Interest::empty();
 
     #[test]
     fn a_ring_is_opened_by_the_first_flush_that_is_large_enough() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut flush = Flush::new(ChangelistFlush::Auto).unwrap();
         assert!(flush.ring_for(AUTO_MIN - 1).is_none());
         assert!(matches!(flush, Flush::Undecided));
@@ -123,6 +128,9 @@ mod tests {
 
     #[test]
     fn asked_for_by_name_it_is_always_or_never_a_ring() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut calls = Flush::new(ChangelistFlush::EpollCtl).unwrap();
         assert!(calls.ring_for(10_000).is_none());
         let mut ring = Flush::new(ChangelistFlush::IoUring).unwrap();
@@ -131,6 +139,9 @@ mod tests {
 
     #[test]
     fn all_changes_of_a_flush_are_one_call_as_far_as_places_go() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let (epoll, mut flush) = (Epoll::new().unwrap(), RingFlush::new().unwrap());
         let many: Vec<EventFd> = (0..300).map(|_| EventFd::new().unwrap()).collect();
         for (count, calls) in [(1, 1), (256, 1), (300, 2)] {
@@ -147,6 +158,9 @@ mod tests {
 
     #[test]
     fn each_result_is_that_of_its_own_change() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let (epoll, mut flush) = (Epoll::new().unwrap(), RingFlush::new().unwrap());
         let (one, two) = (EventFd::new().unwrap(), EventFd::new().unwrap());
         let file = std::fs::File::open("Cargo.toml").unwrap();
@@ -164,6 +178,9 @@ mod tests {
 
     #[test]
     fn where_the_kernel_refuses_a_ring_auto_makes_calls_and_asking_for_one_is_an_error() {
+        if seccomp::is_missing() {
+            return;
+        }
         let told = thread::spawn(|| {
             refuse(libc::SYS_io_uring_setup, libc::EPERM).unwrap();
             let error = BackendKind::Epoll.open(ChangelistFlush::IoUring).map(drop).unwrap_err();
@@ -189,6 +206,9 @@ mod tests {
 
     #[test]
     fn a_ring_that_fails_is_given_up_and_calls_go_on() {
+        if test_needs::missing(Need::IoUring) || seccomp::is_missing() {
+            return;
+        }
         thread::spawn(|| {
             let mut rig = Rig::of(
                 BackendKind::Epoll,

@@ -89,6 +89,14 @@ impl BackendKind {
         }
     }
 
+    /// Every kind that this machine allows. A test without one is listed as skipped in part.
+    #[cfg(test)]
+    pub(crate) fn usable() -> impl Iterator<Item = Self> {
+        let is_missing =
+            |kind| kind == Self::IoUring && test_needs::missing_for_part(test_needs::Need::IoUring);
+        Self::ALL.iter().copied().filter(move |kind| !is_missing(*kind))
+    }
+
     pub(crate) fn open(self, flush: ChangelistFlush) -> Result<Box<dyn Backend>> {
         Ok(match self {
             Self::Epoll => Box::new(epoll::EpollBackend::new(flush)?),

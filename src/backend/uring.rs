@@ -419,10 +419,13 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
+    use test_needs::Need;
+
     use super::super::ChangelistFlush;
     use super::super::suite::{edge, once, signalled, told};
     use super::*;
     use crate::sys::eventfd::EventFd;
+    use crate::sys::seccomp;
 
     const READ: Interest = Interest::READ;
     const NOTHING: Interest = Interest::empty();
@@ -449,6 +452,9 @@ mod tests {
 
     #[test]
     fn changes_rearming_and_the_wait_are_one_call() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let levels: Vec<EventFd> = (0..50).map(|_| signalled()).collect();
         let adds: Vec<Change> = levels.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
@@ -466,6 +472,9 @@ mod tests {
 
     #[test]
     fn a_wait_that_must_not_block_costs_no_call_when_nothing_happened() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let eventfd = EventFd::new().unwrap();
         assert_eq!(turn(&mut backend, &[plain(&eventfd, NOTHING, READ)], Some(Duration::ZERO)), []);
@@ -478,6 +487,9 @@ mod tests {
 
     #[test]
     fn more_changes_than_places_are_submitted_midway() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::with_room(4, 64).unwrap();
         let many: Vec<EventFd> = (0..10).map(|_| signalled()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
@@ -487,6 +499,9 @@ mod tests {
 
     #[test]
     fn a_deletion_does_not_end_the_wait() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let many: Vec<EventFd> = (0..20).map(|_| EventFd::new().unwrap()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
@@ -503,6 +518,9 @@ mod tests {
 
     #[test]
     fn what_a_deleted_or_replaced_poll_still_says_is_dropped() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let (stream, peer) = UnixStream::pair().unwrap();
         for add in [plain(&stream, NOTHING, READ), edge(&stream, NOTHING, READ)] {
@@ -524,6 +542,9 @@ mod tests {
 
     #[test]
     fn a_closed_descriptor_really_closes_when_its_event_is_deleted() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let (stream, mut peer) = UnixStream::pair().unwrap();
         peer.set_nonblocking(true).unwrap();
@@ -538,6 +559,9 @@ mod tests {
 
     #[test]
     fn dropping_the_backend_lets_go_of_all_files_at_once() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let (ends, peers): (Vec<_>, Vec<_>) = (0..20).map(|_| UnixStream::pair().unwrap()).unzip();
         let adds: Vec<Change> = ends.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
@@ -551,6 +575,9 @@ mod tests {
 
     #[test]
     fn an_edge_of_a_regular_file_is_told_once() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let add = edge(&file, NOTHING, READ);
@@ -562,6 +589,9 @@ mod tests {
 
     #[test]
     fn edges_that_find_no_place_among_the_completions_are_not_lost() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::with_room(8, 16).unwrap();
         let many: Vec<EventFd> = (0..100).map(|_| EventFd::new().unwrap()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| edge(fd, NOTHING, READ)).collect();
@@ -583,6 +613,9 @@ mod tests {
 
     #[test]
     fn one_report_is_all_that_a_half_closed_peer_leads_to() {
+        if test_needs::missing(Need::IoUring) {
+            return;
+        }
         let mut backend = UringBackend::new().unwrap();
         let (stream, peer) = UnixStream::pair().unwrap();
         super::super::suite::fill(&stream);
@@ -598,13 +631,18 @@ mod tests {
 
     #[test]
     fn a_kernel_that_refuses_is_an_error_with_its_reason_and_a_way_out() {
-        let refused = std::thread::spawn(|| {
-            crate::sys::seccomp::refuse(libc::SYS_io_uring_setup, libc::EPERM).unwrap();
-            BackendKind::IoUring.open(ChangelistFlush::default()).map(drop).unwrap_err().to_string()
-        });
-        let refused = refused.join().unwrap();
-        assert!(refused.starts_with("io_uring_setup: Operation not permitted"), "{refused}");
-        assert!(refused.contains("kernel.io_uring_disabled"), "{refused}");
-        assert!(refused.contains("seccomp") && refused.contains("another backend"), "{refused}");
+        if seccomp::is_missing() {
+            return;
+        }
+        for call in [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter] {
+            let refused = std::thread::spawn(move || {
+                seccomp::refuse(call, libc::EPERM).unwrap();
+                BackendKind::IoUring.open(ChangelistFlush::default()).map(drop).unwrap_err()
+            });
+            let refused = refused.join().unwrap().to_string();
+            assert!(refused.starts_with("io_uring_setup: Operation not permitted"), "{refused}");
+            assert!(refused.contains("kernel.io_uring_disabled"), "{refused}");
+            assert!(refused.contains("seccomp") && refused.contains("another backend"), "{refused}");
+        }
     }
 }

@@ -2,7 +2,17 @@
 
 use std::io;
 
+use test_needs::Need;
+
 use super::check;
+
+/// Whether filters are refused here, so that the test must return at once.
+#[track_caller]
+#[must_use = "a test that lacks something must not go on"]
+pub(crate) fn is_missing() -> bool {
+    let attempt = std::thread::spawn(|| refuse(libc::SYS_reboot, libc::EPERM)).join();
+    test_needs::refused(Need::SeccompFilter, &attempt.expect("it does not panic"))
+}
 
 /// From now on `number` fails with `errno` on the calling thread, for good (`seccomp(2)`).
 pub(crate) fn refuse(number: libc::c_long, errno: i32) -> io::Result<()> {

@@ -51,7 +51,8 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// What the kernel says, or `Unsupported` with what is missing if it is older than 5.19.
+    /// What the kernel says, or `Unsupported` with what is missing if it is older than 5.19. A
+    /// sandbox that allows a ring, but not to enter it, is found out here.
     pub(crate) fn new(entries: u32, completions: u32) -> io::Result<Self> {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(completions).setup_submit_all();
@@ -68,6 +69,7 @@ impl Ring {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, missing));
             }
         }
+        ring.submit()?;
         Ok(Self {
             ring,
             #[cfg(test)]

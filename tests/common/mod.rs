@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use evshard::{
     BackendKind, ChangelistFlush, ChangelistPolicy, ClockKind, Config, EventBase, Features,
 };
+use test_needs::Need;
 
 /// Far longer than anything takes on a loaded machine; reaching it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,14 +23,23 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Every way to set up a base: each backend, told at once or before each wait, and if it is epoll
 /// also through io_uring, by the precise clock and by the coarse one.
 pub fn all_configs() -> impl Iterator<Item = Config> {
-    let kinds = BackendKind::ALL.iter().flat_map(|&kind| {
-        let config = Config::default().ignore_environment().backend(kind);
-        let deferred = config.changelist(ChangelistPolicy::Deferred);
-        let through_uring =
-            (kind == BackendKind::Epoll).then_some(deferred.flush(ChangelistFlush::IoUring));
-        [config, deferred.flush(ChangelistFlush::EpollCtl)].into_iter().chain(through_uring)
+    let plain = Config::default().ignore_environment();
+    let kinds = usable_backends().flat_map(move |kind| {
+        let deferred = plain.changelist(ChangelistPolicy::Deferred);
+        let through_uring = deferred.backend(BackendKind::Epoll).flush(ChangelistFlush::IoUring);
+        // Where there is io_uring, epoll can flush through it.
+        let more = (kind == BackendKind::IoUring).then_some(through_uring);
+        let deferred = deferred.backend(kind).flush(ChangelistFlush::EpollCtl);
+        [plain.backend(kind), deferred].into_iter().chain(more)
     });
     kinds.flat_map(|config| [ClockKind::Precise, ClockKind::Coarse].map(|kind| config.clock(kind)))
+}
+
+/// Every backend that this machine allows. A test without one is listed as skipped in part.
+pub fn usable_backends() -> impl Iterator<Item = BackendKind> {
+    let is_missing =
+        |kind| kind == BackendKind::IoUring && test_needs::missing_for_part(Need::IoUring);
+    BackendKind::ALL.iter().copied().filter(move |kind| !is_missing(*kind))
 }
 
 /// Makes each function a test that runs once per way to set up a base. After `where`, the

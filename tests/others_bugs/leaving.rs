@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
 
 use crate::common::{PATIENCE, ServerProcess, eventually};
-use crate::rig::{MS, Watched, address_of, config, connect, is_served};
+use crate::rig::{MS, Watched, address_of, config, connect, in_every_mode, is_served};
 
 /// Long enough for a loaded machine, and far shorter than a drain that nobody ends.
 const SOON: Duration = Duration::from_secs(20);
@@ -24,22 +24,26 @@ fn stuck(server: &ServerProcess) -> TcpStream {
 /// A second signal during a drain was ignored, or ended nothing: people sent SIGKILL.
 #[test]
 fn a_second_sigterm_is_not_heard() {
-    for signals in [["TERM", "TERM"], ["TERM", "INT"], ["INT", "TERM"]] {
+    let second_ends_it = |first: &str, second: &str, expected: i32| {
         let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
         let client = stuck(&server);
-        server.signal(signals[0]);
+        server.signal(first);
         eventually("the drain began", || TcpStream::connect(server.address).is_err());
-        server.signal(signals[1]);
-        let status = server.wait().0.code();
-        assert_eq!(status, Some(if signals[1] == "TERM" { 143 } else { 130 }));
+        server.signal(second);
+        assert_eq!(server.wait().0.code(), Some(expected));
         drop(client);
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| second_ends_it("TERM", "TERM", 143));
+        scope.spawn(|| second_ends_it("TERM", "INT", 130));
+        scope.spawn(|| second_ends_it("INT", "TERM", 143));
+    });
 }
 
 /// HAProxy, gunicorn: those who never end kept an old process for ever.
 #[test]
 fn one_client_that_never_ends_keeps_a_drain_from_ending() {
-    for mode in AcceptMode::ALL {
+    in_every_mode(|mode| {
         let drain = ["--drain-timeout", "500ms", "--accept", mode.name(), "--workers", "2"];
         let server = ServerProcess::start(&drain);
         let mut stuck = stuck(&server);
@@ -55,13 +59,13 @@ fn one_client_that_never_ends_keeps_a_drain_from_ending() {
         // An orderly end would have it believe that this was all.
         let error = stuck.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
-    }
+    });
 }
 
 /// Envoy, Kubernetes' ingresses: a server stopped accepting before its balancer knew.
 #[test]
 fn clients_are_refused_before_the_balancer_learns_of_the_end() {
-    for by_signal in [true, false] {
+    let ends_late = |by_signal: bool| {
         let watched = Watched::start(&["--workers", "2", "--drain-delay", "1s"]);
         assert_eq!(watched.http("GET", "/readyz"), (200, "ready\n".to_owned()));
         let start = Instant::now();
@@ -79,29 +83,37 @@ fn clients_are_refused_before_the_balancer_learns_of_the_end() {
         assert!(watched.server.wait().0.success());
         assert!(start.elapsed() >= 1000 * MS);
         assert!(TcpStream::connect(address).is_err() && TcpStream::connect(admin).is_err());
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| ends_late(true));
+        scope.spawn(|| ends_late(false));
+    });
 }
 
 /// A deadline that can be set and is not kept: clients that hold a place and say nothing.
 #[test]
 fn a_timeout_of_the_command_line_reaches_no_connection() {
-    for mode in AcceptMode::ALL {
-        let mode = ["--workers", "2", "--accept", mode.name()];
-        let end_of = |flags: &[&str], first: &[u8]| {
-            let server = ServerProcess::start(&[&mode, flags].concat());
+    in_every_mode(|mode| {
+        let end_of = |timeout: &str, first: &[u8]| {
+            let flags = ["--workers", "2", "--accept", mode.name(), timeout, "200ms"];
+            let server = ServerProcess::start(&flags);
             let mut stream = server.connect();
             stream.write_all(first).unwrap();
             let start = Instant::now();
             let mut echo = Vec::new();
             stream.read_to_end(&mut echo).unwrap();
             assert_eq!(echo, first);
-            start.elapsed()
+            let took = start.elapsed();
+            assert!(took >= 150 * MS && took < SOON, "{mode} {timeout}: {took:?}");
         };
-        let first_byte = end_of(&["--first-byte-timeout", "200ms"], b"");
-        assert!(first_byte >= 150 * MS && first_byte < SOON, "{mode:?}: {first_byte:?}");
-        let idle = end_of(&["--idle-timeout", "200ms"], b"x");
-        assert!(idle >= 150 * MS && idle < SOON, "{mode:?}: {idle:?}");
-    }
+        end_of("--first-byte-timeout", b"");
+        end_of("--idle-timeout", b"x");
+    });
+}
+
+/// The same for who is to send a PROXY header first.
+#[test]
+fn a_timeout_of_the_command_line_does_not_reach_the_header() {
     let trust =
         ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8", "--buffer", "64KiB"];
     let server = ServerProcess::start(&trust);

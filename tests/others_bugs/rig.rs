@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use evshard::server::{AcceptMode, ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
@@ -21,6 +22,19 @@ pub(crate) fn config(accept: AcceptMode, workers: usize) -> ServerConfig {
         pin: false,
         ..ServerConfig::default()
     }
+}
+
+/// Runs a test in all accept modes at once: what such a test does is mostly to wait.
+pub(crate) fn in_every_mode(test: impl Fn(AcceptMode) + Sync) {
+    thread::scope(|scope| {
+        let threads = AcceptMode::ALL.map(|mode| {
+            scope.spawn({
+                let test = &test;
+                move || test(mode)
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
 }
 
 pub(crate) fn address_of(server: &Server) -> SocketAddr {
@@ -153,7 +167,7 @@ impl Service for WhichShard {
     type Session = ();
 
     fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
-        let thread = std::thread::current();
+        let thread = thread::current();
         let shard = thread.name().and_then(|name| name.strip_prefix("worker-")?.parse().ok());
         out.send(&[shard.unwrap_or(u8::MAX)]);
     }

@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use evshard::server::AcceptMode;
-
 use crate::common::{ServerProcess, eventually, total};
-use crate::rig::{MS, StopAtEnd, ask, connect, is_served, reset_when_dropped};
+use crate::rig::{MS, StopAtEnd, ask, connect, in_every_mode, is_served, reset_when_dropped};
 
 /// A server, and where its sockets can be had.
 struct Offering {
@@ -43,7 +41,7 @@ fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
 /// were lost.
 #[test]
 fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
-    for mode in AcceptMode::ALL {
+    in_every_mode(|mode| {
         let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
         // The limit keeps the last ones in the kernel's queue.
         let work = ["--service", "work", "--work", "sleep:1s", "--max-connections", "20"];
@@ -71,7 +69,7 @@ fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
         assert!(status.success());
         assert_eq!((total(&table, "connections"), total(&table, "errors")), (20, 0), "{mode}");
         assert_eq!(total(&new.terminate().1, "connections"), 30, "{mode}");
-    }
+    });
 }
 
 /// Connects until it is stopped; every connection must be served. How many were.

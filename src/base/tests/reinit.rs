@@ -46,7 +46,7 @@ fn poll(base: &mut EventBase<Log>) -> Log {
 }
 
 fn configs() -> impl Iterator<Item = Config> {
-    let kinds = BackendKind::ALL.iter().map(|kind| Config::default().backend(*kind));
+    let kinds = BackendKind::usable().map(|kind| Config::default().backend(kind));
     let policies = kinds.flat_map(|config| {
         [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred].map(|p| config.changelist(p))
     });

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
+use test_needs::Need;
 
 use super::super::config::{Overload, ServerConfig};
 use super::super::listener::{self, ListenAddress, Listener, Origin};
@@ -166,6 +167,9 @@ fn one_client_costs_one_call_of_accept() {
 
 #[test]
 fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() {
+    if test_needs::missing(Need::Descriptors(1_000)) {
+        return;
+    }
     let mut rig = Rig::with(|config| {
         config.accept = AcceptMode::Acceptor;
         config.handoff_places = places(400);
@@ -304,6 +308,9 @@ fn connecting(address: SocketAddr) -> Socket {
 
 #[test]
 fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
+    if test_needs::missing(Need::SocketFilter) {
+        return;
+    }
     let mut rig = Rig::with(|config| config.handoff_places = places(64));
     let before = rig.connect(5);
     let _done = rig.stop();
@@ -337,6 +344,9 @@ fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
 /// Whoever may hand its sockets to a successor keeps duplicates of them.
 #[test]
 fn a_duplicate_of_a_socket_keeps_no_event_of_a_gate_alive() {
+    if test_needs::missing(Need::SocketFilter) {
+        return;
+    }
     let config = ServerConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         workers: NonZeroUsize::MIN,

@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use test_needs::Need;
+
 use super::*;
 
 fn config(mode: AcceptMode, workers: usize, listen: &[&str]) -> ServerConfig {
@@ -38,6 +40,9 @@ fn kind_of(error: Error) -> (ErrorKind, String) {
 
 #[test]
 fn both_families_and_a_path_are_listened_on_at_once() {
+    if test_needs::missing(Need::Ipv6) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web.sock");
     let unix = format!("unix:{}", path.display());
@@ -67,6 +72,9 @@ fn both_families_and_a_path_are_listened_on_at_once() {
 
 #[test]
 fn the_wildcards_of_both_families_share_a_port() {
+    if test_needs::missing(Need::Ipv6) {
+        return;
+    }
     let v6 = open(&config(AcceptMode::Acceptor, 1, &["[::]:0"])).unwrap();
     let port = tcp_address(&v6[0]).port();
     let v4 = open(&config(AcceptMode::Acceptor, 1, &[&format!("0.0.0.0:{port}")])).unwrap();
@@ -76,8 +84,14 @@ fn the_wildcards_of_both_families_share_a_port() {
 
 #[test]
 fn every_worker_has_a_socket_that_gets_its_share() {
+    if test_needs::missing(Need::Descriptors(1_000)) {
+        return;
+    }
     for mode in [AcceptMode::ReusePort, AcceptMode::Hybrid] {
         for address in ["127.0.0.1:0", "[::1]:0"] {
+            if address.contains("::1") && test_needs::missing_for_part(Need::Ipv6) {
+                continue;
+            }
             let listeners = open(&config(mode, 4, &[address])).unwrap();
             let [listener] = &listeners[..] else { panic!("one address") };
             let own: Vec<_> =

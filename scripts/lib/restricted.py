@@ -1,0 +1,148 @@
+"""restricted: run a command as on a restricted machine, in namespaces of its own; the machine itself does not change."""
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SCRIPT = "scripts/restricted.sh"
+RESTRICTIONS = ("user", "io_uring", "descriptors", "ipv6", "programs")
+USER_ID = 1000  # what an ordinary user is; the files of the caller are this user's
+HIDDEN_PROGRAMS = ("haproxy", "promtool")
+# The same numbers on every architecture: calls have been numbered alike since Linux 5.1.
+IO_URING_CALLS = (425, 426, 427)  # io_uring_setup, io_uring_enter, io_uring_register
+
+# <linux/sched.h>, <linux/prctl.h>, <linux/seccomp.h>, <linux/bpf_common.h>, <linux/sockios.h>, <linux/if.h>
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
+SECCOMP_MODE_FILTER = 2
+SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
+BPF_LD_W_ABS, BPF_JEQ_K, BPF_RET_K = 0x20, 0x15, 0x06
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog: a socket filter."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
+
+
+def parse_arguments():
+    """The command line of restricted.sh."""
+    parser = argparse.ArgumentParser(
+        prog=SCRIPT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        description="Runs a command as on a restricted machine, and ends with its exit status. The restrictions are:\n"
+        f"  user         an ordinary user (id {USER_ID}) without any capability\n"
+        "  io_uring     the system calls of io_uring fail with EPERM, as in a container\n"
+        "  descriptors  the hard limit of open files is that of --descriptors\n"
+        "  ipv6         a network namespace with a loopback interface and without IPv6\n"
+        f"  programs     a PATH without {' and '.join(HIDDEN_PROGRAMS)}\n"
+        "Needs user namespaces, and no rights. The command keeps access to the caller's files.",
+        epilog=f"example:\n  {SCRIPT} cargo test --workspace\n  {SCRIPT} --only io_uring,ipv6 cargo test --test event",
+    )
+    parser.add_argument("--only", default=",".join(RESTRICTIONS), metavar="LIST", help="some of them (default: all)")
+    parser.add_argument("--descriptors", type=int, default=1024, metavar="N", help="default 1024")
+    parser.add_argument("command", metavar="COMMAND")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+    args = parser.parse_args()
+    args.only = args.only.split(",")
+    if unknown := set(args.only) - set(RESTRICTIONS):
+        parser.error(f"--only names {', '.join(sorted(unknown))}; the restrictions are {', '.join(RESTRICTIONS)}")
+    return args
+
+
+def main():
+    """Restrict this process, then run the command as its child, which inherits every restriction."""
+    args = parse_arguments()
+    with tempfile.TemporaryDirectory(prefix="restricted-") as folder:
+        environment = dict(os.environ)
+        if "programs" in args.only:
+            environment["PATH"] = path_without(HIDDEN_PROGRAMS, Path(folder))
+        try:
+            if "ipv6" in args.only:
+                leave_the_network()
+            if "user" in args.only:
+                enter_user_namespace(USER_ID, USER_ID)
+            if "descriptors" in args.only:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (args.descriptors, args.descriptors))
+            if "io_uring" in args.only:
+                refuse_calls(IO_URING_CALLS, errno.EPERM)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {error}")
+        try:
+            ended = subprocess.run([args.command, *args.arguments], env=environment, check=False).returncode
+        except OSError as error:
+            sys.exit(f"error: cannot start {args.command}: {error.strerror}")
+        except KeyboardInterrupt:  # the command has it, too, and has ended
+            ended = 130
+    sys.exit(ended if ended >= 0 else 128 - ended)
+
+
+def path_without(hidden, folder):
+    """A PATH of one folder, with a link to every program of today's PATH but the hidden ones."""
+    for place in os.get_exec_path():
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if program.name not in hidden and not link.is_symlink() and os.access(program, os.X_OK):
+                link.symlink_to(program)
+    return str(folder)
+
+
+def enter_user_namespace(user, group):
+    """A user namespace in which the caller is that user: `root` there for 0, and without any right once it execs."""
+    outside = os.getuid(), os.getgid()
+    _unshare(CLONE_NEWUSER, "a user namespace")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {outside[0]} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {outside[1]} 1")
+
+
+def leave_the_network():
+    """A network namespace with a loopback interface alone, which has no IPv6 address and can have none."""
+    enter_user_namespace(0, 0)
+    _unshare(CLONE_NEWNET, "a network namespace")
+    switch = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
+    if switch.exists():
+        switch.write_text("1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14s", b"lo", 0, b"")
+        flags = struct.unpack("16sH14s", fcntl.ioctl(control, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14s", b"lo", flags | IFF_UP, b""))
+
+
+def refuse_calls(numbers, code):
+    """From now on these system calls fail with that errno, for this process and its children (`seccomp(2)`)."""
+    steps = [(BPF_LD_W_ABS, 0, 0, 0)]  # the number is the first field of struct seccomp_data
+    for index, number in enumerate(numbers):
+        steps.append((BPF_JEQ_K, len(numbers) - index, 0, number))
+    steps += [(BPF_RET_K, 0, 0, SECCOMP_RET_ALLOW), (BPF_RET_K, 0, 0, SECCOMP_RET_ERRNO | code)]
+    packed = b"".join(struct.pack("HBBI", *step) for step in steps)
+    program = _Program(len(steps), packed)
+    _checked(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "give up the right to gain rights")
+    _checked(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0), "set a seccomp filter")
+
+
+def _unshare(kind, name):
+    _checked(_libc.unshare(kind), f"make {name} (is it forbidden here? try as root, or without --only user,ipv6)")
+
+
+def _checked(result, what):
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot {what}: {os.strerror(code)}")
+
+
+if __name__ == "__main__":
+    main()

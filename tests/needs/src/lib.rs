@@ -1,0 +1,56 @@
+//! What tests need of the machine beyond 64-bit Linux 5.11, asked for in one place.
+//!
+//! A test asks before it begins, and returns if something is missing:
+//!
+//! ```ignore
+//! if test_needs::missing(Need::Ipv6) {
+//!     return;
+//! }
+//! ```
+//!
+//! What is missing is written to standard error in one line, and kept in a file of this run of
+//! `cargo test`. The last test program of the run, `tests/skipped.rs`, prints the list.
+//!
+//! `EVSHARD_TEST_REQUIRE=all`, or the names of some needs with commas between them, makes a missing
+//! need a failure.
+
+use std::io;
+
+mod need;
+mod skips;
+
+pub use need::{Need, program};
+pub use skips::{Skip, take_skips};
+
+/// Whether the test lacks something it needs. If so, the test must return at once.
+#[track_caller]
+#[must_use = "a test that lacks something must not go on"]
+pub fn missing(need: Need) -> bool {
+    let reason = need.missing();
+    if let Some(reason) = &reason {
+        skips::record(need, reason, false);
+    }
+    reason.is_some()
+}
+
+/// Whether the machine refused what the test has just tried, where only the test can try it. If so,
+/// the test must return at once.
+#[track_caller]
+#[must_use = "a test that lacks something must not go on"]
+pub fn refused(need: Need, attempt: &io::Result<()>) -> bool {
+    if let Err(error) = attempt {
+        skips::record(need, &error.to_string(), false);
+    }
+    attempt.is_err()
+}
+
+/// Whether a part of the test lacks something it needs. The test must leave that part out.
+#[track_caller]
+#[must_use = "a part that lacks something must be left out"]
+pub fn missing_for_part(need: Need) -> bool {
+    let reason = need.missing();
+    if let Some(reason) = &reason {
+        skips::record(need, reason, true);
+    }
+    reason.is_some()
+}
