@@ -73,9 +73,10 @@ pub(crate) fn measure(
     interrupt: &Interrupt,
     observer: &mut dyn Observer,
 ) -> Result<Measurement, Error> {
-    let note = engine::limits::provide(options)?;
-    if let Some(note) = note.filter(|_| !options.output.quiet) {
-        cli::say(&note);
+    for note in engine::limits::provide(options)? {
+        if !options.output.quiet {
+            cli::say(&note);
+        }
     }
     let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
     let mut args = ArgsRecord::from(options);

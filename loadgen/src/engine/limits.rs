@@ -5,6 +5,8 @@ use std::io;
 
 use rlimit::Resource;
 
+use super::pacing;
+use super::poller::Poller;
 use crate::error::Error;
 use crate::options::{Options, Target};
 
@@ -12,11 +14,12 @@ use crate::options::{Options, Target};
 /// set per thread on top.
 const SPARE_DESCRIPTORS: u64 = 16;
 
-/// Checks ports and descriptors for the connections and threads of a plan.
+/// Checks ports and descriptors for the connections and threads of a plan, and raises the soft
+/// limit of open files to the hard one if need be.
 ///
-/// Raises the soft limit of open files to the hard one if need be, and then returns the sentence
-/// that says so.
-pub(crate) fn provide(options: &Options) -> Result<Option<String>, Error> {
+/// Returns a sentence for that, and for each thing that is refused and that the run does without.
+pub(crate) fn provide(options: &Options) -> Result<Vec<String>, Error> {
+    let mut notes = refusals().map_err(Error::Start)?;
     let (connections, threads) = (options.connections, options.threads);
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let ports = range.ok().and_then(|text| port_count(&text));
@@ -26,12 +29,27 @@ pub(crate) fn provide(options: &Options) -> Result<Option<String>, Error> {
     }
     let (soft, hard) = Resource::NOFILE.get().map_err(Error::Start)?;
     if !check_descriptors(connections, threads, soft, hard)? {
-        return Ok(None);
+        return Ok(notes);
     }
     Resource::NOFILE.set(hard, hard).map_err(raise_failed)?;
-    Ok(Some(format!(
+    notes.push(format!(
         "raised the limit of open files from {soft} to {hard} for {connections} connections"
-    )))
+    ));
+    Ok(notes)
+}
+
+/// What the machine refuses, and what is lost by it.
+fn refusals() -> io::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    if Poller::new()?.waits_by_poll() {
+        let lost = "each wait takes a second system call, so the loader uses more processor time";
+        notes.push(format!("epoll_pwait2(2) is refused here: {lost}"));
+    }
+    if let Err(error) = pacing::set_timer_slack() {
+        let lost = "requests may be sent 50 \u{b5}s later than by a precise timer";
+        notes.push(format!("the timer slack cannot be set here ({error}): {lost}"));
+    }
+    Ok(notes)
 }
 
 fn raise_failed(error: io::Error) -> Error {

@@ -26,8 +26,8 @@ impl Pacer {
     ///
     /// By default a thread is woken up to 50 µs late, so that the kernel can wake several at once.
     pub(crate) fn new(pacing: Pacing) -> Self {
-        // Not allowed everywhere; what it would have brought shows in the lateness.
-        let _ = thread::set_current_timer_slack(NonZeroU64::new(1));
+        // Refused, timers are less precise; `limits::provide` says so before the run.
+        let _ = set_timer_slack();
         Self {
             spin_from_ns: match pacing {
                 Pacing::Spin => u64::MAX,
@@ -52,6 +52,12 @@ impl Pacer {
             }
         }
     }
+}
+
+/// Has timers of this thread, and of threads that it starts, expire when they are due instead of
+/// together with others (`PR_SET_TIMERSLACK`).
+pub(crate) fn set_timer_slack() -> io::Result<()> {
+    Ok(thread::set_current_timer_slack(NonZeroU64::new(1))?)
 }
 
 /// What [`Pacing::Auto`] means here: threads that have processors of their own may spin a little,

@@ -1,14 +1,19 @@
 //! Readiness: one epoll set with a nanosecond timeout.
 //!
+//! A wait is one call of `epoll_pwait2(2)`. Some sandboxes refuse it. Then a wait is `ppoll(2)` of
+//! the set, which counts nanoseconds, too, and `epoll_wait(2)` for the events.
+//!
 //! It knows descriptors and tokens, not connections. Level-triggered: what one wake-up leaves
 //! unread comes back with the next, which is what lets callers bound their work per wake-up.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
+use nix::sys::epoll::{Epoll, EpollEvent, EpollTimeout};
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::network::{Interest, Ready, Token};
 
@@ -17,17 +22,31 @@ const EVENTS_PER_WAIT_MAX: usize = 512;
 
 /// One thread's epoll set and the events of its latest wait.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
+    epoll: Epoll,
     events: Vec<Event>,
+    /// Whether `epoll_pwait2(2)` is refused.
+    waits_by_poll: bool,
 }
 
 impl Poller {
-    /// Opens an empty set. Waiting on it takes Linux 5.11.
+    /// Opens an empty set.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+        let mut poller = Self {
+            epoll: Epoll(epoll::create(CreateFlags::CLOEXEC)?),
             events: Vec::with_capacity(EVENTS_PER_WAIT_MAX),
-        })
+            waits_by_poll: false,
+        };
+        // Old sandboxes answer EPERM where they do not know a call.
+        match poller.wait_once(Timespec { tv_sec: 0, tv_nsec: 1 }) {
+            Err(Errno::NOSYS | Errno::PERM) => poller.waits_by_poll = true,
+            result => drop(result?),
+        }
+        Ok(poller)
+    }
+
+    /// Whether a wait takes two system calls, because `epoll_pwait2(2)` is refused.
+    pub(crate) fn waits_by_poll(&self) -> bool {
+        self.waits_by_poll
     }
 
     /// Watches `source`; its events carry `token`. Closing the descriptor removes it.
@@ -38,7 +57,7 @@ impl Poller {
         interest: Interest,
     ) -> io::Result<()> {
         let data = EventData::new_u64(packed(token));
-        Ok(epoll::add(&self.epoll, source, data, flags(interest))?)
+        Ok(epoll::add(&self.epoll.0, source, data, flags(interest))?)
     }
 
     /// Changes what `source` waits for.
@@ -49,7 +68,7 @@ impl Poller {
         interest: Interest,
     ) -> io::Result<()> {
         let data = EventData::new_u64(packed(token));
-        Ok(epoll::modify(&self.epoll, source, data, flags(interest))?)
+        Ok(epoll::modify(&self.epoll.0, source, data, flags(interest))?)
     }
 
     /// Waits until something is ready or `timeout_ns` has passed; returns how many are ready.
@@ -61,11 +80,31 @@ impl Poller {
             tv_nsec: (timeout_ns % 1_000_000_000).cast_signed(),
         };
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+        let waited = if self.waits_by_poll { self.poll(timeout) } else { self.wait_once(timeout) };
+        match waited {
             Ok(count) => Ok(count),
-            Err(rustix::io::Errno::INTR) => Ok(0),
+            Err(Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn wait_once(&mut self, timeout: Timespec) -> rustix::io::Result<usize> {
+        epoll::wait(&self.epoll.0, spare_capacity(&mut self.events), Some(&timeout))
+    }
+
+    fn poll(&mut self, timeout: Timespec) -> rustix::io::Result<usize> {
+        if poll(&mut [PollFd::new(&self.epoll.0, PollFlags::IN)], Some(&timeout))? == 0 {
+            return Ok(0);
+        }
+        let mut events = [EpollEvent::empty(); EVENTS_PER_WAIT_MAX];
+        let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
+        let count = count.map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+        let events = events[..count].iter().map(|event| Event {
+            flags: EventFlags::from_bits_retain(event.events().bits() as u32),
+            data: EventData::new_u64(event.data()),
+        });
+        self.events.extend(events);
+        Ok(count)
     }
 
     /// The latest wait's event number `index`.
@@ -104,51 +143,64 @@ mod tests {
 
     use super::*;
 
+    /// One that waits by each way.
+    fn pollers() -> impl Iterator<Item = Poller> {
+        [false, true].into_iter().map(|by_poll| {
+            let mut poller = Poller::new().unwrap();
+            poller.waits_by_poll |= by_poll;
+            poller
+        })
+    }
+
     fn token(lane: u32) -> Token {
         Token { lane, generation: u32::MAX }
     }
 
     #[test]
     fn readiness_carries_the_token_and_follows_the_interest() {
-        let (near, mut far) = UnixStream::pair().unwrap();
-        let mut poller = Poller::new().unwrap();
-        poller.add(&near, token(41), Interest::Read).unwrap();
-        assert_eq!(poller.wait(0).unwrap(), 0);
+        for mut poller in pollers() {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            poller.add(&near, token(41), Interest::Read).unwrap();
+            assert_eq!(poller.wait(0).unwrap(), 0);
 
-        far.write_all(b"x").unwrap();
-        assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
-        let ready = poller.ready(0);
-        assert!(ready.token == token(41) && ready.readable && !ready.writable);
+            far.write_all(b"x").unwrap();
+            assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
+            let ready = poller.ready(0);
+            assert!(ready.token == token(41) && ready.readable && !ready.writable);
 
-        poller.modify(&near, token(41), Interest::ReadWrite).unwrap();
-        assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
-        assert!(poller.ready(0).writable);
+            poller.modify(&near, token(41), Interest::ReadWrite).unwrap();
+            assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
+            assert!(poller.ready(0).writable);
+        }
     }
 
     #[test]
     fn a_hang_up_is_reported_as_readable() {
-        let (near, far) = UnixStream::pair().unwrap();
-        let mut poller = Poller::new().unwrap();
-        poller.add(&near, token(0), Interest::Read).unwrap();
-        drop(far);
-        assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
-        assert!(poller.ready(0).readable);
+        for mut poller in pollers() {
+            let (near, far) = UnixStream::pair().unwrap();
+            poller.add(&near, token(0), Interest::Read).unwrap();
+            drop(far);
+            assert_eq!(poller.wait(1_000_000_000).unwrap(), 1);
+            assert!(poller.ready(0).readable);
+        }
     }
 
     #[test]
     fn a_closed_descriptor_leaves_the_set() {
-        let (near, far) = UnixStream::pair().unwrap();
-        let mut poller = Poller::new().unwrap();
-        poller.add(&near, token(0), Interest::Read).unwrap();
-        drop((near, far));
-        assert_eq!(poller.wait(0).unwrap(), 0);
+        for mut poller in pollers() {
+            let (near, far) = UnixStream::pair().unwrap();
+            poller.add(&near, token(0), Interest::Read).unwrap();
+            drop((near, far));
+            assert_eq!(poller.wait(0).unwrap(), 0);
+        }
     }
 
     #[test]
     fn a_wait_never_returns_before_its_timeout() {
-        let mut poller = Poller::new().unwrap();
-        let before = Instant::now();
-        assert_eq!(poller.wait(300_000).unwrap(), 0);
-        assert!(before.elapsed() >= Duration::from_micros(300));
+        for mut poller in pollers() {
+            let before = Instant::now();
+            assert_eq!(poller.wait(300_000).unwrap(), 0);
+            assert!(before.elapsed() >= Duration::from_micros(300));
+        }
     }
 }
