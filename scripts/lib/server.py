@@ -5,7 +5,6 @@ import re
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ class Server:
         self._output = b""
 
     def __enter__(self):
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = child.memory_file("stderr")
         self._process = child.start(self.subject.argv, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
         try:
             self.address = self._announced(LISTENING)

@@ -7,10 +7,12 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -32,6 +34,7 @@ import overhead_report
 import placement_report
 import plot
 import procfs
+import programs
 import results
 import shards
 import stats
@@ -322,6 +325,16 @@ class Processes(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "did not end"):
             child.run(["sleep", "60"], "sleep", timeout_s=0.2)
         self.assertLess(time.monotonic() - started, 5)
+
+
+class Building(unittest.TestCase):
+    def test_compilers_get_another_folder_where_the_usual_one_is_read_only(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
+            for usual, chosen in ((folder, folder), (f"{folder}/missing", f"{folder}/tmp")):
+                with unittest.mock.patch.dict(os.environ, {"TMPDIR": usual}):
+                    programs.with_temporary_folder(Path(folder) / "tmp")
+                    self.assertEqual(os.environ["TMPDIR"], chosen)
+        self.assertEqual(said.getvalue().count("\n"), 1)
 
 
 class Writing(unittest.TestCase):
