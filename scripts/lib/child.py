@@ -21,8 +21,8 @@ class Terminated(BaseException):
     """SIGTERM or SIGHUP arrived; unwinds like Ctrl-C so that every child is stopped."""
 
 
-def start(argv, **options):
-    """Start `argv`; only this script ends it.
+def start(argv, cores=None, **options):
+    """Start `argv`, on these cores alone if there are any; only this script ends it.
 
     The child gets a session of its own, so a Ctrl-C in the terminal reaches the script alone and the script decides
     the order in which things stop. Should the script itself be killed outright, the kernel kills the child.
@@ -30,6 +30,8 @@ def start(argv, **options):
 
     def prepare():
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
 
     try:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=prepare, **options)
