@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 
 PR_SET_PDEATHSIG = 1
 STOP_TIMEOUT_S = 5.0
@@ -22,20 +21,20 @@ class Terminated(BaseException):
     """SIGTERM or SIGHUP arrived; unwinds like Ctrl-C so that every child is stopped."""
 
 
-def start(argv, **options):
-    """Start `argv`; only this script ends it.
+def start(argv, cores=None, **options):
+    """Start `argv`, on these cores alone if there are any; only this script ends it.
 
     The child gets a session of its own, so a Ctrl-C in the terminal reaches the script alone and the script decides
     the order in which things stop. Should the script itself be killed outright, the kernel kills the child.
     """
 
-    def die_with_parent():
+    def prepare():
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
 
     try:
-        return subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent, **options
-        )
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=prepare, **options)
     except FileNotFoundError as error:
         raise Failure(f"cannot start {argv[0]}: no such program") from error
     except OSError as error:
@@ -66,7 +65,7 @@ class Task:
 
     def __init__(self, argv, what, capture=True):
         self._what = what
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = memory_file("stderr")
         pipes = {"stdout": subprocess.PIPE, "stderr": self._errors} if capture else {}
         self._process = start(argv, text=True, **pipes)
 
@@ -104,6 +103,11 @@ class Task:
             said = indented((output or "") + self._errors.read())
             raise Failure(f"{self._what} failed with {status(self._process.returncode)}{said}")
         return output
+
+
+def memory_file(name):
+    """A file for a child's output that needs no folder: the one for temporary files may be read-only."""
+    return open(os.memfd_create(name), "w+")
 
 
 def run(argv, what, timeout_s=None, capture=True, expected=(0,)):

@@ -4,14 +4,23 @@ import datetime
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from programs import ROOT
 
 
+def usable():
+    """The numbers of the processors that this process may use."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except OSError:  # forbidden, by a seccomp profile
+        return list(range(os.cpu_count() or 1))
+
+
 def cores():
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(usable())
 
 
 def default_loader_threads():
@@ -20,10 +29,99 @@ def default_loader_threads():
 
 
 def divided(threads):
-    """The cores of a server and those of a loader with so many threads: none has both, unless there is only one."""
-    usable = sorted(os.sched_getaffinity(0))
-    mine = usable[-min(threads, max(1, len(usable) - 1)):]
-    return [core for core in usable if core not in mine] or usable, mine
+    """The cores of a server and those of a loader with so many threads: none has both, unless there is only one.
+
+    Two processors that are threads of one core count as one core, unless they are all there is.
+    """
+    groups = _by_core(usable())
+    if len(groups) == 1:
+        groups = [(processor,) for processor in groups[0]]
+    mine = groups[-min(threads, max(1, len(groups) - 1)):]
+    server = [processor for group in groups if group not in mine for processor in group]
+    loader = [group[0] for group in mine]
+    return server or loader, loader
+
+
+@dataclass(frozen=True)
+class Division:
+    """The cores of a server and those of its loader, both None where they are left to the kernel.
+
+    `shared` is None where each has cores of its own; else it completes the sentence "server and loader share ...".
+    A loader that may spin takes no time from the server while it waits.
+    """
+
+    server: list | None
+    loader: list | None
+    shared: str | None = None
+    may_spin: bool = True
+
+
+def division(threads):
+    """What `divided` says, if it can be done here; else why not."""
+    server, loader = divided(threads)
+    if server == loader:
+        return Division(None, None, f"core {server[0]}, the only one that this process may use", may_spin=False)
+    if refusal := _refusal(server):
+        reason = f"{cores()} cores: the kernel refuses to bind a process to some of them"
+        return Division(None, None, f"{reason} (sched_setaffinity: {refusal})", may_spin=False)
+    if (quota := _quota()) is not None and quota < 2:
+        return Division(server, loader, f"a CPU quota of {quota:.2f} cores (cgroup)", may_spin=False)
+    if len(_by_core([*server, *loader])) == 1:
+        return Division(server, loader, f"one core, whose hardware threads are processors {listed(usable())}")
+    return Division(server, loader)
+
+
+def listed(processors):
+    """Processors as the programs take them: 0,2,3."""
+    return ",".join(map(str, processors))
+
+
+def _by_core(processors):
+    """The processors, those together that are threads of one core; each by itself where the kernel does not say."""
+    groups = {}
+    for processor in processors:
+        siblings = _read(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+        groups.setdefault(siblings or processor, []).append(processor)
+    return [tuple(group) for group in groups.values()]
+
+
+def _refusal(processors):
+    """Why a process cannot be bound to these processors, None if it can. It is tried, and taken back."""
+    try:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, processors)
+        bound = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, before)
+    except OSError as error:
+        return error.strerror
+    return None if bound == set(processors) else "without effect"
+
+
+def _quota():
+    """The smallest CPU quota of this process's cgroups, in cores; None without one. Version 2, then version 1."""
+    quotas = []
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = Path("/sys/fs/cgroup"), ("cpu.max",)
+        elif "cpu" in controllers.split(","):
+            root, names = Path("/sys/fs/cgroup/cpu"), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        else:
+            continue
+        # A path that does not exist here is one of another cgroup namespace; its ancestors are still looked at.
+        folder = root / path.lstrip("/")
+        for place in (folder, *folder.parents):
+            quotas += _quota_of(" ".join(_read(place / name) for name in names).split())
+            if place == root:
+                break
+    return min(quotas, default=None)
+
+
+def _quota_of(words):
+    """The quota that a kernel file's words stand for, in a list; an empty one for `max`, -1 or no such file."""
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        return []
+    return [int(words[0]) / int(words[1])]
 
 
 def facts():

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +114,20 @@ def fingerprint(program):
 def _build():
     if shutil.which("cargo") is None:
         raise Failure("cargo is missing: install Rust with rustup (rust-toolchain.toml names the version)")
+    with_temporary_folder(Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "tmp")
     child.run(["cargo", "build", "--release", "--workspace", "--bins"], "cargo build", capture=False)
     metadata = child.run(["cargo", "metadata", "--format-version", "1", "--no-deps"], "cargo metadata")
     target = Path(os.path.relpath(json.loads(metadata)["target_directory"]))
     return target / "release", target / "peers"
+
+
+def with_temporary_folder(substitute):
+    """Let compilers use `substitute` where they may not write to the folder for temporary files; they need one."""
+    folder = os.environ.get("TMPDIR", "/tmp")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        print(f"nothing can be written to {folder} ({error.strerror}): the build uses {substitute} instead",
+              file=sys.stderr)
+        substitute.mkdir(parents=True, exist_ok=True)
+        os.environ["TMPDIR"] = str(substitute.absolute())

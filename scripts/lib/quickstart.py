@@ -1,5 +1,7 @@
 """quickstart: build, serve, drive, report: the whole project in one command."""
 
+import argparse
+
 import child
 import cli
 import machine
@@ -7,8 +9,10 @@ from child import run_main
 from loader import OVERHEAD_S, USABLE_STATUS, Load
 from programs import Programs
 from server import Server, evshard
+from sweeps import CLOSED
 
 SCRIPT = "scripts/quickstart.sh"
+RATE = "10k"  # a fraction of what a core can do, and in 4 s enough requests for p99.99
 
 
 def parse_arguments():
@@ -17,17 +21,33 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Builds evshard and loadgen, starts the server on a free port, drives it for about five seconds, prints the\n"
-        "latency table, stops the server and prints its per-shard table.",
-        SCRIPT,
+        "verdict and the latency table, stops the server and prints its per-shard table.\n\n"
+        "The loader has a core for each thread, and the server has the others. With two cores the workers share one:\n"
+        "the table then shows how connections are placed, not that two cores are faster. Where the loader cannot have\n"
+        "cores of its own, the first line says why.",
+        f"{SCRIPT} --rate 50k --workers 4 --threads 2",
     )
     parser.add_argument("--workers", type=cli.count, default=workers, metavar="N", help=f"default {workers}")
     parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
     parser.add_argument(
-        "--threads", type=cli.count, default=machine.default_loader_threads(), metavar="N",
-        help="loader threads (default: half the cores)",
+        "--rate", type=rate, metavar="R",
+        help=f"requests per second, or '{CLOSED}' for as fast as replies come: that is how much both can do together, "
+        "and INVALID where the loader's core is full before the server's "
+        f"(default {RATE}, which leaves both time to spare; '{CLOSED}' on one core, where no schedule can be kept)",
+    )
+    parser.add_argument(
+        "--threads", type=cli.count, metavar="N",
+        help=f"loader threads (default: 1; half the cores for '{CLOSED}')",
     )
     parser.add_argument("--duration", type=cli.duration, default="4s", metavar="D", help="after 1s warm-up; default 4s")
     return parser.parse_args()
+
+
+def rate(text):
+    """A rate of the loader, which checks it, or the word for none."""
+    if text != CLOSED and not text[:1].isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a rate such as 10k, and not '{CLOSED}'")
+    return text
 
 
 def step(text):
@@ -35,23 +55,56 @@ def step(text):
     print(f"==> {text}", flush=True)
 
 
+def plan(args):
+    """Which cores are whose, and the settings of the load that suits them."""
+    chosen = args.rate or (CLOSED if machine.cores() == 1 else RATE)
+    threads = args.threads or (machine.default_loader_threads() if chosen == CLOSED else 1)
+    threads = min(threads, args.connections)
+    division = machine.division(threads)
+    return division, {
+        "connections": args.connections,
+        "threads": threads,
+        "duration": args.duration,
+        "rate": None if chosen == CLOSED else chosen,
+        "pipeline": None,
+        "pin": division.loader and machine.listed(division.loader),
+        "pacing": "hybrid" if division.may_spin else "sleep",
+    }
+
+
 def main():
     """Build, serve, drive, stop; the first thing that fails ends it with its own words."""
     args = parse_arguments()
+    division, settings = plan(args)
+    if division.shared:
+        step(f"server and loader share {division.shared}. Nothing is broken: both work, but each takes time from the "
+             "other, so the verdict may be SUSPECT or INVALID.")
     if args.bin_dir is None:
         step("building evshard and loadgen (release)")
     programs = Programs(args.bin_dir)
-    threads = min(args.threads, args.connections)
-    load = Load(programs.loadgen, connections=args.connections, threads=threads, duration=args.duration)
-    step(f"starting the server with {args.workers} worker(s) on a free port")
-    with Server(evshard(programs.evshard, args.workers)) as server:
+    step(f"starting the server with {args.workers} worker(s) on a free port{on(division.server)}")
+    with Server(evshard(programs.evshard, args.workers), division.server) as server:
         step(f"listening on {server.address} (process {server.pid})")
-        step(f"driving it: {args.connections} connections, {threads} loader thread(s), 1s warm-up + {args.duration}")
+        load = Load(programs.loadgen, server_pid=server.pid, **settings)
+        step(f"driving it{on(division.loader)}: {load.connections} connections, {load.threads} loader thread(s), "
+             f"{pace(load.rate)}, 1s warm-up + {load.duration}")
         child.run(load.argv(server.address), "loadgen", load.seconds + OVERHEAD_S, capture=False,
                   expected=USABLE_STATUS)
         step("stopping the server (SIGTERM)")
         print(server.stop().rstrip(), flush=True)
     step("done")
+
+
+def on(cores):
+    """Where a program runs, for the line that starts it."""
+    if cores is None:
+        return ""
+    return f", on core{'s' if len(cores) > 1 else ''} {machine.listed(cores)}"
+
+
+def pace(requests_per_s):
+    """What paces the requests, in words."""
+    return f"{requests_per_s} requests/s" if requests_per_s else "as fast as replies come"
 
 
 if __name__ == "__main__":

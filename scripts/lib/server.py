@@ -5,7 +5,6 @@ import re
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 
@@ -41,17 +40,22 @@ def evshard(program, workers, name="evshard", core=None, flags=(), listen="127.0
 
 
 class Server:
-    """A running subject. Use as a context manager: leaving the block always ends the process."""
+    """A running subject. Use as a context manager: leaving the block always ends the process.
 
-    def __init__(self, subject):
+    `cores` are those it may use, without a taskset in its command; None for all.
+    """
+
+    def __init__(self, subject, cores=None):
         self.subject = subject
+        self._cores = cores
         self.address = None
         self.admin = None  # its admin listener, for a subject that has one
         self._output = b""
 
     def __enter__(self):
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = child.start(self.subject.argv, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0)
+        self._errors = child.memory_file("stderr")
+        self._process = child.start(self.subject.argv, self._cores, bufsize=0, stdout=subprocess.PIPE,
+                                    stderr=self._errors)
         try:
             self.address = self._announced(LISTENING)
             self.admin = self._announced(ADMIN) if "--admin" in self.subject.command else None

@@ -7,10 +7,12 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
@@ -27,11 +29,14 @@ import fault
 import faults
 import hgrm
 import loader
+import machine
 import measure
 import overhead_report
 import placement_report
 import plot
 import procfs
+import programs
+import quickstart
 import results
 import shards
 import stats
@@ -322,6 +327,125 @@ class Processes(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "did not end"):
             child.run(["sleep", "60"], "sleep", timeout_s=0.2)
         self.assertLess(time.monotonic() - started, 5)
+
+
+class Cores(unittest.TestCase):
+    """Who gets which cores, and what is said where there are too few."""
+
+    def on_machine(self, usable, siblings="", refuse=None, cgroup="", **files):
+        """A machine with these usable processors; `siblings` and `cgroup` are what the kernel's files say."""
+        def read(path):
+            if "thread_siblings_list" in str(path):
+                return siblings
+            return cgroup if str(path) == "/proc/self/cgroup" else files.get(Path(path).name.replace(".", "_"), "")
+
+        bound = [set(usable)]
+
+        def bind(_process, processors):
+            if refuse:
+                raise refuse
+            bound[0] = set(processors)
+
+        patches = contextlib.ExitStack()
+        for name, value in (("sched_getaffinity", lambda _process: bound[0]), ("sched_setaffinity", bind)):
+            patches.enter_context(unittest.mock.patch.object(os, name, value))
+        patches.enter_context(unittest.mock.patch.object(machine, "_read", read))
+        return patches
+
+    def test_a_loader_has_a_core_for_each_thread_and_the_server_the_others(self):
+        for usable, threads, divided in (((0, 1), 1, ([0], [1])), ((1, 3, 5), 1, ([1, 3], [5])),
+                                         ((0, 1, 2, 3), 2, ([0, 1], [2, 3])), ((0, 1), 9, ([0], [1])),
+                                         ((1,), 1, ([1], [1]))):
+            with self.on_machine(usable):
+                self.assertEqual(machine.divided(threads), divided)
+
+    def test_threads_of_one_core_are_not_divided_where_there_is_another_core(self):
+        def read(path):
+            return "0,2" if "cpu0/" in path or "cpu2/" in path else "1,3"
+
+        with self.on_machine((0, 1, 2, 3)), unittest.mock.patch.object(machine, "_read", read):
+            self.assertEqual(machine.divided(2), ([0, 2], [1]))
+        with self.on_machine((0, 1), siblings="0-1"):
+            self.assertEqual(machine.divided(1), ([0], [1]))
+            self.assertEqual(machine.division(1).shared, "one core, whose hardware threads are processors 0,1")
+
+    def test_cores_of_their_own_need_no_explanation(self):
+        with self.on_machine((0, 1)):
+            self.assertEqual(machine.division(1), machine.Division([0], [1], None))
+
+    def test_what_prevents_it_is_named_and_nothing_is_bound(self):
+        refusal = PermissionError(1, "Not permitted")
+        for conditions, named in (({"usable": (1,)}, "core 1, the only one"),
+                                  ({"usable": (0, 1), "refuse": refusal}, "sched_setaffinity: Not permitted")):
+            with self.on_machine(**conditions):
+                division = machine.division(1)
+                self.assertEqual((division.server, division.loader, division.may_spin), (None, None, False))
+                self.assertIn(named, division.shared)
+
+    def test_a_loader_does_not_spin_where_that_uses_up_a_quota(self):
+        with self.on_machine((0, 1), cgroup="0::/a/b", cpu_max="150000 100000"):
+            self.assertEqual(machine.division(1),
+                             machine.Division([0], [1], "a CPU quota of 1.50 cores (cgroup)", may_spin=False))
+
+    def test_a_binding_without_effect_counts_as_refused(self):
+        with self.on_machine((0, 1)), unittest.mock.patch.object(os, "sched_setaffinity", lambda *_: None):
+            self.assertIn("without effect", machine.division(1).shared)
+
+    def test_a_quota_is_read_in_both_versions_and_may_be_none(self):
+        for cgroup, files, enough in (("0::/", {"cpu_max": "max 100000"}, True),
+                                      ("0::/", {"cpu_max": "200000 100000"}, True),
+                                      ("4:cpu,x:/", {"cpu_cfs_quota_us": "-1", "cpu_cfs_period_us": "100"}, True),
+                                      ("4:cpu,x:/", {"cpu_cfs_quota_us": "50", "cpu_cfs_period_us": "100"}, False)):
+            with self.on_machine((0, 1), cgroup=cgroup, **files):
+                self.assertEqual(machine.division(1).shared is None, enough, (cgroup, files))
+
+    def test_a_forbidden_question_for_the_affinity_is_no_error(self):
+        with unittest.mock.patch.object(os, "sched_getaffinity", side_effect=PermissionError(1, "no")):
+            self.assertEqual(machine.cores(), os.cpu_count())
+
+    def test_a_child_runs_on_the_cores_it_is_given(self):
+        code = "import os; print(f'listening on 127.0.0.1:{max(os.sched_getaffinity(0))}', flush=True); os.read(0, 1)"
+        core = min(os.sched_getaffinity(0))
+        with Server(python(code), [core]) as server:
+            self.assertEqual(server.address, f"127.0.0.1:{core}")
+
+
+class Quickstart(unittest.TestCase):
+    def planned(self, division, cores, *flags):
+        """What is planned with these flags where the cores are divided so."""
+        with unittest.mock.patch.multiple(machine, division=lambda _threads: division, cores=lambda: cores), \
+                unittest.mock.patch.object(sys, "argv", ["quickstart", *flags]):
+            return quickstart.plan(quickstart.parse_arguments())[1]
+
+    OWN, SHARED = machine.Division([0], [1]), machine.Division(None, None, "core 0", may_spin=False)
+
+    def test_a_loader_with_cores_of_its_own_sends_by_a_schedule_and_spins(self):
+        planned = self.planned(self.OWN, 2)
+        self.assertEqual((planned["rate"], planned["threads"]), (quickstart.RATE, 1))
+        self.assertEqual((planned["pin"], planned["pacing"]), ("1", "hybrid"))
+
+    def test_one_without_sleeps_and_on_one_core_has_no_schedule(self):
+        for cores, rate in ((2, quickstart.RATE), (1, None)):
+            planned = self.planned(self.SHARED, cores)
+            self.assertEqual((planned["rate"], planned["pin"], planned["pacing"]), (rate, None, "sleep"))
+
+    def test_flags_go_before_defaults(self):
+        self.assertEqual(self.planned(self.SHARED, 1, "--rate", "5k")["rate"], "5k")
+        self.assertIsNone(self.planned(self.OWN, 2, "--rate", "closed")["rate"])
+        self.assertEqual(self.planned(self.OWN, 8, "--rate", "closed")["threads"], 4)
+        self.assertEqual(self.planned(self.OWN, 8, "--threads", "3", "--connections", "2")["threads"], 2)
+        with self.assertRaises(argparse.ArgumentTypeError):
+            quickstart.rate("fast")
+
+
+class Building(unittest.TestCase):
+    def test_compilers_get_another_folder_where_the_usual_one_is_read_only(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
+            for usual, chosen in ((folder, folder), (f"{folder}/missing", f"{folder}/tmp")):
+                with unittest.mock.patch.dict(os.environ, {"TMPDIR": usual}):
+                    programs.with_temporary_folder(Path(folder) / "tmp")
+                    self.assertEqual(os.environ["TMPDIR"], chosen)
+        self.assertEqual(said.getvalue().count("\n"), 1)
 
 
 class Writing(unittest.TestCase):
