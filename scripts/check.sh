@@ -21,6 +21,29 @@ step "loom: the cross-thread protocols, and mutations of them that must be caugh
 # A target folder of its own: --cfg loom would otherwise rebuild everything at every change of side.
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib loom_
 
+step "the event base alone: lints, tests, dependencies"
+# A target folder of its own, as for loom.
+CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --all-targets -- --deny warnings
+CARGO_TARGET_DIR=target/base cargo test --package evshard --no-default-features
+diff --unified - <(cargo tree --package evshard --no-default-features --edges normal --depth 1 --prefix none \
+    --format '{p}' | tail -n +2 | cut -d ' ' -f 1 | sort) <<'END'
+bitflags
+io-uring
+libc
+parking_lot
+thiserror
+END
+
+step "packages: they build, and hold no tests, scripts or results"
+cargo package --quiet --allow-dirty --package evshard --package loadgen
+for package in evshard loadgen; do
+    cargo package --allow-dirty --package "$package" --list >target/packaged.txt
+    if grep --extended-regexp '^(benches|deploy|results|scripts|tests)/' target/packaged.txt; then
+        echo "these files of $package do not belong into the package: see 'include' in its Cargo.toml" >&2
+        exit 1
+    fi
+done
+
 step "dependencies: licences, sources, bans"
 if command -v cargo-deny >/dev/null; then
     cargo deny check bans licenses sources

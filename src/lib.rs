@@ -80,6 +80,7 @@ mod backend;
 
 mod base;
 
+#[cfg(feature = "server")]
 pub mod server;
 
 pub use backend::{BackendKind, ChangelistFlush, Features};
@@ -92,6 +93,6 @@ pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 
 /// The README's examples compile, too.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "server"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,8 +6,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -237,65 +236,6 @@ fn priorities_let_the_alarm_pass() {
 }
 
 #[test]
-fn echo_serves_one_client_while_another_is_silent() {
-    let example = Example::start("echo", &["127.0.0.1:0"]);
-    let line = example.line();
-    let address = line.strip_prefix("listening on ").expect("it says where");
-    let silent = TcpStream::connect(address).expect("connect");
-    let silent_address = silent.local_addr().unwrap();
-    assert_eq!(example.line(), format!("{silent_address} came"));
-    let mut client = TcpStream::connect(address).expect("connect");
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(example.line(), format!("{} came", client.local_addr().unwrap()));
-    for words in [b"hello", b"again"] {
-        client.write_all(words).unwrap();
-        let mut echo = [0; 5];
-        client.read_exact(&mut echo).expect("the words come back");
-        assert_eq!(&echo, words);
-    }
-    drop(silent);
-    assert_eq!(example.line(), format!("{silent_address} left"));
-}
-
-#[test]
-fn echo_says_which_address_it_cannot_have() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let words = Example::start("echo", &[&address]).failure();
-    assert!(words.contains(&address), "{words}");
-}
-
-#[test]
-fn line_protocol_answers_line_by_line_and_says_good_bye() {
-    let mut example = Example::start("line_protocol", &["127.0.0.1:0"]);
-    let line = example.line();
-    let address = line.strip_prefix("listening on ").expect("it says where");
-    let mut client = TcpStream::connect(address).expect("connect");
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    for piece in [&b"set colour gr"[..], b"een\r\nget col", b"our\nget shape\nwhat?\nquit\n"] {
-        client.write_all(piece).unwrap();
-    }
-    let mut answers = String::new();
-    client.read_to_string(&mut answers).expect("the server ends the conversation");
-    let answers: Vec<&str> = answers.lines().collect();
-    assert_eq!(answers[..3], ["ok", "green", "none"]);
-    assert!(answers[3].starts_with("error: write"), "{answers:?}");
-    assert_eq!(answers[4], "bye after 5 requests");
-
-    let mut other = TcpStream::connect(address).expect("connect");
-    other.write_all(b"get colour\n").unwrap();
-    let mut answer = [0; 6];
-    other.read_exact(&mut answer).expect("the store outlives connections");
-    assert_eq!(&answer, b"green\n");
-    example.signal("INT");
-    let mut words = String::new();
-    other.read_to_string(&mut words).expect("an orderly end");
-    assert_eq!(words, "the server leaves\n");
-    let (status, errors) = example.end();
-    assert!(status.success(), "{errors}");
-}
-
-#[test]
 fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     let immediate = Example::start("toggle_write", &["immediate"]).rest();
     assert_eq!(immediate, ["10000 turns, 20000 changes told to the kernel"]);
@@ -303,4 +243,72 @@ fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     assert_eq!(deferred, ["10000 turns, 1 changes told to the kernel"]);
     let words = Example::start("toggle_write", &[]).failure();
     assert!(words.contains("usage: toggle_write immediate|deferred"), "{words}");
+}
+
+/// Those on the server, which is a feature.
+#[cfg(feature = "server")]
+mod of_the_server {
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn echo_serves_one_client_while_another_is_silent() {
+        let example = Example::start("echo", &["127.0.0.1:0"]);
+        let line = example.line();
+        let address = line.strip_prefix("listening on ").expect("it says where");
+        let silent = TcpStream::connect(address).expect("connect");
+        let silent_address = silent.local_addr().unwrap();
+        assert_eq!(example.line(), format!("{silent_address} came"));
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(example.line(), format!("{} came", client.local_addr().unwrap()));
+        for words in [b"hello", b"again"] {
+            client.write_all(words).unwrap();
+            let mut echo = [0; 5];
+            client.read_exact(&mut echo).expect("the words come back");
+            assert_eq!(&echo, words);
+        }
+        drop(silent);
+        assert_eq!(example.line(), format!("{silent_address} left"));
+    }
+
+    #[test]
+    fn echo_says_which_address_it_cannot_have() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let words = Example::start("echo", &[&address]).failure();
+        assert!(words.contains(&address), "{words}");
+    }
+
+    #[test]
+    fn line_protocol_answers_line_by_line_and_says_good_bye() {
+        let mut example = Example::start("line_protocol", &["127.0.0.1:0"]);
+        let line = example.line();
+        let address = line.strip_prefix("listening on ").expect("it says where");
+        let mut client = TcpStream::connect(address).expect("connect");
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        for piece in [&b"set colour gr"[..], b"een\r\nget col", b"our\nget shape\nwhat?\nquit\n"] {
+            client.write_all(piece).unwrap();
+        }
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).expect("the server ends the conversation");
+        let answers: Vec<&str> = answers.lines().collect();
+        assert_eq!(answers[..3], ["ok", "green", "none"]);
+        assert!(answers[3].starts_with("error: write"), "{answers:?}");
+        assert_eq!(answers[4], "bye after 5 requests");
+
+        let mut other = TcpStream::connect(address).expect("connect");
+        other.write_all(b"get colour\n").unwrap();
+        let mut answer = [0; 6];
+        other.read_exact(&mut answer).expect("the store outlives connections");
+        assert_eq!(&answer, b"green\n");
+        example.signal("INT");
+        let mut words = String::new();
+        other.read_to_string(&mut words).expect("an orderly end");
+        assert_eq!(words, "the server leaves\n");
+        let (status, errors) = example.end();
+        assert!(status.success(), "{errors}");
+    }
 }

@@ -11,12 +11,14 @@ pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod poll;
 pub(crate) mod process;
+#[cfg(feature = "server")]
 pub(crate) mod rusage;
 #[cfg(test)]
 pub(crate) mod seccomp;
 pub(crate) mod select;
 pub(crate) mod signal;
 pub(crate) mod signalfd;
+#[cfg(feature = "server")]
 pub(crate) mod socket;
 pub(crate) mod tally;
 pub(crate) mod uring;
