@@ -69,6 +69,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Why large flushes of an epoll backend will not go through a ring, though they should.
+    #[cfg(feature = "server")]
+    pub(crate) fn ring_refusal(&self) -> Option<String> {
+        let should =
+            self.changelist == ChangelistPolicy::Deferred && self.flush == ChangelistFlush::Auto;
+        let refusal = should.then(|| BackendKind::IoUring.open(self.flush).err())?;
+        refusal.map(|error| error.to_string())
+    }
+
     /// The mechanism to wait with; no other one will do.
     pub fn backend(mut self, kind: BackendKind) -> Self {
         self.choice.only = Some(kind);

@@ -27,6 +27,7 @@ pub mod listener;
 mod load;
 mod placement;
 mod proxy_protocol;
+mod refusals;
 #[cfg(all(test, not(loom)))]
 mod rig;
 mod service;
@@ -127,6 +128,7 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
+        refusals::log_all(config);
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();

@@ -46,8 +46,8 @@ fn refusals() -> io::Result<Vec<String>> {
         notes.push(format!("epoll_pwait2(2) is refused here: {lost}"));
     }
     if let Err(error) = pacing::set_timer_slack() {
-        let lost = "requests may be sent 50 \u{b5}s later than by a precise timer";
-        notes.push(format!("the timer slack cannot be set here ({error}): {lost}"));
+        let lost = "requests may be sent 50 µs later than by a precise timer";
+        notes.push(format!("a timer slack of 1 ns is refused here: {lost} ({error})"));
     }
     Ok(notes)
 }

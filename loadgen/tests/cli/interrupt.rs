@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use test_needs::Need;
+
 use crate::program::*;
 use crate::servers::Server;
 
@@ -41,6 +43,9 @@ fn an_interrupted_drain_is_short_and_leaves_the_unanswered_censored() {
 
 #[test]
 fn an_interrupt_while_connecting_sends_nothing_and_still_reports() {
+    if test_needs::missing(Need::Descriptors(1_000)) {
+        return;
+    }
     // Nothing accepts: connects beyond the queue of 128 get no answer.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -35,11 +35,15 @@ impl Finished {
 }
 
 impl From<Output> for Finished {
+    /// Leaves out what the program says of a machine that refuses something: that is not the
+    /// matter of any test.
     fn from(output: Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let lines = stderr.split_inclusive('\n').filter(|line| !line.contains(" refused here: "));
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            stderr: lines.collect(),
         }
     }
 }

@@ -45,9 +45,7 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
         base.registry().add(told, None)?;
     }
     flags.start_logging();
-    // Every connection is a descriptor; the soft limit is often far below the hard one. Failing
-    // to raise it is no reason not to serve.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    raise_descriptor_limit();
     let remote = base.remote();
     let mut program = Program { server: None, offer: None, remote, report: None };
     program.start(flags)?;
@@ -55,6 +53,18 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let report = program.report.take().expect("it is the report that ends the loop")?;
     say(io::stdout(), format_args!("{report}"));
     Ok(())
+}
+
+/// Every connection is a descriptor, and the soft limit is often far below the hard one. Failing to
+/// raise it is no reason not to serve.
+fn raise_descriptor_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+        log::warn!(
+            target: "machine", error:%;
+            "the limit of open files cannot be raised: fewer than {limit} connections can be open"
+        );
+    }
 }
 
 impl Program {

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 /// How often it looks whether it is to end.
-const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+const LOOK_UP_MS: u16 = 20;
 
 /// Most bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -74,7 +75,7 @@ impl Drop for Echo {
 
 /// What the thread has at hand.
 struct Server {
-    poll: OwnedFd,
+    poll: Epoll,
     listener: TcpListener,
     /// By the number of their descriptors.
     clients: BTreeMap<u64, TcpStream>,
@@ -85,28 +86,25 @@ struct Server {
 
 impl Server {
     fn new(listener: TcpListener, behaviour: Behaviour) -> io::Result<Self> {
-        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&poll, &listener, key(&listener), epoll::EventFlags::IN)?;
+        let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        poll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, key(&listener)))?;
         Ok(Self { poll, listener, clients: BTreeMap::new(), behaviour, bytes: 0 })
     }
 
     fn serve(mut self, ending: &AtomicBool) -> io::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events = [EpollEvent::empty(); EVENTS];
         let mut buffer = vec![0; READ_BYTES];
         while !ending.load(Ordering::Relaxed) {
-            events.clear();
-            let room = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.poll, room, Some(&LOOK_UP)) {
-                Err(rustix::io::Errno::INTR) => continue,
-                waited => _ = waited?,
-            }
-            for event in &events {
-                let epoll::Event { data, .. } = *event;
-                if data.u64() == key(&self.listener).u64() {
+            let count = match self.poll.wait(&mut events, LOOK_UP_MS) {
+                Err(Errno::EINTR) => continue,
+                waited => waited?,
+            };
+            for event in &events[..count] {
+                if event.data() == key(&self.listener) {
                     self.accept()?;
-                } else if !self.answer(data.u64(), &mut buffer) {
+                } else if !self.answer(event.data(), &mut buffer) {
                     // Closing takes it out of the poll.
-                    self.clients.remove(&data.u64());
+                    self.clients.remove(&event.data());
                 }
             }
         }
@@ -116,8 +114,8 @@ impl Server {
     fn accept(&mut self) -> io::Result<()> {
         let (client, _) = self.listener.accept()?;
         client.set_nodelay(true)?;
-        epoll::add(&self.poll, &client, key(&client), epoll::EventFlags::IN)?;
-        self.clients.insert(key(&client).u64(), client);
+        self.poll.add(&client, EpollEvent::new(EpollFlags::EPOLLIN, key(&client)))?;
+        self.clients.insert(key(&client), client);
         Ok(())
     }
 
@@ -159,8 +157,8 @@ impl Server {
     }
 }
 
-fn key(socket: &impl AsRawFd) -> epoll::EventData {
-    epoll::EventData::new_u64(socket.as_raw_fd().unsigned_abs().into())
+fn key(socket: &impl AsRawFd) -> u64 {
+    socket.as_raw_fd().unsigned_abs().into()
 }
 
 #[cfg(test)]

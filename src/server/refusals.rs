@@ -1,0 +1,57 @@
+//! What the machine refuses to a server that goes on without it: logged once, at the start.
+//!
+//! Containers, seccomp profiles and ordinary users differ in what they may do. Each question is
+//! asked by trying, and each line says what is lost.
+
+use std::io;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
+use socket2::{Domain, SockFilter, Socket, Type};
+
+use super::config::ServerConfig;
+
+/// Logs what a server with this configuration loses here, and why.
+pub(super) fn log_all(config: &ServerConfig) {
+    if let Some(why) = config.base.ring_refusal() {
+        let lost =
+            "many changes of interest at once take a system call each, and nothing else is lost";
+        log::info!(target: "machine", "{lost}: {why}");
+    }
+    log_lost(wait_a_nanosecond(), "timeouts are rounded up to milliseconds: epoll_pwait2(2)");
+    log_lost(
+        attach_filter(),
+        "clients that connect just before the server ends may be reset: SO_ATTACH_FILTER",
+    );
+    if config.pin {
+        log_lost(
+            bind_to_own_cores(),
+            "workers are not pinned, and the kernel may move them: sched_setaffinity(2)",
+        );
+    }
+}
+
+fn log_lost(attempt: io::Result<()>, lost: &str) {
+    if let Err(error) = attempt {
+        log::warn!(target: "machine", "{lost}: {error}");
+    }
+}
+
+fn wait_a_nanosecond() -> io::Result<()> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let timeout = Timespec { tv_sec: 0, tv_nsec: 1 };
+    epoll::wait(epoll, spare_capacity(&mut Vec::with_capacity(1)), Some(&timeout))?;
+    Ok(())
+}
+
+fn attach_filter() -> io::Result<()> {
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    let pass_all = SockFilter::new(RETURN, 0, 0, u32::MAX);
+    Socket::new(Domain::IPV4, Type::STREAM, None)?.attach_filter(&[pass_all])
+}
+
+/// Binds the thread to the cores that it has, which changes nothing.
+fn bind_to_own_cores() -> io::Result<()> {
+    Ok(sched_setaffinity(None, &sched_getaffinity(None)?)?)
+}
