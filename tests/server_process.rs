@@ -2,17 +2,16 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use test_needs::Need;
-
 use common::{ServerProcess, eventually, noise, total};
+use test_needs::Need;
 
 fn evshard(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_evshard")).args(args).output().unwrap()
@@ -209,7 +208,7 @@ fn a_closed_standard_output_does_not_stop_the_service() {
 /// The cores each thread may run on, by name.
 fn allowed_cores(pid: u32) -> Vec<(String, String)> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let read = |task: std::io::Result<std::fs::DirEntry>| {
+    let read = |task: io::Result<std::fs::DirEntry>| {
         let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         let field = |name| {
             let line = status.lines().find_map(|line: &str| line.strip_prefix(name));
@@ -287,4 +286,36 @@ fn a_wait_that_is_interrupted_is_no_error() {
         drop(client);
         assert!(server.terminate().0.success());
     }
+}
+
+/// A program as where a container forbids io_uring.
+fn without_io_uring(program: &str, arguments: &[&str]) -> Command {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restricted.sh");
+    let mut command = Command::new(script);
+    command.args(["--only", "io_uring", program]).args(arguments);
+    command
+}
+
+#[test]
+fn what_the_machine_refuses_is_logged_once_with_what_is_lost() {
+    if test_needs::program("python3").is_none() {
+        return;
+    }
+    let attempt = without_io_uring("true", &[]).stderr(Stdio::null()).status().unwrap();
+    let attempt = if attempt.success() { Ok(()) } else { Err(io::Error::other("no filter")) };
+    if test_needs::refused(Need::SeccompFilter, &attempt) {
+        return;
+    }
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--workers", "2"];
+    let mut command = without_io_uring(env!("CARGO_BIN_EXE_evshard"), &serve);
+    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 13];
+    server.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"listening on ");
+    let kill = format!("kill -TERM {}", server.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    let output = server.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("many changes of interest at once").count(), 1, "{said}");
 }

@@ -1,11 +1,13 @@
 """restricted: run a command as on a restricted machine, in namespaces of its own; the machine itself does not change."""
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import resource
+import signal
 import socket
 import struct
 import subprocess
@@ -64,30 +66,48 @@ def parse_arguments():
 
 
 def main():
-    """Restrict this process, then run the command as its child, which inherits every restriction."""
+    """Restrict this process, then become the command, which keeps every restriction."""
     args = parse_arguments()
-    with tempfile.TemporaryDirectory(prefix="restricted-") as folder:
-        environment = dict(os.environ)
+    environment = dict(os.environ)
+    with contextlib.ExitStack() as at_end:
         if "programs" in args.only:
+            folder = at_end.enter_context(tempfile.TemporaryDirectory(prefix="restricted-"))
             environment["PATH"] = path_without(HIDDEN_PROGRAMS, Path(folder))
         try:
-            if "ipv6" in args.only:
-                leave_the_network()
-            if "user" in args.only:
-                enter_user_namespace(USER_ID, USER_ID)
-            if "descriptors" in args.only:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (args.descriptors, args.descriptors))
-            if "io_uring" in args.only:
-                refuse_calls(IO_URING_CALLS, errno.EPERM)
+            restrict(args)
+            # Without a folder to remove there is nothing left to do afterwards.
+            if "programs" not in args.only:
+                os.execvpe(args.command, [args.command, *args.arguments], environment)
+            ended = run([args.command, *args.arguments], environment)
+        except FileNotFoundError:
+            sys.exit(f"error: cannot start {args.command}: no such program")
         except (OSError, ValueError) as error:
             sys.exit(f"error: {error}")
-        try:
-            ended = subprocess.run([args.command, *args.arguments], env=environment, check=False).returncode
-        except OSError as error:
-            sys.exit(f"error: cannot start {args.command}: {error.strerror}")
-        except KeyboardInterrupt:  # the command has it, too, and has ended
-            ended = 130
     sys.exit(ended if ended >= 0 else 128 - ended)
+
+
+def restrict(args):
+    """Apply what was asked for; namespaces first, because a filter may forbid them."""
+    if "ipv6" in args.only:
+        leave_the_network()
+    if "user" in args.only:
+        enter_user_namespace(USER_ID, USER_ID)
+    if "descriptors" in args.only:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard != resource.RLIM_INFINITY and args.descriptors > hard:
+            raise ValueError(f"--descriptors {args.descriptors} is above the hard limit of open files, {hard}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (args.descriptors, args.descriptors))
+    if "io_uring" in args.only:
+        refuse_calls(IO_URING_CALLS, errno.EPERM)
+
+
+def run(command, environment):
+    """Run the command to its end, and pass on the signals that ask for it; its status as `subprocess` has it."""
+    process = subprocess.Popen(command, env=environment)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A Ctrl-C in a terminal reaches the command by itself.
+        signal.signal(number, lambda number, _: number != signal.SIGINT and process.send_signal(number))
+    return process.wait()
 
 
 def path_without(hidden, folder):

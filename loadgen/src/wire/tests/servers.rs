@@ -66,7 +66,7 @@ fn redis(more: &[&str]) -> Option<Server> {
 }
 
 fn memcached() -> Option<Server> {
-    Server::start("memcached", &["-s", "socket", "-t", "1", "-u", "root"], &[])
+    Server::start("memcached", &["-s", "socket", "-t", "1", "-c", "64", "-u", "root"], &[])
 }
 
 fn nginx() -> Option<Server> {
