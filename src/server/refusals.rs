@@ -3,7 +3,7 @@
 //! Containers, seccomp profiles and ordinary users differ in what they may do. Each question is
 //! asked by trying, and each line says what is lost.
 
-use std::io;
+use std::{io, thread};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -14,7 +14,10 @@ use super::config::ServerConfig;
 
 /// Logs what a server with this configuration loses here, and why.
 pub(super) fn log_all(config: &ServerConfig) {
-    if let Some(why) = config.base.ring_refusal() {
+    // On a thread of its own: when a ring is closed, the kernel interrupts a later wait of the thread
+    // that opened it.
+    let ring_refusal = thread::scope(|scope| scope.spawn(|| config.base.ring_refusal()).join());
+    if let Ok(Some(why)) = ring_refusal {
         let lost =
             "many changes of interest at once take a system call each, and nothing else is lost";
         log::info!(target: "machine", "{lost}: {why}");

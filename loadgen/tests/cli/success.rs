@@ -112,7 +112,7 @@ fn a_request_larger_than_any_socket_buffer_goes_out_without_a_reply_in_between()
             client.write(&bytes);
         }
     });
-    let finished = load(&server, "-c 2 --size 16MiB --timeout 2s");
+    let finished = load(&server, "-c 2 --size 16MiB --timeout 15s");
     expect_no_errors(&finished);
     expect_conserved(&finished.json());
 }

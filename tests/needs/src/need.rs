@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use io_uring::IoUring;
 use rustix::buffer::spare_capacity;
@@ -87,7 +88,9 @@ impl Need {
 
     fn try_it(self) -> io::Result<()> {
         match self {
-            Self::IoUring => open_ring(),
+            // On a thread of its own: when a ring is closed, the kernel interrupts a later wait of
+            // the thread that opened it.
+            Self::IoUring => thread::spawn(open_ring).join().expect("it does not panic"),
             Self::SocketFilter => {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 SockRef::from(&listener).attach_filter(&[SockFilter::new(0x06, 0, 0, u32::MAX)])
