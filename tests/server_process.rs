@@ -317,5 +317,5 @@ fn what_the_machine_refuses_is_logged_once_with_what_is_lost() {
     let output = server.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("many changes of interest at once").count(), 1, "{said}");
+    assert_eq!(said.matches("one system call each, instead of one for many").count(), 1, "{said}");
 }
