@@ -1,7 +1,7 @@
 //! A protocol of one's own in a page: a key-value store that speaks in lines.
 //!
 //! `set KEY VALUE` answers `ok`, `get KEY` the value or `none`, `quit` ends the connection. Each
-//! shard has a store of its own; with one worker there is one for everybody. Ctrl-C drains.
+//! shard has a store of its own; with one worker there is one for all. Ctrl-C drains.
 //!
 //! ```sh
 //! cargo run --example line_protocol            # listens on 127.0.0.1:5556
@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use evshard::server::{Outlet, Peer, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec};
 
-/// A store; what it keeps needs no lock, because nobody else's thread comes near it.
+/// A store; what it keeps needs no lock, because no other thread uses it.
 #[derive(Clone, Default)]
 struct Store {
     values: HashMap<String, String>,

@@ -67,7 +67,7 @@ def parse_arguments():
 
 
 def subjects_of(args, programs):
-    """The peer first, then the server in each mode; nobody pins threads, for the peer cannot."""
+    """The peer first, then the server in each mode; no threads are pinned, for the peer cannot."""
     peer = Subject(PEER, (programs.compile_peer(PEER), "0", str(args.workers)), ends_by_signal=True)
     return [peer, *(evshard(programs.evshard, args.workers, name=mode, flags=("--no-pin", "--accept", mode))
                     for mode in args.modes)]

@@ -141,7 +141,7 @@ def watch(pid, work):
 
 
 def _watch(pid, work, log):
-    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd told from
+    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd distinguished from
     # a write to a socket. -s 0: the payload is of no interest.
     argv = ["strace", "-C", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(pid)]
     with child.Task(argv, "strace") as strace:

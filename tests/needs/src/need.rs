@@ -19,7 +19,7 @@ use rustix::pty::{OpenptFlags, openpt, unlockpt};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use socket2::{SockFilter, SockRef};
 
-/// The user that a test becomes when it has to be another one (`nobody`).
+/// The user that a test becomes when it has to be another one.
 const OTHER_USER: u32 = 65_534;
 
 /// What a test can need of the machine.
