@@ -4,11 +4,9 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import cli
 import foreign
@@ -175,15 +173,13 @@ def measure_all(args, programs, cases, folder, outcome):
     scale = 0.3 if args.quick else 1
     for case in cases:
         print(f"{case.what} ...", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory() as parent:
-            out = Path(parent) / case.name
-            report, samples, stall_s, command = measure_case(case, programs, scale, out)
-            shutil.copytree(out, folder.raw / case.name)
+        out = folder.raw / case.name
+        report, samples, stall_s, command = measure_case(case, programs, scale, out)
         check(case, report, samples, stall_s, outcome)
         reports.append(report)
-        commands.append(command.replace(parent, "FOLDER"))
+        commands.append(command.replace(str(folder.raw), "FOLDER"))
         for name in PLOTS:
-            svg = (folder.raw / case.name / name).read_text()
+            svg = (out / name).read_text()
             pictures.append(results.Picture(f"{case.name}-{name.removeprefix('plot-').removesuffix('.svg')}",
                                             case.what, svg))
     return reports, pictures, commands
