@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic_file;
 mod cli;
 mod clock;
 mod commands;
@@ -12,7 +13,6 @@ mod environment;
 mod error;
 mod exit;
 mod interrupt;
-mod keep;
 mod latency;
 mod measure;
 mod merging;
@@ -22,6 +22,7 @@ mod report;
 mod schedule;
 mod server;
 mod stats;
+mod units;
 mod validity;
 mod wire;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::rig::{self, Behaviour};
+use crate::atomic_file;
 use crate::cli;
 use crate::cli::check::CalibrateArgs;
 use crate::environment::Environment;
@@ -14,9 +15,8 @@ use crate::environment::calibration::{Calibration, LatenessFloor};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::options::Pacing;
-use crate::report::units;
+use crate::units;
 
 /// The rate at which the lateness is measured.
 const RATE_PER_S: f64 = 20_000.0;
@@ -32,7 +32,7 @@ pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8
         )
     })?;
     let found = measure(*args.duration, interrupt)?;
-    keep::print(&render(&found));
+    atomic_file::print(&render(&found));
     found.keep(&path)?;
     cli::say(&format!("kept in {}; later runs compare with it", path.display()));
     Ok(exit::OK)

@@ -8,7 +8,7 @@ use crate::environment::{Environment, concerns};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::report::units;
+use crate::units;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn env(args: EnvArgs, _interrupt: &Interrupt) -> Result<u8, Error> {

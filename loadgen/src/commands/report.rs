@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::atomic_file;
 use crate::cli::report::{ReportArgs, View};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::report::text::Style;
 use crate::report::{StoredResult, rewrite, view};
 
@@ -20,9 +20,9 @@ pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Err
         return Ok(exit::OK);
     }
     match args.out.as_deref().filter(|path| *path != Path::new("-")) {
-        None => keep::print(&view(&result, args.view, Style::of(&io::stdout()))?),
+        None => atomic_file::print(&view(&result, args.view, Style::of(&io::stdout()))?),
         Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
-            .map_err(keep::failure("write", path))?,
+            .map_err(atomic_file::failure("write", path))?,
     }
     Ok(exit::OK)
 }

@@ -2,7 +2,7 @@
 
 use super::Side;
 use crate::record::{LatencyRecord, Record, RunRecord};
-use crate::report::units;
+use crate::units;
 
 /// A number of a run.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ fn bad(path: &Path, complaint: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     fn keep(record: &Record, file: &Path) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::environment::Sharing;
-use crate::record::{Record, ServerRecord, sample};
+use crate::record::tests::sample;
+use crate::record::{Record, ServerRecord};
 use crate::report::text::Style;
 
 /// Runs whose p99 is `p99_us` microseconds by these factors, everything else equal.

@@ -29,8 +29,6 @@ mod usage;
 mod worker;
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
 pub(crate) use self::crew::{RunOutcome, run};

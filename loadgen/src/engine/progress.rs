@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
 use crate::latency::{Latencies, P99};
-use crate::report::units::{duration, grouped};
 use crate::schedule::{Phase, Window};
+use crate::units::{duration, grouped};
 
 /// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
 #[derive(Debug, Default)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::PROFILE;
+use crate::atomic_file;
 use crate::error::Error;
-use crate::keep;
 
 /// What `loadgen calibrate` has measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,9 +56,9 @@ impl Calibration {
     /// Keeps it in a file, whose folder is made if need be.
     pub(crate) fn keep(&self, path: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
-            keep::folder(folder)?;
+            atomic_file::folder(folder)?;
         }
-        keep::json(path, self)
+        atomic_file::json(path, self)
     }
 
     /// Whether it is about this program on this machine.

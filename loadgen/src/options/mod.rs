@@ -2,7 +2,6 @@
 //! again; `cli` has made sure.
 
 mod churn;
-mod described;
 mod pacing;
 mod server;
 pub(crate) mod target;

@@ -4,20 +4,18 @@
 //! is described in `loadgen/schema/result.schema.json`, and a test holds the two together.
 
 mod args;
+mod arrivals;
 mod counters;
 mod dispersion;
+mod from_options;
 mod latency;
 mod rate;
 mod run;
-#[cfg(test)]
-pub(crate) mod sample;
 mod server;
 mod validity;
 
 #[cfg(test)]
-pub(crate) mod extremes;
-#[cfg(test)]
-mod schema;
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 

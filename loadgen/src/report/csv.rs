@@ -36,7 +36,7 @@ fn us(ns: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::extremes;
+    use crate::record::tests::extremes;
 
     #[test]
     fn a_file_is_written_to_the_letter() {

@@ -20,7 +20,6 @@ mod markup;
 pub(crate) mod plot;
 mod stored;
 pub(crate) mod text;
-pub(crate) mod units;
 mod views;
 
 pub(crate) use self::folder::ResultFolder;

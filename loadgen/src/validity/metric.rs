@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
-use crate::report::units;
+use crate::units;
 
 /// A number of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,12 @@
 //! ```text
 //! evidence     what a run recorded about itself, with the questions that several rules ask
 //! rules/       one function a rule: evidence in, at most one finding out
-//! gaps         how the sends followed the arrival process
 //! slo, metric  service-level objectives
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
 
 mod evidence;
-mod gaps;
 mod metric;
 mod rules;
 mod slo;
@@ -84,7 +82,7 @@ fn conclude(findings: Vec<Reason>) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     fn judged(number: u32, findings: Vec<Reason>) -> RunRecord {
         let mut run = sample::open().record.runs.remove(0);

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use super::metric::{Found, Metric, Statistic};
 use crate::latency::Percentile;
 use crate::record::{Record, SloRecord};
-use crate::report::units;
 use crate::schedule::Rate;
+use crate::units;
 
 /// One objective: a metric, a comparison, a limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,7 +170,7 @@ impl fmt::Display for Slo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     fn open() -> Record {
         sample::open().record

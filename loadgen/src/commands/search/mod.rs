@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use self::plan::SearchPlan;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
+use crate::atomic_file;
 use crate::cli;
 use crate::cli::search::SearchArgs;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
 use crate::schedule::Rate;
@@ -35,7 +35,7 @@ const FIRST_SHARE: f64 = 0.1;
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let plan = SearchPlan::try_from(args)?;
     if let Some(folder) = &plan.open.output.directory {
-        keep::folder(folder)?;
+        atomic_file::folder(folder)?;
     }
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
@@ -124,19 +124,19 @@ fn expected(options: &Options) -> Duration {
 fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
     if let Some(folder) = &output.directory {
-        keep::json(&folder.join("search.json"), record)?;
-        keep::text(&folder.join("search.txt"), &text::render(record))?;
+        atomic_file::json(&folder.join("search.json"), record)?;
+        atomic_file::text(&folder.join("search.txt"), &text::render(record))?;
         let picture = picture::of(record).svg();
-        keep::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
+        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
     }
     match &output.record {
-        Some(RecordSink::File(path)) => keep::json(path, record)?,
+        Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
         Some(RecordSink::Stdout) => {
             let json = serde_json::to_string_pretty(record).map_err(std::io::Error::from);
-            keep::print(&(json.map_err(Error::WriteResults)? + "\n"));
+            atomic_file::print(&(json.map_err(Error::WriteResults)? + "\n"));
         }
         None if output.quiet => {}
-        None => keep::print(&text::render(record)),
+        None => atomic_file::print(&text::render(record)),
     }
     Ok(())
 }

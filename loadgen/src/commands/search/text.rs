@@ -6,7 +6,7 @@ use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::Limit;
 use crate::environment::Sharing;
 use crate::record::Verdict;
-use crate::report::units;
+use crate::units;
 
 /// What the rate of a probe comes to, while the search goes on.
 pub(super) fn line(probe: &ProbeRecord) -> String {

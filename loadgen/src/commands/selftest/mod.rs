@@ -6,11 +6,11 @@ mod stall;
 mod verification;
 
 use super::rig;
+use crate::atomic_file;
 use crate::cli;
 use crate::cli::check::SelftestArgs;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::keep;
 
 /// A test and what it found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     let mut failed = 0;
     for test in tests {
         for check in test(interrupt)? {
-            keep::print(&line(&check));
+            atomic_file::print(&line(&check));
             failed += u32::from(!check.passed);
         }
     }

@@ -13,7 +13,7 @@ use crate::commands::rig::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
-use crate::report::units;
+use crate::units;
 
 const RATE_PER_S: u64 = 2_000;
 const DURATION: Duration = Duration::from_secs(2);

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use super::plan::{Cell, PlanText, SweepPlan};
 use super::record::SweepRecord;
 use super::row::Row;
+use crate::atomic_file;
 use crate::error::Error;
-use crate::keep;
 use crate::record::Record;
 
 /// The directory of a sweep under way.
@@ -30,7 +30,7 @@ impl SweepFolder {
     /// left there. Another plan's results are refused.
     pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
         let folder = Self { path: plan.folder.clone() };
-        keep::folder(&folder.path.join("cells"))?;
+        atomic_file::folder(&folder.path.join("cells"))?;
         match folder.kept_plan()? {
             Some(kept) if kept != plan.text => {
                 let directory = folder.path.display();
@@ -48,12 +48,12 @@ impl SweepFolder {
 
     /// Writes `sweep.json`.
     pub(super) fn keep(&self, record: &SweepRecord) -> Result<(), Error> {
-        keep::json(&self.path.join("sweep.json"), record)
+        atomic_file::json(&self.path.join("sweep.json"), record)
     }
 
     /// Writes a file of text.
     pub(super) fn keep_text(&self, name: &str, text: &str) -> Result<(), Error> {
-        keep::text(&self.path.join(name), text)
+        atomic_file::text(&self.path.join(name), text)
     }
 
     /// The record of a run that was measured before.
@@ -65,13 +65,13 @@ impl SweepFolder {
     pub(super) fn keep_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
         let path = self.run_path(cell, row.round);
         if let Some(folder) = path.parent() {
-            keep::folder(folder)?;
+            atomic_file::folder(folder)?;
         }
-        keep::json(&path, record)?;
+        atomic_file::json(&path, record)?;
         let table = self.path.join("sweep.csv");
         let append =
             || OpenOptions::new().append(true).open(&table)?.write_all(row.csv().as_bytes());
-        append().map_err(keep::failure("append to", &table))
+        append().map_err(atomic_file::failure("append to", &table))
     }
 
     /// Writes the table anew: whatever happened between a record and its line is made good.

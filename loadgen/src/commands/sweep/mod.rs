@@ -24,15 +24,15 @@ use self::folder::SweepFolder;
 use self::plan::SweepPlan;
 use self::record::SweepRecord;
 use self::row::Row;
+use crate::atomic_file;
 use crate::cli;
 use crate::cli::sweep::SweepArgs;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::measure;
-use crate::report::units;
+use crate::units;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -139,7 +139,7 @@ fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Resu
         folder.keep_text(&name, &chart.svg())?;
     }
     if !plan.quiet {
-        keep::print(&text);
+        atomic_file::print(&text);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::record::{CellRecord, SweepRecord};
 use super::summary::{Spread, Summary};
-use crate::report::units;
+use crate::units;
 
 const CO_LOCATED: &str = "CO-LOCATED: loader and server share processors; both are slower for it.";
 

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::simulation::{Queue, Reply, Server, Simulation};
 use super::{MS, S, simulate};
-use crate::engine::simulation::{Queue, Reply, Server, Simulation};
 use crate::latency::P50;
 use crate::record::LatenciesRecord;
 

@@ -3,16 +3,17 @@
 
 mod faults;
 mod queues;
+mod simulation;
 mod stalls;
 mod streams;
 
 use std::sync::mpsc;
 
+use self::simulation::Simulation;
 use super::collector::Collector;
 use super::plan::{Plan, Share};
 use super::recorder::Findings;
 use super::reporter::{News, Reporter};
-use super::simulation::Simulation;
 use super::worker::Worker;
 use crate::cli::plan::tests::options;
 use crate::clock::nanoseconds;

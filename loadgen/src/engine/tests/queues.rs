@@ -1,7 +1,7 @@
 //! Queues whose waiting times are theorems.
 
+use super::simulation::{Queue, Simulation};
 use super::{MS, S, at, expect_within, simulate};
-use crate::engine::simulation::{Queue, Simulation};
 use crate::latency::{P50, P90, P99, P999};
 use crate::schedule::random;
 

@@ -1,7 +1,7 @@
 //! A server or a loader that stands still for a while: the percentile curve is known beforehand.
 
+use super::simulation::{Queue, Simulation};
 use super::{MS, S, at, expect_within, simulate};
-use crate::engine::simulation::{Queue, Simulation};
 use crate::latency::{P50, P90, P99, P999};
 
 /// A server that takes no time, but for a while does nothing.

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::simulation::{Queue, Reply, Server, Simulation};
 use super::{MS, S, simulate};
-use crate::engine::simulation::{Queue, Reply, Server, Simulation};
 
 /// Echoes with every byte on its own, `gap_ns` apart, the first after `gap_ns`.
 struct ByteByByte {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::hlog::LogWriter;
+use crate::atomic_file::{self, UNFINISHED};
 use crate::error::Error;
-use crate::keep::{self, UNFINISHED};
 use crate::latency::Latencies;
 use crate::measure::{Measurement, Observer};
 use crate::record::{IntervalRecord, Record};
@@ -84,7 +84,7 @@ impl ResultFolder {
 
     /// Gives a file a new content, which is there as a whole or not at all.
     pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
-        keep::text(&self.path.join(name), content)
+        atomic_file::text(&self.path.join(name), content)
     }
 }
 

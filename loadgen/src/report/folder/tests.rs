@@ -5,7 +5,8 @@ use std::fs;
 use super::*;
 use crate::cli::report::View;
 use crate::latency::tests::latency_of;
-use crate::record::{LatenciesRecord, sample};
+use crate::record::LatenciesRecord;
+use crate::record::tests::sample;
 use crate::report::text::Style;
 use crate::report::{StoredResult, rewrite, view};
 

@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use self::table::{Table, fields};
 use super::markup::escape;
 use super::text::verdict_name;
-use super::units;
 use crate::record::{Record, Validity, Verdict};
+use crate::units;
 
 const STYLE: &str = include_str!("style.css");
 

@@ -4,7 +4,7 @@ use super::table::list;
 use super::table_of;
 use crate::record::{LatencyRecord, Record, RunRecord, ServerRecord};
 use crate::report::text::verdict_name;
-use crate::report::units::{brief, grouped, percent, rate, size};
+use crate::units::{brief, grouped, percent, rate, size};
 
 /// A row for every run: how far runs of one plan lie apart.
 pub(super) fn runs(record: &Record) -> String {

@@ -1,7 +1,7 @@
 //! From values to places along an axis, and the values that are marked on it.
 
 use super::{Axis, Scale, Unit};
-use crate::report::units;
+use crate::units;
 
 /// Most marks on a linear axis.
 const LINEAR_TICKS: f64 = 6.0;

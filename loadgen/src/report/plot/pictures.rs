@@ -3,7 +3,8 @@
 use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;
 use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
-use crate::report::{hgrm, units};
+use crate::report::hgrm;
+use crate::units;
 
 /// So many samples beyond a quantile are needed to know it with 95 % confidence.
 const SAMPLES_BEYOND: f64 = 3.68;

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{grouped, percent, size};
 use super::{WIDTH, wrap};
 use crate::record::{Record, ServerRecord, ServerThread};
+use crate::units::{grouped, percent, size};
 
 /// More threads than this are told by their number.
 const THREADS_SHOWN: usize = 16;

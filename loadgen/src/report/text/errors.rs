@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::grouped;
 use super::{WIDTH, counted, wrap};
 use crate::record::{Counters, Mismatch, Record};
+use crate::units::grouped;
 
 /// The errors, or that there were none.
 pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {

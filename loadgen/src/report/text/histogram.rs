@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::bound;
 use crate::latency::Latency;
+use crate::units::bound;
 
 /// Steps of a histogram within one decade, finest first: the series of preferred numbers R10, R5,
 /// the steps of coins, whole decades.

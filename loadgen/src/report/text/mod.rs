@@ -33,6 +33,7 @@ pub(crate) use self::verdict::name as verdict_name;
 use crate::environment::Sharing;
 use crate::latency::Latencies;
 use crate::record::{LatencyRecord, Record};
+use crate::units::grouped;
 
 /// Every line fits.
 pub(crate) const WIDTH: usize = 100;
@@ -81,5 +82,5 @@ fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
 /// "1 thread", "2 threads".
 fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", super::units::grouped(count))
+    format!("{} {noun}{plural}", grouped(count))
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{duration, grouped, rate};
 use super::{Columns, Style, is_open, verdict_name, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::stats;
+use crate::units::{duration, grouped, rate};
 
 /// A row for each run, the median and the range; nothing for a single run.
 pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {

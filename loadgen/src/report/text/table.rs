@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{brief, duration, grouped};
 use super::{WIDTH, felt, is_open, wrap, write_co_located};
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
+use crate::units::{brief, duration, grouped};
 
 /// Label of a row, value and interval of a column: four columns fit.
 const LABEL: usize = 6;

@@ -3,9 +3,8 @@
 use super::*;
 use crate::latency::Latencies;
 use crate::measure::Measurement;
-use crate::record::{
-    ArgsRecord, Mismatch, Reason, ServerRecord, ServerThread, SloRecord, Verdict, sample,
-};
+use crate::record::tests::sample;
+use crate::record::{ArgsRecord, Mismatch, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
 
 fn shown(measurement: &Measurement) -> String {
     render(&measurement.record, &measurement.latencies, Style::PLAIN)

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{rate, throughput};
 use super::{WIDTH, counted, wrap};
 use crate::record::{ArgsRecord, Record};
+use crate::units::{rate, throughput};
 
 /// Target, kind of loop, plan, rate.
 pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {

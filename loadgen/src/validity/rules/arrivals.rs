@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::Reason;
-use crate::report::units::brief;
+use crate::units::brief;
 
 /// The distance that matters. Large samples find any distance to be no chance; a tenth of the gaps
 /// must be of another length for queues to differ.
@@ -34,7 +34,8 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::{ArrivalRecord, Verdict, sample};
+    use crate::record::tests::sample;
+    use crate::record::{ArrivalRecord, Verdict};
 
     fn when(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(String, Verdict)> {
         codes(sample::open(), |_, run| {

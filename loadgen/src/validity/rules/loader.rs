@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{Reason, ThreadRecord};
-use crate::report::units::{brief, grouped};
+use crate::units::{brief, grouped};
 
 /// Lateness below this is no more than what a wake-up costs.
 const LATE_NS_MIN: u64 = 50_000;
@@ -107,7 +107,7 @@ mod tests {
     use super::super::tests::{codes, one};
     use super::*;
     use crate::record::Verdict::{Invalid, Suspect};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     /// What is found when p99 of the loader's lateness and the median response are these.
     fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(String, crate::record::Verdict)> {

@@ -40,7 +40,7 @@ mod tests {
     use super::super::tests::{codes, one};
     use super::*;
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     #[test]
     fn one_percent_of_stolen_time_is_the_most() {

@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::Reason;
-use crate::report::units::grouped;
+use crate::units::grouped;
 
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
@@ -57,7 +57,7 @@ pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Invalid, Suspect, Valid};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     #[test]
     fn a_run_that_measured_nothing_is_invalid() {

@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{LatencyRecord, Reason};
-use crate::report::units;
+use crate::units;
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
@@ -142,7 +142,8 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Invalid, Suspect, Valid};
-    use crate::record::{RunRecord, Verdict, sample};
+    use crate::record::tests::sample;
+    use crate::record::{RunRecord, Verdict};
 
     /// What is found when this share of the offered rate was achieved.
     fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(String, Verdict)> {

@@ -4,7 +4,7 @@ use super::super::evidence::Evidence;
 use super::super::slo::Slo;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::Reason;
-use crate::report::units::grouped;
+use crate::units::grouped;
 
 /// A percentile of the report, or one that an objective is about, has too little support.
 ///
@@ -39,8 +39,9 @@ pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, findings, one};
+    use crate::record::Reason;
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::{Reason, sample};
+    use crate::record::tests::sample;
 
     fn when(count: u64, runs: u32, slo: &str) -> Vec<Reason> {
         findings(sample::open(), |record, run| {

@@ -6,8 +6,8 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{IntervalRecord, Reason};
-use crate::report::units::brief;
 use crate::stats::{self, Line};
+use crate::units::brief;
 
 /// Fewer intervals than this show no trend.
 const INTERVALS_MIN: usize = 5;
@@ -101,7 +101,8 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::Suspect;
-    use crate::record::{IntervalRecord, RunRecord, sample};
+    use crate::record::tests::sample;
+    use crate::record::{IntervalRecord, RunRecord};
 
     fn each(run: &mut RunRecord, change: impl Fn(u64, &mut IntervalRecord)) {
         (0..).zip(&mut run.intervals).for_each(|(number, interval)| change(number, interval));

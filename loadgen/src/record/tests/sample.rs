@@ -2,14 +2,14 @@
 
 use std::iter;
 
-use super::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord,
-    Validity,
-};
 use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
 use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
+use crate::record::{
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord,
+    Validity,
+};
 
 /// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
 pub(crate) fn open() -> Measurement {

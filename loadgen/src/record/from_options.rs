@@ -1,7 +1,7 @@
 //! The plan, as the record tells it.
 
-use super::{Options, ServerSource};
-use crate::record::ArgsRecord;
+use super::ArgsRecord;
+use crate::options::{Options, ServerSource};
 
 impl From<&Options> for ArgsRecord {
     fn from(options: &Options) -> Self {

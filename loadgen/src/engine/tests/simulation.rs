@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 
-use super::network::{Interest, Network, Ready, Token};
+use crate::engine::network::{Interest, Network, Ready, Token};
 
 /// What a server does with what it gets.
 pub(crate) trait Server {

@@ -1,6 +1,6 @@
 //! How far the sends were from the arrival process that was asked for.
 
-use crate::record::ArrivalRecord;
+use super::ArrivalRecord;
 use crate::schedule::Arrival;
 use crate::stats;
 
