@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, whatever happens while they are written.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -36,12 +36,6 @@ pub(crate) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
 /// What went wrong with a file, as an error of the program.
 pub(crate) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { operation, path: path.to_owned(), source }
-}
-
-/// Prints a report or a record; a reader that has gone away does not need it any more.
-pub(crate) fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod commands;
 mod comparison;
+mod console;
 mod engine;
 mod environment;
 mod error;
@@ -21,6 +22,7 @@ mod record;
 mod report;
 mod schedule;
 mod server;
+mod slo;
 mod stats;
 mod units;
 mod validity;
@@ -34,7 +36,7 @@ use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     let code = program().unwrap_or_else(|error| {
-        cli::say(&error.to_string());
+        console::say(&error.to_string());
         error.exit_code()
     });
     code.into()

@@ -7,7 +7,7 @@ use clap::{Args, Command};
 
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
-use crate::validity::Slo;
+use crate::slo::Slo;
 use crate::wire::{Protocol, Sizes, Verify, http};
 
 /// What load to put on what server, typed but not yet checked against each other.

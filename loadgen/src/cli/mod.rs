@@ -123,11 +123,6 @@ pub(crate) fn print(text: &Text) -> u8 {
     }
 }
 
-/// Says one line on stderr.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "loadgen: {line}");
-}
-
 /// Folds a parser message of several paragraphs into one line: the complaint and the tips stay,
 /// the usage summary goes.
 fn fold(message: &str) -> String {

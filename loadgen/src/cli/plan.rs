@@ -7,9 +7,10 @@ use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
 use super::run::RunArgs;
 use crate::error::Error;
 use crate::options::{
-    Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target, TrafficOptions,
+    Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target,
 };
 use crate::wire::Protocol;
+use crate::wire::TrafficSpec;
 
 /// Most requests outstanding per connection: beyond this a queue is measured, not a server.
 const PIPELINE_MAX: u32 = 65_536;
@@ -65,7 +66,7 @@ impl Options {
         let target = target(&text)?;
         Ok(Self {
             load,
-            traffic: TrafficOptions {
+            traffic: TrafficSpec {
                 protocol: traffic.protocol,
                 sizes: traffic.size,
                 verify: traffic.verify,

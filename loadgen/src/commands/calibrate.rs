@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::rig::{self, Behaviour};
-use crate::atomic_file;
-use crate::cli;
 use crate::cli::check::CalibrateArgs;
+use crate::console;
 use crate::environment::Environment;
 use crate::environment::calibration::{Calibration, LatenessFloor};
 use crate::error::Error;
@@ -32,9 +31,9 @@ pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8
         )
     })?;
     let found = measure(*args.duration, interrupt)?;
-    atomic_file::print(&render(&found));
+    console::print(&render(&found));
     found.keep(&path)?;
-    cli::say(&format!("kept in {}; later runs compare with it", path.display()));
+    console::say(&format!("kept in {}; later runs compare with it", path.display()));
     Ok(exit::OK)
 }
 

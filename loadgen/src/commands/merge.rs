@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 
-use crate::atomic_file;
 use crate::cli::report::MergeArgs;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::merging::Merged;
@@ -36,6 +36,6 @@ pub(crate) fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error
     merged.replay(&mut folder)?;
     folder.finish(&merged.measurement)?;
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
-    atomic_file::print(&text::render(record, latencies, Style::of(&io::stdout())));
+    console::print(&text::render(record, latencies, Style::of(&io::stdout())));
     Ok(merged.measurement.exit_code())
 }

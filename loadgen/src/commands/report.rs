@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 
 use crate::atomic_file;
-use crate::cli::report::{ReportArgs, View};
+use crate::cli::report::ReportArgs;
+use crate::console;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::report::text::Style;
-use crate::report::{StoredResult, rewrite, view};
+use crate::report::{StoredResult, View, rewrite, view};
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
@@ -20,7 +21,7 @@ pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Err
         return Ok(exit::OK);
     }
     match args.out.as_deref().filter(|path| *path != Path::new("-")) {
-        None => atomic_file::print(&view(&result, args.view, Style::of(&io::stdout()))?),
+        None => console::print(&view(&result, args.view, Style::of(&io::stdout()))?),
         Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
             .map_err(atomic_file::failure("write", path))?,
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
+use super::observer::Observer;
 use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
 use crate::latency::{Latencies, P50, P99};
-use crate::measure::Observer;
 use crate::record::{Counters, IntervalRecord};
 use crate::schedule::Window;
 use crate::server::Server;

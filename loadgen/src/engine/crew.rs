@@ -7,6 +7,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::collector::Collector;
+use super::observer::Observer;
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
 use super::progress::Progress;
@@ -19,7 +20,6 @@ use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
-use crate::measure::Observer;
 use crate::options::Options;
 use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
 use crate::schedule::{Intensity, Window};

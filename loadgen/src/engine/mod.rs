@@ -17,6 +17,7 @@ mod gaps;
 mod lane;
 pub(crate) mod limits;
 mod network;
+mod observer;
 mod pacing;
 mod plan;
 mod poller;
@@ -32,4 +33,5 @@ mod worker;
 mod tests;
 
 pub(crate) use self::crew::{RunOutcome, run};
+pub(crate) use self::observer::Observer;
 pub(crate) use self::pacing::choose as choose_pacing;

@@ -9,8 +9,9 @@ use std::mem;
 
 use super::gaps::GapSample;
 use crate::latency::Latencies;
-use crate::record::{Counters, Mismatch};
+use crate::record::Counters;
 use crate::schedule::Window;
+use crate::wire::Mismatch;
 
 /// A request that has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,12 +15,13 @@ mod interval;
 mod plan;
 mod run;
 
+use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
-use crate::measure::{Measurement, Observer, combine};
+use crate::measure::{Measurement, combine};
 use crate::record::{RateRecord, RunRecord};
 use crate::report::StoredResult;
-use crate::validity::Slo;
+use crate::slo::Slo;
 
 /// A merged measurement, and the steps of each run for the one who keeps them.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ pub(crate) use self::pacing::{Pacing, Pins};
 pub(crate) use self::server::{ServerCommand, ServerSource};
 pub(crate) use self::target::Target;
 use crate::schedule::{Arrival, Rate, RateProfile};
-use crate::validity::Slo;
-use crate::wire::{Protocol, Sizes, Verify};
+use crate::slo::Slo;
+use crate::wire::TrafficSpec;
 
 /// What makes a connection send.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,18 +42,6 @@ impl Load {
 pub(crate) struct OpenLoad {
     pub(crate) profile: RateProfile,
     pub(crate) arrival: Arrival,
-}
-
-/// What is sent and compared.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TrafficOptions {
-    pub(crate) protocol: Protocol,
-    pub(crate) sizes: Sizes,
-    pub(crate) verify: Verify,
-    /// What http requests name as the host they are for.
-    pub(crate) http_host: String,
-    pub(crate) http_path: String,
-    pub(crate) http_headers: Vec<String>,
 }
 
 /// Where the JSON record goes.
@@ -83,7 +71,7 @@ pub(crate) struct OutputOptions {
 pub(crate) struct Options {
     pub(crate) target: Target,
     pub(crate) load: Load,
-    pub(crate) traffic: TrafficOptions,
+    pub(crate) traffic: TrafficSpec,
     pub(crate) connections: u32,
     /// Never more than there are connections.
     pub(crate) threads: u32,

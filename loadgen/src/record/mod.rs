@@ -23,7 +23,7 @@ pub(crate) use self::args::ArgsRecord;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::rate::RateRecord;
-pub(crate) use self::run::{ArrivalRecord, IntervalRecord, Mismatch, RunRecord, ThreadRecord};
+pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
 pub(crate) use self::server::{ServerRecord, ServerThread};
 pub(crate) use self::validity::{Reason, SloRecord, Validity, Verdict};
 

@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
+use crate::engine::Observer;
 use crate::error::Error;
-use crate::measure::{Measurement, Observer};
+use crate::measure::Measurement;
 use crate::options::{OutputOptions, RecordSink};
 
 mod csv;
@@ -25,7 +26,7 @@ mod views;
 pub(crate) use self::folder::ResultFolder;
 pub(crate) use self::stored::StoredResult;
 use self::text::Style;
-pub(crate) use self::views::{rewrite, view};
+pub(crate) use self::views::{View, rewrite, view};
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]

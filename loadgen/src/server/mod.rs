@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use self::child::ServerChild;
 use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
-use crate::cli;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::{Options, ServerCommand, ServerSource, Target};
@@ -119,7 +119,7 @@ impl Server {
         let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
         if let Some(status) = child.ended() {
             let said = child.said();
-            cli::say(&format!("the server '{command}' ended during the run ({status}){said}"));
+            console::say(&format!("the server '{command}' ended during the run ({status}){said}"));
         }
         child.end().map_err(|source| Error::StopServer { command, pid, source })
     }

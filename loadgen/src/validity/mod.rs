@@ -3,17 +3,16 @@
 //! ```text
 //! evidence     what a run recorded about itself, with the questions that several rules ask
 //! rules/       one function a rule: evidence in, at most one finding out
-//! slo, metric  service-level objectives
+//! objective    service-level objectives, checked
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
 
 mod evidence;
-mod metric;
+mod objective;
 mod rules;
-mod slo;
 
-pub(crate) use self::slo::{Decision, Slo, share};
+pub(crate) use self::objective::Decision;
 
 use self::evidence::Evidence;
 use crate::environment::Environment;

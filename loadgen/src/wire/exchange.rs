@@ -8,7 +8,7 @@ use super::note::said;
 use super::protocol::Verify;
 use super::stream::Stream;
 use super::traffic::Traffic;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
 
 /// One connection's place in the traffic.
 ///

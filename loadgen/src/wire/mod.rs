@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Protocol, Sizes, Verify  what was asked for
+//! TrafficSpec              all three, as options
 //! Traffic                  all of it together with the payload: shared by all connections
 //! Exchange                 one connection's place in both directions
 //!   Stream                   one direction: a row of messages, and the place in it
@@ -16,6 +17,7 @@ mod exchange;
 mod frame;
 mod framing;
 pub(crate) mod http;
+mod mismatch;
 mod note;
 mod payload;
 mod protocol;
@@ -26,7 +28,8 @@ mod tests;
 mod traffic;
 
 pub(crate) use self::exchange::Exchange;
+pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
 pub(crate) use self::protocol::{Protocol, Verify};
 pub(crate) use self::sizes::Sizes;
-pub(crate) use self::traffic::Traffic;
+pub(crate) use self::traffic::{Traffic, TrafficSpec};

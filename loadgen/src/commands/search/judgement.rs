@@ -2,7 +2,8 @@
 
 use super::strategy::Finding;
 use crate::record::{Record, Validity, Verdict};
-use crate::validity::{Decision, Slo};
+use crate::slo::Slo;
+use crate::validity::Decision;
 
 /// Judges a measurement by its objectives.
 ///

@@ -19,8 +19,8 @@ use self::plan::SearchPlan;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
 use crate::atomic_file;
-use crate::cli;
 use crate::cli::search::SearchArgs;
+use crate::console;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -109,7 +109,7 @@ impl Search<'_> {
     /// Keeps what a probe found, and says it in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
         if !self.plan.open.output.quiet {
-            cli::say(&text::line(&probe));
+            console::say(&text::line(&probe));
         }
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
@@ -133,10 +133,10 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
         Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
         Some(RecordSink::Stdout) => {
             let json = serde_json::to_string_pretty(record).map_err(std::io::Error::from);
-            atomic_file::print(&(json.map_err(Error::WriteResults)? + "\n"));
+            console::print(&(json.map_err(Error::WriteResults)? + "\n"));
         }
         None if output.quiet => {}
-        None => atomic_file::print(&text::render(record)),
+        None => console::print(&text::render(record)),
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::cli::search::SearchArgs;
 use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};
-use crate::validity;
+use crate::slo;
 
 /// Most confirmations.
 const CONFIRMATIONS_MAX: u32 = 1_000;
@@ -46,7 +46,7 @@ impl TryFrom<SearchArgs> for SearchPlan {
         if args.confirm > CONFIRMATIONS_MAX {
             return usage("--confirm must be at most 1000");
         }
-        let tolerance = validity::share(&args.tolerance)
+        let tolerance = slo::share(&args.tolerance)
             .map_err(|why| Error::Usage(format!("--tolerance: {why}")))?;
         if !(TOLERANCE_MIN..=1.0).contains(&tolerance) {
             return usage("--tolerance must lie between 0.1% and 100%");

@@ -6,9 +6,8 @@ mod stall;
 mod verification;
 
 use super::rig;
-use crate::atomic_file;
-use crate::cli;
 use crate::cli::check::SelftestArgs;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
@@ -32,12 +31,12 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     let mut failed = 0;
     for test in tests {
         for check in test(interrupt)? {
-            atomic_file::print(&line(&check));
+            console::print(&line(&check));
             failed += u32::from(!check.passed);
         }
     }
     if failed > 0 {
-        cli::say(&format!(
+        console::say(&format!(
             "{failed} failed: do not believe this loader here until they pass; is the machine busy?"
         ));
     }

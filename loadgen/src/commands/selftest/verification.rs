@@ -6,7 +6,8 @@ use super::Check;
 use crate::commands::rig::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::record::{Counters, Mismatch, Record};
+use crate::record::{Counters, Record};
+use crate::wire::Mismatch;
 
 const SIZE_BYTES: u64 = 64;
 

@@ -24,9 +24,8 @@ use self::folder::SweepFolder;
 use self::plan::SweepPlan;
 use self::record::SweepRecord;
 use self::row::Row;
-use crate::atomic_file;
-use crate::cli;
 use crate::cli::sweep::SweepArgs;
+use crate::console;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
@@ -74,7 +73,7 @@ impl Sweep<'_> {
             }
         }
         if !found.is_empty() && !self.plan.quiet {
-            cli::say(&format!("{} runs are there already; going on", found.len()));
+            console::say(&format!("{} runs are there already; going on", found.len()));
         }
         for (row, env) in found {
             self.rows.push(row);
@@ -103,7 +102,7 @@ impl Sweep<'_> {
             self.folder.keep_run(cell, &row, &measurement.record)?;
             if !self.plan.quiet {
                 let left = remaining(begun.elapsed(), done + 1, missing.len());
-                cli::say(&line(&cell.title(), &row, left));
+                console::say(&line(&cell.title(), &row, left));
             }
             self.rows.push(row);
             self.env = Some(measurement.record.env);
@@ -139,7 +138,7 @@ fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Resu
         folder.keep_text(&name, &chart.svg())?;
     }
     if !plan.quiet {
-        atomic_file::print(&text);
+        console::print(&text);
     }
     Ok(())
 }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use super::files;
 use super::hlog::LogWriter;
 use crate::atomic_file::{self, UNFINISHED};
+use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
-use crate::measure::{Measurement, Observer};
+use crate::measure::Measurement;
 use crate::record::{IntervalRecord, Record};
 
 /// An opened result directory.

@@ -3,12 +3,11 @@
 use std::fs;
 
 use super::*;
-use crate::cli::report::View;
 use crate::latency::tests::latency_of;
 use crate::record::LatenciesRecord;
 use crate::record::tests::sample;
 use crate::report::text::Style;
-use crate::report::{StoredResult, rewrite, view};
+use crate::report::{StoredResult, View, rewrite, view};
 
 /// Two runs of three intervals as they would be measured, written into `path`.
 fn write(path: &Path) -> Measurement {

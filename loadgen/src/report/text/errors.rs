@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use super::{WIDTH, counted, wrap};
-use crate::record::{Counters, Mismatch, Record};
+use crate::record::{Counters, Record};
 use crate::units::grouped;
+use crate::wire::Mismatch;
 
 /// The errors, or that there were none.
 pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {

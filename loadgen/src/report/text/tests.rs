@@ -4,7 +4,8 @@ use super::*;
 use crate::latency::Latencies;
 use crate::measure::Measurement;
 use crate::record::tests::sample;
-use crate::record::{ArgsRecord, Mismatch, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
+use crate::record::{ArgsRecord, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
+use crate::wire::Mismatch;
 
 fn shown(measurement: &Measurement) -> String {
     render(&measurement.record, &measurement.latencies, Style::PLAIN)

@@ -1,9 +1,9 @@
 //! Whether there are enough samples for what was asked.
 
 use super::super::evidence::Evidence;
-use super::super::slo::Slo;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::Reason;
+use crate::slo::Slo;
 use crate::units::grouped;
 
 /// A percentile of the report, or one that an objective is about, has too little support.

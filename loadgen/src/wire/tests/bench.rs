@@ -1,8 +1,8 @@
 //! One exchange and the naive server at its other end.
 
 use super::peer::{self, Reply};
-use crate::options::TrafficOptions;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
+use crate::wire::TrafficSpec;
 use crate::wire::{Exchange, Protocol, SLICE_BYTES_MAX, Traffic, Verify};
 
 /// All protocols.
@@ -24,7 +24,7 @@ pub(super) const VERIFY: [Verify; 3] = [Verify::Full, Verify::Length, Verify::No
 
 /// A run's traffic.
 pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffic {
-    let options = TrafficOptions {
+    let options = TrafficSpec {
         protocol,
         sizes: sizes.parse().unwrap(),
         verify,

@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
 use super::peer::{Reply, body, http};
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
 use crate::wire::{Protocol, Verify};
 
 /// What can happen to a stream.

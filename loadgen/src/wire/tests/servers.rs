@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::bench::traffic;
-use crate::options::TrafficOptions;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
+use crate::wire::TrafficSpec;
 use crate::wire::{Exchange, Protocol, Sizes, Traffic, Verify};
 
 /// How long a server may take to start, and a reply to come.
@@ -172,7 +172,7 @@ fn nginx_serves_a_file_until_it_announces_the_end_of_the_connection() {
 
 /// The traffic of requests for a file of nginx's.
 fn requests_for(path: &str, headers: &[&str]) -> Traffic {
-    let options = TrafficOptions {
+    let options = TrafficSpec {
         protocol: Protocol::Http,
         sizes: Sizes::default(),
         verify: Verify::Full,
