@@ -14,7 +14,7 @@ use crate::exit;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod load;
-pub(crate) mod plan;
+pub(crate) mod options_from_flags;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod search;

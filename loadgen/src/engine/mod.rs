@@ -8,13 +8,10 @@
 //! network    clock, streams, readiness: sockets in a run, a simulation in tests
 //! ```
 
-mod agenda;
 mod collector;
-mod crew;
+mod connection;
 mod dialer;
-mod due;
 mod gaps;
-mod lane;
 pub(crate) mod limits;
 mod network;
 mod observer;
@@ -24,14 +21,17 @@ mod poller;
 mod progress;
 mod recorder;
 mod reporter;
+mod send_queue;
+mod send_schedule;
 mod sockets;
 pub(crate) mod target;
+mod threads;
 mod usage;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::crew::{RunOutcome, run};
 pub(crate) use self::observer::Observer;
 pub(crate) use self::pacing::choose as choose_pacing;
+pub(crate) use self::threads::{RunOutcome, run};

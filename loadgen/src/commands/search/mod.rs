@@ -8,15 +8,15 @@
 
 mod judgement;
 mod picture;
-mod plan;
 mod record;
+mod search_plan;
 mod strategy;
 mod text;
 
 use std::time::{Duration, Instant};
 
-use self::plan::SearchPlan;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
+use self::search_plan::SearchPlan;
 use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
 use crate::atomic_file;
 use crate::cli::search::SearchArgs;

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::plan::SearchPlan;
+use super::search_plan::SearchPlan;
 use super::strategy::{Finding, Limit, Probe, Stage};
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};

@@ -171,7 +171,7 @@ fn reason(probe: &ProbeRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::search_plan::tests::plan;
     use super::*;
 
     fn report(answer: Answer) -> String {

@@ -12,9 +12,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::plan::{Cell, PlanText, SweepPlan};
 use super::record::SweepRecord;
 use super::row::Row;
+use super::sweep_plan::{Cell, PlanText, SweepPlan};
 use crate::atomic_file;
 use crate::error::Error;
 use crate::record::Record;
@@ -101,7 +101,7 @@ impl SweepFolder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn open(folder: &std::path::Path, flags: &str) -> Result<SweepFolder, Error> {

@@ -7,13 +7,13 @@
 //! ```
 
 mod balance;
+mod cell_table;
 mod folder;
 mod pictures;
-mod plan;
 mod record;
 mod row;
 mod summary;
-mod table;
+mod sweep_plan;
 mod variable;
 
 use std::env;
@@ -21,9 +21,9 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use self::folder::SweepFolder;
-use self::plan::SweepPlan;
 use self::record::SweepRecord;
 use self::row::Row;
+use self::sweep_plan::SweepPlan;
 use crate::cli::sweep::SweepArgs;
 use crate::console;
 use crate::environment::Environment;
@@ -131,9 +131,9 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
     folder.keep(record)?;
-    let text = table::text(record);
+    let text = cell_table::text(record);
     folder.keep_text("summary.txt", &text)?;
-    folder.keep_text("summary.md", &table::markdown(record))?;
+    folder.keep_text("summary.md", &cell_table::markdown(record))?;
     for (name, chart) in pictures::all(record) {
         folder.keep_text(&name, &chart.svg())?;
     }

@@ -147,9 +147,9 @@ fn caption(record: &SweepRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
     use super::super::row::Row;
     use super::super::row::tests::row;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn pictures(co_located: bool) -> Vec<(String, Chart)> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::balance;
-use super::plan::{Cell, PlanText};
+use super::sweep_plan::{Cell, PlanText};
 use crate::environment::Sharing;
 use crate::measure::Measurement;
 use crate::record::{LatencyRecord, Record, Verdict};
@@ -127,7 +127,7 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     /// A run of a cell, valid, with a rate, a p99 and nothing else.

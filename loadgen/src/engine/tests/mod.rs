@@ -15,7 +15,7 @@ use super::plan::{Plan, Share};
 use super::recorder::Findings;
 use super::reporter::{News, Reporter};
 use super::worker::Worker;
-use crate::cli::plan::tests::options;
+use crate::cli::options_from_flags::tests::options;
 use crate::clock::nanoseconds;
 use crate::interrupt::Interrupt;
 use crate::latency::{Latencies, Latency, Percentile};

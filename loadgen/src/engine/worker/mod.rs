@@ -7,19 +7,19 @@
 //! Nothing on the way of a request is shared with another thread, save a progress counter that
 //! only this thread writes.
 
-mod ending;
-mod links;
+mod connecting;
+mod deadlines;
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::agenda::Agenda;
+use crate::engine::connection::{Lane, Link, Tools};
 use crate::engine::dialer::Dialer;
-use crate::engine::due::Due;
-use crate::engine::lane::{Lane, Link, Tools};
 use crate::engine::network::{Interest, Network, Ready, Token};
 use crate::engine::plan::{Plan, Share};
 use crate::engine::recorder::{Findings, Recorder};
 use crate::engine::reporter::Reporter;
+use crate::engine::send_queue::Agenda;
+use crate::engine::send_schedule::Due;
 use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::schedule::Window;

@@ -2,13 +2,13 @@
 //!
 //! It is XML as well as HTML, so that a parser can tell whether it is whole.
 
+mod html_table;
 mod latency;
 mod runs;
-mod table;
 
 use std::fmt::Write as _;
 
-use self::table::{Table, fields};
+use self::html_table::{Table, fields};
 use super::markup::escape;
 use super::text::verdict_name;
 use crate::record::{Record, Validity, Verdict};

@@ -1,6 +1,6 @@
 //! The tables of runs, of the loader's threads, and of the server's.
 
-use super::table::list;
+use super::html_table::list;
 use super::table_of;
 use crate::record::{LatencyRecord, Record, RunRecord, ServerRecord};
 use crate::report::text::verdict_name;

@@ -16,10 +16,10 @@
 mod cost;
 mod errors;
 mod histogram;
+mod latency_table;
 mod layout;
 mod runs;
 mod style;
-mod table;
 #[cfg(test)]
 mod tests;
 mod title;
@@ -53,7 +53,7 @@ fn write_report(
 ) -> fmt::Result {
     verdict::write(out, record, style)?;
     title::write(out, record)?;
-    table::write(out, record)?;
+    latency_table::write(out, record)?;
     let felt_name = if is_open(record) { "response" } else { "service" };
     histogram::write(out, felt_name, latencies.felt())?;
     runs::write(out, record, style)?;

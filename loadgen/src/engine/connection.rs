@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
-use super::due::Due;
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder, Request};
+use super::send_schedule::Due;
 use crate::wire::Exchange;
 
 /// What a lane's stream is doing.

@@ -7,7 +7,7 @@ use super::{
     SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
 };
 use crate::clock::nanoseconds;
-use crate::engine::lane::{Lane, Link};
+use crate::engine::connection::{Lane, Link};
 use crate::engine::network::Network;
 use crate::engine::recorder::Failure;
 use crate::engine::reporter::{Reporter, State};

@@ -4,10 +4,10 @@ use std::io;
 use std::mem;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, Worker};
-use crate::engine::due::Due;
-use crate::engine::lane::{Connection, Link};
+use crate::engine::connection::{Connection, Link};
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
+use crate::engine::send_schedule::Due;
 use crate::error::Error;
 
 /// Wait before a unix socket is tried again whose server has too many waiting already: there is no

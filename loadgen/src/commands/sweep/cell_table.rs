@@ -122,9 +122,9 @@ fn verdicts(summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
     use super::super::row::Row;
     use super::super::row::tests::row;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn record(flags: &str, rows: &[Row]) -> SweepRecord {
