@@ -9,26 +9,26 @@ use std::io::{self, Read, Write};
 
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder, Request};
-use super::send_schedule::Due;
+use super::send_schedule::SendSchedule;
 use crate::wire::Exchange;
 
-/// What a lane's stream is doing.
+/// What a connection's stream is doing.
 #[derive(Debug)]
-pub(crate) enum Link<S> {
+pub(crate) enum StreamState<S> {
     /// There is none.
-    Down,
+    Closed,
     /// There is none, but it has been asked for.
     Queued,
     /// The handshake has begun.
-    Dialing { stream: S, begun_ns: u64 },
+    Connecting { stream: S, begun_ns: u64 },
     /// Requests can be sent.
-    Up(Connection<S>),
+    Open(OpenStream<S>),
 }
 
 /// An established stream.
 #[derive(Debug)]
-pub(crate) struct Connection<S> {
-    pub(crate) stream: S,
+pub(crate) struct OpenStream<S> {
+    pub(crate) socket: S,
     /// When the handshake began.
     pub(crate) begun_ns: u64,
     /// Oldest first; replies come in this order.
@@ -45,11 +45,11 @@ pub(crate) struct Connection<S> {
     pub(crate) closing: bool,
 }
 
-impl<S> Connection<S> {
+impl<S> OpenStream<S> {
     /// A stream whose handshake began at `begun_ns` and has just ended.
-    pub(crate) fn new(stream: S, begun_ns: u64, now_ns: u64) -> Self {
+    pub(crate) fn new(socket: S, begun_ns: u64, now_ns: u64) -> Self {
         Self {
-            stream,
+            socket,
             begun_ns,
             outstanding: VecDeque::new(),
             begun: 0,
@@ -88,22 +88,22 @@ impl<S> Connection<S> {
 
 /// One connection's place in the load.
 #[derive(Debug)]
-pub(crate) struct Lane<S> {
+pub(crate) struct Connection<S> {
     /// Its number among all of the run.
     pub(crate) number: u32,
-    pub(crate) link: Link<S>,
+    pub(crate) stream: StreamState<S>,
     /// Counts its streams.
     pub(crate) generation: u32,
     /// Attempts in a row that did not lead to a single reply.
     pub(crate) failures: u32,
     /// The schedule; nothing in a closed loop, or before the run has started.
-    pub(crate) due: Option<Due>,
+    pub(crate) schedule: Option<SendSchedule>,
     exchange: Exchange,
     /// Since when requests can be sent, as far as server and plan are concerned.
     free_ns: u64,
 }
 
-/// What every call on a lane needs besides the lane.
+/// What every call on a connection needs besides the connection.
 pub(crate) struct Tools<'a, 'run> {
     pub(crate) plan: &'a Plan<'run>,
     pub(crate) recorder: &'a mut Recorder,
@@ -114,24 +114,24 @@ pub(crate) struct Tools<'a, 'run> {
     pub(crate) now_ns: &'a dyn Fn() -> u64,
 }
 
-impl<S: Read + Write> Lane<S> {
-    /// Lane number `number`, without a stream.
+impl<S: Read + Write> Connection<S> {
+    /// Connection number `number`, without a stream.
     pub(crate) fn new(number: u32, plan: &Plan<'_>) -> Self {
         Self {
             number,
-            link: Link::Down,
+            stream: StreamState::Closed,
             failures: 0,
             generation: 0,
-            due: None,
+            schedule: None,
             exchange: Exchange::new(&plan.traffic, number),
             free_ns: 0,
         }
     }
 
     /// The stream can be used.
-    pub(crate) fn up(&mut self, connection: Connection<S>) {
+    pub(crate) fn set_open(&mut self, stream: OpenStream<S>) {
         self.exchange.restart();
-        self.link = Link::Up(connection);
+        self.stream = StreamState::Open(stream);
     }
 
     /// Requests could be sent from `now_ns` on: there is a stream, it takes bytes again, or, where
@@ -142,57 +142,57 @@ impl<S: Read + Write> Lane<S> {
 
     /// Whether a request that is due now could be begun.
     pub(crate) fn is_free(&self, plan: &Plan<'_>) -> bool {
-        match &self.link {
-            Link::Up(connection) => {
-                let open = !connection.write_armed && !self.exchange.wants_close();
-                open && connection.allowance(plan) > 0
+        match &self.stream {
+            StreamState::Open(stream) => {
+                let open = !stream.write_armed && !self.exchange.wants_close();
+                open && stream.allowance(plan) > 0
             }
-            Link::Down | Link::Queued | Link::Dialing { .. } => false,
+            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => false,
         }
     }
 
     /// Whether it owes the server nothing and the server owes it nothing.
     pub(crate) fn is_idle(&self) -> bool {
-        match &self.link {
-            Link::Up(connection) => {
-                connection.outstanding.is_empty() && !self.exchange.is_mid_request()
+        match &self.stream {
+            StreamState::Open(stream) => {
+                stream.outstanding.is_empty() && !self.exchange.is_mid_request()
             }
-            Link::Down | Link::Queued | Link::Dialing { .. } => true,
+            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => true,
         }
     }
 
     /// Whether its stream has done what it was for, and owes nothing.
     pub(crate) fn is_used_up(&self, plan: &Plan<'_>) -> bool {
-        match &self.link {
-            Link::Up(connection) => {
-                let over = connection.closing
-                    || connection.begun >= plan.requests_per_connection()
+        match &self.stream {
+            StreamState::Open(stream) => {
+                let over = stream.closing
+                    || stream.begun >= plan.requests_per_connection()
                     || self.exchange.wants_close();
                 over && self.is_idle()
             }
-            Link::Down | Link::Queued | Link::Dialing { .. } => false,
+            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => false,
         }
     }
 
     /// Finishes a partly sent request and begins those that are due and allowed, in one write.
     ///
-    /// `closed` says whether a lane without a schedule may begin requests. Returns whether bytes
-    /// are left that the socket did not take. A request counts as sent, and is stamped, with the
-    /// write that takes its first byte.
+    /// `closed` says whether a connection without a schedule may begin requests. Returns whether
+    /// bytes are left that the socket did not take. A request counts as sent, and gets its time
+    /// stamp, with the write that takes its first byte.
     pub(crate) fn send(
         &mut self,
         closed: bool,
         tools: &mut Tools<'_, '_>,
     ) -> Result<bool, Failure> {
-        let Link::Up(connection) = &mut self.link else {
+        let StreamState::Open(stream) = &mut self.stream else {
             return Ok(false);
         };
         let plan = tools.plan;
         let ends = self.exchange.wants_close();
-        let allowance = if ends { 0 } else { connection.allowance(plan) };
+        let allowance = if ends { 0 } else { stream.allowance(plan) };
         let now_ns = (tools.now_ns)();
-        let new = match (&mut self.due, &plan.intensity) {
-            (Some(due), Some(intensity)) => due.take(allowance, now_ns, intensity),
+        let new = match (&mut self.schedule, &plan.intensity) {
+            (Some(schedule), Some(intensity)) => schedule.take(allowance, now_ns, intensity),
             _ if closed => allowance,
             _ => 0,
         };
@@ -200,7 +200,7 @@ impl<S: Read + Write> Lane<S> {
             return Ok(false);
         }
         let bytes = self.exchange.outgoing(&plan.traffic, new, tools.scratch);
-        let taken = match connection.stream.write(bytes) {
+        let taken = match stream.socket.write(bytes) {
             Ok(0) => return Err(Failure::Other(io::ErrorKind::WriteZero.into())),
             Ok(taken) => taken,
             Err(error) if is_transient(&error) => return Ok(true),
@@ -209,18 +209,18 @@ impl<S: Read + Write> Lane<S> {
         let begun = self.exchange.took(&plan.traffic, taken);
         tools.recorder.bytes_sent(taken);
         // To send more to a server that owes more than one reply is no progress of the oldest.
-        if connection.outstanding.len() <= 1 {
-            connection.last_progress_ns = now_ns;
+        if stream.outstanding.len() <= 1 {
+            stream.last_progress_ns = now_ns;
         }
-        connection.begun += begun as u64;
+        stream.begun += begun as u64;
         // Where the connect is a part of the request, the request began with it.
-        let in_connect = plan.connects_per_request() && connection.replies == 0;
-        let sent_ns = if in_connect { connection.begun_ns } else { now_ns };
+        let in_connect = plan.connects_per_request() && stream.replies == 0;
+        let sent_ns = if in_connect { stream.begun_ns } else { now_ns };
         for _ in 0..begun {
-            let intended_ns = self.due.as_mut().and_then(Due::pop).unwrap_or(sent_ns);
+            let intended_ns = self.schedule.as_mut().and_then(SendSchedule::pop).unwrap_or(sent_ns);
             let request = Request { intended_ns, sent_ns: sent_ns.max(intended_ns) };
             tools.recorder.sent(request, self.free_ns);
-            connection.outstanding.push_back(request);
+            stream.outstanding.push_back(request);
         }
         Ok(begun < new || self.exchange.is_mid_request())
     }
@@ -229,26 +229,26 @@ impl<S: Read + Write> Lane<S> {
     ///
     /// All replies that this read completes share the stamp taken directly after it.
     pub(crate) fn receive(&mut self, tools: &mut Tools<'_, '_>) -> Result<(), Failure> {
-        let Link::Up(connection) = &mut self.link else {
+        let StreamState::Open(stream) = &mut self.stream else {
             return Ok(());
         };
-        let count = match connection.stream.read(tools.buffer) {
+        let count = match stream.socket.read(tools.buffer) {
             Ok(0) => return Err(Failure::ClosedByServer),
             Ok(count) => count,
             Err(error) if is_transient(&error) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let reply_ns = (tools.now_ns)();
-        connection.last_progress_ns = reply_ns;
+        stream.last_progress_ns = reply_ns;
         tools.recorder.bytes_received(count);
-        let full = connection.allowance(tools.plan) == 0;
-        let outstanding = connection.outstanding.len();
+        let full = stream.allowance(tools.plan) == 0;
+        let outstanding = stream.outstanding.len();
         let (completed, right) =
             self.exchange.came(&tools.plan.traffic, &tools.buffer[..count], outstanding);
         for _ in 0..completed {
-            let answered = connection.outstanding.pop_front();
+            let answered = stream.outstanding.pop_front();
             let request = answered.expect("no more replies than requests are accepted");
-            connection.replies += 1;
+            stream.replies += 1;
             tools.recorder.completed(request, reply_ns);
         }
         if full && completed > 0 {

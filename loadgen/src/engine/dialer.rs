@@ -1,4 +1,4 @@
-//! Which lanes may connect when: a bounded number of handshakes at once, and not too many a second.
+//! Which connections may connect when: it limits the handshakes at once and those per second.
 
 use std::collections::VecDeque;
 
@@ -35,21 +35,21 @@ impl Dialer {
         }
     }
 
-    /// The lane wants to connect.
-    pub(crate) fn ask(&mut self, lane: u32) {
-        self.waiting.push_back(lane);
+    /// The connection wants to connect.
+    pub(crate) fn ask(&mut self, connection: u32) {
+        self.waiting.push_back(connection);
     }
 
-    /// The lane that may connect now, if one may; its handshake is under way from then on.
+    /// The connection that may connect now, if one may; its handshake is under way from then on.
     pub(crate) fn next(&mut self, now_ns: u64) -> Option<u32> {
         if self.in_flight >= self.in_flight_max || now_ns < self.next_ns {
             return None;
         }
-        let lane = self.waiting.pop_front()?;
+        let connection = self.waiting.pop_front()?;
         self.in_flight += 1;
         // Being late is not made up for: the limit holds at every moment.
         self.next_ns = now_ns.saturating_add(self.gap_ns);
-        Some(lane)
+        Some(connection)
     }
 
     /// A handshake has ended, well or badly.
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn handshakes_at_once_are_bounded_and_begin_in_the_order_asked_for() {
         let mut dialer = Dialer::new(32, None, false);
-        (0..3).for_each(|lane| dialer.ask(lane));
+        (0..3).for_each(|connection| dialer.ask(connection));
         assert_eq!((dialer.next(0), dialer.next(0), dialer.next(0)), (Some(0), Some(1), None));
         assert_eq!(dialer.next_ns(), None, "it waits for a handshake, not for time");
         dialer.ended();
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_rate_spaces_handshakes_evenly_and_does_not_catch_up() {
         let mut dialer = Dialer::new(1, Some(1_000.0), true);
-        (0..4).for_each(|lane| dialer.ask(lane));
+        (0..4).for_each(|connection| dialer.ask(connection));
         assert_eq!(dialer.next(5_000_000), Some(0));
         assert_eq!(dialer.next(5_000_000), None);
         assert_eq!(dialer.next_ns(), Some(6_000_000));

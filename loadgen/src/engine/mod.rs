@@ -1,9 +1,9 @@
 //! One run against a server: threads, connections, and what they have seen.
 //!
 //! ```text
-//! crew       starts the threads, gives the starting signal, collects what they find
-//!  └ worker  one thread: looks at its lanes when they are due or ready
-//!     └ lane   one connection's schedule (due), traffic (wire::Exchange) and stream
+//! threads    starts the threads, gives the starting signal, collects what they find
+//!  └ worker  one thread: looks at its connections when they are due or ready
+//!     └ connection   one connection's schedule (due), traffic (wire::Exchange) and stream
 //! recorder ─▶ reporter ─▶ collector ─▶ observer   what was seen, interval by interval
 //! network    clock, streams, readiness: sockets in a run, a simulation in tests
 //! ```

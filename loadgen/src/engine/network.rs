@@ -22,11 +22,11 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
 }
 
-/// Names a stream. A lane's streams have different generations, so that what was noticed of one
-/// cannot be taken for the next.
+/// Names a stream. The streams of a connection have different generations, so an event of an old
+/// stream is never taken for one of its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
-    pub(crate) lane: u32,
+    pub(crate) connection: u32,
     pub(crate) generation: u32,
 }
 

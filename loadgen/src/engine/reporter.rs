@@ -9,7 +9,7 @@ use crate::record::Counters;
 
 /// What a thread tells the one that started it. The channel closes when all have ended.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum ThreadMessage {
     Connected,
     ConnectFailed,
     Interval(Box<IntervalReport>),
@@ -46,7 +46,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Reporter {
     thread: usize,
-    news: Sender<News>,
+    sender: Sender<ThreadMessage>,
     /// Emptied histograms that come back.
     spares: Receiver<Box<Latencies>>,
     interval_ns: u64,
@@ -59,13 +59,13 @@ impl Reporter {
     /// Reports of `thread` from `start_ns` on, each `interval_ns`.
     pub(crate) fn new(
         thread: usize,
-        news: Sender<News>,
+        sender: Sender<ThreadMessage>,
         spares: Receiver<Box<Latencies>>,
         start_ns: u64,
         interval_ns: u64,
     ) -> Self {
         let due_ns = start_ns.saturating_add(interval_ns);
-        Self { thread, news, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+        Self { thread, sender, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
     }
 
     /// The calling thread begins its load.
@@ -108,6 +108,6 @@ impl Reporter {
         };
         self.cpu_ns = cpu_ns;
         // Nobody listens any more only when the run has failed.
-        let _ = self.news.send(News::Interval(Box::new(report)));
+        let _ = self.sender.send(ThreadMessage::Interval(Box::new(report)));
     }
 }

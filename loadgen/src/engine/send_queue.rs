@@ -1,62 +1,62 @@
-//! What is to be done when: at most one entry for each lane.
+//! When each connection is served next: at most one time for each.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// When a lane wants to be looked at again.
+/// The times at which connections are to be served: for a request, or to connect again.
 #[derive(Debug)]
-pub(crate) struct Agenda {
+pub(crate) struct SendQueue {
     heap: BinaryHeap<Reverse<(u64, u32)>>,
-    /// The time that counts for each lane; other entries of the heap are out of date.
+    /// The time that counts for each connection; other entries of the heap are out of date.
     times: Vec<u64>,
 }
 
 /// No time at all.
 const NEVER: u64 = u64::MAX;
 
-impl Agenda {
-    /// Nothing to do for `lanes` lanes.
-    pub(crate) fn new(lanes: usize) -> Self {
-        Self { heap: BinaryHeap::with_capacity(lanes), times: vec![NEVER; lanes] }
+impl SendQueue {
+    /// A queue without a time for any of `connections` connections.
+    pub(crate) fn new(connections: usize) -> Self {
+        Self { heap: BinaryHeap::with_capacity(connections), times: vec![NEVER; connections] }
     }
 
-    /// Looks at the lane at `at_ns`, and not at a time set before.
-    pub(crate) fn set(&mut self, lane: u32, at_ns: u64) {
-        let time = &mut self.times[lane as usize];
+    /// Serves the connection at `at_ns`, and not at a time set before.
+    pub(crate) fn set(&mut self, connection: u32, at_ns: u64) {
+        let time = &mut self.times[connection as usize];
         if *time != at_ns {
             *time = at_ns;
             if at_ns != NEVER {
-                self.heap.push(Reverse((at_ns, lane)));
+                self.heap.push(Reverse((at_ns, connection)));
             }
         }
     }
 
-    /// Forgets the lane's time.
-    pub(crate) fn clear(&mut self, lane: u32) {
-        self.times[lane as usize] = NEVER;
+    /// Removes the connection's time.
+    pub(crate) fn clear(&mut self, connection: u32) {
+        self.times[connection as usize] = NEVER;
     }
 
-    /// When there is something to do next.
+    /// The earliest time of all.
     pub(crate) fn next_ns(&mut self) -> Option<u64> {
         self.drop_outdated();
         self.heap.peek().map(|Reverse((at_ns, _))| *at_ns)
     }
 
-    /// Takes the first lane whose time has come.
-    pub(crate) fn due(&mut self, now_ns: u64) -> Option<u32> {
+    /// Takes the first connection whose time has come.
+    pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<u32> {
         self.drop_outdated();
-        let &Reverse((at_ns, lane)) = self.heap.peek()?;
+        let &Reverse((at_ns, connection)) = self.heap.peek()?;
         if at_ns > now_ns {
             return None;
         }
         self.heap.pop();
-        self.clear(lane);
-        Some(lane)
+        self.clear(connection);
+        Some(connection)
     }
 
     fn drop_outdated(&mut self) {
-        while let Some(&Reverse((at_ns, lane))) = self.heap.peek() {
-            if self.times[lane as usize] == at_ns {
+        while let Some(&Reverse((at_ns, connection))) = self.heap.peek() {
+            if self.times[connection as usize] == at_ns {
                 return;
             }
             self.heap.pop();
@@ -74,44 +74,45 @@ mod tests {
     enum Step {
         Set(u32, u64),
         Clear(u32),
-        Due(u64),
+        PopDue(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0_u32..6, 0_u64..20).prop_map(|(lane, at_ns)| Step::Set(lane, at_ns)),
+            (0_u32..6, 0_u64..20).prop_map(|(connection, at_ns)| Step::Set(connection, at_ns)),
             (0_u32..6).prop_map(Step::Clear),
-            (0_u64..20).prop_map(Step::Due),
+            (0_u64..20).prop_map(Step::PopDue),
         ]
     }
 
     proptest! {
         #[test]
         fn it_agrees_with_a_list_that_is_searched(steps in prop::collection::vec(step(), 1..80)) {
-            let mut agenda = Agenda::new(6);
+            let mut send_queue = SendQueue::new(6);
             let mut list = [None::<u64>; 6];
             for step in steps {
                 match step {
-                    Step::Set(lane, at_ns) => {
-                        agenda.set(lane, at_ns);
-                        list[lane as usize] = Some(at_ns);
+                    Step::Set(connection, at_ns) => {
+                        send_queue.set(connection, at_ns);
+                        list[connection as usize] = Some(at_ns);
                     }
-                    Step::Clear(lane) => {
-                        agenda.clear(lane);
-                        list[lane as usize] = None;
+                    Step::Clear(connection) => {
+                        send_queue.clear(connection);
+                        list[connection as usize] = None;
                     }
-                    Step::Due(now_ns) => {
-                        let due = agenda.due(now_ns);
+                    Step::PopDue(now_ns) => {
+                        let due = send_queue.pop_due(now_ns);
                         let set = (0_u32..).zip(&list);
-                        let first = set.filter_map(|(lane, at_ns)| Some(((*at_ns)?, lane))).min();
+                        let times = set.filter_map(|(number, at_ns)| Some(((*at_ns)?, number)));
+                        let first = times.min();
                         let first_due = first.filter(|(at_ns, _)| *at_ns <= now_ns);
-                        prop_assert_eq!(due, first_due.map(|(_, lane)| lane));
-                        if let Some(lane) = due {
-                            list[lane as usize] = None;
+                        prop_assert_eq!(due, first_due.map(|(_, connection)| connection));
+                        if let Some(connection) = due {
+                            list[connection as usize] = None;
                         }
                     }
                 }
-                prop_assert_eq!(agenda.next_ns(), list.iter().flatten().copied().min());
+                prop_assert_eq!(send_queue.next_ns(), list.iter().flatten().copied().min());
             }
         }
     }

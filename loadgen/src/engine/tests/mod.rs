@@ -13,7 +13,7 @@ use self::simulation::Simulation;
 use super::collector::Collector;
 use super::plan::{Plan, Share};
 use super::recorder::Findings;
-use super::reporter::{News, Reporter};
+use super::reporter::{Reporter, ThreadMessage};
 use super::worker::Worker;
 use crate::cli::options_from_flags::tests::options;
 use crate::clock::nanoseconds;
@@ -42,16 +42,16 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     let mut worker = Worker::new(&plan, share, world);
     worker.connect_all().unwrap();
     let window = Window::new(worker.now_ns(), options.warmup, options.duration);
-    let (messenger, news) = mpsc::channel();
+    let (sender, messages) = mpsc::channel();
     let (spare, spares) = mpsc::channel();
     let interval_ns = nanoseconds(options.interval);
-    let mut reporter = Reporter::new(0, messenger, spares, window.start_ns, interval_ns);
+    let mut reporter = Reporter::new(0, sender, spares, window.start_ns, interval_ns);
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
     let mut collector = Collector::new(window, 0, vec![spare], &mut observer, None);
-    for news in news {
-        if let News::Interval(report) = news {
+    for message in messages {
+        if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();
         }
     }

@@ -4,10 +4,10 @@ use std::io;
 use std::mem;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, Worker};
-use crate::engine::connection::{Connection, Link};
+use crate::engine::connection::{OpenStream, StreamState};
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
-use crate::engine::send_schedule::Due;
+use crate::engine::send_schedule::SendSchedule;
 use crate::error::Error;
 
 /// Wait before a unix socket is tried again whose server has too many waiting already: there is no
@@ -15,74 +15,77 @@ use crate::error::Error;
 const FULL_BACKLOG_NS: u64 = 1_000_000;
 
 impl<N: Network> Worker<'_, '_, N> {
-    /// Asks for a stream, unless the lane needs none yet, or none any more.
-    pub(super) fn dial_when_due(&mut self, lane: u32) {
-        let due_ns = self.lanes[lane as usize].due.as_ref().and_then(Due::next_ns);
+    /// Asks for a stream, unless the connection needs none yet, or none any more.
+    pub(super) fn dial_when_due(&mut self, index: u32) {
+        let due_ns =
+            self.connections[index as usize].schedule.as_ref().and_then(SendSchedule::next_ns);
         let over = self.stop.is_some() && due_ns.is_none();
         if over || (self.plan.connects_per_request() && !self.started) {
             return;
         }
         match due_ns {
             Some(due_ns) if self.plan.connects_per_request() && due_ns > self.now_ns => {
-                self.agenda.set(lane, due_ns);
+                self.send_queue.set(index, due_ns);
             }
             // A schedule that has ended needs no connection for a request of its own.
             None if self.plan.connects_per_request() && self.plan.intensity.is_some() => {}
             _ => {
-                self.lanes[lane as usize].link = Link::Queued;
-                self.agenda.clear(lane);
-                self.dialer.ask(lane);
+                self.connections[index as usize].stream = StreamState::Queued;
+                self.send_queue.clear(index);
+                self.dialer.ask(index);
             }
         }
     }
 
     /// Begins the handshakes that may begin now.
     pub(super) fn dial_some(&mut self) -> Result<(), Error> {
-        while let Some(lane) = self.dialer.next(self.now_ns) {
-            let state = &mut self.lanes[lane as usize];
-            state.generation = state.generation.wrapping_add(1);
-            let token = Token { lane, generation: state.generation };
+        while let Some(index) = self.dialer.next(self.now_ns) {
+            let connection = &mut self.connections[index as usize];
+            connection.generation = connection.generation.wrapping_add(1);
+            let token = Token { connection: index, generation: connection.generation };
             let begun_ns = self.network.now_ns();
-            match self.network.connect(token, state.number) {
-                Ok(stream) => state.link = Link::Dialing { stream, begun_ns },
-                Err(error) => self.dial_failed(lane, error)?,
+            match self.network.connect(token, connection.number) {
+                Ok(stream) => connection.stream = StreamState::Connecting { stream, begun_ns },
+                Err(error) => self.dial_failed(index, error)?,
             }
         }
         Ok(())
     }
 
     /// Takes over the stream of a handshake that has ended.
-    pub(super) fn handshake_ended(&mut self, lane: u32) -> Result<(), Error> {
-        let state = &mut self.lanes[lane as usize];
-        let Link::Dialing { stream, begun_ns } = mem::replace(&mut state.link, Link::Down) else {
+    pub(super) fn handshake_ended(&mut self, index: u32) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
+        let StreamState::Connecting { stream, begun_ns } =
+            mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
             return Ok(());
         };
         if let Err(error) = self.network.connected(&stream) {
-            return self.dial_failed(lane, error);
+            return self.dial_failed(index, error);
         }
         self.dialer.ended();
         self.live += 1;
         self.failing_since_ns = None;
         self.recorder.connected(self.now_ns.saturating_sub(begun_ns));
-        let token = Token { lane, generation: state.generation };
+        let token = Token { connection: index, generation: connection.generation };
         self.network.watch(&stream, token, Interest::Read).map_err(Error::Poll)?;
-        state.up(Connection::new(stream, begun_ns, self.now_ns));
+        connection.set_open(OpenStream::new(stream, begun_ns, self.now_ns));
         if self.started {
             if !self.plan.connects_per_request() {
-                state.freed(self.now_ns);
+                connection.freed(self.now_ns);
             }
-            self.send(lane)?;
+            self.send(index)?;
         }
         Ok(())
     }
 
     /// A handshake did not lead to a stream. Before the load that ends the run, later it is a
-    /// result, and the lane tries again.
-    pub(super) fn dial_failed(&mut self, lane: u32, error: io::Error) -> Result<(), Error> {
+    /// result, and the connection tries again.
+    pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
         self.dialer.ended();
-        self.lanes[lane as usize].link = Link::Down;
+        self.connections[index as usize].stream = StreamState::Closed;
         if error.kind() == io::ErrorKind::WouldBlock {
-            self.agenda.set(lane, self.now_ns + FULL_BACKLOG_NS);
+            self.send_queue.set(index, self.now_ns + FULL_BACKLOG_NS);
             return Ok(());
         }
         if !self.started {
@@ -95,46 +98,47 @@ impl<N: Network> Worker<'_, '_, N> {
         }
         self.recorder.connect_failed(&error);
         self.failing_since_ns.get_or_insert(self.now_ns);
-        self.dial_again_later(lane);
+        self.dial_again_later(index);
         Ok(())
     }
 
-    fn dial_again_later(&mut self, lane: u32) {
-        let state = &mut self.lanes[lane as usize];
-        let wait_ns = REDIAL_NS_MIN << state.failures.min(10);
-        state.failures += 1;
-        self.agenda.set(lane, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
+    fn dial_again_later(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        let wait_ns = REDIAL_NS_MIN << connection.failures.min(10);
+        connection.failures += 1;
+        self.send_queue.set(index, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
     }
 
     /// Gives up a stream that can do no more; its unanswered requests have failed.
-    pub(super) fn lose(&mut self, lane: u32, failure: Failure) {
-        let state = &mut self.lanes[lane as usize];
-        let Link::Up(connection) = mem::replace(&mut state.link, Link::Down) else {
+    pub(super) fn lose(&mut self, index: u32, failure: Failure) {
+        let connection = &mut self.connections[index as usize];
+        let StreamState::Open(stream) = mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
             return;
         };
         self.live -= 1;
-        self.agenda.clear(lane);
+        self.send_queue.clear(index);
         let now_ns = self.network.now_ns();
-        let has_worked = connection.has_worked();
-        self.recorder.lost(failure, connection.into_outstanding(), now_ns);
+        let has_worked = stream.has_worked();
+        self.recorder.lost(failure, stream.into_outstanding(), now_ns);
         if has_worked {
-            state.failures = 0;
-            self.dial_when_due(lane);
+            connection.failures = 0;
+            self.dial_when_due(index);
         } else {
-            self.dial_again_later(lane);
+            self.dial_again_later(index);
         }
     }
 
     /// Closes a stream that has done what it was for.
-    pub(super) fn retire(&mut self, lane: u32) {
-        let state = &mut self.lanes[lane as usize];
-        state.link = Link::Down;
-        state.failures = 0;
+    pub(super) fn retire(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        connection.stream = StreamState::Closed;
+        connection.failures = 0;
         if self.plan.connects_per_request() {
-            state.freed(self.now_ns);
+            connection.freed(self.now_ns);
         }
         self.live -= 1;
         self.recorder.churned();
-        self.dial_when_due(lane);
+        self.dial_when_due(index);
     }
 }

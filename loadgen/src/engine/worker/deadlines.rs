@@ -7,7 +7,7 @@ use super::{
     SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
 };
 use crate::clock::nanoseconds;
-use crate::engine::connection::{Lane, Link};
+use crate::engine::connection::{Connection, StreamState};
 use crate::engine::network::Network;
 use crate::engine::recorder::Failure;
 use crate::engine::reporter::{Reporter, State};
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::options::Churn;
 use crate::schedule::{Phase, random};
 
-/// What a sweep has found about a lane.
+/// What a sweep has found about a connection.
 enum Finding {
     Nothing,
     /// It owes a reply and has been silent for too long.
@@ -40,61 +40,64 @@ impl<N: Network> Worker<'_, '_, N> {
         let interval_ns =
             (timeout_ns / SWEEPS_PER_TIMEOUT).clamp(SWEEP_INTERVAL_NS_MIN, SWEEP_INTERVAL_NS_MAX);
         self.sweep_due_ns = self.now_ns + interval_ns;
-        for lane in 0..self.share.connections {
-            match self.look_over(&self.lanes[lane as usize]) {
+        for index in 0..self.share.connections {
+            match self.look_over(&self.connections[index as usize]) {
                 Finding::Nothing => {}
-                Finding::Silent => self.lose(lane, Failure::TimedOut),
-                Finding::Unanswered => self.dial_failed(lane, io::ErrorKind::TimedOut.into())?,
-                Finding::Expired => self.expire(lane),
+                Finding::Silent => self.lose(index, Failure::TimedOut),
+                Finding::Unanswered => self.dial_failed(index, io::ErrorKind::TimedOut.into())?,
+                Finding::Expired => self.expire(index),
             }
         }
         Ok(())
     }
 
-    fn look_over(&self, lane: &Lane<N::Stream>) -> Finding {
+    fn look_over(&self, connection: &Connection<N::Stream>) -> Finding {
         let overdue = |since_ns: u64| {
             let since_ns = since_ns.max(self.attentive_since_ns);
             self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
         };
-        match &lane.link {
-            Link::Dialing { begun_ns, .. } if overdue(*begun_ns) => Finding::Unanswered,
-            Link::Up(connection) => {
-                if connection.outstanding() > 0 && overdue(connection.last_progress_ns) {
+        match &connection.stream {
+            StreamState::Connecting { begun_ns, .. } if overdue(*begun_ns) => Finding::Unanswered,
+            StreamState::Open(stream) => {
+                if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
                     Finding::Silent
-                } else if self.started && self.now_ns >= self.expires_ns(lane, connection.begun_ns)
+                } else if self.started
+                    && self.now_ns >= self.expires_ns(connection, stream.begun_ns)
                 {
                     Finding::Expired
                 } else {
                     Finding::Nothing
                 }
             }
-            Link::Down | Link::Queued | Link::Dialing { .. } => Finding::Nothing,
+            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => {
+                Finding::Nothing
+            }
         }
     }
 
-    /// When a stream has lived long enough. The first of each lane lives for a random part of the
-    /// lifetime, so that they do not all end at once.
-    fn expires_ns(&self, lane: &Lane<N::Stream>, begun_ns: u64) -> u64 {
+    /// When the lifetime of a stream ends. The first stream of each connection lives for a random
+    /// part of the lifetime, so that they do not all end at once.
+    fn expires_ns(&self, connection: &Connection<N::Stream>, begun_ns: u64) -> u64 {
         let Churn::Lifetime(lifetime) = self.plan.options.churn else {
             return u64::MAX;
         };
         let lifetime_ns = nanoseconds(lifetime);
-        if lane.generation > 1 {
+        if connection.generation > 1 {
             return begun_ns.saturating_add(lifetime_ns);
         }
         let key = random::key(self.plan.options.seed, LIFETIMES);
-        let part = random::unit(random::at(key, u64::from(lane.number)));
+        let part = random::unit(random::at(key, u64::from(connection.number)));
         let since_ns = begun_ns.max(self.window.start_ns);
         since_ns.saturating_add((part * lifetime_ns as f64) as u64)
     }
 
-    fn expire(&mut self, lane: u32) {
-        if let Link::Up(connection) = &mut self.lanes[lane as usize].link {
-            connection.closing = true;
-            self.agenda.clear(lane);
+    fn expire(&mut self, index: u32) {
+        if let StreamState::Open(stream) = &mut self.connections[index as usize].stream {
+            stream.closing = true;
+            self.send_queue.clear(index);
         }
-        if self.lanes[lane as usize].is_used_up(self.plan) {
-            self.retire(lane);
+        if self.connections[index as usize].is_used_up(self.plan) {
+            self.retire(index);
         }
     }
 
@@ -116,8 +119,9 @@ impl<N: Network> Worker<'_, '_, N> {
             return 0.0;
         };
         let connections = self.plan.options.connections;
-        let due = self.lanes.iter().filter_map(|lane| lane.due.as_ref());
-        due.map(|due| due.backlog(self.now_ns, intensity, connections)).sum()
+        let schedule =
+            self.connections.iter().filter_map(|connection| connection.schedule.as_ref());
+        schedule.map(|schedule| schedule.backlog(self.now_ns, intensity, connections)).sum()
     }
 
     /// Ends the schedule at the end of the window, when asked to, or when no connection can be
@@ -133,9 +137,9 @@ impl<N: Network> Worker<'_, '_, N> {
             let drain_ns = if lost { 0 } else { nanoseconds(self.plan.options.drain) };
             self.stop = Some(self.stopping(drain_ns));
             self.begun = self.share.connections;
-            for lane in &mut self.lanes {
-                if let Some(due) = &mut lane.due {
-                    due.end(self.now_ns);
+            for connection in &mut self.connections {
+                if let Some(schedule) = &mut connection.schedule {
+                    schedule.end(self.now_ns);
                 }
             }
         }
@@ -176,14 +180,14 @@ impl<N: Network> Worker<'_, '_, N> {
     pub(super) fn finish(mut self, reporter: &mut Reporter) -> Finished {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();
-        for lane in self.lanes.drain(..) {
-            if let Link::Up(connection) = lane.link {
-                for request in connection.into_outstanding() {
+        for connection in self.connections.drain(..) {
+            if let StreamState::Open(stream) = connection.stream {
+                for request in stream.into_outstanding() {
                     self.recorder.censored(request, now_ns);
                 }
             }
-            if let (Some(due), Some(intensity)) = (lane.due, &self.plan.intensity) {
-                due.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+            if let (Some(schedule), Some(intensity)) = (connection.schedule, &self.plan.intensity) {
+                schedule.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
             }
         }
         let state = State { now_ns, ..self.state() };
