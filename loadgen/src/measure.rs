@@ -118,7 +118,7 @@ pub(crate) fn combine(
         counters.merge(&run.counters);
     }
     let measured_s = runs.iter().map(|run| run.rate.measured_s).sum();
-    let offered = (args.mode == "open").then_some(counters.in_window);
+    let offered = (args.is_open()).then_some(counters.in_window);
     Record {
         schema: SCHEMA.to_owned(),
         validity: validity::judge_all(&runs),

@@ -145,7 +145,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let length_s = seconds(length_ns);
-        let felt = pending.latencies.felt();
+        let headline = pending.latencies.headline();
         let before = &self.counted;
         let record = IntervalRecord {
             start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
@@ -156,9 +156,9 @@ impl<'a> Collector<'a> {
             failed: counters.failed + counters.timed_out - before.failed - before.timed_out,
             outstanding: self.threads.iter().map(|thread| thread.outstanding).sum(),
             backlog: self.threads.iter().map(|thread| thread.backlog).sum(),
-            p50_ns: felt.percentile_ns(P50),
-            p99_ns: felt.percentile_ns(P99),
-            max_ns: felt.max_ns(),
+            p50_ns: headline.percentile_ns(P50),
+            p99_ns: headline.percentile_ns(P99),
+            max_ns: headline.max_ns(),
             loader_cpu: pending.cpu_ns as f64 / length_ns.max(1) as f64,
             server_cpu: self.server_cpu(length_s),
         };

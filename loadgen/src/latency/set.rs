@@ -81,15 +81,15 @@ impl Latencies {
         all
     }
 
-    /// What the user of the server feels: the response time where there is a schedule to measure it
-    /// from, the service time in a closed loop.
-    pub(crate) fn felt(&self) -> &Latency {
+    /// The headline latency: response in an open loop, service in a closed one, which has no
+    /// response times.
+    pub(crate) fn headline(&self) -> &Latency {
         if self.response.count() > 0 { &self.response } else { &self.service }
     }
 
     /// How many values were longer than the histograms of reply times can tell apart.
     pub(crate) fn saturated(&self) -> u64 {
-        self.felt().saturated()
+        self.headline().saturated()
     }
 
     /// Empties all, keeping their memory.

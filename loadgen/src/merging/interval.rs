@@ -40,9 +40,9 @@ impl<'a> Steps<'a> {
     }
 
     /// All steps; as many as the loader with the most has.
-    pub(super) fn records(&self, mode: &str) -> Result<Vec<IntervalRecord>, Error> {
+    pub(super) fn records(&self) -> Result<Vec<IntervalRecord>, Error> {
         let steps = self.parts.iter().map(|part| part.run.intervals.len()).max().unwrap_or(0);
-        (0..steps).map(|step| self.record(step, mode)).collect()
+        (0..steps).map(|step| self.record(step)).collect()
     }
 
     /// The distributions of a step.
@@ -59,9 +59,9 @@ impl<'a> Steps<'a> {
         Ok(latencies)
     }
 
-    fn record(&self, step: usize, mode: &str) -> Result<IntervalRecord, Error> {
+    fn record(&self, step: usize) -> Result<IntervalRecord, Error> {
         let latencies = self.latencies(step)?;
-        let felt = if mode == "open" { &latencies.response } else { &latencies.service };
+        let headline = latencies.headline();
         let known = || self.parts.iter().filter_map(|part| part.run.intervals.get(step));
         let sum = |count: fn(&IntervalRecord) -> u64| known().map(count).sum();
         let length_s = known().map(|interval| interval.length_s).fold(0.0, f64::max);
@@ -74,8 +74,8 @@ impl<'a> Steps<'a> {
             failed: sum(|interval| interval.failed),
             outstanding: sum(|interval| interval.outstanding),
             backlog: sum(|interval| interval.backlog),
-            p50_ns: felt.percentile_ns(P50),
-            p99_ns: felt.percentile_ns(P99),
+            p50_ns: headline.percentile_ns(P50),
+            p99_ns: headline.percentile_ns(P99),
             max_ns: known().filter_map(|interval| interval.max_ns).max(),
             loader_cpu: known().map(|interval| interval.loader_cpu).fold(0.0, f64::max),
             server_cpu: known().find_map(|interval| interval.server_cpu),

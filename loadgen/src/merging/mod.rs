@@ -42,7 +42,7 @@ impl Merged {
         for index in 0..sources[0].record.runs.len() {
             let mut of_run = Latencies::new();
             of_runs.iter().for_each(|source| of_run.merge(&source[index]));
-            let intervals = interval::Steps::of(&sources, index)?.records(&args.mode)?;
+            let intervals = interval::Steps::of(&sources, index)?.records()?;
             runs.push(run::added(&sources, index, intervals, &of_run));
             latencies.merge(&of_run);
         }

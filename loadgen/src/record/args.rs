@@ -46,3 +46,16 @@ pub(crate) struct ArgsRecord {
     /// The command that started the server for each run.
     pub(crate) server_command: Option<String>,
 }
+
+impl ArgsRecord {
+    /// Whether the loop is open: requests follow a schedule.
+    pub(crate) fn is_open(&self) -> bool {
+        self.mode == "open"
+    }
+
+    /// The headline of a pair: what belongs to the response time in an open loop, and to the
+    /// service time in a closed one.
+    pub(crate) fn headline<T>(&self, response: T, service: T) -> T {
+        if self.is_open() { response } else { service }
+    }
+}

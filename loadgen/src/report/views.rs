@@ -49,10 +49,8 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
-            match record.args.mode.as_str() {
-                "open" => hgrm::text(&latencies.response_or_bound()),
-                _ => hgrm::text(&latencies.service),
-            }
+            let headline = record.args.headline(latencies.response_or_bound(), latencies.service);
+            hgrm::text(&headline)
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),

@@ -22,7 +22,7 @@ pub(crate) enum Metric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distribution {
     /// Response in an open loop, service in a closed one.
-    Felt,
+    Headline,
     Response,
     Service,
     Lateness,
@@ -82,7 +82,7 @@ impl FromStr for Metric {
             _ => {}
         }
         if let Some(statistic) = statistic(text) {
-            return Ok(Self::Time(Distribution::Felt, statistic?));
+            return Ok(Self::Time(Distribution::Headline, statistic?));
         }
         let Some((name, rest)) = text.split_once('.') else {
             return Err(format!(

@@ -15,7 +15,7 @@ pub(super) struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// Whether requests came by a schedule.
     pub(super) fn is_open(&self) -> bool {
-        self.args.mode == "open"
+        self.args.is_open()
     }
 
     /// Whether the load should have been the same all the time: a closed loop, or a flat rate.
@@ -24,10 +24,9 @@ impl<'a> Evidence<'a> {
         matches!(profile, None | Some(Ok(RateProfile::Flat(_))))
     }
 
-    /// What the user of the server feels.
-    pub(super) fn felt(&self) -> &'a LatencyRecord {
-        let latency = &self.run.latency_ns;
-        if self.is_open() { &latency.response } else { &latency.service }
+    /// The headline latency of the run.
+    pub(super) fn headline(&self) -> &'a LatencyRecord {
+        self.run.latency_ns.headline(self.args)
     }
 
     /// The intervals that lie in the measured window.

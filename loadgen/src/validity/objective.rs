@@ -77,8 +77,8 @@ impl Metric {
         let Self::Time(distribution, _) = self else { return None };
         let latency = &record.latency_ns;
         Some(match distribution {
-            Distribution::Felt if record.args.mode == "open" => &latency.response,
-            Distribution::Felt | Distribution::Service => &latency.service,
+            Distribution::Headline => latency.headline(&record.args),
+            Distribution::Service => &latency.service,
             Distribution::Response => &latency.response,
             Distribution::Lateness => &latency.lateness,
             Distribution::Connect => &latency.connect,

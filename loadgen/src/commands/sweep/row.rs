@@ -8,7 +8,7 @@ use super::balance;
 use super::sweep_plan::{Cell, PlanText};
 use crate::environment::Sharing;
 use crate::measure::Measurement;
-use crate::record::{LatencyRecord, Record, Verdict};
+use crate::record::{Record, Verdict};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct Row {
 impl Row {
     /// The numbers of a run's record.
     pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
-        let latency = felt(record);
+        let latency = record.latency_ns.headline(&record.args);
         let server = record.server.as_ref();
         let met = record.slo.iter().all(|slo| slo.met == Some(true));
         Self {
@@ -96,12 +96,6 @@ impl Row {
         ]);
         cells.join(",") + "\n"
     }
-}
-
-/// What a user of the server feels.
-fn felt(record: &Record) -> &LatencyRecord {
-    let latencies = &record.latency_ns;
-    if record.args.mode == "open" { &latencies.response } else { &latencies.service }
 }
 
 pub(super) fn verdict(verdict: Verdict) -> &'static str {

@@ -96,7 +96,7 @@ fn latencies(args: &ArgsRecord) -> Latencies {
     for n in 0..40_000_u64 {
         let (service_ns, late_ns) = (100_000 + n * 5 / 2, 1_000 + n % 9 * 1_000);
         latencies.service.record(service_ns);
-        if args.mode == "open" {
+        if args.is_open() {
             latencies.response.record(service_ns + late_ns);
             latencies.lateness.record(late_ns);
             latencies.loader_late.record(late_ns);
@@ -108,7 +108,7 @@ fn latencies(args: &ArgsRecord) -> Latencies {
 
 fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
     let measured = latencies.service.count();
-    let offered = (args.mode == "open").then_some(measured);
+    let offered = (args.is_open()).then_some(measured);
     let rate = RateRecord::new(measured, offered, args.size_mean_bytes, args.duration_s);
     let mean_s = latencies.service.mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
@@ -159,9 +159,9 @@ fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec
         failed: 0,
         outstanding: 0,
         backlog: 0,
-        p50_ns: latencies.felt().percentile_ns(P50),
-        p99_ns: latencies.felt().percentile_ns(P99),
-        max_ns: latencies.felt().max_ns(),
+        p50_ns: latencies.headline().percentile_ns(P50),
+        p99_ns: latencies.headline().percentile_ns(P99),
+        max_ns: latencies.headline().max_ns(),
         loader_cpu: 0.45,
         server_cpu: None,
     };

@@ -32,7 +32,7 @@ pub(crate) use self::style::Style;
 pub(crate) use self::verdict::name as verdict_name;
 use crate::environment::Sharing;
 use crate::latency::Latencies;
-use crate::record::{LatencyRecord, Record};
+use crate::record::Record;
 use crate::units::grouped;
 
 /// Every line fits.
@@ -54,21 +54,11 @@ fn write_report(
     verdict::write(out, record, style)?;
     title::write(out, record)?;
     latency_table::write(out, record)?;
-    let felt_name = if is_open(record) { "response" } else { "service" };
-    histogram::write(out, felt_name, latencies.felt())?;
+    let name = record.args.headline("response", "service");
+    histogram::write(out, name, latencies.headline())?;
     runs::write(out, record, style)?;
     errors::write(out, record)?;
     cost::write(out, record)
-}
-
-/// Whether requests came by a schedule.
-fn is_open(record: &Record) -> bool {
-    record.args.mode == "open"
-}
-
-/// What the user of the server feels: response in an open loop, service in a closed one.
-fn felt(record: &Record) -> &LatencyRecord {
-    if is_open(record) { &record.latency_ns.response } else { &record.latency_ns.service }
 }
 
 /// What stands above every table of numbers that loader and server have made together.

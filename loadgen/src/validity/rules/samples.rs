@@ -10,7 +10,7 @@ use crate::units::grouped;
 ///
 /// All runs of a plan count together, and each is judged as if the others were like it.
 pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
-    let count = evidence.felt().count;
+    let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
     let objectives = evidence.args.slo.iter().filter_map(|text| text.parse::<Slo>().ok());
