@@ -63,7 +63,7 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "D", default_value = "1s")]
     pub(crate) warmup: humantime::Duration,
 
-    /// Give up a connect, or a connection that owes a reply, after so long without a byte
+    /// Give up a connect, or a connection with a reply outstanding, after so long without a byte
     #[arg(long, value_name = "D", default_value = "5s")]
     pub(crate) timeout: humantime::Duration,
 
@@ -117,7 +117,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "K")]
     pub(crate) churn: Option<u64>,
 
-    /// Close and replace a connection after so long, at the next moment it owes nothing
+    /// Close and replace a connection after so long, once all its requests are answered
     #[arg(long, value_name = "D")]
     pub(crate) lifetime: Option<humantime::Duration>,
 

@@ -1,4 +1,4 @@
-//! `loadgen report`: any view of a result again, from what was kept.
+//! `loadgen report`: any view of a stored result again.
 
 use std::fs;
 use std::io;

@@ -17,7 +17,7 @@ pub(crate) enum Judgement {
     Slower,
     /// Any difference is within the tolerance.
     Same,
-    /// There may be a difference or not; more runs may tell.
+    /// Whether there is a difference is not known; more runs may show it.
     Undecided,
     NotEnoughRuns,
 }

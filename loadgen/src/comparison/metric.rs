@@ -15,8 +15,8 @@ pub(super) struct Metric {
     pub(super) show: fn(f64) -> String,
 }
 
-/// In the order of the table. Latencies are what the user of the server feels: response in an open
-/// loop, service in a closed one.
+/// In the order of the table. Latencies are the headline latency: response in an open loop, service
+/// in a closed one.
 pub(super) const ALL: &[Metric] = &[
     Metric {
         name: "rate",

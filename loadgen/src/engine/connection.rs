@@ -1,8 +1,7 @@
-//! One connection's place in the load: its schedule, its traffic, and the stream that carries it
-//! at the moment.
+//! One connection of the plan: its schedule, its traffic, and the stream that carries it now.
 //!
-//! It decides neither when to look (the worker does) nor what the bytes are (the exchange does).
-//! Streams come and go; schedule and traffic go on.
+//! The worker decides when to serve it, the exchange what the bytes are. A stream can be closed and
+//! replaced; schedule and traffic continue.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use crate::wire::Exchange;
 pub(crate) enum StreamState<S> {
     /// There is none.
     Closed,
-    /// There is none, but it has been asked for.
+    /// There is none; it waits for its turn to connect.
     Queued,
     /// The handshake has begun.
     Connecting { stream: S, begun_ns: u64 },
@@ -37,11 +36,11 @@ pub(crate) struct OpenStream<S> {
     begun: u64,
     /// Replies on this stream.
     replies: u64,
-    /// When the last byte came, or, while no other reply is owed, went.
+    /// When the last byte was received, or sent while no other reply was outstanding.
     pub(crate) last_progress_ns: u64,
     /// Whether unsent bytes wait for the socket to take them.
     pub(crate) write_armed: bool,
-    /// No request is begun any more: it is closed when it owes nothing.
+    /// No request is begun any more: it is closed when all are answered.
     pub(crate) closing: bool,
 }
 
@@ -86,7 +85,7 @@ impl<S> OpenStream<S> {
     }
 }
 
-/// One connection's place in the load.
+/// One connection of the plan, over all its streams.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     /// Its number among all of the run.
@@ -151,7 +150,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Whether it owes the server nothing and the server owes it nothing.
+    /// Whether no request is partly sent and no reply is outstanding.
     pub(crate) fn is_idle(&self) -> bool {
         match &self.stream {
             StreamState::Open(stream) => {
@@ -161,7 +160,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Whether its stream has done what it was for, and owes nothing.
+    /// Whether its stream has sent all that it was for, and all replies have come.
     pub(crate) fn is_used_up(&self, plan: &Plan<'_>) -> bool {
         match &self.stream {
             StreamState::Open(stream) => {
@@ -208,7 +207,7 @@ impl<S: Read + Write> Connection<S> {
         };
         let begun = self.exchange.took(&plan.traffic, taken);
         tools.recorder.bytes_sent(taken);
-        // To send more to a server that owes more than one reply is no progress of the oldest.
+        // With more than one reply outstanding, sending is no progress of the oldest request.
         if stream.outstanding.len() <= 1 {
             stream.last_progress_ns = now_ns;
         }
@@ -258,7 +257,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// Whether the operation is merely to be tried again when the socket is ready.
+/// Whether the operation should be repeated when the socket is ready.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -67,7 +67,7 @@ impl<'run> Plan<'run> {
         self.options.churn == Churn::EachRequest
     }
 
-    /// Longest silence of a connection that owes a reply.
+    /// Longest silence of a connection with a reply outstanding.
     pub(crate) fn timeout_ns(&self) -> u64 {
         nanoseconds(self.options.timeout)
     }

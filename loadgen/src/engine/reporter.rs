@@ -7,7 +7,7 @@ use super::usage;
 use crate::latency::Latencies;
 use crate::record::Counters;
 
-/// What a thread tells the one that started it. The channel closes when all have ended.
+/// What a thread reports to the one that started it. The channel closes when all have ended.
 #[derive(Debug)]
 pub(crate) enum ThreadMessage {
     Connected,
@@ -107,7 +107,7 @@ impl Reporter {
             last,
         };
         self.cpu_ns = cpu_ns;
-        // Nobody listens any more only when the run has failed.
+        // Sending fails only when the run has failed and the receiver is gone.
         let _ = self.sender.send(ThreadMessage::Interval(Box::new(report)));
     }
 }

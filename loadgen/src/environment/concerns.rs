@@ -88,7 +88,7 @@ fn system(environment: &Environment) -> Vec<String> {
     }
     if system.transparent_huge_pages.as_deref() == Some("always") {
         found.push(
-            "huge pages are made for everybody, which stalls now and then; choose 'madvise'"
+            "huge pages are made for all programs, which causes stalls; choose 'madvise'"
                 .to_owned(),
         );
     }

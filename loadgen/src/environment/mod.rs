@@ -91,7 +91,7 @@ impl Environment {
             sharing: None,
             processors: Processors::capture(&cpu_info),
             system: System::capture(),
-            calibration: Calibration::kept().filter(|kept| kept.is_of(&kernel, &cpu_model)),
+            calibration: Calibration::stored().filter(|found| found.is_of(&kernel, &cpu_model)),
             kernel,
             cpu_model,
         }

@@ -54,7 +54,7 @@ impl Processors {
     }
 }
 
-/// The model's name, which x86 tells; other architectures have none.
+/// The model's name, on x86; other architectures report none.
 pub(super) fn model(cpu_info: &str) -> Option<String> {
     values(cpu_info, "model name").next().map(str::to_owned)
 }

@@ -98,8 +98,8 @@ fn sysctl(name: &str) -> Option<String> {
 
 fn boot_options(command_line: &str) -> Vec<String> {
     let words = command_line.split_whitespace();
-    let told = words.filter(|word| BOOT_WORDS.iter().any(|begin| word.starts_with(begin)));
-    told.map(str::to_owned).collect()
+    let known = words.filter(|word| BOOT_WORDS.iter().any(|begin| word.starts_with(begin)));
+    known.map(str::to_owned).collect()
 }
 
 fn mitigations() -> Option<BTreeMap<String, String>> {

@@ -87,12 +87,12 @@ impl Latencies {
         if self.response.count() > 0 { &self.response } else { &self.service }
     }
 
-    /// How many values were longer than the histograms of reply times can tell apart.
+    /// How many reply times exceeded the range of their histogram.
     pub(crate) fn saturated(&self) -> u64 {
         self.headline().saturated()
     }
 
-    /// Empties all, keeping their memory.
+    /// Empties all, without freeing their memory.
     pub(crate) fn clear(&mut self) {
         self.response.clear();
         self.unanswered.clear();

@@ -1,6 +1,6 @@
 //! The steps of one run by several loaders, added step by step.
 //!
-//! Steps are matched by their number: with one plan they lie at the same places of the window.
+//! Steps are matched by their number: with one plan they cover the same parts of the window.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Steps<'a> {
 struct Part<'a> {
     run: &'a RunRecord,
     log: Log,
-    /// The places of the log's entries for each step, by its time as the log has it.
+    /// The indices of the log's entries for each step, by the step's time as the log writes it.
     entries: BTreeMap<String, Vec<usize>>,
 }
 

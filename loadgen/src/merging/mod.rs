@@ -23,7 +23,7 @@ use crate::record::{RateRecord, RunRecord};
 use crate::report::StoredResult;
 use crate::slo::Slo;
 
-/// A merged measurement, and the steps of each run for the one who keeps them.
+/// A merged measurement, with the results whose steps an observer can replay.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) measurement: Measurement,
@@ -60,7 +60,7 @@ impl Merged {
         Ok(Self { measurement: Measurement { record, latencies }, sources })
     }
 
-    /// Tells an observer about all runs, as their loaders did.
+    /// Reports all runs to an observer, as their loaders did.
     pub(crate) fn replay(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         for (index, run) in self.measurement.record.runs.iter().enumerate() {
             observer.run_begins(run.number, run.started_unix_s)?;

@@ -1,4 +1,4 @@
-//! The plan of a measurement, as the record tells it.
+//! The plan of a measurement, as the record states it.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) duration_s: f64,
     /// Load before the window.
     pub(crate) warmup_s: f64,
-    /// Longest silence of a connection that owes a reply.
+    /// Longest silence of a connection with a reply outstanding.
     pub(crate) timeout_s: f64,
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,

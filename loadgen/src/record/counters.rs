@@ -43,7 +43,7 @@ pub(crate) struct Counters {
     pub(crate) closed_by_server: u64,
     /// Connections the server reset.
     pub(crate) resets: u64,
-    /// Connections that owed a reply and made no progress for the timeout.
+    /// Connections with a reply outstanding that made no progress for the timeout.
     pub(crate) timeouts: u64,
     /// Connections lost to any other socket error.
     pub(crate) other_errors: u64,

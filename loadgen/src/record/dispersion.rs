@@ -1,8 +1,8 @@
-//! How far the requests of a run depend on each other, as far as its intervals tell.
+//! How far the requests of a run depend on each other, estimated from its intervals.
 //!
 //! For an index of dispersion one would count, in each interval, the requests beyond a percentile
-//! of the whole run, which is not known while the interval lasts. What an interval does keep are
-//! its own p50 and p99. Their places among all requests of the run say nearly the same: where many
+//! of the whole run, which is not known while the interval lasts. What an interval stores are
+//! its own p50 and p99. Their ranks among all requests of the run say nearly the same: where many
 //! requests are beyond the run's percentile, the interval's own lies as far beyond it (Bahadur,
 //! 1966).
 //!

@@ -1,4 +1,4 @@
-//! The plan, as the record tells it.
+//! The plan in the record, made from the options.
 
 use super::ArgsRecord;
 use crate::options::{Options, ServerSource};

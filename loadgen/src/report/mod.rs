@@ -34,7 +34,7 @@ pub(crate) struct Reports {
     folder: Option<ResultFolder>,
     record: Option<RecordOutput>,
     text: TextOutput,
-    nobody: (),
+    no_observer: (),
 }
 
 #[derive(Debug)]
@@ -69,14 +69,14 @@ impl Reports {
             _ => TextOutput::Stdout,
         };
         let folder = options.directory.as_deref().map(ResultFolder::open).transpose()?;
-        Ok(Self { folder, record, text, nobody: () })
+        Ok(Self { folder, record, text, no_observer: () })
     }
 
     /// What is written while the measurement lasts.
     pub(crate) fn observer(&mut self) -> &mut dyn Observer {
         match &mut self.folder {
             Some(folder) => folder,
-            None => &mut self.nobody,
+            None => &mut self.no_observer,
         }
     }
 

@@ -73,7 +73,7 @@ impl ServerChild {
         while self.ended().is_none() && begun.elapsed() < ENDING_MAX {
             thread::sleep(LOOK_AGAIN);
         }
-        // Before it is reaped: until then nobody else can have its id.
+        // Before the process is reaped: until then no other process can get its id.
         self.signal(Signal::KILL);
         self.reaped = true;
         self.child.wait().map(drop)

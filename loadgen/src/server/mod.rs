@@ -114,7 +114,7 @@ impl Server {
 
     /// Stops a server that was started here, and waits for its end.
     ///
-    /// One that has ended by itself is told about: what it did to the run is in the run's counts.
+    /// Reports a server that has ended by itself; its effect on the run is in the run's counters.
     pub(crate) fn stop(self) -> Result<(), Error> {
         let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
         if let Some(status) = child.ended() {

@@ -1,4 +1,4 @@
-//! Whether somebody accepts connections at the target.
+//! Whether a server accepts connections at the target.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;

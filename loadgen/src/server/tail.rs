@@ -1,5 +1,5 @@
-//! The last words of a process: what it writes is read for ever, so that it never blocks, and the
-//! end of it is kept to be shown when it fails.
+//! The last output of a process. All its output is read, so that the process never blocks; the end
+//! is stored, to be shown if the process fails.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 const KEPT_BYTES: usize = 4_096;
 
 /// How long the output of a process that has ended may take to arrive.
-const PATIENCE: Duration = Duration::from_millis(200);
+const OUTPUT_DELAY_MAX: Duration = Duration::from_millis(200);
 
-/// Reads a stream in a thread of its own, and keeps its end.
+/// Reads a stream in a thread of its own, and stores its end.
 #[derive(Debug)]
 pub(super) struct Tail {
     kept: Arc<Mutex<VecDeque<u8>>>,
@@ -46,8 +46,8 @@ impl Tail {
     /// The end of all that was written by a process that has ended.
     pub(super) fn last_words(&self) -> String {
         let begun = Instant::now();
-        // Whoever inherited the stream may keep it open.
-        while !self.reader.is_finished() && begun.elapsed() < PATIENCE {
+        // A process that inherited the stream may hold it open.
+        while !self.reader.is_finished() && begun.elapsed() < OUTPUT_DELAY_MAX {
             thread::sleep(Duration::from_millis(1));
         }
         self.text()

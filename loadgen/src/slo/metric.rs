@@ -99,7 +99,7 @@ impl FromStr for Metric {
     }
 }
 
-/// The statistic, if the text is one at all, and then whether it is kept.
+/// The statistic, if the text is one at all, or why the record does not contain it.
 fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     match text {
         "max" => return Some(Ok(Statistic::Max)),
@@ -109,7 +109,7 @@ fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     text.strip_prefix('p')?.parse::<f64>().ok()?;
     let place = PERCENTILES.iter().position(|percentile| percentile.label == text);
     Some(place.map(|place| Statistic::Percentile(Known(place))).ok_or_else(|| {
-        format!("{text} is not kept in the record; write p50, p90, p99, p99.9 or p99.99")
+        format!("{text} is not in the record; write p50, p90, p99, p99.9 or p99.99")
     }))
 }
 

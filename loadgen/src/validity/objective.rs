@@ -7,11 +7,11 @@ use crate::units;
 /// What can be said about an objective at the 95 % level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Met wherever in its confidence interval the truth lies.
+    /// The whole confidence interval meets it.
     Passed,
-    /// Missed wherever it lies.
+    /// The whole confidence interval misses it.
     Failed,
-    /// The interval contains the limit, or is not known; a longer run may tell.
+    /// The interval contains the limit, or is not known; a longer run may decide it.
     Undecided,
 }
 
@@ -36,7 +36,7 @@ impl Slo {
         SloRecord { objective: self.to_string(), met: self.met(found), found: text }
     }
 
-    /// Whether it is met or missed with confidence, for whoever can still measure longer.
+    /// Whether it is met or missed with confidence; if neither, a longer measurement can decide.
     ///
     /// A percentile passes by the upper end of its confidence interval and fails by the lower one.
     /// What has no interval (extremes, means, rates) decides by its value, which is exact.

@@ -50,7 +50,7 @@ impl Framing {
         self.protocol == Protocol::Raw
     }
 
-    /// Whether errors come as text where the head of a reply is owed.
+    /// Whether errors come as text instead of the head of a reply.
     pub(super) fn has_text_heads(&self) -> bool {
         matches!(self.protocol, Protocol::RespPing | Protocol::RespEcho | Protocol::Memcached)
     }

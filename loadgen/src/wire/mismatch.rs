@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The first reply byte of a connection that was not the byte owed.
+/// The first byte of a connection's replies that was not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mismatch {
     /// Number of the connection, from 0.
@@ -11,7 +11,7 @@ pub(crate) struct Mismatch {
     pub(crate) request: u64,
     /// Offset in bytes within that request's reply.
     pub(crate) offset_bytes: u64,
-    /// The byte owed, or nothing when no byte was owed at all.
+    /// The expected byte, or nothing where no byte was expected.
     pub(crate) expected: Option<u8>,
     /// The byte that came.
     pub(crate) got: u8,

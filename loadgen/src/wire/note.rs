@@ -1,6 +1,6 @@
-//! What a server said instead of the reply it owed.
+//! The text that a server sent instead of the expected reply.
 
-/// Most characters of it that are told.
+/// Most characters of it that are shown.
 const SAID_CHARACTERS_MAX: usize = 100;
 
 /// The first line of what came, fit to be printed: most servers name their error in it.

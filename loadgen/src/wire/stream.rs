@@ -5,10 +5,10 @@ use super::framing::{HeadBuffer, Way};
 use super::payload::{Cursor, SLICE_BYTES_MAX};
 use super::traffic::Traffic;
 
-/// A place in the requests or in the replies of a connection.
+/// A position in the requests or in the replies of a connection.
 ///
-/// At the end of a message it has not entered the next one yet: that happens when more of it is
-/// asked for, by whoever knows the traffic.
+/// At the end of a message it has not entered the next one yet. It does so with the next call that
+/// asks for more and passes the traffic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
     way: Way,
@@ -22,11 +22,11 @@ pub(super) struct Stream {
     bytes: u64,
     /// Where that payload begins.
     start: Cursor,
-    /// Bytes of the message before the place.
+    /// Bytes of the message before the position.
     offset: u64,
 }
 
-/// What lay between two places.
+/// What lies between two positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Passed {
     /// Messages whose first byte did.

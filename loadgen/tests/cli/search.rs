@@ -78,7 +78,7 @@ fn an_interrupt_leaves_what_was_found() {
     let begun = Instant::now();
     signal(&child, "INT");
     let finished = wait(child);
-    assert!(begun.elapsed() < PATIENCE);
+    assert!(begun.elapsed() < RUN_TIME_MAX);
     assert_eq!(finished.code, Some(130), "{finished:?}");
     let record = finished.json();
     assert_eq!(record["answer"]["end"], "interrupted");

@@ -9,7 +9,7 @@ use crate::process::echo_command;
 use crate::program::*;
 use crate::servers::Server;
 
-/// A short run that starts this command as the server of an address where nobody listens yet.
+/// A short run that starts this command as the server of an address without a listener.
 fn run(address: &str, command: &str) -> Finished {
     let words = ["run", address, "--duration=200ms", "--warmup=50ms", "-c2", "--json", "-"];
     loadgen(&[&words[..], &["--server-cmd", command]].concat())

@@ -1,5 +1,5 @@
 //! An echo server in one thread, on a free port of this machine. It shares nothing with the engine
-//! that loads it, and can be told to make one mistake.
+//! that loads it, and makes one mistake on request.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};

@@ -40,7 +40,7 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
     let answer = search.find();
-    // Whatever was measured is kept, also if it ends in an error.
+    // Everything measured is written, even if the search ends in an error.
     search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
     if let Ok(answer) = &answer {
         search.record.answer = answer.clone();
@@ -106,7 +106,7 @@ impl Search<'_> {
         Options { duration, ..options }
     }
 
-    /// Keeps what a probe found, and says it in a line.
+    /// Adds what a probe found to the record, and prints it in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
         if !self.plan.open.output.quiet {
             console::say(&text::line(&probe));

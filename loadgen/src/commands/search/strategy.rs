@@ -1,10 +1,10 @@
 //! How the largest good rate is looked for: which rate to try next, and when the answer is known.
 //!
-//! Pure: it asks for probes and is told what they found, and neither measures nor waits.
+//! Pure: it asks for probes and takes what they found. It neither measures nor waits.
 //!
 //! ```text
 //! rise     from the lowest rate by half until one is not good
-//! descend  if already the lowest was not good and nobody insisted on it
+//! descend  if already the lowest was not good and the user did not require it
 //! bisect   between the largest good and the lowest bad rate, to the tolerance
 //! confirm  the largest good rate, so often; after a failure 2 % lower, from the beginning
 //! ```
@@ -66,7 +66,7 @@ pub(super) enum Finding {
     Good,
     /// One is missed for certain.
     Bad,
-    /// It could be either; a longer run may tell.
+    /// Not known for certain; a longer run may decide it.
     Undecided,
     /// The measurement is not valid: the loader is the limit.
     LoaderLimited,
@@ -77,7 +77,7 @@ pub(super) enum Finding {
 pub(super) enum Limit {
     /// An objective was missed above it.
     Objective,
-    /// It could not be told whether the objectives were met above it.
+    /// Whether the objectives were met above it could not be decided.
     Undecided,
     /// The loader could not load more in a way that can be believed.
     Loader,

@@ -61,7 +61,7 @@ fn answer(record: &SearchRecord) -> String {
             ),
             Some(Limit::Undecided) => format!(
                 "{objectives} holds up to {rate}, {confirmed}; above, the runs were \
-                 too short to tell (--duration)\n"
+                 too short to decide (--duration)\n"
             ),
             _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
         },
@@ -99,7 +99,7 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "NOT KNOWN: the runs were too short to tell whether {objectives} holds (--duration)\n"
+            "NOT KNOWN: the runs were too short to decide whether {objectives} holds (--duration)\n"
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),

@@ -1,5 +1,5 @@
-//! `loadgen selftest`: whether this loader tells the truth on this machine, shown on an echo server
-//! of its own whose faults are known.
+//! `loadgen selftest`: whether this loader measures correctly on this machine, shown on an echo
+//! server of its own whose faults are known.
 
 mod pacing;
 mod stall;

@@ -1,4 +1,4 @@
-//! A server that stands still: do the response times tell of everybody who would have waited?
+//! A server that stalls: do the response times contain every request that waited?
 //!
 //! Requests come at a constant rate for D, and the server is frozen for S of it. The share S/D of
 //! them then waits, evenly spread between nothing and S: above the quantile 1 - S/D the response

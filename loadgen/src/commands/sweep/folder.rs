@@ -32,27 +32,27 @@ impl SweepFolder {
         let folder = Self { path: plan.folder.clone() };
         atomic_file::folder(&folder.path.join("cells"))?;
         match folder.kept_plan()? {
-            Some(kept) if kept != plan.text => {
+            Some(stored) if stored != plan.text => {
                 let directory = folder.path.display();
-                let differences = plan.text.differences(&kept).join("; ");
+                let differences = plan.text.differences(&stored).join("; ");
                 return Err(Error::Usage(format!(
                     "--out {directory}: another sweep's results are there ({differences}); name \
                      another directory"
                 )));
             }
             Some(_) => {}
-            None => folder.keep(&SweepRecord::beginning(&plan.text))?,
+            None => folder.write(&SweepRecord::beginning(&plan.text))?,
         }
         Ok(folder)
     }
 
     /// Writes `sweep.json`.
-    pub(super) fn keep(&self, record: &SweepRecord) -> Result<(), Error> {
+    pub(super) fn write(&self, record: &SweepRecord) -> Result<(), Error> {
         atomic_file::json(&self.path.join("sweep.json"), record)
     }
 
     /// Writes a file of text.
-    pub(super) fn keep_text(&self, name: &str, text: &str) -> Result<(), Error> {
+    pub(super) fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {
         atomic_file::text(&self.path.join(name), text)
     }
 
@@ -61,8 +61,8 @@ impl SweepFolder {
         serde_json::from_str(&fs::read_to_string(self.run_path(cell, round)).ok()?).ok()
     }
 
-    /// Keeps the record of a run, and adds its line to the table.
-    pub(super) fn keep_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
+    /// Writes the record of a run, and adds its line to the table.
+    pub(super) fn write_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
         let path = self.run_path(cell, row.round);
         if let Some(folder) = path.parent() {
             atomic_file::folder(folder)?;
@@ -77,7 +77,7 @@ impl SweepFolder {
     /// Writes the table anew: whatever happened between a record and its line is made good.
     pub(super) fn begin_table(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
         let lines: String = rows.iter().map(Row::csv).collect();
-        self.keep_text("sweep.csv", &(Row::header(plan) + &lines))
+        self.write_text("sweep.csv", &(Row::header(plan) + &lines))
     }
 
     fn run_path(&self, cell: &Cell, round: u32) -> PathBuf {

@@ -1,7 +1,7 @@
 //! `loadgen sweep`: every combination of some settings, measured in random order.
 //!
 //! ```text
-//! variable   NAME=VALUE,...              folder    what is kept, and an interrupted sweep found
+//! variable   NAME=VALUE,...              folder    what is stored, and an interrupted sweep found
 //! plan       cells and their order       row       one run's numbers     summary  one cell's
 //! record     sweep.json                  table, pictures   for people    balance  of workers
 //! ```
@@ -99,7 +99,7 @@ impl Sweep<'_> {
                 return Ok(());
             }
             let row = Row::new(place, cell, round, &measurement.record);
-            self.folder.keep_run(cell, &row, &measurement.record)?;
+            self.folder.write_run(cell, &row, &measurement.record)?;
             if !self.plan.quiet {
                 let left = remaining(begun.elapsed(), done + 1, missing.len());
                 console::say(&line(&cell.title(), &row, left));
@@ -130,12 +130,12 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
 }
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
-    folder.keep(record)?;
+    folder.write(record)?;
     let text = cell_table::text(record);
-    folder.keep_text("summary.txt", &text)?;
-    folder.keep_text("summary.md", &cell_table::markdown(record))?;
+    folder.write_text("summary.txt", &text)?;
+    folder.write_text("summary.md", &cell_table::markdown(record))?;
     for (name, chart) in pictures::all(record) {
-        folder.keep_text(&name, &chart.svg())?;
+        folder.write_text(&name, &chart.svg())?;
     }
     if !plan.quiet {
         console::print(&text);

@@ -109,6 +109,6 @@ mod tests {
             |name: &str, value: &str| Setting { name: name.to_owned(), value: value.to_owned() };
         assert!(setting("rate", "closed").is_closed_loop());
         assert!(!setting("rate", "5k").is_closed_loop());
-        assert!(!setting("door", "closed").is_closed_loop());
+        assert!(!setting("size", "closed").is_closed_loop());
     }
 }

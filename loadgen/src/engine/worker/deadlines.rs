@@ -19,7 +19,7 @@ use crate::schedule::{Phase, random};
 /// What a sweep has found about a connection.
 enum Finding {
     Nothing,
-    /// It owes a reply and has been silent for too long.
+    /// A reply is outstanding and no byte has come for too long.
     Silent,
     /// Its handshake has not ended in time.
     Unanswered,

@@ -1,4 +1,4 @@
-//! What a result directory holds is whole, can be read again, and is nobody else's.
+//! A result directory is complete, can be read again, and holds no file of another result.
 
 use std::fs;
 

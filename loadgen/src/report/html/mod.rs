@@ -1,6 +1,6 @@
 //! The page with everything on it (`index.html`): one file that needs no network and no script.
 //!
-//! It is XML as well as HTML, so that a parser can tell whether it is whole.
+//! It is XML as well as HTML, so that a parser can check that it is complete.
 
 mod html_table;
 mod latency;

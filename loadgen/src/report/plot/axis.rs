@@ -1,4 +1,4 @@
-//! From values to places along an axis, and the values that are marked on it.
+//! From values to positions along an axis, and the values that are marked on it.
 
 use super::{Axis, Scale, Unit};
 use crate::units;

@@ -1,8 +1,7 @@
 //! Plots as SVG, drawn by hand: the same numbers give the same bytes.
 //!
 //! A picture is one file without references to others, and follows the reader's preference for
-//! light or dark. Colours are told apart by the colour-blind, too, and every series has a mark of
-//! its own shape besides.
+//! light or dark. The colours suit the colour-blind, and every series has marks of its own shape.
 
 mod axis;
 mod draw;
@@ -54,7 +53,7 @@ pub(crate) enum Unit {
     Share,
 }
 
-/// How values become places.
+/// How values become positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
     /// From zero, or from below it if there are values.

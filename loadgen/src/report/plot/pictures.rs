@@ -62,13 +62,13 @@ fn over_time(
     let mut begins_s = 0.0;
     for run in runs {
         let longest_s = run.intervals.iter().map(|interval| interval.length_s).fold(0.0, f64::max);
-        // Nothing is measured in the warm-up, and the moment in which the last replies come has
-        // too few of them to be a point beside whole intervals.
-        let telling = run
+        // The warm-up measures nothing. The short interval of the last replies has too few of them
+        // to be a point beside whole intervals.
+        let whole = run
             .intervals
             .iter()
             .filter(|interval| interval.start_s > -1e-9 && interval.length_s > longest_s / 2.0);
-        points.extend(telling.map(|interval| {
+        points.extend(whole.map(|interval| {
             let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
             Point::at(begins_s + interval.start_s + interval.length_s / 2.0, y)
         }));

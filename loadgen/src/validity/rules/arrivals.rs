@@ -9,8 +9,8 @@ use crate::units::brief;
 /// must be of another length for queues to differ.
 const DISTANCE_SUSPECT: f64 = 0.1;
 
-/// Gaps of mean length below this cannot be kept by a program that is woken for each; requests then
-/// go a few at a time. How late they are for it, the lateness says.
+/// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness
+/// shows how late they are then.
 const GAP_NS_MIN: f64 = 50_000.0;
 
 /// The gaps between sends had another distribution than the requested one.

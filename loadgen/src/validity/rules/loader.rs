@@ -46,8 +46,8 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
     }
 }
 
-/// The loader had no processor time to spare. Where it looks for the next request's time again and
-/// again it uses all there is, and its lateness tells instead; a closed loop has no such times.
+/// The loader had no processor time to spare. A loader that spins uses all there is; there, the
+/// lateness shows the problem instead. A closed loop has no times to spin for.
 pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
     let pacing = evidence.args.pacing.as_str();
     if pacing == "spin" || pacing == "hybrid" && evidence.is_open() {

@@ -20,7 +20,7 @@ const HALF_MIN: usize = 5;
 const GROWTH_SUSPECT: f64 = 0.01;
 const GROWTH_CORRELATION: f64 = 0.8;
 
-/// How well replies must keep a constant pace.
+/// How constant the rate of replies must be.
 const PACE_CORRELATION_MIN: f64 = 0.99;
 
 /// By what factor p99 may change from the first half to the second, and with what chance.

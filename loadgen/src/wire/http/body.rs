@@ -52,7 +52,7 @@ impl Body {
                 self.compare_kept(learned)?;
                 self.compare(bytes, offset, learned, rules.verify)?;
             }
-            None if rules.verify == Verify::Full && self.is_learner => self.keep(bytes, offset),
+            None if rules.verify == Verify::Full && self.is_learner => self.store(bytes, offset),
             Some(_) | None => {}
         }
         self.length += bytes.len() as u64;
@@ -77,7 +77,7 @@ impl Body {
         Err(Fault { offset_bytes: offset, expected: None, got: last, note: Some(note) })
     }
 
-    fn keep(&mut self, bytes: &[u8], offset: u64) {
+    fn store(&mut self, bytes: &[u8], offset: u64) {
         if self.kept.is_empty() {
             self.kept_at = offset;
         }
@@ -85,7 +85,7 @@ impl Body {
         self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Compares what was kept until there was something to compare it with, and lets go of it.
+    /// Compares the bytes stored before there was a reference, and drops them.
     fn compare_kept(&mut self, learned: &Learned) -> Result<(), Fault> {
         let kept = std::mem::take(&mut self.kept);
         let right = common_bytes(&kept, &learned.bytes);
@@ -112,13 +112,13 @@ impl Body {
             let note = "the body differs from that of the first reply".to_owned();
             return Err(Fault::at(bytes, right, Some(known[right]), note).behind(offset));
         }
-        let owed = learned.length.saturating_sub(self.length);
-        if bytes.len() as u64 <= owed {
+        let left = learned.length.saturating_sub(self.length);
+        if bytes.len() as u64 <= left {
             return Ok(());
         }
         let note =
             format!("the body is longer than the {} bytes of the first reply", learned.length);
-        Err(Fault::at(bytes, owed as usize, None, note).behind(offset))
+        Err(Fault::at(bytes, left as usize, None, note).behind(offset))
     }
 }
 

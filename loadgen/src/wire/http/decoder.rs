@@ -18,8 +18,8 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 const STATUS_AT: usize = 9;
 
 /// Why a reply without a length cannot be measured.
-const UNSAID: &str = "neither a Content-Length nor chunks say where the reply ends, so only the \
-                      end of the connection would tell; that is not supported";
+const UNSAID: &str = "the reply has neither a Content-Length nor chunks, so only the end of the \
+                      connection ends it; that is not supported";
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ enum Stage {
     Trailer,
 }
 
-/// Replies taken apart. It keeps no body, and of a head only what has come in pieces.
+/// Parses replies. It stores no body, and of a head only what has come in pieces.
 #[derive(Debug)]
 pub(in crate::wire) struct Decoder {
     stage: Stage,
@@ -215,7 +215,7 @@ impl Decoder {
             read(&self.pending).map_err(behind)?
         };
         if let Some((length, meaning)) = element {
-            // Elements in pieces are rare; ten thousand connections need not keep room for them.
+            // Elements in pieces are rare, so the buffer does not stay allocated between them.
             self.pending = Vec::new();
             self.offset += length as u64;
             return Ok((length - held, Some(meaning)));

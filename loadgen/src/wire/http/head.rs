@@ -34,7 +34,7 @@ impl Head {
     /// Reads the head that `bytes` begin with: its length and what it says, or nothing if its end
     /// has not come yet.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<(usize, Self)>, Fault> {
-        // The parser forgives empty lines before a head; nobody asked for them.
+        // The parser accepts empty lines before a head, but a reply must not begin with one.
         if bytes.first().is_some_and(|&first| first != b'H') {
             return Err(Fault::at(bytes, 0, Some(b'H'), said(bytes)));
         }

@@ -1,4 +1,4 @@
-//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112): the request, and replies told apart and
+//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112): the request, and replies, parsed and
 //! compared with the first one.
 //!
 //! ```text

@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-/// Most bytes of it that are kept and compared; of what is longer, the rest is only counted.
+/// Most bytes of it that are stored and compared; the rest is only counted.
 pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
 
-/// Until a reply is whole, only so many connections (those with the lowest numbers) keep the
-/// bodies they receive, so that ten thousand of them do not keep a mebibyte each. The others' very
+/// Until a reply is whole, only so many connections (those with the lowest numbers) store the
+/// bodies they receive, so that ten thousand of them do not store a mebibyte each. The others' very
 /// first replies are compared from where they stand when the body becomes known.
 const LEARNERS: u32 = 64;
 
@@ -24,7 +24,7 @@ pub(super) struct Learned {
 }
 
 impl Reference {
-    /// Whether connection number `connection` keeps bodies while there is nothing to compare with.
+    /// Whether connection number `connection` stores bodies while there is no reference yet.
     pub(super) fn is_learner(connection: u32) -> bool {
         connection < LEARNERS
     }

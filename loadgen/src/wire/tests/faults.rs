@@ -122,8 +122,8 @@ proptest! {
             replies.iter().flat_map(|reply| reply.is_payload.clone()).collect();
         // Somewhere in the second body: the first is what all are compared with.
         let second = replies[0].bytes.len()..replies[0].bytes.len() + replies[1].bytes.len();
-        let places: Vec<usize> = second.filter(|&at| is_payload[at]).collect();
-        let at = places[(share * places.len() as f64) as usize];
+        let offsets: Vec<usize> = second.filter(|&at| is_payload[at]).collect();
+        let at = offsets[(share * offsets.len() as f64) as usize];
         let came = fault.applied(&stream, at);
         prop_assume!(came.get(at) != Some(&stream[at]));
         let wrong = expected(Protocol::Http, Verify::Full, &replies, &came);
