@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_is_ended_early_keeps_what_was_due_before() {
+    fn a_schedule_that_ends_early_still_has_the_requests_due_before() {
         let (mut schedule, intensity) = schedule();
         schedule.end(1_004_500_000);
         let mut unsent = 0;

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_found_again() {
+    fn a_stored_calibration_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/calibration.json");
         calibration().write(&path).unwrap();

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_flaw_is_told_with_its_figure() {
+    fn each_concern_is_reported_with_its_figure() {
         let flaw = |change: fn(&mut Environment), said: &str| {
             let mut environment = quiet();
             change(&mut environment);

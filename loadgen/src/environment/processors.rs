@@ -129,7 +129,7 @@ processor\t: 2\nmodel name\t: other\nphysical id\t: 1\ncore id\t\t: 0\n";
     }
 
     #[test]
-    fn a_virtual_machine_is_told_by_its_flag() {
+    fn a_virtual_machine_is_recognized_by_its_flag() {
         assert_eq!(hypervisor(CPU_INFO), Some(true));
         assert_eq!(hypervisor("flags : fpu hypervisors"), Some(false));
         assert_eq!(hypervisor("Features : fp asimd"), None);

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_boot_options_that_matter_are_told() {
+    fn only_boot_options_that_matter_are_reported() {
         let line =
             "BOOT_IMAGE=/vmlinuz root=UUID=1 mitigations=auto quiet isolcpus=2-3 nohz_full=2";
         assert_eq!(boot_options(line), ["mitigations=auto", "isolcpus=2-3", "nohz_full=2"]);

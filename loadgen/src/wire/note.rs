@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_line_is_told() {
+    fn only_the_first_line_is_shown() {
         assert_eq!(said(b"-ERR unknown\r\n+PONG\r\n"), "the server said '-ERR unknown'");
         assert_eq!(said(b"ERROR"), "the server said 'ERROR'");
     }

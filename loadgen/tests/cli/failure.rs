@@ -112,7 +112,7 @@ fn a_run_whose_server_has_gone_ends_early_and_says_so() {
 }
 
 #[test]
-fn a_reset_is_told_from_an_orderly_close() {
+fn a_reset_is_distinguished_from_an_orderly_close() {
     // Closing with unread bytes makes the kernel reset the connection.
     let server = Server::start(|mut client| {
         client.read_exactly(10);

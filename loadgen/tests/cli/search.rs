@@ -51,7 +51,7 @@ fn an_objective_that_no_rate_meets_exits_with_2_and_shows_what_was_tried() {
 }
 
 #[test]
-fn everything_is_kept_and_each_probe_has_a_server_of_its_own() {
+fn everything_is_stored_and_each_probe_has_a_server_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("found");
     let address = unused_address();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_as_it_was_told_to() {
+    fn it_answers_as_requested() {
         assert_eq!(answer(Behaviour::Faithful), "abcdef");
         assert_eq!(answer(Behaviour::Flip { at_byte: 4 }), "abcddf");
         assert_eq!(answer(Behaviour::Swallow { at_byte: 4 }), "abcdf");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stalls_before_the_byte_it_was_told() {
+    fn it_stalls_before_the_requested_byte() {
         let length = Duration::from_millis(30);
         let begun = std::time::Instant::now();
         assert_eq!(answer(Behaviour::Stall { at_byte: 1, length }), "abcdef");

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_tells_an_answer_from_a_bound_and_from_none() {
+    fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Objective, 3)), exit::OK);
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Highest, 3)), exit::OK);
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Loader, 3)), exit::INVALID);

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_processors_are_told_aloud() {
+    fn shared_processors_are_shown_prominently() {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
         assert!(!render(&record).contains("CO-LOCATED"));
         record.env.sharing = Some(Sharing::SharedProcessors);

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn missed_objectives_and_shared_processors_are_told_aloud() {
+    fn missed_objectives_and_shared_processors_are_shown_prominently() {
         let missed = Row { slo_met: Some(false), co_located: true, ..row(0, 1, 1.0, 5) };
         let record = record("--var size=10 --runs 1 --slo p99<1ms", &[missed]);
         for text in [text(&record), markdown(&record)] {

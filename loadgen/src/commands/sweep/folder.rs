@@ -31,7 +31,7 @@ impl SweepFolder {
     pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
         let folder = Self { path: plan.folder.clone() };
         atomic_file::folder(&folder.path.join("cells"))?;
-        match folder.kept_plan()? {
+        match folder.stored_plan()? {
             Some(stored) if stored != plan.text => {
                 let directory = folder.path.display();
                 let differences = plan.text.differences(&stored).join("; ");
@@ -84,7 +84,7 @@ impl SweepFolder {
         self.path.join("cells").join(cell.file_name()).join(format!("run-{round:02}.json"))
     }
 
-    fn kept_plan(&self) -> Result<Option<PlanText>, Error> {
+    fn stored_plan(&self) -> Result<Option<PlanText>, Error> {
         let path = self.path.join("sweep.json");
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
         let plan = |text: &str| -> serde_json::Result<PlanText> {

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_in_a_line() {
+    fn a_run_is_reported_in_a_line() {
         let left = Duration::from_secs(90);
         let text = line("size=64", &row(0, 2, 1_000.0, 50_000), left);
         assert_eq!(text, "round 2 size=64: 1,000/s, p99 50.0 µs, VALID, 1m 30s left");

@@ -184,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_has_no_picture() {
+    fn unknown_numbers_have_no_picture() {
         assert!(pictures(false).iter().all(|(name, _)| !name.contains("p50")));
     }
 
     #[test]
-    fn shared_processors_are_told_in_every_caption() {
+    fn every_caption_mentions_shared_processors() {
         assert!(pictures(true).iter().all(|(_, chart)| chart.caption.contains("CO-LOCATED")));
         assert!(pictures(false).iter().all(|(_, chart)| !chart.caption.contains("CO-LOCATED")));
     }

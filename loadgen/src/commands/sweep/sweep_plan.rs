@@ -280,7 +280,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cell_with_a_long_name_is_kept_under_its_number() {
+    fn a_cell_with_a_long_name_is_stored_under_its_number() {
         let plan = plan(&format!("--var server-cmd={} --var size=1,2", "s".repeat(200))).unwrap();
         assert_eq!(plan.cells[1].file_name(), "cell-2");
     }
@@ -310,7 +310,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn differing_plans_are_told_apart_by_field() {
+    fn differences_of_plans_are_listed_by_field() {
         let text = |flags: &str| plan(flags).unwrap().text;
         let (stored, asked) = (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
         let differences = asked.differences(&stored);

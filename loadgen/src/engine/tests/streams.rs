@@ -31,7 +31,7 @@ fn a_reply_counts_when_its_last_byte_has_come() {
 }
 
 #[test]
-fn replies_that_come_together_keep_their_own_beginnings() {
+fn replies_read_together_have_their_own_send_times() {
     // Answers only each 10 ms; requests come each millisecond on one connection.
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns.next_multiple_of(10 * MS)));
     let found = simulate(

@@ -212,12 +212,12 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         let Some(stop) = self.stop else {
             return false;
         };
-        let owes_nothing = |connection: &Connection<N::Stream>| {
+        let is_done = |connection: &Connection<N::Stream>| {
             connection.is_idle()
                 && connection.schedule.as_ref().is_none_or(|schedule| schedule.next_ns().is_none())
         };
         self.now_ns >= stop.drain_until_ns
-            || (self.recorder.outstanding() == 0 && self.connections.iter().all(owes_nothing))
+            || (self.recorder.outstanding() == 0 && self.connections.iter().all(is_done))
     }
 
     /// Lets the next connections begin.

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_that_nobody_can_keep_are_a_label() {
+    fn gaps_too_short_to_wake_up_for_are_a_label() {
         assert_eq!(when(0.5, 0.02, 50_000.0), one("arrivals", Suspect));
         assert_eq!(when(0.5, 0.02, 49_999.0), one("arrivals", Valid));
     }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wait_for_a_disk_is_told() {
+    fn one_wait_for_a_disk_is_reported() {
         let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
         assert_eq!(found, one("major-faults", Suspect));
     }

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_and_suspect_from_one_request_in_a_thousand() {
+    fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
         let when = |failed: u64, mismatches: u64| {
             codes(sample::closed(), |_, run| {
                 run.counters.sent = 10_000;

@@ -3,7 +3,7 @@
 use super::super::frame::common_bytes;
 use super::super::protocol::Verify;
 use super::fault::Fault;
-use super::reference::{KEPT_BYTES_MAX, Learned, Reference};
+use super::reference::{Learned, Reference, STORED_BYTES_MAX};
 
 /// What a body is compared with, and how closely.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +19,8 @@ pub(super) struct Body {
     /// Bytes so far.
     length: u64,
     /// Its beginning, while there is nothing to compare it with, and where in the reply that was.
-    kept: Vec<u8>,
-    kept_at: u64,
+    stored: Vec<u8>,
+    stored_at: u64,
 }
 
 impl Body {
@@ -29,15 +29,15 @@ impl Body {
         Self {
             is_learner: Reference::is_learner(connection),
             length: 0,
-            kept: Vec::new(),
-            kept_at: 0,
+            stored: Vec::new(),
+            stored_at: 0,
         }
     }
 
     /// Forgets the body.
     pub(super) fn clear(&mut self) {
         self.length = 0;
-        self.kept = Vec::new();
+        self.stored = Vec::new();
     }
 
     /// Compares the next bytes of it, which begin `offset` bytes into the reply.
@@ -49,7 +49,7 @@ impl Body {
     ) -> Result<(), Fault> {
         match rules.reference.get() {
             Some(learned) if rules.verify != Verify::None => {
-                self.compare_kept(learned)?;
+                self.compare_stored(learned)?;
                 self.compare(bytes, offset, learned, rules.verify)?;
             }
             None if rules.verify == Verify::Full && self.is_learner => self.store(bytes, offset),
@@ -67,9 +67,9 @@ impl Body {
         }
         let learned = match rules.reference.get() {
             Some(learned) => learned,
-            None => rules.reference.learn(self.length, self.kept.clone()),
+            None => rules.reference.learn(self.length, self.stored.clone()),
         };
-        self.compare_kept(learned)?;
+        self.compare_stored(learned)?;
         if self.length == learned.length {
             return Ok(());
         }
@@ -78,23 +78,23 @@ impl Body {
     }
 
     fn store(&mut self, bytes: &[u8], offset: u64) {
-        if self.kept.is_empty() {
-            self.kept_at = offset;
+        if self.stored.is_empty() {
+            self.stored_at = offset;
         }
-        let room = KEPT_BYTES_MAX - self.kept.len();
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let room = STORED_BYTES_MAX - self.stored.len();
+        self.stored.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// Compares the bytes stored before there was a reference, and drops them.
-    fn compare_kept(&mut self, learned: &Learned) -> Result<(), Fault> {
-        let kept = std::mem::take(&mut self.kept);
-        let right = common_bytes(&kept, &learned.bytes);
-        if right == kept.len() {
+    fn compare_stored(&mut self, learned: &Learned) -> Result<(), Fault> {
+        let stored = std::mem::take(&mut self.stored);
+        let right = common_bytes(&stored, &learned.bytes);
+        if right == stored.len() {
             return Ok(());
         }
         let note = "the offset leaves the lines between chunks out, if there were any";
         let expected = learned.bytes.get(right).copied();
-        Err(Fault::at(&kept, right, expected, note.to_owned()).behind(self.kept_at))
+        Err(Fault::at(&stored, right, expected, note.to_owned()).behind(self.stored_at))
     }
 
     fn compare(

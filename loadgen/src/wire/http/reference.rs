@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 /// Most bytes of it that are stored and compared; the rest is only counted.
-pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
+pub(super) const STORED_BYTES_MAX: usize = 1 << 20;
 
 /// Until a reply is whole, only so many connections (those with the lowest numbers) store the
 /// bodies they receive, so that ten thousand of them do not store a mebibyte each. The others' very
@@ -19,7 +19,7 @@ pub(in crate::wire) struct Reference(OnceLock<Learned>);
 pub(super) struct Learned {
     /// Its length.
     pub(super) length: u64,
-    /// Its beginning, [`KEPT_BYTES_MAX`] at most; nothing where lengths are all that counts.
+    /// Its beginning, [`STORED_BYTES_MAX`] at most; nothing where lengths are all that counts.
     pub(super) bytes: Vec<u8>,
 }
 

@@ -170,7 +170,7 @@ fn a_wrong_payload_is_not_mistaken_for_a_complaint() {
 }
 
 #[test]
-fn a_byte_that_nobody_asked_for_is_a_mismatch_with_nothing_expected() {
+fn an_unrequested_byte_is_a_mismatch_with_nothing_expected() {
     for protocol in PROTOCOLS {
         let traffic = traffic(protocol, "10", Verify::None);
         let mut bench = Bench::new(&traffic, protocol, 9);
