@@ -11,7 +11,7 @@ use super::recorder::{Failure, Recorder, Request};
 use super::send_schedule::SendSchedule;
 use crate::wire::Exchange;
 
-/// What a connection's stream is doing.
+/// The state of a connection's stream.
 #[derive(Debug)]
 pub(crate) enum StreamState<S> {
     /// There is none.
@@ -64,7 +64,7 @@ impl<S> OpenStream<S> {
         self.outstanding.len()
     }
 
-    /// Whether a reply has ever come.
+    /// Whether any reply has come.
     pub(crate) fn has_worked(&self) -> bool {
         self.replies > 0
     }
@@ -74,7 +74,7 @@ impl<S> OpenStream<S> {
         self.outstanding.into_iter()
     }
 
-    /// How many requests may be begun now, on a stream that the server will go on answering.
+    /// How many requests the plan allows this stream to begin now.
     fn allowance(&self, plan: &Plan<'_>) -> usize {
         if self.closing {
             return 0;
@@ -88,27 +88,27 @@ impl<S> OpenStream<S> {
 /// One connection of the plan, over all its streams.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
-    /// Its number among all of the run.
+    /// Its number among all connections of the run.
     pub(crate) number: u32,
     pub(crate) stream: StreamState<S>,
-    /// Counts its streams.
+    /// Number of its latest stream.
     pub(crate) generation: u32,
     /// Attempts in a row that did not lead to a single reply.
     pub(crate) failures: u32,
     /// The schedule; nothing in a closed loop, or before the run has started.
     pub(crate) schedule: Option<SendSchedule>,
     exchange: Exchange,
-    /// Since when requests can be sent, as far as server and plan are concerned.
+    /// Since when server and plan have allowed it to send.
     free_ns: u64,
 }
 
-/// What every call on a connection needs besides the connection.
+/// What the calls on a connection need besides it.
 pub(crate) struct Tools<'a, 'run> {
     pub(crate) plan: &'a Plan<'run>,
     pub(crate) recorder: &'a mut Recorder,
-    /// For what is read.
+    /// Receives what is read.
     pub(crate) buffer: &'a mut [u8],
-    /// For assembling what is sent.
+    /// Holds what is sent.
     pub(crate) scratch: &'a mut Vec<u8>,
     pub(crate) now_ns: &'a dyn Fn() -> u64,
 }
@@ -127,14 +127,14 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// The stream can be used.
+    /// Takes over an established stream.
     pub(crate) fn set_open(&mut self, stream: OpenStream<S>) {
         self.exchange.restart();
         self.stream = StreamState::Open(stream);
     }
 
-    /// Requests could be sent from `now_ns` on: there is a stream, it takes bytes again, or, where
-    /// each request connects, the one before is done.
+    /// Sets the time since which requests can be sent: the stream is open, its socket takes bytes
+    /// again, or, where each request connects, the request before is done.
     pub(crate) fn freed(&mut self, now_ns: u64) {
         self.free_ns = now_ns;
     }
@@ -224,9 +224,9 @@ impl<S: Read + Write> Connection<S> {
         Ok(begun < new || self.exchange.is_mid_request())
     }
 
-    /// Reads once and checks what came, in place.
+    /// Reads once and checks the bytes in place.
     ///
-    /// All replies that this read completes share the stamp taken directly after it.
+    /// All replies that this read completes share the time stamp taken directly after it.
     pub(crate) fn receive(&mut self, tools: &mut Tools<'_, '_>) -> Result<(), Failure> {
         let StreamState::Open(stream) = &mut self.stream else {
             return Ok(());

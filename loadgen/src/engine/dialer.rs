@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 /// Handshakes in flight over all threads: half of the usual backlog of 128. Above the server's
-/// backlog they would be dropped and tried again after a second.
+/// backlog they would be dropped and repeated after a second.
 const HANDSHAKES_MAX: usize = 64;
 
 /// One thread's handshakes.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    /// Lanes that want to connect, in the order they asked.
+    /// Connections that wait for a handshake, first in, first out.
     waiting: VecDeque<u32>,
     in_flight: usize,
     in_flight_max: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// The part of one of `threads` threads in `per_s` connections per second, if there is a limit.
+    /// One thread's share of the limits: `per_s` handshakes per second over `threads` threads.
     ///
     /// `unbounded`: connections are the load itself, so their number is not limited here.
     pub(crate) fn new(threads: u32, per_s: Option<f64>, unbounded: bool) -> Self {
@@ -35,12 +35,12 @@ impl Dialer {
         }
     }
 
-    /// The connection wants to connect.
+    /// Adds a connection that waits for a handshake.
     pub(crate) fn ask(&mut self, connection: u32) {
         self.waiting.push_back(connection);
     }
 
-    /// The connection that may connect now, if one may; its handshake is under way from then on.
+    /// Takes the next connection, if the limits allow a handshake now.
     pub(crate) fn next(&mut self, now_ns: u64) -> Option<u32> {
         if self.in_flight >= self.in_flight_max || now_ns < self.next_ns {
             return None;
@@ -52,12 +52,12 @@ impl Dialer {
         Some(connection)
     }
 
-    /// A handshake has ended, well or badly.
+    /// Counts a handshake that has ended, with or without success.
     pub(crate) fn ended(&mut self) {
         self.in_flight -= 1;
     }
 
-    /// When a handshake may begin that may not begin yet; nothing if none waits for time.
+    /// When the next handshake may begin; nothing if none waits for a time.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let possible = !self.waiting.is_empty() && self.in_flight < self.in_flight_max;
         possible.then_some(self.next_ns)

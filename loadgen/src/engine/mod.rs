@@ -1,11 +1,12 @@
-//! One run against a server: threads, connections, and what they have seen.
+//! One run against a server: threads, connections, and what they measure.
 //!
 //! ```text
-//! threads    starts the threads, gives the starting signal, collects what they find
-//!  └ worker  one thread: looks at its connections when they are due or ready
-//!     └ connection   one connection's schedule (due), traffic (wire::Exchange) and stream
-//! recorder ─▶ reporter ─▶ collector ─▶ observer   what was seen, interval by interval
-//! network    clock, streams, readiness: sockets in a run, a simulation in tests
+//! threads          starts the threads, gives the starting signal, collects the results
+//!  └ worker        one thread: serves its connections when they are due or ready
+//!     └ connection   its send_schedule, its traffic (wire::Exchange) and its stream
+//! send_queue       the time at which each connection is served next
+//! recorder ─▶ reporter ─▶ collector ─▶ observer   the measurements, interval by interval
+//! network          clock, streams, readiness: sockets in a run, a simulation in tests
 //! ```
 
 mod collector;

@@ -1,4 +1,4 @@
-//! What is called while runs last.
+//! Reports of runs while they last.
 
 use crate::error::Error;
 use crate::latency::Latencies;
@@ -6,7 +6,7 @@ use crate::record::IntervalRecord;
 
 /// Receives runs and their intervals while they last. What it writes then survives a later failure.
 pub(crate) trait Observer {
-    /// Run number `number` (from 1) has opened its connections; `started_unix_s` is its start.
+    /// Run number `number` (from 1) has opened its connections and starts at `started_unix_s`.
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
 
     /// An interval has passed: what was measured in it. All intervals together are the run.

@@ -11,15 +11,15 @@ use crate::schedule::{Arrivals, Intensity};
 /// No further request.
 const NEVER: u64 = u64::MAX;
 
-/// Where a connection is in its schedule.
+/// The position of a connection in its schedule.
 #[derive(Debug)]
 pub(crate) struct SendSchedule {
     arrivals: Arrivals,
-    /// Start of the run: what the schedule counts from.
+    /// Start of the run, from which the schedule counts.
     start_ns: u64,
-    /// Requests intended for this time or later do not take place.
+    /// No request is intended for this time or later.
     end_ns: u64,
-    /// When the next request that is not taken out is due.
+    /// Intended time of the next request in the schedule.
     next_ns: u64,
     /// Taken out and not yet sent: their intended times.
     taken: VecDeque<u64>,
@@ -43,7 +43,7 @@ impl SendSchedule {
         self.next_ns = if at_ns < self.end_ns { at_ns } else { NEVER };
     }
 
-    /// Makes up to `most` requests whose time has come ready to be sent; returns how many are.
+    /// Takes requests whose time has come, so that up to `most` are ready; returns how many are.
     pub(crate) fn take(&mut self, most: usize, now_ns: u64, intensity: &Intensity) -> usize {
         while self.taken.len() < most && self.next_ns <= now_ns {
             self.taken.push_back(self.next_ns);
@@ -52,7 +52,7 @@ impl SendSchedule {
         self.taken.len().min(most)
     }
 
-    /// The intended time of the oldest request that is ready: it is sent now.
+    /// The intended time of the oldest request that is ready. The caller sends it now.
     pub(crate) fn pop(&mut self) -> Option<u64> {
         self.taken.pop_front()
     }
@@ -63,7 +63,7 @@ impl SendSchedule {
         (next_ns != NEVER).then_some(next_ns)
     }
 
-    /// No request from `now_ns` on takes place.
+    /// Ends the schedule: no request is intended for `now_ns` or later.
     pub(crate) fn end(&mut self, now_ns: u64) {
         self.end_ns = self.end_ns.min(now_ns);
         if self.next_ns >= self.end_ns {
@@ -71,8 +71,8 @@ impl SendSchedule {
         }
     }
 
-    /// About how many requests are due and unsent, without going through them: of those still in
-    /// the schedule, the number expected of the connection, which has an `n`th of the intensity.
+    /// About how many requests are due and unsent, without iterating over them. Those still in the
+    /// schedule are estimated from the intensity, divided by the number of connections.
     pub(crate) fn backlog(&self, now_ns: u64, intensity: &Intensity, connections: u32) -> f64 {
         let waiting = if self.next_ns > now_ns {
             0.0

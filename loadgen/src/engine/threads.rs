@@ -1,4 +1,4 @@
-//! One run from start to end: threads, the starting signal, what they hand over, the record.
+//! One run from start to end: its threads, the starting signal, their results, the record.
 
 use std::panic;
 use std::sync::atomic::Ordering;
@@ -28,14 +28,14 @@ use crate::server::Server;
 /// Time between two updates of the live line.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a run has found out.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct RunOutcome {
     pub(crate) record: RunRecord,
     pub(crate) latencies: Latencies,
 }
 
-/// Loads the server as planned and returns what came of it. The verdict is not yet in the record.
+/// Loads the server as planned and returns the result, still without a verdict.
 pub(crate) fn run(
     options: &Options,
     interrupt: &Interrupt,
@@ -54,7 +54,7 @@ pub(crate) fn run(
     conclude(&plan, number, result?, server)
 }
 
-/// What the threads have left, put together.
+/// The results of all threads together.
 struct ThreadResults {
     window: Window,
     started_unix_s: f64,
@@ -63,7 +63,7 @@ struct ThreadResults {
     latencies: Latencies,
 }
 
-/// The starting signal, with the way that emptied histograms come back.
+/// The starting signal, with the channels for intervals and for emptied histograms.
 struct Start {
     window: Window,
     reporter: Reporter,
@@ -243,7 +243,7 @@ fn prepare<'a, 'run>(
     Ok(worker)
 }
 
-/// How many intervals there are if the drain takes as long as it may.
+/// How many intervals there are at most.
 fn expected_intervals(options: &Options) -> usize {
     let longest = options.warmup + options.duration + options.drain;
     let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 1;
@@ -255,7 +255,7 @@ fn unix_s() -> f64 {
     since_1970.map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Puts together what the threads have left, and checks that no request is unaccounted for.
+/// Puts the results together, and checks that every request is accounted for.
 fn conclude(
     plan: &Plan<'_>,
     number: u32,

@@ -1,4 +1,4 @@
-//! Streams that come and go: connecting, losing, replacing.
+//! The streams of connections: how they are opened, lost, closed and replaced.
 
 use std::io;
 use std::mem;
@@ -10,12 +10,12 @@ use crate::engine::recorder::Failure;
 use crate::engine::send_schedule::SendSchedule;
 use crate::error::Error;
 
-/// Wait before a unix socket is tried again whose server has too many waiting already: there is no
-/// handshake that the kernel would repeat.
+/// Wait before another attempt on a unix socket whose backlog is full. Unlike a TCP handshake, the
+/// kernel does not repeat it.
 const FULL_BACKLOG_NS: u64 = 1_000_000;
 
 impl<N: Network> Worker<'_, '_, N> {
-    /// Asks for a stream, unless the connection needs none yet, or none any more.
+    /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
     pub(super) fn dial_when_due(&mut self, index: u32) {
         let due_ns =
             self.connections[index as usize].schedule.as_ref().and_then(SendSchedule::next_ns);
@@ -37,7 +37,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Begins the handshakes that may begin now.
+    /// Begins the handshakes that the limits allow now.
     pub(super) fn dial_some(&mut self) -> Result<(), Error> {
         while let Some(index) = self.dialer.next(self.now_ns) {
             let connection = &mut self.connections[index as usize];
@@ -52,7 +52,7 @@ impl<N: Network> Worker<'_, '_, N> {
         Ok(())
     }
 
-    /// Takes over the stream of a handshake that has ended.
+    /// Takes the stream of a handshake that has ended.
     pub(super) fn handshake_ended(&mut self, index: u32) -> Result<(), Error> {
         let connection = &mut self.connections[index as usize];
         let StreamState::Connecting { stream, begun_ns } =
@@ -79,8 +79,8 @@ impl<N: Network> Worker<'_, '_, N> {
         Ok(())
     }
 
-    /// A handshake did not lead to a stream. Before the load that ends the run, later it is a
-    /// result, and the connection tries again.
+    /// Handles a failed handshake. Before the load it ends the run; later it is counted, and the
+    /// connection tries again.
     pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
         self.dialer.ended();
         self.connections[index as usize].stream = StreamState::Closed;
@@ -109,7 +109,7 @@ impl<N: Network> Worker<'_, '_, N> {
         self.send_queue.set(index, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
     }
 
-    /// Gives up a stream that can do no more; its unanswered requests have failed.
+    /// Closes a stream after a failure; its unanswered requests have failed.
     pub(super) fn lose(&mut self, index: u32, failure: Failure) {
         let connection = &mut self.connections[index as usize];
         let StreamState::Open(stream) = mem::replace(&mut connection.stream, StreamState::Closed)
@@ -129,7 +129,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Closes a stream that has done what it was for.
+    /// Closes a stream that has done all its requests.
     pub(super) fn retire(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         connection.stream = StreamState::Closed;

@@ -1,4 +1,4 @@
-//! Looking after time: silent connections, lifetimes, the end of the run, intervals.
+//! What happens at a time: timeouts, lifetimes, the end of the run, intervals.
 
 use std::io;
 
@@ -19,16 +19,16 @@ use crate::schedule::{Phase, random};
 /// What a sweep has found about a connection.
 enum Finding {
     Nothing,
-    /// A reply is outstanding and no byte has come for too long.
+    /// A reply is outstanding, and no byte has come for the timeout.
     Silent,
-    /// Its handshake has not ended in time.
+    /// Its handshake took longer than the timeout.
     Unanswered,
-    /// It has lived long enough.
+    /// Its lifetime has ended.
     Expired,
 }
 
 impl<N: Network> Worker<'_, '_, N> {
-    /// Gives up what has been silent for too long, and ends what has lived long enough.
+    /// Closes connections that reached the timeout or the end of their lifetime.
     pub(super) fn sweep_when_due(&mut self) -> Result<(), Error> {
         if self.now_ns < self.sweep_due_ns {
             return Ok(());
@@ -41,7 +41,7 @@ impl<N: Network> Worker<'_, '_, N> {
             (timeout_ns / SWEEPS_PER_TIMEOUT).clamp(SWEEP_INTERVAL_NS_MIN, SWEEP_INTERVAL_NS_MAX);
         self.sweep_due_ns = self.now_ns + interval_ns;
         for index in 0..self.share.connections {
-            match self.look_over(&self.connections[index as usize]) {
+            match self.check(&self.connections[index as usize]) {
                 Finding::Nothing => {}
                 Finding::Silent => self.lose(index, Failure::TimedOut),
                 Finding::Unanswered => self.dial_failed(index, io::ErrorKind::TimedOut.into())?,
@@ -51,7 +51,7 @@ impl<N: Network> Worker<'_, '_, N> {
         Ok(())
     }
 
-    fn look_over(&self, connection: &Connection<N::Stream>) -> Finding {
+    fn check(&self, connection: &Connection<N::Stream>) -> Finding {
         let overdue = |since_ns: u64| {
             let since_ns = since_ns.max(self.attentive_since_ns);
             self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
@@ -101,7 +101,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Notes what the warm-up has left undone.
+    /// Records the backlog that the warm-up has left.
     pub(super) fn open_window_when_due(&mut self) {
         if !self.window_opened && self.window.phase(self.now_ns) != Phase::WarmUp {
             self.window_opened = true;
@@ -124,8 +124,8 @@ impl<N: Network> Worker<'_, '_, N> {
         schedule.map(|schedule| schedule.backlog(self.now_ns, intensity, connections)).sum()
     }
 
-    /// Ends the schedule at the end of the window, when asked to, or when no connection can be
-    /// had any more; shortens the drain when asked.
+    /// Ends the schedule at the end of the window, on an interrupt, or when connecting has failed
+    /// for the timeout. An interrupt also shortens the drain.
     pub(super) fn stop_when_due(&mut self) {
         let interrupted = self.is_called_off();
         let over = self.window.phase(self.now_ns) == Phase::Over;
@@ -158,7 +158,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Hands over an interval that has ended.
+    /// Reports an interval that has ended.
     pub(super) fn report_when_due(&mut self, reporter: &mut Reporter) {
         let completed = self.recorder.counters().completed;
         self.plan.board.set_completed(self.share.thread, completed);
@@ -176,7 +176,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Accounts for what never came, and hands over the last interval.
+    /// Counts the requests without a reply, and reports the last interval.
     pub(super) fn finish(mut self, reporter: &mut Reporter) -> Finished {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();

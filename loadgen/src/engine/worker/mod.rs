@@ -4,7 +4,7 @@
 //! connect ─▶ report that, wait for the starting signal ─▶ load until the end ─▶ drain
 //! ```
 //!
-//! Nothing on the way of a request is shared with another thread, save a progress counter that
+//! No data on the path of a request is shared with another thread, except a progress counter that
 //! only this thread writes.
 
 mod connecting;
@@ -25,31 +25,31 @@ use crate::error::Error;
 use crate::schedule::Window;
 use crate::wire::SLICE_BYTES_MAX;
 
-/// Lanes that send their first request between two looks at the replies, so that the first
-/// replies of a large run do not wait for the last connection to begin.
+/// How many connections send their first request between two waits for replies. Without a bound,
+/// the first replies of a large run would wait for the last connection to begin.
 const BEGINNERS_PER_WAKE_MAX: u32 = 32;
 
-/// The timeout is looked after this many times within its length ...
+/// How often within a timeout the connections are checked for it ...
 const SWEEPS_PER_TIMEOUT: u64 = 10;
-/// ... but neither so often that it costs anything,
+/// ... but at most this often, so that checking costs nothing,
 const SWEEP_INTERVAL_NS_MIN: u64 = 1_000_000;
-/// nor so rarely that a signal would go unnoticed: a wait ends with the next sweep at the latest.
+/// and at least this often, so that a signal is noticed: a wait lasts until the next sweep at most.
 const SWEEP_INTERVAL_NS_MAX: u64 = 100_000_000;
 
-/// A sweep that comes late by this part of the timeout means that the thread was held up.
+/// A sweep late by this part of the timeout means that the thread could not run.
 const HOLD_UPS_PER_TIMEOUT: u64 = 4;
 
 /// How long an interrupted run waits for outstanding replies.
 const INTERRUPTED_DRAIN_NS_MAX: u64 = 1_000_000_000;
 
-/// Wait before a connection connects again: doubled with each failure in a row, up to the longest.
+/// Wait before another attempt to connect: doubled with each failure in a row, up to the longest.
 const REDIAL_NS_MIN: u64 = 10_000_000;
 const REDIAL_NS_MAX: u64 = 1_000_000_000;
 
-/// Part of a seed that lifetimes are staggered with.
+/// Part of the seed that staggers the lifetimes.
 const LIFETIMES: u64 = 4 << 40;
 
-/// What a thread leaves behind.
+/// The results of a thread.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) connections: usize,
@@ -58,7 +58,7 @@ pub(crate) struct Finished {
     pub(crate) stopped_ns: u64,
     /// From the first send to `stopped_ns`.
     pub(crate) wall_ns: u64,
-    /// What the thread has used within `wall_ns`.
+    /// What the thread used within `wall_ns`.
     pub(crate) usage: Usage,
 }
 
@@ -82,27 +82,27 @@ pub(crate) struct Worker<'a, 'run, N: Network> {
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     window: Window,
-    /// Lanes with an established stream.
+    /// Connections with an established stream.
     live: usize,
-    /// Lanes that have been asked for their first request.
+    /// Connections that were served for their first request.
     begun: u32,
-    /// Whether the load has begun; before, connections only connect, and a failure is the run's.
+    /// Whether the load has begun. Before, connections only connect, and a failure ends the run.
     started: bool,
-    /// Time of the latest wake-up or reply; requests have their own, finer stamps.
+    /// Time of the latest wake-up or reply; requests have time stamps of their own.
     now_ns: u64,
-    /// Since when attempts to connect have failed without a success.
+    /// Since when every attempt to connect has failed.
     failing_since_ns: Option<u64>,
     window_opened: bool,
     started_usage: Usage,
     sweep_due_ns: u64,
-    /// Since when this thread has looked at its connections regularly. After a hold-up of its own,
-    /// replies may lie unread, and a server may have waited for requests: no one else is to blame.
+    /// Since when this thread has served its connections regularly. After a pause of its own,
+    /// replies may be unread, so the time before does not count as the server's silence.
     attentive_since_ns: u64,
     stop: Option<Stop>,
 }
 
 impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
-    /// A thread with no connection yet.
+    /// A thread without a stream yet.
     pub(crate) fn new(plan: &'a Plan<'run>, share: Share, network: N) -> Self {
         let numbers = share.first_connection..share.first_connection + share.connections;
         let options = plan.options;
@@ -139,8 +139,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.network.now_ns()
     }
 
-    /// Establishes all connections, so that none of that lies in the run. Where each request
-    /// connects, there is nothing to establish.
+    /// Establishes all connections before the run. Where each request connects, there is nothing to
+    /// establish.
     pub(crate) fn connect_all(&mut self) -> Result<(), Error> {
         if self.plan.connects_per_request() {
             return Ok(());
@@ -158,7 +158,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Ok(())
     }
 
-    /// Whether the run is to end before its time, or not to take place at all.
+    /// Whether the run is interrupted, or cannot start after all.
     fn is_called_off(&self) -> bool {
         self.plan.interrupt.asked() || self.plan.abandoned.load(Ordering::Relaxed)
     }
@@ -177,7 +177,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.begin_some()?;
             self.serve_send_queue()?;
             self.dial_some()?;
-            let until_ns = self.next_look_ns().min(reporter.due_ns());
+            let until_ns = self.next_wake_ns().min(reporter.due_ns());
             self.wait_until(until_ns)?;
             self.open_window_when_due();
             self.sweep_when_due()?;
@@ -220,18 +220,18 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             || (self.recorder.outstanding() == 0 && self.connections.iter().all(is_done))
     }
 
-    /// Lets the next connections begin.
+    /// Serves the next connections for their first request.
     fn begin_some(&mut self) -> Result<(), Error> {
         let until = self.share.connections.min(self.begun + BEGINNERS_PER_WAKE_MAX);
         while self.begun < until {
             self.begun += 1;
-            self.attend(self.begun - 1)?;
+            self.send_or_connect(self.begun - 1)?;
         }
         Ok(())
     }
 
-    /// When there is something to do, should nothing happen.
-    fn next_look_ns(&mut self) -> u64 {
+    /// Until when to wait if nothing happens.
+    fn next_wake_ns(&mut self) -> u64 {
         if self.begun < self.share.connections {
             return self.now_ns;
         }
@@ -248,7 +248,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         let ready = self.network.wait(until_ns).map_err(Error::Poll)?;
         self.now_ns = self.network.now_ns();
         for index in 0..ready {
-            self.serve(self.network.ready(index))?;
+            self.on_ready(self.network.ready(index))?;
             // Many replies at once must not hold up requests whose time has come.
             if self.send_queue.next_ns().is_some_and(|due_ns| due_ns <= self.now_ns) {
                 self.serve_send_queue()?;
@@ -257,17 +257,17 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Ok(())
     }
 
-    /// Attends to every connection whose time has come.
+    /// Serves every connection whose time has come.
     fn serve_send_queue(&mut self) -> Result<(), Error> {
         self.now_ns = self.network.now_ns();
         while let Some(index) = self.send_queue.pop_due(self.now_ns) {
-            self.attend(index)?;
+            self.send_or_connect(index)?;
         }
         Ok(())
     }
 
-    /// Lets a connection do what can be done now, and notes when to look again.
-    fn attend(&mut self, index: u32) -> Result<(), Error> {
+    /// Sends or connects as far as possible now, and sets the next time.
+    fn send_or_connect(&mut self, index: u32) -> Result<(), Error> {
         match self.connections[index as usize].stream {
             StreamState::Open(_) => self.send(index),
             StreamState::Queued | StreamState::Connecting { .. } => Ok(()),
@@ -278,7 +278,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
     }
 
-    fn serve(&mut self, ready: Ready) -> Result<(), Error> {
+    fn on_ready(&mut self, ready: Ready) -> Result<(), Error> {
         let connection = &mut self.connections[ready.token.connection as usize];
         if connection.generation != ready.token.generation {
             return Ok(());
@@ -300,7 +300,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
     }
 
-    /// Reads from a connection; whether it still has its stream.
+    /// Reads from a connection; returns whether it still has its stream.
     fn receive(&mut self, index: u32) -> bool {
         let received = self.with(index, |connection, tools| connection.receive(tools));
         if let StreamState::Open(stream) = &self.connections[index as usize].stream {
@@ -315,8 +315,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
     }
 
-    /// Sends what is due and allowed, replaces a stream that is used up, and notes when to look
-    /// at the connection again.
+    /// Sends what is due and allowed, replaces a stream that is used up, and sets the next time of
+    /// the connection.
     fn send(&mut self, index: u32) -> Result<(), Error> {
         if self.connections[index as usize].is_used_up(self.plan) {
             self.retire(index);
@@ -338,7 +338,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Ok(())
     }
 
-    /// Calls `act` on a connection with all that it needs.
+    /// Calls `act` on a connection with the tools that it needs.
     fn with<T>(
         &mut self,
         index: u32,
@@ -355,7 +355,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         act(&mut self.connections[index as usize], &mut tools)
     }
 
-    /// Makes the stream wait for room in the socket, or no longer.
+    /// Starts or stops waiting for the socket to take bytes.
     fn arm_write(&mut self, index: u32, armed: bool) -> Result<(), Error> {
         let connection = &mut self.connections[index as usize];
         let token = Token { connection: index, generation: connection.generation };
