@@ -1,5 +1,5 @@
-//! A measurement from its plan to its record: every run with a fresh server if there is one to
-//! start, the runs put together, the verdict on them.
+//! A measurement from its plan to its record: it runs the plan, each time with a fresh server if it
+//! starts one, puts the runs together, and judges them.
 
 use crate::console;
 use crate::engine::{self, Observer, RunOutcome};
@@ -16,12 +16,12 @@ use crate::record::{
 use crate::server::Server;
 use crate::validity;
 
-/// What a measurement has found out.
+/// The result of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Measurement {
     /// The numbers.
     pub(crate) record: Record,
-    /// The whole distributions behind them, of all runs together.
+    /// The full distributions of all runs together.
     pub(crate) latencies: Latencies,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn measure(
     Ok(Measurement { record, latencies })
 }
 
-/// One run; the server, if there is one, is watched, and stopped if it was started for it.
+/// Makes one run. It watches the server, if there is one, and stops one that it started.
 fn run_once(
     options: &Options,
     interrupt: &Interrupt,

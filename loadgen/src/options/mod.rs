@@ -1,5 +1,5 @@
-//! The plan of a measurement, as asked for and possible. Nothing that uses it checks an option
-//! again; `cli` has made sure.
+//! The plan of a measurement, requested and checked. `cli` checks the options once; the code below
+//! it does not check them again.
 
 mod churn;
 mod pacing;
@@ -18,7 +18,7 @@ use crate::schedule::{Arrival, Rate, RateProfile};
 use crate::slo::Slo;
 use crate::wire::TrafficSpec;
 
-/// What makes a connection send.
+/// What makes a connection send a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Load {
     /// A reply.
@@ -37,7 +37,7 @@ impl Load {
     }
 }
 
-/// Requests that come by themselves.
+/// An open loop: requests follow a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OpenLoad {
     pub(crate) profile: RateProfile,
@@ -66,7 +66,7 @@ pub(crate) struct OutputOptions {
     pub(crate) progress: bool,
 }
 
-/// One measurement, as asked for and possible.
+/// One measurement, requested and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) target: Target,

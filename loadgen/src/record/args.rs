@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct ArgsRecord {
     /// The server, as given.
     pub(crate) target: String,
-    /// "closed": the next request waits for a reply. "open": requests come by the schedule.
+    /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: String,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
     pub(crate) rate: Option<String>,
@@ -53,8 +53,7 @@ impl ArgsRecord {
         self.mode == "open"
     }
 
-    /// The headline of a pair: what belongs to the response time in an open loop, and to the
-    /// service time in a closed one.
+    /// The headline of a pair: `response` in an open loop, `service` in a closed one.
     pub(crate) fn headline<T>(&self, response: T, service: T) -> T {
         if self.is_open() { response } else { service }
     }

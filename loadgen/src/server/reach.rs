@@ -9,7 +9,7 @@ use crate::options::Target;
 /// Longest wait for one connect; a listening server on this machine answers at once.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// Tries to connect once to every address of the target, and closes what it got.
+/// Tries to connect once to every address of the target, and closes the connection.
 pub(super) fn accepts(target: &Target) -> bool {
     match target {
         Target::Unix(path) => UnixStream::connect(path).is_ok(),

@@ -18,7 +18,7 @@ pub(crate) enum Metric {
     Rate,
 }
 
-/// Whose statistic.
+/// The distribution of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distribution {
     /// Response in an open loop, service in a closed one.
@@ -29,7 +29,7 @@ pub(crate) enum Distribution {
     Connect,
 }
 
-/// Which number of a distribution.
+/// A number of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statistic {
     Percentile(Known),
@@ -37,7 +37,7 @@ pub(crate) enum Statistic {
     Mean,
 }
 
-/// Place of a percentile in [`PERCENTILES`].
+/// Index of a percentile in [`PERCENTILES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known(usize);
 

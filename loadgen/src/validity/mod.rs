@@ -19,17 +19,17 @@ use crate::environment::Environment;
 use crate::record::{ArgsRecord, Reason, RunRecord, Validity, Verdict};
 
 impl Reason {
-    /// Something a reader must know that does not lower the verdict.
+    /// A fact that a reader must know, but that does not lower the verdict.
     fn label(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Valid, text }
     }
 
-    /// Something that may have distorted the measurement.
+    /// A fact that may have distorted the measurement.
     fn suspect(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Suspect, text }
     }
 
-    /// Something that makes the measurement worthless.
+    /// A fact that makes the measurement invalid.
     fn invalid(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Invalid, text }
     }
@@ -41,8 +41,8 @@ pub(crate) fn judge(run: &RunRecord, args: &ArgsRecord, env: &Environment) -> Va
     conclude(rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect())
 }
 
-/// Judges several runs of one plan: as bad as the worst, and every finding once, in the words of
-/// the run where it is worst.
+/// Judges several runs of one plan. The verdict is that of the worst run; every finding appears
+/// once, with the text of the run where it is worst.
 pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
     let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
     for run in runs {

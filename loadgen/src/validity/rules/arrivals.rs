@@ -5,8 +5,8 @@ use super::percent;
 use crate::record::Reason;
 use crate::units::brief;
 
-/// The distance that matters. Large samples find any distance to be no chance; a tenth of the gaps
-/// must be of another length for queues to differ.
+/// The distance that matters. In a large sample any distance is significant, but queues differ only
+/// if a tenth of the gaps have another length.
 const DISTANCE_SUSPECT: f64 = 0.1;
 
 /// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness

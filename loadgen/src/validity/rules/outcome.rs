@@ -8,7 +8,7 @@ use crate::units::grouped;
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
 
-/// There is nothing to judge a server by.
+/// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
         let text = "no request was measured: every one was lost, or the run was too short";
@@ -45,7 +45,7 @@ pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
     Some(Reason::suspect("ended-early", text))
 }
 
-/// A signal came.
+/// A signal ended the run.
 pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.run.interrupted.then(|| {
         let text = "interrupted by a signal: these are partial results";

@@ -1,4 +1,4 @@
-//! Whether the load was what was asked for, and the counts agree with the times.
+//! Whether the load was as requested, and the counts agree with the times.
 
 use super::super::evidence::Evidence;
 use super::percent;
@@ -9,14 +9,14 @@ use crate::units;
 const ACHIEVED_SUSPECT: f64 = 0.99;
 const ACHIEVED_INVALID: f64 = 0.95;
 
-/// Share of the calibrated ceiling up to which the loader has something to spare.
+/// Share of the calibrated ceiling up to which the loader has capacity to spare.
 const CEILING_SUSPECT: f64 = 0.8;
 
 /// How far N may be from X · R, and how many samples it takes to say so.
 const LITTLE_SUSPECT: f64 = 0.05;
 const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
-/// Who is to blame for requests that were not answered.
+/// What caused requests to stay unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
     /// It could have sent and did not.
@@ -63,8 +63,8 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Requests that were sent are the server's; those that were not are whose waiting was longer: the
-/// connections' for the server (blocked), or the sends' for the loader.
+/// The server causes the loss of requests that were sent. For unsent ones the longer wait decides:
+/// blocked connections are the server's, late sends the loader's.
 fn blame(evidence: &Evidence<'_>) -> Blame {
     let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
     let total =
@@ -79,7 +79,7 @@ fn blame(evidence: &Evidence<'_>) -> Blame {
     }
 }
 
-/// The rate is so near to what the loader can do here that it is part of the result.
+/// The rate is so near to the loader's maximum here that the loader affects the result.
 pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     let of_a_thread = evidence.env.calibration.as_ref()?.ceiling_per_s;
     let threads = evidence.run.threads.len().min(evidence.env.cpus.unwrap_or(usize::MAX));

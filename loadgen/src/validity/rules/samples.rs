@@ -1,4 +1,4 @@
-//! Whether there are enough samples for what was asked.
+//! Whether there are enough samples for the requested percentiles.
 
 use super::super::evidence::Evidence;
 use crate::latency::{PERCENTILES, Percentile};
@@ -8,7 +8,7 @@ use crate::units::grouped;
 
 /// A percentile of the report, or one that an objective is about, has too little support.
 ///
-/// All runs of a plan count together, and each is judged as if the others were like it.
+/// All runs of a plan count together; each is judged as if the others had as many samples.
 pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
     let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));

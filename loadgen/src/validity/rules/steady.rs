@@ -1,7 +1,7 @@
 //! Whether a longer run would have found the same.
 //!
-//! Goes by the intervals of the measured window, and only where the load was the same all the time
-//! and there are enough of them.
+//! The rules use the intervals of the measured window, if there are enough of them and the load was
+//! constant.
 
 use super::super::evidence::Evidence;
 use super::percent;
@@ -27,14 +27,14 @@ const PACE_CORRELATION_MIN: f64 = 0.99;
 const P99_FACTOR: f64 = 1.5;
 const P99_CHANCE: f64 = 0.01;
 
-/// The intervals, if something can be said by them.
+/// The intervals, if there are enough and the load was constant.
 fn steady_load<'a>(evidence: &Evidence<'a>) -> Option<Vec<&'a IntervalRecord>> {
     let intervals = evidence.window();
     (evidence.is_flat() && intervals.len() >= INTERVALS_MIN).then_some(intervals)
 }
 
-/// The queue grows: more comes than the server can do, and every percentile depends on when one
-/// stops.
+/// The queue grows: more requests come than the server can answer, so every percentile depends on
+/// the length of the run.
 pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     let intervals = steady_load(evidence).filter(|_| evidence.is_open())?;
     let waiting = |interval: &&IntervalRecord| {
@@ -56,7 +56,7 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Replies did not come at a constant pace.
+/// The rate of replies was not constant.
 pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
     let intervals = steady_load(evidence)?;
     let mut sum = 0;
