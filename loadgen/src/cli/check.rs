@@ -1,4 +1,4 @@
-//! `loadgen selftest`, `calibrate` and `env`: the loader looks at itself and its machine.
+//! `loadgen selftest`, `calibrate` and `env`: checks of the loader and its machine.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! From flags to a plan: what is asked for is checked here, once.
+//! From flags to a plan: the only place that checks them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::wire::TrafficSpec;
 /// Most requests outstanding per connection: beyond this a queue is measured, not a server.
 const PIPELINE_MAX: u32 = 65_536;
 
-/// Requests outstanding per connection where nothing else is asked for: a closed loop is one
+/// Default for the requests outstanding per connection: a closed loop is one
 /// request at a time, an open one sends when the schedule says so.
 const PIPELINE_CLOSED: u32 = 1;
 const PIPELINE_OPEN: u32 = 1_024;

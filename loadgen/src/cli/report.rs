@@ -1,4 +1,4 @@
-//! `loadgen report` and `loadgen merge`: results seen again, and put together.
+//! `loadgen report` and `loadgen merge`: views of stored results, and several results as one.
 
 use std::path::PathBuf;
 

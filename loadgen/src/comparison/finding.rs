@@ -1,4 +1,4 @@
-//! One metric of both sides: how different, how sure, and what follows.
+//! One metric of both sides: the difference, its confidence, and the conclusion.
 
 use serde::{Serialize, Serializer};
 

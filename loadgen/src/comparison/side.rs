@@ -32,7 +32,7 @@ impl Side {
         Ok(Self { path: path.to_owned(), records })
     }
 
-    /// These measurements, as if they had been read from `path`.
+    /// A side of these measurements, named `path`.
     #[cfg(test)]
     pub(super) fn of(path: &str, records: Vec<Record>) -> Self {
         Self { path: path.into(), records }

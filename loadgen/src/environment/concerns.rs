@@ -1,4 +1,4 @@
-//! What speaks against measuring on a machine, in sentences with the remedy.
+//! Reasons not to measure on a machine, each with its remedy.
 
 use super::Environment;
 

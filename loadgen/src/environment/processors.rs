@@ -1,4 +1,4 @@
-//! What there is to run on, and what makes it slower or wakes it late.
+//! The processors, and what slows them down or delays their wake-up.
 
 use serde::{Deserialize, Serialize};
 

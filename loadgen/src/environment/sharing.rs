@@ -1,4 +1,4 @@
-//! Whether loader and server are in each other's way.
+//! Whether loader and server share processors.
 
 use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
 

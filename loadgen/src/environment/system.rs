@@ -1,4 +1,4 @@
-//! The kernel's switches and limits, as far as they move latencies or stop a load.
+//! The settings and limits of the kernel that affect latencies or the load.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(crate) struct System {
     pub(crate) boot_options: Option<Vec<String>>,
     /// Processor flaws that are mitigated, by the kernel's names, and how.
     pub(crate) mitigations: Option<BTreeMap<String, String>>,
-    /// Huge pages without being asked: "always", "madvise", "never".
+    /// Transparent huge pages: "always", "madvise", "never".
     pub(crate) transparent_huge_pages: Option<String>,
     /// Randomness of addresses: 0 none, 1 some, 2 full.
     pub(crate) address_randomization: Option<u8>,

@@ -110,7 +110,7 @@ impl Latency {
         (self.count() >= percentile.samples_min).then(|| self.quantile_ns(percentile.quantile))
     }
 
-    /// The value below which a share of the samples lies, however few they are.
+    /// The value below which a share of the samples lies, for any number of samples.
     pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
         // A bucket answers with its upper edge; no value lay beyond the exact maximum.
         self.histogram.value_at_quantile(quantile).min(self.max_ns)

@@ -7,7 +7,7 @@ use super::Latency;
 pub(crate) struct Latencies {
     /// Intended time to reply.
     pub(crate) response: Latency,
-    /// For requests that never got a reply: how long that had been at the end, a lower bound of
+    /// For requests without a reply: how long they had waited at the end, a lower bound of
     /// their response time.
     pub(crate) unanswered: Latency,
     /// Write to reply.

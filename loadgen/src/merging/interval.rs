@@ -26,7 +26,7 @@ struct Part<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// The run that stands at this place in all results.
+    /// The run at this index of all results.
     pub(super) fn of(sources: &'a [StoredResult], index: usize) -> Result<Self, Error> {
         let part = |source: &'a StoredResult| {
             let log = source.log(index)?;

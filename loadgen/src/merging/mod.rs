@@ -73,7 +73,7 @@ impl Merged {
     }
 }
 
-/// The rate of all runs, which came one after the other: each counts by its length.
+/// The rate of all runs, weighted by their length: they took place one after the other.
 fn rate_of(runs: &[RunRecord]) -> RateRecord {
     let measured_s: f64 = runs.iter().map(|run| run.rate.measured_s).sum();
     let mean = |rate: &dyn Fn(&RateRecord) -> f64| {

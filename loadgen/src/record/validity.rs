@@ -43,7 +43,7 @@ pub(crate) struct Reason {
     pub(crate) text: String,
 }
 
-/// One service-level objective and what came of it.
+/// One service-level objective and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SloRecord {
     /// As given, such as "p99<1ms".

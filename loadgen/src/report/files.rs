@@ -1,4 +1,4 @@
-//! The files of a result directory: their names, and what stands in each.
+//! The files of a result directory: their names and contents.
 
 use std::io;
 

@@ -31,7 +31,7 @@ pub(super) fn ladder() -> impl Iterator<Item = f64> {
     })
 }
 
-/// The whole file.
+/// The content of the file.
 pub(super) fn text(latency: &Latency) -> String {
     let count = latency.count();
     let mut text = format!(
@@ -46,7 +46,7 @@ pub(super) fn text(latency: &Latency) -> String {
         let _ = writeln!(text, "{value:12.3} {quantile:2.12} {total:10} {inverse:14.2}");
     }
     let max = latency.max_ns().unwrap_or(0) as f64 / NS_PER_US;
-    // The last row has no fourth column: some plotters would read an infinite place from it.
+    // The last row has no fourth column: some plotters would read an infinite position from it.
     let _ = writeln!(text, "{max:12.3} {:2.12} {count:10}", 1.0);
     text + &footer(latency, max)
 }

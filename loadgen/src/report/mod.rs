@@ -47,7 +47,7 @@ enum RecordOutput {
 enum TextOutput {
     None,
     Stdout,
-    /// When stdout holds the record, and nothing else.
+    /// When stdout is for the record alone.
     Stderr,
 }
 
@@ -72,7 +72,7 @@ impl Reports {
         Ok(Self { folder, record, text, no_observer: () })
     }
 
-    /// What is written while the measurement lasts.
+    /// The observer that writes during the measurement.
     pub(crate) fn observer(&mut self) -> &mut dyn Observer {
         match &mut self.folder {
             Some(folder) => folder,
@@ -106,7 +106,7 @@ fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) ->
     out.flush()
 }
 
-/// A pipe whose reader has seen enough (`| head`) is no failure of the run.
+/// Ignores a pipe that its reader has closed (`| head`): that is no failure of the run.
 fn reader_may_leave(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::tail::Tail;
 
-/// How long a server may take to end when it is asked to.
+/// How long a server may take to end after the signal.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 
 /// How often an ending is looked for.

@@ -10,7 +10,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Through `points`, unless they stand above each other or are fewer than two.
+    /// Through `points`, if they are at least two with different x.
     pub(crate) fn through(points: &[(f64, f64)]) -> Option<Self> {
         let count = points.len() as f64;
         let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;

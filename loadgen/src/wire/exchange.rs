@@ -1,4 +1,4 @@
-//! One connection's place in both directions: the next bytes to send, and whether those that came
+//! One connection's position in both directions: the next bytes to send, and whether those received
 //! are right.
 
 use super::frame::common_bytes;
@@ -10,7 +10,7 @@ use super::stream::Stream;
 use super::traffic::Traffic;
 use crate::wire::Mismatch;
 
-/// One connection's place in the traffic.
+/// One connection's position in the traffic.
 ///
 /// No message is stored: what was sent and what must come are both generated again, whatever the
 /// size of a message. Of HTTP replies, which are not known beforehand, a decoder stores the little
@@ -35,7 +35,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request has been begun but not sent whole.
+    /// Whether a request is partly sent.
     pub(crate) fn is_mid_request(&self) -> bool {
         self.requests.is_inside()
     }
@@ -62,13 +62,13 @@ impl Exchange {
         scratch
     }
 
-    /// Notes that the first `taken` bytes of [`Self::outgoing`] went; returns how many requests
-    /// were begun with them. Those not begun are as if they had never been asked for.
+    /// Takes note that the first `taken` bytes of [`Self::outgoing`] were sent; returns how many
+    /// requests began with them. The call has no effect on the others.
     pub(crate) fn took(&mut self, traffic: &Traffic, taken: usize) -> usize {
         self.requests.advance(traffic, taken).begun
     }
 
-    /// Checks the bytes that came, in place, while `outstanding` requests are unanswered. Returns
+    /// Checks received bytes, in place, while `outstanding` requests are unanswered. Returns
     /// how many replies they complete, and the first byte that is wrong, if one is.
     pub(crate) fn came(
         &mut self,

@@ -11,7 +11,7 @@ pub(super) struct Frame<'a> {
     pub(super) tail: &'a [u8],
 }
 
-/// A stretch of a message that lies in memory in one piece.
+/// A contiguous part of a message.
 #[derive(Debug, Clone, Copy)]
 enum Piece<'a> {
     /// Of the head or the tail.
@@ -20,7 +20,7 @@ enum Piece<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Length of the whole message.
+    /// Length of the message.
     pub(super) fn bytes(&self) -> u64 {
         self.head.len() as u64 + self.payload_bytes + self.tail.len() as u64
     }

@@ -13,7 +13,7 @@ pub(crate) struct Mismatch {
     pub(crate) offset_bytes: u64,
     /// The expected byte, or nothing where no byte was expected.
     pub(crate) expected: Option<u8>,
-    /// The byte that came.
+    /// The byte received.
     pub(crate) got: u8,
     /// What else is known, such as the error text that the server sent instead.
     pub(crate) note: Option<String>,

@@ -1,11 +1,11 @@
 //! The bytes on the wire: what a request looks like, what its reply must be, how long it is.
 //!
 //! ```text
-//! Protocol, Sizes, Verify  what was asked for
+//! Protocol, Sizes, Verify  the options of the traffic
 //! TrafficSpec              all three, as options
 //! Traffic                  all of it together with the payload: shared by all connections
-//! Exchange                 one connection's place in both directions
-//!   Stream                   one direction: a row of messages, and the place in it
+//! Exchange                 one connection's position in both directions
+//!   Stream                   one direction: a row of messages, and the position in it
 //!     Framing, Frame           a message: head, payload, tail
 //!   http                     replies that are not known beforehand
 //! ```

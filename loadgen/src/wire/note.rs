@@ -3,7 +3,7 @@
 /// Most characters of it that are shown.
 const SAID_CHARACTERS_MAX: usize = 100;
 
-/// The first line of what came, fit to be printed: most servers name their error in it.
+/// The first line received, made printable: most servers name their error in it.
 pub(super) fn said(came: &[u8]) -> String {
     let line = came.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -72,7 +72,7 @@ impl Payload {
 }
 
 impl Cursor {
-    /// The place `length` bytes further on.
+    /// The position `length` bytes further on.
     pub(super) fn plus(self, length: u64) -> Self {
         let place = (self.0 as u64 + length) % PERIOD as u64;
         Self(usize::try_from(place).expect("a place inside the block fits any address"))

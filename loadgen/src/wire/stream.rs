@@ -1,4 +1,4 @@
-//! One direction of a connection: an endless row of messages, and the place reached in it.
+//! One direction of a connection: an endless row of messages, and the position in it.
 
 use super::frame::Frame;
 use super::framing::{HeadBuffer, Way};
@@ -14,7 +14,7 @@ pub(super) struct Stream {
     way: Way,
     connection: u32,
     sizes_key: u64,
-    /// The message it stands in, from 0.
+    /// The current message, from 0.
     number: u64,
     /// Size of that request's payload.
     size: u64,
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Moves on by so many bytes.
+    /// Moves on by this number of bytes.
     pub(super) fn advance(&mut self, traffic: &Traffic, bytes: usize) -> Passed {
         let mut left = bytes as u64;
         let mut passed = Passed::default();

@@ -27,7 +27,7 @@ const EVENTS: usize = 256;
 pub(in crate::commands) enum Behaviour {
     /// Every byte back at once.
     Faithful,
-    /// Nothing for so long before this byte, on any connection.
+    /// Sends nothing for this long before this byte, on any connection.
     Stall { at_byte: u64, length: Duration },
     /// This byte with its lowest bit turned over.
     Flip { at_byte: u64 },
@@ -68,7 +68,7 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
-        // What went wrong there has shown in the measurement.
+        // An error of this thread has shown in the measurement.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

@@ -16,15 +16,15 @@ const SCHEMA: &str = "loadgen-search/1";
 pub(super) struct SearchRecord {
     /// Always [`SCHEMA`].
     pub(super) schema: &'static str,
-    /// What was asked for of every probe; its rate is the probe's.
+    /// The plan of every probe; each probe has its own rate.
     pub(super) args: ArgsRecord,
     /// Where and when, as of the last probe.
     pub(super) env: Environment,
     /// What must hold.
     pub(super) objectives: Vec<String>,
-    /// The lowest rate asked for; null for a tenth of the peak.
+    /// The lowest requested rate; null for a tenth of the peak.
     pub(super) from_per_s: Option<f64>,
-    /// The highest rate asked for.
+    /// The highest requested rate.
     pub(super) to_per_s: f64,
     /// How close the answer is to a rate that is not good, as a share of it.
     pub(super) tolerance: f64,
@@ -67,12 +67,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A rate, confirmed so often.
+    /// A rate, with the number of its confirmations.
     pub(super) fn found(rate_per_s: f64, limit: Limit, confirmed: u32) -> Self {
         Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit), confirmed }
     }
 
-    /// That there is none.
+    /// No rate.
     pub(super) fn none(limit: Limit) -> Self {
         Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit), confirmed: 0 }
     }

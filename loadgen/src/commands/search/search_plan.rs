@@ -1,4 +1,4 @@
-//! What the flags of a search ask for, checked.
+//! The plan of a search, made from its flags and checked.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ const CONFIRMATIONS_MAX: u32 = 1_000;
 /// Least tolerance: two rates closer than this differ by less than any two runs.
 const TOLERANCE_MIN: f64 = 0.001;
 
-/// A search, as asked for and possible.
+/// A search, requested and checked.
 #[derive(Debug, Clone)]
 pub(super) struct SearchPlan {
     /// The measurement of the peak.
     pub(super) closed: Options,
-    /// The measurements at a rate; the rate in it stands for whichever is tried.
+    /// The plan of an open-loop probe; its rate is replaced by that of the probe.
     pub(super) open: Options,
     pub(super) from: Option<Rate>,
     pub(super) to: Rate,

@@ -1,4 +1,4 @@
-//! How the largest good rate is looked for: which rate to try next, and when the answer is known.
+//! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
 //! Pure: it asks for probes and takes what they found. It neither measures nor waits.
 //!
@@ -6,11 +6,11 @@
 //! rise     from the lowest rate by half until one is not good
 //! descend  if already the lowest was not good and the user did not require it
 //! bisect   between the largest good and the lowest bad rate, to the tolerance
-//! confirm  the largest good rate, so often; after a failure 2 % lower, from the beginning
+//! confirm  the largest good rate several times; after a failure 2 % lower, from the beginning
 //! ```
 //!
-//! A rate at which the loader is the limit bounds the search as a bad one does, and ends it where
-//! only a lower one could follow. If it bounds the answer at the end, the answer is "at least".
+//! A rate at which the loader is the limit bounds the search like a bad rate. It ends the search
+//! where only a lower rate could follow. If it bounds the answer, the answer is "at least".
 
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
@@ -41,7 +41,7 @@ pub(super) struct Bounds {
     pub(super) confirmations: u32,
 }
 
-/// In which part of the search a probe is made.
+/// The part of the search that a probe belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Rise,
@@ -79,9 +79,9 @@ pub(super) enum Limit {
     Objective,
     /// Whether the objectives were met above it could not be decided.
     Undecided,
-    /// The loader could not load more in a way that can be believed.
+    /// Above it, the measurements were not valid.
     Loader,
-    /// Nothing higher was asked for.
+    /// No higher rate was requested.
     Highest,
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Limit {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
     Try(Probe),
-    /// The answer. With the loader as the limit it may be confirmed less often than asked for.
+    /// The answer. With the loader as the limit it may be confirmed less often than requested.
     Found {
         rate_per_s: f64,
         limit: Limit,
@@ -140,7 +140,7 @@ impl Strategy {
         self.good_per_s
     }
 
-    /// Takes note of what the probe that was asked for has found.
+    /// Takes the finding of the requested probe.
     pub(super) fn found(&mut self, finding: Finding) {
         let Step::Try(probe) = self.next else { return };
         if finding == Finding::Undecided && probe.length < 1 << LENGTHENINGS_MAX {

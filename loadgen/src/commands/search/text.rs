@@ -1,4 +1,4 @@
-//! The report of a search: the answer first, then the whole curve that was visited.
+//! The report of a search: the answer first, then all probes as a curve.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::environment::Sharing;
 use crate::record::Verdict;
 use crate::units;
 
-/// What the rate of a probe comes to, while the search goes on.
+/// The result of a probe in a line, during the search.
 pub(super) fn line(probe: &ProbeRecord) -> String {
     let latency = &probe.latency_ns;
     let rate = rate(probe);
@@ -19,7 +19,7 @@ pub(super) fn line(probe: &ProbeRecord) -> String {
     }
 }
 
-/// The whole report.
+/// The report as text.
 pub(super) fn render(record: &SearchRecord) -> String {
     let mut text = answer(record);
     text.push_str(&limits_of_the_loader(record));
@@ -56,8 +56,8 @@ fn answer(record: &SearchRecord) -> String {
                  loader is the limit, give it more threads or a machine of its own\n"
             ),
             Some(Limit::Highest) => format!(
-                "{objectives} holds up to {rate}, {confirmed}; nothing higher was \
-                 asked for (--to)\n"
+                "{objectives} holds up to {rate}, {confirmed}; no higher rate \
+                 was requested (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
                 "{objectives} holds up to {rate}, {confirmed}; above, the runs were \

@@ -3,7 +3,7 @@
 //! ```text
 //! sweep.json                    the plan, and at the end the summary
 //! sweep.csv                     one line a run, in the order of measurement
-//! cells/<settings>/run-01.json  the whole record of a run
+//! cells/<settings>/run-01.json  the record of a run
 //! summary.txt, summary.md       medians and ranges
 //! plot-*.svg                    the same as pictures
 //! ```
@@ -74,7 +74,7 @@ impl SweepFolder {
         append().map_err(atomic_file::failure("append to", &table))
     }
 
-    /// Writes the table anew: whatever happened between a record and its line is made good.
+    /// Writes the table again from the records, in case a record has no line yet.
     pub(super) fn begin_table(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
         let lines: String = rows.iter().map(Row::csv).collect();
         self.write_text("sweep.csv", &(Row::header(plan) + &lines))

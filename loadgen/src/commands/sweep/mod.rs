@@ -94,7 +94,7 @@ impl Sweep<'_> {
             }
             let cell = &self.plan.cells[place];
             let measurement = measure::measure(&cell.options_of(round), interrupt, &mut ())?;
-            // A run that was cut short is measured again when the sweep goes on.
+            // An interrupted run is measured again when the sweep continues.
             if measurement.record.interrupted {
                 return Ok(());
             }
@@ -111,13 +111,13 @@ impl Sweep<'_> {
     }
 }
 
-/// How long the rest takes if it goes on like this.
+/// The remaining time, if further runs take as long as those so far.
 fn remaining(elapsed: Duration, done: usize, all: usize) -> Duration {
     let each_s = elapsed.as_secs_f64() / done as f64;
     Duration::from_secs((each_s * (all - done) as f64).round() as u64)
 }
 
-/// What a run came to, while the sweep goes on.
+/// The result of a run in a line, during the sweep.
 fn line(title: &str, row: &Row, left: Duration) -> String {
     let p99 = row.p99_ns.map_or("n/a".to_owned(), units::duration);
     let rate = units::rate(row.achieved_per_s);

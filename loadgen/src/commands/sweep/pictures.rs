@@ -56,7 +56,7 @@ const fn time(
     Number { word, label, unit: Unit::Nanoseconds, scale: Scale::Log, of }
 }
 
-/// Every picture that there is something for, with the name of its file.
+/// Every picture with data, and the name of its file.
 pub(super) fn all(record: &SweepRecord) -> Vec<(String, Chart)> {
     let variables = &record.plan.variables;
     let rates = variables.iter().find(|v| v.name == "rate").map_or(0, |v| v.values.len());

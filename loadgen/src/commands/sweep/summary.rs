@@ -1,4 +1,4 @@
-//! What the runs of a cell come to: medians with the whole range, never means of percentiles.
+//! The summary of a cell's runs: medians with the full range, never means of percentiles.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What a sweep is going to measure: its cells and the order of their runs.
+//! The plan of a sweep: its cells and the order of their runs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::schedule::random;
 const CELLS_MAX: usize = 10_000;
 const RUNS_MAX: u32 = 1_000;
 
-/// A sweep, as asked for and possible.
+/// A sweep, requested and checked.
 #[derive(Debug, Clone)]
 pub(super) struct SweepPlan {
     pub(super) text: PlanText,

@@ -1,10 +1,10 @@
-//! What a sweep varies: `--var NAME=VALUE,VALUE,...`.
+//! The variables of a sweep: `--var NAME=VALUE,VALUE,...`.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The value of the variable `rate` that stands for a closed loop.
+/// The value of the variable `rate` that means a closed loop.
 const CLOSED: &str = "closed";
 
 /// A name and the values it takes.

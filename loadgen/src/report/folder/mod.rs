@@ -83,7 +83,7 @@ impl ResultFolder {
         Ok(())
     }
 
-    /// Gives a file a new content, which is there as a whole or not at all.
+    /// Replaces the content of a file atomically.
     pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
         atomic_file::text(&self.path.join(name), content)
     }

@@ -89,7 +89,7 @@ fn rate(record: &Record) -> String {
     )
 }
 
-/// A part of the page, if there is something in it.
+/// A part of the page, unless it is empty.
 fn section(title: &str, content: &str) -> String {
     match content {
         "" => String::new(),

@@ -1,4 +1,4 @@
-//! The page is whole, says the verdict first, and lets nothing in a record be markup.
+//! The page is complete, shows the verdict first, and escapes all text of a record.
 
 use super::*;
 use crate::record::tests::extremes;

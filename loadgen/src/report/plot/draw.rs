@@ -1,4 +1,4 @@
-//! A chart as SVG elements: where everything stands, and how it looks.
+//! A chart as SVG elements: positions and styles.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ const CHARACTER: f64 = 0.62;
 const GAP: f64 = 8.0;
 /// Length of a line in the legend.
 const SWATCH: f64 = 26.0;
-/// A series with at most so many points marks them all, a longer one about a dozen.
+/// A series with at most this many points marks them all, a longer one about a dozen.
 const MARKS_MAX: usize = 60;
 const MARKS_OF_MANY: usize = 12;
 /// Between ranges of several series at one category.
@@ -34,7 +34,7 @@ const COLOURS: [(&str, &str); 6] = [
     ("#444444", "#cccccc"),
 ];
 
-/// The whole document.
+/// The document.
 pub(super) fn svg(chart: &Chart) -> String {
     let series: Vec<Series> = chart
         .series
@@ -105,13 +105,13 @@ impl<'a> Frame<'a> {
         let y_ticks = y.ticks();
         let widest = y_ticks.iter().map(|tick| width(&tick.label)).fold(0.0, f64::max);
         let left = MARGIN + widest + GAP;
-        // Half of the last mark's text stands beyond the end.
+        // Half of the last mark's text lies beyond the end.
         let right = x.ticks().last().map_or(0.0, |tick| width(&tick.label) / 2.0) + MARGIN;
         let categories = chart.x.scale == Scale::Category;
         Self { x, y, y_ticks, left, width: WIDTH - left - right, categories }
     }
 
-    /// Where a point stands, from the rectangle's upper left corner.
+    /// The position of a point, from the upper left corner of the rectangle.
     fn place(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.x.place(x)? * self.width, (1.0 - self.y.place(y)?) * PLOT_HEIGHT))
     }
@@ -194,7 +194,7 @@ fn path(out: &mut String, positions: &[Option<(f64, f64)>], index: usize) {
     }
     if !steps.is_empty() {
         let class = format!("line s{}", index % COLOURS.len());
-        // Beyond the last colour the first comes again, dashed.
+        // After the last colour the colours repeat, dashed.
         let dash = ["", r#" stroke-dasharray="7 4""#, r#" stroke-dasharray="2 4""#];
         let dash = dash[index / COLOURS.len() % dash.len()];
         let _ = writeln!(out, r#"<path class="{class}"{dash} d="{steps}"/>"#);

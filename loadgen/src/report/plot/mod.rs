@@ -60,7 +60,7 @@ pub(crate) enum Scale {
     Linear,
     /// Values that are not positive are left out.
     Log,
-    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 has no place.
+    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 is off the scale.
     Percentile,
     /// The distinct values in rising order, evenly spaced, such as worker counts.
     Category,
@@ -70,7 +70,7 @@ pub(crate) enum Scale {
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// In the order in which the line goes through them; it breaks at one without a place.
+    /// In the order of the line, which breaks at a point without a position.
     pub(crate) points: Vec<Point>,
 }
 

@@ -1,4 +1,4 @@
-//! The pictures that there are, from the numbers that they show.
+//! The pictures of a result, made from its numbers.
 
 use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;

@@ -1,5 +1,5 @@
-//! The report on the terminal, made to be read from top to bottom: first whether to believe it,
-//! then what was measured, and at the end what loader and server paid for it.
+//! The report on the terminal, to be read from top to bottom. First comes the verdict, then the
+//! measurement, and at the end the processor time of loader and server.
 //!
 //! ```text
 //! verdict     VALID, SUSPECT or INVALID, why, and what became of the objectives
@@ -35,10 +35,10 @@ use crate::latency::Latencies;
 use crate::record::Record;
 use crate::units::grouped;
 
-/// Every line fits.
+/// Most columns of a line.
 pub(crate) const WIDTH: usize = 100;
 
-/// The whole report.
+/// The report as text.
 pub(crate) fn render(record: &Record, latencies: &Latencies, style: Style) -> String {
     let mut text = String::new();
     write_report(&mut text, record, latencies, style).expect("writing to a string cannot fail");
@@ -61,7 +61,7 @@ fn write_report(
     cost::write(out, record)
 }
 
-/// What stands above every table of numbers that loader and server have made together.
+/// Writes the warning above every table if loader and server share processors.
 fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
     if record.env.sharing.is_some_and(Sharing::is_co_located) {
         writeln!(out, "  CO-LOCATED: loader and server share processors")?;

@@ -1,4 +1,4 @@
-//! What was measured, and how fast it went.
+//! What was measured, and the rate.
 
 use std::fmt::{self, Write as _};
 

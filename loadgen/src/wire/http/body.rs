@@ -1,4 +1,4 @@
-//! The body of one reply, compared with the first one's as it comes.
+//! The body of one reply, compared with the first reply's while it is received.
 
 use super::super::frame::common_bytes;
 use super::super::protocol::Verify;
@@ -12,7 +12,7 @@ pub(super) struct Rules<'a> {
     pub(super) reference: &'a Reference,
 }
 
-/// A body, as far as it has come.
+/// The part of a body that has been received.
 #[derive(Debug)]
 pub(super) struct Body {
     is_learner: bool,

@@ -1,4 +1,4 @@
-//! A connection's place in its replies.
+//! The state of a connection in its replies.
 
 use super::super::note::said;
 use super::super::protocol::Verify;
@@ -21,7 +21,7 @@ const STATUS_AT: usize = 9;
 const UNSAID: &str = "the reply has neither a Content-Length nor chunks, so only the end of the \
                       connection ends it; that is not supported";
 
-/// What comes next.
+/// The next element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Head,
@@ -61,7 +61,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the server has announced the end of the connection with a reply that came whole.
+    /// Whether a complete reply has announced the end of the connection.
     pub(in crate::wire) fn wants_close(&self) -> bool {
         self.wants_close
     }
@@ -73,7 +73,7 @@ impl Decoder {
         self.wants_close = false;
     }
 
-    /// Takes bytes up to the end of a reply at most; returns how many, and whether it is whole.
+    /// Takes bytes up to the end of a reply at most; returns how many, and whether it is complete.
     pub(in crate::wire) fn came(
         &mut self,
         bytes: &[u8],

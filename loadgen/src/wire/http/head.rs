@@ -1,4 +1,4 @@
-//! What the head of a reply says.
+//! The head of a reply.
 
 use std::mem::MaybeUninit;
 
@@ -13,7 +13,7 @@ const HEADERS_MAX: usize = 100;
 /// How the end of a body is found (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyEnd {
-    /// After so many bytes.
+    /// After this number of bytes.
     Length(u64),
     /// By the last of its chunks.
     Chunks,
@@ -21,7 +21,7 @@ pub(super) enum BodyEnd {
     Unsaid,
 }
 
-/// A reply's head, as far as it matters here.
+/// The fields of a reply's head that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,

@@ -1,16 +1,16 @@
-//! The body that every reply must have: that of the first reply that came whole.
+//! The body that every reply must have: that of the first complete reply.
 
 use std::sync::OnceLock;
 
 /// Most bytes of it that are stored and compared; the rest is only counted.
 pub(super) const STORED_BYTES_MAX: usize = 1 << 20;
 
-/// Until a reply is whole, only so many connections (those with the lowest numbers) store the
+/// Until a reply is complete, only so many connections (those with the lowest numbers) store the
 /// bodies they receive, so that ten thousand of them do not store a mebibyte each. The others' very
-/// first replies are compared from where they stand when the body becomes known.
+/// first replies are compared from their position when the body becomes known.
 const LEARNERS: u32 = 64;
 
-/// A place for the body: written once, read without a lock by all threads.
+/// The body: written once, read without a lock by all threads.
 #[derive(Debug, Default)]
 pub(in crate::wire) struct Reference(OnceLock<Learned>);
 
