@@ -2,13 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What was asked for.
+/// What makes a connection send its next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// The time in the schedule.
+    Open,
+    /// A reply.
+    Closed,
+}
+
+/// The requested plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArgsRecord {
     /// The server, as given.
     pub(crate) target: String,
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
-    pub(crate) mode: String,
+    pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
     pub(crate) rate: Option<String>,
     /// "poisson" or "constant"; nothing in a closed loop.
@@ -50,7 +60,7 @@ pub(crate) struct ArgsRecord {
 impl ArgsRecord {
     /// Whether the loop is open: requests follow a schedule.
     pub(crate) fn is_open(&self) -> bool {
-        self.mode == "open"
+        self.mode == Mode::Open
     }
 
     /// The headline of a pair: `response` in an open loop, `service` in a closed one.

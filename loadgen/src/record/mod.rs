@@ -19,13 +19,13 @@ pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::args::ArgsRecord;
+pub(crate) use self::args::{ArgsRecord, Mode};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::rate::RateRecord;
 pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
 pub(crate) use self::server::{ServerRecord, ServerThread};
-pub(crate) use self::validity::{Reason, SloRecord, Validity, Verdict};
+pub(crate) use self::validity::{CO_LOCATED, Reason, SloRecord, Validity, Verdict};
 
 use crate::environment::Environment;
 

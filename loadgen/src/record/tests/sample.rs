@@ -7,8 +7,8 @@ use crate::environment::calibration::Calibration;
 use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord,
-    Validity,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, Mode, RateRecord, RunRecord,
+    ThreadRecord, Validity,
 };
 
 /// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
@@ -19,7 +19,7 @@ pub(crate) fn open() -> Measurement {
 /// 64 connections one request at a time for 10 s, 4,000 requests a second.
 pub(crate) fn closed() -> Measurement {
     let args = ArgsRecord {
-        mode: "closed".to_owned(),
+        mode: Mode::Closed,
         rate: None,
         arrival: None,
         duration_s: 10.0,
@@ -43,7 +43,7 @@ pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
 pub(crate) fn open_args() -> ArgsRecord {
     ArgsRecord {
         target: "127.0.0.1:5555".to_owned(),
-        mode: "open".to_owned(),
+        mode: Mode::Open,
         rate: Some("2000".to_owned()),
         arrival: Some("poisson".to_owned()),
         connections: 64,

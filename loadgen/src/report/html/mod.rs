@@ -97,14 +97,12 @@ fn section(title: &str, content: &str) -> String {
     }
 }
 
-/// Whether loader and server shared processors: every table says so.
-fn co_located(record: &Record) -> bool {
-    record.validity.labels.iter().any(|label| label.code == "co-located")
-}
-
 /// A table of this measurement.
 fn table_of<const N: usize>(record: &Record, head: [&str; N]) -> Table {
-    Table::new(head, co_located(record).then_some("CO-LOCATED: loader and server share processors"))
+    Table::new(
+        head,
+        record.validity.is_co_located().then_some("CO-LOCATED: loader and server share processors"),
+    )
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn caption(record: &Record) -> String {
     let args = &record.args;
     let mut text = String::new();
     let validity = &record.validity;
-    if validity.labels.iter().any(|label| label.code == "co-located") {
+    if validity.is_co_located() {
         text += "CO-LOCATED: loader and server share processors. ";
     }
     text += match validity.verdict {
