@@ -234,8 +234,8 @@ impl Recorder {
     }
 
     /// The results besides the latencies.
-    pub(crate) fn finish(self) -> Findings {
-        Findings {
+    pub(crate) fn finish(self) -> Recorded {
+        Recorded {
             counters: self.counters,
             gaps: self.gaps.into_pairs(),
             first_mismatch: self.first_mismatch,
@@ -247,7 +247,7 @@ impl Recorder {
 
 /// The results of a thread, apart from latencies.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct Recorded {
     pub(crate) counters: Counters,
     /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
     pub(crate) gaps: Vec<(u64, u64)>,
@@ -258,7 +258,7 @@ pub(crate) struct Findings {
     pub(crate) outstanding_ns: u128,
 }
 
-impl Findings {
+impl Recorded {
     /// Adds another thread's.
     pub(crate) fn merge(&mut self, other: Self) {
         self.counters.merge(&other.counters);

@@ -11,7 +11,7 @@ use super::observer::Observer;
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
 use super::progress::Progress;
-use super::recorder::Findings;
+use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
 use super::sockets::Sockets;
 use super::target::{self, Address};
@@ -267,8 +267,8 @@ fn conclude(
     let threads = finished.iter().map(thread_record).collect();
     let stops = finished.iter().map(|thread| thread.stopped_ns);
     let stopped_ns = stops.max().unwrap_or(window.start_ns);
-    let mut all = Findings::default();
-    finished.into_iter().for_each(|thread| all.merge(thread.findings));
+    let mut all = Recorded::default();
+    finished.into_iter().for_each(|thread| all.merge(thread.recorded));
     if !all.counters.conserved() {
         return Err(Error::NotConserved(format!("{:?}", all.counters)));
     }
@@ -304,7 +304,7 @@ fn conclude(
 fn thread_record(finished: &Finished) -> ThreadRecord {
     ThreadRecord {
         connections: finished.connections,
-        completed: finished.findings.counters.completed,
+        completed: finished.recorded.counters.completed,
         cpu_s: seconds(finished.usage.cpu_ns),
         wall_s: seconds(finished.wall_ns),
         cpu_share: finished.usage.cpu_ns as f64 / finished.wall_ns.max(1) as f64,

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::search_plan::SearchPlan;
-use super::strategy::{Finding, Limit, Probe, Stage};
+use super::strategy::{Limit, Probe, ProbeFinding, Stage};
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
 use crate::schedule::Rate;
@@ -139,7 +139,7 @@ impl ProbeRecord {
     }
 
     /// A probe at a rate.
-    pub(super) fn new(probe: Probe, finding: Finding, record: &Record) -> Self {
+    pub(super) fn new(probe: Probe, finding: ProbeFinding, record: &Record) -> Self {
         Self {
             stage: stage(probe.stage),
             rate_per_s: Some(probe.rate_per_s),
@@ -175,12 +175,12 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-fn decision(finding: Finding) -> &'static str {
+fn decision(finding: ProbeFinding) -> &'static str {
     match finding {
-        Finding::Good => "good",
-        Finding::Bad => "bad",
-        Finding::Undecided => "undecided",
-        Finding::LoaderLimited => "loader-limited",
+        ProbeFinding::Good => "good",
+        ProbeFinding::Bad => "bad",
+        ProbeFinding::Undecided => "undecided",
+        ProbeFinding::LoaderLimited => "loader-limited",
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use self::simulation::Simulation;
 use super::collector::Collector;
 use super::plan::{Plan, Share};
-use super::recorder::Findings;
+use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
 use super::worker::Worker;
 use crate::cli::options_from_flags::tests::options;
@@ -28,7 +28,7 @@ const S: u64 = 1_000 * MS;
 /// What a simulated run has found.
 struct Found {
     latencies: Latencies,
-    findings: Findings,
+    recorded: Recorded,
     intervals: Vec<IntervalRecord>,
 }
 
@@ -56,8 +56,8 @@ fn simulate(flags: &str, world: Simulation) -> Found {
         }
     }
     let (intervals, latencies) = collector.finish();
-    assert!(finished.findings.counters.conserved(), "{:?}", finished.findings.counters);
-    Found { latencies, findings: finished.findings, intervals }
+    assert!(finished.recorded.counters.conserved(), "{:?}", finished.recorded.counters);
+    Found { latencies, recorded: finished.recorded, intervals }
 }
 
 #[track_caller]

@@ -17,7 +17,7 @@ use crate::options::Churn;
 use crate::schedule::{Phase, random};
 
 /// What a sweep has found about a connection.
-enum Finding {
+enum CheckResult {
     Nothing,
     /// A reply is outstanding, and no byte has come for the timeout.
     Silent,
@@ -42,35 +42,39 @@ impl<N: Network> Worker<'_, '_, N> {
         self.sweep_due_ns = self.now_ns + interval_ns;
         for index in 0..self.share.connections {
             match self.check(&self.connections[index as usize]) {
-                Finding::Nothing => {}
-                Finding::Silent => self.lose(index, Failure::TimedOut),
-                Finding::Unanswered => self.dial_failed(index, io::ErrorKind::TimedOut.into())?,
-                Finding::Expired => self.expire(index),
+                CheckResult::Nothing => {}
+                CheckResult::Silent => self.lose(index, Failure::TimedOut),
+                CheckResult::Unanswered => {
+                    self.dial_failed(index, io::ErrorKind::TimedOut.into())?;
+                }
+                CheckResult::Expired => self.expire(index),
             }
         }
         Ok(())
     }
 
-    fn check(&self, connection: &Connection<N::Stream>) -> Finding {
+    fn check(&self, connection: &Connection<N::Stream>) -> CheckResult {
         let overdue = |since_ns: u64| {
             let since_ns = since_ns.max(self.attentive_since_ns);
             self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
         };
         match &connection.stream {
-            StreamState::Connecting { begun_ns, .. } if overdue(*begun_ns) => Finding::Unanswered,
+            StreamState::Connecting { begun_ns, .. } if overdue(*begun_ns) => {
+                CheckResult::Unanswered
+            }
             StreamState::Open(stream) => {
                 if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
-                    Finding::Silent
+                    CheckResult::Silent
                 } else if self.started
                     && self.now_ns >= self.expires_ns(connection, stream.begun_ns)
                 {
-                    Finding::Expired
+                    CheckResult::Expired
                 } else {
-                    Finding::Nothing
+                    CheckResult::Nothing
                 }
             }
             StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => {
-                Finding::Nothing
+                CheckResult::Nothing
             }
         }
     }
@@ -194,7 +198,7 @@ impl<N: Network> Worker<'_, '_, N> {
         reporter.last(&mut self.recorder, state);
         Finished {
             connections: self.share.connections as usize,
-            findings: self.recorder.finish(),
+            recorded: self.recorder.finish(),
             stopped_ns: stop.at_ns,
             wall_ns: stop.at_ns.saturating_sub(self.window.start_ns),
             usage: stop.usage.since(self.started_usage),

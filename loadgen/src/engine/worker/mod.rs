@@ -16,7 +16,7 @@ use crate::engine::connection::{Connection, StreamState, Tools};
 use crate::engine::dialer::Dialer;
 use crate::engine::network::{Interest, Network, Ready, Token};
 use crate::engine::plan::{Plan, Share};
-use crate::engine::recorder::{Findings, Recorder};
+use crate::engine::recorder::{Recorded, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::send_queue::SendQueue;
 use crate::engine::send_schedule::SendSchedule;
@@ -53,7 +53,7 @@ const LIFETIMES: u64 = 4 << 40;
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) connections: usize,
-    pub(crate) findings: Findings,
+    pub(crate) recorded: Recorded,
     /// When the thread stopped sending: the end of the run, an interrupt, or its last connection.
     pub(crate) stopped_ns: u64,
     /// From the first send to `stopped_ns`.

@@ -6,7 +6,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{IntervalRecord, Reason};
-use crate::stats::{self, Line};
+use crate::stats::{self, FittedLine};
 use crate::units::brief;
 
 /// Fewer intervals than this show no trend.
@@ -41,7 +41,7 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
         let end_s = interval.start_s + interval.length_s;
         (end_s, (interval.outstanding + interval.backlog) as f64)
     };
-    let line = Line::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
+    let line = FittedLine::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
     let offered_per_s = evidence.run.rate.offered_per_s?;
     let growing = line.slope > GROWTH_SUSPECT * offered_per_s;
     (growing && line.correlation > GROWTH_CORRELATION).then(|| {
@@ -64,7 +64,7 @@ pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
         sum += interval.completed;
         (interval.start_s + interval.length_s, sum as f64)
     };
-    let line = Line::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
+    let line = FittedLine::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
     (line.correlation < PACE_CORRELATION_MIN).then(|| {
         let text = format!(
             "not steady: the replies came unevenly (correlation with time {:.3}); look at the \
