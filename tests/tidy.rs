@@ -45,6 +45,34 @@ const LADDER: &[(&str, &[&str])] = &[
     ("bin", &[]),
 ];
 
+/// The modules of `loadgen/src`, lowest first: each may name those before it.
+const LOADGEN_LADDER: &[&str] = &[
+    "clock",
+    "exit",
+    "error",
+    "units",
+    "console",
+    "atomic_file",
+    "interrupt",
+    "schedule",
+    "latency",
+    "stats",
+    "wire",
+    "slo",
+    "options",
+    "environment",
+    "record",
+    "server",
+    "engine",
+    "validity",
+    "measure",
+    "report",
+    "comparison",
+    "merging",
+    "cli",
+    "commands",
+];
+
 /// The only folder that may contain unsafe code.
 const UNSAFE_FOLDER: &str = "src/sys/";
 
@@ -74,9 +102,10 @@ impl Source {
         parent.contains(&format!("#[cfg(test)]\nmod {name};\n"))
     }
 
-    /// The folder or file directly below `src` that it belongs to.
+    /// The folder or file directly below its crate's `src` that it belongs to.
     fn room(&self) -> Option<&str> {
-        let below = self.path.strip_prefix("src/")?;
+        let path = self.path.strip_prefix("loadgen/").unwrap_or(&self.path);
+        let below = path.strip_prefix("src/")?;
         Some(below.split('/').next()?.trim_end_matches(".rs"))
     }
 }
@@ -165,6 +194,34 @@ fn a_lower_layer_never_names_a_higher_one() {
                          move the code down, or pass what it needs in"
                     ));
                 }
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}
+
+#[test]
+fn a_lower_module_of_loadgen_never_names_a_higher_one() {
+    let rung = |room: &str| LOADGEN_LADDER.iter().position(|name| *name == room);
+    let mut complaints = Vec::new();
+    for source in sources(&["loadgen/src"]) {
+        if source.is_test() || source.path.contains("/tests/") {
+            continue;
+        }
+        let (path, Some(room)) = (&source.path, source.room().filter(|room| *room != "main"))
+        else {
+            continue;
+        };
+        if rung(room).is_none() {
+            complaints.push(format!("{path}: give `{room}` its rung in tests/tidy.rs"));
+        }
+        for (number, line) in source.code().filter(|(_, line)| !is_comment(line)) {
+            for target in named(line).filter(|target| target != room && rung(target) >= rung(room))
+            {
+                complaints.push(format!(
+                    "{path}:{number}: `{room}` must not name `{target}`; \
+                     move the code down, or pass what it needs in"
+                ));
             }
         }
     }

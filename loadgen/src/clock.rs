@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Monotonic time since the run's epoch; every stamp of every thread comes from here.
+/// Monotonic time since the run's epoch. All threads take their time stamps from it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     epoch: Instant,
@@ -22,7 +22,7 @@ impl Clock {
     }
 }
 
-/// A duration as nanoseconds; 584 years is as far as it goes.
+/// A duration as nanoseconds, at most 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong before or beside the measurement, in words that say what to do about it.
+//! Errors that end the program. Their texts say what failed and what to do about it.
 //!
 //! Errors of single connections during a run are results, not errors: see the recorder.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::exit;
 
-/// A run that cannot start or cannot go on.
+/// A run that cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The command line asks for something impossible.
@@ -52,7 +52,7 @@ pub(crate) enum Error {
     File { operation: &'static str, path: PathBuf, source: io::Error },
 
     #[error(
-        "start the server: {target} already accepts connections, so that another server would be \
+        "start the server: {target} already accepts connections, so another server would be \
          measured; stop that one, or watch it with --server-pid"
     )]
     TargetTaken { target: String },
@@ -80,8 +80,8 @@ pub(crate) enum Error {
     Interrupted,
 
     #[error(
-        "write results into {}: it holds {found}, which is none of loadgen's results; name a new \
-         or an empty directory", path.display()
+        "write results into {}: it contains {found}, which is not a result of loadgen; name a \
+         new or an empty directory", path.display()
     )]
     ForeignDirectory { path: PathBuf, found: String },
 

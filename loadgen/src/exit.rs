@@ -1,12 +1,12 @@
 //! The exit codes, as the help lists them.
 
-/// Every reply came back right, every objective was met, and the measurement can be believed.
+/// Every reply was right, every objective was met, and the measurement is valid.
 pub(crate) const OK: u8 = 0;
 /// The run failed, or had errors.
 pub(crate) const FAILED: u8 = 1;
 /// An objective was missed, or a comparison found a regression.
 pub(crate) const MISSED: u8 = 2;
-/// The measurement does not show what it claims to.
+/// The measurement is INVALID.
 pub(crate) const INVALID: u8 = 3;
 /// The command line is wrong (`EX_USAGE` of sysexits).
 pub(crate) const USAGE: u8 = 64;

@@ -1,6 +1,6 @@
 //! Ctrl-C and termination: the first asks the run to end, the second ends the program.
 //!
-//! It only raises a flag; the workers look at it.
+//! The signal only sets a flag, which the workers read.
 
 use std::io;
 use std::sync::Arc;
@@ -32,13 +32,13 @@ impl Interrupt {
         Ok(Self(asked))
     }
 
-    /// One that no signal raises, for tests.
+    /// One without signal handlers, for tests.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
-    /// Whether a signal has come.
+    /// Whether a signal has been received.
     pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -3,16 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic_file;
 mod cli;
 mod clock;
 mod commands;
 mod comparison;
+mod console;
 mod engine;
 mod environment;
 mod error;
 mod exit;
 mod interrupt;
-mod keep;
 mod latency;
 mod measure;
 mod merging;
@@ -21,7 +22,9 @@ mod record;
 mod report;
 mod schedule;
 mod server;
+mod slo;
 mod stats;
+mod units;
 mod validity;
 mod wire;
 
@@ -33,7 +36,7 @@ use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     let code = program().unwrap_or_else(|error| {
-        cli::say(&error.to_string());
+        console::say(&error.to_string());
         error.exit_code()
     });
     code.into()

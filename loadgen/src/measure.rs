@@ -1,8 +1,8 @@
-//! A measurement from its plan to its record: every run with a fresh server if there is one to
-//! start, the runs put together, the verdict on them.
+//! A measurement from its plan to its record: it runs the plan, each time with a fresh server if it
+//! starts one, puts the runs together, and judges them.
 
-use crate::cli;
-use crate::engine::{self, RunOutcome};
+use crate::console;
+use crate::engine::{self, Observer, RunOutcome};
 use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
@@ -10,38 +10,18 @@ use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA,
-    ServerRecord, Verdict,
+    ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
+    Verdict,
 };
 use crate::server::Server;
 use crate::validity;
 
-/// Is told about runs while they last; what it writes then is safe from whatever comes later.
-pub(crate) trait Observer {
-    /// Run number `number` (from 1) has opened its connections; `started_unix_s` is its start.
-    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
-
-    /// An interval has passed: what was measured in it. All intervals together are the run.
-    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
-}
-
-/// Looks away.
-impl Observer for () {
-    fn run_begins(&mut self, _number: u32, _started_unix_s: f64) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn interval(&mut self, _: &IntervalRecord, _: &Latencies) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-/// What a measurement has found out.
+/// The result of a measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Measurement {
     /// The numbers.
     pub(crate) record: Record,
-    /// The whole distributions behind them, of all runs together.
+    /// The full distributions of all runs together.
     pub(crate) latencies: Latencies,
 }
 
@@ -75,7 +55,7 @@ pub(crate) fn measure(
 ) -> Result<Measurement, Error> {
     for note in engine::limits::provide(options)? {
         if !options.output.quiet {
-            cli::say(&note);
+            console::say(&note);
         }
     }
     let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
@@ -107,7 +87,7 @@ pub(crate) fn measure(
     Ok(Measurement { record, latencies })
 }
 
-/// One run; the server, if there is one, is watched, and stopped if it was started for it.
+/// Makes one run. It watches the server, if there is one, and stops one that it started.
 fn run_once(
     options: &Options,
     interrupt: &Interrupt,
@@ -138,7 +118,7 @@ pub(crate) fn combine(
         counters.merge(&run.counters);
     }
     let measured_s = runs.iter().map(|run| run.rate.measured_s).sum();
-    let offered = (args.mode == "open").then_some(counters.in_window);
+    let offered = (args.is_open()).then_some(counters.in_window);
     Record {
         schema: SCHEMA.to_owned(),
         validity: validity::judge_all(&runs),

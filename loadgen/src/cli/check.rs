@@ -1,4 +1,4 @@
-//! `loadgen selftest`, `calibrate` and `env`: the loader looks at itself and its machine.
+//! `loadgen selftest`, `calibrate` and `env`: checks of the loader and its machine.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "D", default_value = "3s")]
     pub(crate) duration: humantime::Duration,
 
-    /// Where to keep the result for later runs [default: loadgen/calibration.json in the user's
+    /// Where to write the result for later runs [default: loadgen/calibration.json in the user's
     /// cache directory]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -7,7 +7,7 @@ use clap::{Args, Command};
 
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
-use crate::validity::Slo;
+use crate::slo::Slo;
 use crate::wire::{Protocol, Sizes, Verify, http};
 
 /// What load to put on what server, typed but not yet checked against each other.
@@ -63,7 +63,7 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "D", default_value = "1s")]
     pub(crate) warmup: humantime::Duration,
 
-    /// Give up a connect, or a connection that owes a reply, after so long without a byte
+    /// Give up a connect, or a connection with a reply outstanding, after this time without a byte
     #[arg(long, value_name = "D", default_value = "5s")]
     pub(crate) timeout: humantime::Duration,
 
@@ -97,7 +97,7 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "V", default_value_t)]
     pub(crate) verify: Verify,
 
-    /// Path that http requests ask for
+    /// Path of http requests
     #[arg(long, value_name = "PATH", default_value = "/", value_parser = http::path)]
     pub(crate) http_path: String,
 
@@ -106,18 +106,18 @@ pub(crate) struct TrafficArgs {
     pub(crate) http_header: Vec<String>,
 }
 
-/// Over what it is sent.
+/// The connections that carry it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectionArgs {
     /// Connections, spread over the threads as evenly as possible
     #[arg(short, long, value_name = "N", default_value_t = 64)]
     pub(crate) connections: u32,
 
-    /// Close and replace a connection after so many requests
+    /// Close and replace a connection after this number of requests
     #[arg(long, value_name = "K")]
     pub(crate) churn: Option<u64>,
 
-    /// Close and replace a connection after so long, at the next moment it owes nothing
+    /// Close and replace a connection after this time, once all its requests are answered
     #[arg(long, value_name = "D")]
     pub(crate) lifetime: Option<humantime::Duration>,
 
@@ -189,11 +189,11 @@ pub(crate) struct ServerArgs {
     pub(crate) server_pid: Option<u32>,
 }
 
-/// What must hold for the run to have met its objectives.
+/// The objectives of the run.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SloArgs {
     /// Objective, repeatable: p99<1ms, p99.9<5ms, max<50ms, mean<1ms, err<0.1%, achieved>=0.99,
-    /// rate>=10k; missed, the exit code is 2
+    /// rate>=10k; the exit code is 2 if one is missed
     #[arg(long, value_name = "EXPR")]
     pub(crate) slo: Vec<Slo>,
 }
@@ -217,7 +217,7 @@ pub(crate) struct OutputArgs {
     #[arg(long)]
     pub(crate) no_progress: bool,
 
-    /// Write an interval (.hlog, CSV, plots) so often
+    /// Length of an interval (.hlog, CSV, plots)
     #[arg(long, value_name = "D", default_value = "1s")]
     pub(crate) interval: humantime::Duration,
 }

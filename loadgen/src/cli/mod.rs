@@ -14,7 +14,7 @@ use crate::exit;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod load;
-pub(crate) mod plan;
+pub(crate) mod options_from_flags;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod search;
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Put together what several loaders measured at the same time
     Merge(report::MergeArgs),
-    /// Check the loader itself against a server whose behaviour is known
+    /// Check the loader itself against a server with known behaviour
     Selftest(check::SelftestArgs),
     /// Measure what the loader can do at most on this machine
     Calibrate(check::CalibrateArgs),
@@ -84,9 +84,9 @@ pub(crate) enum Request {
 /// Text the command line itself produces.
 #[derive(Debug)]
 pub(crate) enum Text {
-    /// Asked for: help or version, for stdout.
+    /// Requested: help or version, for stdout.
     Wanted(String),
-    /// Not asked for, but nothing else was: help on stderr.
+    /// Shown because no command was given: help, for stderr.
     Instead(String),
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn parse(
 
 /// Prints the text and returns the exit code that goes with it.
 pub(crate) fn print(text: &Text) -> u8 {
-    // A reader that has gone away does not need the text any more.
+    // A reader that has closed the pipe does not need the text.
     match text {
         Text::Wanted(text) => {
             let _ = write!(io::stdout().lock(), "{text}");
@@ -123,13 +123,8 @@ pub(crate) fn print(text: &Text) -> u8 {
     }
 }
 
-/// Says one line on stderr.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "loadgen: {line}");
-}
-
-/// Folds a parser message of several paragraphs into one line: the complaint and the tips stay,
-/// the usage summary goes.
+/// Folds a parser message of several paragraphs into one line, with the complaint and the tips,
+/// without the usage summary.
 fn fold(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let kept: Vec<&str> = lines

@@ -1,8 +1,10 @@
-//! `loadgen report` and `loadgen merge`: results seen again, and put together.
+//! `loadgen report` and `loadgen merge`: views of stored results, and several results as one.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use crate::report::View;
 
 /// The flags of `loadgen report`.
 #[derive(Debug, Clone, Args)]
@@ -18,29 +20,6 @@ pub(crate) struct ReportArgs {
     /// Where to [default: stdout; all: the directory itself]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
-}
-
-/// A way to show a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum View {
-    /// The report as on the terminal
-    Text,
-    /// result.json
-    Json,
-    /// Intervals as CSV
-    Csv,
-    /// Percentiles as HdrHistogram text, in microseconds
-    Hgrm,
-    /// The interval log of all runs
-    Hlog,
-    /// Percentile curve
-    SvgPercentiles,
-    /// Latency over time
-    SvgTime,
-    /// The self-contained page
-    Html,
-    /// Every file of a result directory, written again
-    All,
 }
 
 /// The flags of `loadgen merge`.

@@ -27,7 +27,7 @@ pub(crate) struct RunArgs {
     #[command(flatten, next_help_heading = "Objectives and repetition")]
     pub(crate) slo: SloArgs,
 
-    /// Measure so often, with new connections and (--server-cmd) a fresh server each time
+    /// Number of runs, each with new connections and (--server-cmd) a fresh server
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Objectives and repetition")]
     pub(crate) runs: u32,
 

@@ -31,15 +31,15 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "R", help_heading = "Search")]
     pub(crate) to: Option<Rate>,
 
-    /// Stop when the answer is known to this share of itself
+    /// Stop when the answer is known within this share
     #[arg(long, value_name = "SHARE", default_value = "2%", help_heading = "Search")]
     pub(crate) tolerance: String,
 
-    /// Confirm the answer so often
+    /// How often to confirm the answer
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Search")]
     pub(crate) confirm: u32,
 
-    /// Give up after so long, with the best known
+    /// Give up after this time, with the best rate known
     #[arg(long, value_name = "D", default_value = "30m", help_heading = "Search")]
     pub(crate) max_time: humantime::Duration,
 

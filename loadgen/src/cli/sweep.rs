@@ -10,7 +10,7 @@ use super::load::{LoadArgs, SloArgs};
 pub(super) const AFTER_HELP: &str = "\
 A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
 of your own that appears in braces in --server-cmd. Every combination is measured --runs times, in \
-random order, and written as soon as it exists; the same command goes on where it was interrupted.
+random order, and written as soon as it exists; the same command continues an interrupted sweep.
 
 Example:
   loadgen sweep --var workers=1,2,4 --var rate=5k,10k,20k --runs 5 \\

@@ -1,4 +1,4 @@
-//! `loadgen calibrate`: what the loader can do at most on this machine, kept for later runs.
+//! `loadgen calibrate`: the loader's maximum on this machine, stored for later runs.
 //!
 //! The server is an echo in a thread of this process that does nothing else. Its work is in the
 //! numbers, too: they are what this machine can show, not what the loader alone could do.
@@ -7,16 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::rig::{self, Behaviour};
-use crate::cli;
 use crate::cli::check::CalibrateArgs;
+use crate::console;
 use crate::environment::Environment;
 use crate::environment::calibration::{Calibration, LatenessFloor};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::options::Pacing;
-use crate::report::units;
+use crate::units;
 
 /// The rate at which the lateness is measured.
 const RATE_PER_S: f64 = 20_000.0;
@@ -27,14 +26,12 @@ const CONNECTIONS: u32 = 16;
 /// Carries out the command and returns the exit code.
 pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let path = args.out.or_else(Calibration::path).ok_or_else(|| {
-        Error::Usage(
-            "--out: there is no cache directory to keep the result in; name a file".to_owned(),
-        )
+        Error::Usage("--out: there is no cache directory for the result; name a file".to_owned())
     })?;
     let found = measure(*args.duration, interrupt)?;
-    keep::print(&render(&found));
-    found.keep(&path)?;
-    cli::say(&format!("kept in {}; later runs compare with it", path.display()));
+    console::print(&render(&found));
+    found.write(&path)?;
+    console::say(&format!("written to {}; later runs compare with it", path.display()));
     Ok(exit::OK)
 }
 

@@ -9,11 +9,11 @@ use crate::comparison::{self, Comparison, Side};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::report::text::Style;
-use crate::validity;
+use crate::slo;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
-    let delta = validity::share(&args.delta)
+    let delta = slo::share(&args.delta)
         .map_err(|complaint| Error::Usage(format!("--delta: {complaint}")))?;
     let comparison = Comparison::of(&Side::read(&args.a)?, &Side::read(&args.b)?, delta);
     match args.json.as_deref() {

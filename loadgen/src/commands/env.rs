@@ -1,4 +1,4 @@
-//! `loadgen env`: what is recorded about this machine, and what speaks against measuring on it.
+//! `loadgen env`: what is recorded about this machine, and reasons not to measure on it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use crate::environment::{Environment, concerns};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::report::units;
+use crate::units;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn env(args: EnvArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
@@ -19,7 +19,7 @@ pub(crate) fn env(args: EnvArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     } else {
         render(&environment)
     };
-    // A reader that has gone away does not need the text any more.
+    // A reader that has closed the pipe does not need the text.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     Ok(exit::OK)
 }

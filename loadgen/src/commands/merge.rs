@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 
 use crate::cli::report::MergeArgs;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::merging::Merged;
 use crate::report::text::{self, Style};
 use crate::report::{ResultFolder, StoredResult};
@@ -36,6 +36,6 @@ pub(crate) fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error
     merged.replay(&mut folder)?;
     folder.finish(&merged.measurement)?;
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
-    keep::print(&text::render(record, latencies, Style::of(&io::stdout())));
+    console::print(&text::render(record, latencies, Style::of(&io::stdout())));
     Ok(merged.measurement.exit_code())
 }

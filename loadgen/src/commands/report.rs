@@ -1,16 +1,17 @@
-//! `loadgen report`: any view of a result again, from what was kept.
+//! `loadgen report`: any view of a stored result again.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::cli::report::{ReportArgs, View};
+use crate::atomic_file;
+use crate::cli::report::ReportArgs;
+use crate::console;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::report::text::Style;
-use crate::report::{StoredResult, rewrite, view};
+use crate::report::{StoredResult, View, rewrite, view};
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
@@ -20,9 +21,9 @@ pub(crate) fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Err
         return Ok(exit::OK);
     }
     match args.out.as_deref().filter(|path| *path != Path::new("-")) {
-        None => keep::print(&view(&result, args.view, Style::of(&io::stdout()))?),
+        None => console::print(&view(&result, args.view, Style::of(&io::stdout()))?),
         Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
-            .map_err(keep::failure("write", path))?,
+            .map_err(atomic_file::failure("write", path))?,
     }
     Ok(exit::OK)
 }

@@ -1,4 +1,4 @@
-//! `loadgen run`: one measurement, reported and kept.
+//! `loadgen run`: one measurement, reported and stored.
 
 use crate::cli::run::RunArgs;
 use crate::error::Error;

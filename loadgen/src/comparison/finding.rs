@@ -1,4 +1,4 @@
-//! One metric of both sides: how different, how sure, and what follows.
+//! One metric of both sides: the difference, its confidence, and the conclusion.
 
 use serde::{Serialize, Serializer};
 
@@ -17,7 +17,7 @@ pub(crate) enum Judgement {
     Slower,
     /// Any difference is within the tolerance.
     Same,
-    /// There may be a difference or not; more runs may tell.
+    /// Whether there is a difference is not known; more runs may show it.
     Undecided,
     NotEnoughRuns,
 }

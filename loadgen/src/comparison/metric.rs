@@ -2,7 +2,7 @@
 
 use super::Side;
 use crate::record::{LatencyRecord, Record, RunRecord};
-use crate::report::units;
+use crate::units;
 
 /// A number of a run.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(super) struct Metric {
     pub(super) show: fn(f64) -> String,
 }
 
-/// In the order of the table. Latencies are what the user of the server feels: response in an open
-/// loop, service in a closed one.
+/// In the order of the table. Latencies are the headline latency: response in an open loop, service
+/// in a closed one.
 pub(super) const ALL: &[Metric] = &[
     Metric {
         name: "rate",
@@ -24,10 +24,10 @@ pub(super) const ALL: &[Metric] = &[
         of: |_, run| Some((run.rate.achieved_per_s, false)),
         show: |per_s| format!("{} /s", units::rate(per_s)),
     },
-    latency("p50", |record, run| felt(record, run, |latency| latency.p50)),
-    latency("p99", |record, run| felt(record, run, |latency| latency.p99)),
-    latency("p99.9", |record, run| felt(record, run, |latency| latency.p999)),
-    latency("max", |record, run| felt(record, run, |latency| latency.max)),
+    latency("p50", |record, run| headline(record, run, |latency| latency.p50)),
+    latency("p99", |record, run| headline(record, run, |latency| latency.p99)),
+    latency("p99.9", |record, run| headline(record, run, |latency| latency.p999)),
+    latency("max", |record, run| headline(record, run, |latency| latency.max)),
     Metric {
         name: "server cpu",
         more_is_better: false,
@@ -40,13 +40,12 @@ const fn latency(name: &'static str, of: fn(&Record, &RunRecord) -> Option<(f64,
     Metric { name, more_is_better: false, of, show: |ns| units::duration(ns.round() as u64) }
 }
 
-fn felt(
+fn headline(
     record: &Record,
     run: &RunRecord,
     statistic: fn(&LatencyRecord) -> Option<u64>,
 ) -> Option<(f64, bool)> {
-    let latency = &run.latency_ns;
-    let latency = if record.args.mode == "open" { &latency.response } else { &latency.service };
+    let latency = run.latency_ns.headline(&record.args);
     statistic(latency).map(|ns| (ns as f64, latency.is_at_least(ns)))
 }
 

@@ -1,4 +1,4 @@
-//! The runs of one side, from wherever they were kept.
+//! The runs of one side, read from files and directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl Side {
         Ok(Self { path: path.to_owned(), records })
     }
 
-    /// These measurements, as if they had been read from `path`.
+    /// A side of these measurements, named `path`.
     #[cfg(test)]
     pub(super) fn of(path: &str, records: Vec<Record>) -> Self {
         Self { path: path.into(), records }
@@ -86,9 +86,9 @@ fn bad(path: &Path, complaint: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
-    fn keep(record: &Record, file: &Path) {
+    fn write(record: &Record, file: &Path) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, serde_json::to_string(record).unwrap()).unwrap();
     }
@@ -97,9 +97,9 @@ mod tests {
     fn a_side_is_a_file_or_a_directory_or_a_directory_of_several() {
         let folder = tempfile::tempdir().unwrap();
         let record = sample::several(&sample::open_args(), 2).record;
-        keep(&record, &folder.path().join("one/result.json"));
-        keep(&record, &folder.path().join("two/result.json"));
-        keep(&record, &folder.path().join("three.json"));
+        write(&record, &folder.path().join("one/result.json"));
+        write(&record, &folder.path().join("two/result.json"));
+        write(&record, &folder.path().join("three.json"));
         fs::create_dir(folder.path().join("empty")).unwrap();
         let runs = |path: &str| Side::read(&folder.path().join(path)).unwrap().runs();
         assert_eq!(runs("one/result.json"), 2);
@@ -117,7 +117,7 @@ mod tests {
         fs::write(&missing, "{}").unwrap();
         assert!(complaint(&missing).contains("no record of a measurement"));
         let record = Record { schema: "loadgen/1".to_owned(), ..sample::closed().record };
-        keep(&record, &missing);
+        write(&record, &missing);
         assert!(complaint(&missing).contains("loadgen/1"), "{}", complaint(&missing));
     }
 

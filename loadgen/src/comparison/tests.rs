@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::environment::Sharing;
-use crate::record::{Record, ServerRecord, sample};
+use crate::record::tests::sample;
+use crate::record::{Record, ServerRecord};
 use crate::report::text::Style;
 
 /// Runs whose p99 is `p99_us` microseconds by these factors, everything else equal.
@@ -149,7 +150,7 @@ fn a_metric_that_some_run_does_not_know_is_left_out_by_name() {
 }
 
 #[test]
-fn what_differs_beside_the_numbers_is_told_field_by_field() {
+fn what_differs_beside_the_numbers_is_texts_field_by_field() {
     let (a, mut b) = (side("a", 200.0, &SPREAD), side("b", 200.0, &SPREAD));
     assert_eq!(Comparison::of(&a, &b, 0.03).differences, []);
     change(&mut b, |record| {
@@ -159,13 +160,13 @@ fn what_differs_beside_the_numbers_is_told_field_by_field() {
         record.args.connections = 65;
     });
     let differences = Comparison::of(&a, &b, 0.03).differences;
-    let told = |d: &Difference| format!("{} {} {}", d.field, d.a, d.b);
-    let told: Vec<String> = differences.iter().map(told).collect();
-    assert_eq!(told, ["args.connections 64 65", "env.kernel \"6.1\" \"6.2\""]);
+    let texts = |d: &Difference| format!("{} {} {}", d.field, d.a, d.b);
+    let texts: Vec<String> = differences.iter().map(texts).collect();
+    assert_eq!(texts, ["args.connections 64 65", "env.kernel \"6.1\" \"6.2\""]);
 }
 
 #[test]
-fn a_side_that_differs_within_itself_is_told_too() {
+fn a_side_that_differs_within_itself_is_texts_too() {
     let mut records = side("a", 200.0, &SPREAD).records;
     records.extend(records.clone());
     records[1].args.seed = 2;

@@ -1,4 +1,4 @@
-//! The comparison on the terminal: what follows, then from what.
+//! The comparison on the terminal: the conclusion first, then the numbers behind it.
 
 use std::fmt::{self, Write as _};
 
@@ -6,7 +6,7 @@ use super::{Comparison, Finding, Judgement, SideSummary};
 use crate::record::Verdict;
 use crate::report::text::{Columns, Style, WIDTH, verdict_name, wrap};
 
-/// The whole comparison.
+/// The comparison as text.
 pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
     let mut text = String::new();
     write_comparison(&mut text, comparison, style).expect("writing to a string cannot fail");

@@ -1,28 +1,28 @@
-//! Puts the threads' intervals together: the run as it goes, and its sum.
+//! Adds up the threads' intervals: each interval of the run, and the whole run.
 //!
-//! This may run on a processor that a loading thread needs, so it does little: no histogram is
-//! copied or made anew, and empty ones are not touched.
+//! It may run on a processor that a loading thread needs, so it does little: it copies and
+//! allocates no histogram, and does not touch empty ones.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
+use super::observer::Observer;
 use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
 use crate::latency::{Latencies, P50, P99};
-use crate::measure::Observer;
 use crate::record::{Counters, IntervalRecord};
 use crate::schedule::Window;
 use crate::server::Server;
 
-/// A shorter stretch in which nothing happened is what is left of a run that ends with an interval.
+/// A shorter interval without events is dropped: the remainder of a run that ends with an interval.
 const REMAINDER_NS_MAX: u64 = 1_000_000;
 
-/// Room for more intervals than this, half a day of seconds, is made when they come.
+/// Most intervals to reserve memory for: half a day of seconds.
 const EXPECTED_MAX: usize = 43_200;
 
-/// One thread, as the collector knows it.
+/// What the collector knows of one thread.
 #[derive(Debug)]
 struct Thread {
     /// Its latest counters.
@@ -43,13 +43,13 @@ impl Thread {
     }
 }
 
-/// What has come of an interval so far.
+/// An interval that some threads have reported.
 #[derive(Debug)]
 struct Pending {
     end_ns: u64,
     /// The histograms of the first thread that reported, and of the others added to them.
     latencies: Box<Latencies>,
-    /// Whose they are.
+    /// The thread that they belong to.
     lender: usize,
     /// The largest share of a processor that a thread has used.
     cpu_ns: u64,
@@ -70,10 +70,10 @@ pub(crate) struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// Collects the intervals of as many threads as there are ways to give histograms back.
+    /// A collector for as many threads as there are channels to return histograms.
     ///
-    /// There is room for `expected` intervals. They are the only thing in the loader that grows
-    /// with the length of a run, by some 150 bytes each.
+    /// It reserves memory for `expected` intervals. Only they grow with the length of a run, by
+    /// some 150 bytes each.
     pub(crate) fn new(
         window: Window,
         expected: usize,
@@ -102,7 +102,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes a thread's part; passes on the intervals that are complete with it.
+    /// Adds a thread's part, and passes on the intervals that it completes.
     pub(crate) fn take(&mut self, report: IntervalReport) -> Result<(), Error> {
         let IntervalReport { thread: number, index, end_ns, latencies, .. } = report;
         match self.pending.entry(index) {
@@ -145,7 +145,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let length_s = seconds(length_ns);
-        let felt = pending.latencies.felt();
+        let headline = pending.latencies.headline();
         let before = &self.counted;
         let record = IntervalRecord {
             start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
@@ -156,9 +156,9 @@ impl<'a> Collector<'a> {
             failed: counters.failed + counters.timed_out - before.failed - before.timed_out,
             outstanding: self.threads.iter().map(|thread| thread.outstanding).sum(),
             backlog: self.threads.iter().map(|thread| thread.backlog).sum(),
-            p50_ns: felt.percentile_ns(P50),
-            p99_ns: felt.percentile_ns(P99),
-            max_ns: felt.max_ns(),
+            p50_ns: headline.percentile_ns(P50),
+            p99_ns: headline.percentile_ns(P99),
+            max_ns: headline.max_ns(),
             loader_cpu: pending.cpu_ns as f64 / length_ns.max(1) as f64,
             server_cpu: self.server_cpu(length_s),
         };

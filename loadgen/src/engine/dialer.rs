@@ -1,15 +1,15 @@
-//! Which lanes may connect when: a bounded number of handshakes at once, and not too many a second.
+//! Which connections may connect when: it limits the handshakes at once and those per second.
 
 use std::collections::VecDeque;
 
 /// Handshakes in flight over all threads: half of the usual backlog of 128. Above the server's
-/// backlog they would be dropped and tried again after a second.
+/// backlog they would be dropped and repeated after a second.
 const HANDSHAKES_MAX: usize = 64;
 
 /// One thread's handshakes.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    /// Lanes that want to connect, in the order they asked.
+    /// Connections that wait for a handshake, first in, first out.
     waiting: VecDeque<u32>,
     in_flight: usize,
     in_flight_max: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// The part of one of `threads` threads in `per_s` connections per second, if there is a limit.
+    /// One thread's share of the limits: `per_s` handshakes per second over `threads` threads.
     ///
     /// `unbounded`: connections are the load itself, so their number is not limited here.
     pub(crate) fn new(threads: u32, per_s: Option<f64>, unbounded: bool) -> Self {
@@ -35,29 +35,29 @@ impl Dialer {
         }
     }
 
-    /// The lane wants to connect.
-    pub(crate) fn ask(&mut self, lane: u32) {
-        self.waiting.push_back(lane);
+    /// Adds a connection that waits for a handshake.
+    pub(crate) fn ask(&mut self, connection: u32) {
+        self.waiting.push_back(connection);
     }
 
-    /// The lane that may connect now, if one may; its handshake is under way from then on.
+    /// Takes the next connection, if the limits allow a handshake now.
     pub(crate) fn next(&mut self, now_ns: u64) -> Option<u32> {
         if self.in_flight >= self.in_flight_max || now_ns < self.next_ns {
             return None;
         }
-        let lane = self.waiting.pop_front()?;
+        let connection = self.waiting.pop_front()?;
         self.in_flight += 1;
         // Being late is not made up for: the limit holds at every moment.
         self.next_ns = now_ns.saturating_add(self.gap_ns);
-        Some(lane)
+        Some(connection)
     }
 
-    /// A handshake has ended, well or badly.
+    /// Counts a handshake that has ended, with or without success.
     pub(crate) fn ended(&mut self) {
         self.in_flight -= 1;
     }
 
-    /// When a handshake may begin that may not begin yet; nothing if none waits for time.
+    /// When the next handshake may begin; nothing if none waits for a time.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let possible = !self.waiting.is_empty() && self.in_flight < self.in_flight_max;
         possible.then_some(self.next_ns)
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn handshakes_at_once_are_bounded_and_begin_in_the_order_asked_for() {
         let mut dialer = Dialer::new(32, None, false);
-        (0..3).for_each(|lane| dialer.ask(lane));
+        (0..3).for_each(|connection| dialer.ask(connection));
         assert_eq!((dialer.next(0), dialer.next(0), dialer.next(0)), (Some(0), Some(1), None));
         assert_eq!(dialer.next_ns(), None, "it waits for a handshake, not for time");
         dialer.ended();
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_rate_spaces_handshakes_evenly_and_does_not_catch_up() {
         let mut dialer = Dialer::new(1, Some(1_000.0), true);
-        (0..4).for_each(|lane| dialer.ask(lane));
+        (0..4).for_each(|connection| dialer.ask(connection));
         assert_eq!(dialer.next(5_000_000), Some(0));
         assert_eq!(dialer.next(5_000_000), None);
         assert_eq!(dialer.next_ns(), Some(6_000_000));

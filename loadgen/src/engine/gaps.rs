@@ -1,9 +1,9 @@
-//! A bounded random sample of the gaps between sends: whether the requests went as the schedule
-//! meant them to.
+//! A bounded random sample of the gaps between sends. It shows whether the sends followed the
+//! schedule.
 
 use crate::schedule::random;
 
-/// Gaps kept of each thread. A distance of 0.02 between distributions is told from chance.
+/// Size of a thread's sample. It makes a distance of 0.02 between distributions significant.
 const GAPS_MAX: usize = 8_192;
 
 /// Part of a seed that the choice is made of.
@@ -25,32 +25,32 @@ impl GapSample {
         Self { pairs: Vec::new(), seen: 0, last: None, key: random::key(seed, CHOICE) }
     }
 
-    /// A request went that nothing but the loader could have held up.
+    /// A request was sent that only the loader itself could have delayed.
     pub(crate) fn sent(&mut self, intended_ns: u64, sent_ns: u64) {
         let before = self.last.replace((intended_ns, sent_ns));
         // Requests of different connections may overtake each other; that is no gap.
         if let Some((before_ns, before_sent_ns)) = before
             && intended_ns >= before_ns
         {
-            self.keep((intended_ns - before_ns, sent_ns.saturating_sub(before_sent_ns)));
+            self.add((intended_ns - before_ns, sent_ns.saturating_sub(before_sent_ns)));
         }
     }
 
-    /// A request went whose time says nothing about the loader, so neither does the next gap.
+    /// A request was sent whose time says nothing about the loader; nor does the next gap.
     pub(crate) fn interrupt(&mut self) {
         self.last = None;
     }
 
     /// Algorithm R (Vitter, 1985): each gap so far is in the sample with the same probability.
-    fn keep(&mut self, pair: (u64, u64)) {
+    fn add(&mut self, pair: (u64, u64)) {
         let place = self.pairs.len();
         self.seen += 1;
         if place < GAPS_MAX {
             self.pairs.push(pair);
         } else {
             let chosen = random::at(self.key, self.seen) % self.seen;
-            if let Some(kept) = usize::try_from(chosen).ok().and_then(|at| self.pairs.get_mut(at)) {
-                *kept = pair;
+            if let Some(old) = usize::try_from(chosen).ok().and_then(|at| self.pairs.get_mut(at)) {
+                *old = pair;
             }
         }
     }

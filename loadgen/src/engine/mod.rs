@@ -1,37 +1,38 @@
-//! One run against a server: threads, connections, and what they have seen.
+//! One run against a server: threads, connections, and what they measure.
 //!
 //! ```text
-//! crew       starts the threads, gives the starting signal, collects what they find
-//!  └ worker  one thread: looks at its lanes when they are due or ready
-//!     └ lane   one connection's schedule (due), traffic (wire::Exchange) and stream
-//! recorder ─▶ reporter ─▶ collector ─▶ observer   what was seen, interval by interval
-//! network    clock, streams, readiness: sockets in a run, a simulation in tests
+//! threads          starts the threads, gives the starting signal, collects the results
+//!  └ worker        one thread: serves its connections when they are due or ready
+//!     └ connection   its send_schedule, its traffic (wire::Exchange) and its stream
+//! send_queue       the time at which each connection is served next
+//! recorder ─▶ reporter ─▶ collector ─▶ observer   the measurements, interval by interval
+//! network          clock, streams, readiness: sockets in a run, a simulation in tests
 //! ```
 
-mod agenda;
 mod collector;
-mod crew;
+mod connection;
 mod dialer;
-mod due;
 mod gaps;
-mod lane;
 pub(crate) mod limits;
 mod network;
+mod observer;
 mod pacing;
 mod plan;
 mod poller;
 mod progress;
 mod recorder;
 mod reporter;
+mod send_queue;
+mod send_schedule;
 mod sockets;
 pub(crate) mod target;
+mod threads;
 mod usage;
 mod worker;
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
-pub(crate) use self::crew::{RunOutcome, run};
+pub(crate) use self::observer::Observer;
 pub(crate) use self::pacing::choose as choose_pacing;
+pub(crate) use self::threads::{RunOutcome, run};

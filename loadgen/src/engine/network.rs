@@ -1,11 +1,11 @@
-//! What a loading thread needs of the world: a clock, streams, and a way to wait for both.
+//! What a loading thread needs: a clock, streams, and a way to wait for both.
 //!
-//! The loop is written against this, so that the tests can run it in a world of their own, with a
-//! clock that they move and servers whose answers follow from a formula.
+//! The loop uses only this trait. Tests run it on a simulated network, with a clock that they move
+//! and servers whose replies follow from a formula.
 
 use std::io::{self, Read, Write};
 
-/// What a stream waits for.
+/// The readiness that a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,
@@ -22,11 +22,11 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
 }
 
-/// Names a stream. A lane's streams have different generations, so that what was noticed of one
-/// cannot be taken for the next.
+/// Names a stream. The streams of a connection have different generations, so an event of an old
+/// stream is never taken for one of its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
-    pub(crate) lane: u32,
+    pub(crate) connection: u32,
     pub(crate) generation: u32,
 }
 
@@ -44,7 +44,7 @@ pub(crate) trait Network {
     /// How the handshake ended.
     fn connected(&self, stream: &Self::Stream) -> io::Result<()>;
 
-    /// Changes what a stream waits for. A closed stream is forgotten by itself.
+    /// Changes what a stream waits for. Closing a stream ends its watch.
     fn watch(&self, stream: &Self::Stream, token: Token, interest: Interest) -> io::Result<()>;
 
     /// Waits until a stream is ready or `until_ns` has come; returns how many are ready.

@@ -10,19 +10,19 @@ use crate::clock::Clock;
 use crate::environment::{Environment, Sharing};
 use crate::options::{Options, Pacing};
 
-/// A hybrid wait sleeps until so long before the time and then looks again and again. It has to
-/// cover what waking up takes on a machine whose processors doze off.
+/// A hybrid wait sleeps until this long before the time, and then spins. The time has to cover a
+/// wake-up on a machine whose processors go idle.
 const GUARD_NS: u64 = 80_000;
 
-/// Waits as one thread was asked to.
+/// Waits in the way that the plan asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pacer {
-    /// From how long before the time on to look again and again instead of sleeping.
+    /// How long before the time it spins instead of sleeping.
     spin_from_ns: u64,
 }
 
 impl Pacer {
-    /// The way of waiting of this thread, with the smallest timer slack that the kernel allows.
+    /// A pacer for this thread, with the smallest timer slack that the kernel allows.
     ///
     /// By default a thread is woken up to 50 µs late, so that the kernel can wake several at once.
     pub(crate) fn new(pacing: Pacing) -> Self {
@@ -54,15 +54,14 @@ impl Pacer {
     }
 }
 
-/// Has timers of this thread, and of threads that it starts, expire when they are due instead of
-/// together with others (`PR_SET_TIMERSLACK`).
+/// Makes timers of this thread, and of threads that it starts, expire on time instead of together
+/// with others (`PR_SET_TIMERSLACK`).
 pub(crate) fn set_timer_slack() -> io::Result<()> {
     Ok(thread::set_current_timer_slack(NonZeroU64::new(1))?)
 }
 
-/// What [`Pacing::Auto`] means here: threads that have processors of their own may spin a little,
-/// those that share them with the server would take them from it. Who may share them is taken to
-/// share them.
+/// What [`Pacing::Auto`] means here. Threads with processors of their own may spin a little;
+/// threads that share them would take them from the server. If sharing is possible, it is assumed.
 pub(crate) fn choose(options: &Options, env: &Environment) -> Pacing {
     let shared = env.sharing.is_none_or(Sharing::is_co_located);
     match options.pacing {

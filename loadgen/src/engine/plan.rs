@@ -1,4 +1,4 @@
-//! What all threads of a run share and none changes, but for two flags and the board.
+//! What all threads of a run share. It is constant, except two flags and the progress board.
 
 use std::sync::atomic::AtomicBool;
 
@@ -17,7 +17,7 @@ pub(crate) struct Plan<'run> {
     /// Requests due over time; nothing in a closed loop.
     pub(crate) intensity: Option<Intensity>,
     pub(crate) interrupt: &'run Interrupt,
-    /// Raised when the run cannot start after all.
+    /// Set when the run cannot start after all.
     pub(crate) abandoned: AtomicBool,
     pub(crate) board: Board,
 }
@@ -67,7 +67,7 @@ impl<'run> Plan<'run> {
         self.options.churn == Churn::EachRequest
     }
 
-    /// Longest silence of a connection that owes a reply.
+    /// Longest silence of a connection with a reply outstanding.
     pub(crate) fn timeout_ns(&self) -> u64 {
         nanoseconds(self.options.timeout)
     }

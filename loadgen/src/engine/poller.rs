@@ -120,11 +120,11 @@ impl Poller {
 }
 
 fn packed(token: Token) -> u64 {
-    u64::from(token.generation) << 32 | u64::from(token.lane)
+    u64::from(token.generation) << 32 | u64::from(token.connection)
 }
 
 fn unpacked(data: u64) -> Token {
-    Token { lane: data as u32, generation: (data >> 32) as u32 }
+    Token { connection: data as u32, generation: (data >> 32) as u32 }
 }
 
 fn flags(interest: Interest) -> EventFlags {
@@ -152,8 +152,8 @@ mod tests {
         })
     }
 
-    fn token(lane: u32) -> Token {
-        Token { lane, generation: u32::MAX }
+    fn token(connection: u32) -> Token {
+        Token { connection, generation: u32::MAX }
     }
 
     #[test]

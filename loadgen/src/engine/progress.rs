@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
 use crate::latency::{Latencies, P99};
-use crate::report::units::{duration, grouped};
 use crate::schedule::{Phase, Window};
+use crate::units::{duration, grouped};
 
 /// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Progress {
         let since_ns = self.last_ns.max(window.start_ns);
         let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
         let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
-        let p99_ns = latencies.felt().percentile_ns(P99);
+        let p99_ns = latencies.headline().percentile_ns(P99);
         self.draw(&load_line(window, now_ns, rate, p99_ns));
         (self.last_ns, self.last_completed) = (now_ns, completed);
     }

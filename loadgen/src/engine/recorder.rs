@@ -1,21 +1,22 @@
-//! What one thread has seen: counters for the whole run, latencies since the last interval.
+//! What one thread measures: counters for the whole run, latencies since the last interval.
 //!
-//! Owned by the thread; no lock and no shared counter is touched while measuring. Each value is
-//! recorded once, into the histograms of the interval, which the thread hands over when the
-//! interval ends; the run's are their sum.
+//! The thread owns it: measuring needs no lock and no shared counter. Each value is recorded once,
+//! in the histograms of the interval. The thread reports them when the interval ends. The
+//! histograms of the run are their sum.
 
 use std::io;
 use std::mem;
 
 use super::gaps::GapSample;
 use crate::latency::Latencies;
-use crate::record::{Counters, Mismatch};
+use crate::record::Counters;
 use crate::schedule::Window;
+use crate::wire::Mismatch;
 
 /// A request that has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// When it was to be sent; in a closed loop, when it was.
+    /// The intended send time; in a closed loop the actual one.
     pub(crate) intended_ns: u64,
     pub(crate) sent_ns: u64,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records a run measured in `window`.
+    /// A recorder for a run measured in `window`.
     pub(crate) fn new(window: Window, open: bool, seed: u64) -> Self {
         Self {
             window,
@@ -71,40 +72,40 @@ impl Recorder {
         }
     }
 
-    /// The load starts: what is measured of it is known.
+    /// Sets the window when the load starts.
     pub(crate) fn starts(&mut self, window: Window) {
         self.window = window;
         self.summed_until_ns = window.measure_from_ns;
     }
 
-    /// A handshake took so long.
+    /// Records the time of a handshake.
     pub(crate) fn connected(&mut self, took_ns: u64) {
         self.counters.connects += 1;
         self.latencies.connect.record(took_ns);
     }
 
-    /// A handshake failed.
+    /// Counts a failed handshake.
     pub(crate) fn connect_failed(&mut self, error: &io::Error) {
         self.counters.connect_failures += 1;
         self.first_error.get_or_insert_with(|| format!("connect: {error}"));
     }
 
-    /// A connection was closed by plan.
+    /// Counts a connection that was closed as planned.
     pub(crate) fn churned(&mut self) {
         self.counters.churned += 1;
     }
 
-    /// One write took so many bytes.
+    /// Counts the bytes that one write took.
     pub(crate) fn bytes_sent(&mut self, bytes: usize) {
         self.counters.bytes_sent += bytes as u64;
     }
 
-    /// One read gave so many bytes.
+    /// Counts the bytes of one read.
     pub(crate) fn bytes_received(&mut self, bytes: usize) {
         self.counters.bytes_received += bytes as u64;
     }
 
-    /// The first byte of a request went, over a connection that could be used since `free_ns`.
+    /// Records a request whose first byte was sent. Its connection could be used since `free_ns`.
     pub(crate) fn sent(&mut self, request: Request, free_ns: u64) {
         self.passed(request.sent_ns);
         self.counters.scheduled += 1;
@@ -134,7 +135,7 @@ impl Recorder {
         }
     }
 
-    /// A request was answered whole and correctly.
+    /// Records a complete and correct reply.
     pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
         self.passed(reply_ns);
         self.counters.completed += 1;
@@ -147,7 +148,7 @@ impl Recorder {
         }
     }
 
-    /// A connection was lost at `now_ns` with these requests outstanding.
+    /// Records a connection lost at `now_ns` with these requests outstanding.
     pub(crate) fn lost(
         &mut self,
         failure: Failure,
@@ -175,14 +176,14 @@ impl Recorder {
         }
     }
 
-    /// The drain ended at `now_ns` without a reply to this request.
+    /// Records a request without a reply when the drain ended at `now_ns`.
     pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);
         self.counters.censored += 1;
         self.unanswered(request.intended_ns, now_ns);
     }
 
-    /// The drain ended at `now_ns` before this request could be sent.
+    /// Records a request that was not sent before the drain ended at `now_ns`.
     pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64) {
         self.counters.scheduled += 1;
         self.counters.unsent += 1;
@@ -190,7 +191,7 @@ impl Recorder {
         self.unanswered(intended_ns, now_ns);
     }
 
-    /// A request will never be answered: all that is known is how long it has waited.
+    /// Records how long a request without a reply has waited: a lower bound.
     fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
         if self.open && self.window.contains(intended_ns) {
             self.latencies.unanswered.record(now_ns.saturating_sub(intended_ns));
@@ -202,7 +203,7 @@ impl Recorder {
         self.counters.backlog_at_window += backlog;
     }
 
-    /// Time has passed up to `now_ns`, with as many requests outstanding as are now.
+    /// Adds the time up to `now_ns`, with the current number of outstanding requests.
     fn passed(&mut self, now_ns: u64) {
         let until_ns = now_ns.min(self.window.end_ns);
         let passed_ns = until_ns.saturating_sub(self.summed_until_ns);
@@ -225,16 +226,16 @@ impl Recorder {
         &self.counters
     }
 
-    /// Takes the latencies since the last call, and goes on with empty ones.
+    /// Takes the latencies since the last call, and continues with empty ones.
     pub(crate) fn take_latencies(&mut self, empty: Option<Box<Latencies>>) -> Box<Latencies> {
         let empty = empty.unwrap_or_else(|| Box::new(Latencies::new()));
         self.counters.saturated += self.latencies.saturated();
         mem::replace(&mut self.latencies, empty)
     }
 
-    /// What is left at the end besides latencies.
-    pub(crate) fn finish(self) -> Findings {
-        Findings {
+    /// The results besides the latencies.
+    pub(crate) fn finish(self) -> Recorded {
+        Recorded {
             counters: self.counters,
             gaps: self.gaps.into_pairs(),
             first_mismatch: self.first_mismatch,
@@ -244,9 +245,9 @@ impl Recorder {
     }
 }
 
-/// What a thread has found out, apart from latencies.
+/// The results of a thread, apart from latencies.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct Recorded {
     pub(crate) counters: Counters,
     /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
     pub(crate) gaps: Vec<(u64, u64)>,
@@ -257,7 +258,7 @@ pub(crate) struct Findings {
     pub(crate) outstanding_ns: u128,
 }
 
-impl Findings {
+impl Recorded {
     /// Adds another thread's.
     pub(crate) fn merge(&mut self, other: Self) {
         self.counters.merge(&other.counters);

@@ -1,4 +1,4 @@
-//! What a thread hands over when an interval ends.
+//! What a thread reports when an interval ends.
 
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -7,9 +7,9 @@ use super::usage;
 use crate::latency::Latencies;
 use crate::record::Counters;
 
-/// What a thread tells the one that started it. The channel closes when all have ended.
+/// What a thread reports to the one that started it. The channel closes when all have ended.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum ThreadMessage {
     Connected,
     ConnectFailed,
     Interval(Box<IntervalReport>),
@@ -23,7 +23,7 @@ pub(crate) struct IntervalReport {
     pub(crate) index: u64,
     /// When it ended.
     pub(crate) end_ns: u64,
-    /// The run's up to here.
+    /// The counters of the run up to here.
     pub(crate) counters: Counters,
     pub(crate) outstanding: u64,
     pub(crate) backlog: u64,
@@ -34,7 +34,7 @@ pub(crate) struct IntervalReport {
     pub(crate) last: bool,
 }
 
-/// Where a thread stands.
+/// The state of a thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct State {
     pub(crate) now_ns: u64,
@@ -42,12 +42,12 @@ pub(crate) struct State {
     pub(crate) backlog: u64,
 }
 
-/// One thread's way to the collector.
+/// Sends one thread's intervals to the collector.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     thread: usize,
-    news: Sender<News>,
-    /// Emptied histograms that come back.
+    sender: Sender<ThreadMessage>,
+    /// Returns emptied histograms.
     spares: Receiver<Box<Latencies>>,
     interval_ns: u64,
     index: u64,
@@ -59,16 +59,16 @@ impl Reporter {
     /// Reports of `thread` from `start_ns` on, each `interval_ns`.
     pub(crate) fn new(
         thread: usize,
-        news: Sender<News>,
+        sender: Sender<ThreadMessage>,
         spares: Receiver<Box<Latencies>>,
         start_ns: u64,
         interval_ns: u64,
     ) -> Self {
         let due_ns = start_ns.saturating_add(interval_ns);
-        Self { thread, news, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+        Self { thread, sender, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
     }
 
-    /// The calling thread begins its load.
+    /// Begins the first interval of the calling thread.
     pub(crate) fn begin(&mut self) {
         self.cpu_ns = usage::cpu_ns();
     }
@@ -78,8 +78,8 @@ impl Reporter {
         self.due_ns
     }
 
-    /// Hands over the interval. One that ended unnoticed, because the thread was held up, belongs
-    /// to the one before.
+    /// Reports the interval. If the thread could not run when an interval ended, that one is part
+    /// of the interval before.
     pub(crate) fn report(&mut self, recorder: &mut Recorder, state: State) {
         self.hand_over(recorder, state, false);
         let passed = state.now_ns.saturating_sub(self.due_ns) / self.interval_ns + 1;
@@ -87,7 +87,7 @@ impl Reporter {
         self.due_ns = self.due_ns.saturating_add(passed.saturating_mul(self.interval_ns));
     }
 
-    /// Hands over what is left at the end.
+    /// Reports the rest at the end.
     pub(crate) fn last(&mut self, recorder: &mut Recorder, state: State) {
         self.hand_over(recorder, state, true);
     }
@@ -107,7 +107,7 @@ impl Reporter {
             last,
         };
         self.cpu_ns = cpu_ns;
-        // Nobody listens any more only when the run has failed.
-        let _ = self.news.send(News::Interval(Box::new(report)));
+        // Sending fails only when the run has failed and the receiver is gone.
+        let _ = self.sender.send(ThreadMessage::Interval(Box::new(report)));
     }
 }

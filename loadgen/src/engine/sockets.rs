@@ -1,4 +1,4 @@
-//! The real world: non-blocking sockets, one epoll set, the monotonic clock.
+//! The real network: non-blocking sockets, one epoll set, the monotonic clock.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What the loader can do at most on a machine, measured once and kept in the user's cache.
+//! The loader's maximum on a machine, measured once and stored in the user's cache.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::PROFILE;
+use crate::atomic_file;
 use crate::error::Error;
-use crate::keep;
 
 /// What `loadgen calibrate` has measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,14 +38,14 @@ pub(crate) struct LatenessFloor {
 }
 
 impl Calibration {
-    /// Where it is kept unless the user says otherwise; nothing for a user without a home.
+    /// The default path of the file; nothing for a user without a home.
     pub(crate) fn path() -> Option<PathBuf> {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         cache_file(variable("XDG_CACHE_HOME").map(Into::into), variable("HOME").map(Into::into))
     }
 
-    /// What is kept, if anything is.
-    pub(super) fn kept() -> Option<Self> {
+    /// The stored calibration, if there is one.
+    pub(super) fn stored() -> Option<Self> {
         Self::read(&Self::path()?)
     }
 
@@ -53,12 +53,12 @@ impl Calibration {
         serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
     }
 
-    /// Keeps it in a file, whose folder is made if need be.
-    pub(crate) fn keep(&self, path: &Path) -> Result<(), Error> {
+    /// Writes it to a file, and makes the folder if necessary.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
-            keep::folder(folder)?;
+            atomic_file::folder(folder)?;
         }
-        keep::json(path, self)
+        atomic_file::json(path, self)
     }
 
     /// Whether it is about this program on this machine.
@@ -96,10 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_found_again() {
+    fn a_stored_calibration_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/calibration.json");
-        calibration().keep(&path).unwrap();
+        calibration().write(&path).unwrap();
         assert_eq!(Calibration::read(&path), Some(calibration()));
         fs::write(&path, "{").unwrap();
         assert_eq!(Calibration::read(&path), None);

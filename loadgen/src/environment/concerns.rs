@@ -1,4 +1,4 @@
-//! What speaks against measuring on a machine, in sentences with the remedy.
+//! Reasons not to measure on a machine, each with its remedy.
 
 use super::Environment;
 
@@ -88,7 +88,7 @@ fn system(environment: &Environment) -> Vec<String> {
     }
     if system.transparent_huge_pages.as_deref() == Some("always") {
         found.push(
-            "huge pages are made for everybody, which stalls now and then; choose 'madvise'"
+            "huge pages are made for all programs, which causes stalls; choose 'madvise'"
                 .to_owned(),
         );
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_flaw_is_told_with_its_figure() {
+    fn each_concern_is_reported_with_its_figure() {
         let flaw = |change: fn(&mut Environment), said: &str| {
             let mut environment = quiet();
             change(&mut environment);

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::{Deserialize, Serialize};
 
-/// More than any machine has: what lies beyond is no processor.
+/// More than any machine has; larger numbers are not accepted.
 const CPUS_MAX: usize = 8_192;
 
 /// A set of processors.
@@ -31,7 +31,7 @@ impl CpuList {
         self.0.iter().copied()
     }
 
-    /// Whether there is a processor in both.
+    /// Whether both contain a processor.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)
     }

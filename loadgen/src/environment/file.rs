@@ -1,4 +1,4 @@
-//! Files of the kernel that hold a value: read whole, without the line's end, or not at all.
+//! Kernel files that contain one value: read completely, without the end of the line.
 
 use std::fs;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ pub(super) fn text(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
 }
 
-/// The value that a file's whole text is.
+/// The text of a file as a value.
 pub(super) fn value<T: FromStr>(path: &str) -> Option<T> {
     text(path)?.trim().parse().ok()
 }

@@ -2,7 +2,7 @@
 //! not zero.
 //!
 //! ```text
-//! processors   what there is to run on, and what slows it down or wakes it late
+//! processors   the processors, and what slows them down or delays their wake-up
 //! system       the kernel, its switches and limits
 //! sharing      whether loader and server are in each other's way
 //! steal        processor time that the hypervisor gave to others
@@ -56,7 +56,7 @@ pub(crate) struct Environment {
     pub(crate) cpus: Option<usize>,
     /// Processors the loader's threads may use, as the kernel lists them ("0-3").
     pub(crate) loader_cpus: Option<CpuList>,
-    /// Whether loader and server are in each other's way, as far as it is known.
+    /// Whether loader and server share processors, if known.
     pub(crate) sharing: Option<Sharing>,
     pub(crate) processors: Processors,
     pub(crate) system: System,
@@ -74,7 +74,7 @@ impl Environment {
         environment
     }
 
-    /// Describes this machine now, whatever is to be measured.
+    /// Describes this machine now, without a target.
     pub(crate) fn of_machine() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let words = env::args_os().map(|word| quoted(&word.to_string_lossy()));
@@ -91,7 +91,7 @@ impl Environment {
             sharing: None,
             processors: Processors::capture(&cpu_info),
             system: System::capture(),
-            calibration: Calibration::kept().filter(|kept| kept.is_of(&kernel, &cpu_model)),
+            calibration: Calibration::stored().filter(|found| found.is_of(&kernel, &cpu_model)),
             kernel,
             cpu_model,
         }

@@ -1,4 +1,4 @@
-//! What there is to run on, and what makes it slower or wakes it late.
+//! The processors, and what slows them down or delays their wake-up.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ impl Processors {
     }
 }
 
-/// The model's name, which x86 tells; other architectures have none.
+/// The model's name, on x86; other architectures report none.
 pub(super) fn model(cpu_info: &str) -> Option<String> {
     values(cpu_info, "model name").next().map(str::to_owned)
 }
@@ -129,7 +129,7 @@ processor\t: 2\nmodel name\t: other\nphysical id\t: 1\ncore id\t\t: 0\n";
     }
 
     #[test]
-    fn a_virtual_machine_is_told_by_its_flag() {
+    fn a_virtual_machine_is_recognized_by_its_flag() {
         assert_eq!(hypervisor(CPU_INFO), Some(true));
         assert_eq!(hypervisor("flags : fpu hypervisors"), Some(false));
         assert_eq!(hypervisor("Features : fp asimd"), None);

@@ -1,4 +1,4 @@
-//! Whether loader and server are in each other's way.
+//! Whether loader and server share processors.
 
 use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_target_elsewhere_shares_nothing() {
-        // From the block that is kept for documentation (RFC 5737): nobody's address.
+        // From the block reserved for documentation (RFC 5737): no machine has this address.
         assert_eq!(sharing("192.0.2.1:80", "0-8191"), Some(Sharing::SeparateMachines));
     }
 

@@ -11,7 +11,7 @@ pub(crate) struct Steal {
 }
 
 impl Steal {
-    /// As it stands now; nothing where the kernel does not tell.
+    /// The current value; nothing where the kernel does not report it.
     pub(crate) fn now() -> Option<Self> {
         Self::parse(&file::text("/proc/stat")?)
     }

@@ -1,4 +1,4 @@
-//! The kernel's switches and limits, as far as they move latencies or stop a load.
+//! The settings and limits of the kernel that affect latencies or the load.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(crate) struct System {
     pub(crate) boot_options: Option<Vec<String>>,
     /// Processor flaws that are mitigated, by the kernel's names, and how.
     pub(crate) mitigations: Option<BTreeMap<String, String>>,
-    /// Huge pages without being asked: "always", "madvise", "never".
+    /// Transparent huge pages: "always", "madvise", "never".
     pub(crate) transparent_huge_pages: Option<String>,
     /// Randomness of addresses: 0 none, 1 some, 2 full.
     pub(crate) address_randomization: Option<u8>,
@@ -98,8 +98,8 @@ fn sysctl(name: &str) -> Option<String> {
 
 fn boot_options(command_line: &str) -> Vec<String> {
     let words = command_line.split_whitespace();
-    let told = words.filter(|word| BOOT_WORDS.iter().any(|begin| word.starts_with(begin)));
-    told.map(str::to_owned).collect()
+    let known = words.filter(|word| BOOT_WORDS.iter().any(|begin| word.starts_with(begin)));
+    known.map(str::to_owned).collect()
 }
 
 fn mitigations() -> Option<BTreeMap<String, String>> {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_boot_options_that_matter_are_told() {
+    fn only_boot_options_that_matter_are_reported() {
         let line =
             "BOOT_IMAGE=/vmlinuz root=UUID=1 mitigations=auto quiet isolcpus=2-3 nohz_full=2";
         assert_eq!(boot_options(line), ["mitigations=auto", "isolcpus=2-3", "nohz_full=2"]);

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 pub(crate) use self::confidence::{Batch, dispersion};
 pub(crate) use self::set::Latencies;
 
-/// Largest value the histogram tells apart; longer ones are clamped to it and counted.
+/// Largest value of the histogram; longer ones are clamped to it and counted.
 const HIGHEST_NS: u64 = 60_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
@@ -87,7 +87,7 @@ impl Latency {
         self.saturated += other.saturated;
     }
 
-    /// Empties it, keeping its memory.
+    /// Empties it, without freeing its memory.
     pub(crate) fn clear(&mut self) {
         if self.count() > 0 {
             self.histogram.reset();
@@ -100,7 +100,7 @@ impl Latency {
         self.histogram.len()
     }
 
-    /// How many values were longer than the histogram can tell apart.
+    /// How many values exceeded the range of the histogram.
     pub(crate) fn saturated(&self) -> u64 {
         self.saturated
     }
@@ -110,7 +110,7 @@ impl Latency {
         (self.count() >= percentile.samples_min).then(|| self.quantile_ns(percentile.quantile))
     }
 
-    /// The value below which a share of the samples lies, however few they are.
+    /// The value below which a share of the samples lies, for any number of samples.
     pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
         // A bucket answers with its upper edge; no value lay beyond the exact maximum.
         self.histogram.value_at_quantile(quantile).min(self.max_ns)

@@ -7,7 +7,7 @@ use super::Latency;
 pub(crate) struct Latencies {
     /// Intended time to reply.
     pub(crate) response: Latency,
-    /// For requests that never got a reply: how long that had been at the end, a lower bound of
+    /// For requests without a reply: how long they had waited at the end, a lower bound of
     /// their response time.
     pub(crate) unanswered: Latency,
     /// Write to reply.
@@ -81,18 +81,18 @@ impl Latencies {
         all
     }
 
-    /// What the user of the server feels: the response time where there is a schedule to measure it
-    /// from, the service time in a closed loop.
-    pub(crate) fn felt(&self) -> &Latency {
+    /// The headline latency: response in an open loop, service in a closed one, which has no
+    /// response times.
+    pub(crate) fn headline(&self) -> &Latency {
         if self.response.count() > 0 { &self.response } else { &self.service }
     }
 
-    /// How many values were longer than the histograms of reply times can tell apart.
+    /// How many reply times exceeded the range of their histogram.
     pub(crate) fn saturated(&self) -> u64 {
-        self.felt().saturated()
+        self.headline().saturated()
     }
 
-    /// Empties all, keeping their memory.
+    /// Empties all, without freeing their memory.
     pub(crate) fn clear(&mut self) {
         self.response.clear();
         self.unanswered.clear();

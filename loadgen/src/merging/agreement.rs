@@ -149,7 +149,7 @@ fn least_overlap(sources: &[StoredResult]) -> Result<Option<f64>, Error> {
 /// Loaders with one seed and one plan send at the same instants: in bursts, not at random.
 fn same_seed(sources: &[StoredResult]) -> Option<Reason> {
     let seeds: BTreeSet<u64> = sources.iter().map(|source| source.record.args.seed).collect();
-    let is_open = sources.iter().all(|source| source.record.args.mode == "open");
+    let is_open = sources.iter().all(|source| source.record.args.is_open());
     (is_open && seeds.len() < sources.len()).then(|| {
         suspect(
             "same-seed",

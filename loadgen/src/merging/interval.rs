@@ -1,6 +1,6 @@
 //! The steps of one run by several loaders, added step by step.
 //!
-//! Steps are matched by their number: with one plan they lie at the same places of the window.
+//! Steps are matched by their number: with one plan they cover the same parts of the window.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +21,12 @@ pub(super) struct Steps<'a> {
 struct Part<'a> {
     run: &'a RunRecord,
     log: Log,
-    /// The places of the log's entries for each step, by its time as the log has it.
+    /// The indices of the log's entries for each step, by the step's time as the log writes it.
     entries: BTreeMap<String, Vec<usize>>,
 }
 
 impl<'a> Steps<'a> {
-    /// The run that stands at this place in all results.
+    /// The run at this index of all results.
     pub(super) fn of(sources: &'a [StoredResult], index: usize) -> Result<Self, Error> {
         let part = |source: &'a StoredResult| {
             let log = source.log(index)?;
@@ -40,9 +40,9 @@ impl<'a> Steps<'a> {
     }
 
     /// All steps; as many as the loader with the most has.
-    pub(super) fn records(&self, mode: &str) -> Result<Vec<IntervalRecord>, Error> {
+    pub(super) fn records(&self) -> Result<Vec<IntervalRecord>, Error> {
         let steps = self.parts.iter().map(|part| part.run.intervals.len()).max().unwrap_or(0);
-        (0..steps).map(|step| self.record(step, mode)).collect()
+        (0..steps).map(|step| self.record(step)).collect()
     }
 
     /// The distributions of a step.
@@ -59,9 +59,9 @@ impl<'a> Steps<'a> {
         Ok(latencies)
     }
 
-    fn record(&self, step: usize, mode: &str) -> Result<IntervalRecord, Error> {
+    fn record(&self, step: usize) -> Result<IntervalRecord, Error> {
         let latencies = self.latencies(step)?;
-        let felt = if mode == "open" { &latencies.response } else { &latencies.service };
+        let headline = latencies.headline();
         let known = || self.parts.iter().filter_map(|part| part.run.intervals.get(step));
         let sum = |count: fn(&IntervalRecord) -> u64| known().map(count).sum();
         let length_s = known().map(|interval| interval.length_s).fold(0.0, f64::max);
@@ -74,8 +74,8 @@ impl<'a> Steps<'a> {
             failed: sum(|interval| interval.failed),
             outstanding: sum(|interval| interval.outstanding),
             backlog: sum(|interval| interval.backlog),
-            p50_ns: felt.percentile_ns(P50),
-            p99_ns: felt.percentile_ns(P99),
+            p50_ns: headline.percentile_ns(P50),
+            p99_ns: headline.percentile_ns(P99),
             max_ns: known().filter_map(|interval| interval.max_ns).max(),
             loader_cpu: known().map(|interval| interval.loader_cpu).fold(0.0, f64::max),
             server_cpu: known().find_map(|interval| interval.server_cpu),

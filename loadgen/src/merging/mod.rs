@@ -15,14 +15,15 @@ mod interval;
 mod plan;
 mod run;
 
+use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
-use crate::measure::{Measurement, Observer, combine};
+use crate::measure::{Measurement, combine};
 use crate::record::{RateRecord, RunRecord};
 use crate::report::StoredResult;
-use crate::validity::Slo;
+use crate::slo::Slo;
 
-/// A merged measurement, and the steps of each run for the one who keeps them.
+/// A merged measurement, with the results whose steps an observer can replay.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) measurement: Measurement,
@@ -41,7 +42,7 @@ impl Merged {
         for index in 0..sources[0].record.runs.len() {
             let mut of_run = Latencies::new();
             of_runs.iter().for_each(|source| of_run.merge(&source[index]));
-            let intervals = interval::Steps::of(&sources, index)?.records(&args.mode)?;
+            let intervals = interval::Steps::of(&sources, index)?.records()?;
             runs.push(run::added(&sources, index, intervals, &of_run));
             latencies.merge(&of_run);
         }
@@ -59,7 +60,7 @@ impl Merged {
         Ok(Self { measurement: Measurement { record, latencies }, sources })
     }
 
-    /// Tells an observer about all runs, as their loaders did.
+    /// Reports all runs to an observer, as their loaders did.
     pub(crate) fn replay(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         for (index, run) in self.measurement.record.runs.iter().enumerate() {
             observer.run_begins(run.number, run.started_unix_s)?;
@@ -72,7 +73,7 @@ impl Merged {
     }
 }
 
-/// The rate of all runs, which came one after the other: each counts by its length.
+/// The rate of all runs, weighted by their length: they took place one after the other.
 fn rate_of(runs: &[RunRecord]) -> RateRecord {
     let measured_s: f64 = runs.iter().map(|run| run.rate.measured_s).sum();
     let mean = |rate: &dyn Fn(&RateRecord) -> f64| {

@@ -3,7 +3,7 @@
 use crate::record::ArgsRecord;
 use crate::report::StoredResult;
 
-/// What all loaders together were asked for. The seed is the first one's.
+/// The plans of all loaders, added. The seed is the first one's.
 pub(super) fn added(sources: &[StoredResult]) -> ArgsRecord {
     let plans = || sources.iter().map(|source| &source.record.args);
     let rates: Option<Vec<String>> = plans().map(|plan| plan.rate.clone()).collect();

@@ -7,7 +7,7 @@ use crate::record::{
 };
 use crate::report::StoredResult;
 
-/// The run that stands at this place in all results.
+/// The run at this index of all results, added.
 pub(super) fn added(
     sources: &[StoredResult],
     index: usize,
@@ -49,7 +49,7 @@ fn rate<'a>(parts: impl Iterator<Item = &'a RateRecord> + Clone) -> RateRecord {
     }
 }
 
-/// As bad as the worst, with the reasons of all, each with the result that it comes from.
+/// The worst verdict, with the reasons of all runs. Each names the result that it comes from.
 fn validity(sources: &[StoredResult], index: usize) -> Validity {
     let mut all = Validity { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() };
     for source in sources {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::*;
 use crate::latency::tests::latency_of;
-use crate::record::{LatenciesRecord, Record, Verdict, sample};
+use crate::record::tests::sample;
+use crate::record::{LatenciesRecord, Record, Verdict};
 use crate::report::ResultFolder;
 
 /// A stored result of two runs, each of three steps with these response times, changed by `change`.

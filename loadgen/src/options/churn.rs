@@ -10,7 +10,7 @@ pub(crate) enum Churn {
     None,
     /// So many requests.
     Requests(u64),
-    /// So long, and then until it owes nothing.
+    /// So long, and then until every request is answered.
     Lifetime(Duration),
     /// One request, whose times include the connect.
     EachRequest,

@@ -1,8 +1,7 @@
-//! The plan of a measurement, as asked for and possible. Nothing that uses it checks an option
-//! again; `cli` has made sure.
+//! The plan of a measurement, requested and checked. `cli` checks the options once; the code below
+//! it does not check them again.
 
 mod churn;
-mod described;
 mod pacing;
 mod server;
 pub(crate) mod target;
@@ -16,10 +15,10 @@ pub(crate) use self::pacing::{Pacing, Pins};
 pub(crate) use self::server::{ServerCommand, ServerSource};
 pub(crate) use self::target::Target;
 use crate::schedule::{Arrival, Rate, RateProfile};
-use crate::validity::Slo;
-use crate::wire::{Protocol, Sizes, Verify};
+use crate::slo::Slo;
+use crate::wire::TrafficSpec;
 
-/// What makes a connection send.
+/// What makes a connection send a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Load {
     /// A reply.
@@ -38,23 +37,11 @@ impl Load {
     }
 }
 
-/// Requests that come by themselves.
+/// An open loop: requests follow a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OpenLoad {
     pub(crate) profile: RateProfile,
     pub(crate) arrival: Arrival,
-}
-
-/// What is sent and compared.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TrafficOptions {
-    pub(crate) protocol: Protocol,
-    pub(crate) sizes: Sizes,
-    pub(crate) verify: Verify,
-    /// What http requests name as the host they are for.
-    pub(crate) http_host: String,
-    pub(crate) http_path: String,
-    pub(crate) http_headers: Vec<String>,
 }
 
 /// Where the JSON record goes.
@@ -79,12 +66,12 @@ pub(crate) struct OutputOptions {
     pub(crate) progress: bool,
 }
 
-/// One measurement, as asked for and possible.
+/// One measurement, requested and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) target: Target,
     pub(crate) load: Load,
-    pub(crate) traffic: TrafficOptions,
+    pub(crate) traffic: TrafficSpec,
     pub(crate) connections: u32,
     /// Never more than there are connections.
     pub(crate) threads: u32,

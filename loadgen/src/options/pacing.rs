@@ -9,11 +9,11 @@ pub(crate) enum Pacing {
     /// Hybrid where the loader has processors of its own, otherwise sleep.
     #[default]
     Auto,
-    /// In the kernel, to the nanosecond asked for; what it takes to wake up is late.
+    /// In the kernel, to the nanosecond; the wake-up itself makes it late.
     Sleep,
-    /// In the kernel until shortly before, then by looking again and again.
+    /// In the kernel until shortly before, then by spinning.
     Hybrid,
-    /// Never in the kernel; the thread always uses its processor up.
+    /// Never in the kernel: the thread uses its processor all the time.
     Spin,
 }
 

@@ -1,4 +1,4 @@
-//! Which server, and the command line that starts it, as words; no shell is involved.
+//! The server, and the command line that starts it without a shell.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ impl ServerSource {
 /// A command line that starts a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerCommand {
-    /// As it was written.
+    /// The text as given.
     text: String,
     /// The program and its arguments; never empty.
     words: Vec<String>,

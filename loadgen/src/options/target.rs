@@ -13,7 +13,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// How a request names it: a unix socket has no name that HTTP knows.
+    /// The host name in a request; a unix socket has none, so it is `localhost`.
     pub(crate) fn http_host(&self) -> String {
         match self {
             Self::Tcp(text) => text.clone(),

@@ -1,14 +1,24 @@
-//! The plan of a measurement, as the record tells it.
+//! The plan of a measurement, as the record states it.
 
 use serde::{Deserialize, Serialize};
 
-/// What was asked for.
+/// What makes a connection send its next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// The time in the schedule.
+    Open,
+    /// A reply.
+    Closed,
+}
+
+/// The requested plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArgsRecord {
     /// The server, as given.
     pub(crate) target: String,
-    /// "closed": the next request waits for a reply. "open": requests come by the schedule.
-    pub(crate) mode: String,
+    /// "closed": the next request waits for a reply. "open": requests follow the schedule.
+    pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
     pub(crate) rate: Option<String>,
     /// "poisson" or "constant"; nothing in a closed loop.
@@ -33,7 +43,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) duration_s: f64,
     /// Load before the window.
     pub(crate) warmup_s: f64,
-    /// Longest silence of a connection that owes a reply.
+    /// Longest silence of a connection with a reply outstanding.
     pub(crate) timeout_s: f64,
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,
@@ -45,4 +55,16 @@ pub(crate) struct ArgsRecord {
     pub(crate) runs: u32,
     /// The command that started the server for each run.
     pub(crate) server_command: Option<String>,
+}
+
+impl ArgsRecord {
+    /// Whether the loop is open: requests follow a schedule.
+    pub(crate) fn is_open(&self) -> bool {
+        self.mode == Mode::Open
+    }
+
+    /// The headline of a pair: `response` in an open loop, `service` in a closed one.
+    pub(crate) fn headline<T>(&self, response: T, service: T) -> T {
+        if self.is_open() { response } else { service }
+    }
 }

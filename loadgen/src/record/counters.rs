@@ -1,8 +1,8 @@
-//! How many: every request and connection, and the law that none may be missing.
+//! Counters of requests and connections, and the check that none is missing.
 
 use serde::{Deserialize, Serialize};
 
-/// Counts over the whole run, warm-up and drain included, unless said otherwise.
+/// Counts over the whole run, with warm-up and drain unless stated otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counters {
     /// Requests whose time came; in a closed loop, requests sent.
@@ -11,11 +11,11 @@ pub(crate) struct Counters {
     pub(crate) sent: u64,
     /// Scheduled requests that could not be sent before the drain ended.
     pub(crate) unsent: u64,
-    /// Requests whose reply came back whole and correct.
+    /// Requests with a complete and correct reply.
     pub(crate) completed: u64,
     /// Requests outstanding on a connection when it was lost to an error.
     pub(crate) failed: u64,
-    /// Requests outstanding on a connection when it was given up for its silence.
+    /// Requests outstanding on a connection when it reached the timeout.
     pub(crate) timed_out: u64,
     /// Requests still unanswered when the drain ended.
     pub(crate) censored: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Counters {
     pub(crate) in_window: u64,
     /// Completed ones of these: those the latencies describe.
     pub(crate) measured: u64,
-    /// Measured requests slower than the histogram's top.
+    /// Measured requests slower than the histogram's maximum.
     pub(crate) saturated: u64,
     /// Requests due but unsent, or sent and unanswered, when the measured window opened.
     pub(crate) backlog_at_window: u64,
@@ -37,13 +37,13 @@ pub(crate) struct Counters {
     pub(crate) bytes_sent: u64,
     /// Reply bytes read, wrong ones included.
     pub(crate) bytes_received: u64,
-    /// Connections given up because a byte came back wrong.
+    /// Connections closed because of a wrong byte.
     pub(crate) mismatches: u64,
     /// Connections the server closed in mid-run.
     pub(crate) closed_by_server: u64,
     /// Connections the server reset.
     pub(crate) resets: u64,
-    /// Connections that owed a reply and made no progress for the timeout.
+    /// Connections with a reply outstanding that made no progress for the timeout.
     pub(crate) timeouts: u64,
     /// Connections lost to any other socket error.
     pub(crate) other_errors: u64,
@@ -56,7 +56,7 @@ impl Counters {
             && self.sent == self.completed + self.failed + self.timed_out + self.censored
     }
 
-    /// Whether anything at all went wrong.
+    /// Whether any request or connection failed.
     pub(crate) fn has_errors(&self) -> bool {
         let lost = self.mismatches
             + self.closed_by_server

@@ -1,16 +1,16 @@
-//! How far the requests of a run depend on each other, as far as its intervals tell.
+//! How far the requests of a run depend on each other, estimated from its intervals.
 //!
-//! For an index of dispersion one would count, in each interval, the requests beyond a percentile
-//! of the whole run, which is not known while the interval lasts. What an interval does keep are
-//! its own p50 and p99. Their places among all requests of the run say nearly the same: where many
+//! An index of dispersion counts, in each interval, the requests beyond a percentile of the whole
+//! run. That percentile is not known while the interval lasts. What an interval stores are
+//! its own p50 and p99. Their ranks among all requests of the run say nearly the same: where many
 //! requests are beyond the run's percentile, the interval's own lies as far beyond it (Bahadur,
 //! 1966).
 //!
-//! What this cannot see: dependence within an interval; p90, p99.9 and p99.99 by themselves, which
-//! take the index of their neighbours; service times of an open loop, connects and lateness, which
-//! the intervals do not describe and whose confidence intervals take requests as independent. Where
-//! a whole interval is beyond the run's p99, as in a stall, its share is bounded by 1 %, so the
-//! index is too small rather than too large.
+//! The method has limits. It does not see dependence within an interval. p90, p99.9 and p99.99 take
+//! the index of their neighbours. Intervals do not describe connects, lateness and the service
+//! times of an open loop; their confidence intervals assume independent requests. In a stall a
+//! whole interval is beyond the run's p99. Its share is bounded by 1 %, so the index is then rather
+//! too small than too large.
 
 use super::IntervalRecord;
 use crate::latency::{Batch, Latency, P50, P99, Percentile, dispersion};
@@ -26,7 +26,7 @@ pub(super) struct Dispersion {
 }
 
 impl Dispersion {
-    /// Requests that know nothing of each other.
+    /// Requests are independent.
     pub(super) const NONE: Self = Self { p50: 1.0, p99: 1.0 };
 
     /// By the intervals of the measured window, which together are `latency`.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::IntervalRecord;
 use super::dispersion::Dispersion;
+use super::{ArgsRecord, IntervalRecord};
 use crate::latency::{Latencies, Latency, P50, P90, P99, P999, P9999, PERCENTILES, Percentile};
 
 /// The distributions of a measurement.
@@ -35,13 +35,18 @@ impl LatenciesRecord {
     ) -> Self {
         let mut record = Self::from(latencies);
         let all = latencies.response_or_bound();
-        let (felt, shown) = if all.count() > 0 {
+        let (headline, shown) = if all.count() > 0 {
             (&all, &mut record.response)
         } else {
             (&latencies.service, &mut record.service)
         };
-        shown.ci95 = confidence(felt, Dispersion::of(felt, intervals));
+        shown.ci95 = confidence(headline, Dispersion::of(headline, intervals));
         record
+    }
+
+    /// The headline latency: response in an open loop, service in a closed one.
+    pub(crate) fn headline(&self, args: &ArgsRecord) -> &LatencyRecord {
+        args.headline(&self.response, &self.service)
     }
 }
 

@@ -4,30 +4,28 @@
 //! is described in `loadgen/schema/result.schema.json`, and a test holds the two together.
 
 mod args;
+mod arrivals;
 mod counters;
 mod dispersion;
+mod from_options;
 mod latency;
 mod rate;
 mod run;
-#[cfg(test)]
-pub(crate) mod sample;
 mod server;
 mod validity;
 
 #[cfg(test)]
-pub(crate) mod extremes;
-#[cfg(test)]
-mod schema;
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::args::ArgsRecord;
+pub(crate) use self::args::{ArgsRecord, Mode};
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::rate::RateRecord;
-pub(crate) use self::run::{ArrivalRecord, IntervalRecord, Mismatch, RunRecord, ThreadRecord};
+pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
 pub(crate) use self::server::{ServerRecord, ServerThread};
-pub(crate) use self::validity::{Reason, SloRecord, Validity, Verdict};
+pub(crate) use self::validity::{CO_LOCATED, Reason, SloRecord, Validity, Verdict};
 
 use crate::environment::Environment;
 

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RateRecord {
     /// Requests the schedule put into the window, per second of it; a closed loop offers none.
     pub(crate) offered_per_s: Option<f64>,
-    /// Measured requests per second of the window that took place.
+    /// Measured requests per second of the actual window.
     pub(crate) achieved_per_s: f64,
     /// Bytes of measured requests' payload per second, one way.
     pub(crate) bytes_per_s: f64,
-    /// Seconds of the window that took place, over all runs.
+    /// Seconds of the actual window, over all runs.
     pub(crate) measured_s: f64,
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Counters, LatenciesRecord, RateRecord, ServerRecord, Validity};
+use crate::wire::Mismatch;
 
 /// One run: a fresh set of connections and, if it was started here, a fresh server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -100,21 +101,4 @@ pub(crate) struct IntervalRecord {
     pub(crate) loader_cpu: f64,
     /// Processors used by the server, if it is watched.
     pub(crate) server_cpu: Option<f64>,
-}
-
-/// The first reply byte of a connection that was not the byte owed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mismatch {
-    /// Number of the connection, from 0.
-    pub(crate) connection: u32,
-    /// Number of the request on that connection, from 0.
-    pub(crate) request: u64,
-    /// Offset in bytes within that request's reply.
-    pub(crate) offset_bytes: u64,
-    /// The byte owed, or nothing when no byte was owed at all.
-    pub(crate) expected: Option<u8>,
-    /// The byte that came.
-    pub(crate) got: u8,
-    /// What else is known, such as the error text that the server sent instead.
-    pub(crate) note: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The server, seen from outside: what the kernel tells about its process.
+//! The server, seen from outside: what the kernel reports about its process.
 
 use serde::{Deserialize, Serialize};
 

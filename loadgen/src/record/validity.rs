@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The label of a measurement in which loader and server shared processors.
+pub(crate) const CO_LOCATED: &str = "co-located";
+
 /// How far a measurement can be believed, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verdict {
-    /// Nothing speaks against it.
+    /// There is no reason for doubt.
     Valid,
     /// Something may have distorted it; the reasons say what.
     Suspect,
-    /// It does not show what it claims to.
+    /// Its numbers do not describe the server.
     Invalid,
 }
 
@@ -30,6 +33,11 @@ impl Validity {
     pub(crate) fn valid() -> Self {
         Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
     }
+
+    /// Whether it is labelled [`CO_LOCATED`].
+    pub(crate) fn is_co_located(&self) -> bool {
+        self.labels.iter().any(|label| label.code == CO_LOCATED)
+    }
 }
 
 /// One finding.
@@ -43,7 +51,7 @@ pub(crate) struct Reason {
     pub(crate) text: String,
 }
 
-/// One service-level objective and what came of it.
+/// One service-level objective and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SloRecord {
     /// As given, such as "p99<1ms".

@@ -8,7 +8,7 @@ use crate::record::{IntervalRecord, Record};
 const HEADER: &str = "run,t,length_s,scheduled,sent,ok,err,outstanding,backlog,p50_us,p99_us,\
                       max_us,loader_cpu,server_cpu\n";
 
-/// The whole file. What is not known is an empty cell.
+/// The content of the file. An unknown value is an empty cell.
 pub(super) fn text(record: &Record) -> String {
     let mut text = HEADER.to_owned();
     for run in &record.runs {
@@ -36,7 +36,7 @@ fn us(ns: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::extremes;
+    use crate::record::tests::extremes;
 
     #[test]
     fn a_file_is_written_to_the_letter() {

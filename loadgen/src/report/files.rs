@@ -1,4 +1,4 @@
-//! The files of a result directory: their names, and what stands in each.
+//! The files of a result directory: their names and contents.
 
 use std::io;
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_are_told_by_their_names() {
+    fn logs_are_recognized_by_their_names() {
         assert!(is_log(&log_of(1)) && is_log(&log_of(10_000)));
         for other in ["run-.hlog", "run-1.hlog", "run-abc.hlog", "run-001.hgrm", "my-run-001.hlog"]
         {

@@ -1,8 +1,8 @@
 //! Percentile text (`response.us.hgrm`) as HdrHistogram's tools write and plot it, in microseconds.
 //!
-//! The rows are the same percentiles in every file, as far as its samples reach: HdrHistogram's
-//! plotter places the rows of further files where the first one's are, so the usual rows, which
-//! depend on the data, would draw wrong overlays.
+//! The rows are the same percentiles in every file, as far as its samples reach. The plotter of
+//! HdrHistogram draws the rows of further files at the positions of the first one's. Its own rows
+//! depend on the data and would draw wrong overlays.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ const TICKS_PER_HALVING: u32 = 10;
 const HALVINGS: u32 = 20;
 
 /// Into how many parts HdrHistogram divides a bucket at three significant digits; the library does
-/// not tell.
+/// not expose it.
 const SUB_BUCKETS: u32 = 2_048;
 
 const NS_PER_US: f64 = 1e3;
@@ -31,7 +31,7 @@ pub(super) fn ladder() -> impl Iterator<Item = f64> {
     })
 }
 
-/// The whole file.
+/// The content of the file.
 pub(super) fn text(latency: &Latency) -> String {
     let count = latency.count();
     let mut text = format!(
@@ -46,7 +46,7 @@ pub(super) fn text(latency: &Latency) -> String {
         let _ = writeln!(text, "{value:12.3} {quantile:2.12} {total:10} {inverse:14.2}");
     }
     let max = latency.max_ns().unwrap_or(0) as f64 / NS_PER_US;
-    // The last row has no fourth column: some plotters would read an infinite place from it.
+    // The last row has no fourth column: some plotters would read an infinite position from it.
     let _ = writeln!(text, "{max:12.3} {:2.12} {count:10}", 1.0);
     text + &footer(latency, max)
 }
@@ -113,11 +113,11 @@ mod tests {
 
     #[test]
     fn rows_are_the_same_percentiles_whatever_the_data() {
-        let places = |latency: &Latency| -> Vec<f64> {
+        let percentiles = |latency: &Latency| -> Vec<f64> {
             rows(&text(latency)).into_iter().filter_map(|row| row.get(3).copied()).collect()
         };
-        let few = places(&latency_of((1..=1_000).map(|n| n * n)));
-        let many = places(&latency_of(vec![5; 100_000]));
+        let few = percentiles(&latency_of((1..=1_000).map(|n| n * n)));
+        let many = percentiles(&latency_of(vec![5; 100_000]));
         assert!(few.len() > 90 && few.len() < many.len());
         assert_eq!(few, many[..few.len()]);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::record::Record;
 
-/// Opens the file for the record but leaves what it holds until there is something better.
+/// Opens the file for the record, without changing it before there is a new record.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).open(path)
 }

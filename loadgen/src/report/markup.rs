@@ -1,6 +1,6 @@
-//! What HTML and SVG have in common: text that must not be taken for markup.
+//! Escaped text, for HTML and SVG.
 
-/// The text with every character replaced that means something in markup or may not stand in XML.
+/// The text with every character escaped that has a meaning in markup or is not allowed in XML.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -5,8 +5,9 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
+use crate::engine::Observer;
 use crate::error::Error;
-use crate::measure::{Measurement, Observer};
+use crate::measure::Measurement;
 use crate::options::{OutputOptions, RecordSink};
 
 mod csv;
@@ -20,13 +21,12 @@ mod markup;
 pub(crate) mod plot;
 mod stored;
 pub(crate) mod text;
-pub(crate) mod units;
 mod views;
 
 pub(crate) use self::folder::ResultFolder;
 pub(crate) use self::stored::StoredResult;
 use self::text::Style;
-pub(crate) use self::views::{rewrite, view};
+pub(crate) use self::views::{View, rewrite, view};
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Reports {
     folder: Option<ResultFolder>,
     record: Option<RecordOutput>,
     text: TextOutput,
-    nobody: (),
+    no_observer: (),
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ enum RecordOutput {
 enum TextOutput {
     None,
     Stdout,
-    /// When stdout holds the record, and nothing else.
+    /// When stdout is for the record alone.
     Stderr,
 }
 
@@ -69,14 +69,14 @@ impl Reports {
             _ => TextOutput::Stdout,
         };
         let folder = options.directory.as_deref().map(ResultFolder::open).transpose()?;
-        Ok(Self { folder, record, text, nobody: () })
+        Ok(Self { folder, record, text, no_observer: () })
     }
 
-    /// What is written while the measurement lasts.
+    /// The observer that writes during the measurement.
     pub(crate) fn observer(&mut self) -> &mut dyn Observer {
         match &mut self.folder {
             Some(folder) => folder,
-            None => &mut self.nobody,
+            None => &mut self.no_observer,
         }
     }
 
@@ -106,7 +106,7 @@ fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) ->
     out.flush()
 }
 
-/// A pipe whose reader has seen enough (`| head`) is no failure of the run.
+/// Ignores a pipe that its reader has closed (`| head`): that is no failure of the run.
 fn reader_may_leave(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::latency::Latencies;
 use crate::record::{LatenciesRecord, LatencyRecord, Record, RunRecord, SCHEMA};
 
-/// A stored result. Its interval logs are read when they are asked for; there need not be any.
+/// A stored result. Its interval logs are optional, and read only on request.
 #[derive(Debug)]
 pub(crate) struct StoredResult {
     /// The directory.
@@ -57,7 +57,7 @@ impl StoredResult {
         (0..self.record.runs.len()).map(|index| self.log(index)).collect()
     }
 
-    /// The interval log of the run at this place of the record.
+    /// The interval log of the run at this index of the record.
     pub(crate) fn log(&self, index: usize) -> Result<Log, Error> {
         Log::read(&self.path.join(files::log_of(self.record.runs[index].number)))
     }

@@ -1,15 +1,39 @@
-//! Every view of a stored result, made again.
+//! Every view of a stored result.
 
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::plot::pictures;
 use super::text::{self, Style};
 use super::{StoredResult, csv, files, hgrm, hlog, json};
-use crate::cli::report::View;
 use crate::error::Error;
 use crate::latency::Latencies;
 use crate::report::folder::ResultFolder;
+
+/// A way to show a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// The report as on the terminal
+    Text,
+    /// result.json
+    Json,
+    /// Intervals as CSV
+    Csv,
+    /// Percentiles as HdrHistogram text, in microseconds
+    Hgrm,
+    /// The interval log of all runs
+    Hlog,
+    /// Percentile curve
+    SvgPercentiles,
+    /// Latency over time
+    SvgTime,
+    /// The self-contained page
+    Html,
+    /// Every file of a result directory, written again
+    All,
+}
 
 /// One view as text. The result of [`View::All`] is a directory: see [`rewrite`].
 pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<String, Error> {
@@ -25,10 +49,8 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
-            match record.args.mode.as_str() {
-                "open" => hgrm::text(&latencies.response_or_bound()),
-                _ => hgrm::text(&latencies.service),
-            }
+            let headline = record.args.headline(latencies.response_or_bound(), latencies.service);
+            hgrm::text(&headline)
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),

@@ -56,7 +56,7 @@ pub(crate) struct Arrivals {
     connection: u32,
     connections: u32,
     key: u64,
-    /// Number of the request that comes next.
+    /// Number of the next request.
     next: u64,
     /// Poisson: sum of the gaps so far, in 2^-32 of the connection's mean gap.
     elapsed: u128,

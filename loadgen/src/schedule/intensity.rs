@@ -14,7 +14,7 @@ pub(crate) struct Intensity {
     pieces: Vec<Piece>,
 }
 
-/// A stretch of time in which the rate goes in a straight line.
+/// A period in which the rate is a straight line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Piece {
     from_ns: f64,

@@ -2,7 +2,7 @@
 //! server does.
 //!
 //! ```text
-//! RateProfile  what was asked for: 50k, 10k..50k, 10k,20k@5s
+//! RateProfile  the requested rate: 50k, 10k..50k, 10k,20k@5s
 //! Intensity    the profile laid over a run's time: how many requests are due by when, and back
 //! Arrivals     one connection's share: request k is due where the intensity reaches its number
 //! Window       which intended times are measured

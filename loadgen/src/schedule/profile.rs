@@ -54,7 +54,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// How the rate goes over the measured window; the warm-up has the rate it begins with.
+/// The rate over the measured window; the warm-up has its first rate.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RateProfile {
     Flat(Rate),

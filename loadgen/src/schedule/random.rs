@@ -1,5 +1,5 @@
-//! Numbers that look random and are the same for ever: request `k` of a seed is due at the same
-//! time, has the same size and the same bytes in every version of this program.
+//! Pseudo-random numbers that never change. In every version of this program, request `k` of a seed
+//! has the same time, size and bytes.
 
 /// Added between two numbers of a sequence: the golden section of 2^64.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -15,7 +15,7 @@ pub(crate) fn at(key: u64, index: u64) -> u64 {
     mix(key.wrapping_add(GAMMA.wrapping_mul(index.wrapping_add(1))))
 }
 
-/// A key of its own for `part` (a connection, a purpose) of what `seed` stands for.
+/// The key for `part` (a connection, a purpose) of `seed`.
 pub(crate) fn key(seed: u64, part: u64) -> u64 {
     mix(mix(seed.wrapping_add(GAMMA)) ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93))
 }

@@ -16,7 +16,7 @@ pub(crate) struct Window {
     pub(crate) end_ns: u64,
 }
 
-/// Where in the run a moment lies.
+/// The part of the run to which a moment belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     WarmUp,

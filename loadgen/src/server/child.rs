@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::tail::Tail;
 
-/// How long a server may take to end when it is asked to.
+/// How long a server may take to end after the signal.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 
 /// How often an ending is looked for.
@@ -73,7 +73,7 @@ impl ServerChild {
         while self.ended().is_none() && begun.elapsed() < ENDING_MAX {
             thread::sleep(LOOK_AGAIN);
         }
-        // Before it is reaped: until then nobody else can have its id.
+        // Before the process is reaped: until then no other process can get its id.
         self.signal(Signal::KILL);
         self.reaped = true;
         self.child.wait().map(drop)

@@ -1,9 +1,9 @@
 //! The server process: started for a run, watched while it lasts, stopped after it.
 //!
 //! ```text
-//! child     a process of our own, ended with its group    tail      what it said last
+//! child     a process of our own, ended with its group    tail      its last output
 //! reach     whether the target accepts
-//! procfs    what /proc says about a process   snapshot  all of it at one moment, and the growth
+//! procfs    figures of a process from /proc   snapshot  all of them at one moment, and the growth
 //! ```
 
 mod child;
@@ -19,19 +19,19 @@ use std::time::{Duration, Instant};
 use self::child::ServerChild;
 use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
-use crate::cli;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::{Options, ServerCommand, ServerSource, Target};
 use crate::record::ServerRecord;
 
-/// The least time that a server gets to start; a program of some size needs a moment.
+/// Minimum time that a server gets to start.
 const START_MAX: Duration = Duration::from_secs(10);
 
 /// How often the target is tried while a server starts.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
-/// A server that is watched; one that was started here is stopped when this is dropped.
+/// A watched server. Dropping it stops a server that was started here.
 #[derive(Debug)]
 pub(crate) struct Server {
     pid: u32,
@@ -77,12 +77,12 @@ impl Server {
         Self { pid, command, program_sha256, begun, child }
     }
 
-    /// Takes the figures that the run's are counted from.
+    /// Takes the figures at the start of the run.
     pub(crate) fn begin(&mut self) {
         self.begun = Snapshot::take(self.pid);
     }
 
-    /// Processor time of the process so far, in seconds; in steps of 10 ms, for that is cheap.
+    /// Processor time of the process so far, in seconds and in steps of 10 ms, which is cheap.
     pub(crate) fn cpu_s(&self) -> Option<f64> {
         procfs::family(self.pid).into_iter().map(procfs::cpu_s).sum()
     }
@@ -114,12 +114,12 @@ impl Server {
 
     /// Stops a server that was started here, and waits for its end.
     ///
-    /// One that has ended by itself is told about: what it did to the run is in the run's counts.
+    /// Reports a server that has ended by itself; its effect on the run is in the run's counters.
     pub(crate) fn stop(self) -> Result<(), Error> {
         let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
         if let Some(status) = child.ended() {
             let said = child.said();
-            cli::say(&format!("the server '{command}' ended during the run ({status}){said}"));
+            console::say(&format!("the server '{command}' ended during the run ({status}){said}"));
         }
         child.end().map_err(|source| Error::StopServer { command, pid, source })
     }

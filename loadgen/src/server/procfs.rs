@@ -1,4 +1,4 @@
-//! What the files of a process in /proc say (proc(5)), as far as a server is judged by it.
+//! The figures of a process in /proc (proc(5)) that the record contains.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -10,7 +10,7 @@ const TICKS_PER_S: f64 = 100.0;
 /// Most processes of one server that are looked at.
 const PROCESSES_MAX: usize = 1_024;
 
-/// One thread, as it stands now.
+/// The current figures of one thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ThreadFigures {
     pub(super) name: String,
@@ -36,13 +36,13 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     found
 }
 
-/// The ids of the threads of a process; none if it is gone.
+/// The ids of the threads of a process; none if it has ended.
 pub(super) fn threads(pid: u32) -> Vec<u32> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The figures of one thread, unless it is gone.
+/// The figures of one thread, unless it has ended.
 pub(super) fn thread(pid: u32, tid: u32) -> Option<ThreadFigures> {
     let folder = format!("/proc/{pid}/task/{tid}");
     let read = |file: &str| fs::read_to_string(Path::new(&folder).join(file)).ok();

@@ -1,4 +1,4 @@
-//! Which program a process runs, so that a result can be told from one of another build.
+//! Which program a process runs, which identifies the build behind a result.
 
 use std::fs::File;
 use std::io;

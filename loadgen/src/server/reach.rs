@@ -1,4 +1,4 @@
-//! Whether somebody accepts connections at the target.
+//! Whether a server accepts connections at the target.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use crate::options::Target;
 /// Longest wait for one connect; a listening server on this machine answers at once.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// Tries to connect once to every address of the target, and closes what it got.
+/// Tries to connect once to every address of the target, and closes the connection.
 pub(super) fn accepts(target: &Target) -> bool {
     match target {
         Target::Unix(path) => UnixStream::connect(path).is_ok(),
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tcp_target_accepts_while_somebody_listens() {
+    fn a_tcp_target_accepts_while_a_server_listens() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target::Tcp(listener.local_addr().unwrap().to_string());
         assert!(accepts(&target));
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_file_that_nobody_listens_on_does_not_accept() {
+    fn a_socket_file_without_a_listener_does_not_accept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let target = Target::Unix(path.clone());

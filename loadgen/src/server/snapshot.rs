@@ -1,5 +1,5 @@
-//! The figures of a server's processes and threads at one moment, and what they grew by since
-//! another.
+//! The figures of a server's processes and threads at one moment, and their growth between two
+//! moments.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::procfs::{self, ThreadFigures};
 use crate::record::ServerThread;
 
-/// By how much the processor time of whole processes, told in steps of 10 ms each, may exceed that
-/// of their threads before it means that threads have ended meanwhile.
+/// By how much the processor time of processes may exceed that of their threads. A larger
+/// difference means that threads have ended meanwhile; the kernel counts in steps of 10 ms.
 const STEP_S: f64 = 0.025;
 
 /// A server at one moment.
@@ -21,19 +21,19 @@ pub(super) struct Snapshot {
     processes_s: BTreeMap<u32, f64>,
 }
 
-/// What has happened between two moments.
+/// The growth between two moments.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Growth {
     pub(super) wall_s: f64,
     pub(super) cpu_s: f64,
     pub(super) voluntary_switches: u64,
     pub(super) involuntary_switches: u64,
-    /// Those that used processor time and are still there, in order of their ids.
+    /// The living threads that used processor time, in order of their ids.
     pub(super) threads: Vec<ServerThread>,
 }
 
 impl Snapshot {
-    /// Looks at a process and its descendants.
+    /// Reads the figures of a process and its descendants.
     pub(super) fn take(pid: u32) -> Self {
         let family = procfs::family(pid);
         let threads = family.iter().flat_map(|&pid| {
@@ -44,7 +44,7 @@ impl Snapshot {
         Self { threads: threads.collect(), processes_s: processes.collect(), taken: Instant::now() }
     }
 
-    /// What has happened since `earlier`. What was not there then has grown from nothing.
+    /// The growth since `earlier`. Threads and processes that are new count from 0.
     pub(super) fn since(&self, earlier: &Self) -> Growth {
         let mut growth = Growth {
             wall_s: self.taken.duration_since(earlier.taken).as_secs_f64(),

@@ -11,18 +11,18 @@
 //! ```
 
 mod bootstrap;
+mod fitted_line;
 mod holm;
 mod kolmogorov;
-mod line;
 mod normal;
 mod order;
 mod rank;
 
 pub(crate) use self::bootstrap::{Resampling, ratio_of_medians};
+pub(crate) use self::fitted_line::FittedLine;
 pub(crate) use self::holm::holm;
 pub(crate) use self::kolmogorov::{
     distance, distance_by_chance, distance_to_exponential, effective_size,
 };
-pub(crate) use self::line::Line;
 pub(crate) use self::order::{median, range};
 pub(crate) use self::rank::mann_whitney;

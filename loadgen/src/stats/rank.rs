@@ -2,8 +2,8 @@
 
 use super::normal;
 
-/// Up to so many values together the distribution is counted out; beyond it the normal one is
-/// closer than anybody reads p values, and counting would take long.
+/// Up to so many values the distribution is counted exactly. For more values that would take long,
+/// and the normal distribution is close enough for any p value.
 const EXACT_MAX: usize = 50;
 
 /// Probability, if both samples come from one distribution, of ranks at least as unevenly divided

@@ -1,4 +1,4 @@
-//! What the rules go by: a run, its plan, its machine.
+//! What the rules judge: a run, its plan, its machine.
 
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, IntervalRecord, LatencyRecord, RunRecord};
@@ -13,21 +13,20 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// Whether requests came by a schedule.
+    /// Whether requests followed a schedule.
     pub(super) fn is_open(&self) -> bool {
-        self.args.mode == "open"
+        self.args.is_open()
     }
 
-    /// Whether the load should have been the same all the time: a closed loop, or a flat rate.
+    /// Whether the intended load was constant: a closed loop, or a flat rate.
     pub(super) fn is_flat(&self) -> bool {
         let profile = self.args.rate.as_ref().map(|rate| rate.parse());
         matches!(profile, None | Some(Ok(RateProfile::Flat(_))))
     }
 
-    /// What the user of the server feels.
-    pub(super) fn felt(&self) -> &'a LatencyRecord {
-        let latency = &self.run.latency_ns;
-        if self.is_open() { &latency.response } else { &latency.service }
+    /// The headline latency of the run.
+    pub(super) fn headline(&self) -> &'a LatencyRecord {
+        self.run.latency_ns.headline(self.args)
     }
 
     /// The intervals that lie in the measured window.

@@ -3,36 +3,33 @@
 //! ```text
 //! evidence     what a run recorded about itself, with the questions that several rules ask
 //! rules/       one function a rule: evidence in, at most one finding out
-//! gaps         how the sends followed the arrival process
-//! slo, metric  service-level objectives
+//! objective    service-level objectives, checked
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
 
 mod evidence;
-mod gaps;
-mod metric;
+mod objective;
 mod rules;
-mod slo;
 
-pub(crate) use self::slo::{Decision, Slo, share};
+pub(crate) use self::objective::Decision;
 
 use self::evidence::Evidence;
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, Reason, RunRecord, Validity, Verdict};
 
 impl Reason {
-    /// Something a reader must know that does not lower the verdict.
+    /// A fact that a reader must know, but that does not lower the verdict.
     fn label(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Valid, text }
     }
 
-    /// Something that may have distorted the measurement.
+    /// A fact that may have distorted the measurement.
     fn suspect(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Suspect, text }
     }
 
-    /// Something that makes the measurement worthless.
+    /// A fact that makes the measurement invalid.
     fn invalid(code: &str, text: String) -> Self {
         Self { code: code.to_owned(), level: Verdict::Invalid, text }
     }
@@ -44,8 +41,8 @@ pub(crate) fn judge(run: &RunRecord, args: &ArgsRecord, env: &Environment) -> Va
     conclude(rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect())
 }
 
-/// Judges several runs of one plan: as bad as the worst, and every finding once, in the words of
-/// the run where it is worst.
+/// Judges several runs of one plan. The verdict is that of the worst run; every finding appears
+/// once, with the text of the run where it is worst.
 pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
     let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
     for run in runs {
@@ -84,7 +81,7 @@ fn conclude(findings: Vec<Reason>) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     fn judged(number: u32, findings: Vec<Reason>) -> RunRecord {
         let mut run = sample::open().record.runs.remove(0);

@@ -1,4 +1,4 @@
-//! One connection's place in both directions: the next bytes to send, and whether those that came
+//! One connection's position in both directions: the next bytes to send, and whether those received
 //! are right.
 
 use super::frame::common_bytes;
@@ -8,12 +8,12 @@ use super::note::said;
 use super::protocol::Verify;
 use super::stream::Stream;
 use super::traffic::Traffic;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
 
-/// One connection's place in the traffic.
+/// One connection's position in the traffic.
 ///
-/// Nothing that was sent or must come is kept: both are made again from the place, whatever the
-/// size of a message. Of HTTP replies, which are not known beforehand, a decoder keeps the little
+/// No message is stored: what was sent and what must come are both generated again, whatever the
+/// size of a message. Of HTTP replies, which are not known beforehand, a decoder stores the little
 /// it needs.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -35,7 +35,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request has been begun but not sent whole.
+    /// Whether a request is partly sent.
     pub(crate) fn is_mid_request(&self) -> bool {
         self.requests.is_inside()
     }
@@ -62,13 +62,13 @@ impl Exchange {
         scratch
     }
 
-    /// Notes that the first `taken` bytes of [`Self::outgoing`] went; returns how many requests
-    /// were begun with them. Those not begun are as if they had never been asked for.
+    /// Takes note that the first `taken` bytes of [`Self::outgoing`] were sent; returns how many
+    /// requests began with them. The call has no effect on the others.
     pub(crate) fn took(&mut self, traffic: &Traffic, taken: usize) -> usize {
         self.requests.advance(traffic, taken).begun
     }
 
-    /// Checks the bytes that came, in place, while `outstanding` requests are unanswered. Returns
+    /// Checks received bytes, in place, while `outstanding` requests are unanswered. Returns
     /// how many replies they complete, and the first byte that is wrong, if one is.
     pub(crate) fn came(
         &mut self,
@@ -130,10 +130,10 @@ impl Exchange {
     /// Compares replies that are payload and nothing else, many at a time.
     fn came_bare(&mut self, traffic: &Traffic, bytes: &[u8], outstanding: usize) -> Step {
         let new = outstanding - usize::from(self.replies.is_inside());
-        let owed = self.replies.bare(traffic, new);
-        let compared = &bytes[..bytes.len().min(owed.len())];
+        let expected = self.replies.bare(traffic, new);
+        let compared = &bytes[..bytes.len().min(expected.len())];
         let right = match traffic.verify {
-            Verify::Full => common_bytes(compared, owed),
+            Verify::Full => common_bytes(compared, expected),
             Verify::Length | Verify::None => compared.len(),
         };
         let ended = self.replies.advance(traffic, right).ended;
@@ -166,7 +166,7 @@ impl Exchange {
         Ok(Step { right: taken, ended: is_whole.into(), is_wrong: false })
     }
 
-    /// The byte owed, in whose place the first of `came` came.
+    /// The expected byte, instead of which the first of `came` came.
     fn wrong(&mut self, traffic: &Traffic, came: &[u8]) -> Mismatch {
         self.replies.enter(traffic);
         let mut buffer = HeadBuffer::default();
@@ -179,7 +179,7 @@ impl Exchange {
         self.mismatch(expected, came[0], note)
     }
 
-    /// Bytes came and no reply was owed.
+    /// Bytes came while no reply was outstanding.
     fn unasked(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
         let is_text = traffic.framing.has_text_heads() || traffic.framing.is_http();
         self.mismatch(None, came[0], is_text.then(|| said(came)))

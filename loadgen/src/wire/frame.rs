@@ -11,7 +11,7 @@ pub(super) struct Frame<'a> {
     pub(super) tail: &'a [u8],
 }
 
-/// A stretch of a message that lies in memory in one piece.
+/// A contiguous part of a message.
 #[derive(Debug, Clone, Copy)]
 enum Piece<'a> {
     /// Of the head or the tail.
@@ -20,7 +20,7 @@ enum Piece<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Length of the whole message.
+    /// Length of the message.
     pub(super) fn bytes(&self) -> u64 {
         self.head.len() as u64 + self.payload_bytes + self.tail.len() as u64
     }
@@ -81,8 +81,8 @@ impl<'a> Frame<'a> {
                 Piece::Payload(_) if verify != Verify::Full => {
                     self.before_tail(&came[right..right + compared])
                 }
-                Piece::Framing(owed) | Piece::Payload(owed) => {
-                    common_bytes(&came[right..right + compared], owed)
+                Piece::Framing(expected) | Piece::Payload(expected) => {
+                    common_bytes(&came[right..right + compared], expected)
                 }
             };
             right += same;
@@ -92,8 +92,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// How many of the bytes can belong to the payload whatever it is: where there is a tail but
-    /// no head to tell the length, the tail's byte ends it.
+    /// How many of the bytes can belong to the payload whatever it is: with a tail and no head
+    /// that states the length, the tail's byte ends it.
     fn before_tail(&self, came: &[u8]) -> usize {
         match (self.head, self.tail) {
             ([], [end]) => came.iter().take_while(|&byte| byte != end).count(),
@@ -116,10 +116,10 @@ impl<'a> Piece<'a> {
 }
 
 /// How many bytes at the beginning of both are the same.
-pub(super) fn common_bytes(came: &[u8], owed: &[u8]) -> usize {
+pub(super) fn common_bytes(came: &[u8], expected: &[u8]) -> usize {
     // One comparison of memory where all is well, which is nearly always.
-    if owed.get(..came.len()) == Some(came) {
+    if expected.get(..came.len()) == Some(came) {
         return came.len();
     }
-    came.iter().zip(owed).take_while(|(came, owed)| came == owed).count()
+    came.iter().zip(expected).take_while(|(came, expected)| came == expected).count()
 }

@@ -15,7 +15,7 @@ const ECHO: &[u8] = b"*2\r\n$4\r\nECHO\r\n";
 /// memcached's answer to `set`, from its doc/protocol.txt.
 const STORED: &[u8] = b"STORED\r\n";
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// To the server.
@@ -50,7 +50,7 @@ impl Framing {
         self.protocol == Protocol::Raw
     }
 
-    /// Whether errors come as text where the head of a reply is owed.
+    /// Whether errors come as text instead of the head of a reply.
     pub(super) fn has_text_heads(&self) -> bool {
         matches!(self.protocol, Protocol::RespPing | Protocol::RespEcho | Protocol::Memcached)
     }

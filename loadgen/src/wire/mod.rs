@@ -1,10 +1,11 @@
 //! The bytes on the wire: what a request looks like, what its reply must be, how long it is.
 //!
 //! ```text
-//! Protocol, Sizes, Verify  what was asked for
+//! Protocol, Sizes, Verify  the options of the traffic
+//! TrafficSpec              all three, as options
 //! Traffic                  all of it together with the payload: shared by all connections
-//! Exchange                 one connection's place in both directions
-//!   Stream                   one direction: a row of messages, and the place in it
+//! Exchange                 one connection's position in both directions
+//!   Stream                   one direction: a row of messages, and the position in it
 //!     Framing, Frame           a message: head, payload, tail
 //!   http                     replies that are not known beforehand
 //! ```
@@ -16,6 +17,7 @@ mod exchange;
 mod frame;
 mod framing;
 pub(crate) mod http;
+mod mismatch;
 mod note;
 mod payload;
 mod protocol;
@@ -26,7 +28,8 @@ mod tests;
 mod traffic;
 
 pub(crate) use self::exchange::Exchange;
+pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
 pub(crate) use self::protocol::{Protocol, Verify};
 pub(crate) use self::sizes::Sizes;
-pub(crate) use self::traffic::Traffic;
+pub(crate) use self::traffic::{Traffic, TrafficSpec};

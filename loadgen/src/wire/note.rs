@@ -1,9 +1,9 @@
-//! What a server said instead of the reply it owed.
+//! The text that a server sent instead of the expected reply.
 
-/// Most characters of it that are told.
+/// Most characters of it that are shown.
 const SAID_CHARACTERS_MAX: usize = 100;
 
-/// The first line of what came, fit to be printed: most servers name their error in it.
+/// The first line received, made printable: most servers name their error in it.
 pub(super) fn said(came: &[u8]) -> String {
     let line = came.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_line_is_told() {
+    fn only_the_first_line_is_shown() {
         assert_eq!(said(b"-ERR unknown\r\n+PONG\r\n"), "the server said '-ERR unknown'");
         assert_eq!(said(b"ERROR"), "the server said 'ERROR'");
     }

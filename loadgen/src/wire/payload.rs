@@ -72,7 +72,7 @@ impl Payload {
 }
 
 impl Cursor {
-    /// The place `length` bytes further on.
+    /// The position `length` bytes further on.
     pub(super) fn plus(self, length: u64) -> Self {
         let place = (self.0 as u64 + length) % PERIOD as u64;
         Self(usize::try_from(place).expect("a place inside the block fits any address"))
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn no_two_connections_enter_the_block_at_the_same_place() {
         let payload = Payload::new(1, Alphabet::Bytes);
-        let places: HashSet<usize> = (0..60_000).map(|n| payload.start(n).0).collect();
-        assert_eq!(places.len(), 60_000);
+        let starts: HashSet<usize> = (0..60_000).map(|n| payload.start(n).0).collect();
+        assert_eq!(starts.len(), 60_000);
     }
 
     #[test]

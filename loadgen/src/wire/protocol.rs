@@ -1,4 +1,4 @@
-//! The protocols a server can be asked in.
+//! The protocols of requests.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,20 +1,20 @@
-//! One direction of a connection: an endless row of messages, and the place reached in it.
+//! One direction of a connection: an endless row of messages, and the position in it.
 
 use super::frame::Frame;
 use super::framing::{HeadBuffer, Way};
 use super::payload::{Cursor, SLICE_BYTES_MAX};
 use super::traffic::Traffic;
 
-/// A place in the requests or in the replies of a connection.
+/// A position in the requests or in the replies of a connection.
 ///
-/// At the end of a message it has not entered the next one yet: that happens when more of it is
-/// asked for, by whoever knows the traffic.
+/// At the end of a message it has not entered the next one yet. It does so with the next call that
+/// asks for more and passes the traffic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
     way: Way,
     connection: u32,
     sizes_key: u64,
-    /// The message it stands in, from 0.
+    /// The current message, from 0.
     number: u64,
     /// Size of that request's payload.
     size: u64,
@@ -22,11 +22,11 @@ pub(super) struct Stream {
     bytes: u64,
     /// Where that payload begins.
     start: Cursor,
-    /// Bytes of the message before the place.
+    /// Bytes of the message before the position.
     offset: u64,
 }
 
-/// What lay between two places.
+/// What lies between two positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Passed {
     /// Messages whose first byte did.
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Moves on by so many bytes.
+    /// Moves on by this number of bytes.
     pub(super) fn advance(&mut self, traffic: &Traffic, bytes: usize) -> Passed {
         let mut left = bytes as u64;
         let mut passed = Passed::default();

@@ -3,10 +3,21 @@
 use super::framing::Framing;
 use super::http::{self, Reference};
 use super::payload::Payload;
-use super::protocol::Verify;
+use super::protocol::{Protocol, Verify};
 use super::sizes::Sizes;
-use crate::options::TrafficOptions;
 use crate::schedule::random;
+
+/// What is sent and compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TrafficSpec {
+    pub(crate) protocol: Protocol,
+    pub(crate) sizes: Sizes,
+    pub(crate) verify: Verify,
+    /// What http requests name as the host they are for.
+    pub(crate) http_host: String,
+    pub(crate) http_path: String,
+    pub(crate) http_headers: Vec<String>,
+}
 
 /// Part of a seed that the sizes are made of.
 const SIZES: u64 = 2 << 40;
@@ -25,14 +36,14 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// The traffic of a run.
-    pub(crate) fn new(options: &TrafficOptions, seed: u64) -> Self {
-        let request = http::request(&options.http_path, &options.http_host, &options.http_headers);
-        let framing = Framing::new(options.protocol, request);
+    pub(crate) fn new(spec: &TrafficSpec, seed: u64) -> Self {
+        let request = http::request(&spec.http_path, &spec.http_host, &spec.http_headers);
+        let framing = Framing::new(spec.protocol, request);
         Self {
             payload: Payload::new(seed, framing.alphabet()),
             framing,
-            sizes: options.sizes.clone(),
-            verify: options.verify,
+            sizes: spec.sizes.clone(),
+            verify: spec.verify,
             reference: Reference::default(),
             seed,
         }

@@ -1,4 +1,4 @@
-//! Runs that somebody ends: partial results, and at once when asked twice.
+//! Interrupted runs: partial results, and an immediate end at the second signal.
 
 use std::net::TcpListener;
 use std::process::Child;

@@ -12,7 +12,7 @@ fn ns(record: &serde_json::Value, latency: &str, field: &str) -> u64 {
 }
 
 #[test]
-fn a_rate_is_offered_and_kept_whatever_the_replies_take() {
+fn a_rate_is_offered_exactly_whatever_the_replies_take() {
     // Each connection's replies take 20 ms, so that a closed loop could do 50/s on each.
     let server = Server::start(|mut client| {
         loop {

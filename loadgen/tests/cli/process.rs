@@ -1,4 +1,4 @@
-//! Servers as processes of their own, for `--server-cmd`: this test program, told to serve.
+//! Servers as processes of their own, for `--server-cmd`: this test program, started as a server.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

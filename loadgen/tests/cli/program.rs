@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::servers::Server;
 
 /// Longest any single run may take before the test calls it a hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const RUN_TIME_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
@@ -63,7 +63,7 @@ pub(crate) fn wait(child: Child) -> Finished {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > RUN_TIME_MAX {
             child.kill().unwrap();
             panic!("the run hangs");
         }
@@ -122,7 +122,7 @@ pub(crate) fn expect_one_line(finished: &Finished, code: i32, said: &str) {
 pub(crate) fn until(condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain");
+        assert!(begun.elapsed() < RUN_TIME_MAX, "waited in vain");
         thread::sleep(Duration::from_millis(1));
     }
 }

@@ -51,7 +51,7 @@ fn an_objective_that_no_rate_meets_exits_with_2_and_shows_what_was_tried() {
 }
 
 #[test]
-fn everything_is_kept_and_each_probe_has_a_server_of_its_own() {
+fn everything_is_stored_and_each_probe_has_a_server_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("found");
     let address = unused_address();
@@ -78,7 +78,7 @@ fn an_interrupt_leaves_what_was_found() {
     let begun = Instant::now();
     signal(&child, "INT");
     let finished = wait(child);
-    assert!(begun.elapsed() < PATIENCE);
+    assert!(begun.elapsed() < RUN_TIME_MAX);
     assert_eq!(finished.code, Some(130), "{finished:?}");
     let record = finished.json();
     assert_eq!(record["answer"]["end"], "interrupted");

@@ -9,7 +9,7 @@ use crate::process::echo_command;
 use crate::program::*;
 use crate::servers::Server;
 
-/// A short run that starts this command as the server of an address where nobody listens yet.
+/// A short run that starts this command as the server of an address without a listener.
 fn run(address: &str, command: &str) -> Finished {
     let words = ["run", address, "--duration=200ms", "--warmup=50ms", "-c2", "--json", "-"];
     loadgen(&[&words[..], &["--server-cmd", command]].concat())
@@ -61,7 +61,7 @@ fn every_run_has_a_server_of_its_own() {
 }
 
 #[test]
-fn somebody_else_s_server_is_not_measured_instead() {
+fn another_server_at_the_address_is_not_measured_instead() {
     let server = Server::echo();
     let said = refusal(&server.address(), &echo_command());
     assert!(said.contains("already accepts connections"), "{said}");
@@ -88,7 +88,7 @@ fn a_command_that_is_no_command_is_a_usage_error() {
 }
 
 #[test]
-fn a_server_that_dies_during_the_run_is_told_of() {
+fn a_server_that_dies_during_the_run_is_reported() {
     let address = unused_address();
     let command = echo_command();
     let words = ["run", &address, "--duration=30s", "--warmup=0s", "-c1", "--timeout=200ms"];

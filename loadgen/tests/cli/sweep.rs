@@ -42,7 +42,7 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-fn every_combination_is_measured_and_kept() {
+fn every_combination_is_measured_and_stored() {
     let server = Server::echo();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("sweep");

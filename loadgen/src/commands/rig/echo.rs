@@ -1,5 +1,5 @@
 //! An echo server in one thread, on a free port of this machine. It shares nothing with the engine
-//! that loads it, and can be told to make one mistake.
+//! that loads it, and makes one mistake on request.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -27,7 +27,7 @@ const EVENTS: usize = 256;
 pub(in crate::commands) enum Behaviour {
     /// Every byte back at once.
     Faithful,
-    /// Nothing for so long before this byte, on any connection.
+    /// Sends nothing for this long before this byte, on any connection.
     Stall { at_byte: u64, length: Duration },
     /// This byte with its lowest bit turned over.
     Flip { at_byte: u64 },
@@ -68,7 +68,7 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
-        // What went wrong there has shown in the measurement.
+        // An error of this thread has shown in the measurement.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_as_it_was_told_to() {
+    fn it_answers_as_requested() {
         assert_eq!(answer(Behaviour::Faithful), "abcdef");
         assert_eq!(answer(Behaviour::Flip { at_byte: 4 }), "abcddf");
         assert_eq!(answer(Behaviour::Swallow { at_byte: 4 }), "abcdf");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stalls_before_the_byte_it_was_told() {
+    fn it_stalls_before_the_requested_byte() {
         let length = Duration::from_millis(30);
         let begun = std::time::Instant::now();
         assert_eq!(answer(Behaviour::Stall { at_byte: 1, length }), "abcdef");

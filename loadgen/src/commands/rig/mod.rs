@@ -1,4 +1,4 @@
-//! A test rig: this loader against an echo server in the same process, whose behaviour is known.
+//! A test rig: this loader against an echo server in the same process, with known behaviour.
 
 mod echo;
 
@@ -27,7 +27,7 @@ pub(super) fn measure(
     if measurement.record.interrupted { Err(Error::Interrupted) } else { Ok(measurement) }
 }
 
-/// The exit code of a program whose checks all passed, or not.
+/// The exit code for checks that passed or failed.
 pub(super) fn exit_code(passed: bool) -> u8 {
     if passed { exit::OK } else { exit::FAILED }
 }

@@ -1,28 +1,29 @@
 //! What a probe shows about its rate.
 
-use super::strategy::Finding;
+use super::strategy::ProbeFinding;
 use crate::record::{Record, Validity, Verdict};
-use crate::validity::{Decision, Slo};
+use crate::slo::Slo;
+use crate::validity::Decision;
 
 /// Judges a measurement by its objectives.
 ///
 /// Requests that failed make a rate bad, unless an objective says how many may.
-pub(super) fn of(record: &Record, objectives: &[Slo]) -> Finding {
+pub(super) fn of(record: &Record, objectives: &[Slo]) -> ProbeFinding {
     let tolerates_errors = objectives.iter().any(|slo| slo.to_string().starts_with("err"));
     let failed = record.counters.has_errors() && !tolerates_errors;
     let decisions: Vec<Decision> = objectives.iter().map(|slo| slo.decide(record)).collect();
     finding(&record.validity, failed || record.counters.measured == 0, &decisions)
 }
 
-fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> Finding {
+fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
     if is_loader_limited(validity) {
-        Finding::LoaderLimited
+        ProbeFinding::LoaderLimited
     } else if failed || decisions.contains(&Decision::Failed) {
-        Finding::Bad
+        ProbeFinding::Bad
     } else if decisions.contains(&Decision::Undecided) || depends_on_length(validity) {
-        Finding::Undecided
+        ProbeFinding::Undecided
     } else {
-        Finding::Good
+        ProbeFinding::Good
     }
 }
 
@@ -51,32 +52,32 @@ mod tests {
     #[test]
     fn all_objectives_must_be_met_for_certain() {
         let judged = |decisions: &[Decision]| finding(&Validity::valid(), false, decisions);
-        assert_eq!(judged(&[Passed, Passed]), Finding::Good);
-        assert_eq!(judged(&[Passed, Undecided]), Finding::Undecided);
-        assert_eq!(judged(&[Undecided, Failed]), Finding::Bad);
+        assert_eq!(judged(&[Passed, Passed]), ProbeFinding::Good);
+        assert_eq!(judged(&[Passed, Undecided]), ProbeFinding::Undecided);
+        assert_eq!(judged(&[Undecided, Failed]), ProbeFinding::Bad);
     }
 
     #[test]
     fn a_run_with_errors_is_bad_whatever_its_latencies() {
-        assert_eq!(finding(&Validity::valid(), true, &[Passed]), Finding::Bad);
+        assert_eq!(finding(&Validity::valid(), true, &[Passed]), ProbeFinding::Bad);
         let nothing = because("nothing-measured", Verdict::Invalid);
-        assert_eq!(finding(&nothing, true, &[Undecided]), Finding::Bad);
+        assert_eq!(finding(&nothing, true, &[Undecided]), ProbeFinding::Bad);
     }
 
     #[test]
     fn what_a_late_loader_seems_to_show_counts_for_nothing() {
         let late = because("loader-late", Verdict::Invalid);
         for decision in [Passed, Failed, Undecided] {
-            assert_eq!(finding(&late, false, &[decision]), Finding::LoaderLimited);
+            assert_eq!(finding(&late, false, &[decision]), ProbeFinding::LoaderLimited);
         }
         let less_late = because("loader-late", Verdict::Suspect);
-        assert_eq!(finding(&less_late, false, &[Passed]), Finding::Good);
+        assert_eq!(finding(&less_late, false, &[Passed]), ProbeFinding::Good);
     }
 
     #[test]
     fn an_objective_that_is_met_only_for_now_is_not_met() {
         let unsteady = because("not-steady", Verdict::Suspect);
-        assert_eq!(finding(&unsteady, false, &[Passed]), Finding::Undecided);
-        assert_eq!(finding(&unsteady, false, &[Failed]), Finding::Bad);
+        assert_eq!(finding(&unsteady, false, &[Passed]), ProbeFinding::Undecided);
+        assert_eq!(finding(&unsteady, false, &[Failed]), ProbeFinding::Bad);
     }
 }

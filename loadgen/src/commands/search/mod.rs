@@ -8,22 +8,22 @@
 
 mod judgement;
 mod picture;
-mod plan;
 mod record;
+mod search_plan;
 mod strategy;
 mod text;
 
 use std::time::{Duration, Instant};
 
-use self::plan::SearchPlan;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
+use self::search_plan::SearchPlan;
 use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
-use crate::cli;
+use crate::atomic_file;
 use crate::cli::search::SearchArgs;
+use crate::console;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
 use crate::schedule::Rate;
@@ -35,12 +35,12 @@ const FIRST_SHARE: f64 = 0.1;
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let plan = SearchPlan::try_from(args)?;
     if let Some(folder) = &plan.open.output.directory {
-        keep::folder(folder)?;
+        atomic_file::folder(folder)?;
     }
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
     let answer = search.find();
-    // Whatever was measured is kept, also if it ends in an error.
+    // Everything measured is written, even if the search ends in an error.
     search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
     if let Ok(answer) = &answer {
         search.record.answer = answer.clone();
@@ -106,10 +106,10 @@ impl Search<'_> {
         Options { duration, ..options }
     }
 
-    /// Keeps what a probe found, and says it in a line.
+    /// Adds what a probe found to the record, and prints it in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
         if !self.plan.open.output.quiet {
-            cli::say(&text::line(&probe));
+            console::say(&text::line(&probe));
         }
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
@@ -124,19 +124,19 @@ fn expected(options: &Options) -> Duration {
 fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
     if let Some(folder) = &output.directory {
-        keep::json(&folder.join("search.json"), record)?;
-        keep::text(&folder.join("search.txt"), &text::render(record))?;
+        atomic_file::json(&folder.join("search.json"), record)?;
+        atomic_file::text(&folder.join("search.txt"), &text::render(record))?;
         let picture = picture::of(record).svg();
-        keep::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
+        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
     }
     match &output.record {
-        Some(RecordSink::File(path)) => keep::json(path, record)?,
+        Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
         Some(RecordSink::Stdout) => {
             let json = serde_json::to_string_pretty(record).map_err(std::io::Error::from);
-            keep::print(&(json.map_err(Error::WriteResults)? + "\n"));
+            console::print(&(json.map_err(Error::WriteResults)? + "\n"));
         }
         None if output.quiet => {}
-        None => keep::print(&text::render(record)),
+        None => console::print(&text::render(record)),
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_tells_an_answer_from_a_bound_and_from_none() {
+    fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Objective, 3)), exit::OK);
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Highest, 3)), exit::OK);
         assert_eq!(exit_code(&Answer::found(1e3, Limit::Loader, 3)), exit::INVALID);

@@ -4,7 +4,7 @@ use super::record::{ProbeRecord, SearchRecord};
 use super::text;
 use crate::record::LatencyRecord;
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
-use crate::report::units;
+use crate::units;
 
 /// Percentiles of the response time against what was achieved, of every probe at a rate.
 pub(super) fn of(record: &SearchRecord) -> Chart {

@@ -2,8 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
-use super::plan::SearchPlan;
-use super::strategy::{Finding, Limit, Probe, Stage};
+use super::search_plan::SearchPlan;
+use super::strategy::{Limit, Probe, ProbeFinding, Stage};
 use crate::environment::Environment;
 use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
 use crate::schedule::Rate;
@@ -16,15 +16,15 @@ const SCHEMA: &str = "loadgen-search/1";
 pub(super) struct SearchRecord {
     /// Always [`SCHEMA`].
     pub(super) schema: &'static str,
-    /// What was asked for of every probe; its rate is the probe's.
+    /// The plan of every probe; each probe has its own rate.
     pub(super) args: ArgsRecord,
     /// Where and when, as of the last probe.
     pub(super) env: Environment,
     /// What must hold.
     pub(super) objectives: Vec<String>,
-    /// The lowest rate asked for; null for a tenth of the peak.
+    /// The lowest requested rate; null for a tenth of the peak.
     pub(super) from_per_s: Option<f64>,
-    /// The highest rate asked for.
+    /// The highest requested rate.
     pub(super) to_per_s: f64,
     /// How close the answer is to a rate that is not good, as a share of it.
     pub(super) tolerance: f64,
@@ -67,12 +67,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A rate, confirmed so often.
+    /// A rate, with the number of its confirmations.
     pub(super) fn found(rate_per_s: f64, limit: Limit, confirmed: u32) -> Self {
         Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit), confirmed }
     }
 
-    /// That there is none.
+    /// No rate.
     pub(super) fn none(limit: Limit) -> Self {
         Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit), confirmed: 0 }
     }
@@ -139,7 +139,7 @@ impl ProbeRecord {
     }
 
     /// A probe at a rate.
-    pub(super) fn new(probe: Probe, finding: Finding, record: &Record) -> Self {
+    pub(super) fn new(probe: Probe, finding: ProbeFinding, record: &Record) -> Self {
         Self {
             stage: stage(probe.stage),
             rate_per_s: Some(probe.rate_per_s),
@@ -175,12 +175,12 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-fn decision(finding: Finding) -> &'static str {
+fn decision(finding: ProbeFinding) -> &'static str {
     match finding {
-        Finding::Good => "good",
-        Finding::Bad => "bad",
-        Finding::Undecided => "undecided",
-        Finding::LoaderLimited => "loader-limited",
+        ProbeFinding::Good => "good",
+        ProbeFinding::Bad => "bad",
+        ProbeFinding::Undecided => "undecided",
+        ProbeFinding::LoaderLimited => "loader-limited",
     }
 }
 

@@ -1,16 +1,16 @@
-//! How the largest good rate is looked for: which rate to try next, and when the answer is known.
+//! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
-//! Pure: it asks for probes and is told what they found, and neither measures nor waits.
+//! Pure: it asks for probes and takes what they found. It neither measures nor waits.
 //!
 //! ```text
 //! rise     from the lowest rate by half until one is not good
-//! descend  if already the lowest was not good and nobody insisted on it
+//! descend  if already the lowest was not good and the user did not require it
 //! bisect   between the largest good and the lowest bad rate, to the tolerance
-//! confirm  the largest good rate, so often; after a failure 2 % lower, from the beginning
+//! confirm  the largest good rate several times; after a failure 2 % lower, from the beginning
 //! ```
 //!
-//! A rate at which the loader is the limit bounds the search as a bad one does, and ends it where
-//! only a lower one could follow. If it bounds the answer at the end, the answer is "at least".
+//! A rate at which the loader is the limit bounds the search like a bad rate. It ends the search
+//! where only a lower rate could follow. If it bounds the answer, the answer is "at least".
 
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
@@ -41,7 +41,7 @@ pub(super) struct Bounds {
     pub(super) confirmations: u32,
 }
 
-/// In which part of the search a probe is made.
+/// The part of the search that a probe belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Rise,
@@ -61,12 +61,12 @@ pub(super) struct Probe {
 
 /// What a probe found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum ProbeFinding {
     /// All objectives are met for certain.
     Good,
     /// One is missed for certain.
     Bad,
-    /// It could be either; a longer run may tell.
+    /// Not known for certain; a longer run may decide it.
     Undecided,
     /// The measurement is not valid: the loader is the limit.
     LoaderLimited,
@@ -77,11 +77,11 @@ pub(super) enum Finding {
 pub(super) enum Limit {
     /// An objective was missed above it.
     Objective,
-    /// It could not be told whether the objectives were met above it.
+    /// Whether the objectives were met above it could not be decided.
     Undecided,
-    /// The loader could not load more in a way that can be believed.
+    /// Above it, the measurements were not valid.
     Loader,
-    /// Nothing higher was asked for.
+    /// No higher rate was requested.
     Highest,
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Limit {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
     Try(Probe),
-    /// The answer. With the loader as the limit it may be confirmed less often than asked for.
+    /// The answer. With the loader as the limit it may be confirmed less often than requested.
     Found {
         rate_per_s: f64,
         limit: Limit,
@@ -140,19 +140,21 @@ impl Strategy {
         self.good_per_s
     }
 
-    /// Takes note of what the probe that was asked for has found.
-    pub(super) fn found(&mut self, finding: Finding) {
+    /// Takes the finding of the requested probe.
+    pub(super) fn found(&mut self, finding: ProbeFinding) {
         let Step::Try(probe) = self.next else { return };
-        if finding == Finding::Undecided && probe.length < 1 << LENGTHENINGS_MAX {
+        if finding == ProbeFinding::Undecided && probe.length < 1 << LENGTHENINGS_MAX {
             self.next = Step::Try(Probe { length: 2 * probe.length, ..probe });
             return;
         }
         self.next = match (finding, probe.stage) {
-            (Finding::Good, Stage::Confirm) => self.confirmed(probe.rate_per_s),
-            (Finding::Good, _) => self.good(probe.rate_per_s, probe.stage),
-            (Finding::Bad, stage) => self.bad(probe.rate_per_s, stage, Limit::Objective),
-            (Finding::Undecided, stage) => self.bad(probe.rate_per_s, stage, Limit::Undecided),
-            (Finding::LoaderLimited, stage) => self.bad(probe.rate_per_s, stage, Limit::Loader),
+            (ProbeFinding::Good, Stage::Confirm) => self.confirmed(probe.rate_per_s),
+            (ProbeFinding::Good, _) => self.good(probe.rate_per_s, probe.stage),
+            (ProbeFinding::Bad, stage) => self.bad(probe.rate_per_s, stage, Limit::Objective),
+            (ProbeFinding::Undecided, stage) => self.bad(probe.rate_per_s, stage, Limit::Undecided),
+            (ProbeFinding::LoaderLimited, stage) => {
+                self.bad(probe.rate_per_s, stage, Limit::Loader)
+            }
         };
     }
 
@@ -253,8 +255,8 @@ mod tests {
     /// Searches with an oracle; returns the end and all probes with what they found.
     fn search(
         bounds: Bounds,
-        mut oracle: impl FnMut(Probe) -> Finding,
-    ) -> (Step, Vec<(Probe, Finding)>) {
+        mut oracle: impl FnMut(Probe) -> ProbeFinding,
+    ) -> (Step, Vec<(Probe, ProbeFinding)>) {
         let mut strategy = Strategy::new(bounds);
         let mut probes = Vec::new();
         while let Step::Try(probe) = strategy.next() {
@@ -266,11 +268,13 @@ mod tests {
         (strategy.next(), probes)
     }
 
-    fn up_to(limit_per_s: f64) -> impl Fn(Probe) -> Finding {
-        move |probe| if probe.rate_per_s <= limit_per_s { Finding::Good } else { Finding::Bad }
+    fn up_to(limit_per_s: f64) -> impl Fn(Probe) -> ProbeFinding {
+        move |probe| {
+            if probe.rate_per_s <= limit_per_s { ProbeFinding::Good } else { ProbeFinding::Bad }
+        }
     }
 
-    fn stages(probes: &[(Probe, Finding)]) -> Vec<Stage> {
+    fn stages(probes: &[(Probe, ProbeFinding)]) -> Vec<Stage> {
         let mut stages: Vec<Stage> = probes.iter().map(|(probe, _)| probe.stage).collect();
         stages.dedup();
         stages
@@ -307,15 +311,15 @@ mod tests {
 
     #[test]
     fn where_nothing_is_good_it_says_so() {
-        let (end, probes) = search(bounds(), |_| Finding::Bad);
+        let (end, probes) = search(bounds(), |_| ProbeFinding::Bad);
         assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Objective }, 5));
     }
 
     #[test]
     fn an_undecided_probe_is_repeated_longer_and_then_counts_as_failed() {
         let (end, probes) = search(bounds(), |probe| match probe.rate_per_s {
-            ..=1_600.0 => Finding::Good,
-            _ => Finding::Undecided,
+            ..=1_600.0 => ProbeFinding::Good,
+            _ => ProbeFinding::Undecided,
         });
         let lengths: Vec<u32> = probes[2..6].iter().map(|(probe, _)| probe.length).collect();
         assert_eq!(lengths, [1, 2, 4, 8]);
@@ -326,21 +330,21 @@ mod tests {
 
     #[test]
     fn too_few_samples_are_not_sought_at_lower_rates() {
-        let (end, probes) = search(bounds(), |_| Finding::Undecided);
+        let (end, probes) = search(bounds(), |_| ProbeFinding::Undecided);
         assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Undecided }, 4));
     }
 
     #[test]
     fn a_loader_that_is_the_limit_at_once_ends_the_search() {
-        let (end, probes) = search(bounds(), |_| Finding::LoaderLimited);
+        let (end, probes) = search(bounds(), |_| ProbeFinding::LoaderLimited);
         assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Loader }, 1));
     }
 
     #[test]
     fn a_loader_that_is_the_limit_makes_the_answer_at_least() {
         let (end, _) = search(bounds(), |probe| match probe.rate_per_s {
-            ..=5_000.0 => Finding::Good,
-            _ => Finding::LoaderLimited,
+            ..=5_000.0 => ProbeFinding::Good,
+            _ => ProbeFinding::LoaderLimited,
         });
         assert!(matches!(end, Step::Found { limit: Limit::Loader, .. }), "{end:?}");
     }
@@ -350,15 +354,15 @@ mod tests {
         let mut confirmations = 0;
         let (end, _) = search(bounds(), |probe| {
             confirmations += u32::from(probe.stage == Stage::Confirm);
-            if confirmations == 2 { Finding::LoaderLimited } else { up_to(3_000.0)(probe) }
+            if confirmations == 2 { ProbeFinding::LoaderLimited } else { up_to(3_000.0)(probe) }
         });
         assert!(matches!(end, Step::Found { limit: Limit::Loader, confirmed: 1, .. }), "{end:?}");
         let mut confirmations = 0;
         let (end, _) = search(bounds(), |probe| {
             confirmations += u32::from(probe.stage == Stage::Confirm);
             match confirmations {
-                1 => Finding::Bad,
-                2 => Finding::LoaderLimited,
+                1 => ProbeFinding::Bad,
+                2 => ProbeFinding::LoaderLimited,
                 _ => up_to(3_000.0)(probe),
             }
         });
@@ -368,9 +372,9 @@ mod tests {
     #[test]
     fn a_server_that_fails_below_the_loader_s_limit_is_the_limit() {
         let (end, _) = search(bounds(), |probe| match probe.rate_per_s {
-            ..=5_100.0 => Finding::Good,
-            5_900.0.. => Finding::LoaderLimited,
-            _ => Finding::Bad,
+            ..=5_100.0 => ProbeFinding::Good,
+            5_900.0.. => ProbeFinding::LoaderLimited,
+            _ => ProbeFinding::Bad,
         });
         assert!(matches!(end, Step::Found { limit: Limit::Objective, .. }), "{end:?}");
     }
@@ -381,7 +385,7 @@ mod tests {
         let (end, probes) = search(bounds(), |probe| {
             let good = up_to(3_000.0)(probe);
             confirmations += u32::from(probe.stage == Stage::Confirm);
-            if confirmations == 2 { Finding::Bad } else { good }
+            if confirmations == 2 { ProbeFinding::Bad } else { good }
         });
         let first = probes.iter().find(|(probe, _)| probe.stage == Stage::Confirm).unwrap();
         let Step::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
@@ -392,7 +396,7 @@ mod tests {
     #[test]
     fn a_rate_that_is_never_confirmed_is_no_answer() {
         let (end, _) = search(bounds(), |probe| match probe.stage {
-            Stage::Confirm => Finding::Bad,
+            Stage::Confirm => ProbeFinding::Bad,
             _ => up_to(3_000.0)(probe),
         });
         assert_eq!(end, Step::NoneIsGood { limit: Limit::Objective });
@@ -432,10 +436,10 @@ mod tests {
             let bounds = Bounds { from_per_s, from_is_least, to_per_s, confirmations, ..bounds() };
             let mut given = findings.iter().cycle();
             let (end, probes) = search(bounds, |_| match given.next().unwrap() {
-                0 => Finding::Good,
-                1 => Finding::Bad,
-                2 => Finding::Undecided,
-                _ => Finding::LoaderLimited,
+                0 => ProbeFinding::Good,
+                1 => ProbeFinding::Bad,
+                2 => ProbeFinding::Undecided,
+                _ => ProbeFinding::LoaderLimited,
             });
             for (probe, _) in &probes {
                 prop_assert!(probe.rate_per_s <= to_per_s);
@@ -444,8 +448,8 @@ mod tests {
             }
             if let Step::Found { rate_per_s, limit, confirmed } = end {
                 prop_assert!(confirmed == confirmations || limit == Limit::Loader);
-                let good = |(probe, finding): &&(Probe, Finding)| {
-                    probe.rate_per_s == rate_per_s && *finding == Finding::Good
+                let good = |(probe, finding): &&(Probe, ProbeFinding)| {
+                    probe.rate_per_s == rate_per_s && *finding == ProbeFinding::Good
                 };
                 let times = probes.iter().filter(good).count();
                 prop_assert!(times >= 1.max(confirmed as usize));
@@ -464,7 +468,7 @@ mod tests {
                 prop_assert!(rate_per_s <= limit_per_s * 1.05);
                 let last = &probes[probes.len() - 3..];
                 let confirmed = last.iter().all(|(probe, finding)| {
-                    probe.rate_per_s == rate_per_s && *finding == Finding::Good
+                    probe.rate_per_s == rate_per_s && *finding == ProbeFinding::Good
                 });
                 prop_assert!(confirmed);
             }

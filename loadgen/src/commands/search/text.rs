@@ -1,4 +1,4 @@
-//! The report of a search: the answer first, then the whole curve that was visited.
+//! The report of a search: the answer first, then all probes as a curve.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,9 @@ use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::Limit;
 use crate::environment::Sharing;
 use crate::record::Verdict;
-use crate::report::units;
+use crate::units;
 
-/// What the rate of a probe comes to, while the search goes on.
+/// The result of a probe in a line, during the search.
 pub(super) fn line(probe: &ProbeRecord) -> String {
     let latency = &probe.latency_ns;
     let rate = rate(probe);
@@ -19,7 +19,7 @@ pub(super) fn line(probe: &ProbeRecord) -> String {
     }
 }
 
-/// The whole report.
+/// The report as text.
 pub(super) fn render(record: &SearchRecord) -> String {
     let mut text = answer(record);
     text.push_str(&limits_of_the_loader(record));
@@ -56,12 +56,12 @@ fn answer(record: &SearchRecord) -> String {
                  loader is the limit, give it more threads or a machine of its own\n"
             ),
             Some(Limit::Highest) => format!(
-                "{objectives} holds up to {rate}, {confirmed}; nothing higher was \
-                 asked for (--to)\n"
+                "{objectives} holds up to {rate}, {confirmed}; no higher rate \
+                 was requested (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
                 "{objectives} holds up to {rate}, {confirmed}; above, the runs were \
-                 too short to tell (--duration)\n"
+                 too short to decide (--duration)\n"
             ),
             _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
         },
@@ -99,7 +99,7 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "NOT KNOWN: the runs were too short to tell whether {objectives} holds (--duration)\n"
+            "NOT KNOWN: the runs were too short to decide whether {objectives} holds (--duration)\n"
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),
@@ -171,7 +171,7 @@ fn reason(probe: &ProbeRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::search_plan::tests::plan;
     use super::*;
 
     fn report(answer: Answer) -> String {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_processors_are_told_aloud() {
+    fn shared_processors_are_shown_prominently() {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
         assert!(!render(&record).contains("CO-LOCATED"));
         record.env.sharing = Some(Sharing::SharedProcessors);

@@ -1,16 +1,15 @@
-//! `loadgen selftest`: whether this loader tells the truth on this machine, shown on an echo server
-//! of its own whose faults are known.
+//! `loadgen selftest`: whether this loader measures correctly on this machine, shown on an echo
+//! server of its own whose faults are known.
 
 mod pacing;
 mod stall;
 mod verification;
 
 use super::rig;
-use crate::cli;
 use crate::cli::check::SelftestArgs;
+use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::keep;
 
 /// A test and what it found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +31,12 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     let mut failed = 0;
     for test in tests {
         for check in test(interrupt)? {
-            keep::print(&line(&check));
+            console::print(&line(&check));
             failed += u32::from(!check.passed);
         }
     }
     if failed > 0 {
-        cli::say(&format!(
+        console::say(&format!(
             "{failed} failed: do not believe this loader here until they pass; is the machine busy?"
         ));
     }

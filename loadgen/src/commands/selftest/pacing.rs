@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::Pacing;
 use crate::record::LatencyRecord;
-use crate::report::units;
+use crate::units;
 
 /// Half of the sends must be closer to their time than this, or the waiting itself is broken.
 const BROKEN_NS: u64 = 1_000_000;

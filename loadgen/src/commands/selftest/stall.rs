@@ -1,4 +1,4 @@
-//! A server that stands still: do the response times tell of everybody who would have waited?
+//! A server that stalls: do the response times contain every request that waited?
 //!
 //! Requests come at a constant rate for D, and the server is frozen for S of it. The share S/D of
 //! them then waits, evenly spread between nothing and S: above the quantile 1 - S/D the response
@@ -13,7 +13,7 @@ use crate::commands::rig::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
-use crate::report::units;
+use crate::units;
 
 const RATE_PER_S: u64 = 2_000;
 const DURATION: Duration = Duration::from_secs(2);

@@ -6,7 +6,8 @@ use super::Check;
 use crate::commands::rig::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::record::{Counters, Mismatch, Record};
+use crate::record::{Counters, Record};
+use crate::wire::Mismatch;
 
 const SIZE_BYTES: u64 = 64;
 
@@ -29,9 +30,9 @@ pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
     Ok(vec![
         none(&run(Behaviour::Faithful)?.counters),
         located("a wrong byte", &run(Behaviour::Flip { at_byte: AT_BYTE })?, OFFSET),
-        // The byte after the missing one stands in its place.
+        // The byte after the missing one comes instead of it.
         lost(&run(Behaviour::Swallow { at_byte: AT_BYTE })?.counters),
-        // The byte stands there twice, so that the next place has a wrong one.
+        // The byte is there twice, so the next byte is wrong.
         located("a byte too many", &run(Behaviour::Insert { at_byte: AT_BYTE })?, OFFSET + 1),
         late(&run(Behaviour::Stall { at_byte: AT_BYTE, length: LATE })?.counters),
     ])
@@ -59,7 +60,7 @@ fn located(name: &'static str, record: &Record, offset_bytes: u64) -> Check {
     }
 }
 
-/// In a closed loop nothing follows that could stand in the missing byte's place at the end of a
+/// In a closed loop no byte follows that could come instead of the missing one at the end of a
 /// reply; so it is a wrong byte, or a reply that never ends.
 fn lost(counters: &Counters) -> Check {
     Check {

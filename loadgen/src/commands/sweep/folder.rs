@@ -3,7 +3,7 @@
 //! ```text
 //! sweep.json                    the plan, and at the end the summary
 //! sweep.csv                     one line a run, in the order of measurement
-//! cells/<settings>/run-01.json  the whole record of a run
+//! cells/<settings>/run-01.json  the record of a run
 //! summary.txt, summary.md       medians and ranges
 //! plot-*.svg                    the same as pictures
 //! ```
@@ -12,11 +12,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::plan::{Cell, PlanText, SweepPlan};
 use super::record::SweepRecord;
 use super::row::Row;
+use super::sweep_plan::{Cell, PlanText, SweepPlan};
+use crate::atomic_file;
 use crate::error::Error;
-use crate::keep;
 use crate::record::Record;
 
 /// The directory of a sweep under way.
@@ -30,30 +30,30 @@ impl SweepFolder {
     /// left there. Another plan's results are refused.
     pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
         let folder = Self { path: plan.folder.clone() };
-        keep::folder(&folder.path.join("cells"))?;
-        match folder.kept_plan()? {
-            Some(kept) if kept != plan.text => {
+        atomic_file::folder(&folder.path.join("cells"))?;
+        match folder.stored_plan()? {
+            Some(stored) if stored != plan.text => {
                 let directory = folder.path.display();
-                let differences = plan.text.differences(&kept).join("; ");
+                let differences = plan.text.differences(&stored).join("; ");
                 return Err(Error::Usage(format!(
                     "--out {directory}: another sweep's results are there ({differences}); name \
                      another directory"
                 )));
             }
             Some(_) => {}
-            None => folder.keep(&SweepRecord::beginning(&plan.text))?,
+            None => folder.write(&SweepRecord::beginning(&plan.text))?,
         }
         Ok(folder)
     }
 
     /// Writes `sweep.json`.
-    pub(super) fn keep(&self, record: &SweepRecord) -> Result<(), Error> {
-        keep::json(&self.path.join("sweep.json"), record)
+    pub(super) fn write(&self, record: &SweepRecord) -> Result<(), Error> {
+        atomic_file::json(&self.path.join("sweep.json"), record)
     }
 
     /// Writes a file of text.
-    pub(super) fn keep_text(&self, name: &str, text: &str) -> Result<(), Error> {
-        keep::text(&self.path.join(name), text)
+    pub(super) fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {
+        atomic_file::text(&self.path.join(name), text)
     }
 
     /// The record of a run that was measured before.
@@ -61,30 +61,30 @@ impl SweepFolder {
         serde_json::from_str(&fs::read_to_string(self.run_path(cell, round)).ok()?).ok()
     }
 
-    /// Keeps the record of a run, and adds its line to the table.
-    pub(super) fn keep_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
+    /// Writes the record of a run, and adds its line to the table.
+    pub(super) fn write_run(&self, cell: &Cell, row: &Row, record: &Record) -> Result<(), Error> {
         let path = self.run_path(cell, row.round);
         if let Some(folder) = path.parent() {
-            keep::folder(folder)?;
+            atomic_file::folder(folder)?;
         }
-        keep::json(&path, record)?;
+        atomic_file::json(&path, record)?;
         let table = self.path.join("sweep.csv");
         let append =
             || OpenOptions::new().append(true).open(&table)?.write_all(row.csv().as_bytes());
-        append().map_err(keep::failure("append to", &table))
+        append().map_err(atomic_file::failure("append to", &table))
     }
 
-    /// Writes the table anew: whatever happened between a record and its line is made good.
+    /// Writes the table again from the records, in case a record has no line yet.
     pub(super) fn begin_table(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
         let lines: String = rows.iter().map(Row::csv).collect();
-        self.keep_text("sweep.csv", &(Row::header(plan) + &lines))
+        self.write_text("sweep.csv", &(Row::header(plan) + &lines))
     }
 
     fn run_path(&self, cell: &Cell, round: u32) -> PathBuf {
         self.path.join("cells").join(cell.file_name()).join(format!("run-{round:02}.json"))
     }
 
-    fn kept_plan(&self) -> Result<Option<PlanText>, Error> {
+    fn stored_plan(&self) -> Result<Option<PlanText>, Error> {
         let path = self.path.join("sweep.json");
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
         let plan = |text: &str| -> serde_json::Result<PlanText> {
@@ -101,7 +101,7 @@ impl SweepFolder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn open(folder: &std::path::Path, flags: &str) -> Result<SweepFolder, Error> {

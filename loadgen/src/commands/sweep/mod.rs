@@ -1,19 +1,19 @@
 //! `loadgen sweep`: every combination of some settings, measured in random order.
 //!
 //! ```text
-//! variable   NAME=VALUE,...              folder    what is kept, and an interrupted sweep found
+//! variable   NAME=VALUE,...              folder    what is stored, and an interrupted sweep found
 //! plan       cells and their order       row       one run's numbers     summary  one cell's
 //! record     sweep.json                  table, pictures   for people    balance  of workers
 //! ```
 
 mod balance;
+mod cell_table;
 mod folder;
 mod pictures;
-mod plan;
 mod record;
 mod row;
 mod summary;
-mod table;
+mod sweep_plan;
 mod variable;
 
 use std::env;
@@ -21,18 +21,17 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use self::folder::SweepFolder;
-use self::plan::SweepPlan;
 use self::record::SweepRecord;
 use self::row::Row;
-use crate::cli;
+use self::sweep_plan::SweepPlan;
 use crate::cli::sweep::SweepArgs;
+use crate::console;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::keep;
 use crate::measure;
-use crate::report::units;
+use crate::units;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -74,7 +73,7 @@ impl Sweep<'_> {
             }
         }
         if !found.is_empty() && !self.plan.quiet {
-            cli::say(&format!("{} runs are there already; going on", found.len()));
+            console::say(&format!("{} runs are there already; going on", found.len()));
         }
         for (row, env) in found {
             self.rows.push(row);
@@ -95,15 +94,15 @@ impl Sweep<'_> {
             }
             let cell = &self.plan.cells[place];
             let measurement = measure::measure(&cell.options_of(round), interrupt, &mut ())?;
-            // A run that was cut short is measured again when the sweep goes on.
+            // An interrupted run is measured again when the sweep continues.
             if measurement.record.interrupted {
                 return Ok(());
             }
             let row = Row::new(place, cell, round, &measurement.record);
-            self.folder.keep_run(cell, &row, &measurement.record)?;
+            self.folder.write_run(cell, &row, &measurement.record)?;
             if !self.plan.quiet {
                 let left = remaining(begun.elapsed(), done + 1, missing.len());
-                cli::say(&line(&cell.title(), &row, left));
+                console::say(&line(&cell.title(), &row, left));
             }
             self.rows.push(row);
             self.env = Some(measurement.record.env);
@@ -112,13 +111,13 @@ impl Sweep<'_> {
     }
 }
 
-/// How long the rest takes if it goes on like this.
+/// The remaining time, if further runs take as long as those so far.
 fn remaining(elapsed: Duration, done: usize, all: usize) -> Duration {
     let each_s = elapsed.as_secs_f64() / done as f64;
     Duration::from_secs((each_s * (all - done) as f64).round() as u64)
 }
 
-/// What a run came to, while the sweep goes on.
+/// The result of a run in a line, during the sweep.
 fn line(title: &str, row: &Row, left: Duration) -> String {
     let p99 = row.p99_ns.map_or("n/a".to_owned(), units::duration);
     let rate = units::rate(row.achieved_per_s);
@@ -131,15 +130,15 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
 }
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
-    folder.keep(record)?;
-    let text = table::text(record);
-    folder.keep_text("summary.txt", &text)?;
-    folder.keep_text("summary.md", &table::markdown(record))?;
+    folder.write(record)?;
+    let text = cell_table::text(record);
+    folder.write_text("summary.txt", &text)?;
+    folder.write_text("summary.md", &cell_table::markdown(record))?;
     for (name, chart) in pictures::all(record) {
-        folder.keep_text(&name, &chart.svg())?;
+        folder.write_text(&name, &chart.svg())?;
     }
     if !plan.quiet {
-        keep::print(&text);
+        console::print(&text);
     }
     Ok(())
 }
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_told_in_a_line() {
+    fn a_run_is_reported_in_a_line() {
         let left = Duration::from_secs(90);
         let text = line("size=64", &row(0, 2, 1_000.0, 50_000), left);
         assert_eq!(text, "round 2 size=64: 1,000/s, p99 50.0 µs, VALID, 1m 30s left");

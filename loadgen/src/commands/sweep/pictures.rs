@@ -56,7 +56,7 @@ const fn time(
     Number { word, label, unit: Unit::Nanoseconds, scale: Scale::Log, of }
 }
 
-/// Every picture that there is something for, with the name of its file.
+/// Every picture with data, and the name of its file.
 pub(super) fn all(record: &SweepRecord) -> Vec<(String, Chart)> {
     let variables = &record.plan.variables;
     let rates = variables.iter().find(|v| v.name == "rate").map_or(0, |v| v.values.len());
@@ -147,9 +147,9 @@ fn caption(record: &SweepRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
     use super::super::row::Row;
     use super::super::row::tests::row;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn pictures(co_located: bool) -> Vec<(String, Chart)> {
@@ -184,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_has_no_picture() {
+    fn unknown_numbers_have_no_picture() {
         assert!(pictures(false).iter().all(|(name, _)| !name.contains("p50")));
     }
 
     #[test]
-    fn shared_processors_are_told_in_every_caption() {
+    fn every_caption_mentions_shared_processors() {
         assert!(pictures(true).iter().all(|(_, chart)| chart.caption.contains("CO-LOCATED")));
         assert!(pictures(false).iter().all(|(_, chart)| !chart.caption.contains("CO-LOCATED")));
     }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::plan::{PlanText, SweepPlan};
 use super::row::Row;
 use super::summary::Summary;
+use super::sweep_plan::{PlanText, SweepPlan};
 use super::variable::Setting;
 use crate::environment::Environment;
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::balance;
-use super::plan::{Cell, PlanText};
+use super::sweep_plan::{Cell, PlanText};
 use crate::environment::Sharing;
 use crate::measure::Measurement;
-use crate::record::{LatencyRecord, Record, Verdict};
+use crate::record::{Record, Verdict};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct Row {
 impl Row {
     /// The numbers of a run's record.
     pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
-        let latency = felt(record);
+        let latency = record.latency_ns.headline(&record.args);
         let server = record.server.as_ref();
         let met = record.slo.iter().all(|slo| slo.met == Some(true));
         Self {
@@ -98,12 +98,6 @@ impl Row {
     }
 }
 
-/// What a user of the server feels.
-fn felt(record: &Record) -> &LatencyRecord {
-    let latencies = &record.latency_ns;
-    if record.args.mode == "open" { &latencies.response } else { &latencies.service }
-}
-
 pub(super) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Valid => "VALID",
@@ -127,7 +121,7 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     /// A run of a cell, valid, with a rate, a p99 and nothing else.

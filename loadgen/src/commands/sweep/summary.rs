@@ -1,4 +1,4 @@
-//! What the runs of a cell come to: medians with the whole range, never means of percentiles.
+//! The summary of a cell's runs: medians with the full range, never means of percentiles.
 
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_told_by_its_median_run_and_the_whole_range() {
+    fn a_cell_is_described_by_its_median_run_and_the_whole_range() {
         let runs = [row(0, 1, 900.0, 5_000), row(0, 2, 1_000.0, 9_000), row(0, 3, 990.0, 4_000)];
         let summary = Summary::of(&runs).unwrap();
         let rate = Spread { median: 990.0, least: 900.0, most: 1_000.0 };

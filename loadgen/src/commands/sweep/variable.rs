@@ -1,10 +1,10 @@
-//! What a sweep varies: `--var NAME=VALUE,VALUE,...`.
+//! The variables of a sweep: `--var NAME=VALUE,VALUE,...`.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The value of the variable `rate` that stands for a closed loop.
+/// The value of the variable `rate` that means a closed loop.
 const CLOSED: &str = "closed";
 
 /// A name and the values it takes.
@@ -109,6 +109,6 @@ mod tests {
             |name: &str, value: &str| Setting { name: name.to_owned(), value: value.to_owned() };
         assert!(setting("rate", "closed").is_closed_loop());
         assert!(!setting("rate", "5k").is_closed_loop());
-        assert!(!setting("door", "closed").is_closed_loop());
+        assert!(!setting("size", "closed").is_closed_loop());
     }
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::simulation::{Queue, Reply, Server, Simulation};
 use super::{MS, S, simulate};
-use crate::engine::simulation::{Queue, Reply, Server, Simulation};
 use crate::latency::P50;
 use crate::record::LatenciesRecord;
 
@@ -17,7 +17,7 @@ fn requests_that_are_never_answered_are_censored_and_bound_the_percentiles_from_
         "--rate 1000 --arrival constant --warmup 0s --duration 10s -c 1 --drain 2s --timeout 30s",
         world,
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.completed, counters.censored, counters.unsent), (9_900, 100, 0));
     let record = LatenciesRecord::from(&found.latencies).response;
     assert_eq!((record.count, record.censored), (10_000, 100));
@@ -36,7 +36,7 @@ fn requests_that_could_not_be_sent_are_counted_with_their_age() {
          --timeout 30s",
         world,
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.sent, counters.censored, counters.unsent), (1, 1, 999));
     assert_eq!(found.latencies.unanswered.count(), 1_000);
     assert_eq!(found.latencies.unanswered.max_ns(), Some(2 * S));
@@ -63,7 +63,7 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
          --timeout 500ms",
         Simulation::new(Deaf { seen: 0 }),
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.timeouts, counters.timed_out, counters.unsent), (1, 1, 0));
     assert_eq!((counters.connects, counters.completed), (11, 4_999));
     assert!((500 * MS..=560 * MS).contains(&found.latencies.unanswered.max_ns().unwrap()));
@@ -78,7 +78,7 @@ fn a_server_that_falls_silent_is_noticed_although_requests_still_go_out() {
         "--rate 1000 --arrival constant --warmup 0s --duration 3s -c 1 --timeout 500ms",
         world,
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert!(counters.timeouts >= 3, "{counters:?}");
     assert_eq!((counters.completed, counters.failed), (1_000, 0));
 }
@@ -133,7 +133,7 @@ fn a_server_that_only_closes_is_not_hammered_with_connects() {
     let world = Simulation::new(Moody { moods, seen: 0 });
     let found = simulate("--warmup 0s --duration 2s -c 1 --timeout 500ms", world);
     // 10 ms, 20 ms, 40 ms, ... up to a second apart.
-    assert!((6..=9).contains(&found.findings.counters.connects), "{:?}", found.findings.counters);
+    assert!((6..=9).contains(&found.recorded.counters.connects), "{:?}", found.recorded.counters);
 }
 
 fn mood() -> impl Strategy<Value = Mood> {
@@ -165,7 +165,7 @@ proptest! {
         );
         // `simulate` checks the law of conservation itself.
         let found = simulate(&flags, Simulation::new(Moody { moods, seen: 0 }));
-        let counters = &found.findings.counters;
+        let counters = &found.recorded.counters;
         let unanswered = counters.in_window - counters.measured;
         if open {
             prop_assert_eq!(found.latencies.unanswered.count(), unanswered);

@@ -3,18 +3,19 @@
 
 mod faults;
 mod queues;
+mod simulation;
 mod stalls;
 mod streams;
 
 use std::sync::mpsc;
 
+use self::simulation::Simulation;
 use super::collector::Collector;
 use super::plan::{Plan, Share};
-use super::recorder::Findings;
-use super::reporter::{News, Reporter};
-use super::simulation::Simulation;
+use super::recorder::Recorded;
+use super::reporter::{Reporter, ThreadMessage};
 use super::worker::Worker;
-use crate::cli::plan::tests::options;
+use crate::cli::options_from_flags::tests::options;
 use crate::clock::nanoseconds;
 use crate::interrupt::Interrupt;
 use crate::latency::{Latencies, Latency, Percentile};
@@ -27,7 +28,7 @@ const S: u64 = 1_000 * MS;
 /// What a simulated run has found.
 struct Found {
     latencies: Latencies,
-    findings: Findings,
+    recorded: Recorded,
     intervals: Vec<IntervalRecord>,
 }
 
@@ -41,22 +42,22 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     let mut worker = Worker::new(&plan, share, world);
     worker.connect_all().unwrap();
     let window = Window::new(worker.now_ns(), options.warmup, options.duration);
-    let (messenger, news) = mpsc::channel();
+    let (sender, messages) = mpsc::channel();
     let (spare, spares) = mpsc::channel();
     let interval_ns = nanoseconds(options.interval);
-    let mut reporter = Reporter::new(0, messenger, spares, window.start_ns, interval_ns);
+    let mut reporter = Reporter::new(0, sender, spares, window.start_ns, interval_ns);
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
     let mut collector = Collector::new(window, 0, vec![spare], &mut observer, None);
-    for news in news {
-        if let News::Interval(report) = news {
+    for message in messages {
+        if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();
         }
     }
     let (intervals, latencies) = collector.finish();
-    assert!(finished.findings.counters.conserved(), "{:?}", finished.findings.counters);
-    Found { latencies, findings: finished.findings, intervals }
+    assert!(finished.recorded.counters.conserved(), "{:?}", finished.recorded.counters);
+    Found { latencies, recorded: finished.recorded, intervals }
 }
 
 #[track_caller]

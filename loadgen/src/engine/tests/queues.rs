@@ -1,7 +1,7 @@
 //! Queues whose waiting times are theorems.
 
+use super::simulation::{Queue, Simulation};
 use super::{MS, S, at, expect_within, simulate};
-use crate::engine::simulation::{Queue, Simulation};
 use crate::latency::{P50, P90, P99, P999};
 use crate::schedule::random;
 
@@ -63,7 +63,7 @@ fn poisson_arrivals_at_a_constant_service_wait_as_in_m_d_1() {
     assert!(response.count() > 990_000);
     expect_within(0.03, response.mean_ns().unwrap() as f64, 8_000.0 + 16_000.0);
     // Little's law, with the outstanding requests counted independently.
-    let mean_outstanding = found.findings.outstanding_ns as f64 / (10 * S) as f64;
+    let mean_outstanding = found.recorded.outstanding_ns as f64 / (10 * S) as f64;
     let rate_per_ns = response.count() as f64 / (10 * S) as f64;
     expect_within(0.001, mean_outstanding, rate_per_ns * response.mean_ns().unwrap() as f64);
 }

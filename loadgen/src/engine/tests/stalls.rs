@@ -1,7 +1,7 @@
 //! A server or a loader that stands still for a while: the percentile curve is known beforehand.
 
+use super::simulation::{Queue, Simulation};
 use super::{MS, S, at, expect_within, simulate};
-use crate::engine::simulation::{Queue, Simulation};
 use crate::latency::{P50, P90, P99, P999};
 
 /// A server that takes no time, but for a while does nothing.
@@ -105,6 +105,6 @@ fn the_sends_of_a_punctual_loader_follow_the_schedule_to_the_nanosecond() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 10_000));
     let found = simulate("--rate 20k --warmup 1s --duration 5s -c 50", world);
     assert_eq!(found.latencies.lateness.max_ns(), Some(0));
-    assert!(found.findings.gaps.len() > 1_000);
-    assert!(found.findings.gaps.iter().all(|(intended, actual)| intended == actual));
+    assert!(found.recorded.gaps.len() > 1_000);
+    assert!(found.recorded.gaps.iter().all(|(intended, actual)| intended == actual));
 }

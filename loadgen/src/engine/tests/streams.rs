@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::simulation::{Queue, Reply, Server, Simulation};
 use super::{MS, S, simulate};
-use crate::engine::simulation::{Queue, Reply, Server, Simulation};
 
 /// Echoes with every byte on its own, `gap_ns` apart, the first after `gap_ns`.
 struct ByteByByte {
@@ -31,7 +31,7 @@ fn a_reply_counts_when_its_last_byte_has_come() {
 }
 
 #[test]
-fn replies_that_come_together_keep_their_own_beginnings() {
+fn replies_read_together_have_their_own_send_times() {
     // Answers only each 10 ms; requests come each millisecond on one connection.
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns.next_multiple_of(10 * MS)));
     let found = simulate(
@@ -74,7 +74,7 @@ fn the_window_is_cut_by_intended_time_and_the_drain_is_waited_for() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 100 * MS));
     let flags = "--rate 5 --arrival constant --warmup 1s --duration 2s -c 1 --pipeline 8";
     let found = simulate(flags, world);
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.scheduled, counters.completed), (15, 15));
     assert_eq!((counters.in_window, counters.measured), (10, 10));
 }
@@ -84,7 +84,7 @@ fn a_connection_is_replaced_after_so_many_requests_and_nothing_is_lost() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + 1_000));
     let found =
         simulate("--rate 1000 --arrival constant --warmup 0s --duration 2s -c 2 --churn 10", world);
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.completed, counters.sent), (2_000, 2_000));
     assert_eq!(counters.churned, 200);
     assert!(!counters.has_errors());
@@ -97,7 +97,7 @@ fn a_connection_is_replaced_after_its_lifetime_the_first_time_earlier() {
         "--rate 100 --arrival constant --warmup 0s --duration 10s -c 10 --lifetime 1s",
         world,
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert!((90..=105).contains(&counters.churned), "{counters:?}");
     assert_eq!(counters.completed, 1_000);
 }
@@ -109,7 +109,7 @@ fn with_a_connection_for_each_request_the_connect_is_a_part_of_it() {
         "--rate 100 --arrival constant --warmup 0s --duration 2s -c 4 --connect-per-request",
         world.shaking_hands_for(2 * MS),
     );
-    let counters = &found.findings.counters;
+    let counters = &found.recorded.counters;
     assert_eq!((counters.completed, counters.connects, counters.churned), (200, 200, 200));
     for latency in [&found.latencies.response, &found.latencies.service] {
         assert_eq!((latency.min_ns(), latency.max_ns()), (Some(5 * MS), Some(5 * MS)));
@@ -125,7 +125,7 @@ fn a_request_that_waits_for_a_new_connection_is_blocked_and_the_loader_is_not_la
         "--rate 1000 --arrival constant --warmup 0s --duration 1s -c 1 --churn 10",
         world.shaking_hands_for(5 * MS),
     );
-    assert_eq!(found.findings.counters.completed, 1_000);
+    assert_eq!(found.recorded.counters.completed, 1_000);
     assert_eq!(found.latencies.loader_late.max_ns(), Some(0));
     let blocked = found.latencies.blocked.max_ns().unwrap();
     assert!((4 * MS..=5 * MS).contains(&blocked), "{blocked}");

@@ -1,64 +1,64 @@
-//! One thread of load: its lanes and the loop between them.
+//! One thread of load: its connections and the loop between them.
 //!
 //! ```text
-//! connect all lanes ─▶ tell the crew, wait for the start ─▶ load until the end ─▶ drain
+//! connect ─▶ report that, wait for the starting signal ─▶ load until the end ─▶ drain
 //! ```
 //!
-//! Nothing on the way of a request is shared with another thread, save a progress counter that
+//! No data on the path of a request is shared with another thread, except a progress counter that
 //! only this thread writes.
 
-mod ending;
-mod links;
+mod connecting;
+mod deadlines;
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::agenda::Agenda;
+use crate::engine::connection::{Connection, StreamState, Tools};
 use crate::engine::dialer::Dialer;
-use crate::engine::due::Due;
-use crate::engine::lane::{Lane, Link, Tools};
 use crate::engine::network::{Interest, Network, Ready, Token};
 use crate::engine::plan::{Plan, Share};
-use crate::engine::recorder::{Findings, Recorder};
+use crate::engine::recorder::{Recorded, Recorder};
 use crate::engine::reporter::Reporter;
+use crate::engine::send_queue::SendQueue;
+use crate::engine::send_schedule::SendSchedule;
 use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::schedule::Window;
 use crate::wire::SLICE_BYTES_MAX;
 
-/// Lanes that send their first request between two looks at the replies, so that the first
-/// replies of a large run do not wait for the last lane to begin.
+/// How many connections send their first request between two waits for replies. Without a bound,
+/// the first replies of a large run would wait for the last connection to begin.
 const BEGINNERS_PER_WAKE_MAX: u32 = 32;
 
-/// The timeout is looked after this many times within its length ...
+/// How often within a timeout the connections are checked for it ...
 const SWEEPS_PER_TIMEOUT: u64 = 10;
-/// ... but neither so often that it costs anything,
+/// ... but at most this often, so that checking costs nothing,
 const SWEEP_INTERVAL_NS_MIN: u64 = 1_000_000;
-/// nor so rarely that a signal would go unnoticed: a wait ends with the next sweep at the latest.
+/// and at least this often, so that a signal is noticed: a wait lasts until the next sweep at most.
 const SWEEP_INTERVAL_NS_MAX: u64 = 100_000_000;
 
-/// A sweep that comes late by this part of the timeout means that the thread was held up.
+/// A sweep late by this part of the timeout means that the thread could not run.
 const HOLD_UPS_PER_TIMEOUT: u64 = 4;
 
 /// How long an interrupted run waits for outstanding replies.
 const INTERRUPTED_DRAIN_NS_MAX: u64 = 1_000_000_000;
 
-/// Wait before a lane connects again: doubled with each failure in a row, up to the longest.
+/// Wait before another attempt to connect: doubled with each failure in a row, up to the longest.
 const REDIAL_NS_MIN: u64 = 10_000_000;
 const REDIAL_NS_MAX: u64 = 1_000_000_000;
 
-/// Part of a seed that lifetimes are staggered with.
+/// Part of the seed that staggers the lifetimes.
 const LIFETIMES: u64 = 4 << 40;
 
-/// What a thread leaves behind.
+/// The results of a thread.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) connections: usize,
-    pub(crate) findings: Findings,
+    pub(crate) recorded: Recorded,
     /// When the thread stopped sending: the end of the run, an interrupt, or its last connection.
     pub(crate) stopped_ns: u64,
     /// From the first send to `stopped_ns`.
     pub(crate) wall_ns: u64,
-    /// What the thread has used within `wall_ns`.
+    /// What the thread used within `wall_ns`.
     pub(crate) usage: Usage,
 }
 
@@ -75,34 +75,34 @@ pub(crate) struct Worker<'a, 'run, N: Network> {
     plan: &'a Plan<'run>,
     share: Share,
     network: N,
-    lanes: Vec<Lane<N::Stream>>,
-    agenda: Agenda,
+    connections: Vec<Connection<N::Stream>>,
+    send_queue: SendQueue,
     dialer: Dialer,
     recorder: Recorder,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     window: Window,
-    /// Lanes with an established stream.
+    /// Connections with an established stream.
     live: usize,
-    /// Lanes that have been asked for their first request.
+    /// Connections that were served for their first request.
     begun: u32,
-    /// Whether the load has begun; before, lanes only connect, and a failure is the run's.
+    /// Whether the load has begun. Before, connections only connect, and a failure ends the run.
     started: bool,
-    /// Time of the latest wake-up or reply; requests have their own, finer stamps.
+    /// Time of the latest wake-up or reply; requests have time stamps of their own.
     now_ns: u64,
-    /// Since when attempts to connect have failed without a success.
+    /// Since when every attempt to connect has failed.
     failing_since_ns: Option<u64>,
     window_opened: bool,
     started_usage: Usage,
     sweep_due_ns: u64,
-    /// Since when this thread has looked at its lanes regularly. After a hold-up of its own,
-    /// replies may lie unread, and a server may have waited for requests: no one else is to blame.
+    /// Since when this thread has served its connections regularly. After a pause of its own,
+    /// replies may be unread, so the time before does not count as the server's silence.
     attentive_since_ns: u64,
     stop: Option<Stop>,
 }
 
 impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
-    /// A thread with no connection yet.
+    /// A thread without a stream yet.
     pub(crate) fn new(plan: &'a Plan<'run>, share: Share, network: N) -> Self {
         let numbers = share.first_connection..share.first_connection + share.connections;
         let options = plan.options;
@@ -112,8 +112,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Self {
             plan,
             share,
-            lanes: numbers.map(|number| Lane::new(number, plan)).collect(),
-            agenda: Agenda::new(share.connections as usize),
+            connections: numbers.map(|number| Connection::new(number, plan)).collect(),
+            send_queue: SendQueue::new(share.connections as usize),
             dialer: Dialer::new(options.threads, options.connect_rate, plan.connects_per_request()),
             recorder: Recorder::new(window, plan.intensity.is_some(), options.seed),
             buffer: vec![0; SLICE_BYTES_MAX],
@@ -139,26 +139,26 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.network.now_ns()
     }
 
-    /// Establishes all connections, so that none of that lies in the run. Where each request
-    /// connects, there is nothing to establish.
+    /// Establishes all connections before the run. Where each request connects, there is nothing to
+    /// establish.
     pub(crate) fn connect_all(&mut self) -> Result<(), Error> {
         if self.plan.connects_per_request() {
             return Ok(());
         }
-        (0..self.share.connections).for_each(|lane| self.dialer.ask(lane));
-        while self.live < self.lanes.len() && !self.is_called_off() {
+        (0..self.share.connections).for_each(|index| self.dialer.ask(index));
+        while self.live < self.connections.len() && !self.is_called_off() {
             self.dial_some()?;
             let until_ns = self.now_ns + SWEEP_INTERVAL_NS_MAX;
-            let due_ns = self.dialer.next_ns().into_iter().chain(self.agenda.next_ns()).min();
+            let due_ns = self.dialer.next_ns().into_iter().chain(self.send_queue.next_ns()).min();
             self.wait_until(due_ns.map_or(until_ns, |due_ns| due_ns.min(until_ns)))?;
-            self.look_at_agenda()?;
+            self.serve_send_queue()?;
             self.sweep_when_due()?;
             self.plan.board.set_connected(self.share.thread, self.live);
         }
         Ok(())
     }
 
-    /// Whether the run is to end before its time, or not to take place at all.
+    /// Whether the run is interrupted, or cannot start after all.
     fn is_called_off(&self) -> bool {
         self.plan.interrupt.asked() || self.plan.abandoned.load(Ordering::Relaxed)
     }
@@ -175,9 +175,9 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.stop_when_due();
         while !self.is_over() {
             self.begin_some()?;
-            self.look_at_agenda()?;
+            self.serve_send_queue()?;
             self.dial_some()?;
-            let until_ns = self.next_look_ns().min(reporter.due_ns());
+            let until_ns = self.next_wake_ns().min(reporter.due_ns());
             self.wait_until(until_ns)?;
             self.open_window_when_due();
             self.sweep_when_due()?;
@@ -196,11 +196,13 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.now_ns = self.network.now_ns();
         self.attentive_since_ns = self.now_ns;
         self.sweep_due_ns = self.now_ns;
-        for lane in &mut self.lanes {
-            lane.freed(window.start_ns);
-            if let (Some(arrivals), Some(intensity)) = (plan.arrivals(lane.number), &plan.intensity)
+        for connection in &mut self.connections {
+            connection.freed(window.start_ns);
+            if let (Some(arrivals), Some(intensity)) =
+                (plan.arrivals(connection.number), &plan.intensity)
             {
-                lane.due = Some(Due::new(arrivals, intensity, window.start_ns, window.end_ns));
+                connection.schedule =
+                    Some(SendSchedule::new(arrivals, intensity, window.start_ns, window.end_ns));
             }
         }
     }
@@ -210,25 +212,26 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         let Some(stop) = self.stop else {
             return false;
         };
-        let owes_nothing = |lane: &Lane<N::Stream>| {
-            lane.is_idle() && lane.due.as_ref().is_none_or(|due| due.next_ns().is_none())
+        let is_done = |connection: &Connection<N::Stream>| {
+            connection.is_idle()
+                && connection.schedule.as_ref().is_none_or(|schedule| schedule.next_ns().is_none())
         };
         self.now_ns >= stop.drain_until_ns
-            || (self.recorder.outstanding() == 0 && self.lanes.iter().all(owes_nothing))
+            || (self.recorder.outstanding() == 0 && self.connections.iter().all(is_done))
     }
 
-    /// Lets the next lanes begin.
+    /// Serves the next connections for their first request.
     fn begin_some(&mut self) -> Result<(), Error> {
         let until = self.share.connections.min(self.begun + BEGINNERS_PER_WAKE_MAX);
         while self.begun < until {
             self.begun += 1;
-            self.attend(self.begun - 1)?;
+            self.send_or_connect(self.begun - 1)?;
         }
         Ok(())
     }
 
-    /// When there is something to do, should nothing happen.
-    fn next_look_ns(&mut self) -> u64 {
+    /// Until when to wait if nothing happens.
+    fn next_wake_ns(&mut self) -> u64 {
         if self.begun < self.share.connections {
             return self.now_ns;
         }
@@ -236,7 +239,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             Some(stop) => stop.drain_until_ns,
             None => self.window.end_ns,
         };
-        let due_ns = self.agenda.next_ns().into_iter().chain(self.dialer.next_ns());
+        let due_ns = self.send_queue.next_ns().into_iter().chain(self.dialer.next_ns());
         due_ns.chain([self.sweep_due_ns]).min().map_or(end_ns, |due_ns| due_ns.min(end_ns))
     }
 
@@ -245,101 +248,101 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         let ready = self.network.wait(until_ns).map_err(Error::Poll)?;
         self.now_ns = self.network.now_ns();
         for index in 0..ready {
-            self.serve(self.network.ready(index))?;
+            self.on_ready(self.network.ready(index))?;
             // Many replies at once must not hold up requests whose time has come.
-            if self.agenda.next_ns().is_some_and(|due_ns| due_ns <= self.now_ns) {
-                self.look_at_agenda()?;
+            if self.send_queue.next_ns().is_some_and(|due_ns| due_ns <= self.now_ns) {
+                self.serve_send_queue()?;
             }
         }
         Ok(())
     }
 
-    /// Attends to every lane whose time has come.
-    fn look_at_agenda(&mut self) -> Result<(), Error> {
+    /// Serves every connection whose time has come.
+    fn serve_send_queue(&mut self) -> Result<(), Error> {
         self.now_ns = self.network.now_ns();
-        while let Some(lane) = self.agenda.due(self.now_ns) {
-            self.attend(lane)?;
+        while let Some(index) = self.send_queue.pop_due(self.now_ns) {
+            self.send_or_connect(index)?;
         }
         Ok(())
     }
 
-    /// Lets a lane do what can be done now, and notes when to look again.
-    fn attend(&mut self, lane: u32) -> Result<(), Error> {
-        match self.lanes[lane as usize].link {
-            Link::Up(_) => self.send(lane),
-            Link::Queued | Link::Dialing { .. } => Ok(()),
-            Link::Down => {
-                self.dial_when_due(lane);
+    /// Sends or connects as far as possible now, and sets the next time.
+    fn send_or_connect(&mut self, index: u32) -> Result<(), Error> {
+        match self.connections[index as usize].stream {
+            StreamState::Open(_) => self.send(index),
+            StreamState::Queued | StreamState::Connecting { .. } => Ok(()),
+            StreamState::Closed => {
+                self.dial_when_due(index);
                 Ok(())
             }
         }
     }
 
-    fn serve(&mut self, ready: Ready) -> Result<(), Error> {
-        let lane = &mut self.lanes[ready.token.lane as usize];
-        if lane.generation != ready.token.generation {
+    fn on_ready(&mut self, ready: Ready) -> Result<(), Error> {
+        let connection = &mut self.connections[ready.token.connection as usize];
+        if connection.generation != ready.token.generation {
             return Ok(());
         }
-        match &mut lane.link {
-            Link::Down | Link::Queued => Ok(()),
-            Link::Dialing { .. } => self.handshake_ended(ready.token.lane),
-            Link::Up(connection) => {
-                let blocked = connection.write_armed && !ready.writable;
-                if connection.write_armed && ready.writable {
-                    lane.freed(self.now_ns);
+        match &mut connection.stream {
+            StreamState::Closed | StreamState::Queued => Ok(()),
+            StreamState::Connecting { .. } => self.handshake_ended(ready.token.connection),
+            StreamState::Open(stream) => {
+                let blocked = stream.write_armed && !ready.writable;
+                if stream.write_armed && ready.writable {
+                    connection.freed(self.now_ns);
                 }
-                if ready.readable && !self.receive(ready.token.lane) {
+                if ready.readable && !self.receive(ready.token.connection) {
                     return Ok(());
                 }
                 // While the socket is full, only its readiness makes another attempt worth it.
-                if blocked { Ok(()) } else { self.send(ready.token.lane) }
+                if blocked { Ok(()) } else { self.send(ready.token.connection) }
             }
         }
     }
 
-    /// Reads from a lane; whether it still has its stream.
-    fn receive(&mut self, lane: u32) -> bool {
-        let received = self.with(lane, |lane, tools| lane.receive(tools));
-        if let Link::Up(connection) = &self.lanes[lane as usize].link {
-            self.now_ns = self.now_ns.max(connection.last_progress_ns);
+    /// Reads from a connection; returns whether it still has its stream.
+    fn receive(&mut self, index: u32) -> bool {
+        let received = self.with(index, |connection, tools| connection.receive(tools));
+        if let StreamState::Open(stream) = &self.connections[index as usize].stream {
+            self.now_ns = self.now_ns.max(stream.last_progress_ns);
         }
         match received {
             Ok(()) => true,
             Err(failure) => {
-                self.lose(lane, failure);
+                self.lose(index, failure);
                 false
             }
         }
     }
 
-    /// Sends what is due and allowed, replaces a stream that is used up, and notes when to look
-    /// at the lane again.
-    fn send(&mut self, lane: u32) -> Result<(), Error> {
-        if self.lanes[lane as usize].is_used_up(self.plan) {
-            self.retire(lane);
+    /// Sends what is due and allowed, replaces a stream that is used up, and sets the next time of
+    /// the connection.
+    fn send(&mut self, index: u32) -> Result<(), Error> {
+        if self.connections[index as usize].is_used_up(self.plan) {
+            self.retire(index);
             return Ok(());
         }
         let closed = self.started && self.stop.is_none();
-        match self.with(lane, |lane, tools| lane.send(closed, tools)) {
-            Ok(unsent) => self.arm_write(lane, unsent)?,
+        match self.with(index, |connection, tools| connection.send(closed, tools)) {
+            Ok(unsent) => self.arm_write(index, unsent)?,
             Err(failure) => {
-                self.lose(lane, failure);
+                self.lose(index, failure);
                 return Ok(());
             }
         }
-        let lane_state = &self.lanes[lane as usize];
-        match lane_state.due.as_ref().and_then(Due::next_ns) {
-            Some(due_ns) if lane_state.is_free(self.plan) => self.agenda.set(lane, due_ns),
-            _ => self.agenda.clear(lane),
+        let connection = &self.connections[index as usize];
+        match connection.schedule.as_ref().and_then(SendSchedule::next_ns) {
+            Some(due_ns) if connection.is_free(self.plan) => self.send_queue.set(index, due_ns),
+            _ => self.send_queue.clear(index),
         }
         Ok(())
     }
 
-    /// Calls `act` on a lane with all that it needs.
+    /// Calls `act` on a connection with the tools that it needs.
     fn with<T>(
         &mut self,
-        lane: u32,
-        act: impl FnOnce(&mut Lane<N::Stream>, &mut Tools<'_, 'run>) -> T,
+        index: u32,
+        act: impl FnOnce(&mut Connection<N::Stream>, &mut Tools<'_, 'run>) -> T,
     ) -> T {
         let network = &self.network;
         let mut tools = Tools {
@@ -349,21 +352,21 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             scratch: &mut self.scratch,
             now_ns: &|| network.now_ns(),
         };
-        act(&mut self.lanes[lane as usize], &mut tools)
+        act(&mut self.connections[index as usize], &mut tools)
     }
 
-    /// Makes the stream wait for room in the socket, or no longer.
-    fn arm_write(&mut self, lane: u32, armed: bool) -> Result<(), Error> {
-        let state = &mut self.lanes[lane as usize];
-        let token = Token { lane, generation: state.generation };
-        let Link::Up(connection) = &mut state.link else {
+    /// Starts or stops waiting for the socket to take bytes.
+    fn arm_write(&mut self, index: u32, armed: bool) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
+        let token = Token { connection: index, generation: connection.generation };
+        let StreamState::Open(stream) = &mut connection.stream else {
             return Ok(());
         };
-        if connection.write_armed == armed {
+        if stream.write_armed == armed {
             return Ok(());
         }
-        connection.write_armed = armed;
+        stream.write_armed = armed;
         let interest = if armed { Interest::ReadWrite } else { Interest::Read };
-        self.network.watch(&connection.stream, token, interest).map_err(Error::Poll)
+        self.network.watch(&stream.socket, token, interest).map_err(Error::Poll)
     }
 }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::hlog::LogWriter;
+use crate::atomic_file::{self, UNFINISHED};
+use crate::engine::Observer;
 use crate::error::Error;
-use crate::keep::{self, UNFINISHED};
 use crate::latency::Latencies;
-use crate::measure::{Measurement, Observer};
+use crate::measure::Measurement;
 use crate::record::{IntervalRecord, Record};
 
 /// An opened result directory.
@@ -82,9 +83,9 @@ impl ResultFolder {
         Ok(())
     }
 
-    /// Gives a file a new content, which is there as a whole or not at all.
+    /// Replaces the content of a file atomically.
     pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
-        keep::text(&self.path.join(name), content)
+        atomic_file::text(&self.path.join(name), content)
     }
 }
 

@@ -1,13 +1,13 @@
-//! What a result directory holds is whole, can be read again, and is nobody else's.
+//! A result directory is complete, can be read again, and holds no file of another result.
 
 use std::fs;
 
 use super::*;
-use crate::cli::report::View;
 use crate::latency::tests::latency_of;
-use crate::record::{LatenciesRecord, sample};
+use crate::record::LatenciesRecord;
+use crate::record::tests::sample;
 use crate::report::text::Style;
-use crate::report::{StoredResult, rewrite, view};
+use crate::report::{StoredResult, View, rewrite, view};
 
 /// Two runs of three intervals as they would be measured, written into `path`.
 fn write(path: &Path) -> Measurement {

@@ -50,7 +50,7 @@ pub(crate) fn stamp(seconds: f64) -> String {
     format!("{seconds:.3}")
 }
 
-/// Several logs as one, whose time begins with the first log's.
+/// Several logs as one. Its time begins with the first log.
 pub(crate) fn joined(logs: &[Log]) -> io::Result<String> {
     let base_unix_s = logs.first().map_or(0.0, |log| log.base_unix_s);
     let mut text = header(base_unix_s)?;

@@ -105,7 +105,7 @@ fn several_logs_become_one_on_the_first_one_s_clock() {
 }
 
 #[test]
-fn a_log_cannot_begin_at_a_time_that_no_date_can_tell() {
+fn a_log_cannot_begin_at_a_time_that_no_date_represents() {
     for base_unix_s in [-1.0, f64::NAN, 1e12, 1e300] {
         assert!(LogWriter::begin(Vec::new(), base_unix_s).is_err(), "{base_unix_s}");
     }

@@ -22,8 +22,8 @@ impl<W: Write> LogWriter<W> {
         Ok(Self { out })
     }
 
-    /// Writes a line for every distribution that is not empty. The whole interval is one write, so
-    /// that a loader that dies leaves whole lines.
+    /// Writes a line for every distribution that is not empty. An interval is one write, so every
+    /// line is complete even if the loader dies.
     pub(in crate::report) fn interval(
         &mut self,
         start_s: f64,

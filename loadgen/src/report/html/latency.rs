@@ -3,7 +3,7 @@
 use super::table_of;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
-use crate::report::units::{brief, grouped};
+use crate::units::{brief, grouped};
 
 /// A row for every distribution that has samples: its percentiles with their intervals.
 pub(super) fn table(record: &Record) -> String {

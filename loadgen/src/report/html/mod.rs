@@ -1,18 +1,18 @@
 //! The page with everything on it (`index.html`): one file that needs no network and no script.
 //!
-//! It is XML as well as HTML, so that a parser can tell whether it is whole.
+//! It is XML as well as HTML, so that a parser can check that it is complete.
 
+mod html_table;
 mod latency;
 mod runs;
-mod table;
 
 use std::fmt::Write as _;
 
-use self::table::{Table, fields};
+use self::html_table::{Table, fields};
 use super::markup::escape;
 use super::text::verdict_name;
-use super::units;
 use crate::record::{Record, Validity, Verdict};
+use crate::units;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -89,7 +89,7 @@ fn rate(record: &Record) -> String {
     )
 }
 
-/// A part of the page, if there is something in it.
+/// A part of the page, unless it is empty.
 fn section(title: &str, content: &str) -> String {
     match content {
         "" => String::new(),
@@ -97,14 +97,12 @@ fn section(title: &str, content: &str) -> String {
     }
 }
 
-/// Whether loader and server shared processors: every table says so.
-fn co_located(record: &Record) -> bool {
-    record.validity.labels.iter().any(|label| label.code == "co-located")
-}
-
 /// A table of this measurement.
 fn table_of<const N: usize>(record: &Record, head: [&str; N]) -> Table {
-    Table::new(head, co_located(record).then_some("CO-LOCATED: loader and server share processors"))
+    Table::new(
+        head,
+        record.validity.is_co_located().then_some("CO-LOCATED: loader and server share processors"),
+    )
 }
 
 #[cfg(test)]

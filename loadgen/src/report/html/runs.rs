@@ -1,10 +1,10 @@
 //! The tables of runs, of the loader's threads, and of the server's.
 
-use super::table::list;
+use super::html_table::list;
 use super::table_of;
-use crate::record::{LatencyRecord, Record, RunRecord, ServerRecord};
+use crate::record::{Record, ServerRecord};
 use crate::report::text::verdict_name;
-use crate::report::units::{brief, grouped, percent, rate, size};
+use crate::units::{brief, grouped, percent, rate, size};
 
 /// A row for every run: how far runs of one plan lie apart.
 pub(super) fn runs(record: &Record) -> String {
@@ -22,7 +22,7 @@ pub(super) fn runs(record: &Record) -> String {
     ];
     let mut table = table_of(record, head);
     for run in &record.runs {
-        let latency = felt(record, run);
+        let latency = run.latency_ns.headline(&record.args);
         let of = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
         let counters = &run.counters;
         let errors = counters.failed + counters.timed_out + counters.censored;
@@ -95,9 +95,4 @@ fn facts(server: &ServerRecord) -> [(&'static str, Option<String>); 9] {
         ("switched away", Some(grouped(server.involuntary_switches))),
         ("processors allowed", server.cpus_allowed.clone()),
     ]
-}
-
-/// What the server's user feels: the response time, in a closed loop the service time.
-fn felt<'a>(record: &Record, run: &'a RunRecord) -> &'a LatencyRecord {
-    if record.args.mode == "open" { &run.latency_ns.response } else { &run.latency_ns.service }
 }

@@ -1,7 +1,7 @@
-//! The page is whole, says the verdict first, and lets nothing in a record be markup.
+//! The page is complete, shows the verdict first, and escapes all text of a record.
 
 use super::*;
-use crate::record::extremes;
+use crate::record::tests::extremes;
 use crate::report::markup::tests::expect_well_formed;
 
 fn page_of(record: &Record) -> String {

@@ -1,12 +1,12 @@
-//! From values to places along an axis, and the values that are marked on it.
+//! From values to positions along an axis, and the values that are marked on it.
 
 use super::{Axis, Scale, Unit};
-use crate::report::units;
+use crate::units;
 
 /// Most marks on a linear axis.
 const LINEAR_TICKS: f64 = 6.0;
 
-/// Up to so many decades a logarithmic axis has marks between the powers of ten.
+/// Up to this many decades, a logarithmic axis has marks between the powers of ten.
 const DECADES_FINE: i32 = 3;
 
 /// An axis that has seen its data.
@@ -54,7 +54,7 @@ impl<'a> Ruler<'a> {
         Self { axis, ends, values }
     }
 
-    /// Where a value lies, from 0 to 1; nothing if it has no place on such a scale.
+    /// The position of a value, from 0 to 1; nothing if the scale does not contain it.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let even = match self.axis.scale {
             Scale::Category => self.values.iter().position(|known| *known == value)? as f64,

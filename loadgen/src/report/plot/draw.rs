@@ -1,4 +1,4 @@
-//! A chart as SVG elements: where everything stands, and how it looks.
+//! A chart as SVG elements: positions and styles.
 
 use std::fmt::Write as _;
 
@@ -19,12 +19,12 @@ const CHARACTER: f64 = 0.62;
 const GAP: f64 = 8.0;
 /// Length of a line in the legend.
 const SWATCH: f64 = 26.0;
-/// A series with at most so many points marks them all, a longer one about a dozen.
+/// A series with at most this many points marks them all, a longer one about a dozen.
 const MARKS_MAX: usize = 60;
 const MARKS_OF_MANY: usize = 12;
 /// Between ranges of several series at one category.
 const DODGE: f64 = 10.0;
-/// Okabe and Ito's colours, which the colour-blind tell apart: on light ground, on dark ground.
+/// Okabe and Ito's colours for the colour-blind: on light ground, on dark ground.
 const COLOURS: [(&str, &str); 6] = [
     ("#0072b2", "#56b4e9"),
     ("#d55e00", "#ff8a4c"),
@@ -34,7 +34,7 @@ const COLOURS: [(&str, &str); 6] = [
     ("#444444", "#cccccc"),
 ];
 
-/// The whole document.
+/// The document.
 pub(super) fn svg(chart: &Chart) -> String {
     let series: Vec<Series> = chart
         .series
@@ -88,7 +88,7 @@ fn style() -> String {
     )
 }
 
-/// The rectangle in which values have places.
+/// The rectangle in which values are drawn.
 struct Frame<'a> {
     x: Ruler<'a>,
     y: Ruler<'a>,
@@ -105,13 +105,13 @@ impl<'a> Frame<'a> {
         let y_ticks = y.ticks();
         let widest = y_ticks.iter().map(|tick| width(&tick.label)).fold(0.0, f64::max);
         let left = MARGIN + widest + GAP;
-        // Half of the last mark's text stands beyond the end.
+        // Half of the last mark's text lies beyond the end.
         let right = x.ticks().last().map_or(0.0, |tick| width(&tick.label) / 2.0) + MARGIN;
         let categories = chart.x.scale == Scale::Category;
         Self { x, y, y_ticks, left, width: WIDTH - left - right, categories }
     }
 
-    /// Where a point stands, from the rectangle's upper left corner.
+    /// The position of a point, from the upper left corner of the rectangle.
     fn place(&self, x: f64, y: f64) -> Option<(f64, f64)> {
         Some((self.x.place(x)? * self.width, (1.0 - self.y.place(y)?) * PLOT_HEIGHT))
     }
@@ -142,21 +142,21 @@ impl<'a> Frame<'a> {
     fn series(&self, out: &mut String, series: &Series, index: usize, of: usize) {
         let aside = index as f64 - (of - 1) as f64 / 2.0;
         let aside = if self.categories { aside * DODGE } else { 0.0 };
-        let places: Vec<Option<(f64, f64)>> = series
+        let positions: Vec<Option<(f64, f64)>> = series
             .points
             .iter()
             .map(|point| self.place(point.x, point.y).map(|(x, y)| (x + aside, y)))
             .collect();
-        path(out, &places, index);
+        path(out, &positions, index);
         for point in &series.points {
             self.range(out, point, aside, index);
         }
         let single = |at: usize| {
             let beside = [at.wrapping_sub(1), at + 1];
-            beside.iter().all(|at| places.get(*at).copied().flatten().is_none())
+            beside.iter().all(|at| positions.get(*at).copied().flatten().is_none())
         };
-        let every = if places.len() <= MARKS_MAX { 1 } else { places.len() / MARKS_OF_MANY };
-        for (at, place) in places.iter().enumerate() {
+        let every = if positions.len() <= MARKS_MAX { 1 } else { positions.len() / MARKS_OF_MANY };
+        for (at, place) in positions.iter().enumerate() {
             // A point without neighbours is no line and would not be seen.
             if let Some(place) = place.filter(|_| at % every == every / 2 || single(at)) {
                 mark(out, place, index);
@@ -166,9 +166,9 @@ impl<'a> Frame<'a> {
 
     fn range(&self, out: &mut String, point: &Point, aside: f64, index: usize) {
         let ends = point.low.zip(point.high);
-        let places = ends
+        let positions = ends
             .and_then(|(low, high)| Some((self.place(point.x, low)?, self.place(point.x, high)?)));
-        if let Some(((x, low), (_, high))) = places {
+        if let Some(((x, low), (_, high))) = positions {
             let (x, colour) = (x + aside, index % COLOURS.len());
             let _ = writeln!(
                 out,
@@ -179,11 +179,11 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// One line through all places, interrupted where there is none.
-fn path(out: &mut String, places: &[Option<(f64, f64)>], index: usize) {
+/// One line through all points, interrupted where one is missing.
+fn path(out: &mut String, positions: &[Option<(f64, f64)>], index: usize) {
     let mut steps = String::new();
     let mut pen = 'M';
-    for place in places {
+    for place in positions {
         match place {
             Some((x, y)) => {
                 let _ = write!(steps, "{pen}{x:.1} {y:.1}");
@@ -194,7 +194,7 @@ fn path(out: &mut String, places: &[Option<(f64, f64)>], index: usize) {
     }
     if !steps.is_empty() {
         let class = format!("line s{}", index % COLOURS.len());
-        // Beyond the last colour the first comes again, dashed.
+        // After the last colour the colours repeat, dashed.
         let dash = ["", r#" stroke-dasharray="7 4""#, r#" stroke-dasharray="2 4""#];
         let dash = dash[index / COLOURS.len() % dash.len()];
         let _ = writeln!(out, r#"<path class="{class}"{dash} d="{steps}"/>"#);

@@ -1,8 +1,7 @@
 //! Plots as SVG, drawn by hand: the same numbers give the same bytes.
 //!
 //! A picture is one file without references to others, and follows the reader's preference for
-//! light or dark. Colours are told apart by the colour-blind, too, and every series has a mark of
-//! its own shape besides.
+//! light or dark. The colours suit the colour-blind, and every series has marks of its own shape.
 
 mod axis;
 mod draw;
@@ -54,14 +53,14 @@ pub(crate) enum Unit {
     Share,
 }
 
-/// How values become places.
+/// How values become positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
     /// From zero, or from below it if there are values.
     Linear,
     /// Values that are not positive are left out.
     Log,
-    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 has no place.
+    /// Quantiles by 1 / (1 - q): 50 %, 90 %, 99 %, 99.9 % at equal distances. 1 is off the scale.
     Percentile,
     /// The distinct values in rising order, evenly spaced, such as worker counts.
     Category,
@@ -71,7 +70,7 @@ pub(crate) enum Scale {
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// In the order in which the line goes through them; it breaks at one without a place.
+    /// In the order of the line, which breaks at a point without a position.
     pub(crate) points: Vec<Point>,
 }
 

@@ -1,9 +1,10 @@
-//! The pictures that there are, from the numbers that they show.
+//! The pictures of a result, made from its numbers.
 
 use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;
 use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
-use crate::report::{hgrm, units};
+use crate::report::hgrm;
+use crate::units;
 
 /// So many samples beyond a quantile are needed to know it with 95 % confidence.
 const SAMPLES_BEYOND: f64 = 3.68;
@@ -61,13 +62,13 @@ fn over_time(
     let mut begins_s = 0.0;
     for run in runs {
         let longest_s = run.intervals.iter().map(|interval| interval.length_s).fold(0.0, f64::max);
-        // Nothing is measured in the warm-up, and the moment in which the last replies come has
-        // too few of them to be a point beside whole intervals.
-        let telling = run
+        // The warm-up measures nothing. The short interval of the last replies has too few of them
+        // to be a point beside whole intervals.
+        let whole = run
             .intervals
             .iter()
             .filter(|interval| interval.start_s > -1e-9 && interval.length_s > longest_s / 2.0);
-        points.extend(telling.map(|interval| {
+        points.extend(whole.map(|interval| {
             let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
             Point::at(begins_s + interval.start_s + interval.length_s / 2.0, y)
         }));
@@ -90,7 +91,7 @@ fn caption(record: &Record) -> String {
     let args = &record.args;
     let mut text = String::new();
     let validity = &record.validity;
-    if validity.labels.iter().any(|label| label.code == "co-located") {
+    if validity.is_co_located() {
         text += "CO-LOCATED: loader and server share processors. ";
     }
     text += match validity.verdict {

@@ -4,7 +4,8 @@ use super::pictures;
 use super::*;
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
-use crate::record::{IntervalRecord, Record, RunRecord, extremes};
+use crate::record::tests::extremes;
+use crate::record::{IntervalRecord, Record, RunRecord};
 use crate::report::markup::tests::expect_well_formed;
 
 fn long_tail(count: u64) -> Latency {

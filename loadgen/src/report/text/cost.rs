@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{grouped, percent, size};
 use super::{WIDTH, wrap};
 use crate::record::{Record, ServerRecord, ServerThread};
+use crate::units::{grouped, percent, size};
 
-/// More threads than this are told by their number.
+/// Of more threads than this, only the number is shown.
 const THREADS_SHOWN: usize = 16;
 
 /// Loader and server, a paragraph each.

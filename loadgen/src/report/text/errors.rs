@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::grouped;
 use super::{WIDTH, counted, wrap};
-use crate::record::{Counters, Mismatch, Record};
+use crate::record::{Counters, Record};
+use crate::units::grouped;
+use crate::wire::Mismatch;
 
 /// The errors, or that there were none.
 pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {
@@ -48,7 +49,7 @@ pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {
 /// How many connections each kind of error has cost, and what it suggests.
 fn kinds(counters: &Counters) -> [(u64, &'static str); 6] {
     [
-        (counters.mismatches, "got back other bytes than were owed; is it the right --protocol?"),
+        (counters.mismatches, "got wrong bytes in a reply; is it the right --protocol?"),
         (
             counters.closed_by_server,
             "closed by the server; look into its log or its connection limit",
@@ -56,7 +57,7 @@ fn kinds(counters: &Counters) -> [(u64, &'static str); 6] {
         (counters.resets, "reset by the server; did it crash or restart?"),
         (
             counters.timeouts,
-            "silent for the timeout while owing a reply; is the server stuck? (--timeout)",
+            "silent for the timeout with a reply outstanding; is the server stuck? (--timeout)",
         ),
         (counters.connect_failures, "not established; is the server's backlog full?"),
         (counters.other_errors, "lost to other errors"),

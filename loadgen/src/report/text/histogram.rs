@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::bound;
 use crate::latency::Latency;
+use crate::units::bound;
 
 /// Steps of a histogram within one decade, finest first: the series of preferred numbers R10, R5,
 /// the steps of coins, whole decades.
@@ -73,7 +73,7 @@ fn rows(latency: &Latency, steps: &[u64]) -> Vec<Row> {
     rows
 }
 
-/// A bar whose length is in proportion; anything at all is at least visible.
+/// A bar of proportional length; every count above 0 is visible.
 fn bar(count: u64, highest: u64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let length = u128::from(count) * u128::from(BAR_WIDTH_MAX) * 8 / u128::from(highest.max(1));

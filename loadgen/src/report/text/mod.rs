@@ -1,5 +1,5 @@
-//! The report on the terminal, made to be read from top to bottom: first whether to believe it,
-//! then what was measured, and at the end what loader and server paid for it.
+//! The report on the terminal, to be read from top to bottom. First comes the verdict, then the
+//! measurement, and at the end the processor time of loader and server.
 //!
 //! ```text
 //! verdict     VALID, SUSPECT or INVALID, why, and what became of the objectives
@@ -16,10 +16,10 @@
 mod cost;
 mod errors;
 mod histogram;
+mod latency_table;
 mod layout;
 mod runs;
 mod style;
-mod table;
 #[cfg(test)]
 mod tests;
 mod title;
@@ -32,12 +32,13 @@ pub(crate) use self::style::Style;
 pub(crate) use self::verdict::name as verdict_name;
 use crate::environment::Sharing;
 use crate::latency::Latencies;
-use crate::record::{LatencyRecord, Record};
+use crate::record::Record;
+use crate::units::grouped;
 
-/// Every line fits.
+/// Most columns of a line.
 pub(crate) const WIDTH: usize = 100;
 
-/// The whole report.
+/// The report as text.
 pub(crate) fn render(record: &Record, latencies: &Latencies, style: Style) -> String {
     let mut text = String::new();
     write_report(&mut text, record, latencies, style).expect("writing to a string cannot fail");
@@ -52,25 +53,15 @@ fn write_report(
 ) -> fmt::Result {
     verdict::write(out, record, style)?;
     title::write(out, record)?;
-    table::write(out, record)?;
-    let felt_name = if is_open(record) { "response" } else { "service" };
-    histogram::write(out, felt_name, latencies.felt())?;
+    latency_table::write(out, record)?;
+    let name = record.args.headline("response", "service");
+    histogram::write(out, name, latencies.headline())?;
     runs::write(out, record, style)?;
     errors::write(out, record)?;
     cost::write(out, record)
 }
 
-/// Whether requests came by a schedule.
-fn is_open(record: &Record) -> bool {
-    record.args.mode == "open"
-}
-
-/// What the user of the server feels: response in an open loop, service in a closed one.
-fn felt(record: &Record) -> &LatencyRecord {
-    if is_open(record) { &record.latency_ns.response } else { &record.latency_ns.service }
-}
-
-/// What stands above every table of numbers that loader and server have made together.
+/// Writes the warning above every table if loader and server share processors.
 fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
     if record.env.sharing.is_some_and(Sharing::is_co_located) {
         writeln!(out, "  CO-LOCATED: loader and server share processors")?;
@@ -81,5 +72,5 @@ fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
 /// "1 thread", "2 threads".
 fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", super::units::grouped(count))
+    format!("{} {noun}{plural}", grouped(count))
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{duration, grouped, rate};
-use super::{Columns, Style, is_open, verdict_name, write_co_located};
+use super::{Columns, Style, verdict_name, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::stats;
+use crate::units::{duration, grouped, rate};
 
 /// A row for each run, the median and the range; nothing for a single run.
 pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {
@@ -40,12 +40,8 @@ type Statistic = fn(&LatencyRecord) -> Option<u64>;
 const STATISTICS: [Statistic; 4] =
     [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
 
-fn felt<'a>(run: &'a RunRecord, record: &Record) -> &'a LatencyRecord {
-    if is_open(record) { &run.latency_ns.response } else { &run.latency_ns.service }
-}
-
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
-    let latency = felt(run, record);
+    let latency = run.latency_ns.headline(&record.args);
     let cell = |statistic: &Statistic| match statistic(latency) {
         Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
         Some(ns) => duration(ns),
@@ -63,7 +59,10 @@ fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> 
     let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
     let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];
     cells.extend(STATISTICS.iter().map(|statistic| {
-        let values = record.runs.iter().map(|run| statistic(felt(run, record)).map(|ns| ns as f64));
+        let values = record
+            .runs
+            .iter()
+            .map(|run| statistic(run.latency_ns.headline(&record.args)).map(|ns| ns as f64));
         let known: Option<Vec<f64>> = values.collect();
         let value = known.as_deref().and_then(of);
         value.map_or_else(|| "n/a".to_owned(), |ns| duration(ns.round() as u64))

@@ -3,9 +3,9 @@
 use super::*;
 use crate::latency::Latencies;
 use crate::measure::Measurement;
-use crate::record::{
-    ArgsRecord, Mismatch, Reason, ServerRecord, ServerThread, SloRecord, Verdict, sample,
-};
+use crate::record::tests::sample;
+use crate::record::{ArgsRecord, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
+use crate::wire::Mismatch;
 
 fn shown(measurement: &Measurement) -> String {
     render(&measurement.record, &measurement.latencies, Style::PLAIN)
@@ -157,8 +157,8 @@ loadgen 127.0.0.1:5555  closed loop, service time
 
   1 request took longer than 60 s: percentiles stop there, the maximum is exact
   errors: 3 failed, 2 timed out, 0 unanswered at the end, 0 never sent, of 40,000 requests
-    1 connection got back other bytes than were owed; is it the right --protocol?
-    2 connections silent for the timeout while owing a reply; is the server stuck? (--timeout)
+    1 connection got wrong bytes in a reply; is it the right --protocol?
+    2 connections silent for the timeout with a reply outstanding; is the server stuck? (--timeout)
     first wrong byte: connection 7, request 12, offset 3: expected 0x0a, got 0xff
     first other error: Network is unreachable
   loader cpu per thread: 45 %

@@ -1,10 +1,10 @@
-//! What was measured, and how fast it went.
+//! What was measured, and the rate.
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{rate, throughput};
 use super::{WIDTH, counted, wrap};
 use crate::record::{ArgsRecord, Record};
+use crate::units::{rate, throughput};
 
 /// Target, kind of loop, plan, rate.
 pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {

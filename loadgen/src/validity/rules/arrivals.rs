@@ -3,14 +3,14 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::Reason;
-use crate::report::units::brief;
+use crate::units::brief;
 
-/// The distance that matters. Large samples find any distance to be no chance; a tenth of the gaps
-/// must be of another length for queues to differ.
+/// The distance that matters. In a large sample any distance is significant, but queues differ only
+/// if a tenth of the gaps have another length.
 const DISTANCE_SUSPECT: f64 = 0.1;
 
-/// Gaps of mean length below this cannot be kept by a program that is woken for each; requests then
-/// go a few at a time. How late they are for it, the lateness says.
+/// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness
+/// shows how late they are then.
 const GAP_NS_MIN: f64 = 50_000.0;
 
 /// The gaps between sends had another distribution than the requested one.
@@ -34,7 +34,8 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::{ArrivalRecord, Verdict, sample};
+    use crate::record::tests::sample;
+    use crate::record::{ArrivalRecord, Verdict};
 
     fn when(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(String, Verdict)> {
         codes(sample::open(), |_, run| {
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_that_nobody_can_keep_are_a_label() {
+    fn gaps_too_short_to_wake_up_for_are_a_label() {
         assert_eq!(when(0.5, 0.02, 50_000.0), one("arrivals", Suspect));
         assert_eq!(when(0.5, 0.02, 49_999.0), one("arrivals", Valid));
     }

@@ -1,11 +1,11 @@
-//! Whether the loader itself was in the way.
+//! Whether the loader itself was a bottleneck.
 
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{Reason, ThreadRecord};
-use crate::report::units::{brief, grouped};
+use crate::units::{brief, grouped};
 
-/// Lateness below this is no more than what a wake-up costs.
+/// Lateness below this is the cost of a wake-up.
 const LATE_NS_MIN: u64 = 50_000;
 
 /// Shares of the median response that the loader's p99 lateness may be.
@@ -16,12 +16,12 @@ const LATE_INVALID: f64 = 0.5;
 const CPU_SUSPECT: f64 = 0.7;
 const CPU_INVALID: f64 = 0.9;
 
-/// Share of requests that the kernel may have interrupted the loader in: they would be its p99.
+/// Share of requests during which the kernel may preempt the loader: as many as lie beyond p99.
 const PREEMPTED_SUSPECT: f64 = 0.01;
 
 /// The loader sent too late although the connection was free.
 ///
-/// With fewer samples than p99 needs the largest lateness stands for it.
+/// With too few samples for p99, it takes the largest lateness instead.
 pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
     let late = &evidence.run.latency_ns.loader_late;
     let late_ns = late.p99.or(late.max).filter(|_| evidence.is_open())?;
@@ -46,8 +46,8 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
     }
 }
 
-/// The loader had no processor time to spare. Where it looks for the next request's time again and
-/// again it uses all there is, and its lateness tells instead; a closed loop has no such times.
+/// The loader had no processor time to spare. A loader that spins uses all there is; there, the
+/// lateness shows the problem instead. A closed loop has no times to spin for.
 pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
     let pacing = evidence.args.pacing.as_str();
     if pacing == "spin" || pacing == "hybrid" && evidence.is_open() {
@@ -66,15 +66,15 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
     }
 }
 
-/// The share of the busiest thread, or of all processors together: threads that share too few of
-/// them are each half idle and yet at the limit.
+/// The share of the busiest thread, or of all processors together. Threads that share too few
+/// processors are each half idle, and yet at the limit.
 fn busiest(threads: &[ThreadRecord], cpus: Option<usize>) -> f64 {
     let shares = || threads.iter().map(|thread| thread.cpu_share);
     let of_all = shares().sum::<f64>() / cpus.unwrap_or(threads.len()).max(1) as f64;
     shares().fold(of_all, f64::max)
 }
 
-/// The kernel gave the loader's processor to others, often enough to be seen in p99.
+/// The kernel preempted the loader often enough to affect p99.
 pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
     let threads = &evidence.run.threads;
     let switches: u64 = threads.iter().map(|thread| thread.involuntary_switches).sum();
@@ -107,7 +107,7 @@ mod tests {
     use super::super::tests::{codes, one};
     use super::*;
     use crate::record::Verdict::{Invalid, Suspect};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     /// What is found when p99 of the loader's lateness and the median response are these.
     fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(String, crate::record::Verdict)> {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wait_for_a_disk_is_told() {
+    fn one_wait_for_a_disk_is_reported() {
         let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
         assert_eq!(found, one("major-faults", Suspect));
     }

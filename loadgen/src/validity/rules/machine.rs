@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::environment::Sharing;
-use crate::record::Reason;
+use crate::record::{CO_LOCATED, Reason};
 
 /// Share of all processors' time that may be stolen.
 const STEAL_SUSPECT: f64 = 0.01;
@@ -23,7 +23,7 @@ pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.env.sharing.filter(|sharing: &Sharing| sharing.is_co_located()).map(|_| {
         let text = "loader and server share processors: latencies contain both, and the rate is \
                     that of both together; use another machine, or separate cores (--pin)";
-        Reason::label("co-located", text.to_owned())
+        Reason::label(CO_LOCATED, text.to_owned())
     })
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use super::super::tests::{codes, one};
     use super::*;
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     #[test]
     fn one_percent_of_stolen_time_is_the_most() {

@@ -1,4 +1,4 @@
-//! The rules, in the order in which a reader should hear of their findings.
+//! The rules, in the order in which their findings are reported.
 //!
 //! | code | says | worst |
 //! |---|---|---|

@@ -3,12 +3,12 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::Reason;
-use crate::report::units::grouped;
+use crate::units::grouped;
 
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
 
-/// There is nothing to judge a server by.
+/// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
         let text = "no request was measured: every one was lost, or the run was too short";
@@ -45,7 +45,7 @@ pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
     Some(Reason::suspect("ended-early", text))
 }
 
-/// A signal came.
+/// A signal ended the run.
 pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.run.interrupted.then(|| {
         let text = "interrupted by a signal: these are partial results";
@@ -57,7 +57,7 @@ pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Invalid, Suspect, Valid};
-    use crate::record::sample;
+    use crate::record::tests::sample;
 
     #[test]
     fn a_run_that_measured_nothing_is_invalid() {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_and_suspect_from_one_request_in_a_thousand() {
+    fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
         let when = |failed: u64, mismatches: u64| {
             codes(sample::closed(), |_, run| {
                 run.counters.sent = 10_000;

@@ -1,22 +1,22 @@
-//! Whether the load was what was asked for, and the counts agree with the times.
+//! Whether the load was as requested, and the counts agree with the times.
 
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{LatencyRecord, Reason};
-use crate::report::units;
+use crate::units;
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
 const ACHIEVED_INVALID: f64 = 0.95;
 
-/// Share of the calibrated ceiling up to which the loader has something to spare.
+/// Share of the calibrated ceiling up to which the loader has capacity to spare.
 const CEILING_SUSPECT: f64 = 0.8;
 
 /// How far N may be from X · R, and how many samples it takes to say so.
 const LITTLE_SUSPECT: f64 = 0.05;
 const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
-/// Who is to blame for requests that were not answered.
+/// What caused requests to stay unanswered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
     /// It could have sent and did not.
@@ -63,8 +63,8 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Requests that were sent are the server's; those that were not are whose waiting was longer: the
-/// connections' for the server (blocked), or the sends' for the loader.
+/// The server causes the loss of requests that were sent. For unsent ones the longer wait decides:
+/// blocked connections are the server's, late sends the loader's.
 fn blame(evidence: &Evidence<'_>) -> Blame {
     let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
     let total =
@@ -79,7 +79,7 @@ fn blame(evidence: &Evidence<'_>) -> Blame {
     }
 }
 
-/// The rate is so near to what the loader can do here that it is part of the result.
+/// The rate is so near to the loader's maximum here that the loader affects the result.
 pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     let of_a_thread = evidence.env.calibration.as_ref()?.ceiling_per_s;
     let threads = evidence.run.threads.len().min(evidence.env.cpus.unwrap_or(usize::MAX));
@@ -142,7 +142,8 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Invalid, Suspect, Valid};
-    use crate::record::{RunRecord, Verdict, sample};
+    use crate::record::tests::sample;
+    use crate::record::{RunRecord, Verdict};
 
     /// What is found when this share of the offered rate was achieved.
     fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(String, Verdict)> {

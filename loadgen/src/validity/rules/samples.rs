@@ -1,16 +1,16 @@
-//! Whether there are enough samples for what was asked.
+//! Whether there are enough samples for the requested percentiles.
 
 use super::super::evidence::Evidence;
-use super::super::slo::Slo;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::Reason;
-use crate::report::units::grouped;
+use crate::slo::Slo;
+use crate::units::grouped;
 
 /// A percentile of the report, or one that an objective is about, has too little support.
 ///
-/// All runs of a plan count together, and each is judged as if the others were like it.
+/// All runs of a plan count together; each is judged as if the others had as many samples.
 pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
-    let count = evidence.felt().count;
+    let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
     let objectives = evidence.args.slo.iter().filter_map(|text| text.parse::<Slo>().ok());
@@ -39,8 +39,9 @@ pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, findings, one};
+    use crate::record::Reason;
     use crate::record::Verdict::{Suspect, Valid};
-    use crate::record::{Reason, sample};
+    use crate::record::tests::sample;
 
     fn when(count: u64, runs: u32, slo: &str) -> Vec<Reason> {
         findings(sample::open(), |record, run| {

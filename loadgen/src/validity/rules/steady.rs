@@ -1,13 +1,13 @@
 //! Whether a longer run would have found the same.
 //!
-//! Goes by the intervals of the measured window, and only where the load was the same all the time
-//! and there are enough of them.
+//! The rules use the intervals of the measured window, if there are enough of them and the load was
+//! constant.
 
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::record::{IntervalRecord, Reason};
-use crate::report::units::brief;
-use crate::stats::{self, Line};
+use crate::stats::{self, FittedLine};
+use crate::units::brief;
 
 /// Fewer intervals than this show no trend.
 const INTERVALS_MIN: usize = 5;
@@ -20,28 +20,28 @@ const HALF_MIN: usize = 5;
 const GROWTH_SUSPECT: f64 = 0.01;
 const GROWTH_CORRELATION: f64 = 0.8;
 
-/// How well replies must keep a constant pace.
+/// How constant the rate of replies must be.
 const PACE_CORRELATION_MIN: f64 = 0.99;
 
 /// By what factor p99 may change from the first half to the second, and with what chance.
 const P99_FACTOR: f64 = 1.5;
 const P99_CHANCE: f64 = 0.01;
 
-/// The intervals, if something can be said by them.
+/// The intervals, if there are enough and the load was constant.
 fn steady_load<'a>(evidence: &Evidence<'a>) -> Option<Vec<&'a IntervalRecord>> {
     let intervals = evidence.window();
     (evidence.is_flat() && intervals.len() >= INTERVALS_MIN).then_some(intervals)
 }
 
-/// The queue grows: more comes than the server can do, and every percentile depends on when one
-/// stops.
+/// The queue grows: more requests come than the server can answer, so every percentile depends on
+/// the length of the run.
 pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     let intervals = steady_load(evidence).filter(|_| evidence.is_open())?;
     let waiting = |interval: &&IntervalRecord| {
         let end_s = interval.start_s + interval.length_s;
         (end_s, (interval.outstanding + interval.backlog) as f64)
     };
-    let line = Line::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
+    let line = FittedLine::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
     let offered_per_s = evidence.run.rate.offered_per_s?;
     let growing = line.slope > GROWTH_SUSPECT * offered_per_s;
     (growing && line.correlation > GROWTH_CORRELATION).then(|| {
@@ -56,7 +56,7 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Replies did not come at a constant pace.
+/// The rate of replies was not constant.
 pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
     let intervals = steady_load(evidence)?;
     let mut sum = 0;
@@ -64,7 +64,7 @@ pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
         sum += interval.completed;
         (interval.start_s + interval.length_s, sum as f64)
     };
-    let line = Line::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
+    let line = FittedLine::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
     (line.correlation < PACE_CORRELATION_MIN).then(|| {
         let text = format!(
             "not steady: the replies came unevenly (correlation with time {:.3}); look at the \
@@ -101,7 +101,8 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::Suspect;
-    use crate::record::{IntervalRecord, RunRecord, sample};
+    use crate::record::tests::sample;
+    use crate::record::{IntervalRecord, RunRecord};
 
     fn each(run: &mut RunRecord, change: impl Fn(u64, &mut IntervalRecord)) {
         (0..).zip(&mut run.intervals).for_each(|(number, interval)| change(number, interval));

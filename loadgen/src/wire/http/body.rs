@@ -1,9 +1,9 @@
-//! The body of one reply, compared with the first one's as it comes.
+//! The body of one reply, compared with the first reply's while it is received.
 
 use super::super::frame::common_bytes;
 use super::super::protocol::Verify;
 use super::fault::Fault;
-use super::reference::{KEPT_BYTES_MAX, Learned, Reference};
+use super::reference::{Learned, Reference, STORED_BYTES_MAX};
 
 /// What a body is compared with, and how closely.
 #[derive(Debug, Clone, Copy)]
@@ -12,15 +12,15 @@ pub(super) struct Rules<'a> {
     pub(super) reference: &'a Reference,
 }
 
-/// A body, as far as it has come.
+/// The part of a body that has been received.
 #[derive(Debug)]
 pub(super) struct Body {
     is_learner: bool,
     /// Bytes so far.
     length: u64,
     /// Its beginning, while there is nothing to compare it with, and where in the reply that was.
-    kept: Vec<u8>,
-    kept_at: u64,
+    stored: Vec<u8>,
+    stored_at: u64,
 }
 
 impl Body {
@@ -29,15 +29,15 @@ impl Body {
         Self {
             is_learner: Reference::is_learner(connection),
             length: 0,
-            kept: Vec::new(),
-            kept_at: 0,
+            stored: Vec::new(),
+            stored_at: 0,
         }
     }
 
     /// Forgets the body.
     pub(super) fn clear(&mut self) {
         self.length = 0;
-        self.kept = Vec::new();
+        self.stored = Vec::new();
     }
 
     /// Compares the next bytes of it, which begin `offset` bytes into the reply.
@@ -49,10 +49,10 @@ impl Body {
     ) -> Result<(), Fault> {
         match rules.reference.get() {
             Some(learned) if rules.verify != Verify::None => {
-                self.compare_kept(learned)?;
+                self.compare_stored(learned)?;
                 self.compare(bytes, offset, learned, rules.verify)?;
             }
-            None if rules.verify == Verify::Full && self.is_learner => self.keep(bytes, offset),
+            None if rules.verify == Verify::Full && self.is_learner => self.store(bytes, offset),
             Some(_) | None => {}
         }
         self.length += bytes.len() as u64;
@@ -67,9 +67,9 @@ impl Body {
         }
         let learned = match rules.reference.get() {
             Some(learned) => learned,
-            None => rules.reference.learn(self.length, self.kept.clone()),
+            None => rules.reference.learn(self.length, self.stored.clone()),
         };
-        self.compare_kept(learned)?;
+        self.compare_stored(learned)?;
         if self.length == learned.length {
             return Ok(());
         }
@@ -77,24 +77,24 @@ impl Body {
         Err(Fault { offset_bytes: offset, expected: None, got: last, note: Some(note) })
     }
 
-    fn keep(&mut self, bytes: &[u8], offset: u64) {
-        if self.kept.is_empty() {
-            self.kept_at = offset;
+    fn store(&mut self, bytes: &[u8], offset: u64) {
+        if self.stored.is_empty() {
+            self.stored_at = offset;
         }
-        let room = KEPT_BYTES_MAX - self.kept.len();
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let room = STORED_BYTES_MAX - self.stored.len();
+        self.stored.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Compares what was kept until there was something to compare it with, and lets go of it.
-    fn compare_kept(&mut self, learned: &Learned) -> Result<(), Fault> {
-        let kept = std::mem::take(&mut self.kept);
-        let right = common_bytes(&kept, &learned.bytes);
-        if right == kept.len() {
+    /// Compares the bytes stored before there was a reference, and drops them.
+    fn compare_stored(&mut self, learned: &Learned) -> Result<(), Fault> {
+        let stored = std::mem::take(&mut self.stored);
+        let right = common_bytes(&stored, &learned.bytes);
+        if right == stored.len() {
             return Ok(());
         }
         let note = "the offset leaves the lines between chunks out, if there were any";
         let expected = learned.bytes.get(right).copied();
-        Err(Fault::at(&kept, right, expected, note.to_owned()).behind(self.kept_at))
+        Err(Fault::at(&stored, right, expected, note.to_owned()).behind(self.stored_at))
     }
 
     fn compare(
@@ -112,13 +112,13 @@ impl Body {
             let note = "the body differs from that of the first reply".to_owned();
             return Err(Fault::at(bytes, right, Some(known[right]), note).behind(offset));
         }
-        let owed = learned.length.saturating_sub(self.length);
-        if bytes.len() as u64 <= owed {
+        let left = learned.length.saturating_sub(self.length);
+        if bytes.len() as u64 <= left {
             return Ok(());
         }
         let note =
             format!("the body is longer than the {} bytes of the first reply", learned.length);
-        Err(Fault::at(bytes, owed as usize, None, note).behind(offset))
+        Err(Fault::at(bytes, left as usize, None, note).behind(offset))
     }
 }
 

@@ -20,14 +20,14 @@ pub(super) fn size_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Fault> {
 
 /// Reads the end of a chunk, which says nothing.
 pub(super) fn end(bytes: &[u8]) -> Result<Option<(usize, ())>, Fault> {
-    let owed = b"\r\n";
-    let came = &bytes[..bytes.len().min(owed.len())];
-    let right = common_bytes(came, owed);
+    let expected = b"\r\n";
+    let came = &bytes[..bytes.len().min(expected.len())];
+    let right = common_bytes(came, expected);
     if right < came.len() {
         let note = "the chunk is longer than its line says".to_owned();
-        return Err(Fault::at(bytes, right, Some(owed[right]), note));
+        return Err(Fault::at(bytes, right, Some(expected[right]), note));
     }
-    Ok((right == owed.len()).then_some((right, ())))
+    Ok((right == expected.len()).then_some((right, ())))
 }
 
 /// Reads a line behind the last chunk: its length, and whether it is the last one.

@@ -1,4 +1,4 @@
-//! A connection's place in its replies.
+//! The state of a connection in its replies.
 
 use super::super::note::said;
 use super::super::protocol::Verify;
@@ -18,12 +18,12 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 const STATUS_AT: usize = 9;
 
 /// Why a reply without a length cannot be measured.
-const UNSAID: &str = "neither a Content-Length nor chunks say where the reply ends, so only the \
-                      end of the connection would tell; that is not supported";
+const UNSAID: &str = "the reply has neither a Content-Length nor chunks, so only the end of the \
+                      connection ends it; that is not supported";
 
-/// What comes next.
+/// The next element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Expecting {
     Head,
     Body { left: u64 },
     ChunkLine,
@@ -32,10 +32,10 @@ enum Stage {
     Trailer,
 }
 
-/// Replies taken apart. It keeps no body, and of a head only what has come in pieces.
+/// Parses replies. It stores no body, and of a head only what has come in pieces.
 #[derive(Debug)]
 pub(in crate::wire) struct Decoder {
-    stage: Stage,
+    stage: Expecting,
     /// Where in the reply that begins which comes next.
     offset: u64,
     /// The beginning of a head or a line whose end has not come.
@@ -51,7 +51,7 @@ impl Decoder {
     /// The beginning of connection number `connection`.
     pub(in crate::wire) fn new(connection: u32) -> Self {
         Self {
-            stage: Stage::Head,
+            stage: Expecting::Head,
             offset: 0,
             pending: Vec::new(),
             known: KnownHead::default(),
@@ -61,7 +61,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the server has announced the end of the connection with a reply that came whole.
+    /// Whether a complete reply has announced the end of the connection.
     pub(in crate::wire) fn wants_close(&self) -> bool {
         self.wants_close
     }
@@ -73,7 +73,7 @@ impl Decoder {
         self.wants_close = false;
     }
 
-    /// Takes bytes up to the end of a reply at most; returns how many, and whether it is whole.
+    /// Takes bytes up to the end of a reply at most; returns how many, and whether it is complete.
     pub(in crate::wire) fn came(
         &mut self,
         bytes: &[u8],
@@ -85,18 +85,18 @@ impl Decoder {
         while taken < bytes.len() {
             let rest = &bytes[taken..];
             let (step, is_whole) = match self.stage {
-                Stage::Head => self.head(rest, rules)?,
-                Stage::Body { left } => self.body(rest, left, rules)?,
-                Stage::ChunkLine => self.chunk_line(rest, rules)?,
-                Stage::Chunk { left } => self.chunk(rest, left, rules)?,
-                Stage::ChunkEnd => {
+                Expecting::Head => self.head(rest, rules)?,
+                Expecting::Body { left } => self.body(rest, left, rules)?,
+                Expecting::ChunkLine => self.chunk_line(rest, rules)?,
+                Expecting::Chunk { left } => self.chunk(rest, left, rules)?,
+                Expecting::ChunkEnd => {
                     let (step, end) = self.element(rest, chunks::end)?;
                     if end.is_some() {
-                        self.stage = Stage::ChunkLine;
+                        self.stage = Expecting::ChunkLine;
                     }
                     (step, false)
                 }
-                Stage::Trailer => {
+                Expecting::Trailer => {
                     let (step, is_last) = self.element(rest, chunks::trailer)?;
                     (step, is_last == Some(true))
                 }
@@ -112,7 +112,7 @@ impl Decoder {
     }
 
     fn begin(&mut self) {
-        self.stage = Stage::Head;
+        self.stage = Expecting::Head;
         self.offset = 0;
         self.body.clear();
         self.closes = false;
@@ -136,12 +136,12 @@ impl Decoder {
         };
         self.closes = head.closes;
         match head.body {
-            BodyEnd::Chunks => self.stage = Stage::ChunkLine,
+            BodyEnd::Chunks => self.stage = Expecting::ChunkLine,
             BodyEnd::Length(0) => {
                 self.body.end(bytes[taken - 1], self.offset - 1, rules)?;
                 return Ok((taken, true));
             }
-            BodyEnd::Length(left) => self.stage = Stage::Body { left },
+            BodyEnd::Length(left) => self.stage = Expecting::Body { left },
             BodyEnd::Unsaid => {
                 return Err(Fault {
                     offset_bytes: self.offset - 1,
@@ -157,7 +157,7 @@ impl Decoder {
     fn body(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
         let taken = self.content(bytes, left, rules)?;
         let left = left - taken as u64;
-        self.stage = Stage::Body { left };
+        self.stage = Expecting::Body { left };
         if left > 0 {
             return Ok((taken, false));
         }
@@ -172,9 +172,9 @@ impl Decoder {
             None => {}
             Some(0) => {
                 self.body.end(b'0', begins_at, rules)?;
-                self.stage = Stage::Trailer;
+                self.stage = Expecting::Trailer;
             }
-            Some(left) => self.stage = Stage::Chunk { left },
+            Some(left) => self.stage = Expecting::Chunk { left },
         }
         Ok((taken, false))
     }
@@ -182,8 +182,8 @@ impl Decoder {
     fn chunk(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
         let taken = self.content(bytes, left, rules)?;
         self.stage = match left - taken as u64 {
-            0 => Stage::ChunkEnd,
-            left => Stage::Chunk { left },
+            0 => Expecting::ChunkEnd,
+            left => Expecting::Chunk { left },
         };
         Ok((taken, false))
     }
@@ -215,7 +215,7 @@ impl Decoder {
             read(&self.pending).map_err(behind)?
         };
         if let Some((length, meaning)) = element {
-            // Elements in pieces are rare; ten thousand connections need not keep room for them.
+            // Elements in pieces are rare, so the buffer does not stay allocated between them.
             self.pending = Vec::new();
             self.offset += length as u64;
             return Ok((length - held, Some(meaning)));

@@ -5,7 +5,7 @@
 pub(in crate::wire) struct Fault {
     /// Offset of the byte, in what is being read; in the whole reply once it leaves the decoder.
     pub(in crate::wire) offset_bytes: u64,
-    /// The byte owed, if it is a certain one.
+    /// The expected byte, if only one is right.
     pub(in crate::wire) expected: Option<u8>,
     pub(in crate::wire) got: u8,
     pub(in crate::wire) note: Option<String>,

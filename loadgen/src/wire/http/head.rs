@@ -1,4 +1,4 @@
-//! What the head of a reply says.
+//! The head of a reply.
 
 use std::mem::MaybeUninit;
 
@@ -13,7 +13,7 @@ const HEADERS_MAX: usize = 100;
 /// How the end of a body is found (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyEnd {
-    /// After so many bytes.
+    /// After this number of bytes.
     Length(u64),
     /// By the last of its chunks.
     Chunks,
@@ -21,7 +21,7 @@ pub(super) enum BodyEnd {
     Unsaid,
 }
 
-/// A reply's head, as far as it matters here.
+/// The fields of a reply's head that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -34,7 +34,7 @@ impl Head {
     /// Reads the head that `bytes` begin with: its length and what it says, or nothing if its end
     /// has not come yet.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<(usize, Self)>, Fault> {
-        // The parser forgives empty lines before a head; nobody asked for them.
+        // The parser accepts empty lines before a head, but a reply must not begin with one.
         if bytes.first().is_some_and(|&first| first != b'H') {
             return Err(Fault::at(bytes, 0, Some(b'H'), said(bytes)));
         }

@@ -1,4 +1,4 @@
-//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112): the request, and replies told apart and
+//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112): the request, and replies, parsed and
 //! compared with the first one.
 //!
 //! ```text
@@ -6,8 +6,8 @@
 //! head       what the head of a reply says: status, how its body ends, whether the connection does
 //! body       what is compared of a body
 //! chunks     the lines between the chunks of a body
-//! decoder    a connection's place in its replies
-//! reference  the body that every reply must have, learned from the first whole one
+//! decoder    the state of a connection in its replies
+//! reference  the body that every reply must have, from the first complete one
 //! fault      a byte that is wrong
 //! ```
 

@@ -1,16 +1,16 @@
-//! The body that every reply must have: that of the first reply that came whole.
+//! The body that every reply must have: that of the first complete reply.
 
 use std::sync::OnceLock;
 
-/// Most bytes of it that are kept and compared; of what is longer, the rest is only counted.
-pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of it that are stored and compared; the rest is only counted.
+pub(super) const STORED_BYTES_MAX: usize = 1 << 20;
 
-/// Until a reply is whole, only so many connections (those with the lowest numbers) keep the
-/// bodies they receive, so that ten thousand of them do not keep a mebibyte each. The others' very
-/// first replies are compared from where they stand when the body becomes known.
+/// Until a reply is complete, only so many connections (those with the lowest numbers) store the
+/// bodies they receive, so that ten thousand of them do not store a mebibyte each. The others' very
+/// first replies are compared from their position when the body becomes known.
 const LEARNERS: u32 = 64;
 
-/// A place for the body: written once, read without a lock by all threads.
+/// The body: written once, read without a lock by all threads.
 #[derive(Debug, Default)]
 pub(in crate::wire) struct Reference(OnceLock<Learned>);
 
@@ -19,12 +19,12 @@ pub(in crate::wire) struct Reference(OnceLock<Learned>);
 pub(super) struct Learned {
     /// Its length.
     pub(super) length: u64,
-    /// Its beginning, [`KEPT_BYTES_MAX`] at most; nothing where lengths are all that counts.
+    /// Its beginning, [`STORED_BYTES_MAX`] at most; nothing where lengths are all that counts.
     pub(super) bytes: Vec<u8>,
 }
 
 impl Reference {
-    /// Whether connection number `connection` keeps bodies while there is nothing to compare with.
+    /// Whether connection number `connection` stores bodies while there is no reference yet.
     pub(super) fn is_learner(connection: u32) -> bool {
         connection < LEARNERS
     }

@@ -7,7 +7,7 @@ use super::SIZE_MAX_BYTES;
 /// Largest sigma: at this one, a size in six is already twenty thousand times the median.
 pub(super) const SIGMA_MAX: f64 = 10.0;
 
-/// The normal distribution has less beyond this many sigmas than a float can tell from nothing.
+/// Beyond this many sigmas, the normal distribution is too small for a float to represent.
 const SIGMAS: f64 = 9.0;
 
 /// Steps of the numerical mean. The function is smooth but where it is cut; with these it is

@@ -26,7 +26,7 @@ impl Weights {
         self.sizes.iter().map(|&(size, weight, _)| (size, weight))
     }
 
-    /// The size that a random number stands for.
+    /// The size for a random number.
     pub(super) fn pick(&self, number: u64) -> u64 {
         let place = below(self.total, number);
         let index = self.sizes.partition_point(|&(_, _, up_to)| up_to <= place);

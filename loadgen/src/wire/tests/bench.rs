@@ -1,8 +1,8 @@
 //! One exchange and the naive server at its other end.
 
 use super::peer::{self, Reply};
-use crate::options::TrafficOptions;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
+use crate::wire::TrafficSpec;
 use crate::wire::{Exchange, Protocol, SLICE_BYTES_MAX, Traffic, Verify};
 
 /// All protocols.
@@ -24,7 +24,7 @@ pub(super) const VERIFY: [Verify; 3] = [Verify::Full, Verify::Length, Verify::No
 
 /// A run's traffic.
 pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffic {
-    let options = TrafficOptions {
+    let options = TrafficSpec {
         protocol,
         sizes: sizes.parse().unwrap(),
         verify,
@@ -123,12 +123,12 @@ impl<'a> Bench<'a> {
     /// The payload of a request is what seed, connection and number make it, whatever happened to
     /// the requests before.
     fn expect_payload(&self, payload: &[u8], size: u64) {
-        let owed = match self.protocol {
+        let expected = match self.protocol {
             Protocol::Http | Protocol::RespPing => 0,
             Protocol::Line => size - 1,
             _ => size,
         };
-        assert_eq!(payload.len() as u64, owed);
+        assert_eq!(payload.len() as u64, expected);
         let mut place = self.traffic.payload.start(self.connection).plus(self.payload_before);
         for piece in payload.chunks(SLICE_BYTES_MAX) {
             // No comparison that would print a mebibyte.

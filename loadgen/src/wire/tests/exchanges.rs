@@ -69,7 +69,7 @@ fn a_pipelined_batch_is_one_write() {
 }
 
 #[test]
-fn a_long_message_goes_and_comes_in_slices_and_is_kept_nowhere() {
+fn a_long_message_is_sent_and_read_in_slices_and_never_stored() {
     for protocol in [Protocol::Raw, Protocol::Len32, Protocol::RespEcho, Protocol::Memcached] {
         let traffic = traffic(protocol, "1MiB", Verify::Full);
         let mut bench = Bench::new(&traffic, protocol, 1);

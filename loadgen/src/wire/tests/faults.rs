@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
 use super::peer::{Reply, body, http};
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
 use crate::wire::{Protocol, Verify};
 
 /// What can happen to a stream.
@@ -122,8 +122,8 @@ proptest! {
             replies.iter().flat_map(|reply| reply.is_payload.clone()).collect();
         // Somewhere in the second body: the first is what all are compared with.
         let second = replies[0].bytes.len()..replies[0].bytes.len() + replies[1].bytes.len();
-        let places: Vec<usize> = second.filter(|&at| is_payload[at]).collect();
-        let at = places[(share * places.len() as f64) as usize];
+        let offsets: Vec<usize> = second.filter(|&at| is_payload[at]).collect();
+        let at = offsets[(share * offsets.len() as f64) as usize];
         let came = fault.applied(&stream, at);
         prop_assume!(came.get(at) != Some(&stream[at]));
         let wrong = expected(Protocol::Http, Verify::Full, &replies, &came);
@@ -170,7 +170,7 @@ fn a_wrong_payload_is_not_mistaken_for_a_complaint() {
 }
 
 #[test]
-fn a_byte_that_nobody_asked_for_is_a_mismatch_with_nothing_expected() {
+fn an_unrequested_byte_is_a_mismatch_with_nothing_expected() {
     for protocol in PROTOCOLS {
         let traffic = traffic(protocol, "10", Verify::None);
         let mut bench = Bench::new(&traffic, protocol, 9);

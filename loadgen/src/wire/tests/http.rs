@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, traffic};
 use super::peer::{body, http};
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
 use crate::wire::{Protocol, Traffic, Verify};
 
 const ONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -122,7 +122,7 @@ fn a_body_that_began_before_the_reference_was_known_is_compared_all_the_same() {
 }
 
 #[test]
-fn a_body_longer_than_what_is_kept_is_compared_as_far_as_it_is_kept() {
+fn a_body_longer_than_the_stored_part_is_compared_as_far_as_it_is_stored() {
     let long =
         |body: String| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut body = "x".repeat((1 << 20) + 100);

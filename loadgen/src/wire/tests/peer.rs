@@ -30,7 +30,7 @@ impl Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) payload: Vec<u8>,
-    /// What it cost of the stream; for raw bytes this is all there is to tell requests apart.
+    /// Its length in the stream; raw requests differ in nothing else.
     pub(super) bytes: usize,
 }
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::bench::traffic;
-use crate::options::TrafficOptions;
-use crate::record::Mismatch;
+use crate::wire::Mismatch;
+use crate::wire::TrafficSpec;
 use crate::wire::{Exchange, Protocol, Sizes, Traffic, Verify};
 
 /// How long a server may take to start, and a reply to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A server as a child process, stopped with the test. It listens on a unix socket in a folder of
 /// its own, because a free port may not be free any more when it is opened.
@@ -37,7 +37,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
         let mut server = Self { child, folder };
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + REPLY_TIME_MAX;
         while server.connect().is_err() {
             let ended = server.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < give_up, "{program} does not listen");
@@ -96,7 +96,7 @@ fn ask(
     depth: usize,
 ) -> (usize, Result<bool, Mismatch>) {
     let mut socket = server.connect().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(REPLY_TIME_MAX)).unwrap();
     let mut exchange = Exchange::new(traffic, 2);
     let (mut scratch, mut buffer) = (Vec::new(), vec![0; 100_000]);
     let (mut begun, mut completed) = (0, 0);
@@ -172,7 +172,7 @@ fn nginx_serves_a_file_until_it_announces_the_end_of_the_connection() {
 
 /// The traffic of requests for a file of nginx's.
 fn requests_for(path: &str, headers: &[&str]) -> Traffic {
-    let options = TrafficOptions {
+    let options = TrafficSpec {
         protocol: Protocol::Http,
         sizes: Sizes::default(),
         verify: Verify::Full,

@@ -1,25 +1,25 @@
-//! How far the sends were from the arrival process that was asked for.
+//! How far the sends were from the requested arrival process.
 
-use crate::record::ArrivalRecord;
+use super::ArrivalRecord;
 use crate::schedule::Arrival;
 use crate::stats;
 
-/// Chance with which a faithful loader is still called unfaithful.
+/// Probability that a loader which follows the process exactly is still reported.
 const BY_CHANCE: f64 = 0.001;
 
 /// Gaps that differ by less than this share of the mean gap are the same.
 ///
-/// Where gaps are meant to be equal, every one that is a nanosecond too long would otherwise count
-/// as much as one that is twice as long.
+/// Otherwise, where all gaps should be equal, a gap that is one nanosecond too long would count as
+/// much as one that is twice as long.
 const SAME_WITHIN: f64 = 0.1;
 
 impl ArrivalRecord {
     /// Compares pairs of an intended gap and the gap found, in nanoseconds.
     ///
-    /// Poisson arrivals at a `flat` rate are held against the exponential distribution, whatever
-    /// the schedule made of it; all others against the intended gaps. The mean of the exponential
-    /// is that of the intended gaps of the sample; estimated so, chance leads to smaller distances
-    /// than `distance_by_chance` says, never to larger ones.
+    /// Poisson arrivals at a `flat` rate are compared with the exponential distribution, all others
+    /// with the intended gaps. The mean of the exponential is that of the intended gaps in the
+    /// sample. With an estimated mean, distances by chance are smaller than `distance_by_chance`,
+    /// never larger.
     pub(crate) fn from_gaps(arrival: Arrival, flat: bool, gaps: &[(u64, u64)]) -> Self {
         let intended: Vec<f64> = gaps.iter().map(|&(intended_ns, _)| intended_ns as f64).collect();
         let actual: Vec<f64> = gaps.iter().map(|&(_, actual_ns)| actual_ns as f64).collect();

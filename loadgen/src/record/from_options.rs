@@ -1,14 +1,14 @@
-//! The plan, as the record tells it.
+//! The plan in the record, made from the options.
 
-use super::{Options, ServerSource};
-use crate::record::ArgsRecord;
+use super::{ArgsRecord, Mode};
+use crate::options::{Options, ServerSource};
 
 impl From<&Options> for ArgsRecord {
     fn from(options: &Options) -> Self {
         let open = options.load.open();
         Self {
             target: options.target.to_string(),
-            mode: if open.is_some() { "open" } else { "closed" }.to_owned(),
+            mode: if open.is_some() { Mode::Open } else { Mode::Closed },
             rate: open.map(|open| open.profile.to_string()),
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,

@@ -1,8 +1,8 @@
-//! The requests of one lane that are due: those whose time has come, oldest first, and when the
-//! next one comes.
+//! The send times of one connection: the requests whose time has come, oldest first, and the time
+//! of the next one.
 //!
-//! Only as many as can be sent are taken out of the schedule, so that a backlog costs no memory:
-//! it lies in the schedule, which is a function.
+//! Only as many requests as can be sent are taken out of the schedule. A backlog is computed from
+//! the schedule again, so it uses no memory.
 
 use std::collections::VecDeque;
 
@@ -11,31 +11,31 @@ use crate::schedule::{Arrivals, Intensity};
 /// No further request.
 const NEVER: u64 = u64::MAX;
 
-/// Where a lane is in its schedule.
+/// The position of a connection in its schedule.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct SendSchedule {
     arrivals: Arrivals,
-    /// Start of the run: what the schedule counts from.
+    /// Start of the run, from which the schedule counts.
     start_ns: u64,
-    /// Requests intended for this time or later do not take place.
+    /// No request is intended for this time or later.
     end_ns: u64,
-    /// When the next request that is not taken out is due.
+    /// Intended time of the next request in the schedule.
     next_ns: u64,
     /// Taken out and not yet sent: their intended times.
     taken: VecDeque<u64>,
 }
 
-impl Due {
-    /// The schedule of a lane, for a run from `start_ns` to `end_ns`.
+impl SendSchedule {
+    /// The schedule of a connection, for a run from `start_ns` to `end_ns`.
     pub(crate) fn new(
         arrivals: Arrivals,
         intensity: &Intensity,
         start_ns: u64,
         end_ns: u64,
     ) -> Self {
-        let mut due = Self { arrivals, start_ns, end_ns, next_ns: 0, taken: VecDeque::new() };
-        due.advance(intensity);
-        due
+        let mut schedule = Self { arrivals, start_ns, end_ns, next_ns: 0, taken: VecDeque::new() };
+        schedule.advance(intensity);
+        schedule
     }
 
     fn advance(&mut self, intensity: &Intensity) {
@@ -43,7 +43,7 @@ impl Due {
         self.next_ns = if at_ns < self.end_ns { at_ns } else { NEVER };
     }
 
-    /// Makes up to `most` requests whose time has come ready to be sent; returns how many are.
+    /// Takes requests whose time has come, so that up to `most` are ready; returns how many are.
     pub(crate) fn take(&mut self, most: usize, now_ns: u64, intensity: &Intensity) -> usize {
         while self.taken.len() < most && self.next_ns <= now_ns {
             self.taken.push_back(self.next_ns);
@@ -52,7 +52,7 @@ impl Due {
         self.taken.len().min(most)
     }
 
-    /// The intended time of the oldest request that is ready: it is sent now.
+    /// The intended time of the oldest request that is ready. The caller sends it now.
     pub(crate) fn pop(&mut self) -> Option<u64> {
         self.taken.pop_front()
     }
@@ -63,7 +63,7 @@ impl Due {
         (next_ns != NEVER).then_some(next_ns)
     }
 
-    /// No request from `now_ns` on takes place.
+    /// Ends the schedule: no request is intended for `now_ns` or later.
     pub(crate) fn end(&mut self, now_ns: u64) {
         self.end_ns = self.end_ns.min(now_ns);
         if self.next_ns >= self.end_ns {
@@ -71,15 +71,15 @@ impl Due {
         }
     }
 
-    /// About how many requests are due and unsent, without going through them: of those still in
-    /// the schedule, the number expected of the lane, which has an `n`th of the intensity.
-    pub(crate) fn backlog(&self, now_ns: u64, intensity: &Intensity, lanes: u32) -> f64 {
+    /// About how many requests are due and unsent, without iterating over them. Those still in the
+    /// schedule are estimated from the intensity, divided by the number of connections.
+    pub(crate) fn backlog(&self, now_ns: u64, intensity: &Intensity, connections: u32) -> f64 {
         let waiting = if self.next_ns > now_ns {
             0.0
         } else {
             let since = |at_ns: u64| intensity.due_by(at_ns.saturating_sub(self.start_ns));
             let until_ns = now_ns.min(self.end_ns);
-            1.0 + (since(until_ns) - since(self.next_ns)).max(0.0) / f64::from(lanes)
+            1.0 + (since(until_ns) - since(self.next_ns)).max(0.0) / f64::from(connections)
         };
         self.taken.len() as f64 + waiting
     }
@@ -101,50 +101,50 @@ mod tests {
     use super::*;
     use crate::schedule::Arrival;
 
-    /// One lane of two with a request each millisecond from 1 s on, for 10 ms.
-    fn due() -> (Due, Intensity) {
+    /// One connection of two with a request each millisecond from 1 s on, for 10 ms.
+    fn schedule() -> (SendSchedule, Intensity) {
         let profile = "2000".parse().unwrap();
         let intensity = Intensity::new(&profile, Duration::ZERO, Duration::from_secs(1));
         let arrivals = Arrivals::new(Arrival::Constant, 1, 0, 2);
-        let due = Due::new(arrivals, &intensity, 1_000_000_000, 1_010_000_000);
-        (due, intensity)
+        let schedule = SendSchedule::new(arrivals, &intensity, 1_000_000_000, 1_010_000_000);
+        (schedule, intensity)
     }
 
     #[test]
     fn requests_are_taken_when_their_time_has_come_and_not_before() {
-        let (mut due, intensity) = due();
-        assert_eq!(due.next_ns(), Some(1_000_000_000));
-        assert_eq!(due.take(9, 999_999_999, &intensity), 0);
-        assert_eq!(due.take(9, 1_002_500_000, &intensity), 3);
-        assert_eq!((due.pop(), due.pop()), (Some(1_000_000_000), Some(1_001_000_000)));
-        assert_eq!(due.next_ns(), Some(1_002_000_000), "the one that is left");
+        let (mut schedule, intensity) = schedule();
+        assert_eq!(schedule.next_ns(), Some(1_000_000_000));
+        assert_eq!(schedule.take(9, 999_999_999, &intensity), 0);
+        assert_eq!(schedule.take(9, 1_002_500_000, &intensity), 3);
+        assert_eq!((schedule.pop(), schedule.pop()), (Some(1_000_000_000), Some(1_001_000_000)));
+        assert_eq!(schedule.next_ns(), Some(1_002_000_000), "the one that is left");
     }
 
     #[test]
     fn no_more_is_taken_than_can_be_sent() {
-        let (mut due, intensity) = due();
-        assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
-        assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
-        assert_eq!(due.taken.len(), 2);
-        assert_eq!(due.backlog(1_009_000_000, &intensity, 2), 10.0);
+        let (mut schedule, intensity) = schedule();
+        assert_eq!(schedule.take(2, 1_009_000_000, &intensity), 2);
+        assert_eq!(schedule.take(2, 1_009_000_000, &intensity), 2);
+        assert_eq!(schedule.taken.len(), 2);
+        assert_eq!(schedule.backlog(1_009_000_000, &intensity, 2), 10.0);
     }
 
     #[test]
     fn the_schedule_ends_where_the_run_does_and_what_is_unsent_is_counted() {
-        let (mut due, intensity) = due();
-        due.take(4, 1_003_000_000, &intensity);
-        due.pop();
+        let (mut schedule, intensity) = schedule();
+        schedule.take(4, 1_003_000_000, &intensity);
+        schedule.pop();
         let mut unsent = Vec::new();
-        due.drain(&intensity, |at_ns| unsent.push(at_ns));
+        schedule.drain(&intensity, |at_ns| unsent.push(at_ns));
         assert_eq!(unsent, (1..10).map(|n| 1_000_000_000 + n * 1_000_000).collect::<Vec<u64>>());
     }
 
     #[test]
-    fn a_schedule_that_is_ended_early_keeps_what_was_due_before() {
-        let (mut due, intensity) = due();
-        due.end(1_004_500_000);
+    fn a_schedule_that_ends_early_still_has_the_requests_due_before() {
+        let (mut schedule, intensity) = schedule();
+        schedule.end(1_004_500_000);
         let mut unsent = 0;
-        due.drain(&intensity, |_| unsent += 1);
+        schedule.drain(&intensity, |_| unsent += 1);
         assert_eq!(unsent, 5);
     }
 }

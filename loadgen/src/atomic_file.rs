@@ -1,14 +1,14 @@
-//! Files that are there whole or not at all, whatever happens while they are written.
+//! Atomic writes: a file is complete or not there, whatever happens while it is written.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::Error;
 
-/// What a file's name ends in until it is whole.
+/// Suffix of a file's name until the file is complete.
 pub(crate) const UNFINISHED: &str = ".unfinished";
 
 /// Makes a folder and those above it.
@@ -16,7 +16,7 @@ pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make", path))
 }
 
-/// Writes a file under another name and then gives it its own.
+/// Writes a file under a temporary name, and then renames it.
 pub(crate) fn text(path: &Path, text: &str) -> Result<(), Error> {
     let write = || -> io::Result<()> {
         let mut unfinished = path.as_os_str().to_owned();
@@ -27,21 +27,15 @@ pub(crate) fn text(path: &Path, text: &str) -> Result<(), Error> {
     write().map_err(failure("write", path))
 }
 
-/// As [`text`], of a record as JSON.
+/// Writes a record as JSON, in the same way as [`text`].
 pub(crate) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(record).map_err(io::Error::from);
     text(path, &(json.map_err(failure("write", path))? + "\n"))
 }
 
-/// What went wrong with a file, as an error of the program.
+/// Makes an I/O error of a file an error of the program.
 pub(crate) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { operation, path: path.to_owned(), source }
-}
-
-/// Prints a report or a record; a reader that has gone away does not need it any more.
-pub(crate) fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a sweep is going to measure: its cells and the order of their runs.
+//! The plan of a sweep: its cells and the order of their runs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::schedule::random;
 const CELLS_MAX: usize = 10_000;
 const RUNS_MAX: u32 = 1_000;
 
-/// A sweep, as asked for and possible.
+/// A sweep, requested and checked.
 #[derive(Debug, Clone)]
 pub(super) struct SweepPlan {
     pub(super) text: PlanText,
@@ -27,7 +27,7 @@ pub(super) struct SweepPlan {
     pub(super) quiet: bool,
 }
 
-/// The plan as it is kept with the results; what differs here must not be mixed.
+/// The plan as it is stored with the results; results of different plans must not be mixed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PlanText {
     pub(super) loadgen_version: String,
@@ -97,7 +97,7 @@ impl SweepPlan {
 
 impl PlanText {
     /// In which fields another plan differs, as "runs: 5 there, 3 here".
-    pub(super) fn differences(&self, kept: &Self) -> Vec<String> {
+    pub(super) fn differences(&self, stored: &Self) -> Vec<String> {
         let fields = |plan: &Self| {
             let value = serde_json::to_value(plan).unwrap_or_default();
             let mut fields = value.as_object().cloned().unwrap_or_default();
@@ -107,11 +107,11 @@ impl PlanText {
             }
             fields
         };
-        let (here, there) = (fields(self), fields(kept));
+        let (here, there) = (fields(self), fields(stored));
         let differing = here.iter().filter(|(name, value)| there.get(*name) != Some(*value));
         let text = |(name, value): (&String, &serde_json::Value)| {
-            let kept = there.get(name).unwrap_or(&serde_json::Value::Null);
-            format!("{name}: {kept} there, {value} here")
+            let stored = there.get(name).unwrap_or(&serde_json::Value::Null);
+            format!("{name}: {stored} there, {value} here")
         };
         differing.map(text).collect()
     }
@@ -204,7 +204,9 @@ fn expect_distinct(cells: &[Cell]) -> Result<(), Error> {
     let mut names: Vec<String> = cells.iter().map(Cell::file_name).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => usage(format!("--var: two combinations would both be kept as '{}'", pair[0])),
+        Some(pair) => {
+            usage(format!("--var: two combinations would both be stored as '{}'", pair[0]))
+        }
         None => Ok(()),
     }
 }
@@ -278,7 +280,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cell_with_a_long_name_is_kept_under_its_number() {
+    fn a_cell_with_a_long_name_is_stored_under_its_number() {
         let plan = plan(&format!("--var server-cmd={} --var size=1,2", "s".repeat(200))).unwrap();
         assert_eq!(plan.cells[1].file_name(), "cell-2");
     }
@@ -308,11 +310,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn differing_plans_are_told_apart_by_field() {
+    fn differences_of_plans_are_listed_by_field() {
         let text = |flags: &str| plan(flags).unwrap().text;
-        let (kept, asked) = (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
-        let differences = asked.differences(&kept);
+        let (stored, asked) = (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
+        let differences = asked.differences(&stored);
         assert_eq!(differences, ["connections: 64 there, 9 here", "runs: 5 there, 3 here"]);
-        assert!(kept.differences(&kept).is_empty());
+        assert!(stored.differences(&stored).is_empty());
     }
 }

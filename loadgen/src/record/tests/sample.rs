@@ -2,14 +2,14 @@
 
 use std::iter;
 
-use super::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord,
-    Validity,
-};
 use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
 use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
+use crate::record::{
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, Mode, RateRecord, RunRecord,
+    ThreadRecord, Validity,
+};
 
 /// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
 pub(crate) fn open() -> Measurement {
@@ -19,7 +19,7 @@ pub(crate) fn open() -> Measurement {
 /// 64 connections one request at a time for 10 s, 4,000 requests a second.
 pub(crate) fn closed() -> Measurement {
     let args = ArgsRecord {
-        mode: "closed".to_owned(),
+        mode: Mode::Closed,
         rate: None,
         arrival: None,
         duration_s: 10.0,
@@ -43,7 +43,7 @@ pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
 pub(crate) fn open_args() -> ArgsRecord {
     ArgsRecord {
         target: "127.0.0.1:5555".to_owned(),
-        mode: "open".to_owned(),
+        mode: Mode::Open,
         rate: Some("2000".to_owned()),
         arrival: Some("poisson".to_owned()),
         connections: 64,
@@ -96,7 +96,7 @@ fn latencies(args: &ArgsRecord) -> Latencies {
     for n in 0..40_000_u64 {
         let (service_ns, late_ns) = (100_000 + n * 5 / 2, 1_000 + n % 9 * 1_000);
         latencies.service.record(service_ns);
-        if args.mode == "open" {
+        if args.is_open() {
             latencies.response.record(service_ns + late_ns);
             latencies.lateness.record(late_ns);
             latencies.loader_late.record(late_ns);
@@ -108,7 +108,7 @@ fn latencies(args: &ArgsRecord) -> Latencies {
 
 fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
     let measured = latencies.service.count();
-    let offered = (args.mode == "open").then_some(measured);
+    let offered = (args.is_open()).then_some(measured);
     let rate = RateRecord::new(measured, offered, args.size_mean_bytes, args.duration_s);
     let mean_s = latencies.service.mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
@@ -159,9 +159,9 @@ fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec
         failed: 0,
         outstanding: 0,
         backlog: 0,
-        p50_ns: latencies.felt().percentile_ns(P50),
-        p99_ns: latencies.felt().percentile_ns(P99),
-        max_ns: latencies.felt().max_ns(),
+        p50_ns: latencies.headline().percentile_ns(P50),
+        p99_ns: latencies.headline().percentile_ns(P99),
+        max_ns: latencies.headline().max_ns(),
         loader_cpu: 0.45,
         server_cpu: None,
     };

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 
-use super::network::{Interest, Network, Ready, Token};
+use crate::engine::network::{Interest, Network, Ready, Token};
 
 /// What a server does with what it gets.
 pub(crate) trait Server {
@@ -50,14 +50,18 @@ pub(crate) struct SimulatedStream {
 }
 
 fn key(token: Token) -> (u32, u32) {
-    (token.lane, token.generation)
+    (token.connection, token.generation)
 }
 
 impl Write for SimulatedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let world = &mut *self.world.borrow_mut();
         for reply in world.server.received(world.now_ns, bytes) {
-            world.arrivals.push(Reverse((reply.at_ns(), self.token.lane, self.token.generation)));
+            world.arrivals.push(Reverse((
+                reply.at_ns(),
+                self.token.connection,
+                self.token.generation,
+            )));
             world.inboxes.entry(key(self.token)).or_default().push_back(reply);
         }
         Ok(bytes.len())
@@ -85,7 +89,7 @@ impl Read for SimulatedStream {
                 }
                 Reply::Close { .. } if count == 0 => return Ok(0),
                 Reply::Bytes { .. } | Reply::Close { .. } => {
-                    let again = (world.now_ns, self.token.lane, self.token.generation);
+                    let again = (world.now_ns, self.token.connection, self.token.generation);
                     world.arrivals.push(Reverse(again));
                     break;
                 }
@@ -178,11 +182,11 @@ impl Network for Simulation {
         {
             self.ready.push(Ready { token, readable: false, writable: true });
         }
-        while let Some(&Reverse((at_ns, lane, generation))) = world.arrivals.peek()
+        while let Some(&Reverse((at_ns, connection, generation))) = world.arrivals.peek()
             && at_ns <= world.now_ns
         {
             world.arrivals.pop();
-            let token = Token { lane, generation };
+            let token = Token { connection, generation };
             if self.ready.last().is_none_or(|ready| ready.token != token) {
                 self.ready.push(Ready { token, readable: true, writable: false });
             }

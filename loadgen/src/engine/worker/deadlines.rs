@@ -1,4 +1,4 @@
-//! Looking after time: silent connections, lifetimes, the end of the run, intervals.
+//! What happens at a time: timeouts, lifetimes, the end of the run, intervals.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use super::{
     SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
 };
 use crate::clock::nanoseconds;
-use crate::engine::lane::{Lane, Link};
+use crate::engine::connection::{Connection, StreamState};
 use crate::engine::network::Network;
 use crate::engine::recorder::Failure;
 use crate::engine::reporter::{Reporter, State};
@@ -16,19 +16,19 @@ use crate::error::Error;
 use crate::options::Churn;
 use crate::schedule::{Phase, random};
 
-/// What a sweep has found about a lane.
-enum Finding {
+/// What a sweep has found about a connection.
+enum CheckResult {
     Nothing,
-    /// It owes a reply and has been silent for too long.
+    /// A reply is outstanding, and no byte has come for the timeout.
     Silent,
-    /// Its handshake has not ended in time.
+    /// Its handshake took longer than the timeout.
     Unanswered,
-    /// It has lived long enough.
+    /// Its lifetime has ended.
     Expired,
 }
 
 impl<N: Network> Worker<'_, '_, N> {
-    /// Gives up what has been silent for too long, and ends what has lived long enough.
+    /// Closes connections that reached the timeout or the end of their lifetime.
     pub(super) fn sweep_when_due(&mut self) -> Result<(), Error> {
         if self.now_ns < self.sweep_due_ns {
             return Ok(());
@@ -40,65 +40,72 @@ impl<N: Network> Worker<'_, '_, N> {
         let interval_ns =
             (timeout_ns / SWEEPS_PER_TIMEOUT).clamp(SWEEP_INTERVAL_NS_MIN, SWEEP_INTERVAL_NS_MAX);
         self.sweep_due_ns = self.now_ns + interval_ns;
-        for lane in 0..self.share.connections {
-            match self.look_over(&self.lanes[lane as usize]) {
-                Finding::Nothing => {}
-                Finding::Silent => self.lose(lane, Failure::TimedOut),
-                Finding::Unanswered => self.dial_failed(lane, io::ErrorKind::TimedOut.into())?,
-                Finding::Expired => self.expire(lane),
+        for index in 0..self.share.connections {
+            match self.check(&self.connections[index as usize]) {
+                CheckResult::Nothing => {}
+                CheckResult::Silent => self.lose(index, Failure::TimedOut),
+                CheckResult::Unanswered => {
+                    self.dial_failed(index, io::ErrorKind::TimedOut.into())?;
+                }
+                CheckResult::Expired => self.expire(index),
             }
         }
         Ok(())
     }
 
-    fn look_over(&self, lane: &Lane<N::Stream>) -> Finding {
+    fn check(&self, connection: &Connection<N::Stream>) -> CheckResult {
         let overdue = |since_ns: u64| {
             let since_ns = since_ns.max(self.attentive_since_ns);
             self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
         };
-        match &lane.link {
-            Link::Dialing { begun_ns, .. } if overdue(*begun_ns) => Finding::Unanswered,
-            Link::Up(connection) => {
-                if connection.outstanding() > 0 && overdue(connection.last_progress_ns) {
-                    Finding::Silent
-                } else if self.started && self.now_ns >= self.expires_ns(lane, connection.begun_ns)
+        match &connection.stream {
+            StreamState::Connecting { begun_ns, .. } if overdue(*begun_ns) => {
+                CheckResult::Unanswered
+            }
+            StreamState::Open(stream) => {
+                if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
+                    CheckResult::Silent
+                } else if self.started
+                    && self.now_ns >= self.expires_ns(connection, stream.begun_ns)
                 {
-                    Finding::Expired
+                    CheckResult::Expired
                 } else {
-                    Finding::Nothing
+                    CheckResult::Nothing
                 }
             }
-            Link::Down | Link::Queued | Link::Dialing { .. } => Finding::Nothing,
+            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => {
+                CheckResult::Nothing
+            }
         }
     }
 
-    /// When a stream has lived long enough. The first of each lane lives for a random part of the
-    /// lifetime, so that they do not all end at once.
-    fn expires_ns(&self, lane: &Lane<N::Stream>, begun_ns: u64) -> u64 {
+    /// When the lifetime of a stream ends. The first stream of each connection lives for a random
+    /// part of the lifetime, so that they do not all end at once.
+    fn expires_ns(&self, connection: &Connection<N::Stream>, begun_ns: u64) -> u64 {
         let Churn::Lifetime(lifetime) = self.plan.options.churn else {
             return u64::MAX;
         };
         let lifetime_ns = nanoseconds(lifetime);
-        if lane.generation > 1 {
+        if connection.generation > 1 {
             return begun_ns.saturating_add(lifetime_ns);
         }
         let key = random::key(self.plan.options.seed, LIFETIMES);
-        let part = random::unit(random::at(key, u64::from(lane.number)));
+        let part = random::unit(random::at(key, u64::from(connection.number)));
         let since_ns = begun_ns.max(self.window.start_ns);
         since_ns.saturating_add((part * lifetime_ns as f64) as u64)
     }
 
-    fn expire(&mut self, lane: u32) {
-        if let Link::Up(connection) = &mut self.lanes[lane as usize].link {
-            connection.closing = true;
-            self.agenda.clear(lane);
+    fn expire(&mut self, index: u32) {
+        if let StreamState::Open(stream) = &mut self.connections[index as usize].stream {
+            stream.closing = true;
+            self.send_queue.clear(index);
         }
-        if self.lanes[lane as usize].is_used_up(self.plan) {
-            self.retire(lane);
+        if self.connections[index as usize].is_used_up(self.plan) {
+            self.retire(index);
         }
     }
 
-    /// Notes what the warm-up has left undone.
+    /// Records the backlog that the warm-up has left.
     pub(super) fn open_window_when_due(&mut self) {
         if !self.window_opened && self.window.phase(self.now_ns) != Phase::WarmUp {
             self.window_opened = true;
@@ -116,12 +123,13 @@ impl<N: Network> Worker<'_, '_, N> {
             return 0.0;
         };
         let connections = self.plan.options.connections;
-        let due = self.lanes.iter().filter_map(|lane| lane.due.as_ref());
-        due.map(|due| due.backlog(self.now_ns, intensity, connections)).sum()
+        let schedule =
+            self.connections.iter().filter_map(|connection| connection.schedule.as_ref());
+        schedule.map(|schedule| schedule.backlog(self.now_ns, intensity, connections)).sum()
     }
 
-    /// Ends the schedule at the end of the window, when asked to, or when no connection can be
-    /// had any more; shortens the drain when asked.
+    /// Ends the schedule at the end of the window, on an interrupt, or when connecting has failed
+    /// for the timeout. An interrupt also shortens the drain.
     pub(super) fn stop_when_due(&mut self) {
         let interrupted = self.is_called_off();
         let over = self.window.phase(self.now_ns) == Phase::Over;
@@ -133,9 +141,9 @@ impl<N: Network> Worker<'_, '_, N> {
             let drain_ns = if lost { 0 } else { nanoseconds(self.plan.options.drain) };
             self.stop = Some(self.stopping(drain_ns));
             self.begun = self.share.connections;
-            for lane in &mut self.lanes {
-                if let Some(due) = &mut lane.due {
-                    due.end(self.now_ns);
+            for connection in &mut self.connections {
+                if let Some(schedule) = &mut connection.schedule {
+                    schedule.end(self.now_ns);
                 }
             }
         }
@@ -154,7 +162,7 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Hands over an interval that has ended.
+    /// Reports an interval that has ended.
     pub(super) fn report_when_due(&mut self, reporter: &mut Reporter) {
         let completed = self.recorder.counters().completed;
         self.plan.board.set_completed(self.share.thread, completed);
@@ -172,25 +180,25 @@ impl<N: Network> Worker<'_, '_, N> {
         }
     }
 
-    /// Accounts for what never came, and hands over the last interval.
+    /// Counts the requests without a reply, and reports the last interval.
     pub(super) fn finish(mut self, reporter: &mut Reporter) -> Finished {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();
-        for lane in self.lanes.drain(..) {
-            if let Link::Up(connection) = lane.link {
-                for request in connection.into_outstanding() {
+        for connection in self.connections.drain(..) {
+            if let StreamState::Open(stream) = connection.stream {
+                for request in stream.into_outstanding() {
                     self.recorder.censored(request, now_ns);
                 }
             }
-            if let (Some(due), Some(intensity)) = (lane.due, &self.plan.intensity) {
-                due.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+            if let (Some(schedule), Some(intensity)) = (connection.schedule, &self.plan.intensity) {
+                schedule.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
             }
         }
         let state = State { now_ns, ..self.state() };
         reporter.last(&mut self.recorder, state);
         Finished {
             connections: self.share.connections as usize,
-            findings: self.recorder.finish(),
+            recorded: self.recorder.finish(),
             stopped_ns: stop.at_ns,
             wall_ns: stop.at_ns.saturating_sub(self.window.start_ns),
             usage: stop.usage.since(self.started_usage),

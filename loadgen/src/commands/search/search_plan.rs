@@ -1,4 +1,4 @@
-//! What the flags of a search ask for, checked.
+//! The plan of a search, made from its flags and checked.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::cli::search::SearchArgs;
 use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};
-use crate::validity;
+use crate::slo;
 
 /// Most confirmations.
 const CONFIRMATIONS_MAX: u32 = 1_000;
@@ -14,12 +14,12 @@ const CONFIRMATIONS_MAX: u32 = 1_000;
 /// Least tolerance: two rates closer than this differ by less than any two runs.
 const TOLERANCE_MIN: f64 = 0.001;
 
-/// A search, as asked for and possible.
+/// A search, requested and checked.
 #[derive(Debug, Clone)]
 pub(super) struct SearchPlan {
     /// The measurement of the peak.
     pub(super) closed: Options,
-    /// The measurements at a rate; the rate in it stands for whichever is tried.
+    /// The plan of an open-loop probe; its rate is replaced by that of the probe.
     pub(super) open: Options,
     pub(super) from: Option<Rate>,
     pub(super) to: Rate,
@@ -46,7 +46,7 @@ impl TryFrom<SearchArgs> for SearchPlan {
         if args.confirm > CONFIRMATIONS_MAX {
             return usage("--confirm must be at most 1000");
         }
-        let tolerance = validity::share(&args.tolerance)
+        let tolerance = slo::share(&args.tolerance)
             .map_err(|why| Error::Usage(format!("--tolerance: {why}")))?;
         if !(TOLERANCE_MIN..=1.0).contains(&tolerance) {
             return usage("--tolerance must lie between 0.1% and 100%");

@@ -2,15 +2,15 @@
 
 /// The least-squares line through points.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Line {
+pub(crate) struct FittedLine {
     /// Units of y by unit of x.
     pub(crate) slope: f64,
     /// Pearson's coefficient, from -1 to 1; 0 where y does not change.
     pub(crate) correlation: f64,
 }
 
-impl Line {
-    /// Through `points`, unless they stand above each other or are fewer than two.
+impl FittedLine {
+    /// Through `points`, if they are at least two with different x.
     pub(crate) fn through(points: &[(f64, f64)]) -> Option<Self> {
         let count = points.len() as f64;
         let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;
@@ -33,13 +33,13 @@ mod tests {
     #[test]
     fn points_on_a_line_have_its_slope_and_fit_perfectly() {
         let points: Vec<_> = (0..9).map(|x| (f64::from(x), 7.0 - 2.0 * f64::from(x))).collect();
-        let line = Line::through(&points).unwrap();
+        let line = FittedLine::through(&points).unwrap();
         assert!((line.slope + 2.0).abs() < 1e-12 && (line.correlation + 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_bump_in_the_middle_is_no_slope() {
-        let line = Line::through(&[(0.0, 0.0), (1.0, 9.0), (2.0, 0.0)]).unwrap();
+        let line = FittedLine::through(&[(0.0, 0.0), (1.0, 9.0), (2.0, 0.0)]).unwrap();
         assert_eq!((line.slope, line.correlation), (0.0, 0.0));
     }
 
@@ -47,15 +47,15 @@ mod tests {
     fn a_known_sample_has_its_known_line() {
         // Slope 0.6 and r = 0.6 / sqrt(0.6): computed by hand from sums 10, 6, 6.
         let points = [(1.0, 2.0), (2.0, 4.0), (3.0, 5.0), (4.0, 4.0), (5.0, 5.0)];
-        let line = Line::through(&points).unwrap();
+        let line = FittedLine::through(&points).unwrap();
         assert!((line.slope - 0.6).abs() < 1e-12);
         assert!((line.correlation - 0.6_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]
     fn too_few_points_have_no_line() {
-        assert_eq!(Line::through(&[]), None);
-        assert_eq!(Line::through(&[(1.0, 1.0)]), None);
-        assert_eq!(Line::through(&[(1.0, 1.0), (1.0, 2.0)]), None);
+        assert_eq!(FittedLine::through(&[]), None);
+        assert_eq!(FittedLine::through(&[(1.0, 1.0)]), None);
+        assert_eq!(FittedLine::through(&[(1.0, 1.0), (1.0, 2.0)]), None);
     }
 }

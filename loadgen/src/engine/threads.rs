@@ -1,4 +1,4 @@
-//! One run from start to end: threads, the starting signal, what they hand over, the record.
+//! One run from start to end: its threads, the starting signal, their results, the record.
 
 use std::panic;
 use std::sync::atomic::Ordering;
@@ -7,11 +7,12 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::collector::Collector;
+use super::observer::Observer;
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
 use super::progress::Progress;
-use super::recorder::Findings;
-use super::reporter::{News, Reporter};
+use super::recorder::Recorded;
+use super::reporter::{Reporter, ThreadMessage};
 use super::sockets::Sockets;
 use super::target::{self, Address};
 use super::worker::{Finished, Worker};
@@ -19,7 +20,6 @@ use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
-use crate::measure::Observer;
 use crate::options::Options;
 use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
 use crate::schedule::{Intensity, Window};
@@ -28,14 +28,14 @@ use crate::server::Server;
 /// Time between two updates of the live line.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a run has found out.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct RunOutcome {
     pub(crate) record: RunRecord,
     pub(crate) latencies: Latencies,
 }
 
-/// Loads the server as planned and returns what came of it. The verdict is not yet in the record.
+/// Loads the server as planned and returns the result, still without a verdict.
 pub(crate) fn run(
     options: &Options,
     interrupt: &Interrupt,
@@ -47,15 +47,15 @@ pub(crate) fn run(
     let address = target::resolve(&options.target, options.timeout)?;
     let mut progress = Progress::new(options.output.progress, number, options.runs);
     let result = thread::scope(|scope| {
-        let crew = Crew::muster(scope, &plan, address)?;
-        crew.conduct(&plan, number, server.as_deref_mut(), observer, &mut progress)
+        let threads = Threads::spawn(scope, &plan, address)?;
+        threads.run(&plan, number, server.as_deref_mut(), observer, &mut progress)
     });
     progress.clear();
     conclude(&plan, number, result?, server)
 }
 
-/// What the threads have left, put together.
-struct Harvest {
+/// The results of all threads together.
+struct ThreadResults {
     window: Window,
     started_unix_s: f64,
     finished: Vec<Finished>,
@@ -63,7 +63,7 @@ struct Harvest {
     latencies: Latencies,
 }
 
-/// The starting signal, with the way that emptied histograms come back.
+/// The starting signal, with the channels for intervals and for emptied histograms.
 struct Start {
     window: Window,
     reporter: Reporter,
@@ -72,51 +72,52 @@ struct Start {
 type Handle<'scope> = ScopedJoinHandle<'scope, Result<Option<Finished>, Error>>;
 
 /// The loading threads, seen from the one that started them.
-struct Crew<'scope> {
+struct Threads<'scope> {
     handles: Vec<Handle<'scope>>,
     /// One starting signal per thread.
     starters: Vec<Sender<Start>>,
     clock: Clock,
-    messenger: Sender<News>,
-    news: Receiver<News>,
+    sender: Sender<ThreadMessage>,
+    messages: Receiver<ThreadMessage>,
 }
 
-impl<'scope> Crew<'scope> {
+impl<'scope> Threads<'scope> {
     /// Starts all threads, which begin to connect.
-    fn muster<'env: 'scope>(
+    fn spawn<'env: 'scope>(
         scope: &'scope thread::Scope<'scope, 'env>,
         plan: &'scope Plan<'env>,
         address: Address,
     ) -> Result<Self, Error> {
-        let (messenger, news) = mpsc::channel();
+        let (sender, messages) = mpsc::channel();
         let clock = Clock::start();
-        let mut crew = Self { handles: Vec::new(), starters: Vec::new(), clock, messenger, news };
+        let mut threads =
+            Self { handles: Vec::new(), starters: Vec::new(), clock, sender, messages };
         for share in shares(plan.options.connections, plan.options.threads) {
             let (starter, start) = mpsc::channel();
-            let messenger = crew.messenger.clone();
+            let sender = threads.sender.clone();
             let address = address.clone();
             let spawned = thread::Builder::new()
                 .name(format!("load-{}", share.thread))
-                .spawn_scoped(scope, move || work(plan, share, address, clock, &messenger, &start));
+                .spawn_scoped(scope, move || work(plan, share, address, clock, &sender, &start));
             let handle = spawned.map_err(|error| {
                 plan.abandoned.store(true, Ordering::Relaxed);
                 Error::Start(error)
             })?;
-            crew.handles.push(handle);
-            crew.starters.push(starter);
+            threads.handles.push(handle);
+            threads.starters.push(starter);
         }
-        Ok(crew)
+        Ok(threads)
     }
 
     /// Waits for the connections, gives the starting signal, collects the results.
-    fn conduct(
+    fn run(
         mut self,
         plan: &Plan<'_>,
         number: u32,
         mut server: Option<&mut Server>,
         observer: &mut dyn Observer,
         progress: &mut Progress,
-    ) -> Result<Harvest, Error> {
+    ) -> Result<ThreadResults, Error> {
         if !self.everyone_connected(plan, progress) {
             plan.abandoned.store(true, Ordering::Relaxed);
         }
@@ -137,7 +138,7 @@ impl<'scope> Crew<'scope> {
         }
         let finished = self.join()?;
         let (intervals, latencies) = collected?;
-        Ok(Harvest { window, started_unix_s, finished, intervals, latencies })
+        Ok(ThreadResults { window, started_unix_s, finished, intervals, latencies })
     }
 
     fn start(&mut self, plan: &Plan<'_>, window: Window) -> Vec<Sender<Box<Latencies>>> {
@@ -147,8 +148,8 @@ impl<'scope> Crew<'scope> {
             let (spare, returned) = mpsc::channel();
             // Made here, where it delays no request; one set is filled while the other travels.
             let _ = spare.send(Box::new(Latencies::new()));
-            let messenger = self.messenger.clone();
-            let reporter = Reporter::new(thread, messenger, returned, window.start_ns, interval_ns);
+            let sender = self.sender.clone();
+            let reporter = Reporter::new(thread, sender, returned, window.start_ns, interval_ns);
             spares.push(spare);
             if !plan.abandoned.load(Ordering::Relaxed) {
                 // A thread that is gone says why when it is joined.
@@ -166,11 +167,11 @@ impl<'scope> Crew<'scope> {
         progress: &mut Progress,
     ) -> Result<(Vec<IntervalRecord>, Latencies), Error> {
         // The channel closes when the threads' own ends of it are gone.
-        self.messenger = mpsc::channel().0;
+        self.sender = mpsc::channel().0;
         loop {
-            match self.news.recv_timeout(PROGRESS_INTERVAL) {
-                Ok(News::Interval(report)) => collector.take(*report)?,
-                Ok(News::Connected | News::ConnectFailed) => {}
+            match self.messages.recv_timeout(PROGRESS_INTERVAL) {
+                Ok(ThreadMessage::Interval(report)) => collector.take(*report)?,
+                Ok(ThreadMessage::Connected | ThreadMessage::ConnectFailed) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(collector.finish()),
             }
@@ -181,9 +182,9 @@ impl<'scope> Crew<'scope> {
     fn everyone_connected(&self, plan: &Plan<'_>, progress: &mut Progress) -> bool {
         let mut connecting = self.handles.len();
         while connecting > 0 {
-            match self.news.recv_timeout(PROGRESS_INTERVAL) {
-                Ok(News::Connected) => connecting -= 1,
-                Ok(News::ConnectFailed | News::Interval(_))
+            match self.messages.recv_timeout(PROGRESS_INTERVAL) {
+                Ok(ThreadMessage::Connected) => connecting -= 1,
+                Ok(ThreadMessage::ConnectFailed | ThreadMessage::Interval(_))
                 | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {
                     progress.show_connecting(&plan.board, plan.options.connections);
@@ -210,12 +211,14 @@ fn work(
     share: Share,
     address: Address,
     clock: Clock,
-    news: &Sender<News>,
+    sender: &Sender<ThreadMessage>,
     start: &Receiver<Start>,
 ) -> Result<Option<Finished>, Error> {
     let prepared = prepare(plan, share, address, clock);
     // Sending fails only when the starter has given up; then no starting signal comes either.
-    let _ = news.send(if prepared.is_ok() { News::Connected } else { News::ConnectFailed });
+    let message =
+        if prepared.is_ok() { ThreadMessage::Connected } else { ThreadMessage::ConnectFailed };
+    let _ = sender.send(message);
     let worker = prepared?;
     let Ok(Start { window, mut reporter }) = start.recv() else {
         return Ok(None);
@@ -240,7 +243,7 @@ fn prepare<'a, 'run>(
     Ok(worker)
 }
 
-/// How many intervals there are if the drain takes as long as it may.
+/// How many intervals there are at most.
 fn expected_intervals(options: &Options) -> usize {
     let longest = options.warmup + options.duration + options.drain;
     let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 1;
@@ -252,20 +255,20 @@ fn unix_s() -> f64 {
     since_1970.map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Puts together what the threads have left, and checks that no request is unaccounted for.
+/// Puts the results together, and checks that every request is accounted for.
 fn conclude(
     plan: &Plan<'_>,
     number: u32,
-    result: Harvest,
+    results: ThreadResults,
     server: Option<&mut Server>,
 ) -> Result<RunOutcome, Error> {
-    let Harvest { window, started_unix_s, finished, intervals, latencies } = result;
+    let ThreadResults { window, started_unix_s, finished, intervals, latencies } = results;
     let options = plan.options;
     let threads = finished.iter().map(thread_record).collect();
     let stops = finished.iter().map(|thread| thread.stopped_ns);
     let stopped_ns = stops.max().unwrap_or(window.start_ns);
-    let mut all = Findings::default();
-    finished.into_iter().for_each(|thread| all.merge(thread.findings));
+    let mut all = Recorded::default();
+    finished.into_iter().for_each(|thread| all.merge(thread.recorded));
     if !all.counters.conserved() {
         return Err(Error::NotConserved(format!("{:?}", all.counters)));
     }
@@ -301,7 +304,7 @@ fn conclude(
 fn thread_record(finished: &Finished) -> ThreadRecord {
     ThreadRecord {
         connections: finished.connections,
-        completed: finished.findings.counters.completed,
+        completed: finished.recorded.counters.completed,
         cpu_s: seconds(finished.usage.cpu_ns),
         wall_s: seconds(finished.wall_ns),
         cpu_share: finished.usage.cpu_ns as f64 / finished.wall_ns.max(1) as f64,

@@ -1,4 +1,4 @@
-//! From flags to a plan: what is asked for is checked here, once.
+//! From flags to a plan: the only place that checks them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,14 +7,15 @@ use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
 use super::run::RunArgs;
 use crate::error::Error;
 use crate::options::{
-    Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target, TrafficOptions,
+    Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target,
 };
 use crate::wire::Protocol;
+use crate::wire::TrafficSpec;
 
 /// Most requests outstanding per connection: beyond this a queue is measured, not a server.
 const PIPELINE_MAX: u32 = 65_536;
 
-/// Requests outstanding per connection where nothing else is asked for: a closed loop is one
+/// Default for the requests outstanding per connection: a closed loop is one
 /// request at a time, an open one sends when the schedule says so.
 const PIPELINE_CLOSED: u32 = 1;
 const PIPELINE_OPEN: u32 = 1_024;
@@ -65,7 +66,7 @@ impl Options {
         let target = target(&text)?;
         Ok(Self {
             load,
-            traffic: TrafficOptions {
+            traffic: TrafficSpec {
                 protocol: traffic.protocol,
                 sizes: traffic.size,
                 verify: traffic.verify,

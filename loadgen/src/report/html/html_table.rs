@@ -54,7 +54,7 @@ pub(super) fn list(pairs: impl IntoIterator<Item = (String, String)>) -> String 
     if list.is_empty() { list } else { format!("<dl>\n{list}</dl>\n") }
 }
 
-/// Everything in a record as names and values, whatever it has.
+/// All fields of a record as names and values.
 pub(super) fn fields(record: &impl Serialize) -> String {
     let mut pairs = Vec::new();
     collect(&mut pairs, "", &serde_json::to_value(record).unwrap_or_default());

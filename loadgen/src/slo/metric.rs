@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::{LatencyRecord, Record};
-use crate::report::units;
+use crate::units;
 
 /// A number of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +18,18 @@ pub(crate) enum Metric {
     Rate,
 }
 
-/// Whose statistic.
+/// The distribution of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distribution {
     /// Response in an open loop, service in a closed one.
-    Felt,
+    Headline,
     Response,
     Service,
     Lateness,
     Connect,
 }
 
-/// Which number of a distribution.
+/// A number of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statistic {
     Percentile(Known),
@@ -38,7 +37,7 @@ pub(crate) enum Statistic {
     Mean,
 }
 
-/// Place of a percentile in [`PERCENTILES`].
+/// Index of a percentile in [`PERCENTILES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known(usize);
 
@@ -48,23 +47,14 @@ impl From<Known> for Percentile {
     }
 }
 
-/// A number, as far as it is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Found {
-    Exactly(f64),
-    /// Requests that were never answered would only make it larger.
-    AtLeast(f64),
-    Unknown,
-}
-
 impl Metric {
     /// Whether less is better.
-    pub(super) fn is_better_low(self) -> bool {
+    pub(crate) fn is_better_low(self) -> bool {
         matches!(self, Self::Time(..) | Self::Errors)
     }
 
     /// The value as people read it.
-    pub(super) fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Time(..) => units::brief(value as u64),
             Self::Errors => format!("{:.3} %", 100.0 * value),
@@ -72,70 +62,6 @@ impl Metric {
             Self::Rate => format!("{} requests/s", units::rate(value)),
         }
     }
-
-    /// The distribution it is about.
-    pub(super) fn latency(self, record: &Record) -> Option<&LatencyRecord> {
-        let Self::Time(distribution, _) = self else { return None };
-        let latency = &record.latency_ns;
-        Some(match distribution {
-            Distribution::Felt if record.args.mode == "open" => &latency.response,
-            Distribution::Felt | Distribution::Service => &latency.service,
-            Distribution::Response => &latency.response,
-            Distribution::Lateness => &latency.lateness,
-            Distribution::Connect => &latency.connect,
-        })
-    }
-
-    /// The value in the record: nanoseconds, a share, or requests per second.
-    pub(super) fn of(self, record: &Record) -> Found {
-        let exactly = |value: Option<f64>| value.map_or(Found::Unknown, Found::Exactly);
-        let (counters, rate) = (&record.counters, &record.rate);
-        match self {
-            Self::Time(_, statistic) => {
-                self.latency(record).map_or(Found::Unknown, |latency| statistic.of(latency))
-            }
-            Self::Errors => exactly((counters.scheduled > 0).then(|| {
-                let lost = counters.scheduled.saturating_sub(counters.completed);
-                lost as f64 / counters.scheduled as f64
-            })),
-            Self::Achieved => {
-                let offered = rate.offered_per_s.filter(|&offered| offered > 0.0);
-                exactly(offered.map(|offered| rate.achieved_per_s / offered))
-            }
-            Self::Rate => Found::Exactly(rate.achieved_per_s),
-        }
-    }
-
-    /// The ends of its 95 % confidence interval; twice the value itself where that is exact.
-    pub(super) fn ends(self, record: &Record) -> Option<(Found, Found)> {
-        match (self, self.latency(record)) {
-            (Self::Time(_, Statistic::Percentile(known)), Some(latency)) => {
-                let [low, high] = latency.ci95_at(known.into())?;
-                Some((found(latency, low), found(latency, high)))
-            }
-            _ => Some((self.of(record), self.of(record))),
-        }
-    }
-}
-
-impl Statistic {
-    fn of(self, latency: &LatencyRecord) -> Found {
-        let value = match self {
-            Self::Percentile(known) => latency.at(known.into()),
-            Self::Max => latency.max,
-            Self::Mean if latency.censored > 0 => {
-                return latency.mean.map_or(Found::Unknown, |mean| Found::AtLeast(mean as f64));
-            }
-            Self::Mean => latency.mean,
-        };
-        value.map_or(Found::Unknown, |value| found(latency, value))
-    }
-}
-
-/// A value of a distribution, which may be a lower bound.
-fn found(latency: &LatencyRecord, value_ns: u64) -> Found {
-    let bound = latency.is_at_least(value_ns);
-    if bound { Found::AtLeast(value_ns as f64) } else { Found::Exactly(value_ns as f64) }
 }
 
 const DISTRIBUTIONS: [(&str, Distribution); 4] = [
@@ -156,7 +82,7 @@ impl FromStr for Metric {
             _ => {}
         }
         if let Some(statistic) = statistic(text) {
-            return Ok(Self::Time(Distribution::Felt, statistic?));
+            return Ok(Self::Time(Distribution::Headline, statistic?));
         }
         let Some((name, rest)) = text.split_once('.') else {
             return Err(format!(
@@ -173,7 +99,7 @@ impl FromStr for Metric {
     }
 }
 
-/// The statistic, if the text is one at all, and then whether it is kept.
+/// The statistic, if the text is one at all, or why the record does not contain it.
 fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     match text {
         "max" => return Some(Ok(Statistic::Max)),
@@ -183,7 +109,7 @@ fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     text.strip_prefix('p')?.parse::<f64>().ok()?;
     let place = PERCENTILES.iter().position(|percentile| percentile.label == text);
     Some(place.map(|place| Statistic::Percentile(Known(place))).ok_or_else(|| {
-        format!("{text} is not kept in the record; write p50, p90, p99, p99.9 or p99.99")
+        format!("{text} is not in the record; write p50, p90, p99, p99.9 or p99.99")
     }))
 }
 

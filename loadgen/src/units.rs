@@ -13,12 +13,12 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
-/// A duration within a sentence: as [`duration`], without what aligns it in tables.
+/// A duration within a sentence: as [`duration`], without padding.
 pub(crate) fn brief(ns: u64) -> String {
     duration(ns).trim_end().to_owned()
 }
 
-/// A bound between two rows of a table: as [`duration`], without zeros behind the point.
+/// A bound between two rows of a table: as [`duration`], without trailing zeros.
 pub(crate) fn bound(ns: u64) -> String {
     let text = duration(ns);
     match text.split_once(' ') {
@@ -53,7 +53,7 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
-/// A rate: whole with separated thousands, or with digits behind the point when small.
+/// A rate: whole with separated thousands, or with decimals when small.
 pub(crate) fn rate(per_s: f64) -> String {
     if per_s < 99.95 { three_digits(per_s) } else { grouped(per_s.round() as u64) }
 }

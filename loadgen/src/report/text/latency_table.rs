@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::super::units::{brief, duration, grouped};
-use super::{WIDTH, felt, is_open, wrap, write_co_located};
+use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
+use crate::units::{brief, duration, grouped};
 
 /// Label of a row, value and interval of a column: four columns fit.
 const LABEL: usize = 6;
@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut String, record: &Record) -> fmt::Result {
 /// The distributions that this kind of loop has.
 fn columns(record: &Record) -> Vec<(&'static str, &LatencyRecord)> {
     let latency = &record.latency_ns;
-    if is_open(record) {
+    if record.args.is_open() {
         vec![
             ("response", &latency.response),
             ("service", &latency.service),
@@ -92,7 +92,7 @@ fn mean(latency: &LatencyRecord) -> String {
 }
 
 fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
-    let censored = felt(record).censored;
+    let censored = record.latency_ns.headline(&record.args).censored;
     let bounds = match censored {
         0 => String::new(),
         _ => format!(
@@ -106,7 +106,7 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
 
 /// How far the loader itself was late, and how often it could not send.
 fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
-    if !is_open(record) {
+    if !record.args.is_open() {
         return Ok(());
     }
     let latency = &record.latency_ns;

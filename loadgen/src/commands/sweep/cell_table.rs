@@ -2,7 +2,7 @@
 
 use super::record::{CellRecord, SweepRecord};
 use super::summary::{Spread, Summary};
-use crate::report::units;
+use crate::units;
 
 const CO_LOCATED: &str = "CO-LOCATED: loader and server share processors; both are slower for it.";
 
@@ -122,9 +122,9 @@ fn verdicts(summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
     use super::super::row::Row;
     use super::super::row::tests::row;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn record(flags: &str, rows: &[Row]) -> SweepRecord {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn missed_objectives_and_shared_processors_are_told_aloud() {
+    fn missed_objectives_and_shared_processors_are_shown_prominently() {
         let missed = Row { slo_met: Some(false), co_located: true, ..row(0, 1, 1.0, 5) };
         let record = record("--var size=10 --runs 1 --slo p99<1ms", &[missed]);
         for text in [text(&record), markdown(&record)] {

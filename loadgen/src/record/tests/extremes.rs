@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::*;
+use crate::record::*;
 
 /// Everything is known.
 pub(crate) fn full() -> Record {

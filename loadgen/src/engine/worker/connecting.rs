@@ -1,0 +1,144 @@
+//! The streams of connections: how they are opened, lost, closed and replaced.
+
+use std::io;
+use std::mem;
+
+use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, Worker};
+use crate::engine::connection::{OpenStream, StreamState};
+use crate::engine::network::{Interest, Network, Token};
+use crate::engine::recorder::Failure;
+use crate::engine::send_schedule::SendSchedule;
+use crate::error::Error;
+
+/// Wait before another attempt on a unix socket whose backlog is full. Unlike a TCP handshake, the
+/// kernel does not repeat it.
+const FULL_BACKLOG_NS: u64 = 1_000_000;
+
+impl<N: Network> Worker<'_, '_, N> {
+    /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
+    pub(super) fn dial_when_due(&mut self, index: u32) {
+        let due_ns =
+            self.connections[index as usize].schedule.as_ref().and_then(SendSchedule::next_ns);
+        let over = self.stop.is_some() && due_ns.is_none();
+        if over || (self.plan.connects_per_request() && !self.started) {
+            return;
+        }
+        match due_ns {
+            Some(due_ns) if self.plan.connects_per_request() && due_ns > self.now_ns => {
+                self.send_queue.set(index, due_ns);
+            }
+            // A schedule that has ended needs no connection for a request of its own.
+            None if self.plan.connects_per_request() && self.plan.intensity.is_some() => {}
+            _ => {
+                self.connections[index as usize].stream = StreamState::Queued;
+                self.send_queue.clear(index);
+                self.dialer.ask(index);
+            }
+        }
+    }
+
+    /// Begins the handshakes that the limits allow now.
+    pub(super) fn dial_some(&mut self) -> Result<(), Error> {
+        while let Some(index) = self.dialer.next(self.now_ns) {
+            let connection = &mut self.connections[index as usize];
+            connection.generation = connection.generation.wrapping_add(1);
+            let token = Token { connection: index, generation: connection.generation };
+            let begun_ns = self.network.now_ns();
+            match self.network.connect(token, connection.number) {
+                Ok(stream) => connection.stream = StreamState::Connecting { stream, begun_ns },
+                Err(error) => self.dial_failed(index, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the stream of a handshake that has ended.
+    pub(super) fn handshake_ended(&mut self, index: u32) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
+        let StreamState::Connecting { stream, begun_ns } =
+            mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
+            return Ok(());
+        };
+        if let Err(error) = self.network.connected(&stream) {
+            return self.dial_failed(index, error);
+        }
+        self.dialer.ended();
+        self.live += 1;
+        self.failing_since_ns = None;
+        self.recorder.connected(self.now_ns.saturating_sub(begun_ns));
+        let token = Token { connection: index, generation: connection.generation };
+        self.network.watch(&stream, token, Interest::Read).map_err(Error::Poll)?;
+        connection.set_open(OpenStream::new(stream, begun_ns, self.now_ns));
+        if self.started {
+            if !self.plan.connects_per_request() {
+                connection.freed(self.now_ns);
+            }
+            self.send(index)?;
+        }
+        Ok(())
+    }
+
+    /// Handles a failed handshake. Before the load it ends the run; later it is counted, and the
+    /// connection tries again.
+    pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
+        self.dialer.ended();
+        self.connections[index as usize].stream = StreamState::Closed;
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.send_queue.set(index, self.now_ns + FULL_BACKLOG_NS);
+            return Ok(());
+        }
+        if !self.started {
+            return Err(Error::Connect {
+                address: self.plan.options.target.to_string(),
+                source: error,
+                done: self.live,
+                timeout: self.plan.options.timeout,
+            });
+        }
+        self.recorder.connect_failed(&error);
+        self.failing_since_ns.get_or_insert(self.now_ns);
+        self.dial_again_later(index);
+        Ok(())
+    }
+
+    fn dial_again_later(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        let wait_ns = REDIAL_NS_MIN << connection.failures.min(10);
+        connection.failures += 1;
+        self.send_queue.set(index, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
+    }
+
+    /// Closes a stream after a failure; its unanswered requests have failed.
+    pub(super) fn lose(&mut self, index: u32, failure: Failure) {
+        let connection = &mut self.connections[index as usize];
+        let StreamState::Open(stream) = mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
+            return;
+        };
+        self.live -= 1;
+        self.send_queue.clear(index);
+        let now_ns = self.network.now_ns();
+        let has_worked = stream.has_worked();
+        self.recorder.lost(failure, stream.into_outstanding(), now_ns);
+        if has_worked {
+            connection.failures = 0;
+            self.dial_when_due(index);
+        } else {
+            self.dial_again_later(index);
+        }
+    }
+
+    /// Closes a stream that has done all its requests.
+    pub(super) fn retire(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        connection.stream = StreamState::Closed;
+        connection.failures = 0;
+        if self.plan.connects_per_request() {
+            connection.freed(self.now_ns);
+        }
+        self.live -= 1;
+        self.recorder.churned();
+        self.dial_when_due(index);
+    }
+}
