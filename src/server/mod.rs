@@ -11,34 +11,19 @@
 
 mod accept;
 mod admin;
-mod arrival;
-mod backpressure;
-mod closing;
 mod config;
-mod connection;
-mod conversation;
-mod cores;
-mod deadlines;
-mod drain;
-mod ending;
-mod greeting;
+mod connection_limit;
 mod handoff;
 pub mod listener;
-mod load;
 mod placement;
 mod proxy_protocol;
 mod refusals;
-#[cfg(all(test, not(loom)))]
-mod rig;
 mod service;
 pub mod service_manager;
+mod shard;
 pub mod stats;
-mod stopwatch;
-mod survey;
-mod thread;
 mod threads;
 pub mod upgrade;
-mod worker;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -46,9 +31,10 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use accept::AcceptMode;
 pub use admin::AdminConfig;
-pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
+pub use config::{
+    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
+};
 pub use listener::{ListenAddress, Listener};
 pub use placement::Placement;
 pub use service::{
@@ -61,8 +47,8 @@ use accept::Queue;
 use admin::Admin;
 use listener::SocketFile;
 use stats::ServerStats;
-use survey::{AdminSurvey, Survey};
 use threads::Threads;
+use threads::collect_stats::{AdminSurvey, Survey};
 
 /// How long threads are waited for that are asked for their numbers.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -14,8 +14,8 @@ use super::config::ServerConfig;
 
 /// Logs what a server with this configuration loses here, and why.
 pub(super) fn log_all(config: &ServerConfig) {
-    // On a thread of its own: when a ring is closed, the kernel interrupts a later wait of the thread
-    // that opened it.
+    // When a ring is closed, the kernel interrupts a later wait of the thread that opened it. So a
+    // thread of its own opens this one.
     let ring_refusal = thread::scope(|scope| scope.spawn(|| config.base.ring_refusal()).join());
     if let Ok(Some(why)) = ring_refusal {
         let lost =

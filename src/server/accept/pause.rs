@@ -1,12 +1,13 @@
 //! Pausing: why a gate stops accepting, and when it goes on.
 //!
 //! It says first what it waits for and then tries once more, so that nothing it could be told of
-//! falls in between; see `backpressure.rs` and `census.rs`. Its doors are not watched meanwhile.
+//! falls in between; see `backpressure.rs` and `connection_limit.rs`. Its doors are not watched
+//! meanwhile.
 
 use std::fmt::Display;
 use std::time::Instant;
 
-use super::gate::Gate;
+use super::acceptor::Gate;
 use super::state::{State, Stop};
 use crate::base::Registry;
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use super::super::config::ServerConfig;
+use super::super::config::{AcceptMode, ServerConfig};
+use super::super::connection_limit::Census;
 use super::super::handoff::Handoff;
 use super::super::listener::Listener;
-use super::super::load::{self, Loads};
+use super::super::placement::load::{self, Loads};
 use super::super::placement::{Home, Placer};
-use super::AcceptMode;
-use super::census::Census;
-use super::entrance::Entrance;
-use super::gate::{Accepts, Gate};
-use super::links::Links;
+use super::acceptor::{Accepts, Gate};
+use super::listen_socket::Entrance;
+use super::shard_queues::Links;
 use crate::base::{Notifier, Registry};
 use crate::error::Result;
 

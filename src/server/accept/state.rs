@@ -5,8 +5,8 @@ use std::io;
 use std::sync::mpsc::Sender;
 
 use super::batch::Batch;
-use super::entrance::Entrance;
-use super::links::Visitor;
+use super::listen_socket::Entrance;
+use super::shard_queues::Visitor;
 use crate::event::EventId;
 
 /// An entrance that is watched.

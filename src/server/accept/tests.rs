@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use test_needs::Need;
 
-use super::super::config::{Overload, ServerConfig};
+use super::super::config::{AcceptMode, Overload, ServerConfig};
 use super::super::listener::{self, ListenAddress, Listener, Origin};
-use super::super::load::ShardLoad;
 use super::super::placement::Placement;
+use super::super::placement::load::ShardLoad;
 use super::state::State;
 use super::*;
 use crate::base::{EventBase, LoopFlags};

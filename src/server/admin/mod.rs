@@ -9,11 +9,11 @@
 //! counters. It answers its own machine unless told otherwise, for whoever may talk to it may end
 //! the server.
 
-mod ask;
+mod collect;
 mod connection;
-mod door;
-mod gather;
 mod listen;
+mod listen_socket;
+mod parts;
 mod request;
 mod response;
 mod route;
@@ -23,7 +23,7 @@ mod source;
 mod tests;
 
 use super::listener::ListenAddress;
-use super::thread::Thread;
+use super::threads::thread::Thread;
 use crate::base::{Config, EventBase};
 use crate::error::Result;
 use server::{AdminServer, Patience};

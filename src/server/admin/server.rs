@@ -8,8 +8,8 @@ use socket2::Socket;
 
 use super::super::listener::Listener;
 use super::connection::{Connection, Events, Phase};
-use super::door::Door;
-use super::gather::{Gathering, Owed};
+use super::listen_socket::Door;
+use super::parts::{Gathering, Owed};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
 use super::ServerConfig;
-use super::accept::AcceptMode;
+use super::config::AcceptMode;
 use crate::error::{Error, Result};
 
 pub use address::{AddressError, ListenAddress};

@@ -1,6 +1,7 @@
 //! Placement: which worker a new connection goes to. No I/O, no clock; the same calls give the
 //! same answers.
 
+pub(super) mod load;
 mod placer;
 mod random;
 

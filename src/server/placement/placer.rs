@@ -5,8 +5,8 @@ use std::iter::Chain;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::super::load::ShardLoad;
 use super::Placement;
+use super::load::ShardLoad;
 use super::random::Random;
 
 /// A worker hands connections over once it has more than the mean by this part of it: at 64
@@ -177,7 +177,7 @@ fn hash(address: IpAddr) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::super::load::{Loads, loads};
+    use super::super::load::{Loads, loads};
     use super::*;
 
     fn with_connections(counts: &[usize]) -> Loads {

@@ -9,7 +9,6 @@ mod json;
 mod process;
 mod prometheus;
 mod recorder;
-mod shard;
 mod table;
 mod timing;
 mod total;

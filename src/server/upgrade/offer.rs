@@ -11,7 +11,7 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::super::listener::Listener;
-use super::super::thread::Thread;
+use super::super::threads::thread::Thread;
 use super::channel::expect_same_user;
 use super::listing::Listing;
 use super::message::Message;

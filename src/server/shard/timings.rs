@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::load::faded;
-use super::stats::{Recorder, ShardTimings};
+use super::super::placement::load::faded;
+use super::super::stats::{Recorder, ShardTimings};
 use crate::sys::clock::monotonic_ns;
 
 /// It is told to those who place connections each time so much has passed.
@@ -127,7 +127,7 @@ fn as_ns(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::BUSY_WINDOW;
+    use super::super::super::placement::load::BUSY_WINDOW;
     use super::*;
 
     const MS: u64 = 1_000_000;

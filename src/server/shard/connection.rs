@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::service::{Peer, PeerAddress, Rest, Wish};
+use super::super::service::{Peer, PeerAddress, Rest, Wish};
 use crate::event::EventId;
 
 /// What a connection does now.

@@ -4,8 +4,7 @@ use std::num::NonZeroUsize;
 
 use core_affinity::CoreId;
 
-use super::ServerConfig;
-use super::accept::AcceptMode;
+use super::{AcceptMode, ServerConfig};
 
 /// How many cores this process may use: its affinity mask, capped by its cgroup's CPU quota,
 /// a share of a core counting as one.
@@ -35,7 +34,7 @@ fn is_unlimited(usable: usize, allowed: usize) -> bool {
 ///
 /// Cores come from the calling thread's affinity mask, so that a server started under `taskset`
 /// or in a cpuset never leaves it. With more workers than cores they share.
-pub(super) fn plan(config: &ServerConfig) -> Vec<Option<CoreId>> {
+pub(in crate::server) fn plan(config: &ServerConfig) -> Vec<Option<CoreId>> {
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     assign(config.workers.get(), if config.pin { &allowed } else { &[] })
 }

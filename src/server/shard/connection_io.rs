@@ -6,10 +6,10 @@
 use std::io::Read;
 use std::time::Duration;
 
+use super::super::service::{Hosted, Outlet, OutletFailure, Peer, Wish, would_wait};
+use super::close::Ending;
 use super::connection::{Connection, Stage};
 use super::deadlines::add_until;
-use super::ending::Ending;
-use super::service::{Hosted, Outlet, OutletFailure, Peer, Wish, would_wait};
 use super::worker::{Worker, on_timer, on_writable};
 use crate::base::{CommonTimeout, Registry};
 use crate::event::{EventId, EventSpec, Interest, Ready, Token};
@@ -402,8 +402,8 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::super::service::Discard;
     use super::super::rig::{SENT, one_sided_pair, worker_with};
-    use super::super::service::Discard;
     use crate::base::LoopFlags;
 
     #[test]

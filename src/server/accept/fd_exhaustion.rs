@@ -10,7 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::super::placement::Placer;
-use super::entrance::{Entrance, reset};
+use super::listen_socket::{Entrance, reset};
 
 /// Nobody notices this, and a shortage that ends at once costs no more.
 const PAUSE_MIN: Duration = Duration::from_millis(10);

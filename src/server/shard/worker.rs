@@ -1,7 +1,7 @@
 //! A worker: the context of one shard's event base, and its thread.
 //!
 //! It adopts sockets from its handoff and owns their connections to the end. What happens on them
-//! is in `conversation.rs`, how they end in `ending.rs`.
+//! is in `connection_io.rs`, how they end in `close.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use core_affinity::CoreId;
 use slab::Slab;
 use socket2::Socket;
 
-use super::ServerConfig;
-use super::accept::{Accepts, Gate};
-use super::arrival::Arrival;
-use super::config::{Limits, ProxyMode, ProxyProtocol};
+use super::super::ServerConfig;
+use super::super::accept::{Accepts, Gate};
+use super::super::config::{Limits, ProxyMode, ProxyProtocol};
+use super::super::handoff::Handoff;
+use super::super::handoff::accepted_connection::Arrival;
+use super::super::service::{Hosted, PeerAddress};
+use super::super::stats::{GateStats, ShardStats};
 use super::connection::{Connection, Stage};
 use super::deadlines::Deadlines;
-use super::drain::spread::Spread;
-use super::handoff::Handoff;
-use super::service::{Hosted, PeerAddress};
-use super::stats::{GateStats, ShardStats};
-use super::stopwatch::Stopwatch;
+use super::drain_spread::Spread;
+use super::timings::Stopwatch;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::event::{EventSpec, Fired, Interest, Ready, Token};
@@ -38,11 +38,11 @@ const CALLBACKS_PER_TURN_MAX: u32 = 1024;
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The context of a worker's base.
-pub(super) struct Worker {
+pub(in crate::server) struct Worker {
     core: Option<CoreId>,
     pub(super) handoff: Arc<Handoff>,
     /// The accepting half, where workers accept.
-    pub(super) gate: Option<Gate>,
+    pub(in crate::server) gate: Option<Gate>,
     pub(super) service: Box<dyn Hosted>,
     pub(super) connections: Slab<Connection>,
     pub(super) buffer: Box<[u8]>,
@@ -61,13 +61,13 @@ pub(super) struct Worker {
 
 /// What a worker leaves.
 #[derive(Debug)]
-pub(super) struct WorkerLeft {
-    pub(super) shard: ShardStats,
-    pub(super) gate: Option<GateStats>,
+pub(in crate::server) struct WorkerLeft {
+    pub(in crate::server) shard: ShardStats,
+    pub(in crate::server) gate: Option<GateStats>,
 }
 
 /// How a worker's base is set up, made of what the server's user asked for.
-pub(super) fn base_config(config: &ServerConfig) -> Config {
+pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
     let calls = Some(CALLBACKS_PER_TURN_MAX);
     config.base.dispatch_limit(DispatchLimit { calls, interval: None, from_priority: 0 })
 }
@@ -75,7 +75,7 @@ pub(super) fn base_config(config: &ServerConfig) -> Config {
 impl Worker {
     /// A worker that gets its connections from `handoff` and has `service` answer them;
     /// `registry` is that of its base.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
         service: Box<dyn Hosted>,
@@ -106,7 +106,10 @@ impl Worker {
     }
 
     /// The worker's thread.
-    pub(super) fn run(mut base: EventBase<Self>, mut worker: Self) -> Result<WorkerLeft> {
+    pub(in crate::server) fn run(
+        mut base: EventBase<Self>,
+        mut worker: Self,
+    ) -> Result<WorkerLeft> {
         // However this ends, by a panic too, no gate must count on it any longer.
         let _adopting = worker.handoff.clone().adopting();
         // A core that went offline since is no reason not to serve: the report says where we ran.
@@ -117,7 +120,7 @@ impl Worker {
     }
 
     /// What it leaves, were it to end now.
-    pub(super) fn left(&self, registry: &Registry<Self>) -> WorkerLeft {
+    pub(in crate::server) fn left(&self, registry: &Registry<Self>) -> WorkerLeft {
         WorkerLeft { shard: self.snapshot(registry), gate: self.gate.as_ref().map(Gate::stats) }
     }
 
@@ -165,7 +168,7 @@ impl Worker {
     }
 
     /// After anything that is no callback of a connection.
-    pub(super) fn mark(&mut self) {
+    pub(in crate::server) fn mark(&mut self) {
         if let Some(stopwatch) = &mut self.stopwatch {
             stopwatch.mark();
         }

@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 /// Runs a base with context `C` and leaves a `T`. Dropped without being joined, it is told to
 /// leave its loop and waited for.
 #[derive(Debug)]
-pub(super) struct Thread<C, T> {
+pub(in crate::server) struct Thread<C, T> {
     name: String,
     remote: Remote<C>,
     handle: Option<JoinHandle<Result<T>>>,
 }
 
 impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
-    pub(super) fn start(
+    pub(in crate::server) fn start(
         name: String,
         base: EventBase<C>,
         context: C,
@@ -31,17 +31,20 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
     }
 
     /// A handle that acts on its base.
-    pub(super) fn remote(&self) -> Remote<C> {
+    pub(in crate::server) fn remote(&self) -> Remote<C> {
         self.remote.clone()
     }
 
     /// Has `job` run on the thread. Does nothing if the thread is gone; joining it says why.
-    pub(super) fn post(&self, job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static) {
+    pub(in crate::server) fn post(
+        &self,
+        job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static,
+    ) {
         let _ = self.remote.post(job);
     }
 
     /// Waits for the thread's end.
-    pub(super) fn join(mut self) -> Result<T> {
+    pub(in crate::server) fn join(mut self) -> Result<T> {
         let handle = self.handle.take().expect("only join takes the handle");
         handle.join().unwrap_or_else(|panic| {
             let message = panic

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 /// The busy share is that of about so much time: long enough to be steady, short enough to tell a
 /// shard that has just got a hot connection.
-pub(super) const BUSY_WINDOW: Duration = Duration::from_millis(500);
+pub(in crate::server) const BUSY_WINDOW: Duration = Duration::from_millis(500);
 
 /// One shard's load, on cache lines of its own: two, because they are fetched in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct ShardLoad {
+pub(in crate::server) struct ShardLoad {
     connections: AtomicUsize,
     queued: AtomicUsize,
     queued_max: AtomicUsize,
@@ -28,59 +28,59 @@ pub(super) struct ShardLoad {
 const PERMILLE_BITS: u32 = 16;
 
 /// The loads of all shards.
-pub(super) type Loads = Arc<[ShardLoad]>;
+pub(in crate::server) type Loads = Arc<[ShardLoad]>;
 
 /// Loads of shards that have nothing yet.
-pub(super) fn loads(shards: usize) -> Loads {
+pub(in crate::server) fn loads(shards: usize) -> Loads {
     (0..shards).map(|_| ShardLoad::default()).collect()
 }
 
 impl ShardLoad {
     /// A connection is about to be queued for the shard; how many are, with it.
-    pub(super) fn placed(&self) -> usize {
+    pub(in crate::server) fn placed(&self) -> usize {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.queued.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// It was, and made the queue so long.
-    pub(super) fn queued_at_most(&self, queued: usize) {
+    pub(in crate::server) fn queued_at_most(&self, queued: usize) {
         self.queued_max.fetch_max(queued, Ordering::Relaxed);
     }
 
     /// It was not, after all.
-    pub(super) fn not_placed(&self) {
+    pub(in crate::server) fn not_placed(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The worker took some out of the queue.
-    pub(super) fn adopted(&self, connections: usize) {
+    pub(in crate::server) fn adopted(&self, connections: usize) {
         self.queued.fetch_sub(connections, Ordering::Relaxed);
     }
 
     /// The worker closed one.
-    pub(super) fn closed(&self) {
+    pub(in crate::server) fn closed(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Placed and not closed.
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::server) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
     /// Of those, not adopted yet.
-    pub(super) fn queued(&self) -> usize {
+    pub(in crate::server) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 
     /// The most that ever waited to be adopted.
-    pub(super) fn queued_max(&self) -> usize {
+    pub(in crate::server) fn queued_max(&self) -> usize {
         self.queued_max.load(Ordering::Relaxed)
     }
 
     /// Busy share of its recent time, in thousandths. A worker that sleeps says nothing: what it
     /// said last fades.
-    pub(super) fn busy_permille(&self) -> u32 {
+    pub(in crate::server) fn busy_permille(&self) -> u32 {
         let busy = self.busy.load(Ordering::Relaxed);
         let permille = (busy & ((1 << PERMILLE_BITS) - 1)) as u32;
         if permille == 0 {
@@ -92,7 +92,7 @@ impl ShardLoad {
     }
 
     /// The worker says how busy it was of late.
-    pub(super) fn set_busy_permille(&self, permille: u32) {
+    pub(in crate::server) fn set_busy_permille(&self, permille: u32) {
         let said_at = self.began.elapsed().as_millis() as u64;
         let permille = u64::from(permille.min(1000));
         self.busy.store(said_at << PERMILLE_BITS | permille, Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl Default for ShardLoad {
 }
 
 /// What is left of a share after so much time of nothing.
-pub(super) fn faded(time: Duration) -> f64 {
+pub(in crate::server) fn faded(time: Duration) -> f64 {
     (-time.as_secs_f64() / BUSY_WINDOW.as_secs_f64()).exp()
 }
 

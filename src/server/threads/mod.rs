@@ -1,19 +1,22 @@
 //! The threads of a server: started together, told to end in order.
 
+pub(super) mod collect_stats;
+pub(super) mod thread;
+
 use std::convert::Infallible;
 use std::sync::mpsc;
 
 use super::accept::{self, Acceptor, Gate, Queue, Shards};
-use super::config::{Drain, ServerConfig};
+use super::config::{AcceptMode, Drain, ServerConfig, cores};
 use super::listener::Listener;
-use super::load::Loads;
+use super::placement::load::Loads;
 use super::service::{Host, Service};
+use super::shard::drain;
+use super::shard::worker::{self, Worker, WorkerLeft};
 use super::stats::{GateStats, ShardStats};
-use super::thread::Thread;
-use super::worker::{self, Worker, WorkerLeft};
-use super::{AcceptMode, cores, drain};
 use crate::base::EventBase;
 use crate::error::Result;
+use thread::Thread;
 
 /// See the module's documentation.
 #[derive(Debug)]

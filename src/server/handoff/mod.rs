@@ -5,16 +5,20 @@
 //! so that a socket left behind on any path is closed. Whoever puts one in or takes one out keeps
 //! the shard's load; both are done here, so that nobody can forget it.
 
+pub(super) mod accepted_connection;
+mod backpressure;
+mod closing;
+
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::accept::Census;
-use super::arrival::Arrival;
-use super::backpressure::Backpressure;
-use super::closing::Closing;
-use super::load::{Loads, ShardLoad};
+use super::connection_limit::Census;
+use super::placement::load::{Loads, ShardLoad};
 use crate::base::{Notifier, Wake};
+use accepted_connection::Arrival;
+use backpressure::Backpressure;
+use closing::Closing;
 
 /// See the module's documentation. Tests hand over cheaper things than arrivals.
 #[derive(Debug)]
@@ -162,7 +166,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use super::super::load;
+    use super::super::placement::load;
     use super::*;
     use crate::base::{Config, EventBase, LoopFlags, Registry};
     use crate::event::{EventSpec, Fired};

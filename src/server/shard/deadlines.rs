@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::config::Limits;
+use super::super::config::Limits;
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::super::listener::Origin;
-use super::gate::Gate;
+use super::acceptor::Gate;
 use super::state::{BatchEnd, Door, Leaving, Queue, State};
 use crate::base::Registry;
 

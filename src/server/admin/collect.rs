@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::connection::Phase;
-use super::gather::{Gather, Gathering};
+use super::parts::{Gather, Gathering};
 use super::route::View;
 use super::server::AdminServer;
 use super::source::{Answer, Question, Source};

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::accept::Acceptor;
-use super::admin::{Question, Source};
-use super::load::Loads;
-use super::stats::{GateStats, ServerStats, ShardStats};
+use super::super::accept::Acceptor;
+use super::super::admin::{Question, Source};
+use super::super::placement::load::Loads;
+use super::super::shard::worker::{Worker, WorkerLeft};
+use super::super::stats::{GateStats, ServerStats, ShardStats};
+use super::Threads;
 use super::thread::Thread;
-use super::threads::Threads;
-use super::worker::{Worker, WorkerLeft};
 use crate::base::Remote;
 
 /// Who is asked, and what is known without asking. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Survey {
+pub(in crate::server) struct Survey {
     acceptor: Option<Remote<Acceptor>>,
     workers: Vec<Remote<Worker>>,
     /// So many of them, the first ones, accept.
@@ -30,14 +30,14 @@ pub(super) struct Survey {
 
 /// What one thread knows.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(in crate::server) enum Part {
     Acceptor(GateStats),
     Worker(Box<WorkerLeft>),
 }
 
 impl Survey {
     /// Of threads that have just started.
-    pub(super) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
+    pub(in crate::server) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
         Self {
             acceptor: threads.acceptor.as_ref().map(Thread::remote),
             workers: threads.workers.iter().map(Thread::remote).collect(),
@@ -50,7 +50,7 @@ impl Survey {
     }
 
     /// From now on it says that the server leaves.
-    pub(super) fn begin_drain(&self) {
+    pub(in crate::server) fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -96,7 +96,11 @@ impl Survey {
     }
 
     /// The numbers of all threads together.
-    pub(super) fn tree(&self, mut shards: Vec<ShardStats>, gates: Vec<GateStats>) -> ServerStats {
+    pub(in crate::server) fn tree(
+        &self,
+        mut shards: Vec<ShardStats>,
+        gates: Vec<GateStats>,
+    ) -> ServerStats {
         for shard in &mut shards {
             let of_all = |wakes: fn(&GateStats) -> &Vec<u64>| {
                 gates.iter().filter_map(|gate| wakes(gate).get(shard.shard)).sum()
@@ -127,7 +131,7 @@ impl Survey {
     }
 
     /// Asks everybody and waits for them, at most so long.
-    pub(super) fn take(&self, patience: Duration) -> ServerStats {
+    pub(in crate::server) fn take(&self, patience: Duration) -> ServerStats {
         let (hear, heard) = mpsc::channel();
         for thread in 0..self.threads() {
             let hear = hear.clone();
@@ -155,9 +159,9 @@ impl fmt::Debug for Survey {
 }
 
 /// The survey as the admin takes it, which may also ask the server to leave.
-pub(super) struct AdminSurvey {
-    pub(super) survey: Survey,
-    pub(super) leave: Box<dyn FnMut() + Send>,
+pub(in crate::server) struct AdminSurvey {
+    pub(in crate::server) survey: Survey,
+    pub(in crate::server) leave: Box<dyn FnMut() + Send>,
 }
 
 impl Source for AdminSurvey {

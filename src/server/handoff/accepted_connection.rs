@@ -5,12 +5,12 @@ use std::time::Instant;
 
 /// See the module's documentation. It owns its socket: lost on any path, it is closed.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) socket: OwnedFd,
+pub(in crate::server) struct Arrival {
+    pub(in crate::server) socket: OwnedFd,
     /// When accept(2) returned it; `None` if nobody measures.
-    pub(super) accepted_at: Option<Instant>,
+    pub(in crate::server) accepted_at: Option<Instant>,
     /// The number of the listener it came in by.
-    pub(super) listener: u16,
+    pub(in crate::server) listener: u16,
 }
 
 // Two of them, with the stamps of their places, share a cache line.

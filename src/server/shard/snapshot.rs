@@ -1,13 +1,13 @@
 //! A shard's own numbers, taken on its thread.
 
-use super::ShardStats;
+use super::super::stats::ShardStats;
+use super::worker::Worker;
 use crate::base::Registry;
-use crate::server::worker::Worker;
 use crate::sys::rusage::thread_usage;
 
 impl Worker {
     /// A copy of what was counted, completed by what the base, the kernel and the loads know.
-    pub(in crate::server) fn snapshot(&self, registry: &Registry<Self>) -> ShardStats {
+    pub(super) fn snapshot(&self, registry: &Registry<Self>) -> ShardStats {
         let turns = registry.stats();
         let load = self.handoff.load();
         let usage = thread_usage().unwrap_or_default();

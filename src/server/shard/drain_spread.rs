@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// A window over which idle connections are closed, so that their clients do not all come back at
 /// once.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Spread {
+pub(super) struct Spread {
     began: Instant,
     window: Duration,
 }

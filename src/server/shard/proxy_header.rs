@@ -1,10 +1,10 @@
 //! The greeting: a connection's PROXY header, read before the service learns of it.
 
-use super::config::{ProxyMode, ProxyProtocol};
+use super::super::config::{ProxyMode, ProxyProtocol};
+use super::super::proxy_protocol::{Parsed, is_trusted, parse};
+use super::super::service::PeerAddress;
+use super::close::Ending;
 use super::connection::{Connection, Stage};
-use super::ending::Ending;
-use super::proxy_protocol::{Parsed, is_trusted, parse};
-use super::service::PeerAddress;
 use super::worker::Worker;
 use crate::base::Registry;
 

@@ -5,25 +5,23 @@
 //! clients do not all come back at once. Those still busy at the deadline are cut. The worker ends
 //! with the last.
 
-pub(super) mod spread;
-
 use std::time::Duration;
 
-use super::config::Drain;
+use super::super::config::Drain;
+use super::super::service::Wish;
+use super::close::Ending;
 use super::connection::Stage;
-use super::ending::Ending;
-use super::service::Wish;
+use super::drain_spread::Spread;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
-use spread::Spread;
 
 /// How long a connection must be quiet to be closed: longer than a client on this machine or in
 /// this building takes between a reply and its next request.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Begins to drain; nobody hands over any more.
-pub(super) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
+pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
     if worker.connections.is_empty() {
         registry.loop_exit();

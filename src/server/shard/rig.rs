@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::ServerConfig;
-use super::accept::Census;
-use super::arrival::Arrival;
-use super::handoff::Handoff;
-use super::load;
-use super::service::{Host, Service};
+use super::super::ServerConfig;
+use super::super::connection_limit::Census;
+use super::super::handoff::Handoff;
+use super::super::handoff::accepted_connection::Arrival;
+use super::super::placement::load;
+use super::super::service::{Host, Service};
 use super::worker::{Worker, base_config};
 use crate::base::EventBase;
 

@@ -1,7 +1,7 @@
 //! How connections end: in order, or before their time, and then why.
 
+use super::super::stats::ConnectionErrors;
 use super::connection::Connection;
-use super::stats::ConnectionErrors;
 use super::worker::Worker;
 use crate::base::Registry;
 
@@ -89,8 +89,8 @@ mod tests {
     use std::io::{ErrorKind, Read};
     use std::net::TcpStream;
 
+    use super::super::super::service::Echo;
     use super::super::rig::{one_sided_pair, worker_with};
-    use super::super::service::Echo;
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::event::Ready;

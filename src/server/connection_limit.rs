@@ -23,7 +23,7 @@ const OPEN_MAX: u64 = (DEPARTURE - ONE) / ONE;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(in crate::server) struct Census {
+pub(super) struct Census {
     word: AtomicU64,
     max: u64,
     gates: Box<[Notifier]>,
@@ -35,13 +35,13 @@ fn open(word: u64) -> u64 {
 
 impl Census {
     /// Of a server that may have `max` connections; `gates` wake the bases of all its gates.
-    pub(in crate::server) fn new(max: Option<NonZeroUsize>, gates: Vec<Notifier>) -> Self {
+    pub(super) fn new(max: Option<NonZeroUsize>, gates: Vec<Notifier>) -> Self {
         let max = max.map_or(OPEN_MAX, |max| OPEN_MAX.min(max.get() as u64));
         Self { word: AtomicU64::new(0), max, gates: gates.into() }
     }
 
     /// Gate: reserves the place of one connection, if there is one.
-    pub(in crate::server) fn enter(&self) -> bool {
+    pub(super) fn enter(&self) -> bool {
         let enter = |word| (open(word) < self.max).then_some(word + ONE);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_ok()
     }
@@ -56,7 +56,7 @@ impl Census {
     }
 
     /// Whoever closed a connection, after its socket is closed.
-    pub(in crate::server) fn leave(&self) {
+    pub(super) fn leave(&self) {
         if self.depart() {
             self.tell_gates();
         }
@@ -75,7 +75,7 @@ impl Census {
     }
 
     /// Wakes every gate: something it may wait for has happened.
-    pub(in crate::server) fn tell_gates(&self) {
+    pub(super) fn tell_gates(&self) {
         for gate in &self.gates {
             gate.notify();
         }
@@ -96,7 +96,7 @@ impl Census {
 
     /// How many connections there are.
     #[cfg(all(test, not(loom)))]
-    pub(in crate::server) fn open(&self) -> u64 {
+    pub(super) fn open(&self) -> u64 {
         open(self.word.load(Ordering::Acquire))
     }
 }

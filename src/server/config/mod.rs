@@ -1,13 +1,16 @@
 //! What a server is told: plain data, valid by its types.
 
+mod accept_mode;
+pub(super) mod cores;
+
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::accept::AcceptMode;
-use super::cores;
+pub use accept_mode::AcceptMode;
+
 use super::listener::ListenAddress;
 use super::placement::Placement;
 use crate::base::{ChangelistPolicy, Config};

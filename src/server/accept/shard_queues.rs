@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::arrival::Arrival;
 use super::super::handoff::Handoff;
-use super::super::load::Loads;
+use super::super::handoff::accepted_connection::Arrival;
+use super::super::placement::load::Loads;
 use super::super::placement::{Clue, Placer};
 use crate::base::Wake;
 
