@@ -16,7 +16,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 const STATS: &str = r#"{
     "version": "1.2.3", "uptime_s": 5.0, "listeners": ["127.0.0.1:5555"],
-    "shards": [{ "answered": true, "open": 3, "reads": 10 }], "gates": [{ "accepting": true }],
+    "shards": [{ "answered": true, "open": 3, "reads": 10 }], "acceptors": [{ "accepting": true }],
     "balance": { "open": { "jain": 1.0, "max_over_mean": 1.0 } }, "process": { "pid": 42 }
 }"#;
 

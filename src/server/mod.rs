@@ -1,10 +1,10 @@
 //! The sharded server: connections are handed to workers, each with its own event base.
 //!
 //! ```text
-//! gate ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
+//! acceptor ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
 //! ```
 //!
-//! Where the gates are is the [`AcceptMode`].
+//! Where the acceptors are is the [`AcceptMode`].
 //!
 //! Nothing is shared between workers. A connection belongs to one worker from its adoption to its
 //! end, so serving it takes no lock and no atomic.
@@ -38,20 +38,21 @@ pub use config::{
 pub use listener::{ListenAddress, Listener};
 pub use placement::Placement;
 pub use service::{
-    Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, Spread, Toil, Work, runs_here,
+    Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, TimeDistribution, Work, WorkKind,
+    in_service_callback,
 };
 
 use crate::base::Config;
 use crate::error::Result;
-use accept::Queue;
+use accept::BacklogOwner;
 use admin::Admin;
 use listener::SocketFile;
 use stats::ServerStats;
 use threads::Threads;
-use threads::collect_stats::{AdminSurvey, Survey};
+use threads::collect_stats::{AdminSource, StatsCollector};
 
 /// How long threads are waited for that are asked for their numbers.
-const PATIENCE: Duration = Duration::from_secs(1);
+const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running server. [`drain`](Self::drain) ends it; dropped, it ends without draining.
 ///
@@ -82,8 +83,8 @@ pub struct Server {
     files: Vec<Arc<SocketFile>>,
     threads: Threads,
     drain: Drain,
-    survey: Survey,
-    admin: Option<Admin<AdminSurvey>>,
+    collector: StatsCollector,
+    admin: Option<Admin<AdminSource>>,
 }
 
 impl Server {
@@ -119,8 +120,9 @@ impl Server {
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         let threads = Threads::start(config, listeners, &service)?;
-        let survey = Survey::of(&threads, addresses.iter().map(ToString::to_string).collect());
-        Ok(Self { addresses, files, threads, drain: config.drain, survey, admin: None })
+        let collector =
+            StatsCollector::of(&threads, addresses.iter().map(ToString::to_string).collect());
+        Ok(Self { addresses, files, threads, drain: config.drain, collector, admin: None })
     }
 
     /// The addresses listened on, in the configuration's order; where port 0 was asked for, with
@@ -133,7 +135,7 @@ impl Server {
     /// What it did until now. A thread that does not answer within a second is told as silent.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        self.survey.take(PATIENCE)
+        self.collector.collect(STATS_TIMEOUT)
     }
 
     /// Answers those who look after the server, by HTTP: `/metrics`, `/stats`, `/healthz`,
@@ -150,7 +152,7 @@ impl Server {
         config: &AdminConfig,
         leave: impl FnMut() + Send + 'static,
     ) -> Result<ListenAddress> {
-        let source = AdminSurvey { survey: self.survey.clone(), leave: Box::new(leave) };
+        let source = AdminSource { collector: self.collector.clone(), leave: Box::new(leave) };
         let admin = Admin::start(config, Config::default(), source)?;
         let address = admin.address().clone();
         self.admin = Some(admin);
@@ -166,11 +168,11 @@ impl Server {
     /// The first error that a thread ended with, a panic included; the others are ended all the
     /// same.
     pub fn drain(mut self) -> Result<ServerStats> {
-        self.survey.begin_drain();
+        self.collector.begin_drain();
         std::thread::sleep(self.drain.delay);
         // Nobody who comes by a path from now on would be served.
         self.files.clear();
-        self.end(Queue::Ours)
+        self.end(BacklogOwner::ThisProcess)
     }
 
     /// As [`drain`](Self::drain), of a server that another process succeeds on the same sockets:
@@ -181,14 +183,14 @@ impl Server {
     ///
     /// As [`drain`](Self::drain).
     pub fn hand_over(mut self) -> Result<ServerStats> {
-        self.survey.begin_drain();
+        self.collector.begin_drain();
         self.admin = None;
-        self.end(Queue::Successors)
+        self.end(BacklogOwner::Successor)
     }
 
-    fn end(self, queue: Queue) -> Result<ServerStats> {
-        self.threads.stop_accepting(queue);
-        let (shards, gates) = self.threads.drain(self.drain)?;
-        Ok(self.survey.tree(shards, gates))
+    fn end(self, backlog: BacklogOwner) -> Result<ServerStats> {
+        self.threads.stop_accepting(backlog);
+        let (shards, acceptors) = self.threads.drain(self.drain)?;
+        Ok(self.collector.server_stats(shards, acceptors))
     }
 }

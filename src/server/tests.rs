@@ -90,7 +90,7 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
                     thread::yield_now();
                 }
                 stopping.store(true, Ordering::Relaxed);
-                server.threads.stop_accepting(Queue::Ours);
+                server.threads.stop_accepting(BacklogOwner::ThisProcess);
                 let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
                 assert_eq!(served, connected.load(Ordering::Relaxed));
             });
@@ -100,7 +100,7 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
     }
 }
 
-/// Who is in the backlog when the server is told to stop was connected as far as its client can
+/// Who is in the backlog when the server is notified to stop was connected as far as its client can
 /// tell.
 #[test]
 fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
@@ -108,7 +108,7 @@ fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
         let server = start(mode, |_| {});
         let clients: Vec<_> =
             (0..200).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
-        server.threads.stop_accepting(Queue::Ours);
+        server.threads.stop_accepting(BacklogOwner::ThisProcess);
         for client in &clients {
             echo(client).unwrap_or_else(|error| panic!("{mode}: {error}"));
         }
@@ -118,7 +118,7 @@ fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
 }
 
 #[test]
-fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
+fn connections_are_even_over_the_shards_where_one_acceptor_places_them_all() {
     for mode in [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0] {
         for placement in [Placement::RoundRobin, Placement::LeastConnections] {
             let server = start(mode, |config| config.placement = placement);
@@ -133,8 +133,8 @@ fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
     }
 }
 
-/// The second gate's socket has a port of its own, to which nobody connects: the kernel's hash at
-/// its worst.
+/// The second acceptor's socket has a port of its own, to which nobody connects: the kernel's hash
+/// at its worst.
 #[test]
 fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_ones_keep_it() {
     for mode in [AcceptMode::Hybrid, AcceptMode::ReusePort] {
@@ -181,7 +181,7 @@ fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
 #[test]
 fn one_place_for_each_worker_is_enough_for_everybody() {
     for mode in AcceptMode::ALL {
-        let server = start(mode, |config| config.handoff_places = NonZeroUsize::MIN);
+        let server = start(mode, |config| config.handoff_capacity = NonZeroUsize::MIN);
         crowd(address_of(&server), 8, 50);
         assert_eq!(server.drain().unwrap().total().connections, 400, "{mode}");
     }

@@ -69,7 +69,7 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     assert!(busy < 0.05, "{mode}: {busy:.4} of a core while exhausted");
 
     // Between two who leave the pauses have grown to more than half a second. Who leaves is
-    // succeeded sooner than that, or the gates were not told.
+    // succeeded sooner than that, or the acceptors were not told.
     let mut took: Vec<Duration> = (0..3).map(|_| succeeded_after(&mut clients)).collect();
     took.sort();
     assert!(took[1] < 200 * MS, "{mode}: {took:?}");
@@ -118,7 +118,7 @@ fn an_error_of_accept_ends_the_server() {
             }
             eventually("it ran out", || {
                 drop(server.connect());
-                watched.of_gates("pauses_exhausted") >= round
+                watched.of_acceptors("pauses_exhausted") >= round
             });
             allow_descriptors(server, 1000);
             eventually("it serves again", || is_served(&server.connect()));

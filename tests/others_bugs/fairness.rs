@@ -91,8 +91,8 @@ fn an_event_array_of_fixed_length_tells_late_of_whoever_does_not_fit() {
         stream.read_exact(&mut [0]).unwrap();
     }
     let after = server.stats().shards[0].clone();
-    assert!(before.event_places < 512, "nothing filled it: {}", before.event_places);
-    assert!(after.event_places >= 512, "{} places for {READY} ready", after.event_places);
+    assert!(before.event_capacity < 512, "nothing filled it: {}", before.event_capacity);
+    assert!(after.event_capacity >= 512, "{} places for {READY} ready", after.event_capacity);
     let waits = after.waits - before.waits;
     assert!(waits < READY as u64 / 10, "{waits} waits for {READY} ready");
 }

@@ -50,7 +50,7 @@
 //! - a half-closed connection is cut: `server_echo.rs`: `messages_of_any_size_…_half_close_…`
 //! - a panic takes the shard along: `shutdown.rs`: `a_panic_of_one_connection_…`;
 //!   `services.rs`: `a_panicking_service_…`; of a worker itself, `server/accept/tests.rs`:
-//!   `without_workers_the_gate_ends_…`
+//!   `without_workers_the_acceptor_ends_…`
 //! - an upgrade loses the queued, the idle, those under way (Envoy, sozu, nginx):
 //!   `upgrade.rs`: `an_upgrade_loses_…`; `server/upgrade/tests.rs`:
 //!   `clients_that_keep_connecting_notice_none_of_ten_upgrades`

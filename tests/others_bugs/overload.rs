@@ -30,18 +30,18 @@ fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
 fn a_full_queue_loses_the_connections_that_do_not_fit() {
     for mode in AcceptMode::ALL {
         let service = Stoppable::default();
-        let handoff_places = NonZeroUsize::new(PLACES).unwrap();
-        let config = ServerConfig { handoff_places, ..config(mode, WORKERS) };
+        let handoff_capacity = NonZeroUsize::new(PLACES).unwrap();
+        let config = ServerConfig { handoff_capacity, ..config(mode, WORKERS) };
         let server = Server::start(&config, service.clone()).unwrap();
         let address = address_of(&server);
         let stoppers = stop_workers(address, &service);
         let clients: Vec<TcpStream> = (0..100).map(|_| connect(address)).collect();
         if mode == AcceptMode::Acceptor {
             eventually("the listener is disarmed", || {
-                let gate = &server.stats().gates[0];
-                gate.pauses_full > 0 && !gate.accepting
+                let acceptor = &server.stats().acceptors[0];
+                acceptor.pauses_full > 0 && !acceptor.accepting
             });
-            let accepted = server.stats().gates[0].accepted;
+            let accepted = server.stats().acceptors[0].accepted;
             assert_eq!(accepted, (STOPPERS + WORKERS * PLACES + 1) as u64, "one is held");
         }
         service.let_go();
@@ -51,7 +51,9 @@ fn a_full_queue_loses_the_connections_that_do_not_fit() {
         for stream in clients.iter().chain(&stoppers) {
             assert!(is_served(stream), "{mode}");
         }
-        eventually("it accepts again", || server.stats().gates.iter().all(|gate| gate.accepting));
+        eventually("it accepts again", || {
+            server.stats().acceptors.iter().all(|acceptor| acceptor.accepting)
+        });
         drop((clients, stoppers));
         assert_eq!(server.drain().unwrap().total().errors.total(), 0, "{mode}");
     }
@@ -69,7 +71,7 @@ fn all_run(server: &ServerProcess) -> bool {
 fn blocked_workers(mode: AcceptMode) {
     let places = PLACES.to_string();
     let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
-    let service = ["--handoff-places", &places, "--service", "work", "--work", "spin:1s"];
+    let service = ["--handoff-capacity", &places, "--service", "work", "--work", "spin:1s"];
     let server = ServerProcess::start(&[&flags[..], &service].concat());
     let before = server.sockets();
     let idle: Vec<TcpStream> = (0..STOPPERS).map(|_| server.connect()).collect();
@@ -87,7 +89,7 @@ fn blocked_workers(mode: AcceptMode) {
     let clients: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
     let held = server.sockets() - before;
     if all_run(&server) {
-        // Each gate may hold one in its hand.
+        // Each acceptor may hold one in its hand.
         let most = STOPPERS + WORKERS * PLACES + WORKERS;
         assert!(held <= most, "{mode}: {held} sockets while nobody serves, {most} at most");
     }
@@ -153,7 +155,7 @@ fn who_is_one_too_many_is_left_hanging_instead_of_being_told() {
             let error = stream.read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
         }
-        assert_eq!(watched.of_gates("shed"), 10, "{mode}");
+        assert_eq!(watched.of_acceptors("shed"), 10, "{mode}");
         held.iter().for_each(|stream| assert!(is_served(stream), "{mode}"));
         drop(held);
         eventually("there is room again", || is_served(&watched.server.connect()));

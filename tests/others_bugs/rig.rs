@@ -103,11 +103,11 @@ impl Watched {
         (status.expect("a status"), body.to_owned())
     }
 
-    /// A number of all gates together.
-    pub(crate) fn of_gates(&self, name: &str) -> u64 {
+    /// A number of all acceptors together.
+    pub(crate) fn of_acceptors(&self, name: &str) -> u64 {
         let stats: serde_json::Value = serde_json::from_str(&self.http("GET", "/stats").1).unwrap();
-        let gates = stats["gates"].as_array().unwrap().iter();
-        gates.map(|gate| gate[name].as_u64().unwrap()).sum()
+        let acceptors = stats["acceptors"].as_array().unwrap().iter();
+        acceptors.map(|acceptor| acceptor[name].as_u64().unwrap()).sum()
     }
 }
 

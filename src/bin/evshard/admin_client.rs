@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// For connecting, and for each piece of the answer: the admin itself waits a second for shards
 /// that do not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// No server has so much to say.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// No server has so much to print.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const HEADERS_MAX: usize = 64;
 
@@ -90,14 +90,14 @@ impl AdminAddress {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 Ok(Box::new(stream))
             }
             Self::Tcp(host) => {
                 let stream = connect_tcp(host)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 Ok(Box::new(stream))
             }
         }
@@ -111,7 +111,7 @@ impl<T: Read + Write> Stream for T {}
 fn connect_tcp(host: &str) -> io::Result<TcpStream> {
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, IO_TIMEOUT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

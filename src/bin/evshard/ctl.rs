@@ -5,7 +5,7 @@ use std::io;
 use clap::{Args, Subcommand};
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::say;
+use super::print;
 
 /// What to do with which server.
 #[derive(Args, Debug)]
@@ -28,11 +28,11 @@ impl Ctl {
         match &self.verb {
             Verb::Stats(to) => {
                 let text = pretty(&to.admin, &to.admin.get("/stats")?.body)?;
-                say(io::stdout(), format_args!("{text}\n"));
+                print(io::stdout(), format_args!("{text}\n"));
             }
             Verb::Drain(to) => {
                 let answer = to.admin.post("/drain")?;
-                say(io::stdout(), format_args!("{}: {}\n", to.admin, answer.body.trim()));
+                print(io::stdout(), format_args!("{}: {}\n", to.admin, answer.body.trim()));
             }
         }
         Ok(())

@@ -29,11 +29,11 @@ pub(crate) struct Serve {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
-    leaving: Leaving,
+    shutdown: ShutdownFlags,
     #[command(flatten)]
     pub(crate) service: ServiceFlags,
     #[command(flatten)]
-    seeing: Seeing,
+    observability: ObservabilityFlags,
 }
 
 #[derive(Args)]
@@ -87,8 +87,8 @@ struct Sharding {
     placement: Placement,
 
     /// Sockets a worker may be behind before the kernel's backlog has to hold them.
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_PLACES)]
-    handoff_places: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY)]
+    handoff_capacity: NonZeroUsize,
 
     /// Mechanism to wait for readiness with.
     #[arg(long, value_name = "NAME", default_value = BackendKind::ALL[0].name(),
@@ -129,8 +129,8 @@ struct LimitFlags {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Leaving")]
-struct Leaving {
+#[command(next_help_heading = "Shutdown and upgrade")]
+struct ShutdownFlags {
     /// How long open connections may go on after SIGINT or SIGTERM, and after --drain-delay.
     #[arg(long, value_name = "DURATION", default_value = "3s",
           value_parser = humantime::parse_duration)]
@@ -185,8 +185,8 @@ pub(crate) enum ServiceName {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Seeing inside")]
-struct Seeing {
+#[command(next_help_heading = "Observability")]
+struct ObservabilityFlags {
     /// Measure no loop lag, callback and handoff times, nor how busy a shard is.
     #[arg(long)]
     no_timings: bool,
@@ -242,22 +242,22 @@ pub(crate) struct Upgrade {
 
 impl Serve {
     pub(crate) fn start_logging(&self) {
-        logger::start(self.seeing.log_format, self.seeing.log_level);
+        logger::start(self.observability.log_format, self.observability.log_level);
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {
-        let Seeing { admin, admin_remote, .. } = &self.seeing;
+        let ObservabilityFlags { admin, admin_remote, .. } = &self.observability;
         admin.clone().map(|address| AdminConfig { address, allow_remote: *admin_remote })
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {
-        let Leaving { upgrade_from, upgrade_socket, .. } = &self.leaving;
+        let ShutdownFlags { upgrade_from, upgrade_socket, .. } = &self.shutdown;
         let offer = upgrade_socket.clone().or_else(|| upgrade_from.clone());
         Upgrade { from: upgrade_from.clone(), offer }
     }
 
     pub(crate) fn config(&self) -> ServerConfig {
-        let Self { listening, sharding, limits, leaving, seeing, .. } = self;
+        let Self { listening, sharding, limits, shutdown, observability, .. } = self;
         let defaults = ServerConfig::default();
         let accept = sharding.accept.unwrap_or(defaults.accept);
         ServerConfig {
@@ -273,7 +273,7 @@ impl Serve {
             base: Config::default().backend(sharding.backend).changelist(sharding.changelist),
             accept,
             placement: sharding.placement,
-            handoff_places: sharding.handoff_places,
+            handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
             overload: limits.overload,
             limits: Limits {
@@ -287,11 +287,14 @@ impl Serve {
                 trusted: listening.proxy_trust.clone(),
             },
             drain: Drain {
-                delay: leaving.drain_delay,
-                timeout: leaving.drain_timeout,
-                spread: leaving.drain_spread,
+                delay: shutdown.drain_delay,
+                timeout: shutdown.drain_timeout,
+                spread: shutdown.drain_spread,
             },
-            measure: Measure { timings: !seeing.no_timings, slow_callback: seeing.slow_callback },
+            measure: Measure {
+                timings: !observability.no_timings,
+                slow_callback: observability.slow_callback,
+            },
         }
     }
 }

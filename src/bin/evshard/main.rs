@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(io::stderr(), format_args!("evshard: {error}\n"));
+            print(io::stderr(), format_args!("evshard: {error}\n"));
             ExitCode::FAILURE
         }
     }
@@ -40,13 +40,13 @@ fn end_loudly_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
-        if !evshard::server::runs_here() {
+        if !evshard::server::in_service_callback() {
             std::process::abort();
         }
     }));
 }
 
 /// Prints and flushes. A reader that went away must not end a server that others use.
-fn say(mut out: impl Write, text: std::fmt::Arguments<'_>) {
+fn print(mut out: impl Write, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }

@@ -13,11 +13,11 @@ use evshard::server::{
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
 use super::flags::{Serve, ServiceName};
-use super::say;
+use super::print;
 
 /// How long a successor waits for the address of the admin: the other server gives it up as soon
 /// as it is succeeded.
-const ADMIN_PATIENCE: Duration = Duration::from_secs(2);
+const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The context of the program's own base: signals, and whoever else asks it to leave.
 struct Program {
@@ -29,9 +29,9 @@ struct Program {
 
 /// Why it leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
+enum ShutdownReason {
     /// A signal, or the admin.
-    Asked,
+    Requested,
     /// Another process has the listening sockets.
     Succeeded,
 }
@@ -51,7 +51,7 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     program.start(flags)?;
     base.run_until_exit(&mut program)?;
     let report = program.report.take().expect("it is the report that ends the loop")?;
-    say(io::stdout(), format_args!("{report}"));
+    print(io::stdout(), format_args!("{report}"));
     Ok(())
 }
 
@@ -92,10 +92,10 @@ impl Program {
             .map(|socket| Offer::start(socket, copies, self.succeeded()))
             .transpose()?;
         for address in server.addresses() {
-            say(io::stdout(), format_args!("listening on {address}\n"));
+            print(io::stdout(), format_args!("listening on {address}\n"));
         }
         if let Some(address) = admin {
-            say(io::stdout(), format_args!("admin on {address}\n"));
+            print(io::stdout(), format_args!("admin on {address}\n"));
         }
         self.server = Some(server);
         service_manager::ready();
@@ -111,9 +111,9 @@ impl Program {
         succeeds: bool,
     ) -> evshard::Result<Option<ListenAddress>> {
         let Some(admin) = flags.admin() else { return Ok(None) };
-        let deadline = Instant::now() + ADMIN_PATIENCE;
+        let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
         loop {
-            match server.admin(&admin, self.leaver(Leave::Asked)) {
+            match server.admin(&admin, self.shutdown_trigger(ShutdownReason::Requested)) {
                 Ok(address) => return Ok(Some(address)),
                 Err(_) if succeeds && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -130,24 +130,24 @@ impl Program {
     /// Has the program leave in favour of another process, called on any thread. The service
     /// manager hears of it from the process that it knows, and before that ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
-        let mut leave = self.leaver(Leave::Succeeded);
+        let mut shut_down = self.shutdown_trigger(ShutdownReason::Succeeded);
         move |process| {
             service_manager::succeeded_by(process);
-            leave();
+            shut_down();
         }
     }
 
     /// Has the program leave, called on any thread.
-    fn leaver(&self, why: Leave) -> impl FnMut() + Send + 'static + use<> {
+    fn shutdown_trigger(&self, why: ShutdownReason) -> impl FnMut() + Send + 'static + use<> {
         let remote = self.remote.clone();
         move || {
-            // If the program has left its loop, it is leaving.
-            let _ = remote.post(move |_, program| program.leave(why));
+            // If the program has left its loop, it is shutdown.
+            let _ = remote.post(move |_, program| program.begin_shutdown(why));
         }
     }
 
     /// Begins to leave. The loop goes on meanwhile, for a second signal.
-    fn leave(&mut self, why: Leave) {
+    fn begin_shutdown(&mut self, why: ShutdownReason) {
         let Some(server) = self.server.take() else { return };
         log::info!(target: "serve", "draining; a second signal ends the server at once");
         // Its copies would keep the kernel queueing connections that nobody accepts.
@@ -155,11 +155,11 @@ impl Program {
         let remote = self.remote.clone();
         std::thread::spawn(move || {
             let report = match why {
-                Leave::Asked => {
+                ShutdownReason::Requested => {
                     service_manager::stopping();
                     server.drain()
                 }
-                Leave::Succeeded => server.hand_over(),
+                ShutdownReason::Succeeded => server.hand_over(),
             };
             remote.post(|registry, program| {
                 program.report = Some(report);
@@ -203,5 +203,5 @@ fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
     if program.server.is_none() {
         std::process::exit(128 + fired.signal().unwrap_or_default());
     }
-    program.leave(Leave::Asked);
+    program.begin_shutdown(ShutdownReason::Requested);
 }

@@ -1,4 +1,4 @@
-//! An entrance: one listening socket, how a connection is taken from it, and how it is left.
+//! A listen socket: one listening socket, how a connection is taken from it, and how it is left.
 
 use std::io;
 use std::net::Shutdown;
@@ -8,44 +8,44 @@ use std::time::Duration;
 use socket2::{Domain, SockFilter, SockRef, Socket};
 
 use super::super::listener::Origin;
-use super::super::placement::{Clue, Placer};
+use super::super::placement::{PlacementHint, Placer};
 use crate::sys::socket;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(in crate::server) struct Entrance {
+pub(in crate::server) struct ListenSocket {
     pub(super) socket: Socket,
     /// The number of its listener.
     pub(super) listener: u16,
     pub(super) origin: Origin,
-    /// Whether its listener has a socket for every gate, and this is ours.
-    pub(super) at_home: bool,
+    /// Whether its listener has a socket for every acceptor, and this is ours.
+    pub(super) is_local: bool,
     /// Nobody can come any more but those who wait already.
     pub(super) is_shut: bool,
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum AcceptError {
     /// Nobody waits.
-    Nobody,
+    NoneWaiting,
     /// One ended before it was accepted, which says nothing about the next.
-    Gone,
+    Aborted,
     /// The kernel has no descriptor or memory for another, or has an error that nobody knows.
-    Shortage(io::Error),
+    Exhausted(io::Error),
 }
 
-impl Entrance {
+impl ListenSocket {
     /// Takes one connection from the kernel, with what the placement wants to know of it.
-    pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, Clue), Refusal> {
+    pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, PlacementHint), AcceptError> {
         if placer.wants_address() {
             let (socket, address) =
-                socket::accept_from(&self.socket).map_err(|error| self.refusal(error))?;
-            return Ok((socket, Clue { address, core: None }));
+                socket::accept_from(&self.socket).map_err(|error| self.accept_error(error))?;
+            return Ok((socket, PlacementHint { address, core: None }));
         }
-        let socket = socket::accept(&self.socket).map_err(|error| self.refusal(error))?;
+        let socket = socket::accept(&self.socket).map_err(|error| self.accept_error(error))?;
         let core = if placer.wants_core() { socket::incoming_core(&socket) } else { None };
-        Ok((socket, Clue { address: None, core }))
+        Ok((socket, PlacementHint { address: None, core }))
     }
 
     /// Has no new connection begin, while those that the kernel has queued can still be accepted
@@ -62,18 +62,18 @@ impl Entrance {
     }
 
     /// accept(2), "Error handling": what is wrong with one connection is reported as an error of
-    /// the call. What is not listed there is met like a shortage, because that never spins.
-    fn refusal(&self, error: io::Error) -> Refusal {
+    /// the call. What is not listed there is met like an exhaustion, because that never spins.
+    fn accept_error(&self, error: io::Error) -> AcceptError {
         match error.raw_os_error() {
-            Some(libc::EAGAIN) => Refusal::Nobody,
-            Some(libc::EINVAL) if self.is_shut => Refusal::Nobody,
-            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => Refusal::Gone,
-            _ => Refusal::Shortage(error),
+            Some(libc::EAGAIN) => AcceptError::NoneWaiting,
+            Some(libc::EINVAL) if self.is_shut => AcceptError::NoneWaiting,
+            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => AcceptError::Aborted,
+            _ => AcceptError::Exhausted(error),
         }
     }
 }
 
-impl AsRawFd for Entrance {
+impl AsRawFd for ListenSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
@@ -130,17 +130,17 @@ mod tests {
     #[test]
     fn what_is_wrong_with_one_connection_is_no_shortage_and_the_unknown_is() {
         let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        let (origin, at_home, is_shut) = (Origin::Own, false, false);
-        let entrance = Entrance { socket, listener: 0, origin, at_home, is_shut };
-        let refused = |code| entrance.refusal(io::Error::from_raw_os_error(code));
-        assert!(matches!(refused(libc::EAGAIN), Refusal::Nobody));
+        let (origin, is_local, is_shut) = (Origin::Own, false, false);
+        let listen_socket = ListenSocket { socket, listener: 0, origin, is_local, is_shut };
+        let refused = |code| listen_socket.accept_error(io::Error::from_raw_os_error(code));
+        assert!(matches!(refused(libc::EAGAIN), AcceptError::NoneWaiting));
         for code in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
-            assert!(matches!(refused(code), Refusal::Gone));
+            assert!(matches!(refused(code), AcceptError::Aborted));
         }
         for code in
             [libc::EINVAL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSYS]
         {
-            assert!(matches!(refused(code), Refusal::Shortage(_)));
+            assert!(matches!(refused(code), AcceptError::Exhausted(_)));
         }
     }
 }

@@ -13,7 +13,7 @@ mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub(super) use acceptor::{Accepts, Gate};
-pub(super) use acceptor_thread::Acceptor;
+pub(super) use acceptor::{Acceptor, HasAcceptor};
+pub(super) use acceptor_thread::AcceptorThread;
 pub(super) use shards::{Shards, distribute};
-pub(super) use state::Queue;
+pub(super) use state::BacklogOwner;

@@ -1,24 +1,24 @@
-//! Links: a gate's ends of all handoffs, and how a connection gets into one of them.
+//! ShardQueues: an acceptor's ends of all handoffs, and how a connection gets into one of them.
 
 use std::sync::Arc;
 
 use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::Arrival;
+use super::super::handoff::accepted_connection::AcceptedConnection;
 use super::super::placement::load::Loads;
-use super::super::placement::{Clue, Placer};
+use super::super::placement::{PlacementHint, Placer};
 use crate::base::Wake;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Links {
-    links: Vec<Link>,
+pub(super) struct ShardQueues {
+    queues: Vec<ShardQueue>,
     loads: Loads,
     pub(super) placer: Placer,
 }
 
 /// One shard's.
 #[derive(Debug)]
-struct Link {
+struct ShardQueue {
     handoff: Arc<Handoff>,
     /// Was offered something since it was last woken.
     touched: bool,
@@ -28,13 +28,13 @@ struct Link {
 
 /// A connection that was accepted, and what placement knows of it.
 #[derive(Debug)]
-pub(super) struct Visitor {
-    pub(super) arrival: Arrival,
-    pub(super) clue: Clue,
-    pub(super) at_home: bool,
+pub(super) struct UnplacedConnection {
+    pub(super) connection: AcceptedConnection,
+    pub(super) hint: PlacementHint,
+    pub(super) is_local: bool,
 }
 
-impl Link {
+impl ShardQueue {
     fn wake(&mut self) {
         self.touched = false;
         match self.handoff.wake_worker() {
@@ -44,55 +44,55 @@ impl Link {
     }
 }
 
-impl Links {
-    /// Links to all these shards.
+impl ShardQueues {
+    /// ShardQueues to all these shards.
     pub(super) fn new(handoffs: &[Arc<Handoff>], loads: Loads, placer: Placer) -> Self {
-        let link = |handoff: &Arc<Handoff>| Link {
+        let queue = |handoff: &Arc<Handoff>| ShardQueue {
             handoff: handoff.clone(),
             touched: false,
             wakes_sent: 0,
             wakes_suppressed: 0,
         };
-        Self { links: handoffs.iter().map(link).collect(), loads, placer }
+        Self { queues: handoffs.iter().map(queue).collect(), loads, placer }
     }
 
     /// Offers a connection to the shards in the order of placement; gives it back if none has
     /// room. Whose queue becomes half full by it is woken in the middle of the batch.
-    pub(super) fn place(&mut self, visitor: Visitor) -> Result<(), Visitor> {
-        let Visitor { mut arrival, clue, at_home } = visitor;
-        for shard in self.placer.order(&self.loads, clue, at_home) {
-            let link = &mut self.links[shard];
-            match link.handoff.offer(arrival) {
+    pub(super) fn place(&mut self, unplaced: UnplacedConnection) -> Result<(), UnplacedConnection> {
+        let UnplacedConnection { mut connection, hint, is_local } = unplaced;
+        for shard in self.placer.order(&self.loads, hint, is_local) {
+            let queue = &mut self.queues[shard];
+            match queue.handoff.offer(connection) {
                 Ok(makes_half_full) => {
-                    link.touched = true;
+                    queue.touched = true;
                     if makes_half_full {
-                        link.wake();
+                        queue.wake();
                     }
                     return Ok(());
                 }
-                Err(refused) => arrival = refused,
+                Err(refused) => connection = refused,
             }
         }
-        Err(Visitor { arrival, clue, at_home })
+        Err(UnplacedConnection { connection, hint, is_local })
     }
 
     /// After a batch: wakes the workers that were offered anything since they were woken.
     pub(super) fn wake_touched(&mut self) {
-        self.links.iter_mut().filter(|link| link.touched).for_each(Link::wake);
+        self.queues.iter_mut().filter(|queue| queue.touched).for_each(ShardQueue::wake);
     }
 
     /// Whether nobody is left to accept for.
     pub(super) fn are_all_closed(&self) -> bool {
-        self.links.iter().all(|link| link.handoff.is_closed())
+        self.queues.iter().all(|queue| queue.handoff.is_closed())
     }
 
     /// Whether one of those that had no room may have some by now.
     pub(super) fn may_have_room(&self) -> bool {
-        self.links.iter().any(|link| link.handoff.may_have_room())
+        self.queues.iter().any(|queue| queue.handoff.may_have_room())
     }
 
     /// By shard: wakes that cost a system call, and those that did not.
     pub(super) fn wakes(&self) -> (Vec<u64>, Vec<u64>) {
-        self.links.iter().map(|link| (link.wakes_sent, link.wakes_suppressed)).unzip()
+        self.queues.iter().map(|queue| (queue.wakes_sent, queue.wakes_suppressed)).unzip()
     }
 }

@@ -1,4 +1,4 @@
-//! Leaving: how a gate ends without resetting whom the kernel has queued.
+//! Shutdown: how an acceptor ends without resetting whom the kernel has queued.
 //!
 //! A listening socket that is nobody else's is shut first: no handshake begins any more, and those
 //! under way end well. After a moment for them its queue is emptied, and only then it is closed. A
@@ -9,8 +9,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::super::listener::Origin;
-use super::acceptor::Gate;
-use super::state::{BatchEnd, Door, Leaving, Queue, State};
+use super::acceptor::Acceptor;
+use super::state::{BacklogOwner, BatchEnd, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 
 /// How long handshakes under way get: the round-trip time of clients on a continent.
@@ -20,34 +20,35 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// could not be shut, clients that keep connecting must not keep a server from ending.
 const LAST_ACCEPTS_MAX: usize = 4096;
 
-/// How long a gate waits for room, a place or descriptors for its last connections. A worker that
-/// is stuck must not keep a server from ending, either.
+/// How long an acceptor waits for room, a place or descriptors for its last connections. A worker
+/// that is stuck must not keep a server from ending, either.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-impl Gate {
+impl Acceptor {
     /// Begins to end.
-    pub(super) fn leave<C>(
+    pub(super) fn begin_shutdown<C>(
         &mut self,
         registry: &mut Registry<C>,
-        queue: Queue,
+        backlog: BacklogOwner,
         done: Sender<Infallible>,
     ) {
-        if self.leaving.is_some() || matches!(self.state, State::Closing) {
+        if self.shutdown.is_some() || matches!(self.state, State::Closing) {
             return;
         }
-        let is_shared =
-            |door: &mut Door| queue == Queue::Successors || door.entrance.origin == Origin::Shared;
-        let shared: Vec<Door> = self.doors.extract_if(.., is_shared).collect();
-        for door in &shared {
-            registry.free(door.event);
+        let is_shared = |watched: &mut WatchedSocket| {
+            backlog == BacklogOwner::Successor || watched.listen_socket.origin == Origin::Shared
+        };
+        let shared: Vec<WatchedSocket> = self.sockets.extract_if(.., is_shared).collect();
+        for watched in &shared {
+            registry.free(watched.event);
         }
-        for door in &mut self.doors {
-            door.entrance.shut();
+        for watched in &mut self.sockets {
+            watched.listen_socket.shut();
         }
-        let settle = if self.doors.is_empty() { Duration::ZERO } else { SETTLE };
-        registry.add(self.events.leaving, Some(settle)).expect("a timer needs no kernel");
-        self.leaving = Some(Leaving {
-            accepts_left: LAST_ACCEPTS_MAX * self.doors.len(),
+        let settle = if self.sockets.is_empty() { Duration::ZERO } else { SETTLE };
+        registry.add(self.events.shutdown, Some(settle)).expect("a timer needs no kernel");
+        self.shutdown = Some(Shutdown {
+            accepts_left: LAST_ACCEPTS_MAX * self.sockets.len(),
             settled: false,
             _shared: shared,
             _done: done,
@@ -55,18 +56,18 @@ impl Gate {
     }
 
     /// The time to settle is over, or the last wait, or the last turn.
-    pub(super) fn leave_in_time<C>(&mut self, registry: &mut Registry<C>) {
+    pub(super) fn shutdown_timer_fired<C>(&mut self, registry: &mut Registry<C>) {
         if matches!(self.state, State::Closing) {
             self.close(registry);
             return;
         }
-        let Some(leaving) = &mut self.leaving else { return };
-        if leaving.settled {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        if shutdown.settled {
             self.finish(registry);
             return;
         }
-        leaving.settled = true;
-        registry.add(self.events.leaving, Some(LAST_WAIT)).expect("a timer needs no kernel");
+        shutdown.settled = true;
+        registry.add(self.events.shutdown, Some(LAST_WAIT)).expect("a timer needs no kernel");
         if matches!(self.state, State::Accepting) {
             self.finish_if_settled(registry);
         }
@@ -74,13 +75,13 @@ impl Gate {
 
     /// Empties the kernel's queues for the last time, if nobody can join them any more, and ends.
     pub(super) fn finish_if_settled<C>(&mut self, registry: &mut Registry<C>) {
-        if !self.leaving.as_ref().is_some_and(|leaving| leaving.settled) {
+        if !self.shutdown.as_ref().is_some_and(|shutdown| shutdown.settled) {
             return;
         }
-        for door in 0..self.doors.len() {
+        for index in 0..self.sockets.len() {
             // Bounded by the last accepts.
             loop {
-                match self.accept_batch(registry, door) {
+                match self.accept_batch(registry, index) {
                     BatchEnd::Filled => {}
                     BatchEnd::Empty => break,
                     BatchEnd::Stopped => return,
@@ -90,24 +91,24 @@ impl Gate {
         self.finish(registry);
     }
 
-    /// Watches its doors no longer and turns away whoever is held. The sockets are closed a turn
+    /// Watches its sockets no longer and turns away whoever is held. The sockets are closed a turn
     /// later: of one that has a duplicate anywhere the kernel would go on telling, if it were
-    /// closed before the base has told it not to.
+    /// closed before the base has notified it not to.
     pub(super) fn finish<C>(&mut self, registry: &mut Registry<C>) {
-        for door in &self.doors {
-            registry.free(door.event);
+        for watched in &self.sockets {
+            registry.free(watched.event);
         }
-        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Closing) {
-            self.turn_away(visitor);
+        if let State::Full(unplaced) = std::mem::replace(&mut self.state, State::Closing) {
+            self.reject(unplaced);
         }
-        registry.add(self.events.leaving, Some(Duration::ZERO)).expect("a timer needs no kernel");
+        registry.add(self.events.shutdown, Some(Duration::ZERO)).expect("a timer needs no kernel");
     }
 
     /// Closes its sockets; nothing is left of it but its numbers.
     fn close<C>(&mut self, registry: &mut Registry<C>) {
         self.events.free(registry);
-        self.doors.clear();
-        self.leaving = None;
+        self.sockets.clear();
+        self.shutdown = None;
         self.state = State::Done;
     }
 }

@@ -1,28 +1,28 @@
-//! What a gate is doing: the words its parts share.
+//! What an acceptor is doing: the words its parts share.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::Sender;
 
 use super::batch::Batch;
-use super::listen_socket::Entrance;
-use super::shard_queues::Visitor;
+use super::listen_socket::ListenSocket;
+use super::shard_queues::UnplacedConnection;
 use crate::event::EventId;
 
-/// An entrance that is watched.
+/// An listen_socket that is watched.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) entrance: Entrance,
+pub(super) struct WatchedSocket {
+    pub(super) listen_socket: ListenSocket,
     pub(super) event: EventId,
     pub(super) batch: Batch,
 }
 
-/// Whether a gate accepts, and if not, what it waits for.
+/// Whether an acceptor accepts, and if not, what it waits for.
 #[derive(Debug)]
 pub(super) enum State {
     Accepting,
     /// No worker had room for this one.
-    Full(Visitor),
+    Full(UnplacedConnection),
     AtLimit,
     Exhausted,
     /// No longer watching; its sockets are closed in the next turn.
@@ -31,8 +31,8 @@ pub(super) enum State {
 }
 
 /// Why accepting stops.
-pub(super) enum Stop {
-    Full(Visitor),
+pub(super) enum PauseReason {
+    Full(UnplacedConnection),
     AtLimit,
     Exhausted(io::Error),
 }
@@ -43,32 +43,32 @@ pub(super) enum BatchEnd {
     Filled,
     /// Nobody waits.
     Empty,
-    /// The gate does not accept for now.
+    /// The acceptor does not accept for now.
     Stopped,
 }
 
 /// Whose the connections are that the kernel has queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Queue {
+pub(in crate::server) enum BacklogOwner {
     /// Ours, unless the socket came from a service manager, which has it, too.
-    Ours,
+    ThisProcess,
     /// Another process has every socket.
-    Successors,
+    Successor,
 }
 
-/// A gate's last moments.
+/// An acceptor's last moments.
 #[derive(Debug)]
-pub(super) struct Leaving {
+pub(super) struct Shutdown {
     pub(super) accepts_left: usize,
     /// Whether the time to settle is over.
     pub(super) settled: bool,
     /// The sockets that are not ours alone, no longer watched.
-    pub(super) _shared: Vec<Door>,
-    /// Dropped when the gate is done.
+    pub(super) _shared: Vec<WatchedSocket>,
+    /// Dropped when the acceptor is done.
     pub(super) _done: Sender<Infallible>,
 }
 
-impl Leaving {
+impl Shutdown {
     /// Whether another connection may be accepted; counts it.
     pub(super) fn may_accept(&mut self) -> bool {
         let may = self.accepts_left > 0;

@@ -18,12 +18,12 @@ pub(super) enum Phase {
     /// Its request is not complete.
     Reading,
     /// The threads are asked, under this number.
-    Gathering(u64),
+    Collecting(u64),
     /// Its answer is not written.
     Writing,
     /// It was answered and has to close; what it still sends is thrown away. Closed with unread
     /// bytes, the kernel would reset it, and the client might lose the answer.
-    Leaving,
+    Closing,
 }
 
 /// The events of a connection.
@@ -89,8 +89,8 @@ impl Connection {
     }
 
     /// Tells the client that nothing follows.
-    pub(super) fn leave(&mut self) -> io::Result<()> {
-        self.phase = Phase::Leaving;
+    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
+        self.phase = Phase::Closing;
         self.socket.shutdown(Shutdown::Write)
     }
 

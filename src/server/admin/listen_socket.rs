@@ -1,5 +1,5 @@
-//! The door: accepting the admin's connections, also when descriptors have run out, which is when
-//! somebody will want to look.
+//! The listen_socket: accepting the admin's connections, also when descriptors have run out, which
+//! is when somebody will want to look.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -9,22 +9,22 @@ use socket2::Socket;
 use super::super::listener::{ListenAddress, Listener};
 use crate::event::{EventSpec, Interest};
 
-/// Accepts from the listening socket.
+/// HasAcceptor from the listening socket.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct AdminSocket {
     listener: Listener,
     /// A descriptor to give up when there is no other.
     reserve: Option<File>,
 }
 
-impl Door {
+impl AdminSocket {
     pub(super) fn new(listener: Listener) -> Self {
-        let mut door = Self { listener, reserve: None };
-        door.refill();
-        door
+        let mut listen_socket = Self { listener, reserve: None };
+        listen_socket.refill();
+        listen_socket
     }
 
-    /// An event that fires when somebody waits at the door.
+    /// An event that fires when somebody waits at the listen_socket.
     pub(super) fn event(&self) -> EventSpec {
         EventSpec::io(self.socket(), Interest::READ).persist()
     }
@@ -48,7 +48,7 @@ impl Door {
                 socket.set_nonblocking(true)?;
                 Ok(Some(socket))
             }
-            Err(error) if is_nobody(&error) => Ok(None),
+            Err(error) if is_none_waiting(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -66,7 +66,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 }
 
 /// Whether nobody waits, or not any more.
-fn is_nobody(error: &io::Error) -> bool {
+fn is_none_waiting(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
 }

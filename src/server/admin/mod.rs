@@ -26,7 +26,7 @@ use super::listener::ListenAddress;
 use super::threads::thread::Thread;
 use crate::base::{Config, EventBase};
 use crate::error::Result;
-use server::{AdminServer, Patience};
+use server::{AdminServer, Timeouts};
 pub(super) use source::{Question, Source};
 
 /// Where the admin answers.
@@ -54,11 +54,11 @@ impl<S: Source> Admin<S> {
     /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        Self::start_with(Patience::default(), config, base, source)
+        Self::start_with(Timeouts::default(), config, base, source)
     }
 
     fn start_with(
-        patience: Patience,
+        timeouts: Timeouts,
         config: &AdminConfig,
         base: Config,
         source: S,
@@ -67,7 +67,7 @@ impl<S: Source> Admin<S> {
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(listener, source, patience, remote, base.registry())?;
+        let server = AdminServer::new(listener, source, timeouts, remote, base.registry())?;
         let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
         Ok(Self { address, _thread: thread })
     }

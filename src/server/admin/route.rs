@@ -83,7 +83,7 @@ impl ServerStats {
             Some("draining: the server is about to end")
         } else if !self.shards.iter().any(|shard| shard.answered) {
             Some("stuck: no shard answers")
-        } else if !self.gates.iter().any(|gate| gate.accepting) {
+        } else if !self.acceptors.iter().any(|acceptor| acceptor.accepting) {
             Some("full: nobody accepts, for want of room, descriptors or memory, or at the limit")
         } else {
             None

@@ -41,10 +41,10 @@ impl<P> Question<P> {
 
     /// Answers, on any thread.
     pub(in crate::server) fn answer(mut self, part: P) {
-        self.tell(Some(part));
+        self.deliver(Some(part));
     }
 
-    fn tell(&mut self, part: Option<P>) {
+    fn deliver(&mut self, part: Option<P>) {
         if let Some(answer) = self.answer.take() {
             answer(self.thread, part);
         }
@@ -53,7 +53,7 @@ impl<P> Question<P> {
 
 impl<P> Drop for Question<P> {
     fn drop(&mut self) {
-        self.tell(None);
+        self.deliver(None);
     }
 }
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::stats::{GateStats, ProcessStats, ServerStats, ShardStats};
+use super::super::stats::{AcceptorStats, ProcessStats, ServerStats, ShardStats};
 use super::*;
 use crate::base::{LoopFlags, Remote};
 
 /// Far longer than anything takes on a loaded machine; reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a fake thread does with its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Source for Fake {
         ServerStats {
             draining: self.seen.drains.load(Ordering::Relaxed) > 0,
             shards: parts.into_iter().enumerate().map(shard).collect(),
-            gates: vec![GateStats { accepting: self.accepts, ..Default::default() }],
+            acceptors: vec![AcceptorStats { accepting: self.accepts, ..Default::default() }],
             ..Default::default()
         }
     }
@@ -92,20 +92,20 @@ fn rig(habits: &[Habit]) -> Rig {
 fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> Rig {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts, seen: seen.clone() };
-    Rig { admin: start(Patience::default(), address, fake), seen }
+    Rig { admin: start(Timeouts::default(), address, fake), seen }
 }
 
-fn start(patience: Patience, address: &str, fake: Fake) -> Admin<Fake> {
+fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
-    Admin::start_with(patience, &config, Config::default(), fake).unwrap()
+    Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
 }
 
 /// Whose connections have hardly any time, and whose threads have all of it.
 fn hurried_rig(habits: &[Habit]) -> Rig {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts: true, seen: seen.clone() };
-    let patience = Patience { connection: Duration::from_millis(200), gather: PATIENCE };
-    Rig { admin: start(patience, "127.0.0.1:0", fake), seen }
+    let timeouts = Timeouts { connection: Duration::from_millis(200), collect: TEST_TIMEOUT };
+    Rig { admin: start(timeouts, "127.0.0.1:0", fake), seen }
 }
 
 impl Rig {
@@ -118,7 +118,7 @@ impl Rig {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream
     }
 
@@ -170,7 +170,7 @@ impl Answer {
 
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         thread::sleep(Duration::from_millis(5));
@@ -365,7 +365,7 @@ fn one_too_many_waits_for_another_to_leave() {
     let mut late = rig.send("GET /healthz HTTP/1.1\r\n\r\n");
     late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert_eq!(late.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    late.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     drop(idle);
     assert_eq!(Answer::read(late).status, 200);
 }

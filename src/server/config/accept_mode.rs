@@ -38,7 +38,7 @@ impl AcceptMode {
     }
 
     /// How many threads accept, each with listening sockets of its own.
-    pub(in crate::server) fn gates(self, workers: NonZeroUsize) -> usize {
+    pub(in crate::server) fn acceptors(self, workers: NonZeroUsize) -> usize {
         match self {
             Self::Acceptor | Self::AcceptorInShard0 => 1,
             Self::ReusePort | Self::Hybrid => workers.get(),

@@ -38,7 +38,7 @@ pub struct ServerConfig {
     /// Which worker gets a connection.
     pub placement: Placement,
     /// Sockets a worker may be behind before the kernel's backlog has to hold them.
-    pub handoff_places: NonZeroUsize,
+    pub handoff_capacity: NonZeroUsize,
     /// Connections open at once, over all workers; `None` for as many as there are descriptors.
     pub connections_max: Option<NonZeroUsize>,
     /// What is done with connections there is no room for.
@@ -136,7 +136,7 @@ impl ServerConfig {
     pub const CHANGELIST: ChangelistPolicy = ChangelistPolicy::Deferred;
     /// The default depth of a handoff. With 64 adopted a turn it is sixteen turns; what does not
     /// fit waits in the kernel's backlog, where it costs nothing.
-    pub const HANDOFF_PLACES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+    pub const HANDOFF_CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
     /// How many workers suit this machine: one for each core that the process may use, by its
     /// affinity mask and its cgroup's quota, less one for an acceptor of its own.
@@ -158,7 +158,7 @@ impl Default for ServerConfig {
             base: Config::default().changelist(Self::CHANGELIST),
             accept,
             placement: Placement::default(),
-            handoff_places: Self::HANDOFF_PLACES,
+            handoff_capacity: Self::HANDOFF_CAPACITY,
             connections_max: None,
             overload: Overload::default(),
             limits: Limits::default(),

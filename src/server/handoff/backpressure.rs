@@ -1,13 +1,13 @@
-//! Backpressure: how gates that found a queue full learn that there is room again.
+//! Backpressure: how acceptors that found a queue full learn that there is room again.
 //!
-//! The wake protocol's race in reverse. A gate raises the flag and then tries once more; the
+//! The wake protocol's race in reverse. An acceptor raises the flag and then tries once more; the
 //! worker takes from the queue and then lowers the flag. Both change it by read-modify-write:
-//! if the worker's swap comes first, the gate's swap acquires what it took and the second try
-//! succeeds; if the gate's comes first, the worker sees it and tells every gate.
+//! if the worker's swap comes first, the acceptor's swap acquires what it took and the second try
+//! succeeds; if the acceptor's comes first, the worker sees it and tells every acceptor.
 //!
-//! The worker lowers the flag only once the queue is at most half full, so that gates do not start
-//! and stop with every place. None hangs for it: a queue that was full is emptied further, and
-//! whoever empties it passes the half.
+//! The worker lowers the flag only once the queue is at most half full, so that acceptors do not
+//! start and stop with every place. None hangs for it: a queue that was full is emptied further,
+//! and whoever empties it passes the half.
 
 use crate::sync::{AtomicBool, Ordering};
 
@@ -20,19 +20,19 @@ impl Backpressure {
         Self(AtomicBool::new(false))
     }
 
-    /// Gate, before its second try.
+    /// Acceptor, before its second try.
     pub(super) fn raise(&self) {
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Gate: whether nobody has told since it was raised. Read after being told of something: what
-    /// was told of last is visible then.
+    /// Acceptor: whether nobody has told since it was raised. Read after being told of something:
+    /// what was told of last is visible then.
     pub(super) fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Worker, after it took from the queue: whether gates wait for that.
-    #[must_use = "gates that wait must be told"]
+    /// Worker, after it took from the queue: whether acceptors wait for that.
+    #[must_use = "acceptors that wait must be told"]
     pub(super) fn relieve(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
     }
@@ -79,22 +79,22 @@ mod loom_models {
             raise(&shared.backpressure);
             let placed = has_room(&shared);
             worker.join().unwrap();
-            assert!(placed || shared.told.load(Ordering::Relaxed) == 1, "the gate hangs");
+            assert!(placed || shared.told.load(Ordering::Relaxed) == 1, "the acceptor hangs");
         });
     }
 
     #[test]
-    fn loom_t4_a_gate_that_found_no_room_is_told_of_it() {
+    fn loom_t4_an_acceptor_that_found_no_room_is_told_of_it() {
         model(Backpressure::raise, Backpressure::relieve);
     }
 
-    /// Two gates wait for a queue of two places, full at the start, which a worker empties one by
-    /// one. It tells both at once, when half or more is free.
+    /// Two acceptors wait for a queue of two places, full at the start, which a worker empties one
+    /// by one. It tells both at once, when half or more is free.
     #[test]
-    fn loom_t4_of_two_gates_none_hangs() {
+    fn loom_t4_of_two_acceptors_none_hangs() {
         loom::model(|| {
             let shared = Arc::new(Shared::new());
-            let gates: Vec<_> = (0..2)
+            let acceptors: Vec<_> = (0..2)
                 .map(|_| {
                     let shared = shared.clone();
                     thread::spawn(move || {
@@ -109,15 +109,16 @@ mod loom_models {
                     shared.told.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            let placed: Vec<bool> = gates.into_iter().map(|gate| gate.join().unwrap()).collect();
+            let placed: Vec<bool> =
+                acceptors.into_iter().map(|acceptor| acceptor.join().unwrap()).collect();
             let told = shared.told.load(Ordering::Relaxed) > 0;
-            assert!(placed.iter().all(|placed| *placed || told), "a gate hangs");
+            assert!(placed.iter().all(|placed| *placed || told), "an acceptor hangs");
         });
     }
 
     #[test]
     #[ignore = "must fail"]
-    fn a_store_instead_of_the_gates_swap() {
+    fn a_store_instead_of_the_acceptors_swap() {
         model(|flag| flag.0.store(true, Ordering::Release), Backpressure::relieve);
     }
 
@@ -130,7 +131,7 @@ mod loom_models {
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("a_store_instead_of_the_gates_swap");
+        mutation("a_store_instead_of_the_acceptors_swap");
         mutation("a_load_before_the_workers_swap");
     }
 }

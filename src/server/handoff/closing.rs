@@ -1,9 +1,10 @@
 //! Closing: how a queue loses nothing when the one who takes from it ends.
 //!
-//! The worker that ends says so and then empties the queue; a gate puts its batch in and then asks
-//! whether somebody said so. Both by read-modify-write: if the worker's swap comes first, the gate
-//! finds the flag and empties the queue itself; if the gate's comes first, the worker's swap
-//! acquires what it put in. Whoever takes an item out closes it, and a queue gives each but once.
+//! The worker that ends says so and then empties the queue; an acceptor puts its batch in and then
+//! asks whether somebody said so. Both by read-modify-write: if the worker's swap comes first, the
+//! acceptor finds the flag and empties the queue itself; if the acceptor's comes first, the
+//! worker's swap acquires what it put in. Whoever takes an item out closes it, and a queue gives
+//! each but once.
 
 use crate::sync::{AtomicBool, Ordering};
 
@@ -21,13 +22,13 @@ impl Closing {
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Gate, after a batch: whether it must empty the queue.
+    /// Acceptor, after a batch: whether it must empty the queue.
     #[must_use = "nobody else empties a queue that is closed"]
     pub(super) fn has_closed(&self) -> bool {
         self.0.fetch_or(false, Ordering::AcqRel)
     }
 
-    /// Gate, before it offers anything: whether that is known to be in vain.
+    /// Acceptor, before it offers anything: whether that is known to be in vain.
     pub(super) fn is_closed(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -49,8 +50,8 @@ mod loom_models {
     const QUEUED: u32 = 1;
     const TAKEN: u32 = 2;
 
-    /// A queue with a place for each gate. A push is a relaxed store, so that it orders nothing;
-    /// taking is an exchange, as of any queue that several may take from.
+    /// A queue with a place for each acceptor. A push is a relaxed store, so that it orders
+    /// nothing; taking is an exchange, as of any queue that several may take from.
     #[derive(Default)]
     struct Queue([AtomicU32; 2]);
 
@@ -73,17 +74,18 @@ mod loom_models {
     type Look = fn(&Closing) -> bool;
     type Close = fn(&Closing);
 
-    /// Every item is taken out exactly once, by the worker that ends or by the gate that put it in.
-    fn model(gates: usize, close: Close, look: Look) {
+    /// Every item is taken out exactly once, by the worker that ends or by the acceptor that put it
+    /// in.
+    fn model(acceptors: usize, close: Close, look: Look) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(move || {
             let shared = Arc::new((Queue::default(), Closing::new(), AtomicUsize::new(0)));
-            let threads: Vec<_> = (0..gates)
-                .map(|gate| {
+            let threads: Vec<_> = (0..acceptors)
+                .map(|acceptor| {
                     let shared = shared.clone();
                     thread::spawn(move || {
-                        shared.0.push(gate);
+                        shared.0.push(acceptor);
                         if look(&shared.1) {
                             shared.2.fetch_add(shared.0.take_all(), Ordering::Relaxed);
                         }
@@ -95,7 +97,7 @@ mod loom_models {
             for thread in threads {
                 thread.join().unwrap();
             }
-            assert_eq!(shared.2.load(Ordering::Relaxed), gates, "each exactly once");
+            assert_eq!(shared.2.load(Ordering::Relaxed), acceptors, "each exactly once");
         });
     }
 
@@ -105,13 +107,13 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_t5_with_two_gates() {
+    fn loom_t5_with_two_acceptors() {
         model(2, Closing::close, Closing::has_closed);
     }
 
     #[test]
     #[ignore = "must fail"]
-    fn a_load_instead_of_the_gates_swap() {
+    fn a_load_instead_of_the_acceptors_swap() {
         model(1, Closing::close, |closing| closing.0.load(Ordering::Acquire));
     }
 
@@ -123,7 +125,7 @@ mod loom_models {
 
     #[test]
     #[ignore = "must fail"]
-    fn a_relaxed_swap_by_the_gate() {
+    fn a_relaxed_swap_by_the_acceptor() {
         let look: Look = |closing| closing.0.fetch_or(false, Ordering::Relaxed);
         model(1, Closing::close, look);
     }
@@ -136,7 +138,7 @@ mod loom_models {
         builder.preemption_bound = Some(3);
         builder.check(|| {
             let shared = Arc::new(Shared::default());
-            let gate = thread::spawn({
+            let acceptor = thread::spawn({
                 let shared = shared.clone();
                 move || {
                     shared.queue.push(0);
@@ -155,7 +157,7 @@ mod loom_models {
             });
             let taken = shared.work();
             stopper.join().unwrap();
-            assert_eq!(taken + gate.join().unwrap(), 1, "exactly once");
+            assert_eq!(taken + acceptor.join().unwrap(), 1, "exactly once");
         });
     }
 
@@ -209,8 +211,8 @@ mod loom_models {
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("a_load_instead_of_the_gates_swap");
+        mutation("a_load_instead_of_the_acceptors_swap");
         mutation("a_store_instead_of_the_workers_swap");
-        mutation("a_relaxed_swap_by_the_gate");
+        mutation("a_relaxed_swap_by_the_acceptor");
     }
 }

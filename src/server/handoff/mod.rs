@@ -1,4 +1,4 @@
-//! The handoff: a bounded lock-free queue of accepted sockets from the gates to one worker.
+//! The handoff: a bounded lock-free queue of accepted sockets from the acceptors to one worker.
 //!
 //! The queue is crossbeam's, a ring of stamped slots. Honestly put: without a lock, but a pop can
 //! wait for a push that was preempted halfway, and a push for a pop. Items own their descriptor,
@@ -13,49 +13,49 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::connection_limit::Census;
+use super::connection_limit::ConnectionLimit;
 use super::placement::load::{Loads, ShardLoad};
 use crate::base::{Notifier, Wake};
-use accepted_connection::Arrival;
+use accepted_connection::AcceptedConnection;
 use backpressure::Backpressure;
 use closing::Closing;
 
 /// See the module's documentation. Tests hand over cheaper things than arrivals.
 #[derive(Debug)]
-pub(super) struct Handoff<T = Arrival> {
+pub(super) struct Handoff<T = AcceptedConnection> {
     queue: ArrayQueue<T>,
     backpressure: Backpressure,
     closing: Closing,
     worker: Notifier,
     shard: usize,
     loads: Loads,
-    census: Arc<Census>,
+    connection_limit: Arc<ConnectionLimit>,
 }
 
 /// Held by a worker while it adopts; dropped however its thread ends, it closes the handoff.
 #[derive(Debug)]
-pub(super) struct Adopting<T = Arrival>(Arc<Handoff<T>>);
+pub(super) struct Adopting<T = AcceptedConnection>(Arc<Handoff<T>>);
 
 impl<T> Drop for Adopting<T> {
     fn drop(&mut self) {
         self.0.closing.close();
         self.0.empty();
-        self.0.census.tell_gates();
+        self.0.connection_limit.wake_acceptors();
     }
 }
 
 impl<T> Handoff<T> {
-    /// A queue of `places` to the worker of `shard`, whose base `worker` wakes.
+    /// A queue of `capacity` to the worker of `shard`, whose base `worker` wakes.
     pub(super) fn new(
-        places: usize,
+        capacity: usize,
         worker: Notifier,
         shard: usize,
         loads: Loads,
-        census: Arc<Census>,
+        connection_limit: Arc<ConnectionLimit>,
     ) -> Self {
-        let queue = ArrayQueue::new(places);
+        let queue = ArrayQueue::new(capacity);
         let (backpressure, closing) = (Backpressure::new(), Closing::new());
-        Self { queue, backpressure, closing, worker, shard, loads, census }
+        Self { queue, backpressure, closing, worker, shard, loads, connection_limit }
     }
 
     /// The number of the shard it leads to.
@@ -73,14 +73,14 @@ impl<T> Handoff<T> {
         Adopting(self)
     }
 
-    /// Gate: whether nobody will ever take what is offered.
+    /// Acceptor: whether nobody will ever take what is offered.
     pub(super) fn is_closed(&self) -> bool {
         self.closing.is_closed()
     }
 
-    /// Gate: queues an item, or gives it back if there is no room; then the gates are told as soon
-    /// as half of the queue is empty, or as nobody will ever take from it. Returns whether the
-    /// item is the one that makes the queue half full: its worker should not sleep any longer.
+    /// Acceptor: queues an item, or gives it back if there is no room; then the acceptors are told
+    /// as soon as half of the queue is empty, or as nobody will ever take from it. Returns whether
+    /// the item is the one that makes the queue half full: its worker should not sleep any longer.
     pub(super) fn offer(&self, item: T) -> Result<bool, T> {
         if self.is_closed() {
             return Err(item);
@@ -91,20 +91,20 @@ impl<T> Handoff<T> {
             self.queue.push(item)
         });
         match pushed {
-            // Other gates count what they are about to queue, too.
+            // Other acceptors count what they are about to queue, too.
             Ok(()) => self.load().queued_at_most(queued.min(self.queue.capacity())),
             Err(_) => self.load().not_placed(),
         }
         pushed.map(|()| queued == self.half())
     }
 
-    /// Gate that was told of something: whether there may be room by now.
+    /// Acceptor that was told of something: whether there may be room by now.
     pub(super) fn may_have_room(&self) -> bool {
         !self.backpressure.is_raised()
     }
 
-    /// Gate, after a batch of offers: makes the worker look. If it has ended, what it was offered
-    /// is closed here.
+    /// Acceptor, after a batch of offers: makes the worker look. If it has ended, what it was
+    /// offered is closed here.
     pub(super) fn wake_worker(&self) -> Wake {
         if self.closing.has_closed() {
             self.empty();
@@ -112,8 +112,8 @@ impl<T> Handoff<T> {
         self.worker.notify()
     }
 
-    /// Worker: takes at most `limit` items, then tells gates that wait for room; returns how many
-    /// it took. What is left is looked at in the worker's next turn.
+    /// Worker: takes at most `limit` items, then tells acceptors that wait for room; returns how
+    /// many it took. What is left is looked at in the worker's next turn.
     pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(T)) -> usize {
         let mut taken = 0;
         while taken < limit
@@ -125,7 +125,7 @@ impl<T> Handoff<T> {
         if taken > 0 {
             self.load().adopted(taken);
             if self.queue.len() <= self.half() && self.backpressure.relieve() {
-                self.census.tell_gates();
+                self.connection_limit.wake_acceptors();
             }
         }
         if taken == limit && !self.queue.is_empty() {
@@ -137,7 +137,7 @@ impl<T> Handoff<T> {
     /// Whoever closed a connection of this shard, after its socket is closed.
     pub(super) fn closed(&self) {
         self.load().closed();
-        self.census.leave();
+        self.connection_limit.release();
     }
 
     fn half(&self) -> usize {
@@ -172,13 +172,17 @@ mod tests {
     use crate::event::{EventSpec, Fired};
 
     /// How long handoffs may make no progress, on however loaded a machine.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 
-    /// A handoff from one gate's base to the base of shard 0.
-    fn handoff<T, W>(places: usize, worker: &mut EventBase<W>, gate: Notifier) -> Arc<Handoff<T>> {
-        let census = Arc::new(Census::new(None, vec![gate]));
+    /// A handoff from one acceptor's base to the base of shard 0.
+    fn handoff<T, W>(
+        capacity: usize,
+        worker: &mut EventBase<W>,
+        acceptor: Notifier,
+    ) -> Arc<Handoff<T>> {
+        let connection_limit = Arc::new(ConnectionLimit::new(None, vec![acceptor]));
         let to_worker = worker.registry().notifier();
-        Arc::new(Handoff::new(places, to_worker, 0, load::loads(1), census))
+        Arc::new(Handoff::new(capacity, to_worker, 0, load::loads(1), connection_limit))
     }
 
     fn base<C>() -> EventBase<C> {
@@ -193,9 +197,9 @@ mod tests {
 
     #[test]
     fn a_full_queue_gives_the_item_back_and_tells_when_half_of_it_is_empty() {
-        let (mut worker, mut gate) = (base::<u64>(), base::<u64>());
-        let handoff = handoff(4, &mut worker, gate.registry().notifier());
-        count_calls(&mut gate);
+        let (mut worker, mut acceptor) = (base::<u64>(), base::<u64>());
+        let handoff = handoff(4, &mut worker, acceptor.registry().notifier());
+        count_calls(&mut acceptor);
         let mut calls = 0;
         for item in 0..4 {
             assert_eq!(handoff.offer(item), Ok(item == 1), "the second makes it half full");
@@ -203,36 +207,37 @@ mod tests {
         assert_eq!(handoff.offer(4), Err(4), "it is still ours");
         assert_eq!((handoff.load().queued(), handoff.load().queued_max()), (4, 4));
         handoff.take(1, drop);
-        gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
-        assert_eq!(calls, 0, "three of four places are taken");
+        acceptor.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
+        assert_eq!(calls, 0, "three of four capacity are taken");
         assert!(!handoff.may_have_room());
         handoff.take(1, drop);
-        gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
+        acceptor.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
         assert_eq!(calls, 1);
         assert!(handoff.may_have_room());
         assert_eq!(handoff.offer(4), Ok(false));
     }
 
     #[test]
-    fn every_gate_is_told_of_room() {
-        let mut gates = [base::<u64>(), base::<u64>()];
-        gates.iter_mut().for_each(count_calls);
-        let notifiers = gates.iter_mut().map(|gate| gate.registry().notifier()).collect();
-        let census = Arc::new(Census::new(None, notifiers));
+    fn every_acceptor_is_told_of_room() {
+        let mut acceptors = [base::<u64>(), base::<u64>()];
+        acceptors.iter_mut().for_each(count_calls);
+        let notifiers =
+            acceptors.iter_mut().map(|acceptor| acceptor.registry().notifier()).collect();
+        let connection_limit = Arc::new(ConnectionLimit::new(None, notifiers));
         let to_worker = base::<u64>().registry().notifier();
-        let handoff = Handoff::new(1, to_worker, 0, load::loads(1), census);
+        let handoff = Handoff::new(1, to_worker, 0, load::loads(1), connection_limit);
         handoff.offer(1).unwrap();
         handoff.offer(2).unwrap_err();
         handoff.take(1, drop);
-        for gate in &mut gates {
+        for acceptor in &mut acceptors {
             let mut calls = 0;
-            gate.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
+            acceptor.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
             assert_eq!(calls, 1);
         }
     }
 
-    /// Gates push in batches while the worker ends somewhere in between. An item tells whether it
-    /// was dropped, and more than once is more than one.
+    /// Acceptors push in batches while the worker ends somewhere in between. An item tells whether
+    /// it was dropped, and more than once is more than one.
     #[test]
     fn whatever_is_offered_while_the_worker_ends_is_dropped_exactly_once() {
         struct Item(Arc<AtomicU64>);
@@ -242,16 +247,16 @@ mod tests {
             }
         }
         for round in 0..200_u64 {
-            let (mut worker, mut gate) = (base::<u64>(), base::<u64>());
-            let handoff = handoff(64, &mut worker, gate.registry().notifier());
+            let (mut worker, mut acceptor) = (base::<u64>(), base::<u64>());
+            let handoff = handoff(64, &mut worker, acceptor.registry().notifier());
             let dropped = Arc::new(AtomicU64::new(0));
             thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| {
                         for _ in 0..10 {
-                            assert!(handoff.census.enter());
+                            assert!(handoff.connection_limit.try_acquire());
                             if handoff.offer(Item(dropped.clone())).is_err() {
-                                handoff.census.leave();
+                                handoff.connection_limit.release();
                             }
                             let _ = handoff.wake_worker();
                         }
@@ -268,7 +273,7 @@ mod tests {
             assert_eq!(dropped.load(Ordering::Relaxed), 20);
             assert!(handoff.is_empty() && handoff.is_closed());
             assert_eq!((handoff.load().connections(), handoff.load().queued()), (0, 0));
-            assert_eq!(handoff.census.open(), 0);
+            assert_eq!(handoff.connection_limit.open(), 0);
         }
     }
 
@@ -281,9 +286,9 @@ mod tests {
 
     impl Counting {
         /// A base with a worker for so many items.
-        fn worker(gate: Notifier, expected: u64) -> (EventBase<Self>, Self) {
+        fn worker(acceptor: Notifier, expected: u64) -> (EventBase<Self>, Self) {
             let mut base = base();
-            let handoff = handoff(1024, &mut base, gate);
+            let handoff = handoff(1024, &mut base, acceptor);
             let event = base.registry().create(EventSpec::notify(), Self::on_handoff);
             base.registry().add(event, None).unwrap();
             (base, Self { handoff, taken: Arc::default(), expected })
@@ -300,8 +305,8 @@ mod tests {
 
     #[test]
     fn one_wake_is_enough_for_more_than_a_turn_adopts() {
-        let mut gate = base::<u64>();
-        let (mut base, mut counting) = Counting::worker(gate.registry().notifier(), 40);
+        let mut acceptor = base::<u64>();
+        let (mut base, mut counting) = Counting::worker(acceptor.registry().notifier(), 40);
         for item in 0..40 {
             counting.handoff.offer(item).unwrap();
         }
@@ -313,8 +318,8 @@ mod tests {
     /// Most rounds the worker has just fallen asleep or is about to, and its wait has no timeout:
     /// one lost wake and nothing ever happens again.
     fn hand_over_one_by_one(handoffs: u64) {
-        let mut gate = base::<u64>();
-        let (mut base, mut counting) = Counting::worker(gate.registry().notifier(), handoffs);
+        let mut acceptor = base::<u64>();
+        let (mut base, mut counting) = Counting::worker(acceptor.registry().notifier(), handoffs);
         let (handoff, taken) = (counting.handoff.clone(), counting.taken.clone());
         let (done, ended) = mpsc::channel();
         let progress = taken.clone();
@@ -324,7 +329,7 @@ mod tests {
         });
         let producer = thread::spawn(move || {
             for sent in 1..=handoffs {
-                handoff.offer(sent).expect("fewer in flight than places");
+                handoff.offer(sent).expect("fewer in flight than capacity");
                 let _ = handoff.wake_worker();
                 // A window of one to three: the worker runs dry again and again.
                 while sent - taken.load(Ordering::Acquire) > sent % 3 {
@@ -333,7 +338,7 @@ mod tests {
             }
         });
         let mut seen = 0;
-        while ended.recv_timeout(PATIENCE).is_err() {
+        while ended.recv_timeout(PROGRESS_TIMEOUT).is_err() {
             let now = progress.load(Ordering::Acquire);
             assert!(now > seen, "a wake was lost: the worker sleeps for ever after {now}");
             seen = now;

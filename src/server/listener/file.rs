@@ -13,7 +13,7 @@ use crate::sync::{AtomicBool, Ordering};
 ///
 /// While the socket is open the kernel keeps the inode, so that its number is nobody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::server) struct Place {
+pub(in crate::server) struct FileIdentity {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -23,7 +23,7 @@ pub(in crate::server) struct Place {
 /// it was. Its holders drop it before they close the socket.
 #[derive(Debug)]
 pub(in crate::server) struct SocketFile {
-    place: Place,
+    identity: FileIdentity,
     /// Needs no order: the last holder's drop comes after all that the others did.
     ours: AtomicBool,
 }
@@ -34,17 +34,17 @@ impl SocketFile {
         // The working directory may be another by the time the file is removed.
         let path = path::absolute(path)?;
         let found = fs::symlink_metadata(&path)?;
-        let place = Place { device: found.dev(), inode: found.ino(), path };
-        Ok(Self { place, ours: AtomicBool::new(true) })
+        let identity = FileIdentity { device: found.dev(), inode: found.ino(), path };
+        Ok(Self { identity, ours: AtomicBool::new(true) })
     }
 
     /// A file that is another process's, until it is claimed.
-    pub(in crate::server) fn of_another(place: Place) -> Self {
-        Self { place, ours: AtomicBool::new(false) }
+    pub(in crate::server) fn of_another(identity: FileIdentity) -> Self {
+        Self { identity, ours: AtomicBool::new(false) }
     }
 
-    pub(in crate::server) fn place(&self) -> &Place {
-        &self.place
+    pub(in crate::server) fn identity(&self) -> &FileIdentity {
+        &self.identity
     }
 
     /// Its former owner leaves it to us.
@@ -58,7 +58,7 @@ impl SocketFile {
     }
 }
 
-impl Place {
+impl FileIdentity {
     fn is_unchanged(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
@@ -67,9 +67,9 @@ impl Place {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.ours.load(Ordering::Relaxed) && self.place.is_unchanged() {
+        if self.ours.load(Ordering::Relaxed) && self.identity.is_unchanged() {
             // What cannot be removed is stale, which the next server sees.
-            let _ = fs::remove_file(&self.place.path);
+            let _ = fs::remove_file(&self.identity.path);
         }
     }
 }
@@ -86,11 +86,11 @@ mod tests {
         let path = folder.path().join("socket");
         let _socket = UnixListener::bind(&path).unwrap();
         let file = SocketFile::created(&path).unwrap();
-        let successor = SocketFile::of_another(file.place().clone());
+        let successor = SocketFile::of_another(file.identity().clone());
         file.renounce();
         drop(file);
         assert!(path.exists(), "it was left to somebody else");
-        drop(SocketFile::of_another(successor.place().clone()));
+        drop(SocketFile::of_another(successor.identity().clone()));
         assert!(path.exists(), "it was never claimed");
         successor.claim();
         drop(successor);

@@ -26,7 +26,7 @@ use super::config::AcceptMode;
 use crate::error::{Error, Result};
 
 pub use address::{AddressError, ListenAddress};
-pub(super) use file::{Place, SocketFile};
+pub(super) use file::{FileIdentity, SocketFile};
 pub use inherited::inherited;
 
 /// One address, and the sockets that listen on it: one, or one for each thread that accepts

@@ -27,7 +27,7 @@ fn tcp_address(listener: &Listener) -> SocketAddr {
     address
 }
 
-/// Accepts all that waits at one of the sockets.
+/// HasAcceptor all that waits at one of the sockets.
 fn accepted(socket: &Socket) -> usize {
     std::iter::from_fn(|| socket.accept().ok()).count()
 }

@@ -5,7 +5,7 @@ pub(super) mod load;
 mod placer;
 mod random;
 
-pub(super) use placer::{Clue, Home, Placer};
+pub(super) use placer::{LocalShard, PlacementHint, Placer};
 
 /// Which worker a connection is offered to first. Counts are exact (see `load.rs`); ties rotate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

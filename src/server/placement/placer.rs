@@ -1,4 +1,4 @@
-//! The placer: the state of a placement policy in one gate.
+//! The placer: the state of a placement policy in one acceptor.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::Chain;
@@ -21,16 +21,16 @@ const SKEW_MIN: usize = 2;
 const ALWAYS_BUSY: usize = 1000;
 
 /// What is known of a connection besides that it is there. Costs a system call or an address, so
-/// a gate asks only for what [`Placer::wants_address`] and [`Placer::wants_core`] say.
+/// an acceptor asks only for what [`Placer::wants_address`] and [`Placer::wants_core`] say.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Clue {
+pub(in crate::server) struct PlacementHint {
     pub(in crate::server) address: Option<IpAddr>,
     pub(in crate::server) core: Option<usize>,
 }
 
-/// The shard that a gate lives in, and when it keeps what comes in by a socket of its own.
+/// The shard that an acceptor lives in, and when it keeps what comes in by a socket of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Home {
+pub(in crate::server) enum LocalShard {
     /// It lives in none, or has no socket of its own.
     None,
     /// Always.
@@ -43,7 +43,7 @@ pub(in crate::server) enum Home {
 #[derive(Debug)]
 pub(in crate::server) struct Placer {
     policy: Placement,
-    home: Home,
+    local_shard: LocalShard,
     /// The core of each shard.
     cores: Box<[Option<usize>]>,
     /// Where the next look for the least begins, so that ties rotate.
@@ -55,11 +55,11 @@ impl Placer {
     /// For shards pinned to `cores`; placers of different seeds take different choices.
     pub(in crate::server) fn new(
         policy: Placement,
-        home: Home,
+        local_shard: LocalShard,
         cores: &[Option<usize>],
         seed: u64,
     ) -> Self {
-        Self { policy, home, cores: cores.into(), next: 0, random: Random::new(seed) }
+        Self { policy, local_shard, cores: cores.into(), next: 0, random: Random::new(seed) }
     }
 
     pub(in crate::server) fn wants_address(&self) -> bool {
@@ -72,26 +72,26 @@ impl Placer {
 
     /// Whether the policy ever decides.
     fn is_asked(&self) -> bool {
-        !matches!(self.home, Home::Always(_))
+        !matches!(self.local_shard, LocalShard::Always(_))
     }
 
     /// The shards in the order a connection is offered to them: the one chosen, then the others by
-    /// rotation. `at_home`: it came in by a socket of the gate's own.
+    /// rotation. `is_local`: it came in by a socket of the acceptor's own.
     pub(in crate::server) fn order(
         &mut self,
         loads: &[ShardLoad],
-        clue: Clue,
-        at_home: bool,
+        hint: PlacementHint,
+        is_local: bool,
     ) -> Chain<Range<usize>, Range<usize>> {
-        let first = match self.home {
-            Home::Always(home) if at_home => home,
-            Home::UnlessSkewed(home) if at_home && !is_skewed(loads, home) => home,
-            _ => self.choose(loads, clue),
+        let first = match self.local_shard {
+            LocalShard::Always(local) if is_local => local,
+            LocalShard::UnlessSkewed(local) if is_local && !is_skewed(loads, local) => local,
+            _ => self.choose(loads, hint),
         };
         (first..loads.len()).chain(0..first)
     }
 
-    fn choose(&mut self, loads: &[ShardLoad], clue: Clue) -> usize {
+    fn choose(&mut self, loads: &[ShardLoad], hint: PlacementHint) -> usize {
         match self.policy {
             Placement::RoundRobin => self.in_turn(loads),
             Placement::LeastConnections => self.fewest_connections(loads),
@@ -100,11 +100,11 @@ impl Placer {
                 least(&mut self.next, loads.len(), |shard| Some(score(&loads[shard], mean)))
             }
             Placement::TwoChoices => self.of_two(loads),
-            Placement::SourceHash => match clue.address {
+            Placement::SourceHash => match hint.address {
                 Some(address) => hash(address) % loads.len(),
                 None => self.in_turn(loads),
             },
-            Placement::IncomingCpu => self.by_core(loads, clue.core),
+            Placement::IncomingCpu => self.by_core(loads, hint.core),
         }
     }
 
@@ -149,9 +149,9 @@ fn least(next: &mut usize, shards: usize, score: impl Fn(usize) -> Option<usize>
     least
 }
 
-fn is_skewed(loads: &[ShardLoad], home: usize) -> bool {
+fn is_skewed(loads: &[ShardLoad], local: usize) -> bool {
     let mean = mean_connections(loads);
-    loads[home].connections() > mean + (mean / SKEW_DIVISOR).max(SKEW_MIN)
+    loads[local].connections() > mean + (mean / SKEW_DIVISOR).max(SKEW_MIN)
 }
 
 fn mean_connections(loads: &[ShardLoad]) -> usize {
@@ -190,21 +190,21 @@ mod tests {
     }
 
     fn placer(policy: Placement) -> Placer {
-        Placer::new(policy, Home::None, &[], 1)
+        Placer::new(policy, LocalShard::None, &[], 1)
     }
 
-    fn first(placer: &mut Placer, loads: &Loads, clue: Clue) -> usize {
-        placer.order(loads, clue, false).next().unwrap()
+    fn first(placer: &mut Placer, loads: &Loads, hint: PlacementHint) -> usize {
+        placer.order(loads, hint, false).next().unwrap()
     }
 
-    fn from(address: &str) -> Clue {
-        Clue { address: Some(address.parse().unwrap()), core: None }
+    fn from(address: &str) -> PlacementHint {
+        PlacementHint { address: Some(address.parse().unwrap()), core: None }
     }
 
     #[test]
     fn every_worker_is_first_in_turn_and_all_are_offered() {
         let (mut placer, loads) = (placer(Placement::RoundRobin), with_connections(&[9, 0, 5]));
-        let order = |_| placer.order(&loads, Clue::default(), false).collect();
+        let order = |_| placer.order(&loads, PlacementHint::default(), false).collect();
         let orders: Vec<Vec<usize>> = (0..4).map(order).collect();
         assert_eq!(orders, [vec![0, 1, 2], vec![1, 2, 0], vec![2, 0, 1], vec![0, 1, 2]]);
     }
@@ -218,10 +218,10 @@ mod tests {
         ) {
             let loads = with_connections(&counts);
             for policy in Placement::ALL {
-                let mut placer = Placer::new(policy, Home::None, &[Some(1), None], seed);
+                let mut placer = Placer::new(policy, LocalShard::None, &[Some(1), None], seed);
                 for call in 0..calls {
-                    let clue = Clue { core: Some(call), ..from("10.1.2.3") };
-                    let mut offered: Vec<_> = placer.order(&loads, clue, false).collect();
+                    let hint = PlacementHint { core: Some(call), ..from("10.1.2.3") };
+                    let mut offered: Vec<_> = placer.order(&loads, hint, false).collect();
                     offered.sort_unstable();
                     prop_assert_eq!(offered, (0..counts.len()).collect::<Vec<_>>());
                 }
@@ -238,7 +238,7 @@ mod tests {
             let mut placer = placer(Placement::LeastConnections);
             let loads = with_connections(&counts);
             for close in closes {
-                let chosen = first(&mut placer, &loads, Clue::default());
+                let chosen = first(&mut placer, &loads, PlacementHint::default());
                 prop_assert_eq!(Some(&counts[chosen]), counts.iter().min());
                 loads[chosen].placed();
                 counts[chosen] += 1;
@@ -256,7 +256,7 @@ mod tests {
                 let (loads, mut placer) = (with_connections(&vec![3; shards]), placer(policy));
                 let mut chosen = vec![0; shards];
                 for _ in 0..shards * rounds {
-                    chosen[first(&mut placer, &loads, Clue::default())] += 1;
+                    chosen[first(&mut placer, &loads, PlacementHint::default())] += 1;
                 }
                 prop_assert_eq!(chosen, vec![rounds; shards]);
             }
@@ -267,9 +267,9 @@ mod tests {
             let mut counts = vec![1; shards];
             counts[shards / 2] = 2;
             let loads = with_connections(&counts);
-            let mut placer = Placer::new(Placement::TwoChoices, Home::None, &[], seed);
+            let mut placer = Placer::new(Placement::TwoChoices, LocalShard::None, &[], seed);
             for _ in 0..50 {
-                prop_assert_ne!(first(&mut placer, &loads, Clue::default()), shards / 2);
+                prop_assert_ne!(first(&mut placer, &loads, PlacementHint::default()), shards / 2);
             }
         }
     }
@@ -278,8 +278,8 @@ mod tests {
     fn two_choices_reach_every_shard_and_the_same_seed_takes_the_same() {
         let loads = with_connections(&[0; 5]);
         let run = |seed| -> Vec<usize> {
-            let mut placer = Placer::new(Placement::TwoChoices, Home::None, &[], seed);
-            (0..200).map(|_| first(&mut placer, &loads, Clue::default())).collect()
+            let mut placer = Placer::new(Placement::TwoChoices, LocalShard::None, &[], seed);
+            (0..200).map(|_| first(&mut placer, &loads, PlacementHint::default())).collect()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
@@ -289,11 +289,11 @@ mod tests {
     #[test]
     fn least_loaded_weighs_connections_that_wait_and_busy_time() {
         let (mut placer, loads) = (placer(Placement::LeastLoaded), with_connections(&[4, 3, 5]));
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 1);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 1);
         loads[1].set_busy_permille(1000); // 3 + 1 × (4 + 1) against 4 and 5
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 0);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 0);
         loads[0].placed(); // 5, and one of them not adopted, against 5 and 8
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 2);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 2);
     }
 
     #[test]
@@ -312,7 +312,8 @@ mod tests {
     #[test]
     fn clients_without_an_address_are_placed_in_turn() {
         let (mut placer, loads) = (placer(Placement::SourceHash), with_connections(&[5, 0]));
-        let chosen: Vec<_> = (0..4).map(|_| first(&mut placer, &loads, Clue::default())).collect();
+        let chosen: Vec<_> =
+            (0..4).map(|_| first(&mut placer, &loads, PlacementHint::default())).collect();
         assert_eq!(chosen, [0, 1, 0, 1]);
     }
 
@@ -320,8 +321,8 @@ mod tests {
     fn a_connection_goes_to_the_core_that_received_it_or_to_the_fewest_connections() {
         let loads = with_connections(&[3, 9, 4, 5]);
         let cores = [Some(2), Some(6), Some(6), None];
-        let mut placer = Placer::new(Placement::IncomingCpu, Home::None, &cores, 1);
-        let received = |core| Clue { address: None, core };
+        let mut placer = Placer::new(Placement::IncomingCpu, LocalShard::None, &cores, 1);
+        let received = |core| PlacementHint { address: None, core };
         assert_eq!(first(&mut placer, &loads, received(Some(2))), 0);
         assert_eq!(first(&mut placer, &loads, received(Some(6))), 2, "the emptier of two there");
         assert_eq!(first(&mut placer, &loads, received(Some(1))), 0, "nobody is there");
@@ -331,9 +332,9 @@ mod tests {
     #[test]
     fn a_worker_keeps_what_its_own_socket_brings() {
         let loads = with_connections(&[90, 0]);
-        let mut placer = Placer::new(Placement::LeastConnections, Home::Always(0), &[], 1);
+        let mut placer = Placer::new(Placement::LeastConnections, LocalShard::Always(0), &[], 1);
         let order = |placer: &mut Placer, own| -> Vec<usize> {
-            placer.order(&loads, Clue::default(), own).collect()
+            placer.order(&loads, PlacementHint::default(), own).collect()
         };
         assert_eq!(order(&mut placer, true), [0, 1]);
         assert_eq!(order(&mut placer, false), [1, 0], "a shared socket is for everybody");
@@ -341,9 +342,11 @@ mod tests {
 
     #[test]
     fn a_hybrid_worker_hands_over_what_it_has_too_many_of() {
-        let mut placer = Placer::new(Placement::LeastConnections, Home::UnlessSkewed(0), &[], 1);
+        let mut placer =
+            Placer::new(Placement::LeastConnections, LocalShard::UnlessSkewed(0), &[], 1);
         let mut keeps = |counts: &[usize]| {
-            placer.order(&with_connections(counts), Clue::default(), true).next() == Some(0)
+            placer.order(&with_connections(counts), PlacementHint::default(), true).next()
+                == Some(0)
         };
         assert!(keeps(&[4, 0]), "two more than the mean is no skew yet");
         assert!(!keeps(&[5, 0]));

@@ -55,10 +55,10 @@ pub(super) struct Endpoints {
 }
 
 /// What a header says, or what is wrong with it.
-type Said = Result<Option<Endpoints>, &'static str>;
+type HeaderResult = Result<Option<Endpoints>, &'static str>;
 
 impl Parsed {
-    fn whole(consumed: usize, said: Said) -> Self {
+    fn whole(consumed: usize, said: HeaderResult) -> Self {
         match said {
             Ok(endpoints) => Self::Header { consumed, endpoints },
             Err(reason) => Self::Invalid(reason),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::{self, FromStr};
 
-use super::{Endpoints, Parsed, Said};
+use super::{Endpoints, HeaderResult, Parsed};
 
 /// How every line begins.
 pub(super) const PREFIX: &[u8] = b"PROXY ";
@@ -22,7 +22,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
 }
 
 /// `rest` is what stands between the prefix and the line feed.
-fn said(rest: &[u8]) -> Said {
+fn said(rest: &[u8]) -> HeaderResult {
     let rest = rest.strip_suffix(b"\r").ok_or("a line that ends without a carriage return")?;
     // Whatever else stands there is to be passed over.
     if rest == b"UNKNOWN" || rest.starts_with(b"UNKNOWN ") {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::crc32c::crc32c;
-use super::{Endpoints, HEADER_BYTES_MAX, Parsed, Said};
+use super::{Endpoints, HEADER_BYTES_MAX, HeaderResult, Parsed};
 
 /// How every header begins: bytes that no text protocol starts with.
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -33,7 +33,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     }
 }
 
-fn said(header: &[u8]) -> Said {
+fn said(header: &[u8]) -> HeaderResult {
     let (fixed, rest) = header.split_at(FIXED_BYTES);
     match fixed[SIGNATURE.len()] {
         // What a proxy says while it speaks for itself is to be passed over, whatever it is.

@@ -19,14 +19,14 @@ pub(in crate::server) trait Hosted: Send {
 }
 
 thread_local! {
-    static RUNS: Cell<bool> = const { Cell::new(false) };
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether the calling thread runs a service now. A panic there costs one connection; a hook that
 /// ends the process on any other panic can ask.
 #[must_use]
-pub fn runs_here() -> bool {
-    RUNS.get()
+pub fn in_service_callback() -> bool {
+    IN_CALLBACK.get()
 }
 
 /// See the module's documentation.
@@ -47,22 +47,22 @@ impl<S: Service> Host<S> {
         call: impl FnOnce(&mut S, &mut S::Session) -> T,
     ) -> Option<T> {
         let session = self.sessions.get_mut(key)?.as_mut()?;
-        contained(|| call(&mut self.service, session))
+        catch_panic(|| call(&mut self.service, session))
     }
 }
 
 /// Runs a service's code. What a panic leaves behind is the service's own: its documentation says
 /// that it goes on as the panic left it.
-fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
-    RUNS.set(true);
+fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
+    IN_CALLBACK.set(true);
     let result = catch_unwind(AssertUnwindSafe(call));
-    RUNS.set(false);
+    IN_CALLBACK.set(false);
     result.ok()
 }
 
 impl<S: Service> Hosted for Host<S> {
     fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()> {
-        let session = contained(|| self.service.open(peer, out))?;
+        let session = catch_panic(|| self.service.open(peer, out))?;
         if self.sessions.len() <= key {
             self.sessions.resize_with(key + 1, || None);
         }
@@ -90,6 +90,6 @@ impl<S: Service> Hosted for Host<S> {
         let Some(session) = self.sessions.get_mut(key).and_then(Option::take) else {
             return Some(());
         };
-        contained(|| self.service.close(session))
+        catch_panic(|| self.service.close(session))
     }
 }

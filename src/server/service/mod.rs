@@ -11,12 +11,12 @@ mod work;
 pub use chargen::Chargen;
 pub use discard::Discard;
 pub use echo::Echo;
-pub use host::runs_here;
+pub use host::in_service_callback;
 pub(super) use host::{Host, Hosted};
 pub use outlet::Outlet;
-pub(super) use outlet::{OutletFailure, Rest, Wish, would_wait};
+pub(super) use outlet::{NextStep, OutletFailure, PendingOutput, would_wait};
 pub use peer::{Peer, PeerAddress};
-pub use work::{Spread, Toil, Work};
+pub use work::{TimeDistribution, Work, WorkKind};
 
 /// A protocol: bytes in, bytes out, close, pause. A server has one for each shard, a clone of the
 /// one it was started with; so what a service keeps needs no lock.

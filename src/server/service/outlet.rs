@@ -16,12 +16,12 @@ const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes that the socket did not take yet.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Rest {
+pub(in crate::server) struct PendingOutput {
     bytes: Vec<u8>,
     sent: usize,
 }
 
-impl Rest {
+impl PendingOutput {
     fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
@@ -49,7 +49,7 @@ impl Rest {
 
 /// What a service asked for in a call, to be done after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) enum Wish {
+pub(in crate::server) enum NextStep {
     /// Go on reading.
     #[default]
     Read,
@@ -70,7 +70,7 @@ pub struct Outlet<'a> {
     /// The shard's buffer, empty when a call begins and when it ends. While the connection owes
     /// anything, nothing is gathered.
     gathered: &'a mut Vec<u8>,
-    pub(in crate::server) wish: Wish,
+    pub(in crate::server) next_step: NextStep,
 }
 
 /// The way to the peer.
@@ -78,8 +78,8 @@ pub struct Outlet<'a> {
 struct Pipe<'a> {
     socket: &'a Socket,
     /// What the connection owes already.
-    rest: &'a mut Option<Box<Rest>>,
-    rest_bytes_max: usize,
+    pending: &'a mut Option<Box<PendingOutput>>,
+    pending_bytes_max: usize,
     bytes_out: &'a mut u64,
     failure: Option<OutletFailure>,
 }
@@ -98,19 +98,19 @@ impl<'a> Outlet<'a> {
     pub(in crate::server) fn new(
         socket: &'a Socket,
         gathered: &'a mut Vec<u8>,
-        rest: &'a mut Option<Box<Rest>>,
-        rest_bytes_max: usize,
+        pending: &'a mut Option<Box<PendingOutput>>,
+        pending_bytes_max: usize,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let pipe = Pipe { socket, rest, rest_bytes_max, bytes_out, failure: None };
-        Self { pipe, gathered, wish: Wish::default() }
+        let pipe = Pipe { socket, pending, pending_bytes_max, bytes_out, failure: None };
+        Self { pipe, gathered, next_step: NextStep::default() }
     }
 
     /// Sends bytes, in the order of the calls. They are kept while the peer does not read, beyond
     /// [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes) at the cost of the connection,
     /// which is reset then; see [`room`](Self::room).
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.pipe.rest.is_some() {
+        if self.pipe.pending.is_some() {
             self.pipe.keep(bytes);
         } else if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
             self.pipe.send(bytes);
@@ -125,35 +125,38 @@ impl<'a> Outlet<'a> {
     /// How many more bytes are surely taken.
     #[must_use]
     pub fn room(&self) -> usize {
-        let owed = self.pipe.rest.as_ref().map_or(0, |rest| rest.len()) + self.gathered.len();
-        self.pipe.rest_bytes_max.saturating_sub(owed)
+        let owed =
+            self.pipe.pending.as_ref().map_or(0, |pending| pending.len()) + self.gathered.len();
+        self.pipe.pending_bytes_max.saturating_sub(owed)
     }
 
     /// Has [`Service::resume`](super::Service::resume) called once everything is sent; until then
     /// nothing is read.
     pub fn continue_when_sent(&mut self) {
-        self.wish = Wish::ResumeWhenSent;
+        self.next_step = NextStep::ResumeWhenSent;
     }
 
     /// Reads nothing for a while, then has [`Service::resume`](super::Service::resume) called. The
     /// time begins when everything is sent.
     pub fn pause_for(&mut self, time: Duration) {
-        self.wish = Wish::Pause(time);
+        self.next_step = NextStep::Pause(time);
     }
 
     /// Closes the connection once everything is sent; nothing more is read.
     pub fn close(&mut self) {
-        self.wish = Wish::Close;
+        self.next_step = NextStep::Close;
     }
 
     /// Resets the connection.
     pub fn abort(&mut self) {
-        self.wish = Wish::Abort;
+        self.next_step = NextStep::Abort;
     }
 
     /// Whether the service may receive more: it wishes for nothing else, and nothing is owed.
-    pub(in crate::server) fn reads_on(&self) -> bool {
-        self.wish == Wish::Read && self.pipe.rest.is_none() && self.pipe.failure.is_none()
+    pub(in crate::server) fn can_receive_more(&self) -> bool {
+        self.next_step == NextStep::Read
+            && self.pipe.pending.is_none()
+            && self.pipe.failure.is_none()
     }
 
     /// Drops what was gathered: nobody is to hear it any more.
@@ -162,9 +165,9 @@ impl<'a> Outlet<'a> {
     }
 
     /// Sends what was gathered; the call is over. Why the connection cannot go on, if it cannot.
-    pub(in crate::server) fn finish(mut self) -> Result<Wish, OutletFailure> {
+    pub(in crate::server) fn finish(mut self) -> Result<NextStep, OutletFailure> {
         self.flush();
-        self.pipe.failure.map_or(Ok(self.wish), Err)
+        self.pipe.failure.map_or(Ok(self.next_step), Err)
     }
 
     fn flush(&mut self) {
@@ -194,11 +197,11 @@ impl Pipe<'_> {
         if self.failure.is_some() {
             return;
         }
-        let rest = self.rest.get_or_insert_default();
-        if rest.len() + bytes.len() > self.rest_bytes_max {
+        let pending = self.pending.get_or_insert_default();
+        if pending.len() + bytes.len() > self.pending_bytes_max {
             self.failure = Some(OutletFailure::TooLarge);
         } else {
-            rest.push(bytes);
+            pending.push(bytes);
         }
     }
 }

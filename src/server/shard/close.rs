@@ -7,7 +7,7 @@ use crate::base::Registry;
 
 /// Why a connection ended before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum CloseReason {
     /// The peer reset it, or a call on it failed.
     Broken,
     /// No first byte in time.
@@ -30,7 +30,7 @@ pub(super) enum Ending {
     Cut,
 }
 
-impl Ending {
+impl CloseReason {
     fn count(self, errors: &mut ConnectionErrors) {
         *match self {
             Self::Broken => &mut errors.broken,
@@ -49,7 +49,7 @@ impl Ending {
     /// Whether an orderly end of stream tells the peer the truth: it said nothing, and misses
     /// nothing.
     fn is_orderly(self, connection: &Connection) -> bool {
-        matches!(self, Self::FirstByte | Self::Idle) && !connection.owes()
+        matches!(self, Self::FirstByte | Self::Idle) && !connection.has_pending_output()
     }
 }
 
@@ -63,7 +63,7 @@ impl Worker {
             registry.free(event);
         }
         if self.service.close(key).is_none() {
-            Ending::Panicked.count(&mut self.stats.errors);
+            CloseReason::Panicked.count(&mut self.stats.errors);
         }
         // The socket first: who hears that there is room may want its descriptor.
         drop(connection);
@@ -74,10 +74,10 @@ impl Worker {
     }
 
     /// Ends a connection before its time; visibly, if its peer would miss anything.
-    pub(super) fn fail(&mut self, registry: &mut Registry<Self>, key: usize, ending: Ending) {
-        ending.count(&mut self.stats.errors);
+    pub(super) fn fail(&mut self, registry: &mut Registry<Self>, key: usize, reason: CloseReason) {
+        reason.count(&mut self.stats.errors);
         let connection = &self.connections[key];
-        if !ending.is_orderly(connection) {
+        if !reason.is_orderly(connection) {
             connection.reset_on_close();
         }
         self.close(registry, key);
@@ -100,7 +100,7 @@ mod tests {
         let (mut base, mut worker) = worker_with(Echo, socket);
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
-        while !worker.connections[key].owes() {
+        while !worker.connections[key].has_pending_output() {
             base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
         }
         (base, worker, key)
@@ -112,7 +112,7 @@ mod tests {
     fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
         let (mut client, socket) = one_sided_pair();
         let (mut base, mut worker, key) = echoing(socket);
-        worker.fail(base.registry(), key, Ending::Cut);
+        worker.fail(base.registry(), key, CloseReason::Cut);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(worker.stats.errors.cut, 1);

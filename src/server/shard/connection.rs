@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::super::service::{Peer, PeerAddress, Rest, Wish};
+use super::super::service::{NextStep, Peer, PeerAddress, PendingOutput};
 use crate::event::EventId;
 
 /// What a connection does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Reads its PROXY header; the service does not know of it yet.
-    Greeting,
+    ProxyHeader,
     /// Reads for the service.
     Reading,
     /// Waits for its peer to read what it was sent; what its service wished for comes then.
-    Sending(Wish),
+    Sending(NextStep),
     /// Waits for the time its service asked for; owes nothing.
     Pausing,
 }
@@ -35,19 +35,19 @@ pub(super) struct Connection {
     pub(super) timer: Option<EventId>,
     /// Read and not consumed.
     #[expect(clippy::box_collection, reason = "one word of a connection that has none")]
-    pub(super) unread: Option<Box<Vec<u8>>>,
+    pub(super) unconsumed: Option<Box<Vec<u8>>>,
     /// Sent by the service and not taken by the socket.
-    pub(super) rest: Option<Box<Rest>>,
+    pub(super) pending: Option<Box<PendingOutput>>,
     /// Who a PROXY header says the peer is.
     pub(super) proxied: Option<Box<PeerAddress>>,
     pub(super) listener: u16,
     pub(super) stage: Stage,
     /// Whether a byte ever came.
-    pub(super) spoke: bool,
+    pub(super) received_any: bool,
     /// The peer's end of stream was read.
     pub(super) ended: bool,
-    /// Whether bytes moved since the drain last looked.
-    pub(super) moved: bool,
+    /// Whether bytes active_since_tick since the drain last looked.
+    pub(super) active_since_tick: bool,
 }
 
 impl Connection {
@@ -57,33 +57,36 @@ impl Connection {
             readable,
             writable: None,
             timer: None,
-            unread: None,
-            rest: None,
+            unconsumed: None,
+            pending: None,
             proxied: None,
             listener,
             stage,
-            spoke: false,
+            received_any: false,
             ended: false,
-            moved: false,
+            active_since_tick: false,
         }
     }
 
     /// Whether nobody waits for anything: everything that came was consumed, everything the
     /// service said was sent, and it has not asked for time.
-    pub(super) fn is_even(&self) -> bool {
-        self.rest.is_none()
-            && self.unread.is_none()
-            && matches!(self.stage, Stage::Reading | Stage::Greeting)
+    pub(super) fn is_drained(&self) -> bool {
+        self.pending.is_none()
+            && self.unconsumed.is_none()
+            && matches!(self.stage, Stage::Reading | Stage::ProxyHeader)
     }
 
     /// Whether it reads and has nothing else to do or to wait for.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.stage == Stage::Reading && self.rest.is_none() && self.timer.is_none() && !self.ended
+    pub(super) fn is_idle_reading(&self) -> bool {
+        self.stage == Stage::Reading
+            && self.pending.is_none()
+            && self.timer.is_none()
+            && !self.ended
     }
 
     /// Whether its peer would miss bytes if it were closed now.
-    pub(super) fn owes(&self) -> bool {
-        self.rest.is_some() || matches!(self.stage, Stage::Sending(_) | Stage::Pausing)
+    pub(super) fn has_pending_output(&self) -> bool {
+        self.pending.is_some() || matches!(self.stage, Stage::Sending(_) | Stage::Pausing)
     }
 
     pub(super) fn peer(&self) -> Peer<'_> {
@@ -91,8 +94,8 @@ impl Connection {
     }
 
     /// Keeps what was not consumed; an empty one costs no memory.
-    pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
-        self.unread = (!bytes.is_empty()).then(|| Box::new(bytes.to_vec()));
+    pub(super) fn keep_unconsumed(&mut self, bytes: &[u8]) {
+        self.unconsumed = (!bytes.is_empty()).then(|| Box::new(bytes.to_vec()));
     }
 
     /// Has the connection end in a reset when it is closed: an orderly end would tell the peer that

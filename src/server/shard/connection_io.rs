@@ -6,8 +6,8 @@
 use std::io::Read;
 use std::time::Duration;
 
-use super::super::service::{Hosted, Outlet, OutletFailure, Peer, Wish, would_wait};
-use super::close::Ending;
+use super::super::service::{Hosted, NextStep, Outlet, OutletFailure, Peer, would_wait};
+use super::close::CloseReason;
 use super::connection::{Connection, Stage};
 use super::deadlines::add_until;
 use super::worker::{Worker, on_timer, on_writable};
@@ -18,7 +18,7 @@ use crate::event::{EventId, EventSpec, Interest, Ready, Token};
 const READS_PER_TURN_MAX: usize = 4;
 
 /// What a service's call came to.
-type Called<T> = Result<(T, Wish), Ending>;
+type Called<T> = Result<(T, NextStep), CloseReason>;
 
 /// The events.
 impl Worker {
@@ -28,9 +28,9 @@ impl Worker {
         // The kernel is out of watches or memory: this connection ends here, visibly. With the
         // deferred changelist it does so in its handler.
         if add_until(registry, connection.readable, self.deadlines.first_byte).is_err() {
-            self.fail(registry, key, Ending::Refused);
-        } else if connection.stage == Stage::Greeting {
-            self.set_timer(registry, key, self.deadlines.greeting);
+            self.fail(registry, key, CloseReason::Refused);
+        } else if connection.stage == Stage::ProxyHeader {
+            self.set_timer(registry, key, self.deadlines.proxy_header);
         } else {
             self.open(registry, key);
         }
@@ -38,29 +38,33 @@ impl Worker {
 
     pub(super) fn readable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
         if ready.contains(Ready::REFUSED) {
-            self.fail(registry, key, Ending::Refused);
+            self.fail(registry, key, CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
             self.read(registry, key);
         } else {
-            let spoke = self.connections[key].spoke;
-            self.fail(registry, key, if spoke { Ending::Idle } else { Ending::FirstByte });
+            let received_any = self.connections[key].received_any;
+            self.fail(
+                registry,
+                key,
+                if received_any { CloseReason::Idle } else { CloseReason::FirstByte },
+            );
         }
     }
 
     pub(super) fn writable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
         if ready.contains(Ready::REFUSED) {
-            self.fail(registry, key, Ending::Refused);
+            self.fail(registry, key, CloseReason::Refused);
         } else if ready.contains(Ready::WRITE) {
-            self.send_rest(registry, key);
+            self.send_pending(registry, key);
         } else {
-            self.fail(registry, key, Ending::Idle);
+            self.fail(registry, key, CloseReason::Idle);
         }
     }
 
     pub(super) fn timer_ended(&mut self, registry: &mut Registry<Self>, key: usize, _: Ready) {
         match self.connections[key].stage {
-            Stage::Greeting => self.end_greeting(registry, key),
-            Stage::Reading => self.fail(registry, key, Ending::Message),
+            Stage::ProxyHeader => self.end_proxy_header(registry, key),
+            Stage::Reading => self.fail(registry, key, CloseReason::Message),
             Stage::Pausing => self.resume(registry, key),
             // A timer is freed before a connection sends.
             Stage::Sending(_) => {}
@@ -93,19 +97,19 @@ impl Worker {
             Ok(length) => length,
             Err(error) if would_wait(&error) => return false,
             Err(_) => {
-                self.fail(registry, key, Ending::Broken);
+                self.fail(registry, key, CloseReason::Broken);
                 return false;
             }
         };
-        connection.moved = true;
+        connection.active_since_tick = true;
         self.stats.reads += 1;
         self.stats.bytes_in += length as u64;
-        if !connection.spoke {
-            connection.spoke = true;
-            self.begin_idling(registry, key);
+        if !connection.received_any {
+            connection.received_any = true;
+            self.start_idle_timeout(registry, key);
         }
-        let reads_on = if self.connections[key].stage == Stage::Greeting {
-            self.greet(registry, key, &buffer[..length])
+        let reads_on = if self.connections[key].stage == Stage::ProxyHeader {
+            self.read_proxy_header(registry, key, &buffer[..length])
         } else {
             self.receive(registry, key, &buffer[..length])
         };
@@ -114,7 +118,7 @@ impl Worker {
     }
 
     /// From the first byte on, a connection may be idle for so long.
-    fn begin_idling(&mut self, registry: &mut Registry<Self>, key: usize) {
+    fn start_idle_timeout(&mut self, registry: &mut Registry<Self>, key: usize) {
         let readable = self.connections[key].readable;
         if let Some(idle) = self.deadlines.idle {
             registry.add_common(readable, idle).expect("it is pending, and ours");
@@ -124,24 +128,24 @@ impl Worker {
     }
 
     fn end_of_stream(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let greets = self.connections[key].stage == Stage::Greeting;
-        if greets && self.connections[key].unread.is_none() {
+        let expects_header = self.connections[key].stage == Stage::ProxyHeader;
+        if expects_header && self.connections[key].unconsumed.is_none() {
             // A health check that only looks whether somebody listens.
             self.close(registry, key);
             return;
         }
-        if greets {
+        if expects_header {
             // Its end of stream is still there to be read.
-            self.end_greeting(registry, key);
+            self.end_proxy_header(registry, key);
             return;
         }
         let connection = &mut self.connections[key];
         connection.ended = true;
         registry.del(connection.readable);
-        let rest = connection.unread.take().unwrap_or_default();
-        let ended = self.call(key, |service, _, out| service.end(key, &rest, out));
-        if let Some(((), wish)) = self.or_fail(registry, key, ended) {
-            self.grant(registry, key, wish);
+        let unconsumed = connection.unconsumed.take().unwrap_or_default();
+        let ended = self.call(key, |service, _, out| service.end(key, &unconsumed, out));
+        if let Some(((), next_step)) = self.or_fail(registry, key, ended) {
+            self.apply(registry, key, next_step);
         }
     }
 
@@ -152,22 +156,25 @@ impl Worker {
         key: usize,
         input: &[u8],
     ) -> bool {
-        let Some(mut unread) = self.connections[key].unread.take() else {
+        let Some(mut unconsumed) = self.connections[key].unconsumed.take() else {
             let received = self.offer(key, input);
-            if let Ok((consumed, wish)) = received {
+            if let Ok((consumed, next_step)) = received {
                 let connection = &mut self.connections[key];
-                if consumed == input.len() && wish == Wish::Read && connection.is_at_rest() {
+                if consumed == input.len()
+                    && next_step == NextStep::Read
+                    && connection.is_idle_reading()
+                {
                     return true; // as nearly always
                 }
-                connection.keep_unread(&input[consumed..]);
+                connection.keep_unconsumed(&input[consumed..]);
             }
             return self.received(registry, key, received);
         };
-        unread.extend_from_slice(input);
-        let received = self.offer(key, &unread);
+        unconsumed.extend_from_slice(input);
+        let received = self.offer(key, &unconsumed);
         if let Ok((consumed, _)) = received {
-            unread.drain(..consumed);
-            self.connections[key].unread = (!unread.is_empty()).then_some(unread);
+            unconsumed.drain(..consumed);
+            self.connections[key].unconsumed = (!unconsumed.is_empty()).then_some(unconsumed);
         }
         self.received(registry, key, received)
     }
@@ -179,13 +186,16 @@ impl Worker {
         key: usize,
         received: Called<usize>,
     ) -> bool {
-        let Some((consumed, wish)) = self.or_fail(registry, key, received) else { return false };
-        let unread = self.connections[key].unread.as_ref().map_or(0, |unread| unread.len());
-        if unread > self.limits.buffer_bytes {
-            self.fail(registry, key, Ending::TooLarge);
+        let Some((consumed, next_step)) = self.or_fail(registry, key, received) else {
+            return false;
+        };
+        let unconsumed =
+            self.connections[key].unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
+        if unconsumed > self.limits.buffer_bytes {
+            self.fail(registry, key, CloseReason::TooLarge);
             return false;
         }
-        self.grant(registry, key, wish);
+        self.apply(registry, key, next_step);
         self.time_message(registry, key, consumed)
     }
 
@@ -197,7 +207,7 @@ impl Worker {
             loop {
                 let more = service.receive(key, &bytes[consumed..], out)?;
                 consumed = (consumed + more).min(bytes.len());
-                if more == 0 || consumed == bytes.len() || !out.reads_on() {
+                if more == 0 || consumed == bytes.len() || !out.can_receive_more() {
                     return Some(consumed);
                 }
             }
@@ -210,7 +220,7 @@ impl Worker {
         if connection.stage != Stage::Reading {
             return false;
         }
-        match (connection.unread.is_some(), connection.timer, self.deadlines.message) {
+        match (connection.unconsumed.is_some(), connection.timer, self.deadlines.message) {
             // The same message as before: its time runs.
             (true, Some(_), _) if consumed == 0 => {}
             (true, _, Some(message)) => self.set_timer(registry, key, message),
@@ -226,8 +236,8 @@ impl Worker {
     /// The service learns of a connection.
     pub(super) fn open(&mut self, registry: &mut Registry<Self>, key: usize) {
         let opened = self.call(key, |service, peer, out| service.open(key, peer, out));
-        if let Some(((), wish)) = self.or_fail(registry, key, opened) {
-            self.grant(registry, key, wish);
+        if let Some(((), next_step)) = self.or_fail(registry, key, opened) {
+            self.apply(registry, key, next_step);
         }
     }
 
@@ -237,10 +247,10 @@ impl Worker {
         key: usize,
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
-        let Connection { socket, rest, proxied, listener, .. } = &mut self.connections[key];
+        let Connection { socket, pending, proxied, listener, .. } = &mut self.connections[key];
         let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
         let (limit, bytes_out) = (self.limits.buffer_bytes, &mut self.stats.bytes_out);
-        let mut out = Outlet::new(socket, &mut self.gathered, rest, limit, bytes_out);
+        let mut out = Outlet::new(socket, &mut self.gathered, pending, limit, bytes_out);
         let answer = call(&mut *self.service, &peer, &mut out);
         finish(answer, out)
     }
@@ -251,64 +261,64 @@ impl Worker {
         registry: &mut Registry<Self>,
         key: usize,
         called: Called<T>,
-    ) -> Option<(T, Wish)> {
-        called.map_err(|ending| self.fail(registry, key, ending)).ok()
+    ) -> Option<(T, NextStep)> {
+        called.map_err(|reason| self.fail(registry, key, reason)).ok()
     }
 
     /// Does what the service wished for; first of all, what it said is sent.
-    pub(super) fn grant(&mut self, registry: &mut Registry<Self>, key: usize, wish: Wish) {
+    pub(super) fn apply(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
         let connection = &self.connections[key];
-        if connection.rest.is_some() {
-            self.begin_sending(registry, key, wish);
+        if connection.pending.is_some() {
+            self.begin_sending(registry, key, next_step);
             return;
         }
-        match wish {
-            Wish::Read if connection.stage == Stage::Reading && !connection.ended => {}
-            Wish::Read => self.begin_reading(registry, key),
-            Wish::ResumeWhenSent => self.begin_sending(registry, key, wish),
-            Wish::Pause(time) => self.begin_pausing(registry, key, time),
-            Wish::Close => self.close(registry, key),
-            Wish::Abort => self.fail(registry, key, Ending::Aborted),
+        match next_step {
+            NextStep::Read if connection.stage == Stage::Reading && !connection.ended => {}
+            NextStep::Read => self.begin_reading(registry, key),
+            NextStep::ResumeWhenSent => self.begin_sending(registry, key, next_step),
+            NextStep::Pause(time) => self.begin_pausing(registry, key, time),
+            NextStep::Close => self.close(registry, key),
+            NextStep::Abort => self.fail(registry, key, CloseReason::Aborted),
         }
     }
 
     /// The service goes on after a pause, or after everything was sent.
     fn resume(&mut self, registry: &mut Registry<Self>, key: usize) {
         let resumed = self.call(key, |service, _, out| service.resume(key, out));
-        if let Some(((), wish)) = self.or_fail(registry, key, resumed) {
-            self.grant(registry, key, wish);
+        if let Some(((), next_step)) = self.or_fail(registry, key, resumed) {
+            self.apply(registry, key, next_step);
         }
     }
 }
 
 /// Sending, and between the stages.
 impl Worker {
-    fn send_rest(&mut self, registry: &mut Registry<Self>, key: usize) {
+    fn send_pending(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
-        if let Some(rest) = &mut connection.rest {
-            let Ok(sent) = rest.send(&connection.socket) else {
-                self.fail(registry, key, Ending::Broken);
+        if let Some(pending) = &mut connection.pending {
+            let Ok(sent) = pending.send(&connection.socket) else {
+                self.fail(registry, key, CloseReason::Broken);
                 return;
             };
-            connection.moved |= sent > 0;
+            connection.active_since_tick |= sent > 0;
             self.stats.bytes_out += sent as u64;
-            if !rest.is_empty() {
+            if !pending.is_empty() {
                 return;
             }
-            connection.rest = None;
+            connection.pending = None;
         }
         match connection.stage {
-            Stage::Sending(Wish::ResumeWhenSent) => self.resume(registry, key),
-            Stage::Sending(wish) => self.grant(registry, key, wish),
+            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(registry, key),
+            Stage::Sending(next_step) => self.apply(registry, key, next_step),
             _ => {}
         }
     }
 
     /// Reads nothing until everything is sent.
-    fn begin_sending(&mut self, registry: &mut Registry<Self>, key: usize, wish: Wish) {
+    fn begin_sending(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
         self.free_timer(registry, key);
         let connection = &mut self.connections[key];
-        connection.stage = Stage::Sending(wish);
+        connection.stage = Stage::Sending(next_step);
         registry.del(connection.readable);
         if connection.writable.is_some() {
             return;
@@ -317,7 +327,7 @@ impl Worker {
         let writable = registry.create(writable.token(Token(key as u64)), on_writable);
         connection.writable = Some(writable);
         if add_until(registry, writable, self.deadlines.idle).is_err() {
-            self.fail(registry, key, Ending::Refused);
+            self.fail(registry, key, CloseReason::Refused);
         }
     }
 
@@ -333,11 +343,11 @@ impl Worker {
         }
         connection.stage = Stage::Reading;
         let deadline =
-            if connection.spoke { self.deadlines.idle } else { self.deadlines.first_byte };
-        let (readable, has_unread) = (connection.readable, connection.unread.is_some());
+            if connection.received_any { self.deadlines.idle } else { self.deadlines.first_byte };
+        let (readable, has_unconsumed) = (connection.readable, connection.unconsumed.is_some());
         if add_until(registry, readable, deadline).is_err() {
-            self.fail(registry, key, Ending::Refused);
-        } else if has_unread {
+            self.fail(registry, key, CloseReason::Refused);
+        } else if has_unconsumed {
             self.receive(registry, key, &[]);
         }
     }
@@ -385,19 +395,19 @@ impl Worker {
 
 /// Ends a call: what the service said is sent, unless it panicked saying it.
 fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
-    let ending = match answer {
-        None => Ending::Panicked,
-        Some(_) if out.wish == Wish::Abort => Ending::Aborted,
+    let reason = match answer {
+        None => CloseReason::Panicked,
+        Some(_) if out.next_step == NextStep::Abort => CloseReason::Aborted,
         Some(answer) => {
             return match out.finish() {
-                Ok(wish) => Ok((answer, wish)),
-                Err(OutletFailure::Broken) => Err(Ending::Broken),
-                Err(OutletFailure::TooLarge) => Err(Ending::TooLarge),
+                Ok(next_step) => Ok((answer, next_step)),
+                Err(OutletFailure::Broken) => Err(CloseReason::Broken),
+                Err(OutletFailure::TooLarge) => Err(CloseReason::TooLarge),
             };
         }
     };
     out.forget();
-    Err(ending)
+    Err(reason)
 }
 
 #[cfg(all(test, not(loom)))]

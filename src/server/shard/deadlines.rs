@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::event::EventId;
 
 /// For a PROXY header: a proxy sends it first of all, and has it ready.
-const GREETING: Duration = Duration::from_secs(5);
+const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module's documentation. `None` is no deadline.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Deadlines {
     pub(super) first_byte: Option<CommonTimeout>,
     pub(super) idle: Option<CommonTimeout>,
     pub(super) message: Option<CommonTimeout>,
-    pub(super) greeting: CommonTimeout,
+    pub(super) proxy_header: CommonTimeout,
 }
 
 impl Deadlines {
@@ -31,7 +31,7 @@ impl Deadlines {
             first_byte: common(limits.first_byte)?,
             idle: common(limits.idle)?,
             message: common(limits.message)?,
-            greeting: registry.common_timeout(GREETING)?,
+            proxy_header: registry.common_timeout(PROXY_HEADER_TIMEOUT)?,
         })
     }
 }

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use super::super::config::Drain;
-use super::super::service::Wish;
-use super::close::Ending;
+use super::super::service::NextStep;
+use super::close::CloseReason;
 use super::connection::Stage;
-use super::drain_spread::Spread;
+use super::drain_spread::DrainSpread;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
@@ -28,9 +28,9 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
         return;
     }
     let window = drain.spread.min(drain.timeout);
-    worker.draining = Some(Spread::new(registry.now(), window));
+    worker.draining = Some(DrainSpread::new(registry.now(), window));
     for key in worker.connection_keys() {
-        worker.tell_of_drain(registry, key);
+        worker.begin_draining(registry, key);
     }
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
     let deadline = registry.create(EventSpec::timer(), on_deadline);
@@ -44,7 +44,7 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
     let now = registry.now();
     for key in worker.connection_keys() {
         // In this order: to find out whether one is quiet is a system call.
-        if spread.has_come_to(key, now) && is_quiet(registry, worker, key) {
+        if spread.is_due(key, now) && is_quiet(registry, worker, key) {
             worker.close(registry, key);
         }
     }
@@ -53,8 +53,8 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
 
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
     for key in worker.connection_keys() {
-        if worker.connections[key].owes() {
-            worker.fail(registry, key, Ending::Cut);
+        if worker.connections[key].has_pending_output() {
+            worker.fail(registry, key, CloseReason::Cut);
         } else {
             worker.close(registry, key);
         }
@@ -66,7 +66,7 @@ fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fir
 fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) -> bool {
     let seems_quiet = |worker: &mut Worker| {
         let connection = worker.connections.get_mut(key)?;
-        Some(!std::mem::take(&mut connection.moved) && connection.is_even())
+        Some(!std::mem::take(&mut connection.active_since_tick) && connection.is_drained())
     };
     if seems_quiet(worker) != Some(true) {
         return false;
@@ -76,18 +76,18 @@ fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) ->
 }
 
 impl Worker {
-    fn tell_of_drain(&mut self, registry: &mut Registry<Self>, key: usize) {
+    fn begin_draining(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
-        connection.moved = false;
-        if connection.stage == Stage::Greeting {
+        connection.active_since_tick = false;
+        if connection.stage == Stage::ProxyHeader {
             return;
         }
         let sends_or_pauses = connection.stage != Stage::Reading;
-        let told = self.call(key, |service, _, out| service.drain(key, out));
-        let Some(((), wish)) = self.or_fail(registry, key, told) else { return };
+        let drained = self.call(key, |service, _, out| service.drain(key, out));
+        let Some(((), next_step)) = self.or_fail(registry, key, drained) else { return };
         // What it wished for before goes on, unless it wishes for something now.
-        if wish != Wish::Read || !sends_or_pauses {
-            self.grant(registry, key, wish);
+        if next_step != NextStep::Read || !sends_or_pauses {
+            self.apply(registry, key, next_step);
         }
     }
 }

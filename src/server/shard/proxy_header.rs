@@ -1,9 +1,9 @@
-//! The greeting: a connection's PROXY header, read before the service learns of it.
+//! The proxy_header: a connection's PROXY header, read before the service learns of it.
 
 use super::super::config::{ProxyMode, ProxyProtocol};
 use super::super::proxy_protocol::{Parsed, is_trusted, parse};
 use super::super::service::PeerAddress;
-use super::close::Ending;
+use super::close::CloseReason;
 use super::connection::{Connection, Stage};
 use super::worker::Worker;
 use crate::base::Registry;
@@ -19,53 +19,53 @@ fn believes(proxy: &ProxyProtocol, connection: &Connection) -> bool {
 
 impl Worker {
     /// Takes more of a header; whether the connection reads on.
-    pub(super) fn greet(
+    pub(super) fn read_proxy_header(
         &mut self,
         registry: &mut Registry<Self>,
         key: usize,
         input: &[u8],
     ) -> bool {
         let connection = &mut self.connections[key];
-        let mut bytes = connection.unread.take().unwrap_or_default();
+        let mut bytes = connection.unconsumed.take().unwrap_or_default();
         bytes.extend_from_slice(input);
         match parse(&bytes) {
             Parsed::Incomplete => {
-                connection.unread = Some(bytes);
+                connection.unconsumed = Some(bytes);
                 return true;
             }
             Parsed::Header { consumed, endpoints } if believes(&self.proxy, connection) => {
                 let source = endpoints.map(|endpoints| PeerAddress::Internet(endpoints.source));
                 connection.proxied = source.map(Box::new);
-                connection.keep_unread(&bytes[consumed..]);
+                connection.keep_unconsumed(&bytes[consumed..]);
             }
             Parsed::Absent if self.proxy.mode == ProxyMode::Optional => {
-                connection.unread = Some(bytes);
+                connection.unconsumed = Some(bytes);
             }
             Parsed::Header { .. } | Parsed::Absent | Parsed::Invalid(_) => {
-                self.fail(registry, key, Ending::Proxy);
+                self.fail(registry, key, CloseReason::Proxy);
                 return false;
             }
         }
-        self.welcome(registry, key)
+        self.begin_service(registry, key)
     }
 
     /// The time for a header is over, or the peer will send no more.
-    pub(super) fn end_greeting(&mut self, registry: &mut Registry<Self>, key: usize) {
+    pub(super) fn end_proxy_header(&mut self, registry: &mut Registry<Self>, key: usize) {
         if self.proxy.mode == ProxyMode::Optional {
-            self.welcome(registry, key);
+            self.begin_service(registry, key);
         } else {
-            self.fail(registry, key, Ending::Proxy);
+            self.fail(registry, key, CloseReason::Proxy);
         }
     }
 
     /// The service learns of the connection, and receives what came already; whether the
     /// connection reads on.
-    fn welcome(&mut self, registry: &mut Registry<Self>, key: usize) -> bool {
+    fn begin_service(&mut self, registry: &mut Registry<Self>, key: usize) -> bool {
         self.free_timer(registry, key);
         self.connections[key].stage = Stage::Reading;
         self.open(registry, key);
         let reads = self.connections.get(key).is_some_and(|c| c.stage == Stage::Reading);
-        match reads.then(|| self.connections[key].unread.is_some()) {
+        match reads.then(|| self.connections[key].unconsumed.is_some()) {
             Some(true) => self.receive(registry, key, &[]),
             Some(false) => true,
             None => false,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::super::ServerConfig;
-use super::super::connection_limit::Census;
+use super::super::connection_limit::ConnectionLimit;
 use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::Arrival;
+use super::super::handoff::accepted_connection::AcceptedConnection;
 use super::super::placement::load;
 use super::super::service::{Host, Service};
 use super::worker::{Worker, base_config};
@@ -43,14 +43,14 @@ pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
 pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBase<Worker>, Worker) {
     let config = ServerConfig::default();
     let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
-    let census = Arc::new(Census::new(None, Vec::new()));
-    assert!(census.enter());
+    let connection_limit = Arc::new(ConnectionLimit::new(None, Vec::new()));
+    assert!(connection_limit.try_acquire());
     let to_worker = base.registry().notifier();
-    let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), census));
+    let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let host = Box::new(Host::new(service));
     let worker = Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
-    let arrival = Arrival { socket: socket.into(), accepted_at: None, listener: 0 };
-    handoff.offer(arrival).unwrap();
+    let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
+    handoff.offer(connection).unwrap();
     let _ = handoff.wake_worker();
     (base, worker)
 }

@@ -19,13 +19,13 @@ impl Worker {
             queued_max: load.queued_max() as u64,
             waits: turns.waits,
             events: turns.events,
-            event_places: turns.event_places,
+            event_capacity: turns.event_places,
             changes: turns.changes,
             changes_coalesced: turns.changes_coalesced,
             changes_cancelled: turns.changes_cancelled,
             switches_involuntary: usage.switches_involuntary,
             cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
-            timings: self.stopwatch.as_ref().map(|watch| watch.timings()).unwrap_or_default(),
+            timings: self.timings.as_ref().map(|timings| timings.snapshot()).unwrap_or_default(),
             ..self.stats.clone()
         }
     }

@@ -1,4 +1,4 @@
-//! The stopwatch of a shard: how late its callbacks begin, how long they take, how busy it is.
+//! The timings of a shard: how late its callbacks begin, how long they take, how busy it is.
 //!
 //! One clock reading a turn and one a callback: the end of one is the beginning of the next.
 
@@ -9,13 +9,13 @@ use super::super::stats::{Recorder, ShardTimings};
 use crate::sys::clock::monotonic_ns;
 
 /// It is told to those who place connections each time so much has passed.
-const BUSY_TOLD_EVERY_NS: u64 = 5_000_000;
+const BUSY_REPORT_INTERVAL_NS: u64 = 5_000_000;
 /// Log lines about slow callbacks: one in so much time, and the number of those left out.
-const SLOW_TOLD_EVERY_NS: u64 = 1_000_000_000;
+const SLOW_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// See the module's documentation. Moments are nanoseconds of the monotonic clock.
 #[derive(Debug)]
-pub(super) struct Stopwatch {
+pub(super) struct Timings {
     /// When the last wait returned.
     turn_began_ns: u64,
     /// When the last callback ended, or else the wait returned.
@@ -25,8 +25,8 @@ pub(super) struct Stopwatch {
     callback: Recorder,
     handoff: Recorder,
     pub(super) slow_ns: u64,
-    slow_told_at_ns: Option<u64>,
-    slow_untold: u64,
+    slow_logged_at_ns: Option<u64>,
+    slow_suppressed: u64,
 }
 
 /// An exponentially weighted mean of the busy share.
@@ -43,7 +43,7 @@ impl Busy {
     fn add(&mut self, worked_ns: u64, waited_ns: u64) -> Option<f64> {
         self.busy_ns += worked_ns;
         self.all_ns += worked_ns + waited_ns;
-        if self.all_ns < BUSY_TOLD_EVERY_NS {
+        if self.all_ns < BUSY_REPORT_INTERVAL_NS {
             return None;
         }
         let weight = 1.0 - faded(Duration::from_nanos(self.all_ns));
@@ -54,7 +54,7 @@ impl Busy {
     }
 }
 
-impl Stopwatch {
+impl Timings {
     pub(super) fn new(slow: Duration) -> Self {
         let now_ns = monotonic_ns();
         Self {
@@ -65,13 +65,13 @@ impl Stopwatch {
             callback: Recorder::new(),
             handoff: Recorder::new(),
             slow_ns: as_ns(slow),
-            slow_told_at_ns: None,
-            slow_untold: 0,
+            slow_logged_at_ns: None,
+            slow_suppressed: 0,
         }
     }
 
     /// What was measured until now.
-    pub(super) fn timings(&self) -> ShardTimings {
+    pub(super) fn snapshot(&self) -> ShardTimings {
         ShardTimings {
             loop_lag: self.loop_lag.timing(),
             callback: self.callback.timing(),
@@ -110,14 +110,16 @@ impl Stopwatch {
     }
 
     /// Whether a slow callback is to be told, and how many were not before it.
-    pub(super) fn tells_slow(&mut self) -> Option<u64> {
-        let told_at_ns = self.slow_told_at_ns;
-        if told_at_ns.is_some_and(|told_at_ns| self.last_ns - told_at_ns < SLOW_TOLD_EVERY_NS) {
-            self.slow_untold += 1;
+    pub(super) fn next_slow_log(&mut self) -> Option<u64> {
+        let logged_at_ns = self.slow_logged_at_ns;
+        if logged_at_ns
+            .is_some_and(|logged_at_ns| self.last_ns - logged_at_ns < SLOW_LOG_INTERVAL_NS)
+        {
+            self.slow_suppressed += 1;
             return None;
         }
-        self.slow_told_at_ns = Some(self.last_ns);
-        Some(std::mem::take(&mut self.slow_untold))
+        self.slow_logged_at_ns = Some(self.last_ns);
+        Some(std::mem::take(&mut self.slow_suppressed))
     }
 }
 
@@ -152,11 +154,11 @@ mod tests {
 
     #[test]
     fn slow_callbacks_are_told_once_in_a_while_with_how_many_were_not() {
-        let mut stopwatch = Stopwatch::new(Duration::from_millis(1));
-        assert_eq!(stopwatch.tells_slow(), Some(0));
-        assert_eq!(stopwatch.tells_slow(), None);
-        assert_eq!(stopwatch.tells_slow(), None);
-        stopwatch.last_ns += SLOW_TOLD_EVERY_NS;
-        assert_eq!(stopwatch.tells_slow(), Some(2));
+        let mut timings = Timings::new(Duration::from_millis(1));
+        assert_eq!(timings.next_slow_log(), Some(0));
+        assert_eq!(timings.next_slow_log(), None);
+        assert_eq!(timings.next_slow_log(), None);
+        timings.last_ns += SLOW_LOG_INTERVAL_NS;
+        assert_eq!(timings.next_slow_log(), Some(2));
     }
 }

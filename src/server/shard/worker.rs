@@ -11,16 +11,16 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::super::ServerConfig;
-use super::super::accept::{Accepts, Gate};
+use super::super::accept::{Acceptor, HasAcceptor};
 use super::super::config::{Limits, ProxyMode, ProxyProtocol};
 use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::Arrival;
+use super::super::handoff::accepted_connection::AcceptedConnection;
 use super::super::service::{Hosted, PeerAddress};
-use super::super::stats::{GateStats, ShardStats};
+use super::super::stats::{AcceptorStats, ShardStats};
 use super::connection::{Connection, Stage};
 use super::deadlines::Deadlines;
-use super::drain_spread::Spread;
-use super::timings::Stopwatch;
+use super::drain_spread::DrainSpread;
+use super::timings::Timings;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::event::{EventSpec, Fired, Interest, Ready, Token};
@@ -42,7 +42,7 @@ pub(in crate::server) struct Worker {
     core: Option<CoreId>,
     pub(super) handoff: Arc<Handoff>,
     /// The accepting half, where workers accept.
-    pub(in crate::server) gate: Option<Gate>,
+    pub(in crate::server) acceptor: Option<Acceptor>,
     pub(super) service: Box<dyn Hosted>,
     pub(super) connections: Slab<Connection>,
     pub(super) buffer: Box<[u8]>,
@@ -52,18 +52,18 @@ pub(in crate::server) struct Worker {
     pub(super) deadlines: Deadlines,
     pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
-    pub(super) stopwatch: Option<Box<Stopwatch>>,
+    pub(super) timings: Option<Box<Timings>>,
     /// Whether this turn adopted anything.
     adopted: bool,
     /// Set by the drain: the worker ends with its last connection.
-    pub(super) draining: Option<Spread>,
+    pub(super) draining: Option<DrainSpread>,
 }
 
 /// What a worker leaves.
 #[derive(Debug)]
-pub(in crate::server) struct WorkerLeft {
+pub(in crate::server) struct WorkerResults {
     pub(in crate::server) shard: ShardStats,
-    pub(in crate::server) gate: Option<GateStats>,
+    pub(in crate::server) acceptor: Option<AcceptorStats>,
 }
 
 /// How a worker's base is set up, made of what the server's user asked for.
@@ -85,12 +85,12 @@ impl Worker {
         registry.watch_check(on_turn);
         let notified = registry.create(EventSpec::notify(), on_notified);
         registry.add(notified, None)?;
-        let stopwatch =
-            config.measure.timings.then(|| Box::new(Stopwatch::new(config.measure.slow_callback)));
+        let timings =
+            config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
         Ok(Self {
             core,
             handoff,
-            gate: None,
+            acceptor: None,
             service,
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -99,7 +99,7 @@ impl Worker {
             deadlines: Deadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),
             stats: ShardStats::default(),
-            stopwatch,
+            timings,
             adopted: false,
             draining: None,
         })
@@ -109,19 +109,22 @@ impl Worker {
     pub(in crate::server) fn run(
         mut base: EventBase<Self>,
         mut worker: Self,
-    ) -> Result<WorkerLeft> {
-        // However this ends, by a panic too, no gate must count on it any longer.
+    ) -> Result<WorkerResults> {
+        // However this ends, by a panic too, no acceptor must count on it any longer.
         let _adopting = worker.handoff.clone().adopting();
         // A core that went offline since is no reason not to serve: the report says where we ran.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
         worker.stats.core = pinned.map(|core| core.id);
         base.run_until_exit(&mut worker)?;
-        Ok(worker.left(base.registry()))
+        Ok(worker.results(base.registry()))
     }
 
     /// What it leaves, were it to end now.
-    pub(in crate::server) fn left(&self, registry: &Registry<Self>) -> WorkerLeft {
-        WorkerLeft { shard: self.snapshot(registry), gate: self.gate.as_ref().map(Gate::stats) }
+    pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
+        WorkerResults {
+            shard: self.snapshot(registry),
+            acceptor: self.acceptor.as_ref().map(Acceptor::stats),
+        }
     }
 
     /// Adopts what was handed over, at most `limit` connections.
@@ -130,22 +133,22 @@ impl Worker {
             return;
         }
         let handoff = self.handoff.clone();
-        handoff.take(limit, |arrival| self.adopt(registry, arrival));
+        handoff.take(limit, |connection| self.adopt(registry, connection));
     }
 
-    fn adopt(&mut self, registry: &mut Registry<Self>, arrival: Arrival) {
+    fn adopt(&mut self, registry: &mut Registry<Self>, connection: AcceptedConnection) {
         self.adopted = true;
         self.stats.connections += 1;
-        let socket = Socket::from(arrival.socket);
+        let socket = Socket::from(connection.socket);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let readable = EventSpec::io(&socket, Interest::READ).persist().token(Token(key as u64));
         let readable = registry.create(readable, on_readable);
-        let greets = self.proxy.mode != ProxyMode::Off;
-        let stage = if greets { Stage::Greeting } else { Stage::Reading };
-        entry.insert(Connection::new(socket, readable, arrival.listener, stage));
-        if let (Some(stopwatch), Some(accepted_at)) = (&mut self.stopwatch, arrival.accepted_at) {
-            stopwatch.adopted(accepted_at);
+        let expects_header = self.proxy.mode != ProxyMode::Off;
+        let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
+        entry.insert(Connection::new(socket, readable, connection.listener, stage));
+        if let (Some(timings), Some(accepted_at)) = (&mut self.timings, connection.accepted_at) {
+            timings.adopted(accepted_at);
         }
         self.begin(registry, key);
     }
@@ -160,8 +163,8 @@ impl Worker {
 impl Worker {
     /// Right after each wait.
     fn after_wait(&mut self) {
-        let Some(stopwatch) = &mut self.stopwatch else { return };
-        if let Some(share) = stopwatch.turn_begins() {
+        let Some(timings) = &mut self.timings else { return };
+        if let Some(share) = timings.turn_begins() {
             self.stats.busy = share;
             self.handoff.load().set_busy_permille((share * 1000.0) as u32);
         }
@@ -169,8 +172,8 @@ impl Worker {
 
     /// After anything that is no callback of a connection.
     pub(in crate::server) fn mark(&mut self) {
-        if let Some(stopwatch) = &mut self.stopwatch {
-            stopwatch.mark();
+        if let Some(timings) = &mut self.timings {
+            timings.mark();
         }
     }
 
@@ -184,9 +187,9 @@ impl Worker {
     ) {
         let key = fired.token.0 as usize;
         callback(self, registry, key, fired.ready);
-        let Some(stopwatch) = &mut self.stopwatch else { return };
-        let took_ns = stopwatch.callback_ends();
-        if took_ns >= stopwatch.slow_ns {
+        let Some(timings) = &mut self.timings else { return };
+        let took_ns = timings.callback_ends();
+        if took_ns >= timings.slow_ns {
             self.was_slow(key, took_ns);
         }
     }
@@ -194,7 +197,7 @@ impl Worker {
     #[cold]
     fn was_slow(&mut self, key: usize, took_ns: u64) {
         self.stats.slow_callbacks += 1;
-        let Some(untold) = self.stopwatch.as_mut().and_then(|stopwatch| stopwatch.tells_slow())
+        let Some(suppressed) = self.timings.as_mut().and_then(|timings| timings.next_slow_log())
         else {
             return;
         };
@@ -204,23 +207,23 @@ impl Worker {
             .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
         log::warn!(
             target: "shard",
-            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, untold;
+            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, suppressed;
             "a callback was slow, and everybody on its shard waited"
         );
     }
 }
 
-impl Accepts for Worker {
-    fn gate(&mut self) -> Option<&mut Gate> {
-        self.gate.as_mut()
+impl HasAcceptor for Worker {
+    fn acceptor(&mut self) -> Option<&mut Acceptor> {
+        self.acceptor.as_mut()
     }
 
-    fn gate_has_acted(worker: &mut Self) {
+    fn acceptor_ran(worker: &mut Self) {
         worker.mark();
     }
 
     /// A worker goes on serving.
-    fn gate_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
+    fn acceptor_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
 }
 
 impl fmt::Debug for Worker {

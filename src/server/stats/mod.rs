@@ -33,7 +33,7 @@ pub struct ServerStats {
     pub shards: Vec<ShardStats>,
     /// One entry per thread that accepts, in the order of their shards; the acceptor's alone if
     /// there is one.
-    pub gates: Vec<GateStats>,
+    pub acceptors: Vec<AcceptorStats>,
 }
 
 /// One shard's numbers.
@@ -69,7 +69,7 @@ pub struct ShardStats {
     /// Ready descriptors that those waits reported.
     pub events: u64,
     /// Places of its event array now.
-    pub event_places: u64,
+    pub event_capacity: u64,
     /// Changes of interest that the kernel was told.
     pub changes: u64,
     /// Changes folded into one that was not flushed yet.
@@ -158,7 +158,7 @@ pub struct ShardTimings {
 
 /// What one accepting thread did.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct GateStats {
+pub struct AcceptorStats {
     /// Whether its thread answered in time; if not, nothing else is filled in.
     pub answered: bool,
     /// Connections accepted.
@@ -177,7 +177,7 @@ pub struct GateStats {
     pub pauses_at_limit: u64,
     /// Times it paused for want of descriptors or memory.
     pub pauses_exhausted: u64,
-    /// Accepts that failed because the connection had ended already.
+    /// HasAcceptor that failed because the connection had ended already.
     pub aborted: u64,
     /// Whether it accepts now.
     pub accepting: bool,

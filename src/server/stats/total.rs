@@ -30,7 +30,7 @@ impl ShardStats {
             errors: self.errors.plus(other.errors),
             waits: self.waits + other.waits,
             events: self.events + other.events,
-            event_places: self.event_places + other.event_places,
+            event_capacity: self.event_capacity + other.event_capacity,
             changes: self.changes + other.changes,
             changes_coalesced: self.changes_coalesced + other.changes_coalesced,
             changes_cancelled: self.changes_cancelled + other.changes_cancelled,

@@ -1,4 +1,4 @@
-//! The survey: a server's numbers at one moment, each thread asked for its own.
+//! The collector: a server's numbers at one moment, each thread asked for its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::super::accept::Acceptor;
+use super::super::accept::AcceptorThread;
 use super::super::admin::{Question, Source};
 use super::super::placement::load::Loads;
-use super::super::shard::worker::{Worker, WorkerLeft};
-use super::super::stats::{GateStats, ServerStats, ShardStats};
+use super::super::shard::worker::{Worker, WorkerResults};
+use super::super::stats::{AcceptorStats, ServerStats, ShardStats};
 use super::Threads;
 use super::thread::Thread;
 use crate::base::Remote;
 
 /// Who is asked, and what is known without asking. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::server) struct Survey {
-    acceptor: Option<Remote<Acceptor>>,
+pub(in crate::server) struct StatsCollector {
+    acceptor: Option<Remote<AcceptorThread>>,
     workers: Vec<Remote<Worker>>,
     /// So many of them, the first ones, accept.
     accepting_workers: usize,
@@ -30,12 +30,12 @@ pub(in crate::server) struct Survey {
 
 /// What one thread knows.
 #[derive(Debug)]
-pub(in crate::server) enum Part {
-    Acceptor(GateStats),
-    Worker(Box<WorkerLeft>),
+pub(in crate::server) enum ThreadStats {
+    AcceptorThread(AcceptorStats),
+    Worker(Box<WorkerResults>),
 }
 
-impl Survey {
+impl StatsCollector {
     /// Of threads that have just started.
     pub(in crate::server) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
         Self {
@@ -60,60 +60,60 @@ impl Survey {
     }
 
     /// The thread answers from its loop. If its base is gone, the question says so by itself.
-    fn ask(&self, thread: usize, question: Question<Part>) {
+    fn ask(&self, thread: usize, question: Question<ThreadStats>) {
         let _ = match (self.workers.get(thread), &self.acceptor) {
             (Some(worker), _) => worker.post(move |registry, worker| {
-                question.answer(Part::Worker(Box::new(worker.left(registry))));
+                question.answer(ThreadStats::Worker(Box::new(worker.results(registry))));
                 worker.mark();
             }),
             (None, Some(acceptor)) => acceptor.post(move |_, acceptor| {
-                question.answer(Part::Acceptor(acceptor.gate.stats()));
+                question.answer(ThreadStats::AcceptorThread(acceptor.acceptor.stats()));
             }),
             (None, None) => return,
         };
     }
 
-    fn assemble(&self, parts: Vec<Option<Part>>) -> ServerStats {
-        let (mut shards, mut gates) = (Vec::new(), Vec::new());
+    fn assemble(&self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
+        let (mut shards, mut acceptors) = (Vec::new(), Vec::new());
         for (thread, part) in parts.into_iter().enumerate() {
             match part {
-                Some(Part::Worker(left)) => {
+                Some(ThreadStats::Worker(left)) => {
                     shards.push(left.shard);
-                    gates.extend(left.gate);
+                    acceptors.extend(left.acceptor);
                 }
-                Some(Part::Acceptor(gate)) => gates.push(gate),
+                Some(ThreadStats::AcceptorThread(acceptor)) => acceptors.push(acceptor),
                 None => {
                     if thread < self.workers.len() {
                         shards.push(self.silent(thread));
                     }
                     if thread < self.accepting_workers || thread == self.workers.len() {
-                        gates.push(GateStats::default());
+                        acceptors.push(AcceptorStats::default());
                     }
                 }
             }
         }
-        self.tree(shards, gates)
+        self.server_stats(shards, acceptors)
     }
 
     /// The numbers of all threads together.
-    pub(in crate::server) fn tree(
+    pub(in crate::server) fn server_stats(
         &self,
         mut shards: Vec<ShardStats>,
-        gates: Vec<GateStats>,
+        acceptors: Vec<AcceptorStats>,
     ) -> ServerStats {
         for shard in &mut shards {
-            let of_all = |wakes: fn(&GateStats) -> &Vec<u64>| {
-                gates.iter().filter_map(|gate| wakes(gate).get(shard.shard)).sum()
+            let of_all = |wakes: fn(&AcceptorStats) -> &Vec<u64>| {
+                acceptors.iter().filter_map(|acceptor| wakes(acceptor).get(shard.shard)).sum()
             };
-            shard.wakes_sent = of_all(|gate| &gate.wakes_sent);
-            shard.wakes_suppressed = of_all(|gate| &gate.wakes_suppressed);
+            shard.wakes_sent = of_all(|acceptor| &acceptor.wakes_sent);
+            shard.wakes_suppressed = of_all(|acceptor| &acceptor.wakes_suppressed);
         }
         ServerStats {
             uptime_s: self.started.elapsed().as_secs_f64(),
             draining: self.draining.load(Ordering::Relaxed),
             listeners: self.listeners.clone(),
             shards,
-            gates,
+            acceptors,
         }
     }
 
@@ -131,52 +131,52 @@ impl Survey {
     }
 
     /// Asks everybody and waits for them, at most so long.
-    pub(in crate::server) fn take(&self, patience: Duration) -> ServerStats {
-        let (hear, heard) = mpsc::channel();
+    pub(in crate::server) fn collect(&self, timeout: Duration) -> ServerStats {
+        let (sender, receiver) = mpsc::channel();
         for thread in 0..self.threads() {
-            let hear = hear.clone();
+            let sender = sender.clone();
             let answer = move |thread, part| {
-                // Nobody listens any longer than the patience lasts.
-                let _ = hear.send((thread, part));
+                // Nobody listens any longer than the timeout lasts.
+                let _ = sender.send((thread, part));
             };
             self.ask(thread, Question::new(thread, Arc::new(answer)));
         }
-        drop(hear);
-        let deadline = Instant::now() + patience;
-        let mut parts: Vec<Option<Part>> = (0..self.threads()).map(|_| None).collect();
+        drop(sender);
+        let deadline = Instant::now() + timeout;
+        let mut parts: Vec<Option<ThreadStats>> = (0..self.threads()).map(|_| None).collect();
         let left = || deadline.saturating_duration_since(Instant::now());
-        while let Ok((thread, part)) = heard.recv_timeout(left()) {
+        while let Ok((thread, part)) = receiver.recv_timeout(left()) {
             parts[thread] = part;
         }
         self.assemble(parts)
     }
 }
 
-impl fmt::Debug for Survey {
+impl fmt::Debug for StatsCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Survey").field("threads", &self.threads()).finish_non_exhaustive()
+        f.debug_struct("StatsCollector").field("threads", &self.threads()).finish_non_exhaustive()
     }
 }
 
-/// The survey as the admin takes it, which may also ask the server to leave.
-pub(in crate::server) struct AdminSurvey {
-    pub(in crate::server) survey: Survey,
+/// The collector as the admin takes it, which may also ask the server to leave.
+pub(in crate::server) struct AdminSource {
+    pub(in crate::server) collector: StatsCollector,
     pub(in crate::server) leave: Box<dyn FnMut() + Send>,
 }
 
-impl Source for AdminSurvey {
-    type Part = Part;
+impl Source for AdminSource {
+    type Part = ThreadStats;
 
     fn threads(&self) -> usize {
-        self.survey.threads()
+        self.collector.threads()
     }
 
-    fn ask(&mut self, thread: usize, question: Question<Part>) {
-        self.survey.ask(thread, question);
+    fn ask(&mut self, thread: usize, question: Question<ThreadStats>) {
+        self.collector.ask(thread, question);
     }
 
-    fn assemble(&mut self, parts: Vec<Option<Part>>) -> ServerStats {
-        self.survey.assemble(parts)
+    fn assemble(&mut self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
+        self.collector.assemble(parts)
     }
 
     fn drain(&mut self) {
@@ -184,8 +184,8 @@ impl Source for AdminSurvey {
     }
 }
 
-impl fmt::Debug for AdminSurvey {
+impl fmt::Debug for AdminSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.survey.fmt(f)
+        self.collector.fmt(f)
     }
 }

@@ -6,14 +6,14 @@ pub(super) mod thread;
 use std::convert::Infallible;
 use std::sync::mpsc;
 
-use super::accept::{self, Acceptor, Gate, Queue, Shards};
+use super::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use super::config::{AcceptMode, Drain, ServerConfig, cores};
 use super::listener::Listener;
 use super::placement::load::Loads;
 use super::service::{Host, Service};
 use super::shard::drain;
-use super::shard::worker::{self, Worker, WorkerLeft};
-use super::stats::{GateStats, ShardStats};
+use super::shard::worker::{self, Worker, WorkerResults};
+use super::stats::{AcceptorStats, ShardStats};
 use crate::base::EventBase;
 use crate::error::Result;
 use thread::Thread;
@@ -22,8 +22,8 @@ use thread::Thread;
 #[derive(Debug)]
 pub(super) struct Threads {
     /// Where no worker accepts.
-    pub(super) acceptor: Option<Thread<Acceptor, GateStats>>,
-    pub(super) workers: Vec<Thread<Worker, WorkerLeft>>,
+    pub(super) acceptor: Option<Thread<AcceptorThread, AcceptorStats>>,
+    pub(super) workers: Vec<Thread<Worker, WorkerResults>>,
     /// So many workers, the first ones, accept.
     pub(super) accepting_workers: usize,
     pub(super) loads: Loads,
@@ -37,27 +37,27 @@ impl Threads {
         service: &impl Service,
     ) -> Result<Self> {
         let mut acceptor = match config.accept {
-            AcceptMode::Acceptor => Some(EventBase::<Acceptor>::new(config.base)?),
+            AcceptMode::Acceptor => Some(EventBase::<AcceptorThread>::new(config.base)?),
             _ => None,
         };
         let cores = cores::plan(config);
         let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
         let mut bases = bases.collect::<Result<Vec<_>>>()?;
-        let gates = config.accept.gates(config.workers);
-        let to_gates = match &mut acceptor {
+        let acceptors = config.accept.acceptors(config.workers);
+        let to_acceptors = match &mut acceptor {
             Some(base) => vec![base.registry().notifier()],
-            None => bases[..gates].iter_mut().map(|base| base.registry().notifier()).collect(),
+            None => bases[..acceptors].iter_mut().map(|base| base.registry().notifier()).collect(),
         };
         let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
         let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
-        let shards = Shards::new(config, to_workers, to_gates, core_ids);
-        let accepting_workers = if acceptor.is_some() { 0 } else { gates };
+        let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
+        let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
 
-        let mut entrances = accept::distribute(listeners, gates).into_iter();
-        let start_acceptor = |mut base: EventBase<Acceptor>| {
+        let mut entrances = accept::distribute(listeners, acceptors).into_iter();
+        let start_acceptor = |mut base: EventBase<AcceptorThread>| {
             let entrances = entrances.next().unwrap_or_default();
-            let gate = shards.gate(0, entrances, config, base.registry())?;
-            Thread::start("acceptor".into(), base, Acceptor { gate }, Acceptor::run)
+            let acceptor = shards.acceptor(0, entrances, config, base.registry())?;
+            Thread::start("acceptor".into(), base, AcceptorThread { acceptor }, AcceptorThread::run)
         };
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
@@ -65,7 +65,8 @@ impl Threads {
             let handoff = shards.handoffs[shard].clone();
             let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
             if let Some(entrances) = entrances.next() {
-                worker.gate = Some(shards.gate(shard, entrances, config, base.registry())?);
+                worker.acceptor =
+                    Some(shards.acceptor(shard, entrances, config, base.registry())?);
             }
             Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
         };
@@ -74,16 +75,17 @@ impl Threads {
         Ok(Self { acceptor, workers, accepting_workers, loads: shards.loads })
     }
 
-    /// Has every gate end, and waits until all have closed their sockets.
-    pub(super) fn stop_accepting(&self, queue: Queue) {
+    /// Has every acceptor end, and waits until all have closed their sockets.
+    pub(super) fn stop_accepting(&self, backlog: BacklogOwner) {
         let (done, all_done) = mpsc::channel::<Infallible>();
         if let Some(acceptor) = &self.acceptor {
             let done = done.clone();
-            acceptor.post(move |registry, acceptor| Gate::stop(registry, acceptor, queue, done));
+            acceptor
+                .post(move |registry, acceptor| Acceptor::stop(registry, acceptor, backlog, done));
         }
         for worker in &self.workers {
             let done = done.clone();
-            worker.post(move |registry, worker| Gate::stop(registry, worker, queue, done));
+            worker.post(move |registry, worker| Acceptor::stop(registry, worker, backlog, done));
         }
         drop(done);
         // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
@@ -92,17 +94,17 @@ impl Threads {
 
     /// Has every worker drain, once nobody accepts any more, and waits for all threads; what they
     /// leave, or the first error that one ended with.
-    pub(super) fn drain(self, drain: Drain) -> Result<(Vec<ShardStats>, Vec<GateStats>)> {
+    pub(super) fn drain(self, drain: Drain) -> Result<(Vec<ShardStats>, Vec<AcceptorStats>)> {
         let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
             worker.post(move |registry, worker| drain::begin(registry, worker, drain));
         }
         // All of them, before one's error is told.
-        let left: Vec<Result<WorkerLeft>> = self.workers.into_iter().map(Thread::join).collect();
+        let left: Vec<Result<WorkerResults>> = self.workers.into_iter().map(Thread::join).collect();
         let left = left.into_iter().collect::<Result<Vec<_>>>()?;
         let (shards, in_workers): (Vec<_>, Vec<_>) =
-            left.into_iter().map(|left| (left.shard, left.gate)).unzip();
-        let gates = accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
-        Ok((shards, gates))
+            left.into_iter().map(|left| (left.shard, left.acceptor)).unzip();
+        let acceptors = accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
+        Ok((shards, acceptors))
     }
 }

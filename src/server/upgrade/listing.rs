@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::super::listener::{self, ListenAddress, Listener, Origin, Place, SocketFile};
+use super::super::listener::{self, FileIdentity, ListenAddress, Listener, Origin, SocketFile};
 
 /// More sockets than this are no server's: it bounds what a successor waits for.
 const SOCKETS_MAX: usize = 1 << 16;
@@ -26,7 +26,7 @@ struct Entry {
     sockets: usize,
     origin: Origin,
     name: Option<String>,
-    file: Option<Place>,
+    file: Option<FileIdentity>,
 }
 
 impl Listing {
@@ -75,7 +75,7 @@ impl Entry {
             sockets: listener.sockets.len(),
             origin: listener.origin,
             name: listener.name.clone(),
-            file: listener.file.as_ref().map(|file| file.place().clone()),
+            file: listener.file.as_ref().map(|file| file.identity().clone()),
         }
     }
 

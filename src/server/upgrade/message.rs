@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::listing::Listing;
 
-/// Of everything below, and of the order it is said in. A server refuses successors that speak
-/// another.
+/// Of everything below, and of the order it is said in. A server refuses successors that
+/// send_unsent another.
 pub(super) const VERSION: u32 = 1;
 
 /// The longest line: a listing of thousands of listeners.
@@ -26,7 +26,8 @@ pub(super) enum Message {
     /// The successor accepts connections.
     Ready,
     /// The running server does no more.
-    Leaving,
+    #[serde(rename = "leaving")]
+    Draining,
     /// There is nothing to be had, and why.
     Refused(String),
 }
@@ -69,14 +70,14 @@ mod tests {
         let said = [Message::TakeOver { version: 7 }, Message::Ready, Message::Sockets(3)];
         let lines: Vec<u8> = said.iter().flat_map(|message| message.line().unwrap()).collect();
         for cut in 1..lines.len() {
-            let (mut bytes, mut heard) = (Vec::new(), Vec::new());
+            let (mut bytes, mut received) = (Vec::new(), Vec::new());
             for part in lines.chunks(cut) {
                 bytes.extend_from_slice(part);
                 while let Some(message) = Message::take(&mut bytes, 100).unwrap() {
-                    heard.push(message);
+                    received.push(message);
                 }
             }
-            assert_eq!(heard, said, "cut every {cut} bytes");
+            assert_eq!(received, said, "cut every {cut} bytes");
         }
     }
 

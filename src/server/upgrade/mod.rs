@@ -70,8 +70,8 @@ use super::listener::{self, Listener};
 use crate::error::Result;
 
 /// How long a successor may take until it is ready, and how long it waits for each answer: far
-/// longer than starting threads takes, and no longer than an operator's patience.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// longer than starting threads takes, and no longer than an operator's timeout.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Only the server's own user, who is asked for besides, can connect.
 const MODE: u32 = 0o600;

@@ -12,7 +12,7 @@ use super::super::listener::{Listener, SocketFile};
 use super::channel::{self, expect_same_user};
 use super::listing::Listing;
 use super::message::{LINE_BYTES_MAX, Message, VERSION};
-use super::{PATIENCE, UpgradeSocket};
+use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::error::{Error, Result};
 
 /// Read at a time; a listing is seldom longer.
@@ -24,7 +24,7 @@ const READ_BYTES: usize = 4096;
 #[must_use = "the other server goes on until this one says that it is ready"]
 pub struct TakeOver {
     path: PathBuf,
-    server: Conversation,
+    server: Connection,
     upgrade: UpgradeSocket,
     files: Vec<Arc<SocketFile>>,
 }
@@ -37,15 +37,15 @@ pub struct TakeOver {
 /// [`Error::TakeOver`] if nobody offers sockets there, if this process runs as another user, if it
 /// was refused or if there was no answer for ten seconds.
 pub fn take_over(path: &Path) -> Result<(Vec<Listener>, TakeOver)> {
-    take_over_within(PATIENCE, path)
+    take_over_within(HANDOVER_TIMEOUT, path)
 }
 
 pub(super) fn take_over_within(
-    patience: Duration,
+    timeout: Duration,
     path: &Path,
 ) -> Result<(Vec<Listener>, TakeOver)> {
     let error = |source| Error::TakeOver { path: path.to_owned(), source };
-    let mut server = Conversation::begin(path, patience).map_err(error)?;
+    let mut server = Connection::begin(path, timeout).map_err(error)?;
     let (upgrade, listeners) = server.sockets().map_err(error)?;
     let files = listeners.iter().chain([&upgrade]).filter_map(|l| l.file.clone()).collect();
     let take_over =
@@ -66,7 +66,7 @@ impl TakeOver {
         let answer = self.server.ask(&Message::Ready);
         answer
             .and_then(|answer| match answer {
-                Message::Leaving => Ok(()),
+                Message::Draining => Ok(()),
                 other => Err(refusal(other)),
             })
             .map_err(|source| Error::TakeOver { path: self.path, source })?;
@@ -77,21 +77,21 @@ impl TakeOver {
 
 /// The connection to the other server.
 #[derive(Debug)]
-struct Conversation {
+struct Connection {
     stream: Socket,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
-impl Conversation {
-    fn begin(path: &Path, patience: Duration) -> io::Result<Self> {
+impl Connection {
+    fn begin(path: &Path, timeout: Duration) -> io::Result<Self> {
         let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // Connecting waits as sending does where the other server's backlog is full.
-        stream.set_write_timeout(Some(patience))?;
-        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(timeout))?;
+        stream.set_read_timeout(Some(timeout))?;
         stream.connect(&SockAddr::unix(path)?).map_err(late)?;
         expect_same_user(&stream)?;
-        Ok(Self { stream, heard: Vec::new(), descriptors: Vec::new() })
+        Ok(Self { stream, received: Vec::new(), descriptors: Vec::new() })
     }
 
     /// Asks for the sockets and receives them.
@@ -103,7 +103,7 @@ impl Conversation {
         let count = listing.sockets()?;
         let mut announced = 0;
         while announced < count {
-            match self.hear()? {
+            match self.receive()? {
                 Message::Sockets(more @ 1..) => announced = announced.saturating_add(more),
                 other => return Err(refusal(other)),
             }
@@ -117,12 +117,12 @@ impl Conversation {
     fn ask(&mut self, message: &Message) -> io::Result<Message> {
         let asked = channel::send(&self.stream.as_fd(), &message.line()?, &[]);
         // One that refused has closed, and what it said can still be read.
-        self.hear().map_err(|error| asked.err().unwrap_or(error))
+        self.receive().map_err(|error| asked.err().unwrap_or(error))
     }
 
-    fn hear(&mut self) -> io::Result<Message> {
+    fn receive(&mut self) -> io::Result<Message> {
         loop {
-            if let Some(message) = Message::take(&mut self.heard, LINE_BYTES_MAX)? {
+            if let Some(message) = Message::take(&mut self.received, LINE_BYTES_MAX)? {
                 return Ok(message);
             }
             let mut bytes = [0; READ_BYTES];
@@ -131,7 +131,7 @@ impl Conversation {
                     let what = "the other server ended the conversation";
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
                 }
-                Ok(count) => self.heard.extend_from_slice(&bytes[..count]),
+                Ok(count) => self.received.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(late(error)),
             }

@@ -43,7 +43,7 @@ impl Old {
     }
 
     /// On a free port and at a path, with an upgrade socket beside it.
-    fn start_with(workers: usize, patience: Duration) -> Self {
+    fn start_with(workers: usize, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = vec![
             "127.0.0.1:0".parse().unwrap(),
@@ -54,7 +54,7 @@ impl Old {
         let config = ServerConfig { listen, workers, accept, ..ServerConfig::default() };
         let listeners = listener::open(&config).unwrap();
         let socket = UpgradeSocket::open(&folder.path().join("upgrade")).unwrap();
-        let (offer, taken) = offer(socket, &listeners, patience);
+        let (offer, taken) = offer(socket, &listeners, timeout);
         Self { folder, listeners, offer: Some(offer), taken }
     }
 
@@ -82,14 +82,14 @@ impl Old {
     }
 }
 
-fn offer(socket: UpgradeSocket, of: &[Listener], patience: Duration) -> (Offer, Receiver<()>) {
+fn offer(socket: UpgradeSocket, of: &[Listener], timeout: Duration) -> (Offer, Receiver<()>) {
     let (tell, taken) = mpsc::channel();
     let copies = of.iter().map(|listener| listener.duplicate().unwrap()).collect();
     let tell = Box::new(move |process| {
         assert!(process > 0);
         tell.send(()).unwrap();
     });
-    (Offer::start_with(socket, copies, patience, tell).unwrap(), taken)
+    (Offer::start_with(socket, copies, timeout, tell).unwrap(), taken)
 }
 
 /// What the kernel calls each socket, by which two descriptors of one are told from two.
@@ -217,8 +217,8 @@ fn ten_servers_in_a_row_serve_one_address() {
     assert!(!web.exists());
 }
 
-/// Accepts at every socket and sends each client a byte, until it is told to stop: then it leaves
-/// what the kernel has queued, as a server does that was succeeded.
+/// HasAcceptor at every socket and sends each client a byte, until it is told to stop: then it
+/// leaves what the kernel has queued, as a server does that was succeeded.
 fn serve(listeners: Vec<Listener>, stop: &AtomicBool, served: &AtomicUsize) {
     let sockets: Vec<_> = listeners.iter().flat_map(|listener| &listener.sockets).collect();
     while !stop.load(Ordering::Relaxed) {
@@ -386,7 +386,7 @@ fn a_peer_that_does_not_keep_to_the_protocol_is_told_so() {
         (vec![b'x'; 5000], "too long"),
         (line(&Message::TakeOver { version: VERSION + 1 }), "version 2"),
         (line(&Message::Ready), "out of turn"),
-        (line(&Message::Leaving), "out of turn"),
+        (line(&Message::Draining), "out of turn"),
         ([hello.clone(), line(&Message::Ready)].concat(), "out of turn"),
         ([hello.clone(), hello.clone()].concat(), "out of turn"),
     ] {
@@ -484,7 +484,7 @@ fn a_successor_does_not_believe_everything() {
     let old = Old::start(1);
     let listing = line(&Message::Listeners(listing::Listing::of(&old.listeners[1], &[])));
     assert!(complaint_about(b"220 mail ready\r\n").contains("not understood"));
-    assert!(complaint_about(&line(&Message::Leaving)).contains("out of turn"));
+    assert!(complaint_about(&line(&Message::Draining)).contains("out of turn"));
     assert!(complaint_about(&line(&Message::Refused("no".into()))).contains("refused: no"));
     assert!(complaint_about(b"{\"listeners\":").contains("not understood"));
     assert!(complaint_about(&listing).contains("not the sockets"), "a number is no socket");

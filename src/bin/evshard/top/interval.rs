@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Gate, Histograms, Shard, Snapshot, Times};
+use super::snapshot::{Acceptor, Histograms, Shard, Snapshot, Times};
 
 /// The later look, and what is different from the earlier one.
 #[derive(Debug)]
@@ -58,15 +58,15 @@ impl<'a> Interval<'a> {
         let per_second = Rate((now.uptime_s - before.uptime_s).max(1e-3));
         let shard = |number| Activity::of_shard(number, before, now, per_second);
         let shards: Vec<Activity> = (0..now.shards.len()).map(shard).collect();
-        let sum = |of: fn(&Gate) -> u64| {
-            let sum = |snapshot: &Snapshot| snapshot.gates.iter().map(of).sum();
+        let sum = |of: fn(&Acceptor) -> u64| {
+            let sum = |snapshot: &Snapshot| snapshot.acceptors.iter().map(of).sum();
             per_second.of(sum(before), sum(now))
         };
         let total = Activity::total(&shards);
         Self {
             now,
             total,
-            sheds: sum(|gate| gate.shed),
+            sheds: sum(|acceptor| acceptor.shed),
             pauses: sum(|g| g.pauses_full + g.pauses_at_limit + g.pauses_exhausted),
             cpu_share: per_second.of(before.process.cpu_ns, now.process.cpu_ns) / 1e9,
             shards,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::say;
+use super::print;
 use interval::Interval;
 use screen::{Style, render};
 use snapshot::Snapshot;
@@ -56,7 +56,7 @@ impl Top {
         if self.once || !io::stdout().is_terminal() {
             std::thread::sleep(self.interval);
             let text = render(&Interval::new(&before, &look(&self.to.admin)?), Style::Plain);
-            say(io::stdout(), format_args!("{text}"));
+            print(io::stdout(), format_args!("{text}"));
             return Ok(());
         }
         self.watch(before)

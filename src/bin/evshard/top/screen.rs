@@ -68,7 +68,7 @@ impl Style {
 
 fn state(interval: &Interval<'_>, style: Style) -> String {
     let now = interval.now;
-    let accepting = now.gates.iter().filter(|gate| gate.accepting).count();
+    let accepting = now.acceptors.iter().filter(|acceptor| acceptor.accepting).count();
     let state = if now.draining {
         style.set(YELLOW, "draining")
     } else if accepting == 0 {
@@ -83,12 +83,12 @@ fn state(interval: &Interval<'_>, style: Style) -> String {
 }
 
 fn intake(interval: &Interval<'_>) -> String {
-    let gates = &interval.now.gates;
-    let accepting = gates.iter().filter(|gate| gate.accepting).count();
-    let accepted = gates.iter().map(|gate| gate.accepted).sum::<u64>();
+    let acceptors = &interval.now.acceptors;
+    let accepting = acceptors.iter().filter(|acceptor| acceptor.accepting).count();
+    let accepted = acceptors.iter().map(|acceptor| acceptor.accepted).sum::<u64>();
     format!(
-        "gates {accepting} of {} accepting  accepted {accepted}  sheds/s {:.1}  pauses/s {:.1}",
-        gates.len(),
+        "acceptors {accepting} of {} accepting  accepted {accepted}  sheds/s {:.1}  pauses/s {:.1}",
+        acceptors.len(),
         interval.sheds,
         interval.pauses
     )
@@ -179,7 +179,7 @@ mod tests {
                   "bytes_in": 5000000, "errors": { "idle": 2, "cut": 4 } },
                 { "answered": false, "open": 7, "unheard_of": [] }
             ],
-            "gates": [{ "accepting": true, "accepted": 12, "shed": 4 }],
+            "acceptors": [{ "accepting": true, "accepted": 12, "shed": 4 }],
             "balance": { "open": { "jain": 0.973, "max_over_mean": 1.17 } },
             "process": { "pid": 42, "cpu_ns": 1000000000, "open_fds": 9, "max_fds": null },
             "histograms": [{ "loop_lag_ns": [[12300, 1]], "handoff_ns": [] }]
@@ -196,7 +196,7 @@ mod tests {
             lines[..6],
             [
                 "evshard 1.2.3  pid 42  up 2s  serving  on 127.0.0.1:1, unix:/a?[2J",
-                "gates 1 of 1 accepting  accepted 12  sheds/s 2.0  pauses/s 0.0",
+                "acceptors 1 of 1 accepting  accepted 12  sheds/s 2.0  pauses/s 0.0",
                 "process cpu 50%  descriptors 9 of -  memory - MiB",
                 "fairness (jain, max/mean)  open 0.973 1.17",
                 "",
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_server_that_leaves_or_takes_nobody_says_so() {
         let mut now = snapshot();
-        now.gates[0].accepting = false;
+        now.acceptors[0].accepting = false;
         assert!(render(&Interval::since_start(&now), Style::Plain).contains("accepting nobody"));
         now.draining = true;
         assert!(render(&Interval::since_start(&now), Style::Plain).contains("draining"));
