@@ -1,27 +1,27 @@
-//! The connection_limit: how many connections the server has, exact over all acceptors, and how an
-//! acceptor that can take no more learns that one has gone.
+//! The connection limit: a counting semaphore of open connections, exact over all acceptors. It
+//! also wakes acceptors that wait for a connection to close.
 //!
-//! One word holds everything: whether an acceptor waits, how many connections are open, how many
-//! ever left. All change it by read-modify-write, so all their steps have one order: a connection
-//! leaves before an acceptor says that it waits, and the acceptor then finds what it left; or
-//! after, and then whoever closes it sees that an acceptor waits, and tells. An acceptor that waits
-//! for descriptors says so first and then tries once more, for the same reason.
+//! One word holds everything: whether an acceptor waits, how many connections are open, and how
+//! many were ever released. All threads change it by read-modify-write, so all steps have one
+//! order. If a release comes before an acceptor sets the waiting flag, the acceptor finds it. If it
+//! comes after, the releasing thread sees the flag and wakes the acceptors. An acceptor that waits
+//! for descriptors also sets the flag first and then tries once more.
 
 use std::num::NonZeroUsize;
 
 use crate::base::Notifier;
 use crate::sync::{AtomicU64, Ordering};
 
-/// An acceptor waits.
+/// Set while an acceptor waits.
 const WAITING: u64 = 1;
-/// One open connection; the count has the bits from here to the departures.
+/// One open connection; the count has the bits from here up to the releases.
 const ONE: u64 = 2;
-/// One connection that left; the count wraps, and only whether it changed is asked.
+/// One release. The count wraps; only changes of it matter.
 const RELEASE: u64 = 1 << 32;
-/// More than there can be descriptors.
+/// More than the possible number of descriptors.
 const OPEN_MAX: u64 = (RELEASE - ONE) / ONE;
 
-/// See the module's documentation.
+/// Counts open connections and limits them.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
     word: AtomicU64,
@@ -34,21 +34,20 @@ fn open(word: u64) -> u64 {
 }
 
 impl ConnectionLimit {
-    /// Of a server that may have `max` connections; `acceptors` wake the bases of all its
-    /// acceptors.
+    /// Allows `max` connections. `acceptors` wake the bases of all acceptors.
     pub(super) fn new(max: Option<NonZeroUsize>, acceptors: Vec<Notifier>) -> Self {
         let max = max.map_or(OPEN_MAX, |max| OPEN_MAX.min(max.get() as u64));
         Self { word: AtomicU64::new(0), max, acceptors: acceptors.into() }
     }
 
-    /// Acceptor: reserves the place of one connection, if there is one.
+    /// Acceptor: acquires a slot for one connection, if one is free.
     pub(super) fn try_acquire(&self) -> bool {
         let try_acquire = |word| (open(word) < self.max).then_some(word + ONE);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, try_acquire).is_ok()
     }
 
-    /// Acceptor: gives back a place that nobody came for. Only of the last place is anybody told:
-    /// no descriptor comes free by it.
+    /// Acceptor: returns a slot for which no connection came. This frees no descriptor, so
+    /// acceptors are woken only if the limit was reached.
     pub(super) fn cancel(&self) {
         let before = self.word.fetch_sub(ONE, Ordering::AcqRel);
         if open(before) >= self.max && before & WAITING != 0 && self.clear_waiting() {
@@ -56,46 +55,47 @@ impl ConnectionLimit {
         }
     }
 
-    /// Whoever closed a connection, after its socket is closed.
+    /// Called by the thread that closed a connection, after its socket is closed.
     pub(super) fn release(&self) {
         if self.count_release() {
             self.wake_acceptors();
         }
     }
 
-    /// Acceptor: whether there is a place; if not, the acceptors are told as soon as there is.
+    /// Acceptor: whether a slot is free. If not, a later release wakes the acceptors.
     pub(super) fn has_room_or_wait(&self) -> bool {
         let wait = |word| (open(word) >= self.max).then_some(word | WAITING);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, wait).is_err()
     }
 
-    /// Acceptor, before it tries once more, and whenever it is told: how many connections have left
-    /// (it wraps). The acceptors are told of the next.
+    /// Acceptor, before it tries once more and after each notification: the number of releases,
+    /// which wraps. The next release wakes the acceptors.
     pub(super) fn releases_or_wait(&self) -> u32 {
         (self.word.fetch_or(WAITING, Ordering::AcqRel) / RELEASE) as u32
     }
 
-    /// Wakes every acceptor: something it may wait for has happened.
+    /// Wakes every acceptor, because what it waits for may have happened.
     pub(super) fn wake_acceptors(&self) {
         for acceptor in &self.acceptors {
             acceptor.notify();
         }
     }
 
-    /// Counts one that left; whether an acceptor waits and is to be told of it.
-    #[must_use = "an acceptor that waits must be told"]
+    /// Counts a release. Returns whether an acceptor waits and must be woken.
+    #[must_use = "an acceptor that waits must be woken"]
     fn count_release(&self) -> bool {
         let before = self.word.fetch_add(RELEASE - ONE, Ordering::AcqRel);
-        debug_assert!(open(before) > 0, "more connections left than entered");
+        debug_assert!(open(before) > 0, "more releases than acquires");
         before & WAITING != 0 && self.clear_waiting()
     }
 
-    /// Whoever lowers the flag tells the acceptors; of several who try, one has to.
+    /// Clears the waiting flag. Of several threads, the one that cleared it must wake the
+    /// acceptors.
     fn clear_waiting(&self) -> bool {
         self.word.fetch_and(!WAITING, Ordering::AcqRel) & WAITING != 0
     }
 
-    /// How many connections there are.
+    /// How many connections are open.
     #[cfg(all(test, not(loom)))]
     pub(super) fn open(&self) -> u64 {
         open(self.word.load(Ordering::Acquire))
@@ -111,21 +111,21 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_exact_however_many_acceptors_reserve() {
+    fn the_limit_is_exact_however_many_acceptors_acquire() {
         let limit = limited_to(100);
-        let entered: usize = std::thread::scope(|scope| {
+        let acquired: usize = std::thread::scope(|scope| {
             let acceptor = || (0..1000).filter(|_| limit.try_acquire()).count();
             let acceptors: Vec<_> = (0..4).map(|_| scope.spawn(acceptor)).collect();
             acceptors.into_iter().map(|acceptor| acceptor.join().unwrap()).sum()
         });
-        assert_eq!((entered, limit.open()), (100, 100));
+        assert_eq!((acquired, limit.open()), (100, 100));
         assert!(!limit.has_room_or_wait());
         limit.release();
         assert!(limit.has_room_or_wait() && limit.try_acquire() && !limit.try_acquire());
     }
 
     #[test]
-    fn only_what_leaves_is_a_departure_and_the_count_of_them_wraps() {
+    fn only_a_close_counts_as_a_release_and_the_count_wraps() {
         let limit = limited_to(2);
         limit.word.store(u64::from(u32::MAX) * RELEASE, Ordering::Relaxed);
         assert!(limit.try_acquire());
@@ -138,7 +138,7 @@ mod tests {
     }
 }
 
-/// T4 of a place and of a descriptor: what one has left, another finds or is told of.
+/// T4 for a slot and for a descriptor: an acceptor finds what a release left, or is woken.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
@@ -154,9 +154,9 @@ mod loom_models {
     type Release = fn(&ConnectionLimit) -> bool;
     const COUNT_RELEASE: Release = ConnectionLimit::count_release;
 
-    /// Two connections at a limit of two release while an acceptor looks for a place.
+    /// At a limit of two, two connections close while an acceptor looks for a slot.
     #[test]
-    fn loom_t4_an_acceptor_at_the_limit_finds_the_place_or_is_told() {
+    fn loom_t4_an_acceptor_at_the_limit_finds_a_slot_or_is_woken() {
         loom::model(|| {
             let shared = Arc::new((full(2), AtomicU32::new(0)));
             let closers: Vec<_> = (0..2)
@@ -169,16 +169,16 @@ mod loom_models {
                     })
                 })
                 .collect();
-            let entered = shared.0.has_room_or_wait() && shared.0.try_acquire();
+            let acquired = shared.0.has_room_or_wait() && shared.0.try_acquire();
             for closer in closers {
                 closer.join().unwrap();
             }
-            let told = shared.1.load(Ordering::Relaxed);
-            assert!(entered || told == 1, "the acceptor hangs, or is told twice");
+            let woken = shared.1.load(Ordering::Relaxed);
+            assert!(acquired || woken == 1, "the acceptor hangs, or is woken twice");
         });
     }
 
-    /// Descriptors are the kernel's, so their count orders nothing here.
+    /// The kernel counts descriptors, so their count orders nothing here.
     fn model(wait: fn(&ConnectionLimit) -> u32, release: Release) {
         loom::model(move || {
             let shared = Arc::new((full(1), AtomicU32::new(0), AtomicU32::new(0)));
@@ -194,23 +194,23 @@ mod loom_models {
             let before = wait(&shared.0);
             let accepted = shared.1.load(Ordering::Relaxed) == 1;
             closer.join().unwrap();
-            let told = shared.2.load(Ordering::Relaxed) == 1;
-            assert!(accepted || told, "the acceptor hangs");
+            let woken = shared.2.load(Ordering::Relaxed) == 1;
+            assert!(accepted || woken, "the acceptor hangs");
             assert!(
                 accepted || shared.0.releases_or_wait() != before,
-                "the acceptor does not believe it"
+                "the acceptor does not see the release"
             );
         });
     }
 
     #[test]
-    fn loom_t4_an_acceptor_without_descriptors_gets_one_or_is_told() {
+    fn loom_t4_an_acceptor_without_descriptors_gets_one_or_is_woken() {
         model(ConnectionLimit::releases_or_wait, COUNT_RELEASE);
     }
 
     #[test]
     #[ignore = "must fail"]
-    fn waiting_without_carrying_what_was_left() {
+    fn waiting_without_acquiring_what_was_released() {
         model(
             |limit| (limit.word.fetch_or(WAITING, Ordering::Relaxed) >> 32) as u32,
             COUNT_RELEASE,
@@ -219,7 +219,7 @@ mod loom_models {
 
     #[test]
     #[ignore = "must fail"]
-    fn looking_for_an_acceptor_before_leaving() {
+    fn looking_for_an_acceptor_before_the_release() {
         model(ConnectionLimit::releases_or_wait, |limit| {
             let waits = limit.word.load(Ordering::Acquire) & WAITING != 0;
             COUNT_RELEASE(limit) && waits
@@ -229,7 +229,7 @@ mod loom_models {
     #[test]
     fn loom_t7_catches_every_mutation() {
         let mutation = |name| crate::sync::must_fail(&format!("{}::{name}", module_path!()));
-        mutation("waiting_without_carrying_what_was_left");
-        mutation("looking_for_an_acceptor_before_leaving");
+        mutation("waiting_without_acquiring_what_was_released");
+        mutation("looking_for_an_acceptor_before_the_release");
     }
 }

@@ -1,7 +1,7 @@
-//! What the machine refuses to a server that goes on without it: logged once, at the start.
+//! What the machine does not allow, and the server can run without: logged once, at the start.
 //!
-//! Containers, seccomp profiles and ordinary users differ in what they may do. Each question is
-//! asked by trying, and each line says what is lost.
+//! Containers, seccomp profiles and ordinary users differ in what they may do. Each feature is
+//! tested by trying it, and each log line names what is lost.
 
 use std::{io, thread};
 
@@ -54,7 +54,7 @@ fn attach_filter() -> io::Result<()> {
     Socket::new(Domain::IPV4, Type::STREAM, None)?.attach_filter(&[pass_all])
 }
 
-/// Binds the thread to the cores that it has, which changes nothing.
+/// Binds the thread to the cores that it already has, which changes nothing.
 fn bind_to_own_cores() -> io::Result<()> {
     Ok(sched_setaffinity(None, &sched_getaffinity(None)?)?)
 }

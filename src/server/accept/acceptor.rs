@@ -1,8 +1,9 @@
-//! The acceptor: the accepting half of a server, in whatever base it lives.
+//! The acceptor: accepts connections and hands them to the shards.
 //!
-//! It takes connections from its listening sockets and offers each to the shards in the order that
-//! placement gives; a batch ends in one wake for each worker that got any. What it cannot take it
-//! leaves in the kernel's backlog, and is notified when it can again:
+//! It runs on any event base: on a thread of its own, or on a worker. It accepts from its listen
+//! sockets and offers each connection to the shards in the order of placement. After a batch it
+//! wakes each worker that got a connection. What it cannot take stays in the kernel's backlog, and
+//! a notification makes it go on:
 //!
 //! | state | ends when |
 //! |---|---|
@@ -10,8 +11,7 @@
 //! | at the limit | a connection closes |
 //! | exhausted: no descriptor, no memory | a connection closes, or a pause is over |
 //!
-//! It never spins and never gives up. How it stops and goes on is in `pause.rs`, how it ends in
-//! `shutdown.rs`.
+//! It never spins and never gives up. `pause.rs` stops and resumes it, `shutdown.rs` ends it.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -33,19 +33,19 @@ use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 
-/// The context of a base that an acceptor lives in.
+/// The context of an event base that may run an acceptor.
 pub(in crate::server) trait HasAcceptor: Sized {
-    /// The acceptor, if there is one.
+    /// The acceptor, if this base runs one.
     fn acceptor(&mut self) -> Option<&mut Acceptor>;
 
-    /// The acceptor did something; how long that took is for the context to know.
+    /// Called after each step of the acceptor, so that the context can measure its time.
     fn acceptor_ran(_context: &mut Self) {}
 
-    /// The acceptor has handed over its last connection and closed its sockets.
+    /// Called once the acceptor has handed over its last connection and closed its sockets.
     fn acceptor_is_done(registry: &mut Registry<Self>, context: &mut Self);
 }
 
-/// See the module's documentation.
+/// Accepts connections from its listen sockets, and places them.
 #[derive(Debug)]
 pub(in crate::server) struct Acceptor {
     pub(super) sockets: Vec<WatchedSocket>,
@@ -60,7 +60,7 @@ pub(in crate::server) struct Acceptor {
     measures: bool,
 }
 
-/// What the acceptor waits for besides its sockets.
+/// The events of the acceptor besides its listen sockets.
 #[derive(Debug)]
 pub(super) struct Events {
     notified: EventId,
@@ -68,17 +68,17 @@ pub(super) struct Events {
     pub(super) shutdown: EventId,
 }
 
-/// How one try to accept ended.
+/// The outcome of one attempt to accept.
 enum Step {
-    /// One less waits, whether it was placed or not.
+    /// A connection was taken from the backlog, placed or not.
     Next,
     NoneWaiting,
     Pause(PauseReason),
 }
 
 impl Acceptor {
-    /// An acceptor with these listen_sockets, in batches of at most `batch_max`; `registry` is that
-    /// of its base.
+    /// Creates an acceptor of these listen sockets, in batches of at most `batch_max`. `registry`
+    /// is that of its base.
     pub(super) fn new<C: HasAcceptor>(
         listen_sockets: Vec<ListenSocket>,
         batch_max: usize,
@@ -112,7 +112,7 @@ impl Acceptor {
         })
     }
 
-    /// What it did so far.
+    /// A copy of its counters.
     pub(in crate::server) fn stats(&self) -> AcceptorStats {
         let accepts = matches!(self.state, State::Accepting) && self.shutdown.is_none();
         let accepting = accepts && !self.sockets.is_empty();
@@ -126,8 +126,8 @@ impl Acceptor {
         }
     }
 
-    /// Takes what the kernel has queued, if that is ours, closes the sockets, and drops `done` when
-    /// that is over.
+    /// Starts the shutdown. It serves the backlog if this process owns it, closes the sockets, and
+    /// then drops `done`.
     pub(in crate::server) fn stop<C: HasAcceptor>(
         registry: &mut Registry<C>,
         context: &mut C,
@@ -139,7 +139,7 @@ impl Acceptor {
         });
     }
 
-    /// Accepts a batch from a watched and wakes whom it is for.
+    /// Accepts a batch from one listen socket, and wakes the workers that got a connection.
     pub(super) fn accept_batch<C>(&mut self, registry: &mut Registry<C>, index: usize) -> BatchEnd {
         let turn = registry.stats().waits;
         let limit = self.sockets[index].batch.limit();
@@ -178,12 +178,12 @@ impl Acceptor {
         }
     }
 
-    /// Reserves a place first: beyond the limit, connections wait in the kernel.
+    /// Acquires from the connection limit first: beyond the limit, connections wait in the kernel.
     fn accept_below_limit(&mut self, index: usize) -> Step {
         if !self.connection_limit.try_acquire() {
-            // A place that came free meanwhile is for the next try.
-            let has_place = self.connection_limit.has_room_or_wait();
-            return if has_place { Step::Next } else { Step::Pause(PauseReason::AtLimit) };
+            // Room that appeared meanwhile is for the next attempt.
+            let has_room = self.connection_limit.has_room_or_wait();
+            return if has_room { Step::Next } else { Step::Pause(PauseReason::AtLimit) };
         }
         match self.accept_from_kernel(index) {
             Ok(unplaced) => self.place(unplaced),
@@ -194,8 +194,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts first: a place that another thread has reserved, and for which no connection comes,
-    /// must not have a connection reset.
+    /// Accepts first. If another thread acquired the last slot and then found no connection, no
+    /// connection must be reset for it.
     fn accept_or_reset(&mut self, index: usize) -> Step {
         match self.accept_from_kernel(index) {
             Ok(unplaced) if self.connection_limit.try_acquire() => self.place(unplaced),
@@ -208,7 +208,7 @@ impl Acceptor {
         }
     }
 
-    /// Takes one connection from the kernel.
+    /// Accepts one connection, and notes when and where.
     fn accept_from_kernel(
         &mut self,
         index: usize,
@@ -223,8 +223,8 @@ impl Acceptor {
         })
     }
 
-    /// Calls accept(2). Who is refused for want of descriptors first says that it waits for one,
-    /// and then tries once more: one may just have come free.
+    /// Calls accept(2). If descriptors are exhausted, it first registers as waiting and then tries
+    /// once more, because one may have been closed in between.
     fn call_accept(
         &mut self,
         index: usize,
@@ -241,7 +241,7 @@ impl Acceptor {
         }
     }
 
-    /// Hands a connection over, or does what is to be done when nobody has room.
+    /// Places a connection, or resets or holds it if no shard has room.
     fn place(&mut self, unplaced: UnplacedConnection) -> Step {
         self.stats.accepted += 1;
         self.exhaustion.ended();
@@ -281,7 +281,7 @@ impl Events {
     }
 }
 
-/// Has an acceptor act, and tells its base if it ended by that.
+/// Runs a step of the acceptor, and reports to its base if the acceptor is done.
 fn with_acceptor<C: HasAcceptor>(
     registry: &mut Registry<C>,
     context: &mut C,
@@ -310,7 +310,7 @@ fn on_acceptable<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, fi
         } else if matches!(acceptor.accept_batch(registry, index), BatchEnd::Empty)
             && acceptor.sockets[index].listen_socket.is_shut
         {
-            // Whoever could come has come; it would be reported as readable for ever.
+            // The queue of a shut socket is empty now, but it stays readable for ever.
             registry.del(acceptor.sockets[index].event);
         }
     });

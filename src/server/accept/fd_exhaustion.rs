@@ -1,8 +1,9 @@
-//! An exhaustion: the process or the system has no descriptor or memory for another connection.
+//! Descriptor exhaustion: the process or the system has no descriptor or memory for another
+//! connection.
 //!
-//! It is met so that it costs nothing and ends soon. A descriptor kept in reserve lets one client
-//! be notified, by a reset, at each attempt; then the acceptor waits, ten milliseconds at first and
-//! up to a second, or until any connection of the server closes.
+//! A reserve descriptor lets the acceptor reset one client per attempt, so that the client learns
+//! of it. Then the acceptor backs off: ten milliseconds at first, up to a second, or until any
+//! connection of the server closes.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -12,21 +13,21 @@ use std::time::{Duration, Instant};
 use super::super::placement::Placer;
 use super::listen_socket::{ListenSocket, reset};
 
-/// Nobody notices this, and an exhaustion that ends at once costs no more.
+/// The first back-off. A client does not notice it, and a short exhaustion costs no more.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// An exhaustion that somebody else has to end is asked about this often.
+/// The longest back-off, for an exhaustion that another process must end.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The log tells of it no more often.
+/// The minimum interval between two log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// See the module's documentation.
+/// The reserve descriptor and the back-off of one acceptor.
 #[derive(Debug)]
 pub(super) struct FdExhaustion {
     reserve: Option<File>,
     pause: Duration,
-    /// How many connections had left when the acceptor began to wait for another to leave.
+    /// The connection limit's count of releases when the acceptor began to wait.
     pub(super) releases_before: u32,
     logged_at: Option<Instant>,
 }
@@ -44,15 +45,15 @@ impl FdExhaustion {
         }
     }
 
-    /// How long to wait now; twice as long the next time.
+    /// The back-off to use now; the next one is twice as long.
     pub(super) fn next_pause(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE_MAX);
         pause
     }
 
-    /// Accepts and resets one connection by means of the reserve, if it is descriptors that are
-    /// short; whether it did.
+    /// If descriptors are exhausted, accepts and resets one connection with the reserve descriptor.
+    /// Returns whether it did.
     pub(super) fn shed_one(
         &mut self,
         error: &io::Error,
@@ -64,12 +65,13 @@ impl FdExhaustion {
         }
         self.reserve = None;
         let shed = listen_socket.accept(placer).map(|(socket, _)| reset(socket)).is_ok();
-        // Another thread may have been quicker; then there is none until the exhaustion is over.
+        // Another thread may have taken the descriptor; the reserve then stays empty until an
+        // accept succeeds.
         self.reserve = open_reserve();
         shed
     }
 
-    /// Tells the log, unless it was notified within the last second.
+    /// Logs the exhaustion, at most once a second.
     pub(super) fn log(&mut self, error: &impl Display, pause: Duration, now: Instant) {
         if self.is_time_to_log(now) {
             log::warn!(
@@ -107,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_once_a_second() {
+    fn the_exhaustion_is_logged_once_a_second() {
         let (mut exhaustion, start) = (FdExhaustion::new(), Instant::now());
-        let notified = |ms| exhaustion.is_time_to_log(start + Duration::from_millis(ms));
+        let logs = |ms| exhaustion.is_time_to_log(start + Duration::from_millis(ms));
         assert_eq!(
-            [0, 10, 999, 1000, 1500, 2001].map(notified),
+            [0, 10, 999, 1000, 1500, 2001].map(logs),
             [true, false, false, true, false, true]
         );
     }

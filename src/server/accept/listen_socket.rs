@@ -1,4 +1,4 @@
-//! A listen socket: one listening socket, how a connection is taken from it, and how it is left.
+//! A listen socket: accepts connections from it, and shuts it.
 
 use std::io;
 use std::net::Shutdown;
@@ -11,32 +11,33 @@ use super::super::listener::Origin;
 use super::super::placement::{PlacementHint, Placer};
 use crate::sys::socket;
 
-/// See the module's documentation.
+/// One listening socket of an acceptor.
 #[derive(Debug)]
 pub(in crate::server) struct ListenSocket {
     pub(super) socket: Socket,
-    /// The number of its listener.
+    /// The index of its listener.
     pub(super) listener: u16,
     pub(super) origin: Origin,
-    /// Whether its listener has a socket for every acceptor, and this is ours.
+    /// Whether its listener has a socket for every acceptor. Its connections then belong to the
+    /// local shard.
     pub(super) is_local: bool,
-    /// Nobody can come any more but those who wait already.
+    /// No new connection can be queued; those in the backlog can still be accepted.
     pub(super) is_shut: bool,
 }
 
-/// Why there is no connection.
+/// Why accept(2) returned no connection.
 #[derive(Debug)]
 pub(super) enum AcceptError {
-    /// Nobody waits.
+    /// The backlog is empty.
     NoneWaiting,
-    /// One ended before it was accepted, which says nothing about the next.
+    /// A connection ended before it was accepted. The next one may be fine.
     Aborted,
-    /// The kernel has no descriptor or memory for another, or has an error that nobody knows.
+    /// The kernel has no descriptor or memory for another, or reports an unknown error.
     Exhausted(io::Error),
 }
 
 impl ListenSocket {
-    /// Takes one connection from the kernel, with what the placement wants to know of it.
+    /// Accepts one connection, with the placement hint that the policy needs.
     pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, PlacementHint), AcceptError> {
         if placer.wants_address() {
             let (socket, address) =
@@ -48,21 +49,22 @@ impl ListenSocket {
         Ok((socket, PlacementHint { address: None, core }))
     }
 
-    /// Has no new connection begin, while those that the kernel has queued can still be accepted
-    /// and handshakes under way end well. Only if nobody else accepts from the socket.
+    /// Rejects new connections. Those in the backlog can still be accepted, and handshakes in
+    /// progress complete. Call it only if no other process accepts from the socket.
     pub(super) fn shut(&mut self) {
-        debug_assert_eq!(self.origin, Origin::Own, "the filter would be another's, too");
+        debug_assert_eq!(self.origin, Origin::Own, "the filter would affect another process, too");
         if self.socket.domain().is_ok_and(|domain| domain == Domain::UNIX) {
-            // Linux then refuses who connects, and accept(2) still empties the queue.
+            // Linux then refuses new connections, and accept(2) still empties the backlog.
             self.is_shut = self.socket.shutdown(Shutdown::Read).is_ok();
         } else {
-            // Without it, who comes in the last moment may be reset; there is no better way.
+            // Without the filter, a client that connects at the last moment may be reset. There is
+            // no better way.
             let _ = self.socket.attach_filter(&drop_new_handshakes());
         }
     }
 
-    /// accept(2), "Error handling": what is wrong with one connection is reported as an error of
-    /// the call. What is not listed there is met like an exhaustion, because that never spins.
+    /// accept(2), "Error handling": an error of one connection is reported as an error of the call.
+    /// Any other error is handled like exhaustion, because that never spins.
     fn accept_error(&self, error: io::Error) -> AcceptError {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => AcceptError::NoneWaiting,
@@ -79,9 +81,9 @@ impl AsRawFd for ListenSocket {
     }
 }
 
-/// Ends a connection so that its client learns at once that it is not served.
+/// Resets a connection, so that its client learns at once that it is not served.
 pub(super) fn reset(socket: OwnedFd) {
-    // A unix socket knows no reset: there the end of stream has to do.
+    // A unix socket has no reset; the end of stream must do.
     let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
 }
 
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_one_connection_is_no_shortage_and_the_unknown_is() {
+    fn an_error_of_one_connection_is_no_exhaustion_and_an_unknown_error_is() {
         let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let (origin, is_local, is_shut) = (Origin::Own, false, false);
         let listen_socket = ListenSocket { socket, listener: 0, origin, is_local, is_shut };

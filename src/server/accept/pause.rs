@@ -1,8 +1,8 @@
-//! Pausing: why an acceptor stops accepting, and when it goes on.
+//! Pausing: why an acceptor stops accepting, and when it resumes.
 //!
-//! It says first what it waits for and then tries once more, so that nothing it could be notified
-//! of falls in between; see `backpressure.rs` and `connection_limit.rs`. Its sockets are not
-//! watched meanwhile.
+//! It first registers what it waits for and then tries once more, so that it misses no notification
+//! in between. See `backpressure.rs` and `connection_limit.rs`. Meanwhile it does not watch its
+//! sockets.
 
 use std::fmt::Display;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::state::{PauseReason, State};
 use crate::base::Registry;
 
 impl Acceptor {
-    /// Stops accepting until it is notified of what it now waits for.
+    /// Stops accepting until a notification or a timer ends the reason.
     pub(super) fn pause<C>(
         &mut self,
         registry: &mut Registry<C>,
@@ -35,31 +35,31 @@ impl Acceptor {
                 let listen_socket = &self.sockets[index].listen_socket;
                 let shed = self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
                 self.stats.shed += u64::from(shed);
-                self.wait_for_departure(registry, &error);
+                self.wait_for_release(registry, &error);
                 State::Exhausted
             }
         };
     }
 
-    /// Has it wait until a connection closes, or for a while.
-    fn wait_for_departure<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
+    /// Waits until a connection closes, or for the back-off.
+    fn wait_for_release<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
         self.stats.pauses_exhausted += 1;
         let pause = self.exhaustion.next_pause();
         self.exhaustion.log(why, pause, Instant::now());
         registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
     }
 
-    /// The kernel refused to watch a watched; it is tried again as after any exhaustion.
+    /// The kernel refused to watch a listen socket. It is retried as after exhaustion.
     pub(super) fn pause_unwatched<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
         for watched in &self.sockets {
             registry.del(watched.event);
         }
         self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
-        self.wait_for_departure(registry, why);
+        self.wait_for_release(registry, why);
         self.state = State::Exhausted;
     }
 
-    /// Goes on accepting, unless the one that is held still finds no room.
+    /// Resumes accepting, unless the held connection still finds no room.
     pub(super) fn resume<C>(&mut self, registry: &mut Registry<C>) {
         registry.del(self.events.pause_over);
         if let State::Full(unplaced) = std::mem::replace(&mut self.state, State::Accepting) {
@@ -79,10 +79,10 @@ impl Acceptor {
         self.finish_if_settled(registry);
     }
 
-    /// Something happened that it may wait for.
+    /// Handles a notification: resumes if the reason for the pause is gone.
     pub(super) fn resume_if_possible<C>(&mut self, registry: &mut Registry<C>) {
         if self.queues.are_all_closed() && !matches!(self.state, State::Closing) {
-            return self.finish(registry); // nobody is left to accept for
+            return self.finish(registry); // no shard is left to accept for
         }
         let can_go_on = match self.state {
             State::Accepting | State::Closing | State::Done => false,

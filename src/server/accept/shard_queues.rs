@@ -1,4 +1,4 @@
-//! ShardQueues: an acceptor's ends of all handoffs, and how a connection gets into one of them.
+//! Shard queues: an acceptor's side of all handoffs, and how it places a connection.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::super::placement::load::Loads;
 use super::super::placement::{PlacementHint, Placer};
 use crate::base::Wake;
 
-/// See the module's documentation.
+/// The producer side of every shard's queue.
 #[derive(Debug)]
 pub(super) struct ShardQueues {
     queues: Vec<ShardQueue>,
@@ -16,17 +16,17 @@ pub(super) struct ShardQueues {
     pub(super) placer: Placer,
 }
 
-/// One shard's.
+/// The producer side of one shard's queue.
 #[derive(Debug)]
 struct ShardQueue {
     handoff: Arc<Handoff>,
-    /// Was offered something since it was last woken.
+    /// Whether it got a connection since the worker was last woken.
     touched: bool,
     wakes_sent: u64,
     wakes_suppressed: u64,
 }
 
-/// A connection that was accepted, and what placement knows of it.
+/// An accepted connection that no shard has yet, and what placement needs.
 #[derive(Debug)]
 pub(super) struct UnplacedConnection {
     pub(super) connection: AcceptedConnection,
@@ -45,7 +45,7 @@ impl ShardQueue {
 }
 
 impl ShardQueues {
-    /// ShardQueues to all these shards.
+    /// The queues of these shards.
     pub(super) fn new(handoffs: &[Arc<Handoff>], loads: Loads, placer: Placer) -> Self {
         let queue = |handoff: &Arc<Handoff>| ShardQueue {
             handoff: handoff.clone(),
@@ -56,8 +56,8 @@ impl ShardQueues {
         Self { queues: handoffs.iter().map(queue).collect(), loads, placer }
     }
 
-    /// Offers a connection to the shards in the order of placement; gives it back if none has
-    /// room. Whose queue becomes half full by it is woken in the middle of the batch.
+    /// Offers a connection to the shards in the order of placement, and returns it if none has
+    /// room. A worker whose queue becomes half full is woken in the middle of the batch.
     pub(super) fn place(&mut self, unplaced: UnplacedConnection) -> Result<(), UnplacedConnection> {
         let UnplacedConnection { mut connection, hint, is_local } = unplaced;
         for shard in self.placer.order(&self.loads, hint, is_local) {
@@ -76,17 +76,17 @@ impl ShardQueues {
         Err(UnplacedConnection { connection, hint, is_local })
     }
 
-    /// After a batch: wakes the workers that were offered anything since they were woken.
+    /// After a batch: wakes every worker that got a connection since its last wake.
     pub(super) fn wake_touched(&mut self) {
         self.queues.iter_mut().filter(|queue| queue.touched).for_each(ShardQueue::wake);
     }
 
-    /// Whether nobody is left to accept for.
+    /// Whether every shard has ended.
     pub(super) fn are_all_closed(&self) -> bool {
         self.queues.iter().all(|queue| queue.handoff.is_closed())
     }
 
-    /// Whether one of those that had no room may have some by now.
+    /// Whether a queue that was full may have room by now.
     pub(super) fn may_have_room(&self) -> bool {
         self.queues.iter().any(|queue| queue.handoff.may_have_room())
     }

@@ -1,4 +1,4 @@
-//! The shards as acceptors see them, and which acceptor gets which listening sockets.
+//! The shards as acceptors see them, and the assignment of listen sockets to acceptors.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use super::shard_queues::ShardQueues;
 use crate::base::{Notifier, Registry};
 use crate::error::Result;
 
-/// Accepts per turn of a thread that does nothing else. Bounds how long the first connection of
-/// a storm waits for its worker to be woken.
+/// Accepts per turn of the acceptor thread. Bounds how long the first connection of a storm waits
+/// for its worker to wake.
 const BATCH_MAX_ALONE: usize = 64;
 
-/// Accepts per turn of a thread that also serves: those it has already must not wait for them.
+/// Accepts per turn of a worker, so that its open connections do not wait for new ones.
 const BATCH_MAX_SHARED: usize = 4;
 
 /// What all acceptors of a server share.
@@ -26,17 +26,17 @@ const BATCH_MAX_SHARED: usize = 4;
 pub(in crate::server) struct Shards {
     /// The queue of each shard.
     pub(in crate::server) handoffs: Vec<Arc<Handoff>>,
-    /// What each has at hand.
+    /// The load of each shard.
     pub(in crate::server) loads: Loads,
-    /// How many connections there are.
+    /// Shared by all acceptors and workers.
     pub(super) connection_limit: Arc<ConnectionLimit>,
     /// The core each is pinned to.
     cores: Vec<Option<usize>>,
 }
 
 impl Shards {
-    /// Of a server that is configured so. `to_workers` wakes the base of each worker,
-    /// `to_acceptors` the base of each acceptor; `cores` is where each worker runs.
+    /// Creates the queues of a server with this configuration. `to_workers` wakes the base of each
+    /// worker, `to_acceptors` the base of each acceptor. `cores` has the core of each worker.
     pub(in crate::server) fn new(
         config: &ServerConfig,
         to_workers: Vec<Notifier>,
@@ -46,9 +46,9 @@ impl Shards {
         let connection_limit = Arc::new(ConnectionLimit::new(config.connections_max, to_acceptors));
         let loads = load::loads(to_workers.len());
         let handoff = |(shard, to_worker)| {
-            let places = config.handoff_capacity.get();
+            let capacity = config.handoff_capacity.get();
             Arc::new(Handoff::new(
-                places,
+                capacity,
                 to_worker,
                 shard,
                 loads.clone(),
@@ -59,7 +59,7 @@ impl Shards {
         Self { handoffs, loads, connection_limit, cores }
     }
 
-    /// The acceptor number `acceptor` of a server that is configured so.
+    /// Creates the acceptor with the index `acceptor`.
     pub(in crate::server) fn acceptor<C: HasAcceptor>(
         &self,
         acceptor: usize,
@@ -86,8 +86,8 @@ impl Shards {
     }
 }
 
-/// The sockets of each acceptor: one of a listener that has one for each, else they are dealt out
-/// in turn.
+/// Returns the listen sockets of each acceptor. If a listener has one for each acceptor, each gets
+/// its own; otherwise they are dealt out in turn.
 pub(in crate::server) fn distribute(
     listeners: Vec<Listener>,
     acceptors: usize,

@@ -1,8 +1,9 @@
-//! Shutdown: how an acceptor ends without resetting whom the kernel has queued.
+//! Shutdown: how an acceptor ends without resetting the connections in the backlog.
 //!
-//! A listening socket that is nobody else's is shut first: no handshake begins any more, and those
-//! under way end well. After a moment for them its queue is emptied, and only then it is closed. A
-//! socket that another process has, too, is closed at once; its queue is the other's.
+//! A listen socket of this process alone is shut first: no new handshake begins, and those in
+//! progress complete. After a moment for them the acceptor empties the backlog, and only then
+//! closes the socket. A socket that another process shares is closed at once; its backlog is left
+//! to that process.
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
@@ -13,19 +14,19 @@ use super::acceptor::Acceptor;
 use super::state::{BacklogOwner, BatchEnd, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 
-/// How long handshakes under way get: the round-trip time of clients on a continent.
-const SETTLE: Duration = Duration::from_millis(20);
+/// Time for handshakes in progress: the round-trip time of clients on one continent.
+const SETTLE_TIME: Duration = Duration::from_millis(20);
 
-/// Connections accepted after the stop for each socket: as many as a usual backlog holds. Where it
-/// could not be shut, clients that keep connecting must not keep a server from ending.
+/// Connections accepted per socket after the stop: as many as a usual backlog holds. If a socket
+/// could not be shut, clients that keep connecting must not delay the shutdown for ever.
 const LAST_ACCEPTS_MAX: usize = 4096;
 
-/// How long an acceptor waits for room, a place or descriptors for its last connections. A worker
-/// that is stuck must not keep a server from ending, either.
+/// How long an acceptor waits for queue room, the connection limit or descriptors for its last
+/// connections. A stuck worker must not delay the shutdown for ever.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Acceptor {
-    /// Begins to end.
+    /// Starts the shutdown.
     pub(super) fn begin_shutdown<C>(
         &mut self,
         registry: &mut Registry<C>,
@@ -45,7 +46,7 @@ impl Acceptor {
         for watched in &mut self.sockets {
             watched.listen_socket.shut();
         }
-        let settle = if self.sockets.is_empty() { Duration::ZERO } else { SETTLE };
+        let settle = if self.sockets.is_empty() { Duration::ZERO } else { SETTLE_TIME };
         registry.add(self.events.shutdown, Some(settle)).expect("a timer needs no kernel");
         self.shutdown = Some(Shutdown {
             accepts_left: LAST_ACCEPTS_MAX * self.sockets.len(),
@@ -55,7 +56,7 @@ impl Acceptor {
         });
     }
 
-    /// The time to settle is over, or the last wait, or the last turn.
+    /// The settle time, the last wait or the last turn is over.
     pub(super) fn shutdown_timer_fired<C>(&mut self, registry: &mut Registry<C>) {
         if matches!(self.state, State::Closing) {
             self.close(registry);
@@ -73,13 +74,13 @@ impl Acceptor {
         }
     }
 
-    /// Empties the kernel's queues for the last time, if nobody can join them any more, and ends.
+    /// Once the settle time is over, empties the backlogs for the last time and finishes.
     pub(super) fn finish_if_settled<C>(&mut self, registry: &mut Registry<C>) {
         if !self.shutdown.as_ref().is_some_and(|shutdown| shutdown.settled) {
             return;
         }
         for index in 0..self.sockets.len() {
-            // Bounded by the last accepts.
+            // Bounded by `accepts_left`.
             loop {
                 match self.accept_batch(registry, index) {
                     BatchEnd::Filled => {}
@@ -91,9 +92,9 @@ impl Acceptor {
         self.finish(registry);
     }
 
-    /// Watches its sockets no longer and turns away whoever is held. The sockets are closed a turn
-    /// later: of one that has a duplicate anywhere the kernel would go on telling, if it were
-    /// closed before the base has notified it not to.
+    /// Stops watching its sockets and rejects a held connection. The sockets are closed one turn
+    /// later. The base must first remove them from the kernel's interest list: if a duplicate of a
+    /// socket exists anywhere, the kernel would go on reporting it.
     pub(super) fn finish<C>(&mut self, registry: &mut Registry<C>) {
         for watched in &self.sockets {
             registry.free(watched.event);
@@ -104,7 +105,7 @@ impl Acceptor {
         registry.add(self.events.shutdown, Some(Duration::ZERO)).expect("a timer needs no kernel");
     }
 
-    /// Closes its sockets; nothing is left of it but its numbers.
+    /// Closes its sockets; only its counters remain.
     fn close<C>(&mut self, registry: &mut Registry<C>) {
         self.events.free(registry);
         self.sockets.clear();

@@ -1,4 +1,4 @@
-//! What an acceptor is doing: the words its parts share.
+//! The states of an acceptor.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,7 +9,7 @@ use super::listen_socket::ListenSocket;
 use super::shard_queues::UnplacedConnection;
 use crate::event::EventId;
 
-/// An listen_socket that is watched.
+/// A listen socket and its event.
 #[derive(Debug)]
 pub(super) struct WatchedSocket {
     pub(super) listen_socket: ListenSocket,
@@ -17,20 +17,20 @@ pub(super) struct WatchedSocket {
     pub(super) batch: Batch,
 }
 
-/// Whether an acceptor accepts, and if not, what it waits for.
+/// Whether an acceptor accepts, and otherwise what it waits for.
 #[derive(Debug)]
 pub(super) enum State {
     Accepting,
-    /// No worker had room for this one.
+    /// Every queue is full; holds one accepted connection.
     Full(UnplacedConnection),
     AtLimit,
     Exhausted,
-    /// No longer watching; its sockets are closed in the next turn.
+    /// The sockets are no longer watched, and are closed in the next turn.
     Closing,
     Done,
 }
 
-/// Why accepting stops.
+/// Why accepting pauses.
 pub(super) enum PauseReason {
     Full(UnplacedConnection),
     AtLimit,
@@ -39,30 +39,30 @@ pub(super) enum PauseReason {
 
 /// How a batch ended.
 pub(super) enum BatchEnd {
-    /// It was long enough; more may wait.
+    /// The batch is full; more may wait.
     Filled,
-    /// Nobody waits.
+    /// The backlog is empty.
     Empty,
-    /// The acceptor does not accept for now.
+    /// The acceptor paused.
     Stopped,
 }
 
-/// Whose the connections are that the kernel has queued.
+/// Which process serves the connections in the kernel's backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum BacklogOwner {
-    /// Ours, unless the socket came from a service manager, which has it, too.
+    /// This one, unless a service manager shares the socket.
     ThisProcess,
-    /// Another process has every socket.
+    /// A successor that has every socket.
     Successor,
 }
 
-/// An acceptor's last moments.
+/// The state of a shutdown.
 #[derive(Debug)]
 pub(super) struct Shutdown {
     pub(super) accepts_left: usize,
-    /// Whether the time to settle is over.
+    /// Whether the settle time is over.
     pub(super) settled: bool,
-    /// The sockets that are not ours alone, no longer watched.
+    /// Shared sockets, no longer watched. Closed when the acceptor is done.
     pub(super) _shared: Vec<WatchedSocket>,
     /// Dropped when the acceptor is done.
     pub(super) _done: Sender<Infallible>,

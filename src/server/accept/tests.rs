@@ -1,5 +1,5 @@
-//! Acceptors against real sockets, turn by turn: what is accepted, held, shed and left, and what it
-//! costs.
+//! Acceptors against real sockets, turn by turn: what they accept, hold, shed and leave, and what
+//! it costs.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
@@ -21,7 +21,7 @@ use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};
 
-/// An acceptor for shards that nobody adopts for but the test.
+/// An acceptor of shards whose connections only the test adopts.
 struct Rig {
     base: EventBase<AcceptorThread>,
     thread: AcceptorThread,
@@ -31,7 +31,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// One shard with one place.
+    /// One shard with a queue of one.
     fn new() -> Self {
         Self::with(|_| {})
     }
@@ -67,12 +67,12 @@ impl Rig {
         &self.thread.acceptor
     }
 
-    /// Whatever can be done without waiting.
+    /// Runs everything that is ready, without waiting.
     fn run(&mut self) {
         self.base.run_with(&mut self.thread, LoopFlags::NONBLOCK).unwrap();
     }
 
-    /// Runs until the acceptor has done what a test waits for.
+    /// Runs until the condition holds.
     #[track_caller]
     fn run_until(&mut self, condition: impl Fn(&mut Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -97,7 +97,7 @@ impl Rig {
             .all(|ready| ready == Ready::READ)
     }
 
-    /// What the worker of shard 0 would adopt now.
+    /// Adopts a connection as the worker of shard 0 would.
     fn take(&self) -> Option<TcpStream> {
         let mut taken = None;
         self.shards.handoffs[0]
@@ -105,13 +105,13 @@ impl Rig {
         taken
     }
 
-    /// What its worker does when a connection ends.
+    /// Closes a connection as its worker would.
     fn close(&self, connection: TcpStream) {
         drop(connection);
         self.shards.handoffs[0].closed();
     }
 
-    /// Tells the acceptor to stop; the receiver ends when it is done.
+    /// Starts the shutdown; the receiver ends when the acceptor is done.
     fn stop(&mut self) -> Receiver<Infallible> {
         let (done, all_done) = mpsc::channel();
         Acceptor::stop(self.base.registry(), &mut self.thread, BacklogOwner::ThisProcess, done);
@@ -119,8 +119,8 @@ impl Rig {
     }
 }
 
-fn places(places: usize) -> NonZeroUsize {
-    NonZeroUsize::new(places).unwrap()
+fn capacity(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
 }
 
 #[test]
@@ -146,19 +146,19 @@ fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
 
 #[test]
 fn an_acceptor_that_found_all_full_goes_on_when_half_of_a_queue_is_empty() {
-    let mut rig = Rig::with(|config| config.handoff_capacity = places(4));
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(4));
     let _clients = rig.connect(8);
     rig.run_until(Rig::is_full);
     let _first = rig.take();
     rig.run();
-    assert!(rig.is_full(), "three of four places are taken");
+    assert!(rig.is_full(), "three of four slots are taken");
     let _second = rig.take();
     rig.run_until(|rig| rig.shards.handoffs[0].is_empty() || rig.acceptor().stats().accepted == 7);
 }
 
 #[test]
 fn one_client_costs_one_call_of_accept() {
-    let mut rig = Rig::with(|config| config.handoff_capacity = places(64));
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
     for connected in 1..=5 {
         let _client = rig.connect(1);
         rig.run_until(|rig| rig.acceptor().stats().accepted == connected);
@@ -175,7 +175,7 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
     }
     let mut rig = Rig::with(|config| {
         config.accept = AcceptMode::Acceptor;
-        config.handoff_capacity = places(400);
+        config.handoff_capacity = capacity(400);
     });
     let _clients = rig.connect(300);
     rig.run_until(|rig| rig.acceptor().stats().accepted == 300);
@@ -192,7 +192,7 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
 fn an_acceptor_that_shares_a_shard_accepts_at_most_four_a_turn() {
     let mut rig = Rig::with(|config| {
         config.accept = AcceptMode::AcceptorInShard0;
-        config.handoff_capacity = places(400);
+        config.handoff_capacity = capacity(400);
     });
     let _clients = rig.connect(100);
     rig.run_until(|rig| rig.acceptor().stats().accepted == 100);
@@ -202,7 +202,7 @@ fn an_acceptor_that_shares_a_shard_accepts_at_most_four_a_turn() {
 #[test]
 fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
     let mut rig = Rig::with(|config| {
-        config.handoff_capacity = places(64);
+        config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(3);
     });
     let _clients = rig.connect(5);
@@ -218,16 +218,16 @@ fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
     assert!(rig.acceptor().stats().pauses_at_limit >= 1);
 }
 
-/// What a client that was turned away sees.
+/// Whether a rejected client sees a reset.
 fn is_reset(mut client: &TcpStream) -> bool {
     client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     client.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
 #[test]
-fn who_is_shed_at_the_limit_is_reset_at_once_and_the_acceptor_goes_on_listening() {
+fn a_connection_shed_at_the_limit_is_reset_at_once_and_the_acceptor_goes_on_listening() {
     let mut rig = Rig::with(|config| {
-        config.handoff_capacity = places(64);
+        config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(2);
         config.overload = Overload::Shed;
     });
@@ -242,7 +242,7 @@ fn who_is_shed_at_the_limit_is_reset_at_once_and_the_acceptor_goes_on_listening(
 }
 
 #[test]
-fn who_is_shed_because_all_queues_are_full_is_reset_and_counts_nowhere() {
+fn a_connection_shed_because_all_queues_are_full_is_reset_and_not_counted() {
     let mut rig = Rig::with(|config| config.overload = Overload::Shed);
     let clients = rig.connect(4);
     rig.run_until(|rig| rig.acceptor().stats().shed == 3);
@@ -288,7 +288,7 @@ fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
     assert_eq!(served.len(), clients.len());
     assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
     assert!(rig.base.registry().got_exit(), "with everything handed over, it ends");
-    assert!(TcpStream::connect(rig.address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(rig.address).is_err(), "no socket listens");
 }
 
 #[test]
@@ -298,10 +298,10 @@ fn a_worker_that_is_stuck_does_not_keep_the_acceptor_from_ending() {
     rig.run_until(Rig::is_full);
     let _done = rig.stop();
     rig.run_until(Rig::is_done);
-    assert_eq!(rig.shards.connection_limit.open(), 1, "who is held is turned away");
+    assert_eq!(rig.shards.connection_limit.open(), 1, "the held connection is rejected");
 }
 
-/// One that waits for the answer of a listening socket that drops SYNs.
+/// A client whose SYN gets no answer.
 fn connecting(address: SocketAddr) -> Socket {
     let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -314,17 +314,17 @@ fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
     if test_needs::missing(Need::SocketFilter) {
         return;
     }
-    let mut rig = Rig::with(|config| config.handoff_capacity = places(64));
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
     let before = rig.connect(5);
     let _done = rig.stop();
     let after: Vec<_> = (0..5).map(|_| connecting(rig.address)).collect();
     rig.run_until(Rig::is_done);
     assert_eq!(rig.acceptor().stats().accepted, before.len() as u64);
-    assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "nobody was led on");
+    assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "no handshake completed");
 }
 
 #[test]
-fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
+fn a_socket_shared_with_another_process_is_left_to_it_with_its_backlog() {
     let config = ServerConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         workers: NonZeroUsize::MIN,
@@ -344,7 +344,7 @@ fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
     other.accept().unwrap();
 }
 
-/// Whoever may hand its sockets to a successor keeps duplicates of them.
+/// A server that offers its sockets to a successor keeps duplicates of them.
 #[test]
 fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     if test_needs::missing(Need::SocketFilter) {
@@ -369,11 +369,11 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     let before = rig.base.registry().stats().waits;
     rig.base.run_until_exit(&mut rig.thread).unwrap();
     let waits = rig.base.registry().stats().waits - before;
-    assert!(waits < 5, "{waits} waits in a moment: the kernel still tells of it");
+    assert!(waits < 5, "{waits} waits in a moment: the kernel still reports it");
 }
 
 #[test]
-fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
+fn a_unix_socket_refuses_after_the_stop_and_serves_earlier_clients() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let socket = Socket::from(UnixListener::bind(&path).unwrap());
@@ -381,7 +381,7 @@ fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
     let address = ListenAddress::Unix(path.clone());
     let listener =
         Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None };
-    let (workers, handoff_capacity) = (NonZeroUsize::MIN, places(64));
+    let (workers, handoff_capacity) = (NonZeroUsize::MIN, capacity(64));
     let config = ServerConfig { workers, handoff_capacity, ..Default::default() };
     let mut rig = Rig::on(vec![listener], &config);
     let _before: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
@@ -407,8 +407,8 @@ fn accepted_sockets_inherit_no_delay_and_do_not_block() {
 #[test]
 fn a_client_meets_the_same_shard_with_every_connection() {
     let mut rig = Rig::with(|config| {
-        config.workers = places(3);
-        config.handoff_capacity = places(64);
+        config.workers = capacity(3);
+        config.handoff_capacity = capacity(64);
         config.placement = Placement::SourceHash;
     });
     let _clients = rig.connect(9);

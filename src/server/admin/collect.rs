@@ -1,4 +1,4 @@
-//! Asking: every thread for its part of an answer, and what is done as they come in.
+//! Collects an answer: asks every thread for its part.
 
 use std::sync::Arc;
 
@@ -41,11 +41,11 @@ impl<S: Source> AdminServer<S> {
         self.finish_complete(registry, number);
     }
 
-    /// Brings what a thread says to this one.
+    /// Returns the callback that passes a thread's part to this thread.
     fn answers(&self, number: u64) -> Answer<S::Part> {
         let remote = self.remote.clone();
         Arc::new(move |thread, part| {
-            // If the admin is gone, so is who asked.
+            // If the admin is gone, its client is, too.
             let _ = remote.post(move |registry, server: &mut Self| {
                 server.receive(registry, number, thread, part);
             });
@@ -72,7 +72,7 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Answers with what was heard until now.
+    /// Answers with the parts so far.
     fn finish(&mut self, registry: &mut Registry<Self>, number: u64) {
         let Some(pending) = self.pending_answers.remove(&number) else { return };
         registry.free(pending.deadline);

@@ -1,5 +1,5 @@
-//! The listen_socket: accepting the admin's connections, also when descriptors have run out, which
-//! is when somebody will want to look.
+//! The listen socket of the admin. It accepts even if descriptors are exhausted, because operators
+//! then need the admin most.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -9,22 +9,22 @@ use socket2::Socket;
 use super::super::listener::{ListenAddress, Listener};
 use crate::event::{EventSpec, Interest};
 
-/// HasAcceptor from the listening socket.
+/// Accepts connections of the admin.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
     listener: Listener,
-    /// A descriptor to give up when there is no other.
+    /// A reserve descriptor, closed when no other is free.
     reserve: Option<File>,
 }
 
 impl AdminSocket {
     pub(super) fn new(listener: Listener) -> Self {
-        let mut listen_socket = Self { listener, reserve: None };
-        listen_socket.refill();
-        listen_socket
+        let mut socket = Self { listener, reserve: None };
+        socket.refill();
+        socket
     }
 
-    /// An event that fires when somebody waits at the listen_socket.
+    /// An event that fires when a connection waits.
     pub(super) fn event(&self) -> EventSpec {
         EventSpec::io(self.socket(), Interest::READ).persist()
     }
@@ -53,7 +53,7 @@ impl AdminSocket {
         }
     }
 
-    /// Takes a descriptor in reserve again, if one can be had.
+    /// Opens the reserve descriptor again, if possible.
     pub(super) fn refill(&mut self) {
         if self.reserve.is_none() {
             self.reserve = File::open("/dev/null").ok();
@@ -65,7 +65,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Whether nobody waits, or not any more.
+/// Whether the backlog is empty, or the connection was aborted.
 fn is_none_waiting(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)

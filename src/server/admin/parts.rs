@@ -1,9 +1,9 @@
-//! PendingAnswer: the parts of one answer as they come in, and the threads that owe some.
+//! The parts of one response as they arrive, and the threads that have not answered.
 
 use super::route::View;
 use crate::event::EventId;
 
-/// An answer that waits for what the threads say.
+/// A response that waits for the threads.
 #[derive(Debug)]
 pub(super) struct PendingAnswer<P> {
     pub(super) connection: usize,
@@ -13,7 +13,7 @@ pub(super) struct PendingAnswer<P> {
     pub(super) deadline: EventId,
 }
 
-/// Parts of several threads, in their order.
+/// The parts of several threads, in their order.
 #[derive(Debug)]
 pub(super) struct Parts<P> {
     parts: Vec<Option<P>>,
@@ -21,30 +21,30 @@ pub(super) struct Parts<P> {
 }
 
 impl<P> Parts<P> {
-    /// Nothing yet, of so many threads.
+    /// No part yet, of this many threads.
     pub(super) fn new(threads: usize) -> Self {
         Self { parts: (0..threads).map(|_| None).collect(), missing: threads }
     }
 
-    /// A thread said this, or that it will say nothing; each does so once.
+    /// A thread sent its part, or reported that it will send none. Each does so once.
     pub(super) fn receive(&mut self, thread: usize, part: Option<P>) {
         self.parts[thread] = part;
         self.missing -= 1;
     }
 
-    /// Whether every thread was heard.
+    /// Whether every thread has answered.
     pub(super) fn is_complete(&self) -> bool {
         self.missing == 0
     }
 
-    /// What was heard until now.
+    /// The parts so far.
     pub(super) fn into_parts(self) -> Vec<Option<P>> {
         self.parts
     }
 }
 
-/// How many answers each thread owes. One that is stuck is not asked for ever: what it was asked
-/// waits in its queue.
+/// How many questions each thread has not answered. A stuck thread is not asked for ever, because
+/// its questions wait in its queue.
 #[derive(Debug)]
 pub(super) struct Unanswered {
     by_thread: Vec<usize>,
@@ -52,16 +52,16 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    /// Of so many threads, each of which may owe at most `max`.
+    /// For this many threads, each with at most `max` unanswered questions.
     pub(super) fn new(threads: usize, max: usize) -> Self {
         Self { by_thread: vec![0; threads], max }
     }
 
-    /// Whether a thread may be asked; then it owes one more.
+    /// Whether a thread may be asked; if so, counts the question.
     pub(super) fn may_ask(&mut self, thread: usize) -> bool {
-        let unanswered = &mut self.by_thread[thread];
-        let may = *unanswered < self.max;
-        *unanswered += usize::from(may);
+        let count = &mut self.by_thread[thread];
+        let may = *count < self.max;
+        *count += usize::from(may);
         may
     }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_stand_in_the_order_of_the_threads_whoever_comes_first() {
+    fn parts_are_in_the_order_of_the_threads_whichever_comes_first() {
         let mut parts = Parts::new(3);
         parts.receive(2, Some("c"));
         parts.receive(0, Some("a"));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_ask_is_complete_at_once() {
+    fn no_thread_to_ask_is_complete_at_once() {
         assert!(Parts::<()>::new(0).is_complete());
     }
 

@@ -1,4 +1,4 @@
-//! The context of the admin's event base: its listen_socket, its connections, and what each is at.
+//! The context of the admin's event base: its listen socket and its connections.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,18 +18,17 @@ use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 
-/// Connections open at once; the next ones wait in the kernel's backlog. Those who look after
-/// a server are few.
+/// Maximum of open connections; the next ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
-/// After a failed accept the listen_socket stays closed for so long.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long others are waited for.
+/// Timeouts of the admin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// What a connection has for everything, from its acceptance on.
+    /// For everything on a connection, from its acceptance on.
     pub(super) connection: Duration,
-    /// What the threads have for their answers; who takes longer is told as silent.
+    /// For the answers of the threads. One that takes longer is reported as not answering.
     pub(super) collect: Duration,
 }
 
@@ -47,7 +46,7 @@ pub(super) struct AdminServer<S: Source> {
     acceptable: EventId,
     accept_again: EventId,
     pub(super) connections: Slab<Connection>,
-    /// By their numbers, which are never used again: an answer that comes late finds nothing.
+    /// By numbers that are never reused: a late answer finds nothing.
     pub(super) pending_answers: HashMap<u64, PendingAnswer<S::Part>>,
     pub(super) next_answer: u64,
     pub(super) unanswered: Unanswered,
@@ -56,7 +55,8 @@ pub(super) struct AdminServer<S: Source> {
 }
 
 impl<S: Source> AdminServer<S> {
-    /// Answers on `listener` by what `source` says; `registry` and `remote` are of its base.
+    /// Answers on `listener` with the statistics of `source`. `registry` and `remote` are those of
+    /// its base.
     pub(super) fn new(
         listener: Listener,
         source: S,
@@ -68,7 +68,8 @@ impl<S: Source> AdminServer<S> {
         let acceptable = registry.create(listen_socket.event(), on_acceptable);
         registry.add(acceptable, None)?;
         let accept_again = registry.create(EventSpec::timer(), on_accept_again);
-        // A connection waits for one answer at a time, so a thread that answers owes no more.
+        // A connection waits for one response at a time, so a thread that answers has at most this
+        // many questions.
         let unanswered = Unanswered::new(source.threads(), CONNECTIONS_MAX);
         Ok(Self {
             source,
@@ -84,7 +85,7 @@ impl<S: Source> AdminServer<S> {
         })
     }
 
-    /// The admin's thread.
+    /// Runs on the admin's thread.
     pub(super) fn run(mut base: EventBase<Self>, mut server: Self) -> Result<()> {
         base.run_until_exit(&mut server).map(|_| ())
     }
@@ -108,7 +109,7 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Has a connection wait for something; without that it has to go.
+    /// Adds an event of a connection, or closes the connection if that fails.
     fn add_or_remove(
         &mut self,
         registry: &mut Registry<Self>,
@@ -205,13 +206,13 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Ends a connection that took too long; who asked for too long is told.
+    /// Closes a connection that took too long, after a 408 response if its request is incomplete.
     fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
             let text = format!("no request within {:?}\n", self.timeouts.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
-            // What the kernel does not take now is not waited for.
+            // What the kernel does not take now is lost.
             let _ = connection.write();
         }
         self.remove(registry, key);

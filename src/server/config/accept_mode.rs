@@ -3,19 +3,18 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-/// Who accepts connections. Placement and handoff are the same behind all of them.
+/// Which threads accept connections. Placement and handoff are the same in all modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptMode {
-    /// A thread of its own, for everybody.
+    /// One acceptor thread, for all workers.
     Acceptor,
-    /// The first worker, for everybody, a few at a time.
+    /// The first worker, for all workers, a few connections per turn.
     AcceptorInShard0,
-    /// Every worker for itself, from a listening socket of its own (`SO_REUSEPORT`): the kernel's
-    /// hash decides. Placement has a say only where sockets are fewer than workers, as of a unix
-    /// socket.
+    /// Every worker, each from a listening socket of its own (`SO_REUSEPORT`): the kernel's hash
+    /// decides. Placement decides only where sockets are fewer than workers, as with a unix socket.
     ReusePort,
-    /// As [`ReusePort`](Self::ReusePort), but a worker that has too many hands over to the one
-    /// that placement names.
+    /// As [`ReusePort`](Self::ReusePort), but a worker with too many connections hands new ones to
+    /// the worker that placement chooses.
     Hybrid,
 }
 
@@ -24,7 +23,7 @@ impl AcceptMode {
     pub const ALL: [Self; 4] =
         [Self::Acceptor, Self::AcceptorInShard0, Self::ReusePort, Self::Hybrid];
 
-    /// From here on a core for the acceptor alone is a small part of them all.
+    /// With this many cores, a core for the acceptor thread alone is a small part of them.
     const DEDICATED_CORES_MIN: usize = 4;
 
     /// The mode for a machine with this many usable cores.
@@ -37,7 +36,7 @@ impl AcceptMode {
         }
     }
 
-    /// How many threads accept, each with listening sockets of its own.
+    /// How many threads accept, each with its own listen sockets.
     pub(in crate::server) fn acceptors(self, workers: NonZeroUsize) -> usize {
         match self {
             Self::Acceptor | Self::AcceptorInShard0 => 1,

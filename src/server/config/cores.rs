@@ -1,4 +1,4 @@
-//! Which cores there are for workers, and who gets which.
+//! Which cores the workers may use, and which worker runs on which core.
 
 use std::num::NonZeroUsize;
 
@@ -12,15 +12,15 @@ pub(super) fn usable() -> NonZeroUsize {
     NonZeroUsize::new(num_cpus::get()).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How many workers suit the machine: one a usable core, less one for an acceptor of its own.
+/// The default number of workers: one per usable core, less one for an acceptor thread.
 pub(super) fn workers_for(accept: AcceptMode) -> NonZeroUsize {
     let cores = usable().get();
     let workers = if accept == AcceptMode::Acceptor { cores - 1 } else { cores };
     NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Whether workers are better pinned: not where a CPU quota gives the process less than the cores
-/// in its affinity mask. The kernel then decides better than a fixed plan which of them are free.
+/// Whether pinning is the default. It is not if a CPU quota allows less than the cores in the
+/// affinity mask. The kernel then knows better which of them are free.
 pub(super) fn suit_pinning() -> bool {
     let allowed = core_affinity::get_core_ids().map_or(0, |cores| cores.len());
     is_unlimited(usable().get(), allowed)
@@ -30,10 +30,10 @@ fn is_unlimited(usable: usize, allowed: usize) -> bool {
     allowed > 0 && usable >= allowed
 }
 
-/// The core of each worker, `None` for "wherever the kernel likes".
+/// The core of each worker; `None` leaves the choice to the kernel.
 ///
-/// Cores come from the calling thread's affinity mask, so that a server started under `taskset`
-/// or in a cpuset never leaves it. With more workers than cores they share.
+/// Cores come from the calling thread's affinity mask, so that a server started under `taskset` or
+/// in a cpuset never leaves it. If there are more workers than cores, they share cores.
 pub(in crate::server) fn plan(config: &ServerConfig) -> Vec<Option<CoreId>> {
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     assign(config.workers.get(), if config.pin { &allowed } else { &[] })
@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn without_allowed_cores_nobody_is_pinned() {
+    fn without_allowed_cores_no_worker_is_pinned() {
         assert_eq!(ids(assign(2, &[])), [None, None]);
     }
 
     #[test]
-    fn nobody_is_pinned_by_default_under_a_quota_or_where_the_mask_is_not_known() {
+    fn no_worker_is_pinned_by_default_under_a_quota_or_without_a_known_mask() {
         assert!(is_unlimited(4, 4));
         assert!(!is_unlimited(2, 4));
         assert!(!is_unlimited(2, 0));

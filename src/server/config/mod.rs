@@ -1,4 +1,4 @@
-//! What a server is told: plain data, valid by its types.
+//! The configuration of a server: plain data, valid by its types.
 
 mod accept_mode;
 pub(super) mod cores;
@@ -19,127 +19,128 @@ use crate::base::{ChangelistPolicy, Config};
 /// for every usable core.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The addresses to listen on, at least one; port 0 takes a free one.
+    /// The addresses to listen on, at least one; port 0 takes a free port.
     pub listen: Vec<ListenAddress>,
-    /// How many connections the kernel may hold before they are accepted, for each address; it
-    /// caps this at `net.core.somaxconn`.
+    /// The size of the kernel's backlog of connections, for each address. The kernel caps it at
+    /// `net.core.somaxconn`.
     pub backlog: u32,
     /// Permissions of unix sockets, as `chmod(2)` takes them.
     pub unix_mode: u32,
     /// How many workers, each a thread with its own event base.
     pub workers: NonZeroUsize,
-    /// Whether each worker is pinned to one core of those the process may use. By default it is,
-    /// unless a CPU quota (`cpu.max`) allows less than all of them.
+    /// Whether each worker is pinned to one of the usable cores. By default it is, unless a CPU
+    /// quota (`cpu.max`) allows less than all of them.
     pub pin: bool,
     /// How the event bases are set up.
     pub base: Config,
-    /// Who accepts.
+    /// Which threads accept connections.
     pub accept: AcceptMode,
     /// Which worker gets a connection.
     pub placement: Placement,
-    /// Sockets a worker may be behind before the kernel's backlog has to hold them.
+    /// The capacity of each worker's queue of accepted connections. Beyond it, connections wait in
+    /// the kernel's backlog.
     pub handoff_capacity: NonZeroUsize,
-    /// Connections open at once, over all workers; `None` for as many as there are descriptors.
+    /// Maximum of open connections over all workers; `None` for as many as the descriptors allow.
     pub connections_max: Option<NonZeroUsize>,
-    /// What is done with connections there is no room for.
+    /// How connections without room are handled.
     pub overload: Overload,
-    /// What a connection may take.
+    /// Time and memory limits of a connection.
     pub limits: Limits,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy: ProxyProtocol,
-    /// How the server leaves.
+    /// How the server drains.
     pub drain: Drain,
-    /// What is measured of the server itself.
+    /// Which measurements the server makes of itself.
     pub measure: Measure,
 }
 
-/// What is done with connections there is no room for: every handoff full, or
-/// [`connections_max`](ServerConfig::connections_max) reached.
+/// How connections without room are handled: every queue is full, or
+/// [`connections_max`](ServerConfig::connections_max) is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overload {
     /// They wait in the kernel's backlog.
     #[default]
     Wait,
-    /// They are reset at once, so that their clients go elsewhere.
+    /// They are reset at once, so that clients can try another server.
     Shed,
 }
 
-/// What one connection may take of time and memory. `None` is without limit.
+/// Time and memory limits of one connection. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the beginning of a connection to its first byte.
+    /// From the start of a connection to its first byte.
     pub first_byte: Option<Duration>,
-    /// Without a byte moving in either direction.
+    /// Maximum time without a byte in either direction.
     pub idle: Option<Duration>,
-    /// From the first byte of a message to its last: what the service leaves unconsumed may not
-    /// trickle in for ever.
+    /// From the first byte of a message to its last. Bounds how slowly the unconsumed bytes of a
+    /// message may arrive.
     pub message: Option<Duration>,
-    /// Bytes kept of a connection in each direction: a message that is not complete, and a reply
-    /// that the peer does not read.
+    /// Bytes kept per connection in each direction: an incomplete message, and output that the peer
+    /// has not read.
     pub buffer_bytes: usize,
 }
 
-/// Whether connections begin with a PROXY protocol header, which tells the peer's real address.
+/// Whether connections begin with a PROXY protocol header, which carries the client's real address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyProtocol {
-    /// What is expected.
+    /// Whether a header is expected.
     pub mode: ProxyMode,
-    /// Who may send one; nobody's is believed if this is empty. Unix sockets are trusted by their
+    /// Networks whose headers are trusted; none if this is empty. Unix sockets are trusted by their
     /// permissions.
     pub trusted: Vec<IpNet>,
 }
 
-/// See [`ProxyProtocol`].
+/// Whether a PROXY protocol header is expected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyMode {
     /// A connection's first bytes belong to the service.
     #[default]
     Off,
-    /// A header of a trusted peer is taken, and its absence is fine.
+    /// A header from a trusted peer is used, and its absence is accepted.
     Optional,
     /// A connection without a trusted peer's header is reset.
     Require,
 }
 
-/// How the server leaves.
+/// How the server drains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// How long accepting goes on while `/readyz` says already that the server leaves, so that
-    /// a balancer learns of it before anybody is refused.
+    /// How long the server still accepts while `/readyz` already reports draining. A load balancer
+    /// can then take it out before a client is refused.
     pub delay: Duration,
-    /// How long open connections may go on once nobody is accepted any more.
+    /// How long open connections may continue after accepting has stopped.
     pub timeout: Duration,
-    /// The window over which idle connections are closed, so that their clients do not all come
-    /// back at once; at most the timeout counts. Zero closes them at the first look.
+    /// The window over which idle connections are closed, so that their clients do not all
+    /// reconnect at once. It is capped at the timeout. Zero closes them at the first check.
     pub spread: Duration,
 }
 
-/// What is measured of the server itself.
+/// Which measurements the server makes of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// Whether loop lag, callback and handoff times are measured, and with them the busy share
-    /// that [`Placement::LeastLoaded`] looks at.
+    /// Whether loop lag, callback times and handoff times are measured, and with them the busy
+    /// share that [`Placement::LeastLoaded`] uses.
     pub timings: bool,
-    /// A callback that takes longer is logged with its connection's peer.
+    /// Callbacks that take longer are logged with their connection's peer.
     pub slow_callback: Duration,
 }
 
 impl ServerConfig {
     /// The default port.
     pub const PORT: u16 = 5555;
-    /// The default backlog: what current kernels allow without further settings.
+    /// The default backlog: the maximum of current kernels without further settings.
     pub const BACKLOG: u32 = 4096;
-    /// The default permissions of unix sockets: the owner's and the group's.
+    /// The default permissions of unix sockets: owner and group.
     pub const UNIX_MODE: u32 = 0o660;
-    /// The default changelist policy: a connection that turns from reading to writing is one
+    /// The default changelist policy: a connection that turns from reading to writing costs one
     /// change instead of two.
     pub const CHANGELIST: ChangelistPolicy = ChangelistPolicy::Deferred;
-    /// The default depth of a handoff. With 64 adopted a turn it is sixteen turns; what does not
-    /// fit waits in the kernel's backlog, where it costs nothing.
+    /// The default capacity of a handoff queue. With 64 connections adopted a turn it is sixteen
+    /// turns. What does not fit waits in the kernel's backlog, where it costs nothing.
     pub const HANDOFF_CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
-    /// How many workers suit this machine: one for each core that the process may use, by its
-    /// affinity mask and its cgroup's quota, less one for an acceptor of its own.
+    /// The number of workers for this machine: one for each core that the process may use, by its
+    /// affinity mask and its cgroup's quota, less one for an acceptor thread.
     #[must_use]
     pub fn workers_for(accept: AcceptMode) -> NonZeroUsize {
         cores::workers_for(accept)
@@ -170,7 +171,7 @@ impl Default for ServerConfig {
 }
 
 impl Default for Limits {
-    /// No deadlines but ten seconds for a message once begun; a mebibyte each way.
+    /// Ten seconds for a message, and no other deadline; a mebibyte in each direction.
     fn default() -> Self {
         let message = Some(Duration::from_secs(10));
         Self { first_byte: None, idle: None, message, buffer_bytes: 1 << 20 }

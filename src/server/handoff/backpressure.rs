@@ -1,17 +1,18 @@
-//! Backpressure: how acceptors that found a queue full learn that there is room again.
+//! Backpressure: wakes acceptors that found a queue full once it has room again.
 //!
-//! The wake protocol's race in reverse. An acceptor raises the flag and then tries once more; the
-//! worker takes from the queue and then lowers the flag. Both change it by read-modify-write:
-//! if the worker's swap comes first, the acceptor's swap acquires what it took and the second try
-//! succeeds; if the acceptor's comes first, the worker sees it and tells every acceptor.
+//! This is the wake protocol's race in reverse. An acceptor raises the flag and then tries once
+//! more. The worker takes from the queue and then lowers the flag. Both use read-modify-write. If
+//! the worker's swap comes first, the acceptor's swap acquires what the worker took, and the second
+//! try succeeds. If the acceptor's swap comes first, the worker sees the flag and wakes every
+//! acceptor.
 //!
 //! The worker lowers the flag only once the queue is at most half full, so that acceptors do not
-//! start and stop with every place. None hangs for it: a queue that was full is emptied further,
-//! and whoever empties it passes the half.
+//! stop and start with every slot. None hangs for it: the worker empties a full queue further, and
+//! passes the half.
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// See the module's documentation.
+/// The flag of one queue: an acceptor found it full.
 #[derive(Debug)]
 pub(super) struct Backpressure(AtomicBool);
 
@@ -25,14 +26,14 @@ impl Backpressure {
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Acceptor: whether nobody has told since it was raised. Read after being told of something:
-    /// what was told of last is visible then.
+    /// Acceptor: whether the flag is still raised. Read it after a notification: then the latest
+    /// change is visible.
     pub(super) fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Worker, after it took from the queue: whether acceptors wait for that.
-    #[must_use = "acceptors that wait must be told"]
+    /// Worker, after it took from the queue: whether acceptors wait for room.
+    #[must_use = "acceptors that wait must be woken"]
     pub(super) fn relieve(&self) -> bool {
         self.0.swap(false, Ordering::AcqRel)
     }
@@ -46,17 +47,17 @@ mod loom_models {
 
     use super::*;
 
-    /// A queue of one place, full at the start; its counter orders nothing but itself.
+    /// A queue of one, full at the start. Its counter orders nothing but itself.
     struct Shared {
         taken: AtomicUsize,
-        told: AtomicUsize,
+        woken: AtomicUsize,
         backpressure: Backpressure,
     }
 
     impl Shared {
         fn new() -> Self {
-            let (taken, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            Self { taken, told, backpressure: Backpressure::new() }
+            let (taken, woken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            Self { taken, woken, backpressure: Backpressure::new() }
         }
     }
 
@@ -72,24 +73,24 @@ mod loom_models {
                 move || {
                     shared.taken.store(1, Ordering::Relaxed);
                     if relieve(&shared.backpressure) {
-                        shared.told.store(1, Ordering::Relaxed);
+                        shared.woken.store(1, Ordering::Relaxed);
                     }
                 }
             });
             raise(&shared.backpressure);
             let placed = has_room(&shared);
             worker.join().unwrap();
-            assert!(placed || shared.told.load(Ordering::Relaxed) == 1, "the acceptor hangs");
+            assert!(placed || shared.woken.load(Ordering::Relaxed) == 1, "the acceptor hangs");
         });
     }
 
     #[test]
-    fn loom_t4_an_acceptor_that_found_no_room_is_told_of_it() {
+    fn loom_t4_an_acceptor_that_found_no_room_is_woken() {
         model(Backpressure::raise, Backpressure::relieve);
     }
 
-    /// Two acceptors wait for a queue of two places, full at the start, which a worker empties one
-    /// by one. It tells both at once, when half or more is free.
+    /// Two acceptors wait for a queue of two, full at the start, which a worker empties one by one.
+    /// It wakes both at once, when half or more is free.
     #[test]
     fn loom_t4_of_two_acceptors_none_hangs() {
         loom::model(|| {
@@ -106,13 +107,13 @@ mod loom_models {
             for taken in 1..=2 {
                 shared.taken.store(taken, Ordering::Relaxed);
                 if shared.backpressure.relieve() {
-                    shared.told.fetch_add(1, Ordering::Relaxed);
+                    shared.woken.fetch_add(1, Ordering::Relaxed);
                 }
             }
             let placed: Vec<bool> =
                 acceptors.into_iter().map(|acceptor| acceptor.join().unwrap()).collect();
-            let told = shared.told.load(Ordering::Relaxed) > 0;
-            assert!(placed.iter().all(|placed| *placed || told), "an acceptor hangs");
+            let woken = shared.woken.load(Ordering::Relaxed) > 0;
+            assert!(placed.iter().all(|placed| *placed || woken), "an acceptor hangs");
         });
     }
 

@@ -1,14 +1,13 @@
-//! Closing: how a queue loses nothing when the one who takes from it ends.
+//! Closing: no item is lost when the worker that takes from a queue ends.
 //!
-//! The worker that ends says so and then empties the queue; an acceptor puts its batch in and then
-//! asks whether somebody said so. Both by read-modify-write: if the worker's swap comes first, the
-//! acceptor finds the flag and empties the queue itself; if the acceptor's comes first, the
-//! worker's swap acquires what it put in. Whoever takes an item out closes it, and a queue gives
-//! each but once.
+//! The ending worker sets a flag and then empties the queue. An acceptor pushes its batch and then
+//! reads the flag. Both use read-modify-write. If the worker's swap comes first, the acceptor finds
+//! the flag and empties the queue itself. If the acceptor's comes first, the worker's swap acquires
+//! what it pushed. The thread that takes an item out closes it, and a queue returns each item once.
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// See the module's documentation.
+/// The flag of one queue: its worker has ended.
 #[derive(Debug)]
 pub(super) struct Closing(AtomicBool);
 
@@ -23,12 +22,12 @@ impl Closing {
     }
 
     /// Acceptor, after a batch: whether it must empty the queue.
-    #[must_use = "nobody else empties a queue that is closed"]
+    #[must_use = "no other thread empties a queue that is closed"]
     pub(super) fn has_closed(&self) -> bool {
         self.0.fetch_or(false, Ordering::AcqRel)
     }
 
-    /// Acceptor, before it offers anything: whether that is known to be in vain.
+    /// Acceptor, before it offers anything: whether the worker is known to have ended.
     pub(super) fn is_closed(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -50,20 +49,20 @@ mod loom_models {
     const QUEUED: u32 = 1;
     const TAKEN: u32 = 2;
 
-    /// A queue with a place for each acceptor. A push is a relaxed store, so that it orders
-    /// nothing; taking is an exchange, as of any queue that several may take from.
+    /// A queue with a slot for each acceptor. A push is a relaxed store, so that it orders nothing.
+    /// Taking is an exchange, as in any queue with several consumers.
     #[derive(Default)]
     struct Queue([AtomicU32; 2]);
 
     impl Queue {
-        fn push(&self, place: usize) {
-            self.0[place].store(QUEUED, Ordering::Relaxed);
+        fn push(&self, slot: usize) {
+            self.0[slot].store(QUEUED, Ordering::Relaxed);
         }
 
         fn take_all(&self) -> usize {
-            let take = |place: &&AtomicU32| {
-                place.load(Ordering::Relaxed) != EMPTY
-                    && place
+            let take = |slot: &&AtomicU32| {
+                slot.load(Ordering::Relaxed) != EMPTY
+                    && slot
                         .compare_exchange(QUEUED, TAKEN, Ordering::Relaxed, Ordering::Relaxed)
                         .is_ok()
             };
@@ -74,8 +73,8 @@ mod loom_models {
     type Look = fn(&Closing) -> bool;
     type Close = fn(&Closing);
 
-    /// Every item is taken out exactly once, by the worker that ends or by the acceptor that put it
-    /// in.
+    /// Every item is taken out exactly once, by the ending worker or by the acceptor that pushed
+    /// it.
     fn model(acceptors: usize, close: Close, look: Look) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
@@ -130,8 +129,8 @@ mod loom_models {
         model(1, Closing::close, look);
     }
 
-    /// The worker sleeps, is handed an item and told to stop, in any order. It ends, and the item
-    /// was taken exactly once.
+    /// The worker sleeps, gets an item and a stop request, in any order. It ends, and the item was
+    /// taken exactly once.
     #[test]
     fn loom_t9_stop_and_drain_and_wake_together_lose_nothing_and_end() {
         let mut builder = loom::model::Builder::new();
@@ -188,7 +187,7 @@ mod loom_models {
             }
         }
 
-        /// The worker, to its end; how many items it took.
+        /// Runs the worker to its end; returns how many items it took.
         fn work(&self) -> usize {
             let (mut taken, mut rung) = (0, false);
             loop {

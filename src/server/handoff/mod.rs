@@ -1,9 +1,9 @@
 //! The handoff: a bounded lock-free queue of accepted sockets from the acceptors to one worker.
 //!
-//! The queue is crossbeam's, a ring of stamped slots. Honestly put: without a lock, but a pop can
-//! wait for a push that was preempted halfway, and a push for a pop. Items own their descriptor,
-//! so that a socket left behind on any path is closed. Whoever puts one in or takes one out keeps
-//! the shard's load; both are done here, so that nobody can forget it.
+//! The queue is crossbeam's, a ring of stamped slots. It has no lock, but a pop can wait for a push
+//! that was preempted halfway, and a push for a pop. Items own their descriptor, so that every
+//! socket is closed on any path. The thread that pushes or takes an item updates the shard's load;
+//! both happen here, so that no caller can forget it.
 
 pub(super) mod accepted_connection;
 mod backpressure;
@@ -20,7 +20,7 @@ use accepted_connection::AcceptedConnection;
 use backpressure::Backpressure;
 use closing::Closing;
 
-/// See the module's documentation. Tests hand over cheaper things than arrivals.
+/// The queue of one shard. Tests hand over cheaper things than connections.
 #[derive(Debug)]
 pub(super) struct Handoff<T = AcceptedConnection> {
     queue: ArrayQueue<T>,
@@ -32,7 +32,7 @@ pub(super) struct Handoff<T = AcceptedConnection> {
     connection_limit: Arc<ConnectionLimit>,
 }
 
-/// Held by a worker while it adopts; dropped however its thread ends, it closes the handoff.
+/// Held by a worker while it adopts. Its drop closes the handoff, however the thread ends.
 #[derive(Debug)]
 pub(super) struct Adopting<T = AcceptedConnection>(Arc<Handoff<T>>);
 
@@ -45,7 +45,7 @@ impl<T> Drop for Adopting<T> {
 }
 
 impl<T> Handoff<T> {
-    /// A queue of `capacity` to the worker of `shard`, whose base `worker` wakes.
+    /// A queue of this capacity for `shard`; `worker` wakes that worker's base.
     pub(super) fn new(
         capacity: usize,
         worker: Notifier,
@@ -58,12 +58,12 @@ impl<T> Handoff<T> {
         Self { queue, backpressure, closing, worker, shard, loads, connection_limit }
     }
 
-    /// The number of the shard it leads to.
+    /// The index of the shard it leads to.
     pub(super) fn shard(&self) -> usize {
         self.shard
     }
 
-    /// What that shard has at hand.
+    /// The load of that shard.
     pub(super) fn load(&self) -> &ShardLoad {
         &self.loads[self.shard]
     }
@@ -73,14 +73,14 @@ impl<T> Handoff<T> {
         Adopting(self)
     }
 
-    /// Acceptor: whether nobody will ever take what is offered.
+    /// Acceptor: whether the worker has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.closing.is_closed()
     }
 
-    /// Acceptor: queues an item, or gives it back if there is no room; then the acceptors are told
-    /// as soon as half of the queue is empty, or as nobody will ever take from it. Returns whether
-    /// the item is the one that makes the queue half full: its worker should not sleep any longer.
+    /// Acceptor: queues an item, or returns it if there is no room. In that case the acceptors are
+    /// woken once half of the queue is empty, or once its worker has ended. Returns whether this
+    /// item makes the queue half full: its worker should then be woken at once.
     pub(super) fn offer(&self, item: T) -> Result<bool, T> {
         if self.is_closed() {
             return Err(item);
@@ -91,20 +91,20 @@ impl<T> Handoff<T> {
             self.queue.push(item)
         });
         match pushed {
-            // Other acceptors count what they are about to queue, too.
+            // Other acceptors also count what they are about to queue.
             Ok(()) => self.load().queued_at_most(queued.min(self.queue.capacity())),
             Err(_) => self.load().not_placed(),
         }
         pushed.map(|()| queued == self.half())
     }
 
-    /// Acceptor that was told of something: whether there may be room by now.
+    /// Acceptor, after a notification: whether there may be room by now.
     pub(super) fn may_have_room(&self) -> bool {
         !self.backpressure.is_raised()
     }
 
-    /// Acceptor, after a batch of offers: makes the worker look. If it has ended, what it was
-    /// offered is closed here.
+    /// Acceptor, after a batch of offers: wakes the worker. If the worker has ended, closes what
+    /// was offered.
     pub(super) fn wake_worker(&self) -> Wake {
         if self.closing.has_closed() {
             self.empty();
@@ -112,7 +112,7 @@ impl<T> Handoff<T> {
         self.worker.notify()
     }
 
-    /// Worker: takes at most `limit` items, then tells acceptors that wait for room; returns how
+    /// Worker: takes at most `limit` items, then wakes acceptors that wait for room. Returns how
     /// many it took. What is left is looked at in the worker's next turn.
     pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(T)) -> usize {
         let mut taken = 0;
@@ -134,7 +134,7 @@ impl<T> Handoff<T> {
         taken
     }
 
-    /// Whoever closed a connection of this shard, after its socket is closed.
+    /// Called by the thread that closed a connection of this shard, after its socket is closed.
     pub(super) fn closed(&self) {
         self.load().closed();
         self.connection_limit.release();
@@ -171,7 +171,7 @@ mod tests {
     use crate::base::{Config, EventBase, LoopFlags, Registry};
     use crate::event::{EventSpec, Fired};
 
-    /// How long handoffs may make no progress, on however loaded a machine.
+    /// How long handoffs may make no progress, however loaded the machine is.
     const PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 
     /// A handoff from one acceptor's base to the base of shard 0.
@@ -189,14 +189,14 @@ mod tests {
         EventBase::new(Config::default()).unwrap()
     }
 
-    /// Calls of a notify event.
+    /// Adds a notify event that counts its calls.
     fn count_calls(base: &mut EventBase<u64>) {
-        let told = base.registry().create(EventSpec::notify(), |_, calls, _| *calls += 1);
-        base.registry().add(told, None).unwrap();
+        let notified = base.registry().create(EventSpec::notify(), |_, calls, _| *calls += 1);
+        base.registry().add(notified, None).unwrap();
     }
 
     #[test]
-    fn a_full_queue_gives_the_item_back_and_tells_when_half_of_it_is_empty() {
+    fn a_full_queue_returns_the_item_and_notifies_when_half_of_it_is_empty() {
         let (mut worker, mut acceptor) = (base::<u64>(), base::<u64>());
         let handoff = handoff(4, &mut worker, acceptor.registry().notifier());
         count_calls(&mut acceptor);
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!((handoff.load().queued(), handoff.load().queued_max()), (4, 4));
         handoff.take(1, drop);
         acceptor.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
-        assert_eq!(calls, 0, "three of four capacity are taken");
+        assert_eq!(calls, 0, "three of four slots are taken");
         assert!(!handoff.may_have_room());
         handoff.take(1, drop);
         acceptor.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_acceptor_is_told_of_room() {
+    fn every_acceptor_is_notified_of_room() {
         let mut acceptors = [base::<u64>(), base::<u64>()];
         acceptors.iter_mut().for_each(count_calls);
         let notifiers =
@@ -236,8 +236,8 @@ mod tests {
         }
     }
 
-    /// Acceptors push in batches while the worker ends somewhere in between. An item tells whether
-    /// it was dropped, and more than once is more than one.
+    /// Acceptors push in batches while the worker ends somewhere in between. Each drop of an item
+    /// is counted.
     #[test]
     fn whatever_is_offered_while_the_worker_ends_is_dropped_exactly_once() {
         struct Item(Arc<AtomicU64>);
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// The context of a worker that only counts what it is handed.
+    /// The context of a worker that only counts its items.
     struct Counting {
         handoff: Arc<Handoff<u64>>,
         taken: Arc<AtomicU64>,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     impl Counting {
-        /// A base with a worker for so many items.
+        /// A base with a worker that expects this many items.
         fn worker(acceptor: Notifier, expected: u64) -> (EventBase<Self>, Self) {
             let mut base = base();
             let handoff = handoff(1024, &mut base, acceptor);
@@ -315,8 +315,8 @@ mod tests {
         assert_eq!(counting.taken.load(Ordering::Acquire), 40);
     }
 
-    /// Most rounds the worker has just fallen asleep or is about to, and its wait has no timeout:
-    /// one lost wake and nothing ever happens again.
+    /// In most rounds the worker has just fallen asleep or is about to. Its wait has no timeout, so
+    /// one lost wake stops the test.
     fn hand_over_one_by_one(handoffs: u64) {
         let mut acceptor = base::<u64>();
         let (mut base, mut counting) = Counting::worker(acceptor.registry().notifier(), handoffs);
@@ -329,7 +329,7 @@ mod tests {
         });
         let producer = thread::spawn(move || {
             for sent in 1..=handoffs {
-                handoff.offer(sent).expect("fewer in flight than capacity");
+                handoff.offer(sent).expect("fewer in flight than the capacity");
                 let _ = handoff.wake_worker();
                 // A window of one to three: the worker runs dry again and again.
                 while sent - taken.load(Ordering::Acquire) > sent % 3 {
@@ -340,7 +340,7 @@ mod tests {
         let mut seen = 0;
         while ended.recv_timeout(PROGRESS_TIMEOUT).is_err() {
             let now = progress.load(Ordering::Acquire);
-            assert!(now > seen, "a wake was lost: the worker sleeps for ever after {now}");
+            assert!(now > seen, "a wake was lost: the worker sleeps for ever after item {now}");
             seen = now;
         }
         worker.join().unwrap();

@@ -1,4 +1,4 @@
-//! The file of a unix socket: removed when its server leaves, and by no other.
+//! The file of a unix socket. Only the server that owns it removes it, at its end.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// Which file, also once another has taken its name.
-///
-/// While the socket is open the kernel keeps the inode, so that its number is nobody else's.
+/// Identifies a file, even if another file has taken its name. While the socket is open, the kernel
+/// keeps the inode, so its number is not reused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::server) struct FileIdentity {
     path: PathBuf,
@@ -19,26 +18,26 @@ pub(in crate::server) struct FileIdentity {
     inode: u64,
 }
 
-/// Removes the file when the last of its holders is dropped, if it is ours then and still the one
-/// it was. Its holders drop it before they close the socket.
+/// Removes the file when the last holder is dropped, if this process owns it and it is still the
+/// same file. Holders drop it before they close the socket.
 #[derive(Debug)]
 pub(in crate::server) struct SocketFile {
     identity: FileIdentity,
-    /// Needs no order: the last holder's drop comes after all that the others did.
+    /// Needs no memory order: the last drop comes after all earlier accesses.
     ours: AtomicBool,
 }
 
 impl SocketFile {
     /// The file of a socket that was just bound to `path`.
     pub(super) fn created(path: &Path) -> io::Result<Self> {
-        // The working directory may be another by the time the file is removed.
+        // The working directory may change before the file is removed.
         let path = path::absolute(path)?;
         let found = fs::symlink_metadata(&path)?;
         let identity = FileIdentity { device: found.dev(), inode: found.ino(), path };
         Ok(Self { identity, ours: AtomicBool::new(true) })
     }
 
-    /// A file that is another process's, until it is claimed.
+    /// The file of another process, until it is claimed.
     pub(in crate::server) fn of_another(identity: FileIdentity) -> Self {
         Self { identity, ours: AtomicBool::new(false) }
     }
@@ -47,12 +46,12 @@ impl SocketFile {
         &self.identity
     }
 
-    /// Its former owner leaves it to us.
+    /// Takes ownership from the former owner.
     pub(in crate::server) fn claim(&self) {
         self.ours.store(true, Ordering::Relaxed);
     }
 
-    /// We leave it to somebody else.
+    /// Gives up ownership to another process.
     pub(in crate::server) fn renounce(&self) {
         self.ours.store(false, Ordering::Relaxed);
     }
@@ -68,7 +67,7 @@ impl FileIdentity {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.ours.load(Ordering::Relaxed) && self.identity.is_unchanged() {
-            // What cannot be removed is stale, which the next server sees.
+            // A file that cannot be removed is stale, which the next server detects.
             let _ = fs::remove_file(&self.identity.path);
         }
     }
@@ -89,7 +88,7 @@ mod tests {
         let successor = SocketFile::of_another(file.identity().clone());
         file.renounce();
         drop(file);
-        assert!(path.exists(), "it was left to somebody else");
+        assert!(path.exists(), "it was left to another process");
         drop(SocketFile::of_another(successor.identity().clone()));
         assert!(path.exists(), "it was never claimed");
         successor.claim();

@@ -1,14 +1,14 @@
-//! Load: what each shard has at hand, exact and visible to everybody who places connections.
+//! Load: the connections, queue and busy share of each shard. Exact, and visible to all acceptors.
 //!
-//! A connection counts from the moment it is placed, by who places it, to the moment it is closed,
-//! by the worker that closes it: both change the count itself, nobody sends a message about it.
+//! A connection counts from the moment an acceptor places it to the moment its worker closes it.
+//! Both threads change the count itself; no message is involved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The busy share is that of about so much time: long enough to be steady, short enough to tell a
-/// shard that has just got a hot connection.
+/// The window of the busy share: long enough to be steady, short enough to show a shard that has
+/// just got a hot connection.
 pub(in crate::server) const BUSY_WINDOW: Duration = Duration::from_millis(500);
 
 /// One shard's load, on cache lines of its own: two, because they are fetched in pairs.
@@ -18,7 +18,7 @@ pub(in crate::server) struct ShardLoad {
     connections: AtomicUsize,
     queued: AtomicUsize,
     queued_max: AtomicUsize,
-    /// What the worker said last of how busy it was, and when: thousandths, and above them
+    /// The busy share that the worker last reported, and when: thousandths, and above them
     /// milliseconds since `began`.
     busy: AtomicU64,
     began: Instant,
@@ -30,72 +30,72 @@ const PERMILLE_BITS: u32 = 16;
 /// The loads of all shards.
 pub(in crate::server) type Loads = Arc<[ShardLoad]>;
 
-/// Loads of shards that have nothing yet.
+/// Loads of shards without connections.
 pub(in crate::server) fn loads(shards: usize) -> Loads {
     (0..shards).map(|_| ShardLoad::default()).collect()
 }
 
 impl ShardLoad {
-    /// A connection is about to be queued for the shard; how many are, with it.
+    /// A connection is about to be queued for the shard. Returns the queue length with it.
     pub(in crate::server) fn placed(&self) -> usize {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.queued.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// It was, and made the queue so long.
+    /// The push succeeded, at this queue length.
     pub(in crate::server) fn queued_at_most(&self, queued: usize) {
         self.queued_max.fetch_max(queued, Ordering::Relaxed);
     }
 
-    /// It was not, after all.
+    /// The push failed.
     pub(in crate::server) fn not_placed(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The worker took some out of the queue.
+    /// The worker took connections out of the queue.
     pub(in crate::server) fn adopted(&self, connections: usize) {
         self.queued.fetch_sub(connections, Ordering::Relaxed);
     }
 
-    /// The worker closed one.
+    /// The worker closed a connection.
     pub(in crate::server) fn closed(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Placed and not closed.
+    /// Connections that are placed and not closed.
     pub(in crate::server) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Of those, not adopted yet.
+    /// Connections that wait to be adopted.
     pub(in crate::server) fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// The most that ever waited to be adopted.
+    /// The highest number that ever waited to be adopted.
     pub(in crate::server) fn queued_max(&self) -> usize {
         self.queued_max.load(Ordering::Relaxed)
     }
 
-    /// Busy share of its recent time, in thousandths. A worker that sleeps says nothing: what it
-    /// said last fades.
+    /// Busy share of its recent time, in thousandths. A sleeping worker reports nothing, so its
+    /// last report fades.
     pub(in crate::server) fn busy_permille(&self) -> u32 {
         let busy = self.busy.load(Ordering::Relaxed);
         let permille = (busy & ((1 << PERMILLE_BITS) - 1)) as u32;
         if permille == 0 {
             return 0;
         }
-        let said_at = Duration::from_millis(busy >> PERMILLE_BITS);
-        let silent = self.began.elapsed().saturating_sub(said_at);
-        (f64::from(permille) * faded(silent)) as u32
+        let reported_at = Duration::from_millis(busy >> PERMILLE_BITS);
+        let idle = self.began.elapsed().saturating_sub(reported_at);
+        (f64::from(permille) * faded(idle)) as u32
     }
 
-    /// The worker says how busy it was of late.
+    /// The worker reports its recent busy share.
     pub(in crate::server) fn set_busy_permille(&self, permille: u32) {
-        let said_at = self.began.elapsed().as_millis() as u64;
+        let reported_at = self.began.elapsed().as_millis() as u64;
         let permille = u64::from(permille.min(1000));
-        self.busy.store(said_at << PERMILLE_BITS | permille, Ordering::Relaxed);
+        self.busy.store(reported_at << PERMILLE_BITS | permille, Ordering::Relaxed);
     }
 }
 
@@ -112,7 +112,7 @@ impl Default for ShardLoad {
     }
 }
 
-/// What is left of a share after so much time of nothing.
+/// The weight of a report after this much idle time.
 pub(in crate::server) fn faded(time: Duration) -> f64 {
     (-time.as_secs_f64() / BUSY_WINDOW.as_secs_f64()).exp()
 }
@@ -149,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sleeping_worker_said_of_its_time_fades() {
+    fn the_busy_share_of_a_sleeping_worker_fades() {
         let load = ShardLoad::default();
         assert_eq!(load.busy_permille(), 0);
         load.set_busy_permille(5000);
-        let said = load.busy_permille();
-        assert!((1..=1000).contains(&said), "{said}");
-        while load.busy_permille() >= said {
+        let reported = load.busy_permille();
+        assert!((1..=1000).contains(&reported), "{reported}");
+        while load.busy_permille() >= reported {
             std::thread::yield_now();
         }
         assert!((faded(BUSY_WINDOW) - 0.367_879).abs() < 1e-5);

@@ -9,29 +9,29 @@ use super::Placement;
 use super::load::ShardLoad;
 use super::random::Random;
 
-/// A worker hands connections over once it has more than the mean by this part of it: at 64
-/// connections a shard, about what the kernel's hash scatters by itself (its standard deviation
-/// is the root of the mean), so that handing over is left for real skew.
+/// A worker hands connections over once it has more than the mean by this part of it. At 64
+/// connections a shard, this is about the scatter of the kernel's hash (its standard deviation is
+/// the root of the mean). So only real skew causes a handover.
 const SKEW_DIVISOR: usize = 8;
 
-/// ... and by at least this many: with a handful of connections a difference of one is no skew.
+/// The minimum excess of connections: with few connections, a difference of one is no skew.
 const SKEW_MIN: usize = 2;
 
 /// A shard that is always busy, in thousandths.
 const ALWAYS_BUSY: usize = 1000;
 
-/// What is known of a connection besides that it is there. Costs a system call or an address, so
-/// an acceptor asks only for what [`Placer::wants_address`] and [`Placer::wants_core`] say.
+/// What a policy may know about a connection. Each field costs a system call or an address, so an
+/// acceptor reads only what [`Placer::wants_address`] and [`Placer::wants_core`] ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct PlacementHint {
     pub(in crate::server) address: Option<IpAddr>,
     pub(in crate::server) core: Option<usize>,
 }
 
-/// The shard that an acceptor lives in, and when it keeps what comes in by a socket of its own.
+/// The shard that an acceptor runs in, and when it keeps connections of its own socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum LocalShard {
-    /// It lives in none, or has no socket of its own.
+    /// It runs in no shard, or has no socket of its own.
     None,
     /// Always.
     Always(usize),
@@ -39,20 +39,20 @@ pub(in crate::server) enum LocalShard {
     UnlessSkewed(usize),
 }
 
-/// See the module's documentation.
+/// Chooses the shard of each connection.
 #[derive(Debug)]
 pub(in crate::server) struct Placer {
     policy: Placement,
     local_shard: LocalShard,
     /// The core of each shard.
     cores: Box<[Option<usize>]>,
-    /// Where the next look for the least begins, so that ties rotate.
+    /// Where the next search for the minimum begins, so that ties rotate.
     next: usize,
     random: Random,
 }
 
 impl Placer {
-    /// For shards pinned to `cores`; placers of different seeds take different choices.
+    /// Places on shards pinned to `cores`. Placers of different seeds make different choices.
     pub(in crate::server) fn new(
         policy: Placement,
         local_shard: LocalShard,
@@ -75,8 +75,8 @@ impl Placer {
         !matches!(self.local_shard, LocalShard::Always(_))
     }
 
-    /// The shards in the order a connection is offered to them: the one chosen, then the others by
-    /// rotation. `is_local`: it came in by a socket of the acceptor's own.
+    /// The shards in the order a connection is offered to them: the chosen one, then the others by
+    /// rotation. `is_local`: it came from the acceptor's own socket.
     pub(in crate::server) fn order(
         &mut self,
         loads: &[ShardLoad],
@@ -126,7 +126,8 @@ impl Placer {
         if loads[other].connections() < loads[one].connections() { other } else { one }
     }
 
-    /// Among those pinned to the core; more workers than cores share them.
+    /// The shard with the fewest connections of those pinned to the core. Several shards share a
+    /// core if there are more workers than cores.
     fn by_core(&mut self, loads: &[ShardLoad], core: Option<usize>) -> usize {
         let cores = &self.cores;
         let is_there = |shard: usize| core.is_some() && cores.get(shard) == Some(&core);
@@ -138,12 +139,12 @@ impl Placer {
     }
 }
 
-/// The first of the lowest scores, from `next` on, which then is behind it. Those without a score
-/// are out of the question.
+/// The first of the lowest scores, searched from `next` on; `next` then points behind it. A shard
+/// without a score is not a candidate.
 fn least(next: &mut usize, shards: usize, score: impl Fn(usize) -> Option<usize>) -> usize {
     let start = *next % shards;
     let scored = (start..shards).chain(0..start).filter_map(|shard| Some((score(shard)?, shard)));
-    // Of equals, the first met.
+    // Of equals, the first one found.
     let least = scored.min_by_key(|(score, _)| *score).map_or(start, |(_, shard)| shard);
     *next = least + 1;
     least
@@ -158,15 +159,15 @@ fn mean_connections(loads: &[ShardLoad]) -> usize {
     loads.iter().map(ShardLoad::connections).sum::<usize>() / loads.len()
 }
 
-/// In thousandths of a connection. One that waits to be adopted counts once more, because its cost
-/// is still to come. Busy time is weighed by what shards have on average, so that it means the
-/// same to 32 long connections as to 10,000, and by one more, for when there are none.
+/// In thousandths of a connection. A connection that waits to be adopted counts once more, because
+/// its cost is still to come. Busy time is weighed by the average number of connections, so that it
+/// means the same for 32 long connections as for 10,000. One is added for the case of none.
 fn score(load: &ShardLoad, mean: usize) -> usize {
     let connections = load.connections() + load.queued();
     connections * ALWAYS_BUSY + load.busy_permille() as usize * (mean + 1)
 }
 
-/// An IPv4 client that comes in by an IPv6 socket is the same client.
+/// An IPv4 client on an IPv6 socket is the same client.
 fn hash(address: IpAddr) -> usize {
     let mut hasher = DefaultHasher::new();
     address.to_canonical().hash(&mut hasher);
@@ -228,8 +229,8 @@ mod tests {
             }
         }
 
-        /// Against the naive model: a shard with the fewest, and of several the one that was
-        /// chosen longest ago.
+        /// Against the naive model: a shard with the fewest connections, and of several the one
+        /// that was chosen longest ago.
         #[test]
         fn least_connections_takes_a_minimum_and_ties_rotate(
             mut counts in proptest::collection::vec(0_usize..4, 1..9),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_meets_the_same_shard_by_whatever_family_it_comes() {
+    fn a_client_gets_the_same_shard_by_either_address_family() {
         let (mut placer, loads) = (placer(Placement::SourceHash), with_connections(&[0; 7]));
         let shard = first(&mut placer, &loads, from("192.0.2.7"));
         assert_eq!(first(&mut placer, &loads, from("192.0.2.7")), shard);
@@ -325,7 +326,7 @@ mod tests {
         let received = |core| PlacementHint { address: None, core };
         assert_eq!(first(&mut placer, &loads, received(Some(2))), 0);
         assert_eq!(first(&mut placer, &loads, received(Some(6))), 2, "the emptier of two there");
-        assert_eq!(first(&mut placer, &loads, received(Some(1))), 0, "nobody is there");
+        assert_eq!(first(&mut placer, &loads, received(Some(1))), 0, "no shard is pinned there");
         assert_eq!(first(&mut placer, &loads, received(None)), 0, "it is not known");
     }
 
@@ -337,7 +338,7 @@ mod tests {
             placer.order(&loads, PlacementHint::default(), own).collect()
         };
         assert_eq!(order(&mut placer, true), [0, 1]);
-        assert_eq!(order(&mut placer, false), [1, 0], "a shared socket is for everybody");
+        assert_eq!(order(&mut placer, false), [1, 0], "a shared socket is for all shards");
     }
 
     #[test]

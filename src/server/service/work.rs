@@ -1,6 +1,6 @@
-//! The work service: an echo that first takes its time, for load experiments.
+//! The work service: an echo that takes its time.
 //!
-//! Each read is a request; with one request outstanding a connection that is exact, with several
+//! Each read is a request. With one outstanding request per connection that is exact. With several,
 //! those that arrive together count as one.
 
 use std::fmt;
@@ -9,25 +9,35 @@ use std::time::{Duration, Instant};
 
 use super::{Outlet, Peer, Service};
 
-/// How the time of a request is spent.
+/// How a request spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkKind {
-    /// Computing: the shard does nothing else meanwhile.
+    /// Computing: the shard serves no other connection meanwhile.
     Spin,
-    /// Waiting, as for a disk or another server: the shard serves others.
+    /// Waiting, as for a disk or another server: the shard serves other connections.
     Sleep,
 }
 
-/// How the times of requests are distribution.
+/// How the times of requests are distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeDistribution {
-    /// Every request takes the same.
+    /// Every request takes the same time.
     Constant,
-    /// Exponentially distributed with that mean: what queueing theory calls M.
+    /// Exponential with this mean (M in queueing theory).
     Exponential,
 }
 
-/// See the module's documentation. Written `spin:200us`, `sleep:exp:5ms` and so on.
+/// An echo service whose requests take time, for load experiments. As text: `spin:200us`,
+/// `sleep:exp:5ms` and so on.
+///
+/// ```
+/// use std::time::Duration;
+/// use evshard::server::{TimeDistribution, Work, WorkKind};
+///
+/// let mean = Duration::from_millis(5);
+/// let work = Work::new(WorkKind::Sleep, TimeDistribution::Exponential, mean, 1);
+/// assert_eq!(work.to_string(), "sleep:exp:5ms");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     kind: WorkKind,
@@ -37,8 +47,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// Requests that take `mean` each, or on average. Times that are distribution come from `seed`:
-    /// the same seed gives the same times in each shard.
+    /// Requests that take `mean` each, or on average. Random times come from `seed`: the same seed
+    /// gives the same times in each shard.
     #[must_use]
     pub fn new(kind: WorkKind, distribution: TimeDistribution, mean: Duration, seed: u64) -> Self {
         Self { kind, distribution, mean, random: seed }
@@ -101,7 +111,7 @@ impl fmt::Display for Work {
 }
 
 impl Service for Work {
-    /// What is to be sent when the pause is over.
+    /// The reply to send when the pause is over.
     type Session = Vec<u8>;
 
     fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> Vec<u8> {
@@ -138,17 +148,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_is_written() {
+    fn its_text_parses_to_the_same_text() {
         for text in ["spin:200us", "sleep:5ms", "spin:exp:1ms", "sleep:exp:2s"] {
             assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
         }
-        for text in ["", "spin", "spin:", "kind:1ms", "spin:exp", "spin:exp:", "spin:-1ms"] {
+        for text in ["", "spin", "spin:", "wait:1ms", "spin:exp", "spin:exp:", "spin:-1ms"] {
             assert!(!text.parse::<Work>().unwrap_err().is_empty(), "{text}");
         }
     }
 
     #[test]
-    fn exponential_times_have_the_mean_that_was_asked_for_and_its_spread() {
+    fn exponential_times_have_the_requested_mean_and_distribution() {
         let mut work =
             Work::new(WorkKind::Spin, TimeDistribution::Exponential, Duration::from_millis(1), 7);
         let times: Vec<f64> = (0..100_000).map(|_| work.next_time().as_secs_f64() * 1e3).collect();

@@ -1,32 +1,32 @@
-//! How connections end: in order, or before their time, and then why.
+//! How connections are closed: in order, or early for a reason.
 
 use super::super::stats::ConnectionErrors;
 use super::connection::Connection;
 use super::worker::Worker;
 use crate::base::Registry;
 
-/// Why a connection ended before its time.
+/// Why a connection was closed early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseReason {
     /// The peer reset it, or a call on it failed.
     Broken,
-    /// No first byte in time.
+    /// The first byte did not arrive in time.
     FirstByte,
     /// Idle for too long.
     Idle,
-    /// A message that did not become complete in time.
+    /// A message did not become complete in time.
     Message,
-    /// A message or a reply beyond the memory it may have.
+    /// A message or a reply exceeds the memory limit of a connection.
     TooLarge,
-    /// Its PROXY header is missing, wrong or not to be believed.
+    /// Its PROXY header is missing, invalid or not trusted.
     Proxy,
     /// Its service panicked.
     Panicked,
-    /// Its service wanted it so.
+    /// Its service aborted it.
     Aborted,
     /// The kernel refuses to watch it.
     Refused,
-    /// The server leaves and waits no longer.
+    /// The drain timeout is over.
     Cut,
 }
 
@@ -46,7 +46,7 @@ impl CloseReason {
         } += 1;
     }
 
-    /// Whether an orderly end of stream tells the peer the truth: it said nothing, and misses
+    /// Whether an orderly end of stream is correct: the peer sent nothing incomplete and misses
     /// nothing.
     fn is_orderly(self, connection: &Connection) -> bool {
         matches!(self, Self::FirstByte | Self::Idle) && !connection.has_pending_output()
@@ -54,7 +54,7 @@ impl CloseReason {
 }
 
 impl Worker {
-    /// Ends a connection whose peer is done and got everything.
+    /// Closes a connection whose peer is done and got everything.
     pub(super) fn close(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = self.connections.remove(key);
         for event in
@@ -65,7 +65,7 @@ impl Worker {
         if self.service.close(key).is_none() {
             CloseReason::Panicked.count(&mut self.stats.errors);
         }
-        // The socket first: who hears that there is room may want its descriptor.
+        // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
         self.handoff.closed();
         if self.draining.is_some() && self.connections.is_empty() {
@@ -73,7 +73,7 @@ impl Worker {
         }
     }
 
-    /// Ends a connection before its time; visibly, if its peer would miss anything.
+    /// Closes a connection early, by a reset if its peer would miss anything.
     pub(super) fn fail(&mut self, registry: &mut Registry<Self>, key: usize, reason: CloseReason) {
         reason.count(&mut self.stats.errors);
         let connection = &self.connections[key];
@@ -95,7 +95,7 @@ mod tests {
     use crate::base::{EventBase, LoopFlags};
     use crate::event::Ready;
 
-    /// A worker whose one connection owes its peer bytes.
+    /// A worker whose one connection has pending output.
     fn echoing(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
         let (mut base, mut worker) = worker_with(Echo, socket);
         base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
@@ -106,10 +106,10 @@ mod tests {
         (base, worker, key)
     }
 
-    /// Everything was read and not everything was sent: an orderly close would tell the client
-    /// that the echo is complete.
+    /// Everything was read and not everything was sent. An orderly close would claim that the echo
+    /// is complete.
     #[test]
-    fn a_connection_cut_while_bytes_are_owed_ends_in_a_reset() {
+    fn a_connection_cut_with_pending_output_ends_in_a_reset() {
         let (mut client, socket) = one_sided_pair();
         let (mut base, mut worker, key) = echoing(socket);
         worker.fail(base.registry(), key, CloseReason::Cut);

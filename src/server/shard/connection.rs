@@ -1,7 +1,7 @@
-//! One connection: its socket, its events, and what it is waiting for.
+//! One connection: its socket, its events and its stage.
 //!
-//! An idle one holds no buffer. What is not sent yet or not consumed yet is kept here, and as long
-//! as anything is owed nothing is read.
+//! An idle connection holds no buffer. Pending output and unconsumed input are kept here. While
+//! output is pending, nothing is read.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use socket2::Socket;
 use super::super::service::{NextStep, Peer, PeerAddress, PendingOutput};
 use crate::event::EventId;
 
-/// What a connection does now.
+/// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Reads its PROXY header; the service does not know of it yet.
+    /// Reads its PROXY header; the service has not been called yet.
     ProxyHeader,
     /// Reads for the service.
     Reading,
-    /// Waits for its peer to read what it was sent; what its service wished for comes then.
+    /// Waits until its pending output is sent, then takes the next step of its service.
     Sending(NextStep),
-    /// Waits for the time its service asked for; owes nothing.
+    /// Pauses for the time its service asked for; has no pending output.
     Pausing,
 }
 
-/// See the module's documentation.
+/// A connection of a shard.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
@@ -33,20 +33,20 @@ pub(super) struct Connection {
     pub(super) writable: Option<EventId>,
     /// Exists while it pauses, or while a message has a deadline.
     pub(super) timer: Option<EventId>,
-    /// Read and not consumed.
+    /// Input that was read and not consumed.
     #[expect(clippy::box_collection, reason = "one word of a connection that has none")]
     pub(super) unconsumed: Option<Box<Vec<u8>>>,
-    /// Sent by the service and not taken by the socket.
+    /// Output that the socket has not taken.
     pub(super) pending: Option<Box<PendingOutput>>,
-    /// Who a PROXY header says the peer is.
+    /// The client's address from a PROXY header.
     pub(super) proxied: Option<Box<PeerAddress>>,
     pub(super) listener: u16,
     pub(super) stage: Stage,
-    /// Whether a byte ever came.
+    /// Whether any byte was received.
     pub(super) received_any: bool,
-    /// The peer's end of stream was read.
+    /// Whether the peer's end of stream was read.
     pub(super) ended: bool,
-    /// Whether bytes active_since_tick since the drain last looked.
+    /// Whether bytes moved since the last tick of the drain.
     pub(super) active_since_tick: bool,
 }
 
@@ -68,15 +68,14 @@ impl Connection {
         }
     }
 
-    /// Whether nobody waits for anything: everything that came was consumed, everything the
-    /// service said was sent, and it has not asked for time.
+    /// Whether all input was consumed, all output was sent, and the service has not asked for time.
     pub(super) fn is_drained(&self) -> bool {
         self.pending.is_none()
             && self.unconsumed.is_none()
             && matches!(self.stage, Stage::Reading | Stage::ProxyHeader)
     }
 
-    /// Whether it reads and has nothing else to do or to wait for.
+    /// Whether it reads and waits for nothing else.
     pub(super) fn is_idle_reading(&self) -> bool {
         self.stage == Stage::Reading
             && self.pending.is_none()
@@ -93,15 +92,14 @@ impl Connection {
         Peer { socket: &self.socket, proxied: self.proxied.as_deref(), listener: self.listener }
     }
 
-    /// Keeps what was not consumed; an empty one costs no memory.
+    /// Keeps unconsumed input; an empty slice uses no memory.
     pub(super) fn keep_unconsumed(&mut self, bytes: &[u8]) {
         self.unconsumed = (!bytes.is_empty()).then(|| Box::new(bytes.to_vec()));
     }
 
-    /// Has the connection end in a reset when it is closed: an orderly end would tell the peer that
-    /// it got everything.
+    /// Makes the close a reset: an orderly end would claim that the peer got everything.
     pub(super) fn reset_on_close(&self) {
-        // Of a connection that is broken already nobody needs to be told.
+        // If the connection is broken already, the peer needs no reset.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 }

@@ -1,7 +1,7 @@
-//! The conversation of a connection with its service: reading, calling, sending, pausing.
+//! The I/O of a connection: reading, calling its service, sending, pausing.
 //!
-//! A connection is in one [`Stage`] at a time: it reads, or it sends, or it waits for a timer. What
-//! a service wishes moves it from one to the next.
+//! A connection is in one [`Stage`] at a time: it reads, sends, or waits for a timer. The next step
+//! of its service moves it to another stage.
 
 use std::io::Read;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use super::worker::{Worker, on_timer, on_writable};
 use crate::base::{CommonTimeout, Registry};
 use crate::event::{EventId, EventSpec, Interest, Ready, Token};
 
-/// Full reads of one connection per turn; others must not wait behind a flood.
+/// Full reads of one connection per turn, so that others do not wait behind a flood.
 const READS_PER_TURN_MAX: usize = 4;
 
-/// What a service's call came to.
+/// The result of a call of the service.
 type Called<T> = Result<(T, NextStep), CloseReason>;
 
 /// The events.
 impl Worker {
-    /// An adopted connection begins.
+    /// Starts an adopted connection.
     pub(super) fn begin(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &self.connections[key];
-        // The kernel is out of watches or memory: this connection ends here, visibly. With the
-        // deferred changelist it does so in its handler.
+        // The kernel is out of watches or memory: the connection is closed by a reset. With the
+        // deferred changelist its handler does so.
         if add_until(registry, connection.readable, self.deadlines.first_byte).is_err() {
             self.fail(registry, key, CloseReason::Refused);
         } else if connection.stage == Stage::ProxyHeader {
@@ -74,9 +74,9 @@ impl Worker {
 
 /// Reading.
 impl Worker {
-    /// Reads what there is, within the budget of a turn, and has the service receive it.
+    /// Reads within the budget of a turn, and passes the input to the service.
     pub(super) fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
-        // Taken, so that a service can receive from it while the worker is at hand.
+        // Taken out, so that the service can read from it while the worker is borrowed.
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN_MAX {
             if !self.read_once(registry, key, &mut buffer) {
@@ -86,7 +86,7 @@ impl Worker {
         self.buffer = buffer;
     }
 
-    /// Whether another read may bring more.
+    /// Reads once; returns whether another read may bring more.
     fn read_once(&mut self, registry: &mut Registry<Self>, key: usize, buffer: &mut [u8]) -> bool {
         let connection = &mut self.connections[key];
         let length = match (&connection.socket).read(buffer) {
@@ -113,11 +113,11 @@ impl Worker {
         } else {
             self.receive(registry, key, &buffer[..length])
         };
-        // A short read emptied the socket: another would only be told so.
+        // A short read emptied the socket: another would only return EAGAIN.
         reads_on && length == buffer.len()
     }
 
-    /// From the first byte on, a connection may be idle for so long.
+    /// Replaces the first-byte deadline by the idle deadline.
     fn start_idle_timeout(&mut self, registry: &mut Registry<Self>, key: usize) {
         let readable = self.connections[key].readable;
         if let Some(idle) = self.deadlines.idle {
@@ -130,12 +130,12 @@ impl Worker {
     fn end_of_stream(&mut self, registry: &mut Registry<Self>, key: usize) {
         let expects_header = self.connections[key].stage == Stage::ProxyHeader;
         if expects_header && self.connections[key].unconsumed.is_none() {
-            // A health check that only looks whether somebody listens.
+            // A health check that only tests whether the port is open.
             self.close(registry, key);
             return;
         }
         if expects_header {
-            // Its end of stream is still there to be read.
+            // The end of stream can still be read afterwards.
             self.end_proxy_header(registry, key);
             return;
         }
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// Has the service receive what was left and what came; whether the connection reads on.
+    /// Passes unconsumed and new input to the service; returns whether the connection still reads.
     pub(super) fn receive(
         &mut self,
         registry: &mut Registry<Self>,
@@ -179,7 +179,7 @@ impl Worker {
         self.received(registry, key, received)
     }
 
-    /// Does what follows from what was received; whether the connection reads on.
+    /// Handles the result of a receive call; returns whether the connection still reads.
     fn received(
         &mut self,
         registry: &mut Registry<Self>,
@@ -199,8 +199,8 @@ impl Worker {
         self.time_message(registry, key, consumed)
     }
 
-    /// Has the service receive message after message, until one is not complete or it wishes for
-    /// something else than to read; how many bytes it consumed.
+    /// Calls the service for message after message, until one is incomplete or the next step is not
+    /// to read. Returns the number of consumed bytes.
     fn offer(&mut self, key: usize, bytes: &[u8]) -> Called<usize> {
         self.call(key, |service, _, out| {
             let mut consumed = 0;
@@ -214,14 +214,14 @@ impl Worker {
         })
     }
 
-    /// Gives a message that is not complete its deadline; whether the connection reads on.
+    /// Sets the deadline of an incomplete message; returns whether the connection still reads.
     fn time_message(&mut self, registry: &mut Registry<Self>, key: usize, consumed: usize) -> bool {
         let Some(connection) = self.connections.get(key) else { return false };
         if connection.stage != Stage::Reading {
             return false;
         }
         match (connection.unconsumed.is_some(), connection.timer, self.deadlines.message) {
-            // The same message as before: its time runs.
+            // The same message as before: its deadline already runs.
             (true, Some(_), _) if consumed == 0 => {}
             (true, _, Some(message)) => self.set_timer(registry, key, message),
             (false, Some(_), _) => self.free_timer(registry, key),
@@ -233,7 +233,7 @@ impl Worker {
 
 /// Calling.
 impl Worker {
-    /// The service learns of a connection.
+    /// Calls the service for a new connection.
     pub(super) fn open(&mut self, registry: &mut Registry<Self>, key: usize) {
         let opened = self.call(key, |service, peer, out| service.open(key, peer, out));
         if let Some(((), next_step)) = self.or_fail(registry, key, opened) {
@@ -241,7 +241,7 @@ impl Worker {
         }
     }
 
-    /// Calls the service for a connection, and sends what it said.
+    /// Calls the service for a connection, and sends its output.
     pub(super) fn call<T>(
         &mut self,
         key: usize,
@@ -255,7 +255,7 @@ impl Worker {
         finish(answer, out)
     }
 
-    /// What a call came to; a connection that it cost has ended.
+    /// Returns the result of a call, or closes the connection if the call failed.
     pub(super) fn or_fail<T>(
         &mut self,
         registry: &mut Registry<Self>,
@@ -265,7 +265,7 @@ impl Worker {
         called.map_err(|reason| self.fail(registry, key, reason)).ok()
     }
 
-    /// Does what the service wished for; first of all, what it said is sent.
+    /// Takes the next step of the service, after its output was sent.
     pub(super) fn apply(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
         let connection = &self.connections[key];
         if connection.pending.is_some() {
@@ -282,7 +282,7 @@ impl Worker {
         }
     }
 
-    /// The service goes on after a pause, or after everything was sent.
+    /// Resumes the service after a pause, or after everything was sent.
     fn resume(&mut self, registry: &mut Registry<Self>, key: usize) {
         let resumed = self.call(key, |service, _, out| service.resume(key, out));
         if let Some(((), next_step)) = self.or_fail(registry, key, resumed) {
@@ -291,7 +291,7 @@ impl Worker {
     }
 }
 
-/// Sending, and between the stages.
+/// Sending, and changes of stage.
 impl Worker {
     fn send_pending(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
@@ -314,7 +314,7 @@ impl Worker {
         }
     }
 
-    /// Reads nothing until everything is sent.
+    /// Stops reading until everything is sent.
     fn begin_sending(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
         self.free_timer(registry, key);
         let connection = &mut self.connections[key];
@@ -331,13 +331,13 @@ impl Worker {
         }
     }
 
-    /// Reads again, after everything was sent or a pause; what was left is offered first.
+    /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
     pub(super) fn begin_reading(&mut self, registry: &mut Registry<Self>, key: usize) {
         self.free_timer(registry, key);
         self.free_writable(registry, key);
         let connection = &mut self.connections[key];
         if connection.ended {
-            // Nobody will ever say anything again.
+            // The peer can send nothing more.
             self.close(registry, key);
             return;
         }
@@ -352,7 +352,7 @@ impl Worker {
         }
     }
 
-    /// Reads nothing and sends nothing for a while.
+    /// Neither reads nor sends for this time.
     fn begin_pausing(&mut self, registry: &mut Registry<Self>, key: usize, time: Duration) {
         self.free_writable(registry, key);
         let connection = &mut self.connections[key];
@@ -372,7 +372,7 @@ impl Worker {
         registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
     }
 
-    /// A timer of the connection's own that does not run yet, in the place of any other.
+    /// Creates a new timer for the connection, in place of any other.
     fn renew_timer(&mut self, registry: &mut Registry<Self>, key: usize) -> EventId {
         self.free_timer(registry, key);
         let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
@@ -393,7 +393,7 @@ impl Worker {
     }
 }
 
-/// Ends a call: what the service said is sent, unless it panicked saying it.
+/// Finishes a call: sends the service's output, unless it panicked.
 fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
     let reason = match answer {
         None => CloseReason::Panicked,
@@ -406,7 +406,7 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
             };
         }
     };
-    out.forget();
+    out.discard();
     Err(reason)
 }
 

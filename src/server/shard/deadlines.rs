@@ -1,7 +1,7 @@
 //! The deadlines of a shard's connections.
 //!
-//! Each kind has one duration for all of them, so each is a common timeout of the base: setting one
-//! anew at each activity is O(1) and needs no system call.
+//! Each kind has one duration for all connections, so each is a common timeout of the base. Setting
+//! one again after each activity is O(1) and needs no system call.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;
 
-/// For a PROXY header: a proxy sends it first of all, and has it ready.
+/// The deadline for a PROXY header: a proxy sends it first, and has it ready.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the module's documentation. `None` is no deadline.
+/// The deadlines of a shard. `None` is no deadline.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadlines {
     pub(super) first_byte: Option<CommonTimeout>,
@@ -36,7 +36,7 @@ impl Deadlines {
     }
 }
 
-/// Makes an event pending, with a deadline that holds from now on or with none.
+/// Adds an event with a deadline from now on, or with none.
 pub(super) fn add_until<C>(
     registry: &mut Registry<C>,
     event: EventId,

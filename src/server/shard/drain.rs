@@ -1,9 +1,9 @@
-//! Draining: how a worker ends without cutting short who is still busy.
+//! Draining: how a worker ends without cutting off busy connections.
 //!
-//! Services are told, and connections go on. One that sent nothing for a tick, with everything it
-//! sent before answered, is closed when its turn has come: turns are spread over a window, so that
-//! clients do not all come back at once. Those still busy at the deadline are cut. The worker ends
-//! with the last.
+//! It notifies the services, and connections continue. A connection is closed once it was quiet for
+//! a tick, with everything answered, and its time in the window has come. The window spreads the
+//! closes, so that clients do not all reconnect at once. Connections still busy at the deadline are
+//! cut. The worker ends with the last.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
 
-/// How long a connection must be quiet to be closed: longer than a client on this machine or in
-/// this building takes between a reply and its next request.
-const QUIET: Duration = Duration::from_millis(50);
+/// How long a connection must be quiet to be closed: longer than a client nearby takes between a
+/// reply and its next request.
+const QUIET_TIME: Duration = Duration::from_millis(50);
 
-/// Begins to drain; nobody hands over any more.
+/// Starts draining; no acceptor hands over any more.
 pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
     worker.adopt_waiting(registry, usize::MAX);
     if worker.connections.is_empty() {
@@ -34,7 +34,7 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
     }
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
     let deadline = registry.create(EventSpec::timer(), on_deadline);
-    for (timer, timeout) in [(tick, QUIET), (deadline, drain.timeout)] {
+    for (timer, timeout) in [(tick, QUIET_TIME), (deadline, drain.timeout)] {
         registry.add(timer, Some(timeout)).expect("a timer needs nothing of the kernel");
     }
 }
@@ -43,7 +43,7 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
     let Some(spread) = worker.draining else { return };
     let now = registry.now();
     for key in worker.connection_keys() {
-        // In this order: to find out whether one is quiet is a system call.
+        // In this order, because testing for quiet is a system call.
         if spread.is_due(key, now) && is_quiet(registry, worker, key) {
             worker.close(registry, key);
         }
@@ -61,8 +61,8 @@ fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fir
     }
 }
 
-/// Whether a connection has nothing under way. One that looks so is read once more: its bytes may
-/// have come while this shard was busy with others.
+/// Whether a connection is quiet. One that seems so is read once more: bytes may have come while
+/// this shard was busy with others.
 fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) -> bool {
     let seems_quiet = |worker: &mut Worker| {
         let connection = worker.connections.get_mut(key)?;
@@ -85,7 +85,7 @@ impl Worker {
         let sends_or_pauses = connection.stage != Stage::Reading;
         let drained = self.call(key, |service, _, out| service.drain(key, out));
         let Some(((), next_step)) = self.or_fail(registry, key, drained) else { return };
-        // What it wished for before goes on, unless it wishes for something now.
+        // The earlier next step continues, unless the service chose another now.
         if next_step != NextStep::Read || !sends_or_pauses {
             self.apply(registry, key, next_step);
         }

@@ -1,8 +1,8 @@
-//! The spread of a drain: when each connection's turn to be closed has come.
+//! The spread of a drain: when each idle connection is due to be closed.
 
 use std::time::{Duration, Instant};
 
-/// A window over which idle connections are closed, so that their clients do not all come back at
+/// The window over which idle connections are closed, so that their clients do not all reconnect at
 /// once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DrainSpread {
@@ -15,12 +15,12 @@ impl DrainSpread {
         Self { began, window }
     }
 
-    /// Whether a connection's turn has come. Turns follow no order that clients have: keys times
-    /// the golden ratio fill the window evenly, however many there are.
+    /// Whether a connection is due to be closed. The order is unrelated to that of the clients:
+    /// keys times the golden ratio fill the window evenly, however many there are.
     pub(super) fn is_due(&self, key: usize, now: Instant) -> bool {
         const GOLDEN: f64 = 0.618_033_988_749_895;
-        let place = (key as f64 * GOLDEN).fract();
-        now.saturating_duration_since(self.began) >= self.window.mul_f64(place)
+        let position = (key as f64 * GOLDEN).fract();
+        now.saturating_duration_since(self.began) >= self.window.mul_f64(position)
     }
 }
 
@@ -29,14 +29,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_fill_the_window_evenly_and_a_window_of_nothing_is_over_at_once() {
+    fn closes_fill_the_window_evenly_and_an_empty_window_is_over_at_once() {
         let (began, window) = (Instant::now(), Duration::from_secs(10));
-        let come = |after, keys: std::ops::Range<usize>| {
+        let due = |after, keys: std::ops::Range<usize>| {
             let spread = DrainSpread::new(began, window);
             keys.filter(|key| spread.is_due(*key, began + window.mul_f64(after))).count()
         };
         for (after, expected) in [(0.25, 25), (0.5, 50), (0.75, 75), (1.0, 100)] {
-            let found = come(after, 0..100);
+            let found = due(after, 0..100);
             assert!(found.abs_diff(expected) <= 2, "{found} after {after} of the window");
         }
         assert!(DrainSpread::new(began, Duration::ZERO).is_due(1, began));

@@ -1,4 +1,4 @@
-//! The proxy_header: a connection's PROXY header, read before the service learns of it.
+//! The PROXY header of a connection, read before its service is called.
 
 use super::super::config::{ProxyMode, ProxyProtocol};
 use super::super::proxy_protocol::{Parsed, is_trusted, parse};
@@ -8,8 +8,8 @@ use super::connection::{Connection, Stage};
 use super::worker::Worker;
 use crate::base::Registry;
 
-/// Whether a header of this connection's peer is to be believed. One that is gone already is not.
-fn believes(proxy: &ProxyProtocol, connection: &Connection) -> bool {
+/// Whether a header from this connection's peer is trusted. The peer of a closed connection is not.
+fn trusts(proxy: &ProxyProtocol, connection: &Connection) -> bool {
     match PeerAddress::of(&connection.socket) {
         PeerAddress::Internet(address) => is_trusted(Some(address.ip()), proxy),
         PeerAddress::Unix => is_trusted(None, proxy),
@@ -18,7 +18,7 @@ fn believes(proxy: &ProxyProtocol, connection: &Connection) -> bool {
 }
 
 impl Worker {
-    /// Takes more of a header; whether the connection reads on.
+    /// Reads more of a header; returns whether the connection still reads.
     pub(super) fn read_proxy_header(
         &mut self,
         registry: &mut Registry<Self>,
@@ -33,7 +33,7 @@ impl Worker {
                 connection.unconsumed = Some(bytes);
                 return true;
             }
-            Parsed::Header { consumed, endpoints } if believes(&self.proxy, connection) => {
+            Parsed::Header { consumed, endpoints } if trusts(&self.proxy, connection) => {
                 let source = endpoints.map(|endpoints| PeerAddress::Internet(endpoints.source));
                 connection.proxied = source.map(Box::new);
                 connection.keep_unconsumed(&bytes[consumed..]);
@@ -49,7 +49,7 @@ impl Worker {
         self.begin_service(registry, key)
     }
 
-    /// The time for a header is over, or the peer will send no more.
+    /// The deadline for a header is over, or the peer will send no more.
     pub(super) fn end_proxy_header(&mut self, registry: &mut Registry<Self>, key: usize) {
         if self.proxy.mode == ProxyMode::Optional {
             self.begin_service(registry, key);
@@ -58,8 +58,8 @@ impl Worker {
         }
     }
 
-    /// The service learns of the connection, and receives what came already; whether the
-    /// connection reads on.
+    /// Calls the service for the connection and its input so far; returns whether the connection
+    /// still reads.
     fn begin_service(&mut self, registry: &mut Registry<Self>, key: usize) -> bool {
         self.free_timer(registry, key);
         self.connections[key].stage = Stage::Reading;

@@ -18,12 +18,12 @@ use crate::base::EventBase;
 
 pub(super) const SENT: usize = 60_000;
 
-/// A client that sent everything and then its end, and a server's socket that has all of it
+/// A client that has sent everything and then its end of stream. The server's socket has all of it
 /// and little room to answer.
 pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // Before the connection is made: what was promised to the peer is not taken back.
+    // Set before connecting: a window once offered to the peer is not taken back.
     client.set_recv_buffer_size(4096).unwrap();
     client.connect(&listener.local_addr().unwrap().into()).unwrap();
     let mut client = TcpStream::from(client);
@@ -39,7 +39,7 @@ pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
     (client, socket)
 }
 
-/// A worker that is handed one connection, and has not looked yet.
+/// A worker with one connection in its handoff, before its first turn.
 pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBase<Worker>, Worker) {
     let config = ServerConfig::default();
     let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();

@@ -1,4 +1,4 @@
-//! A shard's own numbers, taken on its thread.
+//! The counters of a shard, copied on its thread.
 
 use super::super::stats::ShardStats;
 use super::worker::Worker;
@@ -6,7 +6,7 @@ use crate::base::Registry;
 use crate::sys::rusage::thread_usage;
 
 impl Worker {
-    /// A copy of what was counted, completed by what the base, the kernel and the loads know.
+    /// A copy of the counters, completed from the base, the kernel and the loads.
     pub(super) fn snapshot(&self, registry: &Registry<Self>) -> ShardStats {
         let turns = registry.stats();
         let load = self.handoff.load();

@@ -1,6 +1,7 @@
-//! The timings of a shard: how late its callbacks begin, how long they take, how busy it is.
+//! The timings of a shard: loop lag, callback times and busy share.
 //!
-//! One clock reading a turn and one a callback: the end of one is the beginning of the next.
+//! It reads the clock once per turn and once per callback: the end of one callback is the start of
+//! the next.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,13 @@ use super::super::placement::load::faded;
 use super::super::stats::{Recorder, ShardTimings};
 use crate::sys::clock::monotonic_ns;
 
-/// It is told to those who place connections each time so much has passed.
+/// How often the busy share is reported to placement.
 const BUSY_REPORT_INTERVAL_NS: u64 = 5_000_000;
-/// Log lines about slow callbacks: one in so much time, and the number of those left out.
+/// The minimum interval between log lines about slow callbacks; each has the number of suppressed
+/// ones.
 const SLOW_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
-/// See the module's documentation. Moments are nanoseconds of the monotonic clock.
+/// Measures one shard. Times are nanoseconds of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Timings {
     /// When the last wait returned.
@@ -33,13 +35,13 @@ pub(super) struct Timings {
 #[derive(Debug, Default)]
 struct Busy {
     share: f64,
-    /// Not told yet.
+    /// Not reported yet.
     busy_ns: u64,
     all_ns: u64,
 }
 
 impl Busy {
-    /// A turn's work and the wait after it; the share, when it is time to tell.
+    /// Adds a turn's work and the wait after it. Returns the share when it is time to report it.
     fn add(&mut self, worked_ns: u64, waited_ns: u64) -> Option<f64> {
         self.busy_ns += worked_ns;
         self.all_ns += worked_ns + waited_ns;
@@ -70,7 +72,7 @@ impl Timings {
         }
     }
 
-    /// What was measured until now.
+    /// A copy of the measurements.
     pub(super) fn snapshot(&self) -> ShardTimings {
         ShardTimings {
             loop_lag: self.loop_lag.timing(),
@@ -79,18 +81,18 @@ impl Timings {
         }
     }
 
-    /// Something ended that is no callback of a connection: it delays the next one, and is no part
-    /// of it.
+    /// Marks the end of work that is no callback of a connection. It delays the next callback, and
+    /// is not part of it.
     pub(super) fn mark(&mut self) {
         self.last_ns = monotonic_ns();
     }
 
-    /// A connection that was accepted at this moment meets its first callback.
+    /// A connection that was accepted at this time is about to run its first callback.
     pub(super) fn adopted(&mut self, accepted_at: Instant) {
         self.handoff.record(as_ns(accepted_at.elapsed()));
     }
 
-    /// A wait returned; the busy share, when it is time to tell it.
+    /// A wait returned. Returns the busy share when it is time to report it.
     pub(super) fn turn_begins(&mut self) -> Option<f64> {
         let now_ns = monotonic_ns();
         let worked_ns = self.last_ns - self.turn_began_ns;
@@ -99,7 +101,7 @@ impl Timings {
         self.busy.add(worked_ns, waited_ns)
     }
 
-    /// A callback ended that began when the one before it ended; how long it took.
+    /// A callback ended, which began when the previous one ended. Returns its duration.
     pub(super) fn callback_ends(&mut self) -> u64 {
         let now_ns = monotonic_ns();
         self.loop_lag.record(self.last_ns - self.turn_began_ns);
@@ -109,7 +111,8 @@ impl Timings {
         took_ns
     }
 
-    /// Whether a slow callback is to be told, and how many were not before it.
+    /// Rate-limits the log of slow callbacks: `None` if this one is suppressed, else how many were
+    /// suppressed before it.
     pub(super) fn next_slow_log(&mut self) -> Option<u64> {
         let logged_at_ns = self.slow_logged_at_ns;
         if logged_at_ns
@@ -146,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn the_busy_share_is_not_told_at_every_turn() {
+    fn the_busy_share_is_not_reported_at_every_turn() {
         let mut busy = Busy::default();
         assert_eq!(busy.add(MS, MS), None);
         assert!(busy.add(3 * MS, MS).is_some());
     }
 
     #[test]
-    fn slow_callbacks_are_told_once_in_a_while_with_how_many_were_not() {
+    fn slow_callbacks_are_logged_once_in_a_while_with_the_number_suppressed() {
         let mut timings = Timings::new(Duration::from_millis(1));
         assert_eq!(timings.next_slow_log(), Some(0));
         assert_eq!(timings.next_slow_log(), None);

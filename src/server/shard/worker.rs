@@ -1,7 +1,7 @@
 //! A worker: the context of one shard's event base, and its thread.
 //!
-//! It adopts sockets from its handoff and owns their connections to the end. What happens on them
-//! is in `connection_io.rs`, how they end in `close.rs`.
+//! It adopts connections from its handoff and owns them to their end. `connection_io.rs` reads and
+//! writes them, `close.rs` closes them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,28 +25,28 @@ use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 
-/// Adoptions per turn: new connections must not keep open ones waiting.
+/// Adoptions per turn, so that open connections do not wait for new ones.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
 
-/// Callbacks before the worker looks at its handoff again: open connections must not keep new ones
-/// waiting either, not longer than some milliseconds. What is due still runs in the next turn,
-/// before what becomes due then. Fewer would cost more: each look reports anew who is still due.
+/// Callbacks before the worker looks at its handoff again, so that new connections wait a few
+/// milliseconds at most. The remaining callbacks run in the next turn, before those that become due
+/// then. A lower value costs more: each wait reports again which descriptors are ready.
 const CALLBACKS_PER_TURN_MAX: u32 = 1024;
 
-/// Bytes read at once, into one buffer for all connections of the shard: between calls nobody needs
-/// it. Large enough for a window of loopback data, small enough for the second-level cache.
+/// Size of the one read buffer of a shard, which no connection needs between calls. Large enough
+/// for a window of loopback data, small enough for the second-level cache.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The context of a worker's base.
 pub(in crate::server) struct Worker {
     core: Option<CoreId>,
     pub(super) handoff: Arc<Handoff>,
-    /// The accepting half, where workers accept.
+    /// The acceptor, in modes where workers accept.
     pub(in crate::server) acceptor: Option<Acceptor>,
     pub(super) service: Box<dyn Hosted>,
     pub(super) connections: Slab<Connection>,
     pub(super) buffer: Box<[u8]>,
-    /// What a service sends in small pieces during a call.
+    /// Collects the small writes of a service during a call.
     pub(super) gathered: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
@@ -55,25 +55,25 @@ pub(in crate::server) struct Worker {
     pub(super) timings: Option<Box<Timings>>,
     /// Whether this turn adopted anything.
     adopted: bool,
-    /// Set by the drain: the worker ends with its last connection.
+    /// Set while draining: the worker ends with its last connection.
     pub(super) draining: Option<DrainSpread>,
 }
 
-/// What a worker leaves.
+/// The counters of a worker.
 #[derive(Debug)]
 pub(in crate::server) struct WorkerResults {
     pub(in crate::server) shard: ShardStats,
     pub(in crate::server) acceptor: Option<AcceptorStats>,
 }
 
-/// How a worker's base is set up, made of what the server's user asked for.
+/// The configuration of a worker's base, from that of the server.
 pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
     let calls = Some(CALLBACKS_PER_TURN_MAX);
     config.base.dispatch_limit(DispatchLimit { calls, interval: None, from_priority: 0 })
 }
 
 impl Worker {
-    /// A worker that gets its connections from `handoff` and has `service` answer them;
+    /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
     /// `registry` is that of its base.
     pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
@@ -105,21 +105,21 @@ impl Worker {
         })
     }
 
-    /// The worker's thread.
+    /// Runs on the worker's thread to its end.
     pub(in crate::server) fn run(
         mut base: EventBase<Self>,
         mut worker: Self,
     ) -> Result<WorkerResults> {
-        // However this ends, by a panic too, no acceptor must count on it any longer.
+        // However this ends, even by a panic, no acceptor may place connections here afterwards.
         let _adopting = worker.handoff.clone().adopting();
-        // A core that went offline since is no reason not to serve: the report says where we ran.
+        // If the core went offline, the worker serves unpinned; the report has the actual core.
         let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
         worker.stats.core = pinned.map(|core| core.id);
         base.run_until_exit(&mut worker)?;
         Ok(worker.results(base.registry()))
     }
 
-    /// What it leaves, were it to end now.
+    /// A copy of its counters.
     pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
         WorkerResults {
             shard: self.snapshot(registry),
@@ -127,7 +127,7 @@ impl Worker {
         }
     }
 
-    /// Adopts what was handed over, at most `limit` connections.
+    /// Adopts at most `limit` waiting connections.
     pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
         if self.handoff.is_empty() {
             return;
@@ -153,7 +153,7 @@ impl Worker {
         self.begin(registry, key);
     }
 
-    /// All connections, in a list of its own: whoever walks it may close them.
+    /// The keys of all connections, in a list of their own, so that the caller may close them.
     pub(super) fn connection_keys(&self) -> Vec<usize> {
         self.connections.iter().map(|(key, _)| key).collect()
     }
@@ -161,7 +161,7 @@ impl Worker {
 
 /// Measuring.
 impl Worker {
-    /// Right after each wait.
+    /// Called right after each wait.
     fn after_wait(&mut self) {
         let Some(timings) = &mut self.timings else { return };
         if let Some(share) = timings.turn_begins() {
@@ -170,14 +170,14 @@ impl Worker {
         }
     }
 
-    /// After anything that is no callback of a connection.
+    /// Called after work that is no callback of a connection.
     pub(in crate::server) fn mark(&mut self) {
         if let Some(timings) = &mut self.timings {
             timings.mark();
         }
     }
 
-    /// Runs the callback of a connection's event, and measures it.
+    /// Runs and measures the callback of a connection's event.
     #[inline]
     fn timed(
         &mut self,
@@ -208,7 +208,7 @@ impl Worker {
         log::warn!(
             target: "shard",
             shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, suppressed;
-            "a callback was slow, and everybody on its shard waited"
+            "a callback was slow and delayed its whole shard"
         );
     }
 }
@@ -232,7 +232,8 @@ impl fmt::Debug for Worker {
     }
 }
 
-/// After each wait, before what it reported: new connections come first, a bounded number of them.
+/// Runs after each wait, before the reported events: adopts a bounded number of new connections
+/// first.
 fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
     worker.after_wait();
     worker.adopted = false;
@@ -242,12 +243,12 @@ fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
     }
 }
 
-/// Somebody notified the base; who had something to hand over was seen by `on_turn`.
+/// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
 fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
     worker.stats.wakes_spurious += u64::from(!worker.adopted);
 }
 
-/// The events of connections; a token is a connection's key.
+/// Handlers of connection events; a token is a connection's key.
 fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     worker.timed(registry, fired, Worker::readable);
 }

@@ -1,12 +1,12 @@
-//! Which metrics there are: a [`ServerStats`] for Prometheus.
+//! The metrics: a [`ServerStats`] for Prometheus.
 //!
-//! Names end in their unit, counters in `_total`; a shard is told by the label `shard`, an
-//! accepting thread by `acceptor`.
+//! Names end in their unit, counters in `_total`. The label `shard` names a shard, the label
+//! `acceptor` an accepting thread.
 
 use super::exposition::{Exposition, Kind, seconds};
 use super::{AcceptorStats, ProcessStats, ServerStats, ShardStats, ShardTimings, Timing};
 
-/// Name, help, and where the number is. A `S` is a shard or an acceptor.
+/// Name, help, and accessor. `S` is a shard or an acceptor.
 type Metric<S> = (&'static str, &'static str, fn(&S) -> u64);
 
 const SHARD_GAUGES: &[Metric<ShardStats>] = &[
@@ -14,7 +14,7 @@ const SHARD_GAUGES: &[Metric<ShardStats>] = &[
     ("evshard_shard_connections_open", "Connections placed and not closed yet.", |s| s.open),
     ("evshard_shard_queued", "Sockets that wait to be adopted.", |s| s.queued),
     ("evshard_shard_queued_max", "Most sockets that ever waited to be adopted.", |s| s.queued_max),
-    ("evshard_shard_event_capacity", "Places of the event array now.", |s| s.event_capacity),
+    ("evshard_shard_event_capacity", "Current capacity of the event array.", |s| s.event_capacity),
 ];
 
 const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
@@ -22,9 +22,9 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
     ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),
-    ("evshard_shard_waits_total", "Waits of the event base, one a turn.", |s| s.waits),
+    ("evshard_shard_waits_total", "Waits of the event base, one per turn.", |s| s.waits),
     ("evshard_shard_events_total", "Ready descriptors that waits reported.", |s| s.events),
-    ("evshard_shard_changes_total", "Changes of interest told to the kernel.", |s| s.changes),
+    ("evshard_shard_changes_total", "Changes of interest passed to the kernel.", |s| s.changes),
     ("evshard_shard_changes_coalesced_total", "Changes folded into an unflushed one.", |s| {
         s.changes_coalesced
     }),
@@ -65,18 +65,18 @@ const ACCEPTOR_COUNTERS: &[Metric<AcceptorStats>] = &[
     ("evshard_acceptor_accepted_total", "Connections accepted.", |g| g.accepted),
     (
         "evshard_acceptor_accept_calls_total",
-        "Calls of accept, those that found nobody included.",
+        "Calls of accept, including those that found the backlog empty.",
         |g| g.accept_calls,
     ),
     ("evshard_acceptor_batches_total", "Batches of accepts.", |g| g.batches),
-    ("evshard_acceptor_shed_total", "Connections reset for want of room.", |g| g.shed),
+    ("evshard_acceptor_shed_total", "Connections reset for lack of room.", |g| g.shed),
     ("evshard_acceptor_aborted_total", "HasAcceptor of connections that had ended already.", |g| {
         g.aborted
     }),
 ];
 
 impl ServerStats {
-    /// The numbers in the text format of Prometheus, version 0.0.4.
+    /// The statistics in the text format of Prometheus, version 0.0.4.
     #[must_use]
     pub fn to_prometheus(&self, process: &ProcessStats) -> String {
         let mut text = Exposition::default();
@@ -93,7 +93,7 @@ impl ServerStats {
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         let help = "Time since the server started.";
         text.single("evshard_uptime_seconds", Kind::Gauge, help, self.uptime_s);
-        let help = "1 once the server has begun to leave.";
+        let help = "1 while the server drains.";
         text.single("evshard_draining", Kind::Gauge, help, u8::from(self.draining));
         let mut listeners =
             text.family("evshard_listener_info", Kind::Gauge, "An address listened on; always 1.");
@@ -113,14 +113,15 @@ impl ServerStats {
         let help = "CPU time of the shard's thread.";
         let mut cpu = text.family("evshard_shard_cpu_seconds_total", Kind::Counter, help);
         answered().for_each(|(shard, of)| cpu.sample(&[("shard", &shard)], seconds(of.cpu_ns)));
-        let help = "Connections that ended before their time.";
+        let help = "Connections that were closed early.";
         let mut errors = text.family("evshard_shard_errors_total", Kind::Counter, help);
         for (shard, of) in answered() {
             for (kind, count) in of.errors.by_kind() {
                 errors.sample(&[("shard", &shard), ("kind", kind)], count);
             }
         }
-        let help = "Notifications of the shard: by a call, without one, for nothing.";
+        let help =
+            "Wake-ups of the shard, by outcome: eventfd written, already awake, queue empty.";
         let mut wakes = text.family("evshard_shard_wakes_total", Kind::Counter, help);
         for (shard, of) in answered() {
             for (outcome, count) in wakes_of(of) {
@@ -139,8 +140,8 @@ impl ServerStats {
         put_each(text, "acceptor", Kind::Gauge, ACCEPTOR_GAUGES, numbered(&self.acceptors));
         let answered = || numbered(&self.acceptors).filter(|(_, acceptor)| acceptor.answered);
         put_each(text, "acceptor", Kind::Counter, ACCEPTOR_COUNTERS, answered());
-        let help = "Times accepting paused: no worker had room, the limit of connections, \
-                    want of descriptors or memory.";
+        let help = "Times accepting paused, by reason: all queues full, connection limit, \
+                    no descriptor or memory.";
         let mut pauses = text.family("evshard_acceptor_pauses_total", Kind::Counter, help);
         for (acceptor, of) in answered() {
             for (reason, count) in pauses_of(of) {
@@ -160,12 +161,12 @@ impl ServerStats {
     }
 }
 
-/// Shards or acceptors, and their numbers as a label has them.
+/// Shards or acceptors, each with its index as a label value.
 fn numbered<S>(things: &[S]) -> impl Iterator<Item = (String, &S)> + Clone {
     things.iter().enumerate().map(|(number, thing)| (number.to_string(), thing))
 }
 
-/// The metrics of each shard or acceptor.
+/// Writes the metrics of each shard or acceptor.
 fn put_each<'a, S: 'a>(
     text: &mut Exposition,
     label: &str,
@@ -179,7 +180,7 @@ fn put_each<'a, S: 'a>(
     }
 }
 
-/// By the names that Prometheus' own client libraries use.
+/// Uses the names of Prometheus' own client libraries.
 fn put_process(text: &mut Exposition, process: &ProcessStats) {
     let help = "CPU time of the process.";
     let cpu_s = seconds(process.cpu_ns);
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn promtool_has_nothing_to_complain_of() {
+    fn promtool_accepts_the_metrics() {
         let Some(promtool) = test_needs::program("promtool") else { return };
         let mut promtool = Command::new(promtool)
             .args(["check", "metrics"])
@@ -252,13 +253,13 @@ mod tests {
             .unwrap();
         promtool.stdin.take().unwrap().write_all(text().as_bytes()).unwrap();
         let output = promtool.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success() && said.is_empty(), "{said}");
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8_lossy(&output_text);
+        assert!(output.status.success() && output_text.is_empty(), "{output_text}");
     }
 
     #[test]
-    fn shards_and_acceptors_are_told_by_labels() {
+    fn shards_and_acceptors_have_labels() {
         let text = text();
         let has = |line: &str| assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         has(r#"evshard_shard_connections_open{shard="0"} 3"#);
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_has_no_counters_that_look_like_a_restart() {
+    fn a_thread_without_an_answer_has_no_counters_that_look_like_a_restart() {
         let text = text();
         let is_silent =
             |line: &&str| line.contains("shard=\"1\"") || line.contains("acceptor=\"1\"");

@@ -1,4 +1,4 @@
-//! The collector: a server's numbers at one moment, each thread asked for its own.
+//! Collects the statistics of a server: each thread copies its own counters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::Threads;
 use super::thread::Thread;
 use crate::base::Remote;
 
-/// Who is asked, and what is known without asking. Cheap to clone.
+/// Collects from the threads. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::server) struct StatsCollector {
     acceptor: Option<Remote<AcceptorThread>>,
     workers: Vec<Remote<Worker>>,
-    /// So many of them, the first ones, accept.
+    /// How many workers accept; they are the first ones.
     accepting_workers: usize,
     loads: Loads,
     listeners: Vec<String>,
@@ -28,7 +28,7 @@ pub(in crate::server) struct StatsCollector {
     draining: Arc<AtomicBool>,
 }
 
-/// What one thread knows.
+/// The counters of one thread.
 #[derive(Debug)]
 pub(in crate::server) enum ThreadStats {
     AcceptorThread(AcceptorStats),
@@ -36,7 +36,7 @@ pub(in crate::server) enum ThreadStats {
 }
 
 impl StatsCollector {
-    /// Of threads that have just started.
+    /// A collector of threads that have just started.
     pub(in crate::server) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
         Self {
             acceptor: threads.acceptor.as_ref().map(Thread::remote),
@@ -49,17 +49,17 @@ impl StatsCollector {
         }
     }
 
-    /// From now on it says that the server leaves.
+    /// From now on the statistics report draining.
     pub(in crate::server) fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Workers by their number, then the acceptor.
+    /// The number of threads: workers by index, then the acceptor thread.
     fn threads(&self) -> usize {
         self.workers.len() + usize::from(self.acceptor.is_some())
     }
 
-    /// The thread answers from its loop. If its base is gone, the question says so by itself.
+    /// The thread answers from its loop. If its base is gone, the dropped question reports that.
     fn ask(&self, thread: usize, question: Question<ThreadStats>) {
         let _ = match (self.workers.get(thread), &self.acceptor) {
             (Some(worker), _) => worker.post(move |registry, worker| {
@@ -95,7 +95,7 @@ impl StatsCollector {
         self.server_stats(shards, acceptors)
     }
 
-    /// The numbers of all threads together.
+    /// The statistics of all threads together.
     pub(in crate::server) fn server_stats(
         &self,
         mut shards: Vec<ShardStats>,
@@ -117,7 +117,7 @@ impl StatsCollector {
         }
     }
 
-    /// What others know of a shard that did not answer.
+    /// What is known about a shard that did not answer.
     fn silent(&self, shard: usize) -> ShardStats {
         let load = &self.loads[shard];
         ShardStats {
@@ -130,13 +130,13 @@ impl StatsCollector {
         }
     }
 
-    /// Asks everybody and waits for them, at most so long.
+    /// Asks all threads and waits for their answers until the timeout.
     pub(in crate::server) fn collect(&self, timeout: Duration) -> ServerStats {
         let (sender, receiver) = mpsc::channel();
         for thread in 0..self.threads() {
             let sender = sender.clone();
             let answer = move |thread, part| {
-                // Nobody listens any longer than the timeout lasts.
+                // After the timeout there is no receiver.
                 let _ = sender.send((thread, part));
             };
             self.ask(thread, Question::new(thread, Arc::new(answer)));
@@ -158,10 +158,10 @@ impl fmt::Debug for StatsCollector {
     }
 }
 
-/// The collector as the admin takes it, which may also ask the server to leave.
+/// The source of the admin: the collector, and a way to start the shutdown.
 pub(in crate::server) struct AdminSource {
     pub(in crate::server) collector: StatsCollector,
-    pub(in crate::server) leave: Box<dyn FnMut() + Send>,
+    pub(in crate::server) start_drain: Box<dyn FnMut() + Send>,
 }
 
 impl Source for AdminSource {
@@ -180,7 +180,7 @@ impl Source for AdminSource {
     }
 
     fn drain(&mut self) {
-        (self.leave)();
+        (self.start_drain)();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The threads of a server: started together, told to end in order.
+//! The threads of a server: started together, ended in order.
 
 pub(super) mod collect_stats;
 pub(super) mod thread;
@@ -18,19 +18,19 @@ use crate::base::EventBase;
 use crate::error::Result;
 use thread::Thread;
 
-/// See the module's documentation.
+/// The running threads.
 #[derive(Debug)]
 pub(super) struct Threads {
-    /// Where no worker accepts.
+    /// The acceptor thread, in the mode that has one.
     pub(super) acceptor: Option<Thread<AcceptorThread, AcceptorStats>>,
     pub(super) workers: Vec<Thread<Worker, WorkerResults>>,
-    /// So many workers, the first ones, accept.
+    /// How many workers accept; they are the first ones.
     pub(super) accepting_workers: usize,
     pub(super) loads: Loads,
 }
 
 impl Threads {
-    /// First every base, then what all of them share, then the threads.
+    /// Creates every base, then what they share, then the threads.
     pub(super) fn start(
         config: &ServerConfig,
         listeners: Vec<Listener>,
@@ -53,10 +53,10 @@ impl Threads {
         let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
         let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
 
-        let mut entrances = accept::distribute(listeners, acceptors).into_iter();
+        let mut listen_sockets = accept::distribute(listeners, acceptors).into_iter();
         let start_acceptor = |mut base: EventBase<AcceptorThread>| {
-            let entrances = entrances.next().unwrap_or_default();
-            let acceptor = shards.acceptor(0, entrances, config, base.registry())?;
+            let listen_sockets = listen_sockets.next().unwrap_or_default();
+            let acceptor = shards.acceptor(0, listen_sockets, config, base.registry())?;
             Thread::start("acceptor".into(), base, AcceptorThread { acceptor }, AcceptorThread::run)
         };
         let acceptor = acceptor.map(start_acceptor).transpose()?;
@@ -64,9 +64,9 @@ impl Threads {
             let host = Box::new(Host::new(service.clone()));
             let handoff = shards.handoffs[shard].clone();
             let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
-            if let Some(entrances) = entrances.next() {
+            if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =
-                    Some(shards.acceptor(shard, entrances, config, base.registry())?);
+                    Some(shards.acceptor(shard, listen_sockets, config, base.registry())?);
             }
             Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
         };
@@ -75,7 +75,7 @@ impl Threads {
         Ok(Self { acceptor, workers, accepting_workers, loads: shards.loads })
     }
 
-    /// Has every acceptor end, and waits until all have closed their sockets.
+    /// Stops every acceptor, and waits until all have closed their sockets.
     pub(super) fn stop_accepting(&self, backlog: BacklogOwner) {
         let (done, all_done) = mpsc::channel::<Infallible>();
         if let Some(acceptor) = &self.acceptor {
@@ -88,18 +88,18 @@ impl Threads {
             worker.post(move |registry, worker| Acceptor::stop(registry, worker, backlog, done));
         }
         drop(done);
-        // Nothing is ever sent: it ends when the last of them is dropped, by whatever way.
+        // Nothing is ever sent. The receiver ends when the last sender is dropped, in any way.
         let _ = all_done.recv();
     }
 
-    /// Has every worker drain, once nobody accepts any more, and waits for all threads; what they
-    /// leave, or the first error that one ended with.
+    /// Drains every worker, after accepting has stopped, and waits for all threads. Returns their
+    /// counters, or the first error of a thread.
     pub(super) fn drain(self, drain: Drain) -> Result<(Vec<ShardStats>, Vec<AcceptorStats>)> {
         let accepted = self.acceptor.map(Thread::join).transpose();
         for worker in &self.workers {
             worker.post(move |registry, worker| drain::begin(registry, worker, drain));
         }
-        // All of them, before one's error is told.
+        // Join all of them before an error is returned.
         let left: Vec<Result<WorkerResults>> = self.workers.into_iter().map(Thread::join).collect();
         let left = left.into_iter().collect::<Result<Vec<_>>>()?;
         let (shards, in_workers): (Vec<_>, Vec<_>) =

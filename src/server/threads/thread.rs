@@ -1,13 +1,13 @@
-//! A thread that runs an event base: started with a context, reached by a remote, joined for what
-//! it leaves.
+//! A thread that runs an event base: started with a context, reached by a remote, joined for its
+//! result.
 
 use std::thread::{Builder, JoinHandle};
 
 use crate::base::{EventBase, Registry, Remote};
 use crate::error::{Error, Result};
 
-/// Runs a base with context `C` and leaves a `T`. Dropped without being joined, it is told to
-/// leave its loop and waited for.
+/// Runs a base with context `C` and returns a `T`. If it is dropped without being joined, it exits
+/// its loop and is waited for.
 #[derive(Debug)]
 pub(in crate::server) struct Thread<C, T> {
     name: String,
@@ -30,12 +30,12 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
         Ok(Self { name, remote, handle: Some(handle) })
     }
 
-    /// A handle that acts on its base.
+    /// A handle to its base.
     pub(in crate::server) fn remote(&self) -> Remote<C> {
         self.remote.clone()
     }
 
-    /// Has `job` run on the thread. Does nothing if the thread is gone; joining it says why.
+    /// Runs `job` on the thread. If the thread has ended, nothing happens, and `join` returns why.
     pub(in crate::server) fn post(
         &self,
         job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static,
@@ -43,7 +43,7 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
         let _ = self.remote.post(job);
     }
 
-    /// Waits for the thread's end.
+    /// Waits for the thread to end, and returns its result.
     pub(in crate::server) fn join(mut self) -> Result<T> {
         let handle = self.handle.take().expect("only join takes the handle");
         handle.join().unwrap_or_else(|panic| {
@@ -61,7 +61,7 @@ impl<C, T> Drop for Thread<C, T> {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
             let _ = self.remote.post(|registry, _| registry.loop_exit());
-            // How it ends is nobody's question any more.
+            // No caller is left for its result.
             let _ = handle.join();
         }
     }

@@ -1,7 +1,7 @@
-//! The offer: a running server's side, on an event base of a thread of its own.
+//! The offer: the running server's side, on an event base and a thread of its own.
 //!
-//! It serves one successor at a time and never lets the server feel it: what goes wrong with a
-//! successor ends that successor's connection, and is logged.
+//! It serves one successor at a time and never affects the server. An error of a successor closes
+//! its connection and is logged.
 
 use std::fmt;
 use std::io;
@@ -22,13 +22,13 @@ use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest};
 use crate::sys::socket::accept;
 
-/// How long nobody is accepted after that failed for want of descriptors or memory.
+/// How long it does not accept after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A server's listening sockets, offered to a successor. Dropped, it offers them no more.
+/// Offers a server's listening sockets to a successor, until it is dropped.
 ///
-/// It has duplicates of them, so drop it before the server drains: until then the kernel goes on
-/// queueing connections that nobody would accept.
+/// It holds duplicates of the sockets, so drop it before the server drains. Until then the kernel
+/// goes on queueing connections that no process would accept.
 #[derive(Debug)]
 #[must_use = "an offer that is dropped ends"]
 pub struct Offer(#[expect(dead_code, reason = "its drop ends the thread")] Thread<Offering, ()>);
@@ -41,17 +41,17 @@ struct Offering {
     pause_over: EventId,
     successor: Option<Successor>,
     timeout: Duration,
-    /// The process that has them now.
+    /// The process that has taken the sockets.
     taken_by: Option<u32>,
     taken_over: Box<dyn FnOnce(u32) + Send>,
 }
 
 impl Offer {
     /// Offers `listeners`, [duplicates](Listener::duplicate) of the server's, at the upgrade
-    /// socket. Once a successor has them and is ready, everything here is closed, the files of unix
-    /// sockets are the successor's, and `taken_over` is called with its process id: the server is
-    /// to stop accepting now, without taking what the kernel has queued, and to drain. It is called
-    /// on the offer's own thread and should only pass the word on.
+    /// socket. Once a successor has them and is ready, everything here is closed. The files of unix
+    /// sockets then belong to the successor, and `taken_over` is called with its process id. The
+    /// server must then stop accepting, leave the kernel's backlog to the successor, and drain. The
+    /// call comes from the offer's own thread and should only notify the server.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Offer {
         timeout: Duration,
         taken_over: Box<dyn FnOnce(u32) + Send>,
     ) -> Result<Self> {
-        // What cannot be said is found now, and not when a successor asks.
+        // Find an invalid listing now, and not when a successor asks.
         let listing = Listing::of(&upgrade, &offered);
         let line = listing.sockets().and_then(|_| Message::Listeners(listing).line());
         line.map_err(Error::os("describe the listening sockets"))?;
@@ -94,7 +94,7 @@ impl Offer {
 }
 
 impl Offering {
-    /// The offer's thread.
+    /// Runs on the offer's thread.
     fn run(mut base: EventBase<Self>, mut offering: Self) -> Result<()> {
         base.run_until_exit(&mut offering)?;
         drop(base);
@@ -107,15 +107,16 @@ impl Offering {
 
     /// Serves a process that connected, unless another is being served.
     fn accept_successor(&mut self, registry: &mut Registry<Self>, stream: OwnedFd) {
-        // That one may have gone, and its end be reported after this one's beginning.
+        // The current successor may have closed, and its end may be reported after this one's
+        // connect.
         self.receive_or_forget(registry);
-        let welcome = expect_same_user(&stream).and_then(|()| match self.successor {
+        let checked = expect_same_user(&stream).and_then(|()| match self.successor {
             Some(_) => Err(io::Error::other("another server is taking over just now")),
             None => Ok(()),
         });
-        if let Err(error) = welcome {
-            warn!(target: "upgrade", "a server that asked for the sockets was refused: {error}");
-            // Whether it hears why is its own affair.
+        if let Err(error) = checked {
+            warn!(target: "upgrade", "refused a server that asked for the sockets: {error}");
+            // The peer need not receive the reason.
             let _ = send(&stream, &Message::Refused(error.to_string()));
             return;
         }
@@ -156,7 +157,8 @@ impl Offering {
         Ok(())
     }
 
-    /// The files are left to the successor before it is told, for from then on it may remove them.
+    /// Releases the files before the successor is notified, because from then on it may remove
+    /// them.
     fn hand_over(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &self.successor else { return Ok(()) };
         let process = successor.process()?;
@@ -167,14 +169,14 @@ impl Offering {
             .inspect_err(|_| files().for_each(|file| file.claim()))?;
         info!(target: "upgrade", "a successor has the listening sockets; this server drains");
         self.taken_by = Some(process);
-        // Whatever comes in this last turn is the successor's.
+        // Connections of this last turn belong to the successor.
         registry.del(self.acceptable);
         self.dismiss(registry);
         registry.loop_exit();
         Ok(())
     }
 
-    /// Ends with the successor there is, which learns why if it still listens.
+    /// Drops the successor, and sends it the reason if it still reads.
     fn forget(&mut self, registry: &mut Registry<Self>, error: &dyn fmt::Display) {
         let Some(successor) = self.dismiss(registry) else { return };
         warn!(target: "upgrade", "a successor did not take over, this server goes on: {error}");

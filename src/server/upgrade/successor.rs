@@ -1,4 +1,4 @@
-//! The server's side of one handover: what its successor said, and what it is still unsent.
+//! The server's side of one handover: what its successor sent, and what is still to be sent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use super::listing::Listing;
 use super::message::{Message, VERSION};
 use crate::event::EventId;
 
-/// The longest line a successor has to say.
+/// The longest line that a successor sends.
 const LINE_BYTES_MAX: usize = 256;
 
 /// A process that connected to the upgrade socket.
@@ -20,7 +20,7 @@ pub(super) struct Successor {
     events: Events,
     received: Vec<u8>,
     unsent: VecDeque<Part>,
-    /// Whether it was promised the sockets; only then it can be ready.
+    /// Whether it asked for the sockets; only then it can be ready.
     asked: bool,
 }
 
@@ -33,17 +33,17 @@ pub(super) struct Events {
     pub(super) deadline: EventId,
 }
 
-/// A line, and the sockets that go with its first byte, by their places in the listing.
+/// A line, and the sockets attached to its first byte, by their indices in the listing.
 struct Part {
     line: Vec<u8>,
     sent: usize,
     sockets: Range<usize>,
 }
 
-/// How it goes on.
+/// The state of the handover after a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It has not said or got everything.
+    /// Messages or sockets are still missing.
     Wait,
     /// It accepts connections.
     Ready,
@@ -54,7 +54,7 @@ impl Successor {
         Self { stream, events, received: Vec::new(), unsent: VecDeque::new(), asked: false }
     }
 
-    /// Its process.
+    /// Its process id.
     pub(super) fn process(&self) -> io::Result<u32> {
         channel::process_of(&self.stream)
     }
@@ -67,14 +67,14 @@ impl Successor {
         !self.unsent.is_empty()
     }
 
-    /// Reads what it said; asked for the sockets, owes them.
+    /// Reads its messages. If it asks for the sockets, queues them for sending.
     ///
     /// # Errors
     ///
-    /// Why it is no successor: it is gone, or does not keep to the protocol.
+    /// Why it is no successor: it closed, or broke the protocol.
     pub(super) fn receive(&mut self, upgrade: &Listener, offered: &[Listener]) -> io::Result<Step> {
         let mut bytes = [0; LINE_BYTES_MAX];
-        // Descriptors that come with it are nothing to us, and closed.
+        // Descriptors that it sends are closed.
         match channel::receive(&self.stream, &mut bytes, &mut Vec::new()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => self.received.extend_from_slice(&bytes[..count]),
@@ -89,13 +89,13 @@ impl Successor {
                 }
                 Message::TakeOver { version } if !self.asked => return Err(foreign(version)),
                 Message::Ready if self.asked && self.unsent.is_empty() => return Ok(Step::Ready),
-                _ => return Err(io::Error::other("it spoke out of turn")),
+                _ => return Err(io::Error::other("it sent a message out of turn")),
             }
         }
         Ok(Step::Wait)
     }
 
-    /// Sends what the connection takes of what is unsent.
+    /// Sends what the connection takes of the unsent parts.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Successor {
         Ok(())
     }
 
-    /// Says one more thing, which is short, at once or not at all.
+    /// Sends one short message, at once or not at all.
     ///
     /// # Errors
     ///
@@ -133,14 +133,14 @@ impl Successor {
     }
 }
 
-/// What [`Successor::say`] does, to a peer that is none.
+/// As [`Successor::send`], to a peer that is no successor.
 pub(super) fn send(stream: &OwnedFd, message: &Message) -> io::Result<()> {
     let line = message.line()?;
     let sent = channel::send(stream, &line, &[])?;
     if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// The listing, and then its sockets, as many a line as fit.
+/// The listing, and then its sockets, as many per line as fit.
 fn parts(listing: Listing) -> io::Result<VecDeque<Part>> {
     let count = listing.sockets()?;
     let lines = (0..count).step_by(channel::RIGHTS_MAX).map(|from| {
@@ -154,7 +154,7 @@ fn parts(listing: Listing) -> io::Result<VecDeque<Part>> {
 }
 
 fn foreign(version: u32) -> io::Error {
-    let what = format!("it speaks version {version} of the protocol, and this server {VERSION}");
+    let what = format!("it uses version {version} of the protocol, and this server {VERSION}");
     io::Error::other(what)
 }
 
