@@ -1,5 +1,5 @@
-//! A server's numbers as `/stats` tells them: the ones shown here. What an older server does not
-//! tell is zero, and what a newer one tells besides is ignored.
+//! The parts of `/stats` that `top` shows. A field that an older server does not send is zero, and
+//! one that only a newer server sends is ignored.
 
 use std::collections::BTreeMap;
 
