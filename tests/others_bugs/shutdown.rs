@@ -1,4 +1,4 @@
-//! Ends: of servers that were told to, and of connections whose service or client misbehaved.
+//! Ends of servers, and of connections whose service or client misbehaved.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,10 +10,10 @@ use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
 use crate::common::{PATIENCE, ServerProcess, eventually};
 use crate::rig::{MS, Watched, address_of, config, connect, in_every_mode, is_served};
 
-/// Long enough for a loaded machine, and far shorter than a drain that nobody ends.
+/// Long enough for a loaded machine, and far shorter than a drain without an end.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A client that is owed more than it reads.
+/// A client that does not read its replies.
 fn stuck(server: &ServerProcess) -> TcpStream {
     let mut stream = server.connect();
     stream.set_write_timeout(Some(200 * MS)).unwrap();
@@ -21,9 +21,9 @@ fn stuck(server: &ServerProcess) -> TcpStream {
     stream
 }
 
-/// A second signal during a drain was ignored, or ended nothing: people sent SIGKILL.
+/// A second signal during a drain was ignored or ended nothing, so operators sent SIGKILL.
 #[test]
-fn a_second_sigterm_is_not_heard() {
+fn a_second_sigterm_is_ignored() {
     let second_ends_it = |first: &str, second: &str, expected: i32| {
         let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
         let client = stuck(&server);
@@ -40,7 +40,7 @@ fn a_second_sigterm_is_not_heard() {
     });
 }
 
-/// HAProxy, gunicorn: those who never end kept an old process for ever.
+/// HAProxy, gunicorn: connections that never end kept an old process alive for ever.
 #[test]
 fn one_client_that_never_ends_keeps_a_drain_from_ending() {
     in_every_mode(|mode| {
@@ -56,15 +56,15 @@ fn one_client_that_never_ends_keeps_a_drain_from_ending() {
         let took = start.elapsed();
         assert!(took >= 500 * MS && took < SOON, "{mode}: {took:?}");
         chat.join().unwrap();
-        // An orderly end would have it believe that this was all.
+        // An orderly close would claim that this was everything.
         let error = stuck.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
     });
 }
 
-/// Envoy, Kubernetes' ingresses: a server stopped accepting before its balancer knew.
+/// Envoy, Kubernetes' ingresses: a server stopped accepting before its load balancer was notified.
 #[test]
-fn clients_are_refused_before_the_balancer_learns_of_the_end() {
+fn clients_are_refused_before_the_balancer_is_notified() {
     let ends_late = |by_signal: bool| {
         let watched = Watched::start(&["--workers", "2", "--drain-delay", "1s"]);
         assert_eq!(watched.http("GET", "/readyz"), (200, "ready\n".to_owned()));
@@ -74,8 +74,8 @@ fn clients_are_refused_before_the_balancer_learns_of_the_end() {
         } else {
             assert_eq!(watched.http("POST", "/drain").0, 202);
         }
-        eventually("it says that it leaves", || watched.http("GET", "/readyz").0 == 503);
-        assert_eq!(watched.http("GET", "/healthz").0, 200, "it is no reason to be killed");
+        eventually("it reports draining", || watched.http("GET", "/readyz").0 == 503);
+        assert_eq!(watched.http("GET", "/healthz").0, 200, "a drain is no reason to be killed");
         while start.elapsed() < 700 * MS {
             assert!(is_served(&watched.server.connect()), "accepted after {:?}", start.elapsed());
         }
@@ -90,7 +90,7 @@ fn clients_are_refused_before_the_balancer_learns_of_the_end() {
     });
 }
 
-/// A deadline that can be set and is not kept: clients that hold a place and say nothing.
+/// A deadline had no effect: clients held a connection and sent nothing.
 #[test]
 fn a_timeout_of_the_command_line_reaches_no_connection() {
     in_every_mode(|mode| {
@@ -111,7 +111,7 @@ fn a_timeout_of_the_command_line_reaches_no_connection() {
     });
 }
 
-/// The same for who is to send a PROXY header first.
+/// The same for a connection that must begin with a PROXY header.
 #[test]
 fn a_timeout_of_the_command_line_does_not_reach_the_header() {
     let trust =
@@ -126,14 +126,14 @@ fn a_timeout_of_the_command_line_does_not_reach_the_header() {
 #[derive(Clone)]
 struct Clumsy;
 
-/// What the connection said first.
+/// The first byte of the connection.
 struct Word(u8);
 
 impl Service for Clumsy {
     type Session = Word;
 
     fn open(&mut self, peer: &Peer<'_>, _: &mut Outlet<'_>) -> Word {
-        // Whom it is to be clumsy with in here, a first byte would come too late.
+        // A first byte would come too late for a panic in here.
         assert!(peer.listener() == 0, "a panic that the test asked for");
         Word(0)
     }
@@ -167,7 +167,7 @@ impl Service for Clumsy {
     }
 }
 
-/// Everybody's: what one connection's code did wrong took the thread of all others along.
+/// In many servers: a panic of one connection ended the thread of all others.
 #[test]
 fn a_panic_of_one_connection_ends_its_whole_shard() {
     for mode in AcceptMode::ALL {
@@ -179,7 +179,7 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
         assert!(is_served(&bystander));
         for clumsy in *b"orpec" {
             let mut stream = connect(if clumsy == b'o' { other } else { address_of(&server) });
-            // A reset is told once, to whoever asks first.
+            // A reset is reported once, to the first call.
             let sent = stream.write_all(&[clumsy]);
             let _ = stream.shutdown(Shutdown::Write);
             let end = sent.and_then(|()| stream.read_to_end(&mut Vec::new()));
