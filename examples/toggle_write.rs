@@ -20,7 +20,7 @@ struct App {
     turns_left: u32,
 }
 
-/// Runs every turn, because nobody reads the byte that waits.
+/// Runs every turn, because the byte that waits is never read.
 fn on_readable(registry: &mut Registry<App>, app: &mut App, _: Fired) {
     registry.add(app.writable, None).expect("a socket can be watched");
     registry.del(app.writable);
@@ -52,6 +52,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     base.run(&mut App { writable, turns_left: TURNS })?;
 
     let changes = base.registry().stats().changes - before;
-    writeln!(std::io::stdout(), "{TURNS} turns, {changes} changes told to the kernel")?;
+    writeln!(std::io::stdout(), "{TURNS} turns, {changes} changes made in the kernel")?;
     Ok(())
 }

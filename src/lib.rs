@@ -62,7 +62,7 @@
 //!
 //! libevent 2.x: what fires when, in which order, and what a handler may do. docs/CONFORMANCE.md
 //! has its rules one by one, each with the test that pins it or the difference and why; the table
-//! of names is in ARCHITECTURE.md. Each item's documentation names its libevent counterpart.
+//! of names is in docs/LIBEVENT.md. Each item's documentation names its libevent counterpart.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("evshard needs 64-bit Linux: its backends and wake-ups are that kernel's");

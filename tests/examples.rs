@@ -238,9 +238,9 @@ fn priorities_let_the_alarm_pass() {
 #[test]
 fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     let immediate = Example::start("toggle_write", &["immediate"]).rest();
-    assert_eq!(immediate, ["10000 turns, 20000 changes told to the kernel"]);
+    assert_eq!(immediate, ["10000 turns, 20000 changes made in the kernel"]);
     let deferred = Example::start("toggle_write", &["deferred"]).rest();
-    assert_eq!(deferred, ["10000 turns, 1 changes told to the kernel"]);
+    assert_eq!(deferred, ["10000 turns, 1 changes made in the kernel"]);
     let words = Example::start("toggle_write", &[]).failure();
     assert!(words.contains("usage: toggle_write immediate|deferred"), "{words}");
 }

@@ -317,5 +317,9 @@ fn what_the_machine_refuses_is_logged_once_with_what_is_lost() {
     let output = server.wait_with_output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{message}");
-    assert_eq!(message.matches("many changes of interest at once").count(), 1, "{message}");
+    assert_eq!(
+        message.matches("one system call each, instead of one for many").count(),
+        1,
+        "{message}"
+    );
 }

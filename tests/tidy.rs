@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
+/// All that a result folder has.
+const RESULT_FILES: [&str; 4] = ["README.md", "summary.md", "plots", "raw.jsonl.xz"];
+/// Characters of an answer in results/INDEX.md, as scripts/lib/results.py has it.
+const ANSWER_LENGTH_MAX: usize = 100;
 
 /// Who may name whom, by folder or file of `src`. What is not listed is not allowed.
 const LADDER: &[(&str, &[&str])] = &[
@@ -281,22 +285,34 @@ fn every_result_can_be_judged_and_repeated() {
     let results = root().join("results");
     let index = fs::read_to_string(results.join("INDEX.md")).unwrap_or_default();
     let mut complaints = Vec::new();
-    for entry in fs::read_dir(&results).unwrap().flatten().filter(|e| e.path().is_dir()) {
-        let name = entry.file_name().into_string().unwrap();
-        let has = |file: &str| entry.path().join(file).exists();
-        let date_ends = name.char_indices().filter(|(_, c)| *c == '-').nth(2).map(|(at, _)| at);
+    let archive = results.join("archive");
+    let entries = [&results, &archive].into_iter().filter_map(|below| fs::read_dir(below).ok());
+    let is_result = |path: &PathBuf| path.is_dir() && *path != archive;
+    for path in entries.flatten().flatten().map(|entry| entry.path()).filter(is_result) {
+        let name = path.strip_prefix(&results).unwrap().display().to_string();
+        let folder = path.file_name().unwrap().to_str().unwrap();
+        let date_ends = folder.char_indices().filter(|(_, c)| *c == '-').nth(2).map(|(at, _)| at);
         if date_ends != Some("2026-01-01".len()) {
             complaints.push(format!("results/{name}: name it <year>-<month>-<day>-<topic>"));
         }
-        for file in ["README.md", "summary.md", "raw", "plots"] {
-            if !has(file) {
+        for file in RESULT_FILES {
+            if !path.join(file).exists() {
                 complaints.push(format!("results/{name}: {file} is missing"));
             }
         }
-        if !index.contains(&name) {
-            complaints.push(format!("results/{name}: results/INDEX.md does not list it"));
+        if fs::read_dir(&path).unwrap().count() > RESULT_FILES.len() {
+            complaints.push(format!("results/{name}: it has more than {RESULT_FILES:?}"));
         }
-        let readme = fs::read_to_string(entry.path().join("README.md")).unwrap_or_default();
+        let row = format!("| [{folder}]({name}/README.md) | ");
+        let cells = index.lines().find_map(|line| line.strip_prefix(&row)?.strip_suffix(" |"));
+        let answer = cells.and_then(|cells| Some(cells.rsplit_once(" | ")?.1));
+        if answer.is_none() {
+            complaints.push(format!("results/{name}: results/INDEX.md has no row for it"));
+        }
+        if answer.is_some_and(|a| a.chars().count() > ANSWER_LENGTH_MAX || a.ends_with('…')) {
+            complaints.push(format!("results/INDEX.md, {name}: write a shorter answer"));
+        }
+        let readme = fs::read_to_string(path.join("README.md")).unwrap_or_default();
         if readme.contains("To be written by hand") {
             complaints.push(format!("results/{name}/README.md: its reading is not written yet"));
         }
@@ -305,22 +321,21 @@ fn every_result_can_be_judged_and_repeated() {
 }
 
 #[test]
-fn every_dependency_has_its_sentence_in_the_architecture() {
-    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+fn every_dependency_has_its_reason_above_it() {
     let mut complaints = Vec::new();
     for manifest in ["Cargo.toml", "loadgen/Cargo.toml", "tests/needs/Cargo.toml"] {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
-        let mut in_dependencies = false;
+        let (mut in_dependencies, mut before) = (false, "");
         for line in text.lines() {
             if line.starts_with('[') {
-                in_dependencies = line.ends_with("dependencies]");
-            } else if let Some(name) = line.split(['=', '.', ' ']).next().filter(|n| !n.is_empty())
-                && in_dependencies
-                && !line.starts_with('#')
-                && !architecture.contains(&format!("`{name}`"))
-            {
-                complaints.push(format!("{manifest}: ARCHITECTURE.md does not say why `{name}`"));
+                in_dependencies = line.ends_with("dependencies]") && !line.contains("workspace");
+            } else if in_dependencies && line.contains('=') && !line.starts_with('#') {
+                let name = line.split(['=', '.', ' ']).next().unwrap_or_default();
+                if !before.starts_with('#') {
+                    complaints.push(format!("{manifest}: say above `{name}` what it is for"));
+                }
             }
+            before = line;
         }
     }
     expect_tidy(&complaints);

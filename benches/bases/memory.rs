@@ -1,5 +1,5 @@
 //! User memory per event: how much the process grows by while many events with a timeout are made
-//! and added. The list of their ids counts: somebody has to keep it.
+//! and added. The list of their ids counts: a program has to store it.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ impl Pair {
     #[inline]
     pub(crate) fn read_byte(&mut self) {
         let count = self.reader.read(&mut [0]).expect("a byte that made it readable");
-        assert_eq!(count, 1, "nobody closes a socket");
+        assert_eq!(count, 1, "no socket is closed");
     }
 
     #[inline]

@@ -99,9 +99,9 @@ static inline int by_size(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* The samples as a member of a JSON object; null where there is none to tell of. */
+/* The samples as a member of a JSON object; null where there is none. */
 static inline void print_samples(const char *name, struct samples *samples) {
-    static const struct { const char *name; double quantile; } told[] = {
+    static const struct { const char *name; double quantile; } quantiles[] = {
         {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1.0},
     };
     size_t n = samples->count;
@@ -109,12 +109,12 @@ static inline void print_samples(const char *name, struct samples *samples) {
     if (n > 0)
         qsort(samples->ns, n, sizeof *samples->ns, by_size);
     printf("\"%s\": {\"count\": %zu", name, n);
-    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
-        size_t rank = (size_t)(told[i].quantile * (double)n); /* how many are below */
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++) {
+        size_t rank = (size_t)(quantiles[i].quantile * (double)n); /* how many are below */
         if (n == 0)
-            printf(", \"%s\": null", told[i].name);
+            printf(", \"%s\": null", quantiles[i].name);
         else
-            printf(", \"%s\": %ju", told[i].name, (uintmax_t)samples->ns[rank < n ? rank : n - 1]);
+            printf(", \"%s\": %ju", quantiles[i].name, (uintmax_t)samples->ns[rank < n ? rank : n - 1]);
     }
     printf("}");
 }

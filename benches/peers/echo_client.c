@@ -2,7 +2,7 @@
  *
  * One thread, level-triggered epoll, and per reply one recv and one send: a connection has one request on its way, and
  * the next one goes out when its echo is back. It looks at the clock directly before each send and directly after each
- * receive, as any client must that tells how long a request took; it keeps no distribution and compares no byte. What
+ * receive, as any client must that reports how long a request took; it keeps no distribution and compares no byte. What
  * is left is what any client of this shape must pay the kernel; a load generator's own cost is its distance from this
  * program.
  *

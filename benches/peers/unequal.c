@@ -1,4 +1,4 @@
-/* unequal: long-lived connections of unequal rate, each with a schedule of its own that waits for nobody.
+/* unequal: long-lived connections of unequal rate, each with a schedule of its own that does not wait for replies.
  *
  * When a request is due is drawn beforehand (exponential gaps, seeded by the connection's number), and response time
  * counts from then, not from when it was sent: a server that makes requests wait cannot hide it. A connection has one

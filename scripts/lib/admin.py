@@ -1,4 +1,4 @@
-"""What the server tells of itself on its admin listener: /stats, as JSON."""
+"""What the server reports on its admin listener: /stats, as JSON."""
 
 import http.client
 import json

@@ -8,9 +8,9 @@ from loader import seconds
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit status 2."""
+    """An argument parser whose errors are one line and exit status 2. One that `builds` takes --bin-dir, too."""
 
-    def __init__(self, script, description, example):
+    def __init__(self, script, description, example, builds=True):
         super().__init__(
             prog=script,
             description=description,
@@ -18,9 +18,9 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self.add_argument(
-            "--bin-dir", type=Path, metavar="DIR", help="use the evshard and loadgen found there instead of building"
-        )
+        if builds:
+            self.add_argument("--bin-dir", type=Path, metavar="DIR",
+                              help="use the evshard and loadgen found there instead of building")
 
     def error(self, message):
         """Say what is wrong in one line; the whole usage would bury it."""

@@ -67,7 +67,7 @@ def parse_arguments():
 
 
 def subjects_of(args, programs):
-    """The peer first, then the server in each mode; nobody pins threads, for the peer cannot."""
+    """The peer first, then the server in each mode; no threads are pinned, for the peer cannot."""
     peer = Subject(PEER, (programs.compile_peer(PEER), "0", str(args.workers)), ends_by_signal=True)
     return [peer, *(evshard(programs.evshard, args.workers, name=mode, flags=("--no-pin", "--accept", mode))
                     for mode in args.modes)]
@@ -116,6 +116,19 @@ def trace(subject, load):
     return seen
 
 
+def count_calls(subjects, load, folder):
+    """The system calls of each subject by name, or the reason why none can be counted here."""
+    records = {}
+
+    def count(subject):
+        seen = trace(subject, load)
+        records[subject.name] = {"connections": load.count, "calls": seen.calls, "eventfd": seen.eventfd}
+        folder.save("syscalls", records)
+        return seen
+
+    return syscalls.of_each(subjects, count)
+
+
 def write_results(args, programs, subjects, measured, load, facts, folder):
     """Publish what was found."""
     command = (f"{SCRIPT} --modes {','.join(args.modes)} --workers {args.workers} --slots {args.slots} "
@@ -142,10 +155,7 @@ def main():
     print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("accept", args.out, args.quick) as folder:
         runs = measure_all(args, subjects, load, folder)
-        traces = syscalls.of_each(subjects, lambda subject: trace(subject, counted))
-        if isinstance(traces, dict):
-            folder.save("syscalls", {name: {"connections": counted.count, "calls": seen.calls, "eventfd": seen.eventfd}
-                                     for name, seen in traces.items()})
+        traces = count_calls(subjects, counted, folder)
         measured = accept_report.Measured(PEER, args.modes, runs, traces, counted.count)
         write_results(args, programs, subjects, measured, load, facts, folder)
 

@@ -54,9 +54,10 @@ def main():
     program = programs.example(EXAMPLE)
     facts = machine.facts()
     with results.ResultFolder("changes", args.out, args.quick) as folder:
-        records = [count_calls(program, policy) for policy in POLICIES]
-        for record in records:
-            folder.save(record["policy"], record)
+        records = []
+        for policy in POLICIES:
+            records.append(count_calls(program, policy))
+            folder.save(policy, records[-1])
         per_turn = {record["policy"]: record["epoll_ctl"] / TURNS for record in records}
         if per_turn["immediate"] < 1:
             raise Failure(f"the example did not toggle: {records}")

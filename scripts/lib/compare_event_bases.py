@@ -11,6 +11,7 @@ import event_base_counts as counts
 import event_base_report as report
 import machine
 import measure
+import raw
 import results
 from child import Failure, run_main
 from programs import Programs, require
@@ -76,7 +77,7 @@ def measure_all(args, paths, all_cases, missing, folder):
 
 
 def save_case(folder, paths, args, case, records):
-    """Keep what a case gave so far, a line a run: the record as it was printed."""
+    """Write what a case gave so far, a line a run: the record as it was printed."""
     commands = {subject.name: " ".join(event_base.command(paths, subject, case, args.core))
                 for subject in case.subjects if subject.name in records}
     folder.save(case.key, {"commands": commands, "runs_in_round_order": {
@@ -99,7 +100,7 @@ def write_results(args, paths, measured, facts, folder):
                 for case in first.values() for subject in case.subjects]
     folder.publish(results.Findings(
         report.TITLE, report.QUESTION, report.answer(measured), report.body(measured), report.pictures(measured),
-        [command, "", "# which runs, among others (all are in raw/),", *examples], report.notes(args.core),
+        [command, "", f"# which runs, among others (all are in {raw.NAME}),", *examples], report.notes(args.core),
     ), facts, {f"{name} program": path for name, path in paths.items()})
 
 

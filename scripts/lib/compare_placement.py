@@ -78,7 +78,7 @@ def loads_of(args, program):
 
 
 def subjects_of(args, programs):
-    """The server with each placement; it is told what accepts, so that the machine's size does not choose."""
+    """The server with each placement; its accept mode is set, so that the machine's size does not choose."""
     flags = ("--accept", "acceptor", "--service", "work", "--work", args.work, "--admin", "127.0.0.1:0")
     return [evshard(programs.evshard, 2, name=name, flags=(*flags, "--placement", name)) for name in args.placements]
 

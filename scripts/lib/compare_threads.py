@@ -19,7 +19,7 @@ from stats import table
 
 SCRIPT = "scripts/compare_threads.sh"
 SHARES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the peak, for the curves
-PROBE = "1s"  # of the closed loop that tells which rates those are
+PROBE = "1s"  # of the closed loop that finds those rates
 SEARCH_MINUTES = 10
 
 

@@ -80,9 +80,8 @@ def _count(tool, what, count, programs, quick, save):
             found[workload.name, subject.name] = {
                 name: per_hop(*((hops, counts.get(name, 0)) for hops, counts in pair)) for name in names
             }
-    save(what.replace(" ", "-"), [
-        {"workload": workload, "subject": subject, "per_hop": counts} for (workload, subject), counts in found.items()
-    ])
+            save(what.replace(" ", "-"), [{"workload": workload, "subject": subject, "per_hop": counts}
+                                          for (workload, subject), counts in found.items()])
     return found
 
 

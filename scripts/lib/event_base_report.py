@@ -145,7 +145,7 @@ def notes(core):
         "default is the one that targets are judged against: the faster, though it keeps time less well.",
         "libev is asked in its own terms: ev_io, ev_timer, ev_timer_again; epoll by name. It takes no stopped watcher "
         "out of the epoll set until that bothers it, which spares it an epoll_ctl for each event of the cascade and "
-        "leaves the kernel to report what nobody waits for.",
+        "leaves the kernel to report what no event waits for.",
         "Timers are added, re-set and deleted inside a handler, where every library's cached clock is in force. Expiring "
         "is one pass over timers that are all due; a common timeout's too.",
         "A change is an event for writing added or deleted beside one for reading that stays: one EPOLL_CTL_MOD each "

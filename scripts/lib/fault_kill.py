@@ -37,7 +37,7 @@ def _kill_and_restart(bench, outcome, first, address, what):
                 echo(client)
             outcome.expect_most(f"{what}: from kill -9 to the next server's first echo",
                                 (time.monotonic() - started) * 1000, RESTART_MS, "ms")
-            outcome.expect(f"{what}: a third one is refused, and harms nobody", *_refused(bench, address))
+            outcome.expect(f"{what}: a third one is refused, and does no harm", *_refused(bench, address))
             second.stop()
 
 

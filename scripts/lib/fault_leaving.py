@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of a connect storm, in every accept mode: whoever was let in is served.
+"""SIGTERM in the middle of a connect storm, in every accept mode: each accepted connection is served.
 
 Precisely: a connection whose connect succeeded gets its echo; it is neither reset nor closed before. Connects after the
 listening sockets are gone are refused, and that is all that may happen to them. A connection that was there before

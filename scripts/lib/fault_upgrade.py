@@ -1,4 +1,4 @@
-"""Servers follow one another on the same sockets while clients connect: nobody is refused, nothing is lost."""
+"""Servers follow one another on the same sockets while clients connect: no connection is refused, nothing is lost."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def run(bench, outcome):
         for _ in range(upgrades):
             time.sleep(STEADY_S)
             servers.append(running.enter_context(Server(bench.subject("--upgrade-from", path))))
-            servers[-2].wait()  # told to leave by its successor: within the drain timeout, with status 0
+            servers[-2].wait()  # its successor has the sockets: it ends within the drain timeout, with status 0
         time.sleep(STEADY_S)
         driving.interrupt()
         report = storm.finish(driving)
@@ -44,7 +44,7 @@ def run(bench, outcome):
                        report.connections)
         for kind, count in report.failures.items():
             outcome.expect_none(f"failed connections: {kind}", count)
-        outcome.expect_most("longest time in which nobody was served", report.longest_gap_ms, GAP_MS, "ms", 1)
+        outcome.expect_most("longest time in which no client was served", report.longest_gap_ms, GAP_MS, "ms", 1)
         outcome.expect("exactly one server is left, and it serves", *_left(servers, address))
         outcome.expect_descriptors(last, before + DESCRIPTORS_TOLERANCE)
         last.stop()

@@ -80,7 +80,7 @@ def picture(outcomes):
     points = [(name.replace("-", "\n"), spread([outcome.waited_ms])) for name, outcome in outcomes.items()
               if outcome.waited_ms is not None]
     panel = plot.Panel("Longest wait of others", "ms", "fault", points or [("none", spread([0.0]))])
-    return plot.svg(TITLE, "clients that had nothing to do with the fault; upgrade: nobody served; one run", [panel])
+    return plot.svg(TITLE, "clients that had nothing to do with the fault; upgrade: no client served; one run", [panel])
 
 
 def notes():

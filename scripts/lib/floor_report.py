@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import instructions
 import plot
+import raw
 from stats import Spread, cell, paired_ratios, spread, table, verdict
 
 TITLE = "The server against a bare epoll loop"
@@ -86,8 +87,8 @@ def notes(args):
         "median and range over the rounds are shown, never a ratio of averages.",
         "CPU time is the sum over threads of the first field of /proc/PID/task/TID/schedstat (ns), before and after "
         "the load: utime + stime count in ticks of 10 ms, too coarse for a difference of a few per cent (they are in "
-        "raw/ as a cross-check). It is divided by all requests answered, warm-up included; accepting and closing the "
-        "connections is in it.",
+        f"{raw.NAME} as a cross-check). It is divided by all requests answered, warm-up included; accepting and "
+        "closing the connections is in it.",
         "Absolute times belong to this machine and this hour. The ratio travels better; system calls and bytes best.",
         "strace slows the server, so more connections are ready at each wait than in the untraced runs and the waits "
         "per echo come out lower for both; the server's own events per wait, untraced, stand beside them.",

@@ -140,7 +140,7 @@ def first_missing(*things):
 
 
 def main():
-    """Take or make a result, and let everybody read it."""
+    """Take or make a result, and let all users read it."""
     args = parse_arguments()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)

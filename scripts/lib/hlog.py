@@ -27,7 +27,7 @@ class Samples:
         return sum(self.counts.values())
 
     def above(self, value):
-        """How many are greater than `value`, as far as buckets tell."""
+        """How many are greater than `value`, as far as buckets can show."""
         return sum(count for found, count in self.counts.items() if found > value)
 
     def quantile(self, quantile):

@@ -54,7 +54,7 @@ def _count(subject, load, duration):
 
 
 def section(figures):
-    """The part of a summary that tells what `measure_all` found, or why it found nothing."""
+    """The part of a summary that shows what `measure_all` found, or why it found nothing."""
     heading = "## Instructions per echo\n\n"
     if isinstance(figures, str):
         return heading + figures

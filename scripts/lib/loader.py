@@ -91,7 +91,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Report:
-    """One measurement as the loader told it: the text untouched, and the same parsed."""
+    """One measurement as the loader printed it: the text untouched, and the same parsed."""
 
     text: str
     values: dict

@@ -49,7 +49,7 @@ class Measured:
     whats: dict  # case name to what it is, in words
 
     def ratio(self, case, of):
-        """Ours over the rival's, of the rounds' own pairs; None where one of them does not tell."""
+        """Ours over the rival's, of the rounds' own pairs; None where one of them has no figure."""
         ours, theirs = ([of(run) for run in self.runs[case][name]] for name in (OURS, self.rivals[case]))
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
@@ -65,7 +65,7 @@ class Measured:
         return verdict(spread(abs(ratio - 1) for ratio in paired_ratios(ours, theirs)), target.within)
 
     def reports(self):
-        """What our loader told of its runs."""
+        """What our loader reported of its runs."""
         return [run.tally.report for programs in self.runs.values() for run in programs[OURS]]
 
 
@@ -105,7 +105,7 @@ def notes(args, measured):
         "cost per request depends on who of loader and server is the slower one.",
         "loadgen compares every byte of every reply and keeps several histograms; wrk parses replies and keeps one; the "
         "bare client does nothing of the kind.",
-        "redis-benchmark tells the median in steps of 1 µs, and takes a number of requests, which a short run before "
+        "redis-benchmark prints the median in steps of 1 µs, and takes a number of requests, which a short run before "
         "chooses so that it takes as long as the others.",
         "In flight is Little's law with the rate and mean time that each loader reports. A connection that is neither "
         "in flight nor idle on purpose waits inside the loader: where a loader uses its core up, that waiting limits "

@@ -74,7 +74,7 @@ def rotated(subjects, round_index):
 def loader_note(reports):
     """What the loader thought of the runs, as a note for their readers."""
     return (f"The loader's verdicts on its own runs: {loader.verdicts(reports)}. A closed loop beside its server is "
-            "told apart from one that has the machine to itself; CPU per request is as good in either.")
+            "distinguished from one that has the machine to itself; CPU per request is as good in either.")
 
 
 def _check_pinning(subject, threads):

@@ -42,15 +42,13 @@ def parse_arguments():
     return args
 
 
-def watch(task, load):
-    """(seconds, bytes) of the loader from its start until it is about to end."""
-    samples = []
+def watch(task, load, samples):
+    """Add (seconds, bytes) of the loader to `samples`, from its start until it is about to end."""
     step_s = min(SAMPLE_S, load.seconds / 20)
     started = time.monotonic()
     while (at_s := time.monotonic() - started) < load.seconds and not task.ended():
         samples.append((at_s, procfs.resident_bytes(task.pid)))
         time.sleep(step_s)
-    return samples
 
 
 def growth(samples, settled_s):
@@ -96,12 +94,15 @@ def main():
     settled_s = min(SETTLED_S, load.seconds * SETTLED_SHARE)
     print(f"one run of {args.duration}", file=sys.stderr)
     with results.ResultFolder("memory", args.out, args.quick) as folder:
-        with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as driving:
-            samples = watch(driving, load)
-            report = loader.finish(driving, load)
-        first, largest, ratio = growth(samples, settled_s)
-        folder.save("memory", {"settled_s": settled_s, "samples": samples})
+        samples = []
+        try:
+            with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as driving:
+                watch(driving, load, samples)
+                report = loader.finish(driving, load)
+        finally:
+            folder.save("memory", {"settled_s": settled_s, "samples": samples})
         folder.save("loadgen", report.values)
+        first, largest, ratio = growth(samples, settled_s)
         rows = table(["resident memory", "MiB"], [[f"after {settled_s:.0f} s", f"{first / 2**20:.3f}"],
                                                   ["largest later", f"{largest / 2**20:.3f}"]])
         panel = plot.Panel("Resident memory", "MiB", "seconds from the start", parts(samples))

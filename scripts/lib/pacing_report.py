@@ -44,7 +44,7 @@ class Measured:
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
     def reports(self):
-        """What our loader told of its runs."""
+        """What our loader reported of its runs."""
         return [run.report for name in self.ours for run in self.runs[name]]
 
 
@@ -94,8 +94,8 @@ def picture(measured):
 def notes(args):
     """What a reader must know before drawing a conclusion."""
     return [
-        f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core} alone; nobody "
-        "has promised that nothing else runs there.",
+        f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core}. "
+        "Other programs may run there, too.",
         "Lateness is the actual send minus the intended time, of every request of the measured window, whatever the "
         "reason: also that of a connection that could not be used.",
         f"{PEER} has a task per connection on one thread, each asleep until its next request is due. tokio's timers "

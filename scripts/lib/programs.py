@@ -107,7 +107,7 @@ def require_cores(args):
 
 
 def fingerprint(program):
-    """The first 12 digits of a program's SHA-256: tells whether two results measured the same binary."""
+    """The first 12 digits of a program's SHA-256: shows whether two results measured the same binary."""
     return hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]
 
 

@@ -1,5 +1,6 @@
-"""A result folder: README.md, raw/, summary.md and plots/, and its line in results/INDEX.md."""
+"""A result folder: README.md, summary.md, plots/ and raw.jsonl.xz, and its row in results/INDEX.md."""
 
+import contextlib
 import datetime
 import json
 import re
@@ -9,11 +10,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import raw
 from programs import ROOT, fingerprint
 
 RESULTS = ROOT / "results"
 PORT = re.compile(r"(127\.0\.0\.1:)[1-9]\d*")  # not 0: that asks for a free one
-INDEX_HEADER = "# Results\n\nNewest first: the question a result answers, and its folder.\n\n"
+ARCHIVE = RESULTS / "archive"  # of results that newer ones have replaced
+INDEX_RULE = "|---|---|---|"
+INDEX_HEADER = (
+    "# Results\n\nNewest first. The README of a folder has the whole answer, the machine, the commands and the limits.\n\n"
+    f"| folder | question | answer |\n{INDEX_RULE}\n"
+)
+ANSWER_LENGTH_MAX = 100  # characters of an answer in the index; the README has all of it
+CUT = " …"
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ class Findings:
             f"# {self.title}",
             f"**Question.** {self.question}",
             f"**Answer.** {self.answer}",
-            "The tables are in [summary.md](summary.md); every run as it was recorded is in [raw/](raw/).",
+            "The tables are in [summary.md](summary.md); every run as it was recorded is in "
+            f"[{raw.NAME}]({raw.NAME}).",
             "## Reading\n\n_To be written by hand: what the numbers mean, what surprised, what to try next._",
             "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n"
             "```sh\n" + "\n".join(self.commands) + "\n```",
@@ -70,13 +80,15 @@ class Findings:
 class ResultFolder:
     """Collects a result in a temporary folder and moves it into place when it is complete.
 
-    Use as a context manager. A run that fails leaves its raw files in the temporary folder and says where; an
-    interrupted one leaves nothing. An existing folder is never written to.
+    Use as a context manager. A run's records go to files below `raw` as they come. However the script ends, they
+    become one file, raw.jsonl.xz. Where it fails or is interrupted, that file stays in the temporary folder, and a
+    line says where. An existing folder is never written to.
     """
 
     def __init__(self, topic, out, quick):
         self._out = out
         self._quick = quick
+        raw.require_lzma()
         self._name = f"{datetime.date.today().isoformat()}-{topic}"
         self._staging = Path(tempfile.mkdtemp(prefix=f"{self._name}-"))
         self.raw = self._staging / "raw"
@@ -86,16 +98,32 @@ class ResultFolder:
         return self
 
     def __exit__(self, kind, _error, _traceback):
-        if kind is None:
+        if kind is None or not self._staging.exists():
             return
-        if issubclass(kind, Exception) and any(self.raw.iterdir()):
-            print(f"\nthe raw files of the runs that went well are in {self._staging}", file=sys.stderr)
-        else:
+        if self.raw.exists() and not any(path.is_file() for path in self.raw.rglob("*")):
             shutil.rmtree(self._staging)
+            return
+        try:
+            where = self._pack()
+        except OSError as error:
+            print(f"\ncannot write {raw.NAME}: {error.strerror}", file=sys.stderr)
+            where = self.raw
+        print(f"\nwhat was recorded until then is in {where}", file=sys.stderr)
 
     def save(self, name, record):
-        """Keep a record as raw/NAME.json."""
-        (self.raw / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+        """Write a record atomically to raw/NAME.json; a later one of the same name replaces it."""
+        path = self.raw / f"{name}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(record, indent=2) + "\n")
+        partial.replace(path)
+
+    def _pack(self):
+        """Turn the files below `raw` into raw.jsonl.xz, unless that is done; where it is."""
+        packed = self._staging / raw.NAME
+        if self.raw.exists():
+            raw.pack(self.raw, packed)
+            shutil.rmtree(self.raw)
+        return packed
 
     def publish(self, findings, facts, programs):
         """Print the findings, write them down, move the folder into place, list it, and return where it is.
@@ -108,6 +136,7 @@ class ResultFolder:
             path = self._staging / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
+        self._pack()
         target = self._move(findings)
         print(f"results: {target}", file=sys.stderr)
         return target
@@ -131,21 +160,33 @@ class ResultFolder:
         number = 1
         while True:
             target = RESULTS / (self._name if number == 1 else f"{self._name}-{number}")
-            try:
+            number += 1
+            if (ARCHIVE / target.name).exists():
+                continue
+            with contextlib.suppress(FileExistsError):
                 target.mkdir()
                 return target
-            except FileExistsError:
-                number += 1
 
 
 def add_to_index(index, folder, question, answer):
-    """Put the folder's line above the others, replacing one it may already have."""
+    """Put the folder's row above the others, replacing one it may already have."""
     text = index.read_text() if index.exists() else INDEX_HEADER
-    link = f"({folder}/README.md)"
+    link = f"[{folder}]({folder}/README.md)"
     lines = [line for line in text.splitlines() if link not in line]
-    first = next((i for i, line in enumerate(lines) if line.startswith("- [")), len(lines))
-    lines.insert(first, f"- [{folder}]{link}: {question} {answer}")
+    lines.insert(lines.index(INDEX_RULE) + 1, f"| {link} | {escaped(question)} | {cut(escaped(answer))} |")
     index.write_text("\n".join(lines) + "\n")
+
+
+def escaped(text):
+    """A text as it stands in a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def cut(text):
+    """A text that fits the index: a longer one ends at a word and in CUT, until a shorter one is written by hand."""
+    if len(text) <= ANSWER_LENGTH_MAX:
+        return text
+    return text[: ANSWER_LENGTH_MAX - len(CUT) + 1].rpartition(" ")[0] + CUT
 
 
 def unported(argv):

@@ -86,14 +86,14 @@ class Server:
         return self.wait()
 
     def wait(self):
-        """The end of a server that was told to leave, by whatever way; see `stop`."""
+        """The end of a server that was asked to end, in any way; see `stop`."""
         try:
             rest, _ = self._process.communicate(timeout=DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise Failure(f"{self._title()} did not end within the time allowed") from error
         expected = -signal.SIGTERM if self.subject.ends_by_signal else 0
         if self._process.returncode != expected:
-            raise Failure(f"{self._title()} was told to end and did with {self._ending()}")
+            raise Failure(f"{self._title()} was asked to end, and ended with {self._ending()}")
         return (self._output + rest).decode(errors="replace")
 
     def kill(self):
@@ -102,7 +102,7 @@ class Server:
         self._process.wait()
 
     def _announced(self, line):
-        """What the server's next line tells, once it is out."""
+        """What the server's next line says, once it is out."""
         deadline = time.monotonic() + START_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)

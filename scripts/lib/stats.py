@@ -61,7 +61,7 @@ def verdict(ratio, target, at_least=False):
 
 
 def jain(values):
-    """Jain's fairness index: 1 when all have the same, 1/n when one has all; None when nobody has anything."""
+    """Jain's fairness index: 1 when all have the same, 1/n when one has all; None when all have nothing."""
     values = list(values)
     squares = sum(value * value for value in values)
     return sum(values) ** 2 / (len(values) * squares) if squares else None

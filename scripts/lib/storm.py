@@ -80,7 +80,7 @@ class Report:
 
     @property
     def longest_gap_ms(self):
-        """The longest time in which nobody was served."""
+        """The longest time in which no client was served."""
         return self.values["longest_gap_ns"] / 1e6
 
     def failures_listing(self):

@@ -93,12 +93,13 @@ def measure(subject, load, window_s):
 
 def measure_all(subjects, load, quick, save):
     """One trace of each subject by name, or the reason why there is none; `save` gets a file name and a record."""
-    traces = of_each(subjects, lambda subject: measure(subject, load, window_s=1 if quick else 2))
-    if isinstance(traces, str):
-        return traces
-    for subject in subjects:
-        save(f"syscalls-{subject.name}", traces[subject.name].record(subject))
-    return traces
+
+    def trace(subject):
+        found = measure(subject, load, window_s=1 if quick else 2)
+        save(f"syscalls-{subject.name}", found.record(subject))
+        return found
+
+    return of_each(subjects, trace)
 
 
 def of_each(subjects, trace):
@@ -141,7 +142,7 @@ def watch(pid, work):
 
 
 def _watch(pid, work, log):
-    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd told from
+    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd distinguished from
     # a write to a socket. -s 0: the payload is of no interest.
     argv = ["strace", "-C", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(pid)]
     with child.Task(argv, "strace") as strace:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ import plot
 import procfs
 import programs
 import quickstart
+import raw
 import results
 import shards
 import stats
@@ -453,9 +455,17 @@ class Writing(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             index = Path(folder) / "INDEX.md"
             for name in ("a", "b", "a"):
-                results.add_to_index(index, name, "Why?", "Because.")
-            lines = [line for line in index.read_text().splitlines() if line.startswith("- ")]
-        self.assertEqual(lines, ["- [a](a/README.md): Why? Because.", "- [b](b/README.md): Why? Because."])
+                results.add_to_index(index, name, "Why?", "a|b")
+            text = index.read_text()
+        self.assertEqual(text, results.INDEX_HEADER + "| [a](a/README.md) | Why? | a\\|b |\n"
+                                                      "| [b](b/README.md) | Why? | a\\|b |\n")
+
+    def test_the_index_has_a_long_answer_up_to_a_word(self):
+        longest = "word " * 19 + "whole"
+        self.assertEqual(results.cut(longest), longest)
+        self.assertEqual(results.cut(longest + "s"), "word " * 18 + "word" + results.CUT)
+        self.assertEqual(results.cut("word " * 30), "word " * 18 + "word" + results.CUT)
+        self.assertLessEqual(len(results.cut("12345678 " * 30)), results.ANSWER_LENGTH_MAX)
 
     FINDINGS = results.Findings("Title", "Why?", "Because.", "| a |", [results.Picture("x", "an x", "<svg/>")],
                                 ["scripts/x.sh"], ["a note"])
@@ -465,13 +475,29 @@ class Writing(unittest.TestCase):
                 contextlib.redirect_stderr(io.StringIO()):
             out = Path(parent) / "new"
             with contextlib.suppress(KeyboardInterrupt), results.ResultFolder("test", out, quick=False) as folder:
-                raw = folder.raw
+                staging = folder.raw.parent
                 raise KeyboardInterrupt
-            self.assertFalse(out.exists() or raw.exists())
+            self.assertFalse(out.exists() or staging.exists())
             with results.ResultFolder("test", out, quick=False) as folder:
-                (folder.raw / "run.json").write_text("{}")
+                folder.save("run", {"n": 0})
+                folder.save("run", {"n": 1})
                 self.assertEqual(folder.publish(self.FINDINGS, [("date", "today")], {}), out)
-            self.assertTrue((out / "raw/run.json").exists() and (out / "plots/x.svg").exists())
+            self.assertEqual(sorted(path.name for path in out.iterdir()),
+                             ["README.md", "plots", "raw.jsonl.xz", "summary.md"])
+            self.assertEqual(list(raw.read(out / raw.NAME)), [("run.json", b'{\n  "n": 1\n}\n')])
+
+    def test_what_was_recorded_before_a_failure_or_an_interruption_stays(self):
+        for cause in (KeyboardInterrupt, child.Terminated, Failure):
+            said = io.StringIO()
+            with contextlib.redirect_stderr(said), contextlib.suppress(cause), \
+                    results.ResultFolder("test", None, quick=False) as folder:
+                folder.save("run", [])
+                raise cause
+            packed = Path(said.getvalue().split()[-1])
+            self.assertEqual(packed, folder.raw.parent / raw.NAME)
+            self.assertEqual(list(raw.read(packed)), [("run.json", b"[]\n")])
+            self.assertFalse(folder.raw.exists())
+            shutil.rmtree(packed.parent)
 
     def test_a_result_names_its_question_machine_programs_and_plots(self):
         files = self.FINDINGS.files([("date", "today"), ("x (SHA-256)", "0123")])

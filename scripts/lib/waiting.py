@@ -38,7 +38,7 @@ class Waiting:
         return len(self._received)
 
     def look(self, timeout_s, enough=None):
-        """Take what arrives until nobody waits, `enough` more are served, or the time is up; how many were served."""
+        """Take what arrives until no client waits, `enough` more are served, or the time is up; how many were served."""
         before, deadline = len(self.served), time.monotonic() + timeout_s
         while self.left and (enough is None or len(self.served) - before < enough):
             left_s = deadline - time.monotonic()

@@ -18,8 +18,7 @@ pub(super) fn log_all(config: &ServerConfig) {
     // thread of its own opens this one.
     let ring_refusal = thread::scope(|scope| scope.spawn(|| config.base.ring_refusal()).join());
     if let Ok(Some(why)) = ring_refusal {
-        let lost =
-            "many changes of interest at once take a system call each, and nothing else is lost";
+        let lost = "epoll changes take one system call each, instead of one for many";
         log::info!(target: "machine", "{lost}: {why}");
     }
     log_lost(wait_a_nanosecond(), "timeouts are rounded up to milliseconds: epoll_pwait2(2)");

@@ -1,6 +1,6 @@
 /* Changes of interest: on c level-triggered descriptors a turn, an event for writing is added in one turn and deleted
  * in the next, beside one for reading that stays. Each is one net change of a registration. Nothing is ever ready: the
- * sockets are full and nobody writes to them. */
+ * sockets are full and nothing writes to them. */
 
 enum { CHANGES_TOTAL = 20000, CHANGES_TURNS_MAX = 4000 };
 

@@ -1,5 +1,5 @@
 /* User memory per event: how much the process grows by while many events with a timeout are made and added. The
- * array that holds them counts: somebody has to. */
+ * array that holds them counts: a program has to store them. */
 
 IO_HANDLER(memory_unexpected) {
     HANDLER_IGNORES_ITS_ARGUMENTS;

@@ -15,11 +15,12 @@ use std::thread;
 use io_uring::IoUring;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::process::geteuid;
 use rustix::pty::{OpenptFlags, openpt, unlockpt};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use socket2::{SockFilter, SockRef};
 
-/// The user that a test becomes when it has to be another one (`nobody`).
+/// The user that a test becomes when it has to be another one.
 const OTHER_USER: u32 = 65_534;
 
 /// What a test can need of the machine.
@@ -209,8 +210,11 @@ fn copy_of_id(folder: &Path) -> io::Result<PathBuf> {
     Ok(copy)
 }
 
-/// Has `id` print its effective user, which must be the other one.
+/// Has `id` print its effective user, which must be the other one, and not that of the tests.
 fn expect_other_user(id: &mut Command, or: &str) -> io::Result<()> {
+    if geteuid().as_raw() == OTHER_USER {
+        return Err(Error::other(format!("the tests run as user {OTHER_USER} themselves")));
+    }
     let output = id.arg("-u").output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     if said.trim() == OTHER_USER.to_string() { Ok(()) } else { Err(Error::other(or)) }
