@@ -182,12 +182,12 @@ impl Screen {
     fn expect_clean_end(mut self) {
         self.read_until("\x1b[?25h");
         assert!(self.top.wait().unwrap().success());
-        assert!(self.shows_keys(), "the terminal is left as it was found");
+        assert!(self.shows_keys(), "the terminal is restored");
     }
 }
 
 #[test]
-fn top_repaints_until_q_is_typed_and_leaves_the_terminal_as_it_was() {
+fn top_repaints_until_q_is_typed_and_restores_the_terminal() {
     let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 1_000]), false);
     for _ in 0..3 {
         let shown = screen.read_until("total");
@@ -219,5 +219,5 @@ fn top_reports_that_the_server_ended() {
     assert_eq!(screen.top.wait().unwrap().code(), Some(1), "{output_text}");
     // Nothing answers, or a response broke off: the server may end at any moment.
     assert!(output_text.contains("the server"), "{output_text}");
-    assert!(screen.shows_keys(), "the terminal is left as it was found");
+    assert!(screen.shows_keys(), "the terminal is restored");
 }

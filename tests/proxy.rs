@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::PATIENCE;
+use common::TEST_TIMEOUT;
 use evshard::server::{
     ListenAddress, Outlet, Peer, ProxyMode, ProxyProtocol, Server, ServerConfig, Service,
 };
@@ -43,7 +43,7 @@ fn start(mode: ProxyMode, trusted: &str) -> Server {
 fn connect(server: &Server) -> TcpStream {
     let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }

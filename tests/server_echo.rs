@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, ServerProcess, eventually, noise, total};
+use common::{ServerProcess, TEST_TIMEOUT, eventually, noise, total};
 use test_needs::Need;
 
 const MODES: [&[&str]; 2] = [&["--workers", "2", "--changelist", "immediate"], &["--workers", "2"]];
@@ -182,5 +182,5 @@ fn a_client_that_sends_nothing_delays_no_other() {
     let _silent: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
     let start = Instant::now();
     assert_eq!(echo_all(server.connect(), b"hello"), b"hello");
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < TEST_TIMEOUT);
 }

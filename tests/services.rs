@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, eventually, noise};
+use common::{TEST_TIMEOUT, eventually, noise};
 use evshard::server::{
     Chargen, Discard, Drain, Echo, Limits, ListenAddress, Outlet, Peer, Server, ServerConfig,
     Service, Work,
@@ -31,8 +31,8 @@ fn limited(limits: Limits) -> ServerConfig {
 fn connect(server: &Server) -> TcpStream {
     let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -255,13 +255,13 @@ fn a_peer_that_reads_nothing_is_idle_too_and_is_reset() {
 
 #[test]
 fn a_slow_loris_cannot_stay_past_the_deadline() {
-    let limits = Limits { message: Some(200 * MS), idle: Some(PATIENCE), ..Limits::default() };
+    let limits = Limits { message: Some(200 * MS), idle: Some(TEST_TIMEOUT), ..Limits::default() };
     let server = Server::start(&limited(limits), Shout).unwrap();
     let (mut loris, mut honest) = (shouted_at(&server), shouted_at(&server));
     let start = Instant::now();
     // Never idle, and never done.
     while loris.write_all(b"a").is_ok() {
-        assert!(start.elapsed() < PATIENCE, "it stays for ever");
+        assert!(start.elapsed() < TEST_TIMEOUT, "it stays for ever");
         // An honest peer's messages are slow, too, but each is completed.
         honest.write_all(b"on").unwrap();
         std::thread::sleep(50 * MS);
@@ -309,7 +309,7 @@ fn the_drain_is_passed_to_services_and_then_to_their_peers() {
 
 #[test]
 fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
-    let drain = Drain { timeout: PATIENCE, spread: 1000 * MS, ..Drain::default() };
+    let drain = Drain { timeout: TEST_TIMEOUT, spread: 1000 * MS, ..Drain::default() };
     let server = Server::start(&ServerConfig { drain, ..one_shard() }, Echo).unwrap();
     let streams: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();
     let mut streams: Vec<TcpStream> = streams;

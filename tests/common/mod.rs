@@ -24,7 +24,10 @@ pub use server_process::{ServerProcess, total};
 
 /// The timeout of every test: far longer than anything takes on a loaded machine. Reaching it is a
 /// failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The same, for the tests of the event base.
+pub const PATIENCE: Duration = TEST_TIMEOUT;
 
 /// Every way to set up a base: each backend, with changes passed at once or before each wait. Epoll
 /// also passes them through io_uring. Each with the precise clock and with the coarse one.
@@ -82,7 +85,7 @@ pub fn lacks(config: Config, needed: Features) -> bool {
 /// Waits until the condition holds.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::{PATIENCE, eventually};
+use super::{TEST_TIMEOUT, eventually};
 
 /// An `evshard serve` process on a free port.
 pub struct ServerProcess {
@@ -54,8 +54,8 @@ impl ServerProcess {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect to the server");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("set a timeout");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("set a timeout");
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).expect("set a timeout");
         stream
     }
 

@@ -11,7 +11,7 @@ use evshard::server::AcceptMode;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use test_needs::Need;
 
-use crate::common::{PATIENCE, ServerProcess, eventually};
+use crate::common::{ServerProcess, TEST_TIMEOUT, eventually};
 use crate::rig::{MS, Watched, connect, in_every_mode, is_served, reset_when_dropped};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
@@ -88,7 +88,7 @@ fn replaced_after(clients: &mut Vec<Waiting>) -> Duration {
     drop(clients.remove(index));
     let start = Instant::now();
     while served(clients) < before {
-        assert!(start.elapsed() < PATIENCE, "no client is served");
+        assert!(start.elapsed() < TEST_TIMEOUT, "no client is served");
         thread::sleep(MS);
     }
     start.elapsed()

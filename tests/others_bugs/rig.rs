@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evshard::server::{AcceptMode, ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
 
-use crate::common::{PATIENCE, ServerProcess};
+use crate::common::{ServerProcess, TEST_TIMEOUT};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
@@ -44,8 +44,8 @@ pub(crate) fn address_of(server: &Server) -> SocketAddr {
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -129,7 +129,7 @@ impl Stoppable {
         let state = self.stop.state.lock().unwrap();
         let stopped = |state: &mut (usize, bool)| state.0 < workers;
         let (_state, late) =
-            self.stop.changed.wait_timeout_while(state, PATIENCE, stopped).unwrap();
+            self.stop.changed.wait_timeout_while(state, TEST_TIMEOUT, stopped).unwrap();
         assert!(!late.timed_out(), "the workers never stopped");
     }
 
@@ -152,7 +152,8 @@ impl Service for Stoppable {
             self.stop.changed.notify_all();
             // A test that fails releases no worker.
             let held = |state: &mut (usize, bool)| !state.1;
-            let _state = self.stop.changed.wait_timeout_while(state, PATIENCE * 2, held).unwrap();
+            let _state =
+                self.stop.changed.wait_timeout_while(state, TEST_TIMEOUT * 2, held).unwrap();
         }
         out.send(input);
         input.len()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
 
-use crate::common::{PATIENCE, ServerProcess, eventually};
+use crate::common::{ServerProcess, TEST_TIMEOUT, eventually};
 use crate::rig::{MS, Watched, address_of, config, connect, in_every_mode, is_served};
 
 /// Long enough for a loaded machine, and far shorter than a drain without an end.
@@ -194,6 +194,6 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
         drop(bystander);
         let panicked = server.drain().unwrap().total().errors.panicked;
         assert_eq!(panicked, 6, "{mode}: and each is counted");
-        assert!(last.set_read_timeout(Some(PATIENCE)).is_ok() && last.read(&mut [0]).is_err());
+        assert!(last.set_read_timeout(Some(TEST_TIMEOUT)).is_ok() && last.read(&mut [0]).is_err());
     }
 }

@@ -113,7 +113,7 @@ impl<T> Handoff<T> {
     }
 
     /// Worker: takes at most `limit` items, then wakes acceptors that wait for room. Returns how
-    /// many it took. What is left is looked at in the worker's next turn.
+    /// many it took. The others wait for the worker's next turn.
     pub(super) fn take(&self, limit: usize, mut adopt: impl FnMut(T)) -> usize {
         let mut taken = 0;
         while taken < limit

@@ -122,7 +122,7 @@ fn what_haproxy_sends_is_read() {
 }
 
 #[test]
-fn a_proxy_that_speaks_for_itself_or_names_no_tcp_endpoints_is_taken_without_them() {
+fn a_header_of_local_or_without_tcp_endpoints_is_accepted_without_them() {
     parses_to(&binary(0x20, 0x00, &[]), None);
     parses_to(&binary(0x20, 0xFF, b"whatever it is"), None);
     parses_to(&binary(0x21, 0x00, b"of unknown form"), None);

@@ -12,7 +12,7 @@ use socket2::Socket;
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
 const DIRECT_BYTES_MIN: usize = 4096;
 /// Collected bytes are sent at this size.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
+const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Output that the socket has not taken yet.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub struct Outlet<'a> {
     pipe: Pipe<'a>,
     /// The shard's buffer, empty before and after a call. Nothing is collected while output is
     /// pending.
-    gathered: &'a mut Vec<u8>,
+    buffered: &'a mut Vec<u8>,
     pub(in crate::server) next_step: NextStep,
 }
 
@@ -94,16 +94,16 @@ pub(in crate::server) enum OutletFailure {
 }
 
 impl<'a> Outlet<'a> {
-    /// Creates the outlet of one call; `gathered` is empty.
+    /// Creates the outlet of one call; `buffered` is empty.
     pub(in crate::server) fn new(
         socket: &'a Socket,
-        gathered: &'a mut Vec<u8>,
+        buffered: &'a mut Vec<u8>,
         pending: &'a mut Option<Box<PendingOutput>>,
         pending_bytes_max: usize,
         bytes_out: &'a mut u64,
     ) -> Self {
         let pipe = Pipe { socket, pending, pending_bytes_max, bytes_out, failure: None };
-        Self { pipe, gathered, next_step: NextStep::default() }
+        Self { pipe, buffered, next_step: NextStep::default() }
     }
 
     /// Sends bytes, in the order of the calls. While the peer does not read, they are kept. If they
@@ -112,11 +112,11 @@ impl<'a> Outlet<'a> {
     pub fn send(&mut self, bytes: &[u8]) {
         if self.pipe.pending.is_some() {
             self.pipe.queue(bytes);
-        } else if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
+        } else if self.buffered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
             self.pipe.send(bytes);
         } else {
-            self.gathered.extend_from_slice(bytes);
-            if self.gathered.len() >= GATHERED_BYTES_MAX {
+            self.buffered.extend_from_slice(bytes);
+            if self.buffered.len() >= BUFFERED_BYTES_MAX {
                 self.flush();
             }
         }
@@ -126,7 +126,7 @@ impl<'a> Outlet<'a> {
     #[must_use]
     pub fn room(&self) -> usize {
         let pending =
-            self.pipe.pending.as_ref().map_or(0, |pending| pending.len()) + self.gathered.len();
+            self.pipe.pending.as_ref().map_or(0, |pending| pending.len()) + self.buffered.len();
         self.pipe.pending_bytes_max.saturating_sub(pending)
     }
 
@@ -161,7 +161,7 @@ impl<'a> Outlet<'a> {
 
     /// Discards the collected bytes, because they must not be sent any more.
     pub(in crate::server) fn discard(self) {
-        self.gathered.clear();
+        self.buffered.clear();
     }
 
     /// Ends the call and sends the collected bytes. Returns the next step, or why the connection
@@ -172,9 +172,9 @@ impl<'a> Outlet<'a> {
     }
 
     fn flush(&mut self) {
-        if !self.gathered.is_empty() {
-            self.pipe.send(self.gathered);
-            self.gathered.clear();
+        if !self.buffered.is_empty() {
+            self.pipe.send(self.buffered);
+            self.buffered.clear();
         }
     }
 }

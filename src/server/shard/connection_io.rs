@@ -250,7 +250,7 @@ impl Worker {
         let Connection { socket, pending, proxied, listener, .. } = &mut self.connections[key];
         let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
         let (limit, bytes_out) = (self.limits.buffer_bytes, &mut self.stats.bytes_out);
-        let mut out = Outlet::new(socket, &mut self.gathered, pending, limit, bytes_out);
+        let mut out = Outlet::new(socket, &mut self.buffered, pending, limit, bytes_out);
         let answer = call(&mut *self.service, &peer, &mut out);
         finish(answer, out)
     }

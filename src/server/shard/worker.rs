@@ -47,7 +47,7 @@ pub(in crate::server) struct Worker {
     pub(super) connections: Slab<Connection>,
     pub(super) buffer: Box<[u8]>,
     /// Collects the small writes of a service during a call.
-    pub(super) gathered: Vec<u8>,
+    pub(super) buffered: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
     pub(super) proxy: ProxyProtocol,
@@ -94,7 +94,7 @@ impl Worker {
             service,
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            gathered: Vec::new(),
+            buffered: Vec::new(),
             limits: config.limits,
             deadlines: Deadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),

@@ -77,9 +77,9 @@ impl StatsCollector {
         let (mut shards, mut acceptors) = (Vec::new(), Vec::new());
         for (thread, part) in parts.into_iter().enumerate() {
             match part {
-                Some(ThreadStats::Worker(left)) => {
-                    shards.push(left.shard);
-                    acceptors.extend(left.acceptor);
+                Some(ThreadStats::Worker(results)) => {
+                    shards.push(results.shard);
+                    acceptors.extend(results.acceptor);
                 }
                 Some(ThreadStats::AcceptorThread(acceptor)) => acceptors.push(acceptor),
                 None => {
@@ -144,8 +144,8 @@ impl StatsCollector {
         drop(sender);
         let deadline = Instant::now() + timeout;
         let mut parts: Vec<Option<ThreadStats>> = (0..self.threads()).map(|_| None).collect();
-        let left = || deadline.saturating_duration_since(Instant::now());
-        while let Ok((thread, part)) = receiver.recv_timeout(left()) {
+        let remaining = || deadline.saturating_duration_since(Instant::now());
+        while let Ok((thread, part)) = receiver.recv_timeout(remaining()) {
             parts[thread] = part;
         }
         self.assemble(parts)

@@ -100,10 +100,11 @@ impl Threads {
             worker.post(move |registry, worker| drain::begin(registry, worker, drain));
         }
         // Join all of them before an error is returned.
-        let left: Vec<Result<WorkerResults>> = self.workers.into_iter().map(Thread::join).collect();
-        let left = left.into_iter().collect::<Result<Vec<_>>>()?;
+        let results: Vec<Result<WorkerResults>> =
+            self.workers.into_iter().map(Thread::join).collect();
+        let results = results.into_iter().collect::<Result<Vec<_>>>()?;
         let (shards, in_workers): (Vec<_>, Vec<_>) =
-            left.into_iter().map(|left| (left.shard, left.acceptor)).unzip();
+            results.into_iter().map(|worker| (worker.shard, worker.acceptor)).unzip();
         let acceptors = accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
         Ok((shards, acceptors))
     }

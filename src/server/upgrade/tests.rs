@@ -296,8 +296,8 @@ fn a_successor_that_closes_before_it_is_ready_changes_nothing() {
         drop(take_over(&old.upgrade_path()).unwrap());
         let peer = old.peer();
         (&peer).write_all(&line(&Message::TakeOver { version: VERSION })).unwrap();
-        drop(peer); // with everything unread
-        drop(old.peer()); // without a word
+        drop(peer); // without reading
+        drop(old.peer()); // without a message
         old.assert_goes_on();
     }
     assert!(old.folder.path().join("web.sock").exists());
