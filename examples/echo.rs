@@ -1,14 +1,14 @@
-//! A server that sends back what it gets: a listener and any number of clients on one thread.
+//! A server that sends back what it receives: a listener and any number of clients on one thread.
 //!
 //! ```text
 //! $ cargo run --example echo              # or with an address, instead of 127.0.0.1:5555
 //! listening on 127.0.0.1:5555
-//! 127.0.0.1:40122 came                    # after: nc 127.0.0.1 5555
-//! 127.0.0.1:40122 left
+//! 127.0.0.1:40122 connected               # after: nc 127.0.0.1 5555
+//! 127.0.0.1:40122 closed
 //! ```
 //!
-//! A client that sends but does not read is hung up on as soon as its socket is full. The library's
-//! own `evshard::server` waits for it instead, and has a loop per core.
+//! A client that sends but does not read is disconnected as soon as its socket is full. The
+//! library's own `evshard::server` waits for it instead, and has one loop per core.
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
@@ -31,7 +31,7 @@ fn on_client(registry: &mut Registry<App>, app: &mut App, _: Fired) {
     let readable = EventSpec::io(&client, Interest::READ).persist().token(token);
     let readable = registry.create(readable, on_data);
     registry.add(readable, None).expect("a socket can be watched");
-    println!("{address} came");
+    println!("{address} connected");
     app.clients.insert(token, (client, address));
 }
 
@@ -40,7 +40,7 @@ fn on_data(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
     let mut buffer = [0; 4096];
     let n = client.read(&mut buffer).unwrap_or(0);
     if n == 0 || client.write_all(&buffer[..n]).is_err() {
-        println!("{address} left");
+        println!("{address} closed");
         registry.free(fired.id); // first the event, then its descriptor
         app.clients.remove(&fired.token);
     }
@@ -53,9 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("listening on {}", listener.local_addr()?);
     let mut app = App { listener, clients: HashMap::new() };
     let mut base = EventBase::new(Config::default())?;
-    let client_comes = EventSpec::io(&app.listener, Interest::READ).persist();
-    let client_comes = base.registry().create(client_comes, on_client);
-    base.registry().add(client_comes, None)?;
+    let client_waits = EventSpec::io(&app.listener, Interest::READ).persist();
+    let client_waits = base.registry().create(client_waits, on_client);
+    base.registry().add(client_waits, None)?;
     base.run(&mut app)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A protocol of one's own in a page: a key-value store that speaks in lines.
+//! A protocol of your own in a page: a key-value store over lines of text.
 //!
 //! `set KEY VALUE` answers `ok`, `get KEY` the value or `none`, `quit` ends the connection. Each
-//! shard has a store of its own; with one worker there is one for all. Ctrl-C drains.
+//! shard has a store of its own; with one worker all clients share one. Ctrl-C drains.
 //!
 //! ```sh
 //! cargo run --example line_protocol            # listens on 127.0.0.1:5556
@@ -16,14 +16,14 @@ use std::num::NonZeroUsize;
 use evshard::server::{Outlet, Peer, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec};
 
-/// A store; what it keeps needs no lock, because no other thread uses it.
+/// A store; what it keeps needs no lock, because only its own thread uses it.
 #[derive(Clone, Default)]
 struct Store {
     values: HashMap<String, String>,
 }
 
 impl Store {
-    /// The answer to a request; `None` ends the conversation.
+    /// The answer to a request; `None` closes the connection.
     fn answer(&mut self, request: &str) -> Option<String> {
         let mut words = request.splitn(3, ' ');
         let answer = match (words.next(), words.next(), words.next()) {
@@ -64,7 +64,7 @@ impl Service for Store {
     }
 
     fn drain(&mut self, _: &mut u64, out: &mut Outlet<'_>) {
-        out.send(b"the server leaves\n");
+        out.send(b"the server drains\n");
     }
 }
 

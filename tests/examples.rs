@@ -260,10 +260,10 @@ mod of_the_server {
         let address = line.strip_prefix("listening on ").expect("it says where");
         let silent = TcpStream::connect(address).expect("connect");
         let silent_address = silent.local_addr().unwrap();
-        assert_eq!(example.line(), format!("{silent_address} came"));
+        assert_eq!(example.line(), format!("{silent_address} connected"));
         let mut client = TcpStream::connect(address).expect("connect");
         client.set_read_timeout(Some(PATIENCE)).unwrap();
-        assert_eq!(example.line(), format!("{} came", client.local_addr().unwrap()));
+        assert_eq!(example.line(), format!("{} connected", client.local_addr().unwrap()));
         for words in [b"hello", b"again"] {
             client.write_all(words).unwrap();
             let mut echo = [0; 5];
@@ -271,7 +271,7 @@ mod of_the_server {
             assert_eq!(&echo, words);
         }
         drop(silent);
-        assert_eq!(example.line(), format!("{silent_address} left"));
+        assert_eq!(example.line(), format!("{silent_address} closed"));
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod of_the_server {
         example.signal("INT");
         let mut words = String::new();
         other.read_to_string(&mut words).expect("an orderly end");
-        assert_eq!(words, "the server leaves\n");
+        assert_eq!(words, "the server drains\n");
         let (status, errors) = example.end();
         assert!(status.success(), "{errors}");
     }

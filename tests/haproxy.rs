@@ -1,4 +1,4 @@
-//! Two instances behind a real HAProxy, by the very configuration of `deploy/haproxy`.
+//! Two instances behind a real HAProxy, with the configuration of `deploy/haproxy`.
 
 mod common;
 
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use common::{PATIENCE, ServerProcess, eventually, noise, total};
+use common::{ServerProcess, TEST_TIMEOUT, eventually, noise, total};
 use test_needs::Need;
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy/haproxy.cfg");
 
-/// HAProxy, which opens as many descriptors as its `maxconn` needs or does not start.
+/// HAProxy, which does not start without the descriptors for its `maxconn`.
 #[track_caller]
 fn haproxy() -> Option<PathBuf> {
     if test_needs::missing(Need::Descriptors(8_200)) {
@@ -27,7 +27,7 @@ fn haproxy() -> Option<PathBuf> {
     test_needs::program("haproxy")
 }
 
-/// An `evshard serve` that believes HAProxy, and where its admin answers.
+/// An `evshard serve` that trusts HAProxy, and the address of its admin.
 struct Instance {
     server: ServerProcess,
     admin: SocketAddr,
@@ -51,7 +51,7 @@ impl Instance {
         Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }
     }
 
-    /// Waits for the end of one that was asked to, and starts another in its place.
+    /// Waits for the end of this instance, and starts another at its addresses.
     fn succeed(self) -> Self {
         let (listen, admin) = (self.server.address, self.admin);
         let (status, table) = self.server.wait();
@@ -70,14 +70,14 @@ struct Site {
     folder: tempfile::TempDir,
 }
 
-/// What HAProxy calls the instances.
+/// The names of the instances in HAProxy.
 const NAMES: [&str; 2] = ["one", "two"];
 
 impl Site {
     fn start(program: &Path) -> Self {
         let (one, two) = (Instance::start(), Instance::start());
         let folder = tempfile::tempdir().unwrap();
-        // It cannot choose a free port, but take a socket that has one.
+        // HAProxy cannot choose a free port, but can inherit a socket that has one.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let front = listener.local_addr().unwrap();
         let haproxy = Command::new(program)
@@ -100,14 +100,14 @@ impl Site {
         site
     }
 
-    /// A column of HAProxy's statistics of an instance; empty while there are none.
+    /// A column of HAProxy's statistics of an instance; empty without statistics.
     fn figure(&self, name: &str, column: &str) -> String {
         let statistics = self.statistics().unwrap_or_default();
         let mut rows = statistics.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let header = rows.next().unwrap_or_default();
-        let place = header.iter().position(|name| *name == column);
+        let column = header.iter().position(|name| *name == column);
         let row = rows.find(|row| row.first() == Some(&"instances") && row[1] == name);
-        place.zip(row).map(|(place, row)| row[place].to_owned()).unwrap_or_default()
+        column.zip(row).map(|(column, row)| row[column].to_owned()).unwrap_or_default()
     }
 
     fn statistics(&self) -> io::Result<String> {
@@ -134,8 +134,8 @@ impl Drop for Site {
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TEST_TIMEOUT))?;
+    stream.set_write_timeout(Some(TEST_TIMEOUT))?;
     Ok(stream)
 }
 
@@ -158,7 +158,8 @@ struct Load<T> {
 }
 
 impl<T: Send + 'static> Load<T> {
-    /// Each client begins with its first value, and makes another of it until the load is stopped.
+    /// Each client starts with its first value, and updates it with each step until the load is
+    /// stopped.
     fn start(
         count: usize,
         first: fn() -> T,
@@ -171,7 +172,7 @@ impl<T: Send + 'static> Load<T> {
                 let mut state = first();
                 while !stop.load(Ordering::Relaxed) {
                     step(&mut state);
-                    // More only fills the machine and its ports.
+                    // A higher rate would only use up the machine and its ports.
                     thread::sleep(Duration::from_millis(1));
                 }
                 state
@@ -187,17 +188,17 @@ impl<T: Send + 'static> Load<T> {
     }
 }
 
-/// A client with one connection, which takes another when that ends between two messages.
+/// A client with one connection, which opens another if that ends between two messages.
 #[derive(Default)]
-struct Conversation {
+struct LongConnection {
     stream: Option<TcpStream>,
     messages: u64,
     connects: u64,
 }
 
-impl Conversation {
-    /// Has the next message echoed, if need be on a new connection. What may not happen is a
-    /// part of an echo.
+impl LongConnection {
+    /// Sends the next message and reads its echo, on a new connection if needed. A partial echo is
+    /// an error.
     fn go_on(&mut self, front: SocketAddr) {
         let message = noise(self.messages, 64);
         loop {
@@ -226,7 +227,7 @@ fn the_configuration_is_valid_as_it_is() {
 }
 
 #[test]
-fn both_instances_serve_behind_haproxy_and_nobody_without_a_header_before_it() {
+fn both_instances_serve_behind_haproxy_and_reset_clients_without_a_header() {
     let Some(program) = haproxy() else { return };
     let site = Site::start(&program);
     for size in [1, 1000, 1_000_000] {
@@ -246,35 +247,35 @@ fn both_instances_serve_behind_haproxy_and_nobody_without_a_header_before_it() {
     }
 }
 
-/// What holds of a client whose instance is restarted: every connect succeeds; a message on a
-/// connection of its own is echoed whole; on a longer connection a message is echoed whole or not
+/// What holds for a client whose instance is restarted: every connect succeeds. A message on a
+/// connection of its own is echoed whole. On a longer connection a message is echoed whole or not
 /// at all, and then a new connection serves it.
 #[test]
-fn a_rolling_restart_under_load_fails_nobody() {
+fn a_rolling_restart_under_load_fails_no_client() {
     let Some(program) = haproxy() else { return };
     let mut site = Site::start(&program);
     let front = site.front;
     let short = Load::start(3, Vec::new, move |failures| {
         failures.extend(exchange(front, b"a message of its own").err());
     });
-    let long = Load::start(4, Conversation::default, move |conversation| conversation.go_on(front));
+    let long = Load::start(4, LongConnection::default, move |client| client.go_on(front));
     eventually("both instances serve", || NAMES.iter().all(|name| site.sessions(name) > 20));
-    for (place, other) in [(0, "two"), (1, "one")] {
-        let name = NAMES[place];
-        site.instances[place].server.signal("TERM");
+    for (index, other) in [(0, "two"), (1, "one")] {
+        let name = NAMES[index];
+        site.instances[index].server.signal("TERM");
         eventually("HAProxy has taken it out", || site.figure(name, "status").starts_with("DOWN"));
         let (ours, others) = (site.sessions(name), site.sessions(other));
         eventually("the other one serves on", || site.sessions(other) >= others + 50);
         assert_eq!(site.sessions(name), ours, "none is offered to {name}");
-        let successor = site.instances.remove(place).succeed();
-        site.instances.insert(place, successor);
+        let successor = site.instances.remove(index).succeed();
+        site.instances.insert(index, successor);
         eventually("HAProxy has taken it back", || site.figure(name, "status") == "UP");
         eventually("it serves again", || site.sessions(name) > ours);
     }
     let failures: Vec<_> = short.stop().into_iter().flatten().collect();
     assert!(failures.is_empty(), "{} failed, the first: {}", failures.len(), failures[0]);
-    for conversation in long.stop() {
-        assert!(conversation.messages > 0);
-        assert!(conversation.connects <= 3, "one for each restart: {}", conversation.connects);
+    for client in long.stop() {
+        assert!(client.messages > 0);
+        assert!(client.connects <= 3, "one for each restart: {}", client.connects);
     }
 }

@@ -1,6 +1,6 @@
-//! What a process gets from, and tells, the one that started it: sockets and notifications.
+//! Sockets that a process inherits from a service manager, and notifications to it.
 //!
-//! Both go by the environment, so the tests run this program again in one of their making.
+//! Both use the environment, so each test runs this program again with an environment of its own.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use evshard::server::{listener, service_manager};
 
-/// Runs an ignored test of this program in a shell's environment; with `stdin` and `stdout` for
-/// the shell to pass on.
+/// Runs an ignored test of this program from a shell with this setup. The shell can pass on `stdin`
+/// and `stdout`.
 fn child(test: &str, setup: &str, stdin: OwnedFd, stdout: OwnedFd) -> Output {
     let script = format!("{setup}; exec \"$0\" --exact --ignored --nocapture {test} >&2");
     Command::new("sh")
@@ -29,14 +29,14 @@ fn child(test: &str, setup: &str, stdin: OwnedFd, stdout: OwnedFd) -> Output {
 /// Runs `test`, which prints what it finds, with two sockets as descriptors 3 and 4.
 fn found_with(first: OwnedFd, second: OwnedFd, variables: &str) -> String {
     let setup = format!("exec 3<&0 4>&1 </dev/null >/dev/null; export {variables}");
-    let output = child("prints_what_it_inherits", &setup, first, second);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    said
+    let child = child("prints_what_it_inherits", &setup, first, second);
+    let output = String::from_utf8(child.stderr).unwrap();
+    assert!(child.status.success(), "{output}");
+    output
 }
 
 #[test]
-#[ignore = "run by others, with sockets"]
+#[ignore = "run by other tests, with sockets"]
 fn prints_what_it_inherits() {
     match listener::inherited() {
         Ok(None) => eprintln!("nothing"),
@@ -46,7 +46,7 @@ fn prints_what_it_inherits() {
                 eprintln!("inherited {} called {name:?}", listener.address());
             }
             let again = listener::inherited().unwrap();
-            assert!(again.is_none(), "nobody takes them twice");
+            assert!(again.is_none(), "they can be taken once");
             assert!(std::fs::exists("/proc/self/fd/3").unwrap(), "and they are open");
         }
         Err(error) => eprintln!("error: {error}"),
@@ -65,11 +65,11 @@ fn sockets_of_a_service_manager_are_inherited_with_their_names() {
     let path = folder.path().join("web.sock");
     let (socket, address) = tcp();
     let unix = UnixListener::bind(&path).unwrap().into();
-    let said = found_with(socket, unix, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:local");
-    assert!(said.contains(&format!("inherited {address} called \"web\"")), "{said}");
+    let output = found_with(socket, unix, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:local");
+    assert!(output.contains(&format!("inherited {address} called \"web\"")), "{output}");
     assert!(
-        said.contains(&format!("inherited unix:{} called \"local\"", path.display())),
-        "{said}"
+        output.contains(&format!("inherited unix:{} called \"local\"", path.display())),
+        "{output}"
     );
     assert!(path.exists(), "the file is the service manager's");
 }
@@ -79,16 +79,16 @@ fn an_abstract_name_is_shown_as_systemd_writes_it() {
     let name = format!("evshard-test-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let socket = UnixListener::bind_addr(&address).unwrap().into();
-    let said = found_with(socket, tcp().0, "LISTEN_PID=$$ LISTEN_FDS=1");
-    assert!(said.contains(&format!("inherited unix:@{name} called")), "{said}");
+    let output = found_with(socket, tcp().0, "LISTEN_PID=$$ LISTEN_FDS=1");
+    assert!(output.contains(&format!("inherited unix:@{name} called")), "{output}");
 }
 
 #[test]
 fn sockets_of_one_address_are_one_listener() {
     let (socket, address) = tcp();
     let same = socket.try_clone().unwrap();
-    let said = found_with(socket, same, "LISTEN_PID=$$ LISTEN_FDS=2");
-    assert_eq!(said.matches(&format!("inherited {address}")).count(), 1, "{said}");
+    let output = found_with(socket, same, "LISTEN_PID=$$ LISTEN_FDS=2");
+    assert_eq!(output.matches(&format!("inherited {address}")).count(), 1, "{output}");
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn sockets_for_another_process_are_left_alone() {
         "LISTEN_PID=$$",
         "NOTHING=1",
     ] {
-        let said = found_with(tcp().0, tcp().0, variables);
-        assert!(said.contains("nothing\n"), "{variables}: {said}");
+        let output = found_with(tcp().0, tcp().0, variables);
+        assert!(output.contains("nothing\n"), "{variables}: {output}");
     }
 }
 
@@ -111,8 +111,11 @@ fn what_cannot_be_listened_on_is_an_error() {
     let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     let datagrams = || OwnedFd::from(std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     for wrong in [connected(), file(), datagrams()] {
-        let said = found_with(tcp().0, wrong, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:b");
-        assert!(said.contains("fd 4, called \"b\": it is no listening stream socket"), "{said}");
+        let output = found_with(tcp().0, wrong, "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:b");
+        assert!(
+            output.contains("fd 4, called \"b\": it is no listening stream socket"),
+            "{output}"
+        );
     }
     for variables in [
         "LISTEN_PID=$$ LISTEN_FDS=many",
@@ -121,17 +124,17 @@ fn what_cannot_be_listened_on_is_an_error() {
         "LISTEN_PID=$$ LISTEN_FDS=4294967295",
         "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a",
     ] {
-        let said = found_with(tcp().0, tcp().0, variables);
+        let output = found_with(tcp().0, tcp().0, variables);
         assert!(
-            said.contains("error: cannot use the sockets of LISTEN_FDS"),
-            "{variables}: {said}"
+            output.contains("error: cannot use the sockets of LISTEN_FDS"),
+            "{variables}: {output}"
         );
     }
 }
 
 #[test]
-#[ignore = "run by others, with a socket to tell it to"]
-fn tells_its_whole_life() {
+#[ignore = "run by other tests, with a socket to notify"]
+fn sends_every_notification() {
     service_manager::ready();
     service_manager::status("7 connections\nREADY=1");
     service_manager::succeeded_by(4711);
@@ -143,28 +146,28 @@ fn nothing() -> OwnedFd {
 }
 
 #[test]
-fn the_service_manager_is_told_what_happens() {
+fn the_service_manager_gets_every_notification() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let setup = format!("export NOTIFY_SOCKET={}", path.display());
-    let output = child("tells_its_whole_life", &setup, nothing(), nothing());
+    let output = child("sends_every_notification", &setup, nothing(), nothing());
     assert!(output.status.success());
-    let told = || {
+    let received = || {
         let mut bytes = [0; 1000];
         let length = manager.recv(&mut bytes).unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     };
-    assert_eq!(told(), "READY=1\n");
-    assert_eq!(told(), "STATUS=7 connections READY=1\n", "one message, whatever is in it");
-    assert_eq!(told(), "MAINPID=4711\n");
-    assert_eq!(told(), "STOPPING=1\n");
+    assert_eq!(received(), "READY=1\n");
+    assert_eq!(received(), "STATUS=7 connections READY=1\n", "one message, whatever is in it");
+    assert_eq!(received(), "MAINPID=4711\n");
+    assert_eq!(received(), "STOPPING=1\n");
 }
 
 #[test]
 fn a_service_manager_that_is_not_there_is_no_trouble() {
     for setup in ["unset NOTIFY_SOCKET", "export NOTIFY_SOCKET=/nowhere/at/all"] {
-        assert!(child("tells_its_whole_life", setup, nothing(), nothing()).status.success());
+        assert!(child("sends_every_notification", setup, nothing(), nothing()).status.success());
     }
 }

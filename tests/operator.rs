@@ -1,5 +1,4 @@
-//! `evshard top` and `evshard ctl` as operators meet them, against an admin that says what the
-//! test wants.
+//! `evshard top` and `evshard ctl` as operators use them, against a fake admin.
 
 mod common;
 
@@ -16,11 +15,11 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 const STATS: &str = r#"{
     "version": "1.2.3", "uptime_s": 5.0, "listeners": ["127.0.0.1:5555"],
-    "shards": [{ "answered": true, "open": 3, "reads": 10 }], "gates": [{ "accepting": true }],
+    "shards": [{ "answered": true, "open": 3, "reads": 10 }], "acceptors": [{ "accepting": true }],
     "balance": { "open": { "jain": 1.0, "max_over_mean": 1.0 } }, "process": { "pid": 42 }
 }"#;
 
-/// Answers every request with these, and ends when it is out of them.
+/// Answers each request with the next of these, and ends after the last.
 struct FakeAdmin {
     address: SocketAddr,
     asked: Receiver<String>,
@@ -32,18 +31,18 @@ impl FakeAdmin {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (tell, asked) = channel();
+        let (sender, asked) = channel();
         let answers = answers.into_iter();
         thread::spawn(move || {
             for (status, body) in answers {
                 let (stream, _) = listener.accept().unwrap();
-                let _ = tell.send(answer(stream, status, body));
+                let _ = sender.send(answer(stream, status, body));
             }
         });
         Self { address, asked }
     }
 
-    /// `evshard VERB... --admin` this one.
+    /// The command `evshard VERB... --admin` with this address.
     fn command(&self, verb: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
         command.args(verb).arg("--admin").arg(self.address.to_string());
@@ -55,7 +54,7 @@ impl FakeAdmin {
     }
 }
 
-/// Answers one request; its first line.
+/// Answers one request; returns its first line.
 fn answer(stream: TcpStream, status: u16, body: &str) -> String {
     let mut lines = BufReader::new(&stream).lines();
     let first = lines.next().unwrap().unwrap();
@@ -71,9 +70,9 @@ fn text(bytes: &[u8]) -> &str {
 
 #[track_caller]
 fn expect_complaint(output: &Output, expected: &str) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(expected) && said.lines().count() == 1, "{said}");
+    let output_text = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{output_text}");
+    assert!(output_text.contains(expected) && output_text.lines().count() == 1, "{output_text}");
 }
 
 #[test]
@@ -86,16 +85,16 @@ fn ctl_stats_prints_the_document_in_lines() {
 }
 
 #[test]
-fn ctl_drain_posts_and_says_what_happened() {
-    let admin = FakeAdmin::start([(202, "the server leaves\n")]);
+fn ctl_drain_posts_and_prints_the_result() {
+    let admin = FakeAdmin::start([(202, "the server drains\n")]);
     let output = admin.run(&["ctl", "drain"]);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(text(&output.stdout), format!("{}: the server leaves\n", admin.address));
+    assert_eq!(text(&output.stdout), format!("{}: the server drains\n", admin.address));
     assert_eq!(admin.asked.recv().unwrap(), "POST /drain HTTP/1.0");
 }
 
 #[test]
-fn what_goes_wrong_is_one_line_that_says_what_to_do_and_status_1() {
+fn an_error_is_one_line_with_advice_and_status_1() {
     let refusing = FakeAdmin::start([(503, "not\nnow\n")]);
     expect_complaint(&refusing.run(&["ctl", "drain"]), "with 503: not; now");
     expect_complaint(&FakeAdmin::start([(200, "[")]).run(&["ctl", "stats"]), "the right port?");
@@ -120,9 +119,9 @@ fn wrong_usage_is_status_2() {
         &["top", "--admin", "unix:"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_evshard")).args(args).output().unwrap();
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains(&format!("evshard {} --help", args[0])), "{said}");
+        let output_text = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output_text}");
+        assert!(output_text.contains(&format!("evshard {} --help", args[0])), "{output_text}");
     }
 }
 
@@ -131,10 +130,10 @@ fn top_without_a_terminal_prints_one_table_and_ends() {
     let admin = FakeAdmin::start([(200, STATS), (200, STATS)]);
     let output = admin.run(&["top", "--interval", "100ms"]);
     assert!(output.status.success(), "{output:?}");
-    let said = text(&output.stdout);
-    assert!(said.starts_with("evshard 1.2.3  pid 42  up 5s  serving"), "{said}");
-    assert!(said.lines().last().unwrap().starts_with("total"), "{said}");
-    assert!(!said.contains('\x1b'), "{said}");
+    let output_text = text(&output.stdout);
+    assert!(output_text.starts_with("evshard 1.2.3  pid 42  up 5s  serving"), "{output_text}");
+    assert!(output_text.lines().last().unwrap().starts_with("total"), "{output_text}");
+    assert!(!output_text.contains('\x1b'), "{output_text}");
 }
 
 /// A terminal and a `top` in it.
@@ -163,7 +162,7 @@ impl Screen {
         Self { ours: File::from(ours), theirs, top }
     }
 
-    /// Reads what is shown until this is.
+    /// Reads the output until it contains this.
     fn read_until(&mut self, expected: &str) -> String {
         let mut shown = String::new();
         eventually(expected, || {
@@ -183,12 +182,12 @@ impl Screen {
     fn expect_clean_end(mut self) {
         self.read_until("\x1b[?25h");
         assert!(self.top.wait().unwrap().success());
-        assert!(self.shows_keys(), "the terminal is left as it was found");
+        assert!(self.shows_keys(), "the terminal is restored");
     }
 }
 
 #[test]
-fn top_repaints_until_q_is_typed_and_leaves_the_terminal_as_it_was() {
+fn top_repaints_until_q_is_typed_and_restores_the_terminal() {
     let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 1_000]), false);
     for _ in 0..3 {
         let shown = screen.read_until("total");
@@ -212,13 +211,13 @@ fn top_ends_as_cleanly_by_a_signal_and_without_colors() {
 }
 
 #[test]
-fn top_says_so_when_the_server_goes_away() {
+fn top_reports_that_the_server_ended() {
     let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 2]), false);
     screen.read_until("\x1b[?25h");
-    let mut said = String::new();
-    screen.top.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(screen.top.wait().unwrap().code(), Some(1), "{said}");
-    // Nothing answers, or what answered broke off: it may end at any moment.
-    assert!(said.contains("the server"), "{said}");
-    assert!(screen.shows_keys(), "the terminal is left as it was found");
+    let mut output_text = String::new();
+    screen.top.stderr.take().unwrap().read_to_string(&mut output_text).unwrap();
+    assert_eq!(screen.top.wait().unwrap().code(), Some(1), "{output_text}");
+    // Nothing answers, or a response broke off: the server may end at any moment.
+    assert!(output_text.contains("the server"), "{output_text}");
+    assert!(screen.shows_keys(), "the terminal is restored");
 }

@@ -1,4 +1,4 @@
-//! The PROXY protocol on a real server: who is believed, and what a service is told.
+//! The PROXY protocol on a real server: which headers are trusted, and what a service receives.
 
 mod common;
 
@@ -7,12 +7,12 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::PATIENCE;
+use common::TEST_TIMEOUT;
 use evshard::server::{
     ListenAddress, Outlet, Peer, ProxyMode, ProxyProtocol, Server, ServerConfig, Service,
 };
 
-/// Says whom it speaks to, then echoes.
+/// Sends the peer's address, then echoes.
 #[derive(Clone)]
 struct WhoAmI;
 
@@ -43,12 +43,12 @@ fn start(mode: ProxyMode, trusted: &str) -> Server {
 fn connect(server: &Server) -> TcpStream {
     let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// Everything a connection is answered after this was sent and ended.
+/// Sends this and an end of stream; returns the whole reply.
 fn answer(mut stream: TcpStream, bytes: &[u8]) -> Result<String, ErrorKind> {
     let mut text = String::new();
     stream.write_all(bytes).map_err(|error| error.kind())?;
@@ -69,28 +69,28 @@ fn v2() -> Vec<u8> {
 fn a_trusted_proxy_speaks_for_its_client_in_both_versions() {
     for mode in [ProxyMode::Require, ProxyMode::Optional] {
         let server = start(mode, "127.0.0.0/8");
-        let said = answer(connect(&server), &[V1, b"hello"].concat());
-        assert_eq!(said.unwrap(), "192.0.2.7:4711\nhello");
-        let said = answer(connect(&server), &[&v2(), &b"hello"[..]].concat());
-        assert_eq!(said.unwrap(), "192.0.2.8:4711\nhello");
+        let reply = answer(connect(&server), &[V1, b"hello"].concat());
+        assert_eq!(reply.unwrap(), "192.0.2.7:4711\nhello");
+        let reply = answer(connect(&server), &[&v2(), &b"hello"[..]].concat());
+        assert_eq!(reply.unwrap(), "192.0.2.8:4711\nhello");
         assert_eq!(server.drain().unwrap().total().errors.total(), 0);
     }
 }
 
 #[test]
-fn a_header_that_comes_byte_by_byte_holds_up_nobody() {
+fn a_header_that_comes_byte_by_byte_delays_no_other() {
     let server = start(ProxyMode::Require, "127.0.0.0/8");
     let mut slow = connect(&server);
     for byte in v2() {
         slow.write_all(&[byte]).unwrap();
-        let said = answer(connect(&server), V1);
-        assert_eq!(said.unwrap(), "192.0.2.7:4711\n");
+        let reply = answer(connect(&server), V1);
+        assert_eq!(reply.unwrap(), "192.0.2.7:4711\n");
     }
     assert_eq!(answer(slow, b"done").unwrap(), "192.0.2.8:4711\ndone");
 }
 
 #[test]
-fn a_header_of_somebody_who_is_not_trusted_is_worth_a_reset() {
+fn a_header_from_an_untrusted_peer_is_answered_by_a_reset() {
     for mode in [ProxyMode::Require, ProxyMode::Optional] {
         let server = start(mode, "10.0.0.0/8");
         assert_eq!(answer(connect(&server), V1), Err(ErrorKind::ConnectionReset));
@@ -106,7 +106,7 @@ fn a_connection_without_a_header_is_served_only_where_that_is_allowed() {
     let stream = connect(&server);
     let own = stream.local_addr().unwrap();
     assert_eq!(answer(stream, b"PROdigy").unwrap(), format!("{own}\nPROdigy"));
-    // So short that it could be the beginning of a header.
+    // So short that it could be the start of a header.
     let stream = connect(&server);
     let own = stream.local_addr().unwrap();
     assert_eq!(answer(stream, b"PRO").unwrap(), format!("{own}\nPRO"));
@@ -120,7 +120,7 @@ fn a_health_check_that_only_connects_is_no_error() {
 }
 
 #[test]
-fn who_never_ends_its_header_is_let_go() {
+fn a_header_that_never_ends_is_reset_at_the_deadline() {
     let server = start(ProxyMode::Require, "127.0.0.0/8");
     let mut stream = connect(&server);
     stream.write_all(b"PROXY TCP4 ").unwrap();

@@ -1,5 +1,5 @@
-//! The echo service against real sockets, through a server process: every byte comes back, and
-//! nothing of a connection outlives it.
+//! The echo service against real sockets, in a server process: every byte comes back, and no
+//! resource of a connection remains.
 
 mod common;
 
@@ -8,12 +8,12 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, ServerProcess, eventually, noise, total};
+use common::{ServerProcess, TEST_TIMEOUT, eventually, noise, total};
 use test_needs::Need;
 
 const MODES: [&[&str]; 2] = [&["--workers", "2", "--changelist", "immediate"], &["--workers", "2"]];
 
-/// Sends everything while reading everything; returns what came back before the end of stream.
+/// Sends everything while reading; returns what came back before the end of stream.
 fn echo_all(stream: TcpStream, sent: &[u8]) -> Vec<u8> {
     let mut writer = stream.try_clone().unwrap();
     let mut reader = stream;
@@ -69,7 +69,7 @@ fn a_reader_that_stalls_loses_nothing_and_costs_bounded_memory() {
         let mut streams: Vec<TcpStream> = (0..CONNECTIONS).map(|_| server.connect()).collect();
         let before_kib = server.status("VmRSS");
         let chunk = noise(1, 1 << 20);
-        // Write until neither our kernel nor the server takes more: a reader that is stuck.
+        // Write until neither our kernel nor the server takes more: a stuck reader.
         let fill = |mut stream: &TcpStream| {
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             let mut written = 0;
@@ -90,7 +90,7 @@ fn a_reader_that_stalls_loses_nothing_and_costs_bounded_memory() {
         thread::sleep(Duration::from_millis(300));
         let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
         assert!(busy < 0.2, "{busy:.2} of a core while every peer stalls");
-        // Then they read, and everything is there.
+        // Then the clients read, and everything is there.
         for (stream, written) in streams.iter_mut().zip(written) {
             stream.shutdown(Shutdown::Write).unwrap();
             let mut received = Vec::new();
@@ -108,8 +108,8 @@ fn whatever_way_connections_end_no_socket_is_left() {
         let before = server.sockets();
         for round in 0..40 {
             let streams: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
-            for (place, mut stream) in streams.into_iter().enumerate() {
-                match (place + round) % 6 {
+            for (index, mut stream) in streams.into_iter().enumerate() {
+                match (index + round) % 6 {
                     0 => drop(stream),
                     1 => reset(stream),
                     2 => drop(echo_all(stream, &noise(7, 3000))),
@@ -137,7 +137,7 @@ fn whatever_way_connections_end_no_socket_is_left() {
 #[test]
 fn fifteen_thousand_connections_are_held_and_each_echoes() {
     const CONNECTIONS: usize = 15_000;
-    // The tests beside this one, in the same process, need some, too.
+    // Other tests run in this process at the same time and need some, too.
     if test_needs::missing(Need::Descriptors(CONNECTIONS as u64 + 2_000)) {
         return;
     }
@@ -177,10 +177,10 @@ fn running_out_of_descriptors_neither_spins_nor_ends_the_server() {
 }
 
 #[test]
-fn a_client_that_says_nothing_holds_up_nobody() {
+fn a_client_that_sends_nothing_delays_no_other() {
     let server = ServerProcess::start(&["--workers", "1"]);
     let _silent: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
     let start = Instant::now();
     assert_eq!(echo_all(server.connect(), b"hello"), b"hello");
-    assert!(start.elapsed() < PATIENCE);
+    assert!(start.elapsed() < TEST_TIMEOUT);
 }

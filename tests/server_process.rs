@@ -1,4 +1,4 @@
-//! The `evshard` program as its users meet it: flags, the first line, signals, exit statuses.
+//! The `evshard` program as users run it: flags, the first line, signals, exit statuses.
 
 mod common;
 
@@ -21,15 +21,15 @@ fn evshard(args: &[&str]) -> Output {
 #[track_caller]
 fn complaint(status: i32, args: &[&str]) -> String {
     let output = evshard(args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {message}");
+    assert_eq!(message.lines().count(), 1, "{args:?}: {message}");
     assert!(output.stdout.is_empty(), "{args:?} prints on stdout");
-    said
+    message
 }
 
 #[test]
-fn wrong_usage_is_one_line_that_says_what_to_do_and_status_2() {
+fn wrong_usage_is_one_line_with_advice_and_status_2() {
     for (args, expected) in [
         (&["--wrong"][..], "--wrong"),
         (&["--workers", "0"], "from 1 to 1024"),
@@ -56,9 +56,9 @@ fn wrong_usage_is_one_line_that_says_what_to_do_and_status_2() {
         (&["--drain-timeout", "soon"], "--drain-timeout"),
         (&["stray"], "stray"),
     ] {
-        let said = complaint(2, &[&["serve"], args].concat());
-        assert!(said.contains(expected), "{said}");
-        assert!(said.contains("--help"), "{said}");
+        let message = complaint(2, &[&["serve"], args].concat());
+        assert!(message.contains(expected), "{message}");
+        assert!(message.contains("--help"), "{message}");
     }
     assert!(complaint(2, &["sreve"]).contains("serve"), "a slip of the finger is understood");
 }
@@ -78,10 +78,10 @@ fn help_and_version_are_what_was_asked_for() {
 fn an_address_that_cannot_be_had_is_status_1_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = complaint(1, &["serve", "--listen", &address]);
-    assert!(said.contains(&address) && said.contains("choose another port"), "{said}");
-    let said = complaint(1, &["serve", "--listen", "192.0.2.1:0"]);
-    assert!(said.contains("no interface"), "{said}");
+    let message = complaint(1, &["serve", "--listen", &address]);
+    assert!(message.contains(&address) && message.contains("choose another port"), "{message}");
+    let message = complaint(1, &["serve", "--listen", "192.0.2.1:0"]);
+    assert!(message.contains("no interface"), "{message}");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn termination_under_load_takes_no_longer_than_the_drain_time() {
     assert_eq!(status.code(), Some(0));
     assert!(took >= Duration::from_millis(400), "busy clients were cut off after {took:?}");
     assert!(took < Duration::from_secs(10), "the drain took {took:?}");
-    assert!(TcpStream::connect(port).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(port).is_err(), "no socket listens any more");
     let echoes: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
     assert!(total(&table, "bytes") >= echoes as u64 * 256);
 }
@@ -147,7 +147,7 @@ fn what_was_sent_before_termination_is_echoed_to_a_slow_reader() {
             }
             writer.shutdown(Shutdown::Write).unwrap();
         });
-        // Everybody is stuck on this reader before the server is told to end.
+        // Everything waits for this reader before the server gets the signal.
         eventually("the writer is stuck", || {
             let before = written.load(Ordering::Relaxed);
             thread::sleep(Duration::from_millis(50));
@@ -174,7 +174,7 @@ fn idle_connections_do_not_hold_up_the_end() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let server = ServerProcess::start(&["--workers", "1", "--drain-timeout", "1h"]);
-    // A client that does not read is owed bytes, so the drain waits for it.
+    // A client that does not read has pending output, so the drain waits for it.
     let client = stuck_client(&server);
     server.signal("INT");
     let address = server.address;
@@ -185,7 +185,7 @@ fn a_second_signal_ends_the_server_at_once() {
     drop(client);
 }
 
-/// A client that sent until nobody took any more, and read nothing.
+/// A client that sent until the server took no more, and read nothing.
 fn stuck_client(server: &ServerProcess) -> TcpStream {
     let mut client = server.connect();
     client.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -250,7 +250,7 @@ fn workers_are_pinned_within_the_mask_the_server_was_started_with() {
     }
     let free = ServerProcess::start(&["--workers", "2", "--no-pin"]);
     let mask = own_status("Cpus_allowed_list:");
-    eventually("nobody is pinned", || workers(&free) == [mask.clone(), mask.clone()]);
+    eventually("no worker is pinned", || workers(&free) == [mask.clone(), mask.clone()]);
 }
 
 fn own_status(field: &str) -> String {
@@ -288,7 +288,7 @@ fn a_wait_that_is_interrupted_is_no_error() {
     }
 }
 
-/// A program as where a container forbids io_uring.
+/// A command that runs the program without io_uring, as in a container that forbids it.
 fn without_io_uring(program: &str, arguments: &[&str]) -> Command {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restricted.sh");
     let mut command = Command::new(script);
@@ -315,7 +315,11 @@ fn what_the_machine_refuses_is_logged_once_with_what_is_lost() {
     let kill = format!("kill -TERM {}", server.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let output = server.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("one system call each, instead of one for many").count(), 1, "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    assert_eq!(
+        message.matches("one system call each, instead of one for many").count(),
+        1,
+        "{message}"
+    );
 }

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, eventually, noise};
+use common::{TEST_TIMEOUT, eventually, noise};
 use evshard::server::{
     Chargen, Discard, Drain, Echo, Limits, ListenAddress, Outlet, Peer, Server, ServerConfig,
     Service, Work,
@@ -15,7 +15,7 @@ use evshard::server::{
 
 const MS: Duration = Duration::from_millis(1);
 
-/// One worker: whoever is served badly is so because of another connection of the same shard.
+/// One worker, so that connections can only be delayed by others of the same shard.
 fn one_shard() -> ServerConfig {
     ServerConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
@@ -31,8 +31,8 @@ fn limited(limits: Limits) -> ServerConfig {
 fn connect(server: &Server) -> TcpStream {
     let ListenAddress::Tcp(address) = server.addresses()[0] else { panic!("it is TCP") };
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
@@ -44,7 +44,7 @@ fn ask(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// How a connection ended: in order, or by a reset.
+/// The rest of a connection's input, or its error.
 fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
@@ -54,8 +54,8 @@ fn errors(server: Server) -> u64 {
     server.drain().unwrap().total().errors.total()
 }
 
-/// Answers each line with itself in capitals; the word `panic` panics, `abort` resets, `swamp`
-/// answers more than a connection may keep.
+/// Answers each line in capitals. The line `panic` panics, `abort` resets, and `swamp` sends more
+/// than a connection may keep.
 #[derive(Clone)]
 struct Shout;
 
@@ -88,7 +88,7 @@ impl Service for Shout {
     }
 }
 
-/// A connection to the shouting service, greeted.
+/// A connection to `Shout` that has received its hello.
 fn shouted_at(server: &Server) -> TcpStream {
     let mut stream = connect(server);
     let mut hello = [0; 6];
@@ -108,12 +108,12 @@ fn a_message_in_pieces_is_offered_again_until_it_is_whole() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"ABC\nDEF\n");
     stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(end_of(stream).unwrap(), b"G", "what was left is told at the end");
+    assert_eq!(end_of(stream).unwrap(), b"G", "the rest is passed at the end");
     assert_eq!(errors(server), 0);
 }
 
 #[test]
-fn a_panicking_service_costs_its_connection_and_nobody_elses() {
+fn a_panicking_service_costs_only_its_own_connection() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let (mut other, mut doomed) = (shouted_at(&server), shouted_at(&server));
     doomed.write_all(b"panic\n").unwrap();
@@ -155,14 +155,14 @@ fn a_message_beyond_the_bound_costs_the_connection() {
 }
 
 #[test]
-fn a_pause_of_one_connection_holds_up_nobody() {
+fn a_pause_of_one_connection_delays_no_other() {
     let work: Work = "sleep:300ms".parse().unwrap();
     let server = Server::start(&one_shard(), work).unwrap();
     let start = Instant::now();
     let mut streams: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
     for stream in &mut streams {
         stream.write_all(b"request").unwrap();
-        // What comes during a pause waits its turn.
+        // Input during a pause is handled afterwards.
         stream.shutdown(Shutdown::Write).unwrap();
     }
     for stream in streams {
@@ -187,9 +187,9 @@ fn spinning_work_takes_its_time_and_echoes() {
 }
 
 #[test]
-fn characters_come_for_as_long_as_somebody_reads_them() {
+fn characters_come_for_as_long_as_the_client_reads() {
     let server = Server::start(&one_shard(), Chargen).unwrap();
-    // One who reads nothing does not keep others from reading.
+    // A client that reads nothing does not delay others.
     let _stuck = connect(&server);
     let mut reader = connect(&server);
     let mut text = vec![0; 2_000_000];
@@ -214,7 +214,7 @@ fn what_is_discarded_is_never_answered() {
 }
 
 #[test]
-fn who_says_nothing_is_let_go_in_order_and_who_speaks_stays() {
+fn a_silent_client_is_closed_in_order_and_an_active_one_stays() {
     let limits = Limits { first_byte: Some(100 * MS), idle: None, ..Limits::default() };
     let server = Server::start(&limited(limits), Echo).unwrap();
     let (silent, mut speaker) = (connect(&server), connect(&server));
@@ -254,15 +254,15 @@ fn a_peer_that_reads_nothing_is_idle_too_and_is_reset() {
 }
 
 #[test]
-fn a_slow_loris_cannot_hold_its_place_past_the_deadline() {
-    let limits = Limits { message: Some(200 * MS), idle: Some(PATIENCE), ..Limits::default() };
+fn a_slow_loris_cannot_stay_past_the_deadline() {
+    let limits = Limits { message: Some(200 * MS), idle: Some(TEST_TIMEOUT), ..Limits::default() };
     let server = Server::start(&limited(limits), Shout).unwrap();
     let (mut loris, mut honest) = (shouted_at(&server), shouted_at(&server));
     let start = Instant::now();
     // Never idle, and never done.
     while loris.write_all(b"a").is_ok() {
-        assert!(start.elapsed() < PATIENCE, "it holds its place for ever");
-        // An honest peer's messages are slow, too, but each comes to its end.
+        assert!(start.elapsed() < TEST_TIMEOUT, "it stays for ever");
+        // An honest peer's messages are slow, too, but each is completed.
         honest.write_all(b"on").unwrap();
         std::thread::sleep(50 * MS);
         honest.write_all(b"e\n").unwrap();
@@ -299,7 +299,7 @@ fn a_flood_on_one_connection_does_not_keep_a_new_one_waiting() {
 }
 
 #[test]
-fn the_drain_is_told_to_services_and_then_to_their_peers() {
+fn the_drain_is_passed_to_services_and_then_to_their_peers() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let stream = shouted_at(&server);
     let drained = std::thread::spawn(move || server.drain().unwrap());
@@ -309,7 +309,7 @@ fn the_drain_is_told_to_services_and_then_to_their_peers() {
 
 #[test]
 fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
-    let drain = Drain { timeout: PATIENCE, spread: 1000 * MS, ..Drain::default() };
+    let drain = Drain { timeout: TEST_TIMEOUT, spread: 1000 * MS, ..Drain::default() };
     let server = Server::start(&ServerConfig { drain, ..one_shard() }, Echo).unwrap();
     let streams: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();
     let mut streams: Vec<TcpStream> = streams;
@@ -328,7 +328,7 @@ fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
     let mut ends: Vec<Duration> = waiting.into_iter().map(|end| end.join().unwrap()).collect();
     ends.sort();
     drained.join().unwrap();
-    assert!(ends[39] >= 900 * MS, "the last had its turn near the end: {ends:?}");
+    assert!(ends[39] >= 900 * MS, "the last one is closed near the end: {ends:?}");
     let first_half = ends.iter().filter(|end| **end < 500 * MS).count();
     assert!((8..=24).contains(&first_half), "{first_half} of 40 in the first half: {ends:?}");
 }

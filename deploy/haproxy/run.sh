@@ -10,7 +10,7 @@ command -v haproxy >/dev/null || {
 cargo build --release --quiet --bin evshard
 
 # With job control each has a process group of its own, so that Ctrl-C reaches only this script
-# and nobody is told twice to end.
+# and no process gets two signals.
 set -m
 pids=()
 stop() {

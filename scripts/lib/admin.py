@@ -32,4 +32,4 @@ def per_shard(values, name):
 
 def over_gates(values, name):
     """A counter summed over all threads that accept."""
-    return sum(gate[name] for gate in values["gates"])
+    return sum(acceptor[name] for acceptor in values["acceptors"])

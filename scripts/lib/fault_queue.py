@@ -20,7 +20,7 @@ CPU_TARGET_PERCENT = 1
 def run(bench, outcome):
     """One worker stopped under a flood, then all of them."""
     with Server(bench.subject("--accept", "acceptor", "--placement", "round-robin",
-                              "--handoff-places", str(PLACES))) as server:
+                              "--handoff-capacity", str(PLACES))) as server:
         before = procfs.open_descriptors(server.pid)
         _one_stopped(server, outcome)
         _all_stopped(server, outcome)

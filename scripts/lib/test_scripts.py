@@ -262,7 +262,7 @@ class Placements(unittest.TestCase):
                 unequal.parse(text)
 
     def test_counters_are_summed_over_gates_and_told_by_shard(self):
-        values = {"shards": [{"open": 1}, {"open": 2}], "gates": [{"shed": 3}, {"shed": 4}]}
+        values = {"shards": [{"open": 1}, {"open": 2}], "acceptors": [{"shed": 3}, {"shed": 4}]}
         self.assertEqual((admin.per_shard(values, "open"), admin.over_gates(values, "shed")), ([1, 2], 7))
 
 

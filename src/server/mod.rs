@@ -1,44 +1,29 @@
 //! The sharded server: connections are handed to workers, each with its own event base.
 //!
 //! ```text
-//! gate ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
+//! acceptor ──accept4──▶ placement ──▶ a bounded queue per worker ──wake──▶ workers, one core each
 //! ```
 //!
-//! Where the gates are is the [`AcceptMode`].
+//! The [`AcceptMode`] says which threads accept.
 //!
-//! Nothing is shared between workers. A connection belongs to one worker from its adoption to its
-//! end, so serving it takes no lock and no atomic.
+//! Workers share nothing. A connection belongs to one worker from adoption to close, so serving it
+//! needs no lock and no atomic.
 
 mod accept;
 mod admin;
-mod arrival;
-mod backpressure;
-mod closing;
 mod config;
-mod connection;
-mod conversation;
-mod cores;
-mod deadlines;
-mod drain;
-mod ending;
-mod greeting;
+mod connection_limit;
 mod handoff;
 pub mod listener;
-mod load;
 mod placement;
 mod proxy_protocol;
 mod refusals;
-#[cfg(all(test, not(loom)))]
-mod rig;
 mod service;
 pub mod service_manager;
+mod shard;
 pub mod stats;
-mod stopwatch;
-mod survey;
-mod thread;
 mod threads;
 pub mod upgrade;
-mod worker;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -46,28 +31,30 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use accept::AcceptMode;
 pub use admin::AdminConfig;
-pub use config::{Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig};
+pub use config::{
+    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
+};
 pub use listener::{ListenAddress, Listener};
 pub use placement::Placement;
 pub use service::{
-    Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, Spread, Toil, Work, runs_here,
+    Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, TimeDistribution, Work, WorkKind,
+    in_service_callback,
 };
 
 use crate::base::Config;
 use crate::error::Result;
-use accept::Queue;
+use accept::BacklogOwner;
 use admin::Admin;
 use listener::SocketFile;
 use stats::ServerStats;
-use survey::{AdminSurvey, Survey};
 use threads::Threads;
+use threads::collect_stats::{AdminSource, StatsCollector};
 
-/// How long threads are waited for that are asked for their numbers.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long [`Server::stats`] waits for the threads.
+const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A running server. [`drain`](Self::drain) ends it; dropped, it ends without draining.
+/// A running server. [`drain`](Self::drain) ends it. A dropped server ends without draining.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -92,20 +79,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[must_use = "a server that is dropped ends"]
 pub struct Server {
     addresses: Vec<ListenAddress>,
-    /// Of unix sockets; gone before the sockets are.
+    /// Files of unix sockets; removed before the sockets are closed.
     files: Vec<Arc<SocketFile>>,
     threads: Threads,
     drain: Drain,
-    survey: Survey,
-    admin: Option<Admin<AdminSurvey>>,
+    collector: StatsCollector,
+    admin: Option<Admin<AdminSource>>,
 }
 
 impl Server {
-    /// Listens, then starts the workers and the acceptor. Connections are served on return, each
+    /// Opens the listen sockets and starts the threads. On return, connections are served, each
     /// shard's by a clone of `service`.
     ///
-    /// Must be called from a thread that still has the affinity the process was started with:
-    /// workers are pinned within it.
+    /// Call it from a thread that still has the process's initial affinity mask: workers are pinned
+    /// within it.
     ///
     /// # Errors
     ///
@@ -116,9 +103,9 @@ impl Server {
         Self::start_on(config, listener::open(config)?, service)
     }
 
-    /// As [`start`](Self::start), on sockets that listen already: [inherited](listener::inherited),
-    /// [taken over](upgrade::take_over), or opened before. The configuration's addresses count no
-    /// more.
+    /// As [`start`](Self::start), on sockets that already listen: [inherited](listener::inherited),
+    /// [taken over](upgrade::take_over), or opened before. The addresses of the configuration are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -133,76 +120,77 @@ impl Server {
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         let threads = Threads::start(config, listeners, &service)?;
-        let survey = Survey::of(&threads, addresses.iter().map(ToString::to_string).collect());
-        Ok(Self { addresses, files, threads, drain: config.drain, survey, admin: None })
+        let collector =
+            StatsCollector::of(&threads, addresses.iter().map(ToString::to_string).collect());
+        Ok(Self { addresses, files, threads, drain: config.drain, collector, admin: None })
     }
 
-    /// The addresses listened on, in the configuration's order; where port 0 was asked for, with
-    /// the port that was given.
+    /// The listening addresses, in the configuration's order. For port 0 the address has the port
+    /// that the kernel chose.
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
-    /// What it did until now. A thread that does not answer within a second is told as silent.
+    /// The statistics so far. A thread that does not answer within a second has `answered: false`.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        self.survey.take(PATIENCE)
+        self.collector.collect(STATS_TIMEOUT)
     }
 
-    /// Answers those who look after the server, by HTTP: `/metrics`, `/stats`, `/healthz`,
-    /// `/readyz`, and `POST /drain`, which calls `leave` and expects that [`drain`](Self::drain)
-    /// follows. Returns where; with port 0 asked for, with the port that was given.
+    /// Starts the admin, which answers operators over HTTP: `/metrics`, `/stats`, `/healthz`,
+    /// `/readyz` and `POST /drain`. The latter calls `start_drain`, which must lead to
+    /// [`drain`](Self::drain). Returns the address; for port 0 it has the chosen port.
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that others reach,
+    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that other machines reach,
     /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub fn admin(
         &mut self,
         config: &AdminConfig,
-        leave: impl FnMut() + Send + 'static,
+        start_drain: impl FnMut() + Send + 'static,
     ) -> Result<ListenAddress> {
-        let source = AdminSurvey { survey: self.survey.clone(), leave: Box::new(leave) };
+        let source =
+            AdminSource { collector: self.collector.clone(), start_drain: Box::new(start_drain) };
         let admin = Admin::start(config, Config::default(), source)?;
         let address = admin.address().clone();
         self.admin = Some(admin);
         Ok(address)
     }
 
-    /// Ends the server: stops accepting, lets connections finish for at most the drain timeout,
-    /// closes the rest and waits for every thread. Connections that the kernel had queued are
-    /// served, too.
+    /// Ends the server. It stops accepting, lets connections finish for at most the drain timeout,
+    /// closes the others and waits for every thread. It also serves connections that the kernel had
+    /// queued.
     ///
     /// # Errors
     ///
-    /// The first error that a thread ended with, a panic included; the others are ended all the
-    /// same.
+    /// The first error of a thread, a panic included. All other threads are ended, too.
     pub fn drain(mut self) -> Result<ServerStats> {
-        self.survey.begin_drain();
+        self.collector.begin_drain();
         std::thread::sleep(self.drain.delay);
-        // Nobody who comes by a path from now on would be served.
+        // A client that connected by path from now on would not be served.
         self.files.clear();
-        self.end(Queue::Ours)
+        self.end(BacklogOwner::ThisProcess)
     }
 
-    /// As [`drain`](Self::drain), of a server that another process succeeds on the same sockets:
-    /// what the kernel has queued is left to the successor, and the admin stops answering at once,
-    /// because its address may be the successor's, too.
+    /// As [`drain`](Self::drain), for a server whose sockets a successor process has taken. The
+    /// successor serves the kernel's backlog. The admin stops answering at once, because the
+    /// successor may use its address.
     ///
     /// # Errors
     ///
     /// As [`drain`](Self::drain).
     pub fn hand_over(mut self) -> Result<ServerStats> {
-        self.survey.begin_drain();
+        self.collector.begin_drain();
         self.admin = None;
-        self.end(Queue::Successors)
+        self.end(BacklogOwner::Successor)
     }
 
-    fn end(self, queue: Queue) -> Result<ServerStats> {
-        self.threads.stop_accepting(queue);
-        let (shards, gates) = self.threads.drain(self.drain)?;
-        Ok(self.survey.tree(shards, gates))
+    fn end(self, backlog: BacklogOwner) -> Result<ServerStats> {
+        self.threads.stop_accepting(backlog);
+        let (shards, acceptors) = self.threads.drain(self.drain)?;
+        Ok(self.collector.server_stats(shards, acceptors))
     }
 }

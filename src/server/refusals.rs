@@ -1,7 +1,7 @@
-//! What the machine refuses to a server that goes on without it: logged once, at the start.
+//! What the machine does not allow, and the server can run without: logged once, at the start.
 //!
-//! Containers, seccomp profiles and ordinary users differ in what they may do. Each question is
-//! asked by trying, and each line says what is lost.
+//! Containers, seccomp profiles and ordinary users differ in what they may do. Each feature is
+//! tested by trying it, and each log line names what is lost.
 
 use std::{io, thread};
 
@@ -14,8 +14,8 @@ use super::config::ServerConfig;
 
 /// Logs what a server with this configuration loses here, and why.
 pub(super) fn log_all(config: &ServerConfig) {
-    // On a thread of its own: when a ring is closed, the kernel interrupts a later wait of the
-    // thread that opened it.
+    // When a ring is closed, the kernel interrupts a later wait of the thread that opened it. So a
+    // thread of its own opens this one.
     let ring_refusal = thread::scope(|scope| scope.spawn(|| config.base.ring_refusal()).join());
     if let Ok(Some(why)) = ring_refusal {
         let lost = "epoll changes take one system call each, instead of one for many";
@@ -53,7 +53,7 @@ fn attach_filter() -> io::Result<()> {
     Socket::new(Domain::IPV4, Type::STREAM, None)?.attach_filter(&[pass_all])
 }
 
-/// Binds the thread to the cores that it has, which changes nothing.
+/// Binds the thread to the cores that it already has, which changes nothing.
 fn bind_to_own_cores() -> io::Result<()> {
     Ok(sched_setaffinity(None, &sched_getaffinity(None)?)?)
 }

@@ -1,4 +1,4 @@
-//! Whole servers, stopped and starved in every accept mode.
+//! Whole servers in every accept mode: stopped, overloaded and limited.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,14 +26,15 @@ fn address_of(server: &Server) -> SocketAddr {
     address
 }
 
-/// Sends a byte and waits for it.
+/// Sends a byte and waits for its echo.
 fn echo(mut stream: &TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(b"x")?;
     stream.read_exact(&mut [0])
 }
 
-/// So many clients at once, each with so many connections one after the other; all are served.
+/// Runs this many clients at once, each with this many connections one after the other. All are
+/// served.
 fn crowd(address: SocketAddr, clients: usize, connections: usize) {
     thread::scope(|scope| {
         for _ in 0..clients {
@@ -46,8 +47,7 @@ fn crowd(address: SocketAddr, clients: usize, connections: usize) {
     });
 }
 
-/// Connects in crowds until it is refused; every connection that was made must be served. Returns
-/// how many were.
+/// Connects in crowds until it is refused. Every connection must be served. Returns how many were.
 fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) -> usize {
     const CROWD: usize = 30;
     let (mut served, mut refused) = (0, None);
@@ -61,14 +61,14 @@ fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) ->
         }
         connected.fetch_add(crowd.len(), Ordering::Relaxed);
         for stream in crowd {
-            echo(&stream).expect("whoever was connected is served");
+            echo(&stream).expect("every connection is served");
             served += 1;
-            // An orderly end would leave a port in TIME_WAIT for each.
+            // An orderly close would leave a port in TIME_WAIT for each.
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
     let error = refused.expect("that ended the loop");
-    assert!(stopping.load(Ordering::Relaxed), "nobody stopped the server yet: {error}");
+    assert!(stopping.load(Ordering::Relaxed), "the server was not stopped yet: {error}");
     assert!([ErrorKind::ConnectionRefused, ErrorKind::TimedOut].contains(&error.kind()), "{error}");
     served
 }
@@ -90,7 +90,7 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
                     thread::yield_now();
                 }
                 stopping.store(true, Ordering::Relaxed);
-                server.threads.stop_accepting(Queue::Ours);
+                server.threads.stop_accepting(BacklogOwner::ThisProcess);
                 let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
                 assert_eq!(served, connected.load(Ordering::Relaxed));
             });
@@ -100,15 +100,14 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
     }
 }
 
-/// Who is in the backlog when the server is told to stop was connected as far as its client can
-/// tell.
+/// A client in the backlog at the stop is connected as far as it can tell.
 #[test]
-fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
+fn connections_in_the_backlog_are_served_in_every_mode() {
     for mode in AcceptMode::ALL {
         let server = start(mode, |_| {});
         let clients: Vec<_> =
             (0..200).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
-        server.threads.stop_accepting(Queue::Ours);
+        server.threads.stop_accepting(BacklogOwner::ThisProcess);
         for client in &clients {
             echo(client).unwrap_or_else(|error| panic!("{mode}: {error}"));
         }
@@ -118,7 +117,7 @@ fn whoever_the_kernel_has_queued_is_served_in_every_mode() {
 }
 
 #[test]
-fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
+fn connections_are_even_over_the_shards_where_one_acceptor_places_them_all() {
     for mode in [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0] {
         for placement in [Placement::RoundRobin, Placement::LeastConnections] {
             let server = start(mode, |config| config.placement = placement);
@@ -133,8 +132,8 @@ fn connections_are_even_over_the_shards_where_one_gate_places_them_all() {
     }
 }
 
-/// The second gate's socket has a port of its own, to which nobody connects: the kernel's hash at
-/// its worst.
+/// The second acceptor's socket has a port of its own, to which no client connects: the worst case
+/// of the kernel's hash.
 #[test]
 fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_ones_keep_it() {
     for mode in [AcceptMode::Hybrid, AcceptMode::ReusePort] {
@@ -161,7 +160,7 @@ fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_
         let report = server.drain().unwrap();
         let connections: Vec<_> = report.shards.iter().map(|shard| shard.connections).collect();
         match mode {
-            // An eighth more than the mean of 50, and the one that made it more.
+            // An eighth more than the mean of 50, and one more.
             AcceptMode::Hybrid => assert!((50..=57).contains(&connections[0]), "{connections:?}"),
             _ => assert_eq!(connections, [100, 0]),
         }
@@ -169,7 +168,7 @@ fn hybrid_workers_hand_over_what_the_kernel_gave_them_too_much_of_and_reuseport_
 }
 
 #[test]
-fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
+fn a_shared_limit_is_exact_and_slots_are_reused_in_every_mode() {
     for mode in AcceptMode::ALL {
         let server = start(mode, |config| config.connections_max = NonZeroUsize::new(4));
         // Twelve at once, of which four are served at a time, until all were.
@@ -179,9 +178,9 @@ fn a_shared_limit_is_exact_and_places_are_given_again_in_every_mode() {
 }
 
 #[test]
-fn one_place_for_each_worker_is_enough_for_everybody() {
+fn a_queue_of_one_per_worker_serves_every_client() {
     for mode in AcceptMode::ALL {
-        let server = start(mode, |config| config.handoff_places = NonZeroUsize::MIN);
+        let server = start(mode, |config| config.handoff_capacity = NonZeroUsize::MIN);
         crowd(address_of(&server), 8, 50);
         assert_eq!(server.drain().unwrap().total().connections, 400, "{mode}");
     }

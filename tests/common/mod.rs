@@ -1,4 +1,4 @@
-//! What the integration tests share: conditions to wait for, every way to set up a base, and a
+//! Shared by the integration tests: conditions to wait for, every way to set up a base, and a
 //! server in a process of its own.
 
 #![allow(
@@ -22,11 +22,15 @@ use test_needs::Need;
 #[allow(unused_imports, reason = "as above")]
 pub use server_process::{ServerProcess, total};
 
-/// Far longer than anything takes on a loaded machine; reaching it is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of every test: far longer than anything takes on a loaded machine. Reaching it is a
+/// failure.
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Every way to set up a base: each backend, told at once or before each wait, and if it is epoll
-/// also through io_uring, by the precise clock and by the coarse one.
+/// The same, for the tests of the event base.
+pub const PATIENCE: Duration = TEST_TIMEOUT;
+
+/// Every way to set up a base: each backend, with changes passed at once or before each wait. Epoll
+/// also passes them through io_uring. Each with the precise clock and with the coarse one.
 pub fn all_configs() -> impl Iterator<Item = Config> {
     let plain = Config::default().ignore_environment();
     let kinds = usable_backends().flat_map(move |kind| {
@@ -47,8 +51,8 @@ pub fn usable_backends() -> impl Iterator<Item = BackendKind> {
     BackendKind::ALL.iter().copied().filter(move |kind| !is_missing(*kind))
 }
 
-/// Makes each function a test that runs once per way to set up a base. After `where`, the
-/// features a backend needs for it: those that lack them are left out.
+/// Makes each function a test that runs once per way to set up a base. After `where` are the
+/// features that it needs; backends without them are left out.
 #[macro_export]
 macro_rules! on_every_base {
     ($($(#[$meta:meta])* fn $name:ident($config:ident: $type:ty)
@@ -81,7 +85,7 @@ pub fn lacks(config: Config, needed: Features) -> bool {
 /// Waits until the condition holds.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::{PATIENCE, eventually};
+use super::{TEST_TIMEOUT, eventually};
 
 /// An `evshard serve` process on a free port.
 pub struct ServerProcess {
@@ -19,7 +19,7 @@ impl ServerProcess {
         Self::start_on("127.0.0.1:0", flags)
     }
 
-    /// Starts one on an address of choice.
+    /// Starts a server on this address.
     pub fn start_on(listen: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
         command.args(["serve", "--listen", listen]).args(flags);
@@ -35,7 +35,7 @@ impl ServerProcess {
         Self::spawn(command)
     }
 
-    /// Starts by a command of choice, which ends in `evshard serve`.
+    /// Starts with this command, which must run `evshard serve`.
     pub fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start evshard");
@@ -54,8 +54,8 @@ impl ServerProcess {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect to the server");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("set a timeout");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("set a timeout");
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).expect("set a timeout");
         stream
     }
 
@@ -71,7 +71,7 @@ impl ServerProcess {
 
     fn open_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs");
-        // One that is closed while we look is gone.
+        // A descriptor that is closed meanwhile is skipped.
         open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
     }
 
@@ -100,7 +100,7 @@ impl ServerProcess {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// The next line it prints, without its end.
+    /// The next printed line, without its line end.
     pub fn next_line(&mut self) -> String {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("its reader is still there");
@@ -108,12 +108,12 @@ impl ServerProcess {
         line.trim_end_matches('\n').to_owned()
     }
 
-    /// Goes away as the reader of what it prints.
+    /// Closes the reader of its standard output.
     pub fn close_stdout(&mut self) {
         self.stdout = None;
     }
 
-    /// Waits for the end and returns how it ended and what it printed after the first line.
+    /// Waits for the end. Returns the exit status and the output after the first line.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let mut status = None;
         eventually("the server ends", || {
@@ -145,7 +145,7 @@ impl Drop for ServerProcess {
 pub fn total(table: &str, column: &str) -> u64 {
     let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let header = lines.next().expect("a header");
-    let place = header.iter().position(|name| *name == column).expect("a known column");
+    let index = header.iter().position(|name| *name == column).expect("a known column");
     let total = lines.find(|line| line[0] == "total").expect("a total");
-    total[place].parse().expect("a number")
+    total[index].parse().expect("a number")
 }

@@ -1,4 +1,4 @@
-//! Load that was uneven elsewhere, though every client was equal.
+//! Bugs where the load was uneven, although every client was equal.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
@@ -13,11 +13,12 @@ use crate::rig::{
     WhichShard, address_of, config, connect, is_served, reset_when_dropped, shard_of,
 };
 
-/// The modes in which placement decides, and in hybrid mode where the kernel's hash was too skewed.
+/// The modes in which placement decides; in hybrid mode it does so where the kernel's hash was too
+/// skewed.
 const PLACING: [AcceptMode; 3] =
     [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0, AcceptMode::Hybrid];
 
-/// The policies that promise an even share of equal clients.
+/// The policies that promise equal shares for equal clients.
 const EVEN: [Placement; 4] = [
     Placement::RoundRobin,
     Placement::LeastConnections,
@@ -30,13 +31,13 @@ const CLIENTS: usize = 4;
 /// Connections that one client has at a time.
 const CROWD: usize = 25;
 
-/// Connects, says something, and leaves: mostly by a reset, which needs no port afterwards.
+/// Connects, is served, and closes, mostly by a reset, which uses no port afterwards.
 fn cycle(address: SocketAddr) {
     for _ in 0..CYCLES / CLIENTS / CROWD {
         let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(address)).collect();
-        for (place, stream) in crowd.into_iter().enumerate() {
+        for (index, stream) in crowd.into_iter().enumerate() {
             assert!(is_served(&stream));
-            match place {
+            match index {
                 0 => stream.shutdown(Shutdown::Write).unwrap(),
                 _ => reset_when_dropped(&stream),
             }
@@ -45,7 +46,7 @@ fn cycle(address: SocketAddr) {
 }
 
 #[track_caller]
-fn expect_nobody_left(server: &Server) -> ServerStats {
+fn expect_none_left(server: &Server) -> ServerStats {
     let mut stats = server.stats();
     eventually("every count is back at zero", || {
         stats = server.stats();
@@ -54,7 +55,7 @@ fn expect_nobody_left(server: &Server) -> ServerStats {
     stats
 }
 
-/// By chance alone, each of two workers gets half of so many within a few hundredths.
+/// Enough that by chance alone each of two workers gets half within a few hundredths.
 const HELD: usize = 1600;
 
 fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
@@ -62,20 +63,21 @@ fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
     let server = Server::start(&config, Echo).unwrap();
     let address = address_of(&server);
     thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(|| cycle(address)))));
-    let stats = expect_nobody_left(&server);
+    let stats = expect_none_left(&server);
     assert_eq!(stats.total().connections, CYCLES as u64);
     let jain = stats.balance().connections.jain;
     assert!(jain > 0.99, "{mode} {placement:?}: {jain} over all");
 
     if placement == Placement::LeastLoaded {
-        // Clients are equal only to shards that are equally busy. To be asked is work, too.
+        // Clients are equal only for shards that are equally busy, and collecting statistics is
+        // work, too.
         let is_rested = || {
             thread::sleep(Duration::from_millis(500));
             server.stats().shards.iter().all(|shard| shard.busy < 0.1)
         };
-        eventually("the storm is forgotten", is_rested);
+        eventually("the busy shares have faded", is_rested);
     }
-    // Counts that were off would show in whom the next ones go to.
+    // A wrong count would show in the placement of the next connections.
     let held: Vec<TcpStream> = (0..HELD).map(|_| connect(address)).collect();
     held.iter().for_each(|stream| assert!(is_served(stream)));
     let stats = server.stats();
@@ -86,7 +88,7 @@ fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
     assert!(jain > least, "{mode} {placement:?}: {jain} of those open");
     held.iter().for_each(reset_when_dropped);
     drop(held);
-    expect_nobody_left(&server);
+    expect_none_left(&server);
     server.drain().unwrap();
 }
 
@@ -105,34 +107,35 @@ fn a_late_decrement_skews_a_storm_of_connects_and_closes() {
     }
 }
 
-/// Netty, gnet: connections were given out in turn, and clients that left unevenly left one loop
-/// with five times the others'.
+/// Netty, gnet: connections were placed in turn. When clients closed unevenly, one loop had five
+/// times the connections of the others.
 #[test]
-fn who_lost_its_clients_gets_no_more_than_the_others() {
+fn a_shard_that_lost_its_clients_gets_no_more_than_the_others() {
     for mode in [AcceptMode::Acceptor, AcceptMode::AcceptorInShard0] {
         for placement in [Placement::LeastConnections, Placement::TwoChoices] {
             let config = ServerConfig { placement, ..config(mode, 2) };
             let server = Server::start(&config, WhichShard).unwrap();
             let address = address_of(&server);
-            let greeted = |count| (0..count).map(|_| connect(address)).map(|s| (shard_of(&s), s));
-            let mut streams: Vec<_> = greeted(200).collect();
+            let served = |count| (0..count).map(|_| connect(address)).map(|s| (shard_of(&s), s));
+            let mut streams: Vec<_> = served(200).collect();
             streams.retain(|(shard, _)| *shard == 1);
-            eventually("they are gone", || server.stats().shards[0].open == 0);
+            eventually("they are closed", || server.stats().shards[0].open == 0);
             let had = streams.len();
-            streams.extend(greeted(had));
+            streams.extend(served(had));
             let open: Vec<u64> = server.stats().shards.iter().map(|shard| shard.open).collect();
             assert_eq!(open[0].abs_diff(open[1]), 0, "{mode} {placement:?}: {open:?}");
         }
     }
 }
 
-/// h2o, ingress-nginx: the kernel's hash had one worker serve whoever stayed, and nobody ever
-/// looked.
+/// h2o, ingress-nginx: by the kernel's hash, one worker served all connections that stayed open,
+/// and no code checked.
 #[test]
 fn the_kernels_hash_fills_one_worker_while_others_have_nothing_to_do() {
     let server = Server::start(&config(AcceptMode::Hybrid, 4), WhichShard).unwrap();
     let address = address_of(&server);
-    // Whom the hash gives to the first worker stays, all others leave. Alone it gives it 50.
+    // Connections that the hash gives to the first worker stay open, all others close. Without
+    // handover, that worker gets 50.
     let mut of_one: Vec<TcpStream> = Vec::new();
     for _ in 0..200 {
         let stream = connect(address);

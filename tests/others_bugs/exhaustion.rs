@@ -1,4 +1,5 @@
-//! Descriptors that ran out, and errors of accept(2): where others spun, ended or fell silent.
+//! Exhausted descriptors and errors of accept(2), on which other servers spun, ended or stopped
+//! accepting.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -10,14 +11,14 @@ use evshard::server::AcceptMode;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use test_needs::Need;
 
-use crate::common::{PATIENCE, ServerProcess, eventually};
+use crate::common::{ServerProcess, TEST_TIMEOUT, eventually};
 use crate::rig::{MS, Watched, connect, in_every_mode, is_served, reset_when_dropped};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
     ["--workers", "2", "--no-pin", "--accept", mode.name()]
 }
 
-/// Lets a process have so many descriptors from now on.
+/// Limits the descriptors of a process from now on.
 fn allow_descriptors(server: &ServerProcess, count: u64) {
     let pid = Pid::from_raw(server.pid().try_into().unwrap());
     // An ordinary user cannot raise a hard limit, so it stays as the server inherited it.
@@ -27,7 +28,7 @@ fn allow_descriptors(server: &ServerProcess, count: u64) {
     prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
-/// A client that has sent a byte and does not wait for it.
+/// A client that has sent a byte and does not block on the reply.
 struct Waiting {
     stream: TcpStream,
     served: bool,
@@ -60,7 +61,7 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     let room = server.descriptors() as u64 + 20;
     allow_descriptors(&server, room);
     let mut clients: Vec<Waiting> = (0..60).map(|_| Waiting::new(&server)).collect();
-    eventually("somebody is told", || {
+    eventually("a client is reset", || {
         served(&mut clients) >= 15 && clients.iter().any(|client| client.gone)
     });
     let (cpu, start) = (server.cpu_time(), Instant::now());
@@ -68,26 +69,26 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     assert!(busy < 0.05, "{mode}: {busy:.4} of a core while exhausted");
 
-    // Between two who leave the pauses have grown to more than half a second. Who leaves is
-    // succeeded sooner than that, or the gates were not told.
-    let mut took: Vec<Duration> = (0..3).map(|_| succeeded_after(&mut clients)).collect();
+    // Between two closes the back-off has grown to more than half a second. A faster replacement
+    // shows that the acceptors were notified.
+    let mut took: Vec<Duration> = (0..3).map(|_| replaced_after(&mut clients)).collect();
     took.sort();
     assert!(took[1] < 200 * MS, "{mode}: {took:?}");
     drop(clients);
-    // Those still queued have to be met first, and may yet cost a shed one.
-    eventually("everybody is served again", || is_served(&server.connect()));
+    // Clients in the backlog are accepted first, and one of them may still be reset.
+    eventually("clients are served again", || is_served(&server.connect()));
     assert!(server.terminate().0.success());
 }
 
-/// Has one client leave; how long it takes until another is served in its place.
-fn succeeded_after(clients: &mut Vec<Waiting>) -> Duration {
+/// Closes one client; returns how long it takes until another is served.
+fn replaced_after(clients: &mut Vec<Waiting>) -> Duration {
     thread::sleep(700 * MS);
     let before = served(clients);
-    let place = clients.iter().position(|client| client.served && !client.gone).unwrap();
-    drop(clients.remove(place));
+    let index = clients.iter().position(|client| client.served && !client.gone).unwrap();
+    drop(clients.remove(index));
     let start = Instant::now();
     while served(clients) < before {
-        assert!(start.elapsed() < PATIENCE, "nobody is let in");
+        assert!(start.elapsed() < TEST_TIMEOUT, "no client is served");
         thread::sleep(MS);
     }
     start.elapsed()
@@ -109,7 +110,7 @@ fn an_error_of_accept_ends_the_server() {
         let room = server.descriptors() as u64;
         for round in 1..=5 {
             allow_descriptors(server, room);
-            // Some are gone before they are accepted.
+            // Some close before they are accepted.
             for client in 0..20 {
                 let stream = server.connect();
                 if client % 2 == 0 {
@@ -118,7 +119,7 @@ fn an_error_of_accept_ends_the_server() {
             }
             eventually("it ran out", || {
                 drop(server.connect());
-                watched.of_gates("pauses_exhausted") >= round
+                watched.of_acceptors("pauses_exhausted") >= round
             });
             allow_descriptors(server, 1000);
             eventually("it serves again", || is_served(&server.connect()));
@@ -127,7 +128,7 @@ fn an_error_of_accept_ends_the_server() {
     }
 }
 
-/// The errors that accept(2) passes on from the network and others that one connection can have.
+/// Errors of accept(2) that concern one connection only.
 #[test]
 fn an_error_of_one_connection_is_taken_for_an_error_of_the_listener() {
     if test_needs::missing(Need::Trace) {

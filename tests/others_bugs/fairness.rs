@@ -1,4 +1,4 @@
-//! One connection that had everything, and others that waited for it.
+//! Bugs where one connection got everything, and others waited for it.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use test_needs::Need;
 use crate::common::eventually;
 use crate::rig::{MS, StopAtEnd, Stoppable, address_of, ask, config, connect, is_served};
 
-/// What others waited for was two seconds and more; here it is milliseconds.
+/// Elsewhere others waited two seconds and more; here it is milliseconds.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Keeps a connection readable and writable all the time, until it is stopped.
@@ -29,7 +29,7 @@ fn flood(address: SocketAddr, stop: &AtomicBool) {
     });
 }
 
-/// The longest that a call of `visit` takes beside a flood.
+/// The longest duration of `visit` beside a flood.
 fn longest_beside_a_flood(mode: AcceptMode, visit: impl Fn(SocketAddr)) -> Duration {
     let server = Server::start(&config(mode, 1), Echo).unwrap();
     let (address, stop) = (address_of(&server), AtomicBool::new(false));
@@ -46,7 +46,7 @@ fn longest_beside_a_flood(mode: AcceptMode, visit: impl Fn(SocketAddr)) -> Durat
     })
 }
 
-/// hyper: a connection that was always ready was served for up to two seconds on end.
+/// hyper: a connection that was always ready was served for up to two seconds without a break.
 #[test]
 fn a_connection_that_is_always_ready_starves_the_others() {
     let talker = std::cell::OnceCell::new();
@@ -58,19 +58,19 @@ fn a_connection_that_is_always_ready_starves_the_others() {
 }
 
 /// actix-net, netpoll: a listener behind the busy connections of its own loop accepted late, or
-/// not before they were done.
+/// only after they were done.
 #[test]
-fn nobody_is_let_in_while_one_connection_floods() {
+fn no_connection_is_accepted_while_one_connection_floods() {
     for mode in AcceptMode::ALL {
         let longest = longest_beside_a_flood(mode, |address| assert!(is_served(&connect(address))));
         assert!(longest < SOON, "{mode}: {longest:?}");
     }
 }
 
-/// flux: beside 128 busy connections, an event array of 128 places told of the others a second
+/// flux: beside 128 busy connections, an event array of 128 entries reported the others a second
 /// later.
 #[test]
-fn an_event_array_of_fixed_length_tells_late_of_whoever_does_not_fit() {
+fn an_event_array_of_fixed_length_reports_late_what_does_not_fit() {
     const READY: usize = 1000;
     // Both ends of each connection are in this process.
     if test_needs::missing(Need::Descriptors(2 * READY as u64 + 1_000)) {
@@ -86,21 +86,21 @@ fn an_event_array_of_fixed_length_tells_late_of_whoever_does_not_fit() {
     stopper.write_all(b"!").unwrap();
     service.wait_for(1);
     clients.iter_mut().for_each(|stream| stream.write_all(b"y").unwrap());
-    service.let_go();
+    service.release_all();
     for stream in &mut clients {
         stream.read_exact(&mut [0]).unwrap();
     }
     let after = server.stats().shards[0].clone();
-    assert!(before.event_places < 512, "nothing filled it: {}", before.event_places);
-    assert!(after.event_places >= 512, "{} places for {READY} ready", after.event_places);
+    assert!(before.event_capacity < 512, "nothing filled it: {}", before.event_capacity);
+    assert!(after.event_capacity >= 512, "capacity {} for {READY} ready", after.event_capacity);
     let waits = after.waits - before.waits;
     assert!(waits < READY as u64 / 10, "{waits} waits for {READY} ready");
 }
 
-/// Seastar: a proxy's header was read where connections are accepted, and one that came slowly
-/// held up all behind it.
+/// Seastar: a PROXY header was read where connections are accepted, and a slow one delayed all
+/// connections behind it.
 #[test]
-fn a_slow_proxy_header_holds_up_whoever_comes_after_it() {
+fn a_slow_proxy_header_delays_later_connections() {
     for mode in AcceptMode::ALL {
         let trusted = vec!["127.0.0.0/8".parse().unwrap()];
         let proxy = ProxyProtocol { mode: ProxyMode::Require, trusted };
@@ -120,8 +120,7 @@ fn a_slow_proxy_header_holds_up_whoever_comes_after_it() {
     }
 }
 
-/// tokio: accepted sockets that had data already waited for 64 ms and more until they were first
-/// read.
+/// tokio: accepted sockets with data waited 64 ms and more until their first read.
 #[test]
 fn what_came_with_the_connection_is_read_late() {
     for mode in AcceptMode::ALL {
@@ -140,7 +139,7 @@ fn what_came_with_the_connection_is_read_late() {
         let handoffs = stats.shards.iter().map(|shard| shard.timings.handoff.percentiles());
         let (count, median) = handoffs.fold((0, 0), |(n, m), h| (n + h.count, m.max(h.p50)));
         assert!(median < 30_000_000, "{mode}: {median} ns at the median");
-        assert_eq!(count, 50, "{mode}: and it is measured of everyone");
+        assert_eq!(count, 50, "{mode}: and every handoff is measured");
     }
 }
 
@@ -154,9 +153,9 @@ fn a_loop_that_stands_still_is_seen_nowhere() {
     stopper.write_all(b"!").unwrap();
     service.wait_for(1);
     other.write_all(b"y").unwrap();
-    assert!(!server.stats().shards[0].answered, "asked now, it is told as silent");
+    assert!(!server.stats().shards[0].answered, "it does not answer now");
     thread::sleep(100 * MS);
-    service.let_go();
+    service.release_all();
     other.read_exact(&mut [0]).unwrap();
     let shard = server.stats().shards[0].clone();
     assert!(shard.answered && shard.slow_callbacks >= 1, "{}", shard.slow_callbacks);

@@ -1,4 +1,4 @@
-//! More than a server takes: where others lost connections or descriptors, or went over a limit.
+//! Bugs under overload: other servers lost connections or descriptors, or exceeded a limit.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,13 +11,13 @@ use test_needs::Need;
 use crate::common::{ServerProcess, eventually};
 use crate::rig::{MS, Stoppable, Watched, address_of, config, connect, is_served};
 
-const PLACES: usize = 4;
+const CAPACITY: usize = 4;
 const WORKERS: usize = 2;
 const STOPPERS: usize = 16;
 
-/// Stops every worker; the connections by which it did.
+/// Stops every worker; returns the connections that did so.
 fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
-    // So many that in every mode each worker has some.
+    // Enough that in every mode each worker has some.
     let mut stoppers: Vec<TcpStream> = (0..STOPPERS).map(|_| connect(address)).collect();
     stoppers.iter().for_each(|stream| assert!(is_served(stream)));
     stoppers.iter_mut().for_each(|stream| stream.write_all(b"!").unwrap());
@@ -25,39 +25,41 @@ fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
     stoppers
 }
 
-/// lwan, sozu: connections handed over to workers that were full or leaving were lost.
+/// lwan, sozu: connections handed to full or ending workers were lost.
 #[test]
 fn a_full_queue_loses_the_connections_that_do_not_fit() {
     for mode in AcceptMode::ALL {
         let service = Stoppable::default();
-        let handoff_places = NonZeroUsize::new(PLACES).unwrap();
-        let config = ServerConfig { handoff_places, ..config(mode, WORKERS) };
+        let handoff_capacity = NonZeroUsize::new(CAPACITY).unwrap();
+        let config = ServerConfig { handoff_capacity, ..config(mode, WORKERS) };
         let server = Server::start(&config, service.clone()).unwrap();
         let address = address_of(&server);
         let stoppers = stop_workers(address, &service);
         let clients: Vec<TcpStream> = (0..100).map(|_| connect(address)).collect();
         if mode == AcceptMode::Acceptor {
             eventually("the listener is disarmed", || {
-                let gate = &server.stats().gates[0];
-                gate.pauses_full > 0 && !gate.accepting
+                let acceptor = &server.stats().acceptors[0];
+                acceptor.pauses_full > 0 && !acceptor.accepting
             });
-            let accepted = server.stats().gates[0].accepted;
-            assert_eq!(accepted, (STOPPERS + WORKERS * PLACES + 1) as u64, "one is held");
+            let accepted = server.stats().acceptors[0].accepted;
+            assert_eq!(accepted, (STOPPERS + WORKERS * CAPACITY + 1) as u64, "one is held");
         }
-        service.let_go();
+        service.release_all();
         for mut stream in &stoppers {
             stream.read_exact(&mut [0]).expect("even these are served");
         }
         for stream in clients.iter().chain(&stoppers) {
             assert!(is_served(stream), "{mode}");
         }
-        eventually("it accepts again", || server.stats().gates.iter().all(|gate| gate.accepting));
+        eventually("it accepts again", || {
+            server.stats().acceptors.iter().all(|acceptor| acceptor.accepting)
+        });
         drop((clients, stoppers));
         assert_eq!(server.drain().unwrap().total().errors.total(), 0, "{mode}");
     }
 }
 
-/// Whether every worker of a server runs, or would if it had a core.
+/// Whether every worker of a server runs, or would run if it had a core.
 fn all_run(server: &ServerProcess) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let stats = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
@@ -65,17 +67,17 @@ fn all_run(server: &ServerProcess) -> bool {
     stats.filter(|stat| stat.contains(") R ")).count() == WORKERS
 }
 
-/// Workers that serve one request for so long stand as still as if they were stopped.
+/// Workers that serve one request for this long are as blocked as stopped ones.
 fn blocked_workers(mode: AcceptMode) {
-    let places = PLACES.to_string();
+    let capacity = CAPACITY.to_string();
     let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
-    let service = ["--handoff-places", &places, "--service", "work", "--work", "spin:1s"];
+    let service = ["--handoff-capacity", &capacity, "--service", "work", "--work", "spin:1s"];
     let server = ServerProcess::start(&[&flags[..], &service].concat());
     let before = server.sockets();
     let idle: Vec<TcpStream> = (0..STOPPERS).map(|_| server.connect()).collect();
     eventually("they are adopted", || server.sockets() == before + STOPPERS);
     let mut busy = Vec::new();
-    // By turns, until each worker has met one of its own.
+    // One at a time, until each worker has one.
     for mut stream in idle {
         if !all_run(&server) {
             stream.write_all(b"x").unwrap();
@@ -87,9 +89,9 @@ fn blocked_workers(mode: AcceptMode) {
     let clients: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
     let held = server.sockets() - before;
     if all_run(&server) {
-        // Each gate may hold one in its hand.
-        let most = STOPPERS + WORKERS * PLACES + WORKERS;
-        assert!(held <= most, "{mode}: {held} sockets while nobody serves, {most} at most");
+        // Each acceptor may hold one connection.
+        let most = STOPPERS + WORKERS * CAPACITY + WORKERS;
+        assert!(held <= most, "{mode}: {held} sockets while no worker serves, {most} at most");
     }
     for mut stream in clients {
         stream.shutdown(Shutdown::Write).unwrap();
@@ -100,7 +102,7 @@ fn blocked_workers(mode: AcceptMode) {
     assert!(server.terminate().0.success());
 }
 
-/// A queue that nobody empties held ever more descriptors, and kept them.
+/// A queue without a consumer held ever more descriptors, and kept them.
 #[test]
 fn blocked_workers_leak_descriptors() {
     for mode in AcceptMode::ALL {
@@ -113,7 +115,7 @@ fn limited(mode: AcceptMode, overload: &str) -> Watched {
     Watched::start(&[&["--workers", "3", "--no-pin", "--accept", mode.name()], &limit[..]].concat())
 }
 
-/// How many of these are answered now; the others stay silent.
+/// How many of these are answered now; the others get no reply.
 fn answered(clients: &[TcpStream]) -> usize {
     let is_answered = |mut stream: &TcpStream| {
         stream.set_nonblocking(true).unwrap();
@@ -123,7 +125,7 @@ fn answered(clients: &[TcpStream]) -> usize {
     clients.iter().filter(|stream| is_answered(stream)).count()
 }
 
-/// actix: a limit on connections that the backlog went past, and that did not open up again.
+/// actix: accepting exceeded the connection limit, and did not resume below it.
 #[test]
 fn the_limit_of_connections_is_only_roughly_kept() {
     for mode in AcceptMode::ALL {
@@ -132,7 +134,7 @@ fn the_limit_of_connections_is_only_roughly_kept() {
         let mut clients: Vec<TcpStream> = (0..40).map(|_| watched.server.connect()).collect();
         while !clients.is_empty() {
             let expected = clients.len().min(7);
-            eventually("as many as the limit says", || answered(&clients) >= expected);
+            eventually("as many as the limit allows", || answered(&clients) >= expected);
             assert_eq!(answered(&clients), expected, "{mode}");
             assert!(watched.server.sockets() <= before + 7, "{mode}");
             clients.retain(|stream| stream.peek(&mut [0]).is_err());
@@ -141,9 +143,9 @@ fn the_limit_of_connections_is_only_roughly_kept() {
     }
 }
 
-/// Whoever was one too many hung until its own patience ended.
+/// A client over the limit hung until its own timeout.
 #[test]
-fn who_is_one_too_many_is_left_hanging_instead_of_being_told() {
+fn a_client_over_the_limit_hangs_instead_of_being_reset() {
     for mode in AcceptMode::ALL {
         let watched = limited(mode, "shed");
         let held: Vec<TcpStream> = (0..7).map(|_| watched.server.connect()).collect();
@@ -153,7 +155,7 @@ fn who_is_one_too_many_is_left_hanging_instead_of_being_told() {
             let error = stream.read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
         }
-        assert_eq!(watched.of_gates("shed"), 10, "{mode}");
+        assert_eq!(watched.of_acceptors("shed"), 10, "{mode}");
         held.iter().for_each(|stream| assert!(is_served(stream), "{mode}"));
         drop(held);
         eventually("there is room again", || is_served(&watched.server.connect()));
@@ -161,7 +163,7 @@ fn who_is_one_too_many_is_left_hanging_instead_of_being_told() {
     }
 }
 
-/// sledge: with a backlog of 128, clients that came at once were not queued, and tried again
+/// sledge: with a backlog of 128, clients that connected at once were not queued, and tried again
 /// after a second.
 #[test]
 fn a_burst_does_not_fit_the_backlog() {

@@ -1,4 +1,4 @@
-//! What the tests share: servers in this process and in one of their own, clients, the admin.
+//! Shared by the tests: servers in this process and in their own, clients, the admin.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use evshard::server::{AcceptMode, ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
 
-use crate::common::{PATIENCE, ServerProcess};
+use crate::common::{ServerProcess, TEST_TIMEOUT};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
@@ -24,7 +24,7 @@ pub(crate) fn config(accept: AcceptMode, workers: usize) -> ServerConfig {
     }
 }
 
-/// Runs a test in all accept modes at once: what such a test does is mostly to wait.
+/// Runs a test in all accept modes at once, because such a test mostly waits.
 pub(crate) fn in_every_mode(test: impl Fn(AcceptMode) + Sync) {
     thread::scope(|scope| {
         let threads = AcceptMode::ALL.map(|mode| {
@@ -44,13 +44,13 @@ pub(crate) fn address_of(server: &Server) -> SocketAddr {
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// Sends bytes and waits for as many.
+/// Sends bytes and reads as many.
 pub(crate) fn ask(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(bytes)?;
     let mut answer = vec![0; bytes.len()];
@@ -63,12 +63,12 @@ pub(crate) fn is_served(stream: &TcpStream) -> bool {
     ask(stream, b"x").is_ok()
 }
 
-/// Has a connection end in a reset, which leaves no port behind in TIME_WAIT.
+/// Makes the drop of a connection a reset, which leaves no port in TIME_WAIT.
 pub(crate) fn reset_when_dropped(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Ends threads also when a test fails, which waits for them.
+/// Also ends threads when a test fails, because the scope waits for them.
 pub(crate) struct StopAtEnd<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
@@ -77,7 +77,7 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
-/// A server in a process of its own, and where its admin answers.
+/// A server in a process of its own, and the address of its admin.
 pub(crate) struct Watched {
     pub(crate) server: ServerProcess,
     pub(crate) admin: SocketAddr,
@@ -92,7 +92,7 @@ impl Watched {
         Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }
     }
 
-    /// The status and the body of an answer of the admin.
+    /// The status and the body of a response of the admin.
     pub(crate) fn http(&self, method: &str, path: &str) -> (u16, String) {
         let mut stream = connect(self.admin);
         write!(stream, "{method} {path} HTTP/1.0\r\n\r\n").unwrap();
@@ -103,15 +103,15 @@ impl Watched {
         (status.expect("a status"), body.to_owned())
     }
 
-    /// A number of all gates together.
-    pub(crate) fn of_gates(&self, name: &str) -> u64 {
+    /// The sum of a counter over all acceptors.
+    pub(crate) fn of_acceptors(&self, name: &str) -> u64 {
         let stats: serde_json::Value = serde_json::from_str(&self.http("GET", "/stats").1).unwrap();
-        let gates = stats["gates"].as_array().unwrap().iter();
-        gates.map(|gate| gate[name].as_u64().unwrap()).sum()
+        let acceptors = stats["acceptors"].as_array().unwrap().iter();
+        acceptors.map(|acceptor| acceptor[name].as_u64().unwrap()).sum()
     }
 }
 
-/// An echo. A worker that hears a `!` stands still until it is let go.
+/// An echo. A worker that receives a `!` blocks until it is released.
 #[derive(Clone, Default)]
 pub(crate) struct Stoppable {
     stop: Arc<Stop>,
@@ -124,17 +124,17 @@ pub(crate) struct Stop {
 }
 
 impl Stoppable {
-    /// Waits until so many workers have stopped.
+    /// Waits until this many workers have stopped.
     pub(crate) fn wait_for(&self, workers: usize) {
         let state = self.stop.state.lock().unwrap();
         let stopped = |state: &mut (usize, bool)| state.0 < workers;
         let (_state, late) =
-            self.stop.changed.wait_timeout_while(state, PATIENCE, stopped).unwrap();
+            self.stop.changed.wait_timeout_while(state, TEST_TIMEOUT, stopped).unwrap();
         assert!(!late.timed_out(), "the workers never stopped");
     }
 
-    /// Lets all go on, and whoever would stop later.
-    pub(crate) fn let_go(&self) {
+    /// Releases all workers, also those that would stop later.
+    pub(crate) fn release_all(&self) {
         self.stop.state.lock().unwrap().1 = true;
         self.stop.changed.notify_all();
     }
@@ -150,16 +150,17 @@ impl Service for Stoppable {
             let mut state = self.stop.state.lock().unwrap();
             state.0 += 1;
             self.stop.changed.notify_all();
-            // A test that fails lets nobody go.
+            // A test that fails releases no worker.
             let held = |state: &mut (usize, bool)| !state.1;
-            let _state = self.stop.changed.wait_timeout_while(state, PATIENCE * 2, held).unwrap();
+            let _state =
+                self.stop.changed.wait_timeout_while(state, TEST_TIMEOUT * 2, held).unwrap();
         }
         out.send(input);
         input.len()
     }
 }
 
-/// Says which shard serves, then echoes.
+/// Sends the index of its shard, then echoes.
 #[derive(Clone)]
 pub(crate) struct WhichShard;
 

@@ -1,4 +1,4 @@
-//! What a server makes of where it was started.
+//! How a server adapts to its environment.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use test_needs::Need;
 use crate::common::{ServerProcess, eventually};
 use crate::rig::{connect, is_served};
 
-/// The threads of a process whose names begin with this.
+/// The number of threads of a process whose names begin with this.
 fn threads(server: &ServerProcess, name: &str) -> usize {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let names =
@@ -15,7 +15,7 @@ fn threads(server: &ServerProcess, name: &str) -> usize {
     names.filter(|comm| comm.starts_with(name)).count()
 }
 
-/// Starts by a shell that believes itself in a cgroup with this `cpu.max`, on any machine.
+/// Starts from a shell that sees itself in a cgroup with this `cpu.max`, on any machine.
 fn in_a_cgroup(folder: &std::path::Path, cpu_max: &str, then: &str) -> Command {
     let path = folder.display();
     let mounted = format!("30 20 0:26 / {path} rw - cgroup2 cgroup2 rw");
@@ -50,7 +50,7 @@ fn a_quota_of_one_and_a_half_cores_has_as_many_workers_as_the_host_has_cores() {
     }
 }
 
-/// Children of a server that was socket-activated took their parent's variables for their own.
+/// Children of a socket-activated server used the variables of their parent.
 #[test]
 fn sockets_that_were_passed_to_another_process_are_taken() {
     let setup = "exec 3</dev/null; export LISTEN_PID=1 LISTEN_FDS=1";

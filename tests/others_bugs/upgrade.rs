@@ -1,4 +1,4 @@
-//! A server that takes the place of another: whom it lost elsewhere.
+//! Upgrades: which connections other servers lost when one replaced another.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::common::{ServerProcess, eventually, total};
 use crate::rig::{MS, StopAtEnd, ask, connect, in_every_mode, is_served, reset_when_dropped};
 
-/// A server, and where its sockets can be had.
+/// A server, and the path of its upgrade socket.
 struct Offering {
     server: ServerProcess,
     path: String,
@@ -31,19 +31,18 @@ impl Offering {
     }
 }
 
-/// What a connection is told after this.
+/// What a connection still receives, or its error.
 fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
 }
 
-/// Envoy, sozu, nginx: whoever was queued was reset, whoever was idle too, and requests under way
-/// were lost.
+/// Envoy, sozu, nginx: queued and idle connections were reset, and requests in progress were lost.
 #[test]
 fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
     in_every_mode(|mode| {
         let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
-        // The limit keeps the last ones in the kernel's queue.
+        // The limit keeps the last ones in the backlog.
         let work = ["--service", "work", "--work", "sleep:1s", "--max-connections", "20"];
         let old = Offering::start(&[&flags[..], &work].concat());
         let before = old.server.sockets();
@@ -72,12 +71,12 @@ fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
     });
 }
 
-/// Connects until it is stopped; every connection must be served. How many were.
+/// Connects until it is stopped. Every connection must be served; counts them.
 fn storm(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let crowd: Vec<TcpStream> = (0..10).map(|_| connect(address)).collect();
         for stream in crowd {
-            assert_eq!(ask(&stream, b"hello").expect("nobody is reset"), b"hello");
+            assert_eq!(ask(&stream, b"hello").expect("no client is reset"), b"hello");
             reset_when_dropped(&stream);
             served.fetch_add(1, Ordering::Relaxed);
         }
@@ -85,7 +84,7 @@ fn storm(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
 }
 
 /// nginx, Envoy: with fewer workers than before, a socket of the group was closed with clients in
-/// its queue, or stayed open and nobody accepted from it.
+/// its backlog, or stayed open without an acceptor.
 #[test]
 fn fewer_workers_than_before_reset_the_queue_of_a_socket_or_forget_it() {
     for (before, after) in [("4", "2"), ("4", "1"), ("2", "4")] {
@@ -102,7 +101,7 @@ fn fewer_workers_than_before_reset_the_queue_of_a_socket_or_forget_it() {
                 let so_far = served.load(Ordering::Relaxed);
                 eventually("more of it", || served.load(Ordering::Relaxed) > so_far + 500);
                 stop.store(true, Ordering::Relaxed);
-                // So many meet every socket of the group.
+                // Enough to reach every socket of the group.
                 let clients: Vec<TcpStream> = (0..200).map(|_| new.connect()).collect();
                 clients.iter().for_each(|stream| assert!(is_served(stream)));
                 drop(clients);
@@ -112,9 +111,9 @@ fn fewer_workers_than_before_reset_the_queue_of_a_socket_or_forget_it() {
     }
 }
 
-/// nginx: with SO_REUSEPORT, whoever was queued at the socket of a process that ends was reset.
+/// nginx: with SO_REUSEPORT, the backlog of a process that ended was reset.
 #[test]
-fn the_end_of_a_reuseport_server_resets_whom_it_had_not_accepted() {
+fn the_end_of_a_reuseport_server_resets_its_backlog() {
     let flags = ["--workers", "4", "--no-pin", "--accept", "reuseport"];
     let server = ServerProcess::start(&flags);
     server.signal("STOP");

@@ -1,4 +1,4 @@
-//! The client of a server's admin: one request, one answer, then the end.
+//! The client of a server's admin: one request, one response, then the close.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -8,36 +8,36 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// For connecting, and for each piece of the answer: the admin itself waits a second for shards
-/// that do not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// No server has so much to say.
+/// The timeout for connecting and for each read: the admin itself waits a second for shards that do
+/// not answer.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest accepted response.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const HEADERS_MAX: usize = 64;
 
-/// Which admin to talk to.
+/// The admin to connect to.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct AdminArg {
-    /// Where the server's admin answers: what it was given as --admin.
+    /// Address of the server's admin, as given to it with --admin.
     #[arg(long, value_name = "HOST:PORT|unix:PATH", default_value = "127.0.0.1:9100")]
     pub(crate) admin: AdminAddress,
 }
 
-/// Where an admin answers; written `127.0.0.1:9100`, `http://127.0.0.1:9100` or `unix:/path`.
+/// The address of an admin, written `127.0.0.1:9100`, `http://127.0.0.1:9100` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AdminAddress {
     Tcp(String),
     Unix(PathBuf),
 }
 
-/// What an admin answered.
+/// The response of an admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
 }
 
-/// Why there is no answer, and what to do.
+/// Why there is no response, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error(
@@ -46,26 +46,26 @@ pub(crate) enum ClientError {
     Silent { address: AdminAddress, source: io::Error },
     #[error("the answer from {address} broke off: {source}; did the server end?")]
     Broken { address: AdminAddress, source: io::Error },
-    #[error("{address} answers, but not as an admin does: {what}; is it the right port?")]
+    #[error("{address} answers, but not like an admin: {what}; is it the right port?")]
     Strange { address: AdminAddress, what: String },
-    #[error("{address} answers {method} {path} with {status}: {said}")]
+    #[error("{address} answers {method} {path} with {status}: {message}")]
     Refused {
         address: AdminAddress,
         method: &'static str,
         path: String,
         status: u16,
-        /// In one line.
-        said: String,
+        /// The body in one line.
+        message: String,
     },
 }
 
 impl AdminAddress {
-    /// Reads a page.
+    /// Sends a GET request.
     pub(crate) fn get(&self, path: &str) -> Result<Answer, ClientError> {
         self.ask("GET", path)
     }
 
-    /// Has something done.
+    /// Sends a POST request.
     pub(crate) fn post(&self, path: &str) -> Result<Answer, ClientError> {
         self.ask("POST", path)
     }
@@ -81,23 +81,23 @@ impl AdminAddress {
         if answer.status / 100 == 2 {
             return Ok(answer);
         }
-        let said = answer.body.trim().replace('\n', "; ");
+        let message = answer.body.trim().replace('\n', "; ");
         let (address, path, status) = (self.clone(), path.to_owned(), answer.status);
-        Err(ClientError::Refused { address, method, path, status, said })
+        Err(ClientError::Refused { address, method, path, status, message })
     }
 
     fn connect(&self) -> io::Result<Box<dyn Stream>> {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 Ok(Box::new(stream))
             }
             Self::Tcp(host) => {
                 let stream = connect_tcp(host)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 Ok(Box::new(stream))
             }
         }
@@ -107,11 +107,11 @@ impl AdminAddress {
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// The first of the host's addresses that can be reached.
+/// Connects to the first of the host's addresses that accepts.
 fn connect_tcp(host: &str) -> io::Result<TcpStream> {
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, IO_TIMEOUT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -119,7 +119,7 @@ fn connect_tcp(host: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// In version 1.0 of HTTP, whose answers end with their connection.
+/// Uses HTTP 1.0, where a response ends with its connection.
 fn exchange(mut stream: Box<dyn Stream>, method: &str, path: &str) -> io::Result<Vec<u8>> {
     let request = format!("{method} {path} HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -133,7 +133,7 @@ fn parse(bytes: &[u8]) -> Result<Answer, String> {
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(|error| error.to_string())?;
     let httparse::Status::Complete(head) = parsed else {
-        return Err("the head of its answer is not complete".to_owned());
+        return Err("the head of its response is not complete".to_owned());
     };
     let status = response.code.unwrap_or_default();
     let body = &bytes[head..];
@@ -143,9 +143,10 @@ fn parse(bytes: &[u8]) -> Result<Answer, String> {
         && std::str::from_utf8(length.value).ok().and_then(|text| text.parse().ok())
             != Some(body.len())
     {
-        return Err("its answer has not the length it should".to_owned());
+        return Err("its response has the wrong length".to_owned());
     }
-    let body = String::from_utf8(body.to_vec()).map_err(|_| "its answer is no text".to_owned())?;
+    let body =
+        String::from_utf8(body.to_vec()).map_err(|_| "its response is no text".to_owned())?;
     Ok(Answer { status, body })
 }
 
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_as_the_server_takes_it_or_as_a_browser_does() {
+    fn an_address_has_the_form_of_the_server_or_of_a_browser() {
         let tcp = |text: &str| AdminAddress::Tcp(text.to_owned());
         for (text, expected) in [
             ("127.0.0.1:9100", tcp("127.0.0.1:9100")),
@@ -210,8 +211,8 @@ mod tests {
             (b"", "complete"),
             (b"SSH-2.0-OpenSSH\r\n", "invalid"),
         ] {
-            let said = parse(bytes).unwrap_err();
-            assert!(said.contains(expected), "{said}");
+            let error = parse(bytes).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: which command, or one line that says what is wrong with it.
+//! The command line: parses the command, or explains in one line what is wrong.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve: by default the echo service, every byte received is sent back.
+    /// Run a server; by default the echo service, which sends back every byte.
     #[command(after_help = "\
 Examples:
   evshard serve
@@ -32,13 +32,13 @@ Standard output begins with a line `listening on ADDR` for each listener, once c
 accepted. SIGINT or SIGTERM stops accepting, drains, prints a table with a line per shard and exits
 with 0; a second one exits at once.")]
     Serve(Box<Serve>),
-    /// Show live what a running server does, shard by shard; `q` leaves.
+    /// Show live statistics of a running server, shard by shard; `q` quits.
     Top(Top),
     /// Act on a running server.
     Ctl(Ctl),
 }
 
-/// What was asked for, or how to exit instead.
+/// The command to run, or the exit code.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
     match Cli::try_parse() {
         Ok(Cli { command }) => Ok(command),
@@ -46,7 +46,7 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
             let _ = io::stderr().write_all(complaint(&error).as_bytes());
             Err(ExitCode::from(2))
         }
-        // Help and version are what was asked for.
+        // Help and version are successes.
         Err(help) => {
             let _ = help.print();
             Err(ExitCode::SUCCESS)
@@ -54,15 +54,16 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
     }
 }
 
-/// clap explains over several lines; a log wants one. Help that nobody asked for stays whole.
+/// clap explains over several lines, and a log needs one. Help after a missing argument stays
+/// complete.
 fn complaint(error: &clap::Error) -> String {
     let text = error.render().to_string();
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return text;
     }
-    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let line = said.collect::<Vec<_>>().join("; ");
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let line = lines.collect::<Vec<_>>().join("; ");
     let line = line.trim_start_matches("error: ");
     let verb = std::env::args().nth(1).filter(|verb| matches!(verb.as_str(), "top" | "ctl"));
     let verb = verb.as_deref().unwrap_or("serve");

@@ -1,13 +1,13 @@
-//! `evshard ctl`: acting on a server that runs, through its admin.
+//! `evshard ctl`: acts on a running server through its admin.
 
 use std::io;
 
 use clap::{Args, Subcommand};
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::say;
+use super::print;
 
-/// What to do with which server.
+/// The action and its server.
 #[derive(Args, Debug)]
 pub(crate) struct Ctl {
     #[command(subcommand)]
@@ -16,30 +16,30 @@ pub(crate) struct Ctl {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Print the server's numbers as JSON.
+    /// Print the server's statistics as JSON.
     Stats(AdminArg),
-    /// Have the server leave: it stops accepting, finishes what is open and ends.
+    /// Drain the server: it stops accepting, finishes open connections and exits.
     Drain(AdminArg),
 }
 
 impl Ctl {
-    /// Does it and prints what came of it.
+    /// Runs the action and prints its result.
     pub(crate) fn run(&self) -> Result<(), ClientError> {
         match &self.verb {
             Verb::Stats(to) => {
                 let text = pretty(&to.admin, &to.admin.get("/stats")?.body)?;
-                say(io::stdout(), format_args!("{text}\n"));
+                print(io::stdout(), format_args!("{text}\n"));
             }
             Verb::Drain(to) => {
                 let answer = to.admin.post("/drain")?;
-                say(io::stdout(), format_args!("{}: {}\n", to.admin, answer.body.trim()));
+                print(io::stdout(), format_args!("{}: {}\n", to.admin, answer.body.trim()));
             }
         }
         Ok(())
     }
 }
 
-/// The document in lines, for eyes.
+/// Formats the document in lines.
 fn pretty(address: &AdminAddress, body: &str) -> Result<String, ClientError> {
     let document = serde_json::from_str::<serde_json::Value>(body);
     document.and_then(|document| serde_json::to_string_pretty(&document)).map_err(|error| {

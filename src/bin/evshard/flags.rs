@@ -1,4 +1,4 @@
-//! The flags of `evshard serve`, and what they make together.
+//! The flags of `evshard serve`, and the configuration that they make.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use log::LevelFilter;
 
 use super::logger::{self, LogFormat};
 
-/// More threads than this are a typing error, not a plan.
+/// Maximum of worker threads; more is a typing error.
 const WORKERS_MAX: usize = 1024;
 
 #[derive(Args)]
@@ -29,18 +29,19 @@ pub(crate) struct Serve {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
-    leaving: Leaving,
+    shutdown: ShutdownFlags,
     #[command(flatten)]
     pub(crate) service: ServiceFlags,
     #[command(flatten)]
-    seeing: Seeing,
+    observability: ObservabilityFlags,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Listening")]
 struct Listening {
-    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Once for each
-    /// address [default: 127.0.0.1:5555]. Sockets of a service manager (LISTEN_FDS) come instead.
+    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Repeat it for
+    /// several addresses [default: 127.0.0.1:5555]. Sockets of a service manager (LISTEN_FDS)
+    /// replace it.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddress>,
 
@@ -57,8 +58,8 @@ struct Listening {
     #[arg(long, value_name = "WHEN", default_value = "off", value_parser = proxy_mode())]
     proxy_protocol: ProxyMode,
 
-    /// Network whose PROXY headers are believed, such as 10.0.0.0/8. Once for each. Processes that
-    /// may open a unix socket are believed there.
+    /// Network whose PROXY headers are trusted, such as 10.0.0.0/8. Repeat it for several. On a
+    /// unix socket every peer is trusted.
     #[arg(long, value_name = "CIDR",
           required_if_eq_any([("proxy_protocol", "require"), ("proxy_protocol", "optional")]))]
     proxy_trust: Vec<IpNet>,
@@ -73,11 +74,12 @@ struct Sharding {
     workers: Option<NonZeroUsize>,
 
     /// Let workers move between cores instead of pinning each to one. Under a CPU quota below the
-    /// number of cores they always may.
+    /// number of cores, workers are never pinned.
     #[arg(long)]
     no_pin: bool,
 
-    /// Who accepts connections [default: acceptor from 4 usable cores on, else acceptor-in-shard0].
+    /// Which threads accept connections [default: acceptor with 4 or more usable cores, else
+    /// acceptor-in-shard0].
     #[arg(long, value_name = "MODE", value_parser = accept())]
     accept: Option<AcceptMode>,
 
@@ -86,16 +88,17 @@ struct Sharding {
           value_parser = placement())]
     placement: Placement,
 
-    /// Sockets a worker may be behind before the kernel's backlog has to hold them.
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_PLACES)]
-    handoff_places: NonZeroUsize,
+    /// Capacity of each worker's queue of accepted connections. Beyond it they wait in the kernel's
+    /// backlog.
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY)]
+    handoff_capacity: NonZeroUsize,
 
-    /// Mechanism to wait for readiness with.
+    /// Mechanism that waits for readiness.
     #[arg(long, value_name = "NAME", default_value = BackendKind::ALL[0].name(),
           value_parser = backend())]
     backend: BackendKind,
 
-    /// When the kernel learns of changed interest: at once, or folded before the next wait.
+    /// When changes of interest are passed to the kernel: at once, or folded before the next wait.
     #[arg(long, value_name = "POLICY", default_value = "deferred", value_parser = changelist())]
     changelist: ChangelistPolicy,
 }
@@ -103,66 +106,66 @@ struct Sharding {
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Connections open at once [default: as many as there are descriptors].
+    /// Maximum of open connections [default: as many as the descriptors allow].
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
 
-    /// Connections there is no room for: let them wait in the kernel's backlog, or reset them.
+    /// Connections without room: let them wait in the kernel's backlog, or reset them.
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = overload())]
     overload: Overload,
 
-    /// Time from the beginning of a connection to its first byte.
+    /// Deadline for the first byte of a connection.
     #[arg(long, value_name = "DURATION", default_value = "off")]
     first_byte_timeout: Deadline,
 
-    /// Time without a byte moving in either direction.
+    /// Maximum time without a byte in either direction.
     #[arg(long, value_name = "DURATION", default_value = "off")]
     idle_timeout: Deadline,
 
-    /// Time from the first byte of a message to its last, where a service knows messages.
+    /// Deadline from the first byte of a message to its last, for services with messages.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     message_timeout: Deadline,
 
-    /// Bytes kept of a connection in each direction: an incomplete message, an unread reply.
+    /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB")]
     buffer: ByteSize,
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Leaving")]
-struct Leaving {
-    /// How long open connections may go on after SIGINT or SIGTERM, and after --drain-delay.
+#[command(next_help_heading = "Shutdown and upgrade")]
+struct ShutdownFlags {
+    /// How long open connections may continue after SIGINT or SIGTERM and --drain-delay.
     #[arg(long, value_name = "DURATION", default_value = "3s",
           value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
 
-    /// How long connections are still accepted after that while /readyz says 503, so that
-    /// a balancer learns of it before anybody is refused.
+    /// How long the server still accepts after the signal, while /readyz reports 503. A load
+    /// balancer can then take it out before a client is refused.
     #[arg(long, value_name = "DURATION", default_value = "0s",
           value_parser = humantime::parse_duration)]
     drain_delay: Duration,
 
-    /// Window over which idle connections are closed then, so that their clients do not all come
-    /// back at once.
+    /// Window over which idle connections are closed then, so that their clients do not all
+    /// reconnect at once.
     #[arg(long, value_name = "DURATION", default_value = "0s",
           value_parser = humantime::parse_duration)]
     drain_spread: Duration,
 
-    /// Unix socket by which a successor may take over the listening sockets.
+    /// Unix socket at which a successor can take over the listening sockets.
     #[arg(long, value_name = "PATH")]
     upgrade_socket: Option<PathBuf>,
 
-    /// Take over the listening sockets of the server that offers them at this socket, which then
-    /// drains; offer them there in turn. --listen has no effect.
+    /// Take over the listening sockets of the server that offers them at this socket. That server
+    /// then drains; this one offers them there in turn. --listen has no effect.
     #[arg(long, value_name = "PATH", conflicts_with = "upgrade_socket")]
     upgrade_from: Option<PathBuf>,
 }
 
-/// What is done with the bytes.
+/// The service to run.
 #[derive(Args)]
 #[command(next_help_heading = "Service")]
 pub(crate) struct ServiceFlags {
-    /// What is done with the bytes.
+    /// Service that handles the bytes.
     #[arg(long, value_name = "NAME", default_value = "echo")]
     pub(crate) service: ServiceName,
 
@@ -174,42 +177,42 @@ pub(crate) struct ServiceFlags {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ServiceName {
-    /// Every byte received is sent back.
+    /// Send back every received byte.
     Echo,
-    /// Bytes are received, and nothing is sent.
+    /// Receive bytes and send none.
     Discard,
-    /// Characters are sent for as long as the client reads.
+    /// Send characters for as long as the client reads.
     Chargen,
-    /// An echo that first takes its time.
+    /// Echo after a time, see --work.
     Work,
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Seeing inside")]
-struct Seeing {
-    /// Measure no loop lag, callback and handoff times, nor how busy a shard is.
+#[command(next_help_heading = "Observability")]
+struct ObservabilityFlags {
+    /// Do not measure loop lag, callback times, handoff times and busy shares.
     #[arg(long)]
     no_timings: bool,
 
-    /// Log callbacks that take longer, with their connection's peer.
+    /// Log callbacks that take longer, with the peer of their connection.
     #[arg(long, value_name = "DURATION", default_value = "25ms",
           value_parser = humantime::parse_duration)]
     slow_callback: Duration,
 
-    /// Answer HTTP at this address, ADDR:PORT or unix:PATH: /metrics, /stats, /healthz, /readyz and
-    /// POST /drain. For `evshard top` and `evshard ctl`, too.
+    /// Address of the admin, ADDR:PORT or unix:PATH. It answers HTTP: /metrics, /stats, /healthz,
+    /// /readyz and POST /drain. `evshard top` and `evshard ctl` need it.
     #[arg(long, value_name = "ADDR")]
     admin: Option<ListenAddress>,
 
-    /// Let --admin be an address that other machines reach. Nothing asks them who they are.
+    /// Allow an --admin address that other machines can reach. There is no authentication.
     #[arg(long, requires = "admin")]
     admin_remote: bool,
 
-    /// How log lines are written, to standard error.
+    /// Format of log lines, which go to standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
 
-    /// The least grave that is logged: off, error, warn, info, debug or trace.
+    /// Minimum severity to log: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
 }
@@ -228,13 +231,13 @@ impl std::str::FromStr for Deadline {
         let duration = humantime::parse_duration(text)
             .map_err(|error| format!("{error}; write a duration such as 30s, or off"))?;
         if duration.is_zero() {
-            return Err("nobody can keep a deadline of 0; write off for none".to_owned());
+            return Err("a deadline of 0 cannot be met; write off for none".to_owned());
         }
         Ok(Self(Some(duration)))
     }
 }
 
-/// Where the listening sockets come from, and who may take them.
+/// Where to take over listening sockets, and where to offer them.
 pub(crate) struct Upgrade {
     pub(crate) from: Option<PathBuf>,
     pub(crate) offer: Option<PathBuf>,
@@ -242,22 +245,22 @@ pub(crate) struct Upgrade {
 
 impl Serve {
     pub(crate) fn start_logging(&self) {
-        logger::start(self.seeing.log_format, self.seeing.log_level);
+        logger::start(self.observability.log_format, self.observability.log_level);
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {
-        let Seeing { admin, admin_remote, .. } = &self.seeing;
+        let ObservabilityFlags { admin, admin_remote, .. } = &self.observability;
         admin.clone().map(|address| AdminConfig { address, allow_remote: *admin_remote })
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {
-        let Leaving { upgrade_from, upgrade_socket, .. } = &self.leaving;
+        let ShutdownFlags { upgrade_from, upgrade_socket, .. } = &self.shutdown;
         let offer = upgrade_socket.clone().or_else(|| upgrade_from.clone());
         Upgrade { from: upgrade_from.clone(), offer }
     }
 
     pub(crate) fn config(&self) -> ServerConfig {
-        let Self { listening, sharding, limits, leaving, seeing, .. } = self;
+        let Self { listening, sharding, limits, shutdown, observability, .. } = self;
         let defaults = ServerConfig::default();
         let accept = sharding.accept.unwrap_or(defaults.accept);
         ServerConfig {
@@ -273,7 +276,7 @@ impl Serve {
             base: Config::default().backend(sharding.backend).changelist(sharding.changelist),
             accept,
             placement: sharding.placement,
-            handoff_places: sharding.handoff_places,
+            handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
             overload: limits.overload,
             limits: Limits {
@@ -287,11 +290,14 @@ impl Serve {
                 trusted: listening.proxy_trust.clone(),
             },
             drain: Drain {
-                delay: leaving.drain_delay,
-                timeout: leaving.drain_timeout,
-                spread: leaving.drain_spread,
+                delay: shutdown.drain_delay,
+                timeout: shutdown.drain_timeout,
+                spread: shutdown.drain_spread,
             },
-            measure: Measure { timings: !seeing.no_timings, slow_callback: seeing.slow_callback },
+            measure: Measure {
+                timings: !observability.no_timings,
+                slow_callback: observability.slow_callback,
+            },
         }
     }
 }
@@ -310,7 +316,7 @@ fn workers(text: &str) -> Result<NonZeroUsize, String> {
         .ok_or_else(|| format!("write a number from 1 to {WORKERS_MAX}"))
 }
 
-/// One of a list of values that each have a name.
+/// A parser for a list of named values.
 fn one_of<T: Copy + Send + Sync + 'static>(
     all: impl IntoIterator<Item = (&'static str, T)>,
 ) -> impl TypedValueParser<Value = T> {

@@ -1,4 +1,4 @@
-//! The log: a line an event on standard error, as text for eyes or as JSON for machines.
+//! The log: one line per event on standard error, as text for people or as JSON for programs.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::{Map, Value as Json};
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// `2026-11-24T11:22:33.123Z WARN accept: accepting pauses; … error=… pause_ms=10`
@@ -24,24 +24,24 @@ struct Logger {
     format: LogFormat,
 }
 
-/// Logs from now on what is at least that grave. Only the first call counts.
+/// Starts to log this severity and above. Only the first call counts.
 pub(crate) fn start(format: LogFormat, level: LevelFilter) {
-    // For as long as the program runs.
+    // The logger lives as long as the program.
     if log::set_logger(Box::leak(Box::new(Logger { format }))).is_ok() {
         log::set_max_level(level);
     }
 }
 
 impl Log for Logger {
-    /// The level is looked at before a logger is asked.
+    /// The log crate checks the level before it calls the logger.
     fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
         let line = self.format.line(record, SystemTime::now());
-        // One call for a line, so that lines of several threads do not mix. Nobody can be told
-        // that nobody listens.
+        // One write per line, so that lines of several threads do not mix. If it fails, there is
+        // nowhere to report it.
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
@@ -51,7 +51,7 @@ impl Log for Logger {
 impl LogFormat {
     fn line(self, record: &Record<'_>, time: SystemTime) -> String {
         let mut fields = Fields::default();
-        // A field that cannot be told must not keep the message from being.
+        // A field that cannot be formatted must not suppress the message.
         let _ = record.key_values().visit(&mut fields);
         match self {
             Self::Text => text(record, time, &fields.0),
@@ -93,7 +93,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(needs_quotes)
 }
 
-/// A message, which may quote what clients sent, must not look like two lines.
+/// Escapes a message to one line, because it may quote what clients sent.
 struct OneLine<'a>(&'a str);
 
 impl std::fmt::Display for OneLine<'_> {
@@ -168,11 +168,11 @@ mod tests {
             ("armed", Value::from(true)),
             ("peer", Value::from("[::1]:9")),
         ];
-        let line = line(LogFormat::Json, "say \"it\"", &fields);
+        let line = line(LogFormat::Json, "quote \"it\"", &fields);
         let found: Json = serde_json::from_str(&line).unwrap();
         let expected = serde_json::json!({
             "ts": "2026-11-24T11:22:33.123Z", "level": "WARN", "target": "accept",
-            "message": "say \"it\"",
+            "message": "quote \"it\"",
             "fields": { "errno": 24, "delta": -3, "share": 0.5, "armed": true, "peer": "[::1]:9" },
         });
         assert_eq!(found, expected);

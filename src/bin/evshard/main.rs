@@ -1,4 +1,4 @@
-//! The `evshard` program: a server, and what looks at it.
+//! The `evshard` program: a server, and commands that inspect and control it.
 
 mod admin_client;
 mod cli;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use cli::Command;
 
 fn main() -> ExitCode {
-    end_loudly_on_panic();
+    abort_on_panic();
     let command = match cli::parse() {
         Ok(command) => command,
         Err(exit) => return exit,
@@ -27,26 +27,26 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(io::stderr(), format_args!("evshard: {error}\n"));
+            print(io::stderr(), format_args!("evshard: {error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// A thread that panicked would leave its connections hanging while the others go on as if nothing
-/// had happened. Whoever supervises the process can only help if it ends. A service's panic is
-/// another matter: its connection pays for it.
-fn end_loudly_on_panic() {
-    let tell = std::panic::take_hook();
+/// Ends the process when a thread panics. Otherwise the connections of that thread would hang while
+/// the others continue, and a supervisor could not help. A panic in a service costs only its
+/// connection.
+fn abort_on_panic() {
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
-        if !evshard::server::runs_here() {
+        default_hook(panic);
+        if !evshard::server::in_service_callback() {
             std::process::abort();
         }
     }));
 }
 
-/// Prints and flushes. A reader that went away must not end a server that others use.
-fn say(mut out: impl Write, text: std::fmt::Arguments<'_>) {
+/// Prints and flushes. A closed output must not end the server.
+fn print(mut out: impl Write, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text).and_then(|()| out.flush());
 }

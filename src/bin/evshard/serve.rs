@@ -1,4 +1,4 @@
-//! `evshard serve`: start, serve until told to leave, drain, report.
+//! `evshard serve`: starts, serves until the shutdown, drains, reports.
 
 use std::error::Error;
 use std::io;
@@ -13,13 +13,13 @@ use evshard::server::{
 use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
 
 use super::flags::{Serve, ServiceName};
-use super::say;
+use super::print;
 
-/// How long a successor waits for the address of the admin: the other server gives it up as soon
-/// as it is succeeded.
-const ADMIN_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a successor retries to open the admin's address, which the other server releases once
+/// it is succeeded.
+const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The context of the program's own base: signals, and whoever else asks it to leave.
+/// The context of the program's own base, which handles signals and shutdown requests.
 struct Program {
     server: Option<Server>,
     offer: Option<Offer>,
@@ -27,22 +27,22 @@ struct Program {
     report: Option<evshard::Result<ServerStats>>,
 }
 
-/// Why it leaves.
+/// Why the server shuts down.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
-    /// A signal, or the admin.
-    Asked,
+enum ShutdownReason {
+    /// A signal or the admin requested it.
+    Requested,
     /// Another process has the listening sockets.
     Succeeded,
 }
 
-/// See the module's documentation.
+/// Runs `evshard serve` to its end.
 pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let mut base = EventBase::<Program>::new(Config::default())?;
     // Before anything else, so that a signal during the start is not lost.
     for number in [libc::SIGINT, libc::SIGTERM] {
-        let told = base.registry().create(EventSpec::signal(number).persist(), on_signal);
-        base.registry().add(told, None)?;
+        let signal = base.registry().create(EventSpec::signal(number).persist(), on_signal);
+        base.registry().add(signal, None)?;
     }
     flags.start_logging();
     raise_descriptor_limit();
@@ -50,13 +50,13 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let mut program = Program { server: None, offer: None, remote, report: None };
     program.start(flags)?;
     base.run_until_exit(&mut program)?;
-    let report = program.report.take().expect("it is the report that ends the loop")?;
-    say(io::stdout(), format_args!("{report}"));
+    let report = program.report.take().expect("the report ends the loop")?;
+    print(io::stdout(), format_args!("{report}"));
     Ok(())
 }
 
-/// Every connection is a descriptor, and the soft limit is often far below the hard one. Failing to
-/// raise it is no reason not to serve.
+/// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
+/// server also runs if it cannot raise the limit.
 fn raise_descriptor_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
@@ -68,7 +68,7 @@ fn raise_descriptor_limit() {
 }
 
 impl Program {
-    /// Serves, says so to all who wait for it, and lets those succeed it who may.
+    /// Starts the server, the admin and the offer to a successor, and reports that it is ready.
     fn start(&mut self, flags: &Serve) -> Result<(), Box<dyn Error>> {
         let (config, upgrade) = (flags.config(), flags.upgrade());
         let (listeners, taken) = listeners(&config, upgrade.from.as_deref())?;
@@ -81,7 +81,7 @@ impl Program {
         let upgrade_socket = match taken.map(TakeOver::ready) {
             Some(Ok(socket)) => Some(socket),
             Some(Err(error)) => {
-                // The other server goes on, also with what the kernel has queued.
+                // The other server goes on, and also serves the kernel's backlog.
                 server.hand_over()?;
                 return Err(error.into());
             }
@@ -92,18 +92,18 @@ impl Program {
             .map(|socket| Offer::start(socket, copies, self.succeeded()))
             .transpose()?;
         for address in server.addresses() {
-            say(io::stdout(), format_args!("listening on {address}\n"));
+            print(io::stdout(), format_args!("listening on {address}\n"));
         }
         if let Some(address) = admin {
-            say(io::stdout(), format_args!("admin on {address}\n"));
+            print(io::stdout(), format_args!("admin on {address}\n"));
         }
         self.server = Some(server);
         service_manager::ready();
         Ok(())
     }
 
-    /// Where the admin answers, if it shall. A server that has succeeded another serves without
-    /// one rather than not at all.
+    /// Starts the admin if it is configured, and returns its address. A server that has succeeded
+    /// another serves without an admin rather than not at all.
     fn start_admin(
         &self,
         flags: &Serve,
@@ -111,9 +111,9 @@ impl Program {
         succeeds: bool,
     ) -> evshard::Result<Option<ListenAddress>> {
         let Some(admin) = flags.admin() else { return Ok(None) };
-        let deadline = Instant::now() + ADMIN_PATIENCE;
+        let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
         loop {
-            match server.admin(&admin, self.leaver(Leave::Asked)) {
+            match server.admin(&admin, self.shutdown_trigger(ShutdownReason::Requested)) {
                 Ok(address) => return Ok(Some(address)),
                 Err(_) if succeeds && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -127,39 +127,39 @@ impl Program {
         }
     }
 
-    /// Has the program leave in favour of another process, called on any thread. The service
-    /// manager hears of it from the process that it knows, and before that ends.
+    /// Returns a function that shuts down in favour of another process, on any thread. The service
+    /// manager must be notified by the process that it knows, before that one ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
-        let mut leave = self.leaver(Leave::Succeeded);
+        let mut shut_down = self.shutdown_trigger(ShutdownReason::Succeeded);
         move |process| {
             service_manager::succeeded_by(process);
-            leave();
+            shut_down();
         }
     }
 
-    /// Has the program leave, called on any thread.
-    fn leaver(&self, why: Leave) -> impl FnMut() + Send + 'static + use<> {
+    /// Returns a function that starts the shutdown from any thread.
+    fn shutdown_trigger(&self, why: ShutdownReason) -> impl FnMut() + Send + 'static + use<> {
         let remote = self.remote.clone();
         move || {
-            // If the program has left its loop, it is leaving.
-            let _ = remote.post(move |_, program| program.leave(why));
+            // If the loop has ended, the shutdown is complete.
+            let _ = remote.post(move |_, program| program.begin_shutdown(why));
         }
     }
 
-    /// Begins to leave. The loop goes on meanwhile, for a second signal.
-    fn leave(&mut self, why: Leave) {
+    /// Starts the shutdown. The loop goes on meanwhile, for a second signal.
+    fn begin_shutdown(&mut self, why: ShutdownReason) {
         let Some(server) = self.server.take() else { return };
         log::info!(target: "serve", "draining; a second signal ends the server at once");
-        // Its copies would keep the kernel queueing connections that nobody accepts.
+        // Its duplicates would keep the kernel queueing connections that no process accepts.
         self.offer = None;
         let remote = self.remote.clone();
         std::thread::spawn(move || {
             let report = match why {
-                Leave::Asked => {
+                ShutdownReason::Requested => {
                     service_manager::stopping();
                     server.drain()
                 }
-                Leave::Succeeded => server.hand_over(),
+                ShutdownReason::Succeeded => server.hand_over(),
             };
             remote.post(|registry, program| {
                 program.report = Some(report);
@@ -169,8 +169,7 @@ impl Program {
     }
 }
 
-/// Where connections come from: the server before this one, a service manager, or sockets that are
-/// opened now.
+/// The listeners: taken over from another server, inherited from a service manager, or opened now.
 fn listeners(
     config: &ServerConfig,
     from: Option<&std::path::Path>,
@@ -198,10 +197,11 @@ fn serve(
     }
 }
 
-/// The first asks, the second means now, with the status a shell gives a process it killed.
+/// The first signal starts the shutdown. The second exits at once, with the status that a shell
+/// reports for a killed process.
 fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
     if program.server.is_none() {
         std::process::exit(128 + fired.signal().unwrap_or_default());
     }
-    program.leave(Leave::Asked);
+    program.begin_shutdown(ShutdownReason::Requested);
 }

@@ -1,16 +1,17 @@
-//! The batch: how many connections to accept in one turn, learned from the turns before.
+//! The batch size: how many connections to accept per turn, learned from earlier turns.
 //!
-//! A batch that ended because nobody waited was one call too long; one that ended because it was
-//! full may have been too short. So a batch starts at one, where a lone connection costs exactly
-//! one call and level-triggered readiness brings us back for a second; it doubles when turn after
-//! turn fills it, and becomes what there was when one finds nobody.
+//! A batch that ended because the backlog was empty made one call too many. A batch that ended
+//! because it was full may have been too short. So a batch starts at one: a lone connection then
+//! costs exactly one call, and level-triggered readiness brings us back for a second. It doubles
+//! when turn after turn fills it. When one finds the backlog empty, its limit becomes the number it
+//! found.
 
-/// See the module's documentation. One for each listening socket.
+/// The batch size of one listen socket.
 #[derive(Debug)]
 pub(super) struct Batch {
     limit: usize,
     max: usize,
-    /// The turn that filled it last.
+    /// The turn that filled it most recently.
     filled: Option<u64>,
 }
 
@@ -25,7 +26,7 @@ impl Batch {
         self.limit
     }
 
-    /// It took all it may; `turn` counts the waits of the base.
+    /// The batch was filled; `turn` counts the waits of the base.
     pub(super) fn filled(&mut self, turn: u64) {
         if self.filled.is_some_and(|filled| filled + 1 == turn) {
             self.limit = (self.limit * 2).min(self.max);
@@ -33,7 +34,7 @@ impl Batch {
         self.filled = Some(turn);
     }
 
-    /// After `accepted` connections, nobody waited.
+    /// The backlog was empty after `accepted` connections.
     pub(super) fn ran_dry(&mut self, accepted: usize) {
         self.limit = accepted.clamp(1, self.max);
         self.filled = None;
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn after_finding_nobody_it_is_what_there_was_and_at_least_one() {
+    fn an_empty_backlog_sets_the_batch_to_what_was_found_and_at_least_one() {
         let mut batch = Batch::new(4);
         (1..9).for_each(|turn| batch.filled(turn));
         assert_eq!(batch.limit(), 4);
@@ -79,13 +80,13 @@ mod tests {
     }
 
     proptest! {
-        /// Against a queue that a random number joins every turn: the calls that find nobody are
-        /// never more than the accepted connections and the queue never starves.
+        /// Against a queue that a random number of clients joins each turn: there are never more
+        /// empty calls than accepted connections, and the queue never starves.
         #[test]
         fn an_empty_call_is_paid_for_by_connections(
             joins in proptest::collection::vec(0_usize..20, 1..200)
         ) {
-            let (mut batch, mut queue, mut accepted, mut in_vain) = (Batch::new(64), 0, 0, 0);
+            let (mut batch, mut queue, mut accepted, mut empty_calls) = (Batch::new(64), 0, 0, 0);
             for (turn, joining) in (0..).zip(joins) {
                 queue += joining;
                 if queue == 0 {
@@ -97,13 +98,13 @@ mod tests {
                 queue -= taken;
                 accepted += taken;
                 if taken < limit {
-                    in_vain += 1;
+                    empty_calls += 1;
                     batch.ran_dry(taken);
                 } else {
                     batch.filled(turn);
                 }
             }
-            prop_assert!(in_vain <= accepted);
+            prop_assert!(empty_calls <= accepted);
         }
     }
 }

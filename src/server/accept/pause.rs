@@ -1,88 +1,96 @@
-//! Pausing: why a gate stops accepting, and when it goes on.
+//! Pausing: why an acceptor stops accepting, and when it resumes.
 //!
-//! It says first what it waits for and then tries once more, so that nothing it could be told of
-//! falls in between; see `backpressure.rs` and `census.rs`. Its doors are not watched meanwhile.
+//! It first registers what it waits for and then tries once more, so that it misses no notification
+//! in between. See `backpressure.rs` and `connection_limit.rs`. Meanwhile it does not watch its
+//! sockets.
 
 use std::fmt::Display;
 use std::time::Instant;
 
-use super::gate::Gate;
-use super::state::{State, Stop};
+use super::acceptor::Acceptor;
+use super::state::{PauseReason, State};
 use crate::base::Registry;
 
-impl Gate {
-    /// Stops accepting until it is told of what it now waits for.
-    pub(super) fn pause<C>(&mut self, registry: &mut Registry<C>, door: usize, stop: Stop) {
-        for door in &self.doors {
-            registry.del(door.event);
+impl Acceptor {
+    /// Stops accepting until a notification or a timer ends the reason.
+    pub(super) fn pause<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        index: usize,
+        reason: PauseReason,
+    ) {
+        for watched in &self.sockets {
+            registry.del(watched.event);
         }
-        self.state = match stop {
-            Stop::Full(visitor) => {
+        self.state = match reason {
+            PauseReason::Full(unplaced) => {
                 self.stats.pauses_full += 1;
-                State::Full(visitor)
+                State::Full(unplaced)
             }
-            Stop::AtLimit => {
+            PauseReason::AtLimit => {
                 self.stats.pauses_at_limit += 1;
                 State::AtLimit
             }
-            Stop::Exhausted(error) => {
-                let entrance = &self.doors[door].entrance;
-                let shed = self.shortage.shed_one(&error, entrance, &self.links.placer);
+            PauseReason::Exhausted(error) => {
+                let listen_socket = &self.sockets[index].listen_socket;
+                let shed = self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
                 self.stats.shed += u64::from(shed);
-                self.wait_for_departure(registry, &error);
+                self.wait_for_release(registry, &error);
                 State::Exhausted
             }
         };
     }
 
-    /// Has it wait until a connection closes, or for a while.
-    fn wait_for_departure<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
+    /// Waits until a connection closes, or for the back-off.
+    fn wait_for_release<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
         self.stats.pauses_exhausted += 1;
-        let pause = self.shortage.next_pause();
-        self.shortage.log(why, pause, Instant::now());
+        let pause = self.exhaustion.next_pause();
+        self.exhaustion.log(why, pause, Instant::now());
         registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
     }
 
-    /// The kernel refused to watch a door; it is tried again as after any shortage.
+    /// The kernel refused to watch a listen socket. It is retried as after exhaustion.
     pub(super) fn pause_unwatched<C>(&mut self, registry: &mut Registry<C>, why: &impl Display) {
-        for door in &self.doors {
-            registry.del(door.event);
+        for watched in &self.sockets {
+            registry.del(watched.event);
         }
-        self.shortage.departures_before = self.census.departures_or_wait();
-        self.wait_for_departure(registry, why);
+        self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
+        self.wait_for_release(registry, why);
         self.state = State::Exhausted;
     }
 
-    /// Goes on accepting, unless the one that is held still finds no room.
+    /// Resumes accepting, unless the held connection still finds no room.
     pub(super) fn resume<C>(&mut self, registry: &mut Registry<C>) {
         registry.del(self.events.pause_over);
-        if let State::Full(visitor) = std::mem::replace(&mut self.state, State::Accepting) {
-            match self.links.place(visitor) {
-                Ok(()) => self.links.wake_touched(),
-                Err(visitor) => {
-                    self.state = State::Full(visitor);
+        if let State::Full(unplaced) = std::mem::replace(&mut self.state, State::Accepting) {
+            match self.queues.place(unplaced) {
+                Ok(()) => self.queues.wake_touched(),
+                Err(unplaced) => {
+                    self.state = State::Full(unplaced);
                     return;
                 }
             }
         }
-        for door in 0..self.doors.len() {
-            if let Err(error) = registry.add(self.doors[door].event, None) {
+        for index in 0..self.sockets.len() {
+            if let Err(error) = registry.add(self.sockets[index].event, None) {
                 return self.pause_unwatched(registry, &error);
             }
         }
         self.finish_if_settled(registry);
     }
 
-    /// Something happened that it may wait for.
-    pub(super) fn look_again<C>(&mut self, registry: &mut Registry<C>) {
-        if self.links.are_all_closed() && !matches!(self.state, State::Closing) {
-            return self.finish(registry); // nobody is left to accept for
+    /// Handles a notification: resumes if the reason for the pause is gone.
+    pub(super) fn resume_if_possible<C>(&mut self, registry: &mut Registry<C>) {
+        if self.queues.are_all_closed() && !matches!(self.state, State::Closing) {
+            return self.finish(registry); // no shard is left to accept for
         }
         let can_go_on = match self.state {
             State::Accepting | State::Closing | State::Done => false,
-            State::Full(_) => self.links.may_have_room(),
-            State::AtLimit => self.census.has_place_or_wait(),
-            State::Exhausted => self.census.departures_or_wait() != self.shortage.departures_before,
+            State::Full(_) => self.queues.may_have_room(),
+            State::AtLimit => self.connection_limit.has_room_or_wait(),
+            State::Exhausted => {
+                self.connection_limit.releases_or_wait() != self.exhaustion.releases_before
+            }
         };
         if can_go_on {
             self.resume(registry);

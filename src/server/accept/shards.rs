@@ -1,91 +1,107 @@
-//! The shards as gates see them, and which gate gets which listening sockets.
+//! The shards as acceptors see them, and the assignment of listen sockets to acceptors.
 
 use std::sync::Arc;
 
-use super::super::config::ServerConfig;
+use super::super::config::{AcceptMode, ServerConfig};
+use super::super::connection_limit::ConnectionLimit;
 use super::super::handoff::Handoff;
 use super::super::listener::Listener;
-use super::super::load::{self, Loads};
-use super::super::placement::{Home, Placer};
-use super::AcceptMode;
-use super::census::Census;
-use super::entrance::Entrance;
-use super::gate::{Accepts, Gate};
-use super::links::Links;
+use super::super::placement::load::{self, Loads};
+use super::super::placement::{LocalShard, Placer};
+use super::acceptor::{Acceptor, HasAcceptor};
+use super::listen_socket::ListenSocket;
+use super::shard_queues::ShardQueues;
 use crate::base::{Notifier, Registry};
 use crate::error::Result;
 
-/// Accepts per turn of a thread that does nothing else. Bounds how long the first connection of
-/// a storm waits for its worker to be woken.
+/// Accepts per turn of the acceptor thread. Bounds how long the first connection of a storm waits
+/// for its worker to wake.
 const BATCH_MAX_ALONE: usize = 64;
 
-/// Accepts per turn of a thread that also serves: those it has already must not wait for them.
+/// Accepts per turn of a worker, so that its open connections do not wait for new ones.
 const BATCH_MAX_SHARED: usize = 4;
 
-/// What all gates of a server share.
+/// What all acceptors of a server share.
 #[derive(Debug)]
 pub(in crate::server) struct Shards {
     /// The queue of each shard.
     pub(in crate::server) handoffs: Vec<Arc<Handoff>>,
-    /// What each has at hand.
+    /// The load of each shard.
     pub(in crate::server) loads: Loads,
-    /// How many connections there are.
-    pub(super) census: Arc<Census>,
+    /// Shared by all acceptors and workers.
+    pub(super) connection_limit: Arc<ConnectionLimit>,
     /// The core each is pinned to.
     cores: Vec<Option<usize>>,
 }
 
 impl Shards {
-    /// Of a server that is configured so. `to_workers` wakes the base of each worker, `to_gates`
-    /// the base of each gate; `cores` is where each worker runs.
+    /// Creates the queues of a server with this configuration. `to_workers` wakes the base of each
+    /// worker, `to_acceptors` the base of each acceptor. `cores` has the core of each worker.
     pub(in crate::server) fn new(
         config: &ServerConfig,
         to_workers: Vec<Notifier>,
-        to_gates: Vec<Notifier>,
+        to_acceptors: Vec<Notifier>,
         cores: Vec<Option<usize>>,
     ) -> Self {
-        let census = Arc::new(Census::new(config.connections_max, to_gates));
+        let connection_limit = Arc::new(ConnectionLimit::new(config.connections_max, to_acceptors));
         let loads = load::loads(to_workers.len());
         let handoff = |(shard, to_worker)| {
-            let places = config.handoff_places.get();
-            Arc::new(Handoff::new(places, to_worker, shard, loads.clone(), census.clone()))
+            let capacity = config.handoff_capacity.get();
+            Arc::new(Handoff::new(
+                capacity,
+                to_worker,
+                shard,
+                loads.clone(),
+                connection_limit.clone(),
+            ))
         };
         let handoffs = to_workers.into_iter().enumerate().map(handoff).collect();
-        Self { handoffs, loads, census, cores }
+        Self { handoffs, loads, connection_limit, cores }
     }
 
-    /// The gate number `gate` of a server that is configured so.
-    pub(in crate::server) fn gate<C: Accepts>(
+    /// Creates the acceptor with the index `acceptor`.
+    pub(in crate::server) fn acceptor<C: HasAcceptor>(
         &self,
-        gate: usize,
-        entrances: Vec<Entrance>,
+        acceptor: usize,
+        listen_sockets: Vec<ListenSocket>,
         config: &ServerConfig,
         registry: &mut Registry<C>,
-    ) -> Result<Gate> {
-        let (home, batch_max) = match config.accept {
-            AcceptMode::Acceptor => (Home::None, BATCH_MAX_ALONE),
-            AcceptMode::AcceptorInShard0 => (Home::None, BATCH_MAX_SHARED),
-            AcceptMode::ReusePort => (Home::Always(gate), BATCH_MAX_SHARED),
-            AcceptMode::Hybrid => (Home::UnlessSkewed(gate), BATCH_MAX_SHARED),
+    ) -> Result<Acceptor> {
+        let (local_shard, batch_max) = match config.accept {
+            AcceptMode::Acceptor => (LocalShard::None, BATCH_MAX_ALONE),
+            AcceptMode::AcceptorInShard0 => (LocalShard::None, BATCH_MAX_SHARED),
+            AcceptMode::ReusePort => (LocalShard::Always(acceptor), BATCH_MAX_SHARED),
+            AcceptMode::Hybrid => (LocalShard::UnlessSkewed(acceptor), BATCH_MAX_SHARED),
         };
-        let placer = Placer::new(config.placement, home, &self.cores, gate as u64);
-        let links = Links::new(&self.handoffs, self.loads.clone(), placer);
-        Gate::new(entrances, batch_max, links, self.census.clone(), config, registry)
+        let placer = Placer::new(config.placement, local_shard, &self.cores, acceptor as u64);
+        let queues = ShardQueues::new(&self.handoffs, self.loads.clone(), placer);
+        Acceptor::new(
+            listen_sockets,
+            batch_max,
+            queues,
+            self.connection_limit.clone(),
+            config,
+            registry,
+        )
     }
 }
 
-/// The sockets of each gate: one of a listener that has one for each, else they are dealt out in
-/// turn.
-pub(in crate::server) fn distribute(listeners: Vec<Listener>, gates: usize) -> Vec<Vec<Entrance>> {
-    let mut entrances: Vec<Vec<Entrance>> = (0..gates).map(|_| Vec::new()).collect();
+/// Returns the listen sockets of each acceptor. If a listener has one for each acceptor, each gets
+/// its own; otherwise they are dealt out in turn.
+pub(in crate::server) fn distribute(
+    listeners: Vec<Listener>,
+    acceptors: usize,
+) -> Vec<Vec<ListenSocket>> {
+    let mut listen_sockets: Vec<Vec<ListenSocket>> = (0..acceptors).map(|_| Vec::new()).collect();
     for (number, listener) in (0..).zip(listeners) {
-        let at_home = listener.sockets.len() == gates;
+        let is_local = listener.sockets.len() == acceptors;
         for (place, socket) in listener.sockets.into_iter().enumerate() {
-            let gate = if at_home { place } else { (usize::from(number) + place) % gates };
+            let acceptor = if is_local { place } else { (usize::from(number) + place) % acceptors };
             let origin = listener.origin;
-            let entrance = Entrance { socket, listener: number, origin, at_home, is_shut: false };
-            entrances[gate].push(entrance);
+            let listen_socket =
+                ListenSocket { socket, listener: number, origin, is_local, is_shut: false };
+            listen_sockets[acceptor].push(listen_socket);
         }
     }
-    entrances
+    listen_sockets
 }

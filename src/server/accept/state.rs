@@ -1,74 +1,74 @@
-//! What a gate is doing: the words its parts share.
+//! The states of an acceptor.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::Sender;
 
 use super::batch::Batch;
-use super::entrance::Entrance;
-use super::links::Visitor;
+use super::listen_socket::ListenSocket;
+use super::shard_queues::UnplacedConnection;
 use crate::event::EventId;
 
-/// An entrance that is watched.
+/// A listen socket and its event.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) entrance: Entrance,
+pub(super) struct WatchedSocket {
+    pub(super) listen_socket: ListenSocket,
     pub(super) event: EventId,
     pub(super) batch: Batch,
 }
 
-/// Whether a gate accepts, and if not, what it waits for.
+/// Whether an acceptor accepts, and otherwise what it waits for.
 #[derive(Debug)]
 pub(super) enum State {
     Accepting,
-    /// No worker had room for this one.
-    Full(Visitor),
+    /// Every queue is full; holds one accepted connection.
+    Full(UnplacedConnection),
     AtLimit,
     Exhausted,
-    /// No longer watching; its sockets are closed in the next turn.
+    /// The sockets are no longer watched, and are closed in the next turn.
     Closing,
     Done,
 }
 
-/// Why accepting stops.
-pub(super) enum Stop {
-    Full(Visitor),
+/// Why accepting pauses.
+pub(super) enum PauseReason {
+    Full(UnplacedConnection),
     AtLimit,
     Exhausted(io::Error),
 }
 
 /// How a batch ended.
 pub(super) enum BatchEnd {
-    /// It was long enough; more may wait.
+    /// The batch is full; more may wait.
     Filled,
-    /// Nobody waits.
+    /// The backlog is empty.
     Empty,
-    /// The gate does not accept for now.
+    /// The acceptor paused.
     Stopped,
 }
 
-/// Whose the connections are that the kernel has queued.
+/// Which process serves the connections in the kernel's backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Queue {
-    /// Ours, unless the socket came from a service manager, which has it, too.
-    Ours,
-    /// Another process has every socket.
-    Successors,
+pub(in crate::server) enum BacklogOwner {
+    /// This one, unless a service manager shares the socket.
+    ThisProcess,
+    /// A successor that has every socket.
+    Successor,
 }
 
-/// A gate's last moments.
+/// The state of a shutdown.
 #[derive(Debug)]
-pub(super) struct Leaving {
+pub(super) struct Shutdown {
     pub(super) accepts_left: usize,
-    /// Whether the time to settle is over.
+    /// Whether the settle time is over.
     pub(super) settled: bool,
-    /// The sockets that are not ours alone, no longer watched.
-    pub(super) _shared: Vec<Door>,
-    /// Dropped when the gate is done.
+    /// Shared sockets, no longer watched. Closed when the acceptor is done.
+    pub(super) _shared: Vec<WatchedSocket>,
+    /// Dropped when the acceptor is done.
     pub(super) _done: Sender<Infallible>,
 }
 
-impl Leaving {
+impl Shutdown {
     /// Whether another connection may be accepted; counts it.
     pub(super) fn may_accept(&mut self) -> bool {
         let may = self.accepts_left > 0;

@@ -1,5 +1,5 @@
-//! Gates against real sockets, turn by turn: what is accepted, held, shed and left, and what it
-//! costs.
+//! Acceptors against real sockets, turn by turn: what they accept, hold, shed and leave, and what
+//! it costs.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
@@ -12,34 +12,34 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use test_needs::Need;
 
-use super::super::config::{Overload, ServerConfig};
+use super::super::config::{AcceptMode, Overload, ServerConfig};
 use super::super::listener::{self, ListenAddress, Listener, Origin};
-use super::super::load::ShardLoad;
 use super::super::placement::Placement;
+use super::super::placement::load::ShardLoad;
 use super::state::State;
 use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};
 
-/// An acceptor for shards that nobody adopts for but the test.
+/// An acceptor of shards whose connections only the test adopts.
 struct Rig {
-    base: EventBase<Acceptor>,
-    acceptor: Acceptor,
+    base: EventBase<AcceptorThread>,
+    thread: AcceptorThread,
     shards: Shards,
     address: SocketAddr,
     _workers: Vec<EventBase<()>>,
 }
 
 impl Rig {
-    /// One shard with one place.
+    /// One shard with a queue of one.
     fn new() -> Self {
         Self::with(|_| {})
     }
 
     fn with(set: impl FnOnce(&mut ServerConfig)) -> Self {
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let (workers, handoff_places) = (NonZeroUsize::MIN, NonZeroUsize::MIN);
-        let mut config = ServerConfig { listen, workers, handoff_places, ..Default::default() };
+        let (workers, handoff_capacity) = (NonZeroUsize::MIN, NonZeroUsize::MIN);
+        let mut config = ServerConfig { listen, workers, handoff_capacity, ..Default::default() };
         set(&mut config);
         Self::on(listener::open(&config).unwrap(), &config)
     }
@@ -50,29 +50,29 @@ impl Rig {
         let mut workers: Vec<EventBase<()>> = workers.collect();
         let mut base = EventBase::new(config.base).unwrap();
         let to_workers = workers.iter_mut().map(|base| base.registry().notifier()).collect();
-        let to_gates = vec![base.registry().notifier()];
+        let to_acceptors = vec![base.registry().notifier()];
         let cores = vec![None; config.workers.get()];
-        let shards = Shards::new(config, to_workers, to_gates, cores);
-        let entrances = distribute(listeners, 1).remove(0);
-        let gate = shards.gate(0, entrances, config, base.registry()).unwrap();
+        let shards = Shards::new(config, to_workers, to_acceptors, cores);
+        let listen_sockets = distribute(listeners, 1).remove(0);
+        let acceptor = shards.acceptor(0, listen_sockets, config, base.registry()).unwrap();
         let address = address.unwrap_or_else(|| ([0; 4], 0).into());
-        Self { base, acceptor: Acceptor { gate }, shards, address, _workers: workers }
+        Self { base, thread: AcceptorThread { acceptor }, shards, address, _workers: workers }
     }
 
     fn connect(&self, clients: usize) -> Vec<TcpStream> {
         (0..clients).map(|_| TcpStream::connect(self.address).unwrap()).collect()
     }
 
-    fn gate(&self) -> &Gate {
-        &self.acceptor.gate
+    fn acceptor(&self) -> &Acceptor {
+        &self.thread.acceptor
     }
 
-    /// Whatever can be done without waiting.
+    /// Runs everything that is ready, without waiting.
     fn run(&mut self) {
-        self.base.run_with(&mut self.acceptor, LoopFlags::NONBLOCK).unwrap();
+        self.base.run_with(&mut self.thread, LoopFlags::NONBLOCK).unwrap();
     }
 
-    /// Runs until the gate has done what a test waits for.
+    /// Runs until the condition holds.
     #[track_caller]
     fn run_until(&mut self, condition: impl Fn(&mut Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -83,41 +83,44 @@ impl Rig {
     }
 
     fn is_full(&mut self) -> bool {
-        matches!(self.gate().state, State::Full(_))
+        matches!(self.acceptor().state, State::Full(_))
     }
 
     fn is_done(&mut self) -> bool {
-        matches!(self.gate().state, State::Done)
+        matches!(self.acceptor().state, State::Done)
     }
 
     fn is_listening(&mut self) -> bool {
-        let doors = self.acceptor.gate.doors.iter();
-        doors.map(|door| self.base.registry().pending(door.event)).all(|ready| ready == Ready::READ)
+        let sockets = self.thread.acceptor.sockets.iter();
+        sockets
+            .map(|watched| self.base.registry().pending(watched.event))
+            .all(|ready| ready == Ready::READ)
     }
 
-    /// What the worker of shard 0 would adopt now.
+    /// Adopts a connection as the worker of shard 0 would.
     fn take(&self) -> Option<TcpStream> {
         let mut taken = None;
-        self.shards.handoffs[0].take(1, |arrival| taken = Some(TcpStream::from(arrival.socket)));
+        self.shards.handoffs[0]
+            .take(1, |connection| taken = Some(TcpStream::from(connection.socket)));
         taken
     }
 
-    /// What its worker does when a connection ends.
+    /// Closes a connection as its worker would.
     fn close(&self, connection: TcpStream) {
         drop(connection);
         self.shards.handoffs[0].closed();
     }
 
-    /// Tells the gate to stop; the receiver ends when it is done.
+    /// Starts the shutdown; the receiver ends when the acceptor is done.
     fn stop(&mut self) -> Receiver<Infallible> {
         let (done, all_done) = mpsc::channel();
-        Gate::stop(self.base.registry(), &mut self.acceptor, Queue::Ours, done);
+        Acceptor::stop(self.base.registry(), &mut self.thread, BacklogOwner::ThisProcess, done);
         all_done
     }
 }
 
-fn places(places: usize) -> NonZeroUsize {
-    NonZeroUsize::new(places).unwrap()
+fn capacity(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
     let clients = rig.connect(5);
     rig.run_until(Rig::is_full);
     assert!(!rig.is_listening(), "the kernel's backlog holds the rest");
-    assert_eq!(rig.gate().stats().pauses_full, 1);
+    assert_eq!(rig.acceptor().stats().pauses_full, 1);
     let mut served = Vec::new();
     for _ in &clients {
         rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
@@ -142,27 +145,27 @@ fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_gate_that_found_all_full_goes_on_when_half_of_a_queue_is_empty() {
-    let mut rig = Rig::with(|config| config.handoff_places = places(4));
+fn an_acceptor_that_found_all_full_goes_on_when_half_of_a_queue_is_empty() {
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(4));
     let _clients = rig.connect(8);
     rig.run_until(Rig::is_full);
     let _first = rig.take();
     rig.run();
-    assert!(rig.is_full(), "three of four places are taken");
+    assert!(rig.is_full(), "three of four slots are taken");
     let _second = rig.take();
-    rig.run_until(|rig| rig.shards.handoffs[0].is_empty() || rig.gate().stats().accepted == 7);
+    rig.run_until(|rig| rig.shards.handoffs[0].is_empty() || rig.acceptor().stats().accepted == 7);
 }
 
 #[test]
 fn one_client_costs_one_call_of_accept() {
-    let mut rig = Rig::with(|config| config.handoff_places = places(64));
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
     for connected in 1..=5 {
         let _client = rig.connect(1);
-        rig.run_until(|rig| rig.gate().stats().accepted == connected);
+        rig.run_until(|rig| rig.acceptor().stats().accepted == connected);
         rig.run();
-        assert_eq!(rig.gate().stats().accept_calls, connected);
+        assert_eq!(rig.acceptor().stats().accept_calls, connected);
     }
-    assert_eq!(rig.gate().stats().batch_max, 1);
+    assert_eq!(rig.acceptor().stats().batch_max, 1);
 }
 
 #[test]
@@ -172,12 +175,12 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
     }
     let mut rig = Rig::with(|config| {
         config.accept = AcceptMode::Acceptor;
-        config.handoff_places = places(400);
+        config.handoff_capacity = capacity(400);
     });
     let _clients = rig.connect(300);
-    rig.run_until(|rig| rig.gate().stats().accepted == 300);
+    rig.run_until(|rig| rig.acceptor().stats().accepted == 300);
     rig.run();
-    let stats = rig.gate().stats();
+    let stats = rig.acceptor().stats();
     assert_eq!(stats.batch_max, 64);
     // 1, 1, 2, 4, 8, 16, 32, 64, 64, 64, and the last 44.
     assert_eq!(stats.batches, 11);
@@ -186,80 +189,80 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
 }
 
 #[test]
-fn a_gate_that_shares_a_shard_accepts_at_most_four_a_turn() {
+fn an_acceptor_that_shares_a_shard_accepts_at_most_four_a_turn() {
     let mut rig = Rig::with(|config| {
         config.accept = AcceptMode::AcceptorInShard0;
-        config.handoff_places = places(400);
+        config.handoff_capacity = capacity(400);
     });
     let _clients = rig.connect(100);
-    rig.run_until(|rig| rig.gate().stats().accepted == 100);
-    assert_eq!(rig.gate().stats().batch_max, 4);
+    rig.run_until(|rig| rig.acceptor().stats().accepted == 100);
+    assert_eq!(rig.acceptor().stats().batch_max, 4);
 }
 
 #[test]
 fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
     let mut rig = Rig::with(|config| {
-        config.handoff_places = places(64);
+        config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(3);
     });
     let _clients = rig.connect(5);
-    rig.run_until(|rig| matches!(rig.gate().state, State::AtLimit));
+    rig.run_until(|rig| matches!(rig.acceptor().state, State::AtLimit));
     assert!(!rig.is_listening());
-    assert_eq!((rig.gate().stats().accepted, rig.shards.census.open()), (3, 3));
+    assert_eq!((rig.acceptor().stats().accepted, rig.shards.connection_limit.open()), (3, 3));
     let connection = rig.take().unwrap();
     rig.run();
-    assert_eq!(rig.gate().stats().accepted, 3, "adopted is not closed");
+    assert_eq!(rig.acceptor().stats().accepted, 3, "adopted is not closed");
     rig.close(connection);
-    rig.run_until(|rig| rig.gate().stats().accepted == 4);
-    assert_eq!(rig.shards.census.open(), 3);
-    assert!(rig.gate().stats().pauses_at_limit >= 1);
+    rig.run_until(|rig| rig.acceptor().stats().accepted == 4);
+    assert_eq!(rig.shards.connection_limit.open(), 3);
+    assert!(rig.acceptor().stats().pauses_at_limit >= 1);
 }
 
-/// What a client that was turned away sees.
+/// Whether a rejected client sees a reset.
 fn is_reset(mut client: &TcpStream) -> bool {
     client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     client.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
 #[test]
-fn who_is_shed_at_the_limit_is_reset_at_once_and_the_gate_goes_on_listening() {
+fn a_connection_shed_at_the_limit_is_reset_at_once_and_the_acceptor_goes_on_listening() {
     let mut rig = Rig::with(|config| {
-        config.handoff_places = places(64);
+        config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(2);
         config.overload = Overload::Shed;
     });
     let clients = rig.connect(5);
-    rig.run_until(|rig| rig.gate().stats().shed == 3);
+    rig.run_until(|rig| rig.acceptor().stats().shed == 3);
     assert!(rig.is_listening());
     assert!(clients[2..].iter().all(is_reset));
-    let calls = rig.gate().stats().accept_calls;
+    let calls = rig.acceptor().stats().accept_calls;
     (0..100).for_each(|_| rig.run());
-    assert_eq!(rig.gate().stats().accept_calls, calls, "it does not spin");
-    assert_eq!(rig.shards.census.open(), 2);
+    assert_eq!(rig.acceptor().stats().accept_calls, calls, "it does not spin");
+    assert_eq!(rig.shards.connection_limit.open(), 2);
 }
 
 #[test]
-fn who_is_shed_because_all_queues_are_full_is_reset_and_counts_nowhere() {
+fn a_connection_shed_because_all_queues_are_full_is_reset_and_not_counted() {
     let mut rig = Rig::with(|config| config.overload = Overload::Shed);
     let clients = rig.connect(4);
-    rig.run_until(|rig| rig.gate().stats().shed == 3);
+    rig.run_until(|rig| rig.acceptor().stats().shed == 3);
     assert!(rig.is_listening() && clients[1..].iter().all(is_reset));
-    assert_eq!((rig.shards.census.open(), rig.shards.loads[0].connections()), (1, 1));
+    assert_eq!((rig.shards.connection_limit.open(), rig.shards.loads[0].connections()), (1, 1));
 }
 
 #[test]
-fn a_door_that_the_kernel_refuses_to_watch_is_tried_again_later() {
+fn a_listen_socket_that_the_kernel_refuses_to_watch_is_tried_again_later() {
     let mut rig = Rig::new();
-    let door = rig.gate().doors[0].event;
-    rig.base.registry().activate(door, Ready::REFUSED).unwrap();
+    let watched = rig.acceptor().sockets[0].event;
+    rig.base.registry().activate(watched, Ready::REFUSED).unwrap();
     rig.run();
     assert!(!rig.is_listening());
-    assert_eq!(rig.gate().stats().pauses_exhausted, 1);
+    assert_eq!(rig.acceptor().stats().pauses_exhausted, 1);
     rig.run_until(Rig::is_listening);
 }
 
 #[test]
-fn without_workers_the_gate_ends_instead_of_holding_a_client_for_ever() {
+fn without_workers_the_acceptor_ends_instead_of_holding_a_client_for_ever() {
     let mut rig = Rig::new();
     let clients = rig.connect(3);
     rig.run_until(Rig::is_full);
@@ -267,7 +270,7 @@ fn without_workers_the_gate_ends_instead_of_holding_a_client_for_ever() {
     rig.run_until(Rig::is_done);
     assert!(rig.base.registry().got_exit());
     assert!(clients.iter().all(|mut client| matches!(client.read(&mut [0]), Ok(0) | Err(_))));
-    assert_eq!(rig.shards.census.open(), 0);
+    assert_eq!(rig.shards.connection_limit.open(), 0);
 }
 
 #[test]
@@ -285,20 +288,20 @@ fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
     assert_eq!(served.len(), clients.len());
     assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
     assert!(rig.base.registry().got_exit(), "with everything handed over, it ends");
-    assert!(TcpStream::connect(rig.address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(rig.address).is_err(), "no socket listens");
 }
 
 #[test]
-fn a_worker_that_is_stuck_does_not_keep_the_gate_from_ending() {
+fn a_worker_that_is_stuck_does_not_keep_the_acceptor_from_ending() {
     let mut rig = Rig::new();
     let _clients = rig.connect(4);
     rig.run_until(Rig::is_full);
     let _done = rig.stop();
     rig.run_until(Rig::is_done);
-    assert_eq!(rig.shards.census.open(), 1, "who is held is turned away");
+    assert_eq!(rig.shards.connection_limit.open(), 1, "the held connection is rejected");
 }
 
-/// One that waits for the answer of a listening socket that drops SYNs.
+/// A client whose SYN gets no answer.
 fn connecting(address: SocketAddr) -> Socket {
     let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -311,17 +314,17 @@ fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
     if test_needs::missing(Need::SocketFilter) {
         return;
     }
-    let mut rig = Rig::with(|config| config.handoff_places = places(64));
+    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
     let before = rig.connect(5);
     let _done = rig.stop();
     let after: Vec<_> = (0..5).map(|_| connecting(rig.address)).collect();
     rig.run_until(Rig::is_done);
-    assert_eq!(rig.gate().stats().accepted, before.len() as u64);
-    assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "nobody was led on");
+    assert_eq!(rig.acceptor().stats().accepted, before.len() as u64);
+    assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "no handshake completed");
 }
 
 #[test]
-fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
+fn a_socket_shared_with_another_process_is_left_to_it_with_its_backlog() {
     let config = ServerConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         workers: NonZeroUsize::MIN,
@@ -334,16 +337,16 @@ fn a_socket_that_another_has_too_is_left_to_it_with_its_queue() {
     let _done = rig.stop();
     let _clients = rig.connect(3);
     rig.run_until(Rig::is_done);
-    assert_eq!(rig.gate().stats().accepted, 0);
+    assert_eq!(rig.acceptor().stats().accepted, 0);
     let accepted = (0..3).map(|_| other.accept()).collect::<io::Result<Vec<_>>>();
     assert_eq!(accepted.unwrap().len(), 3, "and it can accept without a filter");
     let _later = TcpStream::connect(rig.address).unwrap();
     other.accept().unwrap();
 }
 
-/// Whoever may hand its sockets to a successor keeps duplicates of them.
+/// A server that offers its sockets to a successor keeps duplicates of them.
 #[test]
-fn a_duplicate_of_a_socket_keeps_no_event_of_a_gate_alive() {
+fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     if test_needs::missing(Need::SocketFilter) {
         return;
     }
@@ -364,13 +367,13 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_a_gate_alive() {
     let soon = Some(Duration::from_millis(30));
     registry.once(EventSpec::timer(), soon, |registry, _, _| registry.loop_exit()).unwrap();
     let before = rig.base.registry().stats().waits;
-    rig.base.run_until_exit(&mut rig.acceptor).unwrap();
+    rig.base.run_until_exit(&mut rig.thread).unwrap();
     let waits = rig.base.registry().stats().waits - before;
-    assert!(waits < 5, "{waits} waits in a moment: the kernel still tells of it");
+    assert!(waits < 5, "{waits} waits in a moment: the kernel still reports it");
 }
 
 #[test]
-fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
+fn a_unix_socket_refuses_after_the_stop_and_serves_earlier_clients() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let socket = Socket::from(UnixListener::bind(&path).unwrap());
@@ -378,15 +381,15 @@ fn a_unix_socket_refuses_from_the_stop_on_and_serves_who_came_before() {
     let address = ListenAddress::Unix(path.clone());
     let listener =
         Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None };
-    let (workers, handoff_places) = (NonZeroUsize::MIN, places(64));
-    let config = ServerConfig { workers, handoff_places, ..Default::default() };
+    let (workers, handoff_capacity) = (NonZeroUsize::MIN, capacity(64));
+    let config = ServerConfig { workers, handoff_capacity, ..Default::default() };
     let mut rig = Rig::on(vec![listener], &config);
     let _before: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let _done = rig.stop();
     assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     rig.run_until(Rig::is_done);
-    assert_eq!(rig.gate().stats().accepted, 5);
-    let calls = rig.gate().stats().accept_calls;
+    assert_eq!(rig.acceptor().stats().accepted, 5);
+    let calls = rig.acceptor().stats().accept_calls;
     assert!(calls < 20, "{calls} calls: a shut socket is readable for ever");
 }
 
@@ -404,12 +407,12 @@ fn accepted_sockets_inherit_no_delay_and_do_not_block() {
 #[test]
 fn a_client_meets_the_same_shard_with_every_connection() {
     let mut rig = Rig::with(|config| {
-        config.workers = places(3);
-        config.handoff_places = places(64);
+        config.workers = capacity(3);
+        config.handoff_capacity = capacity(64);
         config.placement = Placement::SourceHash;
     });
     let _clients = rig.connect(9);
-    rig.run_until(|rig| rig.gate().stats().accepted == 9);
+    rig.run_until(|rig| rig.acceptor().stats().accepted == 9);
     let loads = rig.shards.loads.iter().map(ShardLoad::connections);
     assert_eq!(loads.max(), Some(9));
 }

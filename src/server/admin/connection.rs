@@ -1,4 +1,4 @@
-//! One connection of the admin: a request in, an answer out, and then its end.
+//! One connection of the admin: a request, a response, then the close.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -9,21 +9,21 @@ use super::request::{HEAD_BYTES_MAX, Head, parse};
 use super::response::Response;
 use crate::event::EventId;
 
-/// Reads that are thrown away per turn after the answer.
+/// Reads that are discarded per turn after the response.
 const DISCARDS_PER_TURN_MAX: usize = 16;
 
-/// What a connection is at.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Its request is not complete.
     Reading,
-    /// The threads are asked, under this number.
-    Gathering(u64),
-    /// Its answer is not written.
+    /// The threads were asked, under this number.
+    Collecting(u64),
+    /// Its response is being written.
     Writing,
-    /// It was answered and has to close; what it still sends is thrown away. Closed with unread
-    /// bytes, the kernel would reset it, and the client might lose the answer.
-    Leaving,
+    /// It was answered. Further input is discarded until the client closes. If the socket were
+    /// closed with unread bytes, the kernel would reset it, and the client might lose the response.
+    Closing,
 }
 
 /// The events of a connection.
@@ -50,11 +50,11 @@ impl Connection {
         Self { socket, events, phase: Phase::Reading, head, answer, written: 0 }
     }
 
-    /// Reads once and looks whether the request is complete.
+    /// Reads once, and parses the request if it is complete.
     ///
     /// # Errors
     ///
-    /// The connection failed, or ended before its request.
+    /// The connection failed, or ended before its request was complete.
     pub(super) fn read_head(&mut self) -> io::Result<Head> {
         let mut buffer = [0; HEAD_BYTES_MAX];
         let room = HEAD_BYTES_MAX - self.head.len();
@@ -69,13 +69,13 @@ impl Connection {
         }
     }
 
-    /// What is to be written.
+    /// Sets the response to write.
     pub(super) fn set_answer(&mut self, response: Response, head_only: bool) {
         self.phase = Phase::Writing;
         self.answer = response.into_bytes(head_only);
     }
 
-    /// Writes what the kernel takes; whether that was all.
+    /// Writes what the kernel takes; returns whether that was all.
     pub(super) fn write(&mut self) -> io::Result<bool> {
         while self.written < self.answer.len() {
             match self.socket.write(&self.answer[self.written..]) {
@@ -88,13 +88,13 @@ impl Connection {
         Ok(true)
     }
 
-    /// Tells the client that nothing follows.
-    pub(super) fn leave(&mut self) -> io::Result<()> {
-        self.phase = Phase::Leaving;
+    /// Shuts down writing, which ends the response.
+    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
+        self.phase = Phase::Closing;
         self.socket.shutdown(Shutdown::Write)
     }
 
-    /// Throws away what came; whether more may come.
+    /// Discards input; returns whether more may come.
     pub(super) fn discard(&mut self) -> io::Result<bool> {
         let mut buffer = [0; HEAD_BYTES_MAX];
         for _ in 0..DISCARDS_PER_TURN_MAX {

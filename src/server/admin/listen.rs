@@ -1,15 +1,15 @@
-//! The admin's listening socket, and who may reach it.
+//! Opens the listen socket of the admin, and limits who can reach it.
 
 use super::super::listener::{self, ListenAddress, Listener};
 use super::AdminConfig;
 use crate::error::{Error, Result};
 
-/// Connections the kernel holds while as many as may be are open.
+/// Connections in the kernel's backlog while the maximum is open.
 const BACKLOG: i32 = 16;
-/// The permissions of a unix socket: whoever may connect may end the server.
+/// The permissions of a unix socket. A client that may connect may end the server.
 const UNIX_MODE: u32 = 0o600;
 
-/// Listens where the configuration says, if others do not reach it or may.
+/// Listens at the configured address. An address that other machines reach must be allowed.
 pub(super) fn bind(config: &AdminConfig) -> Result<Listener> {
     match &config.address {
         ListenAddress::Tcp(address) if !address.ip().is_loopback() && !config.allow_remote => {

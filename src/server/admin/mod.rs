@@ -1,19 +1,18 @@
-//! The admin: HTTP for those who look after the server, on an event base and a thread of its own.
+//! The admin: HTTP for operators, on an event base and a thread of its own.
 //!
 //! ```text
-//! GET /metrics, /stats, /readyz ─▶ a question to every thread ─▶ their copies, or a second is up
-//!                                                              └▶ one ServerStats ─▶ the answer
+//! GET /metrics, /stats, /readyz ─▶ ask every thread ─▶ their copies, or a timeout of one second
+//!                                                              └▶ one ServerStats ─▶ the response
 //! ```
 //!
-//! It is off the data path: of all this, the threads that serve run only what copies their
-//! counters. It answers its own machine unless told otherwise, for whoever may talk to it may end
-//! the server.
+//! It is off the data path: the serving threads only copy their counters for it. By default it is
+//! reachable only from its own machine, because a client can end the server.
 
-mod ask;
+mod collect;
 mod connection;
-mod door;
-mod gather;
 mod listen;
+mod listen_socket;
+mod parts;
 mod request;
 mod response;
 mod route;
@@ -23,22 +22,22 @@ mod source;
 mod tests;
 
 use super::listener::ListenAddress;
-use super::thread::Thread;
+use super::threads::thread::Thread;
 use crate::base::{Config, EventBase};
 use crate::error::Result;
-use server::{AdminServer, Patience};
+use server::{AdminServer, Timeouts};
 pub(super) use source::{Question, Source};
 
-/// Where the admin answers.
+/// The configuration of the admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// An address of the loopback interface, or a unix socket, which is made for its owner only.
+    /// An address of the loopback interface, or a unix socket, which only its owner can open.
     pub address: ListenAddress,
-    /// Whether the address may be one that other machines reach. Nothing asks them who they are.
+    /// Whether the address may be reachable from other machines. There is no authentication.
     pub allow_remote: bool,
 }
 
-/// A running admin; dropped, it stops answering.
+/// A running admin. A dropped one stops answering.
 #[derive(Debug)]
 pub(super) struct Admin<S: Source> {
     address: ListenAddress,
@@ -46,19 +45,19 @@ pub(super) struct Admin<S: Source> {
 }
 
 impl<S: Source> Admin<S> {
-    /// Answers from the return on, by what `source` says.
+    /// Starts to answer, with the statistics of `source`.
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that others reach,
+    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that other machines reach,
     /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
     /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        Self::start_with(Patience::default(), config, base, source)
+        Self::start_with(Timeouts::default(), config, base, source)
     }
 
     fn start_with(
-        patience: Patience,
+        timeouts: Timeouts,
         config: &AdminConfig,
         base: Config,
         source: S,
@@ -67,12 +66,12 @@ impl<S: Source> Admin<S> {
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(listener, source, patience, remote, base.registry())?;
+        let server = AdminServer::new(listener, source, timeouts, remote, base.registry())?;
         let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
         Ok(Self { address, _thread: thread })
     }
 
-    /// Where it answers; with port 0 asked for, the port that was given.
+    /// Its address; for port 0 it has the port that the kernel chose.
     pub(super) fn address(&self) -> &ListenAddress {
         &self.address
     }

@@ -1,20 +1,20 @@
-//! What is asked: the head of an HTTP request.
+//! The head of an HTTP request.
 
 use super::response::{Response, Status};
 
-/// A longer head is not one of ours.
+/// The longest accepted head.
 pub(super) const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// Browsers send some thirty.
+/// Maximum of headers; browsers send some thirty.
 const HEADERS_MAX: usize = 64;
 
-/// A request, as far as it matters here. Bodies are ignored.
+/// The used parts of a request. Bodies are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
     query: String,
-    /// A page in somebody's browser asks, not the operator.
-    pub(super) is_of_a_page: bool,
+    /// Whether a page in a browser sent it, and not the operator.
+    pub(super) is_from_a_page: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,12 @@ pub(super) enum Method {
     Other,
 }
 
-/// What stands in a connection's buffer.
+/// The state of a head in a buffer.
 #[derive(Debug)]
 pub(super) enum Head {
     Partial,
     Complete(Request),
-    /// Not HTTP; what to say to it.
+    /// Not HTTP, and the response to it.
     Bad(Response),
 }
 
@@ -41,7 +41,7 @@ impl Request {
     }
 }
 
-/// Looks for a complete head at the beginning of `bytes`.
+/// Parses the head at the beginning of `bytes`.
 pub(super) fn parse(bytes: &[u8]) -> Head {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -68,11 +68,11 @@ fn complete(request: &httparse::Request<'_, '_>) -> Head {
         method,
         path: path.to_owned(),
         query: query.to_owned(),
-        is_of_a_page: request.headers.iter().any(is_origin),
+        is_from_a_page: request.headers.iter().any(is_origin),
     })
 }
 
-/// A target without `http://host`, which only proxies send and every server must take.
+/// The target without `http://host`, which only proxies send and every server must accept.
 fn origin_form(target: &str) -> &str {
     match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
@@ -104,14 +104,14 @@ mod tests {
     fn a_head_is_understood_as_far_as_it_matters() {
         let found = request("GET /stats?a=1&histograms HTTP/1.1\r\nHost: x\r\n\r\nbody");
         assert_eq!((found.method, found.path.as_str()), (Method::Get, "/stats"));
-        assert!(found.wants("histograms") && !found.wants("a") && !found.is_of_a_page);
+        assert!(found.wants("histograms") && !found.wants("a") && !found.is_from_a_page);
         assert_eq!(request("HEAD http://h:1/metrics HTTP/1.0\r\n\r\n").path, "/metrics");
         assert_eq!(request("OPTIONS http://host HTTP/1.1\r\n\r\n").path, "/");
-        assert!(request("POST /drain HTTP/1.1\r\nORIGIN: http://e\r\n\r\n").is_of_a_page);
+        assert!(request("POST /drain HTTP/1.1\r\nORIGIN: http://e\r\n\r\n").is_from_a_page);
     }
 
     #[test]
-    fn what_is_not_http_is_told_so() {
+    fn what_is_not_http_gets_an_error_response() {
         for bytes in [&b"\0\0\0\0"[..], b"PRI * HTTP/2.0\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01"]
         {
             assert!(matches!(parse(bytes), Head::Bad(_)), "{bytes:?}");

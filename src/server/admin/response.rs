@@ -1,6 +1,6 @@
-//! What is answered. Every answer ends its connection, so none needs to be told from the next.
+//! The responses. Each ends its connection, so that no client has to separate two of them.
 
-/// What a response says in its first line.
+/// The status of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
@@ -35,7 +35,7 @@ impl Status {
 pub(super) struct Response {
     pub(super) status: Status,
     content_type: &'static str,
-    /// The methods that would do.
+    /// The allowed methods.
     allow: Option<&'static str>,
     pub(super) body: String,
 }
@@ -54,7 +54,7 @@ impl Response {
         Self { allow: Some(allow), ..Self::text(Status::MethodNotAllowed, body) }
     }
 
-    /// Its bytes; without the body if only the head was asked for.
+    /// Its bytes, without the body if only the head was requested.
     pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
         let allow = self.allow.map(|methods| format!("Allow: {methods}\r\n")).unwrap_or_default();
         let head = format!(
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_alone_tells_the_length_that_the_body_would_have() {
+    fn a_head_alone_has_the_length_of_the_body() {
         let response = Response::text(Status::Ok, "é\n");
         let whole = String::from_utf8(response.clone().into_bytes(false)).unwrap();
         let head = String::from_utf8(response.into_bytes(true)).unwrap();

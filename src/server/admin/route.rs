@@ -1,4 +1,4 @@
-//! From a request to what is done about it.
+//! Routes: what each request does.
 
 use super::super::stats::{ProcessStats, ServerStats};
 use super::request::{Method, Request};
@@ -9,19 +9,19 @@ const PATHS: &str = "\
 /stats     GET   numbers as JSON; with ?histograms all times that were recorded
 /healthz   GET   200 while the process lives
 /readyz    GET   200 while connections are accepted
-/drain     POST  begins to leave
+/drain     POST  starts the shutdown
 ";
 
-/// What is done about a request.
+/// What a request does.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Answer(Response),
-    /// Ask every thread, then answer with this view of what they say.
+    /// Asks every thread, then answers with this view of their statistics.
     Show(View),
     Drain,
 }
 
-/// A view of the server's numbers.
+/// A view of the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     Metrics,
@@ -29,7 +29,7 @@ pub(super) enum View {
     Ready,
 }
 
-/// What is done about this one.
+/// The route of a request.
 pub(super) fn route(request: &Request) -> Route {
     let is_read = matches!(request.method, Method::Get | Method::Head);
     match request.path.as_str() {
@@ -41,8 +41,8 @@ pub(super) fn route(request: &Request) -> Route {
         "/readyz" => Route::Show(View::Ready),
         "/healthz" => Route::Answer(Response::text(Status::Ok, "alive\n")),
         "/drain" if request.method != Method::Post => Route::Answer(Response::not_allowed("POST")),
-        // Any page could send its visitors' browsers here, if they run on this machine.
-        "/drain" if request.is_of_a_page => {
+        // Any web page could make a browser on this machine send this request.
+        "/drain" if request.is_from_a_page => {
             Route::Answer(Response::text(Status::Forbidden, "not from a page in a browser\n"))
         }
         "/drain" => Route::Drain,
@@ -50,9 +50,9 @@ pub(super) fn route(request: &Request) -> Route {
     }
 }
 
-/// What is said once the drain was asked for.
+/// The response to a drain request.
 pub(super) fn drain_begun() -> Response {
-    Response::text(Status::Accepted, "the server leaves: it finishes what is open, then ends\n")
+    Response::text(Status::Accepted, "the server drains: it finishes open connections, then ends\n")
 }
 
 impl View {
@@ -77,14 +77,14 @@ impl View {
 }
 
 impl ServerStats {
-    /// Why no new connection should be sent here now.
+    /// Why no new connection should be sent here now; `None` if one may be.
     fn unready(&self) -> Option<&'static str> {
         if self.draining {
             Some("draining: the server is about to end")
         } else if !self.shards.iter().any(|shard| shard.answered) {
             Some("stuck: no shard answers")
-        } else if !self.gates.iter().any(|gate| gate.accepting) {
-            Some("full: nobody accepts, for want of room, descriptors or memory, or at the limit")
+        } else if !self.acceptors.iter().any(|acceptor| acceptor.accepting) {
+            Some("full: not accepting, for lack of room, descriptors or memory, or at the limit")
         } else {
             None
         }

@@ -1,4 +1,4 @@
-//! The context of the admin's event base: its door, its connections, and what each is at.
+//! The context of the admin's event base: its listen socket and its connections.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use socket2::Socket;
 
 use super::super::listener::Listener;
 use super::connection::{Connection, Events, Phase};
-use super::door::Door;
-use super::gather::{Gathering, Owed};
+use super::listen_socket::AdminSocket;
+use super::parts::{PendingAnswer, Unanswered};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};
@@ -18,24 +18,23 @@ use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 
-/// Connections open at once; the next ones wait in the kernel's backlog. Those who look after
-/// a server are few.
+/// Maximum of open connections; the next ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
-/// After a failed accept the door stays closed for so long.
-const DOOR_PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long others are waited for.
+/// Timeouts of the admin.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// What a connection has for everything, from its acceptance on.
+pub(super) struct Timeouts {
+    /// For everything on a connection, from its acceptance on.
     pub(super) connection: Duration,
-    /// What the threads have for their answers; who takes longer is told as silent.
-    pub(super) gather: Duration,
+    /// For the answers of the threads. One that takes longer is reported as not answering.
+    pub(super) collect: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
-        Self { connection: Duration::from_secs(5), gather: Duration::from_secs(1) }
+        Self { connection: Duration::from_secs(5), collect: Duration::from_secs(1) }
     }
 }
 
@@ -43,53 +42,55 @@ impl Default for Patience {
 #[derive(Debug)]
 pub(super) struct AdminServer<S: Source> {
     pub(super) source: S,
-    door: Door,
-    at_door: EventId,
-    door_again: EventId,
+    listen_socket: AdminSocket,
+    acceptable: EventId,
+    accept_again: EventId,
     pub(super) connections: Slab<Connection>,
-    /// By their numbers, which are never used again: an answer that comes late finds nothing.
-    pub(super) gatherings: HashMap<u64, Gathering<S::Part>>,
-    pub(super) next_gathering: u64,
-    pub(super) owed: Owed,
-    pub(super) patience: Patience,
+    /// By numbers that are never reused: a late answer finds nothing.
+    pub(super) pending_answers: HashMap<u64, PendingAnswer<S::Part>>,
+    pub(super) next_answer: u64,
+    pub(super) unanswered: Unanswered,
+    pub(super) timeouts: Timeouts,
     pub(super) remote: Remote<Self>,
 }
 
 impl<S: Source> AdminServer<S> {
-    /// Answers on `listener` by what `source` says; `registry` and `remote` are of its base.
+    /// Answers on `listener` with the statistics of `source`. `registry` and `remote` are those of
+    /// its base.
     pub(super) fn new(
         listener: Listener,
         source: S,
-        patience: Patience,
+        timeouts: Timeouts,
         remote: Remote<Self>,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
-        let door = Door::new(listener);
-        let at_door = registry.create(door.event(), on_door);
-        registry.add(at_door, None)?;
-        let door_again = registry.create(EventSpec::timer(), on_door_again);
-        // A connection waits for one answer at a time, so a thread that answers owes no more.
-        let owed = Owed::new(source.threads(), CONNECTIONS_MAX);
+        let listen_socket = AdminSocket::new(listener);
+        let acceptable = registry.create(listen_socket.event(), on_acceptable);
+        registry.add(acceptable, None)?;
+        let accept_again = registry.create(EventSpec::timer(), on_accept_again);
+        // A connection waits for one response at a time, so a thread that answers has at most this
+        // many questions.
+        let unanswered = Unanswered::new(source.threads(), CONNECTIONS_MAX);
         Ok(Self {
             source,
-            door,
-            at_door,
-            door_again,
+            listen_socket,
+            acceptable,
+            accept_again,
             connections: Slab::new(),
-            gatherings: HashMap::new(),
-            next_gathering: 0,
-            owed,
-            patience,
+            pending_answers: HashMap::new(),
+            next_answer: 0,
+            unanswered,
+            timeouts,
             remote,
         })
     }
 
-    /// The admin's thread.
+    /// Runs on the admin's thread.
     pub(super) fn run(mut base: EventBase<Self>, mut server: Self) -> Result<()> {
         base.run_until_exit(&mut server).map(|_| ())
     }
 
-    fn welcome(&mut self, registry: &mut Registry<Self>, socket: Socket) {
+    fn add_connection(&mut self, registry: &mut Registry<Self>, socket: Socket) {
         let entry = self.connections.vacant_entry();
         let (key, token) = (entry.key(), Token(entry.key() as u64));
         let io = |interest| EventSpec::io(&socket, interest).persist().token(token);
@@ -101,14 +102,14 @@ impl<S: Source> AdminServer<S> {
         entry.insert(Connection::new(socket, events));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
-            self.add_or_remove(registry, key, events.deadline, Some(self.patience.connection));
+            self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
         }
         if self.connections.len() >= CONNECTIONS_MAX {
-            registry.del(self.at_door);
+            registry.del(self.acceptable);
         }
     }
 
-    /// Has a connection wait for something; without that it has to go.
+    /// Adds an event of a connection, or closes the connection if that fails.
     fn add_or_remove(
         &mut self,
         registry: &mut Registry<Self>,
@@ -127,25 +128,26 @@ impl<S: Source> AdminServer<S> {
         let connection = self.connections.remove(key);
         let Events { readable, writable, deadline } = connection.events;
         [readable, writable, deadline].into_iter().for_each(|event| registry.free(event));
-        if let Phase::Gathering(number) = connection.phase
-            && let Some(gathering) = self.gatherings.remove(&number)
+        if let Phase::Collecting(number) = connection.phase
+            && let Some(pending) = self.pending_answers.remove(&number)
         {
-            registry.free(gathering.deadline);
+            registry.free(pending.deadline);
         }
         drop(connection);
-        self.door.refill();
-        self.open_door(registry);
+        self.listen_socket.refill();
+        self.resume_accepting(registry);
     }
 
-    fn open_door(&mut self, registry: &mut Registry<Self>) {
-        if self.connections.len() < CONNECTIONS_MAX && registry.add(self.at_door, None).is_err() {
-            self.close_door(registry);
+    fn resume_accepting(&mut self, registry: &mut Registry<Self>) {
+        if self.connections.len() < CONNECTIONS_MAX && registry.add(self.acceptable, None).is_err()
+        {
+            self.pause_accepting(registry);
         }
     }
 
-    fn close_door(&self, registry: &mut Registry<Self>) {
-        registry.del(self.at_door);
-        registry.add(self.door_again, Some(DOOR_PAUSE)).expect("a timer of our own");
+    fn pause_accepting(&self, registry: &mut Registry<Self>) {
+        registry.del(self.acceptable);
+        registry.add(self.accept_again, Some(ACCEPT_PAUSE)).expect("a timer of our own");
     }
 
     fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
@@ -161,9 +163,10 @@ impl<S: Source> AdminServer<S> {
         let head_only = request.method == Method::Head;
         match route(request) {
             Route::Answer(response) => self.answer(registry, key, response, head_only),
-            Route::Show(view) => self.gather(registry, key, view, head_only),
+            Route::Show(view) => self.collect(registry, key, view, head_only),
             Route::Drain => {
-                log::info!(target: "admin", address:% = self.door.address(); "asked to drain");
+                let address = self.listen_socket.address();
+                log::info!(target: "admin", address:%; "asked to drain");
                 self.source.drain();
                 self.answer(registry, key, drain_begun(), head_only);
             }
@@ -188,7 +191,7 @@ impl<S: Source> AdminServer<S> {
         let connection = &mut self.connections[key];
         match connection.write() {
             Ok(false) => {}
-            Ok(true) if connection.leave().is_ok() => {
+            Ok(true) if connection.shutdown_write().is_ok() => {
                 let Events { readable, writable, .. } = connection.events;
                 registry.del(writable);
                 self.add_or_remove(registry, key, readable, None);
@@ -203,45 +206,45 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Ends a connection that took too long; who asked for too long is told.
+    /// Closes a connection that took too long, after a 408 response if its request is incomplete.
     fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            let text = format!("no request within {:?}\n", self.patience.connection);
+            let text = format!("no request within {:?}\n", self.timeouts.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
-            // What the kernel does not take now is not waited for.
+            // What the kernel does not take now is lost.
             let _ = connection.write();
         }
         self.remove(registry, key);
     }
 }
 
-fn on_door<S: Source>(
+fn on_acceptable<S: Source>(
     registry: &mut Registry<AdminServer<S>>,
     server: &mut AdminServer<S>,
     fired: Fired,
 ) {
     if fired.ready.contains(Ready::REFUSED) {
         log::warn!(target: "admin", "the admin's socket cannot be watched");
-        return server.close_door(registry);
+        return server.pause_accepting(registry);
     }
-    match server.door.accept() {
-        Ok(Some(socket)) => server.welcome(registry, socket),
+    match server.listen_socket.accept() {
+        Ok(Some(socket)) => server.add_connection(registry, socket),
         Ok(None) => {}
         Err(error) => {
             log::warn!(target: "admin", error:%; "cannot accept a connection of the admin");
-            server.close_door(registry);
+            server.pause_accepting(registry);
         }
     }
 }
 
-fn on_door_again<S: Source>(
+fn on_accept_again<S: Source>(
     registry: &mut Registry<AdminServer<S>>,
     server: &mut AdminServer<S>,
     _fired: Fired,
 ) {
-    server.door.refill();
-    server.open_door(registry);
+    server.listen_socket.refill();
+    server.resume_accepting(registry);
 }
 
 fn on_readable<S: Source>(

@@ -1,4 +1,4 @@
-//! The source of the admin's numbers: threads that are asked, each for its part.
+//! The source of the admin's statistics: threads that each answer for their part.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,31 +7,31 @@ use super::super::stats::ServerStats;
 
 /// The threads of a server, as the admin sees them. All calls come from the admin's thread.
 pub(in crate::server) trait Source: fmt::Debug + Send + 'static {
-    /// What one thread knows: a copy of its counters.
+    /// What one thread reports: a copy of its counters.
     type Part: fmt::Debug + Send + 'static;
 
-    /// How many threads there are; never changes.
+    /// The number of threads; constant.
     fn threads(&self) -> usize;
 
-    /// Has a thread answer a question, soon and on its own time: by a posted closure. It may
-    /// drop the question if the thread is gone.
+    /// Asks a thread by a posted closure, which the thread runs in its own time. If the thread is
+    /// gone, the question may be dropped.
     fn ask(&mut self, thread: usize, question: Question<Self::Part>);
 
-    /// Makes one tree of what the threads said; `None` for those that did not in time.
+    /// Builds the statistics from the parts; `None` for a thread that did not answer in time.
     fn assemble(&mut self, parts: Vec<Option<Self::Part>>) -> ServerStats;
 
-    /// Has the server begin to leave, and does not wait for it. May be called again.
+    /// Starts the shutdown and does not wait for it. May be called again.
     fn drain(&mut self);
 }
 
-/// A question that one thread answers once. Dropped without an answer, it says that there will
-/// be none: a closure that is never run because its base is gone need not be waited for.
+/// A question that one thread answers once. If it is dropped, it reports that there will be no
+/// answer. So a closure that never runs, because its base is gone, is not waited for.
 pub(in crate::server) struct Question<P> {
     thread: usize,
     answer: Option<Answer<P>>,
 }
 
-/// Takes a thread's number and what it said.
+/// Receives a thread's index and its part.
 pub(in crate::server) type Answer<P> = Arc<dyn Fn(usize, Option<P>) + Send + Sync>;
 
 impl<P> Question<P> {
@@ -41,10 +41,10 @@ impl<P> Question<P> {
 
     /// Answers, on any thread.
     pub(in crate::server) fn answer(mut self, part: P) {
-        self.tell(Some(part));
+        self.deliver(Some(part));
     }
 
-    fn tell(&mut self, part: Option<P>) {
+    fn deliver(&mut self, part: Option<P>) {
         if let Some(answer) = self.answer.take() {
             answer(self.thread, part);
         }
@@ -53,7 +53,7 @@ impl<P> Question<P> {
 
 impl<P> Drop for Question<P> {
     fn drop(&mut self) {
-        self.tell(None);
+        self.deliver(None);
     }
 }
 
@@ -71,12 +71,12 @@ mod tests {
 
     #[test]
     fn a_question_is_answered_once_or_dropped_once() {
-        let (sender, told) = channel();
+        let (sender, answers) = channel();
         let answer: Answer<&str> = Arc::new(move |thread, part| {
             sender.send((thread, part)).unwrap();
         });
         Question::new(3, answer.clone()).answer("here");
         drop(Question::new(4, answer));
-        assert_eq!(told.iter().collect::<Vec<_>>(), [(3, Some("here")), (4, None)]);
+        assert_eq!(answers.iter().collect::<Vec<_>>(), [(3, Some("here")), (4, None)]);
     }
 }

@@ -1,4 +1,4 @@
-//! The admin over real sockets, with threads that answer, that are gone, and that never answer.
+//! The admin over real sockets, with threads that answer, have ended, or never answer.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,25 +10,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::stats::{GateStats, ProcessStats, ServerStats, ShardStats};
+use super::super::stats::{AcceptorStats, ProcessStats, ServerStats, ShardStats};
 use super::*;
 use crate::base::{LoopFlags, Remote};
 
 /// Far longer than anything takes on a loaded machine; reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a fake thread does with its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     Answers,
     IsGone,
-    /// Keeps them, until somebody answers for it.
+    /// Keeps them until the test answers.
     IsStuck,
 }
 
 use Habit::{Answers, IsGone, IsStuck};
 
-/// What the tests see of the fake.
+/// The calls that the fake source has got.
 #[derive(Debug, Default)]
 struct Seen {
     drains: AtomicUsize,
@@ -69,7 +69,7 @@ impl Source for Fake {
         ServerStats {
             draining: self.seen.drains.load(Ordering::Relaxed) > 0,
             shards: parts.into_iter().enumerate().map(shard).collect(),
-            gates: vec![GateStats { accepting: self.accepts, ..Default::default() }],
+            acceptors: vec![AcceptorStats { accepting: self.accepts, ..Default::default() }],
             ..Default::default()
         }
     }
@@ -92,20 +92,20 @@ fn rig(habits: &[Habit]) -> Rig {
 fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> Rig {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts, seen: seen.clone() };
-    Rig { admin: start(Patience::default(), address, fake), seen }
+    Rig { admin: start(Timeouts::default(), address, fake), seen }
 }
 
-fn start(patience: Patience, address: &str, fake: Fake) -> Admin<Fake> {
+fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
-    Admin::start_with(patience, &config, Config::default(), fake).unwrap()
+    Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
 }
 
-/// Whose connections have hardly any time, and whose threads have all of it.
+/// A rig whose connections have a short timeout, and whose threads have a long one.
 fn hurried_rig(habits: &[Habit]) -> Rig {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts: true, seen: seen.clone() };
-    let patience = Patience { connection: Duration::from_millis(200), gather: PATIENCE };
-    Rig { admin: start(patience, "127.0.0.1:0", fake), seen }
+    let timeouts = Timeouts { connection: Duration::from_millis(200), collect: TEST_TIMEOUT };
+    Rig { admin: start(timeouts, "127.0.0.1:0", fake), seen }
 }
 
 impl Rig {
@@ -118,7 +118,7 @@ impl Rig {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream
     }
 
@@ -141,7 +141,7 @@ impl Rig {
     }
 }
 
-/// An answer, read to the end of its connection.
+/// A response, read to the end of its connection.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -170,7 +170,7 @@ impl Answer {
 
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         thread::sleep(Duration::from_millis(5));
@@ -233,7 +233,7 @@ fn a_drain_is_begun_by_a_post_of_an_operator_alone() {
 }
 
 #[test]
-fn a_server_that_takes_nobody_is_not_ready_and_says_why() {
+fn a_server_that_accepts_no_connection_is_not_ready_and_reports_why() {
     let answer = rig_at("127.0.0.1:0", &[Answers], false).get("/readyz");
     assert!(answer.status == 503 && answer.body.starts_with("full"), "{answer:?}");
     let answer = rig(&[IsGone]).get("/readyz");
@@ -241,14 +241,14 @@ fn a_server_that_takes_nobody_is_not_ready_and_says_why() {
 }
 
 #[test]
-fn a_thread_that_never_answers_is_told_as_silent_and_delays_nobody_else() {
+fn a_thread_that_never_answers_is_reported_and_delays_no_other_request() {
     let rig = rig(&[Answers, IsStuck]);
     let waiting = rig.send("GET /stats HTTP/1.1\r\n\r\n");
     assert_eq!(rig.get("/healthz").status, 200);
     let stats: Value = serde_json::from_str(&Answer::read(waiting).body).unwrap();
     assert_eq!(stats["shards"][0]["answered"], true);
     assert_eq!(stats["shards"][1]["answered"], false);
-    // An answer that comes after all finds nobody, and the next one is counted from anew.
+    // A late answer finds no request, and the next count is not affected.
     rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(7));
     assert_eq!(rig.stats()["shards"][1]["answered"], false);
 }
@@ -277,17 +277,17 @@ fn a_stuck_thread_is_not_asked_for_ever() {
 }
 
 #[test]
-fn several_who_wait_at_once_each_get_their_own_answer() {
+fn several_requests_at_once_each_get_their_own_answer() {
     let rig = rig(&[IsStuck]);
     let paths = ["/stats", "/metrics", "/readyz"];
     let mut waiting = Vec::new();
-    for (place, path) in paths.into_iter().enumerate() {
+    for (index, path) in paths.into_iter().enumerate() {
         waiting.push(rig.send(&format!("GET {path} HTTP/1.1\r\n\r\n")));
-        eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == place + 1);
+        eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == index + 1);
     }
     let kept = std::mem::take(&mut *rig.seen.kept.lock().unwrap());
-    for (place, question) in kept.into_iter().enumerate().rev() {
-        question.answer(100 + place as u64);
+    for (index, question) in kept.into_iter().enumerate().rev() {
+        question.answer(100 + index as u64);
     }
     let [stats, metrics, ready] =
         waiting.into_iter().map(Answer::read).collect::<Vec<_>>().try_into().unwrap();
@@ -297,7 +297,7 @@ fn several_who_wait_at_once_each_get_their_own_answer() {
 }
 
 #[test]
-fn who_leaves_before_the_answer_is_forgotten() {
+fn a_client_that_closes_before_the_answer_is_forgotten() {
     let rig = rig(&[IsStuck]);
     for _ in 0..3 {
         drop(rig.send("GET /stats HTTP/1.1\r\n\r\n"));
@@ -308,7 +308,7 @@ fn who_leaves_before_the_answer_is_forgotten() {
 }
 
 #[test]
-fn malformed_http_is_answered_400_and_hurts_nobody() {
+fn malformed_http_is_answered_400_and_does_no_harm() {
     let rig = rig(&[Answers]);
     for garbage in ["\0\0\0\0", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "hello there\n\n"] {
         assert_eq!(rig.ask(garbage).status, 400, "{garbage:?}");
@@ -351,7 +351,7 @@ fn a_connection_that_ends_while_threads_are_asked_takes_nothing_along() {
     let mut text = String::new();
     rig.send("GET /stats HTTP/1.1\r\n\r\n").read_to_string(&mut text).unwrap();
     assert_eq!(text, "", "it ends without an answer");
-    // Another one has its place now, when the answer comes.
+    // Another connection has its key when the answer comes.
     let mut idle = rig.connect();
     rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
     idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
@@ -359,13 +359,13 @@ fn a_connection_that_ends_while_threads_are_asked_takes_nothing_along() {
 }
 
 #[test]
-fn one_too_many_waits_for_another_to_leave() {
+fn one_connection_too_many_waits_for_another_to_close() {
     let rig = rig(&[Answers]);
     let idle: Vec<_> = (0..32).map(|_| rig.connect()).collect();
     let mut late = rig.send("GET /healthz HTTP/1.1\r\n\r\n");
     late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert_eq!(late.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    late.set_read_timeout(Some(PATIENCE)).unwrap();
+    late.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     drop(idle);
     assert_eq!(Answer::read(late).status, 200);
 }
@@ -390,7 +390,7 @@ fn a_dropped_admin_answers_no_more() {
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
-/// Set where the test runs in a process of its own, with few descriptors.
+/// Set when the test runs in a process of its own, with few descriptors.
 const EXHAUSTED: &str = "EVSHARD_TEST_EXHAUSTED";
 
 #[test]
@@ -431,7 +431,7 @@ impl Source for Bases {
     }
 
     fn ask(&mut self, thread: usize, question: Question<u64>) {
-        // If the base is gone the question is dropped with the closure, which says so.
+        // If the base is gone, the question is dropped with the closure, which reports that.
         let _ = self.0[thread].post(move |_, count| question.answer(*count));
     }
 

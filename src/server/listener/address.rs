@@ -1,4 +1,4 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on, in text form.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// An address to listen on, written `127.0.0.1:5555`, `[::1]:5555`, `localhost:5555` or
-/// `unix:/run/evshard.sock`. Parsing looks host names up, and takes the first address of one.
+/// `unix:/run/evshard.sock`. Parsing resolves host names, and takes the first address.
 ///
 /// ```
 /// use evshard::server::ListenAddress;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListenAddress {
-    /// TCP over IPv4 or IPv6. Port 0 takes a free one. An IPv6 address is IPv6 only, whatever
-    /// `net.ipv6.bindv6only` says: `[::]:80` and `0.0.0.0:80` can be had together, and an IPv4
+    /// TCP over IPv4 or IPv6. Port 0 takes a free port. An IPv6 address is IPv6 only, whatever
+    /// `net.ipv6.bindv6only` is: `[::]:80` and `0.0.0.0:80` can be opened together, and an IPv4
     /// peer never looks like an IPv6 one.
     Tcp(SocketAddr),
     /// A unix stream socket.
@@ -44,27 +44,27 @@ impl fmt::Display for ListenAddress {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// There is only a host.
+    /// The text has only a host.
     #[error("a port is missing, write ADDR:PORT such as 127.0.0.1:5555, or unix:PATH")]
     PortMissing,
-    /// What should be the port is none.
+    /// The port is not a number of a port.
     #[error("\"{0}\" is no port, write a number from 0 to 65535")]
     Port(String),
-    /// The host's name cannot be looked up.
+    /// The host name cannot be resolved.
     #[error("the host \"{host}\" is not known ({source})")]
     Host {
         /// The name.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// The host's name has no address.
+    /// The host name has no address.
     #[error("the host has no address")]
     NoAddress,
-    /// `unix:` with nothing behind it.
+    /// `unix:` without a path.
     #[error("a path is missing, write unix:PATH such as unix:/run/evshard.sock")]
     PathMissing,
-    /// `unix:@name`: anybody on the machine could connect.
+    /// `unix:@name`: every process on the machine could connect.
     #[error("abstract unix sockets have no permissions, write a path such as unix:/run/{0}.sock")]
     Abstract(String),
 }
@@ -96,7 +96,7 @@ fn tcp(text: &str) -> Result<SocketAddr, AddressError> {
     found.next().ok_or(AddressError::NoAddress)
 }
 
-/// An IPv6 address has colons of its own, which must not be taken for that before a port.
+/// The colons of an IPv6 address must not be taken for the one before a port.
 fn is_only_a_host(text: &str) -> bool {
     text.ends_with(']') || text.parse::<IpAddr>().is_ok()
 }

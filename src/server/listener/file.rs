@@ -1,4 +1,4 @@
-//! The file of a unix socket: removed when its server leaves, and by no other.
+//! The file of a unix socket. Only the server that owns it removes it, at its end.
 
 use std::fs;
 use std::io;
@@ -9,56 +9,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::sync::{AtomicBool, Ordering};
 
-/// Which file, also once another has taken its name.
-///
-/// While the socket is open the kernel keeps the inode, so that its number is nobody else's.
+/// Identifies a file, even if another file has taken its name. While the socket is open, the kernel
+/// keeps the inode, so its number is not reused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::server) struct Place {
+pub(in crate::server) struct FileIdentity {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-/// Removes the file when the last of its holders is dropped, if it is ours then and still the one
-/// it was. Its holders drop it before they close the socket.
+/// Removes the file when the last holder is dropped, if this process owns it and it is still the
+/// same file. Holders drop it before they close the socket.
 #[derive(Debug)]
 pub(in crate::server) struct SocketFile {
-    place: Place,
-    /// Needs no order: the last holder's drop comes after all that the others did.
+    identity: FileIdentity,
+    /// Needs no memory order: the last drop comes after all earlier accesses.
     ours: AtomicBool,
 }
 
 impl SocketFile {
     /// The file of a socket that was just bound to `path`.
     pub(super) fn created(path: &Path) -> io::Result<Self> {
-        // The working directory may be another by the time the file is removed.
+        // The working directory may change before the file is removed.
         let path = path::absolute(path)?;
         let found = fs::symlink_metadata(&path)?;
-        let place = Place { device: found.dev(), inode: found.ino(), path };
-        Ok(Self { place, ours: AtomicBool::new(true) })
+        let identity = FileIdentity { device: found.dev(), inode: found.ino(), path };
+        Ok(Self { identity, ours: AtomicBool::new(true) })
     }
 
-    /// A file that is another process's, until it is claimed.
-    pub(in crate::server) fn of_another(place: Place) -> Self {
-        Self { place, ours: AtomicBool::new(false) }
+    /// The file of another process, until it is claimed.
+    pub(in crate::server) fn of_another(identity: FileIdentity) -> Self {
+        Self { identity, ours: AtomicBool::new(false) }
     }
 
-    pub(in crate::server) fn place(&self) -> &Place {
-        &self.place
+    pub(in crate::server) fn identity(&self) -> &FileIdentity {
+        &self.identity
     }
 
-    /// Its former owner leaves it to us.
+    /// Takes ownership from the former owner.
     pub(in crate::server) fn claim(&self) {
         self.ours.store(true, Ordering::Relaxed);
     }
 
-    /// We leave it to somebody else.
+    /// Gives up ownership to another process.
     pub(in crate::server) fn renounce(&self) {
         self.ours.store(false, Ordering::Relaxed);
     }
 }
 
-impl Place {
+impl FileIdentity {
     fn is_unchanged(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
@@ -67,9 +66,9 @@ impl Place {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.ours.load(Ordering::Relaxed) && self.place.is_unchanged() {
-            // What cannot be removed is stale, which the next server sees.
-            let _ = fs::remove_file(&self.place.path);
+        if self.ours.load(Ordering::Relaxed) && self.identity.is_unchanged() {
+            // A file that cannot be removed is stale, which the next server detects.
+            let _ = fs::remove_file(&self.identity.path);
         }
     }
 }
@@ -86,11 +85,11 @@ mod tests {
         let path = folder.path().join("socket");
         let _socket = UnixListener::bind(&path).unwrap();
         let file = SocketFile::created(&path).unwrap();
-        let successor = SocketFile::of_another(file.place().clone());
+        let successor = SocketFile::of_another(file.identity().clone());
         file.renounce();
         drop(file);
-        assert!(path.exists(), "it was left to somebody else");
-        drop(SocketFile::of_another(successor.place().clone()));
+        assert!(path.exists(), "it was left to another process");
+        drop(SocketFile::of_another(successor.identity().clone()));
         assert!(path.exists(), "it was never claimed");
         successor.claim();
         drop(successor);

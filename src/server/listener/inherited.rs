@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::sys::socket::take_inherited;
 
 /// The listeners that a service manager passed to this process, `None` if it passed none
-/// (sd_listen_fds(3): `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`). They must be stream sockets
-/// that listen; those of one address become one [`Listener`], in the order passed.
+/// (sd_listen_fds(3): `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`). They must be listening stream
+/// sockets. Those of one address become one [`Listener`], in the order passed.
 ///
-/// Asked a second time it says `None`: the sockets have an owner then. The variables stay as they
-/// are, for changing the environment is safe only while there is one thread; a child that gets
-/// them sees from `LISTEN_PID` that they are not meant for it.
+/// A second call returns `None`, because the sockets then have an owner. The variables stay set,
+/// because changing the environment is safe only with a single thread. A child that inherits them
+/// sees from `LISTEN_PID` that they are for another process.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
-//! Listeners: the sockets connections come from, and where they are.
+//! Listeners: addresses and the sockets that listen on them.
 //!
-//! They are opened here, inherited from a service manager, or taken over from the server before
+//! They are opened here, inherited from a service manager, or taken over from a running server
 //! ([`upgrade`](super::upgrade)).
 
 mod address;
@@ -22,53 +22,52 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
 use super::ServerConfig;
-use super::accept::AcceptMode;
+use super::config::AcceptMode;
 use crate::error::{Error, Result};
 
 pub use address::{AddressError, ListenAddress};
-pub(super) use file::{Place, SocketFile};
+pub(super) use file::{FileIdentity, SocketFile};
 pub use inherited::inherited;
 
-/// One address, and the sockets that listen on it: one, or one for each thread that accepts
-/// (`SO_REUSEPORT`). Dropped, it listens no more, and the file of a unix socket of its own is
-/// removed.
+/// One address and its listening sockets: one, or one for each accepting thread (`SO_REUSEPORT`).
+/// Dropping it closes the sockets, and removes the file of its own unix socket.
 #[derive(Debug)]
 pub struct Listener {
-    /// Where it listens; with port 0 asked for, the port that was given.
+    /// Its address; for port 0 it has the port that the kernel chose.
     pub(super) address: ListenAddress,
     /// Removed before the sockets are closed.
     pub(super) file: Option<Arc<SocketFile>>,
     pub(super) sockets: Vec<Socket>,
     pub(super) origin: Origin,
-    /// What the service manager calls it.
+    /// The name that the service manager gave it.
     pub(super) name: Option<String>,
 }
 
-/// Whose a listening socket is, which decides how it is left.
+/// Which processes have a listening socket. This decides how it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Origin {
-    /// Nobody else has it: what the kernel queued must be accepted before it is closed.
+    /// Only this process. It must accept the kernel's backlog before it closes the socket.
     Own,
-    /// A service manager or another server has it, too, and goes on accepting.
+    /// A service manager or another server, too, which goes on accepting.
     Shared,
 }
 
 impl Listener {
-    /// Where it listens; with port 0 asked for, the port that was given.
+    /// Its address; for port 0 it has the port that the kernel chose.
     #[must_use]
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
-    /// What the service manager that passed it calls it (`LISTEN_FDNAMES`).
+    /// The name that the service manager gave it (`LISTEN_FDNAMES`).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The same sockets once more, for an [`Offer`](super::upgrade::Offer): the kernel goes on
-    /// listening until both are dropped.
+    /// Duplicates the sockets for an [`Offer`](super::upgrade::Offer). The kernel goes on listening
+    /// until both are dropped.
     ///
     /// # Errors
     ///
@@ -85,13 +84,13 @@ impl Listener {
     }
 }
 
-/// Opens every address of the configuration. Where each worker accepts for itself, a TCP address
-/// gets a socket for each; a unix socket is always one.
+/// Opens every address of the configuration. In modes where each worker accepts, a TCP address gets
+/// one socket per worker. A unix socket is always one.
 ///
 /// # Errors
 ///
-/// [`Error::Listen`] for the first that cannot be listened on, somebody else listening there
-/// included, in every [`AcceptMode`].
+/// [`Error::Listen`] for the first address that cannot be opened. In every [`AcceptMode`] this
+/// includes an address where another process listens.
 pub fn open(config: &ServerConfig) -> Result<Vec<Listener>> {
     let open = |address| open_one(address, config.unix_mode, backlog(config));
     let mut listeners = config.listen.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -102,7 +101,7 @@ pub fn open(config: &ServerConfig) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// Opens one socket at an address; of a unix socket, the file with these permissions.
+/// Opens one socket at an address. `mode` has the permissions of a unix socket's file.
 ///
 /// # Errors
 ///
@@ -115,11 +114,12 @@ pub(super) fn open_one(address: &ListenAddress, mode: u32, backlog: i32) -> Resu
     .map_err(|source| refused(address, source))
 }
 
-/// Sees to it that listeners that come from elsewhere have a socket for every thread that accepts.
-/// They may have more, from a server with more workers; then a thread has several. They may keep
-/// fewer, where the kernel refuses to have others beside them.
+/// Gives inherited or received listeners a socket for every accepting thread. They may have more,
+/// from a server with more workers: then a thread has several. They may keep fewer, if the kernel
+/// refuses to add others.
 ///
-/// What a service manager shares stays as it made it: a socket opened beside it would go with us.
+/// The sockets that a service manager shares stay as they are: one opened beside them would end
+/// with this process.
 pub(super) fn fit(listeners: &mut [Listener], config: &ServerConfig) {
     for listener in listeners.iter_mut().filter(|listener| listener.origin == Origin::Own) {
         let (sockets, count) = (&mut listener.sockets, sockets_of_one_address(config));
@@ -153,8 +153,7 @@ fn open_unix(path: &Path, mode: u32, backlog: i32) -> io::Result<Listener> {
     Ok(Listener { address, file, sockets, origin: Origin::Own, name: None })
 }
 
-/// Takes a socket that came from elsewhere, if it is one that can be accepted from, and gives it
-/// the options that those opened here have.
+/// Checks a socket from elsewhere, and sets the options of those opened here.
 ///
 /// # Errors
 ///

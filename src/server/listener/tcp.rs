@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Listens on an address that nobody else listens on, port 0 standing for a free one.
+/// Listens on an address where no other socket listens. Port 0 takes a free port.
 ///
 /// Never with `SO_REUSEPORT`, which would let a second server of the same user join unnoticed.
 pub(super) fn open(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
@@ -14,11 +14,11 @@ pub(super) fn open(address: SocketAddr, backlog: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Opens sockets beside the first until there are `count`, among which the kernel then deals out
-/// new connections by a hash of their addresses (`SO_REUSEPORT`, socket(7)).
+/// Opens sockets beside the first until there are `count`. The kernel then distributes new
+/// connections by a hash of their addresses (`SO_REUSEPORT`, socket(7)).
 ///
-/// The first gets the option only now that it listens, which Linux allows: it was alone when it
-/// began to, so no other server can have come between.
+/// The first gets the option only after it listens, which Linux allows. It was alone when it began
+/// to listen, so no other server can have joined.
 pub(super) fn widen(sockets: &mut Vec<Socket>, count: usize, backlog: i32) -> io::Result<()> {
     if sockets.len() >= count {
         return Ok(());
@@ -36,12 +36,12 @@ pub(super) fn widen(sockets: &mut Vec<Socket>, count: usize, backlog: i32) -> io
     Ok(())
 }
 
-/// Where a socket listens, `None` if it is not an internet socket.
+/// The address of a socket, `None` if it is not an internet socket.
 pub(super) fn address_of(socket: &Socket) -> io::Result<Option<SocketAddr>> {
     Ok(socket.local_addr()?.as_socket())
 }
 
-/// What accepted sockets inherit from the one that listens, and so need not be told each.
+/// Sets the options that accepted sockets inherit from the listening one.
 pub(super) fn set_inherited_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)
 }
@@ -49,7 +49,7 @@ pub(super) fn set_inherited_options(socket: &Socket) -> io::Result<()> {
 fn new(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    // Connections of a server just stopped keep the address for a minute otherwise.
+    // Without this, connections of a stopped server keep the address for a minute.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

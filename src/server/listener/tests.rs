@@ -27,7 +27,7 @@ fn tcp_address(listener: &Listener) -> SocketAddr {
     address
 }
 
-/// Accepts all that waits at one of the sockets.
+/// Accepts everything that waits at one of the sockets.
 fn accepted(socket: &Socket) -> usize {
     std::iter::from_fn(|| socket.accept().ok()).count()
 }
@@ -136,7 +136,7 @@ fn an_address_is_free_as_soon_as_its_server_is_gone() {
 }
 
 #[test]
-fn what_is_wrong_with_a_path_is_said_with_its_remedy() {
+fn an_error_of_a_path_has_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let attempt = |path: PathBuf| {
         let listen = vec![ListenAddress::Unix(path)];
@@ -147,9 +147,9 @@ fn what_is_wrong_with_a_path_is_said_with_its_remedy() {
     assert!(attempt(folder.path().to_owned()).contains("is no socket"));
     let path = folder.path().join("live");
     let _live = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let said = attempt(path.clone());
-    assert!(said.contains(&format!("unix:{}", path.display())), "{said}");
-    assert!(said.contains("another path"), "{said}");
+    let message = attempt(path.clone());
+    assert!(message.contains(&format!("unix:{}", path.display())), "{message}");
+    assert!(message.contains("another path"), "{message}");
 }
 
 #[test]

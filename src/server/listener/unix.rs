@@ -1,4 +1,4 @@
-//! Unix sockets that listen: their file, its permissions, and what a dead server left behind.
+//! Unix sockets that listen: their file, its permissions, and the file of a dead server.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -10,23 +10,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::file::SocketFile;
 
-/// Listens at a path, in place of a socket that nobody listens on any more.
+/// Listens at a path. Replaces a socket on which no process listens any more.
 ///
-/// Two servers that start on the same such path at the same moment may both find it dead; then
-/// the one that removes it last has the path, and the other listens where nobody finds it.
+/// If two servers start on such a path at the same moment, both may find it dead. The one that
+/// removes it last then has the path, and the other listens on a removed file.
 pub(super) fn open(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
     remove_stale(path, &address)?;
     let socket = bind(&address, mode)?;
     let file = SocketFile::created(path)?;
-    // The process's umask may have taken more than was asked for.
+    // The process's umask may have removed some of the requested permissions.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(backlog)?;
     Ok((socket, file))
 }
 
 /// The file never has more permissions than `mode`, not even for a moment: Linux creates it with
-/// those of the socket less the umask. (Changing the umask would concern every thread.)
+/// those of the socket less the umask. (Changing the umask would affect every thread.)
 fn bind(address: &SockAddr, mode: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let socket = File::from(OwnedFd::from(socket));
@@ -37,7 +37,7 @@ fn bind(address: &SockAddr, mode: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Makes room at a path if what stands there is a socket without a listener.
+/// Removes a socket without a listener at this path.
 fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -50,7 +50,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Whoever is too busy, of another type or not ours to ask is there, too.
+        // A socket that is busy, of another type or of another user also has a listener.
         _ => Err(ErrorKind::AddrInUse.into()),
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_nobody_listens_on_is_taken() {
+    fn a_path_without_a_listener_is_taken() {
         let (_folder, path) = folder_with_path();
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "std leaves the file");
@@ -96,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn a_path_somebody_listens_on_is_left_alone() {
+    fn a_path_with_a_listener_is_left_alone() {
         let (_folder, path) = folder_with_path();
         let listener = UnixListener::bind(&path).unwrap();
         assert_eq!(open(&path, 0o600, 1).unwrap_err().kind(), ErrorKind::AddrInUse);
-        // One whose backlog is full lives, too.
+        // A socket whose backlog is full is alive, too.
         let listener = Socket::from(OwnedFd::from(listener));
         listener.listen(0).unwrap();
         let mut waiting = Vec::new();

@@ -1,27 +1,28 @@
-//! Placement: which worker a new connection goes to. No I/O, no clock; the same calls give the
-//! same answers.
+//! Placement: which worker a new connection goes to. It uses no I/O and no clock; the same calls
+//! return the same answers.
 
+pub(super) mod load;
 mod placer;
 mod random;
 
-pub(super) use placer::{Clue, Home, Placer};
+pub(super) use placer::{LocalShard, PlacementHint, Placer};
 
 /// Which worker a connection is offered to first. Counts are exact (see `load.rs`); ties rotate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// Each in turn, whatever it has.
+    /// Each in turn, whatever its load.
     RoundRobin,
     /// The one with the fewest connections.
     #[default]
     LeastConnections,
-    /// The one with the lowest sum of connections, queue depth and recent busy time: a connection
-    /// that still waits to be adopted counts twice, and a shard that is always busy as if it had
+    /// The one with the lowest sum of connections, queue depth and recent busy time. A connection
+    /// that still waits to be adopted counts twice. A shard that is always busy counts as if it had
     /// the average's connections and one on top of its own.
     LeastLoaded,
     /// The one with fewer connections of two taken at random.
     TwoChoices,
-    /// By the peer's address without its port: a client always meets the same shard, unless that
-    /// one has no room. Clients of unix sockets have no address and are placed in turn.
+    /// By a hash of the peer's address without its port: a client always gets the same shard,
+    /// unless that one has no room. Clients of unix sockets have no address and are placed in turn.
     SourceHash,
     /// The one on whose core the kernel received the connection (`SO_INCOMING_CPU`); if none is
     /// pinned there, the one with the fewest connections.

@@ -1,37 +1,37 @@
-//! The placer: the state of a placement policy in one gate.
+//! The placer: the state of a placement policy in one acceptor.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::Chain;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::super::load::ShardLoad;
 use super::Placement;
+use super::load::ShardLoad;
 use super::random::Random;
 
-/// A worker hands connections over once it has more than the mean by this part of it: at 64
-/// connections a shard, about what the kernel's hash scatters by itself (its standard deviation
-/// is the root of the mean), so that handing over is left for real skew.
+/// A worker hands connections over once it has more than the mean by this part of it. At 64
+/// connections a shard, this is about the scatter of the kernel's hash (its standard deviation is
+/// the root of the mean). So only real skew causes a handover.
 const SKEW_DIVISOR: usize = 8;
 
-/// ... and by at least this many: with a handful of connections a difference of one is no skew.
+/// The minimum excess of connections: with few connections, a difference of one is no skew.
 const SKEW_MIN: usize = 2;
 
 /// A shard that is always busy, in thousandths.
 const ALWAYS_BUSY: usize = 1000;
 
-/// What is known of a connection besides that it is there. Costs a system call or an address, so
-/// a gate asks only for what [`Placer::wants_address`] and [`Placer::wants_core`] say.
+/// What a policy may know about a connection. Each field costs a system call or an address, so an
+/// acceptor reads only what [`Placer::wants_address`] and [`Placer::wants_core`] ask for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Clue {
+pub(in crate::server) struct PlacementHint {
     pub(in crate::server) address: Option<IpAddr>,
     pub(in crate::server) core: Option<usize>,
 }
 
-/// The shard that a gate lives in, and when it keeps what comes in by a socket of its own.
+/// The shard that an acceptor runs in, and when it keeps connections of its own socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Home {
-    /// It lives in none, or has no socket of its own.
+pub(in crate::server) enum LocalShard {
+    /// It runs in no shard, or has no socket of its own.
     None,
     /// Always.
     Always(usize),
@@ -39,27 +39,27 @@ pub(in crate::server) enum Home {
     UnlessSkewed(usize),
 }
 
-/// See the module's documentation.
+/// Chooses the shard of each connection.
 #[derive(Debug)]
 pub(in crate::server) struct Placer {
     policy: Placement,
-    home: Home,
+    local_shard: LocalShard,
     /// The core of each shard.
     cores: Box<[Option<usize>]>,
-    /// Where the next look for the least begins, so that ties rotate.
+    /// Where the next search for the minimum begins, so that ties rotate.
     next: usize,
     random: Random,
 }
 
 impl Placer {
-    /// For shards pinned to `cores`; placers of different seeds take different choices.
+    /// Places on shards pinned to `cores`. Placers of different seeds make different choices.
     pub(in crate::server) fn new(
         policy: Placement,
-        home: Home,
+        local_shard: LocalShard,
         cores: &[Option<usize>],
         seed: u64,
     ) -> Self {
-        Self { policy, home, cores: cores.into(), next: 0, random: Random::new(seed) }
+        Self { policy, local_shard, cores: cores.into(), next: 0, random: Random::new(seed) }
     }
 
     pub(in crate::server) fn wants_address(&self) -> bool {
@@ -72,26 +72,26 @@ impl Placer {
 
     /// Whether the policy ever decides.
     fn is_asked(&self) -> bool {
-        !matches!(self.home, Home::Always(_))
+        !matches!(self.local_shard, LocalShard::Always(_))
     }
 
-    /// The shards in the order a connection is offered to them: the one chosen, then the others by
-    /// rotation. `at_home`: it came in by a socket of the gate's own.
+    /// The shards in the order a connection is offered to them: the chosen one, then the others by
+    /// rotation. `is_local`: it came from the acceptor's own socket.
     pub(in crate::server) fn order(
         &mut self,
         loads: &[ShardLoad],
-        clue: Clue,
-        at_home: bool,
+        hint: PlacementHint,
+        is_local: bool,
     ) -> Chain<Range<usize>, Range<usize>> {
-        let first = match self.home {
-            Home::Always(home) if at_home => home,
-            Home::UnlessSkewed(home) if at_home && !is_skewed(loads, home) => home,
-            _ => self.choose(loads, clue),
+        let first = match self.local_shard {
+            LocalShard::Always(local) if is_local => local,
+            LocalShard::UnlessSkewed(local) if is_local && !is_skewed(loads, local) => local,
+            _ => self.choose(loads, hint),
         };
         (first..loads.len()).chain(0..first)
     }
 
-    fn choose(&mut self, loads: &[ShardLoad], clue: Clue) -> usize {
+    fn choose(&mut self, loads: &[ShardLoad], hint: PlacementHint) -> usize {
         match self.policy {
             Placement::RoundRobin => self.in_turn(loads),
             Placement::LeastConnections => self.fewest_connections(loads),
@@ -100,11 +100,11 @@ impl Placer {
                 least(&mut self.next, loads.len(), |shard| Some(score(&loads[shard], mean)))
             }
             Placement::TwoChoices => self.of_two(loads),
-            Placement::SourceHash => match clue.address {
+            Placement::SourceHash => match hint.address {
                 Some(address) => hash(address) % loads.len(),
                 None => self.in_turn(loads),
             },
-            Placement::IncomingCpu => self.by_core(loads, clue.core),
+            Placement::IncomingCpu => self.by_core(loads, hint.core),
         }
     }
 
@@ -126,7 +126,8 @@ impl Placer {
         if loads[other].connections() < loads[one].connections() { other } else { one }
     }
 
-    /// Among those pinned to the core; more workers than cores share them.
+    /// The shard with the fewest connections of those pinned to the core. Several shards share a
+    /// core if there are more workers than cores.
     fn by_core(&mut self, loads: &[ShardLoad], core: Option<usize>) -> usize {
         let cores = &self.cores;
         let is_there = |shard: usize| core.is_some() && cores.get(shard) == Some(&core);
@@ -138,35 +139,35 @@ impl Placer {
     }
 }
 
-/// The first of the lowest scores, from `next` on, which then is behind it. Those without a score
-/// are out of the question.
+/// The first of the lowest scores, searched from `next` on; `next` then points behind it. A shard
+/// without a score is not a candidate.
 fn least(next: &mut usize, shards: usize, score: impl Fn(usize) -> Option<usize>) -> usize {
     let start = *next % shards;
     let scored = (start..shards).chain(0..start).filter_map(|shard| Some((score(shard)?, shard)));
-    // Of equals, the first met.
+    // Of equals, the first one found.
     let least = scored.min_by_key(|(score, _)| *score).map_or(start, |(_, shard)| shard);
     *next = least + 1;
     least
 }
 
-fn is_skewed(loads: &[ShardLoad], home: usize) -> bool {
+fn is_skewed(loads: &[ShardLoad], local: usize) -> bool {
     let mean = mean_connections(loads);
-    loads[home].connections() > mean + (mean / SKEW_DIVISOR).max(SKEW_MIN)
+    loads[local].connections() > mean + (mean / SKEW_DIVISOR).max(SKEW_MIN)
 }
 
 fn mean_connections(loads: &[ShardLoad]) -> usize {
     loads.iter().map(ShardLoad::connections).sum::<usize>() / loads.len()
 }
 
-/// In thousandths of a connection. One that waits to be adopted counts once more, because its cost
-/// is still to come. Busy time is weighed by what shards have on average, so that it means the
-/// same to 32 long connections as to 10,000, and by one more, for when there are none.
+/// In thousandths of a connection. A connection that waits to be adopted counts once more, because
+/// its cost is still to come. Busy time is weighed by the average number of connections, so that it
+/// means the same for 32 long connections as for 10,000. One is added for the case of none.
 fn score(load: &ShardLoad, mean: usize) -> usize {
     let connections = load.connections() + load.queued();
     connections * ALWAYS_BUSY + load.busy_permille() as usize * (mean + 1)
 }
 
-/// An IPv4 client that comes in by an IPv6 socket is the same client.
+/// An IPv4 client on an IPv6 socket is the same client.
 fn hash(address: IpAddr) -> usize {
     let mut hasher = DefaultHasher::new();
     address.to_canonical().hash(&mut hasher);
@@ -177,7 +178,7 @@ fn hash(address: IpAddr) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::super::load::{Loads, loads};
+    use super::super::load::{Loads, loads};
     use super::*;
 
     fn with_connections(counts: &[usize]) -> Loads {
@@ -190,21 +191,21 @@ mod tests {
     }
 
     fn placer(policy: Placement) -> Placer {
-        Placer::new(policy, Home::None, &[], 1)
+        Placer::new(policy, LocalShard::None, &[], 1)
     }
 
-    fn first(placer: &mut Placer, loads: &Loads, clue: Clue) -> usize {
-        placer.order(loads, clue, false).next().unwrap()
+    fn first(placer: &mut Placer, loads: &Loads, hint: PlacementHint) -> usize {
+        placer.order(loads, hint, false).next().unwrap()
     }
 
-    fn from(address: &str) -> Clue {
-        Clue { address: Some(address.parse().unwrap()), core: None }
+    fn from(address: &str) -> PlacementHint {
+        PlacementHint { address: Some(address.parse().unwrap()), core: None }
     }
 
     #[test]
     fn every_worker_is_first_in_turn_and_all_are_offered() {
         let (mut placer, loads) = (placer(Placement::RoundRobin), with_connections(&[9, 0, 5]));
-        let order = |_| placer.order(&loads, Clue::default(), false).collect();
+        let order = |_| placer.order(&loads, PlacementHint::default(), false).collect();
         let orders: Vec<Vec<usize>> = (0..4).map(order).collect();
         assert_eq!(orders, [vec![0, 1, 2], vec![1, 2, 0], vec![2, 0, 1], vec![0, 1, 2]]);
     }
@@ -218,18 +219,18 @@ mod tests {
         ) {
             let loads = with_connections(&counts);
             for policy in Placement::ALL {
-                let mut placer = Placer::new(policy, Home::None, &[Some(1), None], seed);
+                let mut placer = Placer::new(policy, LocalShard::None, &[Some(1), None], seed);
                 for call in 0..calls {
-                    let clue = Clue { core: Some(call), ..from("10.1.2.3") };
-                    let mut offered: Vec<_> = placer.order(&loads, clue, false).collect();
+                    let hint = PlacementHint { core: Some(call), ..from("10.1.2.3") };
+                    let mut offered: Vec<_> = placer.order(&loads, hint, false).collect();
                     offered.sort_unstable();
                     prop_assert_eq!(offered, (0..counts.len()).collect::<Vec<_>>());
                 }
             }
         }
 
-        /// Against the naive model: a shard with the fewest, and of several the one that was
-        /// chosen longest ago.
+        /// Against the naive model: a shard with the fewest connections, and of several the one
+        /// that was chosen longest ago.
         #[test]
         fn least_connections_takes_a_minimum_and_ties_rotate(
             mut counts in proptest::collection::vec(0_usize..4, 1..9),
@@ -238,7 +239,7 @@ mod tests {
             let mut placer = placer(Placement::LeastConnections);
             let loads = with_connections(&counts);
             for close in closes {
-                let chosen = first(&mut placer, &loads, Clue::default());
+                let chosen = first(&mut placer, &loads, PlacementHint::default());
                 prop_assert_eq!(Some(&counts[chosen]), counts.iter().min());
                 loads[chosen].placed();
                 counts[chosen] += 1;
@@ -256,7 +257,7 @@ mod tests {
                 let (loads, mut placer) = (with_connections(&vec![3; shards]), placer(policy));
                 let mut chosen = vec![0; shards];
                 for _ in 0..shards * rounds {
-                    chosen[first(&mut placer, &loads, Clue::default())] += 1;
+                    chosen[first(&mut placer, &loads, PlacementHint::default())] += 1;
                 }
                 prop_assert_eq!(chosen, vec![rounds; shards]);
             }
@@ -267,9 +268,9 @@ mod tests {
             let mut counts = vec![1; shards];
             counts[shards / 2] = 2;
             let loads = with_connections(&counts);
-            let mut placer = Placer::new(Placement::TwoChoices, Home::None, &[], seed);
+            let mut placer = Placer::new(Placement::TwoChoices, LocalShard::None, &[], seed);
             for _ in 0..50 {
-                prop_assert_ne!(first(&mut placer, &loads, Clue::default()), shards / 2);
+                prop_assert_ne!(first(&mut placer, &loads, PlacementHint::default()), shards / 2);
             }
         }
     }
@@ -278,8 +279,8 @@ mod tests {
     fn two_choices_reach_every_shard_and_the_same_seed_takes_the_same() {
         let loads = with_connections(&[0; 5]);
         let run = |seed| -> Vec<usize> {
-            let mut placer = Placer::new(Placement::TwoChoices, Home::None, &[], seed);
-            (0..200).map(|_| first(&mut placer, &loads, Clue::default())).collect()
+            let mut placer = Placer::new(Placement::TwoChoices, LocalShard::None, &[], seed);
+            (0..200).map(|_| first(&mut placer, &loads, PlacementHint::default())).collect()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
@@ -289,15 +290,15 @@ mod tests {
     #[test]
     fn least_loaded_weighs_connections_that_wait_and_busy_time() {
         let (mut placer, loads) = (placer(Placement::LeastLoaded), with_connections(&[4, 3, 5]));
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 1);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 1);
         loads[1].set_busy_permille(1000); // 3 + 1 × (4 + 1) against 4 and 5
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 0);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 0);
         loads[0].placed(); // 5, and one of them not adopted, against 5 and 8
-        assert_eq!(first(&mut placer, &loads, Clue::default()), 2);
+        assert_eq!(first(&mut placer, &loads, PlacementHint::default()), 2);
     }
 
     #[test]
-    fn a_client_meets_the_same_shard_by_whatever_family_it_comes() {
+    fn a_client_gets_the_same_shard_by_either_address_family() {
         let (mut placer, loads) = (placer(Placement::SourceHash), with_connections(&[0; 7]));
         let shard = first(&mut placer, &loads, from("192.0.2.7"));
         assert_eq!(first(&mut placer, &loads, from("192.0.2.7")), shard);
@@ -312,7 +313,8 @@ mod tests {
     #[test]
     fn clients_without_an_address_are_placed_in_turn() {
         let (mut placer, loads) = (placer(Placement::SourceHash), with_connections(&[5, 0]));
-        let chosen: Vec<_> = (0..4).map(|_| first(&mut placer, &loads, Clue::default())).collect();
+        let chosen: Vec<_> =
+            (0..4).map(|_| first(&mut placer, &loads, PlacementHint::default())).collect();
         assert_eq!(chosen, [0, 1, 0, 1]);
     }
 
@@ -320,30 +322,32 @@ mod tests {
     fn a_connection_goes_to_the_core_that_received_it_or_to_the_fewest_connections() {
         let loads = with_connections(&[3, 9, 4, 5]);
         let cores = [Some(2), Some(6), Some(6), None];
-        let mut placer = Placer::new(Placement::IncomingCpu, Home::None, &cores, 1);
-        let received = |core| Clue { address: None, core };
+        let mut placer = Placer::new(Placement::IncomingCpu, LocalShard::None, &cores, 1);
+        let received = |core| PlacementHint { address: None, core };
         assert_eq!(first(&mut placer, &loads, received(Some(2))), 0);
         assert_eq!(first(&mut placer, &loads, received(Some(6))), 2, "the emptier of two there");
-        assert_eq!(first(&mut placer, &loads, received(Some(1))), 0, "nobody is there");
+        assert_eq!(first(&mut placer, &loads, received(Some(1))), 0, "no shard is pinned there");
         assert_eq!(first(&mut placer, &loads, received(None)), 0, "it is not known");
     }
 
     #[test]
     fn a_worker_keeps_what_its_own_socket_brings() {
         let loads = with_connections(&[90, 0]);
-        let mut placer = Placer::new(Placement::LeastConnections, Home::Always(0), &[], 1);
+        let mut placer = Placer::new(Placement::LeastConnections, LocalShard::Always(0), &[], 1);
         let order = |placer: &mut Placer, own| -> Vec<usize> {
-            placer.order(&loads, Clue::default(), own).collect()
+            placer.order(&loads, PlacementHint::default(), own).collect()
         };
         assert_eq!(order(&mut placer, true), [0, 1]);
-        assert_eq!(order(&mut placer, false), [1, 0], "a shared socket is for everybody");
+        assert_eq!(order(&mut placer, false), [1, 0], "a shared socket is for all shards");
     }
 
     #[test]
     fn a_hybrid_worker_hands_over_what_it_has_too_many_of() {
-        let mut placer = Placer::new(Placement::LeastConnections, Home::UnlessSkewed(0), &[], 1);
+        let mut placer =
+            Placer::new(Placement::LeastConnections, LocalShard::UnlessSkewed(0), &[], 1);
         let mut keeps = |counts: &[usize]| {
-            placer.order(&with_connections(counts), Clue::default(), true).next() == Some(0)
+            placer.order(&with_connections(counts), PlacementHint::default(), true).next()
+                == Some(0)
         };
         assert!(keeps(&[4, 0]), "two more than the mean is no skew yet");
         assert!(!keeps(&[5, 0]));

@@ -1,7 +1,7 @@
-//! The checksum of version 2: CRC-32C, of Castagnoli, as iSCSI has it (RFC 3720, appendix B.4).
+//! The checksum of version 2: CRC-32C (Castagnoli), as in iSCSI (RFC 3720, appendix B.4).
 //!
-//! Bit by bit: a header has about a hundred bytes and a connection one of them, which is less than
-//! a microsecond. A table or an instruction would be for megabytes.
+//! It works bit by bit. A connection has one header of about a hundred bytes, which takes less than
+//! a microsecond. A table or an instruction would only pay off for megabytes.
 
 /// The polynomial, lowest bit first.
 const POLYNOMIAL: u32 = 0x82F6_3B78;

@@ -1,13 +1,14 @@
-//! The PROXY protocol, versions 1 and 2: the header by which a proxy tells whom it speaks for.
+//! The PROXY protocol, versions 1 and 2: the header by which a proxy passes on its client's
+//! address.
 //!
-//! As HAProxy's `proxy-protocol.txt` has it. Pure: bytes in, what they are out. It is asked again
-//! with all bytes so far whenever more have come; waiting for them, and for how long, is the
-//! worker's.
+//! It follows HAProxy's `proxy-protocol.txt`. It is pure: bytes in, their meaning out. When more
+//! bytes arrive, the worker calls it again with all bytes so far; the worker also limits the
+//! waiting time.
 //!
-//! The crate `ppp` is the judge in our tests and not the parser. Version 2.3 takes a line that was
-//! cut before its last port for a wrong one, never sees the end of an `UNKNOWN` line of many words,
-//! takes `+80` for a port, demands addresses of `LOCAL`, and leaves the checksum to its caller:
-//! around it, what is left to do here would be as long.
+//! The crate `ppp` checks our tests and is not the parser. Version 2.3 rejects a line that was cut
+//! before its last port, and never sees the end of an `UNKNOWN` line of many words. It accepts
+//! `+80` as a port, demands addresses of `LOCAL`, and leaves the checksum to its caller. The code
+//! to work around it would be as long as this.
 
 mod crc32c;
 #[cfg(test)]
@@ -19,54 +20,54 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::config::ProxyProtocol;
 
-/// The longest header that is taken. The addresses are at most 216 bytes; what proxies add to
-/// them, names, identifiers and fields of certificates, is hundreds. The format allows 64 KiB,
-/// which nobody needs and a connection must not be able to hold.
+/// The longest accepted header. The addresses are at most 216 bytes. What proxies add (names,
+/// identifiers, fields of certificates) is hundreds of bytes. The format allows 64 KiB, which no
+/// proxy needs and no connection may keep.
 pub(super) const HEADER_BYTES_MAX: usize = 4096;
 
-/// What a connection's first bytes are.
+/// The meaning of a connection's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// A header so far, or too few to tell: ask again with more. Never so many as
+    /// An incomplete header, or too few bytes to decide: call again with more. Always fewer than
     /// [`HEADER_BYTES_MAX`].
     Incomplete,
-    /// A whole header.
+    /// A complete header.
     Header {
-        /// Its length. What follows is the service's.
+        /// Its length. Later bytes are the service's.
         consumed: usize,
-        /// Whose connection it is, and where it was going; `None` if the proxy speaks for itself
-        /// (`LOCAL`, a health check), does not know, or names other than TCP endpoints. Then the
-        /// connection's own ends count.
+        /// The client and its destination. `None` if the proxy connects for itself (`LOCAL`, a
+        /// health check), does not know, or names other than TCP endpoints. Then the connection's
+        /// own addresses count.
         endpoints: Option<Endpoints>,
     },
-    /// No header begins so: all bytes are the service's.
+    /// No header: all bytes are the service's.
     Absent,
-    /// They begin like a header, and are none. What is wrong with it.
+    /// They begin like a header, and are invalid for this reason.
     Invalid(&'static str),
 }
 
 /// The two ends of a proxied connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Endpoints {
-    /// The client's.
+    /// The client's address.
     pub(super) source: SocketAddr,
     /// The address the client connected to.
     pub(super) destination: SocketAddr,
 }
 
-/// What a header says, or what is wrong with it.
-type Said = Result<Option<Endpoints>, &'static str>;
+/// The content of a header, or what is wrong with it.
+type HeaderResult = Result<Option<Endpoints>, &'static str>;
 
 impl Parsed {
-    fn whole(consumed: usize, said: Said) -> Self {
-        match said {
+    fn whole(consumed: usize, result: HeaderResult) -> Self {
+        match result {
             Ok(endpoints) => Self::Header { consumed, endpoints },
             Err(reason) => Self::Invalid(reason),
         }
     }
 }
 
-/// Looks at all that has come of a connection so far.
+/// Parses all bytes that a connection has received so far.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     if bytes.starts_with(v1::PREFIX) {
         v1::parse(bytes)
@@ -79,9 +80,8 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     }
 }
 
-/// Whether a header of this peer is believed. `None` is a peer on a unix socket, whose permissions
-/// say who may connect. An IPv4 address counts as such when a socket of both families tells it as
-/// an IPv6 one.
+/// Whether a header of this peer is trusted. `None` is a peer on a unix socket, whose permissions
+/// decide who may connect. An IPv4-mapped IPv6 address counts as IPv4.
 pub(super) fn is_trusted(peer: Option<IpAddr>, proxy: &ProxyProtocol) -> bool {
     let Some(peer) = peer else { return true };
     let peer = peer.to_canonical();

@@ -1,4 +1,4 @@
-//! Headers whole, cut, damaged and random, beside what the crate `ppp` says of them.
+//! Complete, cut, damaged and random headers, compared with the crate `ppp`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,7 +16,7 @@ fn line(rest: &str) -> Vec<u8> {
     format!("PROXY {rest}\r\n").into_bytes()
 }
 
-/// A header of version 2 as its bytes after the signature, with the length put in.
+/// A header of version 2 from its bytes after the signature, with its length.
 fn binary(command: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     [v2::SIGNATURE, &[command, kind], &length, rest].concat()
@@ -35,34 +35,34 @@ fn with_checksum(mut header: Vec<u8>) -> Vec<u8> {
 }
 
 #[track_caller]
-fn says(header: &[u8], endpoints: Option<Endpoints>) {
+fn parses_to(header: &[u8], endpoints: Option<Endpoints>) {
     let whole = Parsed::Header { consumed: header.len(), endpoints };
     assert_eq!(parse(header), whole, "{}", header.escape_ascii());
     let and_more = [header, b"\r\nhello"].concat();
-    assert_eq!(parse(&and_more), whole, "and what follows is not looked at");
+    assert_eq!(parse(&and_more), whole, "and later bytes do not matter");
 }
 
 #[track_caller]
 fn is_invalid(header: &[u8], reason: &str) {
-    let Parsed::Invalid(said) = parse(header) else {
+    let Parsed::Invalid(found) = parse(header) else {
         panic!("{} is {:?}", header.escape_ascii(), parse(header));
     };
-    assert!(said.contains(reason), "{}: {said}", header.escape_ascii());
+    assert!(found.contains(reason), "{}: {found}", header.escape_ascii());
 }
 
 #[test]
 fn a_line_of_text_names_both_ends() {
     let rest = "TCP4 192.0.2.1 192.0.2.2 54321 443";
-    says(&line(rest), ends("192.0.2.1:54321", "192.0.2.2:443"));
-    says(&line("TCP6 2001:db8::1 ::1 0 65535"), ends("[2001:db8::1]:0", "[::1]:65535"));
+    parses_to(&line(rest), ends("192.0.2.1:54321", "192.0.2.2:443"));
+    parses_to(&line("TCP6 2001:db8::1 ::1 0 65535"), ends("[2001:db8::1]:0", "[::1]:65535"));
 }
 
 #[test]
-fn what_stands_after_unknown_is_passed_over() {
+fn text_after_unknown_is_ignored() {
     for rest in ["UNKNOWN", "UNKNOWN ", "UNKNOWN ff:: ::1 1 2", "UNKNOWN a b c d e f g h"] {
-        says(&line(rest), None);
+        parses_to(&line(rest), None);
     }
-    says(b"PROXY UNKNOWN \xFF\x00\r\r\n", None);
+    parses_to(b"PROXY UNKNOWN \xFF\x00\r\r\n", None);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_longest_line_is_taken_and_a_longer_one_is_not() {
     let full = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     let longest = line(&format!("UNKNOWN {full} {full} 65535 65535"));
     assert_eq!(longest.len(), v1::LINE_BYTES_MAX);
-    says(&longest, None);
+    parses_to(&longest, None);
     let longer = line(&format!("UNKNOWN {full} {full} 65535 65535 "));
     is_invalid(&longer, "107");
     assert_eq!(parse(&longer[..106]), Parsed::Incomplete);
@@ -106,10 +106,10 @@ fn a_line_that_can_be_read_in_two_ways_is_invalid() {
 
 #[test]
 fn a_binary_header_names_both_ends() {
-    says(&binary(0x21, 0x11, &V4_ENDS), ends("192.0.2.1:54321", "192.0.2.2:443"));
+    parses_to(&binary(0x21, 0x11, &V4_ENDS), ends("192.0.2.1:54321", "192.0.2.2:443"));
     let (one, other) = (Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 1), Ipv6Addr::LOCALHOST);
     let rest = [&one.octets()[..], &other.octets(), &[0, 80, 1, 0]].concat();
-    says(&binary(0x21, 0x21, &rest), ends("[2001:db8::1]:80", "[::1]:256"));
+    parses_to(&binary(0x21, 0x21, &rest), ends("[2001:db8::1]:80", "[::1]:256"));
 }
 
 /// Recorded from HAProxy 2.6.12, `send-proxy-v2 proxy-v2-options crc32c`.
@@ -118,17 +118,17 @@ fn what_haproxy_sends_is_read() {
     let address = b"\x7F\0\0\x01\x7F\0\0\x01\xD8\xA4\xA5\x15";
     let checksum = b"\x03\0\x04\x18\x49\xB5\x0C";
     let header = binary(0x21, 0x11, &[&address[..], checksum].concat());
-    says(&header, ends("127.0.0.1:55460", "127.0.0.1:42261"));
+    parses_to(&header, ends("127.0.0.1:55460", "127.0.0.1:42261"));
 }
 
 #[test]
-fn a_proxy_that_speaks_for_itself_or_names_no_tcp_endpoints_is_taken_without_them() {
-    says(&binary(0x20, 0x00, &[]), None);
-    says(&binary(0x20, 0xFF, b"whatever it is"), None);
-    says(&binary(0x21, 0x00, b"of unknown form"), None);
-    says(&binary(0x21, 0x12, &V4_ENDS), None);
-    says(&binary(0x21, 0x10, &V4_ENDS), None);
-    says(&binary(0x21, 0x31, &[b'/'; 216]), None);
+fn a_header_of_local_or_without_tcp_endpoints_is_accepted_without_them() {
+    parses_to(&binary(0x20, 0x00, &[]), None);
+    parses_to(&binary(0x20, 0xFF, b"whatever it is"), None);
+    parses_to(&binary(0x21, 0x00, b"of unknown form"), None);
+    parses_to(&binary(0x21, 0x12, &V4_ENDS), None);
+    parses_to(&binary(0x21, 0x10, &V4_ENDS), None);
+    parses_to(&binary(0x21, 0x31, &[b'/'; 216]), None);
 }
 
 #[test]
@@ -152,20 +152,20 @@ fn a_header_that_announces_more_than_the_cap_is_refused_before_it_comes() {
     assert_eq!(parse(&announcing(HEADER_BYTES_MAX)), Parsed::Incomplete);
     is_invalid(&announcing(HEADER_BYTES_MAX + 1), "4096");
     let rest = vec![0; HEADER_BYTES_MAX - 16];
-    says(&binary(0x20, 0, &rest), None);
+    parses_to(&binary(0x20, 0, &rest), None);
 }
 
 #[test]
 fn fields_fill_their_space_and_a_checksum_is_verified() {
     let ends = ends("192.0.2.1:54321", "192.0.2.2:443");
     let with = |fields: &[u8]| binary(0x21, 0x11, &[&V4_ENDS, fields].concat());
-    says(&with(&[0x04, 0, 0]), ends);
-    says(&with(&[0x04, 0, 1, 7, 0x02, 0, 2, b'a', b'b']), ends);
+    parses_to(&with(&[0x04, 0, 0]), ends);
+    parses_to(&with(&[0x04, 0, 1, 7, 0x02, 0, 2, b'a', b'b']), ends);
     for fields in [&[0x04][..], &[0x04, 0], &[0x04, 0, 1], &[0x04, 0, 0, 0x04]] {
         is_invalid(&with(fields), "longer than the header");
     }
     let good = with_checksum(with(&[0x02, 0, 2, b'a', b'b']));
-    says(&good, ends);
+    parses_to(&good, ends);
     let kind_of_checksum = good.len() - 7;
     for at in (16..good.len()).filter(|at| *at != kind_of_checksum) {
         let mut damaged = good.clone();
@@ -205,7 +205,7 @@ fn networks_are_trusted_by_address_and_unix_peers_by_their_permissions() {
     for address in ["192.0.3.0", "::ffff:192.0.3.0", "::192.0.2.1", "2001:db9::1"] {
         assert!(!is_trusted(peer(address), &some), "{address}");
     }
-    assert!(!is_trusted(peer("127.0.0.1"), &nets(&[])), "nobody is by default");
+    assert!(!is_trusted(peer("127.0.0.1"), &nets(&[])), "no peer is trusted by default");
     assert!(is_trusted(None, &nets(&[])));
     assert!(!is_trusted(peer("192.0.2.1"), &nets(&["::/0"])), "IPv4 is no part of IPv6");
 }
@@ -251,7 +251,7 @@ fn any_header() -> impl Strategy<Value = (Vec<u8>, Endpoints)> {
     })
 }
 
-/// What the crate says of a whole header: its length and its ends.
+/// The crate's result for a complete header: its length and its endpoints.
 fn judged(bytes: &[u8]) -> Option<(usize, Endpoints)> {
     let ends = |one: (IpAddr, u16), other: (IpAddr, u16)| Endpoints {
         source: one.into(),

@@ -1,5 +1,4 @@
-//! The character generator (RFC 864): lines of characters for as long as the peer reads, until it
-//! sends its end of stream. What it sends is discarded.
+//! The character generator.
 
 use super::{Outlet, Peer, Service};
 
@@ -7,14 +6,17 @@ use super::{Outlet, Peer, Service};
 const CHARACTERS: u8 = b'~' - b' ' + 1;
 /// Characters a line, before its CR and LF.
 const LINE: usize = 72;
-/// Sent at once: enough to fill a socket in few calls, little enough to leave it to others soon.
+/// Bytes per send: enough to fill a socket in few calls, few enough to leave time for other
+/// connections.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// See the module's documentation.
+/// The character generator (RFC 864): sends lines of printable characters for as long as the peer
+/// reads, until the peer ends its stream. It discards what it receives. A slow reader costs no more
+/// memory than one chunk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chargen;
 
-/// The character that the next line begins with.
+/// The session of [`Chargen`]: the character that begins the next line.
 #[derive(Debug)]
 pub struct NextLine(u8);
 

@@ -1,8 +1,9 @@
-//! The discard service (RFC 863): bytes are received, and nothing is ever sent.
+//! The discard service.
 
 use super::{Outlet, Peer, Service};
 
-/// See the module's documentation.
+/// The discard service (RFC 863): receives bytes and never sends any. Useful to measure receiving
+/// alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Discard;
 

@@ -1,8 +1,17 @@
-//! The echo service (RFC 862): every byte received is sent back.
+//! The echo service.
 
 use super::{Outlet, Peer, Service};
 
-/// See the module's documentation.
+/// The echo service (RFC 862): sends back every byte that it receives.
+///
+/// ```
+/// use evshard::server::{Echo, Server, ServerConfig};
+///
+/// let listen = vec!["127.0.0.1:0".parse()?];
+/// let server = Server::start(&ServerConfig { listen, ..ServerConfig::default() }, Echo)?;
+/// # server.drain()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 

@@ -1,13 +1,12 @@
-//! The host of a service: its sessions by the number of their connection, behind one interface
-//! whatever their type, and panics that end at it.
+//! The host of a service: holds its sessions by connection key, hides its type, and catches its
+//! panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Outlet, Peer, Service};
 
-/// A service with its sessions, of whatever type. `None` is a panic: of the session nothing is
-/// left to be asked.
+/// A service with its sessions, of whatever type. `None` is a panic; the session is lost with it.
 pub(in crate::server) trait Hosted: Send {
     fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()>;
     fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize>;
@@ -19,17 +18,27 @@ pub(in crate::server) trait Hosted: Send {
 }
 
 thread_local! {
-    static RUNS: Cell<bool> = const { Cell::new(false) };
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the calling thread runs a service now. A panic there costs one connection; a hook that
-/// ends the process on any other panic can ask.
+/// Whether the calling thread is in a callback of a [`Service`]. A panic there costs only one
+/// connection. A panic hook that ends the process on other panics can test this.
+///
+/// ```
+/// std::panic::set_hook(Box::new(|panic| {
+///     eprintln!("{panic}");
+///     if !evshard::server::in_service_callback() {
+///         std::process::abort();
+///     }
+/// }));
+/// # let _ = std::panic::take_hook();
+/// ```
 #[must_use]
-pub fn runs_here() -> bool {
-    RUNS.get()
+pub fn in_service_callback() -> bool {
+    IN_CALLBACK.get()
 }
 
-/// See the module's documentation.
+/// A service of the type `S` with its sessions.
 pub(in crate::server) struct Host<S: Service> {
     service: S,
     sessions: Vec<Option<S::Session>>,
@@ -47,22 +56,22 @@ impl<S: Service> Host<S> {
         call: impl FnOnce(&mut S, &mut S::Session) -> T,
     ) -> Option<T> {
         let session = self.sessions.get_mut(key)?.as_mut()?;
-        contained(|| call(&mut self.service, session))
+        catch_panic(|| call(&mut self.service, session))
     }
 }
 
-/// Runs a service's code. What a panic leaves behind is the service's own: its documentation says
-/// that it goes on as the panic left it.
-fn contained<T>(call: impl FnOnce() -> T) -> Option<T> {
-    RUNS.set(true);
+/// Runs code of a service and catches its panic. The service continues as the panic left it, as its
+/// documentation says.
+fn catch_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
+    IN_CALLBACK.set(true);
     let result = catch_unwind(AssertUnwindSafe(call));
-    RUNS.set(false);
+    IN_CALLBACK.set(false);
     result.ok()
 }
 
 impl<S: Service> Hosted for Host<S> {
     fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()> {
-        let session = contained(|| self.service.open(peer, out))?;
+        let session = catch_panic(|| self.service.open(peer, out))?;
         if self.sessions.len() <= key {
             self.sessions.resize_with(key + 1, || None);
         }
@@ -90,6 +99,6 @@ impl<S: Service> Hosted for Host<S> {
         let Some(session) = self.sessions.get_mut(key).and_then(Option::take) else {
             return Some(());
         };
-        contained(|| self.service.close(session))
+        catch_panic(|| self.service.close(session))
     }
 }

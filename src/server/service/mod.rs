@@ -1,4 +1,5 @@
-//! Services: what a server does with the bytes it gets. A protocol of your own is a [`Service`].
+//! Services: what a server does with the bytes it receives. Implement [`Service`] for a protocol of
+//! your own.
 
 mod chargen;
 mod discard;
@@ -11,20 +12,20 @@ mod work;
 pub use chargen::Chargen;
 pub use discard::Discard;
 pub use echo::Echo;
-pub use host::runs_here;
+pub use host::in_service_callback;
 pub(super) use host::{Host, Hosted};
 pub use outlet::Outlet;
-pub(super) use outlet::{OutletFailure, Rest, Wish, would_wait};
+pub(super) use outlet::{NextStep, OutletFailure, PendingOutput, would_wait};
 pub use peer::{Peer, PeerAddress};
-pub use work::{Spread, Toil, Work};
+pub use work::{TimeDistribution, Work, WorkKind};
 
-/// A protocol: bytes in, bytes out, close, pause. A server has one for each shard, a clone of the
-/// one it was started with; so what a service keeps needs no lock.
+/// A protocol of a server. Each shard has a clone of the service that the server was started with,
+/// so a service needs no lock.
 ///
 /// The server reads, calls [`receive`](Self::receive), and sends what the service gave its
-/// [`Outlet`]. While a peer does not read what it was sent, it is not read from, and its memory
-/// stays bounded. A service that panics loses the connection it was called for, which is reset;
-/// the shard goes on with the others, and with the service as the panic left it.
+/// [`Outlet`]. While a peer does not read its output, the server does not read from it, so memory
+/// stays bounded. If a service panics, the connection of that call is reset. The shard continues
+/// with the others, and with the service as the panic left it.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
@@ -60,33 +61,34 @@ pub use work::{Spread, Toil, Work};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Service: Clone + Send + 'static {
-    /// What is kept of each connection.
+    /// The state of each connection.
     type Session: Send + 'static;
 
-    /// A connection begins. With the PROXY protocol its header has been read.
+    /// A connection begins. With the PROXY protocol its header has already been read.
     fn open(&mut self, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Self::Session;
 
-    /// Bytes came; returns how many of them are done with, a message or several. The others are
-    /// offered again at once; if then none is consumed, together with what comes after them, at
-    /// most [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at most
-    /// [`Limits::message`](super::Limits::message). After a pause, and when the peer has read what
-    /// it was sent, they are offered once more.
+    /// Bytes arrived. Returns how many of them are consumed: one message or several. The others are
+    /// passed again at once. If none of those is consumed, they are passed again together with
+    /// later bytes, at most [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at
+    /// most [`Limits::message`](super::Limits::message). After a pause, and after pending output
+    /// was sent, they are passed once more.
     fn receive(&mut self, session: &mut Self::Session, input: &[u8], out: &mut Outlet<'_>)
     -> usize;
 
-    /// What was asked for by [`Outlet::pause_for`] or [`Outlet::continue_when_sent`] has come.
+    /// The time of [`Outlet::pause_for`] is over, or the output of [`Outlet::continue_when_sent`]
+    /// was sent.
     fn resume(&mut self, _session: &mut Self::Session, _out: &mut Outlet<'_>) {}
 
-    /// The peer sends no more; `rest` is what was not consumed. By default the connection is
+    /// The peer has ended its stream; `rest` is the unconsumed input. By default the connection is
     /// closed once everything is sent.
     fn end(&mut self, _session: &mut Self::Session, _rest: &[u8], out: &mut Outlet<'_>) {
         out.close();
     }
 
-    /// The server is about to leave: a service may say so to its peer, or close. A connection that
-    /// is quiet is closed soon after.
+    /// The server starts to drain. A service may notify its peer, or close. A connection that is
+    /// quiet is closed soon after.
     fn drain(&mut self, _session: &mut Self::Session, _out: &mut Outlet<'_>) {}
 
-    /// The connection is gone, however it ended.
+    /// The connection is closed, for whatever reason.
     fn close(&mut self, _session: Self::Session) {}
 }

@@ -1,33 +1,33 @@
-//! The outlet: what a service may do with its connection while it is called.
+//! The outlet: what a service may do with its connection during a call.
 //!
-//! Small pieces are gathered in a buffer of the shard and leave in one call after the service
-//! returned; a large one leaves at once, without being copied. What the socket does not take is
-//! kept by the connection.
+//! Small writes are collected in a buffer of the shard and sent in one call after the service
+//! returned. A large write is sent at once, without a copy. What the socket does not take is kept
+//! by the connection.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use socket2::Socket;
 
-/// From here on a piece is sent directly: copying it would cost more than a call saves.
+/// From this size on a write is sent directly: a copy would cost more than a saved call.
 const DIRECT_BYTES_MIN: usize = 4096;
-/// Gathered bytes are sent when there are so many.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
+/// Collected bytes are sent at this size.
+const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes that the socket did not take yet.
+/// Output that the socket has not taken yet.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Rest {
+pub(in crate::server) struct PendingOutput {
     bytes: Vec<u8>,
     sent: usize,
 }
 
-impl Rest {
+impl PendingOutput {
     fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        // What was sent makes room before more memory is asked for.
+        // Reuse the space of sent bytes before growing.
         if self.sent > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
             self.bytes.drain(..self.sent);
             self.sent = 0;
@@ -35,7 +35,7 @@ impl Rest {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Sends more of it; returns how many bytes the socket took.
+    /// Sends more; returns how many bytes the socket took.
     pub(in crate::server) fn send(&mut self, socket: &Socket) -> io::Result<usize> {
         let sent = send(socket, &self.bytes[self.sent..])?;
         self.sent += sent;
@@ -47,15 +47,15 @@ impl Rest {
     }
 }
 
-/// What a service asked for in a call, to be done after it.
+/// What the connection does after a call of its service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) enum Wish {
-    /// Go on reading.
+pub(in crate::server) enum NextStep {
+    /// Continue to read.
     #[default]
     Read,
     /// Call `resume` once everything is sent.
     ResumeWhenSent,
-    /// Read nothing for a while, then call `resume`.
+    /// Read nothing for this time, then call `resume`.
     Pause(Duration),
     /// Close once everything is sent.
     Close,
@@ -63,126 +63,130 @@ pub(in crate::server) enum Wish {
     Abort,
 }
 
-/// What a service may do with its connection while it is called.
+/// What a service may do with its connection during a call.
 #[derive(Debug)]
 pub struct Outlet<'a> {
     pipe: Pipe<'a>,
-    /// The shard's buffer, empty when a call begins and when it ends. While the connection owes
-    /// anything, nothing is gathered.
-    gathered: &'a mut Vec<u8>,
-    pub(in crate::server) wish: Wish,
+    /// The shard's buffer, empty before and after a call. Nothing is collected while output is
+    /// pending.
+    buffered: &'a mut Vec<u8>,
+    pub(in crate::server) next_step: NextStep,
 }
 
-/// The way to the peer.
+/// The output side of the connection.
 #[derive(Debug)]
 struct Pipe<'a> {
     socket: &'a Socket,
-    /// What the connection owes already.
-    rest: &'a mut Option<Box<Rest>>,
-    rest_bytes_max: usize,
+    /// Output that is already pending.
+    pending: &'a mut Option<Box<PendingOutput>>,
+    pending_bytes_max: usize,
     bytes_out: &'a mut u64,
     failure: Option<OutletFailure>,
 }
 
-/// Why a connection cannot go on.
+/// Why a connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum OutletFailure {
     /// A call on its socket failed.
     Broken,
-    /// More is owed than may be kept.
+    /// The pending output exceeds its limit.
     TooLarge,
 }
 
 impl<'a> Outlet<'a> {
-    /// For one call; `gathered` is empty.
+    /// Creates the outlet of one call; `buffered` is empty.
     pub(in crate::server) fn new(
         socket: &'a Socket,
-        gathered: &'a mut Vec<u8>,
-        rest: &'a mut Option<Box<Rest>>,
-        rest_bytes_max: usize,
+        buffered: &'a mut Vec<u8>,
+        pending: &'a mut Option<Box<PendingOutput>>,
+        pending_bytes_max: usize,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let pipe = Pipe { socket, rest, rest_bytes_max, bytes_out, failure: None };
-        Self { pipe, gathered, wish: Wish::default() }
+        let pipe = Pipe { socket, pending, pending_bytes_max, bytes_out, failure: None };
+        Self { pipe, buffered, next_step: NextStep::default() }
     }
 
-    /// Sends bytes, in the order of the calls. They are kept while the peer does not read, beyond
-    /// [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes) at the cost of the connection,
-    /// which is reset then; see [`room`](Self::room).
+    /// Sends bytes, in the order of the calls. While the peer does not read, they are kept. If they
+    /// exceed [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes), the connection is
+    /// reset; see [`room`](Self::room).
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.pipe.rest.is_some() {
-            self.pipe.keep(bytes);
-        } else if self.gathered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
+        if self.pipe.pending.is_some() {
+            self.pipe.queue(bytes);
+        } else if self.buffered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
             self.pipe.send(bytes);
         } else {
-            self.gathered.extend_from_slice(bytes);
-            if self.gathered.len() >= GATHERED_BYTES_MAX {
+            self.buffered.extend_from_slice(bytes);
+            if self.buffered.len() >= BUFFERED_BYTES_MAX {
                 self.flush();
             }
         }
     }
 
-    /// How many more bytes are surely taken.
+    /// How many more bytes fit within the limit.
     #[must_use]
     pub fn room(&self) -> usize {
-        let owed = self.pipe.rest.as_ref().map_or(0, |rest| rest.len()) + self.gathered.len();
-        self.pipe.rest_bytes_max.saturating_sub(owed)
+        let pending =
+            self.pipe.pending.as_ref().map_or(0, |pending| pending.len()) + self.buffered.len();
+        self.pipe.pending_bytes_max.saturating_sub(pending)
     }
 
-    /// Has [`Service::resume`](super::Service::resume) called once everything is sent; until then
+    /// Calls [`Service::resume`](super::Service::resume) once everything is sent. Until then
     /// nothing is read.
     pub fn continue_when_sent(&mut self) {
-        self.wish = Wish::ResumeWhenSent;
+        self.next_step = NextStep::ResumeWhenSent;
     }
 
-    /// Reads nothing for a while, then has [`Service::resume`](super::Service::resume) called. The
-    /// time begins when everything is sent.
+    /// Reads nothing for this time, then calls [`Service::resume`](super::Service::resume). The
+    /// time begins once everything is sent.
     pub fn pause_for(&mut self, time: Duration) {
-        self.wish = Wish::Pause(time);
+        self.next_step = NextStep::Pause(time);
     }
 
     /// Closes the connection once everything is sent; nothing more is read.
     pub fn close(&mut self) {
-        self.wish = Wish::Close;
+        self.next_step = NextStep::Close;
     }
 
     /// Resets the connection.
     pub fn abort(&mut self) {
-        self.wish = Wish::Abort;
+        self.next_step = NextStep::Abort;
     }
 
-    /// Whether the service may receive more: it wishes for nothing else, and nothing is owed.
-    pub(in crate::server) fn reads_on(&self) -> bool {
-        self.wish == Wish::Read && self.pipe.rest.is_none() && self.pipe.failure.is_none()
+    /// Whether the service may receive more: its next step is to read, and no output is pending.
+    pub(in crate::server) fn can_receive_more(&self) -> bool {
+        self.next_step == NextStep::Read
+            && self.pipe.pending.is_none()
+            && self.pipe.failure.is_none()
     }
 
-    /// Drops what was gathered: nobody is to hear it any more.
-    pub(in crate::server) fn forget(self) {
-        self.gathered.clear();
+    /// Discards the collected bytes, because they must not be sent any more.
+    pub(in crate::server) fn discard(self) {
+        self.buffered.clear();
     }
 
-    /// Sends what was gathered; the call is over. Why the connection cannot go on, if it cannot.
-    pub(in crate::server) fn finish(mut self) -> Result<Wish, OutletFailure> {
+    /// Ends the call and sends the collected bytes. Returns the next step, or why the connection
+    /// must be closed.
+    pub(in crate::server) fn finish(mut self) -> Result<NextStep, OutletFailure> {
         self.flush();
-        self.pipe.failure.map_or(Ok(self.wish), Err)
+        self.pipe.failure.map_or(Ok(self.next_step), Err)
     }
 
     fn flush(&mut self) {
-        if !self.gathered.is_empty() {
-            self.pipe.send(self.gathered);
-            self.gathered.clear();
+        if !self.buffered.is_empty() {
+            self.pipe.send(self.buffered);
+            self.buffered.clear();
         }
     }
 }
 
 impl Pipe<'_> {
-    /// Nothing is owed; what the socket does not take will be.
+    /// Sends while no output is pending, and keeps what the socket does not take.
     fn send(&mut self, bytes: &[u8]) {
         match send(self.socket, bytes) {
             Ok(sent) => {
                 *self.bytes_out += sent as u64;
                 if sent < bytes.len() {
-                    self.keep(&bytes[sent..]);
+                    self.queue(&bytes[sent..]);
                 }
             }
             Err(_) => self.failure = Some(OutletFailure::Broken),
@@ -190,20 +194,20 @@ impl Pipe<'_> {
     }
 
     #[cold]
-    fn keep(&mut self, bytes: &[u8]) {
+    fn queue(&mut self, bytes: &[u8]) {
         if self.failure.is_some() {
             return;
         }
-        let rest = self.rest.get_or_insert_default();
-        if rest.len() + bytes.len() > self.rest_bytes_max {
+        let pending = self.pending.get_or_insert_default();
+        if pending.len() + bytes.len() > self.pending_bytes_max {
             self.failure = Some(OutletFailure::TooLarge);
         } else {
-            rest.push(bytes);
+            pending.push(bytes);
         }
     }
 }
 
-/// Sends as much as the socket takes, perhaps nothing.
+/// Sends as much as the socket takes; this may be nothing.
 fn send(mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     match socket.write(bytes) {
         Err(error) if would_wait(&error) => Ok(0),
@@ -211,7 +215,7 @@ fn send(mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Not now; the event base calls again when it makes sense.
+/// Whether the call must be retried later, when the event base reports the socket as ready.
 pub(in crate::server) fn would_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

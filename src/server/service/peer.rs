@@ -1,18 +1,20 @@
-//! The other side of a connection, as a service may ask for it.
+//! The peer of a connection, as a service sees it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use socket2::Socket;
 
-/// Who connected.
+/// The address of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerAddress {
-    /// Somebody on the network; behind a proxy that says so, the client and not the proxy.
+    /// An internet address. Behind a proxy that sends a PROXY header, it is the client's and not
+    /// the proxy's.
     Internet(SocketAddr),
-    /// A process of this machine, through a unix socket.
+    /// A process of this machine, over a unix socket.
     Unix,
-    /// Nobody knows: the connection was gone before anybody asked, or its proxy did not say.
+    /// Unknown: the connection was closed before the address was read, or its proxy did not send
+    /// it.
     Unknown,
 }
 
@@ -43,7 +45,7 @@ impl fmt::Display for PeerAddress {
     }
 }
 
-/// The other side of a connection that begins.
+/// The peer of a new connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
     pub(in crate::server) socket: &'a Socket,
@@ -52,13 +54,13 @@ pub struct Peer<'a> {
 }
 
 impl Peer<'_> {
-    /// Its address. A system call, unless a PROXY header told it: ask if you need it.
+    /// Its address. This is a system call, unless a PROXY header had the address.
     #[must_use]
     pub fn address(&self) -> PeerAddress {
         self.proxied.copied().unwrap_or_else(|| PeerAddress::of(self.socket))
     }
 
-    /// Which of the configuration's listeners it came by, from 0.
+    /// The index of the configured listener that accepted the connection.
     #[must_use]
     pub fn listener(&self) -> usize {
         self.listener.into()

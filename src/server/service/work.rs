@@ -1,6 +1,6 @@
-//! The work service: an echo that first takes its time, for load experiments.
+//! The work service: an echo that takes its time.
 //!
-//! Each read is a request; with one request outstanding a connection that is exact, with several
+//! Each read is a request. With one outstanding request per connection that is exact. With several,
 //! those that arrive together count as one.
 
 use std::fmt;
@@ -9,45 +9,55 @@ use std::time::{Duration, Instant};
 
 use super::{Outlet, Peer, Service};
 
-/// How the time of a request is spent.
+/// How a request spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Toil {
-    /// Computing: the shard does nothing else meanwhile.
+pub enum WorkKind {
+    /// Computing: the shard serves no other connection meanwhile.
     Spin,
-    /// Waiting, as for a disk or another server: the shard serves others.
+    /// Waiting, as for a disk or another server: the shard serves other connections.
     Sleep,
 }
 
-/// How the times of requests are spread.
+/// How the times of requests are distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
-    /// Every request takes the same.
+pub enum TimeDistribution {
+    /// Every request takes the same time.
     Constant,
-    /// Exponentially distributed with that mean: what queueing theory calls M.
+    /// Exponential with this mean (M in queueing theory).
     Exponential,
 }
 
-/// See the module's documentation. Written `spin:200us`, `sleep:exp:5ms` and so on.
+/// An echo service whose requests take time, for load experiments. As text: `spin:200us`,
+/// `sleep:exp:5ms` and so on.
+///
+/// ```
+/// use std::time::Duration;
+/// use evshard::server::{TimeDistribution, Work, WorkKind};
+///
+/// let mean = Duration::from_millis(5);
+/// let work = Work::new(WorkKind::Sleep, TimeDistribution::Exponential, mean, 1);
+/// assert_eq!(work.to_string(), "sleep:exp:5ms");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    toil: Toil,
-    spread: Spread,
+    kind: WorkKind,
+    distribution: TimeDistribution,
     mean: Duration,
     random: u64,
 }
 
 impl Work {
-    /// Requests that take `mean` each, or on average. Times that are spread come from `seed`: the
-    /// same seed gives the same times in each shard.
+    /// Requests that take `mean` each, or on average. Random times come from `seed`: the same seed
+    /// gives the same times in each shard.
     #[must_use]
-    pub fn new(toil: Toil, spread: Spread, mean: Duration, seed: u64) -> Self {
-        Self { toil, spread, mean, random: seed }
+    pub fn new(kind: WorkKind, distribution: TimeDistribution, mean: Duration, seed: u64) -> Self {
+        Self { kind, distribution, mean, random: seed }
     }
 
     fn next_time(&mut self) -> Duration {
-        match self.spread {
-            Spread::Constant => self.mean,
-            Spread::Exponential => self.mean.mul_f64(-self.next_fraction().ln()),
+        match self.distribution {
+            TimeDistribution::Constant => self.mean,
+            TimeDistribution::Exponential => self.mean.mul_f64(-self.next_fraction().ln()),
         }
     }
 
@@ -64,7 +74,7 @@ impl Work {
 
 impl Default for Work {
     fn default() -> Self {
-        Self::new(Toil::Spin, Spread::Constant, Duration::from_micros(200), 1)
+        Self::new(WorkKind::Spin, TimeDistribution::Constant, Duration::from_micros(200), 1)
     }
 }
 
@@ -76,31 +86,32 @@ impl FromStr for Work {
             "write spin:TIME or sleep:TIME, with exp: before a mean time, such as sleep:exp:5ms"
                 .to_owned()
         };
-        let (toil, time) = text.split_once(':').ok_or_else(wrong)?;
-        let toil = match toil {
-            "spin" => Toil::Spin,
-            "sleep" => Toil::Sleep,
+        let (kind, time) = text.split_once(':').ok_or_else(wrong)?;
+        let kind = match kind {
+            "spin" => WorkKind::Spin,
+            "sleep" => WorkKind::Sleep,
             _ => return Err(wrong()),
         };
-        let (spread, time) = match time.strip_prefix("exp:") {
-            Some(mean) => (Spread::Exponential, mean),
-            None => (Spread::Constant, time),
+        let (distribution, time) = match time.strip_prefix("exp:") {
+            Some(mean) => (TimeDistribution::Exponential, mean),
+            None => (TimeDistribution::Constant, time),
         };
         let mean = humantime::parse_duration(time).map_err(|error| format!("{time}: {error}"))?;
-        Ok(Self::new(toil, spread, mean, 1))
+        Ok(Self::new(kind, distribution, mean, 1))
     }
 }
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let toil = if self.toil == Toil::Spin { "spin" } else { "sleep" };
-        let spread = if self.spread == Spread::Exponential { "exp:" } else { "" };
-        write!(f, "{toil}:{spread}{}", humantime::format_duration(self.mean))
+        let kind = if self.kind == WorkKind::Spin { "spin" } else { "sleep" };
+        let distribution =
+            if self.distribution == TimeDistribution::Exponential { "exp:" } else { "" };
+        write!(f, "{kind}:{distribution}{}", humantime::format_duration(self.mean))
     }
 }
 
 impl Service for Work {
-    /// What is to be sent when the pause is over.
+    /// The reply to send when the pause is over.
     type Session = Vec<u8>;
 
     fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) -> Vec<u8> {
@@ -109,15 +120,15 @@ impl Service for Work {
 
     fn receive(&mut self, answer: &mut Vec<u8>, input: &[u8], out: &mut Outlet<'_>) -> usize {
         let time = self.next_time();
-        match self.toil {
-            Toil::Spin => {
+        match self.kind {
+            WorkKind::Spin => {
                 let end = Instant::now() + time;
                 while Instant::now() < end {
                     std::hint::spin_loop();
                 }
                 out.send(input);
             }
-            Toil::Sleep => {
+            WorkKind::Sleep => {
                 answer.extend_from_slice(input);
                 out.pause_for(time);
             }
@@ -137,18 +148,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_is_written() {
+    fn its_text_parses_to_the_same_text() {
         for text in ["spin:200us", "sleep:5ms", "spin:exp:1ms", "sleep:exp:2s"] {
             assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
         }
-        for text in ["", "spin", "spin:", "toil:1ms", "spin:exp", "spin:exp:", "spin:-1ms"] {
+        for text in ["", "spin", "spin:", "wait:1ms", "spin:exp", "spin:exp:", "spin:-1ms"] {
             assert!(!text.parse::<Work>().unwrap_err().is_empty(), "{text}");
         }
     }
 
     #[test]
-    fn exponential_times_have_the_mean_that_was_asked_for_and_its_spread() {
-        let mut work = Work::new(Toil::Spin, Spread::Exponential, Duration::from_millis(1), 7);
+    fn exponential_times_have_the_requested_mean_and_distribution() {
+        let mut work =
+            Work::new(WorkKind::Spin, TimeDistribution::Exponential, Duration::from_millis(1), 7);
         let times: Vec<f64> = (0..100_000).map(|_| work.next_time().as_secs_f64() * 1e3).collect();
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         let beyond = times.iter().filter(|time| **time > 3.0).count() as f64 / times.len() as f64;

@@ -1,11 +1,11 @@
-//! The text format of Prometheus, version 0.0.4: families of samples, each with its help and type.
+//! The text format of Prometheus, version 0.0.4: families of samples, each with help and type.
 
 use std::fmt::{self, Display, Write};
 
 use super::Timing;
 
 /// Upper bounds of histograms in nanoseconds: 1, 2 and 5 of each decade from a microsecond to ten
-/// seconds. Fixed, so that histograms of all times and machines can be added up.
+/// seconds. They are fixed, so that histograms of all times and machines can be added up.
 const BOUNDS_NS: [u64; 22] = [
     1_000,
     2_000,
@@ -31,7 +31,7 @@ const BOUNDS_NS: [u64; 22] = [
     10_000_000_000,
 ];
 
-/// What a family's samples are.
+/// The type of a family.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Counter,
@@ -39,13 +39,13 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// The text, as it grows.
+/// Builds the text.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
 }
 
-/// Samples of one name. All of them are written before the next family begins.
+/// The samples of one name. All of them are written before the next family begins.
 #[derive(Debug)]
 pub(super) struct Family<'a> {
     name: &'a str,
@@ -81,7 +81,7 @@ impl Family<'_> {
         self.write("", labels, value);
     }
 
-    /// The samples of one histogram, in seconds.
+    /// Writes the samples of one histogram, in seconds.
     pub(super) fn histogram(&mut self, labels: Labels<'_>, timing: &Timing) {
         let mut bucket = |bound: &str, count: u64| {
             self.write("_bucket", &[labels, &[("le", bound)]].concat(), count);
@@ -96,8 +96,8 @@ impl Family<'_> {
 
     fn write(&mut self, suffix: &str, labels: Labels<'_>, value: impl Display) {
         put(self.text, format_args!("{}{suffix}", self.name));
-        for (place, (name, value)) in labels.iter().enumerate() {
-            let before = if place == 0 { '{' } else { ',' };
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
             let value = Escaped { text: value, quotes: true };
             put(self.text, format_args!("{before}{name}=\"{value}\""));
         }
@@ -115,7 +115,7 @@ fn put(text: &mut String, part: fmt::Arguments<'_>) {
     text.write_fmt(part).expect("a string takes everything");
 }
 
-/// A text in which backslashes and ends of lines are escaped, and quotes where they would end it.
+/// Escapes backslashes and line ends, and quotes where they would end the text.
 struct Escaped<'a> {
     text: &'a str,
     quotes: bool,
@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn labels_and_help_are_escaped_as_each_needs() {
         let mut text = Exposition::default();
-        text.family("a", Kind::Gauge, "say \"\\\n").sample(&[("b", "\"\\\n"), ("c", "é")], 1.5);
+        text.family("a", Kind::Gauge, "text \"\\\n").sample(&[("b", "\"\\\n"), ("c", "é")], 1.5);
         assert_eq!(
             text.into_text(),
-            "# HELP a say \"\\\\\\n\n# TYPE a gauge\na{b=\"\\\"\\\\\\n\",c=\"é\"} 1.5\n"
+            "# HELP a text \"\\\\\\n\n# TYPE a gauge\na{b=\"\\\"\\\\\\n\",c=\"é\"} 1.5\n"
         );
     }
 

@@ -1,15 +1,15 @@
-//! Fairness: how evenly the shards share what there is.
+//! Fairness: how evenly the shards share the work.
 //!
-//! Jain's index of `n` shares is `(Σx)² / (n · Σx²)` (Jain, Chiu, Hawe 1984): 1 when all are equal,
-//! `1/n` when one has everything; it is the share of shards that would be enough if all were
-//! equal. The maximum over the mean says how much more the worst has than it should: it is what
-//! the tail feels.
+//! Jain's index of `n` shares is `(Σx)² / (n · Σx²)` (Jain, Chiu, Hawe 1984). It is 1 when all are
+//! equal and `1/n` when one has everything. It is also the fraction of shards that would suffice if
+//! all were equal. The maximum over the mean shows how overloaded the worst shard is, which
+//! determines the tail latency.
 
 use serde::Serialize;
 
 use super::{ServerStats, ShardStats};
 
-/// How evenly one thing is shared.
+/// How evenly one quantity is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Fairness {
     /// Jain's index, from `1/n` to 1.
@@ -19,18 +19,18 @@ pub struct Fairness {
 }
 
 impl Fairness {
-    /// Nobody has less than another.
+    /// All shares are equal.
     pub const EVEN: Self = Self { jain: 1.0, max_over_mean: 1.0 };
 
-    /// Of these shares, which are not negative. [`EVEN`](Self::EVEN) where there are none, and
-    /// where all are zero: nobody has less than another then.
+    /// Computes the fairness of these shares, which are not negative. It is [`EVEN`](Self::EVEN) if
+    /// there are none, or if all are zero.
     #[must_use]
     pub fn of(shares: &[f64]) -> Self {
         let max = shares.iter().copied().fold(0.0, f64::max);
         if max == 0.0 {
             return Self::EVEN;
         }
-        // Relative to the largest, so that no square leaves the range of a float.
+        // Relative to the largest, so that no square overflows.
         let scaled = shares.iter().map(|share| share / max);
         let (sum, squares) =
             scaled.fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
@@ -44,16 +44,16 @@ impl Fairness {
 pub struct Balance {
     /// Of the connections open now, over all shards.
     pub open: Fairness,
-    /// Of all connections adopted, over the shards that answered, as the following.
+    /// Of all adopted connections, over the shards that answered. So are the following.
     pub connections: Fairness,
     /// Of all bytes, in and out.
     pub bytes: Fairness,
-    /// Of the time spent busy, of late.
+    /// Of the recent busy time.
     pub busy: Fairness,
 }
 
 impl Balance {
-    /// Each by name, for those who list them.
+    /// Each by its name.
     #[must_use]
     pub fn by_name(&self) -> [(&'static str, Fairness); 4] {
         [
@@ -66,8 +66,8 @@ impl Balance {
 }
 
 impl ServerStats {
-    /// How evenly the shards share their work. What a shard that did not answer has done is not
-    /// known, so it is left out, but for its open connections.
+    /// How evenly the shards share their work. The work of a shard that did not answer is unknown,
+    /// so it counts only with its open connections.
     #[must_use]
     pub fn balance(&self) -> Balance {
         let over_answered = |share: fn(&ShardStats) -> f64| {

@@ -15,7 +15,7 @@ struct Document<'a> {
     histograms: Option<Vec<Histograms>>,
 }
 
-/// One shard's histograms: each time in nanoseconds that was recorded, and how often.
+/// One shard's histograms: pairs of a recorded time in nanoseconds and its count.
 #[derive(Serialize)]
 struct Histograms {
     loop_lag_ns: Vec<(u64, u64)>,
@@ -24,9 +24,9 @@ struct Histograms {
 }
 
 impl ServerStats {
-    /// The numbers as one JSON object: the fields of this struct, `version`, the
-    /// [`balance`](Self::balance) and the process. Times are told by their percentiles, and with
-    /// `histograms` also in full, as pairs of a time and its count: the difference of two such
+    /// The statistics as one JSON object: the fields of this struct, `version`, the
+    /// [`balance`](Self::balance) and the process. Times have their percentiles. With `histograms`
+    /// they are also complete, as pairs of a time and its count. The difference of two such
     /// documents has the percentiles of the time between.
     #[must_use]
     pub fn to_json(&self, process: &ProcessStats, histograms: bool) -> String {

@@ -1,7 +1,8 @@
-//! What a server counted: one typed tree, from which the table, `/stats` and `/metrics` are made.
+//! The statistics of a server: one typed tree, from which the table, `/stats` and `/metrics` are
+//! made.
 //!
-//! Counters and histograms are plain, owned by the thread that counts. A reader asks each thread
-//! for a copy; nobody shares one.
+//! Counters and histograms are plain, and owned by the thread that counts. A reader asks each
+//! thread for a copy; no counter is shared.
 
 mod exposition;
 mod fairness;
@@ -9,7 +10,6 @@ mod json;
 mod process;
 mod prometheus;
 mod recorder;
-mod shard;
 mod table;
 mod timing;
 mod total;
@@ -21,36 +21,36 @@ pub use process::ProcessStats;
 pub(super) use recorder::Recorder;
 pub use timing::{Percentiles, Timing};
 
-/// A server's numbers at one moment, since its start. Displays as the table at the end of a run.
+/// The statistics of a server since its start. Displays as the table at the end of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Seconds since the server started.
     pub uptime_s: f64,
-    /// Whether it has begun to leave.
+    /// Whether it drains.
     pub draining: bool,
-    /// The addresses listened on.
+    /// The addresses it listens on.
     pub listeners: Vec<String>,
     /// One entry per worker, in their order.
     pub shards: Vec<ShardStats>,
-    /// One entry per thread that accepts, in the order of their shards; the acceptor's alone if
-    /// there is one.
-    pub gates: Vec<GateStats>,
+    /// One entry per accepting thread, in the order of their shards. If there is an acceptor
+    /// thread, it is the only entry.
+    pub acceptors: Vec<AcceptorStats>,
 }
 
-/// One shard's numbers.
+/// The statistics of one shard.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ShardStats {
-    /// Its number.
+    /// Its index.
     pub shard: usize,
     /// The core it was pinned to.
     pub core: Option<usize>,
-    /// Whether it answered in time; if not, only what others know of it is filled in.
+    /// Whether it answered in time. If not, only what other threads know about it is filled in.
     pub answered: bool,
     /// Connections placed here and not closed yet.
     pub open: u64,
     /// Sockets that wait to be adopted.
     pub queued: u64,
-    /// The most that ever did.
+    /// The highest number that ever waited.
     pub queued_max: u64,
     /// Busy share of its recent time, 0 to 1.
     #[serde(rename = "busy_share")]
@@ -63,29 +63,29 @@ pub struct ShardStats {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// How connections ended before their time.
+    /// Connections that were closed early, by reason.
     pub errors: ConnectionErrors,
-    /// Waits of its event base: one a turn.
+    /// Waits of its event base, one per turn.
     pub waits: u64,
     /// Ready descriptors that those waits reported.
     pub events: u64,
-    /// Places of its event array now.
-    pub event_places: u64,
-    /// Changes of interest that the kernel was told.
+    /// Current capacity of its event array.
+    pub event_capacity: u64,
+    /// Changes of interest that were passed to the kernel.
     pub changes: u64,
     /// Changes folded into one that was not flushed yet.
     pub changes_coalesced: u64,
-    /// Changes that undid an unflushed one, so that the kernel was told neither.
+    /// Changes that undid an unflushed one, so that neither was passed to the kernel.
     pub changes_cancelled: u64,
-    /// Eventfd writes by which acceptors woke it.
+    /// Eventfd writes by acceptors that woke it.
     pub wakes_sent: u64,
     /// Notifications that found it awake and cost no system call.
     pub wakes_suppressed: u64,
-    /// Times it was notified and found nothing in its queue.
+    /// Notifications after which its queue was empty.
     pub wakes_spurious: u64,
     /// Callbacks of connections that took longer than the threshold.
     pub slow_callbacks: u64,
-    /// Times the kernel took the core away from it (`getrusage(2)`, `ru_nivcsw`).
+    /// Involuntary context switches of its thread (`getrusage(2)`, `ru_nivcsw`).
     pub switches_involuntary: u64,
     /// CPU time its thread has used, in nanoseconds.
     pub cpu_ns: u64,
@@ -93,33 +93,33 @@ pub struct ShardStats {
     pub timings: ShardTimings,
 }
 
-/// How connections ended before their time, by kind.
+/// Connections that were closed early, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConnectionErrors {
     /// The peer reset them, or a call on them failed.
     pub broken: u64,
-    /// No first byte in time.
+    /// The first byte did not arrive in time.
     pub first_byte: u64,
     /// Idle for too long.
     pub idle: u64,
-    /// A message that did not become complete in time.
+    /// A message did not become complete in time.
     pub message: u64,
-    /// A message or a reply beyond the memory a connection may have.
+    /// A message or a reply exceeded the memory limit of a connection.
     pub too_large: u64,
-    /// No PROXY header where one was required, a bad one, or one of somebody not trusted.
+    /// A PROXY header was required and missing, invalid, or from an untrusted peer.
     pub proxy: u64,
     /// The service panicked.
     pub panicked: u64,
-    /// The service ended them.
+    /// The service aborted them.
     pub aborted: u64,
     /// The kernel refused to watch them.
     pub refused: u64,
-    /// Cut at the end of the drain while bytes were owed.
+    /// Cut off at the drain timeout with pending output.
     pub cut: u64,
 }
 
 impl ConnectionErrors {
-    /// Each kind by name, for those who list them.
+    /// Each reason by its name.
     #[must_use]
     pub fn by_kind(&self) -> [(&'static str, u64); 10] {
         [
@@ -136,7 +136,7 @@ impl ConnectionErrors {
         ]
     }
 
-    /// All kinds together.
+    /// The sum of all.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_kind().iter().map(|(_, count)| count).sum()
@@ -157,28 +157,28 @@ pub struct ShardTimings {
     pub handoff: Timing,
 }
 
-/// What one accepting thread did.
+/// The statistics of one acceptor.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct GateStats {
+pub struct AcceptorStats {
     /// Whether its thread answered in time; if not, nothing else is filled in.
     pub answered: bool,
     /// Connections accepted.
     pub accepted: u64,
-    /// Calls of accept(2), the ones that found nobody included.
+    /// Calls of accept(2), including those that found the backlog empty.
     pub accept_calls: u64,
     /// Batches of accepts.
     pub batches: u64,
-    /// The largest of them.
+    /// The largest batch.
     pub batch_max: u64,
-    /// Connections reset because there was no room for them.
+    /// Connections reset for lack of room.
     pub shed: u64,
     /// Times accepting paused because no worker had room.
     pub pauses_full: u64,
-    /// Times it paused because the server had as many connections as it may.
+    /// Times it paused at the connection limit.
     pub pauses_at_limit: u64,
-    /// Times it paused for want of descriptors or memory.
+    /// Times it paused for lack of descriptors or memory.
     pub pauses_exhausted: u64,
-    /// Accepts that failed because the connection had ended already.
+    /// HasAcceptor that failed because the connection had ended already.
     pub aborted: u64,
     /// Whether it accepts now.
     pub accepting: bool,

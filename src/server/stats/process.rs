@@ -1,5 +1,5 @@
-//! What the kernel says of the whole process. Reading it takes descriptors and memory, which may
-//! be what is missing: what cannot be read now is `None`.
+//! The process as the kernel reports it. Reading it takes descriptors and memory, which may be
+//! exhausted: what cannot be read is `None`.
 
 use std::fs;
 
@@ -9,20 +9,20 @@ use serde::Serialize;
 /// The process at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ProcessStats {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
     /// CPU time that all its threads used, in nanoseconds.
     pub cpu_ns: u64,
     /// Descriptors it has open.
     pub open_fds: Option<u64>,
-    /// Descriptors it may have open; `None` without a limit, too.
+    /// The limit of open descriptors; `None` also without a limit.
     pub max_fds: Option<u64>,
-    /// Memory that it has in use (`VmRSS`), in bytes.
+    /// Resident memory (`VmRSS`), in bytes.
     pub resident_bytes: Option<u64>,
 }
 
 impl ProcessStats {
-    /// Those of this process, now.
+    /// Reads the values of this process.
     #[must_use]
     pub fn read() -> Self {
         let limit = rlimit::Resource::NOFILE.get_soft();
@@ -42,7 +42,7 @@ fn cpu_ns() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
-/// Without the one that it takes to look.
+/// Not counting the descriptor of this read.
 fn open_fds() -> Option<u64> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     Some(open.saturating_sub(1))

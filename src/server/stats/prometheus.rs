@@ -1,12 +1,12 @@
-//! Which metrics there are: a [`ServerStats`] for Prometheus.
+//! The metrics: a [`ServerStats`] for Prometheus.
 //!
-//! Names end in their unit, counters in `_total`; a shard is told by the label `shard`, an
-//! accepting thread by `gate`.
+//! Names end in their unit, counters in `_total`. The label `shard` names a shard, the label
+//! `acceptor` an accepting thread.
 
 use super::exposition::{Exposition, Kind, seconds};
-use super::{GateStats, ProcessStats, ServerStats, ShardStats, ShardTimings, Timing};
+use super::{AcceptorStats, ProcessStats, ServerStats, ShardStats, ShardTimings, Timing};
 
-/// Name, help, and where the number is. A `S` is a shard or a gate.
+/// Name, help, and accessor. `S` is a shard or an acceptor.
 type Metric<S> = (&'static str, &'static str, fn(&S) -> u64);
 
 const SHARD_GAUGES: &[Metric<ShardStats>] = &[
@@ -14,7 +14,7 @@ const SHARD_GAUGES: &[Metric<ShardStats>] = &[
     ("evshard_shard_connections_open", "Connections placed and not closed yet.", |s| s.open),
     ("evshard_shard_queued", "Sockets that wait to be adopted.", |s| s.queued),
     ("evshard_shard_queued_max", "Most sockets that ever waited to be adopted.", |s| s.queued_max),
-    ("evshard_shard_event_places", "Places of the event array now.", |s| s.event_places),
+    ("evshard_shard_event_capacity", "Current capacity of the event array.", |s| s.event_capacity),
 ];
 
 const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
@@ -22,9 +22,9 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
     ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),
-    ("evshard_shard_waits_total", "Waits of the event base, one a turn.", |s| s.waits),
+    ("evshard_shard_waits_total", "Waits of the event base, one per turn.", |s| s.waits),
     ("evshard_shard_events_total", "Ready descriptors that waits reported.", |s| s.events),
-    ("evshard_shard_changes_total", "Changes of interest told to the kernel.", |s| s.changes),
+    ("evshard_shard_changes_total", "Changes of interest passed to the kernel.", |s| s.changes),
     ("evshard_shard_changes_coalesced_total", "Changes folded into an unflushed one.", |s| {
         s.changes_coalesced
     }),
@@ -53,32 +53,36 @@ const SHARD_TIMINGS: &[Histogram] = &[
     }),
 ];
 
-const GATE_GAUGES: &[Metric<GateStats>] = &[
-    ("evshard_gate_answered", "1 if the gate's thread answered in time.", |g| g.answered.into()),
-    ("evshard_gate_accepting", "1 if the gate accepts now.", |g| g.accepting.into()),
-    ("evshard_gate_batch_max", "Most connections accepted in one batch.", |g| g.batch_max),
+const ACCEPTOR_GAUGES: &[Metric<AcceptorStats>] = &[
+    ("evshard_acceptor_answered", "1 if the acceptor's thread answered in time.", |g| {
+        g.answered.into()
+    }),
+    ("evshard_acceptor_accepting", "1 if the acceptor accepts now.", |g| g.accepting.into()),
+    ("evshard_acceptor_batch_max", "Most connections accepted in one batch.", |g| g.batch_max),
 ];
 
-const GATE_COUNTERS: &[Metric<GateStats>] = &[
-    ("evshard_gate_accepted_total", "Connections accepted.", |g| g.accepted),
+const ACCEPTOR_COUNTERS: &[Metric<AcceptorStats>] = &[
+    ("evshard_acceptor_accepted_total", "Connections accepted.", |g| g.accepted),
     (
-        "evshard_gate_accept_calls_total",
-        "Calls of accept, those that found nobody included.",
+        "evshard_acceptor_accept_calls_total",
+        "Calls of accept, including those that found the backlog empty.",
         |g| g.accept_calls,
     ),
-    ("evshard_gate_batches_total", "Batches of accepts.", |g| g.batches),
-    ("evshard_gate_shed_total", "Connections reset for want of room.", |g| g.shed),
-    ("evshard_gate_aborted_total", "Accepts of connections that had ended already.", |g| g.aborted),
+    ("evshard_acceptor_batches_total", "Batches of accepts.", |g| g.batches),
+    ("evshard_acceptor_shed_total", "Connections reset for lack of room.", |g| g.shed),
+    ("evshard_acceptor_aborted_total", "HasAcceptor of connections that had ended already.", |g| {
+        g.aborted
+    }),
 ];
 
 impl ServerStats {
-    /// The numbers in the text format of Prometheus, version 0.0.4.
+    /// The statistics in the text format of Prometheus, version 0.0.4.
     #[must_use]
     pub fn to_prometheus(&self, process: &ProcessStats) -> String {
         let mut text = Exposition::default();
         self.put_server(&mut text);
         self.put_shards(&mut text);
-        self.put_gates(&mut text);
+        self.put_acceptors(&mut text);
         self.put_balance(&mut text);
         put_process(&mut text, process);
         text.into_text()
@@ -89,7 +93,7 @@ impl ServerStats {
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         let help = "Time since the server started.";
         text.single("evshard_uptime_seconds", Kind::Gauge, help, self.uptime_s);
-        let help = "1 once the server has begun to leave.";
+        let help = "1 while the server drains.";
         text.single("evshard_draining", Kind::Gauge, help, u8::from(self.draining));
         let mut listeners =
             text.family("evshard_listener_info", Kind::Gauge, "An address listened on; always 1.");
@@ -109,14 +113,15 @@ impl ServerStats {
         let help = "CPU time of the shard's thread.";
         let mut cpu = text.family("evshard_shard_cpu_seconds_total", Kind::Counter, help);
         answered().for_each(|(shard, of)| cpu.sample(&[("shard", &shard)], seconds(of.cpu_ns)));
-        let help = "Connections that ended before their time.";
+        let help = "Connections that were closed early.";
         let mut errors = text.family("evshard_shard_errors_total", Kind::Counter, help);
         for (shard, of) in answered() {
             for (kind, count) in of.errors.by_kind() {
                 errors.sample(&[("shard", &shard), ("kind", kind)], count);
             }
         }
-        let help = "Notifications of the shard: by a call, without one, for nothing.";
+        let help =
+            "Wake-ups of the shard, by outcome: eventfd written, already awake, queue empty.";
         let mut wakes = text.family("evshard_shard_wakes_total", Kind::Counter, help);
         for (shard, of) in answered() {
             for (outcome, count) in wakes_of(of) {
@@ -131,16 +136,16 @@ impl ServerStats {
         }
     }
 
-    fn put_gates(&self, text: &mut Exposition) {
-        put_each(text, "gate", Kind::Gauge, GATE_GAUGES, numbered(&self.gates));
-        let answered = || numbered(&self.gates).filter(|(_, gate)| gate.answered);
-        put_each(text, "gate", Kind::Counter, GATE_COUNTERS, answered());
-        let help = "Times accepting paused: no worker had room, the limit of connections, \
-                    want of descriptors or memory.";
-        let mut pauses = text.family("evshard_gate_pauses_total", Kind::Counter, help);
-        for (gate, of) in answered() {
+    fn put_acceptors(&self, text: &mut Exposition) {
+        put_each(text, "acceptor", Kind::Gauge, ACCEPTOR_GAUGES, numbered(&self.acceptors));
+        let answered = || numbered(&self.acceptors).filter(|(_, acceptor)| acceptor.answered);
+        put_each(text, "acceptor", Kind::Counter, ACCEPTOR_COUNTERS, answered());
+        let help = "Times accepting paused, by reason: all queues full, connection limit, \
+                    no descriptor or memory.";
+        let mut pauses = text.family("evshard_acceptor_pauses_total", Kind::Counter, help);
+        for (acceptor, of) in answered() {
             for (reason, count) in pauses_of(of) {
-                pauses.sample(&[("gate", &gate), ("reason", reason)], count);
+                pauses.sample(&[("acceptor", &acceptor), ("reason", reason)], count);
             }
         }
     }
@@ -156,12 +161,12 @@ impl ServerStats {
     }
 }
 
-/// Shards or gates, and their numbers as a label has them.
+/// Shards or acceptors, each with its index as a label value.
 fn numbered<S>(things: &[S]) -> impl Iterator<Item = (String, &S)> + Clone {
     things.iter().enumerate().map(|(number, thing)| (number.to_string(), thing))
 }
 
-/// The metrics of each shard or gate.
+/// Writes the metrics of each shard or acceptor.
 fn put_each<'a, S: 'a>(
     text: &mut Exposition,
     label: &str,
@@ -175,7 +180,7 @@ fn put_each<'a, S: 'a>(
     }
 }
 
-/// By the names that Prometheus' own client libraries use.
+/// Uses the names of Prometheus' own client libraries.
 fn put_process(text: &mut Exposition, process: &ProcessStats) {
     let help = "CPU time of the process.";
     let cpu_s = seconds(process.cpu_ns);
@@ -199,11 +204,11 @@ fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
     ]
 }
 
-fn pauses_of(gate: &GateStats) -> [(&'static str, u64); 3] {
+fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 3] {
     [
-        ("full", gate.pauses_full),
-        ("limit", gate.pauses_at_limit),
-        ("exhausted", gate.pauses_exhausted),
+        ("full", acceptor.pauses_full),
+        ("limit", acceptor.pauses_at_limit),
+        ("exhausted", acceptor.pauses_exhausted),
     ]
 }
 
@@ -220,20 +225,24 @@ mod tests {
         shard.errors.idle = 2;
         shard.timings.handoff.record(15_000);
         let silent = ShardStats { shard: 1, open: 0, ..Default::default() };
-        let gate =
-            GateStats { answered: true, accepted: 4, pauses_exhausted: 1, ..Default::default() };
+        let acceptor = AcceptorStats {
+            answered: true,
+            accepted: 4,
+            pauses_exhausted: 1,
+            ..Default::default()
+        };
         let stats = ServerStats {
             uptime_s: 1.5,
             listeners: vec!["127.0.0.1:5555".into(), "unix:/a \"b\\\nc".into()],
             shards: vec![shard, silent],
-            gates: vec![gate, GateStats::default()],
+            acceptors: vec![acceptor, AcceptorStats::default()],
             ..Default::default()
         };
         stats.to_prometheus(&ProcessStats::read())
     }
 
     #[test]
-    fn promtool_has_nothing_to_complain_of() {
+    fn promtool_accepts_the_metrics() {
         let Some(promtool) = test_needs::program("promtool") else { return };
         let mut promtool = Command::new(promtool)
             .args(["check", "metrics"])
@@ -244,30 +253,31 @@ mod tests {
             .unwrap();
         promtool.stdin.take().unwrap().write_all(text().as_bytes()).unwrap();
         let output = promtool.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success() && said.is_empty(), "{said}");
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8_lossy(&output_text);
+        assert!(output.status.success() && output_text.is_empty(), "{output_text}");
     }
 
     #[test]
-    fn shards_and_gates_are_told_by_labels() {
+    fn shards_and_acceptors_have_labels() {
         let text = text();
         let has = |line: &str| assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         has(r#"evshard_shard_connections_open{shard="0"} 3"#);
         has(r#"evshard_shard_errors_total{shard="0",kind="idle"} 2"#);
         has(r#"evshard_shard_handoff_seconds_count{shard="0"} 1"#);
-        has(r#"evshard_gate_pauses_total{gate="0",reason="exhausted"} 1"#);
+        has(r#"evshard_acceptor_pauses_total{acceptor="0",reason="exhausted"} 1"#);
         has(r#"evshard_balance_jain_ratio{of="open"} 0.5"#);
         has(r#"evshard_listener_info{address="unix:/a \"b\\\nc"} 1"#);
     }
 
     #[test]
-    fn who_is_silent_has_no_counters_that_look_like_a_restart() {
+    fn a_thread_without_an_answer_has_no_counters_that_look_like_a_restart() {
         let text = text();
-        let is_silent = |line: &&str| line.contains("shard=\"1\"") || line.contains("gate=\"1\"");
+        let is_silent =
+            |line: &&str| line.contains("shard=\"1\"") || line.contains("acceptor=\"1\"");
         let of_silent = text.lines().filter(is_silent);
         let names: Vec<_> = of_silent.map(|line| line.split('{').next().unwrap()).collect();
-        assert!(names.contains(&"evshard_gate_answered"), "{names:?}");
+        assert!(names.contains(&"evshard_acceptor_answered"), "{names:?}");
         assert!(names.contains(&"evshard_shard_answered"), "{names:?}");
         assert!(names.contains(&"evshard_shard_connections_open"), "{names:?}");
         assert!(!names.iter().any(|name| name.ends_with("_total")), "{names:?}");

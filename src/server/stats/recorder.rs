@@ -1,16 +1,16 @@
-//! A recorder of times: the side of a histogram that counts, at a few instructions a time.
+//! A recorder of times: the writing side of a histogram, at a few instructions per time.
 //!
-//! It has the buckets of the [`Timing`] it becomes, so that nothing is lost on the way; what it
-//! leaves out is what a reader wants to know and a counter need not keep.
+//! It has the same buckets as the [`Timing`] that it is converted to, so that nothing is lost. It
+//! omits what only a reader needs.
 
 use super::timing::{HIGHEST_NS, Timing};
 
-/// Times below this have a bucket each; above it, every doubling has half as many. Buckets are so
-/// less than a hundredth wide, as HDR's with two digits are.
+/// Times below this have a bucket each. Above it, every doubling has half as many. So a bucket is
+/// less than a hundredth wide, as in HDR with two digits.
 const EXACT_BITS: u32 = 8;
 const PER_DOUBLING: usize = 1 << (EXACT_BITS - 1);
 
-/// See the module's documentation.
+/// Counts times in buckets.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Recorder(Box<[u64]>);
 
@@ -19,13 +19,13 @@ impl Recorder {
         Self(vec![0; bucket(HIGHEST_NS) + 1].into_boxed_slice())
     }
 
-    /// Records a time. Beyond the highest it counts as that.
+    /// Records a time, capped at the maximum.
     #[inline]
     pub(in crate::server) fn record(&mut self, nanoseconds: u64) {
         self.0[bucket(nanoseconds.min(HIGHEST_NS))] += 1;
     }
 
-    /// Everything recorded.
+    /// The recorded times as a histogram.
     pub(in crate::server) fn timing(&self) -> Timing {
         let mut timing = Timing::default();
         for (bucket, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {

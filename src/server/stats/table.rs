@@ -1,4 +1,4 @@
-//! The table at the end of a run: a line per shard and their total, in aligned columns.
+//! The table at the end of a run: a line per shard and the total, in aligned columns.
 
 use std::fmt;
 
@@ -20,13 +20,13 @@ const COLUMNS: [(&str, usize); 11] = [
 
 type Line = [String; COLUMNS.len()];
 
-/// The columns are separated by spaces and have no spaces in them; `bytes` are those read; the
-/// last line is the total. What is not known is a `-`.
+/// Columns are separated by spaces and contain none. `bytes` are those read. The last line is the
+/// total. A `-` is an unknown value.
 impl fmt::Display for ServerStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut write = |line: Line| -> fmt::Result {
-            for (place, (cell, (_, width))) in line.iter().zip(COLUMNS).enumerate() {
-                let gap = if place == 0 { "" } else { "  " };
+            for (index, (cell, (_, width))) in line.iter().zip(COLUMNS).enumerate() {
+                let gap = if index == 0 { "" } else { "  " };
                 write!(f, "{gap}{cell:>width$}")?;
             }
             writeln!(f)
@@ -60,7 +60,7 @@ fn p99(timing: &Timing) -> String {
     if found.count == 0 { "-".to_owned() } else { duration(found.p99) }
 }
 
-/// A time in at most six characters and the unit that suits it.
+/// A time in at most six characters, in the unit that suits it.
 fn duration(nanoseconds: u64) -> String {
     let time = nanoseconds as f64;
     match nanoseconds {

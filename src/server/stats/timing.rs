@@ -3,16 +3,16 @@
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
-/// Times beyond this count as this: a minute in nanoseconds.
+/// The highest recorded time: a minute in nanoseconds. Longer times count as this.
 pub(super) const HIGHEST_NS: u64 = 60_000_000_000;
-/// Two digits are one percent, and keep a histogram at some thirty kilobytes.
+/// Two digits are a precision of one percent, and limit a histogram to some thirty kilobytes.
 const DIGITS: u8 = 2;
 
 /// Times recorded by one thread. Serialized as its [`Percentiles`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timing(Histogram<u64>);
 
-/// What a histogram is told by, in nanoseconds.
+/// The summary of a histogram, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
     /// How many times were recorded.
@@ -21,7 +21,7 @@ pub struct Percentiles {
     pub mean: f64,
     /// The median.
     pub p50: u64,
-    /// Nine of ten are below.
+    /// 90 of a hundred are below.
     pub p90: u64,
     /// 99 of a hundred are below.
     pub p99: u64,
@@ -44,12 +44,12 @@ impl Timing {
         self.record_many(nanoseconds, 1);
     }
 
-    /// Records a time that was met so often.
+    /// Records a time with this count.
     pub(super) fn record_many(&mut self, nanoseconds: u64, count: u64) {
         self.0.saturating_record_n(nanoseconds.min(HIGHEST_NS), count);
     }
 
-    /// Records what another one did.
+    /// Adds the times of another histogram.
     pub fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all have the same bounds");
     }
@@ -60,7 +60,7 @@ impl Timing {
         self.0.len()
     }
 
-    /// Their sum in nanoseconds, within a percent; as times are recorded it only grows.
+    /// Their sum in nanoseconds, within a percent. It never decreases.
     #[must_use]
     pub fn sum_ns(&self) -> u128 {
         let of = |(time, count)| u128::from(self.0.median_equivalent(time)) * u128::from(count);
@@ -76,8 +76,8 @@ impl Timing {
         })
     }
 
-    /// For each bound, in rising order, how many times were at most that long; within a percent
-    /// of the bound.
+    /// For each bound, in rising order: how many times were at most that long, within a percent of
+    /// the bound.
     #[must_use]
     pub fn at_most<const N: usize>(&self, bounds_ns: [u64; N]) -> [u64; N] {
         let mut counts = self.counts().peekable();

@@ -3,8 +3,8 @@
 use super::{ConnectionErrors, ServerStats, ShardStats, ShardTimings};
 
 impl ServerStats {
-    /// All shards added up, without a core; the busy shares' sum is how many cores are at work.
-    /// It answered if every shard did.
+    /// All shards added up, without a core. The sum of the busy shares is the number of cores at
+    /// work. `answered` is true if every shard answered.
     #[must_use]
     pub fn total(&self) -> ShardStats {
         let none = ShardStats { answered: true, ..ShardStats::default() };
@@ -30,7 +30,7 @@ impl ShardStats {
             errors: self.errors.plus(other.errors),
             waits: self.waits + other.waits,
             events: self.events + other.events,
-            event_places: self.event_places + other.event_places,
+            event_capacity: self.event_capacity + other.event_capacity,
             changes: self.changes + other.changes,
             changes_coalesced: self.changes_coalesced + other.changes_coalesced,
             changes_cancelled: self.changes_cancelled + other.changes_cancelled,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_add_up_the_longest_queue_stays_the_longest_and_one_silence_is_told() {
+    fn counts_add_up_the_longest_queue_is_kept_and_a_missing_answer_shows() {
         let mut one = ShardStats { answered: true, reads: 7, queued_max: 5, ..Default::default() };
         one.errors.broken = 1;
         one.timings.handoff.record(1_000);

@@ -1,4 +1,4 @@
-//! The connection between two servers: bytes, with descriptors beside them, from the same user.
+//! The connection between two servers of the same user: bytes with attached descriptors.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,8 +15,8 @@ pub(super) const RIGHTS_MAX: usize = 253;
 
 const RIGHTS_SPACE: usize = cmsg_space!(ScmRights(RIGHTS_MAX));
 
-/// Sends bytes, and with the first of them at most [`RIGHTS_MAX`] descriptors; how many bytes
-/// went. All descriptors have gone then.
+/// Sends bytes, with at most [`RIGHTS_MAX`] descriptors beside the first byte. Returns the number
+/// of bytes sent; all descriptors are sent then.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub(super) fn send(
     Ok(sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
-/// Receives bytes and the descriptors that came with them, close-on-exec; how many bytes, 0 at
+/// Receives bytes and the descriptors beside them, close-on-exec. Returns the number of bytes, 0 at
 /// the end of the stream.
 ///
 /// # Errors
@@ -60,7 +60,7 @@ pub(super) fn receive(
     Ok(received.bytes)
 }
 
-/// The process at the other end, when it connected (`SO_PEERCRED`, unix(7)).
+/// The process id of the peer when it connected (`SO_PEERCRED`, unix(7)).
 ///
 /// # Errors
 ///
@@ -69,7 +69,8 @@ pub(super) fn process_of(stream: &impl AsFd) -> io::Result<u32> {
     Ok(sockopt::socket_peercred(stream)?.pid.as_raw_nonzero().get().unsigned_abs())
 }
 
-/// Listening sockets are for the same user's processes only, in either direction.
+/// Checks that the peer runs as the same user. Listening sockets are passed only then, in either
+/// direction.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The listing: what is handed over, in words, and which of the descriptors are which.
+//! The listing of the offered sockets, and which descriptor is which.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,26 +7,26 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::super::listener::{self, ListenAddress, Listener, Origin, Place, SocketFile};
+use super::super::listener::{self, FileIdentity, ListenAddress, Listener, Origin, SocketFile};
 
-/// More sockets than this are no server's: it bounds what a successor waits for.
+/// Maximum of sockets in a listing. It bounds how many a successor waits for.
 const SOCKETS_MAX: usize = 1 << 16;
 
-/// The upgrade socket and the listeners, their sockets in this order.
+/// The upgrade socket and the listeners. Their sockets follow in this order.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listing {
     upgrade: Entry,
     listeners: Vec<Entry>,
 }
 
-/// A [`Listener`], with the number of its sockets.
+/// A [`Listener`] with the number of its sockets.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     address: ListenAddress,
     sockets: usize,
     origin: Origin,
     name: Option<String>,
-    file: Option<Place>,
+    file: Option<FileIdentity>,
 }
 
 impl Listing {
@@ -35,11 +35,11 @@ impl Listing {
         Self { upgrade: Entry::of(upgrade), listeners }
     }
 
-    /// How many sockets it lists.
+    /// The number of listed sockets.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it cannot be right.
+    /// `InvalidData` if the numbers make no sense.
     pub(super) fn sockets(&self) -> io::Result<usize> {
         let counts = self.listeners.iter().map(|entry| entry.sockets);
         let sum = counts.clone().try_fold(1_usize, usize::checked_add);
@@ -48,8 +48,9 @@ impl Listing {
             .ok_or_else(|| wrong("the listing of the sockets makes no sense"))
     }
 
-    /// The upgrade socket and the listeners, made of these descriptors: [`sockets`](Self::sockets)
-    /// many, in the listing's order. Their files remain another process's.
+    /// Builds the upgrade socket and the listeners from these descriptors:
+    /// [`sockets`](Self::sockets) many, in the listing's order. Their files still belong to the
+    /// other process.
     ///
     /// # Errors
     ///
@@ -75,7 +76,7 @@ impl Entry {
             sockets: listener.sockets.len(),
             origin: listener.origin,
             name: listener.name.clone(),
-            file: listener.file.as_ref().map(|file| file.place().clone()),
+            file: listener.file.as_ref().map(|file| file.identity().clone()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the two servers say to each other: a line of JSON each.
+//! The messages between the two servers: one line of JSON each.
 
 use std::io;
 
@@ -6,44 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use super::listing::Listing;
 
-/// Of everything below, and of the order it is said in. A server refuses successors that speak
-/// another.
+/// The version of the messages and of their order. A server refuses successors with another
+/// version.
 pub(super) const VERSION: u32 = 1;
 
 /// The longest line: a listing of thousands of listeners.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// See the module `upgrade` for who says what when.
+/// The module `upgrade` shows the order of the messages.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
-    /// The successor's first words.
+    /// The first message of the successor.
     TakeOver { version: u32 },
-    /// What there is to take over.
+    /// The offered listeners.
     Listeners(Listing),
-    /// This many sockets come with this line.
+    /// This many sockets are attached to this line.
     Sockets(usize),
     /// The successor accepts connections.
     Ready,
-    /// The running server does no more.
-    Leaving,
-    /// There is nothing to be had, and why.
+    /// The running server has stopped accepting and drains. On the wire: `"leaving"`.
+    #[serde(rename = "leaving")]
+    Draining,
+    /// The handover is refused, and why.
     Refused(String),
 }
 
 impl Message {
-    /// As a line, its end included.
+    /// The message as a line, with its line end.
     ///
     /// # Errors
     ///
-    /// `InvalidData` if it names a path that is no text.
+    /// `InvalidData` if a path is no Unicode text.
     pub(super) fn line(&self) -> io::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         Ok(line)
     }
 
-    /// Takes the first whole line from `bytes`; `None` if it has not ended yet.
+    /// Takes the first complete line from `bytes`; `None` if there is none yet.
     ///
     /// # Errors
     ///
@@ -66,17 +67,17 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in_however_they_are_cut() {
-        let said = [Message::TakeOver { version: 7 }, Message::Ready, Message::Sockets(3)];
-        let lines: Vec<u8> = said.iter().flat_map(|message| message.line().unwrap()).collect();
+        let sent = [Message::TakeOver { version: 7 }, Message::Ready, Message::Sockets(3)];
+        let lines: Vec<u8> = sent.iter().flat_map(|message| message.line().unwrap()).collect();
         for cut in 1..lines.len() {
-            let (mut bytes, mut heard) = (Vec::new(), Vec::new());
+            let (mut bytes, mut received) = (Vec::new(), Vec::new());
             for part in lines.chunks(cut) {
                 bytes.extend_from_slice(part);
                 while let Some(message) = Message::take(&mut bytes, 100).unwrap() {
-                    heard.push(message);
+                    received.push(message);
                 }
             }
-            assert_eq!(heard, said, "cut every {cut} bytes");
+            assert_eq!(received, sent, "cut every {cut} bytes");
         }
     }
 

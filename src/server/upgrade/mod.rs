@@ -1,12 +1,12 @@
 //! Upgrades: a new server takes the listening sockets from a running one, which then drains.
 //!
-//! The sockets themselves go from process to process (`SCM_RIGHTS`, unix(7)), with all that the
-//! kernel has queued on them. Nobody is refused and nothing is lost, because at every moment
-//! somebody accepts:
+//! The sockets themselves are passed between the processes (`SCM_RIGHTS`, unix(7)), with all
+//! connections that the kernel has queued on them. No connection is refused or lost, because one of
+//! the two processes accepts at every moment:
 //!
 //! ```text
 //! successor                                     running server
-//!   connects to the upgrade socket ────────────▶ same user? nobody else under way?
+//!   connects to the upgrade socket ────────────▶ same user? no other successor?
 //!   {"take_over":{"version":1}} ───────────────▶
 //!   ◀─────────── {"listeners":{…}}                what they are, and how many sockets each has
 //!   ◀─────────── {"sockets":253}                  with as many descriptors, in that order
@@ -17,12 +17,12 @@
 //!   offers the sockets at the upgrade socket
 //! ```
 //!
-//! A message is a line of JSON. `{"refused":"why"}` can take the place of any of the server's. If
-//! the successor goes away, is late or says anything else before it is ready, the running server
-//! goes on as if nothing had happened. The upgrade socket is handed over with the others, so that
-//! its path is the same, and is somebody's, through any number of upgrades.
+//! A message is a line of JSON. The server can send `{"refused":"why"}` instead of any of its
+//! messages. If the successor closes, is late or breaks the protocol before it is ready, the
+//! running server continues unchanged. The upgrade socket is passed with the others, so its path
+//! stays the same through any number of upgrades.
 //!
-//! One moment cannot be covered: a successor that dies after `ready` may leave nobody.
+//! One moment cannot be covered: if a successor dies right after `ready`, no process may be left.
 //!
 //! ```
 //! use evshard::server::upgrade::{Offer, UpgradeSocket, take_over};
@@ -35,9 +35,9 @@
 //! // The running server, before it gives its listeners to the threads that accept.
 //! let listeners = listener::open(&config)?;
 //! let copies = listeners.iter().map(Listener::duplicate).collect::<Result<_, _>>()?;
-//! let (tell, taken_over) = std::sync::mpsc::channel();
-//! let tell = move |_process| tell.send(()).expect("the main thread waits for it");
-//! let offer = Offer::start(UpgradeSocket::open(&path)?, copies, tell)?;
+//! let (sender, taken_over) = std::sync::mpsc::channel();
+//! let notify = move |_process| sender.send(()).expect("the main thread waits for it");
+//! let offer = Offer::start(UpgradeSocket::open(&path)?, copies, notify)?;
 //!
 //! // Its successor, in another process.
 //! let (received, handover) = take_over(&path)?;
@@ -69,23 +69,22 @@ pub use take_over::{TakeOver, take_over};
 use super::listener::{self, Listener};
 use crate::error::Result;
 
-/// How long a successor may take until it is ready, and how long it waits for each answer: far
-/// longer than starting threads takes, and no longer than an operator's patience.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a successor may take to be ready, and how long it waits for each answer. Far longer
+/// than starting threads takes, and no longer than an operator waits.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Only the server's own user, who is asked for besides, can connect.
+/// Only processes of the same user can connect; the server checks the user as well.
 const MODE: u32 = 0o600;
 
-/// Successors that wait to be answered; there is one at a time, and a few who are refused.
+/// Successors that wait; one is served at a time, and the others are refused.
 const BACKLOG: i32 = 16;
 
-/// The unix socket at which a server offers its listening sockets; [`Offer::start`] has it
-/// answer.
+/// The unix socket at which a server offers its listening sockets. [`Offer::start`] serves it.
 #[derive(Debug)]
 pub struct UpgradeSocket(Listener);
 
 impl UpgradeSocket {
-    /// Opens it at a path where nobody else offers sockets.
+    /// Opens it at a path where no other process offers sockets.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! The offer: a running server's side, on an event base of a thread of its own.
+//! The offer: the running server's side, on an event base and a thread of its own.
 //!
-//! It serves one successor at a time and never lets the server feel it: what goes wrong with a
-//! successor ends that successor's connection, and is logged.
+//! It serves one successor at a time and never affects the server. An error of a successor closes
+//! its connection and is logged.
 
 use std::fmt;
 use std::io;
@@ -11,24 +11,24 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::super::listener::Listener;
-use super::super::thread::Thread;
+use super::super::threads::thread::Thread;
 use super::channel::expect_same_user;
 use super::listing::Listing;
 use super::message::Message;
-use super::successor::{Events, Step, Successor, say};
-use super::{PATIENCE, UpgradeSocket};
+use super::successor::{Events, Step, Successor, send};
+use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::base::{Config, EventBase, Registry};
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest};
 use crate::sys::socket::accept;
 
-/// How long nobody is accepted after that failed for want of descriptors or memory.
+/// How long it does not accept after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A server's listening sockets, offered to a successor. Dropped, it offers them no more.
+/// Offers a server's listening sockets to a successor, until it is dropped.
 ///
-/// It has duplicates of them, so drop it before the server drains: until then the kernel goes on
-/// queueing connections that nobody would accept.
+/// It holds duplicates of the sockets, so drop it before the server drains. Until then the kernel
+/// goes on queueing connections that no process would accept.
 #[derive(Debug)]
 #[must_use = "an offer that is dropped ends"]
 pub struct Offer(#[expect(dead_code, reason = "its drop ends the thread")] Thread<Offering, ()>);
@@ -40,18 +40,18 @@ struct Offering {
     acceptable: EventId,
     pause_over: EventId,
     successor: Option<Successor>,
-    patience: Duration,
-    /// The process that has them now.
+    timeout: Duration,
+    /// The process that has taken the sockets.
     taken_by: Option<u32>,
     taken_over: Box<dyn FnOnce(u32) + Send>,
 }
 
 impl Offer {
     /// Offers `listeners`, [duplicates](Listener::duplicate) of the server's, at the upgrade
-    /// socket. Once a successor has them and is ready, everything here is closed, the files of unix
-    /// sockets are the successor's, and `taken_over` is called with its process id: the server is
-    /// to stop accepting now, without taking what the kernel has queued, and to drain. It is called
-    /// on the offer's own thread and should only pass the word on.
+    /// socket. Once a successor has them and is ready, everything here is closed. The files of unix
+    /// sockets then belong to the successor, and `taken_over` is called with its process id. The
+    /// server must then stop accepting, leave the kernel's backlog to the successor, and drain. The
+    /// call comes from the offer's own thread and should only notify the server.
     ///
     /// # Errors
     ///
@@ -61,19 +61,19 @@ impl Offer {
         listeners: Vec<Listener>,
         taken_over: impl FnOnce(u32) + Send + 'static,
     ) -> Result<Self> {
-        Self::start_with(socket, listeners, PATIENCE, Box::new(taken_over))
+        Self::start_with(socket, listeners, HANDOVER_TIMEOUT, Box::new(taken_over))
     }
 
     pub(super) fn start_with(
         UpgradeSocket(upgrade): UpgradeSocket,
         offered: Vec<Listener>,
-        patience: Duration,
+        timeout: Duration,
         taken_over: Box<dyn FnOnce(u32) + Send>,
     ) -> Result<Self> {
-        // What cannot be said is found now, and not when a successor asks.
+        // Find an invalid listing now, and not when a successor asks.
         let listing = Listing::of(&upgrade, &offered);
-        let can_be_said = listing.sockets().and_then(|_| Message::Listeners(listing).line());
-        can_be_said.map_err(Error::os("describe the listening sockets"))?;
+        let line = listing.sockets().and_then(|_| Message::Listeners(listing).line());
+        line.map_err(Error::os("describe the listening sockets"))?;
         let mut base = EventBase::new(Config::default())?;
         let registry = base.registry();
         let listening = EventSpec::io(&upgrade.sockets[0], Interest::READ).persist();
@@ -85,7 +85,7 @@ impl Offer {
             acceptable,
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             successor: None,
-            patience,
+            timeout,
             taken_by: None,
             taken_over,
         };
@@ -94,7 +94,7 @@ impl Offer {
 }
 
 impl Offering {
-    /// The offer's thread.
+    /// Runs on the offer's thread.
     fn run(mut base: EventBase<Self>, mut offering: Self) -> Result<()> {
         base.run_until_exit(&mut offering)?;
         drop(base);
@@ -106,17 +106,18 @@ impl Offering {
     }
 
     /// Serves a process that connected, unless another is being served.
-    fn greet(&mut self, registry: &mut Registry<Self>, stream: OwnedFd) {
-        // That one may have gone, and its end be reported after this one's beginning.
-        self.listen_or_forget(registry);
-        let welcome = expect_same_user(&stream).and_then(|()| match self.successor {
+    fn accept_successor(&mut self, registry: &mut Registry<Self>, stream: OwnedFd) {
+        // The current successor may have closed, and its end may be reported after this one's
+        // connect.
+        self.receive_or_forget(registry);
+        let checked = expect_same_user(&stream).and_then(|()| match self.successor {
             Some(_) => Err(io::Error::other("another server is taking over just now")),
             None => Ok(()),
         });
-        if let Err(error) = welcome {
-            warn!(target: "upgrade", "a server that asked for the sockets was refused: {error}");
-            // Whether it hears why is its own affair.
-            let _ = say(&stream, &Message::Refused(error.to_string()));
+        if let Err(error) = checked {
+            warn!(target: "upgrade", "refused a server that asked for the sockets: {error}");
+            // The peer need not receive the reason.
+            let _ = send(&stream, &Message::Refused(error.to_string()));
             return;
         }
         let readable = EventSpec::io(&stream, Interest::READ).persist();
@@ -127,56 +128,59 @@ impl Offering {
             deadline: registry.create(EventSpec::timer(), on_late),
         };
         self.successor = Some(Successor::new(stream, events));
-        let added = registry.add(events.deadline, Some(self.patience));
+        let added = registry.add(events.deadline, Some(self.timeout));
         if let Err(error) = added.and_then(|()| registry.add(events.readable, None)) {
             self.forget(registry, &error);
         }
     }
 
-    fn listen_or_forget(&mut self, registry: &mut Registry<Self>) {
-        if let Err(error) = self.listen(registry) {
+    fn receive_or_forget(&mut self, registry: &mut Registry<Self>) {
+        if let Err(error) = self.receive(registry) {
             self.forget(registry, &error);
         }
     }
 
-    fn listen(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+    fn receive(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &mut self.successor else { return Ok(()) };
-        match successor.listen(&self.upgrade, &self.offered)? {
-            Step::Wait => self.speak(registry),
-            Step::Ready => self.leave(registry),
+        match successor.receive(&self.upgrade, &self.offered)? {
+            Step::Wait => self.send_unsent(registry),
+            Step::Ready => self.hand_over(registry),
         }
     }
 
-    fn speak(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+    fn send_unsent(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &mut self.successor else { return Ok(()) };
-        successor.speak(&self.upgrade, &self.offered)?;
-        if successor.is_owed() {
+        successor.send_unsent(&self.upgrade, &self.offered)?;
+        if successor.has_unsent() {
             registry.add(successor.events().writable, None).map_err(io::Error::other)?;
         }
         Ok(())
     }
 
-    /// The files are left to the successor before it is told, for from then on it may remove them.
-    fn leave(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
+    /// Releases the files before the successor is notified, because from then on it may remove
+    /// them.
+    fn hand_over(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &self.successor else { return Ok(()) };
         let process = successor.process()?;
         let files = || self.offered.iter().chain([&self.upgrade]).filter_map(|l| l.file.as_ref());
         files().for_each(|file| file.renounce());
-        successor.say(&Message::Leaving).inspect_err(|_| files().for_each(|file| file.claim()))?;
+        successor
+            .send(&Message::Draining)
+            .inspect_err(|_| files().for_each(|file| file.claim()))?;
         info!(target: "upgrade", "a successor has the listening sockets; this server drains");
         self.taken_by = Some(process);
-        // Whatever comes in this last turn is the successor's.
+        // Connections of this last turn belong to the successor.
         registry.del(self.acceptable);
         self.dismiss(registry);
         registry.loop_exit();
         Ok(())
     }
 
-    /// Ends with the successor there is, which learns why if it still listens.
+    /// Drops the successor, and sends it the reason if it still reads.
     fn forget(&mut self, registry: &mut Registry<Self>, error: &dyn fmt::Display) {
         let Some(successor) = self.dismiss(registry) else { return };
         warn!(target: "upgrade", "a successor did not take over, this server goes on: {error}");
-        let _ = successor.say(&Message::Refused(error.to_string()));
+        let _ = successor.send(&Message::Refused(error.to_string()));
     }
 
     fn dismiss(&mut self, registry: &mut Registry<Self>) -> Option<Successor> {
@@ -197,7 +201,7 @@ impl fmt::Debug for Offering {
 
 fn on_acceptable(registry: &mut Registry<Offering>, offering: &mut Offering, fired: Fired) {
     match accept(&offering.upgrade.sockets[0]) {
-        Ok(stream) => offering.greet(registry, stream),
+        Ok(stream) => offering.accept_successor(registry, stream),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => {
             warn!(target: "upgrade", "cannot accept a successor, which has to wait: {error}");
@@ -214,16 +218,16 @@ fn on_pause_over(registry: &mut Registry<Offering>, offering: &mut Offering, _fi
 }
 
 fn on_readable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
-    offering.listen_or_forget(registry);
+    offering.receive_or_forget(registry);
 }
 
 fn on_writable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
-    if let Err(error) = offering.speak(registry) {
+    if let Err(error) = offering.send_unsent(registry) {
         offering.forget(registry, &error);
     }
 }
 
 fn on_late(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
-    let patience = offering.patience;
-    offering.forget(registry, &format_args!("it was not ready within {patience:?}"));
+    let timeout = offering.timeout;
+    offering.forget(registry, &format_args!("it was not ready within {timeout:?}"));
 }

@@ -1,4 +1,4 @@
-//! The server's side of one handover: what its successor said, and what it is still owed.
+//! The server's side of one handover: what its successor sent, and what is still to be sent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,16 +11,16 @@ use super::listing::Listing;
 use super::message::{Message, VERSION};
 use crate::event::EventId;
 
-/// The longest line a successor has to say.
+/// The longest line that a successor sends.
 const LINE_BYTES_MAX: usize = 256;
 
 /// A process that connected to the upgrade socket.
 pub(super) struct Successor {
     stream: OwnedFd,
     events: Events,
-    heard: Vec<u8>,
-    owed: VecDeque<Part>,
-    /// Whether it was promised the sockets; only then it can be ready.
+    received: Vec<u8>,
+    unsent: VecDeque<Part>,
+    /// Whether it asked for the sockets; only then it can be ready.
     asked: bool,
 }
 
@@ -28,22 +28,22 @@ pub(super) struct Successor {
 #[derive(Clone, Copy)]
 pub(super) struct Events {
     pub(super) readable: EventId,
-    /// Pending while something is owed.
+    /// Pending while something is unsent.
     pub(super) writable: EventId,
     pub(super) deadline: EventId,
 }
 
-/// A line, and the sockets that go with its first byte, by their places in the listing.
+/// A line, and the sockets attached to its first byte, by their indices in the listing.
 struct Part {
     line: Vec<u8>,
     sent: usize,
     sockets: Range<usize>,
 }
 
-/// How it goes on.
+/// The state of the handover after a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It has not said or got everything.
+    /// Messages or sockets are still missing.
     Wait,
     /// It accepts connections.
     Ready,
@@ -51,10 +51,10 @@ pub(super) enum Step {
 
 impl Successor {
     pub(super) fn new(stream: OwnedFd, events: Events) -> Self {
-        Self { stream, events, heard: Vec::new(), owed: VecDeque::new(), asked: false }
+        Self { stream, events, received: Vec::new(), unsent: VecDeque::new(), asked: false }
     }
 
-    /// Its process.
+    /// Its process id.
     pub(super) fn process(&self) -> io::Result<u32> {
         channel::process_of(&self.stream)
     }
@@ -63,48 +63,52 @@ impl Successor {
         self.events
     }
 
-    pub(super) fn is_owed(&self) -> bool {
-        !self.owed.is_empty()
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
-    /// Reads what it said; asked for the sockets, owes them.
+    /// Reads its messages. If it asks for the sockets, queues them for sending.
     ///
     /// # Errors
     ///
-    /// Why it is no successor: it is gone, or does not keep to the protocol.
-    pub(super) fn listen(&mut self, upgrade: &Listener, offered: &[Listener]) -> io::Result<Step> {
+    /// Why it is no successor: it closed, or broke the protocol.
+    pub(super) fn receive(&mut self, upgrade: &Listener, offered: &[Listener]) -> io::Result<Step> {
         let mut bytes = [0; LINE_BYTES_MAX];
-        // Descriptors that come with it are nothing to us, and closed.
+        // Descriptors that it sends are closed.
         match channel::receive(&self.stream, &mut bytes, &mut Vec::new()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => self.heard.extend_from_slice(&bytes[..count]),
+            Ok(count) => self.received.extend_from_slice(&bytes[..count]),
             Err(error) if would_wait(&error) => return Ok(Step::Wait),
             Err(error) => return Err(error),
         }
-        while let Some(message) = Message::take(&mut self.heard, LINE_BYTES_MAX)? {
+        while let Some(message) = Message::take(&mut self.received, LINE_BYTES_MAX)? {
             match message {
                 Message::TakeOver { version: VERSION } if !self.asked => {
                     self.asked = true;
-                    self.owed = parts(Listing::of(upgrade, offered))?;
+                    self.unsent = parts(Listing::of(upgrade, offered))?;
                 }
                 Message::TakeOver { version } if !self.asked => return Err(foreign(version)),
-                Message::Ready if self.asked && self.owed.is_empty() => return Ok(Step::Ready),
-                _ => return Err(io::Error::other("it spoke out of turn")),
+                Message::Ready if self.asked && self.unsent.is_empty() => return Ok(Step::Ready),
+                _ => return Err(io::Error::other("it sent a message out of turn")),
             }
         }
         Ok(Step::Wait)
     }
 
-    /// Sends what the connection takes of what is owed.
+    /// Sends what the connection takes of the unsent parts.
     ///
     /// # Errors
     ///
     /// Those of `sendmsg(2)`.
-    pub(super) fn speak(&mut self, upgrade: &Listener, offered: &[Listener]) -> io::Result<()> {
+    pub(super) fn send_unsent(
+        &mut self,
+        upgrade: &Listener,
+        offered: &[Listener],
+    ) -> io::Result<()> {
         let listeners = std::iter::once(upgrade).chain(offered);
         let sockets: Vec<BorrowedFd<'_>> =
             listeners.flat_map(|listener| &listener.sockets).map(AsFd::as_fd).collect();
-        while let Some(part) = self.owed.front_mut() {
+        while let Some(part) = self.unsent.front_mut() {
             let rights = &sockets[part.sockets.clone()];
             match channel::send(&self.stream, &part.line[part.sent..], rights) {
                 Ok(count) => part.sent += count,
@@ -113,30 +117,30 @@ impl Successor {
             }
             part.sockets = 0..0;
             if part.sent == part.line.len() {
-                self.owed.pop_front();
+                self.unsent.pop_front();
             }
         }
         Ok(())
     }
 
-    /// Says one more thing, which is short, at once or not at all.
+    /// Sends one short message, at once or not at all.
     ///
     /// # Errors
     ///
     /// Those of `sendmsg(2)`; `WriteZero` if only a part went.
-    pub(super) fn say(&self, message: &Message) -> io::Result<()> {
-        say(&self.stream, message)
+    pub(super) fn send(&self, message: &Message) -> io::Result<()> {
+        send(&self.stream, message)
     }
 }
 
-/// What [`Successor::say`] does, to a peer that is none.
-pub(super) fn say(stream: &OwnedFd, message: &Message) -> io::Result<()> {
+/// As [`Successor::send`], to a peer that is no successor.
+pub(super) fn send(stream: &OwnedFd, message: &Message) -> io::Result<()> {
     let line = message.line()?;
     let sent = channel::send(stream, &line, &[])?;
     if sent == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-/// The listing, and then its sockets, as many a line as fit.
+/// The listing, and then its sockets, as many per line as fit.
 fn parts(listing: Listing) -> io::Result<VecDeque<Part>> {
     let count = listing.sockets()?;
     let lines = (0..count).step_by(channel::RIGHTS_MAX).map(|from| {
@@ -150,7 +154,7 @@ fn parts(listing: Listing) -> io::Result<VecDeque<Part>> {
 }
 
 fn foreign(version: u32) -> io::Error {
-    let what = format!("it speaks version {version} of the protocol, and this server {VERSION}");
+    let what = format!("it uses version {version} of the protocol, and this server {VERSION}");
     io::Error::other(what)
 }
 

@@ -1,4 +1,4 @@
-//! Taking over: a new server's side. It waits for each answer, because it has nothing else to do.
+//! Taking over: the new server's side. It blocks on each answer, because it has nothing else to do.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,40 +12,40 @@ use super::super::listener::{Listener, SocketFile};
 use super::channel::{self, expect_same_user};
 use super::listing::Listing;
 use super::message::{LINE_BYTES_MAX, Message, VERSION};
-use super::{PATIENCE, UpgradeSocket};
+use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::error::{Error, Result};
 
-/// Read at a time; a listing is seldom longer.
+/// Bytes per read; a listing is seldom longer.
 const READ_BYTES: usize = 4096;
 
-/// A handover that has not ended: the sockets are here, and the other server still accepts.
-/// Dropped, it leaves the other server as it was.
+/// A handover that has not ended: this process has the sockets, and the other server still accepts.
+/// If it is dropped, the other server continues unchanged.
 #[derive(Debug)]
-#[must_use = "the other server goes on until this one says that it is ready"]
+#[must_use = "the other server continues until this one is ready"]
 pub struct TakeOver {
     path: PathBuf,
-    server: Conversation,
+    server: Connection,
     upgrade: UpgradeSocket,
     files: Vec<Arc<SocketFile>>,
 }
 
 /// Asks the server that offers its listening sockets at `path` for them. Start a server on them,
-/// and then say so by [`TakeOver::ready`].
+/// and then call [`TakeOver::ready`].
 ///
 /// # Errors
 ///
-/// [`Error::TakeOver`] if nobody offers sockets there, if this process runs as another user, if it
-/// was refused or if there was no answer for ten seconds.
+/// [`Error::TakeOver`] if no process offers sockets there, if this process runs as another user, if
+/// it was refused, or if there was no answer for ten seconds.
 pub fn take_over(path: &Path) -> Result<(Vec<Listener>, TakeOver)> {
-    take_over_within(PATIENCE, path)
+    take_over_within(HANDOVER_TIMEOUT, path)
 }
 
 pub(super) fn take_over_within(
-    patience: Duration,
+    timeout: Duration,
     path: &Path,
 ) -> Result<(Vec<Listener>, TakeOver)> {
     let error = |source| Error::TakeOver { path: path.to_owned(), source };
-    let mut server = Conversation::begin(path, patience).map_err(error)?;
+    let mut server = Connection::begin(path, timeout).map_err(error)?;
     let (upgrade, listeners) = server.sockets().map_err(error)?;
     let files = listeners.iter().chain([&upgrade]).filter_map(|l| l.file.clone()).collect();
     let take_over =
@@ -54,19 +54,19 @@ pub(super) fn take_over_within(
 }
 
 impl TakeOver {
-    /// Tells the other server that connections are accepted here; it stops accepting and drains.
-    /// Returns the upgrade socket, at which this server can offer the sockets in turn. The files of
-    /// unix sockets are this server's from now on.
+    /// Notifies the other server that this one accepts connections. It then stops accepting and
+    /// drains. Returns the upgrade socket, at which this server can offer the sockets in turn. From
+    /// now on the files of unix sockets belong to this server.
     ///
     /// # Errors
     ///
-    /// [`Error::TakeOver`] if the other server does not leave; it goes on accepting, so that this
-    /// one has to end.
+    /// [`Error::TakeOver`] if the other server does not drain. It goes on accepting, so this one
+    /// must end.
     pub fn ready(mut self) -> Result<UpgradeSocket> {
         let answer = self.server.ask(&Message::Ready);
         answer
             .and_then(|answer| match answer {
-                Message::Leaving => Ok(()),
+                Message::Draining => Ok(()),
                 other => Err(refusal(other)),
             })
             .map_err(|source| Error::TakeOver { path: self.path, source })?;
@@ -77,21 +77,21 @@ impl TakeOver {
 
 /// The connection to the other server.
 #[derive(Debug)]
-struct Conversation {
+struct Connection {
     stream: Socket,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
-impl Conversation {
-    fn begin(path: &Path, patience: Duration) -> io::Result<Self> {
+impl Connection {
+    fn begin(path: &Path, timeout: Duration) -> io::Result<Self> {
         let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Connecting waits as sending does where the other server's backlog is full.
-        stream.set_write_timeout(Some(patience))?;
-        stream.set_read_timeout(Some(patience))?;
+        // If the other server's backlog is full, connecting blocks like sending.
+        stream.set_write_timeout(Some(timeout))?;
+        stream.set_read_timeout(Some(timeout))?;
         stream.connect(&SockAddr::unix(path)?).map_err(late)?;
         expect_same_user(&stream)?;
-        Ok(Self { stream, heard: Vec::new(), descriptors: Vec::new() })
+        Ok(Self { stream, received: Vec::new(), descriptors: Vec::new() })
     }
 
     /// Asks for the sockets and receives them.
@@ -103,7 +103,7 @@ impl Conversation {
         let count = listing.sockets()?;
         let mut announced = 0;
         while announced < count {
-            match self.hear()? {
+            match self.receive()? {
                 Message::Sockets(more @ 1..) => announced = announced.saturating_add(more),
                 other => return Err(refusal(other)),
             }
@@ -116,22 +116,22 @@ impl Conversation {
 
     fn ask(&mut self, message: &Message) -> io::Result<Message> {
         let asked = channel::send(&self.stream.as_fd(), &message.line()?, &[]);
-        // One that refused has closed, and what it said can still be read.
-        self.hear().map_err(|error| asked.err().unwrap_or(error))
+        // A server that refused has closed, and its message can still be read.
+        self.receive().map_err(|error| asked.err().unwrap_or(error))
     }
 
-    fn hear(&mut self) -> io::Result<Message> {
+    fn receive(&mut self) -> io::Result<Message> {
         loop {
-            if let Some(message) = Message::take(&mut self.heard, LINE_BYTES_MAX)? {
+            if let Some(message) = Message::take(&mut self.received, LINE_BYTES_MAX)? {
                 return Ok(message);
             }
             let mut bytes = [0; READ_BYTES];
             match channel::receive(&self.stream, &mut bytes, &mut self.descriptors) {
                 Ok(0) => {
-                    let what = "the other server ended the conversation";
+                    let what = "the other server closed the connection";
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, what));
                 }
-                Ok(count) => self.heard.extend_from_slice(&bytes[..count]),
+                Ok(count) => self.received.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(late(error)),
             }
@@ -139,7 +139,7 @@ impl Conversation {
     }
 }
 
-/// A timeout of a socket shows itself as a call that would have to wait.
+/// A timeout of a socket is reported as `EAGAIN`.
 fn late(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock {
         return io::Error::new(ErrorKind::TimedOut, "no answer in time");
@@ -147,10 +147,10 @@ fn late(error: io::Error) -> io::Error {
     error
 }
 
-/// What the other server said instead of what it was to say.
+/// The error for an unexpected message.
 fn refusal(message: Message) -> io::Error {
     match message {
         Message::Refused(reason) => io::Error::other(format!("refused: {reason}")),
-        _ => io::Error::new(ErrorKind::InvalidData, "the other server spoke out of turn"),
+        _ => io::Error::new(ErrorKind::InvalidData, "the other server sent a message out of turn"),
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of both sides: handovers that succeed, and all that may go wrong with a successor.
+//! Tests of both sides: successful handovers, and everything that may go wrong with a successor.
 
 #![cfg(not(loom))]
 
@@ -33,7 +33,7 @@ struct Old {
     folder: tempfile::TempDir,
     listeners: Vec<Listener>,
     offer: Option<Offer>,
-    /// Tells once when it was taken over.
+    /// Receives once when it was taken over.
     taken: Receiver<()>,
 }
 
@@ -42,8 +42,8 @@ impl Old {
         Self::start_with(workers, LONG)
     }
 
-    /// On a free port and at a path, with an upgrade socket beside it.
-    fn start_with(workers: usize, patience: Duration) -> Self {
+    /// Starts it on a free port and a path, with an upgrade socket beside it.
+    fn start_with(workers: usize, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = vec![
             "127.0.0.1:0".parse().unwrap(),
@@ -54,7 +54,7 @@ impl Old {
         let config = ServerConfig { listen, workers, accept, ..ServerConfig::default() };
         let listeners = listener::open(&config).unwrap();
         let socket = UpgradeSocket::open(&folder.path().join("upgrade")).unwrap();
-        let (offer, taken) = offer(socket, &listeners, patience);
+        let (offer, taken) = offer(socket, &listeners, timeout);
         Self { folder, listeners, offer: Some(offer), taken }
     }
 
@@ -67,7 +67,7 @@ impl Old {
         address
     }
 
-    /// A peer that writes what it likes.
+    /// A peer that may write anything.
     fn peer(&self) -> UnixStream {
         let peer = UnixStream::connect(self.upgrade_path()).unwrap();
         peer.set_read_timeout(Some(LONG)).unwrap();
@@ -82,24 +82,24 @@ impl Old {
     }
 }
 
-fn offer(socket: UpgradeSocket, of: &[Listener], patience: Duration) -> (Offer, Receiver<()>) {
-    let (tell, taken) = mpsc::channel();
+fn offer(socket: UpgradeSocket, of: &[Listener], timeout: Duration) -> (Offer, Receiver<()>) {
+    let (sender, taken) = mpsc::channel();
     let copies = of.iter().map(|listener| listener.duplicate().unwrap()).collect();
-    let tell = Box::new(move |process| {
+    let notify = Box::new(move |process| {
         assert!(process > 0);
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
     });
-    (Offer::start_with(socket, copies, patience, tell).unwrap(), taken)
+    (Offer::start_with(socket, copies, timeout, notify).unwrap(), taken)
 }
 
-/// What the kernel calls each socket, by which two descriptors of one are told from two.
+/// The kernel's name of each socket: descriptors of the same socket have the same one.
 fn identities(listeners: &[Listener]) -> Vec<PathBuf> {
     let sockets = listeners.iter().flat_map(|listener| &listener.sockets);
     let link = |fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
     sockets.map(|socket| link(socket.as_raw_fd())).collect()
 }
 
-/// The next thing the server says, which must be a refusal.
+/// The next message of the server, which must be a refusal.
 #[track_caller]
 fn refusal(peer: &UnixStream) -> String {
     let mut line = String::new();
@@ -116,7 +116,8 @@ fn line(message: &Message) -> Vec<u8> {
 
 #[test]
 fn the_successor_gets_the_sockets_themselves_in_their_order() {
-    // More than one message can carry, in three. Each socket has up to three descriptors.
+    // More sockets than one message can carry, in three messages. Each socket has up to three
+    // descriptors.
     if test_needs::missing(Need::Descriptors(3_000)) {
         return;
     }
@@ -182,7 +183,7 @@ fn a_client_that_waits_is_served_by_another_process() {
     assert!(successor.wait().unwrap().success());
 }
 
-/// This program again, to run one ignored test that asks `old` for its sockets.
+/// Runs this program again, for one ignored test that takes the sockets of `old`.
 fn again(program: &Path, test: &str, old: &Old) -> Command {
     let module = module_path!().split_once("::").unwrap().1;
     let mut command = Command::new(program);
@@ -217,8 +218,8 @@ fn ten_servers_in_a_row_serve_one_address() {
     assert!(!web.exists());
 }
 
-/// Accepts at every socket and sends each client a byte, until it is told to stop: then it leaves
-/// what the kernel has queued, as a server does that was succeeded.
+/// Accepts at every socket and sends each client a byte, until it is stopped. Then it leaves the
+/// backlog, as a succeeded server does.
 fn serve(listeners: Vec<Listener>, stop: &AtomicBool, served: &AtomicUsize) {
     let sockets: Vec<_> = listeners.iter().flat_map(|listener| &listener.sockets).collect();
     while !stop.load(Ordering::Relaxed) {
@@ -232,7 +233,7 @@ fn serve(listeners: Vec<Listener>, stop: &AtomicBool, served: &AtomicUsize) {
     }
 }
 
-/// Ends threads also when a test fails, which waits for them.
+/// Also ends threads when a test fails, because the scope waits for them.
 struct StopAll<'a>(&'a [AtomicBool]);
 
 impl Drop for StopAll<'_> {
@@ -268,19 +269,19 @@ fn clients_that_keep_connecting_notice_none_of_ten_upgrades() {
             (current, taken) = offer(upgrade, &copies, LONG);
             let (before, start) = (served.load(Ordering::Relaxed), Instant::now());
             while served.load(Ordering::Relaxed) < before + 50 {
-                assert!(start.elapsed() < LONG, "somebody serves");
+                assert!(start.elapsed() < LONG, "a server serves");
                 thread::yield_now();
             }
         }
         drop(stop_clients);
         for client in clients {
-            client.join().expect("nobody was refused or reset");
+            client.join().expect("no client was refused or reset");
         }
         drop((stop_servers, current));
     });
 }
 
-/// As a server with a worker more has them.
+/// Adds a socket, as a server with one worker more has.
 fn with_a_socket_more(mut listeners: Vec<Listener>) -> Vec<Listener> {
     let workers = NonZeroUsize::new(listeners[0].sockets.len() + 1).unwrap();
     let accept = AcceptMode::ReusePort;
@@ -289,28 +290,28 @@ fn with_a_socket_more(mut listeners: Vec<Listener>) -> Vec<Listener> {
 }
 
 #[test]
-fn a_successor_that_goes_before_it_is_ready_changes_nothing() {
+fn a_successor_that_closes_before_it_is_ready_changes_nothing() {
     let old = Old::start(2);
     for _ in 0..3 {
         drop(take_over(&old.upgrade_path()).unwrap());
         let peer = old.peer();
         (&peer).write_all(&line(&Message::TakeOver { version: VERSION })).unwrap();
-        drop(peer); // with everything unread
-        drop(old.peer()); // without a word
+        drop(peer); // without reading
+        drop(old.peer()); // without a message
         old.assert_goes_on();
     }
     assert!(old.folder.path().join("web.sock").exists());
 }
 
 #[test]
-fn a_successor_that_cannot_be_told_changes_nothing() {
+fn a_successor_that_cannot_be_notified_changes_nothing() {
     let old = Old::start(2);
     let peer = old.peer();
     (&peer).write_all(&line(&Message::TakeOver { version: VERSION })).unwrap();
     let mut lines = BufReader::new(&peer).lines();
     assert!(lines.next().unwrap().unwrap().contains("listeners"));
     assert!(lines.next().unwrap().unwrap().contains("sockets"));
-    // Nobody can write to it any more, as if it were dead.
+    // The server cannot write to it any more, as if it were dead.
     peer.shutdown(Shutdown::Read).unwrap();
     (&peer).write_all(&line(&Message::Ready)).unwrap();
     old.assert_goes_on();
@@ -320,7 +321,7 @@ fn a_successor_that_cannot_be_told_changes_nothing() {
     assert!(!web.exists(), "the file is the old server's again");
 }
 
-/// A server whose listing is longer than what a socket takes at once.
+/// A server whose listing is longer than a socket takes at once.
 fn with_a_long_listing() -> Old {
     let mut old = Old::start(2);
     for listener in &mut old.listeners {
@@ -343,7 +344,7 @@ fn what_does_not_fit_at_once_is_sent_bit_by_bit() {
 }
 
 #[test]
-fn a_successor_that_does_not_read_holds_up_nobody() {
+fn a_successor_that_does_not_read_delays_no_other() {
     let old = with_a_long_listing();
     let peer = old.peer();
     (&peer).write_all(&line(&Message::TakeOver { version: VERSION })).unwrap();
@@ -356,9 +357,9 @@ fn a_successor_that_does_not_read_holds_up_nobody() {
 #[test]
 fn a_successor_that_is_late_is_sent_away() {
     let old = Old::start_with(1, Duration::from_millis(50));
-    assert!(refusal(&old.peer()).contains("50ms"), "one that says nothing");
+    assert!(refusal(&old.peer()).contains("50ms"), "one that sends nothing");
     let (_listeners, take_over) = take_over(&old.upgrade_path()).unwrap();
-    // Once another is in its place, it has lost that.
+    // Its slot is free once another successor gets it.
     let start = Instant::now();
     while !refusal(&old.peer()).contains("50ms") {
         assert!(start.elapsed() < LONG, "it keeps its place");
@@ -378,20 +379,20 @@ fn there_is_one_successor_at_a_time() {
 }
 
 #[test]
-fn a_peer_that_does_not_keep_to_the_protocol_is_told_so() {
+fn a_peer_that_breaks_the_protocol_gets_the_reason() {
     let old = Old::start(1);
     let hello = line(&Message::TakeOver { version: VERSION });
-    for (said, expected) in [
+    for (bytes, expected) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "not understood"),
         (vec![b'x'; 5000], "too long"),
         (line(&Message::TakeOver { version: VERSION + 1 }), "version 2"),
         (line(&Message::Ready), "out of turn"),
-        (line(&Message::Leaving), "out of turn"),
+        (line(&Message::Draining), "out of turn"),
         ([hello.clone(), line(&Message::Ready)].concat(), "out of turn"),
         ([hello.clone(), hello.clone()].concat(), "out of turn"),
     ] {
         let peer = old.peer();
-        (&peer).write_all(&said).unwrap();
+        (&peer).write_all(&bytes).unwrap();
         let reason = refusal(&peer);
         assert!(reason.contains(expected), "{reason}");
         old.assert_goes_on();
@@ -404,7 +405,7 @@ fn asks_as_another_user() {
     let path = upgrade_socket_of_the_parent();
     let peer = UnixStream::connect(&path).unwrap();
     let _ = (&peer).write_all(&line(&Message::TakeOver { version: VERSION }));
-    assert!(refusal(&peer).contains("runs as user 65534"), "the server tells who asks");
+    assert!(refusal(&peer).contains("runs as user 65534"), "the server checks the user");
     let error = take_over(&path).unwrap_err().to_string();
     assert!(error.contains("runs as user 0; run as the user"), "{error}");
 }
@@ -422,8 +423,8 @@ fn another_user_gets_nothing_even_where_the_file_would_let_him() {
     let program = old.folder.path().join("test-program");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let output = again(&program, "asks_as_another_user", &old).uid(65534).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && output_text.contains("1 passed"), "{output_text}");
     old.assert_goes_on();
 }
 
@@ -440,7 +441,7 @@ fn a_message_may_come_byte_by_byte() {
 }
 
 #[test]
-fn a_withdrawn_offer_is_nobodys() {
+fn a_withdrawn_offer_can_not_be_taken() {
     let mut old = Old::start(1);
     old.offer = None;
     assert!(!old.upgrade_path().exists());
@@ -458,16 +459,16 @@ fn an_upgrade_socket_in_use_is_not_taken() {
     old.assert_goes_on();
 }
 
-/// What a successor makes of a server that says `said`, sends a descriptor, and then nothing.
+/// The error of a successor whose server sends `sent`, a descriptor, and then nothing.
 #[track_caller]
-fn complaint_about_descriptor(said: &[u8], descriptor: &[BorrowedFd<'_>]) -> String {
+fn complaint_about_descriptor(sent: &[u8], descriptor: &[BorrowedFd<'_>]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path: &Path = &folder.path().join("upgrade");
     let listener = UnixListener::bind(path).unwrap();
     thread::scope(|scope| {
         let server = scope.spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(said).unwrap();
+            stream.write_all(sent).unwrap();
             let _ = channel::send(&stream, &line(&Message::Sockets(1)), descriptor);
             stream.shutdown(Shutdown::Write).unwrap();
             let _ = stream.read_to_end(&mut Vec::new());
@@ -480,11 +481,11 @@ fn complaint_about_descriptor(said: &[u8], descriptor: &[BorrowedFd<'_>]) -> Str
 
 #[test]
 fn a_successor_does_not_believe_everything() {
-    let complaint_about = |said: &[u8]| complaint_about_descriptor(said, &[]);
+    let complaint_about = |sent: &[u8]| complaint_about_descriptor(sent, &[]);
     let old = Old::start(1);
     let listing = line(&Message::Listeners(listing::Listing::of(&old.listeners[1], &[])));
     assert!(complaint_about(b"220 mail ready\r\n").contains("not understood"));
-    assert!(complaint_about(&line(&Message::Leaving)).contains("out of turn"));
+    assert!(complaint_about(&line(&Message::Draining)).contains("out of turn"));
     assert!(complaint_about(&line(&Message::Refused("no".into()))).contains("refused: no"));
     assert!(complaint_about(b"{\"listeners\":").contains("not understood"));
     assert!(complaint_about(&listing).contains("not the sockets"), "a number is no socket");
@@ -494,8 +495,8 @@ fn a_successor_does_not_believe_everything() {
     let absurd = absurd.replace("\"sockets\":1", "\"sockets\":0");
     assert!(complaint_about(absurd.as_bytes()).contains("makes no sense"));
     let file = std::fs::File::open("/dev/null").unwrap();
-    let said = complaint_about_descriptor(&listing, &[file.as_fd()]);
-    assert!(said.contains("no listening stream socket"), "{said}");
+    let error = complaint_about_descriptor(&listing, &[file.as_fd()]);
+    assert!(error.contains("no listening stream socket"), "{error}");
 }
 
 #[test]
@@ -505,7 +506,7 @@ fn a_server_that_is_gone_is_not_waited_for() {
     let listener = UnixListener::bind(&path).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| drop(listener.accept().unwrap()));
-        // What it did not read becomes a reset if it was quick, an end otherwise.
+        // What the server did not read causes a reset if it was quick, an end of stream otherwise.
         take_over(&path).unwrap_err();
     });
 }

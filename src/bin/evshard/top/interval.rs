@@ -1,23 +1,23 @@
-//! What happened between two looks at a server.
+//! The activity of a server between two snapshots.
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Gate, Histograms, Shard, Snapshot, Times};
+use super::snapshot::{Acceptor, Histograms, Shard, Snapshot, Times};
 
-/// The later look, and what is different from the earlier one.
+/// The later snapshot, and the differences from the earlier one.
 #[derive(Debug)]
 pub(super) struct Interval<'a> {
     pub(super) now: &'a Snapshot,
     pub(super) shards: Vec<Activity>,
     pub(super) total: Activity,
-    /// Per second: connections reset for want of room, and times that accepting paused.
+    /// Per second: connections reset for lack of room, and pauses of accepting.
     pub(super) sheds: f64,
     pub(super) pauses: f64,
-    /// Of one core.
+    /// CPU time as a share of one core.
     pub(super) cpu_share: f64,
 }
 
-/// What a shard did, per second where it is no state.
+/// The activity of a shard. Counters are per second.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Activity {
     pub(super) core: Option<usize>,
@@ -35,12 +35,12 @@ pub(super) struct Activity {
     pub(super) handoff: Recent,
 }
 
-/// The times recorded in the interval, and how often.
+/// The times recorded in the interval, with their counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recent(BTreeMap<u64, u64>);
 
 impl<'a> Interval<'a> {
-    /// From one look to the next; from the start if the server is another one now.
+    /// The interval between two snapshots, or since the start if the server was restarted.
     pub(super) fn new(before: &Snapshot, now: &'a Snapshot) -> Self {
         if before.process.pid != now.process.pid || before.uptime_s >= now.uptime_s {
             return Self::since_start(now);
@@ -48,25 +48,25 @@ impl<'a> Interval<'a> {
         Self::between(before, now)
     }
 
-    /// Of a server's whole life.
+    /// The interval since the server started.
     pub(super) fn since_start(now: &'a Snapshot) -> Self {
         Self::between(&Snapshot::default(), now)
     }
 
     fn between(before: &Snapshot, now: &'a Snapshot) -> Self {
-        // By the server's own clock: the way of an answer does not count.
+        // By the server's own clock, so that the network delay does not count.
         let per_second = Rate((now.uptime_s - before.uptime_s).max(1e-3));
         let shard = |number| Activity::of_shard(number, before, now, per_second);
         let shards: Vec<Activity> = (0..now.shards.len()).map(shard).collect();
-        let sum = |of: fn(&Gate) -> u64| {
-            let sum = |snapshot: &Snapshot| snapshot.gates.iter().map(of).sum();
+        let sum = |of: fn(&Acceptor) -> u64| {
+            let sum = |snapshot: &Snapshot| snapshot.acceptors.iter().map(of).sum();
             per_second.of(sum(before), sum(now))
         };
         let total = Activity::total(&shards);
         Self {
             now,
             total,
-            sheds: sum(|gate| gate.shed),
+            sheds: sum(|acceptor| acceptor.shed),
             pauses: sum(|g| g.pauses_full + g.pauses_at_limit + g.pauses_exhausted),
             cpu_share: per_second.of(before.process.cpu_ns, now.process.cpu_ns) / 1e9,
             shards,
@@ -74,7 +74,7 @@ impl<'a> Interval<'a> {
     }
 }
 
-/// Differences per second of so many seconds.
+/// Differences per second over this many seconds.
 #[derive(Clone, Copy)]
 struct Rate(f64);
 
@@ -90,7 +90,7 @@ impl Activity {
         let times = |of: &Snapshot| of.histograms.get(number).cloned().unwrap_or_default();
         let mut activity = Self::state(shard);
         let is_known = |before: &Shard| before.answered && shard.answered;
-        // Of one who did not answer the numbers are not zero but unknown: there is no difference.
+        // Without an answer the counters are unknown, not zero, so there is no difference.
         if before.shards.get(number).is_none_or(is_known) {
             let earlier = before.shards.get(number).cloned().unwrap_or_default();
             activity.add_rates(&earlier, shard, rate);
@@ -124,7 +124,7 @@ impl Activity {
         self.handoff.add(&before.handoff_ns, &now.handoff_ns);
     }
 
-    /// All added up; of the busy shares, the mean.
+    /// The sum of all shards; for the busy share, the mean.
     fn total(shards: &[Self]) -> Self {
         let mut total = Self { answered: true, ..Self::default() };
         for shard in shards {
@@ -145,7 +145,7 @@ impl Activity {
 }
 
 impl Recent {
-    /// Adds what `now` counts and `before` did not.
+    /// Adds what `now` counts beyond `before`.
     fn add(&mut self, before: &Times, now: &Times) {
         let before: BTreeMap<u64, u64> = before.iter().copied().collect();
         for &(time, count) in now {
@@ -162,7 +162,7 @@ impl Recent {
         }
     }
 
-    /// The time in nanoseconds that 99 of a hundred were at most; `None` without any.
+    /// The 99th percentile in nanoseconds; `None` without any time.
     pub(super) fn p99_ns(&self) -> Option<u64> {
         let rank = (self.0.values().sum::<u64>() * 99).div_ceil(100);
         let mut seen = 0;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_forget_what_was_before_the_interval() {
+    fn percentiles_exclude_what_was_before_the_interval() {
         let before = snapshot(1.0, 0, vec![(10, 1_000), (900, 50)]);
         let now = snapshot(2.0, 0, vec![(10, 1_099), (20, 1), (900, 50)]);
         assert_eq!(Interval::new(&before, &now).total.loop_lag.p99_ns(), Some(10));

@@ -1,4 +1,4 @@
-//! `evshard top`: what a server does, once a second, in the terminal.
+//! `evshard top`: shows the activity of a server once a second in the terminal.
 
 mod interval;
 mod screen;
@@ -11,26 +11,26 @@ use std::time::Duration;
 use clap::Args;
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::say;
+use super::print;
 use interval::Interval;
 use screen::{Style, render};
 use snapshot::Snapshot;
 use terminal::{Event, Terminal};
 
-/// Shorter, and the looking is what is seen.
+/// The shortest interval; below it, the requests of `top` itself dominate.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// What to look at and how often.
+/// The server to show, and how often.
 #[derive(Args, Debug)]
 pub(crate) struct Top {
     #[command(flatten)]
     to: AdminArg,
 
-    /// Time between two looks; rates and percentiles are those of it.
+    /// Time between two updates. Rates and percentiles cover this time.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     interval: Duration,
 
-    /// Print one table of one interval and end; so it is if the output is no terminal.
+    /// Print one table of one interval and exit. This is the default if the output is no terminal.
     #[arg(long)]
     once: bool,
 }
@@ -40,7 +40,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     if interval >= INTERVAL_MIN { Ok(interval) } else { Err("write 100ms or more".to_owned()) }
 }
 
-/// Why it ended before it was told to.
+/// Why it ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopError {
     #[error(transparent)]
@@ -50,13 +50,13 @@ pub(crate) enum TopError {
 }
 
 impl Top {
-    /// Shows the server until told to end.
+    /// Shows the server until the user quits.
     pub(crate) fn run(&self) -> Result<(), TopError> {
-        let before = look(&self.to.admin)?;
+        let before = fetch(&self.to.admin)?;
         if self.once || !io::stdout().is_terminal() {
             std::thread::sleep(self.interval);
-            let text = render(&Interval::new(&before, &look(&self.to.admin)?), Style::Plain);
-            say(io::stdout(), format_args!("{text}"));
+            let text = render(&Interval::new(&before, &fetch(&self.to.admin)?), Style::Plain);
+            print(io::stdout(), format_args!("{text}"));
             return Ok(());
         }
         self.watch(before)
@@ -66,10 +66,10 @@ impl Top {
         let has_colors = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         let style = if has_colors { Style::Colors } else { Style::Plain };
         let mut terminal = Terminal::take()?;
-        // At once, although it is the mean since the server's start.
+        // At once, as the mean since the server's start.
         terminal.paint(&render(&Interval::since_start(&before), style))?;
         while terminal.wait(self.interval)? == Event::Time {
-            let now = look(&self.to.admin)?;
+            let now = fetch(&self.to.admin)?;
             terminal.paint(&render(&Interval::new(&before, &now), style))?;
             before = now;
         }
@@ -77,7 +77,7 @@ impl Top {
     }
 }
 
-fn look(admin: &AdminAddress) -> Result<Snapshot, ClientError> {
+fn fetch(admin: &AdminAddress) -> Result<Snapshot, ClientError> {
     let body = admin.get("/stats?histograms")?.body;
     serde_json::from_str(&body).map_err(|error| ClientError::Strange {
         address: admin.clone(),

@@ -1,11 +1,11 @@
-//! The screen: an interval as lines of text.
+//! Renders an interval as lines of text.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::interval::{Activity, Interval, Recent};
 
-/// Whether to set off what matters by colors.
+/// Whether to use colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
@@ -18,7 +18,7 @@ const YELLOW: &str = "\x1b[33m";
 const GREEN: &str = "\x1b[32m";
 const NORMAL: &str = "\x1b[0m";
 
-/// A shard from here on has no time left for more.
+/// From this busy share on, a shard has no time for more work.
 const BUSY_SHARE_HIGH: f64 = 0.9;
 
 const COLUMNS: [(&str, usize); 13] = [
@@ -37,7 +37,7 @@ const COLUMNS: [(&str, usize); 13] = [
     ("errors/s", 8),
 ];
 
-/// The lines, each with its end.
+/// The lines, each with its line end.
 pub(super) fn render(interval: &Interval<'_>, style: Style) -> String {
     let mut text = String::new();
     let lines = [
@@ -68,11 +68,11 @@ impl Style {
 
 fn state(interval: &Interval<'_>, style: Style) -> String {
     let now = interval.now;
-    let accepting = now.gates.iter().filter(|gate| gate.accepting).count();
+    let accepting = now.acceptors.iter().filter(|acceptor| acceptor.accepting).count();
     let state = if now.draining {
         style.set(YELLOW, "draining")
     } else if accepting == 0 {
-        style.set(RED, "accepting nobody")
+        style.set(RED, "not accepting")
     } else {
         style.set(GREEN, "serving")
     };
@@ -83,12 +83,12 @@ fn state(interval: &Interval<'_>, style: Style) -> String {
 }
 
 fn intake(interval: &Interval<'_>) -> String {
-    let gates = &interval.now.gates;
-    let accepting = gates.iter().filter(|gate| gate.accepting).count();
-    let accepted = gates.iter().map(|gate| gate.accepted).sum::<u64>();
+    let acceptors = &interval.now.acceptors;
+    let accepting = acceptors.iter().filter(|acceptor| acceptor.accepting).count();
+    let accepted = acceptors.iter().map(|acceptor| acceptor.accepted).sum::<u64>();
     format!(
-        "gates {accepting} of {} accepting  accepted {accepted}  sheds/s {:.1}  pauses/s {:.1}",
-        gates.len(),
+        "acceptors {accepting} of {} accepting  accepted {accepted}  sheds/s {:.1}  pauses/s {:.1}",
+        acceptors.len(),
         interval.sheds,
         interval.pauses
     )
@@ -106,7 +106,7 @@ fn process(interval: &Interval<'_>) -> String {
     )
 }
 
-/// Jain's index and the maximum over the mean, of each thing shared.
+/// Jain's index and the maximum over the mean of each quantity.
 fn fairness(interval: &Interval<'_>) -> String {
     let of = |(name, found): (&String, &super::snapshot::Fairness)| {
         format!("{} {:.3} {:.2}", printable(name), found.jain, found.max_over_mean)
@@ -122,7 +122,7 @@ fn header() -> String {
 
 fn line(name: &str, shard: &Activity, style: Style) -> String {
     let core = shard.core.map_or_else(|| "-".to_owned(), |core| core.to_string());
-    // What is not known is no zero.
+    // An unknown value is not zero.
     let known = |text: String| if shard.answered { text } else { "-".to_owned() };
     let cells = [
         name.to_owned(),
@@ -161,7 +161,7 @@ fn p99(times: &Recent) -> String {
     }
 }
 
-/// What a server says must not steer the terminal.
+/// Text from a server must not control the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -177,9 +177,9 @@ mod tests {
             "shards": [
                 { "answered": true, "core": 1, "open": 5, "busy_share": 0.95, "reads": 400,
                   "bytes_in": 5000000, "errors": { "idle": 2, "cut": 4 } },
-                { "answered": false, "open": 7, "unheard_of": [] }
+                { "answered": false, "open": 7, "unknown_field": [] }
             ],
-            "gates": [{ "accepting": true, "accepted": 12, "shed": 4 }],
+            "acceptors": [{ "accepting": true, "accepted": 12, "shed": 4 }],
             "balance": { "open": { "jain": 0.973, "max_over_mean": 1.17 } },
             "process": { "pid": 42, "cpu_ns": 1000000000, "open_fds": 9, "max_fds": null },
             "histograms": [{ "loop_lag_ns": [[12300, 1]], "handoff_ns": [] }]
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_screen_tells_state_fairness_and_a_line_per_shard() {
+    fn the_screen_shows_state_fairness_and_a_line_per_shard() {
         let now = snapshot();
         let text = render(&Interval::since_start(&now), Style::Plain);
         let lines: Vec<&str> = text.lines().collect();
@@ -196,7 +196,7 @@ mod tests {
             lines[..6],
             [
                 "evshard 1.2.3  pid 42  up 2s  serving  on 127.0.0.1:1, unix:/a?[2J",
-                "gates 1 of 1 accepting  accepted 12  sheds/s 2.0  pauses/s 0.0",
+                "acceptors 1 of 1 accepting  accepted 12  sheds/s 2.0  pauses/s 0.0",
                 "process cpu 50%  descriptors 9 of -  memory - MiB",
                 "fairness (jain, max/mean)  open 0.973 1.17",
                 "",
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn colors_change_no_letter() {
+    fn colors_do_not_change_the_text() {
         let now = snapshot();
         let interval = Interval::since_start(&now);
         let mut text = render(&interval, Style::Colors);
@@ -224,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_leaves_or_takes_nobody_says_so() {
+    fn a_server_that_drains_or_does_not_accept_is_shown_so() {
         let mut now = snapshot();
-        now.gates[0].accepting = false;
-        assert!(render(&Interval::since_start(&now), Style::Plain).contains("accepting nobody"));
+        now.acceptors[0].accepting = false;
+        assert!(render(&Interval::since_start(&now), Style::Plain).contains("not accepting"));
         now.draining = true;
         assert!(render(&Interval::since_start(&now), Style::Plain).contains("draining"));
     }

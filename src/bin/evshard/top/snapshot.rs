@@ -1,5 +1,5 @@
-//! A server's numbers as `/stats` tells them: the ones shown here. What an older server does not
-//! tell is zero, and what a newer one tells besides is ignored.
+//! The parts of `/stats` that `top` shows. A field that an older server does not send is zero, and
+//! one that only a newer server sends is ignored.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Snapshot {
     pub(super) draining: bool,
     pub(super) listeners: Vec<String>,
     pub(super) shards: Vec<Shard>,
-    pub(super) gates: Vec<Gate>,
+    pub(super) acceptors: Vec<Acceptor>,
     pub(super) balance: BTreeMap<String, Fairness>,
     pub(super) process: Process,
     pub(super) histograms: Vec<Histograms>,
@@ -37,7 +37,7 @@ pub(super) struct Shard {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Gate {
+pub(super) struct Acceptor {
     pub(super) accepting: bool,
     pub(super) accepted: u64,
     pub(super) shed: u64,

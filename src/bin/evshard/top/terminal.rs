@@ -1,4 +1,4 @@
-//! The terminal: painted over and over, keys read without Enter, left as it was found.
+//! The terminal: repainted at each update, with keys read without Enter, and restored at the end.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
@@ -9,30 +9,30 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// Cursor away and long lines cut; and back.
+/// Hides the cursor and cuts long lines; END restores both.
 const BEGIN: &str = "\x1b[?25l\x1b[?7l\x1b[2J";
 const END: &str = "\x1b[?7h\x1b[?25h";
-const HOME: &str = "\x1b[H";
+const CURSOR_TO_TOP: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// What ended a wait.
+/// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Time,
     Quit,
 }
 
-/// The terminal while it is ours.
+/// The terminal while `top` uses it.
 #[derive(Debug)]
 pub(super) struct Terminal {
-    /// How it was; `None` if keys do not come from a terminal.
+    /// The earlier settings; `None` if the input is no terminal.
     before: Option<Termios>,
     signals: UnixStream,
 }
 
 impl Terminal {
-    /// Takes it. Signals to end are told by [`wait`](Self::wait) from now on.
+    /// Takes the terminal. From now on [`wait`](Self::wait) reports signals to end.
     pub(super) fn take() -> io::Result<Self> {
         let (signals, sender) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
@@ -44,16 +44,16 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Shows the lines, as many as there is room for.
+    /// Shows as many lines as there is room for.
     pub(super) fn paint(&mut self, text: &str) -> io::Result<()> {
         let rows = tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
-        // In the last row, an end of line would scroll.
+        // A line end in the last row would scroll.
         let room = if rows == 0 { usize::MAX } else { rows - 1 };
         let lines = text.lines().take(room).map(|line| format!("{line}{CLEAR_LINE}\r\n"));
-        write(&format!("{HOME}{}{CLEAR_BELOW}", lines.collect::<String>()))
+        write(&format!("{CURSOR_TO_TOP}{}{CLEAR_BELOW}", lines.collect::<String>()))
     }
 
-    /// Waits for the time to pass or a `q`, or a signal.
+    /// Waits for the time to pass, a `q`, or a signal.
     pub(super) fn wait(&mut self, time: Duration) -> io::Result<Event> {
         let deadline = Instant::now() + time;
         loop {
@@ -72,7 +72,7 @@ impl Terminal {
                 Err(error) => return Err(error.into()),
             }
             let is_ready =
-                |place: usize| watched.get(place).is_some_and(|w| !w.revents().is_empty());
+                |index: usize| watched.get(index).is_some_and(|w| !w.revents().is_empty());
             if is_ready(0) || is_ready(1) && is_quit_key()? {
                 return Ok(Event::Quit);
             }
@@ -80,7 +80,7 @@ impl Terminal {
     }
 }
 
-/// Has keys told one by one, and not shown.
+/// Makes keys readable one by one, without echo.
 fn take_keys() -> io::Result<Termios> {
     let before = tcgetattr(io::stdin())?;
     let mut modes = before.clone();
@@ -92,7 +92,7 @@ fn take_keys() -> io::Result<Termios> {
 /// Whether a `q` was typed, or the terminal is gone.
 fn is_quit_key() -> io::Result<bool> {
     let mut keys = [0; 64];
-    // Not by std, which reads more than it is asked for: the rest would be waited for in vain.
+    // Not with std, which reads more than requested: later keys would then be missed.
     let count = rustix::io::read(io::stdin(), &mut keys)?;
     Ok(count == 0 || keys[..count].contains(&b'q'))
 }
@@ -105,7 +105,7 @@ fn write(text: &str) -> io::Result<()> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing any more.
+        // A closed terminal needs no restoring.
         let _ = write(END);
         if let Some(before) = &self.before {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);

@@ -1,0 +1,191 @@
+//! The configuration of a server: plain data, valid by its types.
+
+mod accept_mode;
+pub(super) mod cores;
+
+use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use accept_mode::AcceptMode;
+
+use super::listener::ListenAddress;
+use super::placement::Placement;
+use crate::base::{ChangelistPolicy, Config};
+
+/// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
+/// for every usable core.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The addresses to listen on, at least one; port 0 takes a free port.
+    pub listen: Vec<ListenAddress>,
+    /// The size of the kernel's backlog of connections, for each address. The kernel caps it at
+    /// `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Permissions of unix sockets, as `chmod(2)` takes them.
+    pub unix_mode: u32,
+    /// How many workers, each a thread with its own event base.
+    pub workers: NonZeroUsize,
+    /// Whether each worker is pinned to one of the usable cores. By default it is, unless a CPU
+    /// quota (`cpu.max`) allows less than all of them.
+    pub pin: bool,
+    /// How the event bases are set up.
+    pub base: Config,
+    /// Which threads accept connections.
+    pub accept: AcceptMode,
+    /// Which worker gets a connection.
+    pub placement: Placement,
+    /// The capacity of each worker's queue of accepted connections. Beyond it, connections wait in
+    /// the kernel's backlog.
+    pub handoff_capacity: NonZeroUsize,
+    /// Maximum of open connections over all workers; `None` for as many as the descriptors allow.
+    pub connections_max: Option<NonZeroUsize>,
+    /// How connections without room are handled.
+    pub overload: Overload,
+    /// Time and memory limits of a connection.
+    pub limits: Limits,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy: ProxyProtocol,
+    /// How the server drains.
+    pub drain: Drain,
+    /// Which measurements the server makes of itself.
+    pub measure: Measure,
+}
+
+/// How connections without room are handled: every queue is full, or
+/// [`connections_max`](ServerConfig::connections_max) is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overload {
+    /// They wait in the kernel's backlog.
+    #[default]
+    Wait,
+    /// They are reset at once, so that clients can try another server.
+    Shed,
+}
+
+/// Time and memory limits of one connection. `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the start of a connection to its first byte.
+    pub first_byte: Option<Duration>,
+    /// Maximum time without a byte in either direction.
+    pub idle: Option<Duration>,
+    /// From the first byte of a message to its last. Bounds how slowly the unconsumed bytes of a
+    /// message may arrive.
+    pub message: Option<Duration>,
+    /// Bytes kept per connection in each direction: an incomplete message, and output that the peer
+    /// has not read.
+    pub buffer_bytes: usize,
+}
+
+/// Whether connections begin with a PROXY protocol header, which carries the client's real address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Whether a header is expected.
+    pub mode: ProxyMode,
+    /// Networks whose headers are trusted; none if this is empty. Unix sockets are trusted by their
+    /// permissions.
+    pub trusted: Vec<IpNet>,
+}
+
+/// Whether a PROXY protocol header is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// A connection's first bytes belong to the service.
+    #[default]
+    Off,
+    /// A header from a trusted peer is used, and its absence is accepted.
+    Optional,
+    /// A connection without a trusted peer's header is reset.
+    Require,
+}
+
+/// How the server drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long the server still accepts while `/readyz` already reports draining. A load balancer
+    /// can then take it out before a client is refused.
+    pub delay: Duration,
+    /// How long open connections may continue after accepting has stopped.
+    pub timeout: Duration,
+    /// The window over which idle connections are closed, so that their clients do not all
+    /// reconnect at once. It is capped at the timeout. Zero closes them at the first check.
+    pub spread: Duration,
+}
+
+/// Which measurements the server makes of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Whether loop lag, callback times and handoff times are measured, and with them the busy
+    /// share that [`Placement::LeastLoaded`] uses.
+    pub timings: bool,
+    /// Callbacks that take longer are logged with their connection's peer.
+    pub slow_callback: Duration,
+}
+
+impl ServerConfig {
+    /// The default port.
+    pub const PORT: u16 = 5555;
+    /// The default backlog: the maximum of current kernels without further settings.
+    pub const BACKLOG: u32 = 4096;
+    /// The default permissions of unix sockets: owner and group.
+    pub const UNIX_MODE: u32 = 0o660;
+    /// The default changelist policy: a connection that turns from reading to writing costs one
+    /// change instead of two.
+    pub const CHANGELIST: ChangelistPolicy = ChangelistPolicy::Deferred;
+    /// The default capacity of a handoff queue. With 64 connections adopted a turn it is sixteen
+    /// turns. What does not fit waits in the kernel's backlog, where it costs nothing.
+    pub const HANDOFF_CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+    /// The number of workers for this machine: one for each core that the process may use, by its
+    /// affinity mask and its cgroup's quota, less one for an acceptor thread.
+    #[must_use]
+    pub fn workers_for(accept: AcceptMode) -> NonZeroUsize {
+        cores::workers_for(accept)
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let accept = AcceptMode::for_cores(cores::usable());
+        Self {
+            listen: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, Self::PORT).into())],
+            backlog: Self::BACKLOG,
+            unix_mode: Self::UNIX_MODE,
+            workers: Self::workers_for(accept),
+            pin: cores::suit_pinning(),
+            base: Config::default().changelist(Self::CHANGELIST),
+            accept,
+            placement: Placement::default(),
+            handoff_capacity: Self::HANDOFF_CAPACITY,
+            connections_max: None,
+            overload: Overload::default(),
+            limits: Limits::default(),
+            proxy: ProxyProtocol::default(),
+            drain: Drain::default(),
+            measure: Measure::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// Ten seconds for a message, and no other deadline; a mebibyte in each direction.
+    fn default() -> Self {
+        let message = Some(Duration::from_secs(10));
+        Self { first_byte: None, idle: None, message, buffer_bytes: 1 << 20 }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, timeout: Duration::from_secs(3), spread: Duration::ZERO }
+    }
+}
+
+impl Default for Measure {
+    fn default() -> Self {
+        Self { timings: true, slow_callback: Duration::from_millis(25) }
+    }
+}

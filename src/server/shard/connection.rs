@@ -1,0 +1,105 @@
+//! One connection: its socket, its events and its stage.
+//!
+//! An idle connection holds no buffer. Pending output and unconsumed input are kept here. While
+//! output is pending, nothing is read.
+
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::super::service::{NextStep, Peer, PeerAddress, PendingOutput};
+use crate::event::EventId;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Reads its PROXY header; the service has not been called yet.
+    ProxyHeader,
+    /// Reads for the service.
+    Reading,
+    /// Waits until its pending output is sent, then takes the next step of its service.
+    Sending(NextStep),
+    /// Pauses for the time its service asked for; has no pending output.
+    Pausing,
+}
+
+/// A connection of a shard.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    /// Pending while the connection reads.
+    pub(super) readable: EventId,
+    /// Exists while it sends.
+    pub(super) writable: Option<EventId>,
+    /// Exists while it pauses, or while a message has a deadline.
+    pub(super) timer: Option<EventId>,
+    /// Input that was read and not consumed.
+    #[expect(clippy::box_collection, reason = "one word of a connection that has none")]
+    pub(super) unconsumed: Option<Box<Vec<u8>>>,
+    /// Output that the socket has not taken.
+    pub(super) pending: Option<Box<PendingOutput>>,
+    /// The client's address from a PROXY header.
+    pub(super) proxied: Option<Box<PeerAddress>>,
+    pub(super) listener: u16,
+    pub(super) stage: Stage,
+    /// Whether any byte was received.
+    pub(super) received_any: bool,
+    /// Whether the peer's end of stream was read.
+    pub(super) ended: bool,
+    /// Whether bytes moved since the last tick of the drain.
+    pub(super) active_since_tick: bool,
+}
+
+impl Connection {
+    pub(super) fn new(socket: Socket, readable: EventId, listener: u16, stage: Stage) -> Self {
+        Self {
+            socket,
+            readable,
+            writable: None,
+            timer: None,
+            unconsumed: None,
+            pending: None,
+            proxied: None,
+            listener,
+            stage,
+            received_any: false,
+            ended: false,
+            active_since_tick: false,
+        }
+    }
+
+    /// Whether all input was consumed, all output was sent, and the service has not asked for time.
+    pub(super) fn is_drained(&self) -> bool {
+        self.pending.is_none()
+            && self.unconsumed.is_none()
+            && matches!(self.stage, Stage::Reading | Stage::ProxyHeader)
+    }
+
+    /// Whether it reads and waits for nothing else.
+    pub(super) fn is_idle_reading(&self) -> bool {
+        self.stage == Stage::Reading
+            && self.pending.is_none()
+            && self.timer.is_none()
+            && !self.ended
+    }
+
+    /// Whether its peer would miss bytes if it were closed now.
+    pub(super) fn has_pending_output(&self) -> bool {
+        self.pending.is_some() || matches!(self.stage, Stage::Sending(_) | Stage::Pausing)
+    }
+
+    pub(super) fn peer(&self) -> Peer<'_> {
+        Peer { socket: &self.socket, proxied: self.proxied.as_deref(), listener: self.listener }
+    }
+
+    /// Keeps unconsumed input; an empty slice uses no memory.
+    pub(super) fn keep_unconsumed(&mut self, bytes: &[u8]) {
+        self.unconsumed = (!bytes.is_empty()).then(|| Box::new(bytes.to_vec()));
+    }
+
+    /// Makes the close a reset: an orderly end would claim that the peer got everything.
+    pub(super) fn reset_on_close(&self) {
+        // If the connection is broken already, the peer needs no reset.
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,93 @@
+//! Draining: how a worker ends without cutting off busy connections.
+//!
+//! It notifies the services, and connections continue. A connection is closed once it was quiet for
+//! a tick, with everything answered, and its time in the window has come. The window spreads the
+//! closes, so that clients do not all reconnect at once. Connections still busy at the deadline are
+//! cut. The worker ends with the last.
+
+use std::time::Duration;
+
+use super::super::config::Drain;
+use super::super::service::NextStep;
+use super::close::CloseReason;
+use super::connection::Stage;
+use super::drain_spread::DrainSpread;
+use super::worker::Worker;
+use crate::base::Registry;
+use crate::event::{EventSpec, Fired};
+
+/// How long a connection must be quiet to be closed: longer than a client nearby takes between a
+/// reply and its next request.
+const QUIET_TIME: Duration = Duration::from_millis(50);
+
+/// Starts draining; no acceptor hands over any more.
+pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
+    worker.adopt_waiting(registry, usize::MAX);
+    if worker.connections.is_empty() {
+        registry.loop_exit();
+        return;
+    }
+    let window = drain.spread.min(drain.timeout);
+    worker.draining = Some(DrainSpread::new(registry.now(), window));
+    for key in worker.connection_keys() {
+        worker.begin_draining(registry, key);
+    }
+    let tick = registry.create(EventSpec::timer().persist(), on_tick);
+    let deadline = registry.create(EventSpec::timer(), on_deadline);
+    for (timer, timeout) in [(tick, QUIET_TIME), (deadline, drain.timeout)] {
+        registry.add(timer, Some(timeout)).expect("a timer needs nothing of the kernel");
+    }
+}
+
+fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    let Some(spread) = worker.draining else { return };
+    let now = registry.now();
+    for key in worker.connection_keys() {
+        // In this order, because testing for quiet is a system call.
+        if spread.is_due(key, now) && is_quiet(registry, worker, key) {
+            worker.close(registry, key);
+        }
+    }
+    worker.mark();
+}
+
+fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    for key in worker.connection_keys() {
+        if worker.connections[key].has_pending_output() {
+            worker.fail(registry, key, CloseReason::Cut);
+        } else {
+            worker.close(registry, key);
+        }
+    }
+}
+
+/// Whether a connection is quiet. One that seems so is read once more: bytes may have come while
+/// this shard was busy with others.
+fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) -> bool {
+    let seems_quiet = |worker: &mut Worker| {
+        let connection = worker.connections.get_mut(key)?;
+        Some(!std::mem::take(&mut connection.active_since_tick) && connection.is_drained())
+    };
+    if seems_quiet(worker) != Some(true) {
+        return false;
+    }
+    worker.read(registry, key);
+    seems_quiet(worker) == Some(true)
+}
+
+impl Worker {
+    fn begin_draining(&mut self, registry: &mut Registry<Self>, key: usize) {
+        let connection = &mut self.connections[key];
+        connection.active_since_tick = false;
+        if connection.stage == Stage::ProxyHeader {
+            return;
+        }
+        let sends_or_pauses = connection.stage != Stage::Reading;
+        let drained = self.call(key, |service, _, out| service.drain(key, out));
+        let Some(((), next_step)) = self.or_fail(registry, key, drained) else { return };
+        // The earlier next step continues, unless the service chose another now.
+        if next_step != NextStep::Read || !sends_or_pauses {
+            self.apply(registry, key, next_step);
+        }
+    }
+}

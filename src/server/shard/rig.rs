@@ -1,0 +1,56 @@
+//! A worker for tests, with one connection and no thread.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::super::ServerConfig;
+use super::super::connection_limit::ConnectionLimit;
+use super::super::handoff::Handoff;
+use super::super::handoff::accepted_connection::AcceptedConnection;
+use super::super::placement::load;
+use super::super::service::{Host, Service};
+use super::worker::{Worker, base_config};
+use crate::base::EventBase;
+
+pub(super) const SENT: usize = 60_000;
+
+/// A client that has sent everything and then its end of stream. The server's socket has all of it
+/// and little room to answer.
+pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Set before connecting: a window once offered to the peer is not taken back.
+    client.set_recv_buffer_size(4096).unwrap();
+    client.connect(&listener.local_addr().unwrap().into()).unwrap();
+    let mut client = TcpStream::from(client);
+    let (socket, _) = listener.accept().unwrap();
+    SockRef::from(&socket).set_send_buffer_size(4096).unwrap();
+    client.write_all(&[7; SENT]).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while socket.peek(&mut [0; SENT]).unwrap() < SENT {
+        assert!(Instant::now() < deadline, "the bytes never arrived");
+    }
+    socket.set_nonblocking(true).unwrap();
+    (client, socket)
+}
+
+/// A worker with one connection in its handoff, before its first turn.
+pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBase<Worker>, Worker) {
+    let config = ServerConfig::default();
+    let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
+    let connection_limit = Arc::new(ConnectionLimit::new(None, Vec::new()));
+    assert!(connection_limit.try_acquire());
+    let to_worker = base.registry().notifier();
+    let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
+    let host = Box::new(Host::new(service));
+    let worker = Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
+    let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
+    handoff.offer(connection).unwrap();
+    let _ = handoff.wake_worker();
+    (base, worker)
+}

@@ -1,0 +1,262 @@
+//! A worker: the context of one shard's event base, and its thread.
+//!
+//! It adopts connections from its handoff and owns them to their end. `connection_io.rs` reads and
+//! writes them, `close.rs` closes them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use core_affinity::CoreId;
+use slab::Slab;
+use socket2::Socket;
+
+use super::super::ServerConfig;
+use super::super::accept::{Acceptor, HasAcceptor};
+use super::super::config::{Limits, ProxyMode, ProxyProtocol};
+use super::super::handoff::Handoff;
+use super::super::handoff::accepted_connection::AcceptedConnection;
+use super::super::service::{Hosted, PeerAddress};
+use super::super::stats::{AcceptorStats, ShardStats};
+use super::connection::{Connection, Stage};
+use super::deadlines::Deadlines;
+use super::drain_spread::DrainSpread;
+use super::timings::Timings;
+use crate::base::{Config, DispatchLimit, EventBase, Registry};
+use crate::error::Result;
+use crate::event::{EventSpec, Fired, Interest, Ready, Token};
+
+/// Adoptions per turn, so that open connections do not wait for new ones.
+const ADOPTIONS_PER_TURN_MAX: usize = 64;
+
+/// Callbacks before the worker looks at its handoff again, so that new connections wait a few
+/// milliseconds at most. The remaining callbacks run in the next turn, before those that become due
+/// then. A lower value costs more: each wait reports again which descriptors are ready.
+const CALLBACKS_PER_TURN_MAX: u32 = 1024;
+
+/// Size of the one read buffer of a shard, which no connection needs between calls. Large enough
+/// for a window of loopback data, small enough for the second-level cache.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The context of a worker's base.
+pub(in crate::server) struct Worker {
+    core: Option<CoreId>,
+    pub(super) handoff: Arc<Handoff>,
+    /// The acceptor, in modes where workers accept.
+    pub(in crate::server) acceptor: Option<Acceptor>,
+    pub(super) service: Box<dyn Hosted>,
+    pub(super) connections: Slab<Connection>,
+    pub(super) buffer: Box<[u8]>,
+    /// Collects the small writes of a service during a call.
+    pub(super) buffered: Vec<u8>,
+    pub(super) limits: Limits,
+    pub(super) deadlines: Deadlines,
+    pub(super) proxy: ProxyProtocol,
+    pub(super) stats: ShardStats,
+    pub(super) timings: Option<Box<Timings>>,
+    /// Whether this turn adopted anything.
+    adopted: bool,
+    /// Set while draining: the worker ends with its last connection.
+    pub(super) draining: Option<DrainSpread>,
+}
+
+/// The counters of a worker.
+#[derive(Debug)]
+pub(in crate::server) struct WorkerResults {
+    pub(in crate::server) shard: ShardStats,
+    pub(in crate::server) acceptor: Option<AcceptorStats>,
+}
+
+/// The configuration of a worker's base, from that of the server.
+pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
+    let calls = Some(CALLBACKS_PER_TURN_MAX);
+    config.base.dispatch_limit(DispatchLimit { calls, interval: None, from_priority: 0 })
+}
+
+impl Worker {
+    /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
+    /// `registry` is that of its base.
+    pub(in crate::server) fn new(
+        handoff: Arc<Handoff>,
+        core: Option<CoreId>,
+        service: Box<dyn Hosted>,
+        config: &ServerConfig,
+        registry: &mut Registry<Self>,
+    ) -> Result<Self> {
+        registry.watch_check(on_turn);
+        let notified = registry.create(EventSpec::notify(), on_notified);
+        registry.add(notified, None)?;
+        let timings =
+            config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
+        Ok(Self {
+            core,
+            handoff,
+            acceptor: None,
+            service,
+            connections: Slab::new(),
+            buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
+            buffered: Vec::new(),
+            limits: config.limits,
+            deadlines: Deadlines::new(&config.limits, registry)?,
+            proxy: config.proxy.clone(),
+            stats: ShardStats::default(),
+            timings,
+            adopted: false,
+            draining: None,
+        })
+    }
+
+    /// Runs on the worker's thread to its end.
+    pub(in crate::server) fn run(
+        mut base: EventBase<Self>,
+        mut worker: Self,
+    ) -> Result<WorkerResults> {
+        // However this ends, even by a panic, no acceptor may place connections here afterwards.
+        let _adopting = worker.handoff.clone().adopting();
+        // If the core went offline, the worker serves unpinned; the report has the actual core.
+        let pinned = worker.core.filter(|core| core_affinity::set_for_current(*core));
+        worker.stats.core = pinned.map(|core| core.id);
+        base.run_until_exit(&mut worker)?;
+        Ok(worker.results(base.registry()))
+    }
+
+    /// A copy of its counters.
+    pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
+        WorkerResults {
+            shard: self.snapshot(registry),
+            acceptor: self.acceptor.as_ref().map(Acceptor::stats),
+        }
+    }
+
+    /// Adopts at most `limit` waiting connections.
+    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
+        if self.handoff.is_empty() {
+            return;
+        }
+        let handoff = self.handoff.clone();
+        handoff.take(limit, |connection| self.adopt(registry, connection));
+    }
+
+    fn adopt(&mut self, registry: &mut Registry<Self>, connection: AcceptedConnection) {
+        self.adopted = true;
+        self.stats.connections += 1;
+        let socket = Socket::from(connection.socket);
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let readable = EventSpec::io(&socket, Interest::READ).persist().token(Token(key as u64));
+        let readable = registry.create(readable, on_readable);
+        let expects_header = self.proxy.mode != ProxyMode::Off;
+        let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
+        entry.insert(Connection::new(socket, readable, connection.listener, stage));
+        if let (Some(timings), Some(accepted_at)) = (&mut self.timings, connection.accepted_at) {
+            timings.adopted(accepted_at);
+        }
+        self.begin(registry, key);
+    }
+
+    /// The keys of all connections, in a list of their own, so that the caller may close them.
+    pub(super) fn connection_keys(&self) -> Vec<usize> {
+        self.connections.iter().map(|(key, _)| key).collect()
+    }
+}
+
+/// Measuring.
+impl Worker {
+    /// Called right after each wait.
+    fn after_wait(&mut self) {
+        let Some(timings) = &mut self.timings else { return };
+        if let Some(share) = timings.turn_begins() {
+            self.stats.busy = share;
+            self.handoff.load().set_busy_permille((share * 1000.0) as u32);
+        }
+    }
+
+    /// Called after work that is no callback of a connection.
+    pub(in crate::server) fn mark(&mut self) {
+        if let Some(timings) = &mut self.timings {
+            timings.mark();
+        }
+    }
+
+    /// Runs and measures the callback of a connection's event.
+    #[inline]
+    fn timed(
+        &mut self,
+        registry: &mut Registry<Self>,
+        fired: Fired,
+        callback: impl FnOnce(&mut Self, &mut Registry<Self>, usize, Ready),
+    ) {
+        let key = fired.token.0 as usize;
+        callback(self, registry, key, fired.ready);
+        let Some(timings) = &mut self.timings else { return };
+        let took_ns = timings.callback_ends();
+        if took_ns >= timings.slow_ns {
+            self.was_slow(key, took_ns);
+        }
+    }
+
+    #[cold]
+    fn was_slow(&mut self, key: usize, took_ns: u64) {
+        self.stats.slow_callbacks += 1;
+        let Some(suppressed) = self.timings.as_mut().and_then(|timings| timings.next_slow_log())
+        else {
+            return;
+        };
+        let peer = self
+            .connections
+            .get(key)
+            .map_or(PeerAddress::Unknown, |connection| connection.peer().address());
+        log::warn!(
+            target: "shard",
+            shard = self.handoff.shard(), peer:%, took_us = took_ns / 1000, suppressed;
+            "a callback was slow and delayed its whole shard"
+        );
+    }
+}
+
+impl HasAcceptor for Worker {
+    fn acceptor(&mut self) -> Option<&mut Acceptor> {
+        self.acceptor.as_mut()
+    }
+
+    fn acceptor_ran(worker: &mut Self) {
+        worker.mark();
+    }
+
+    /// A worker goes on serving.
+    fn acceptor_is_done(_registry: &mut Registry<Self>, _worker: &mut Self) {}
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("shard", &self.handoff.shard()).finish_non_exhaustive()
+    }
+}
+
+/// Runs after each wait, before the reported events: adopts a bounded number of new connections
+/// first.
+fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
+    worker.after_wait();
+    worker.adopted = false;
+    worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
+    if worker.adopted {
+        worker.mark();
+    }
+}
+
+/// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
+fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
+    worker.stats.wakes_spurious += u64::from(!worker.adopted);
+}
+
+/// Handlers of connection events; a token is a connection's key.
+fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    worker.timed(registry, fired, Worker::readable);
+}
+
+pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    worker.timed(registry, fired, Worker::writable);
+}
+
+pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    worker.timed(registry, fired, Worker::timer_ended);
+}

@@ -1,0 +1,111 @@
+//! The threads of a server: started together, ended in order.
+
+pub(super) mod collect_stats;
+pub(super) mod thread;
+
+use std::convert::Infallible;
+use std::sync::mpsc;
+
+use super::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
+use super::config::{AcceptMode, Drain, ServerConfig, cores};
+use super::listener::Listener;
+use super::placement::load::Loads;
+use super::service::{Host, Service};
+use super::shard::drain;
+use super::shard::worker::{self, Worker, WorkerResults};
+use super::stats::{AcceptorStats, ShardStats};
+use crate::base::EventBase;
+use crate::error::Result;
+use thread::Thread;
+
+/// The running threads.
+#[derive(Debug)]
+pub(super) struct Threads {
+    /// The acceptor thread, in the mode that has one.
+    pub(super) acceptor: Option<Thread<AcceptorThread, AcceptorStats>>,
+    pub(super) workers: Vec<Thread<Worker, WorkerResults>>,
+    /// How many workers accept; they are the first ones.
+    pub(super) accepting_workers: usize,
+    pub(super) loads: Loads,
+}
+
+impl Threads {
+    /// Creates every base, then what they share, then the threads.
+    pub(super) fn start(
+        config: &ServerConfig,
+        listeners: Vec<Listener>,
+        service: &impl Service,
+    ) -> Result<Self> {
+        let mut acceptor = match config.accept {
+            AcceptMode::Acceptor => Some(EventBase::<AcceptorThread>::new(config.base)?),
+            _ => None,
+        };
+        let cores = cores::plan(config);
+        let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
+        let mut bases = bases.collect::<Result<Vec<_>>>()?;
+        let acceptors = config.accept.acceptors(config.workers);
+        let to_acceptors = match &mut acceptor {
+            Some(base) => vec![base.registry().notifier()],
+            None => bases[..acceptors].iter_mut().map(|base| base.registry().notifier()).collect(),
+        };
+        let to_workers = bases.iter_mut().map(|base| base.registry().notifier()).collect();
+        let core_ids = cores.iter().map(|core| core.map(|core| core.id)).collect();
+        let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
+        let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
+
+        let mut listen_sockets = accept::distribute(listeners, acceptors).into_iter();
+        let start_acceptor = |mut base: EventBase<AcceptorThread>| {
+            let listen_sockets = listen_sockets.next().unwrap_or_default();
+            let acceptor = shards.acceptor(0, listen_sockets, config, base.registry())?;
+            Thread::start("acceptor".into(), base, AcceptorThread { acceptor }, AcceptorThread::run)
+        };
+        let acceptor = acceptor.map(start_acceptor).transpose()?;
+        let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
+            let host = Box::new(Host::new(service.clone()));
+            let handoff = shards.handoffs[shard].clone();
+            let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
+            if let Some(listen_sockets) = listen_sockets.next() {
+                worker.acceptor =
+                    Some(shards.acceptor(shard, listen_sockets, config, base.registry())?);
+            }
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+        };
+        let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
+        let workers = workers.collect::<Result<_>>()?;
+        Ok(Self { acceptor, workers, accepting_workers, loads: shards.loads })
+    }
+
+    /// Stops every acceptor, and waits until all have closed their sockets.
+    pub(super) fn stop_accepting(&self, backlog: BacklogOwner) {
+        let (done, all_done) = mpsc::channel::<Infallible>();
+        if let Some(acceptor) = &self.acceptor {
+            let done = done.clone();
+            acceptor
+                .post(move |registry, acceptor| Acceptor::stop(registry, acceptor, backlog, done));
+        }
+        for worker in &self.workers {
+            let done = done.clone();
+            worker.post(move |registry, worker| Acceptor::stop(registry, worker, backlog, done));
+        }
+        drop(done);
+        // Nothing is ever sent. The receiver ends when the last sender is dropped, in any way.
+        let _ = all_done.recv();
+    }
+
+    /// Drains every worker, after accepting has stopped, and waits for all threads. Returns their
+    /// counters, or the first error of a thread.
+    pub(super) fn drain(self, drain: Drain) -> Result<(Vec<ShardStats>, Vec<AcceptorStats>)> {
+        let accepted = self.acceptor.map(Thread::join).transpose();
+        for worker in &self.workers {
+            worker.post(move |registry, worker| drain::begin(registry, worker, drain));
+        }
+        // Join all of them before an error is returned.
+        let results: Vec<Result<WorkerResults>> =
+            self.workers.into_iter().map(Thread::join).collect();
+        let results = results.into_iter().collect::<Result<Vec<_>>>()?;
+        let (shards, in_workers): (Vec<_>, Vec<_>) =
+            results.into_iter().map(|worker| (worker.shard, worker.acceptor)).unzip();
+        let acceptors = accepted?.into_iter().chain(in_workers.into_iter().flatten()).collect();
+        Ok((shards, acceptors))
+    }
+}
