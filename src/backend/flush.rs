@@ -102,9 +102,9 @@ mod tests {
 
     use test_needs::Need;
 
-    use super::super::suite::{Rig, signalled};
     use super::super::{Backend, BackendKind, Change};
     use super::*;
+    use crate::backend::tests::suite::{Rig, signalled};
     use crate::event::Interest;
     use crate::sys::epoll::{IN, Op};
     use crate::sys::eventfd::EventFd;

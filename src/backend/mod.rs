@@ -6,16 +6,13 @@
 mod epoll;
 mod flush;
 mod mask;
-#[cfg(test)]
-mod model;
 mod poll;
 mod rotation;
-#[cfg(test)]
-pub(crate) mod scripted;
 mod select;
-#[cfg(test)]
-mod suite;
 mod uring;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::io;
 use std::os::fd::RawFd;

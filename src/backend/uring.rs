@@ -422,8 +422,8 @@ mod tests {
     use test_needs::Need;
 
     use super::super::ChangelistFlush;
-    use super::super::suite::{edge, once, signalled, told};
     use super::*;
+    use crate::backend::tests::suite::{edge, once, signalled, told};
     use crate::sys::eventfd::EventFd;
     use crate::sys::seccomp;
 
@@ -618,12 +618,12 @@ mod tests {
         }
         let mut backend = UringBackend::new().unwrap();
         let (stream, peer) = UnixStream::pair().unwrap();
-        super::super::suite::fill(&stream);
+        crate::backend::tests::suite::fill(&stream);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         let add = once(&stream, NOTHING, Interest::WRITE);
         assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
         assert_eq!(now(&mut backend), []);
-        super::super::suite::empty(&peer);
+        crate::backend::tests::suite::empty(&peer);
         assert_eq!(now(&mut backend), [told(&stream, Ready::WRITE)]);
         assert_eq!(now(&mut backend), []);
         assert!(!backend.entries[stream.as_raw_fd() as usize].armed, "the multishot poll goes on");

@@ -5,32 +5,15 @@
 //! belongs to one thread and has no lock; other threads reach it through [`Notifier`] and
 //! [`Remote`].
 
-mod activation;
-mod active;
 mod changelist;
-mod clock;
-mod common_timeout;
-mod config;
 mod control;
-mod deadline;
-mod dump;
-mod ending;
-mod fd_map;
-mod inspect;
+mod cross_thread;
+mod events;
 mod limit;
-mod list;
-mod membership;
-mod notify;
 mod registry;
-mod reinit;
-mod remote;
-mod selection;
-mod signal;
-mod slot;
+mod setup;
 mod stats;
-mod timer;
-mod wake;
-mod watcher;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -38,27 +21,27 @@ mod tests;
 use std::time::Duration;
 
 pub use changelist::ChangelistPolicy;
-pub use clock::ClockKind;
-pub use common_timeout::CommonTimeout;
-pub use config::Config;
-pub use dump::Dump;
-pub use inspect::EventInfo;
-pub use limit::DispatchLimit;
-pub use notify::{Notifier, Wake};
-pub use registry::Registry;
-pub use remote::Remote;
-pub use selection::PassedOver;
-pub use signal::SignalMethod;
-pub use stats::{EventCounts, LoopStats};
+pub use cross_thread::notify::{Notifier, Wake};
+pub use cross_thread::remote::Remote;
 #[cfg(all(test, loom))]
-pub(crate) use wake::WakeWord;
-pub use watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub(crate) use cross_thread::wake::WakeWord;
+pub use events::signal::SignalMethod;
+pub use limit::DispatchLimit;
+pub use registry::Registry;
+pub use registry::dump::Dump;
+pub use registry::query::EventInfo;
+pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub use setup::config::Config;
+pub use setup::selection::PassedOver;
+pub use stats::{EventCounts, LoopStats};
+pub use timers::clock::ClockKind;
+pub use timers::common_timeout::CommonTimeout;
 
 use crate::backend::{FdReady, Features};
 use crate::error::{Error, Result};
 use crate::event::{EventSpec, Fired};
-use notify::Request;
-use selection::Selected;
+use cross_thread::notify::Request;
+use setup::selection::{self, Selected};
 
 /// What an event calls: the registry to act on events, the context that owns all state, and why.
 ///

@@ -12,7 +12,7 @@ mod turn;
 use std::time::Duration;
 
 use super::*;
-use crate::backend::scripted::ScriptedBackend;
+use crate::backend::tests::scripted::ScriptedBackend;
 use crate::backend::{Backend, BackendKind, Change, Features, Refusal};
 use crate::event::{EventId, Interest, Ready, Token};
 

@@ -100,12 +100,12 @@ impl Entry {
 }
 
 /// See the module's documentation.
-pub(super) struct FdMap {
+pub(in crate::base) struct FdMap {
     entries: Vec<Entry>,
 }
 
 impl FdMap {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
@@ -113,7 +113,7 @@ impl FdMap {
     ///
     /// A lone event that does not persist is registered to be reported once: then the kernel need
     /// not be told when it has fired. Fails before it changes anything.
-    pub(super) fn insert<C>(
+    pub(in crate::base) fn insert<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -146,7 +146,7 @@ impl FdMap {
     }
 
     /// Unlinks an event from its descriptor; the change says what the kernel must learn.
-    pub(super) fn remove<C>(
+    pub(in crate::base) fn remove<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -164,13 +164,13 @@ impl FdMap {
     }
 
     /// Whether a backend that reports a descriptor thereby stops watching it.
-    pub(super) fn is_once(&self, fd: RawFd) -> bool {
+    pub(in crate::base) fn is_once(&self, fd: RawFd) -> bool {
         self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
     }
 
     /// A backend reported such a descriptor as `ready`. If no event is told, it must be made to
     /// watch again, which the change says.
-    pub(super) fn reported_once<C>(
+    pub(in crate::base) fn reported_once<C>(
         &mut self,
         slots: &SlotTable<C>,
         fd: RawFd,
@@ -190,7 +190,7 @@ impl FdMap {
 
     /// An event of the descriptor was freed, and its owner may close it: what the kernel may still
     /// have registered is no longer counted on.
-    pub(super) fn forget_disarmed(&mut self, fd: RawFd) {
+    pub(in crate::base) fn forget_disarmed(&mut self, fd: RawFd) {
         let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
         if let Some(entry) = entry.filter(|entry| entry.events.is_empty()) {
             entry.watch -= Watch::DISARMED | Watch::ONCE;
@@ -198,18 +198,18 @@ impl FdMap {
     }
 
     /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
-    pub(super) fn first(&self, fd: RawFd) -> u32 {
+    pub(in crate::base) fn first(&self, fd: RawFd) -> u32 {
         // A negative number becomes one that is beyond every descriptor.
         self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
     }
 
     /// Every event that waits for a descriptor.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.entries.iter().flat_map(|entry| entry.events.iter(slots))
     }
 
     /// What a new kernel object must learn of all descriptors, none of which it knows.
-    pub(super) fn register_all(&mut self) -> Vec<Change> {
+    pub(in crate::base) fn register_all(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (fd, entry) in (0..).zip(&mut self.entries) {
             entry.change = 0;
@@ -222,13 +222,13 @@ impl FdMap {
     }
 
     /// The descriptor's place in the changelist plus one; 0 is none.
-    pub(super) fn change_place(&self, fd: RawFd) -> u32 {
+    pub(in crate::base) fn change_place(&self, fd: RawFd) -> u32 {
         let place = usize::try_from(fd).ok();
         place.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
     }
 
     /// The same, to be kept up to date; the descriptor has had an event.
-    pub(super) fn change_place_mut(&mut self, fd: RawFd) -> &mut u32 {
+    pub(in crate::base) fn change_place_mut(&mut self, fd: RawFd) -> &mut u32 {
         &mut self.entries[fd as usize].change
     }
 
@@ -249,7 +249,7 @@ impl FdMap {
 
     /// Panics unless lists, links and counts agree.
     #[cfg(test)]
-    pub(super) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
             let (mut counted, mut prev) = (Entry::EMPTY, NONE);
@@ -280,8 +280,8 @@ impl FdMap {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::slot::{Asked, tests::plain};
     use super::*;
+    use crate::base::events::slot::{Asked, tests::plain};
     use crate::event::Source;
 
     const READ: Interest = Interest::READ;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Registry;
 use super::notify::{Notifier, Request, Wake};
+use crate::base::Registry;
 use crate::error::{Error, Result};
 use crate::event::{EventId, Ready};
 use crate::sync::Mutex;
 
-pub(super) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
+pub(in crate::base) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
 
 /// Acts on one base from other threads (libevent: calling `event_add` and its like from there);
 /// cheap to clone.
@@ -45,25 +45,25 @@ pub struct Remote<C> {
 }
 
 /// Closures that wait for the base; `None` once it is gone.
-pub(super) struct Inbox<C>(Mutex<Option<Vec<Job<C>>>>);
+pub(in crate::base) struct Inbox<C>(Mutex<Option<Vec<Job<C>>>>);
 
 impl<C> Inbox<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self(Mutex::new(Some(Vec::new())))
     }
 
     /// Everything posted so far.
-    pub(super) fn take(&self) -> Vec<Job<C>> {
+    pub(in crate::base) fn take(&self) -> Vec<Job<C>> {
         self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether nothing was posted since the last [`take`](Self::take).
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.0.lock().as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Refuses what is posted from now on and drops what was not run.
-    pub(super) fn close(&self) {
+    pub(in crate::base) fn close(&self) {
         // The jobs are dropped after the lock is released: a drop may post.
         let unrun = self.0.lock().take();
         drop(unrun);
@@ -71,7 +71,7 @@ impl<C> Inbox<C> {
 }
 
 impl<C> Remote<C> {
-    pub(super) fn new(inbox: Arc<Inbox<C>>, notifier: Notifier) -> Self {
+    pub(in crate::base) fn new(inbox: Arc<Inbox<C>>, notifier: Notifier) -> Self {
         Self { inbox, notifier }
     }
 

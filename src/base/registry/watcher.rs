@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Registry;
+use crate::base::Registry;
 
 /// Called before each wait, with how long the loop is about to wait: `None` is for ever, zero is
 /// not at all.
@@ -35,14 +35,14 @@ impl<W: Copy> Row<W> {
 
 /// All watchers of a base.
 #[derive(Debug)]
-pub(super) struct Watchers<C> {
+pub(in crate::base) struct Watchers<C> {
     prepare: Row<PrepareWatcher<C>>,
     check: Row<CheckWatcher<C>>,
     next: u64,
 }
 
 impl<C> Watchers<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { prepare: Row(Vec::new()), check: Row(Vec::new()), next: 0 }
     }
 
@@ -51,24 +51,24 @@ impl<C> Watchers<C> {
         WatcherId(self.next - 1)
     }
 
-    pub(super) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
+    pub(in crate::base) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
         let id = self.name();
         self.prepare.0.push((id, watcher));
         id
     }
 
-    pub(super) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
+    pub(in crate::base) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
         let id = self.name();
         self.check.0.push((id, watcher));
         id
     }
 
-    pub(super) fn remove(&mut self, id: WatcherId) {
+    pub(in crate::base) fn remove(&mut self, id: WatcherId) {
         self.prepare.remove(id);
         self.check.remove(id);
     }
 
-    pub(super) fn has_prepare(&self) -> bool {
+    pub(in crate::base) fn has_prepare(&self) -> bool {
         !self.prepare.0.is_empty()
     }
 }
@@ -104,7 +104,7 @@ impl<C> Registry<C> {
         self.watchers.remove(id);
     }
 
-    pub(super) fn run_prepare_watchers(&mut self, cx: &mut C, timeout: Option<Duration>) {
+    pub(in crate::base) fn run_prepare_watchers(&mut self, cx: &mut C, timeout: Option<Duration>) {
         let (end, mut last) = (WatcherId(self.watchers.next), None);
         while let Some((id, watcher)) = self.watchers.prepare.next(last, end) {
             watcher(self, cx, timeout);
@@ -112,7 +112,7 @@ impl<C> Registry<C> {
         }
     }
 
-    pub(super) fn run_check_watchers(&mut self, cx: &mut C) {
+    pub(in crate::base) fn run_check_watchers(&mut self, cx: &mut C) {
         let (end, mut last) = (WatcherId(self.watchers.next), None);
         while let Some((id, watcher)) = self.watchers.check.next(last, end) {
             watcher(self, cx);

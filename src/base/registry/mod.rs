@@ -2,32 +2,39 @@
 //!
 //! It holds the base's state and keeps each operation whole: an event is settled before anybody
 //! is called, so a handler may add, delete or free any event, its own included. What it cannot do
-//! is run the loop; only [`EventBase`](super::EventBase) can.
+//! is run the loop; only [`EventBase`](crate::base::EventBase) can.
+
+mod activate;
+pub(super) mod dump;
+mod exit;
+mod pending;
+pub(super) mod query;
+pub(super) mod watcher;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Handler;
-use super::active::ActiveQueues;
-use super::changelist::{Changelist, ChangelistPolicy};
-use super::clock::{Clock, as_ns};
-use super::common_timeout::CommonTimeout;
-use super::config::Config;
-use super::control::Control;
-use super::deadline::Deadlines;
-use super::fd_map::FdMap;
-use super::limit::DispatchLimit;
-use super::notify::Notifier;
-use super::remote::{Inbox, Job};
-use super::selection::{PassedOver, Selected};
-use super::signal::Signals;
-use super::slot::{Asked, Contents, Interval, SlotTable, State};
-use super::stats::{Counts, LoopStats};
-use super::watcher::Watchers;
 use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, Refusal};
+use crate::base::Handler;
+use crate::base::changelist::{Changelist, ChangelistPolicy};
+use crate::base::control::Control;
+use crate::base::cross_thread::notify::Notifier;
+use crate::base::cross_thread::remote::{Inbox, Job};
+use crate::base::events::active::ActiveQueues;
+use crate::base::events::fd_map::FdMap;
+use crate::base::events::signal::Signals;
+use crate::base::events::slot::{Asked, Contents, Interval, SlotTable, State};
+use crate::base::limit::DispatchLimit;
+use crate::base::setup::config::Config;
+use crate::base::setup::selection::{PassedOver, Selected};
+use crate::base::stats::{Counts, LoopStats};
+use crate::base::timers::Deadlines;
+use crate::base::timers::clock::{Clock, as_ns};
+use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Ready, Source};
+use watcher::Watchers;
 
 /// What handlers get: creates, adds, deletes, activates and frees events, and ends the loop.
 ///
@@ -54,36 +61,36 @@ use crate::event::{EventId, EventSpec, Ready, Source};
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Registry<C> {
-    pub(super) kind: BackendKind,
-    pub(super) flush: ChangelistFlush,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) passed_over: Vec<PassedOver>,
-    pub(super) policy: ChangelistPolicy,
-    pub(super) changelist: Changelist,
-    pub(super) slots: SlotTable<C>,
-    pub(super) fds: FdMap,
-    pub(super) signals: Signals,
-    pub(super) deadlines: Deadlines,
-    pub(super) active: ActiveQueues,
-    pub(super) watchers: Watchers<C>,
-    pub(super) limit: DispatchLimit,
+    pub(in crate::base) kind: BackendKind,
+    pub(in crate::base) flush: ChangelistFlush,
+    pub(in crate::base) backend: Box<dyn Backend>,
+    pub(in crate::base) passed_over: Vec<PassedOver>,
+    pub(in crate::base) policy: ChangelistPolicy,
+    pub(in crate::base) changelist: Changelist,
+    pub(in crate::base) slots: SlotTable<C>,
+    pub(in crate::base) fds: FdMap,
+    pub(in crate::base) signals: Signals,
+    pub(in crate::base) deadlines: Deadlines,
+    pub(in crate::base) active: ActiveQueues,
+    pub(in crate::base) watchers: Watchers<C>,
+    pub(in crate::base) limit: DispatchLimit,
     /// Events scheduled in this turn.
-    pub(super) scheduled: u32,
-    pub(super) counts: Counts,
-    pub(super) refused: Vec<Refusal>,
-    pub(super) refusals: Vec<(EventId, Error)>,
-    pub(super) clock: Clock,
-    pub(super) control: Control,
-    pub(super) stats: LoopStats,
-    pub(super) notifier: Notifier,
-    pub(super) inbox: Arc<Inbox<C>>,
+    pub(in crate::base) scheduled: u32,
+    pub(in crate::base) counts: Counts,
+    pub(in crate::base) refused: Vec<Refusal>,
+    pub(in crate::base) refusals: Vec<(EventId, Error)>,
+    pub(in crate::base) clock: Clock,
+    pub(in crate::base) control: Control,
+    pub(in crate::base) stats: LoopStats,
+    pub(in crate::base) notifier: Notifier,
+    pub(in crate::base) inbox: Arc<Inbox<C>>,
     /// Posted closures that were taken out of the inbox and have not run yet.
-    pub(super) jobs: VecDeque<Job<C>>,
+    pub(in crate::base) jobs: VecDeque<Job<C>>,
 }
 
 /// Making and ending events.
 impl<C> Registry<C> {
-    pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
+    pub(in crate::base) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
             kind: selected.kind,
             flush: config.flush,
@@ -118,7 +125,11 @@ impl<C> Registry<C> {
     }
 
     /// Makes an event of the base itself, which is the most urgent and keeps no loop alive.
-    pub(super) fn create_internal(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
+    pub(in crate::base) fn create_internal(
+        &mut self,
+        spec: EventSpec,
+        handler: Handler<C>,
+    ) -> EventId {
         self.counts.internal += 1;
         self.create_with(spec, handler, Asked::INTERNAL, 0)
     }
@@ -284,7 +295,7 @@ impl<C> Registry<C> {
     }
 
     /// Gives an event another priority than the middle one: the lower, the earlier (libevent:
-    /// `event_priority_set`). See [`Config::priorities`](super::Config::priorities).
+    /// `event_priority_set`). See [`Config::priorities`](crate::base::Config::priorities).
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub enum ClockKind {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(in crate::base) struct Clock {
     kind: ClockKind,
     /// Zero of the nanoseconds, on the clock of `kind`.
     zero_ns: u64,
@@ -37,7 +37,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new(kind: ClockKind, caches: bool) -> Self {
+    pub(in crate::base) fn new(kind: ClockKind, caches: bool) -> Self {
         // The instant comes second: an instant we tell is never before the deadline it stands for.
         let zero_ns = clock::monotonic_ns();
         let epoch = Instant::now();
@@ -48,12 +48,12 @@ impl Clock {
         Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, in_loop: false }
     }
 
-    pub(super) fn kind(&self) -> ClockKind {
+    pub(in crate::base) fn kind(&self) -> ClockKind {
         self.kind
     }
 
     /// Now, by the cache inside the loop.
-    pub(super) fn now_ns(&mut self) -> u64 {
+    pub(in crate::base) fn now_ns(&mut self) -> u64 {
         if let Some(now_ns) = self.cached_ns {
             return now_ns;
         }
@@ -65,19 +65,19 @@ impl Clock {
     }
 
     /// When a timeout set now is due: a coarse clock lags by a tick, and nobody likes it early.
-    pub(super) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
+    pub(in crate::base) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
         self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
     }
 
     /// How long to wait for a deadline. By a coarse clock at least a tick, or the loop would
     /// look again and again until the clock moves.
-    pub(super) fn time_until(&self, deadline_ns: u64) -> Duration {
+    pub(in crate::base) fn time_until(&self, deadline_ns: u64) -> Duration {
         let ns = deadline_ns.saturating_sub(self.read_ns());
         Duration::from_nanos(if ns == 0 { 0 } else { ns.max(self.tick_ns) })
     }
 
     /// Now, whatever the cache says.
-    pub(super) fn read_ns(&self) -> u64 {
+    pub(in crate::base) fn read_ns(&self) -> u64 {
         let now_ns = match self.kind {
             ClockKind::Precise => clock::monotonic_ns(),
             ClockKind::Coarse => clock::monotonic_coarse_ns(),
@@ -87,36 +87,36 @@ impl Clock {
     }
 
     /// Reads the clock anew for the rest of the turn.
-    pub(super) fn refresh(&mut self) {
+    pub(in crate::base) fn refresh(&mut self) {
         self.cached_ns = None;
         self.now_ns();
     }
 
     /// A new turn, or the loop's beginning and end.
-    pub(super) fn forget(&mut self, in_loop: bool) {
+    pub(in crate::base) fn forget(&mut self, in_loop: bool) {
         self.cached_ns = None;
         self.in_loop = in_loop;
     }
 
-    pub(super) fn instant(&self, ns: u64) -> Instant {
+    pub(in crate::base) fn instant(&self, ns: u64) -> Instant {
         self.epoch + Duration::from_nanos(ns)
     }
 
     /// The wall clock's time at the cached moment.
-    pub(super) fn system_time(&mut self) -> SystemTime {
+    pub(in crate::base) fn system_time(&mut self) -> SystemTime {
         let age_ns = self.cached_ns.map_or(0, |cached_ns| self.read_ns().saturating_sub(cached_ns));
         SystemTime::now() - Duration::from_nanos(age_ns)
     }
 
     /// Sets the cached time, as if the clock had been read.
     #[cfg(test)]
-    pub(super) fn pretend(&mut self, now_ns: u64) {
+    pub(in crate::base) fn pretend(&mut self, now_ns: u64) {
         self.cached_ns = Some(now_ns);
     }
 }
 
 /// Nanoseconds of a duration; five centuries is for ever.
-pub(super) fn as_ns(duration: Duration) -> u64 {
+pub(in crate::base) fn as_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

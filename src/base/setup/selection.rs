@@ -3,11 +3,11 @@
 
 use std::io::Write;
 
-use super::changelist::ChangelistPolicy;
-use super::clock::ClockKind;
 use super::config::Config;
-use super::signal::SignalMethod;
 use crate::backend::{Backend, BackendKind};
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::signal::SignalMethod;
+use crate::base::timers::clock::ClockKind;
 use crate::error::{Error, Result};
 use crate::sys::process;
 
@@ -24,13 +24,13 @@ pub struct PassedOver {
 type Environment<'a> = &'a dyn Fn(&str) -> bool;
 
 /// The process's environment, or an empty one where it must not count.
-pub(super) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
+pub(in crate::base) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
     let counts = config.reads_environment && !process::is_privileged_for_caller();
     move |name| counts && std::env::var_os(name).is_some()
 }
 
 /// The configuration as the environment changes it.
-pub(super) fn with_environment(mut config: Config, is_set: Environment) -> Config {
+pub(in crate::base) fn with_environment(mut config: Config, is_set: Environment) -> Config {
     if is_set("EVENT_EPOLL_USE_CHANGELIST") {
         config.changelist = ChangelistPolicy::Deferred;
     }
@@ -44,14 +44,14 @@ pub(super) fn with_environment(mut config: Config, is_set: Environment) -> Confi
 }
 
 /// A backend, open, and those that were passed over before it.
-pub(super) struct Selected {
-    pub(super) kind: BackendKind,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) passed_over: Vec<PassedOver>,
+pub(in crate::base) struct Selected {
+    pub(in crate::base) kind: BackendKind,
+    pub(in crate::base) backend: Box<dyn Backend>,
+    pub(in crate::base) passed_over: Vec<PassedOver>,
 }
 
 /// Opens the first backend in order of preference that nothing speaks against.
-pub(super) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
+pub(in crate::base) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
     let open = |kind: BackendKind| kind.open(config.flush);
     let selected = select_with(config, is_set, open)?;
     if is_set("EVENT_SHOW_METHOD") {
@@ -106,7 +106,7 @@ fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<
 mod tests {
     use super::*;
     use crate::backend::Features;
-    use crate::backend::scripted::ScriptedBackend;
+    use crate::backend::tests::scripted::ScriptedBackend;
 
     fn scripted(_: BackendKind) -> Result<Box<dyn Backend>> {
         Ok(Box::new(ScriptedBackend::default()))

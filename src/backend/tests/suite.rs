@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use test_needs::Need;
 
-use super::*;
+use crate::backend::*;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fd::duplicate;
 
@@ -19,7 +19,7 @@ const CLOSED: Interest = Interest::CLOSED;
 const NOTHING: Interest = Interest::empty();
 
 /// Every kind, and epoll with every way to flush.
-pub(super) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)> {
+pub(in crate::backend) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)> {
     BackendKind::usable().flat_map(|kind| {
         let flush = match kind {
             BackendKind::Epoll => vec![ChangelistFlush::EpollCtl, ChangelistFlush::Auto],
@@ -37,44 +37,44 @@ pub(super) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)
 }
 
 /// A backend and what it refused.
-pub(super) struct Rig {
-    pub(super) kind: BackendKind,
-    pub(super) flush: ChangelistFlush,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) refused: Vec<Refusal>,
+pub(in crate::backend) struct Rig {
+    pub(in crate::backend) kind: BackendKind,
+    pub(in crate::backend) flush: ChangelistFlush,
+    pub(in crate::backend) backend: Box<dyn Backend>,
+    pub(in crate::backend) refused: Vec<Refusal>,
 }
 
 impl Rig {
-    pub(super) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
+    pub(in crate::backend) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
         Self { flush, ..Self::of(kind, kind.open(flush).unwrap()) }
     }
 
-    pub(super) fn of(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
+    pub(in crate::backend) fn of(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
         Self { kind, flush: ChangelistFlush::default(), backend, refused: Vec::new() }
     }
 
-    pub(super) fn has(&self, feature: Features) -> bool {
+    pub(in crate::backend) fn has(&self, feature: Features) -> bool {
         self.backend.features().contains(feature)
     }
 
-    pub(super) fn apply(&mut self, change: Change) {
+    pub(in crate::backend) fn apply(&mut self, change: Change) {
         self.backend.apply(&[change], &mut self.refused);
     }
 
     /// Applies a plain change that must not be refused.
     #[track_caller]
-    pub(super) fn change(&mut self, fd: &impl AsRawFd, old: Interest, new: Interest) {
+    pub(in crate::backend) fn change(&mut self, fd: &impl AsRawFd, old: Interest, new: Interest) {
         self.must(Change::of(fd.as_raw_fd(), old, new));
     }
 
     #[track_caller]
-    pub(super) fn must(&mut self, change: Change) {
+    pub(in crate::backend) fn must(&mut self, change: Change) {
         self.apply(change);
         assert_eq!(self.refused, [], "{:?}", self.kind);
     }
 
     #[track_caller]
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Vec<FdReady> {
+    pub(in crate::backend) fn wait(&mut self, timeout: Option<Duration>) -> Vec<FdReady> {
         let mut ready = Vec::new();
         self.backend.wait(timeout, &mut ready).unwrap();
         ready
@@ -82,26 +82,26 @@ impl Rig {
 
     /// What is ready now, in the order of the descriptors.
     #[track_caller]
-    pub(super) fn now(&mut self) -> Vec<FdReady> {
+    pub(in crate::backend) fn now(&mut self) -> Vec<FdReady> {
         let mut ready = self.wait(Some(Duration::ZERO));
         ready.sort_by_key(|told| told.fd);
         ready
     }
 }
 
-pub(super) fn told(fd: &impl AsRawFd, ready: Ready) -> FdReady {
+pub(in crate::backend) fn told(fd: &impl AsRawFd, ready: Ready) -> FdReady {
     FdReady { fd: fd.as_raw_fd(), ready }
 }
 
-pub(super) fn once(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+pub(in crate::backend) fn once(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
     Change { once: true, ..Change::of(fd.as_raw_fd(), old, new) }
 }
 
-pub(super) fn edge(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+pub(in crate::backend) fn edge(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
     Change { edge: true, ..Change::of(fd.as_raw_fd(), old, new) }
 }
 
-pub(super) fn signalled() -> EventFd {
+pub(in crate::backend) fn signalled() -> EventFd {
     let eventfd = EventFd::new().unwrap();
     eventfd.signal().unwrap();
     eventfd
@@ -109,7 +109,7 @@ pub(super) fn signalled() -> EventFd {
 
 /// A duplicate whose number no other test takes once it is closed: each call has its own range,
 /// above all numbers that are given out lowest first.
-pub(super) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
+pub(in crate::backend) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
     static NEXT: AtomicI32 = AtomicI32::new(0);
     // A table for as many descriptors as some containers allow would need gigabytes.
     let limit = rlimit::increase_nofile_limit(20_000).unwrap().min(20_000) as RawFd;
@@ -568,14 +568,14 @@ fn what_is_told_first_changes_from_wait_to_wait() {
 }
 
 /// Writes until no more fits.
-pub(super) fn fill(writer: &impl AsFd) {
+pub(in crate::backend) fn fill(writer: &impl AsFd) {
     let mut copy = File::from(writer.as_fd().try_clone_to_owned().unwrap());
     nonblocking(writer);
     while copy.write(&[0; 65_536]).is_ok() {}
 }
 
 /// Reads all there is.
-pub(super) fn empty(reader: &impl AsFd) {
+pub(in crate::backend) fn empty(reader: &impl AsFd) {
     let mut copy = File::from(reader.as_fd().try_clone_to_owned().unwrap());
     nonblocking(reader);
     while matches!(copy.read(&mut [0; 65_536]), Ok(1..)) {}

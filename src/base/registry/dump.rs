@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::inspect::EventInfo;
-use super::registry::Registry;
+use super::query::EventInfo;
+use crate::base::registry::Registry;
 
 /// See [`Registry::dump`].
 #[derive(Debug)]

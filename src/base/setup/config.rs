@@ -1,13 +1,15 @@
 //! How a base is set up (libevent: `event_config`).
 
-use super::changelist::ChangelistPolicy;
-use super::clock::ClockKind;
-use super::limit::DispatchLimit;
-use super::signal::SignalMethod;
 use crate::backend::{BackendKind, ChangelistFlush, Features};
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::signal::SignalMethod;
+use crate::base::limit::DispatchLimit;
+use crate::base::timers::clock::ClockKind;
 
-/// Options of an [`EventBase`](super::EventBase); the default is the best backend there is, with
-/// [`ChangelistPolicy::Immediate`] as in libevent, and one priority.
+/// Options of an [`EventBase`](crate::base::EventBase).
+///
+/// The default is the best backend there is, with [`ChangelistPolicy::Immediate`] as in libevent,
+/// and one priority.
 ///
 /// ```
 /// use evshard::{BackendKind, ChangelistPolicy, Config, EventBase, Features};
@@ -24,27 +26,27 @@ use crate::backend::{BackendKind, ChangelistFlush, Features};
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a config does nothing until a base is made with it"]
 pub struct Config {
-    pub(super) choice: Choice,
-    pub(super) flush: ChangelistFlush,
-    pub(super) changelist: ChangelistPolicy,
-    pub(super) clock: ClockKind,
-    pub(super) caches_time: bool,
-    pub(super) signals: SignalMethod,
-    pub(super) priorities: u8,
-    pub(super) limit: DispatchLimit,
-    pub(super) reads_environment: bool,
+    pub(in crate::base) choice: Choice,
+    pub(in crate::base) flush: ChangelistFlush,
+    pub(in crate::base) changelist: ChangelistPolicy,
+    pub(in crate::base) clock: ClockKind,
+    pub(in crate::base) caches_time: bool,
+    pub(in crate::base) signals: SignalMethod,
+    pub(in crate::base) priorities: u8,
+    pub(in crate::base) limit: DispatchLimit,
+    pub(in crate::base) reads_environment: bool,
 }
 
 /// Which backends may be taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
+pub(in crate::base) struct Choice {
     /// Only this one.
-    pub(super) only: Option<BackendKind>,
+    pub(in crate::base) only: Option<BackendKind>,
     /// This one first.
-    pub(super) preferred: Option<BackendKind>,
+    pub(in crate::base) preferred: Option<BackendKind>,
     /// By position in `BackendKind::ALL`.
-    pub(super) avoided: [bool; BackendKind::ALL.len()],
-    pub(super) required: Features,
+    pub(in crate::base) avoided: [bool; BackendKind::ALL.len()],
+    pub(in crate::base) required: Features,
 }
 
 impl Default for Config {

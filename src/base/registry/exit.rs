@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::registry::Registry;
+use crate::base::registry::Registry;
 use crate::event::{EventId, EventSpec};
 
 impl<C> Registry<C> {

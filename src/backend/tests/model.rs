@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use test_needs::Need;
 
 use super::suite::{Rig, empty, every_way, fill};
-use super::*;
+use crate::backend::*;
 
 /// A watched stream, its peer, and what is true of them.
 struct Slot {

@@ -50,7 +50,7 @@ struct Line {
 /// What other threads may ask of the loop at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Request {
+pub(in crate::base) enum Request {
     Exit = 1,
     Break = 2,
 }
@@ -65,7 +65,7 @@ pub enum Wake {
 }
 
 impl Notifier {
-    pub(super) fn new() -> Result<Self> {
+    pub(in crate::base) fn new() -> Result<Self> {
         let bell = EventFd::new().map_err(Error::os("eventfd"))?;
         let requests = AtomicU8::new(0);
         Ok(Self { line: Arc::new(Line { word: WakeWord::new(), bell, requests }) })
@@ -85,36 +85,36 @@ impl Notifier {
     }
 
     /// Asks the loop to end and wakes it.
-    pub(super) fn request(&self, request: Request) -> Wake {
+    pub(in crate::base) fn request(&self, request: Request) -> Wake {
         self.line.requests.fetch_or(request as u8, Ordering::Release);
         self.notify()
     }
 
     /// Whether the loop was asked for anything; free of cost while it was not.
-    pub(super) fn has_requests(&self) -> bool {
+    pub(in crate::base) fn has_requests(&self) -> bool {
         self.line.requests.load(Ordering::Relaxed) != 0
     }
 
     /// Whether the loop was asked for this since the last call.
-    pub(super) fn take_request(&self, request: Request) -> bool {
+    pub(in crate::base) fn take_request(&self, request: Request) -> bool {
         self.line.requests.fetch_and(!(request as u8), Ordering::Acquire) & request as u8 != 0
     }
 
     /// In a child after `fork(2)`: a bell of its own.
-    pub(super) fn renew(&self) -> Result<()> {
+    pub(in crate::base) fn renew(&self) -> Result<()> {
         self.line.bell.renew().map_err(Error::os("dup3"))
     }
 
-    pub(super) fn word(&self) -> &WakeWord {
+    pub(in crate::base) fn word(&self) -> &WakeWord {
         &self.line.word
     }
 
-    pub(super) fn fd(&self) -> RawFd {
+    pub(in crate::base) fn fd(&self) -> RawFd {
         self.line.bell.as_raw_fd()
     }
 
     /// Ends the level of a bell that was seen.
-    pub(super) fn silence(&self) {
+    pub(in crate::base) fn silence(&self) {
         // An eventfd of our own can be read.
         let _ = self.line.bell.drain();
     }

@@ -3,13 +3,17 @@
 //! A list competes in the heap by its head's deadline, as member number `SLOTS_MAX` plus its own,
 //! so that timeouts of all kinds expire in one order.
 
-use super::common_timeout::TimeoutList;
-use super::slot::{Interval, SLOTS_MAX, SlotTable, State};
-use super::timer::{Members, TimerHeap};
+pub(super) mod clock;
+pub(super) mod common_timeout;
+pub(super) mod heap;
+
+use crate::base::events::slot::{Interval, SLOTS_MAX, SlotTable, State};
+use common_timeout::TimeoutList;
+use heap::{Members, TimerHeap};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(in crate::base) struct Deadlines {
     heap: TimerHeap,
     lists: Vec<TimeoutList>,
 }
@@ -42,7 +46,7 @@ fn list_of(member: u32) -> Option<usize> {
 
 impl Deadlines {
     /// The number of the list for a duration, made if there is none; `None` if 256 others are.
-    pub(super) fn list_for(&mut self, duration_ns: u64) -> Option<u8> {
+    pub(in crate::base) fn list_for(&mut self, duration_ns: u64) -> Option<u8> {
         let known = self.lists.iter().position(|list| list.duration_ns == duration_ns);
         let number = u8::try_from(known.unwrap_or(self.lists.len())).ok()?;
         if known.is_none() {
@@ -52,13 +56,13 @@ impl Deadlines {
     }
 
     /// The duration of a list; `None` if it is another base's.
-    pub(super) fn duration_ns(&self, number: u8) -> Option<u64> {
+    pub(in crate::base) fn duration_ns(&self, number: u8) -> Option<u64> {
         self.lists.get(usize::from(number)).map(|list| list.duration_ns)
     }
 
     /// Starts an event's timeout, or moves one that runs. `interval` says how long it was given
     /// for, and is kept if the event persists.
-    pub(super) fn start<C>(
+    pub(in crate::base) fn start<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -89,7 +93,7 @@ impl Deadlines {
     }
 
     /// Stops an event's timeout, if it runs.
-    pub(super) fn stop<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn stop<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         if slot.state.contains(State::IN_HEAP) {
             let position = slot.heap_position();
@@ -131,13 +135,17 @@ impl Deadlines {
     }
 
     /// The earliest deadline.
-    pub(super) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
+    pub(in crate::base) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
         let first = self.heap.first(&mut both(slots, &mut self.lists));
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
     /// The event that is due at `now_ns`, the earliest first.
-    pub(super) fn first_due<C>(&mut self, slots: &mut SlotTable<C>, now_ns: u64) -> Option<u32> {
+    pub(in crate::base) fn first_due<C>(
+        &mut self,
+        slots: &mut SlotTable<C>,
+        now_ns: u64,
+    ) -> Option<u32> {
         let (member, deadline_ns) = self.heap.first(&mut both(slots, &mut self.lists))?;
         if deadline_ns > now_ns {
             return None;
@@ -148,19 +156,19 @@ impl Deadlines {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.heap.len() == 0
     }
 
     /// Every event with a running timeout: those of the heap, then those of the lists.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         let alone = self.heap.iter().filter(|member| list_of(*member).is_none());
         alone.chain(self.lists.iter().flat_map(|list| list.iter(slots)))
     }
 
     /// Panics unless heap, lists and slots agree.
     #[cfg(test)]
-    pub(super) fn check<C>(&mut self, slots: &mut SlotTable<C>) {
+    pub(in crate::base) fn check<C>(&mut self, slots: &mut SlotTable<C>) {
         let listed: usize = self.lists.iter().map(|list| list.check(slots)).sum();
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(listed, with(State::IN_COMMON), "an event is on no list");
@@ -186,8 +194,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::slot::tests::plain;
     use super::*;
+    use crate::base::events::slot::tests::plain;
     use crate::event::{Interest, Source};
 
     #[test]

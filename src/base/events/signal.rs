@@ -7,10 +7,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::Registry;
 use super::list::Stack;
 use super::slot::NONE;
 use super::slot::{SlotTable, State};
+use crate::base::Registry;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::sys::signal::{SignalCounter, is_signal};
@@ -33,7 +33,7 @@ pub enum SignalMethod {
 
 /// The events of each signal, and the descriptor that tells of deliveries once one has any.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(in crate::base) struct Signals {
     method: SignalMethod,
     events: [Stack; SIGNAL_MAX as usize + 1],
     source: Option<Delivery>,
@@ -99,7 +99,7 @@ impl Delivery {
 }
 
 impl Signals {
-    pub(super) fn new(method: SignalMethod) -> Self {
+    pub(in crate::base) fn new(method: SignalMethod) -> Self {
         Self {
             method,
             events: [Stack::EMPTY; SIGNAL_MAX as usize + 1],
@@ -126,7 +126,7 @@ impl Signals {
     }
 
     /// Unlinks an event from its signal.
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
         let events = &mut self.events[number as usize];
         events.remove(slots, index);
         slots[index].state -= State::INSERTED;
@@ -138,7 +138,7 @@ impl Signals {
     }
 
     /// How often an event that is about to run is to be called; forgets it.
-    pub(super) fn take_calls(&mut self, id: EventId) -> u32 {
+    pub(in crate::base) fn take_calls(&mut self, id: EventId) -> u32 {
         let at = self.calls.iter().position(|(active, _)| *active == id);
         at.map_or(1, |at| self.calls.swap_remove(at).1)
     }
@@ -151,12 +151,12 @@ impl Signals {
     }
 
     /// Every event that waits for a signal.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.events.iter().flat_map(|events| events.iter(slots))
     }
 
     /// In a child after `fork(2)`.
-    pub(super) fn renew(&self) -> Result<()> {
+    pub(in crate::base) fn renew(&self) -> Result<()> {
         match &self.source {
             Some(Delivery::Handler(counter)) => counter.renew().map_err(Error::os("dup3")),
             // It reports the signals of whoever reads it.
@@ -166,7 +166,7 @@ impl Signals {
 }
 
 impl<C> Registry<C> {
-    pub(super) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
+    pub(in crate::base) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
         self.open_signals()?;
         self.signals.insert(&mut self.slots, index, number)?;
         self.counts.joined(self.slots[index].counted());
@@ -190,7 +190,7 @@ impl<C> Registry<C> {
     }
 
     /// Makes every event of a signal active, to be called as often as it was delivered.
-    pub(super) fn activate_signal_times(&mut self, number: i32, times: u32) {
+    pub(in crate::base) fn activate_signal_times(&mut self, number: i32, times: u32) {
         let mut index = self.signals.of(number).first();
         while index != NONE {
             let id = self.slots[index].id(index);

@@ -2,29 +2,29 @@
 
 use std::num::NonZeroU32;
 
-use super::Handler;
+use crate::base::Handler;
 use crate::error::{Error, Result};
 use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
 
 /// "No slot" in a link.
-pub(super) const NONE: u32 = u32::MAX;
+pub(in crate::base) const NONE: u32 = u32::MAX;
 
 /// Neighbours in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Links {
-    pub(super) prev: u32,
-    pub(super) next: u32,
+pub(in crate::base) struct Links {
+    pub(in crate::base) prev: u32,
+    pub(in crate::base) next: u32,
 }
 
 impl Links {
-    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
+    pub(in crate::base) const UNLINKED: Self = Self { prev: NONE, next: NONE };
 }
 
 bitflags::bitflags! {
     /// What was asked for when the event was made; never changes. The numbers are libevent's
     /// `EV_*`, where it has them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Asked: u8 {
+    pub(in crate::base) struct Asked: u8 {
         /// Ends when it fires.
         const ONCE = 0x01;
         const READ = 0x02;
@@ -44,7 +44,7 @@ bitflags::bitflags! {
 bitflags::bitflags! {
     /// The memberships of an event. They combine.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct State: u8 {
+    pub(in crate::base) struct State: u8 {
         /// The slot holds an event.
         const OCCUPIED = 0x01;
         /// In the map of descriptors or of signals (libevent: `EVLIST_INSERTED`).
@@ -67,7 +67,7 @@ struct IntervalWord(u64);
 
 /// What re-arms a persistent event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interval {
+pub(in crate::base) enum Interval {
     None,
     Ns(u64),
     /// The number of a common timeout.
@@ -109,137 +109,137 @@ impl IntervalWord {
 }
 
 /// One event.
-pub(super) struct Slot<C> {
-    pub(super) handler: Handler<C>,
-    pub(super) token: Token,
+pub(in crate::base) struct Slot<C> {
+    pub(in crate::base) handler: Handler<C>,
+    pub(in crate::base) token: Token,
     /// When its timeout is, or last was, due.
-    pub(super) deadline_ns: u64,
+    pub(in crate::base) deadline_ns: u64,
     interval: IntervalWord,
     generation: NonZeroU32,
     source: SourceCode,
     /// Its position in the timer heap, or its predecessor in the list of a common timeout.
     timer_place: u32,
     /// The other events of its source; the list of vacant slots uses `next`.
-    pub(super) of_source: Links,
+    pub(in crate::base) of_source: Links,
     /// Its neighbours in the active queue.
-    pub(super) in_queue: Links,
-    pub(super) asked: Asked,
-    pub(super) state: State,
+    pub(in crate::base) in_queue: Links,
+    pub(in crate::base) asked: Asked,
+    pub(in crate::base) state: State,
     /// Why it is active.
-    pub(super) ready: Ready,
+    pub(in crate::base) ready: Ready,
     /// The lower, the earlier.
-    pub(super) priority: u8,
+    pub(in crate::base) priority: u8,
 }
 
 const _: () = assert!(size_of::<Slot<()>>() == 64, "a slot is one cache line");
 
 impl<C> Slot<C> {
-    pub(super) fn source(&self) -> Source {
+    pub(in crate::base) fn source(&self) -> Source {
         self.source.unpack()
     }
 
-    pub(super) fn interest(&self) -> Interest {
+    pub(in crate::base) fn interest(&self) -> Interest {
         Interest::from_bits_truncate(self.asked.bits())
     }
 
-    pub(super) fn has_timer(&self) -> bool {
+    pub(in crate::base) fn has_timer(&self) -> bool {
         self.state.intersects(State::IN_HEAP.union(State::IN_COMMON))
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    pub(in crate::base) fn is_active(&self) -> bool {
         self.state.intersects(State::ACTIVE.union(State::LATER))
     }
 
-    pub(super) fn is_internal(&self) -> bool {
+    pub(in crate::base) fn is_internal(&self) -> bool {
         self.asked.contains(Asked::INTERNAL)
     }
 
-    pub(super) fn is_edge(&self) -> bool {
+    pub(in crate::base) fn is_edge(&self) -> bool {
         self.asked.contains(Asked::EDGE)
     }
 
-    pub(super) fn is_persistent(&self) -> bool {
+    pub(in crate::base) fn is_persistent(&self) -> bool {
         self.asked.contains(Asked::PERSIST)
     }
 
     /// 1 for an event of the user's, 0 for one of the base itself.
-    pub(super) fn counted(&self) -> usize {
+    pub(in crate::base) fn counted(&self) -> usize {
         usize::from(!self.is_internal())
     }
 
-    pub(super) fn has_interval(&self) -> bool {
+    pub(in crate::base) fn has_interval(&self) -> bool {
         self.interval != IntervalWord::NONE
     }
 
-    pub(super) fn interval(&self) -> Interval {
+    pub(in crate::base) fn interval(&self) -> Interval {
         self.interval.unpack()
     }
 
     /// Only while it is in no list of a common timeout.
-    pub(super) fn set_interval(&mut self, interval: Interval) {
+    pub(in crate::base) fn set_interval(&mut self, interval: Interval) {
         debug_assert!(!self.state.contains(State::IN_COMMON));
         self.interval = IntervalWord::pack(interval);
     }
 
-    pub(super) fn heap_position(&self) -> u32 {
+    pub(in crate::base) fn heap_position(&self) -> u32 {
         debug_assert!(self.state.contains(State::IN_HEAP));
         self.timer_place
     }
 
-    pub(super) fn set_heap_position(&mut self, position: u32) {
+    pub(in crate::base) fn set_heap_position(&mut self, position: u32) {
         self.timer_place = position;
     }
 
-    pub(super) fn common_links(&self) -> Links {
+    pub(in crate::base) fn common_links(&self) -> Links {
         Links { prev: self.timer_place, next: self.interval.link() }
     }
 
-    pub(super) fn set_common_links(&mut self, links: Links) {
+    pub(in crate::base) fn set_common_links(&mut self, links: Links) {
         self.timer_place = links.prev;
         self.interval.set_link(links.next);
     }
 
-    pub(super) fn id(&self, index: u32) -> EventId {
+    pub(in crate::base) fn id(&self, index: u32) -> EventId {
         EventId { index, generation: self.generation }
     }
 
     /// What its handler is told now.
-    pub(super) fn fired(&self, index: u32) -> Fired {
+    pub(in crate::base) fn fired(&self, index: u32) -> Fired {
         Fired { id: self.id(index), source: self.source, ready: self.ready, token: self.token }
     }
 }
 
 /// Indices from here on are not of slots: the timer heap numbers its common timeouts with them.
-pub(super) const SLOTS_MAX: u32 = NONE - 256;
+pub(in crate::base) const SLOTS_MAX: u32 = NONE - 256;
 
 /// What a new slot is filled with.
-pub(super) struct Contents<C> {
-    pub(super) handler: Handler<C>,
-    pub(super) source: Source,
-    pub(super) asked: Asked,
-    pub(super) priority: u8,
-    pub(super) token: Token,
+pub(in crate::base) struct Contents<C> {
+    pub(in crate::base) handler: Handler<C>,
+    pub(in crate::base) source: Source,
+    pub(in crate::base) asked: Asked,
+    pub(in crate::base) priority: u8,
+    pub(in crate::base) token: Token,
 }
 
 /// All slots of a base.
-pub(super) struct SlotTable<C> {
+pub(in crate::base) struct SlotTable<C> {
     slots: Vec<Slot<C>>,
     first_vacant: u32,
     occupied: u32,
 }
 
 impl<C> SlotTable<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { slots: Vec::new(), first_vacant: NONE, occupied: 0 }
     }
 
     /// How many events exist.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::base) fn len(&self) -> usize {
         self.occupied as usize
     }
 
     /// Puts an event into a vacant slot, the most recently vacated first: its line is warm.
-    pub(super) fn insert(&mut self, contents: Contents<C>) -> EventId {
+    pub(in crate::base) fn insert(&mut self, contents: Contents<C>) -> EventId {
         let generation = match self.slots.get(self.first_vacant as usize) {
             Some(vacant) => vacant.generation,
             None => NonZeroU32::MIN,
@@ -278,7 +278,7 @@ impl<C> SlotTable<C> {
     }
 
     /// Vacates the slot; from now on its id is stale.
-    pub(super) fn remove(&mut self, index: u32) {
+    pub(in crate::base) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
@@ -290,14 +290,14 @@ impl<C> SlotTable<C> {
     }
 
     /// The slot an id names; `None` when the id is stale. The one place ids are resolved.
-    pub(super) fn index_of(&self, id: EventId) -> Option<u32> {
+    pub(in crate::base) fn index_of(&self, id: EventId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
             .then_some(id.index)
     }
 
     /// The same for those who must say so when it is stale.
-    pub(super) fn resolve(&self, id: EventId) -> Result<u32> {
+    pub(in crate::base) fn resolve(&self, id: EventId) -> Result<u32> {
         match self.index_of(id) {
             Some(index) => Ok(index),
             None => Err(Error::Stale(id)),
@@ -306,7 +306,7 @@ impl<C> SlotTable<C> {
 
     /// Indices of all occupied slots.
     #[cfg(test)]
-    pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn indices(&self) -> impl Iterator<Item = u32> {
         (0_u32..)
             .zip(&self.slots)
             .filter_map(|(index, slot)| slot.state.contains(State::OCCUPIED).then_some(index))
@@ -328,7 +328,7 @@ impl<C> std::ops::IndexMut<u32> for SlotTable<C> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::base) mod tests {
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! A base in a forked child (libevent: `event_reinit`).
 
-use super::EventBase;
+use crate::base::EventBase;
 use crate::error::Result;
 
 impl<C> EventBase<C> {
@@ -11,9 +11,9 @@ impl<C> EventBase<C> {
     /// have them, and registers every pending event there. Call it first thing in the child; the
     /// parent's base is not affected, neither by this nor by dropping the base instead.
     ///
-    /// A child has only the thread that forked. If another one was posting to this base at that
-    /// moment, its [`Remote`](super::Remote) is locked for ever; fork while nobody does. What was
-    /// posted or active before runs in both.
+    /// A child has only the thread that forked. If another thread was posting to this base at that
+    /// moment, the base's [`Remote`](crate::base::Remote) stays locked for ever: fork while no
+    /// thread posts. What was posted or active before the fork runs in both processes.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@
 const ARITY: usize = 4;
 
 /// Those whose deadlines are in the heap.
-pub(super) trait Members {
+pub(in crate::base) trait Members {
     /// The member is now at `position`.
     fn moved(&mut self, member: u32, position: u32);
 
@@ -28,18 +28,18 @@ struct Timer {
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct TimerHeap {
+pub(in crate::base) struct TimerHeap {
     timers: Vec<Timer>,
 }
 
 impl TimerHeap {
     /// How many timers are pending.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::base) fn len(&self) -> usize {
         self.timers.len()
     }
 
     /// The member that is due first, and when.
-    pub(super) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
+    pub(in crate::base) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
         loop {
             let &Timer { deadline_ns, member } = self.timers.first()?;
             let true_ns = members.deadline_ns(member);
@@ -53,7 +53,12 @@ impl TimerHeap {
     }
 
     /// Adds a member.
-    pub(super) fn insert(&mut self, member: u32, deadline_ns: u64, members: &mut impl Members) {
+    pub(in crate::base) fn insert(
+        &mut self,
+        member: u32,
+        deadline_ns: u64,
+        members: &mut impl Members,
+    ) {
         let last = self.timers.len();
         assert!(last < u32::MAX as usize, "fewer timers than slots");
         self.timers.push(Timer { deadline_ns, member });
@@ -61,7 +66,12 @@ impl TimerHeap {
     }
 
     /// Learns that the member at `position` has another deadline.
-    pub(super) fn update(&mut self, position: u32, deadline_ns: u64, members: &mut impl Members) {
+    pub(in crate::base) fn update(
+        &mut self,
+        position: u32,
+        deadline_ns: u64,
+        members: &mut impl Members,
+    ) {
         let position = position as usize;
         if deadline_ns < self.timers[position].deadline_ns {
             self.timers[position].deadline_ns = deadline_ns;
@@ -70,7 +80,7 @@ impl TimerHeap {
     }
 
     /// Takes the member at `position` out.
-    pub(super) fn remove(&mut self, position: u32, members: &mut impl Members) {
+    pub(in crate::base) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
         let Some(moved) = self.timers.get(position) else { return };
@@ -118,14 +128,14 @@ impl TimerHeap {
     }
 
     /// Every member, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter(&self) -> impl Iterator<Item = u32> {
         self.timers.iter().map(|timer| timer.member)
     }
 
     /// Panics unless every parent is due no later than its children, nobody is due before the
     /// heap thinks, and members know their place.
     #[cfg(test)]
-    pub(super) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
+    pub(in crate::base) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
         for (position, timer) in self.timers.iter().enumerate() {
             let member = timer.member;
             assert_eq!(position_of(member), position as u32, "the place of member {member} is off");

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Backend, Change, FdReady, Features, Refusal};
+use crate::backend::{Backend, Change, FdReady, Features, Refusal};
 
 /// What the backend will report and what it was told.
 #[derive(Debug)]

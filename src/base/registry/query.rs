@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::os::fd::RawFd;
 use std::time::{Instant, SystemTime};
 
-use super::Remote;
-use super::clock::ClockKind;
-use super::notify::Notifier;
-use super::registry::Registry;
-use super::selection::PassedOver;
-use super::slot::State;
-use super::stats::{EventCounts, LoopStats};
 use crate::backend::Features;
+use crate::base::Remote;
+use crate::base::cross_thread::notify::Notifier;
+use crate::base::events::slot::State;
+use crate::base::registry::Registry;
+use crate::base::setup::selection::PassedOver;
+use crate::base::stats::{EventCounts, LoopStats};
+use crate::base::timers::clock::ClockKind;
 use crate::error::Error;
 use crate::event::{EventId, Interest, Ready, Token};
 

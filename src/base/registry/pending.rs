@@ -6,19 +6,19 @@
 
 use std::time::Duration;
 
-use super::Handler;
-use super::changelist::ChangelistPolicy;
-use super::registry::Registry;
-use super::slot::NONE;
-use super::slot::{Asked, Interval, State};
 use crate::backend::{Change, FdReady, Features, Refusal};
+use crate::base::Handler;
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::slot::NONE;
+use crate::base::events::slot::{Asked, Interval, State};
+use crate::base::registry::Registry;
 use crate::error::{Error, Result};
 use crate::event::{Fired, Interest, Ready, Source};
 
 /// Membership in the maps, and telling the kernel.
 impl<C> Registry<C> {
     /// Has an event wait for its source.
-    pub(super) fn insert(&mut self, index: u32) -> Result<()> {
+    pub(in crate::base) fn insert(&mut self, index: u32) -> Result<()> {
         match self.slots[index].source() {
             Source::Fd(fd) => self.insert_on_fd(index, fd),
             Source::Signal(number) => self.insert_on_signal(index, number),
@@ -99,7 +99,7 @@ impl<C> Registry<C> {
 
     /// Tells the kernel what changed since the last wait, and waits for what is ready, in one
     /// step of the backend. What is refused becomes active.
-    pub(super) fn flush_and_wait(
+    pub(in crate::base) fn flush_and_wait(
         &mut self,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
@@ -116,14 +116,14 @@ impl<C> Registry<C> {
     }
 
     /// Tells the kernel what changed, without waiting.
-    pub(super) fn flush_changes(&mut self) {
+    pub(in crate::base) fn flush_changes(&mut self) {
         let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
         self.backend.apply(net, &mut self.refused);
         self.tell_refusals();
     }
 
-    pub(super) fn tell_refusals(&mut self) {
+    pub(in crate::base) fn tell_refusals(&mut self) {
         while let Some(refusal) = self.refused.pop() {
             self.refuse_fd(refusal);
         }
@@ -143,7 +143,7 @@ impl<C> Registry<C> {
     }
 
     /// Makes an event idle that could not be pending, and tells it why.
-    pub(super) fn refuse(&mut self, index: u32, error: Error) {
+    pub(in crate::base) fn refuse(&mut self, index: u32, error: Error) {
         self.stop_timer(index);
         self.slots[index].set_interval(Interval::None);
         let id = self.slots[index].id(index);
@@ -156,7 +156,7 @@ impl<C> Registry<C> {
 /// Membership in the deadlines.
 impl<C> Registry<C> {
     /// `add` with a timeout.
-    pub(super) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
+    pub(in crate::base) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
         // An expiry that has not been told yet is superseded by the new timeout; other reasons to
         // run stay (libevent drops those, too, which loses an edge).
         let slot = &mut self.slots[index];
@@ -177,7 +177,7 @@ impl<C> Registry<C> {
         self.deadlines.start(&mut self.slots, index, deadline_ns, interval);
     }
 
-    pub(super) fn stop_timer(&mut self, index: u32) {
+    pub(in crate::base) fn stop_timer(&mut self, index: u32) {
         if self.slots[index].has_timer() {
             self.counts.left(self.slots[index].counted());
             self.deadlines.stop(&mut self.slots, index);
@@ -185,13 +185,13 @@ impl<C> Registry<C> {
     }
 
     /// How long the next wait may last by the timers; `None` if there are none.
-    pub(super) fn time_to_next_timer(&mut self) -> Option<Duration> {
+    pub(in crate::base) fn time_to_next_timer(&mut self) -> Option<Duration> {
         let deadline_ns = self.deadlines.next_ns(&mut self.slots)?;
         Some(self.clock.time_until(deadline_ns))
     }
 
     /// Makes every event active whose timeout is due.
-    pub(super) fn activate_expired(&mut self) {
+    pub(in crate::base) fn activate_expired(&mut self) {
         if self.deadlines.is_empty() {
             return;
         }
@@ -227,7 +227,7 @@ impl<C> Registry<C> {
 
 /// Membership in the active queues.
 impl<C> Registry<C> {
-    pub(super) fn activate_index(&mut self, index: u32, ready: Ready) {
+    pub(in crate::base) fn activate_index(&mut self, index: u32, ready: Ready) {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if ready.is_empty() || slot.state.contains(State::ACTIVE) {
@@ -243,7 +243,7 @@ impl<C> Registry<C> {
         self.control.activated(priority);
     }
 
-    pub(super) fn activate_index_later(&mut self, index: u32, ready: Ready) {
+    pub(in crate::base) fn activate_index_later(&mut self, index: u32, ready: Ready) {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if !ready.is_empty() && !slot.is_active() {
@@ -263,7 +263,7 @@ impl<C> Registry<C> {
     }
 
     /// Makes every event of a descriptor active that asked for what it is ready for.
-    pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
+    pub(in crate::base) fn activate_fd(&mut self, fd: i32, ready: Ready) {
         let mut index = self.fds.first(fd);
         while index != NONE {
             let slot = &self.slots[index];
@@ -276,7 +276,7 @@ impl<C> Registry<C> {
     }
 
     /// The same for a descriptor that the backend reported.
-    pub(super) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
+    pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
         if self.fds.is_once(fd)
             && let Some(again) = self.fds.reported_once(&self.slots, fd, ready)
             && let Err(refusal) = self.tell_kernel(again, false)
@@ -287,17 +287,20 @@ impl<C> Registry<C> {
     }
 
     /// The notify events, as if their eventfd had been seen.
-    pub(super) fn activate_notified(&mut self) {
+    pub(in crate::base) fn activate_notified(&mut self) {
         self.activate_fd(self.notifier.fd(), Ready::READ);
     }
 
-    pub(super) fn has_active(&self) -> bool {
+    pub(in crate::base) fn has_active(&self) -> bool {
         !self.active.is_empty()
     }
 
     /// Settles the event of this priority that is due next and returns what to call, with no
     /// trace of it left here: the handler may do anything. Also says whether it is the user's.
-    pub(super) fn begin_dispatch(&mut self, priority: u8) -> Option<(Handler<C>, Fired, bool)> {
+    pub(in crate::base) fn begin_dispatch(
+        &mut self,
+        priority: u8,
+    ) -> Option<(Handler<C>, Fired, bool)> {
         let index = self.active.pop(&mut self.slots, priority)?;
         let slot = &mut self.slots[index];
         let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
@@ -315,7 +318,7 @@ impl<C> Registry<C> {
         Some((handler, fired, !asked.contains(Asked::INTERNAL)))
     }
 
-    pub(super) fn del_index(&mut self, index: u32) {
+    pub(in crate::base) fn del_index(&mut self, index: u32) {
         let state = self.slots[index].state;
         if state.intersects(State::ACTIVE | State::LATER) {
             self.deactivate(index);
@@ -326,7 +329,7 @@ impl<C> Registry<C> {
         self.stop_timer(index);
     }
 
-    pub(super) fn free_index(&mut self, index: u32) {
+    pub(in crate::base) fn free_index(&mut self, index: u32) {
         self.del_index(index);
         if let Source::Fd(fd) = self.slots[index].source() {
             // After this its owner may close it.
@@ -342,7 +345,7 @@ impl<C> Registry<C> {
 
     /// Panics unless all structures agree with each other.
     #[cfg(test)]
-    pub(super) fn check(&mut self) {
+    pub(in crate::base) fn check(&mut self) {
         self.fds.check(&self.slots);
         self.active.check(&self.slots);
         self.deadlines.check(&mut self.slots);

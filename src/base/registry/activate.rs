@@ -1,6 +1,6 @@
 //! Activation by hand: running handlers without anything having become ready.
 
-use super::registry::Registry;
+use crate::base::registry::Registry;
 use crate::error::Result;
 use crate::event::{EventId, Ready};
 
