@@ -88,7 +88,7 @@ pub struct Token(pub u64);
 pub struct Fired {
     /// The event that fired; stale already if it was made by `Registry::once`.
     pub id: EventId,
-    pub(crate) source: SourceCode,
+    pub(crate) source: PackedSource,
     /// Why it fired.
     pub ready: Ready,
     /// The token it was created with.
@@ -155,9 +155,9 @@ impl Source {
 
 /// What an event waits on, in four bytes: a descriptor's number, or less than that.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SourceCode(i32);
+pub(crate) struct PackedSource(i32);
 
-impl SourceCode {
+impl PackedSource {
     /// "Nothing". Not -1, which is what a failed call returns: that is an error to be told.
     const TIMER: i32 = i32::MIN;
     /// Beyond this no signal can have a number.
@@ -181,7 +181,7 @@ impl SourceCode {
     }
 }
 
-impl fmt::Debug for SourceCode {
+impl fmt::Debug for PackedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.unpack().fmt(f)
     }
@@ -281,19 +281,19 @@ mod tests {
         for source in
             [Source::Timer, Source::Fd(0), Source::Fd(i32::MAX), Source::Fd(-1), Source::Signal(64)]
         {
-            assert_eq!(SourceCode::pack(source).unpack(), source);
+            assert_eq!(PackedSource::pack(source).unpack(), source);
         }
         for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
             assert_eq!(
-                SourceCode::pack(odd).unpack(),
+                PackedSource::pack(odd).unpack(),
                 Source::Fd(even),
                 "a bad number, told as one"
             );
         }
         for number in [i32::MIN, -1, 0] {
-            assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
+            assert_eq!(PackedSource::pack(Source::Signal(number)).unpack(), Source::Signal(0));
         }
-        let beyond = SourceCode::pack(Source::Signal(i32::MAX)).unpack();
-        assert_eq!(beyond, Source::Signal(SourceCode::SIGNALS));
+        let beyond = PackedSource::pack(Source::Signal(i32::MAX)).unpack();
+        assert_eq!(beyond, Source::Signal(PackedSource::SIGNALS));
     }
 }

@@ -30,31 +30,31 @@ mod imp {
 
 pub(crate) use imp::*;
 
-/// An eventfd in a model: touched only when rung, slept on or silenced, so that its lock orders
+/// An eventfd in a model: touched only when readable, slept on or silenced, so that its lock orders
 /// nothing else.
 #[cfg(all(test, loom))]
 #[derive(Default)]
-pub(crate) struct Bell {
-    rung: loom::sync::Mutex<bool>,
+pub(crate) struct ModelEventFd {
+    readable: loom::sync::Mutex<bool>,
     changed: loom::sync::Condvar,
 }
 
 #[cfg(all(test, loom))]
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
+impl ModelEventFd {
+    pub(crate) fn signal(&self) {
+        *self.readable.lock().unwrap() = true;
         self.changed.notify_one();
     }
 
     pub(crate) fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.changed.wait(rung).unwrap();
+        let mut readable = self.readable.lock().unwrap();
+        while !*readable {
+            readable = self.changed.wait(readable).unwrap();
         }
     }
 
-    pub(crate) fn silence(&self) {
-        *self.rung.lock().unwrap() = false;
+    pub(crate) fn drain(&self) {
+        *self.readable.lock().unwrap() = false;
     }
 }
 

@@ -55,7 +55,7 @@ fn every_section_of_the_contract_is_there_and_has_rows() {
 }
 
 #[test]
-fn every_rule_is_pinned_by_a_test_or_says_why_not() {
+fn every_rule_names_a_test_or_a_reason() {
     let page = read(PAGE);
     let mut complaints = Vec::new();
     for (number, cells) in rows(&page) {

@@ -144,7 +144,7 @@ on_every_base! {
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
     }
 
-    fn a_descriptor_closed_before_the_kernel_learned_of_it_harms_nobody(config: Config) {
+    fn a_descriptor_closed_before_the_flush_does_no_harm(config: Config) {
         let _alone = alone();
         let mut base = EventBase::new(config).unwrap();
         let (other, _writer) = readable_pair();

@@ -59,7 +59,7 @@ on_every_base! {
         assert_eq!(calls, 1);
     }
 
-    fn a_remote_outlives_its_base_and_says_so(config: Config) {
+    fn a_remote_outlives_its_base_and_returns_an_error(config: Config) {
         let base = EventBase::<u64>::new(config).unwrap();
         let remote = base.remote();
         let witness = Arc::new(());
@@ -93,7 +93,7 @@ on_every_base! {
         }
     }
 
-    fn a_bell_that_was_heard_is_not_heard_again(config: Config) {
+    fn an_eventfd_that_was_reported_is_not_reported_again(config: Config) {
         let mut base = EventBase::<u64>::new(config).unwrap();
         let remote = base.remote();
         let ringer = thread::spawn(move || {

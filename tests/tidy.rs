@@ -34,7 +34,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "sys::process",
             "sys::signal",
             "sys::signalfd",
-            "sys::tally",
+            "sys::signal_counts",
             "event",
             "error",
             "sync",

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::flush::Flush;
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange};
 use crate::error::{Error, Result};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
-use crate::sys::uring::Control;
+use crate::sys::uring::CtlRequest;
 
 /// Length of the event array at the start (libevent's value).
 const EVENTS_MIN: usize = 32;
@@ -45,43 +45,49 @@ impl EpollBackend {
 
     /// All changes through the ring; false if there is none or it failed, which changes nothing
     /// that making them once more would not set right.
-    fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) -> bool {
+    fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) -> bool {
         let Some(ring) = self.flush.ring_for(changes.len()) else { return false };
         let ops = || changes.iter().filter_map(|change| Some((*change, op_for(*change)?)));
-        let control =
-            |(change, op): (Change, _)| Control::new(op, change.fd, epoll_mask_of(change));
-        let Ok(results) = ring.make(&self.epoll, ops().map(control)) else {
+        let request =
+            |(change, op): (Change, _)| CtlRequest::new(op, change.fd, epoll_mask_of(change));
+        let Ok(results) = ring.make(&self.epoll, ops().map(request)) else {
             self.flush = Flush::Calls;
             return false;
         };
         for ((change, op), result) in ops().zip(results) {
-            let told = match -result {
+            let result = match -result {
                 0 => Ok(()),
-                errno => Err(Refusal { fd: change.fd, op: op.name(), errno }),
+                errno => Err(RefusedChange { fd: change.fd, op: op.name(), errno }),
             };
-            refused.extend(settle(&self.epoll, change, op, told).err());
+            refused.extend(settle(&self.epoll, change, op, result).err());
         }
         true
     }
 }
 
-type Told = std::result::Result<(), Refusal>;
+type CtlResult = std::result::Result<(), RefusedChange>;
 
-fn apply_one(epoll: &Epoll, change: Change) -> Told {
+fn apply_one(epoll: &Epoll, change: Change) -> CtlResult {
     let Some(op) = op_for(change) else { return Ok(()) };
     settle(epoll, change, op, ctl(epoll, op, change.fd, epoll_mask_of(change)))
 }
 
 /// What the kernel's answer to `op` comes to, after libevent's recoveries.
-fn settle(epoll: &Epoll, change: Change, op: Op, told: Told) -> Told {
+fn settle(epoll: &Epoll, change: Change, op: Op, result: CtlResult) -> CtlResult {
     let mask = epoll_mask_of(change);
-    match (op, told) {
+    match (op, result) {
         // The number was closed and opened again: the kernel dropped the old registration.
-        (Op::Mod, Err(Refusal { errno: libc::ENOENT, .. })) => ctl(epoll, Op::Add, change.fd, mask),
+        (Op::Mod, Err(RefusedChange { errno: libc::ENOENT, .. })) => {
+            ctl(epoll, Op::Add, change.fd, mask)
+        }
         // A duplicate of a registered descriptor took its number.
-        (Op::Add, Err(Refusal { errno: libc::EEXIST, .. })) => ctl(epoll, Op::Mod, change.fd, mask),
+        (Op::Add, Err(RefusedChange { errno: libc::EEXIST, .. })) => {
+            ctl(epoll, Op::Mod, change.fd, mask)
+        }
         // Closed, perhaps reused for a file epoll does not know: gone is what was asked for.
-        (Op::Del, Err(Refusal { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => Ok(()),
+        (Op::Del, Err(RefusedChange { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
+            Ok(())
+        }
         (_, result) => result,
     }
     .inspect_err(|_| {
@@ -90,10 +96,10 @@ fn settle(epoll: &Epoll, change: Change, op: Op, told: Told) -> Told {
     })
 }
 
-fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> Told {
+fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> CtlResult {
     let refusal = |error: io::Error| {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        Refusal { fd, op: op.name(), errno }
+        RefusedChange { fd, op: op.name(), errno }
     };
     epoll.ctl(op, fd, mask).map_err(refusal)
 }
@@ -107,11 +113,11 @@ impl Backend for EpollBackend {
         BackendKind::Epoll.features()
     }
 
-    fn event_places(&self) -> usize {
+    fn event_capacity(&self) -> usize {
         self.events.len()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         if !self.apply_by_ring(changes, refused) {
             for change in changes {
                 refused.extend(apply_one(&self.epoll, *change).err());
@@ -279,8 +285,8 @@ mod tests {
             apply_all(&mut backend, &[change(eventfd, Interest::empty(), Interest::READ)]);
         }
         let mut seen = Vec::new();
-        for places in [32, 64, 128, 128] {
-            assert_eq!(backend.event_places(), places);
+        for capacity in [32, 64, 128, 128] {
+            assert_eq!(backend.event_capacity(), capacity);
             seen.push(wait_now(&mut backend).len());
         }
         assert_eq!(seen, [32, 64, 100, 100]);

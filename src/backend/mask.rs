@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_and_hang_ups_wake_everybody() {
+    fn errors_and_hang_ups_wake_every_interest() {
         let all = Ready::READ | Ready::WRITE | Ready::CLOSED;
         assert_eq!(ready_of(poll::ERR), all);
         assert_eq!(ready_of(poll::HUP | poll::IN), all);
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_what_answers() {
+    fn each_interest_is_answered_by_its_own_bit() {
         for interest in (0..=u8::MAX).filter_map(Interest::from_bits) {
             assert_eq!(ready_of(mask_of(interest)), Ready::from(interest));
         }

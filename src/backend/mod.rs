@@ -167,14 +167,14 @@ impl Change {
 
 /// A change that the kernel did not take; the backend watches the descriptor no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RefusedChange {
     pub(crate) fd: RawFd,
     pub(crate) op: &'static str,
     pub(crate) errno: i32,
 }
 
-impl From<Refusal> for Error {
-    fn from(Refusal { fd, op, errno }: Refusal) -> Self {
+impl From<RefusedChange> for Error {
+    fn from(RefusedChange { fd, op, errno }: RefusedChange) -> Self {
         Self::Fd { op, fd, source: io::Error::from_raw_os_error(errno) }
     }
 }
@@ -195,13 +195,13 @@ pub(crate) trait Backend: Send {
     fn features(&self) -> Features;
 
     /// Places of the array that one wait fills; 0 if it has none.
-    fn event_places(&self) -> usize {
+    fn event_capacity(&self) -> usize {
         0
     }
 
     /// Brings the kernel in line at once, change by change; what it refuses is appended to
     /// `refused`.
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>);
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>);
 
     /// Waits at most `timeout` (`None` is forever) and appends what is ready.
     ///
@@ -212,7 +212,7 @@ pub(crate) trait Backend: Send {
     fn apply_and_wait(
         &mut self,
         changes: &[Change],
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
     ) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::rotation::Rotation;
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::select::{self, WORD_BITS};
@@ -62,8 +62,8 @@ impl SelectBackend {
         self.once.put(fd, once);
     }
 
-    fn apply_one(&mut self, change: Change) -> Result<(), Refusal> {
-        let refusal = |errno| Err(Refusal { fd: change.fd, op: "select", errno });
+    fn apply_one(&mut self, change: Change) -> Result<(), RefusedChange> {
+        let refusal = |errno| Err(RefusedChange { fd: change.fd, op: "select", errno });
         let Ok(fd) = usize::try_from(change.fd) else {
             return if change.new.is_empty() { Ok(()) } else { refusal(libc::EBADF) };
         };
@@ -100,18 +100,18 @@ impl SelectBackend {
     }
 
     /// Appends what the last call left.
-    fn tell(&mut self, ready: &mut Vec<FdReady>) {
+    fn report(&mut self, ready: &mut Vec<FdReady>) {
         let before = ready.len();
         for word in 0..self.readable.words.len() {
             let mut found = self.readable.words[word] | self.writable.words[word];
             while let Some(fd) = take_bit(&mut found, word) {
-                self.tell_one(fd, ready);
+                self.report_one(fd, ready);
             }
         }
         self.rotation.turn(&mut ready[before..]);
     }
 
-    fn tell_one(&mut self, fd: usize, ready: &mut Vec<FdReady>) {
+    fn report_one(&mut self, fd: usize, ready: &mut Vec<FdReady>) {
         let mut bits = Ready::empty();
         bits.set(Ready::READ, self.readable.has(fd));
         bits.set(Ready::WRITE, self.writable.has(fd));
@@ -138,7 +138,7 @@ impl Backend for SelectBackend {
         BackendKind::Select.features()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         for change in changes {
             if let Err(refusal) = self.apply_one(*change) {
                 refused.push(refusal);
@@ -154,7 +154,7 @@ impl Backend for SelectBackend {
         }
         match called.map_err(|error| (error.raw_os_error(), error)) {
             Ok(0) => {}
-            Ok(_) => self.tell(ready),
+            Ok(_) => self.report(ready),
             // Interrupted, or another thread just closed one more: the next wait will see.
             Err((Some(libc::EINTR | libc::EBADF), _)) => {}
             Err((_, error)) => return Err(error),

@@ -32,7 +32,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::uring::{Completion, Ring};
@@ -51,7 +51,7 @@ const CANCELLATION: u64 = u64::MAX;
 
 /// What is known of one descriptor; the vector of these is indexed by its number.
 #[derive(Clone, Copy, Default)]
-struct Entry {
+struct PollEntry {
     /// What is watched for; empty is nothing.
     interest: Interest,
     edge: bool,
@@ -59,18 +59,18 @@ struct Entry {
     /// Whether a poll with `generation` is in flight.
     armed: bool,
     /// Whether no poll has completed since the last change: a failure is then that change's.
-    unheard: bool,
+    awaiting_first_cqe: bool,
     /// Whether it is on the list of those to be armed by the next wait.
     queued: bool,
     /// Whether the peer's end completes every poll though it is not asked for.
     half_closed: bool,
     generation: u32,
     /// The wait that last told of it, and where in the caller's buffer.
-    told_in: u32,
-    told_at: u32,
+    reported_in_wait: u32,
+    report_index: u32,
 }
 
-impl Entry {
+impl PollEntry {
     fn word(&self, fd: RawFd) -> u64 {
         u64::from(self.generation) << 32 | fd as u64
     }
@@ -82,22 +82,22 @@ impl Entry {
 
 /// When completions are looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
+enum Reap {
     /// Before a wait: they are as old as the handlers' turn.
-    Before,
+    BeforeWait,
     /// After it: they are news.
-    After,
+    AfterWait,
 }
 
 /// See the module's documentation.
 pub(super) struct UringBackend {
     ring: Ring,
-    entries: Vec<Entry>,
+    entries: Vec<PollEntry>,
     /// Descriptors to be armed by the next wait.
     queue: Vec<RawFd>,
     /// Edges seen before the wait, with their words.
-    held: Vec<(u64, Ready)>,
-    refused: Vec<Refusal>,
+    deferred_edges: Vec<(u64, Ready)>,
+    refused: Vec<RefusedChange>,
     /// Completions of cancelled polls that the next enter must not take for news.
     cancelled: usize,
     /// Counts waits.
@@ -114,7 +114,7 @@ impl UringBackend {
             ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
             queue: Vec::new(),
-            held: Vec::new(),
+            deferred_edges: Vec::new(),
             refused: Vec::new(),
             cancelled: 0,
             wait: 0,
@@ -154,19 +154,20 @@ impl UringBackend {
                 self.refuse(change.fd, libc::EBADF);
                 return;
             }
-            self.entries.resize(change.fd as usize + 1, Entry::default());
+            self.entries.resize(change.fd as usize + 1, PollEntry::default());
         }
         let mut result = self.disarm(change.fd);
-        let Entry { generation, told_in, told_at, .. } = self.entries[change.fd as usize];
-        self.entries[change.fd as usize] = Entry {
+        let PollEntry { generation, reported_in_wait, report_index, .. } =
+            self.entries[change.fd as usize];
+        self.entries[change.fd as usize] = PollEntry {
             interest: change.new,
             edge: change.edge,
             once: change.once,
-            unheard: true,
+            awaiting_first_cqe: true,
             generation,
-            told_in,
-            told_at,
-            ..Entry::default()
+            reported_in_wait,
+            report_index,
+            ..PollEntry::default()
         };
         if watch && result.is_ok() {
             result = self.arm(change.fd);
@@ -180,7 +181,7 @@ impl UringBackend {
     }
 
     fn refuse(&mut self, fd: RawFd, errno: i32) {
-        self.refused.push(Refusal { fd, op: "io_uring(POLL_ADD)", errno });
+        self.refused.push(RefusedChange { fd, op: "io_uring(POLL_ADD)", errno });
     }
 
     fn arm(&mut self, fd: RawFd) -> io::Result<()> {
@@ -236,7 +237,7 @@ impl UringBackend {
             // A change may have taken it off, and armed it itself.
             if std::mem::take(&mut self.entries[fd as usize].queued) {
                 self.disarm(fd)?;
-                self.entries[fd as usize].unheard = false;
+                self.entries[fd as usize].awaiting_first_cqe = false;
                 self.arm(fd)?;
             }
         }
@@ -248,12 +249,12 @@ impl UringBackend {
 /// Hearing from the kernel.
 impl UringBackend {
     /// Takes all completions there are.
-    fn reap(&mut self, moment: Moment, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    fn reap(&mut self, reap: Reap, ready: &mut Vec<FdReady>) -> io::Result<()> {
         let mut overflowed = false;
         for _ in 0..FETCHES_MAX {
             overflowed |= self.ring.overflowed();
             while let Some(completion) = self.ring.next() {
-                self.settle(completion, moment, overflowed, ready);
+                self.settle(completion, reap, overflowed, ready);
             }
             if !self.ring.overflowed() {
                 break;
@@ -267,20 +268,20 @@ impl UringBackend {
     fn settle(
         &mut self,
         Completion { user_data, result, more }: Completion,
-        moment: Moment,
+        reap: Reap,
         overflowed: bool,
         ready: &mut Vec<FdReady>,
     ) {
         let (fd, generation) = (user_data as u32 as RawFd, (user_data >> 32) as u32);
         let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
-        let current = |entry: &&mut Entry| entry.armed && entry.generation == generation;
+        let current = |entry: &&mut PollEntry| entry.armed && entry.generation == generation;
         let Some(entry) = entry.filter(current) else { return };
         entry.armed = more;
         if result < 0 {
             self.fail(fd, -result);
             return;
         }
-        let unheard = std::mem::take(&mut entry.unheard);
+        let awaiting_first_cqe = std::mem::take(&mut entry.awaiting_first_cqe);
         let answer = ready_of(result as u32) & Ready::from(entry.interest);
         if answer.is_empty() {
             entry.half_closed = true;
@@ -289,18 +290,18 @@ impl UringBackend {
             }
         } else if entry.edge {
             // Over before it began, and not for want of room: a file without wake-ups.
-            let always_ready = unheard && !overflowed;
+            let always_ready = awaiting_first_cqe && !overflowed;
             if !more && !entry.once && !always_ready {
                 self.queue(fd);
             }
-            match moment {
-                Moment::Before => self.held.push((user_data, answer)),
-                Moment::After => self.tell(fd, answer, ready),
+            match reap {
+                Reap::BeforeWait => self.deferred_edges.push((user_data, answer)),
+                Reap::AfterWait => self.report(fd, answer, ready),
             }
         } else {
             self.queue(fd);
-            if moment == Moment::After {
-                self.tell(fd, answer, ready);
+            if reap == Reap::AfterWait {
+                self.report(fd, answer, ready);
             }
         }
     }
@@ -315,18 +316,18 @@ impl UringBackend {
         let entry = &mut self.entries[fd as usize];
         entry.interest = Interest::empty();
         entry.queued = false;
-        if entry.unheard {
+        if entry.awaiting_first_cqe {
             self.refuse(fd, errno);
         }
     }
 
-    fn tell(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
+    fn report(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
         let entry = &mut self.entries[fd as usize];
-        match ready.get_mut(entry.told_at as usize).filter(|told| told.fd == fd) {
-            Some(told) if entry.told_in == self.wait => told.ready |= answer,
+        match ready.get_mut(entry.report_index as usize).filter(|report| report.fd == fd) {
+            Some(report) if entry.reported_in_wait == self.wait => report.ready |= answer,
             _ => {
-                entry.told_in = self.wait;
-                entry.told_at = ready.len() as u32;
+                entry.reported_in_wait = self.wait;
+                entry.report_index = ready.len() as u32;
                 ready.push(FdReady { fd, ready: answer });
             }
         }
@@ -338,12 +339,12 @@ impl UringBackend {
         }
     }
 
-    fn tell_held(&mut self, ready: &mut Vec<FdReady>) {
-        for (word, answer) in std::mem::take(&mut self.held) {
+    fn report_deferred_edges(&mut self, ready: &mut Vec<FdReady>) {
+        for (word, answer) in std::mem::take(&mut self.deferred_edges) {
             let fd = word as u32 as RawFd;
             let entry = &self.entries[fd as usize];
             if entry.word(fd) == word && !entry.interest.is_empty() {
-                self.tell(fd, answer, ready);
+                self.report(fd, answer, ready);
             }
         }
     }
@@ -358,14 +359,14 @@ impl Backend for UringBackend {
         BackendKind::IoUring.features()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         for change in changes {
             self.change(*change);
         }
         let submitted = self.enter(0, None);
         self.cancelled = 0;
         // What is wrong with the ring itself, the next wait will find, too, and can say.
-        let _ = submitted.and_then(|()| self.reap(Moment::Before, &mut Vec::new()));
+        let _ = submitted.and_then(|()| self.reap(Reap::BeforeWait, &mut Vec::new()));
         refused.append(&mut self.refused);
     }
 
@@ -376,17 +377,17 @@ impl Backend for UringBackend {
     fn apply_and_wait(
         &mut self,
         changes: &[Change],
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
     ) -> io::Result<()> {
         self.wait = self.wait.wrapping_add(1);
         let before = ready.len();
-        self.reap(Moment::Before, ready)?;
+        self.reap(Reap::BeforeWait, ready)?;
         for change in changes {
             self.change(*change);
         }
-        self.tell_held(ready);
+        self.report_deferred_edges(ready);
         self.arm_queued()?;
         let has_news = ready.len() > before || !self.refused.is_empty();
         let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
@@ -394,7 +395,7 @@ impl Backend for UringBackend {
             self.enter(want, timeout)?;
         }
         self.cancelled = 0;
-        self.reap(Moment::After, ready)?;
+        self.reap(Reap::AfterWait, ready)?;
         refused.append(&mut self.refused);
         Ok(())
     }
@@ -423,7 +424,7 @@ mod tests {
 
     use super::super::ChangelistFlush;
     use super::*;
-    use crate::backend::tests::suite::{edge, once, signalled, told};
+    use crate::backend::tests::suite::{edge, once, report, signalled};
     use crate::sys::eventfd::EventFd;
     use crate::sys::seccomp;
 
@@ -442,7 +443,7 @@ mod tests {
         let (mut refused, mut ready) = (Vec::new(), Vec::new());
         backend.apply_and_wait(changes, &mut refused, timeout, &mut ready).unwrap();
         assert_eq!(refused, []);
-        ready.sort_by_key(|told| told.fd);
+        ready.sort_by_key(|report| report.fd);
         ready
     }
 
@@ -482,11 +483,11 @@ mod tests {
         assert_eq!(now(&mut backend), []);
         assert_eq!(backend.ring.enters, before);
         eventfd.signal().unwrap();
-        assert_eq!(now(&mut backend), [told(&eventfd, Ready::READ)]);
+        assert_eq!(now(&mut backend), [report(&eventfd, Ready::READ)]);
     }
 
     #[test]
-    fn more_changes_than_places_are_submitted_midway() {
+    fn more_changes_than_the_queue_holds_are_submitted_midway() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -513,11 +514,11 @@ mod tests {
         assert!(started.elapsed() >= timeout, "ended by what the cancelled polls said");
         assert_eq!(backend.ring.enters, before + 1);
         many[0].signal().unwrap();
-        assert_eq!(turn(&mut backend, &[], None), [told(&many[0], Ready::READ)]);
+        assert_eq!(turn(&mut backend, &[], None), [report(&many[0], Ready::READ)]);
     }
 
     #[test]
-    fn what_a_deleted_or_replaced_poll_still_says_is_dropped() {
+    fn completions_of_a_deleted_or_replaced_poll_are_dropped() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -533,7 +534,7 @@ mod tests {
             assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
             let add = plain(&stream, NOTHING, Interest::WRITE);
             let answer = turn(&mut backend, &[add], Some(Duration::ZERO));
-            assert_eq!(answer, [told(&stream, Ready::WRITE)]);
+            assert_eq!(answer, [report(&stream, Ready::WRITE)]);
             (&stream).read_exact(&mut [0]).unwrap();
             let del = plain(&stream, Interest::WRITE, NOTHING);
             assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
@@ -574,21 +575,21 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_of_a_regular_file_is_told_once() {
+    fn an_edge_of_a_regular_file_is_reported_once() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
         let mut backend = UringBackend::new().unwrap();
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let add = edge(&file, NOTHING, READ);
-        let answer = [told(&file, Ready::READ)];
+        let answer = [report(&file, Ready::READ)];
         assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), answer);
         assert_eq!(now(&mut backend), []);
         assert_eq!(turn(&mut backend, &[edge(&file, READ, READ)], None), answer, "changed: again");
     }
 
     #[test]
-    fn edges_that_find_no_place_among_the_completions_are_not_lost() {
+    fn edges_that_overflow_the_completion_queue_are_not_lost() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -604,7 +605,7 @@ mod tests {
             while seen.len() < many.len() {
                 let some = turn(&mut backend, &[], Some(Duration::ZERO));
                 assert!(!some.is_empty(), "round {round}: {} of {}", seen.len(), many.len());
-                seen.extend(some.iter().map(|told| told.fd));
+                seen.extend(some.iter().map(|report| report.fd));
             }
             // A multishot poll that ended for want of room may tell once more.
             while !now(&mut backend).is_empty() {}
@@ -624,7 +625,7 @@ mod tests {
         assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
         assert_eq!(now(&mut backend), []);
         crate::backend::tests::suite::empty(&peer);
-        assert_eq!(now(&mut backend), [told(&stream, Ready::WRITE)]);
+        assert_eq!(now(&mut backend), [report(&stream, Ready::WRITE)]);
         assert_eq!(now(&mut backend), []);
         assert!(!backend.entries[stream.as_raw_fd() as usize].armed, "the multishot poll goes on");
     }

@@ -77,17 +77,19 @@ pub(super) struct Saved {
 }
 
 impl Changelist {
-    /// Folds a change in. `place` is the descriptor's place in this list plus one, 0 for none, and
-    /// is kept by the descriptor map; `stable` is the promise of the event that is added or
-    /// deleted, that the descriptor is not closed while the event exists.
-    pub(super) fn record(&mut self, change: Change, place: &mut u32, stable: bool) {
+    /// Folds a change in.
+    ///
+    /// `position` is the descriptor's index in this list plus one, 0 for none; the descriptor map
+    /// stores it. `stable` is the promise of the event that is added or deleted that the descriptor
+    /// stays open while the event exists.
+    pub(super) fn record(&mut self, change: Change, position: &mut u32, stable: bool) {
         let deleted = change.old - change.new;
         let Some(pending) =
-            (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
+            (*position as usize).checked_sub(1).and_then(|position| self.pending.get_mut(position))
         else {
             let reused = !deleted.is_empty() && !stable;
             self.pending.push(Pending::new(change, reused));
-            *place = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
+            *position = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
             return;
         };
         debug_assert_eq!(pending.fd, change.fd);
@@ -103,14 +105,14 @@ impl Changelist {
 
     /// Takes back what was promised of a descriptor: an event of it was freed, and after that its
     /// owner may close it.
-    pub(super) fn distrust(&mut self, place: u32) {
-        if let Some(pending) = self.pending.get_mut((place as usize).wrapping_sub(1)) {
+    pub(super) fn distrust(&mut self, position: u32) {
+        if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
             pending.reused = true;
         }
     }
 
     /// The net changes, and an empty list from now on. `forget` is called for every descriptor
-    /// that had a place.
+    /// that had a position.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();
         let recorded = self.pending.len();
@@ -137,11 +139,11 @@ impl Changelist {
         self.pending.is_empty()
     }
 
-    /// Panics unless the map's places and this list agree.
+    /// Panics unless the map's positions and this list agree.
     #[cfg(test)]
-    pub(super) fn check(&self, mut place_of: impl FnMut(RawFd) -> u32) {
-        for (place, pending) in (1..).zip(&self.pending) {
-            assert_eq!(place_of(pending.fd), place, "the place of fd {} is off", pending.fd);
+    pub(super) fn check(&self, mut position_of: impl FnMut(RawFd) -> u32) {
+        for (position, pending) in (1..).zip(&self.pending) {
+            assert_eq!(position_of(pending.fd), position, "the place of fd {} is off", pending.fd);
         }
     }
 }
@@ -164,12 +166,12 @@ mod tests {
 
     /// Records the way from interest to interest on one descriptor and takes the net changes.
     fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
-        let (mut list, mut place) = (Changelist::default(), 0);
+        let (mut list, mut position) = (Changelist::default(), 0);
         for step in way.windows(2) {
             let change = Change { edge, ..plain(step[0], step[1]) };
-            list.record(change, &mut place, stable);
+            list.record(change, &mut position, stable);
         }
-        list.take(|_| place = 0).to_vec()
+        list.take(|_| position = 0).to_vec()
     }
 
     fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
@@ -186,11 +188,11 @@ mod tests {
     #[test]
     fn what_the_kernel_is_spared_is_counted() {
         let saved_on = |way: &[Interest]| {
-            let (mut list, mut place) = (Changelist::default(), 0);
+            let (mut list, mut position) = (Changelist::default(), 0);
             for step in way.windows(2) {
-                list.record(plain(step[0], step[1]), &mut place, false);
+                list.record(plain(step[0], step[1]), &mut position, false);
             }
-            list.take(|_| place = 0);
+            list.take(|_| position = 0);
             list.saved()
         };
         assert_eq!(saved_on(&[NOTHING, READ]), Saved { coalesced: 0, cancelled: 0 });
@@ -212,42 +214,42 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_ends_when_its_event_is_freed_and_does_not_speak_for_other_events() {
+    fn a_promise_ends_when_its_event_is_freed_and_does_not_cover_other_events() {
         for (promised, freed) in [(true, true), (false, false)] {
-            let (mut list, mut place) = (Changelist::default(), 0);
-            list.record(plain(READ, NOTHING), &mut place, promised);
+            let (mut list, mut position) = (Changelist::default(), 0);
+            list.record(plain(READ, NOTHING), &mut position, promised);
             if freed {
-                list.distrust(place);
+                list.distrust(position);
             }
-            list.record(plain(NOTHING, READ), &mut place, true);
+            list.record(plain(NOTHING, READ), &mut position, true);
             assert_eq!(list.take(|_| ()), [plain(READ, READ)]);
         }
     }
 
     #[test]
-    fn a_change_of_trigger_is_always_told() {
-        let (mut list, mut place) = (Changelist::default(), 0);
+    fn a_change_of_trigger_always_reaches_the_kernel() {
+        let (mut list, mut position) = (Changelist::default(), 0);
         let to = |old, new, edge| Change { edge, ..plain(old, new) };
-        list.record(to(READ, NOTHING, false), &mut place, true);
-        list.record(to(NOTHING, READ, true), &mut place, true);
+        list.record(to(READ, NOTHING, false), &mut position, true);
+        list.record(to(NOTHING, READ, true), &mut position, true);
         assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
     }
 
     #[test]
     fn a_registration_to_be_reported_once_is_replaced_even_if_its_interest_is_the_same() {
         let kernel_knows_once = Change { was_once: true, ..plain(READ, READ | WRITE) };
-        let (mut list, mut place) = (Changelist::default(), 0);
-        list.record(kernel_knows_once, &mut place, true);
-        list.record(plain(READ | WRITE, READ), &mut place, true);
+        let (mut list, mut position) = (Changelist::default(), 0);
+        list.record(kernel_knows_once, &mut position, true);
+        list.record(plain(READ | WRITE, READ), &mut position, true);
         assert_eq!(list.take(|_| ()), [Change { was_once: true, ..plain(READ, READ) }]);
     }
 
     #[test]
     fn deleting_what_was_to_be_reported_once_and_adding_it_again_may_vanish() {
-        let (mut list, mut place) = (Changelist::default(), 0);
+        let (mut list, mut position) = (Changelist::default(), 0);
         let once = |old, new, was_once| Change { was_once, once: true, ..plain(old, new) };
-        list.record(once(READ, NOTHING, true), &mut place, true);
-        list.record(once(NOTHING, READ, false), &mut place, true);
+        list.record(once(READ, NOTHING, true), &mut position, true);
+        list.record(once(NOTHING, READ, false), &mut position, true);
         assert_eq!(list.take(|_| ()), []);
     }
 
@@ -262,7 +264,7 @@ mod tests {
             steps in prop::collection::vec((0..4i32, 0..4u8), 1..60))
         {
             let interests = [NOTHING, READ, WRITE, READ | WRITE];
-            let (mut list, mut places) = (Changelist::default(), HashMap::new());
+            let (mut list, mut positions) = (Changelist::default(), HashMap::new());
             let (mut kernel, mut wanted) = (HashMap::new(), HashMap::new());
             let mut deleted_again = HashMap::new();
             let (mut recorded, mut told) = (0, 0);
@@ -274,12 +276,12 @@ mod tests {
                     let again: &mut bool = deleted_again.entry(fd).or_default();
                     *again |= (new - old).intersects(known);
                     let change = Change::of(fd, old, new);
-                    list.record(change, places.entry(fd).or_insert(0), false);
+                    list.record(change, positions.entry(fd).or_insert(0), false);
                     recorded += 1;
                 }
-                list.check(|fd| places[&fd]);
+                list.check(|fd| positions[&fd]);
                 if count % 7 == 0 {
-                    let net = list.take(|fd| places.insert(fd, 0).map_or((), |_| ())).to_vec();
+                    let net = list.take(|fd| positions.insert(fd, 0).map_or((), |_| ())).to_vec();
                     told += net.len() as u64;
                     let Saved { coalesced, cancelled } = list.saved();
                     prop_assert_eq!(told + coalesced + cancelled, recorded);

@@ -4,7 +4,7 @@ use crate::event::EventId;
 
 /// Requests to the loop. One to exit may precede it; one to break may not, as in libevent.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct LoopControl {
     exit: bool,
     broken: bool,
     /// The rest of the queue waits until the loop has looked again.
@@ -17,7 +17,7 @@ pub(super) struct Control {
     calls_left: u32,
 }
 
-impl Control {
+impl LoopControl {
     pub(super) fn request_exit(&mut self) {
         self.exit = true;
     }

@@ -225,12 +225,12 @@ impl<C> EventBase<C> {
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
-        if timeout != Some(Duration::ZERO) && !registry.notifier.word().fall_asleep() {
+        if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
         self.ready.clear();
         let waited = registry.flush_and_wait(timeout, &mut self.ready);
-        let notified = registry.notifier.word().wake_up();
+        let notified = registry.notifier.wake_word().wake_up();
         registry.clock.forget(true);
         if notified {
             registry.activate_notified();
@@ -241,7 +241,7 @@ impl<C> EventBase<C> {
         let knows_edges = registry.backend.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
             if !knows_edges && fd_ready.fd == registry.notifier.fd() {
-                registry.notifier.silence();
+                registry.notifier.drain();
             }
             registry.activate_reported(fd_ready);
         }

@@ -79,7 +79,7 @@ pub struct LoopStats {
     pub calls: u64,
     /// Places of the backend's event array now: at most as many descriptors can a wait report. 0
     /// where the backend has none, as all but epoll.
-    pub event_places: u64,
+    pub event_capacity: u64,
     /// Net changes of interest that the kernel was told.
     pub changes: u64,
     /// Changes folded into one of the same descriptor that was not flushed yet. Always 0 where

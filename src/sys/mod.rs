@@ -17,10 +17,10 @@ pub(crate) mod rusage;
 pub(crate) mod seccomp;
 pub(crate) mod select;
 pub(crate) mod signal;
+pub(crate) mod signal_counts;
 pub(crate) mod signalfd;
 #[cfg(feature = "server")]
 pub(crate) mod socket;
-pub(crate) mod tally;
 pub(crate) mod uring;
 
 use std::time::Duration;

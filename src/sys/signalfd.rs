@@ -147,7 +147,8 @@ impl SignalSet {
 
 impl std::fmt::Debug for SignalSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let members = (1..=super::tally::SIGNAL_MAX).filter(|number| self.contains(*number));
+        let members =
+            (1..=super::signal_counts::SIGNAL_MAX).filter(|number| self.contains(*number));
         f.debug_set().entries(members).finish()
     }
 }

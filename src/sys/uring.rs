@@ -22,13 +22,13 @@ pub(crate) struct Completion {
 
 /// One `epoll_ctl(2)` to be made through a ring.
 #[derive(Clone, Copy)]
-pub(crate) struct Control {
+pub(crate) struct CtlRequest {
     op: i32,
     fd: RawFd,
     event: libc::epoll_event,
 }
 
-impl Control {
+impl CtlRequest {
     pub(crate) fn new(op: Op, fd: RawFd, events: u32) -> Self {
         Self { op: op.raw(), fd, event: libc::epoll_event { events, u64: fd as u64 } }
     }
@@ -161,7 +161,7 @@ impl Ring {
         })
     }
 
-    /// Makes all `controls` with one call (one for every queue's length of them) and appends the
+    /// Makes all `requests` with one call (one for every queue's length of them) and appends the
     /// result of each, 0 or a negative `errno`, in their order.
     ///
     /// # Errors
@@ -170,20 +170,20 @@ impl Ring {
     pub(crate) fn epoll_ctl_all(
         &mut self,
         epoll: &Epoll,
-        controls: &[Control],
+        requests: &[CtlRequest],
         results: &mut Vec<i32>,
     ) -> io::Result<()> {
         let length = self.ring.params().sq_entries() as usize;
-        for some in controls.chunks(length) {
+        for some in requests.chunks(length) {
             let first = results.len();
             results.resize(first + some.len(), -libc::EIO);
-            for (place, control) in (0..).zip(some) {
-                let event = (&raw const control.event).cast::<epoll_event>();
-                let (epoll, fd) = (Fd(epoll.as_raw_fd()), Fd(control.fd));
-                let entry = opcode::EpollCtl::new(epoll, fd, control.op, event);
-                let entry = entry.build().user_data(place);
+            for (index, request) in (0..).zip(some) {
+                let event = (&raw const request.event).cast::<epoll_event>();
+                let (epoll, fd) = (Fd(epoll.as_raw_fd()), Fd(request.fd));
+                let entry = opcode::EpollCtl::new(epoll, fd, request.op, event);
+                let entry = entry.build().user_data(index);
                 // SAFETY: the kernel reads the event while the entry is submitted. Here that is
-                // done before the borrow of `controls` ends, or else the ring is given up.
+                // done before the borrow of `requests` ends, or else the ring is given up.
                 unsafe { self.ring.submission().push(&entry) }.map_err(io::Error::other)?;
             }
             let mut missing = some.len();

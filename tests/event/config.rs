@@ -59,7 +59,7 @@ fn required_features_must_all_be_there_and_a_second_call_replaces_the_first() {
 }
 
 #[test]
-fn a_base_that_cannot_be_says_what_spoke_against_each_backend() {
+fn a_base_that_cannot_open_reports_a_reason_for_each_backend() {
     let config = BackendKind::ALL.iter().fold(plain(), |config, kind| config.avoid(*kind));
     let error = Base::new(config).unwrap_err();
     assert!(matches!(error, Error::NoBackend { .. }), "{error}");
@@ -70,7 +70,7 @@ fn a_base_that_cannot_be_says_what_spoke_against_each_backend() {
 }
 
 #[test]
-fn what_a_backend_cannot_do_is_refused_when_it_is_asked_for() {
+fn an_event_that_the_backend_does_not_support_is_refused_when_added() {
     for config in common::all_configs() {
         let mut base = Base::new(config).unwrap();
         let features = base.registry().features();

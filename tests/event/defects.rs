@@ -4,7 +4,7 @@ use crate::app::*;
 use crate::{common, on_every_base};
 
 on_every_base! {
-    fn a_hang_up_is_told_to_who_waits_only_for_the_close_and_nothing_spins(config: Config)
+    fn a_hang_up_is_reported_to_a_close_only_event_and_nothing_spins(config: Config)
         where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         // The reader of a pipe gets a bare hang-up, the writer a bare error.
@@ -134,7 +134,7 @@ on_every_base! {
         assert!(app.fired.iter().map(|(token, _)| *token).eq(0..70));
     }
 
-    fn the_peers_close_is_told_with_what_can_still_be_read(config: Config)
+    fn the_peers_close_is_reported_with_the_data_still_unread(config: Config)
         where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (watched, peer) = readable_pair();

@@ -118,7 +118,7 @@ on_every_base! {
         assert_eq!(app.fired.len(), 4);
     }
 
-    fn changes_that_the_kernel_was_spared_are_counted_where_it_is_told_late(config: Config) {
+    fn saved_changes_are_counted_with_a_deferred_changelist(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         base.registry().hold(); // so that each turn waits
         poll(&mut base, &mut app);
@@ -144,16 +144,16 @@ on_every_base! {
         assert_eq!((stats.changes, spared), expected, "and from reading to writing");
     }
 
-    fn the_places_of_the_event_array_are_told_where_there_is_one(config: Config) {
+    fn the_event_capacity_is_reported_where_there_is_an_array(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let pairs: Vec<_> = (0..33).map(|_| readable_pair()).collect();
         for (reader, _writer) in &pairs {
             add(&mut base, EventSpec::io(reader, Interest::READ).persist(), log);
         }
         let is_epoll = base.registry().backend_name() == "epoll";
-        for places in [32, 64, 64] {
-            let expected = if is_epoll { places } else { 0 };
-            assert_eq!(base.registry().stats().event_places, expected);
+        for capacity in [32, 64, 64] {
+            let expected = if is_epoll { capacity } else { 0 };
+            assert_eq!(base.registry().stats().event_capacity, expected);
             poll(&mut base, &mut app);
         }
     }

@@ -56,7 +56,7 @@ on_every_base! {
         assert_eq!(base.registry().len(), 1);
     }
 
-    fn an_event_that_cannot_be_added_from_afar_is_told_why(config: Config) {
+    fn an_event_that_a_remote_cannot_add_gets_the_reason(config: Config) {
         fn why(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             let said = registry.take_refusal(fired.id).unwrap().to_string();

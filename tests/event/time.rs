@@ -40,7 +40,7 @@ on_every_base! {
         assert_eq!(app.fired.len(), 1);
     }
 
-    fn the_wall_clock_is_told_as_of_the_same_moment(config: Config) {
+    fn the_wall_clock_is_read_at_the_same_moment(config: Config) {
         fn look(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             let (now, wall) = (registry.now(), registry.system_time());
             spin_until_time_moves(Instant::now());
@@ -88,7 +88,7 @@ on_every_base! {
         assert!(app.fired.iter().all(|(_, ready)| *ready == Ready::TIMEOUT));
     }
 
-    fn a_common_timeout_is_an_interval_for_who_persists(config: Config) {
+    fn a_common_timeout_is_an_interval_for_a_persistent_event(config: Config) {
         fn thrice(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             assert_eq!(registry.pending(fired.id), Ready::TIMEOUT);
@@ -150,7 +150,7 @@ on_every_base! {
 }
 
 #[test]
-fn time_is_precise_unless_coarse_is_asked_for() {
+fn time_is_precise_unless_configured_coarse() {
     let mut base = Base::new(Config::default().ignore_environment()).unwrap();
     assert_eq!(base.registry().clock_kind(), ClockKind::Precise);
     let config = Config::default().ignore_environment().clock(ClockKind::Coarse);

@@ -23,7 +23,7 @@
 //!   `server/accept/entrance.rs`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:
 //!   `closing_a_watched_descriptor_…`,
-//!   `a_descriptor_closed_before_the_kernel_learned_of_it_…`
+//!   `a_descriptor_closed_before_the_flush_does_no_harm`
 //! - its number reused within one round: `fd_reuse.rs`; `base/events/slot.rs`:
 //!   `a_freed_id_never_names_the_slots_next_event`; `base/changelist.rs`:
 //!   `close_and_reuse_of_the_number_…`

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use test_needs::Need;
 
-use super::suite::{Rig, empty, every_way, fill};
+use super::suite::{TestBackend, empty, every_way, fill};
 use crate::backend::*;
 
 /// A watched stream, its peer, and what is true of them.
@@ -99,18 +99,18 @@ fn interest_of(bits: u8, has_closed: bool) -> Interest {
 
 /// A backend, the slots it watches, and the changes that the next wait is to bring along.
 struct Run {
-    rig: Rig,
+    rig: TestBackend,
     slots: Vec<Slot>,
     deferred: Vec<Change>,
 }
 
 impl Run {
-    fn of(rig: Rig) -> Self {
+    fn of(rig: TestBackend) -> Self {
         Self { rig, slots: (0..5).map(|_| Slot::new()).collect(), deferred: Vec::new() }
     }
 
     /// Changes of one descriptor keep their order, whichever way they take.
-    fn tell(&mut self, change: Change, deferred: bool) {
+    fn change(&mut self, change: Change, deferred: bool) {
         if deferred {
             self.deferred.push(change);
         } else {
@@ -127,7 +127,7 @@ impl Run {
             Step::Change { interest, once, deferred } => {
                 let change = slot.change(interest_of(interest, has_closed), once);
                 if !(change.old.is_empty() && change.new.is_empty()) {
-                    self.tell(change, deferred);
+                    self.change(change, deferred);
                 }
             }
             Step::Send if !slot.peer_ended && !slot.unread => {
@@ -153,7 +153,7 @@ impl Run {
             Step::Reopen => {
                 // Whoever closes deletes first; the number goes to another file at once.
                 let change = slot.change(Interest::empty(), false);
-                self.tell(change, false);
+                self.change(change, false);
                 self.slots[at] = Slot::new();
             }
             Step::Wait => self.wait(),
@@ -191,7 +191,7 @@ impl Run {
     }
 }
 
-fn run(rig: Rig, steps: &[(usize, Step)]) {
+fn run(rig: TestBackend, steps: &[(usize, Step)]) {
     let mut run = Run::of(rig);
     for (at, step) in steps {
         run.step(*at, step);
@@ -201,22 +201,22 @@ fn run(rig: Rig, steps: &[(usize, Step)]) {
 
 proptest! {
     #[test]
-    fn every_backend_tells_what_is_true_and_nothing_else(
+    fn every_backend_reports_what_is_true_and_nothing_else(
         steps in prop::collection::vec(step(), 1..120))
     {
         for (kind, flush) in every_way() {
-            run(Rig::new(kind, flush), &steps);
+            run(TestBackend::new(kind, flush), &steps);
         }
     }
 
     #[test]
-    fn a_ring_that_is_always_too_small_tells_the_same(
+    fn a_ring_that_is_always_too_small_reports_the_same(
         steps in prop::collection::vec(step(), 1..120))
     {
         if test_needs::missing(Need::IoUring) {
             return Ok(());
         }
         let backend = uring::UringBackend::with_room(1, 2).unwrap();
-        run(Rig::of(BackendKind::IoUring, Box::new(backend)), &steps);
+        run(TestBackend::of(BackendKind::IoUring, Box::new(backend)), &steps);
     }
 }

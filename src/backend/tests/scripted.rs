@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::backend::{Backend, Change, FdReady, Features, Refusal};
+use crate::backend::{Backend, Change, FdReady, Features, RefusedChange};
 
 /// What the backend will report and what it was told.
 #[derive(Debug)]
@@ -48,11 +48,11 @@ impl Backend for ScriptedBackend {
         self.0.lock().unwrap().features
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         let mut script = self.0.lock().unwrap();
         for change in changes {
             if script.refuses.contains(&change.fd) && !change.new.is_empty() {
-                refused.push(Refusal { fd: change.fd, op: "scripted", errno: libc::EPERM });
+                refused.push(RefusedChange { fd: change.fd, op: "scripted", errno: libc::EPERM });
             } else {
                 script.changes.push(*change);
             }

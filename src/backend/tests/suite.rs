@@ -37,14 +37,14 @@ pub(in crate::backend) fn every_way() -> impl Iterator<Item = (BackendKind, Chan
 }
 
 /// A backend and what it refused.
-pub(in crate::backend) struct Rig {
+pub(in crate::backend) struct TestBackend {
     pub(in crate::backend) kind: BackendKind,
     pub(in crate::backend) flush: ChangelistFlush,
     pub(in crate::backend) backend: Box<dyn Backend>,
-    pub(in crate::backend) refused: Vec<Refusal>,
+    pub(in crate::backend) refused: Vec<RefusedChange>,
 }
 
-impl Rig {
+impl TestBackend {
     pub(in crate::backend) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
         Self { flush, ..Self::of(kind, kind.open(flush).unwrap()) }
     }
@@ -89,7 +89,7 @@ impl Rig {
     }
 }
 
-pub(in crate::backend) fn told(fd: &impl AsRawFd, ready: Ready) -> FdReady {
+pub(in crate::backend) fn report(fd: &impl AsRawFd, ready: Ready) -> FdReady {
     FdReady { fd: fd.as_raw_fd(), ready }
 }
 
@@ -126,13 +126,14 @@ macro_rules! on_every_backend {
         $(#[$meta])*
         fn $name() {
             #[allow(unused_mut)]
-            fn on(mut $rig: Rig) $body
+            fn on(mut $rig: TestBackend) $body
             for (kind, flush) in every_way() {
                 eprintln!("on {kind:?}, {flush:?}");
                 // With the name of the test, which is the name of its thread.
                 let thread = std::thread::Builder::new();
                 let name = std::thread::current().name().unwrap_or_default().to_owned();
-                thread.name(name).spawn(move || on(Rig::new(kind, flush))).unwrap().join().unwrap();
+                let run = move || on(TestBackend::new(kind, flush));
+                thread.name(name).spawn(run).unwrap().join().unwrap();
             }
         })*
     };
@@ -144,19 +145,19 @@ on_every_backend! {
         assert_eq!(rig.backend.features(), rig.kind.features());
     }
 
-    fn a_level_is_told_until_it_ends(rig) {
+    fn a_level_is_reported_until_it_ends(rig) {
         let eventfd = signalled();
         rig.change(&eventfd, NOTHING, READ);
         for _ in 0..3 {
-            assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+            assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         }
         eventfd.drain().unwrap();
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
-        assert_eq!(rig.wait(None), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.wait(None), [report(&eventfd, Ready::READ)]);
     }
 
-    fn a_level_that_came_and_went_between_two_waits_is_not_told(rig) {
+    fn a_level_that_came_and_went_between_two_waits_is_not_reported(rig) {
         let eventfd = EventFd::new().unwrap();
         rig.change(&eventfd, NOTHING, READ);
         assert_eq!(rig.now(), []);
@@ -169,31 +170,31 @@ on_every_backend! {
         assert_eq!(rig.now(), []);
     }
 
-    fn what_asked_for_one_report_gets_one_until_the_next_change(rig) {
+    fn a_once_registration_reports_once_until_the_next_change(rig) {
         let eventfd = signalled();
         rig.must(once(&eventfd, NOTHING, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
         rig.must(Change { disarmed: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a plain one stays");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "a plain one stays");
     }
 
     fn a_disarmed_registration_that_died_is_made_anew(rig) {
         let eventfd = signalled();
         rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
     }
 
     fn a_report_for_one_of_two_interests_ends_both(rig) {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         rig.must(once(&stream, NOTHING, READ | WRITE));
-        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
         peer.write_all(b"x").unwrap();
         assert_eq!(rig.now(), []);
     }
@@ -203,25 +204,25 @@ on_every_backend! {
         rig.change(&stream, NOTHING, READ);
         assert_eq!(rig.now(), []);
         rig.change(&stream, READ, WRITE);
-        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
         rig.change(&stream, WRITE, READ | WRITE);
         peer.write_all(b"x").unwrap();
-        assert_eq!(rig.now(), [told(&stream, Ready::READ | Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::READ | Ready::WRITE)]);
         rig.change(&stream, READ | WRITE, READ);
-        assert_eq!(rig.now(), [told(&stream, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::READ)]);
     }
 
-    fn what_is_deleted_is_told_no_more(rig) {
+    fn a_deleted_descriptor_is_not_reported(rig) {
         let (one, two) = (signalled(), signalled());
         rig.change(&one, NOTHING, READ);
         rig.change(&two, NOTHING, READ);
         assert_eq!(rig.now().len(), 2);
         rig.change(&one, READ, NOTHING);
-        assert_eq!(rig.now(), [told(&two, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&two, Ready::READ)]);
         rig.change(&two, READ, NOTHING);
         assert_eq!(rig.now(), []);
         rig.change(&one, NOTHING, READ);
-        assert_eq!(rig.now(), [told(&one, Ready::READ)], "and can come back");
+        assert_eq!(rig.now(), [report(&one, Ready::READ)], "and can come back");
     }
 
     fn deleting_what_is_unknown_or_closed_is_fine(rig) {
@@ -239,12 +240,14 @@ on_every_backend! {
         for fd in [number, -1] {
             rig.apply(Change::of(fd, NOTHING, READ));
             let refused = std::mem::take(&mut rig.refused);
-            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            let is_bad = matches!(refused[..], [RefusedChange { errno: libc::EBADF, .. }]);
+            assert!(is_bad, "{refused:?}");
             assert_eq!(refused[0].fd, fd);
             let (mut refused, mut ready) = (Vec::new(), Vec::new());
             let changes = [Change::of(fd, NOTHING, READ)];
             rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
-            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            let is_bad = matches!(refused[..], [RefusedChange { errno: libc::EBADF, .. }]);
+            assert!(is_bad, "{refused:?}");
             assert_eq!(ready, []);
         }
         assert_eq!(rig.now(), [], "and is watched no longer");
@@ -259,7 +262,7 @@ on_every_backend! {
             Change::of(two.as_raw_fd(), NOTHING, READ),
         ];
         rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
-        assert_eq!((refused, ready), (vec![], vec![told(&two, Ready::READ)]));
+        assert_eq!((refused, ready), (vec![], vec![report(&two, Ready::READ)]));
     }
 
     fn a_closed_descriptor_is_forgotten_and_its_number_can_be_used_again(rig) {
@@ -274,7 +277,7 @@ on_every_backend! {
         for _ in 0..2 {
             let (now, mut ready) = (Some(Duration::ZERO), Vec::new());
             rig.backend.apply_and_wait(&[], &mut rig.refused, now, &mut ready).unwrap();
-            assert_eq!(ready, [told(&other, Ready::READ)]);
+            assert_eq!(ready, [report(&other, Ready::READ)]);
         }
         assert_eq!(rig.refused, [], "nobody asked for anything that failed");
         let reused = duplicate(&signalled(), number).unwrap();
@@ -283,7 +286,7 @@ on_every_backend! {
         for (old, new) in [(READ, READ), (READ, NOTHING), (NOTHING, READ)] {
             rig.change(&reused, old, new);
         }
-        assert_eq!(rig.now(), [told(&other, Ready::READ), told(&reused, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&other, Ready::READ), report(&reused, Ready::READ)]);
     }
 
     fn a_closed_descriptor_ends_no_later_wait_and_its_number_is_not_watched(rig) {
@@ -312,10 +315,10 @@ on_every_backend! {
         rig.change(&copy, READ, WRITE);
         rig.change(&stream, READ, NOTHING);
         drop(stream);
-        assert_eq!(rig.now(), [told(&copy, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&copy, Ready::WRITE)]);
     }
 
-    fn an_error_wakes_whoever_waits(rig) {
+    fn an_error_wakes_every_interest(rig) {
         for interest in [READ, WRITE, CLOSED, READ | WRITE] {
             if interest == CLOSED && !rig.has(Features::EARLY_CLOSE) {
                 continue;
@@ -330,7 +333,7 @@ on_every_backend! {
         }
     }
 
-    fn a_hang_up_wakes_whoever_waits(rig) {
+    fn a_hang_up_wakes_every_interest(rig) {
         for interest in [READ, WRITE, CLOSED] {
             // select calls a pipe without writers readable, and nothing else.
             if interest != READ && !rig.has(Features::EARLY_CLOSE) {
@@ -346,7 +349,7 @@ on_every_backend! {
         }
     }
 
-    fn the_peers_close_is_told_before_its_data_is_read_where_claimed(rig) {
+    fn the_peers_close_is_reported_before_its_data_is_read_where_claimed(rig) {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         if !rig.has(Features::EARLY_CLOSE) {
             rig.apply(Change::of(stream.as_raw_fd(), NOTHING, CLOSED));
@@ -364,7 +367,7 @@ on_every_backend! {
         }
     }
 
-    fn who_waits_to_write_is_not_woken_by_the_peers_half_close(rig) {
+    fn a_writer_is_not_woken_by_the_peers_half_close(rig) {
         let (stream, peer) = UnixStream::pair().unwrap();
         fill(&stream);
         rig.change(&stream, NOTHING, WRITE);
@@ -378,43 +381,43 @@ on_every_backend! {
         assert!(started.elapsed() >= 2 * short, "it spins");
         for _ in 0..3 {
             empty(&peer);
-            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
-            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+            assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
+            assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
             fill(&stream);
             assert_eq!(rig.now(), []);
         }
     }
 
-    fn an_edge_is_told_once_where_claimed(rig) {
+    fn an_edge_is_reported_once_where_claimed(rig) {
         if !rig.has(Features::EDGE) {
             return;
         }
         let eventfd = signalled();
         rig.must(edge(&eventfd, NOTHING, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
         eventfd.signal().unwrap();
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "edges between waits are one");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "edges between waits are one");
         assert_eq!(rig.now(), []);
         rig.must(edge(&eventfd, READ, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a change arms it again");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "a change arms it again");
         rig.must(edge(&eventfd, READ, NOTHING));
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
     }
 
-    fn an_edge_for_one_report_is_told_once_until_the_next_change(rig) {
+    fn a_one_shot_edge_is_reported_once_until_the_next_change(rig) {
         if !rig.has(Features::EDGE) {
             return;
         }
         let eventfd = signalled();
         rig.must(Change { edge: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
         rig.must(Change { edge: true, disarmed: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
     }
 
     fn a_change_of_trigger_takes_effect(rig) {
@@ -446,7 +449,7 @@ on_every_backend! {
         }
     }
 
-    fn many_that_are_ready_at_once_are_each_told_once(rig) {
+    fn many_ready_descriptors_are_each_reported_once(rig) {
         for count in [100, 5_000] {
             if count > 100 && test_needs::missing_for_part(Need::Descriptors(2 * count)) {
                 continue;
@@ -465,7 +468,7 @@ on_every_backend! {
             }
             all.sort_by_key(|answer| answer.fd);
             let mut expected: Vec<FdReady> =
-                many.iter().map(|fd| told(fd, Ready::READ)).collect();
+                many.iter().map(|fd| report(fd, Ready::READ)).collect();
             expected.sort_by_key(|answer| answer.fd);
             assert!(all == expected, "{} of {count} told", all.len());
             for fd in &many {
@@ -504,7 +507,7 @@ on_every_backend! {
     fn the_longest_timeout_is_accepted(rig) {
         let eventfd = signalled();
         rig.change(&eventfd, NOTHING, READ);
-        assert_eq!(rig.wait(Some(Duration::MAX)), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.wait(Some(Duration::MAX)), [report(&eventfd, Ready::READ)]);
     }
 
     fn it_outlives_the_thread_that_made_it(rig) {
@@ -512,7 +515,7 @@ on_every_backend! {
         let (first, other) = (level.as_raw_fd(), second.as_raw_fd());
         let (kind, flush) = (rig.kind, rig.flush);
         let mut rig = std::thread::spawn(move || {
-            let mut rig = Rig::new(kind, flush);
+            let mut rig = TestBackend::new(kind, flush);
             rig.change(&first, NOTHING, READ);
             rig.must(Change { edge: rig.has(Features::EDGE), ..Change::of(other, NOTHING, READ) });
             assert_eq!(rig.now(), []);
@@ -526,7 +529,7 @@ on_every_backend! {
             while answers.is_empty() {
                 answers = rig.wait(None);
             }
-            assert_eq!(answers, [told(eventfd, Ready::READ)]);
+            assert_eq!(answers, [report(eventfd, Ready::READ)]);
             eventfd.drain().unwrap();
             assert_eq!(rig.now(), []);
         }
@@ -542,7 +545,7 @@ on_every_backend! {
             while answers.is_empty() {
                 answers = rig.wait(None);
             }
-            assert_eq!(answers, [told(&*eventfd, Ready::READ)]);
+            assert_eq!(answers, [report(&*eventfd, Ready::READ)]);
             thread.join().unwrap();
             eventfd.drain().unwrap();
         }
@@ -550,9 +553,9 @@ on_every_backend! {
 }
 
 #[test]
-fn what_is_told_first_changes_from_wait_to_wait() {
+fn the_first_report_changes_from_wait_to_wait() {
     for kind in [BackendKind::Poll, BackendKind::Select] {
-        let mut rig = Rig::new(kind, ChangelistFlush::default());
+        let mut rig = TestBackend::new(kind, ChangelistFlush::default());
         let many: Vec<EventFd> = (0..40).map(|_| signalled()).collect();
         for fd in &many {
             rig.change(fd, NOTHING, READ);

@@ -62,7 +62,7 @@ mod loom_models {
     use loom::thread;
 
     use super::*;
-    use crate::sync::Bell;
+    use crate::sync::ModelEventFd;
 
     trait Protocol: Default + Send + Sync + 'static {
         fn notify(&self) -> bool;
@@ -91,7 +91,7 @@ mod loom_models {
     #[derive(Default)]
     struct Shared<P> {
         word: P,
-        bell: Bell,
+        eventfd: ModelEventFd,
         /// What producers publish: relaxed, so that only the word can carry it across.
         published: [AtomicU32; 2],
     }
@@ -100,7 +100,7 @@ mod loom_models {
         fn produce(&self, producer: usize, items: u32) {
             self.published[producer].store(items, Ordering::Relaxed);
             if self.word.notify() {
-                self.bell.ring();
+                self.eventfd.signal();
             }
         }
 
@@ -116,19 +116,19 @@ mod loom_models {
 
         /// So many of its waits return although nobody rang.
         fn consume_with(&self, expected: u32, mut spurious: u32) {
-            let mut rung = false;
+            let mut waited = false;
             loop {
                 let notified = self.word.wake_up();
-                if (notified || rung) && self.seen() == expected {
+                if (notified || waited) && self.seen() == expected {
                     return;
                 }
-                rung = self.word.fall_asleep();
-                if rung && spurious > 0 {
+                waited = self.word.fall_asleep();
+                if waited && spurious > 0 {
                     spurious -= 1;
-                    rung = false;
-                } else if rung {
-                    self.bell.wait();
-                    self.bell.silence();
+                    waited = false;
+                } else if waited {
+                    self.eventfd.wait();
+                    self.eventfd.drain();
                 }
             }
         }
@@ -172,7 +172,7 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_t6_a_wait_that_returns_between_a_notification_and_its_ring_loses_nothing() {
+    fn loom_t6_a_wait_that_returns_between_a_notification_and_its_write_loses_nothing() {
         model_of::<WakeWord>(2, 1, |shared, expected| shared.consume_with(expected, 2));
     }
 
@@ -184,8 +184,8 @@ mod loom_models {
             while shared.seen() != expected {
                 shared.word.wake_up();
                 if shared.word.fall_asleep() {
-                    shared.bell.wait();
-                    shared.bell.silence();
+                    shared.eventfd.wait();
+                    shared.eventfd.drain();
                 }
             }
         });
@@ -200,8 +200,8 @@ mod loom_models {
                 let asleep = shared.word.fall_asleep();
                 shared.word.wake_up();
                 if asleep {
-                    shared.bell.wait();
-                    shared.bell.silence();
+                    shared.eventfd.wait();
+                    shared.eventfd.drain();
                 }
             }
         });

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use super::list::Stack;
 use super::slot::NONE;
 use super::slot::{SlotTable, State};
-use crate::backend::{Change, Refusal};
+use crate::backend::{Change, RefusedChange};
 use crate::error::{Error, Result};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
@@ -28,7 +28,7 @@ bitflags::bitflags! {
 
 /// What the map keeps of one descriptor; the vector of these is indexed by its number.
 #[derive(Clone, Copy)]
-struct Entry {
+struct FdEntry {
     /// The newest event is activated first.
     events: Stack,
     reads: u16,
@@ -39,9 +39,9 @@ struct Entry {
     change: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16, "idle descriptors should stay cheap");
+const _: () = assert!(size_of::<FdEntry>() == 16, "idle descriptors should stay cheap");
 
-impl Entry {
+impl FdEntry {
     const EMPTY: Self = Self {
         events: Stack::EMPTY,
         reads: 0,
@@ -101,7 +101,7 @@ impl Entry {
 
 /// See the module's documentation.
 pub(in crate::base) struct FdMap {
-    entries: Vec<Entry>,
+    entries: Vec<FdEntry>,
 }
 
 impl FdMap {
@@ -112,7 +112,7 @@ impl FdMap {
     /// Links an event to its descriptor; the change says what the kernel must learn, if anything.
     ///
     /// A lone event that does not persist is registered to be reported once: then the kernel need
-    /// not be told when it has fired. Fails before it changes anything.
+    /// not be reported when it has fired. Fails before it changes anything.
     pub(in crate::base) fn insert<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -136,13 +136,13 @@ impl FdMap {
         entry.watch.set(Watch::ONCE, once);
         let was_once = was_once && !old.is_empty();
         let change = Change { was_once, ..entry.change(fd, old) };
-        let must_tell = old != change.new || was_once;
-        if must_tell {
+        let must_update = old != change.new || was_once;
+        if must_update {
             entry.watch -= Watch::DISARMED;
         }
         entry.events.push(slots, index);
         slots[index].state |= State::INSERTED;
-        Ok(must_tell.then_some(change))
+        Ok(must_update.then_some(change))
     }
 
     /// Unlinks an event from its descriptor; the change says what the kernel must learn.
@@ -168,7 +168,7 @@ impl FdMap {
         self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
     }
 
-    /// A backend reported such a descriptor as `ready`. If no event is told, it must be made to
+    /// A backend reported such a descriptor as `ready`. If no event is reported, it must be made to
     /// watch again, which the change says.
     pub(in crate::base) fn reported_once<C>(
         &mut self,
@@ -179,9 +179,9 @@ impl FdMap {
         let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
         entry.watch |= Watch::DISARMED;
         let only = entry.events.only(slots)?;
-        let told = ready.intersects(slots[only].interest().into());
+        let reported = ready.intersects(slots[only].interest().into());
         let again = entry.change(fd, Interest::empty());
-        if told {
+        if reported {
             return None;
         }
         entry.watch -= Watch::DISARMED;
@@ -222,29 +222,29 @@ impl FdMap {
     }
 
     /// The descriptor's place in the changelist plus one; 0 is none.
-    pub(in crate::base) fn change_place(&self, fd: RawFd) -> u32 {
-        let place = usize::try_from(fd).ok();
-        place.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
+    pub(in crate::base) fn change_position(&self, fd: RawFd) -> u32 {
+        let index = usize::try_from(fd).ok();
+        index.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
     }
 
     /// The same, to be kept up to date; the descriptor has had an event.
-    pub(in crate::base) fn change_place_mut(&mut self, fd: RawFd) -> &mut u32 {
+    pub(in crate::base) fn change_position_mut(&mut self, fd: RawFd) -> &mut u32 {
         &mut self.entries[fd as usize].change
     }
 
     /// The entry of `fd`, making room for it first.
-    fn reserve(&mut self, fd: RawFd) -> Result<&mut Entry> {
-        let place = usize::try_from(fd).unwrap_or(usize::MAX);
-        if place >= self.entries.len() {
+    fn reserve(&mut self, fd: RawFd) -> Result<&mut FdEntry> {
+        let index = usize::try_from(fd).unwrap_or(usize::MAX);
+        if index >= self.entries.len() {
             // A number that names no file must not make the vector as long as itself. Within what
             // is reserved already there is no need to ask.
-            if place >= self.entries.capacity() && !is_open(fd) {
-                return Err(Refusal { fd, op: "add an event", errno: libc::EBADF }.into());
+            if index >= self.entries.capacity() && !is_open(fd) {
+                return Err(RefusedChange { fd, op: "add an event", errno: libc::EBADF }.into());
             }
             // Only as far as used: capacity doubles, but memory never touched costs nothing.
-            self.entries.resize(place + 1, Entry::EMPTY);
+            self.entries.resize(index + 1, FdEntry::EMPTY);
         }
-        Ok(&mut self.entries[place])
+        Ok(&mut self.entries[index])
     }
 
     /// Panics unless lists, links and counts agree.
@@ -252,7 +252,7 @@ impl FdMap {
     pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
-            let (mut counted, mut prev) = (Entry::EMPTY, NONE);
+            let (mut counted, mut prev) = (FdEntry::EMPTY, NONE);
             for index in entry.events.iter(slots) {
                 let slot = &slots[index];
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
@@ -261,7 +261,7 @@ impl FdMap {
                 counted.join(slot.interest());
                 (prev, listed) = (index, listed + 1);
             }
-            let counts = |e: &Entry| (e.reads, e.writes, e.closes);
+            let counts = |e: &FdEntry| (e.reads, e.writes, e.closes);
             assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are off");
             if entry.watch.contains(Watch::ONCE) && !entry.events.is_empty() {
                 let only = entry.events.only(slots).expect("a once-watched fd has one event");
@@ -281,7 +281,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::events::slot::{Asked, tests::plain};
+    use crate::base::events::slot::{EventFlags, tests::plain};
     use crate::event::Source;
 
     const READ: Interest = Interest::READ;
@@ -296,7 +296,7 @@ mod tests {
 
     fn one_shot(slots: &mut SlotTable<()>, interest: Interest) -> u32 {
         let index = event(slots, interest);
-        slots[index].asked -= Asked::PERSIST;
+        slots[index].flags -= EventFlags::PERSIST;
         index
     }
 
@@ -322,7 +322,7 @@ mod tests {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let level = event(&mut slots, READ);
         let edge = event(&mut slots, WRITE);
-        slots[edge].asked |= Asked::EDGE;
+        slots[edge].flags |= EventFlags::EDGE;
         map.insert(&mut slots, level, FD).unwrap();
         let error = map.insert(&mut slots, edge, FD).unwrap_err();
         assert!(matches!(error, Error::MixedTrigger { fd: FD, present: "level" }), "{error}");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_one_shot_event_is_watched_once_and_its_end_is_not_told() {
+    fn a_lone_one_shot_event_is_registered_once_and_needs_no_deletion() {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         let once = change(NOTHING, READ).map(|change| Change { once: true, ..change });
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_nobody_waits_for_has_the_descriptor_watched_again() {
+    fn a_report_that_no_event_waits_for_rearms_the_descriptor() {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
@@ -440,7 +440,7 @@ mod tests {
             for pick in steps {
                 let index = events[pick as usize];
                 let old = union(&slots, &inserted);
-                let told = match inserted.iter().position(|&other| other == index) {
+                let reported = match inserted.iter().position(|&other| other == index) {
                     Some(at) => {
                         inserted.remove(at);
                         map.remove(&mut slots, index, FD)
@@ -451,7 +451,7 @@ mod tests {
                     }
                 };
                 let new = union(&slots, &inserted);
-                prop_assert_eq!(told, (old != new).then_some(change(old, new)).flatten());
+                prop_assert_eq!(reported, (old != new).then_some(change(old, new)).flatten());
                 map.check(&slots);
                 prop_assert!(map.iter(&slots).eq(inserted.iter().copied()), "newest first");
             }

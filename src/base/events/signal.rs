@@ -14,8 +14,8 @@ use crate::base::Registry;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::sys::signal::{SignalCounter, is_signal};
+use crate::sys::signal_counts::SIGNAL_MAX;
 use crate::sys::signalfd::SignalFd;
-use crate::sys::tally::SIGNAL_MAX;
 
 /// How a base learns of signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

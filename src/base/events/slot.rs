@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use crate::base::Handler;
 use crate::error::{Error, Result};
-use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
+use crate::event::{EventId, Fired, Interest, PackedSource, Ready, Source, Token};
 
 /// "No slot" in a link.
 pub(in crate::base) const NONE: u32 = u32::MAX;
@@ -24,7 +24,7 @@ bitflags::bitflags! {
     /// What was asked for when the event was made; never changes. The numbers are libevent's
     /// `EV_*`, where it has them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(in crate::base) struct Asked: u8 {
+    pub(in crate::base) struct EventFlags: u8 {
         /// Ends when it fires.
         const ONCE = 0x01;
         const READ = 0x02;
@@ -116,14 +116,14 @@ pub(in crate::base) struct Slot<C> {
     pub(in crate::base) deadline_ns: u64,
     interval: IntervalWord,
     generation: NonZeroU32,
-    source: SourceCode,
+    source: PackedSource,
     /// Its position in the timer heap, or its predecessor in the list of a common timeout.
-    timer_place: u32,
+    timer_link: u32,
     /// The other events of its source; the list of vacant slots uses `next`.
     pub(in crate::base) of_source: Links,
     /// Its neighbours in the active queue.
     pub(in crate::base) in_queue: Links,
-    pub(in crate::base) asked: Asked,
+    pub(in crate::base) flags: EventFlags,
     pub(in crate::base) state: State,
     /// Why it is active.
     pub(in crate::base) ready: Ready,
@@ -139,7 +139,7 @@ impl<C> Slot<C> {
     }
 
     pub(in crate::base) fn interest(&self) -> Interest {
-        Interest::from_bits_truncate(self.asked.bits())
+        Interest::from_bits_truncate(self.flags.bits())
     }
 
     pub(in crate::base) fn has_timer(&self) -> bool {
@@ -151,15 +151,15 @@ impl<C> Slot<C> {
     }
 
     pub(in crate::base) fn is_internal(&self) -> bool {
-        self.asked.contains(Asked::INTERNAL)
+        self.flags.contains(EventFlags::INTERNAL)
     }
 
     pub(in crate::base) fn is_edge(&self) -> bool {
-        self.asked.contains(Asked::EDGE)
+        self.flags.contains(EventFlags::EDGE)
     }
 
     pub(in crate::base) fn is_persistent(&self) -> bool {
-        self.asked.contains(Asked::PERSIST)
+        self.flags.contains(EventFlags::PERSIST)
     }
 
     /// 1 for an event of the user's, 0 for one of the base itself.
@@ -183,19 +183,19 @@ impl<C> Slot<C> {
 
     pub(in crate::base) fn heap_position(&self) -> u32 {
         debug_assert!(self.state.contains(State::IN_HEAP));
-        self.timer_place
+        self.timer_link
     }
 
     pub(in crate::base) fn set_heap_position(&mut self, position: u32) {
-        self.timer_place = position;
+        self.timer_link = position;
     }
 
     pub(in crate::base) fn common_links(&self) -> Links {
-        Links { prev: self.timer_place, next: self.interval.link() }
+        Links { prev: self.timer_link, next: self.interval.link() }
     }
 
     pub(in crate::base) fn set_common_links(&mut self, links: Links) {
-        self.timer_place = links.prev;
+        self.timer_link = links.prev;
         self.interval.set_link(links.next);
     }
 
@@ -216,7 +216,7 @@ pub(in crate::base) const SLOTS_MAX: u32 = NONE - 256;
 pub(in crate::base) struct Contents<C> {
     pub(in crate::base) handler: Handler<C>,
     pub(in crate::base) source: Source,
-    pub(in crate::base) asked: Asked,
+    pub(in crate::base) flags: EventFlags,
     pub(in crate::base) priority: u8,
     pub(in crate::base) token: Token,
 }
@@ -250,21 +250,21 @@ impl<C> SlotTable<C> {
             deadline_ns: 0,
             interval: IntervalWord::NONE,
             generation,
-            source: SourceCode::pack(contents.source),
-            timer_place: NONE,
+            source: PackedSource::pack(contents.source),
+            timer_link: NONE,
             of_source: Links::UNLINKED,
             in_queue: Links::UNLINKED,
-            asked: contents.asked,
+            flags: contents.flags,
             state: State::OCCUPIED,
             ready: Ready::empty(),
             priority: contents.priority,
         };
         self.occupied += 1;
-        let index = self.place(slot);
+        let index = self.store(slot);
         EventId { index, generation }
     }
 
-    fn place(&mut self, slot: Slot<C>) -> u32 {
+    fn store(&mut self, slot: Slot<C>) -> u32 {
         let index = self.first_vacant;
         if let Some(vacant) = self.slots.get_mut(index as usize) {
             self.first_vacant = vacant.of_source.next;
@@ -338,7 +338,7 @@ pub(in crate::base) mod tests {
         Contents {
             handler: |_, (), _| {},
             source,
-            asked: Asked::from_bits_retain(interest.bits()) | Asked::PERSIST,
+            flags: EventFlags::from_bits_retain(interest.bits()) | EventFlags::PERSIST,
             priority: 0,
             token: Token::default(),
         }

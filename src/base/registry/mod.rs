@@ -15,16 +15,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, Refusal};
+use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, RefusedChange};
 use crate::base::Handler;
 use crate::base::changelist::{Changelist, ChangelistPolicy};
-use crate::base::control::Control;
+use crate::base::control::LoopControl;
 use crate::base::cross_thread::notify::Notifier;
 use crate::base::cross_thread::remote::{Inbox, Job};
 use crate::base::events::active::ActiveQueues;
 use crate::base::events::fd_map::FdMap;
 use crate::base::events::signal::Signals;
-use crate::base::events::slot::{Asked, Contents, Interval, SlotTable, State};
+use crate::base::events::slot::{Contents, EventFlags, Interval, SlotTable, State};
 use crate::base::limit::DispatchLimit;
 use crate::base::setup::config::Config;
 use crate::base::setup::selection::{PassedOver, Selected};
@@ -77,10 +77,10 @@ pub struct Registry<C> {
     /// Events scheduled in this turn.
     pub(in crate::base) scheduled: u32,
     pub(in crate::base) counts: Counts,
-    pub(in crate::base) refused: Vec<Refusal>,
+    pub(in crate::base) refused: Vec<RefusedChange>,
     pub(in crate::base) refusals: Vec<(EventId, Error)>,
     pub(in crate::base) clock: Clock,
-    pub(in crate::base) control: Control,
+    pub(in crate::base) control: LoopControl,
     pub(in crate::base) stats: LoopStats,
     pub(in crate::base) notifier: Notifier,
     pub(in crate::base) inbox: Arc<Inbox<C>>,
@@ -110,7 +110,7 @@ impl<C> Registry<C> {
             refused: Vec::new(),
             refusals: Vec::new(),
             clock: Clock::new(config.clock, config.caches_time),
-            control: Control::default(),
+            control: LoopControl::default(),
             stats: LoopStats::default(),
             notifier: Notifier::new()?,
             inbox: Arc::new(Inbox::new()),
@@ -121,7 +121,7 @@ impl<C> Registry<C> {
     /// Makes an idle event of the middle priority (libevent: `event_new`).
     pub fn create(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
         let middle = self.active.priorities() / 2;
-        self.create_with(spec, handler, Asked::empty(), middle)
+        self.create_with(spec, handler, EventFlags::empty(), middle)
     }
 
     /// Makes an event of the base itself, which is the most urgent and keeps no loop alive.
@@ -131,28 +131,28 @@ impl<C> Registry<C> {
         handler: Handler<C>,
     ) -> EventId {
         self.counts.internal += 1;
-        self.create_with(spec, handler, Asked::INTERNAL, 0)
+        self.create_with(spec, handler, EventFlags::INTERNAL, 0)
     }
 
     fn create_with(
         &mut self,
         spec: EventSpec,
         handler: Handler<C>,
-        extra: Asked,
+        extra: EventFlags,
         priority: u8,
     ) -> EventId {
-        let mut asked = Asked::from_bits_retain(spec.interest.bits()) | extra;
-        asked.set(Asked::PERSIST, spec.persist);
-        asked.set(Asked::EDGE, spec.edge);
-        asked.set(Asked::STABLE_FD, spec.stable_fd);
+        let mut flags = EventFlags::from_bits_retain(spec.interest.bits()) | extra;
+        flags.set(EventFlags::PERSIST, spec.persist);
+        flags.set(EventFlags::EDGE, spec.edge);
+        flags.set(EventFlags::STABLE_FD, spec.stable_fd);
         let source = match spec.source {
             Source::Notify => {
-                asked.set(Asked::EDGE, self.backend.features().contains(Features::EDGE));
+                flags.set(EventFlags::EDGE, self.backend.features().contains(Features::EDGE));
                 Source::Fd(self.notifier.fd())
             }
             source => source,
         };
-        self.slots.insert(Contents { handler, source, asked, priority, token: spec.token })
+        self.slots.insert(Contents { handler, source, flags, priority, token: spec.token })
     }
 
     /// Makes an event that ends when it fires, and adds it (libevent: `event_base_once`). Until
@@ -175,7 +175,7 @@ impl<C> Registry<C> {
             return Err(Error::NotOnce);
         }
         let middle = self.active.priorities() / 2;
-        let id = self.create_with(spec, handler, Asked::ONCE, middle);
+        let id = self.create_with(spec, handler, EventFlags::ONCE, middle);
         if is_timer && timeout == Some(Duration::ZERO) {
             self.activate_index(id.index, Ready::TIMEOUT);
         } else if let Err(error) = self.add(id, timeout) {

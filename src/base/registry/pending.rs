@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use crate::backend::{Change, FdReady, Features, Refusal};
+use crate::backend::{Change, FdReady, Features, RefusedChange};
 use crate::base::Handler;
 use crate::base::changelist::ChangelistPolicy;
 use crate::base::events::slot::NONE;
-use crate::base::events::slot::{Asked, Interval, State};
+use crate::base::events::slot::{EventFlags, Interval, State};
 use crate::base::registry::Registry;
 use crate::error::{Error, Result};
 use crate::event::{Fired, Interest, Ready, Source};
@@ -33,8 +33,8 @@ impl<C> Registry<C> {
         }
         self.expect_features(index)?;
         if let Some(change) = self.fds.insert(&mut self.slots, index, fd)? {
-            let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
-            if let Err(refusal) = self.tell_kernel(change, stable) {
+            let stable = self.slots[index].flags.contains(EventFlags::STABLE_FD);
+            if let Err(refusal) = self.update_kernel(change, stable) {
                 self.fds.remove(&mut self.slots, index, fd);
                 // Those that were watched before no longer are.
                 self.refuse_fd(refusal);
@@ -73,19 +73,23 @@ impl<C> Registry<C> {
     }
 
     fn remove_from_fd(&mut self, index: u32, fd: i32) {
-        let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
+        let stable = self.slots[index].flags.contains(EventFlags::STABLE_FD);
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
-            && let Err(refusal) = self.tell_kernel(change, stable)
+            && let Err(refusal) = self.update_kernel(change, stable)
         {
             // The event itself is gone from the map; what was refused concerns those that stay.
             self.refuse_fd(refusal);
         }
     }
 
-    fn tell_kernel(&mut self, change: Change, stable: bool) -> std::result::Result<(), Refusal> {
+    fn update_kernel(
+        &mut self,
+        change: Change,
+        stable: bool,
+    ) -> std::result::Result<(), RefusedChange> {
         match self.policy {
             ChangelistPolicy::Deferred => {
-                let place = self.fds.change_place_mut(change.fd);
+                let place = self.fds.change_position_mut(change.fd);
                 self.changelist.record(change, place, stable);
                 Ok(())
             }
@@ -107,30 +111,30 @@ impl<C> Registry<C> {
         let waited = if self.changelist.is_empty() {
             self.backend.wait(timeout, ready)
         } else {
-            let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
+            let net = self.changelist.take(|fd| *self.fds.change_position_mut(fd) = 0);
             self.stats.changes += net.len() as u64;
             self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
         };
-        self.tell_refusals();
+        self.report_refusals();
         waited
     }
 
     /// Tells the kernel what changed, without waiting.
     pub(in crate::base) fn flush_changes(&mut self) {
-        let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
+        let net = self.changelist.take(|fd| *self.fds.change_position_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
         self.backend.apply(net, &mut self.refused);
-        self.tell_refusals();
+        self.report_refusals();
     }
 
-    pub(in crate::base) fn tell_refusals(&mut self) {
+    pub(in crate::base) fn report_refusals(&mut self) {
         while let Some(refusal) = self.refused.pop() {
             self.refuse_fd(refusal);
         }
     }
 
     /// Takes every event off a descriptor that the kernel does not watch, and tells each why.
-    fn refuse_fd(&mut self, refusal: Refusal) {
+    fn refuse_fd(&mut self, refusal: RefusedChange) {
         loop {
             let index = self.fds.first(refusal.fd);
             if index == NONE {
@@ -279,7 +283,7 @@ impl<C> Registry<C> {
     pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
         if self.fds.is_once(fd)
             && let Some(again) = self.fds.reported_once(&self.slots, fd, ready)
-            && let Err(refusal) = self.tell_kernel(again, false)
+            && let Err(refusal) = self.update_kernel(again, false)
         {
             self.refuse_fd(refusal);
         }
@@ -303,19 +307,23 @@ impl<C> Registry<C> {
     ) -> Option<(Handler<C>, Fired, bool)> {
         let index = self.active.pop(&mut self.slots, priority)?;
         let slot = &mut self.slots[index];
-        let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
+        let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
         let (counted, has_interval) = (slot.counted(), slot.has_interval());
         slot.ready = Ready::empty();
         self.counts.deactivated(counted);
         let is_signal = fired.ready.contains(Ready::SIGNAL);
         let calls = if is_signal { self.signals.take_calls(fired.id) } else { 1 };
-        if !asked.contains(Asked::PERSIST) {
-            if asked.contains(Asked::ONCE) { self.free_index(index) } else { self.del_index(index) }
+        if !flags.contains(EventFlags::PERSIST) {
+            if flags.contains(EventFlags::ONCE) {
+                self.free_index(index)
+            } else {
+                self.del_index(index)
+            }
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
         self.control.begin_handler(fired.id, priority, calls);
-        Some((handler, fired, !asked.contains(Asked::INTERNAL)))
+        Some((handler, fired, !flags.contains(EventFlags::INTERNAL)))
     }
 
     pub(in crate::base) fn del_index(&mut self, index: u32) {
@@ -334,7 +342,7 @@ impl<C> Registry<C> {
         if let Source::Fd(fd) = self.slots[index].source() {
             // After this its owner may close it.
             self.fds.forget_disarmed(fd);
-            self.changelist.distrust(self.fds.change_place(fd));
+            self.changelist.distrust(self.fds.change_position(fd));
         }
         if !self.refusals.is_empty() {
             let id = self.slots[index].id(index);
@@ -349,7 +357,7 @@ impl<C> Registry<C> {
         self.fds.check(&self.slots);
         self.active.check(&self.slots);
         self.deadlines.check(&mut self.slots);
-        self.changelist.check(|fd| self.fds.change_place(fd));
+        self.changelist.check(|fd| self.fds.change_position(fd));
         let slots: Vec<_> = self.slots.indices().map(|index| &self.slots[index]).collect();
         let users = slots.iter().filter(|slot| !slot.is_internal());
         let memberships = users.clone().map(|slot| {

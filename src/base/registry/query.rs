@@ -196,7 +196,7 @@ impl<C> Registry<C> {
     pub fn stats(&self) -> LoopStats {
         let saved = self.changelist.saved();
         LoopStats {
-            event_places: self.backend.event_places() as u64,
+            event_capacity: self.backend.event_capacity() as u64,
             changes_coalesced: saved.coalesced,
             changes_cancelled: saved.cancelled,
             ..self.stats

@@ -96,9 +96,9 @@ impl Config {
     /// A mechanism not to wait with (libevent: `event_config_avoid_method`). For one given by
     /// name, parse the name: `"poll".parse::<BackendKind>()`.
     pub fn avoid(mut self, kind: BackendKind) -> Self {
-        let place = BackendKind::ALL.iter().position(|other| *other == kind);
-        if let Some(place) = place {
-            self.choice.avoided[place] = true;
+        let index = BackendKind::ALL.iter().position(|other| *other == kind);
+        if let Some(index) = index {
+            self.choice.avoided[index] = true;
         }
         self
     }

@@ -28,7 +28,7 @@ impl<C> EventBase<C> {
         registry.changelist.clear();
         let changes = registry.fds.register_all();
         registry.backend.apply(&changes, &mut registry.refused);
-        registry.tell_refusals();
+        registry.report_refusals();
         Ok(())
     }
 }

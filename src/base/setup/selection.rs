@@ -86,12 +86,12 @@ fn select_with(
 /// What was asked for or set that speaks against a backend.
 fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<String> {
     let choice = &config.choice;
-    let place = BackendKind::ALL.iter().position(|other| *other == kind)?;
+    let index = BackendKind::ALL.iter().position(|other| *other == kind)?;
     let variable = format!("EVENT_NO{}", kind.name().to_uppercase());
     let missing = choice.required - kind.features();
     if let Some(only) = choice.only.filter(|only| *only != kind) {
         Some(format!("only {} was asked for", only.name()))
-    } else if choice.avoided[place] {
+    } else if choice.avoided[index] {
         Some("the configuration avoids it".to_owned())
     } else if is_set(&variable) {
         Some(format!("the environment variable {variable} is set"))
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_preference_decides_among_those_nothing_speaks_against() {
+    fn the_order_of_preference_decides_among_the_allowed_backends() {
         let config = Config::default();
         assert_eq!(chosen(config, &[]), Ok(BackendKind::Epoll));
         assert_eq!(chosen(config.avoid(BackendKind::Epoll), &[]), Ok(BackendKind::IoUring));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_backend_left_is_an_error_that_says_what_spoke_against_each() {
+    fn no_backend_left_is_an_error_with_a_reason_for_each() {
         let config = Config::default()
             .avoid(BackendKind::IoUring)
             .require_features(Features::EDGE | Features::O1);

@@ -1,16 +1,16 @@
 //! Priorities and limits: who runs before whom, and when the loop looks at descriptors again.
 
-use super::stage::{App, Stage, note};
+use super::stage::{App, ScriptedApp, note};
 use super::*;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
-fn stage(priorities: u8) -> Stage {
-    Stage::new(Config::default().priorities(priorities))
+fn stage(priorities: u8) -> ScriptedApp {
+    ScriptedApp::new(Config::default().priorities(priorities))
 }
 
-fn limited(limit: DispatchLimit) -> Stage {
-    Stage::new(Config::default().priorities(2).dispatch_limit(limit))
+fn limited(limit: DispatchLimit) -> ScriptedApp {
+    ScriptedApp::new(Config::default().priorities(2).dispatch_limit(limit))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::*;
 use crate::sys::process::{exit_at_once, fork, wait_for};
 
 /// Real-time signals that nothing else in this test program uses, one for each test.
-const TOLD: i32 = 45;
+const REPORTED: i32 = 45;
 const UNNOTICED: i32 = 46;
 const CHILDS_OWN: i32 = 47;
 
@@ -56,7 +56,7 @@ fn configs() -> impl Iterator<Item = Config> {
 }
 
 #[test]
-fn a_childs_base_tells_what_its_parents_would_have() {
+fn a_childs_base_reports_what_its_parents_would_have() {
     for config in configs() {
         let config = config.ignore_environment();
         let mut base = EventBase::<Log>::new(config).unwrap();
@@ -64,7 +64,7 @@ fn a_childs_base_tells_what_its_parents_would_have() {
         let (silent, mut other) = pair(b"");
         watch(&mut base, EventSpec::io(&ready, READ), 1);
         watch(&mut base, EventSpec::io(&silent, READ), 2);
-        watch(&mut base, EventSpec::signal(TOLD), 3);
+        watch(&mut base, EventSpec::signal(REPORTED), 3);
         let timer = watch(&mut base, EventSpec::timer(), 4);
         base.registry().add(timer, Some(Duration::ZERO)).unwrap();
         assert_eq!(poll(&mut base)[..], [(1, Ready::READ), (4, Ready::TIMEOUT)]);
@@ -76,7 +76,7 @@ fn a_childs_base_tells_what_its_parents_would_have() {
         expect_of_child(|| {
             base.reinit().unwrap();
             base.registry().check();
-            signal_hook::low_level::raise(TOLD).unwrap();
+            signal_hook::low_level::raise(REPORTED).unwrap();
             other.write_all(b"x").unwrap();
             let read = Ready::READ;
             let signal = Ready::SIGNAL;
@@ -133,7 +133,7 @@ fn a_parents_base_never_notices_what_its_child_does() {
 }
 
 #[test]
-fn a_signal_in_the_child_rings_no_base_of_the_parents() {
+fn a_signal_in_the_child_wakes_no_base_of_the_parent() {
     for config in configs() {
         let config = config.ignore_environment();
         let [mut copied, mut other] = [0, 1].map(|_| EventBase::<Log>::new(config).unwrap());
@@ -154,7 +154,7 @@ fn a_signal_in_the_child_rings_no_base_of_the_parents() {
 }
 
 #[test]
-fn a_wake_in_the_child_rings_no_bell_of_the_parents() {
+fn a_wake_in_the_child_leaves_the_parents_eventfd_alone() {
     for config in configs() {
         let mut base = EventBase::<Log>::new(config.ignore_environment()).unwrap();
         base.registry().hold();

@@ -11,7 +11,7 @@ pub(super) struct App {
     pub(super) ids: Vec<EventId>,
 }
 
-pub(super) struct Stage {
+pub(super) struct ScriptedApp {
     pub(super) base: EventBase<App>,
     pub(super) script: ScriptedBackend,
     pub(super) app: App,
@@ -22,7 +22,7 @@ pub(super) fn note(_: &mut Registry<App>, app: &mut App, fired: Fired) {
     app.fired.push((fired.token.0, fired.ready));
 }
 
-impl Stage {
+impl ScriptedApp {
     pub(super) fn new(config: Config) -> Self {
         let script = ScriptedBackend::default();
         let base = EventBase::with_backend(&config, selected(script.clone())).unwrap();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_is_told_as_of_the_cached_moment() {
+    fn the_wall_clock_is_that_of_the_cached_moment() {
         let mut clock = Clock::new(ClockKind::Precise, true);
         clock.forget(true);
         clock.refresh();

@@ -230,10 +230,10 @@ mod tests {
             members.0.insert(member, (0, 10));
             heap.insert(member, 10, &mut members);
         }
-        let place = members.position(50);
-        members.0.insert(50, (place, 1000));
-        heap.update(place, 1000, &mut members);
-        assert_eq!(members.position(50), place);
+        let position = members.position(50);
+        members.0.insert(50, (position, 1000));
+        heap.update(position, 1000, &mut members);
+        assert_eq!(members.position(50), position);
         for _ in 0..99 {
             let (member, at) = heap.first(&mut members).unwrap();
             assert_eq!(at, 10);

@@ -19,12 +19,12 @@ pub(in crate::base) struct Deadlines {
 }
 
 /// Heap members: slots below `SLOTS_MAX`, lists from there on.
-struct Both<'a, C> {
+struct HeapMembers<'a, C> {
     slots: &'a mut SlotTable<C>,
     lists: &'a mut [TimeoutList],
 }
 
-impl<C> Members for Both<'_, C> {
+impl<C> Members for HeapMembers<'_, C> {
     fn moved(&mut self, member: u32, position: u32) {
         match list_of(member) {
             Some(number) => self.lists[number].heap_position = position,
@@ -83,11 +83,11 @@ impl Deadlines {
             Some(number) => self.join_list(slots, index, number),
             None if in_heap => {
                 let position = slot.heap_position();
-                self.heap.update(position, deadline_ns, &mut both(slots, &mut self.lists));
+                self.heap.update(position, deadline_ns, &mut members(slots, &mut self.lists));
             }
             None => {
                 slot.state |= State::IN_HEAP;
-                self.heap.insert(index, deadline_ns, &mut both(slots, &mut self.lists));
+                self.heap.insert(index, deadline_ns, &mut members(slots, &mut self.lists));
             }
         }
     }
@@ -98,7 +98,7 @@ impl Deadlines {
         if slot.state.contains(State::IN_HEAP) {
             let position = slot.heap_position();
             slot.state -= State::IN_HEAP;
-            self.heap.remove(position, &mut both(slots, &mut self.lists));
+            self.heap.remove(position, &mut members(slots, &mut self.lists));
         } else if slot.state.contains(State::IN_COMMON)
             && let Interval::Common(number) = slot.interval()
         {
@@ -112,7 +112,7 @@ impl Deadlines {
         let was_empty = list.is_empty();
         list.insert(slots, index);
         let (deadline_ns, position) = (list.deadline_ns(slots), list.heap_position);
-        let members = &mut both(slots, &mut self.lists);
+        let members = &mut members(slots, &mut self.lists);
         if was_empty {
             self.heap.insert(SLOTS_MAX + u32::from(number), deadline_ns, members);
         } else {
@@ -130,13 +130,13 @@ impl Deadlines {
         }
         if list.is_empty() {
             let position = list.heap_position;
-            self.heap.remove(position, &mut both(slots, &mut self.lists));
+            self.heap.remove(position, &mut members(slots, &mut self.lists));
         }
     }
 
     /// The earliest deadline.
     pub(in crate::base) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
-        let first = self.heap.first(&mut both(slots, &mut self.lists));
+        let first = self.heap.first(&mut members(slots, &mut self.lists));
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
@@ -146,7 +146,7 @@ impl Deadlines {
         slots: &mut SlotTable<C>,
         now_ns: u64,
     ) -> Option<u32> {
-        let (member, deadline_ns) = self.heap.first(&mut both(slots, &mut self.lists))?;
+        let (member, deadline_ns) = self.heap.first(&mut members(slots, &mut self.lists))?;
         if deadline_ns > now_ns {
             return None;
         }
@@ -179,13 +179,13 @@ impl Deadlines {
             Some(number) => positions[number],
             None => slots[member].heap_position(),
         };
-        let members = both(slots, &mut self.lists);
+        let members = members(slots, &mut self.lists);
         self.heap.check(&members, |member| position_of(members.slots, member));
     }
 }
 
-fn both<'a, C>(slots: &'a mut SlotTable<C>, lists: &'a mut [TimeoutList]) -> Both<'a, C> {
-    Both { slots, lists }
+fn members<'a, C>(slots: &'a mut SlotTable<C>, lists: &'a mut [TimeoutList]) -> HeapMembers<'a, C> {
+    HeapMembers { slots, lists }
 }
 
 #[cfg(test)]
