@@ -1,5 +1,6 @@
-//! The atomics and locks of the cross-thread protocols: the real ones, or loom's when models are
-//! checked. Whatever a protocol shares goes through here, so that `--cfg loom` swaps all at once.
+//! The atomics and locks of the cross-thread protocols: the real ones, or loom's in models.
+//!
+//! Protocols take all shared types from here, so that `--cfg loom` replaces them all at once.
 
 #[cfg(not(loom))]
 mod imp {
@@ -30,8 +31,7 @@ mod imp {
 
 pub(crate) use imp::*;
 
-/// An eventfd in a model: touched only when readable, slept on or silenced, so that its lock orders
-/// nothing else.
+/// An eventfd in a model. Only its own calls take its lock, so that the lock orders nothing else.
 #[cfg(all(test, loom))]
 #[derive(Default)]
 pub(crate) struct ModelEventFd {
@@ -68,7 +68,7 @@ pub(crate) fn must_fail(path: &str) {
         .args(["--ignored", test])
         .output()
         .expect("a test program can be run again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("running 1 test"), "{test} names {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("running 1 test"), "{test} names {stdout}");
     assert!(!output.status.success(), "{test} is wrong and passed its model");
 }

@@ -1,6 +1,6 @@
 //! The epoll backend: one net change is one `epoll_ctl`, one wait fills a growing event array.
 //!
-//! A flush of many changes can also go through a ring, see [`ChangelistFlush`] and `flush.rs`.
+//! A flush of many changes can go through an io_uring; see [`ChangelistFlush`] and `flush.rs`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
 use crate::sys::uring::CtlRequest;
 
-/// Length of the event array at the start (libevent's value).
+/// Initial length of the event array (libevent's value).
 const EVENTS_MIN: usize = 32;
 
-/// Beyond this a longer array no longer saves calls, but delays the first handler of the turn.
+/// Maximum length. A longer array saves no more calls and delays the first handler of the turn.
 const EVENTS_MAX: usize = 4096;
 
 /// See the module's documentation.
@@ -35,16 +35,16 @@ impl EpollBackend {
         })
     }
 
-    /// A full array means that more may be waiting: the next wait gets twice the room. What did
-    /// not fit stays in the kernel's ready list, so nothing is lost by not asking again now.
+    /// Doubles a full array for the next wait, because more descriptors may be ready. Those that
+    /// did not fit stay in the kernel's ready list, so nothing is lost until then.
     fn grow_if_full(&mut self, filled: usize) {
         if filled == self.events.len() && filled < EVENTS_MAX {
             self.events.resize(filled * 2, EpollEvent::EMPTY);
         }
     }
 
-    /// All changes through the ring; false if there is none or it failed, which changes nothing
-    /// that making them once more would not set right.
+    /// Applies all changes through the ring; false if there is none or it failed. The caller may
+    /// then apply all of them again, which has the same effect as applying them once.
     fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) -> bool {
         let Some(ring) = self.flush.ring_for(changes.len()) else { return false };
         let ops = || changes.iter().filter_map(|change| Some((*change, op_for(*change)?)));
@@ -72,11 +72,11 @@ fn apply_one(epoll: &Epoll, change: Change) -> CtlResult {
     settle(epoll, change, op, ctl(epoll, op, change.fd, epoll_mask_of(change)))
 }
 
-/// What the kernel's answer to `op` comes to, after libevent's recoveries.
+/// Turns the kernel's result of `op` into the result of the change, after libevent's recoveries.
 fn settle(epoll: &Epoll, change: Change, op: Op, result: CtlResult) -> CtlResult {
     let mask = epoll_mask_of(change);
     match (op, result) {
-        // The number was closed and opened again: the kernel dropped the old registration.
+        // The descriptor was closed and its number reused: the kernel dropped the registration.
         (Op::Mod, Err(RefusedChange { errno: libc::ENOENT, .. })) => {
             ctl(epoll, Op::Add, change.fd, mask)
         }
@@ -84,14 +84,14 @@ fn settle(epoll: &Epoll, change: Change, op: Op, result: CtlResult) -> CtlResult
         (Op::Add, Err(RefusedChange { errno: libc::EEXIST, .. })) => {
             ctl(epoll, Op::Mod, change.fd, mask)
         }
-        // Closed, perhaps reused for a file epoll does not know: gone is what was asked for.
+        // The descriptor was closed, and its number perhaps reused: it is gone, as requested.
         (Op::Del, Err(RefusedChange { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
             Ok(())
         }
         (_, result) => result,
     }
     .inspect_err(|_| {
-        // A registration that we can no longer steer would report for ever.
+        // A registration that the base no longer tracks would report for ever.
         let _ = ctl(epoll, Op::Del, change.fd, 0);
     })
 }
@@ -140,9 +140,9 @@ impl Backend for EpollBackend {
     }
 }
 
-/// The one operation that a change costs; `None` where there is nothing to tell.
+/// The operation for a change; `None` if the kernel needs none.
 ///
-/// An unchanged mask is still a MOD: it re-arms an edge, and finds out about a reused number.
+/// An unchanged mask is still a MOD: it re-arms an edge, and detects a reused number.
 fn op_for(change: Change) -> Option<Op> {
     let known = !change.old.is_empty() || change.disarmed;
     match (known, change.new.is_empty()) {

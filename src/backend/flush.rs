@@ -1,10 +1,10 @@
-//! How the epoll backend's changes reach the kernel: one by one, or many through a ring.
+//! How the epoll backend's changes reach the kernel: one call each, or all through an io_uring.
 //!
-//! A ring saves the entries into the kernel, but each change then is a submission and a completion.
-//! Nanoseconds a change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build
-//! on Linux 6.18, from `a_ring_compared_with_calls` below:
+//! A ring saves system calls, but makes each change a submission and a completion. Nanoseconds per
+//! change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build on Linux 6.18,
+//! from `a_ring_compared_with_calls` below:
 //!
-//! | changes a flush | MOD, calls | MOD, ring | ADD, calls | ADD, ring |
+//! | changes per flush | MOD, calls | MOD, ring | ADD, calls | ADD, ring |
 //! |---|---|---|---|---|
 //! | 1 | 451 | 781 | 871 | 1222 |
 //! | 2 | 436 | 526 | 841 | 921 |
@@ -16,8 +16,8 @@
 //! | 128 | 433 | 292 | 859 | 661 |
 //! | 256 | 437 | 293 | 882 | 677 |
 //!
-//! The two meet between two and four. A ring costs 24 KiB, and 15 µs to open, which some twenty
-//! flushes of eight earn.
+//! The ring is faster from between two and four changes on. It costs 24 KiB, and 15 µs to open;
+//! some twenty flushes of eight changes save as much.
 
 use std::io;
 
@@ -26,18 +26,18 @@ use super::uring::open_ring;
 use crate::sys::epoll::Epoll;
 use crate::sys::uring::{CtlRequest, Ring};
 
-/// Changes in one flush from which on [`ChangelistFlush::Auto`] uses a ring: a fifth less for
-/// each, by the table above.
+/// [`ChangelistFlush::Auto`] uses a ring for flushes of at least so many changes. Each then costs
+/// a fifth less, by the table above.
 pub(super) const AUTO_MIN: usize = 8;
 
-/// Places for submissions: a flush of more changes costs one call for each so many.
+/// Length of the ring's queues: a flush costs one call per so many changes.
 const RING_ENTRIES: u32 = 256;
 
 /// See the module's documentation.
 pub(super) enum Flush {
-    /// One call a change.
+    /// One call per change.
     Calls,
-    /// The same, until the first flush that is large enough.
+    /// The same, until the first flush that is large enough for a ring.
     Undecided,
     /// Through a ring whenever a flush has at least so many changes.
     Ring(usize, Box<RingFlush>),
@@ -55,7 +55,7 @@ impl Flush {
     /// The ring, if this many changes should go through it.
     pub(super) fn ring_for(&mut self, changes: usize) -> Option<&mut RingFlush> {
         if matches!(self, Self::Undecided) && changes >= AUTO_MIN {
-            // Refused is no error here: calls do the same.
+            // A refusal is no error here: calls have the same effect.
             *self =
                 RingFlush::new().map_or(Self::Calls, |ring| Self::Ring(AUTO_MIN, Box::new(ring)));
         }
@@ -66,7 +66,7 @@ impl Flush {
     }
 }
 
-/// A ring and what a flush needs.
+/// A ring and the buffers of a flush.
 pub(super) struct RingFlush {
     ring: Ring,
     requests: Vec<CtlRequest>,
@@ -82,8 +82,8 @@ impl RingFlush {
         })
     }
 
-    /// Makes all, and returns the result of each: 0 or a negative `errno`. After an error the ring
-    /// must be given up.
+    /// Makes all requests and returns the result of each: 0 or a negative `errno`. After an error
+    /// the caller must drop the ring.
     pub(super) fn make(
         &mut self,
         epoll: &Epoll,
@@ -200,7 +200,7 @@ mod tests {
             assert_eq!(rig.now().len(), many.len());
             let mut flush = Flush::new(ChangelistFlush::Auto).unwrap();
             assert!(flush.ring_for(AUTO_MIN).is_none());
-            assert!(matches!(flush, Flush::Calls), "it asks but once");
+            assert!(matches!(flush, Flush::Calls), "it tries only once");
             error.to_string()
         });
         let message = message.join().unwrap();

@@ -1,8 +1,8 @@
-//! The poll backend: an array of `pollfd`, handed to the kernel whole at every wait.
+//! The poll backend: an array of `pollfd`, passed to the kernel whole at every wait.
 //!
-//! The kernel keeps nothing between waits. A change costs no call but the question whether the
-//! descriptor is open; a wait costs in proportion to all that is watched. Edges are not known:
-//! a registration that asks for them gets the level.
+//! The kernel stores nothing between waits. A change costs only the check that the descriptor is
+//! open; the cost of a wait grows with the number of descriptors. It has no edges: a registration
+//! with edges gets the level.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -14,20 +14,20 @@ use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::sys::fd::is_open;
 use crate::sys::poll::{self, PollFd};
 
-/// No place in the array.
+/// The index of a descriptor that is not in the array.
 const NO_INDEX: u32 = u32::MAX;
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct PollBackend {
-    /// What the kernel is given, in no particular order.
+    /// The kernel's array, in no particular order.
     fds: Vec<PollFd>,
-    /// Beside each of them: whether it is watched for one report only.
+    /// For each entry of `fds`: whether it is watched for one report only.
     once: Vec<bool>,
-    /// By descriptor: its place in the two, or `NO_INDEX`.
+    /// By descriptor: its index in `fds` and `once`, or `NO_INDEX`.
     indices: Vec<u32>,
     rotation: Rotation,
-    /// Descriptors told for the last time, or closed under us; kept for its memory.
+    /// Descriptors to remove: reported for the last time, or closed. Reused to save allocations.
     gone: Vec<RawFd>,
 }
 
@@ -66,7 +66,7 @@ impl PollBackend {
         }
     }
 
-    /// Appends what the last call found.
+    /// Appends the descriptors that the last call found ready.
     fn report(&mut self, found: usize, ready: &mut Vec<FdReady>) {
         let before = ready.len();
         let found_at = (0..self.fds.len()).filter(|index| self.fds[*index].found() != 0);
@@ -75,7 +75,7 @@ impl PollBackend {
             if mask & poll::NVAL == 0 {
                 ready.push(FdReady { fd, ready: ready_of(mask) });
             }
-            // Closed under us: as with epoll, the registration died with the descriptor.
+            // A closed descriptor: as with epoll, closing it ends the registration.
             if mask & poll::NVAL != 0 || self.once[index] {
                 self.gone.push(fd);
             }

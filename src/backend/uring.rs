@@ -2,30 +2,30 @@
 //! one `io_uring_enter(2)`.
 //!
 //! *Edges* are multishot polls: one completion when armed, if the descriptor is ready, and one at
-//! each wake-up. What several of them say between two waits is told as one.
+//! each wake-up. Several completions between two waits become one report.
 //!
-//! *Levels* are one-shot polls, armed again by the very call that waits next; a descriptor that is
-//! still ready completes at once. A multishot poll would not do, it reports wake-ups only, and
-//! Linux 6.18 refuses to combine it with the level (`IORING_POLL_ADD_LEVEL`: `EINVAL`). Re-arming
-//! also keeps the level honest: a completion says what was true when it was posted, perhaps before
-//! a handler read everything. So those that came while handlers ran are not told but armed again,
-//! and only what completes in the wait itself is.
+//! *Levels* are one-shot polls, which the next wait's call arms again; a descriptor that is still
+//! ready completes at once. A multishot poll would not do: it reports only wake-ups, and Linux 6.18
+//! does not combine it with the level (`IORING_POLL_ADD_LEVEL`: `EINVAL`). Re-arming also avoids
+//! stale reports. A completion holds what was true when it was posted, perhaps before a handler
+//! read everything. So completions that came while handlers ran are armed again without a report;
+//! the backend reports only those that come in the wait itself.
 //!
 //! *A change* cancels the poll in flight, if there is one, and adds another with a new generation.
-//! Usually there is none: the handler of an event runs while its poll is completed. Updating a
-//! poll would save an entry, but fails when it just completed, which costs a second call. A
-//! completion carries descriptor and generation, so what a cancelled poll still says is dropped.
+//! Usually there is none: while an event's handler runs, its poll is completed. Updating a poll
+//! would save an entry, but it fails if the poll just completed, which costs a second call. The
+//! user data holds descriptor and generation, so the completions of a cancelled poll are dropped.
 //!
-//! What differs from epoll:
+//! The differences from epoll:
 //!
-//! - A poll in flight holds its file. A descriptor closed before its event is deleted really closes
-//!   (its peer sees the end, its address is free) only when the event is deleted.
-//! - The kernel adds `POLLRDHUP` to every poll. Who only waits to write, to a peer that has ended
-//!   its own half, would be completed at once for ever; such a poll becomes a multishot one, which
-//!   is told of that end only once each time it is armed.
-//! - A file that cannot be polled, a regular one, is always ready. An edge of it is told once.
-//! - Polls belong to the thread that submitted them and are cancelled when it ends. They are armed
-//!   again by whichever thread waits then.
+//! - A poll in flight holds its file. If a descriptor is closed before its event is deleted, the
+//!   file closes only at the deletion: only then the peer sees the end and the address is free.
+//! - The kernel adds `POLLRDHUP` to every poll. A poll that waits only for writing would complete
+//!   at once, again and again, after the peer closed its half. Such a poll becomes a multishot
+//!   one, which completes for that close only once each time it is armed.
+//! - A file that cannot be polled, a regular file, is always ready. Its edge is reported once.
+//! - Polls belong to the thread that submitted them; the kernel cancels them when it ends. The
+//!   thread that waits next arms them again.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -37,41 +37,41 @@ use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::uring::{Completion, Ring};
 
-/// Places for submissions: more changes than that in a turn cost further calls.
+/// Length of the submission queue: more changes in a turn cost further calls.
 const SUBMISSIONS: u32 = 256;
 
-/// Places for completions; what finds none waits in the kernel's memory. As epoll's event array.
+/// Length of the completion queue, as of epoll's event array. More completions wait in the kernel.
 const COMPLETIONS: u32 = 4096;
 
-/// How often completions that found no place are fetched before the handlers get their turn.
+/// How often one wait fetches overflowed completions, so that handlers run in between.
 const FETCHES_MAX: usize = 16;
 
-/// The word of cancellations, which nobody waits for: no descriptor has this number.
+/// The user data of cancellations, whose completions are ignored: no descriptor has this number.
 const CANCELLATION: u64 = u64::MAX;
 
-/// What is known of one descriptor; the vector of these is indexed by its number.
+/// The state of one descriptor's poll; the vector of entries is indexed by its number.
 #[derive(Clone, Copy, Default)]
 struct PollEntry {
-    /// What is watched for; empty is nothing.
+    /// What the backend watches; empty if nothing.
     interest: Interest,
     edge: bool,
     once: bool,
     /// Whether a poll with `generation` is in flight.
     armed: bool,
-    /// Whether no poll has completed since the last change: a failure is then that change's.
+    /// Whether no poll has completed since the last change: a failure then refuses that change.
     awaiting_first_cqe: bool,
-    /// Whether it is on the list of those to be armed by the next wait.
+    /// Whether it is in the queue of descriptors that the next wait arms.
     queued: bool,
-    /// Whether the peer's end completes every poll though it is not asked for.
+    /// Whether the peer's close completes every poll, although the interest does not include it.
     half_closed: bool,
     generation: u32,
-    /// The wait that last told of it, and where in the caller's buffer.
+    /// The wait that last reported it, and the report's index in the caller's buffer.
     reported_in_wait: u32,
     report_index: u32,
 }
 
 impl PollEntry {
-    fn word(&self, fd: RawFd) -> u64 {
+    fn user_data(&self, fd: RawFd) -> u64 {
         u64::from(self.generation) << 32 | fd as u64
     }
 
@@ -80,12 +80,12 @@ impl PollEntry {
     }
 }
 
-/// When completions are looked at.
+/// When completions are processed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reap {
-    /// Before a wait: they are as old as the handlers' turn.
+    /// Before a wait: they may be older than the handlers' last reads.
     BeforeWait,
-    /// After it: they are news.
+    /// After a wait: they are new.
     AfterWait,
 }
 
@@ -93,12 +93,12 @@ enum Reap {
 pub(super) struct UringBackend {
     ring: Ring,
     entries: Vec<PollEntry>,
-    /// Descriptors to be armed by the next wait.
+    /// Descriptors that the next wait arms.
     queue: Vec<RawFd>,
-    /// Edges seen before the wait, with their words.
+    /// Edges that completed before the wait, with their user data.
     deferred_edges: Vec<(u64, Ready)>,
     refused: Vec<RefusedChange>,
-    /// Completions of cancelled polls that the next enter must not take for news.
+    /// Expected completions of cancelled polls, which must not end the next wait.
     cancelled: usize,
     /// Counts waits.
     wait: u32,
@@ -122,7 +122,7 @@ impl UringBackend {
     }
 }
 
-/// A ring, or an error that says what can be done about it.
+/// Opens a ring; the error includes advice.
 pub(super) fn open_ring(submissions: u32, completions: u32) -> io::Result<Ring> {
     Ring::new(submissions, completions).map_err(advise)
 }
@@ -140,7 +140,7 @@ fn advise(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
-/// Telling the kernel.
+/// Changes and submissions.
 impl UringBackend {
     fn change(&mut self, change: Change) {
         let watch = !change.new.is_empty();
@@ -149,7 +149,7 @@ impl UringBackend {
             if !watch {
                 return;
             }
-            // A number that names no file must not make the vector as long as itself.
+            // A large number without an open file must not make the vector as long.
             if !is_open(change.fd) {
                 self.refuse(change.fd, libc::EBADF);
                 return;
@@ -188,8 +188,8 @@ impl UringBackend {
         self.make_room()?;
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
-        let (mask, word) = (mask_of(entry.interest), entry.word(fd));
-        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), word);
+        let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
+        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), user_data);
         Ok(())
     }
 
@@ -197,20 +197,20 @@ impl UringBackend {
         let entry = self.entries[fd as usize];
         if entry.armed {
             self.make_room()?;
-            self.cancelled += usize::from(self.ring.push_cancel(entry.word(fd), CANCELLATION));
+            self.cancelled += usize::from(self.ring.push_cancel(entry.user_data(fd), CANCELLATION));
             self.entries[fd as usize].armed = false;
         }
         Ok(())
     }
 
-    /// Submits midway if no more can be pushed.
+    /// Submits now if the submission queue is full.
     fn make_room(&mut self) -> io::Result<()> {
         if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
     }
 
     fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
         match self.ring.enter(want, timeout) {
-            // Busy: completions must be taken first, which is what happens next.
+            // EBUSY: the caller must take completions first, which it does next.
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -234,7 +234,7 @@ impl UringBackend {
     fn arm_queued(&mut self) -> io::Result<()> {
         for at in 0..self.queue.len() {
             let fd = self.queue[at];
-            // A change may have taken it off, and armed it itself.
+            // A change may have removed it from the queue and armed it itself.
             if std::mem::take(&mut self.entries[fd as usize].queued) {
                 self.disarm(fd)?;
                 self.entries[fd as usize].awaiting_first_cqe = false;
@@ -246,9 +246,9 @@ impl UringBackend {
     }
 }
 
-/// Hearing from the kernel.
+/// Completions.
 impl UringBackend {
-    /// Takes all completions there are.
+    /// Takes all completions.
     fn reap(&mut self, reap: Reap, ready: &mut Vec<FdReady>) -> io::Result<()> {
         let mut overflowed = false;
         for _ in 0..FETCHES_MAX {
@@ -289,7 +289,7 @@ impl UringBackend {
                 self.queue(fd);
             }
         } else if entry.edge {
-            // Over before it began, and not for want of room: a file without wake-ups.
+            // The first completion is the last, without an overflow: a file without wake-ups.
             let always_ready = awaiting_first_cqe && !overflowed;
             if !more && !entry.once && !always_ready {
                 self.queue(fd);
@@ -308,11 +308,11 @@ impl UringBackend {
 
     fn fail(&mut self, fd: RawFd, errno: i32) {
         if errno == libc::ECANCELED {
-            // Not by us: the thread that submitted the poll has ended.
+            // The backend did not cancel it: the thread that submitted the poll has ended.
             self.queue(fd);
             return;
         }
-        // What fails when armed again was closed under us: forgotten, as by epoll.
+        // If a poll fails when armed again, its descriptor was closed. As with epoll, drop it.
         let entry = &mut self.entries[fd as usize];
         entry.interest = Interest::empty();
         entry.queued = false;
@@ -334,16 +334,16 @@ impl UringBackend {
         if entry.once {
             entry.interest = Interest::empty();
             entry.queued = false;
-            // A multishot poll goes on. If there is no room to cancel it, the next change will.
+            // Cancel a multishot poll. If that fails, the next change cancels it.
             let _ = self.disarm(fd);
         }
     }
 
     fn report_deferred_edges(&mut self, ready: &mut Vec<FdReady>) {
-        for (word, answer) in std::mem::take(&mut self.deferred_edges) {
-            let fd = word as u32 as RawFd;
+        for (user_data, answer) in std::mem::take(&mut self.deferred_edges) {
+            let fd = user_data as u32 as RawFd;
             let entry = &self.entries[fd as usize];
-            if entry.word(fd) == word && !entry.interest.is_empty() {
+            if entry.user_data(fd) == user_data && !entry.interest.is_empty() {
                 self.report(fd, answer, ready);
             }
         }
@@ -365,7 +365,7 @@ impl Backend for UringBackend {
         }
         let submitted = self.enter(0, None);
         self.cancelled = 0;
-        // What is wrong with the ring itself, the next wait will find, too, and can say.
+        // An error of the ring itself recurs in the next wait, which returns it.
         let _ = submitted.and_then(|()| self.reap(Reap::BeforeWait, &mut Vec::new()));
         refused.append(&mut self.refused);
     }
@@ -402,8 +402,8 @@ impl Backend for UringBackend {
 }
 
 impl Drop for UringBackend {
-    /// A ring that is closed with polls in flight lets go of their files at some later time, and
-    /// until then their addresses are in use.
+    /// Cancels all polls. A ring that is closed with polls in flight releases their files only some
+    /// time later, and until then their addresses are in use.
     fn drop(&mut self) {
         let armed = self.entries.iter().any(|entry| entry.armed);
         if armed && self.make_room().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
@@ -511,7 +511,7 @@ mod tests {
         let dels: Vec<Change> = many[1..].iter().map(|fd| plain(fd, READ, NOTHING)).collect();
         let timeout = Duration::from_millis(3);
         assert_eq!(turn(&mut backend, &dels, Some(timeout)), []);
-        assert!(started.elapsed() >= timeout, "ended by what the cancelled polls said");
+        assert!(started.elapsed() >= timeout, "a cancelled poll's completion ended the wait");
         assert_eq!(backend.ring.enters, before + 1);
         many[0].signal().unwrap();
         assert_eq!(turn(&mut backend, &[], None), [report(&many[0], Ready::READ)]);
@@ -527,7 +527,7 @@ mod tests {
         for add in [plain(&stream, NOTHING, READ), edge(&stream, NOTHING, READ)] {
             assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
             (&peer).write_all(b"x").unwrap();
-            // The completion is there, or held, when the change comes.
+            // The completion is in the queue, or deferred, when the change comes.
             let mut refused = Vec::new();
             backend.apply(&[], &mut refused);
             let del = plain(&stream, READ, NOTHING);
@@ -607,7 +607,7 @@ mod tests {
                 assert!(!some.is_empty(), "round {round}: {} of {}", seen.len(), many.len());
                 seen.extend(some.iter().map(|report| report.fd));
             }
-            // A multishot poll that ended for want of room may tell once more.
+            // A multishot poll that ended because of an overflow may be reported once more.
             while !now(&mut backend).is_empty() {}
         }
     }

@@ -1,8 +1,8 @@
-//! The changelist: what the kernel must learn, one net change a descriptor.
+//! The changelist: unflushed changes of interest, folded to one net change per descriptor.
 //!
-//! A policy of the base, not of a backend. libevent's rules (`event_changelist_add_`): a change
-//! that undoes an unflushed one vanishes; a registration deleted and added again does not, because
-//! the number may have been closed and given to another file in between. It costs one MOD, unless
+//! It is a policy of the base, not of a backend, and follows libevent (`event_changelist_add_`).
+//! A change that undoes an unflushed one vanishes. A registration that is deleted and added again
+//! does not, because another file may have taken the number in between. It costs one MOD, unless
 //! the descriptor is level triggered and its owner promised that it stays open.
 
 use std::os::fd::RawFd;
@@ -10,14 +10,14 @@ use std::os::fd::RawFd;
 use crate::backend::Change;
 use crate::event::Interest;
 
-/// When the kernel learns of a change.
+/// When a change of interest reaches the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangelistPolicy {
-    /// At once: each change is a system call, and `add` reports what the kernel refuses.
+    /// At once: each change is a system call, and `add` returns the kernel's refusal.
     #[default]
     Immediate,
-    /// Right before the next wait: changes of one turn that cancel out cost nothing, and a
-    /// refusal reaches the event's handler as [`Ready::REFUSED`](crate::Ready::REFUSED).
+    /// Right before the next wait. Changes of one turn that cancel out cost nothing. A refusal
+    /// reaches the event's handler as [`Ready::REFUSED`](crate::Ready::REFUSED).
     Deferred,
 }
 
@@ -25,7 +25,7 @@ pub enum ChangelistPolicy {
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     fd: RawFd,
-    /// What the kernel knew at the last flush.
+    /// What the kernel watched at the last flush.
     old: Interest,
     new: Interest,
     was_edge: bool,
@@ -34,9 +34,9 @@ struct Pending {
     once: bool,
     /// The kernel has a registration that it disarmed by itself.
     disarmed: bool,
-    /// Since the last flush the number may have been closed and given to another file.
+    /// Another file may have taken the number since the last flush.
     reused: bool,
-    /// Something the kernel knows was deleted and added again.
+    /// An interest that the kernel watches was deleted and added again.
     reassert: bool,
 }
 
@@ -48,7 +48,7 @@ impl Pending {
         Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, reassert }
     }
 
-    /// What the kernel must learn of it all, if anything.
+    /// The net change, if the kernel needs one.
     fn net(self) -> Option<Change> {
         let Self { fd, old, new, edge, was_once, once, disarmed, reassert, .. } = self;
         let differs = old != new || (was_once != once && !new.is_empty());
@@ -57,22 +57,21 @@ impl Pending {
     }
 }
 
-/// Changes since the last flush, in the order descriptors first changed.
+/// Changes since the last flush, in the order in which descriptors first changed.
 #[derive(Debug, Default)]
 pub(super) struct Changelist {
     pending: Vec<Pending>,
-    /// The net changes of the flush under way; kept for its memory.
+    /// The net changes of the current flush; reused to save allocations.
     net: Vec<Change>,
     saved: Saved,
 }
 
-/// Changes that were recorded and that the kernel was not told. Together with the net changes
-/// these are all there were.
+/// Recorded changes that did not reach the kernel. With the net changes they are all changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Saved {
-    /// Folded into one of the same descriptor that was pending already.
+    /// Changes folded into a pending change of the same descriptor.
     pub(super) coalesced: u64,
-    /// Pending ones, with all that was folded into them, that came to nothing.
+    /// Pending changes that cancelled out with all changes folded into them.
     pub(super) cancelled: u64,
 }
 
@@ -103,16 +102,15 @@ impl Changelist {
         pending.once = change.once;
     }
 
-    /// Takes back what was promised of a descriptor: an event of it was freed, and after that its
-    /// owner may close it.
+    /// Ends the promise that a descriptor stays open: its event was freed, and its owner may now
+    /// close it.
     pub(super) fn distrust(&mut self, position: u32) {
         if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
             pending.reused = true;
         }
     }
 
-    /// The net changes, and an empty list from now on. `forget` is called for every descriptor
-    /// that had a position.
+    /// Takes the net changes and empties the list. Calls `forget` for every descriptor in it.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();
         let recorded = self.pending.len();
@@ -124,17 +122,17 @@ impl Changelist {
         &self.net
     }
 
-    /// Drops everything: the kernel object it was meant for is gone.
+    /// Drops all changes: their kernel object is gone.
     pub(super) fn clear(&mut self) {
         self.pending.clear();
     }
 
-    /// What the kernel was spared so far.
+    /// The changes that did not reach the kernel so far.
     pub(super) fn saved(&self) -> Saved {
         self.saved
     }
 
-    /// Whether a flush would find nothing.
+    /// Whether there is nothing to flush.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
@@ -143,7 +141,12 @@ impl Changelist {
     #[cfg(test)]
     pub(super) fn check(&self, mut position_of: impl FnMut(RawFd) -> u32) {
         for (position, pending) in (1..).zip(&self.pending) {
-            assert_eq!(position_of(pending.fd), position, "the place of fd {} is off", pending.fd);
+            assert_eq!(
+                position_of(pending.fd),
+                position,
+                "the position of fd {} is off",
+                pending.fd
+            );
         }
     }
 }
@@ -267,7 +270,7 @@ mod tests {
             let (mut list, mut positions) = (Changelist::default(), HashMap::new());
             let (mut kernel, mut wanted) = (HashMap::new(), HashMap::new());
             let mut deleted_again = HashMap::new();
-            let (mut recorded, mut told) = (0, 0);
+            let (mut recorded, mut flushed) = (0, 0);
             for (count, (fd, to)) in (1..).zip(steps) {
                 let new = interests[to as usize];
                 let old = wanted.insert(fd, new).unwrap_or(NOTHING);
@@ -282,9 +285,9 @@ mod tests {
                 list.check(|fd| positions[&fd]);
                 if count % 7 == 0 {
                     let net = list.take(|fd| positions.insert(fd, 0).map_or((), |_| ())).to_vec();
-                    told += net.len() as u64;
+                    flushed += net.len() as u64;
                     let Saved { coalesced, cancelled } = list.saved();
-                    prop_assert_eq!(told + coalesced + cancelled, recorded);
+                    prop_assert_eq!(flushed + coalesced + cancelled, recorded);
                     for change in net {
                         prop_assert_eq!(change.old, kernel[&change.fd]);
                         let again = deleted_again[&change.fd];

@@ -1,9 +1,9 @@
-//! Signals by a handler: each delivery is counted in every slot that wants it, and rings the
-//! slot's eventfd (`sigaction(2)`, the self-pipe trick with a counter instead of a pipe).
+//! Signals by a handler (`sigaction(2)`): it counts each delivery in every slot that watches the
+//! signal, and writes to the slot's eventfd. This is the self-pipe trick without a pipe.
 //!
-//! The handler may run at any moment in any thread, also while a slot is given back. So
-//! slots are never freed: they form a chain that only grows, and who needs one takes a vacant
-//! one over. A late handler then counts what nobody reads, in memory that still is.
+//! The handler may run at any moment in any thread, also while a base releases its slot. So slots
+//! are never freed: they form a chain that only grows, and a new base reuses a vacant slot. A late
+//! handler then counts in valid memory, and the count is not read.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -19,21 +19,21 @@ pub(crate) fn is_signal(number: i32) -> bool {
     (1..=SIGNAL_MAX).contains(&number)
 }
 
-/// What the handler finds. Everything in it is atomic and lives for ever.
+/// One base's counts and eventfd, for the handler. Its fields are atomic and live for ever.
 #[derive(Debug)]
 struct SignalSlot {
     counts: SignalCounts,
     eventfd: EventFd,
     in_use: AtomicBool,
-    /// The process that opened the eventfd: a child's writes to it would ring its parent.
+    /// The process that opened the eventfd: a write by a forked child would wake its parent.
     owner: AtomicU32,
     next: OnceLock<&'static Self>,
 }
 
-/// The chain of all slots. Walking it takes no lock, so the handler may.
+/// The chain of all slots. The handler may walk it, because that takes no lock.
 static FIRST: OnceLock<&'static SignalSlot> = OnceLock::new();
 
-/// How many slots want each signal, and what was there before. Never taken by the handler.
+/// For each signal, how many slots watch it and its previous action. The handler does not lock it.
 static INSTALLED: Mutex<[Installed; SIGNAL_MAX as usize + 1]> =
     Mutex::new([const { Installed { users: 0, before: None } }; SIGNAL_MAX as usize + 1]);
 
@@ -56,7 +56,7 @@ fn chain() -> impl Iterator<Item = &'static SignalSlot> {
 /// The handler. It does what `signal-safety(7)` allows: atomic operations, `getpid(2)` and
 /// `write(2)`.
 extern "C" fn on_signal(number: libc::c_int) {
-    // The interrupted code may be about to look at it.
+    // The interrupted code may be about to read it.
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     let process = std::process::id();
     for slot in chain().filter(|slot| slot.is_of(process)) {
@@ -64,7 +64,7 @@ extern "C" fn on_signal(number: libc::c_int) {
     }
     // SAFETY: the location is this thread's own and always valid.
     let location = unsafe { libc::__errno_location() };
-    // SAFETY: as above; nobody else writes it meanwhile, this thread is here.
+    // SAFETY: as above; only this thread writes it, and this thread is here.
     unsafe { *location = errno };
 }
 
@@ -75,21 +75,21 @@ impl SignalSlot {
 
     fn deliver(&self, number: i32) {
         if self.counts.add(number) {
-            // A full counter is readable, which is all that matters.
+            // The write fails only if the counter is full, and then it is readable.
             let _ = self.eventfd.signal();
         }
     }
 }
 
-/// The signals of one event base: counts of what was delivered since it last looked, and a
-/// descriptor that is readable when there is something to look at.
+/// The signals of one event base: counts of the deliveries since the last call, and a descriptor
+/// that is readable when a count is not zero.
 #[derive(Debug)]
 pub(crate) struct SignalCounter {
     slot: &'static SignalSlot,
 }
 
 impl SignalCounter {
-    /// Takes a slot over, or makes one.
+    /// Takes a vacant slot, or adds one to the chain.
     pub(crate) fn new() -> io::Result<Self> {
         let _growing = lock(&GROWING);
         let process = std::process::id();
@@ -99,12 +99,12 @@ impl SignalCounter {
             Some(vacant) => vacant,
             None => grow(process)?,
         };
-        // What a late handler rang for somebody else.
+        // A late handler may have written to it for the previous owner.
         slot.eventfd.drain()?;
         Ok(Self { slot })
     }
 
-    /// Begins to count a signal, and installs the handler if nobody else had.
+    /// Begins to count a signal, and installs the handler if no other slot watches the signal.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl SignalCounter {
         Ok(())
     }
 
-    /// Stops counting a signal, and restores what was there before if nobody else does.
+    /// Stops counting a signal, and restores the previous action if no other slot watches it.
     pub(crate) fn unwatch(&self, number: i32) {
         let mut installed = lock(&INSTALLED);
         if !self.slot.counts.unwatch(number) {
@@ -138,19 +138,18 @@ impl SignalCounter {
         }
     }
 
-    /// How often the signal was delivered since the last call.
+    /// The signal's deliveries since the last call.
     pub(crate) fn take(&self, number: i32) -> u32 {
         self.slot.counts.take(number)
     }
 
-    /// Makes the descriptor unreadable until the next delivery. Before [`take`](Self::take), so
-    /// that what comes in between rings again.
+    /// Makes the descriptor unreadable until the next delivery. Call it before
+    /// [`take`](Self::take), so that a delivery in between makes it readable again.
     pub(crate) fn drain(&self) -> io::Result<()> {
         self.slot.eventfd.drain()
     }
 
-    /// In a child after `fork(2)`: a eventfd of its own instead of its parent's, under the same
-    /// number.
+    /// Replaces the eventfd in a child after `fork(2)`, under the same number.
     pub(crate) fn renew(&self) -> io::Result<()> {
         self.slot.eventfd.renew()?;
         self.slot.owner.store(std::process::id(), Ordering::Relaxed);
@@ -186,7 +185,7 @@ fn grow(process: u32) -> io::Result<&'static SignalSlot> {
     Ok(slot)
 }
 
-/// Installs the handler for one signal and returns what was there.
+/// Installs the handler for one signal and returns the previous action.
 fn install(number: i32) -> io::Result<libc::sigaction> {
     // SAFETY: a sigaction is plain data, for which all zeros are valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -204,7 +203,7 @@ fn install(number: i32) -> io::Result<libc::sigaction> {
 fn restore(number: i32, before: &libc::sigaction) {
     // SAFETY: the action was this signal's before; it lives across the call.
     let result = unsafe { libc::sigaction(number, before, std::ptr::null_mut()) };
-    debug_assert!(check(result).is_ok(), "what was installed can be installed again");
+    debug_assert!(check(result).is_ok(), "the previous action can be installed again");
 }
 
 #[cfg(test)]

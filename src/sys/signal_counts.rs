@@ -1,8 +1,8 @@
-//! The counts of a mailbox: counts that signal handlers write in any thread and one loop takes.
+//! The counts of a signal slot: signal handlers write them in any thread, and one loop takes them.
 //!
-//! Each delivery is added first and rung for afterwards; the loop silences the eventfd first and
-//! takes the counts afterwards. Whichever way the two overlap, a delivery is taken or the eventfd
-//! rings again. Nothing is carried across but the counts themselves.
+//! A handler adds a delivery first and writes to the eventfd afterwards. The loop drains the
+//! eventfd first and takes the counts afterwards. However the two overlap, the loop takes the
+//! delivery or the eventfd is readable again. The protocol publishes nothing but the counts.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -22,8 +22,8 @@ impl SignalCounts {
         Self { watched: AtomicU64::new(0), deliveries: std::array::from_fn(|_| AtomicU32::new(0)) }
     }
 
-    /// Handler: counts a delivery; whether the eventfd must ring for it.
-    #[must_use = "a delivery that is counted must be rung for"]
+    /// Handler: counts a delivery; whether the caller must write to the eventfd.
+    #[must_use = "a counted delivery needs a write to the eventfd"]
     pub(super) fn add(&self, number: i32) -> bool {
         let watched = self.watched.load(Ordering::Relaxed) & bit(number) != 0;
         if watched {
@@ -43,7 +43,7 @@ impl SignalCounts {
         self.watched.fetch_and(!bit(number), Ordering::Relaxed) & bit(number) != 0
     }
 
-    /// Loop, after silencing the eventfd: how often the signal was delivered since the last call.
+    /// Loop, after draining the eventfd: the signal's deliveries since the last call.
     pub(super) fn take(&self, number: i32) -> u32 {
         self.deliveries[number as usize].swap(0, Ordering::Acquire)
     }

@@ -1,9 +1,8 @@
-//! The active queues: events whose handlers are due, one queue per priority, first come first
-//! served in each.
+//! The active queues: events whose handlers are due, one first-in-first-out queue per priority.
 //!
-//! They are live, as libevent's: what a handler activates joins the end and runs in the same pass;
-//! what a handler deletes leaves and does not run. Events that are to wait for the next turn stand
-//! in a queue of their own meanwhile (libevent: `active_later_queue`).
+//! As in libevent, an event that a handler activates is appended and runs in the same pass. An
+//! event that a handler deletes is removed and does not run. Events for the next turn wait in
+//! a queue of their own (libevent: `active_later_queue`).
 
 use super::list::{InQueue, List};
 use super::slot::{SlotTable, State};
@@ -11,7 +10,7 @@ use super::slot::{SlotTable, State};
 /// See the module's documentation.
 #[derive(Debug)]
 pub(in crate::base) struct ActiveQueues {
-    /// By priority: the lower, the earlier.
+    /// By priority; lower numbers run earlier.
     queues: Vec<List<InQueue>>,
     later: List<InQueue>,
 }
@@ -27,7 +26,7 @@ impl ActiveQueues {
         self.queues.len() as u8
     }
 
-    /// Whether nothing is due, now or in the next turn.
+    /// Whether no event is due, now or in the next turn.
     pub(in crate::base) fn is_empty(&self) -> bool {
         self.later.is_empty() && self.queues.iter().all(List::is_empty)
     }
@@ -38,7 +37,7 @@ impl ActiveQueues {
         Some(from + at as u8)
     }
 
-    /// Takes the event of that priority out whose handler is due next.
+    /// Removes the next event of this priority.
     pub(in crate::base) fn pop<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -49,7 +48,7 @@ impl ActiveQueues {
         Some(index)
     }
 
-    /// Appends an event that is in no queue to the one of its priority.
+    /// Appends an event that is in no queue to the queue of its priority.
     pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         debug_assert!(!slot.is_active());
@@ -58,14 +57,14 @@ impl ActiveQueues {
         self.queues[priority].push_back(slots, index);
     }
 
-    /// Appends an event that is in no queue to those of the next turn.
+    /// Appends an event that is in no queue to the queue of the next turn.
     pub(in crate::base) fn push_later<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         debug_assert!(!slots[index].is_active());
         slots[index].state |= State::LATER;
         self.later.push_back(slots, index);
     }
 
-    /// Takes an event out of the queue it is in.
+    /// Removes an event from its queue.
     pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         let (was_later, priority) = (slot.state.contains(State::LATER), slot.priority);
@@ -75,7 +74,7 @@ impl ActiveQueues {
         queue.remove(slots, index);
     }
 
-    /// A turn begins: what was to wait for it is due.
+    /// Moves the events of the next turn into their priorities' queues, when that turn begins.
     pub(in crate::base) fn promote_later<C>(&mut self, slots: &mut SlotTable<C>) {
         while let Some(index) = self.later.first() {
             self.remove(slots, index);

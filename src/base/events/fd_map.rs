@@ -1,7 +1,7 @@
 //! From a descriptor to its events (libevent: `evmap.c`): a list and three counts per descriptor.
 //!
-//! Counts decide what the kernel must know. The first reader of a descriptor and the last one to
-//! leave are changes; those between are not.
+//! The counts decide when the kernel needs a change: for the first reader of a descriptor and for
+//! the last, but not for those in between. The same holds for writers and closes.
 
 use std::os::fd::RawFd;
 
@@ -14,19 +14,19 @@ use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 
 bitflags::bitflags! {
-    /// How a descriptor is watched.
+    /// How the kernel watches a descriptor.
     #[derive(Clone, Copy)]
     struct Watch: u8 {
         /// Its events are edge triggered.
         const EDGE = 0x01;
-        /// It was registered to be reported once: its one event does not persist.
+        /// It is registered to be reported once: its only event does not persist.
         const ONCE = 0x02;
-        /// It was reported, and so is watched no longer, whatever the counts say.
+        /// It was reported once, so the kernel no longer watches it, whatever the counts are.
         const DISARMED = 0x04;
     }
 }
 
-/// What the map keeps of one descriptor; the vector of these is indexed by its number.
+/// The map's entry of one descriptor; the vector of entries is indexed by its number.
 #[derive(Clone, Copy)]
 struct FdEntry {
     /// The newest event is activated first.
@@ -35,7 +35,7 @@ struct FdEntry {
     writes: u16,
     closes: u16,
     watch: Watch,
-    /// Its place in the changelist plus one; 0 is none.
+    /// Its index in the changelist plus one; 0 is none.
     change: u32,
 }
 
@@ -51,7 +51,7 @@ impl FdEntry {
         change: 0,
     };
 
-    /// What its events wait for.
+    /// The union of its events' interests.
     fn interest(&self) -> Interest {
         let mut interest = Interest::empty();
         interest.set(Interest::READ, self.reads > 0);
@@ -60,12 +60,12 @@ impl FdEntry {
         interest
     }
 
-    /// What the backend watches for.
+    /// What the backend watches.
     fn armed(&self) -> Interest {
         if self.watch.contains(Watch::DISARMED) { Interest::empty() } else { self.interest() }
     }
 
-    /// Whether one more event with this interest is too many.
+    /// Whether a count is at its limit for one more event with this interest.
     fn is_full(&self, interest: Interest) -> bool {
         let full = |bit, count| interest.contains(bit) && count == u16::MAX;
         full(Interest::READ, self.reads)
@@ -85,7 +85,7 @@ impl FdEntry {
         self.closes -= u16::from(interest.contains(Interest::CLOSED));
     }
 
-    /// The change from `old` to what its events wait for now.
+    /// The change from `old` to its events' interest now.
     fn change(&self, fd: RawFd, old: Interest) -> Change {
         Change {
             fd,
@@ -109,10 +109,10 @@ impl FdMap {
         Self { entries: Vec::new() }
     }
 
-    /// Links an event to its descriptor; the change says what the kernel must learn, if anything.
+    /// Links an event to its descriptor; returns the change that the kernel needs, if any.
     ///
-    /// A lone event that does not persist is registered to be reported once: then the kernel need
-    /// not be reported when it has fired. Fails before it changes anything.
+    /// A lone event that does not persist is registered to be reported once, so that its firing
+    /// needs no further change. An error leaves the map unchanged.
     pub(in crate::base) fn insert<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -145,7 +145,7 @@ impl FdMap {
         Ok(must_update.then_some(change))
     }
 
-    /// Unlinks an event from its descriptor; the change says what the kernel must learn.
+    /// Unlinks an event from its descriptor; returns the change that the kernel needs, if any.
     pub(in crate::base) fn remove<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -163,13 +163,13 @@ impl FdMap {
         (old != change.new).then_some(change)
     }
 
-    /// Whether a backend that reports a descriptor thereby stops watching it.
+    /// Whether the backend stops watching a descriptor when it reports it.
     pub(in crate::base) fn is_once(&self, fd: RawFd) -> bool {
         self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
     }
 
-    /// A backend reported such a descriptor as `ready`. If no event is reported, it must be made to
-    /// watch again, which the change says.
+    /// Handles a report of such a descriptor. If its event does not wait for `ready`, returns the
+    /// change that makes the backend watch again.
     pub(in crate::base) fn reported_once<C>(
         &mut self,
         slots: &SlotTable<C>,
@@ -188,8 +188,8 @@ impl FdMap {
         Some(again)
     }
 
-    /// An event of the descriptor was freed, and its owner may close it: what the kernel may still
-    /// have registered is no longer counted on.
+    /// Forgets a disarmed registration: an event of the descriptor was freed, and its owner may now
+    /// close it.
     pub(in crate::base) fn forget_disarmed(&mut self, fd: RawFd) {
         let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
         if let Some(entry) = entry.filter(|entry| entry.events.is_empty()) {
@@ -199,7 +199,7 @@ impl FdMap {
 
     /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
     pub(in crate::base) fn first(&self, fd: RawFd) -> u32 {
-        // A negative number becomes one that is beyond every descriptor.
+        // A negative number converts to one above every descriptor.
         self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
     }
 
@@ -208,7 +208,7 @@ impl FdMap {
         self.entries.iter().flat_map(|entry| entry.events.iter(slots))
     }
 
-    /// What a new kernel object must learn of all descriptors, none of which it knows.
+    /// The changes that register all descriptors with a new kernel object.
     pub(in crate::base) fn register_all(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (fd, entry) in (0..).zip(&mut self.entries) {
@@ -221,27 +221,27 @@ impl FdMap {
         changes
     }
 
-    /// The descriptor's place in the changelist plus one; 0 is none.
+    /// The descriptor's index in the changelist plus one; 0 is none.
     pub(in crate::base) fn change_position(&self, fd: RawFd) -> u32 {
         let index = usize::try_from(fd).ok();
         index.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
     }
 
-    /// The same, to be kept up to date; the descriptor has had an event.
+    /// The same, to update it; the descriptor must have had an event.
     pub(in crate::base) fn change_position_mut(&mut self, fd: RawFd) -> &mut u32 {
         &mut self.entries[fd as usize].change
     }
 
-    /// The entry of `fd`, making room for it first.
+    /// The entry of `fd`; grows the map if needed.
     fn reserve(&mut self, fd: RawFd) -> Result<&mut FdEntry> {
         let index = usize::try_from(fd).unwrap_or(usize::MAX);
         if index >= self.entries.len() {
-            // A number that names no file must not make the vector as long as itself. Within what
-            // is reserved already there is no need to ask.
+            // A large number without an open file must not make the vector as long. Within the
+            // capacity there is nothing to check.
             if index >= self.entries.capacity() && !is_open(fd) {
                 return Err(RefusedChange { fd, op: "add an event", errno: libc::EBADF }.into());
             }
-            // Only as far as used: capacity doubles, but memory never touched costs nothing.
+            // The length grows only as needed. Capacity doubles, but untouched memory is free.
             self.entries.resize(index + 1, FdEntry::EMPTY);
         }
         Ok(&mut self.entries[index])

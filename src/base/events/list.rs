@@ -1,5 +1,5 @@
-//! Lists of slots: linked through the slots themselves, so that joining and leaving is O(1) and
-//! allocates nothing. A slot has three pairs of links, one for each kind of list it may be on.
+//! Lists of slots, linked through the slots themselves. Adding and removing is O(1) and allocates
+//! nothing. A slot has three pairs of links, one for each kind of list.
 
 use std::marker::PhantomData;
 
@@ -84,7 +84,7 @@ impl<K: Chain> List<K> {
         self.set_next(slots, prev, index);
     }
 
-    /// Inserts behind the member `prev`, in front if that is `NONE`.
+    /// Inserts after the member `prev`, or first if that is `NONE`.
     pub(in crate::base) fn insert_after<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -97,7 +97,7 @@ impl<K: Chain> List<K> {
         self.set_prev(slots, next, index);
     }
 
-    /// Takes the first member out.
+    /// Removes the first member.
     pub(in crate::base) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
         let index = self.first()?;
         let slot = &mut slots[index];
@@ -108,7 +108,7 @@ impl<K: Chain> List<K> {
         Some(index)
     }
 
-    /// Takes a member out, wherever it stands.
+    /// Removes a member from any position.
     pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         let Links { prev, next } = K::links(slot);
@@ -153,7 +153,7 @@ impl<K: Chain> List<K> {
     }
 }
 
-/// A list with one end, for the many lists of few members: four bytes. Newest first.
+/// A list with one end, for the many lists of few members: four bytes. The newest member is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::base) struct Stack(u32);
 
@@ -169,7 +169,7 @@ impl Stack {
         self.0
     }
 
-    /// The one member, if there is just one.
+    /// The member, if there is exactly one.
     pub(in crate::base) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
         (self.0 != NONE && slots[self.0].of_source.next == NONE).then_some(self.0)
     }

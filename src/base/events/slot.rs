@@ -1,4 +1,4 @@
-//! Slots: where events live. A generational slab; 64 bytes, one cache line, an event.
+//! Slots: the storage of events, a generational slab. A slot is 64 bytes, one cache line.
 
 use std::num::NonZeroU32;
 
@@ -21,8 +21,8 @@ impl Links {
 }
 
 bitflags::bitflags! {
-    /// What was asked for when the event was made; never changes. The numbers are libevent's
-    /// `EV_*`, where it has them.
+    /// The event's description, fixed when it is created. The numbers are libevent's `EV_*`, where
+    /// it has them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(in crate::base) struct EventFlags: u8 {
         /// Ends when it fires.
@@ -60,8 +60,8 @@ bitflags::bitflags! {
     }
 }
 
-/// The interval of a persistent event and, while it waits in the list of a common timeout, its
-/// successor there: one word for both, because such an event's interval is its list's.
+/// The interval of a persistent event and, while it is in the list of a common timeout, its
+/// successor there. One word holds both, because such an event's interval is its list's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct IntervalWord(u64);
 
@@ -76,7 +76,7 @@ pub(in crate::base) enum Interval {
 
 impl IntervalWord {
     const NONE: Self = Self(0);
-    /// Set for a common timeout, whose number and link are below it. 2^63 ns are 292 years.
+    /// Set for a common timeout; its number and link are in the lower bits. 2^63 ns are 292 years.
     const COMMON: u64 = 1 << 63;
     const NUMBER_SHIFT: u32 = 32;
 
@@ -112,7 +112,7 @@ impl IntervalWord {
 pub(in crate::base) struct Slot<C> {
     pub(in crate::base) handler: Handler<C>,
     pub(in crate::base) token: Token,
-    /// When its timeout is, or last was, due.
+    /// The deadline of its current or last timeout.
     pub(in crate::base) deadline_ns: u64,
     interval: IntervalWord,
     generation: NonZeroU32,
@@ -127,7 +127,7 @@ pub(in crate::base) struct Slot<C> {
     pub(in crate::base) state: State,
     /// Why it is active.
     pub(in crate::base) ready: Ready,
-    /// The lower, the earlier.
+    /// Lower numbers run earlier.
     pub(in crate::base) priority: u8,
 }
 
@@ -162,7 +162,7 @@ impl<C> Slot<C> {
         self.flags.contains(EventFlags::PERSIST)
     }
 
-    /// 1 for an event of the user's, 0 for one of the base itself.
+    /// 1 for the user's events, 0 for those of the base itself.
     pub(in crate::base) fn counted(&self) -> usize {
         usize::from(!self.is_internal())
     }
@@ -203,16 +203,16 @@ impl<C> Slot<C> {
         EventId { index, generation: self.generation }
     }
 
-    /// What its handler is told now.
+    /// The argument of its handler.
     pub(in crate::base) fn fired(&self, index: u32) -> Fired {
         Fired { id: self.id(index), source: self.source, ready: self.ready, token: self.token }
     }
 }
 
-/// Indices from here on are not of slots: the timer heap numbers its common timeouts with them.
+/// No slot has this index or a higher one: the timer heap numbers common timeouts with them.
 pub(in crate::base) const SLOTS_MAX: u32 = NONE - 256;
 
-/// What a new slot is filled with.
+/// The contents of a new slot.
 pub(in crate::base) struct Contents<C> {
     pub(in crate::base) handler: Handler<C>,
     pub(in crate::base) source: Source,
@@ -238,7 +238,7 @@ impl<C> SlotTable<C> {
         self.occupied as usize
     }
 
-    /// Puts an event into a vacant slot, the most recently vacated first: its line is warm.
+    /// Stores an event in the most recently vacated slot, which is likely to be cached.
     pub(in crate::base) fn insert(&mut self, contents: Contents<C>) -> EventId {
         let generation = match self.slots.get(self.first_vacant as usize) {
             Some(vacant) => vacant.generation,
@@ -282,21 +282,21 @@ impl<C> SlotTable<C> {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
-        // After 2^32 - 1 events in one slot its ids repeat; nobody keeps an id that long.
+        // After 2^32 - 1 events in one slot its ids repeat. No program keeps an id that long.
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;
         self.occupied -= 1;
     }
 
-    /// The slot an id names; `None` when the id is stale. The one place ids are resolved.
+    /// The slot of an id; `None` if the id is stale. All ids are resolved here.
     pub(in crate::base) fn index_of(&self, id: EventId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
             .then_some(id.index)
     }
 
-    /// The same for those who must say so when it is stale.
+    /// The same, with an error if the id is stale.
     pub(in crate::base) fn resolve(&self, id: EventId) -> Result<u32> {
         match self.index_of(id) {
             Some(index) => Ok(index),

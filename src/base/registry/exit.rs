@@ -1,4 +1,4 @@
-//! Ending the loop and keeping it alive, from within it.
+//! Ends the loop or keeps it alive, from within a handler.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use crate::base::registry::Registry;
 use crate::event::{EventId, EventSpec};
 
 impl<C> Registry<C> {
-    /// Leaves the loop after this pass over the active events (libevent: `event_base_loopexit`
-    /// without a delay). Before the loop runs, makes it leave before its first wait.
+    /// Ends the loop after this pass over the active events (libevent: `event_base_loopexit`
+    /// without a delay). Called before the loop runs, it ends the loop before its first wait.
     pub fn loop_exit(&mut self) {
         self.control.request_exit();
     }
 
-    /// Does the same once a time has passed, by an event that can be freed to think better of it
-    /// (libevent: `event_base_loopexit`).
+    /// Ends the loop after a delay (libevent: `event_base_loopexit`). Returns the timer's event;
+    /// free it to cancel.
     pub fn loop_exit_after(&mut self, delay: Duration) -> EventId {
         let exit =
             self.once(EventSpec::timer(), Some(delay), |registry, _, _| registry.loop_exit());
-        exit.expect("a timer needs nothing of the kernel")
+        exit.expect("adding a timer needs no system call")
     }
 
-    /// Leaves the loop after the running handler (libevent: `event_base_loopbreak`); events that
-    /// are active stay so and run first when the loop is entered again.
+    /// Ends the loop after the running handler (libevent: `event_base_loopbreak`). Active events
+    /// stay active and run first when the loop runs again.
     pub fn loop_break(&mut self) {
         self.control.request_break();
     }
 
-    /// Has the loop look at descriptors and timers again after the running handler, before the
+    /// Makes the loop poll descriptors and timers again after the running handler, before it runs
     /// other active events (libevent: `event_base_loopcontinue`).
     pub fn loop_continue(&mut self) {
         self.control.request_continue();
@@ -44,20 +44,20 @@ impl<C> Registry<C> {
         self.control.got_break()
     }
 
-    /// Keeps the loop running although no event is pending, until [`release`](Self::release) was
-    /// called as often (libevent: `event_base_add_virtual_`): for work that will come from
-    /// another thread.
+    /// Keeps the loop running although no event is pending, until [`release`](Self::release) is
+    /// called as often (libevent: `event_base_add_virtual_`). Use it while another thread will
+    /// still send work.
     pub fn hold(&mut self) {
         self.counts.held();
     }
 
-    /// Takes one [`hold`](Self::hold) back. Without one nothing happens.
+    /// Undoes one [`hold`](Self::hold); has no effect without one.
     pub fn release(&mut self) {
         self.counts.released();
     }
 
-    /// Reads the clock anew for the rest of this turn, after a long computation (libevent:
-    /// `event_base_update_cache_time`).
+    /// Reads the clock again for the rest of this turn (libevent: `event_base_update_cache_time`).
+    /// Use it after a long computation.
     pub fn update_time(&mut self) {
         self.clock.refresh();
     }

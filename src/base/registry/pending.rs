@@ -1,8 +1,8 @@
-//! Memberships: how an event enters and leaves the maps, the deadlines and the active queues, and
-//! how the kernel is told.
+//! Memberships: adds events to and removes them from the maps, the deadlines and the active queues,
+//! and updates the kernel.
 //!
-//! The private half of the registry. Each step leaves the structures in agreement, so that a
-//! handler can be called after any of them.
+//! This is the private half of the registry. Each step leaves the structures consistent, so that a
+//! handler can be called after any step.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::base::registry::Registry;
 use crate::error::{Error, Result};
 use crate::event::{Fired, Interest, Ready, Source};
 
-/// Membership in the maps, and telling the kernel.
+/// Membership in the maps, and updates of the kernel.
 impl<C> Registry<C> {
-    /// Has an event wait for its source.
+    /// Makes an event wait for its source.
     pub(in crate::base) fn insert(&mut self, index: u32) -> Result<()> {
         match self.slots[index].source() {
             Source::Fd(fd) => self.insert_on_fd(index, fd),
@@ -27,7 +27,7 @@ impl<C> Registry<C> {
     }
 
     fn insert_on_fd(&mut self, index: u32, fd: i32) -> Result<()> {
-        // Nothing to wait for, and nothing to keep the loop alive.
+        // It waits for nothing, and so does not keep the loop alive.
         if self.slots[index].interest().is_empty() {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl<C> Registry<C> {
             let stable = self.slots[index].flags.contains(EventFlags::STABLE_FD);
             if let Err(refusal) = self.update_kernel(change, stable) {
                 self.fds.remove(&mut self.slots, index, fd);
-                // Those that were watched before no longer are.
+                // The kernel no longer watches the descriptor for its other events either.
                 self.refuse_fd(refusal);
                 return Err(refusal.into());
             }
@@ -45,7 +45,8 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// What the backend cannot do must not be asked of it: it would never report, or as it likes.
+    /// Rejects what the backend does not support; it would never report it, or report it
+    /// arbitrarily.
     fn expect_features(&self, index: u32) -> Result<()> {
         let slot = &self.slots[index];
         let waits_for_close = slot.interest().contains(Interest::CLOSED);
@@ -77,7 +78,7 @@ impl<C> Registry<C> {
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
             && let Err(refusal) = self.update_kernel(change, stable)
         {
-            // The event itself is gone from the map; what was refused concerns those that stay.
+            // The event itself is gone from the map; the refusal concerns those that stay.
             self.refuse_fd(refusal);
         }
     }
@@ -101,8 +102,8 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Tells the kernel what changed since the last wait, and waits for what is ready, in one
-    /// step of the backend. What is refused becomes active.
+    /// Flushes the changes since the last wait and waits, in one step of the backend. Events of
+    /// refused changes become active.
     pub(in crate::base) fn flush_and_wait(
         &mut self,
         timeout: Option<Duration>,
@@ -119,7 +120,7 @@ impl<C> Registry<C> {
         waited
     }
 
-    /// Tells the kernel what changed, without waiting.
+    /// Flushes the changes without waiting.
     pub(in crate::base) fn flush_changes(&mut self) {
         let net = self.changelist.take(|fd| *self.fds.change_position_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
@@ -133,7 +134,8 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Takes every event off a descriptor that the kernel does not watch, and tells each why.
+    /// Removes every event from a descriptor that the kernel refused, and activates each with the
+    /// error.
     fn refuse_fd(&mut self, refusal: RefusedChange) {
         loop {
             let index = self.fds.first(refusal.fd);
@@ -146,7 +148,7 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Makes an event idle that could not be pending, and tells it why.
+    /// Makes an event idle that could not be pending, and activates it with the error.
     pub(in crate::base) fn refuse(&mut self, index: u32, error: Error) {
         self.stop_timer(index);
         self.slots[index].set_interval(Interval::None);
@@ -159,10 +161,10 @@ impl<C> Registry<C> {
 
 /// Membership in the deadlines.
 impl<C> Registry<C> {
-    /// `add` with a timeout.
+    /// The timeout of an `add`.
     pub(in crate::base) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
-        // An expiry that has not been told yet is superseded by the new timeout; other reasons to
-        // run stay (libevent drops those, too, which loses an edge).
+        // The new timeout replaces an expiry whose handler has not run yet. Other reasons stay.
+        // (libevent drops those, too, and so loses an edge.)
         let slot = &mut self.slots[index];
         if slot.ready.contains(Ready::TIMEOUT) {
             slot.ready -= Ready::TIMEOUT;
@@ -188,13 +190,13 @@ impl<C> Registry<C> {
         }
     }
 
-    /// How long the next wait may last by the timers; `None` if there are none.
+    /// The time until the next timer is due; `None` without timers.
     pub(in crate::base) fn time_to_next_timer(&mut self) -> Option<Duration> {
         let deadline_ns = self.deadlines.next_ns(&mut self.slots)?;
         Some(self.clock.time_until(deadline_ns))
     }
 
-    /// Makes every event active whose timeout is due.
+    /// Activates every event whose timeout is due.
     pub(in crate::base) fn activate_expired(&mut self) {
         if self.deadlines.is_empty() {
             return;
@@ -206,9 +208,9 @@ impl<C> Registry<C> {
         }
     }
 
-    /// A persistent event's next timeout, before its handler runs: from the moment it was due if
-    /// that is why it fired, else from now. Ticks that were missed collapse into one. As in
-    /// libevent, one that waits for a signal is not re-armed.
+    /// Starts a persistent event's next timeout before its handler runs. The interval counts from
+    /// the deadline if the event expired, otherwise from now. Missed ticks collapse into one. As in
+    /// libevent, an event that waits for a signal is not re-armed.
     fn rearm(&mut self, index: u32, expired: bool) {
         let slot = &self.slots[index];
         let interval = slot.interval();
@@ -266,7 +268,7 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Makes every event of a descriptor active that asked for what it is ready for.
+    /// Activates every event of a descriptor whose interest is among `ready`.
     pub(in crate::base) fn activate_fd(&mut self, fd: i32, ready: Ready) {
         let mut index = self.fds.first(fd);
         while index != NONE {
@@ -279,7 +281,7 @@ impl<C> Registry<C> {
         }
     }
 
-    /// The same for a descriptor that the backend reported.
+    /// The same for a descriptor that the backend reported; re-arms it if no event waits for that.
     pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
         if self.fds.is_once(fd)
             && let Some(again) = self.fds.reported_once(&self.slots, fd, ready)
@@ -290,7 +292,7 @@ impl<C> Registry<C> {
         self.activate_fd(fd, ready);
     }
 
-    /// The notify events, as if their eventfd had been seen.
+    /// Activates the notify events, as if the backend had reported their eventfd.
     pub(in crate::base) fn activate_notified(&mut self) {
         self.activate_fd(self.notifier.fd(), Ready::READ);
     }
@@ -299,8 +301,8 @@ impl<C> Registry<C> {
         !self.active.is_empty()
     }
 
-    /// Settles the event of this priority that is due next and returns what to call, with no
-    /// trace of it left here: the handler may do anything. Also says whether it is the user's.
+    /// Takes the next active event of this priority and settles its state, so that the handler may
+    /// do anything. Returns the handler, its argument, and whether the event is the user's.
     pub(in crate::base) fn begin_dispatch(
         &mut self,
         priority: u8,
@@ -340,7 +342,7 @@ impl<C> Registry<C> {
     pub(in crate::base) fn free_index(&mut self, index: u32) {
         self.del_index(index);
         if let Source::Fd(fd) = self.slots[index].source() {
-            // After this its owner may close it.
+            // From now on its owner may close it.
             self.fds.forget_disarmed(fd);
             self.changelist.distrust(self.fds.change_position(fd));
         }

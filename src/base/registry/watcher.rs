@@ -1,18 +1,19 @@
-//! Watchers: functions the loop calls right before and right after each wait, to measure it or to
-//! prepare for it (libevent: `evwatch_prepare_new`, `evwatch_check_new`).
+//! Watchers: functions that the loop calls right before and right after each wait (libevent:
+//! `evwatch_prepare_new`, `evwatch_check_new`).
 
 use std::time::Duration;
 
 use crate::base::Registry;
 
-/// Called before each wait, with how long the loop is about to wait: `None` is for ever, zero is
-/// not at all.
+/// A function called before each wait. It gets the duration of the wait: `None` is for ever, zero
+/// does not wait.
 pub type PrepareWatcher<C> = fn(&mut Registry<C>, &mut C, Option<Duration>);
 
-/// Called after each wait, when descriptors have become active and timeouts have not yet.
+/// A function called after each wait, when ready descriptors are active and due timeouts are not
+/// yet.
 pub type CheckWatcher<C> = fn(&mut Registry<C>, &mut C);
 
-/// Names one watcher of one base.
+/// Identifies one watcher of one base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(u64);
 
@@ -25,8 +26,8 @@ impl<W: Copy> Row<W> {
         self.0.retain(|(other, _)| *other != id);
     }
 
-    /// The first one made after `last` and before `end`: a watcher may remove any of them, and
-    /// one that it makes is called from the next turn on.
+    /// The first watcher added after `last` and before `end`. A watcher may remove any watcher; the
+    /// loop calls those that it adds from the next turn on.
     fn next(&self, last: Option<WatcherId>, end: WatcherId) -> Option<(WatcherId, W)> {
         let after_last = self.0.partition_point(|(id, _)| Some(*id) <= last);
         self.0.get(after_last).copied().filter(|(id, _)| *id < end)
@@ -74,9 +75,10 @@ impl<C> Watchers<C> {
 }
 
 impl<C> Registry<C> {
-    /// Has a function called right before each wait (libevent: `evwatch_prepare_new`).
+    /// Adds a function that the loop calls right before each wait (libevent:
+    /// `evwatch_prepare_new`).
     ///
-    /// What it adds or activates counts for the wait that follows, which in libevent it does not.
+    /// The wait that follows respects events it adds or activates; in libevent it does not.
     ///
     /// ```
     /// use evshard::{Config, EventBase, EventSpec};
@@ -94,12 +96,12 @@ impl<C> Registry<C> {
         self.watchers.add_prepare(watcher)
     }
 
-    /// Has a function called right after each wait (libevent: `evwatch_check_new`).
+    /// Adds a function that the loop calls right after each wait (libevent: `evwatch_check_new`).
     pub fn watch_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
         self.watchers.add_check(watcher)
     }
 
-    /// Ends a watcher (libevent: `evwatch_free`). Nothing happens if it has ended.
+    /// Removes a watcher (libevent: `evwatch_free`). Has no effect if it was removed before.
     pub fn unwatch(&mut self, id: WatcherId) {
         self.watchers.remove(id);
     }

@@ -1,5 +1,4 @@
-//! Selection: which backend a base gets, by what was asked for, what the environment forbids and
-//! what the kernel grants.
+//! Selection: chooses a base's backend by its options, the environment and what the kernel allows.
 
 use std::io::Write;
 
@@ -11,25 +10,25 @@ use crate::base::timers::clock::ClockKind;
 use crate::error::{Error, Result};
 use crate::sys::process;
 
-/// A backend that a base could not or was not to have.
+/// A backend that a base does not use, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Which one.
+    /// The backend.
     pub kind: BackendKind,
-    /// Why: what excluded it, or what the kernel said.
+    /// The option or variable that excluded it, or the kernel's error.
     pub why: String,
 }
 
 /// Whether an environment variable is set.
 type Environment<'a> = &'a dyn Fn(&str) -> bool;
 
-/// The process's environment, or an empty one where it must not count.
+/// The process's environment, or an empty one where the base must ignore it.
 pub(in crate::base) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
     let counts = config.reads_environment && !process::is_privileged_for_caller();
     move |name| counts && std::env::var_os(name).is_some()
 }
 
-/// The configuration as the environment changes it.
+/// The configuration with the changes that the environment makes.
 pub(in crate::base) fn with_environment(mut config: Config, is_set: Environment) -> Config {
     if is_set("EVENT_EPOLL_USE_CHANGELIST") {
         config.changelist = ChangelistPolicy::Deferred;
@@ -50,12 +49,12 @@ pub(in crate::base) struct Selected {
     pub(in crate::base) passed_over: Vec<PassedOver>,
 }
 
-/// Opens the first backend in order of preference that nothing speaks against.
+/// Opens the most preferred backend that is not excluded and that the kernel allows.
 pub(in crate::base) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
     let open = |kind: BackendKind| kind.open(config.flush);
     let selected = select_with(config, is_set, open)?;
     if is_set("EVENT_SHOW_METHOD") {
-        // Nobody to tell if standard error is closed.
+        // If standard error is closed, the line is lost.
         let _ = writeln!(std::io::stderr(), "evshard is waiting with {}", selected.kind.name());
     }
     Ok(selected)
@@ -83,14 +82,14 @@ fn select_with(
     Err(Error::NoBackend { passed_over: list.collect() })
 }
 
-/// What was asked for or set that speaks against a backend.
+/// The option or variable that excludes a backend, if there is one.
 fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<String> {
     let choice = &config.choice;
     let index = BackendKind::ALL.iter().position(|other| *other == kind)?;
     let variable = format!("EVENT_NO{}", kind.name().to_uppercase());
     let missing = choice.required - kind.features();
     if let Some(only) = choice.only.filter(|only| *only != kind) {
-        Some(format!("only {} was asked for", only.name()))
+        Some(format!("the configuration allows only {}", only.name()))
     } else if choice.avoided[index] {
         Some("the configuration avoids it".to_owned())
     } else if is_set(&variable) {
@@ -148,7 +147,7 @@ mod tests {
         }
         let only = chosen(Config::default().backend(BackendKind::Select), &["EVENT_NOSELECT"]);
         let said = only.unwrap_err();
-        assert!(said.contains("epoll: only select was asked for"), "{said}");
+        assert!(said.contains("epoll: the configuration allows only select"), "{said}");
     }
 
     #[test]

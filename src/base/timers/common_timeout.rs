@@ -1,16 +1,16 @@
 //! Common timeouts: many events with one duration, each set and re-set in O(1).
 //!
-//! Events that wait equally long are due in the order they were set, so a list per duration keeps
-//! them sorted by itself, and only its head competes in the timer heap (libevent:
+//! Events with the same duration are due in the order they were set. A list per duration is
+//! therefore sorted by construction, and only its head is in the timer heap (libevent:
 //! `event_base_init_common_timeout`).
 
 use crate::base::events::list::{List, OfTimeout};
 use crate::base::events::slot::{NONE, SlotTable};
 
-/// A duration that many events share; made by
-/// [`Registry::common_timeout`](crate::base::Registry::common_timeout), for events of that base.
+/// A duration that many events of one base share; made by
+/// [`Registry::common_timeout`](crate::base::Registry::common_timeout).
 ///
-/// libevent hides the same in a `timeval` with tagged microseconds.
+/// libevent encodes it as a `timeval` with tagged microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CommonTimeout {
     pub(in crate::base) number: u8,
@@ -21,7 +21,7 @@ pub struct CommonTimeout {
 pub(in crate::base) struct TimeoutList {
     pub(in crate::base) duration_ns: u64,
     events: List<OfTimeout>,
-    /// Where its head's deadline is in the timer heap, while it has one.
+    /// The list's position in the timer heap, while it has a head.
     pub(in crate::base) heap_position: u32,
 }
 
@@ -34,7 +34,7 @@ impl TimeoutList {
         self.events.is_empty()
     }
 
-    /// When its earliest event is due; for ever later if it has none.
+    /// The deadline of its earliest event; `u64::MAX` if it is empty.
     pub(in crate::base) fn deadline_ns<C>(&self, slots: &SlotTable<C>) -> u64 {
         self.events.first().map_or(u64::MAX, |index| slots[index].deadline_ns)
     }
@@ -43,8 +43,8 @@ impl TimeoutList {
         self.events.first()
     }
 
-    /// Inserts an event by its deadline, looking from the end: nearly always it is the latest.
-    /// Equal deadlines keep the order they were set in.
+    /// Inserts an event by its deadline. It searches from the end, because the new event is nearly
+    /// always the latest. Equal deadlines keep the order in which they were set.
     pub(in crate::base) fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let deadline_ns = slots[index].deadline_ns;
         let mut prev = self.events.last().unwrap_or(NONE);

@@ -1,12 +1,12 @@
-//! The timer heap: which timeout is due next.
+//! The timer heap: finds the timeout that is due next.
 //!
-//! A 4-ary min-heap of (deadline, member). Deadlines lie in the heap itself, so that sifting does
-//! not touch the members but to write their new position, which makes deleting O(log n) without
-//! a search. Equal deadlines have no order among each other.
+//! A 4-ary min-heap of (deadline, member). The heap stores the deadlines, so sifting touches
+//! members only to write their new position. With that position a deletion is O(log n) without
+//! a search. Equal deadlines have no order.
 //!
-//! The heap is lazy about deadlines that move away, as an idle timeout does at each activity: the
-//! member alone knows, and the heap finds out when the old deadline comes to its top. What it
-//! holds is never later than the truth, so the earliest is still found first.
+//! The heap is lazy about deadlines that move later, as an idle timeout's does at each activity.
+//! The member stores the new deadline; the heap reads it when the old one reaches the top. The
+//! heap's deadlines are never later than the true ones, so it still finds the earliest first.
 
 /// Children per node: half the levels of a binary heap, siblings in one cache line.
 const ARITY: usize = 4;
@@ -16,7 +16,7 @@ pub(in crate::base) trait Members {
     /// The member is now at `position`.
     fn moved(&mut self, member: u32, position: u32);
 
-    /// When the member is really due: never earlier than the heap was told.
+    /// The member's true deadline: never earlier than the heap's.
     fn deadline_ns(&self, member: u32) -> u64;
 }
 
@@ -65,7 +65,7 @@ impl TimerHeap {
         self.sift_up(last, members);
     }
 
-    /// Learns that the member at `position` has another deadline.
+    /// Changes the deadline of the member at `position`.
     pub(in crate::base) fn update(
         &mut self,
         position: u32,
@@ -132,13 +132,13 @@ impl TimerHeap {
         self.timers.iter().map(|timer| timer.member)
     }
 
-    /// Panics unless every parent is due no later than its children, nobody is due before the
-    /// heap thinks, and members know their place.
+    /// Panics unless every parent is due no later than its children, no member is due before the
+    /// heap's deadline for it, and members store their positions.
     #[cfg(test)]
     pub(in crate::base) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
         for (position, timer) in self.timers.iter().enumerate() {
             let member = timer.member;
-            assert_eq!(position_of(member), position as u32, "the place of member {member} is off");
+            assert_eq!(position_of(member), position as u32, "member {member}'s position is off");
             assert!(timer.deadline_ns <= members.deadline_ns(member), "member {member} comes late");
             if let Some(child) = self.earliest_child(position) {
                 assert!(

@@ -1,7 +1,7 @@
 //! Deadlines: every running timeout, in the heap or in the list of its common duration.
 //!
-//! A list competes in the heap by its head's deadline, as member number `SLOTS_MAX` plus its own,
-//! so that timeouts of all kinds expire in one order.
+//! A list is in the heap by its head's deadline, as member `SLOTS_MAX` plus its own number. So
+//! timeouts of both kinds expire in one order.
 
 pub(super) mod clock;
 pub(super) mod common_timeout;
@@ -18,7 +18,7 @@ pub(in crate::base) struct Deadlines {
     lists: Vec<TimeoutList>,
 }
 
-/// Heap members: slots below `SLOTS_MAX`, lists from there on.
+/// The members of the heap: slots below `SLOTS_MAX`, lists from there on.
 struct HeapMembers<'a, C> {
     slots: &'a mut SlotTable<C>,
     lists: &'a mut [TimeoutList],
@@ -45,7 +45,7 @@ fn list_of(member: u32) -> Option<usize> {
 }
 
 impl Deadlines {
-    /// The number of the list for a duration, made if there is none; `None` if 256 others are.
+    /// The number of a duration's list, created if it is new; `None` if 256 others exist.
     pub(in crate::base) fn list_for(&mut self, duration_ns: u64) -> Option<u8> {
         let known = self.lists.iter().position(|list| list.duration_ns == duration_ns);
         let number = u8::try_from(known.unwrap_or(self.lists.len())).ok()?;
@@ -55,13 +55,12 @@ impl Deadlines {
         Some(number)
     }
 
-    /// The duration of a list; `None` if it is another base's.
+    /// The duration of a list; `None` if the base has no such list.
     pub(in crate::base) fn duration_ns(&self, number: u8) -> Option<u64> {
         self.lists.get(usize::from(number)).map(|list| list.duration_ns)
     }
 
-    /// Starts an event's timeout, or moves one that runs. `interval` says how long it was given
-    /// for, and is kept if the event persists.
+    /// Starts an event's timeout, or moves a running one. A persistent event stores `interval`.
     pub(in crate::base) fn start<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -125,7 +124,7 @@ impl Deadlines {
         list.remove(slots, index);
         slots[index].state -= State::IN_COMMON;
         if !slots[index].is_persistent() {
-            // It was needed for the links alone.
+            // Only the links needed it.
             slots[index].set_interval(Interval::None);
         }
         if list.is_empty() {
@@ -140,7 +139,7 @@ impl Deadlines {
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
-    /// The event that is due at `now_ns`, the earliest first.
+    /// The event with the earliest deadline, if it is due at `now_ns`.
     pub(in crate::base) fn first_due<C>(
         &mut self,
         slots: &mut SlotTable<C>,
@@ -173,7 +172,7 @@ impl Deadlines {
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(listed, with(State::IN_COMMON), "an event is on no list");
         let busy = self.lists.iter().filter(|list| !list.is_empty()).count();
-        assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses somebody");
+        assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses a member");
         let positions: Vec<u32> = self.lists.iter().map(|list| list.heap_position).collect();
         let position_of = |slots: &SlotTable<C>, member| match list_of(member) {
             Some(number) => positions[number],
