@@ -1,4 +1,4 @@
-//! A server that sends back what it gets: a listener and any number of clients on one thread.
+//! An echo server: a listener and any number of clients on one thread.
 //!
 //! ```text
 //! $ cargo run --example echo              # or with an address, instead of 127.0.0.1:5555
@@ -7,8 +7,8 @@
 //! 127.0.0.1:40122 left
 //! ```
 //!
-//! A client that sends but does not read is hung up on as soon as its socket is full. The library's
-//! own `evshard::server` waits for it instead, and has a loop per core.
+//! It closes the connection of a client that does not read, as soon as the socket is full. The
+//! library's own `evshard::server` waits for it instead, and has a loop per core.
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

@@ -1,4 +1,4 @@
-//! A protocol of one's own in a page: a key-value store that speaks in lines.
+//! A protocol of one's own in a page: a key-value store with a line protocol.
 //!
 //! `set KEY VALUE` answers `ok`, `get KEY` the value or `none`, `quit` ends the connection. Each
 //! shard has a store of its own; with one worker there is one for all. Ctrl-C drains.
@@ -23,7 +23,7 @@ struct Store {
 }
 
 impl Store {
-    /// The answer to a request; `None` ends the conversation.
+    /// The answer to a request; `None` ends the connection.
     fn answer(&mut self, request: &str) -> Option<String> {
         let mut words = request.splitn(3, ' ');
         let answer = match (words.next(), words.next(), words.next()) {
@@ -50,7 +50,7 @@ impl Service for Store {
     }
 
     fn receive(&mut self, requests: &mut u64, input: &[u8], out: &mut Outlet<'_>) -> usize {
-        // What has no end of line yet is not consumed, and offered again with what follows it.
+        // An incomplete line is not consumed; the next call gets it again with more data.
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
         *requests += 1;
         match self.answer(String::from_utf8_lossy(&input[..end]).trim_end()) {

@@ -15,7 +15,7 @@ bitflags::bitflags! {
         const READ = 0x02;
         /// Data can be written without blocking.
         const WRITE = 0x04;
-        /// The peer closed its sending half, reported without reading what it sent before.
+        /// The peer closed its sending half; reported without reading the data before it.
         const CLOSED = 0x80;
     }
 }
@@ -214,7 +214,7 @@ impl EventSpec {
 
     /// An event that fires with [`Ready::SIGNAL`] when the process gets the signal `number`, once
     /// for each delivery (libevent: `event_new` with `EV_SIGNAL`; `evsignal_new` is this and
-    /// [`persist`](Self::persist)). Numbers are those of `signal(7)`.
+    /// [`persist`](Self::persist)). `signal(7)` lists the numbers.
     ///
     /// Any number of events, also of several bases, can wait for one signal; all of them fire.
     /// While at least one waits, the base replaces the signal's disposition and restores it

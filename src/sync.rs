@@ -63,7 +63,7 @@ impl ModelEventFd {
 #[cfg(all(test, loom))]
 pub(crate) fn must_fail(path: &str) {
     let test = path.split_once("::").expect("a path starts with its crate").1;
-    let program = std::env::current_exe().expect("a test knows its own program");
+    let program = std::env::current_exe().expect("a test can find its own program");
     let output = std::process::Command::new(program)
         .args(["--ignored", test])
         .output()

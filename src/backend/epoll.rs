@@ -185,7 +185,7 @@ mod tests {
         ready
     }
 
-    /// One row of libevent's table: what the kernel knows, and per bit whether it was added,
+    /// One row of libevent's table: what the kernel watches, and per bit whether it was added,
     /// deleted or left alone since. `None` if a bit is both.
     fn row(old: Interest, add: Interest, del: Interest) -> Option<Option<Op>> {
         if add.intersects(del) {

@@ -68,7 +68,8 @@ bitflags::bitflags! {
 pub enum LoopEnd {
     /// `loop_exit` or `loop_break` was called (libevent's 0).
     Stopped,
-    /// The loop ran once, as [`LoopFlags::ONCE`] or [`LoopFlags::NONBLOCK`] says (libevent's 0).
+    /// The loop has done what [`LoopFlags::ONCE`] or [`LoopFlags::NONBLOCK`] requests (libevent's
+    /// 0).
     Done,
     /// No event is pending or active (libevent's 1).
     Empty,
@@ -172,7 +173,7 @@ impl<C> EventBase<C> {
         self.run_with(cx, LoopFlags::ONCE)
     }
 
-    /// Runs as the flags say (libevent: `event_base_loop`).
+    /// Runs with flags (libevent: `event_base_loop`).
     ///
     /// # Errors
     ///
@@ -355,13 +356,14 @@ impl<C> Registry<C> {
         })
     }
 
-    /// Whether the rest of a queue is to wait for the next turn.
+    /// Whether the rest of a queue waits for the next turn.
     fn pass_ends(&mut self, budget: &limit::Budget, calls: u64) -> bool {
         self.take_requests();
         if self.control.ends_pass() || !budget.allows_another(calls) {
             return true;
         }
-        // Before a handler of the user's ran, an end would only let the less urgent overtake.
+        // If no handler of the user has run, ending the pass would only let less urgent ones run
+        // first.
         calls > 0
             && budget.end_ns.is_some_and(|end_ns| {
                 self.clock.refresh();
@@ -373,15 +375,15 @@ impl<C> Registry<C> {
 impl<C> Drop for EventBase<C> {
     fn drop(&mut self) {
         self.registry.inbox.close();
-        // What was taken out and not run may hold a handle to this base, too.
+        // A closure that was taken and did not run may hold a handle of this base, too.
         self.registry.jobs.clear();
     }
 }
 
-/// The base's own notify event: runs what was posted.
+/// The handler of the base's own notify event: runs the posted closures.
 fn run_remote_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
     registry.jobs.extend(registry.inbox.take());
-    // One at a time: those behind one that panics are still there.
+    // One at a time: if one panics, those behind it stay in the queue.
     while let Some(job) = registry.jobs.pop_front() {
         job(registry, cx);
     }

@@ -108,7 +108,7 @@ impl SignalCounter {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a number that is no signal's, and for those that cannot be caught.
+    /// `EINVAL` for a number that is not a signal's, and for signals that cannot be caught.
     pub(crate) fn watch(&self, number: i32) -> io::Result<()> {
         if !is_signal(number) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));

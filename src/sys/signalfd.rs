@@ -38,8 +38,8 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a number that is no signal's, and for those that cannot be blocked: the kernel
-    /// would take them and never report one.
+    /// `EINVAL` for a number that is not a signal's, and for signals that cannot be blocked: the
+    /// kernel would accept them and never report one.
     pub(crate) fn watch(&mut self, number: i32) -> io::Result<()> {
         if matches!(number, libc::SIGKILL | libc::SIGSTOP) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));

@@ -135,7 +135,7 @@ on_every_base! {
         for (fd, ready) in [(fd, Ready::WRITE), (-1, Ready::all()), (1_000_000, Ready::all())] {
             base.registry().activate_by_fd(fd, ready);
         }
-        assert_eq!(poll(&mut base, &mut app), [], "nobody asked for that");
+        assert_eq!(poll(&mut base, &mut app), [], "no event waits for that");
         base.registry().free(unadded);
     }
 

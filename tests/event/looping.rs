@@ -181,7 +181,7 @@ on_every_base! {
             app.ids.extend(registry.running());
         }).unwrap();
         base.run(&mut app).unwrap();
-        assert_eq!(app.ids, [], "nobody gets hold of the base's own event");
+        assert_eq!(app.ids, [], "handlers do not see the base's own event");
     }
 
     fn a_base_can_be_dropped_with_events_pending_and_closes_no_descriptor(config: Config) {

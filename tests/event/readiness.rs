@@ -1,4 +1,4 @@
-//! What real descriptors and timeouts lead to, on every backend.
+//! Readiness of real descriptors and timeouts, on every backend.
 
 use crate::app::*;
 use crate::{common, on_every_base};
@@ -112,9 +112,9 @@ fn a_regular_file_is_refused_at_once_or_by_its_handler() {
             log.push(error.to_string());
         }
         assert_eq!(base.run(&mut log).unwrap(), LoopEnd::Empty);
-        let [said] = &log[..] else { panic!("{log:?}") };
-        assert!(said.contains(&format!("fd {}", file.as_raw_fd())), "{said}");
-        assert!(said.contains("not permitted"), "{said}");
+        let [message] = &log[..] else { panic!("{log:?}") };
+        assert!(message.contains(&format!("fd {}", file.as_raw_fd())), "{message}");
+        assert!(message.contains("not permitted"), "{message}");
     }
 }
 

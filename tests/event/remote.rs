@@ -1,4 +1,4 @@
-//! Other threads: what they add, delete and end, and what it costs the base.
+//! Other threads: what they add, delete and end, and the wakes that it costs.
 
 use std::sync::mpsc;
 use std::thread;
@@ -59,8 +59,8 @@ on_every_base! {
     fn an_event_that_a_remote_cannot_add_gets_the_reason(config: Config) {
         fn why(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
-            let said = registry.take_refusal(fired.id).unwrap().to_string();
-            assert!(said.contains("fd -1"), "{said}");
+            let message = registry.take_refusal(fired.id).unwrap().to_string();
+            assert!(message.contains("fd -1"), "{message}");
             registry.loop_exit();
         }
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());

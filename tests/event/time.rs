@@ -47,7 +47,7 @@ on_every_base! {
             assert_eq!(registry.now(), now);
             let again = registry.system_time();
             let apart = again.duration_since(wall).unwrap_or_else(|error| error.duration());
-            // A machine that sets its clock or stops us may pull them apart; not by this much.
+            // Setting the clock or a stopped process may separate them, but not by this much.
             assert!(apart < Duration::from_secs(1), "{apart:?}");
             log(registry, app, fired);
         }
@@ -72,8 +72,8 @@ on_every_base! {
         base.run_once(&mut app).unwrap();
         assert_eq!(app.fired.len(), 1);
         base.run_with(&mut app, LoopFlags::NONBLOCK).unwrap();
-        let told = app.fired.len() - 1;
-        assert!((1..10).contains(&told), "twenty ticks passed, {told} are told");
+        let ticks = app.fired.len() - 1;
+        assert!((1..10).contains(&ticks), "twenty ticks passed, {ticks} fired");
     }
 
     fn many_of_one_common_timeout_expire_in_the_order_they_were_set(config: Config) {

@@ -1,22 +1,22 @@
-//! Numbers and readings: the bits are libevent's, and what was asked for can be read back.
+//! Numbers and queries: the bits are libevent's, and an event's description can be read back.
 
 use crate::app::*;
 use crate::{common, on_every_base};
 
 #[test]
 fn the_bits_are_libevents() {
-    let told = [
+    let reasons = [
         (Ready::TIMEOUT, 0x01),
         (Ready::READ, 0x02),
         (Ready::WRITE, 0x04),
         (Ready::SIGNAL, 0x08),
         (Ready::CLOSED, 0x80),
     ];
-    for (ready, number) in told {
+    for (ready, number) in reasons {
         assert_eq!(ready.bits(), number, "{ready:?}");
     }
-    let asked = [(Interest::READ, 0x02), (Interest::WRITE, 0x04), (Interest::CLOSED, 0x80)];
-    for (interest, number) in asked {
+    let interests = [(Interest::READ, 0x02), (Interest::WRITE, 0x04), (Interest::CLOSED, 0x80)];
+    for (interest, number) in interests {
         assert_eq!(interest.bits(), number, "{interest:?}");
     }
     let flags = [(LoopFlags::ONCE, 1), (LoopFlags::NONBLOCK, 2), (LoopFlags::NO_EXIT_ON_EMPTY, 4)];

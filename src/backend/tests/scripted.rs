@@ -1,5 +1,5 @@
-//! A backend without a kernel: it replays readiness that a test wrote down, and keeps what it
-//! was told, so that the base's logic is tested without descriptors and without waiting.
+//! A backend without a kernel: it replays readiness from a test's script and records all calls. It
+//! tests the base's logic without descriptors and without waiting.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::backend::{Backend, Change, FdReady, Features, RefusedChange};
 
-/// What the backend will report and what it was told.
+/// What the backend reports, and the calls it got.
 #[derive(Debug)]
 pub(crate) struct Script {
-    /// What it claims to be able to do: everything, unless a test says otherwise.
+    /// The features it claims; all by default.
     pub(crate) features: Features,
     /// One entry per wait, in order; after the last, waits report nothing.
     pub(crate) waits: VecDeque<Vec<FdReady>>,

@@ -1,4 +1,4 @@
-//! What every backend owes the base, tested on each kind there is with real descriptors.
+//! The contract of a backend, tested on every kind with real descriptors.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -84,7 +84,7 @@ impl TestBackend {
     #[track_caller]
     pub(in crate::backend) fn now(&mut self) -> Vec<FdReady> {
         let mut ready = self.wait(Some(Duration::ZERO));
-        ready.sort_by_key(|told| told.fd);
+        ready.sort_by_key(|report| report.fd);
         ready
     }
 }
@@ -272,17 +272,17 @@ on_every_backend! {
         rig.change(&watched, NOTHING, READ);
         rig.change(&other, NOTHING, READ);
         assert_eq!(rig.now().len(), 2);
-        // Nothing else names the file: its registration dies, also with epoll.
+        // The last descriptor of the file is closed: its registration ends, also with epoll.
         drop((watched, source));
         for _ in 0..2 {
             let (now, mut ready) = (Some(Duration::ZERO), Vec::new());
             rig.backend.apply_and_wait(&[], &mut rig.refused, now, &mut ready).unwrap();
             assert_eq!(ready, [report(&other, Ready::READ)]);
         }
-        assert_eq!(rig.refused, [], "nobody asked for anything that failed");
+        assert_eq!(rig.refused, [], "no change failed");
         let reused = duplicate(&signalled(), number).unwrap();
         assert_eq!(reused.as_raw_fd(), number, "the number is this test's own");
-        // The base may know of the close or not.
+        // With and without the base noticing the close.
         for (old, new) in [(READ, READ), (READ, NOTHING), (NOTHING, READ)] {
             rig.change(&reused, old, new);
         }
@@ -335,7 +335,7 @@ on_every_backend! {
 
     fn a_hang_up_wakes_every_interest(rig) {
         for interest in [READ, WRITE, CLOSED] {
-            // select calls a pipe without writers readable, and nothing else.
+            // select reports a pipe without writers as readable only.
             if interest != READ && !rig.has(Features::EARLY_CLOSE) {
                 continue;
             }
@@ -353,7 +353,7 @@ on_every_backend! {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         if !rig.has(Features::EARLY_CLOSE) {
             rig.apply(Change::of(stream.as_raw_fd(), NOTHING, CLOSED));
-            let [refusal] = rig.refused[..] else { panic!("never told is refused") };
+            let [refusal] = rig.refused[..] else { panic!("an unsupported interest is refused") };
             assert_eq!(refusal.errno, libc::EOPNOTSUPP);
             return;
         }
@@ -362,7 +362,7 @@ on_every_backend! {
         assert_eq!(rig.now(), []);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         for _ in 0..2 {
-            let [answer] = rig.now()[..] else { panic!("told, and a level") };
+            let [answer] = rig.now()[..] else { panic!("the close is a level") };
             assert!(answer.ready.contains(Ready::CLOSED));
         }
     }
@@ -374,7 +374,7 @@ on_every_backend! {
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         let started = Instant::now();
         let short = Duration::from_millis(20);
-        // A mechanism may look up twice to find that it is not meant, but must not spin.
+        // A backend may wake up twice without a report, but must not spin.
         for _ in 0..4 {
             assert_eq!(rig.wait(Some(short)), []);
         }
@@ -470,7 +470,7 @@ on_every_backend! {
             let mut expected: Vec<FdReady> =
                 many.iter().map(|fd| report(fd, Ready::READ)).collect();
             expected.sort_by_key(|answer| answer.fd);
-            assert!(all == expected, "{} of {count} told", all.len());
+            assert!(all == expected, "{} of {count} reported", all.len());
             for fd in &many {
                 rig.change(fd, NOTHING, NOTHING);
             }
@@ -539,8 +539,8 @@ on_every_backend! {
         let eventfd = std::sync::Arc::new(EventFd::new().unwrap());
         rig.change(&*eventfd, NOTHING, READ);
         for _ in 0..20 {
-            let ringer = std::sync::Arc::clone(&eventfd);
-            let thread = std::thread::spawn(move || ringer.signal().unwrap());
+            let shared = std::sync::Arc::clone(&eventfd);
+            let thread = std::thread::spawn(move || shared.signal().unwrap());
             let mut answers = Vec::new();
             while answers.is_empty() {
                 answers = rig.wait(None);
@@ -570,14 +570,14 @@ fn the_first_report_changes_from_wait_to_wait() {
     }
 }
 
-/// Writes until no more fits.
+/// Writes until the buffer is full.
 pub(in crate::backend) fn fill(writer: &impl AsFd) {
     let mut copy = File::from(writer.as_fd().try_clone_to_owned().unwrap());
     nonblocking(writer);
     while copy.write(&[0; 65_536]).is_ok() {}
 }
 
-/// Reads all there is.
+/// Reads until the buffer is empty.
 pub(in crate::backend) fn empty(reader: &impl AsFd) {
     let mut copy = File::from(reader.as_fd().try_clone_to_owned().unwrap());
     nonblocking(reader);
@@ -585,7 +585,7 @@ pub(in crate::backend) fn empty(reader: &impl AsFd) {
 }
 
 fn nonblocking(fd: &impl AsFd) {
-    // The mode belongs to the open file: any handle on it will do, whatever kind it is.
+    // The mode belongs to the open file, so any handle of it sets the mode.
     let stream = UnixStream::from(fd.as_fd().try_clone_to_owned().unwrap());
     stream.set_nonblocking(true).unwrap();
 }

@@ -221,7 +221,7 @@ mod loom_models {
     const SWAP_IN_AWAKE: fn(&AtomicU8) -> bool =
         |word| word.swap(AWAKE, Ordering::AcqRel) == NOTIFIED;
 
-    /// Twins of the word, each wrong in one place, and a test that every one of them is caught.
+    /// Twins of the word, each with one error, and a test that the models catch every one.
     macro_rules! mutations {
         ($($name:ident { notify: $notify:expr, fall: $fall:expr, wake: $wake:expr })*) => {
             $(mod $name {

@@ -90,8 +90,8 @@ impl<C> Registry<C> {
     ) -> std::result::Result<(), RefusedChange> {
         match self.policy {
             ChangelistPolicy::Deferred => {
-                let place = self.fds.change_position_mut(change.fd);
-                self.changelist.record(change, place, stable);
+                let position = self.fds.change_position_mut(change.fd);
+                self.changelist.record(change, position, stable);
                 Ok(())
             }
             ChangelistPolicy::Immediate => {

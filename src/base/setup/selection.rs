@@ -42,7 +42,7 @@ pub(in crate::base) fn with_environment(mut config: Config, is_set: Environment)
     config
 }
 
-/// A backend, open, and those that were passed over before it.
+/// The opened backend, and the more preferred backends that are not used.
 pub(in crate::base) struct Selected {
     pub(in crate::base) kind: BackendKind,
     pub(in crate::base) backend: Box<dyn Backend>,
@@ -136,18 +136,18 @@ mod tests {
         let config = Config::default()
             .avoid(BackendKind::IoUring)
             .require_features(Features::EDGE | Features::O1);
-        let said = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
+        let message = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
         for part in [
             "epoll: the environment variable EVENT_NOEPOLL is set",
             "io_uring: the configuration avoids it",
             "poll: it lacks Features(EDGE | O1)",
             "select: it lacks",
         ] {
-            assert!(said.contains(part), "{said}");
+            assert!(message.contains(part), "{message}");
         }
         let only = chosen(Config::default().backend(BackendKind::Select), &["EVENT_NOSELECT"]);
-        let said = only.unwrap_err();
-        assert!(said.contains("epoll: the configuration allows only select"), "{said}");
+        let message = only.unwrap_err();
+        assert!(message.contains("epoll: the configuration allows only select"), "{message}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Firing: what an event is told, what it is when its handler runs, and what re-arms it.
+//! Firing: the reasons that a handler gets, its event's state when it runs, and re-arming.
 
 use super::*;
 

@@ -1,6 +1,6 @@
-//! Random operations on real descriptors against a naive model: made ready, drained, closed under
-//! their events or after them, and their numbers given to other files. On every backend, with
-//! every way to tell the kernel.
+//! Random operations on real descriptors against a naive model: they become ready, are drained and
+//! closed before or after their events, and other files reuse their numbers. Runs on every backend
+//! with every changelist policy and flush.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,9 +14,9 @@ use crate::sys::fd::duplicate;
 
 const SOCKETS: usize = 4;
 
-/// Numbers from here on are this test's own: no other test gets one when it is closed.
+/// The first number of a range that only this test uses, also after it closes one.
 fn lowest_fd() -> i32 {
-    // Not higher: a check looks at every number below.
+    // Not higher: a check visits every lower number.
     let limit = rlimit::increase_nofile_limit(20_000).unwrap().min(2_048);
     limit as i32 / 8 * 7
 }
@@ -108,17 +108,17 @@ struct Event {
     interest: Interest,
     persist: bool,
     pending: bool,
-    /// Its descriptor was closed under it.
+    /// Its descriptor was closed before it was deleted.
     dead: bool,
     activated: Ready,
 }
 
-/// The base under test, its descriptors, and what a naive mind knows of its events.
+/// The base under test, its descriptors, and the model of its events.
 struct World {
     base: EventBase<Log>,
     sockets: [Option<Socket>; SOCKETS],
     events: Vec<Event>,
-    /// The backend keeps files open that it polls, and so may still report dead ones.
+    /// The backend keeps the files open that it polls, and so may report closed descriptors.
     reports_closed_fds: bool,
 }
 
@@ -172,7 +172,7 @@ impl World {
             return;
         }
         let socket = Socket::open();
-        // Whoever reuses a number frees the events of the file that had it.
+        // The owner of a reused number frees the events of the previous file.
         let number = socket.watched.as_raw_fd();
         let registry = self.base.registry();
         let of_number = |id| registry.info(id).is_some_and(|info| info.fd == Some(number));
@@ -237,12 +237,12 @@ impl World {
         for event in &mut self.events {
             let socket = self.sockets[event.index].as_ref().filter(|_| !event.dead);
             let ready = socket.map_or(Ready::empty(), Socket::ready);
-            let asked = if event.pending { event.interest.into() } else { Ready::empty() };
-            let expected = (ready & asked) | std::mem::take(&mut event.activated);
+            let interest = if event.pending { event.interest.into() } else { Ready::empty() };
+            let expected = (ready & interest) | std::mem::take(&mut event.activated);
             let fired_ready = fired.iter().position(|(token, _)| *token == event.token);
             let fired_ready = fired_ready.map_or(Ready::empty(), |at| fired.swap_remove(at).1);
             if event.dead {
-                // A change of a closed descriptor is refused, and that is fired_ready.
+                // A change of a closed descriptor is refused and reported.
                 let extra = fired_ready - expected - Ready::REFUSED;
                 assert!(fired_ready.contains(expected), "event {}", event.token);
                 assert!(extra.is_empty() || self.reports_closed_fds, "event {}", event.token);
@@ -251,7 +251,7 @@ impl World {
             }
             event.pending &= event.persist || fired_ready.is_empty();
         }
-        assert_eq!(fired, [], "nobody else");
+        assert_eq!(fired, [], "no other event fires");
     }
 
     fn compare(&mut self) {

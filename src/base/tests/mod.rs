@@ -1,5 +1,5 @@
-//! The base's own logic on a scripted backend: order, re-arming and the changelist, with a clock
-//! that stands where a test puts it.
+//! The base's own logic on a scripted backend: order, re-arming and the changelist. The test sets
+//! the clock.
 
 mod firing;
 mod kernel;
@@ -291,7 +291,7 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
         assert_eq!(rig.registry().pending(id), Ready::empty());
         let why = rig.registry().take_refusal(id).unwrap().to_string();
         assert!(why.contains("fd 0") && why.contains("not permitted"), "{why}");
-        assert!(rig.registry().take_refusal(id).is_none(), "told once");
+        assert!(rig.registry().take_refusal(id).is_none(), "reported once");
     }
     assert_eq!(rig.base.run(&mut rig.log).unwrap(), LoopEnd::Empty);
 }

@@ -46,11 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What each number of a step asks for; never nothing.
+/// The interest of each number of a step; never empty.
 fn interest_of(number: u8) -> Interest {
     let bits = [READ, WRITE, Interest::CLOSED];
-    let asked = (0..3).filter(|bit| (number + 1) >> bit & 1 == 1).map(|bit| bits[bit]);
-    asked.fold(NOTHING, |all, bit| all | bit)
+    let chosen = (0..3).filter(|bit| (number + 1) >> bit & 1 == 1).map(|bit| bits[bit]);
+    chosen.fold(NOTHING, |all, bit| all | bit)
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// What its handler is told in a pass at `now_ns`, if it runs.
+    /// Its handler's token and reasons in a pass at `now_ns`, if it runs.
     fn pass(&mut self, report: &BTreeSet<i32>, now_ns: u64) -> Option<(u64, Ready)> {
         for fd in report {
             self.report(*fd, Ready::all());
@@ -124,8 +124,8 @@ impl Model {
     }
 }
 
-/// The base under test, the models of its events, and the time both believe it is.
-struct Both {
+/// The base under test, the models of its events, and the current time of both.
+struct Comparison {
     rig: TestBase,
     models: Vec<Model>,
     freed: Vec<EventId>,
@@ -133,7 +133,7 @@ struct Both {
     now_ns: u64,
 }
 
-impl Both {
+impl Comparison {
     fn new(policy: ChangelistPolicy) -> Self {
         let mut rig = TestBase::with(Config::default().changelist(policy).priorities(PRIORITIES));
         let common = rig.registry().common_timeout(Duration::from_nanos(COMMON_NS)).unwrap();
@@ -299,7 +299,7 @@ proptest! {
     {
         let policy =
             if deferred { ChangelistPolicy::Deferred } else { ChangelistPolicy::Immediate };
-        let mut both = Both::new(policy);
+        let mut both = Comparison::new(policy);
         for (token, step) in (1..).zip(steps) {
             both.step(token, step);
             both.compare();

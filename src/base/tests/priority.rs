@@ -1,4 +1,4 @@
-//! Priorities and limits: who runs before whom, and when the loop looks at descriptors again.
+//! Priorities and limits: the order of handlers, and when the loop polls descriptors again.
 
 use super::stage::{App, ScriptedApp, note};
 use super::*;
@@ -57,7 +57,7 @@ fn an_urgent_event_is_not_kept_waiting_by_the_rest_of_a_queue() {
     stage.reader(0, 0, note);
     stage.activate(&[first]);
     stage.report(&[&[], &[0]]);
-    assert_eq!(stage.drain(), [0, 2, 3, 1], "and the loop looks once before it");
+    assert_eq!(stage.drain(), [0, 2, 3, 1], "and the loop polls once before it");
     assert_eq!(stage.waits(), [ZERO; 4]);
 }
 

@@ -26,7 +26,7 @@ pub(in crate::base) struct Clock {
     kind: ClockKind,
     /// Zero of the nanoseconds, on the clock of `kind`.
     zero_ns: u64,
-    /// The same moment, as the standard library knows it.
+    /// The same moment as an `Instant`.
     epoch: Instant,
     /// How far the clock usually lags behind the true time.
     tick_ns: u64,

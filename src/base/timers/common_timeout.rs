@@ -69,7 +69,7 @@ impl TimeoutList {
         for index in self.iter(slots) {
             assert!(
                 slots[index].deadline_ns >= last_ns,
-                "slot {index} is due before its list says"
+                "slot {index} is due before its predecessor"
             );
             last_ns = slots[index].deadline_ns;
         }

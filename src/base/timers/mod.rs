@@ -159,7 +159,7 @@ impl Deadlines {
         self.heap.len() == 0
     }
 
-    /// Every event with a running timeout: those of the heap, then those of the lists.
+    /// Every event with a running timeout: first the heap's, then the lists'.
     pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         let alone = self.heap.iter().filter(|member| list_of(*member).is_none());
         alone.chain(self.lists.iter().flat_map(|list| list.iter(slots)))
