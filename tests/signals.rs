@@ -289,7 +289,7 @@ on_every_base! {
         }
     }
 
-    fn what_is_no_signal_is_refused_with_its_number(config: Config) {
+    fn a_number_that_is_no_signal_is_refused_with_the_number(config: Config) {
         let _alone = alone();
         for method in METHODS {
             let (mut base, _) = new(config, method);
@@ -427,7 +427,7 @@ on_every_base! {
 }
 
 #[test]
-fn what_handled_the_signal_before_handles_it_again_afterwards() {
+fn the_previous_action_handles_the_signal_again_afterwards() {
     let _alone = alone();
     const NUMBER: i32 = 41;
     let handled = Arc::new(AtomicBool::new(false));

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_once_report_disarmed_is_modified_not_added() {
+    fn a_disarmed_registration_is_modified_not_added() {
         let change = |new| Change { disarmed: true, ..Change::of(0, Interest::empty(), new) };
         assert_eq!(op_for(change(Interest::READ)), Some(Op::Mod));
         assert_eq!(op_for(change(Interest::empty())), Some(Op::Del));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn changing_what_is_not_registered_adds_it() {
+    fn changing_an_unregistered_descriptor_adds_it() {
         // What a number that was closed and given to another file looks like to the kernel.
         let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn adding_what_is_registered_changes_it() {
+    fn adding_a_registered_descriptor_changes_it() {
         let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
         apply_all(&mut backend, &[change(&stream, Interest::empty(), Interest::READ)]);

@@ -559,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_backend_lets_go_of_all_files_at_once() {
+    fn dropping_the_backend_releases_all_files_at_once() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -613,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn one_report_is_all_that_a_half_closed_peer_leads_to() {
+    fn a_half_closed_peer_leads_to_one_report() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_refuses_is_an_error_with_its_reason_and_a_way_out() {
+    fn a_refusal_by_the_kernel_is_an_error_with_reason_and_advice() {
         if seccomp::is_missing() {
             return;
         }

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_is_spared_is_counted() {
+    fn saved_changes_are_counted() {
         let saved_on = |way: &[Interest]| {
             let (mut list, mut position) = (Changelist::default(), 0);
             for step in way.windows(2) {

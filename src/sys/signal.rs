@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signal_and_what_cannot_be_caught_is_refused() {
+    fn bad_numbers_and_signals_that_cannot_be_caught_are_refused() {
         let counter = SignalCounter::new().unwrap();
         for number in [0, -1, SIGNAL_MAX + 1, libc::SIGKILL] {
             let error = counter.watch(number).unwrap_err();

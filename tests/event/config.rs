@@ -31,7 +31,7 @@ fn epoll_comes_first_and_every_other_backend_can_be_had() {
 }
 
 #[test]
-fn what_is_avoided_is_passed_over_with_its_reason() {
+fn an_avoided_backend_is_passed_over_with_its_reason() {
     let mut base = Base::new(plain().avoid(BackendKind::Epoll)).unwrap();
     assert_ne!(base.registry().backend_name(), "epoll");
     let [first, ..] = base.registry().passed_over() else { panic!("epoll came first") };

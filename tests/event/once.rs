@@ -54,7 +54,7 @@ on_every_base! {
         assert!(tokens.eq(0..6));
     }
 
-    fn what_cannot_end_when_it_fires_is_refused_and_leaves_no_event(config: Config) {
+    fn an_event_that_cannot_be_once_is_refused_and_not_created(config: Config) {
         let mut base = Base::new(config).unwrap();
         let (reader, _writer) = pair();
         for (spec, timeout) in [

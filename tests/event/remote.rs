@@ -141,7 +141,7 @@ on_every_base! {
         assert!(!base.registry().got_break());
     }
 
-    fn what_was_posted_before_the_loop_found_itself_empty_still_counts(config: Config) {
+    fn closures_posted_before_an_empty_loop_ends_still_count(config: Config) {
         fn post_more(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             let remote = registry.remote();

@@ -140,7 +140,7 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
-    fn it_goes_by_the_name_and_the_features_of_its_kind(rig) {
+    fn a_backend_has_the_name_and_the_features_of_its_kind(rig) {
         assert_eq!(BackendKind::by_name(rig.backend.name()), Some(rig.kind));
         assert_eq!(rig.backend.features(), rig.kind.features());
     }
@@ -185,7 +185,7 @@ on_every_backend! {
         assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "a plain one stays");
     }
 
-    fn a_disarmed_registration_that_died_is_made_anew(rig) {
+    fn a_disarmed_registration_that_ended_is_created_again(rig) {
         let eventfd = signalled();
         rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
         assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
@@ -225,7 +225,7 @@ on_every_backend! {
         assert_eq!(rig.now(), [report(&one, Ready::READ)], "and can come back");
     }
 
-    fn deleting_what_is_unknown_or_closed_is_fine(rig) {
+    fn deleting_an_unknown_or_closed_descriptor_has_no_effect(rig) {
         let (eventfd, unknown) = (of_private_number(&signalled()), signalled());
         let number = eventfd.as_raw_fd();
         rig.change(&number, NOTHING, READ);
@@ -510,7 +510,7 @@ on_every_backend! {
         assert_eq!(rig.wait(Some(Duration::MAX)), [report(&eventfd, Ready::READ)]);
     }
 
-    fn it_outlives_the_thread_that_made_it(rig) {
+    fn a_backend_outlives_the_thread_that_made_it(rig) {
         let (level, second) = (EventFd::new().unwrap(), EventFd::new().unwrap());
         let (first, other) = (level.as_raw_fd(), second.as_raw_fd());
         let (kind, flush) = (rig.kind, rig.flush);

@@ -317,9 +317,9 @@ impl<C> Registry<C> {
         let calls = if is_signal { self.signals.take_calls(fired.id) } else { 1 };
         if !flags.contains(EventFlags::PERSIST) {
             if flags.contains(EventFlags::ONCE) {
-                self.free_index(index)
+                self.free_index(index);
             } else {
-                self.del_index(index)
+                self.del_index(index);
             }
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));

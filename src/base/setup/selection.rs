@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_refuses_is_passed_over_with_its_reason() {
+    fn a_backend_that_the_kernel_refuses_is_passed_over_with_its_reason() {
         let refusing = |kind: BackendKind| match kind {
             BackendKind::IoUring => {
                 Err(Error::os("io_uring_setup")(std::io::Error::from_raw_os_error(libc::EPERM)))

@@ -297,7 +297,7 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
 }
 
 #[test]
-fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
+fn a_base_whose_notifier_is_refused_cannot_be_created() {
     struct Refusing;
 
     impl Backend for Refusing {

@@ -179,7 +179,7 @@ fn an_event_that_schedules_itself_does_not_keep_the_loop_from_its_descriptors() 
 }
 
 #[test]
-fn what_is_activated_for_later_waits_for_the_next_look_at_descriptors() {
+fn an_event_activated_for_later_waits_for_the_next_poll() {
     fn later(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
         note(registry, app, fired);
         registry.activate_later(app.ids[1], Ready::WRITE).unwrap();
@@ -201,7 +201,7 @@ fn what_is_activated_for_later_waits_for_the_next_look_at_descriptors() {
 }
 
 #[test]
-fn one_that_waits_for_its_turn_can_be_deleted() {
+fn an_event_for_the_next_turn_can_be_deleted() {
     let mut stage = stage();
     let id = stage.user(0, note);
     stage.registry().activate_later(id, Ready::WRITE).unwrap();
@@ -306,7 +306,7 @@ fn a_check_watcher_runs_when_descriptors_are_active_and_timeouts_are_not_yet() {
 }
 
 #[test]
-fn what_a_prepare_watcher_adds_counts_for_the_wait() {
+fn an_event_that_a_prepare_watcher_adds_counts_for_the_wait() {
     fn add_timer(registry: &mut Registry<App>, app: &mut App, timeout: Option<Duration>) {
         assert_eq!(timeout, None);
         registry.add(app.ids[1], Some(Duration::ZERO)).unwrap();
