@@ -55,10 +55,4 @@ impl<C> Registry<C> {
     pub fn release(&mut self) {
         self.counts.released();
     }
-
-    /// Reads the clock again for the rest of this turn (libevent: `event_base_update_cache_time`).
-    /// Use it after a long computation.
-    pub fn update_time(&mut self) {
-        self.clock.refresh();
-    }
 }

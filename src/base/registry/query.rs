@@ -191,6 +191,12 @@ impl<C> Registry<C> {
         self.clock.system_time()
     }
 
+    /// Reads the clock again for the rest of this turn (libevent: `event_base_update_cache_time`).
+    /// Use it after a long computation.
+    pub fn update_time(&mut self) {
+        self.clock.refresh();
+    }
+
     /// The clock that the base uses.
     #[must_use]
     pub fn clock_kind(&self) -> ClockKind {
