@@ -27,8 +27,8 @@ impl Chain {
     }
 
     fn write_to(&mut self, pair: usize) {
-        let place = pair % self.pairs.len();
-        self.pairs[place].1.write_all(b"e").expect("room for a byte");
+        let index = pair % self.pairs.len();
+        self.pairs[index].1.write_all(b"e").expect("room for a byte");
     }
 }
 
@@ -47,8 +47,8 @@ fn run(base: &mut EventBase<Chain>, chain: &mut Chain, active: usize, writes: us
     chain.reads = 0;
     chain.writes_left = writes;
     let space = chain.pairs.len() / active;
-    for place in 0..active {
-        chain.write_to(place * space);
+    for index in 0..active {
+        chain.write_to(index * space);
     }
     while chain.reads < active + writes {
         let flags = LoopFlags::ONCE | LoopFlags::NONBLOCK;
@@ -63,9 +63,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         for policy in [ChangelistPolicy::Immediate, ChangelistPolicy::Deferred] {
             let mut base = EventBase::new(Config::default().changelist(policy)).expect("a base");
             let mut chain = Chain::new(pairs);
-            for (place, (reader, _)) in chain.pairs.iter().enumerate() {
+            for (index, (reader, _)) in chain.pairs.iter().enumerate() {
                 let spec = EventSpec::io(reader, Interest::READ).persist();
-                let id = base.registry().create(spec.token(Token(place as u64)), pass_on);
+                let id = base.registry().create(spec.token(Token(index as u64)), pass_on);
                 base.registry().add(id, None).expect("a socket can be watched");
             }
             let name = BenchmarkId::new(format!("{policy:?}"), format!("n={pairs} a={active}"));

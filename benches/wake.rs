@@ -19,15 +19,15 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let remote = base.remote();
         let sleeper = thread::spawn(move || base.run_until_exit(&mut ()));
         let answered = Arc::new(AtomicU64::new(0));
-        let mut asked = 0;
+        let mut sent = 0;
         bencher.iter(|| {
-            asked += 1;
+            sent += 1;
             let answered_there = answered.clone();
             let answer = move |_: &mut evshard::Registry<()>, (): &mut ()| {
                 answered_there.fetch_add(1, Ordering::Release);
             };
             remote.post(answer).expect("the base lives");
-            while answered.load(Ordering::Acquire) < asked {
+            while answered.load(Ordering::Acquire) < sent {
                 thread::yield_now();
             }
         });

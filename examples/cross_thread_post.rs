@@ -1,5 +1,5 @@
-//! Threads hand their results to the loop as closures, which run on the loop's own thread: the
-//! results need no lock.
+//! Threads post their results as closures, which run on the loop's thread: the results need no
+//! lock.
 //!
 //! ```text
 //! $ cargo run --example cross_thread_post

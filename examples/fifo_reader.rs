@@ -20,7 +20,7 @@ use evshard::{Config, EventBase, EventSpec, Fired, Interest, Registry};
 
 fn on_readable(_: &mut Registry<File>, pipe: &mut File, _: Fired) {
     let mut buffer = [0; 4096];
-    // Fails only if another reader of the pipe was faster.
+    // It fails only if another reader of the pipe was faster.
     let Ok(n) = pipe.read(&mut buffer) else { return };
     println!("{n} bytes: {:?}", String::from_utf8_lossy(&buffer[..n]));
 }
@@ -28,11 +28,11 @@ fn on_readable(_: &mut Registry<File>, pipe: &mut File, _: Fired) {
 /// Opens the pipe, and makes it first if it is missing.
 fn open_pipe(path: &str) -> Result<File, String> {
     if !Path::new(path).exists() {
-        // It says itself why it fails.
+        // mkfifo prints the reason itself if it fails.
         let made = Command::new("mkfifo").arg(path).status();
         made.map_err(|error| format!("cannot run mkfifo: {error}"))?;
     }
-    // Also for writing: a pipe that has a writer never ends, so the next one may come any time.
+    // Also for writing: a pipe with a writer never ends, so further writers may come at any time.
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
     let pipe = options.open(path).map_err(|error| format!("cannot open {path}: {error}"))?;

@@ -50,7 +50,7 @@ impl Service for Store {
     }
 
     fn receive(&mut self, requests: &mut u64, input: &[u8], out: &mut Outlet<'_>) -> usize {
-        // What has no end of line yet is not consumed, and offered again with what follows it.
+        // An incomplete line is not consumed; the next call gets it again with more data.
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return 0 };
         *requests += 1;
         match self.answer(String::from_utf8_lossy(&input[..end]).trim_end()) {

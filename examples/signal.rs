@@ -12,12 +12,12 @@
 
 use evshard::{Config, EventBase, EventSpec, Fired, Registry};
 
-/// The context is a mere number here: how often the signal came.
+/// The context is a number here: the deliveries of the signal.
 fn on_interrupt(registry: &mut Registry<u32>, count: &mut u32, fired: Fired) {
     *count += 1;
     println!("got signal {}, {count} of 3", fired.signal().expect("it is a signal's event"));
     if *count == 3 {
-        // Without its event Ctrl-C would end the process again; without any event the loop ends.
+        // Freeing the event restores Ctrl-C's default action; without events the loop ends.
         registry.free(fired.id);
     }
 }

@@ -17,7 +17,7 @@ use evshard::{Config, EventBase, EventSpec, Fired, Registry};
 const INTERVAL: Duration = Duration::from_millis(500);
 const USAGE: &str = "usage: timer [TICKS], 1 or more; 4 if not given";
 
-/// The context: all that the handler works on.
+/// The context that the handler works on.
 struct App {
     ticks_left: u32,
     last_tick: Instant,

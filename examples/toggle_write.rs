@@ -1,5 +1,5 @@
-//! Write interest that comes and goes within one turn, as a protocol does that tries to send first
-//! and waits only if it must. Shows what a turn costs with each changelist policy:
+//! Write interest that is added and deleted within one turn. A protocol does this if it tries to
+//! send first and waits only if it must. It shows the cost of a turn with each changelist policy:
 //!
 //! ```text
 //! cargo build --release --example toggle_write

@@ -1,5 +1,5 @@
-//! Where a loop's time goes, measured from outside of its handlers: watchers run right before and
-//! right after each wait.
+//! How a loop spends its time, measured outside its handlers: watchers run right before and right
+//! after each wait.
 //!
 //! ```text
 //! $ cargo run --example watch_timing
@@ -9,8 +9,8 @@
 //!   handlers      5.12 ms     5.17 ms
 //! ```
 //!
-//! *Too late* is how much longer than planned a wait took: what the kernel's scheduler added.
-//! *Handlers* that take long keep everything else waiting.
+//! *Too late* is how much longer than planned a wait took: the delay of the kernel's scheduler.
+//! *Handlers* that take long delay all other events.
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

@@ -1,4 +1,4 @@
-//! The one error of the library: which operation failed, on what, and what to do about it.
+//! The library's error: which operation failed, on what, and what to do about it.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -15,7 +15,7 @@ pub enum Error {
     Fd {
         /// The system call, with its operation where it has several.
         op: &'static str,
-        /// The descriptor it was about.
+        /// The descriptor.
         fd: RawFd,
         /// The kernel's reason.
         source: io::Error,
@@ -30,7 +30,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The event was freed before.
+    /// The id is of an event that was freed.
     #[error("event {0} was freed; create a new one instead of using its id again")]
     Stale(EventId),
 
@@ -53,7 +53,7 @@ pub enum Error {
         fd: RawFd,
     },
 
-    /// A signal cannot be waited for.
+    /// The base cannot wait for the signal.
     #[error("{op} for signal {number}: {source}; signal(7) lists those that can be caught")]
     Signal {
         /// The system call.
@@ -64,51 +64,51 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// The backend cannot do what an event asks for.
+    /// The backend does not support a feature that an event needs.
     #[error(
-        "the backend {backend} knows no {what}; \
-         require the feature when making the base, or ask for less"
+        "the backend {backend} does not support {what}; \
+         require the feature when making the base, or add an event without it"
     )]
     Unsupported {
         /// The backend's name.
         backend: &'static str,
-        /// What it does not know.
+        /// The unsupported feature.
         what: &'static str,
     },
 
-    /// Nothing is left to wait with.
-    #[error("no backend is left to wait with: {}", reasons(.passed_over))]
+    /// Every backend is excluded or failed to open.
+    #[error("no backend is available: {}", reasons(.passed_over))]
     NoBackend {
-        /// Every backend's name, and what spoke against it.
+        /// Every backend's name, and the reason it was not used.
         passed_over: Vec<(&'static str, String)>,
     },
 
     /// No backend has that name.
-    #[error("no backend is called {name:?}; there are {known}")]
+    #[error("unknown backend {name:?}; the backends are {known}")]
     UnknownBackend {
-        /// What was asked for.
+        /// The name that was parsed.
         name: String,
-        /// The names there are.
+        /// The names of all backends.
         known: String,
     },
 
-    /// A base has only so many priorities.
+    /// The base has no such priority.
     #[error(
-        "priority {priority} of a base with {priorities}; \
-         they count from 0, and Config::priorities makes more"
+        "priority {priority} in a base with {priorities} priorities; \
+         they count from 0, and Config::priorities sets their number"
     )]
     Priority {
-        /// What was asked for.
+        /// The priority that was requested.
         priority: u8,
-        /// How many there are.
+        /// The number of priorities.
         priorities: u8,
     },
 
-    /// An event stands in a queue, whose order cannot change under it.
+    /// An active event is in a queue and cannot change its priority.
     #[error("event {0} is active; change its priority before it is activated, or in its handler")]
     Active(EventId),
 
-    /// An event that cannot be one that ends when it fires.
+    /// The event cannot be one that is freed when it fires.
     #[error("a once event waits for a descriptor or a timeout, and does not persist")]
     NotOnce,
 
@@ -116,8 +116,8 @@ pub enum Error {
     #[error("the base has 256 common timeouts already; give this event one of its own")]
     TooManyTimeouts,
 
-    /// A common timeout of another base.
-    #[error("the common timeout is another base's; ask this one for it")]
+    /// The common timeout belongs to another base.
+    #[error("the common timeout belongs to another base; create it with this one")]
     ForeignTimeout,
 
     /// The base of a [`Remote`](crate::Remote) no longer exists.
@@ -127,40 +127,40 @@ pub enum Error {
     /// The server could not listen on its address.
     #[error("cannot listen on {address}: {source}{}", listen_advice(.address, .source))]
     Listen {
-        /// The address asked for, as it is written.
+        /// The requested address, as it was written.
         address: String,
         /// The kernel's reason.
         source: io::Error,
     },
 
-    /// The admin would have been reached by other machines, which was not allowed.
+    /// Other machines could have reached the admin, which the configuration does not allow.
     #[error(
         "the admin on {address} would let other machines read and end this server; give it an \
          address of 127.0.0.0/8, [::1] or unix:PATH, or allow it with --admin-remote"
     )]
     AdminRemote {
-        /// The address asked for.
+        /// The requested address.
         address: std::net::SocketAddr,
     },
 
-    /// A service manager passed what cannot be listened on.
+    /// A service manager passed sockets that the server cannot listen on.
     #[error("cannot use the sockets of LISTEN_FDS: {problem}")]
     Inherited {
         /// Which, and why.
         problem: String,
     },
 
-    /// The listening sockets of a running server could not be had.
+    /// The server could not take over the listening sockets of a running server.
     #[error("cannot take over the sockets offered at {}: {source}{}",
             .path.display(), take_over_advice(.source))]
     TakeOver {
         /// The running server's upgrade socket.
         path: PathBuf,
-        /// What the kernel or the server said.
+        /// The error of the kernel or of the running server.
         source: io::Error,
     },
 
-    /// A thread of the server panicked; the message is what it said.
+    /// A thread of the server panicked.
     #[error("thread {thread} panicked: {message}")]
     Panicked {
         /// The thread's name.
@@ -176,7 +176,7 @@ impl Error {
     }
 }
 
-/// What spoke against each backend, as the end of the sentence.
+/// The reason against each backend, as the end of the sentence.
 fn reasons(passed_over: &[(&str, String)]) -> String {
     let reasons = passed_over.iter().map(|(name, why)| format!("{name}: {why}"));
     reasons.collect::<Vec<_>>().join("; ")
@@ -214,7 +214,7 @@ fn listen_advice(address: &str, source: &io::Error) -> &'static str {
 fn take_over_advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "; nobody offers sockets there: start without --upgrade-from"
+            "; no server offers sockets there: start without --upgrade-from"
         }
         io::ErrorKind::PermissionDenied => "; run as the user that runs the other server",
         io::ErrorKind::TimedOut => "; the other server goes on as before: try again",

@@ -1,7 +1,7 @@
-//! The vocabulary of the event base: what an event watches, how it is named, what it is told.
+//! The types of the event base's interface: interests, reasons, ids and event descriptions.
 //!
-//! Everything here is `Copy` data or a builder; no logic, no system call. The values of the bits
-//! are libevent's (`event2/event.h`), so that a number in a trace means the same in both.
+//! Everything here is `Copy` data or a builder, without logic or system calls. The values of the
+//! bits are libevent's (`event2/event.h`), so that a number in a trace means the same in both.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ bitflags::bitflags! {
         const READ = 0x02;
         /// Data can be written without blocking.
         const WRITE = 0x04;
-        /// The peer closed its sending half, reported without reading what it sent before.
+        /// The peer closed its sending half; reported without reading the data before it.
         const CLOSED = 0x80;
     }
 }
@@ -23,7 +23,7 @@ bitflags::bitflags! {
 bitflags::bitflags! {
     /// Why a handler was called (libevent: the `what` argument of the callback).
     ///
-    /// Several reasons that come true in one turn of the loop arrive in one call.
+    /// Reasons that arise in one turn of the loop arrive in one call.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Ready: u8 {
         /// The event's timeout elapsed.
@@ -34,12 +34,12 @@ bitflags::bitflags! {
         const WRITE = 0x04;
         /// The event's signal was delivered.
         const SIGNAL = 0x08;
-        /// The event was scheduled by `Registry::schedule`. (libevent tells its deferred callbacks
-        /// nothing.)
+        /// The event was scheduled by `Registry::schedule`. (libevent passes no reason to its
+        /// deferred callbacks.)
         const DEFERRED = 0x10;
-        /// The event could not be made pending after `add` had returned: the kernel refused the
-        /// descriptor when deferred changes were flushed, or a `Remote` asked for the impossible.
-        /// It is not pending and `Registry::take_refusal` has the reason. (libevent only logs it.)
+        /// The event could not be made pending after `add` had returned. The kernel refused the
+        /// descriptor at a flush of deferred changes, or the `add` of a `Remote` failed. The event
+        /// is not pending; `Registry::take_refusal` returns the error. (libevent only logs it.)
         const REFUSED = 0x40;
         /// The peer closed its sending half, or the connection failed.
         const CLOSED = 0x80;
@@ -53,11 +53,11 @@ impl From<Interest> for Ready {
     }
 }
 
-/// Names one event of one base; `Copy`, 8 bytes (so is `Option<EventId>`).
+/// Identifies one event of one base; `Copy`, 8 bytes (so is `Option<EventId>`).
 ///
-/// An id carries the generation of its slot: after the event was freed the id is *stale* and stays
-/// so, even when the slot holds a new event. Using a stale id is a clean error or a no-op, never
-/// a wrong event. Ids of different bases must not be mixed; nothing can tell them apart.
+/// An id carries the generation of its slot. Once the event is freed the id is *stale* and stays
+/// so, even when the slot holds a new event. Using a stale id is an error or has no effect; it
+/// never reaches another event. Do not mix ids of different bases: the base cannot detect it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
     pub(crate) index: u32,
@@ -76,19 +76,20 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The owner's own word for an event, handed back at every call (libevent: the callback's `arg`).
+/// A number of the owner's choice, passed to the handler at every call (libevent: the callback's
+/// `arg`).
 ///
-/// Usually the key of a connection in a table of the context. Events that share a connection
+/// Usually it is the key of a connection in a table of the context. Events that share a connection
 /// share a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
-/// What a handler is told when it is called.
+/// The arguments of a handler's call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fired {
     /// The event that fired; stale already if it was made by `Registry::once`.
     pub id: EventId,
-    pub(crate) source: SourceCode,
+    pub(crate) source: PackedSource,
     /// Why it fired.
     pub ready: Ready,
     /// The token it was created with.
@@ -133,7 +134,7 @@ pub struct EventSpec {
 /// Where an event's readiness comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// Nowhere but its timeout or a hand.
+    /// Its timeout or an activation by hand, nothing else.
     Timer,
     /// A descriptor of the owner.
     Fd(RawFd),
@@ -153,12 +154,12 @@ impl Source {
     }
 }
 
-/// What an event waits on, in four bytes: a descriptor's number, or less than that.
+/// A [`Source`] in four bytes: a descriptor's number, or a value below -1 for the others.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SourceCode(i32);
+pub(crate) struct PackedSource(i32);
 
-impl SourceCode {
-    /// "Nothing". Not -1, which is what a failed call returns: that is an error to be told.
+impl PackedSource {
+    /// A timer. Not -1: a failed call returns that, and adding it must be an error.
     const TIMER: i32 = i32::MIN;
     /// Beyond this no signal can have a number.
     const SIGNALS: i32 = 1 << 16;
@@ -166,7 +167,7 @@ impl SourceCode {
     pub(crate) fn pack(source: Source) -> Self {
         match source {
             Source::Fd(fd) => Self(fd.max(-1)),
-            // Out of range is out of range: the kernel will say so.
+            // Clamping keeps a bad number out of range: the kernel refuses it.
             Source::Signal(number) => Self(Self::TIMER + number.clamp(0, Self::SIGNALS) + 1),
             Source::Timer | Source::Notify => Self(Self::TIMER),
         }
@@ -181,7 +182,7 @@ impl SourceCode {
     }
 }
 
-impl fmt::Debug for SourceCode {
+impl fmt::Debug for PackedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.unpack().fmt(f)
     }
@@ -199,8 +200,9 @@ impl EventSpec {
         }
     }
 
-    /// An event that waits for `interest` on a descriptor, which the owner keeps open while the
-    /// event is pending (libevent: `event_new` with `EV_READ`/`EV_WRITE`/`EV_CLOSED`).
+    /// An event that waits for `interest` on a descriptor (libevent: `event_new` with
+    /// `EV_READ`/`EV_WRITE`/`EV_CLOSED`). The owner keeps the descriptor open while the event is
+    /// pending.
     pub fn io(fd: &impl AsRawFd, interest: Interest) -> Self {
         Self::new(Source::Fd(fd.as_raw_fd()), interest)
     }
@@ -212,24 +214,26 @@ impl EventSpec {
 
     /// An event that fires with [`Ready::SIGNAL`] when the process gets the signal `number`, once
     /// for each delivery (libevent: `event_new` with `EV_SIGNAL`; `evsignal_new` is this and
-    /// [`persist`](Self::persist)). Numbers are those of `signal(7)`.
+    /// [`persist`](Self::persist)). `signal(7)` lists the numbers.
     ///
-    /// Any number of events, also of several bases, may wait for one signal; all are told. While
-    /// at least one does, the signal's own disposition is replaced; afterwards it is restored.
+    /// Any number of events, also of several bases, can wait for one signal; all of them fire.
+    /// While at least one waits, the base replaces the signal's disposition and restores it
+    /// afterwards.
     ///
     /// A persistent event's timeout is not re-armed when its signal fires it, as in libevent.
     pub fn signal(number: i32) -> Self {
         Self::new(Source::Signal(number), Interest::empty())
     }
 
-    /// A persistent event that fires with [`Ready::READ`] in the first turn of the loop after any
-    /// [`Notifier`](crate::Notifier) of its base was rung; rings in between collapse into one.
+    /// A persistent event that fires with [`Ready::READ`] in the next turn of the loop after a
+    /// call of [`Notifier::notify`](crate::Notifier::notify). Several calls before that turn are
+    /// one firing.
     pub fn notify() -> Self {
         Self::new(Source::Notify, Interest::READ).persist().edge()
     }
 
-    /// Stays pending after it fired (libevent: `EV_PERSIST`). A timeout given to `add` becomes an
-    /// interval, re-armed before each call.
+    /// Keeps the event pending after it fires (libevent: `EV_PERSIST`). A timeout given to `add`
+    /// becomes an interval, which the base re-arms before each call.
     pub fn persist(mut self) -> Self {
         self.persist = true;
         self
@@ -242,7 +246,7 @@ impl EventSpec {
         self
     }
 
-    /// The word handed back in [`Fired::token`].
+    /// Sets the token that [`Fired::token`] carries.
     pub fn token(mut self, token: Token) -> Self {
         self.token = token;
         self
@@ -250,9 +254,9 @@ impl EventSpec {
 
     /// Promises that the descriptor is not closed while this event exists, pending or not.
     ///
-    /// With the deferred changelist a level-triggered event deleted and added again within one
-    /// turn then costs no system call at all. Without the promise the pair must cost one, since
-    /// the number may have been closed and given to another file in between.
+    /// With the deferred changelist, a level-triggered event that is deleted and added again within
+    /// one turn then costs no system call. Without the promise the pair costs one, because another
+    /// file may have taken the number in between.
     pub fn stable_fd(mut self) -> Self {
         self.stable_fd = true;
         self
@@ -281,19 +285,19 @@ mod tests {
         for source in
             [Source::Timer, Source::Fd(0), Source::Fd(i32::MAX), Source::Fd(-1), Source::Signal(64)]
         {
-            assert_eq!(SourceCode::pack(source).unpack(), source);
+            assert_eq!(PackedSource::pack(source).unpack(), source);
         }
         for (odd, even) in [(Source::Fd(i32::MIN), -1), (Source::Fd(-2), -1)] {
             assert_eq!(
-                SourceCode::pack(odd).unpack(),
+                PackedSource::pack(odd).unpack(),
                 Source::Fd(even),
-                "a bad number, told as one"
+                "a bad number stays bad"
             );
         }
         for number in [i32::MIN, -1, 0] {
-            assert_eq!(SourceCode::pack(Source::Signal(number)).unpack(), Source::Signal(0));
+            assert_eq!(PackedSource::pack(Source::Signal(number)).unpack(), Source::Signal(0));
         }
-        let beyond = SourceCode::pack(Source::Signal(i32::MAX)).unpack();
-        assert_eq!(beyond, Source::Signal(SourceCode::SIGNALS));
+        let beyond = PackedSource::pack(Source::Signal(i32::MAX)).unpack();
+        assert_eq!(beyond, Source::Signal(PackedSource::SIGNALS));
     }
 }

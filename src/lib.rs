@@ -1,8 +1,8 @@
 //! A libevent-style event base in safe Rust, and a sharded TCP server on top of it.
 //!
-//! An [`EventBase`] waits for descriptors and timeouts and calls the handlers of what came true.
-//! Events live in the base and are named by [`EventId`]s; state lives in a context of your own;
-//! handlers are plain functions that get both. An echo server on one thread:
+//! An [`EventBase`] waits for descriptors, signals and timeouts, and calls the handlers of the
+//! events that fired. Events live in the base; an [`EventId`] identifies each. State lives in
+//! a context of your own. Handlers are plain functions of both. An echo server on one thread:
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -51,7 +51,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! (A slow reader makes this one wait in `write_all`; [`server`] has complete flow control.)
+//! (A slow reader blocks this server in `write_all`; [`server`] has complete flow control.)
 //!
 //! # Threads
 //!
@@ -60,9 +60,9 @@
 //!
 //! # Where the semantics come from
 //!
-//! libevent 2.x: what fires when, in which order, and what a handler may do. docs/CONFORMANCE.md
-//! has its rules one by one, each with the test that pins it or the difference and why; the table
-//! of names is in docs/LIBEVENT.md. Each item's documentation names its libevent counterpart.
+//! They are libevent 2.x's: what fires when, in which order, and what a handler may do.
+//! docs/CONFORMANCE.md lists its rules, each with its test, or with the difference and the reason.
+//! docs/LIBEVENT.md maps the names. Each item's documentation names its libevent counterpart.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("evshard needs 64-bit Linux: its backends and wake-ups are that kernel's");

@@ -1,5 +1,6 @@
-//! The atomics and locks of the cross-thread protocols: the real ones, or loom's when models are
-//! checked. Whatever a protocol shares goes through here, so that `--cfg loom` swaps all at once.
+//! The atomics and locks of the cross-thread protocols: the real ones, or loom's in models.
+//!
+//! Protocols take all shared types from here, so that `--cfg loom` replaces them all at once.
 
 #[cfg(not(loom))]
 mod imp {
@@ -30,31 +31,30 @@ mod imp {
 
 pub(crate) use imp::*;
 
-/// An eventfd in a model: touched only when rung, slept on or silenced, so that its lock orders
-/// nothing else.
+/// An eventfd in a model. Only its own calls take its lock, so that the lock orders nothing else.
 #[cfg(all(test, loom))]
 #[derive(Default)]
-pub(crate) struct Bell {
-    rung: loom::sync::Mutex<bool>,
+pub(crate) struct ModelEventFd {
+    readable: loom::sync::Mutex<bool>,
     changed: loom::sync::Condvar,
 }
 
 #[cfg(all(test, loom))]
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
+impl ModelEventFd {
+    pub(crate) fn signal(&self) {
+        *self.readable.lock().unwrap() = true;
         self.changed.notify_one();
     }
 
     pub(crate) fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.changed.wait(rung).unwrap();
+        let mut readable = self.readable.lock().unwrap();
+        while !*readable {
+            readable = self.changed.wait(readable).unwrap();
         }
     }
 
-    pub(crate) fn silence(&self) {
-        *self.rung.lock().unwrap() = false;
+    pub(crate) fn drain(&self) {
+        *self.readable.lock().unwrap() = false;
     }
 }
 
@@ -63,12 +63,12 @@ impl Bell {
 #[cfg(all(test, loom))]
 pub(crate) fn must_fail(path: &str) {
     let test = path.split_once("::").expect("a path starts with its crate").1;
-    let program = std::env::current_exe().expect("a test knows its own program");
+    let program = std::env::current_exe().expect("a test can find its own program");
     let output = std::process::Command::new(program)
         .args(["--ignored", test])
         .output()
         .expect("a test program can be run again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("running 1 test"), "{test} names {said}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("running 1 test"), "{test} names {stdout}");
     assert!(!output.status.success(), "{test} is wrong and passed its model");
 }

@@ -1,5 +1,5 @@
-//! docs/CONFORMANCE.md is true as far as a machine can tell: every section of the contract is
-//! there, every rule says how it is kept, and every test it names exists.
+//! Checks of docs/CONFORMANCE.md: it has every section of the contract, every rule has a kind and
+//! a test or a reason, and every named test exists.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn every_section_of_the_contract_is_there_and_has_rows() {
 }
 
 #[test]
-fn every_rule_is_pinned_by_a_test_or_says_why_not() {
+fn every_rule_names_a_test_or_a_reason() {
     let page = read(PAGE);
     let mut complaints = Vec::new();
     for (number, cells) in rows(&page) {
@@ -67,9 +67,10 @@ fn every_rule_is_pinned_by_a_test_or_says_why_not() {
         let has_reason = here.split_once(": ").is_some_and(|(_, reason)| reason.len() >= 10);
         let kinds = ["same", "differs: ", "type: ", "C only: ", "more: "];
         if rule.is_empty() || !kinds.iter().any(|kind| here.starts_with(kind)) {
-            complaints.push(format!("{PAGE}:{number}: say how the rule is kept: {kinds:?}"));
+            complaints
+                .push(format!("{PAGE}:{number}: begin the second cell with one of {kinds:?}"));
         } else if here != "same" && !has_reason {
-            complaints.push(format!("{PAGE}:{number}: say why it differs"));
+            complaints.push(format!("{PAGE}:{number}: give the reason after the kind"));
         } else if !has_tests && (here == "same" || tests != "–") {
             complaints.push(format!("{PAGE}:{number}: no test is named; write one, or –"));
         }

@@ -1,7 +1,7 @@
-//! Descriptors closed under pending events, and their numbers given to other files.
+//! Descriptors closed while their events are pending, and other files that reuse their numbers.
 //!
-//! In a program of its own, one test at a time: they count on which number the next descriptor
-//! gets, and that nobody else opens one under a number they closed.
+//! It is a program of its own and runs one test at a time. The tests depend on the number that the
+//! next descriptor gets, and no other test may open one under a number they closed.
 
 mod common;
 
@@ -117,7 +117,7 @@ on_every_base! {
         let copy = watch(&mut base, &duplicate, 2);
         assert_eq!(poll(&mut base), [(1, Ready::READ), (2, Ready::READ)]);
         base.registry().free(original);
-        // With deferred changes the kernel learns of it in this turn: then it may be closed.
+        // With deferred changes this turn flushes the deletion; then it may be closed.
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
         drop(reader);
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
@@ -144,7 +144,7 @@ on_every_base! {
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
     }
 
-    fn a_descriptor_closed_before_the_kernel_learned_of_it_harms_nobody(config: Config) {
+    fn a_descriptor_closed_before_the_flush_does_no_harm(config: Config) {
         let _alone = alone();
         let mut base = EventBase::new(config).unwrap();
         let (other, _writer) = readable_pair();

@@ -75,7 +75,7 @@ fn is_taken(method: SignalMethod, number: i32) -> bool {
 }
 
 on_every_base! {
-    fn a_signal_is_told_with_its_number(config: Config) {
+    fn a_signal_is_reported_with_its_number(config: Config) {
         fn check(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             assert_eq!((fired.signal(), fired.fd()), (Some(SIGUSR1), None));
             assert_eq!(registry.pending(fired.id), Ready::SIGNAL);
@@ -112,7 +112,7 @@ on_every_base! {
         }
     }
 
-    fn all_events_of_a_signal_and_of_several_signals_are_told(config: Config) {
+    fn all_events_of_a_signal_and_of_several_signals_fire(config: Config) {
         let _alone = alone();
         for method in METHODS {
             let (mut base, mut app) = new(config, method);
@@ -167,7 +167,7 @@ on_every_base! {
         }
     }
 
-    fn a_signal_raised_while_its_handler_runs_is_told_afterwards(config: Config) {
+    fn a_signal_raised_while_its_handler_runs_is_reported_afterwards(config: Config) {
         fn again(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             if app.fired.len() < 5 {
@@ -289,7 +289,7 @@ on_every_base! {
         }
     }
 
-    fn what_is_no_signal_is_refused_with_its_number(config: Config) {
+    fn a_number_that_is_no_signal_is_refused_with_the_number(config: Config) {
         let _alone = alone();
         for method in METHODS {
             let (mut base, _) = new(config, method);
@@ -358,7 +358,7 @@ on_every_base! {
         }
     }
 
-    fn deliveries_before_the_event_was_added_or_after_it_was_deleted_are_not_told(
+    fn deliveries_before_addition_or_after_deletion_are_not_reported(
         config: Config) {
         let _alone = alone();
         let (mut keeper, mut kept) = new(config, SignalMethod::Handler);
@@ -411,7 +411,7 @@ on_every_base! {
         }
     }
 
-    fn a_delivery_that_nobody_waits_for_any_more_does_nothing(config: Config) {
+    fn a_delivery_without_waiting_events_does_nothing(config: Config) {
         let _alone = alone();
         for method in METHODS {
             let (mut base, mut app) = new(config, method);
@@ -427,7 +427,7 @@ on_every_base! {
 }
 
 #[test]
-fn what_handled_the_signal_before_handles_it_again_afterwards() {
+fn the_previous_action_handles_the_signal_again_afterwards() {
     let _alone = alone();
     const NUMBER: i32 = 41;
     let handled = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! A base and other threads: the notifier and the remote.
+//! A base and other threads: notifiers and remotes.
 
 mod common;
 
@@ -15,11 +15,11 @@ fn count(_: &mut Registry<u64>, calls: &mut u64, _: Fired) {
 on_every_base! {
     fn notifications_of_an_awake_base_collapse_into_one_call(config: Config) {
         let mut base = EventBase::<u64>::new(config).unwrap();
-        let told = base.registry().create(EventSpec::notify(), count);
-        base.registry().add(told, None).unwrap();
+        let notified = base.registry().create(EventSpec::notify(), count);
+        base.registry().add(notified, None).unwrap();
         let notifier = base.registry().notifier();
         for _ in 0..5 {
-            assert_eq!(notifier.notify(), Wake::Suppressed, "nobody sleeps");
+            assert_eq!(notifier.notify(), Wake::Suppressed, "the base is awake");
         }
         let mut calls = 0;
         base.run_with(&mut calls, LoopFlags::NONBLOCK).unwrap();
@@ -59,7 +59,7 @@ on_every_base! {
         assert_eq!(calls, 1);
     }
 
-    fn a_remote_outlives_its_base_and_says_so(config: Config) {
+    fn a_remote_outlives_its_base_and_returns_an_error(config: Config) {
         let base = EventBase::<u64>::new(config).unwrap();
         let remote = base.remote();
         let witness = Arc::new(());
@@ -93,23 +93,23 @@ on_every_base! {
         }
     }
 
-    fn a_bell_that_was_heard_is_not_heard_again(config: Config) {
+    fn an_eventfd_that_was_reported_is_not_reported_again(config: Config) {
         let mut base = EventBase::<u64>::new(config).unwrap();
         let remote = base.remote();
-        let ringer = thread::spawn(move || {
+        let poster = thread::spawn(move || {
             while remote.post(|_, _| ()).unwrap() != Wake::Sent {
                 thread::yield_now();
             }
             remote.loop_exit();
         });
         base.run_until_exit(&mut 0).unwrap();
-        ringer.join().unwrap();
-        // What was rung on the way out is heard now, and then there is silence.
+        poster.join().unwrap();
+        // This turn reports the notification that was sent while the loop ended; no other follows.
         base.run_with(&mut 0, LoopFlags::NONBLOCK | LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
-        let heard = base.registry().stats().events;
+        let reported = base.registry().stats().events;
         for _ in 0..3 {
             base.run_with(&mut 0, LoopFlags::NONBLOCK | LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
         }
-        assert_eq!(base.registry().stats().events, heard);
+        assert_eq!(base.registry().stats().events, reported);
     }
 }

@@ -34,7 +34,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "sys::process",
             "sys::signal",
             "sys::signalfd",
-            "sys::tally",
+            "sys::signal_counts",
             "event",
             "error",
             "sync",
@@ -94,8 +94,12 @@ impl Source {
         (1..).zip(lines).take(length)
     }
 
-    /// Whether the whole file is unit tests: its folder's `mod.rs` declares it for tests only.
+    /// Whether the whole file is unit tests: it stands in a `tests` folder, or its folder's
+    /// `mod.rs` declares it for tests only.
     fn is_test(&self) -> bool {
+        if self.path.contains("/tests/") {
+            return true;
+        }
         let path = root().join(&self.path);
         let parent = fs::read_to_string(path.with_file_name("mod.rs")).unwrap_or_default();
         let name = path.file_stem().unwrap().to_str().unwrap();

@@ -20,10 +20,10 @@ struct Cascade {
 }
 
 fn step(_: &mut Registry<Cascade>, cascade: &mut Cascade, fired: Fired) {
-    let place = fired.token.0 as usize;
-    cascade.pairs[place].read_byte();
+    let index = fired.token.0 as usize;
+    cascade.pairs[index].read_byte();
     cascade.reads += 1;
-    if let Some(next) = cascade.pairs.get_mut(place + 1) {
+    if let Some(next) = cascade.pairs.get_mut(index + 1) {
         next.write_byte();
     }
 }
@@ -32,12 +32,12 @@ fn run(options: &Options, base: &mut EventBase<Cascade>, ids: &mut Vec<EventId>)
     let mut cascade = Cascade { pairs: Pair::open_many(options.pipes)?, reads: 0 };
     ids.clear();
     let begin = Instant::now();
-    for (place, pair) in cascade.pairs.iter().enumerate() {
+    for (index, pair) in cascade.pairs.iter().enumerate() {
         let mut spec = EventSpec::io(&pair.reader, Interest::READ);
         if options.is_stable() {
             spec = spec.stable_fd();
         }
-        let id = base.registry().create(spec.token(Token(place as u64)), step);
+        let id = base.registry().create(spec.token(Token(index as u64)), step);
         base.registry().add(id, Some(TIMEOUT))?;
         ids.push(id);
     }
@@ -47,7 +47,7 @@ fn run(options: &Options, base: &mut EventBase<Cascade>, ids: &mut Vec<EventId>)
     if cascade.reads != options.pipes {
         return Err("the cascade did not reach its last event".into());
     }
-    // Before their sockets are closed, as `free` asks for.
+    // Before their sockets are closed, as `free` requires.
     for id in ids {
         base.registry().free(*id);
     }

@@ -29,12 +29,12 @@ impl Chain {
     }
 
     #[inline]
-    fn pass_on(&mut self, place: usize) {
-        self.pairs[place].read_byte();
+    fn pass_on(&mut self, index: usize) {
+        self.pairs[index].read_byte();
         self.reads += 1;
         if self.writes_left > 0 {
             self.writes_left -= 1;
-            let next = if place + 1 < self.pairs.len() { place + 1 } else { 0 };
+            let next = if index + 1 < self.pairs.len() { index + 1 } else { 0 };
             self.pairs[next].write_byte();
         }
     }
@@ -73,12 +73,12 @@ fn register(
     chain: &mut Chain,
     ids: &mut Vec<EventId>,
 ) -> evshard::Result<()> {
-    for place in 0..chain.pairs.len() {
-        let mut spec = EventSpec::io(&chain.pairs[place].reader, Interest::READ).persist();
+    for index in 0..chain.pairs.len() {
+        let mut spec = EventSpec::io(&chain.pairs[index].reader, Interest::READ).persist();
         if options.is_stable() {
             spec = spec.stable_fd();
         }
-        let id = base.registry().create(spec.token(Token(place as u64)), handler(options.rearm));
+        let id = base.registry().create(spec.token(Token(index as u64)), handler(options.rearm));
         let timeout = (options.rearm != Rearm::None).then(|| chain.timeout());
         base.registry().add(id, timeout)?;
         ids.push(id);
@@ -96,8 +96,8 @@ fn run_loop(
     let space = (options.pipes / options.active) as usize;
     chain.reads = 0;
     chain.writes_left = u64::from(writes);
-    for place in 0..options.active as usize {
-        chain.pairs[place * space].write_byte();
+    for index in 0..options.active as usize {
+        chain.pairs[index * space].write_byte();
     }
     let expected = u64::from(options.active) + u64::from(writes);
     chain.all_hops += expected;
@@ -108,9 +108,9 @@ fn run_loop(
     Ok(elapsed_ns(begin))
 }
 
-/// Every run has a base of its own, or the second run would register what the kernel still knows.
-/// A shorter loop, not reported, lets the event array grow; the whole first run is short and not
-/// reported either.
+/// Every run has a base of its own, or the second run would register descriptors that the kernel
+/// still watches. A shorter loop, not reported, lets the event array grow; the whole first run is
+/// short and not reported either.
 pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
     if options.active > options.pipes {
         return Err("--active is at most --pipes".into());

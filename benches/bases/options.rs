@@ -21,7 +21,7 @@ pub(crate) enum Variant {
     Default,
     /// The deferred changelist, as the server has it.
     Deferred,
-    /// The deferred changelist, and every event says `stable_fd`.
+    /// The deferred changelist, and every event has `stable_fd`.
     Stable,
     /// The deferred changelist, flushed through `io_uring`.
     Uring,
@@ -48,7 +48,7 @@ fn from_one_to(most: u32) -> impl clap::builder::TypedValueParser<Value = u32> {
     clap::value_parser!(u32).range(1..=i64::from(most))
 }
 
-/// What a run is asked for.
+/// The options of a run.
 #[derive(Debug, Parser)]
 #[command(about = "The famous benchmarks of event bases on evshard; one line of JSON per run")]
 pub(crate) struct Options {
@@ -80,7 +80,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// A base of the variant that was asked for.
+    /// A base of the requested variant.
     pub(crate) fn open_base<C>(&self) -> Outcome<EventBase<C>> {
         let deferred = Config::default().changelist(ChangelistPolicy::Deferred);
         let config = match self.variant {

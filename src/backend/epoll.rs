@@ -1,6 +1,6 @@
 //! The epoll backend: one net change is one `epoll_ctl`, one wait fills a growing event array.
 //!
-//! A flush of many changes can also go through a ring, see [`ChangelistFlush`] and `flush.rs`.
+//! A flush of many changes can go through an io_uring; see [`ChangelistFlush`] and `flush.rs`.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::flush::Flush;
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange};
 use crate::error::{Error, Result};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
-use crate::sys::uring::Control;
+use crate::sys::uring::CtlRequest;
 
-/// Length of the event array at the start (libevent's value).
+/// Initial length of the event array (libevent's value).
 const EVENTS_MIN: usize = 32;
 
-/// Beyond this a longer array no longer saves calls, but delays the first handler of the turn.
+/// Maximum length. A longer array saves no more calls and delays the first handler of the turn.
 const EVENTS_MAX: usize = 4096;
 
 /// See the module's documentation.
@@ -35,65 +35,71 @@ impl EpollBackend {
         })
     }
 
-    /// A full array means that more may be waiting: the next wait gets twice the room. What did
-    /// not fit stays in the kernel's ready list, so nothing is lost by not asking again now.
+    /// Doubles a full array for the next wait, because more descriptors may be ready. Those that
+    /// did not fit stay in the kernel's ready list, so nothing is lost until then.
     fn grow_if_full(&mut self, filled: usize) {
         if filled == self.events.len() && filled < EVENTS_MAX {
             self.events.resize(filled * 2, EpollEvent::EMPTY);
         }
     }
 
-    /// All changes through the ring; false if there is none or it failed, which changes nothing
-    /// that making them once more would not set right.
-    fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) -> bool {
+    /// Applies all changes through the ring; false if there is none or it failed. The caller may
+    /// then apply all of them again, which has the same effect as applying them once.
+    fn apply_by_ring(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) -> bool {
         let Some(ring) = self.flush.ring_for(changes.len()) else { return false };
         let ops = || changes.iter().filter_map(|change| Some((*change, op_for(*change)?)));
-        let control =
-            |(change, op): (Change, _)| Control::new(op, change.fd, epoll_mask_of(change));
-        let Ok(results) = ring.make(&self.epoll, ops().map(control)) else {
+        let request =
+            |(change, op): (Change, _)| CtlRequest::new(op, change.fd, epoll_mask_of(change));
+        let Ok(results) = ring.make(&self.epoll, ops().map(request)) else {
             self.flush = Flush::Calls;
             return false;
         };
         for ((change, op), result) in ops().zip(results) {
-            let told = match -result {
+            let result = match -result {
                 0 => Ok(()),
-                errno => Err(Refusal { fd: change.fd, op: op.name(), errno }),
+                errno => Err(RefusedChange { fd: change.fd, op: op.name(), errno }),
             };
-            refused.extend(settle(&self.epoll, change, op, told).err());
+            refused.extend(settle(&self.epoll, change, op, result).err());
         }
         true
     }
 }
 
-type Told = std::result::Result<(), Refusal>;
+type CtlResult = std::result::Result<(), RefusedChange>;
 
-fn apply_one(epoll: &Epoll, change: Change) -> Told {
+fn apply_one(epoll: &Epoll, change: Change) -> CtlResult {
     let Some(op) = op_for(change) else { return Ok(()) };
     settle(epoll, change, op, ctl(epoll, op, change.fd, epoll_mask_of(change)))
 }
 
-/// What the kernel's answer to `op` comes to, after libevent's recoveries.
-fn settle(epoll: &Epoll, change: Change, op: Op, told: Told) -> Told {
+/// Turns the kernel's result of `op` into the result of the change, after libevent's recoveries.
+fn settle(epoll: &Epoll, change: Change, op: Op, result: CtlResult) -> CtlResult {
     let mask = epoll_mask_of(change);
-    match (op, told) {
-        // The number was closed and opened again: the kernel dropped the old registration.
-        (Op::Mod, Err(Refusal { errno: libc::ENOENT, .. })) => ctl(epoll, Op::Add, change.fd, mask),
+    match (op, result) {
+        // The descriptor was closed and its number reused: the kernel dropped the registration.
+        (Op::Mod, Err(RefusedChange { errno: libc::ENOENT, .. })) => {
+            ctl(epoll, Op::Add, change.fd, mask)
+        }
         // A duplicate of a registered descriptor took its number.
-        (Op::Add, Err(Refusal { errno: libc::EEXIST, .. })) => ctl(epoll, Op::Mod, change.fd, mask),
-        // Closed, perhaps reused for a file epoll does not know: gone is what was asked for.
-        (Op::Del, Err(Refusal { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => Ok(()),
+        (Op::Add, Err(RefusedChange { errno: libc::EEXIST, .. })) => {
+            ctl(epoll, Op::Mod, change.fd, mask)
+        }
+        // The descriptor was closed, and its number perhaps reused: it is gone, as requested.
+        (Op::Del, Err(RefusedChange { errno: libc::ENOENT | libc::EBADF | libc::EPERM, .. })) => {
+            Ok(())
+        }
         (_, result) => result,
     }
     .inspect_err(|_| {
-        // A registration that we can no longer steer would report for ever.
+        // A registration that the base no longer tracks would report for ever.
         let _ = ctl(epoll, Op::Del, change.fd, 0);
     })
 }
 
-fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> Told {
+fn ctl(epoll: &Epoll, op: Op, fd: RawFd, mask: u32) -> CtlResult {
     let refusal = |error: io::Error| {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        Refusal { fd, op: op.name(), errno }
+        RefusedChange { fd, op: op.name(), errno }
     };
     epoll.ctl(op, fd, mask).map_err(refusal)
 }
@@ -107,11 +113,11 @@ impl Backend for EpollBackend {
         BackendKind::Epoll.features()
     }
 
-    fn event_places(&self) -> usize {
+    fn event_capacity(&self) -> usize {
         self.events.len()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         if !self.apply_by_ring(changes, refused) {
             for change in changes {
                 refused.extend(apply_one(&self.epoll, *change).err());
@@ -134,9 +140,9 @@ impl Backend for EpollBackend {
     }
 }
 
-/// The one operation that a change costs; `None` where there is nothing to tell.
+/// The operation for a change; `None` if the kernel needs none.
 ///
-/// An unchanged mask is still a MOD: it re-arms an edge, and finds out about a reused number.
+/// An unchanged mask is still a MOD: it re-arms an edge, and detects a reused number.
 fn op_for(change: Change) -> Option<Op> {
     let known = !change.old.is_empty() || change.disarmed;
     match (known, change.new.is_empty()) {
@@ -179,7 +185,7 @@ mod tests {
         ready
     }
 
-    /// One row of libevent's table: what the kernel knows, and per bit whether it was added,
+    /// One row of libevent's table: what the kernel watches, and per bit whether it was added,
     /// deleted or left alone since. `None` if a bit is both.
     fn row(old: Interest, add: Interest, del: Interest) -> Option<Option<Op>> {
         if add.intersects(del) {
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_once_report_disarmed_is_modified_not_added() {
+    fn a_disarmed_registration_is_modified_not_added() {
         let change = |new| Change { disarmed: true, ..Change::of(0, Interest::empty(), new) };
         assert_eq!(op_for(change(Interest::READ)), Some(Op::Mod));
         assert_eq!(op_for(change(Interest::empty())), Some(Op::Del));
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn changing_what_is_not_registered_adds_it() {
+    fn changing_an_unregistered_descriptor_adds_it() {
         // What a number that was closed and given to another file looks like to the kernel.
         let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
@@ -252,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn adding_what_is_registered_changes_it() {
+    fn adding_a_registered_descriptor_changes_it() {
         let mut backend = EpollBackend::new(ChangelistFlush::EpollCtl).unwrap();
         let (stream, _peer) = UnixStream::pair().unwrap();
         apply_all(&mut backend, &[change(&stream, Interest::empty(), Interest::READ)]);
@@ -279,8 +285,8 @@ mod tests {
             apply_all(&mut backend, &[change(eventfd, Interest::empty(), Interest::READ)]);
         }
         let mut seen = Vec::new();
-        for places in [32, 64, 128, 128] {
-            assert_eq!(backend.event_places(), places);
+        for capacity in [32, 64, 128, 128] {
+            assert_eq!(backend.event_capacity(), capacity);
             seen.push(wait_now(&mut backend).len());
         }
         assert_eq!(seen, [32, 64, 100, 100]);

@@ -1,10 +1,10 @@
-//! How the epoll backend's changes reach the kernel: one by one, or many through a ring.
+//! How the epoll backend's changes reach the kernel: one call each, or all through an io_uring.
 //!
-//! A ring saves the entries into the kernel, but each change then is a submission and a completion.
-//! Nanoseconds a change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build
-//! on Linux 6.18, from `a_ring_compared_with_calls` below:
+//! A ring saves system calls, but makes each change a submission and a completion. Nanoseconds per
+//! change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build on Linux 6.18,
+//! from `a_ring_compared_with_calls` below:
 //!
-//! | changes a flush | MOD, calls | MOD, ring | ADD, calls | ADD, ring |
+//! | changes per flush | MOD, calls | MOD, ring | ADD, calls | ADD, ring |
 //! |---|---|---|---|---|
 //! | 1 | 451 | 781 | 871 | 1222 |
 //! | 2 | 436 | 526 | 841 | 921 |
@@ -16,28 +16,28 @@
 //! | 128 | 433 | 292 | 859 | 661 |
 //! | 256 | 437 | 293 | 882 | 677 |
 //!
-//! The two meet between two and four. A ring costs 24 KiB, and 15 µs to open, which some twenty
-//! flushes of eight earn.
+//! The ring is faster from between two and four changes on. It costs 24 KiB, and 15 µs to open;
+//! some twenty flushes of eight changes save as much.
 
 use std::io;
 
 use super::ChangelistFlush;
 use super::uring::open_ring;
 use crate::sys::epoll::Epoll;
-use crate::sys::uring::{Control, Ring};
+use crate::sys::uring::{CtlRequest, Ring};
 
-/// Changes in one flush from which on [`ChangelistFlush::Auto`] uses a ring: a fifth less for
-/// each, by the table above.
+/// [`ChangelistFlush::Auto`] uses a ring for flushes of at least so many changes. Each then costs
+/// a fifth less, by the table above.
 pub(super) const AUTO_MIN: usize = 8;
 
-/// Places for submissions: a flush of more changes costs one call for each so many.
-const PLACES: u32 = 256;
+/// Length of the ring's queues: a flush costs one call per so many changes.
+const RING_ENTRIES: u32 = 256;
 
 /// See the module's documentation.
 pub(super) enum Flush {
-    /// One call a change.
+    /// One call per change.
     Calls,
-    /// The same, until the first flush that is large enough.
+    /// The same, until the first flush that is large enough for a ring.
     Undecided,
     /// Through a ring whenever a flush has at least so many changes.
     Ring(usize, Box<RingFlush>),
@@ -55,7 +55,7 @@ impl Flush {
     /// The ring, if this many changes should go through it.
     pub(super) fn ring_for(&mut self, changes: usize) -> Option<&mut RingFlush> {
         if matches!(self, Self::Undecided) && changes >= AUTO_MIN {
-            // Refused is no error here: calls do the same.
+            // A refusal is no error here: calls have the same effect.
             *self =
                 RingFlush::new().map_or(Self::Calls, |ring| Self::Ring(AUTO_MIN, Box::new(ring)));
         }
@@ -66,29 +66,33 @@ impl Flush {
     }
 }
 
-/// A ring and what a flush needs.
+/// A ring and the buffers of a flush.
 pub(super) struct RingFlush {
     ring: Ring,
-    controls: Vec<Control>,
+    requests: Vec<CtlRequest>,
     results: Vec<i32>,
 }
 
 impl RingFlush {
     fn new() -> io::Result<Self> {
-        Ok(Self { ring: open_ring(PLACES, PLACES)?, controls: Vec::new(), results: Vec::new() })
+        Ok(Self {
+            ring: open_ring(RING_ENTRIES, RING_ENTRIES)?,
+            requests: Vec::new(),
+            results: Vec::new(),
+        })
     }
 
-    /// Makes all, and returns the result of each: 0 or a negative `errno`. After an error the ring
-    /// must be given up.
+    /// Makes all requests and returns the result of each: 0 or a negative `errno`. After an error
+    /// the caller must drop the ring.
     pub(super) fn make(
         &mut self,
         epoll: &Epoll,
-        controls: impl Iterator<Item = Control>,
+        requests: impl Iterator<Item = CtlRequest>,
     ) -> io::Result<impl Iterator<Item = i32>> {
-        self.controls.clear();
-        self.controls.extend(controls);
+        self.requests.clear();
+        self.requests.extend(requests);
         self.results.clear();
-        self.ring.epoll_ctl_all(epoll, &self.controls, &mut self.results)?;
+        self.ring.epoll_ctl_all(epoll, &self.requests, &mut self.results)?;
         Ok(self.results.iter().copied())
     }
 }
@@ -102,9 +106,9 @@ mod tests {
 
     use test_needs::Need;
 
-    use super::super::suite::{Rig, signalled};
     use super::super::{Backend, BackendKind, Change};
     use super::*;
+    use crate::backend::tests::suite::{TestBackend, signalled};
     use crate::event::Interest;
     use crate::sys::epoll::{IN, Op};
     use crate::sys::eventfd::EventFd;
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn asked_for_by_name_it_is_always_or_never_a_ring() {
+    fn a_configured_flush_always_or_never_uses_a_ring() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn all_changes_of_a_flush_are_one_call_as_far_as_places_go() {
+    fn all_changes_of_a_flush_are_one_call_up_to_the_queue_length() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -148,8 +152,8 @@ mod tests {
             let before = flush.ring.enters;
             for op in [Op::Add, Op::Mod, Op::Del] {
                 let some = many[..count].iter();
-                let controls = some.map(|fd| Control::new(op, fd.as_raw_fd(), IN));
-                let results: Vec<i32> = flush.make(&epoll, controls).unwrap().collect();
+                let requests = some.map(|fd| CtlRequest::new(op, fd.as_raw_fd(), IN));
+                let results: Vec<i32> = flush.make(&epoll, requests).unwrap().collect();
                 assert_eq!(results, vec![0; count]);
             }
             assert_eq!(flush.ring.enters - before, 3 * calls, "{count} changes");
@@ -164,14 +168,14 @@ mod tests {
         let (epoll, mut flush) = (Epoll::new().unwrap(), RingFlush::new().unwrap());
         let (one, two) = (EventFd::new().unwrap(), EventFd::new().unwrap());
         let file = std::fs::File::open("Cargo.toml").unwrap();
-        let controls = [
-            Control::new(Op::Mod, one.as_raw_fd(), IN),
-            Control::new(Op::Add, two.as_raw_fd(), IN),
-            Control::new(Op::Add, two.as_raw_fd(), IN),
-            Control::new(Op::Add, file.as_raw_fd(), IN),
-            Control::new(Op::Del, -1, 0),
+        let requests = [
+            CtlRequest::new(Op::Mod, one.as_raw_fd(), IN),
+            CtlRequest::new(Op::Add, two.as_raw_fd(), IN),
+            CtlRequest::new(Op::Add, two.as_raw_fd(), IN),
+            CtlRequest::new(Op::Add, file.as_raw_fd(), IN),
+            CtlRequest::new(Op::Del, -1, 0),
         ];
-        let results: Vec<i32> = flush.make(&epoll, controls.into_iter()).unwrap().collect();
+        let results: Vec<i32> = flush.make(&epoll, requests.into_iter()).unwrap().collect();
         let expected = [-libc::ENOENT, 0, -libc::EEXIST, -libc::EPERM, -libc::EBADF];
         assert_eq!(results, expected);
     }
@@ -181,10 +185,10 @@ mod tests {
         if seccomp::is_missing() {
             return;
         }
-        let told = thread::spawn(|| {
+        let message = thread::spawn(|| {
             refuse(libc::SYS_io_uring_setup, libc::EPERM).unwrap();
             let error = BackendKind::Epoll.open(ChangelistFlush::IoUring).map(drop).unwrap_err();
-            let mut rig = Rig::of(
+            let mut rig = TestBackend::of(
                 BackendKind::Epoll,
                 BackendKind::Epoll.open(ChangelistFlush::Auto).unwrap(),
             );
@@ -196,12 +200,12 @@ mod tests {
             assert_eq!(rig.now().len(), many.len());
             let mut flush = Flush::new(ChangelistFlush::Auto).unwrap();
             assert!(flush.ring_for(AUTO_MIN).is_none());
-            assert!(matches!(flush, Flush::Calls), "it asks but once");
+            assert!(matches!(flush, Flush::Calls), "it tries only once");
             error.to_string()
         });
-        let told = told.join().unwrap();
-        assert!(told.starts_with("io_uring_setup: Operation not permitted"), "{told}");
-        assert!(told.contains("kernel.io_uring_disabled"), "{told}");
+        let message = message.join().unwrap();
+        assert!(message.starts_with("io_uring_setup: Operation not permitted"), "{message}");
+        assert!(message.contains("kernel.io_uring_disabled"), "{message}");
     }
 
     #[test]
@@ -210,7 +214,7 @@ mod tests {
             return;
         }
         thread::spawn(|| {
-            let mut rig = Rig::of(
+            let mut rig = TestBackend::of(
                 BackendKind::Epoll,
                 BackendKind::Epoll.open(ChangelistFlush::IoUring).unwrap(),
             );

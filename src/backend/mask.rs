@@ -1,5 +1,5 @@
-//! Interest to the kernel's poll bits, and its answers to readiness: one numbering for `poll(2)`,
-//! `epoll(7)` and io_uring.
+//! Conversion of interests to the kernel's poll bits, and of poll bits to readiness. `poll(2)`,
+//! `epoll(7)` and io_uring have the same bits.
 
 use crate::event::{Interest, Ready};
 use crate::sys::epoll;
@@ -10,7 +10,7 @@ const _: () = {
     assert!(poll::ERR == epoll::ERR && poll::HUP == epoll::HUP);
 };
 
-/// What to ask for. Errors and hang-ups are reported unasked.
+/// The poll bits of an interest. The kernel always reports errors and hang-ups in addition.
 pub(super) fn mask_of(interest: Interest) -> u32 {
     let mut mask = 0;
     if interest.contains(Interest::READ) {
@@ -25,15 +25,19 @@ pub(super) fn mask_of(interest: Interest) -> u32 {
     mask
 }
 
-/// An error, and a hang-up that is not merely the peer's half, wake the reader and the writer,
-/// whichever finds out by trying, as in libevent. They also wake who waits for the peer's close:
-/// libevent does not, and its loop spins on a level that nobody is told of.
+/// The readiness of poll bits.
+///
+/// As in libevent, an error or a full hang-up is readable and writable: reading or writing then
+/// returns the error. Here it is also a close. In libevent it is not, and a loop whose only event
+/// waits for the close spins.
 pub(super) fn ready_of(mask: u32) -> Ready {
     if mask & poll::ERR != 0 || (mask & poll::HUP != 0 && mask & poll::RDHUP == 0) {
         return Ready::READ | Ready::WRITE | Ready::CLOSED;
     }
-    let told = |bit, tells: Ready| if mask & bit != 0 { tells } else { Ready::empty() };
-    told(poll::IN, Ready::READ) | told(poll::OUT, Ready::WRITE) | told(poll::RDHUP, Ready::CLOSED)
+    let ready_if = |bit, ready: Ready| if mask & bit != 0 { ready } else { Ready::empty() };
+    ready_if(poll::IN, Ready::READ)
+        | ready_if(poll::OUT, Ready::WRITE)
+        | ready_if(poll::RDHUP, Ready::CLOSED)
 }
 
 #[cfg(test)]
@@ -41,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_and_hang_ups_wake_everybody() {
+    fn errors_and_hang_ups_wake_every_interest() {
         let all = Ready::READ | Ready::WRITE | Ready::CLOSED;
         assert_eq!(ready_of(poll::ERR), all);
         assert_eq!(ready_of(poll::HUP | poll::IN), all);
@@ -54,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_what_answers() {
+    fn each_interest_is_answered_by_its_own_bit() {
         for interest in (0..=u8::MAX).filter_map(Interest::from_bits) {
             assert_eq!(ready_of(mask_of(interest)), Ready::from(interest));
         }

@@ -1,21 +1,18 @@
 //! Backends: turn net changes of interest into kernel calls, and kernel results into readiness.
 //!
-//! A backend is a leaf. It knows descriptors, not events, and nothing of the base above it; it
-//! appends what is ready to the caller's buffer and never calls out.
+//! A backend is a leaf. It handles descriptors, not events, and does not use the base above it. It
+//! appends ready descriptors to the caller's buffer and never calls out.
 
 mod epoll;
 mod flush;
 mod mask;
-#[cfg(test)]
-mod model;
 mod poll;
 mod rotation;
-#[cfg(test)]
-pub(crate) mod scripted;
 mod select;
-#[cfg(test)]
-mod suite;
 mod uring;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -30,30 +27,30 @@ bitflags::bitflags! {
     pub struct Features: u8 {
         /// Edge-triggered events (`EV_FEATURE_ET`).
         const EDGE = 0x01;
-        /// Cost per event does not grow with what is watched (`EV_FEATURE_O1`).
+        /// The cost per event does not grow with the number of watched descriptors
+        /// (`EV_FEATURE_O1`).
         const O1 = 0x02;
-        /// Any descriptor, that of a regular file included, which is always ready
-        /// (`EV_FEATURE_FDS`).
+        /// Any descriptor, regular files included, which are always ready (`EV_FEATURE_FDS`).
         const FDS = 0x04;
-        /// The peer's close is told without reading what it sent before
+        /// The peer's close is reported without reading the data before it
         /// (`EV_FEATURE_EARLY_CLOSE`).
         const EARLY_CLOSE = 0x08;
     }
 }
 
-/// The mechanisms there are, in order of preference.
+/// The backends, in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackendKind {
     /// `epoll(7)`: edge and level triggered, O(1) per event; refuses regular files.
     Epoll,
-    /// io_uring polls: edge and level triggered, O(1) per event, any descriptor; all changes and
-    /// the wait of a turn are one system call. Not every kernel and sandbox allows it. A
-    /// descriptor closed before its event is deleted really closes when the event is deleted.
+    /// io_uring polls: edge and level triggered, O(1) per event, any descriptor. All changes and
+    /// the wait of a turn are one system call. Not every kernel and sandbox allows it. If you
+    /// close a descriptor before you delete its event, the file stays open until the deletion.
     IoUring,
-    /// `poll(2)`: any descriptor; each wait costs in proportion to all that is watched.
+    /// `poll(2)`: any descriptor; the cost of a wait grows with the number of descriptors.
     Poll,
-    /// `pselect6(2)`: any descriptor, even above 1023; cannot tell the peer's close.
+    /// `pselect6(2)`: any descriptor, even above 1023; does not report the peer's close.
     Select,
 }
 
@@ -61,7 +58,7 @@ impl BackendKind {
     /// Every kind, most preferred first.
     pub const ALL: &'static [Self] = &[Self::Epoll, Self::IoUring, Self::Poll, Self::Select];
 
-    /// The name it is asked for by, and reports itself as.
+    /// The backend's name, as [`by_name`](Self::by_name) accepts it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -72,13 +69,13 @@ impl BackendKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name, or `None`.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// What it can do.
+    /// The features it supports.
     #[must_use]
     pub fn features(self) -> Features {
         match self {
@@ -89,7 +86,7 @@ impl BackendKind {
         }
     }
 
-    /// Every kind that this machine allows. A test without one is listed as skipped in part.
+    /// Every kind that this machine allows. A test that lacks one is reported as partly skipped.
     #[cfg(test)]
     pub(crate) fn usable() -> impl Iterator<Item = Self> {
         let is_missing =
@@ -122,23 +119,21 @@ impl std::str::FromStr for BackendKind {
 
 /// How the epoll backend hands the changes of one flush to the kernel; other backends ignore it.
 ///
-/// With the deferred changelist a turn's changes are flushed together. Through io_uring
-/// (`IORING_OP_EPOLL_CTL`) all of them are one system call. On Linux 6.18 that takes more time than
-/// `epoll_ctl(2)` for one or two changes (MOD: 526 ns instead of 436 each), less from four on (403
-/// instead of 433), a fifth less for eight (342 instead of 432), and a third less for 64 and more
-/// (293 instead of 433). An ADD saves as many nanoseconds of its 850.
+/// With the deferred changelist the base flushes the changes of a turn together. Through io_uring
+/// (`IORING_OP_EPOLL_CTL`) a flush is one system call. That costs more than `epoll_ctl(2)` for one
+/// or two changes, and less from four on; `src/backend/flush.rs` has the measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangelistFlush {
-    /// Through io_uring from eight changes on, if the kernel allows it, else by `epoll_ctl`.
+    /// Through io_uring from eight changes on, if the kernel allows it; otherwise by `epoll_ctl`.
     ///
-    /// The ring is opened by the first flush that is large enough. A refusal is no error: calls
-    /// do the same, and the kernel is not asked again.
+    /// The first flush of eight or more changes opens the ring. If the kernel refuses it, the
+    /// backend uses `epoll_ctl` from then on, without an error.
     #[default]
     Auto,
-    /// One `epoll_ctl(2)` a change, always.
+    /// Always one `epoll_ctl(2)` per change.
     EpollCtl,
-    /// One `io_uring_enter(2)` for all changes of a flush (256 at a time), always. A base cannot
-    /// be made where the kernel refuses it.
+    /// Always one `io_uring_enter(2)` per flush (per 256 changes of it). Creating the base fails
+    /// where the kernel refuses io_uring.
     IoUring,
 }
 
@@ -146,17 +141,17 @@ pub enum ChangelistFlush {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) fd: RawFd,
-    /// What the kernel was last told.
+    /// What the kernel watches now.
     pub(crate) old: Interest,
-    /// What it shall watch from now on.
+    /// What it watches from now on.
     pub(crate) new: Interest,
-    /// Whether edges are wanted instead of the level.
+    /// Whether to report edges instead of the level.
     pub(crate) edge: bool,
-    /// Whether `old` was to be reported once.
+    /// Whether `old` was registered to be reported once.
     pub(crate) was_once: bool,
-    /// Whether one report shall be the last, until the next change of this descriptor.
+    /// Whether to report once only, until the next change of this descriptor.
     pub(crate) once: bool,
-    /// `old` is empty, but the kernel may still hold what an earlier `once` report disarmed.
+    /// `old` is empty, but the kernel may still hold a registration that a report disarmed.
     pub(crate) disarmed: bool,
 }
 
@@ -168,54 +163,53 @@ impl Change {
     }
 }
 
-/// A change that the kernel did not take; the backend watches the descriptor no longer.
+/// A change that the kernel refused; the backend no longer watches the descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RefusedChange {
     pub(crate) fd: RawFd,
     pub(crate) op: &'static str,
     pub(crate) errno: i32,
 }
 
-impl From<Refusal> for Error {
-    fn from(Refusal { fd, op, errno }: Refusal) -> Self {
+impl From<RefusedChange> for Error {
+    fn from(RefusedChange { fd, op, errno }: RefusedChange) -> Self {
         Self::Fd { op, fd, source: io::Error::from_raw_os_error(errno) }
     }
 }
 
-/// One descriptor's readiness. Bits nobody asked for may be set; the base masks them.
+/// One descriptor's readiness. It may have bits outside the interest; the base masks them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FdReady {
     pub(crate) fd: RawFd,
     pub(crate) ready: Ready,
 }
 
-/// What the base asks of a mechanism.
+/// What the base needs from a backend.
 pub(crate) trait Backend: Send {
     /// The name of its [`BackendKind`].
     fn name(&self) -> &'static str;
 
-    /// What it can do.
+    /// The features it supports.
     fn features(&self) -> Features;
 
-    /// Places of the array that one wait fills; 0 if it has none.
-    fn event_places(&self) -> usize {
+    /// Entries of the array that one wait fills; 0 if it has none.
+    fn event_capacity(&self) -> usize {
         0
     }
 
-    /// Brings the kernel in line at once, change by change; what it refuses is appended to
-    /// `refused`.
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>);
+    /// Applies all changes at once; appends those that the kernel refuses to `refused`.
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>);
 
-    /// Waits at most `timeout` (`None` is forever) and appends what is ready.
+    /// Waits at most `timeout` (`None` is forever) and appends the ready descriptors.
     ///
-    /// An interrupted wait is an empty one.
+    /// An interrupted wait reports nothing and is no error.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()>;
 
-    /// Both, in one system call where the mechanism can; does not block if anything was refused.
+    /// Applies and waits, in one system call if possible; does not block if a change was refused.
     fn apply_and_wait(
         &mut self,
         changes: &[Change],
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
     ) -> io::Result<()> {

@@ -1,8 +1,8 @@
-//! The poll backend: an array of `pollfd`, handed to the kernel whole at every wait.
+//! The poll backend: an array of `pollfd`, passed to the kernel whole at every wait.
 //!
-//! The kernel keeps nothing between waits. A change costs no call but the question whether the
-//! descriptor is open; a wait costs in proportion to all that is watched. Edges are not known:
-//! a registration that asks for them gets the level.
+//! The kernel stores nothing between waits. A change costs only the check that the descriptor is
+//! open; the cost of a wait grows with the number of descriptors. It has no edges: a registration
+//! with edges gets the level.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -10,46 +10,46 @@ use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
 use super::rotation::Rotation;
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::sys::fd::is_open;
 use crate::sys::poll::{self, PollFd};
 
-/// No place in the array.
-const NOWHERE: u32 = u32::MAX;
+/// The index of a descriptor that is not in the array.
+const NO_INDEX: u32 = u32::MAX;
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct PollBackend {
-    /// What the kernel is given, in no particular order.
+    /// The kernel's array, in no particular order.
     fds: Vec<PollFd>,
-    /// Beside each of them: whether it is watched for one report only.
+    /// For each entry of `fds`: whether it is watched for one report only.
     once: Vec<bool>,
-    /// By descriptor: its place in the two, or `NOWHERE`.
-    places: Vec<u32>,
+    /// By descriptor: its index in `fds` and `once`, or `NO_INDEX`.
+    indices: Vec<u32>,
     rotation: Rotation,
-    /// Descriptors told for the last time, or closed under us; kept for its memory.
+    /// Descriptors to remove: reported for the last time, or closed. Reused to save allocations.
     gone: Vec<RawFd>,
 }
 
 impl PollBackend {
-    fn place(&self, fd: RawFd) -> Option<usize> {
-        let place = *self.places.get(usize::try_from(fd).ok()?)?;
-        (place != NOWHERE).then_some(place as usize)
+    fn index_of(&self, fd: RawFd) -> Option<usize> {
+        let index = *self.indices.get(usize::try_from(fd).ok()?)?;
+        (index != NO_INDEX).then_some(index as usize)
     }
 
     fn watch(&mut self, change: Change) {
         let entry = PollFd::new(change.fd, mask_of(change.new));
-        match self.place(change.fd) {
-            Some(place) => {
-                self.fds[place] = entry;
-                self.once[place] = change.once;
+        match self.index_of(change.fd) {
+            Some(index) => {
+                self.fds[index] = entry;
+                self.once[index] = change.once;
             }
             None => {
                 let fd = change.fd as usize;
-                if fd >= self.places.len() {
-                    self.places.resize(fd + 1, NOWHERE);
+                if fd >= self.indices.len() {
+                    self.indices.resize(fd + 1, NO_INDEX);
                 }
-                self.places[fd] = self.fds.len() as u32;
+                self.indices[fd] = self.fds.len() as u32;
                 self.fds.push(entry);
                 self.once.push(change.once);
             }
@@ -57,26 +57,26 @@ impl PollBackend {
     }
 
     fn forget(&mut self, fd: RawFd) {
-        let Some(place) = self.place(fd) else { return };
-        self.places[fd as usize] = NOWHERE;
-        self.fds.swap_remove(place);
-        self.once.swap_remove(place);
-        if let Some(moved) = self.fds.get(place) {
-            self.places[moved.fd() as usize] = place as u32;
+        let Some(index) = self.index_of(fd) else { return };
+        self.indices[fd as usize] = NO_INDEX;
+        self.fds.swap_remove(index);
+        self.once.swap_remove(index);
+        if let Some(moved) = self.fds.get(index) {
+            self.indices[moved.fd() as usize] = index as u32;
         }
     }
 
-    /// Appends what the last call found.
-    fn tell(&mut self, found: usize, ready: &mut Vec<FdReady>) {
+    /// Appends the descriptors that the last call found ready.
+    fn report(&mut self, found: usize, ready: &mut Vec<FdReady>) {
         let before = ready.len();
-        let places = (0..self.fds.len()).filter(|place| self.fds[*place].found() != 0);
-        for place in places.take(found) {
-            let (fd, mask) = (self.fds[place].fd(), self.fds[place].found());
+        let found_at = (0..self.fds.len()).filter(|index| self.fds[*index].found() != 0);
+        for index in found_at.take(found) {
+            let (fd, mask) = (self.fds[index].fd(), self.fds[index].found());
             if mask & poll::NVAL == 0 {
                 ready.push(FdReady { fd, ready: ready_of(mask) });
             }
-            // Closed under us: as with epoll, the registration died with the descriptor.
-            if mask & poll::NVAL != 0 || self.once[place] {
+            // A closed descriptor: as with epoll, closing it ends the registration.
+            if mask & poll::NVAL != 0 || self.once[index] {
                 self.gone.push(fd);
             }
         }
@@ -96,7 +96,7 @@ impl Backend for PollBackend {
         BackendKind::Poll.features()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         for change in changes {
             if change.new.is_empty() {
                 self.forget(change.fd);
@@ -104,7 +104,7 @@ impl Backend for PollBackend {
                 self.watch(*change);
             } else {
                 self.forget(change.fd);
-                refused.push(Refusal { fd: change.fd, op: "poll", errno: libc::EBADF });
+                refused.push(RefusedChange { fd: change.fd, op: "poll", errno: libc::EBADF });
             }
         }
     }
@@ -113,7 +113,7 @@ impl Backend for PollBackend {
         match poll::wait(&mut self.fds, timeout) {
             Ok(0) => Ok(()),
             Ok(found) => {
-                self.tell(found, ready);
+                self.report(found, ready);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),

@@ -1,5 +1,5 @@
-//! Whom to tell of first, so that no descriptor is always the last (libevent: the random start of
-//! `poll_dispatch` and `select_dispatch`).
+//! Rotates the order of reports, so that no descriptor is always the last (libevent: the random
+//! start of `poll_dispatch` and `select_dispatch`).
 
 /// A sequence of starts that visits every part of a range equally often.
 #[derive(Debug, Default)]
@@ -8,15 +8,15 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// Makes another one of the items the first, and those before it the last.
+    /// Rotates the items, so that another one is the first.
     pub(super) fn turn<T>(&mut self, items: &mut [T]) {
         let start = self.next(items.len());
         items.rotate_left(start);
     }
 
-    /// The next start in `0..length`; 0 if there is nothing to start in.
+    /// The next start in `0..length`; 0 if `length` is 0.
     fn next(&mut self, length: usize) -> usize {
-        // Multiples of the golden ratio, taken as fractions of 2^64, fall farthest from each other.
+        // Multiples of the golden ratio, as fractions of 2^64, are spread most evenly.
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         ((u128::from(self.state) * length as u128) >> 64) as usize
     }

@@ -1,15 +1,15 @@
 //! The select backend: two bit sets over all descriptors, copied for the kernel at every wait.
 //!
-//! For kernels and sandboxes that have nothing better. The sets grow with the highest descriptor
-//! and end at no `FD_SETSIZE`. It knows neither edges (a registration that asks for them gets the
-//! level) nor the peer's close: that alone cannot be watched and is refused.
+//! It is for kernels and sandboxes without a better call. The sets grow with the highest descriptor
+//! and are not limited by `FD_SETSIZE`. It has no edges: a registration with edges gets the level.
+//! It does not report the peer's close, and refuses a registration for the close alone.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::rotation::Rotation;
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::select::{self, WORD_BITS};
@@ -40,9 +40,9 @@ impl FdSet {
 pub(super) struct SelectBackend {
     reads: FdSet,
     writes: FdSet,
-    /// Who is watched for one report only.
+    /// Descriptors watched for one report only.
     once: FdSet,
-    /// What the last call left of `reads` and `writes`.
+    /// The ready descriptors of `reads` and `writes`, from the last call.
     readable: FdSet,
     writable: FdSet,
     rotation: Rotation,
@@ -62,8 +62,8 @@ impl SelectBackend {
         self.once.put(fd, once);
     }
 
-    fn apply_one(&mut self, change: Change) -> Result<(), Refusal> {
-        let refusal = |errno| Err(Refusal { fd: change.fd, op: "select", errno });
+    fn apply_one(&mut self, change: Change) -> Result<(), RefusedChange> {
+        let refusal = |errno| Err(RefusedChange { fd: change.fd, op: "select", errno });
         let Ok(fd) = usize::try_from(change.fd) else {
             return if change.new.is_empty() { Ok(()) } else { refusal(libc::EBADF) };
         };
@@ -87,7 +87,8 @@ impl SelectBackend {
         select::wait(&mut self.readable.words, &mut self.writable.words, timeout)
     }
 
-    /// One closed descriptor fails the whole call: forget those that are, as epoll would have.
+    /// Removes closed descriptors, because one of them fails the whole call. epoll does the same
+    /// when a descriptor is closed.
     fn forget_closed(&mut self) {
         for word in 0..self.reads.words.len() {
             let mut watched = self.reads.words[word] | self.writes.words[word];
@@ -99,19 +100,19 @@ impl SelectBackend {
         }
     }
 
-    /// Appends what the last call left.
-    fn tell(&mut self, ready: &mut Vec<FdReady>) {
+    /// Appends the descriptors that the last call found ready.
+    fn report(&mut self, ready: &mut Vec<FdReady>) {
         let before = ready.len();
         for word in 0..self.readable.words.len() {
             let mut found = self.readable.words[word] | self.writable.words[word];
             while let Some(fd) = take_bit(&mut found, word) {
-                self.tell_one(fd, ready);
+                self.report_one(fd, ready);
             }
         }
         self.rotation.turn(&mut ready[before..]);
     }
 
-    fn tell_one(&mut self, fd: usize, ready: &mut Vec<FdReady>) {
+    fn report_one(&mut self, fd: usize, ready: &mut Vec<FdReady>) {
         let mut bits = Ready::empty();
         bits.set(Ready::READ, self.readable.has(fd));
         bits.set(Ready::WRITE, self.writable.has(fd));
@@ -122,7 +123,7 @@ impl SelectBackend {
     }
 }
 
-/// Takes the lowest bit out of a word of a set; its descriptor.
+/// Clears the lowest bit in a word of a set; returns its descriptor.
 fn take_bit(bits: &mut u64, word: usize) -> Option<usize> {
     let bit = (*bits != 0).then(|| bits.trailing_zeros() as usize)?;
     *bits &= *bits - 1;
@@ -138,7 +139,7 @@ impl Backend for SelectBackend {
         BackendKind::Select.features()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         for change in changes {
             if let Err(refusal) = self.apply_one(*change) {
                 refused.push(refusal);
@@ -154,8 +155,8 @@ impl Backend for SelectBackend {
         }
         match called.map_err(|error| (error.raw_os_error(), error)) {
             Ok(0) => {}
-            Ok(_) => self.tell(ready),
-            // Interrupted, or another thread just closed one more: the next wait will see.
+            Ok(_) => self.report(ready),
+            // Interrupted, or another thread just closed one more: the next wait handles it.
             Err((Some(libc::EINTR | libc::EBADF), _)) => {}
             Err((_, error)) => return Err(error),
         }

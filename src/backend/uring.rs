@@ -2,76 +2,76 @@
 //! one `io_uring_enter(2)`.
 //!
 //! *Edges* are multishot polls: one completion when armed, if the descriptor is ready, and one at
-//! each wake-up. What several of them say between two waits is told as one.
+//! each wake-up. Several completions between two waits become one report.
 //!
-//! *Levels* are one-shot polls, armed again by the very call that waits next; a descriptor that is
-//! still ready completes at once. A multishot poll would not do, it reports wake-ups only, and
-//! Linux 6.18 refuses to combine it with the level (`IORING_POLL_ADD_LEVEL`: `EINVAL`). Re-arming
-//! also keeps the level honest: a completion says what was true when it was posted, perhaps before
-//! a handler read everything. So those that came while handlers ran are not told but armed again,
-//! and only what completes in the wait itself is.
+//! *Levels* are one-shot polls, which the next wait's call arms again; a descriptor that is still
+//! ready completes at once. A multishot poll would not do: it reports only wake-ups, and Linux 6.18
+//! does not combine it with the level (`IORING_POLL_ADD_LEVEL`: `EINVAL`). Re-arming also avoids
+//! stale reports. A completion holds what was true when it was posted, perhaps before a handler
+//! read everything. So completions that came while handlers ran are armed again without a report;
+//! the backend reports only those that come in the wait itself.
 //!
 //! *A change* cancels the poll in flight, if there is one, and adds another with a new generation.
-//! Usually there is none: the handler of an event runs while its poll is completed. Updating a
-//! poll would save an entry, but fails when it just completed, which costs a second call. A
-//! completion carries descriptor and generation, so what a cancelled poll still says is dropped.
+//! Usually there is none: while an event's handler runs, its poll is completed. Updating a poll
+//! would save an entry, but it fails if the poll just completed, which costs a second call. The
+//! user data holds descriptor and generation, so the completions of a cancelled poll are dropped.
 //!
-//! What differs from epoll:
+//! The differences from epoll:
 //!
-//! - A poll in flight holds its file. A descriptor closed before its event is deleted really closes
-//!   (its peer sees the end, its address is free) only when the event is deleted.
-//! - The kernel adds `POLLRDHUP` to every poll. Who only waits to write, to a peer that has ended
-//!   its own half, would be completed at once for ever; such a poll becomes a multishot one, which
-//!   is told of that end only once each time it is armed.
-//! - A file that cannot be polled, a regular one, is always ready. An edge of it is told once.
-//! - Polls belong to the thread that submitted them and are cancelled when it ends. They are armed
-//!   again by whichever thread waits then.
+//! - A poll in flight holds its file. If a descriptor is closed before its event is deleted, the
+//!   file closes only at the deletion: only then the peer sees the end and the address is free.
+//! - The kernel adds `POLLRDHUP` to every poll. A poll that waits only for writing would complete
+//!   at once, again and again, after the peer closed its half. Such a poll becomes a multishot
+//!   one, which completes for that close only once each time it is armed.
+//! - A file that cannot be polled, a regular file, is always ready. Its edge is reported once.
+//! - Polls belong to the thread that submitted them; the kernel cancels them when it ends. The
+//!   thread that waits next arms them again.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, FdReady, Features, Refusal};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::uring::{Completion, Ring};
 
-/// Places for submissions: more changes than that in a turn cost further calls.
+/// Length of the submission queue: more changes in a turn cost further calls.
 const SUBMISSIONS: u32 = 256;
 
-/// Places for completions; what finds none waits in the kernel's memory. As epoll's event array.
+/// Length of the completion queue, as of epoll's event array. More completions wait in the kernel.
 const COMPLETIONS: u32 = 4096;
 
-/// How often completions that found no place are fetched before the handlers get their turn.
+/// How often one wait fetches overflowed completions, so that handlers run in between.
 const FETCHES_MAX: usize = 16;
 
-/// The word of cancellations, which nobody waits for: no descriptor has this number.
+/// The user data of cancellations, whose completions are ignored: no descriptor has this number.
 const CANCELLATION: u64 = u64::MAX;
 
-/// What is known of one descriptor; the vector of these is indexed by its number.
+/// The state of one descriptor's poll; the vector of entries is indexed by its number.
 #[derive(Clone, Copy, Default)]
-struct Entry {
-    /// What is watched for; empty is nothing.
+struct PollEntry {
+    /// What the backend watches; empty if nothing.
     interest: Interest,
     edge: bool,
     once: bool,
     /// Whether a poll with `generation` is in flight.
     armed: bool,
-    /// Whether no poll has completed since the last change: a failure is then that change's.
-    unheard: bool,
-    /// Whether it is on the list of those to be armed by the next wait.
+    /// Whether no poll has completed since the last change: a failure then refuses that change.
+    awaiting_first_cqe: bool,
+    /// Whether it is in the queue of descriptors that the next wait arms.
     queued: bool,
-    /// Whether the peer's end completes every poll though it is not asked for.
+    /// Whether the peer's close completes every poll, although the interest does not include it.
     half_closed: bool,
     generation: u32,
-    /// The wait that last told of it, and where in the caller's buffer.
-    told_in: u32,
-    told_at: u32,
+    /// The wait that last reported it, and the report's index in the caller's buffer.
+    reported_in_wait: u32,
+    report_index: u32,
 }
 
-impl Entry {
-    fn word(&self, fd: RawFd) -> u64 {
+impl PollEntry {
+    fn user_data(&self, fd: RawFd) -> u64 {
         u64::from(self.generation) << 32 | fd as u64
     }
 
@@ -80,25 +80,25 @@ impl Entry {
     }
 }
 
-/// When completions are looked at.
+/// When completions are processed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    /// Before a wait: they are as old as the handlers' turn.
-    Before,
-    /// After it: they are news.
-    After,
+enum Reap {
+    /// Before a wait: they may be older than the handlers' last reads.
+    BeforeWait,
+    /// After a wait: they are new.
+    AfterWait,
 }
 
 /// See the module's documentation.
 pub(super) struct UringBackend {
     ring: Ring,
-    entries: Vec<Entry>,
-    /// Descriptors to be armed by the next wait.
+    entries: Vec<PollEntry>,
+    /// Descriptors that the next wait arms.
     queue: Vec<RawFd>,
-    /// Edges seen before the wait, with their words.
-    held: Vec<(u64, Ready)>,
-    refused: Vec<Refusal>,
-    /// Completions of cancelled polls that the next enter must not take for news.
+    /// Edges that completed before the wait, with their user data.
+    deferred_edges: Vec<(u64, Ready)>,
+    refused: Vec<RefusedChange>,
+    /// Expected completions of cancelled polls, which must not end the next wait.
     cancelled: usize,
     /// Counts waits.
     wait: u32,
@@ -114,7 +114,7 @@ impl UringBackend {
             ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
             queue: Vec::new(),
-            held: Vec::new(),
+            deferred_edges: Vec::new(),
             refused: Vec::new(),
             cancelled: 0,
             wait: 0,
@@ -122,7 +122,7 @@ impl UringBackend {
     }
 }
 
-/// A ring, or an error that says what can be done about it.
+/// Opens a ring; the error includes advice.
 pub(super) fn open_ring(submissions: u32, completions: u32) -> io::Result<Ring> {
     Ring::new(submissions, completions).map_err(advise)
 }
@@ -140,7 +140,7 @@ fn advise(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
-/// Telling the kernel.
+/// Changes and submissions.
 impl UringBackend {
     fn change(&mut self, change: Change) {
         let watch = !change.new.is_empty();
@@ -149,24 +149,25 @@ impl UringBackend {
             if !watch {
                 return;
             }
-            // A number that names no file must not make the vector as long as itself.
+            // A large number without an open file must not make the vector as long.
             if !is_open(change.fd) {
                 self.refuse(change.fd, libc::EBADF);
                 return;
             }
-            self.entries.resize(change.fd as usize + 1, Entry::default());
+            self.entries.resize(change.fd as usize + 1, PollEntry::default());
         }
         let mut result = self.disarm(change.fd);
-        let Entry { generation, told_in, told_at, .. } = self.entries[change.fd as usize];
-        self.entries[change.fd as usize] = Entry {
+        let PollEntry { generation, reported_in_wait, report_index, .. } =
+            self.entries[change.fd as usize];
+        self.entries[change.fd as usize] = PollEntry {
             interest: change.new,
             edge: change.edge,
             once: change.once,
-            unheard: true,
+            awaiting_first_cqe: true,
             generation,
-            told_in,
-            told_at,
-            ..Entry::default()
+            reported_in_wait,
+            report_index,
+            ..PollEntry::default()
         };
         if watch && result.is_ok() {
             result = self.arm(change.fd);
@@ -180,15 +181,15 @@ impl UringBackend {
     }
 
     fn refuse(&mut self, fd: RawFd, errno: i32) {
-        self.refused.push(Refusal { fd, op: "io_uring(POLL_ADD)", errno });
+        self.refused.push(RefusedChange { fd, op: "io_uring(POLL_ADD)", errno });
     }
 
     fn arm(&mut self, fd: RawFd) -> io::Result<()> {
         self.make_room()?;
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
-        let (mask, word) = (mask_of(entry.interest), entry.word(fd));
-        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), word);
+        let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
+        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), user_data);
         Ok(())
     }
 
@@ -196,20 +197,20 @@ impl UringBackend {
         let entry = self.entries[fd as usize];
         if entry.armed {
             self.make_room()?;
-            self.cancelled += usize::from(self.ring.push_cancel(entry.word(fd), CANCELLATION));
+            self.cancelled += usize::from(self.ring.push_cancel(entry.user_data(fd), CANCELLATION));
             self.entries[fd as usize].armed = false;
         }
         Ok(())
     }
 
-    /// Submits midway if no more can be pushed.
+    /// Submits now if the submission queue is full.
     fn make_room(&mut self) -> io::Result<()> {
         if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
     }
 
     fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
         match self.ring.enter(want, timeout) {
-            // Busy: completions must be taken first, which is what happens next.
+            // EBUSY: the caller must take completions first, which it does next.
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -233,10 +234,10 @@ impl UringBackend {
     fn arm_queued(&mut self) -> io::Result<()> {
         for at in 0..self.queue.len() {
             let fd = self.queue[at];
-            // A change may have taken it off, and armed it itself.
+            // A change may have removed it from the queue and armed it itself.
             if std::mem::take(&mut self.entries[fd as usize].queued) {
                 self.disarm(fd)?;
-                self.entries[fd as usize].unheard = false;
+                self.entries[fd as usize].awaiting_first_cqe = false;
                 self.arm(fd)?;
             }
         }
@@ -245,15 +246,15 @@ impl UringBackend {
     }
 }
 
-/// Hearing from the kernel.
+/// Completions.
 impl UringBackend {
-    /// Takes all completions there are.
-    fn reap(&mut self, moment: Moment, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    /// Takes all completions.
+    fn reap(&mut self, reap: Reap, ready: &mut Vec<FdReady>) -> io::Result<()> {
         let mut overflowed = false;
         for _ in 0..FETCHES_MAX {
             overflowed |= self.ring.overflowed();
             while let Some(completion) = self.ring.next() {
-                self.settle(completion, moment, overflowed, ready);
+                self.settle(completion, reap, overflowed, ready);
             }
             if !self.ring.overflowed() {
                 break;
@@ -267,20 +268,20 @@ impl UringBackend {
     fn settle(
         &mut self,
         Completion { user_data, result, more }: Completion,
-        moment: Moment,
+        reap: Reap,
         overflowed: bool,
         ready: &mut Vec<FdReady>,
     ) {
         let (fd, generation) = (user_data as u32 as RawFd, (user_data >> 32) as u32);
         let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
-        let current = |entry: &&mut Entry| entry.armed && entry.generation == generation;
+        let current = |entry: &&mut PollEntry| entry.armed && entry.generation == generation;
         let Some(entry) = entry.filter(current) else { return };
         entry.armed = more;
         if result < 0 {
             self.fail(fd, -result);
             return;
         }
-        let unheard = std::mem::take(&mut entry.unheard);
+        let awaiting_first_cqe = std::mem::take(&mut entry.awaiting_first_cqe);
         let answer = ready_of(result as u32) & Ready::from(entry.interest);
         if answer.is_empty() {
             entry.half_closed = true;
@@ -288,62 +289,62 @@ impl UringBackend {
                 self.queue(fd);
             }
         } else if entry.edge {
-            // Over before it began, and not for want of room: a file without wake-ups.
-            let always_ready = unheard && !overflowed;
+            // The first completion is the last, without an overflow: a file without wake-ups.
+            let always_ready = awaiting_first_cqe && !overflowed;
             if !more && !entry.once && !always_ready {
                 self.queue(fd);
             }
-            match moment {
-                Moment::Before => self.held.push((user_data, answer)),
-                Moment::After => self.tell(fd, answer, ready),
+            match reap {
+                Reap::BeforeWait => self.deferred_edges.push((user_data, answer)),
+                Reap::AfterWait => self.report(fd, answer, ready),
             }
         } else {
             self.queue(fd);
-            if moment == Moment::After {
-                self.tell(fd, answer, ready);
+            if reap == Reap::AfterWait {
+                self.report(fd, answer, ready);
             }
         }
     }
 
     fn fail(&mut self, fd: RawFd, errno: i32) {
         if errno == libc::ECANCELED {
-            // Not by us: the thread that submitted the poll has ended.
+            // The backend did not cancel it: the thread that submitted the poll has ended.
             self.queue(fd);
             return;
         }
-        // What fails when armed again was closed under us: forgotten, as by epoll.
+        // If a poll fails when armed again, its descriptor was closed. As with epoll, drop it.
         let entry = &mut self.entries[fd as usize];
         entry.interest = Interest::empty();
         entry.queued = false;
-        if entry.unheard {
+        if entry.awaiting_first_cqe {
             self.refuse(fd, errno);
         }
     }
 
-    fn tell(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
+    fn report(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
         let entry = &mut self.entries[fd as usize];
-        match ready.get_mut(entry.told_at as usize).filter(|told| told.fd == fd) {
-            Some(told) if entry.told_in == self.wait => told.ready |= answer,
+        match ready.get_mut(entry.report_index as usize).filter(|report| report.fd == fd) {
+            Some(report) if entry.reported_in_wait == self.wait => report.ready |= answer,
             _ => {
-                entry.told_in = self.wait;
-                entry.told_at = ready.len() as u32;
+                entry.reported_in_wait = self.wait;
+                entry.report_index = ready.len() as u32;
                 ready.push(FdReady { fd, ready: answer });
             }
         }
         if entry.once {
             entry.interest = Interest::empty();
             entry.queued = false;
-            // A multishot poll goes on. If there is no room to cancel it, the next change will.
+            // Cancel a multishot poll. If that fails, the next change cancels it.
             let _ = self.disarm(fd);
         }
     }
 
-    fn tell_held(&mut self, ready: &mut Vec<FdReady>) {
-        for (word, answer) in std::mem::take(&mut self.held) {
-            let fd = word as u32 as RawFd;
+    fn report_deferred_edges(&mut self, ready: &mut Vec<FdReady>) {
+        for (user_data, answer) in std::mem::take(&mut self.deferred_edges) {
+            let fd = user_data as u32 as RawFd;
             let entry = &self.entries[fd as usize];
-            if entry.word(fd) == word && !entry.interest.is_empty() {
-                self.tell(fd, answer, ready);
+            if entry.user_data(fd) == user_data && !entry.interest.is_empty() {
+                self.report(fd, answer, ready);
             }
         }
     }
@@ -358,14 +359,14 @@ impl Backend for UringBackend {
         BackendKind::IoUring.features()
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         for change in changes {
             self.change(*change);
         }
         let submitted = self.enter(0, None);
         self.cancelled = 0;
-        // What is wrong with the ring itself, the next wait will find, too, and can say.
-        let _ = submitted.and_then(|()| self.reap(Moment::Before, &mut Vec::new()));
+        // An error of the ring itself recurs in the next wait, which returns it.
+        let _ = submitted.and_then(|()| self.reap(Reap::BeforeWait, &mut Vec::new()));
         refused.append(&mut self.refused);
     }
 
@@ -376,17 +377,17 @@ impl Backend for UringBackend {
     fn apply_and_wait(
         &mut self,
         changes: &[Change],
-        refused: &mut Vec<Refusal>,
+        refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
     ) -> io::Result<()> {
         self.wait = self.wait.wrapping_add(1);
         let before = ready.len();
-        self.reap(Moment::Before, ready)?;
+        self.reap(Reap::BeforeWait, ready)?;
         for change in changes {
             self.change(*change);
         }
-        self.tell_held(ready);
+        self.report_deferred_edges(ready);
         self.arm_queued()?;
         let has_news = ready.len() > before || !self.refused.is_empty();
         let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
@@ -394,15 +395,15 @@ impl Backend for UringBackend {
             self.enter(want, timeout)?;
         }
         self.cancelled = 0;
-        self.reap(Moment::After, ready)?;
+        self.reap(Reap::AfterWait, ready)?;
         refused.append(&mut self.refused);
         Ok(())
     }
 }
 
 impl Drop for UringBackend {
-    /// A ring that is closed with polls in flight lets go of their files at some later time, and
-    /// until then their addresses are in use.
+    /// Cancels all polls. A ring that is closed with polls in flight releases their files only some
+    /// time later, and until then their addresses are in use.
     fn drop(&mut self) {
         let armed = self.entries.iter().any(|entry| entry.armed);
         if armed && self.make_room().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
@@ -422,8 +423,8 @@ mod tests {
     use test_needs::Need;
 
     use super::super::ChangelistFlush;
-    use super::super::suite::{edge, once, signalled, told};
     use super::*;
+    use crate::backend::tests::suite::{edge, once, report, signalled};
     use crate::sys::eventfd::EventFd;
     use crate::sys::seccomp;
 
@@ -442,7 +443,7 @@ mod tests {
         let (mut refused, mut ready) = (Vec::new(), Vec::new());
         backend.apply_and_wait(changes, &mut refused, timeout, &mut ready).unwrap();
         assert_eq!(refused, []);
-        ready.sort_by_key(|told| told.fd);
+        ready.sort_by_key(|report| report.fd);
         ready
     }
 
@@ -482,11 +483,11 @@ mod tests {
         assert_eq!(now(&mut backend), []);
         assert_eq!(backend.ring.enters, before);
         eventfd.signal().unwrap();
-        assert_eq!(now(&mut backend), [told(&eventfd, Ready::READ)]);
+        assert_eq!(now(&mut backend), [report(&eventfd, Ready::READ)]);
     }
 
     #[test]
-    fn more_changes_than_places_are_submitted_midway() {
+    fn more_changes_than_the_queue_holds_are_submitted_midway() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -510,14 +511,14 @@ mod tests {
         let dels: Vec<Change> = many[1..].iter().map(|fd| plain(fd, READ, NOTHING)).collect();
         let timeout = Duration::from_millis(3);
         assert_eq!(turn(&mut backend, &dels, Some(timeout)), []);
-        assert!(started.elapsed() >= timeout, "ended by what the cancelled polls said");
+        assert!(started.elapsed() >= timeout, "a cancelled poll's completion ended the wait");
         assert_eq!(backend.ring.enters, before + 1);
         many[0].signal().unwrap();
-        assert_eq!(turn(&mut backend, &[], None), [told(&many[0], Ready::READ)]);
+        assert_eq!(turn(&mut backend, &[], None), [report(&many[0], Ready::READ)]);
     }
 
     #[test]
-    fn what_a_deleted_or_replaced_poll_still_says_is_dropped() {
+    fn completions_of_a_deleted_or_replaced_poll_are_dropped() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -526,14 +527,14 @@ mod tests {
         for add in [plain(&stream, NOTHING, READ), edge(&stream, NOTHING, READ)] {
             assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
             (&peer).write_all(b"x").unwrap();
-            // The completion is there, or held, when the change comes.
+            // The completion is in the queue, or deferred, when the change comes.
             let mut refused = Vec::new();
             backend.apply(&[], &mut refused);
             let del = plain(&stream, READ, NOTHING);
             assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
             let add = plain(&stream, NOTHING, Interest::WRITE);
             let answer = turn(&mut backend, &[add], Some(Duration::ZERO));
-            assert_eq!(answer, [told(&stream, Ready::WRITE)]);
+            assert_eq!(answer, [report(&stream, Ready::WRITE)]);
             (&stream).read_exact(&mut [0]).unwrap();
             let del = plain(&stream, Interest::WRITE, NOTHING);
             assert_eq!(turn(&mut backend, &[del], Some(Duration::ZERO)), []);
@@ -558,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_backend_lets_go_of_all_files_at_once() {
+    fn dropping_the_backend_releases_all_files_at_once() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -574,21 +575,21 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_of_a_regular_file_is_told_once() {
+    fn an_edge_of_a_regular_file_is_reported_once() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
         let mut backend = UringBackend::new().unwrap();
         let file = std::fs::File::open("Cargo.toml").unwrap();
         let add = edge(&file, NOTHING, READ);
-        let answer = [told(&file, Ready::READ)];
+        let answer = [report(&file, Ready::READ)];
         assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), answer);
         assert_eq!(now(&mut backend), []);
         assert_eq!(turn(&mut backend, &[edge(&file, READ, READ)], None), answer, "changed: again");
     }
 
     #[test]
-    fn edges_that_find_no_place_among_the_completions_are_not_lost() {
+    fn edges_that_overflow_the_completion_queue_are_not_lost() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
@@ -604,33 +605,33 @@ mod tests {
             while seen.len() < many.len() {
                 let some = turn(&mut backend, &[], Some(Duration::ZERO));
                 assert!(!some.is_empty(), "round {round}: {} of {}", seen.len(), many.len());
-                seen.extend(some.iter().map(|told| told.fd));
+                seen.extend(some.iter().map(|report| report.fd));
             }
-            // A multishot poll that ended for want of room may tell once more.
+            // A multishot poll that ended because of an overflow may be reported once more.
             while !now(&mut backend).is_empty() {}
         }
     }
 
     #[test]
-    fn one_report_is_all_that_a_half_closed_peer_leads_to() {
+    fn a_half_closed_peer_leads_to_one_report() {
         if test_needs::missing(Need::IoUring) {
             return;
         }
         let mut backend = UringBackend::new().unwrap();
         let (stream, peer) = UnixStream::pair().unwrap();
-        super::super::suite::fill(&stream);
+        crate::backend::tests::suite::fill(&stream);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         let add = once(&stream, NOTHING, Interest::WRITE);
         assert_eq!(turn(&mut backend, &[add], Some(Duration::ZERO)), []);
         assert_eq!(now(&mut backend), []);
-        super::super::suite::empty(&peer);
-        assert_eq!(now(&mut backend), [told(&stream, Ready::WRITE)]);
+        crate::backend::tests::suite::empty(&peer);
+        assert_eq!(now(&mut backend), [report(&stream, Ready::WRITE)]);
         assert_eq!(now(&mut backend), []);
         assert!(!backend.entries[stream.as_raw_fd() as usize].armed, "the multishot poll goes on");
     }
 
     #[test]
-    fn a_kernel_that_refuses_is_an_error_with_its_reason_and_a_way_out() {
+    fn a_refusal_by_the_kernel_is_an_error_with_reason_and_advice() {
         if seccomp::is_missing() {
             return;
         }

@@ -1,8 +1,8 @@
-//! The changelist: what the kernel must learn, one net change a descriptor.
+//! The changelist: unflushed changes of interest, folded to one net change per descriptor.
 //!
-//! A policy of the base, not of a backend. libevent's rules (`event_changelist_add_`): a change
-//! that undoes an unflushed one vanishes; a registration deleted and added again does not, because
-//! the number may have been closed and given to another file in between. It costs one MOD, unless
+//! It is a policy of the base, not of a backend, and follows libevent (`event_changelist_add_`).
+//! A change that undoes an unflushed one vanishes. A registration that is deleted and added again
+//! does not, because another file may have taken the number in between. It costs one MOD, unless
 //! the descriptor is level triggered and its owner promised that it stays open.
 
 use std::os::fd::RawFd;
@@ -10,14 +10,14 @@ use std::os::fd::RawFd;
 use crate::backend::Change;
 use crate::event::Interest;
 
-/// When the kernel learns of a change.
+/// When a change of interest reaches the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangelistPolicy {
-    /// At once: each change is a system call, and `add` reports what the kernel refuses.
+    /// At once: each change is a system call, and `add` returns the kernel's refusal.
     #[default]
     Immediate,
-    /// Right before the next wait: changes of one turn that cancel out cost nothing, and a
-    /// refusal reaches the event's handler as [`Ready::REFUSED`](crate::Ready::REFUSED).
+    /// Right before the next wait. Changes of one turn that cancel out cost nothing. A refusal
+    /// reaches the event's handler as [`Ready::REFUSED`](crate::Ready::REFUSED).
     Deferred,
 }
 
@@ -25,7 +25,7 @@ pub enum ChangelistPolicy {
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     fd: RawFd,
-    /// What the kernel knew at the last flush.
+    /// What the kernel watched at the last flush.
     old: Interest,
     new: Interest,
     was_edge: bool,
@@ -34,9 +34,9 @@ struct Pending {
     once: bool,
     /// The kernel has a registration that it disarmed by itself.
     disarmed: bool,
-    /// Since the last flush the number may have been closed and given to another file.
+    /// Another file may have taken the number since the last flush.
     reused: bool,
-    /// Something the kernel knows was deleted and added again.
+    /// An interest that the kernel watches was deleted and added again.
     reassert: bool,
 }
 
@@ -48,7 +48,7 @@ impl Pending {
         Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, reassert }
     }
 
-    /// What the kernel must learn of it all, if anything.
+    /// The net change, if the kernel needs one.
     fn net(self) -> Option<Change> {
         let Self { fd, old, new, edge, was_once, once, disarmed, reassert, .. } = self;
         let differs = old != new || (was_once != once && !new.is_empty());
@@ -57,37 +57,38 @@ impl Pending {
     }
 }
 
-/// Changes since the last flush, in the order descriptors first changed.
+/// Changes since the last flush, in the order in which descriptors first changed.
 #[derive(Debug, Default)]
 pub(super) struct Changelist {
     pending: Vec<Pending>,
-    /// The net changes of the flush under way; kept for its memory.
+    /// The net changes of the current flush; reused to save allocations.
     net: Vec<Change>,
     saved: Saved,
 }
 
-/// Changes that were recorded and that the kernel was not told. Together with the net changes
-/// these are all there were.
+/// Recorded changes that did not reach the kernel. With the net changes they are all changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Saved {
-    /// Folded into one of the same descriptor that was pending already.
+    /// Changes folded into a pending change of the same descriptor.
     pub(super) coalesced: u64,
-    /// Pending ones, with all that was folded into them, that came to nothing.
+    /// Pending changes that cancelled out with all changes folded into them.
     pub(super) cancelled: u64,
 }
 
 impl Changelist {
-    /// Folds a change in. `place` is the descriptor's place in this list plus one, 0 for none, and
-    /// is kept by the descriptor map; `stable` is the promise of the event that is added or
-    /// deleted, that the descriptor is not closed while the event exists.
-    pub(super) fn record(&mut self, change: Change, place: &mut u32, stable: bool) {
+    /// Folds a change in.
+    ///
+    /// `position` is the descriptor's index in this list plus one, 0 for none; the descriptor map
+    /// stores it. `stable` is the promise of the event that is added or deleted that the descriptor
+    /// stays open while the event exists.
+    pub(super) fn record(&mut self, change: Change, position: &mut u32, stable: bool) {
         let deleted = change.old - change.new;
         let Some(pending) =
-            (*place as usize).checked_sub(1).and_then(|place| self.pending.get_mut(place))
+            (*position as usize).checked_sub(1).and_then(|position| self.pending.get_mut(position))
         else {
             let reused = !deleted.is_empty() && !stable;
             self.pending.push(Pending::new(change, reused));
-            *place = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
+            *position = u32::try_from(self.pending.len()).expect("fewer changes than descriptors");
             return;
         };
         debug_assert_eq!(pending.fd, change.fd);
@@ -101,16 +102,15 @@ impl Changelist {
         pending.once = change.once;
     }
 
-    /// Takes back what was promised of a descriptor: an event of it was freed, and after that its
-    /// owner may close it.
-    pub(super) fn distrust(&mut self, place: u32) {
-        if let Some(pending) = self.pending.get_mut((place as usize).wrapping_sub(1)) {
+    /// Ends the promise that a descriptor stays open: its event was freed, and its owner may now
+    /// close it.
+    pub(super) fn distrust(&mut self, position: u32) {
+        if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
             pending.reused = true;
         }
     }
 
-    /// The net changes, and an empty list from now on. `forget` is called for every descriptor
-    /// that had a place.
+    /// Takes the net changes and empties the list. Calls `forget` for every descriptor in it.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();
         let recorded = self.pending.len();
@@ -122,26 +122,31 @@ impl Changelist {
         &self.net
     }
 
-    /// Drops everything: the kernel object it was meant for is gone.
+    /// Drops all changes: their kernel object is gone.
     pub(super) fn clear(&mut self) {
         self.pending.clear();
     }
 
-    /// What the kernel was spared so far.
+    /// The changes that did not reach the kernel so far.
     pub(super) fn saved(&self) -> Saved {
         self.saved
     }
 
-    /// Whether a flush would find nothing.
+    /// Whether there is nothing to flush.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Panics unless the map's places and this list agree.
+    /// Panics unless the map's positions and this list agree.
     #[cfg(test)]
-    pub(super) fn check(&self, mut place_of: impl FnMut(RawFd) -> u32) {
-        for (place, pending) in (1..).zip(&self.pending) {
-            assert_eq!(place_of(pending.fd), place, "the place of fd {} is off", pending.fd);
+    pub(super) fn check(&self, mut position_of: impl FnMut(RawFd) -> u32) {
+        for (position, pending) in (1..).zip(&self.pending) {
+            assert_eq!(
+                position_of(pending.fd),
+                position,
+                "the position of fd {} is off",
+                pending.fd
+            );
         }
     }
 }
@@ -164,12 +169,12 @@ mod tests {
 
     /// Records the way from interest to interest on one descriptor and takes the net changes.
     fn net(way: &[Interest], edge: bool, stable: bool) -> Vec<Change> {
-        let (mut list, mut place) = (Changelist::default(), 0);
+        let (mut list, mut position) = (Changelist::default(), 0);
         for step in way.windows(2) {
             let change = Change { edge, ..plain(step[0], step[1]) };
-            list.record(change, &mut place, stable);
+            list.record(change, &mut position, stable);
         }
-        list.take(|_| place = 0).to_vec()
+        list.take(|_| position = 0).to_vec()
     }
 
     fn one(old: Interest, new: Interest, edge: bool) -> Vec<Change> {
@@ -184,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_is_spared_is_counted() {
+    fn saved_changes_are_counted() {
         let saved_on = |way: &[Interest]| {
-            let (mut list, mut place) = (Changelist::default(), 0);
+            let (mut list, mut position) = (Changelist::default(), 0);
             for step in way.windows(2) {
-                list.record(plain(step[0], step[1]), &mut place, false);
+                list.record(plain(step[0], step[1]), &mut position, false);
             }
-            list.take(|_| place = 0);
+            list.take(|_| position = 0);
             list.saved()
         };
         assert_eq!(saved_on(&[NOTHING, READ]), Saved { coalesced: 0, cancelled: 0 });
@@ -212,42 +217,42 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_ends_when_its_event_is_freed_and_does_not_speak_for_other_events() {
+    fn a_promise_ends_when_its_event_is_freed_and_does_not_cover_other_events() {
         for (promised, freed) in [(true, true), (false, false)] {
-            let (mut list, mut place) = (Changelist::default(), 0);
-            list.record(plain(READ, NOTHING), &mut place, promised);
+            let (mut list, mut position) = (Changelist::default(), 0);
+            list.record(plain(READ, NOTHING), &mut position, promised);
             if freed {
-                list.distrust(place);
+                list.distrust(position);
             }
-            list.record(plain(NOTHING, READ), &mut place, true);
+            list.record(plain(NOTHING, READ), &mut position, true);
             assert_eq!(list.take(|_| ()), [plain(READ, READ)]);
         }
     }
 
     #[test]
-    fn a_change_of_trigger_is_always_told() {
-        let (mut list, mut place) = (Changelist::default(), 0);
+    fn a_change_of_trigger_always_reaches_the_kernel() {
+        let (mut list, mut position) = (Changelist::default(), 0);
         let to = |old, new, edge| Change { edge, ..plain(old, new) };
-        list.record(to(READ, NOTHING, false), &mut place, true);
-        list.record(to(NOTHING, READ, true), &mut place, true);
+        list.record(to(READ, NOTHING, false), &mut position, true);
+        list.record(to(NOTHING, READ, true), &mut position, true);
         assert_eq!(list.take(|_| ()), [to(READ, READ, true)]);
     }
 
     #[test]
     fn a_registration_to_be_reported_once_is_replaced_even_if_its_interest_is_the_same() {
         let kernel_knows_once = Change { was_once: true, ..plain(READ, READ | WRITE) };
-        let (mut list, mut place) = (Changelist::default(), 0);
-        list.record(kernel_knows_once, &mut place, true);
-        list.record(plain(READ | WRITE, READ), &mut place, true);
+        let (mut list, mut position) = (Changelist::default(), 0);
+        list.record(kernel_knows_once, &mut position, true);
+        list.record(plain(READ | WRITE, READ), &mut position, true);
         assert_eq!(list.take(|_| ()), [Change { was_once: true, ..plain(READ, READ) }]);
     }
 
     #[test]
     fn deleting_what_was_to_be_reported_once_and_adding_it_again_may_vanish() {
-        let (mut list, mut place) = (Changelist::default(), 0);
+        let (mut list, mut position) = (Changelist::default(), 0);
         let once = |old, new, was_once| Change { was_once, once: true, ..plain(old, new) };
-        list.record(once(READ, NOTHING, true), &mut place, true);
-        list.record(once(NOTHING, READ, false), &mut place, true);
+        list.record(once(READ, NOTHING, true), &mut position, true);
+        list.record(once(NOTHING, READ, false), &mut position, true);
         assert_eq!(list.take(|_| ()), []);
     }
 
@@ -262,10 +267,10 @@ mod tests {
             steps in prop::collection::vec((0..4i32, 0..4u8), 1..60))
         {
             let interests = [NOTHING, READ, WRITE, READ | WRITE];
-            let (mut list, mut places) = (Changelist::default(), HashMap::new());
+            let (mut list, mut positions) = (Changelist::default(), HashMap::new());
             let (mut kernel, mut wanted) = (HashMap::new(), HashMap::new());
             let mut deleted_again = HashMap::new();
-            let (mut recorded, mut told) = (0, 0);
+            let (mut recorded, mut flushed) = (0, 0);
             for (count, (fd, to)) in (1..).zip(steps) {
                 let new = interests[to as usize];
                 let old = wanted.insert(fd, new).unwrap_or(NOTHING);
@@ -274,15 +279,15 @@ mod tests {
                     let again: &mut bool = deleted_again.entry(fd).or_default();
                     *again |= (new - old).intersects(known);
                     let change = Change::of(fd, old, new);
-                    list.record(change, places.entry(fd).or_insert(0), false);
+                    list.record(change, positions.entry(fd).or_insert(0), false);
                     recorded += 1;
                 }
-                list.check(|fd| places[&fd]);
+                list.check(|fd| positions[&fd]);
                 if count % 7 == 0 {
-                    let net = list.take(|fd| places.insert(fd, 0).map_or((), |_| ())).to_vec();
-                    told += net.len() as u64;
+                    let net = list.take(|fd| positions.insert(fd, 0).map_or((), |_| ())).to_vec();
+                    flushed += net.len() as u64;
                     let Saved { coalesced, cancelled } = list.saved();
-                    prop_assert_eq!(told + coalesced + cancelled, recorded);
+                    prop_assert_eq!(flushed + coalesced + cancelled, recorded);
                     for change in net {
                         prop_assert_eq!(change.old, kernel[&change.fd]);
                         let again = deleted_again[&change.fd];

@@ -1,23 +1,24 @@
-//! How a loop is asked to end or to look again, and what it remembers of that afterwards.
+//! Loop control: requests to end the loop or to poll again, and how the last loop ended.
 
 use crate::event::EventId;
 
-/// Requests to the loop. One to exit may precede it; one to break may not, as in libevent.
+/// Requests to the loop. A request to exit may precede the loop; a request to break may not, as in
+/// libevent.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct LoopControl {
     exit: bool,
     broken: bool,
-    /// The rest of the queue waits until the loop has looked again.
+    /// The rest of the queue waits until the loop has polled again.
     continues: bool,
     left_by_exit: bool,
     /// The event whose handler runs, and its priority.
     running: Option<EventId>,
     priority: u8,
-    /// Calls that a signal delivered several times still has to make.
+    /// Remaining calls for a signal that was delivered several times.
     calls_left: u32,
 }
 
-impl Control {
+impl LoopControl {
     pub(super) fn request_exit(&mut self) {
         self.exit = true;
     }
@@ -43,7 +44,7 @@ impl Control {
         self.left_by_exit = false;
     }
 
-    /// Also when a handler panicked: the next loop finds nothing of this one but its end.
+    /// Runs also when a handler panicked, so that the next loop finds only how this one ended.
     pub(super) fn leave_loop(&mut self) {
         self.left_by_exit = std::mem::take(&mut self.exit);
         self.running = None;
@@ -54,12 +55,12 @@ impl Control {
         self.continues = false;
     }
 
-    /// Whether the loop shall not go on to another turn.
+    /// Whether the loop must end before another turn.
     pub(super) fn should_stop(&self) -> bool {
         self.exit || self.broken
     }
 
-    /// Whether the rest of the queue shall not run in this turn.
+    /// Whether the pass ends before the rest of the queue.
     pub(super) fn ends_pass(&self) -> bool {
         self.broken || self.continues
     }
@@ -70,7 +71,7 @@ impl Control {
         self.calls_left = calls.saturating_sub(1);
     }
 
-    /// Whether the handler that just returned is to be called again; counts it.
+    /// Whether to call the handler that just returned again; counts that call.
     pub(super) fn calls_again(&mut self) -> bool {
         if self.calls_left == 0 || self.broken {
             return false;
@@ -87,14 +88,15 @@ impl Control {
         self.running
     }
 
-    /// An event was deleted: if its handler runs, it is not called again for the same signal.
+    /// Notes the deletion of an event. If its handler is running, it is not called again for the
+    /// same signal.
     pub(super) fn deleted(&mut self, id: EventId) {
         if self.running == Some(id) {
             self.calls_left = 0;
         }
     }
 
-    /// An event became active: one more urgent than the running one is not kept waiting.
+    /// Notes an activation. If the event is more urgent than the running one, the pass ends.
     pub(super) fn activated(&mut self, priority: u8) {
         self.continues |= priority < self.priority && self.running.is_some();
     }

@@ -1,22 +1,22 @@
-//! Dispatch limits: how much of a queue runs before the loop looks for more urgent work again.
+//! Dispatch limits: how much of a queue runs before the loop polls for more urgent events again.
 
 use std::time::Duration;
 
-use super::clock::as_ns;
+use super::timers::clock::as_ns;
 
 /// Bounds one pass over the handlers of a priority (libevent:
 /// `event_config_set_max_dispatch_interval`).
 ///
-/// What is left over stays active; the loop polls without waiting and goes on. Only priorities
-/// from `from_priority` on are bounded, so that with the default of 1 the most urgent ones run
-/// undisturbed. A base with a single priority needs 0 here.
+/// Events beyond the limit stay active; the loop polls without waiting and goes on. The limit
+/// applies to priorities from `from_priority` on. The default of 1 leaves the most urgent priority
+/// unlimited; a base with a single priority needs 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DispatchLimit {
-    /// Handlers called at most; `None` is no limit.
+    /// Maximum number of handler calls; `None` is no limit.
     pub calls: Option<u32>,
-    /// No further handler is called after this time; `None` is no limit.
+    /// The pass ends after the handler that exceeds this time; `None` is no limit.
     pub interval: Option<Duration>,
-    /// The first priority that is bounded.
+    /// The first priority that is limited.
     pub from_priority: u8,
 }
 
@@ -26,7 +26,7 @@ impl Default for DispatchLimit {
     }
 }
 
-/// What is left of a limit in one pass.
+/// The remaining budget of one pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
     calls_max: u64,
@@ -34,14 +34,14 @@ pub(super) struct Budget {
 }
 
 impl DispatchLimit {
-    /// The budget of a pass over `priority` that begins at what `now_ns` returns.
+    /// The budget of a pass over `priority` that begins at the time `now_ns` returns.
     pub(super) fn budget(&self, priority: u8, now_ns: impl FnOnce() -> u64) -> Budget {
         if priority < self.from_priority {
             return Budget { calls_max: u64::MAX, end_ns: None };
         }
         let end_ns = |interval| now_ns().saturating_add(as_ns(interval));
         Budget {
-            // At least one, or the loop would spin.
+            // At least one call, or the loop would spin.
             calls_max: self.calls.map_or(u64::MAX, |calls| calls.max(1).into()),
             end_ns: self.interval.map(end_ns),
         }

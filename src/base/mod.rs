@@ -1,36 +1,19 @@
-//! The event base: waits for descriptors and timeouts and calls the handlers of what came true.
+//! The event base: waits for descriptors, signals and timeouts, and calls the handlers of the
+//! events that fired.
 //!
-//! libevent's semantics (`event2/event.h`) with ownership: events live in the base and are named
-//! by ids, state lives in the caller's context, handlers are plain functions of both. One base
-//! belongs to one thread and has no lock; other threads reach it through [`Notifier`] and
-//! [`Remote`].
+//! It has libevent's semantics (`event2/event.h`) with ownership. Events live in the base; an id
+//! identifies each. State lives in the caller's context. Handlers are plain functions of both. One
+//! base belongs to one thread and has no lock; other threads use [`Notifier`] and [`Remote`].
 
-mod activation;
-mod active;
 mod changelist;
-mod clock;
-mod common_timeout;
-mod config;
 mod control;
-mod deadline;
-mod dump;
-mod ending;
-mod fd_map;
-mod inspect;
+mod cross_thread;
+mod events;
 mod limit;
-mod list;
-mod membership;
-mod notify;
 mod registry;
-mod reinit;
-mod remote;
-mod selection;
-mod signal;
-mod slot;
+mod setup;
 mod stats;
-mod timer;
-mod wake;
-mod watcher;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -38,32 +21,32 @@ mod tests;
 use std::time::Duration;
 
 pub use changelist::ChangelistPolicy;
-pub use clock::ClockKind;
-pub use common_timeout::CommonTimeout;
-pub use config::Config;
-pub use dump::Dump;
-pub use inspect::EventInfo;
-pub use limit::DispatchLimit;
-pub use notify::{Notifier, Wake};
-pub use registry::Registry;
-pub use remote::Remote;
-pub use selection::PassedOver;
-pub use signal::SignalMethod;
-pub use stats::{EventCounts, LoopStats};
+pub use cross_thread::notify::{Notifier, Wake};
+pub use cross_thread::remote::Remote;
 #[cfg(all(test, loom))]
-pub(crate) use wake::WakeWord;
-pub use watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub(crate) use cross_thread::wake::WakeWord;
+pub use events::signal::SignalMethod;
+pub use limit::DispatchLimit;
+pub use registry::Registry;
+pub use registry::dump::Dump;
+pub use registry::query::EventInfo;
+pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub use setup::config::Config;
+pub use setup::selection::PassedOver;
+pub use stats::{EventCounts, LoopStats};
+pub use timers::clock::ClockKind;
+pub use timers::common_timeout::CommonTimeout;
 
 use crate::backend::{FdReady, Features};
 use crate::error::{Error, Result};
 use crate::event::{EventSpec, Fired};
-use notify::Request;
-use selection::Selected;
+use cross_thread::notify::Request;
+use setup::selection::{self, Selected};
 
-/// What an event calls: the registry to act on events, the context that owns all state, and why.
+/// The function that an event calls, with the registry, the context and the reason of the call.
 ///
-/// A handler cannot capture, so nothing needs `Rc` or `RefCell`; what it needs is in the context,
-/// found by [`Fired::token`].
+/// A handler cannot capture, so nothing needs `Rc` or `RefCell`. It finds its state in the context
+/// by [`Fired::token`].
 pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 
 bitflags::bitflags! {
@@ -72,9 +55,10 @@ bitflags::bitflags! {
     pub struct LoopFlags: u8 {
         /// Wait until at least one handler ran, then return (`EVLOOP_ONCE`).
         const ONCE = 0x01;
-        /// Never wait: run what is ready until nothing is, then return (`EVLOOP_NONBLOCK`).
+        /// Never wait: run ready events until none is left, then return (`EVLOOP_NONBLOCK`).
         const NONBLOCK = 0x02;
-        /// Wait even when no event is pending, for other threads (`EVLOOP_NO_EXIT_ON_EMPTY`).
+        /// Wait also when no event is pending; another thread may add one
+        /// (`EVLOOP_NO_EXIT_ON_EMPTY`).
         const NO_EXIT_ON_EMPTY = 0x04;
     }
 }
@@ -84,13 +68,14 @@ bitflags::bitflags! {
 pub enum LoopEnd {
     /// `loop_exit` or `loop_break` was called (libevent's 0).
     Stopped,
-    /// What [`LoopFlags::ONCE`] or [`LoopFlags::NONBLOCK`] asked for is done (libevent's 0).
+    /// The loop has done what [`LoopFlags::ONCE`] or [`LoopFlags::NONBLOCK`] requests (libevent's
+    /// 0).
     Done,
-    /// No event was pending or active any more (libevent's 1).
+    /// No event is pending or active (libevent's 1).
     Empty,
 }
 
-/// An event loop and its events. `C` is the context: whatever the handlers work on.
+/// An event loop and its events. `C` is the context that the handlers work on.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -101,7 +86,7 @@ pub enum LoopEnd {
 ///
 /// fn on_readable(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
 ///     let mut buffer = [0; 64];
-///     let n = app.reader.read(&mut buffer).expect("the base said it is readable");
+///     let n = app.reader.read(&mut buffer).expect("the base reported it readable");
 ///     app.got.extend(&buffer[..n]);
 ///     registry.free(fired.id); // a handler may free any event, its own included
 /// }
@@ -120,7 +105,7 @@ pub enum LoopEnd {
 #[derive(Debug)]
 pub struct EventBase<C> {
     registry: Registry<C>,
-    /// What the last wait reported; kept for its memory.
+    /// The reports of the last wait; reused to save allocations.
     ready: Vec<FdReady>,
 }
 
@@ -129,8 +114,8 @@ impl<C> EventBase<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoBackend`] if something speaks against every backend, [`Error::Os`] if the kernel
-    /// gives no descriptor for the notifier, and [`Error::Fd`] if it will not watch it.
+    /// [`Error::NoBackend`] if every backend is excluded or fails to open, [`Error::Os`] if the
+    /// notifier's eventfd cannot be created, and [`Error::Fd`] if the backend cannot watch it.
     pub fn new(config: Config) -> Result<Self> {
         let is_set = selection::environment(&config);
         let config = selection::with_environment(config, &is_set);
@@ -141,7 +126,7 @@ impl<C> EventBase<C> {
         let mut registry = Registry::new(config, selected)?;
         let remote_jobs = registry.create_internal(EventSpec::notify(), run_remote_jobs);
         registry.add(remote_jobs, None)?;
-        // Now, not before the first wait: a base that no notifier can wake must not come to be.
+        // Now, not before the first wait: a base without a working notifier is an error.
         registry.flush_changes();
         match registry.take_refusal(remote_jobs) {
             Some(refused) => Err(refused),
@@ -149,12 +134,12 @@ impl<C> EventBase<C> {
         }
     }
 
-    /// The base's events.
+    /// The base's events, and the calls that act on them.
     pub fn registry(&mut self) -> &mut Registry<C> {
         &mut self.registry
     }
 
-    /// A handle that runs closures here from other threads.
+    /// A handle by which other threads run closures on this base's thread.
     #[must_use]
     pub fn remote(&self) -> Remote<C> {
         self.registry.remote()
@@ -169,7 +154,7 @@ impl<C> EventBase<C> {
         self.run_with(cx, LoopFlags::empty())
     }
 
-    /// Runs until a handler ends it, also while no event is pending.
+    /// Runs until a handler or a [`Remote`] ends the loop, also while no event is pending.
     ///
     /// # Errors
     ///
@@ -178,8 +163,8 @@ impl<C> EventBase<C> {
         self.run_with(cx, LoopFlags::NO_EXIT_ON_EMPTY)
     }
 
-    /// Waits until something happens, handles it and returns. Closures posted by a [`Remote`] run
-    /// meanwhile, but are not what it waits for.
+    /// Waits until at least one event fires, runs the active events and returns. Closures posted by
+    /// a [`Remote`] run meanwhile, but do not end the wait.
     ///
     /// # Errors
     ///
@@ -188,14 +173,14 @@ impl<C> EventBase<C> {
         self.run_with(cx, LoopFlags::ONCE)
     }
 
-    /// Runs as the flags say (libevent: `event_base_loop`).
+    /// Runs with flags (libevent: `event_base_loop`).
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     pub fn run_with(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         self.registry.enter_loop();
-        // Leaves the loop also when a handler panics.
+        // The guard leaves the loop also when a handler panics.
         let entered = Entered(self);
         entered.0.turns(cx, flags)
     }
@@ -238,16 +223,16 @@ impl<C> EventBase<C> {
         registry.active.promote_later(&mut registry.slots);
     }
 
-    /// One wait, at most until the next timer; turns what it reports into active events.
+    /// Waits once, at most until the next timer, and makes the reported events active.
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
-        if timeout != Some(Duration::ZERO) && !registry.notifier.word().fall_asleep() {
+        if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
         self.ready.clear();
         let waited = registry.flush_and_wait(timeout, &mut self.ready);
-        let notified = registry.notifier.word().wake_up();
+        let notified = registry.notifier.wake_word().wake_up();
         registry.clock.forget(true);
         if notified {
             registry.activate_notified();
@@ -255,10 +240,10 @@ impl<C> EventBase<C> {
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
-        let knows_edges = registry.backend.features().contains(Features::EDGE);
+        let has_edges = registry.backend.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
-            if !knows_edges && fd_ready.fd == registry.notifier.fd() {
-                registry.notifier.silence();
+            if !has_edges && fd_ready.fd == registry.notifier.fd() {
+                registry.notifier.drain();
             }
             registry.activate_reported(fd_ready);
         }
@@ -266,8 +251,9 @@ impl<C> EventBase<C> {
     }
 
     /// Calls the handlers of the most urgent active events; returns how many of the user's ran.
-    /// Less urgent ones follow in the next turn, after another look at descriptors and timers,
-    /// unless all that ran were the base's own.
+    ///
+    /// If only the base's own events ran, the next priority follows. Otherwise less urgent events
+    /// run in the next turn, after the loop has polled descriptors and timers again.
     fn run_active(&mut self, cx: &mut C) -> u64 {
         let (mut calls, mut from) = (0, 0);
         while let Some(priority) = self.registry.active.first_priority(from) {
@@ -300,7 +286,7 @@ impl<C> EventBase<C> {
     }
 }
 
-/// A base whose loop runs.
+/// A base whose loop is running.
 struct Entered<'a, C>(&'a mut EventBase<C>);
 
 impl<C> Drop for Entered<'_, C> {
@@ -309,7 +295,7 @@ impl<C> Drop for Entered<'_, C> {
     }
 }
 
-/// The loop's questions.
+/// The state of the loop.
 impl<C> Registry<C> {
     fn enter_loop(&mut self) {
         self.control.enter_loop();
@@ -317,7 +303,7 @@ impl<C> Registry<C> {
             self.notifier.take_request(Request::Break);
         }
         if !self.jobs.is_empty() {
-            // A posted closure panicked, and these were to follow it.
+            // A posted closure panicked; the closures behind it are still to run.
             self.activate_notified();
         }
     }
@@ -332,13 +318,13 @@ impl<C> Registry<C> {
         self.scheduled = 0;
     }
 
-    /// Whether nothing is pending or active, and nothing was posted that may change that. (In
-    /// libevent what another thread does is done when its call returns.)
+    /// Whether no event is pending or active, and no posted closure could change that. (In libevent
+    /// the call of another thread has taken effect when it returns.)
     fn has_nothing_to_do(&self) -> bool {
         self.counts.nothing_to_do() && self.jobs.is_empty() && self.inbox.is_empty()
     }
 
-    /// Whether the loop is to end, by a handler's word or another thread's.
+    /// Whether a handler or another thread has requested the end of the loop.
     fn should_stop(&mut self) -> bool {
         self.take_requests();
         self.control.should_stop()
@@ -370,13 +356,14 @@ impl<C> Registry<C> {
         })
     }
 
-    /// Whether the rest of a queue is to wait for the next turn.
+    /// Whether the rest of a queue waits for the next turn.
     fn pass_ends(&mut self, budget: &limit::Budget, calls: u64) -> bool {
         self.take_requests();
         if self.control.ends_pass() || !budget.allows_another(calls) {
             return true;
         }
-        // Before a handler of the user's ran, an end would only let the less urgent overtake.
+        // If no handler of the user has run, ending the pass would only let less urgent ones run
+        // first.
         calls > 0
             && budget.end_ns.is_some_and(|end_ns| {
                 self.clock.refresh();
@@ -388,15 +375,15 @@ impl<C> Registry<C> {
 impl<C> Drop for EventBase<C> {
     fn drop(&mut self) {
         self.registry.inbox.close();
-        // What was taken out and not run may hold a handle to this base, too.
+        // A closure that was taken and did not run may hold a handle of this base, too.
         self.registry.jobs.clear();
     }
 }
 
-/// The base's own notify event: runs what was posted.
+/// The handler of the base's own notify event: runs the posted closures.
 fn run_remote_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
     registry.jobs.extend(registry.inbox.take());
-    // One at a time: those behind one that panics are still there.
+    // One at a time: if one panics, those behind it stay in the queue.
     while let Some(job) = registry.jobs.pop_front() {
         job(registry, cx);
     }

@@ -1,7 +1,7 @@
-//! What a base counts: its events by membership, and what its loop did.
+//! Counts of a base: its events by membership, and what its loop did.
 
-/// How many of the user's memberships there are, and how many there were at most (libevent:
-/// `event_base_get_num_events`, `event_base_get_max_events`).
+/// Counts of the user's memberships, current or maximal (libevent: `event_base_get_num_events`,
+/// `event_base_get_max_events`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Memberships of events: one for a watched descriptor or signal, one for a running timeout,
@@ -14,12 +14,12 @@ pub struct EventCounts {
     pub held: usize,
 }
 
-/// Counts the base keeps as memberships begin and end.
+/// Counts that the base updates as memberships begin and end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) now: EventCounts,
     max: EventCounts,
-    /// Events that exist and belong to the base itself.
+    /// Events of the base itself.
     pub(super) internal: usize,
 }
 
@@ -62,31 +62,31 @@ impl Counts {
         self.now.held = self.now.held.saturating_sub(1);
     }
 
-    /// Whether nothing of the user's is pending, active or held: there is nothing to wait for.
+    /// Whether the user has no pending or active event and no hold: there is nothing to wait for.
     pub(super) fn nothing_to_do(&self) -> bool {
         self.now.added + self.now.held == 0
     }
 }
 
-/// What a loop did since its base was made; plain counters of the base's own thread.
+/// What a loop did since its base was created: plain counters of the base's own thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoopStats {
-    /// Waits for readiness: one a turn of the loop.
+    /// Waits for readiness: one per turn of the loop.
     pub waits: u64,
     /// Descriptors that waits reported ready.
     pub events: u64,
     /// Handlers of the user's events called.
     pub calls: u64,
-    /// Places of the backend's event array now: at most as many descriptors can a wait report. 0
-    /// where the backend has none, as all but epoll.
-    pub event_places: u64,
-    /// Net changes of interest that the kernel was told.
+    /// Entries of the epoll backend's event array now: the most descriptors that one wait can
+    /// report. 0 with other backends, which have no such array.
+    pub event_capacity: u64,
+    /// Net changes of interest passed to the kernel.
     pub changes: u64,
-    /// Changes folded into one of the same descriptor that was not flushed yet. Always 0 where
-    /// the kernel learns of each change at once; with the deferred changelist this,
-    /// `changes_cancelled` and `changes` are together all changes flushed.
+    /// Changes folded into an unflushed change of the same descriptor. Always 0 with the immediate
+    /// changelist. With the deferred one, the sum of this, `changes_cancelled` and `changes` is the
+    /// number of all changes flushed.
     pub changes_coalesced: u64,
-    /// Descriptors whose changes, all taken together, were found to be none at a flush: the kernel
-    /// was told nothing.
+    /// Descriptors whose folded changes cancelled out at a flush, so that the kernel was not
+    /// called.
     pub changes_cancelled: u64,
 }

@@ -22,7 +22,7 @@ pub(crate) const ET: u32 = libc::EPOLLET as u32;
 /// `EPOLLONESHOT`.
 pub(crate) const ONESHOT: u32 = libc::EPOLLONESHOT as u32;
 
-/// What `epoll_ctl(2)` shall do.
+/// An operation of `epoll_ctl(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     /// `EPOLL_CTL_ADD`.
@@ -43,7 +43,7 @@ impl Op {
         }
     }
 
-    /// The kernel's number of it.
+    /// The kernel's number for it.
     pub(super) fn raw(self) -> i32 {
         match self {
             Self::Add => libc::EPOLL_CTL_ADD,
@@ -83,7 +83,7 @@ impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        // SAFETY: the kernel just returned this descriptor; no other value owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd })
     }
@@ -98,8 +98,8 @@ impl Epoll {
 
     /// Waits at most `timeout` (`None` is forever) and fills `events` from the start.
     ///
-    /// Nanoseconds count: `epoll_pwait2(2)` where the kernel has it (5.11), else milliseconds
-    /// rounded up. Returns how many entries were filled.
+    /// The timeout is in nanoseconds where the kernel has `epoll_pwait2(2)` (5.11), otherwise it is
+    /// rounded up to milliseconds. Returns how many entries were filled.
     pub(crate) fn wait(
         &self,
         events: &mut [EpollEvent],
@@ -111,7 +111,7 @@ impl Epoll {
             Some(Duration::ZERO) => self.wait_ms(events, 0),
             Some(timeout) if HAS_PWAIT2.load(Ordering::Relaxed) => {
                 match self.wait_ns(events, timeout) {
-                    // EPERM is how older container sandboxes say that they do not know the call.
+                    // Older container sandboxes return EPERM for calls that they do not know.
                     Err(error)
                         if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) =>
                     {
@@ -158,7 +158,7 @@ impl AsRawFd for Epoll {
     }
 }
 
-/// Never early: a timer that fires before its time would make the loop spin.
+/// Rounds up, because a wait that ends before the next timer is due would make the loop spin.
 fn round_up_to_ms(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }

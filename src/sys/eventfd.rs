@@ -16,7 +16,7 @@ impl EventFd {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: takes no pointer.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        // SAFETY: the kernel just returned this descriptor; no other value owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd })
     }
@@ -33,7 +33,7 @@ impl EventFd {
         Ok(())
     }
 
-    /// Sets the counter to zero, so that the descriptor is no longer readable. It may be already.
+    /// Sets the counter to zero, so that the descriptor is not readable. It may be zero already.
     pub(crate) fn drain(&self) -> io::Result<()> {
         let mut count = [0_u8; 8];
         // SAFETY: the buffer is eight bytes long and lives across the call.
@@ -44,8 +44,8 @@ impl EventFd {
         }
     }
 
-    /// Puts another, new counter under the same number (`dup3(2)`). After `fork(2)` the child's
-    /// number then no longer names its parent's counter.
+    /// Replaces the counter by a new one under the same number (`dup3(2)`). After `fork(2)` a child
+    /// so gets a counter of its own.
     pub(crate) fn renew(&self) -> io::Result<()> {
         let new = Self::new()?;
         let (from, to) = (new.fd.as_raw_fd(), self.fd.as_raw_fd());

@@ -1,7 +1,7 @@
 //! The only folder with `unsafe`: thin wrappers over system calls.
 //!
-//! Each file offers one kernel facility. Results are `io::Result`, descriptors are `OwnedFd`.
-//! No wrapper retries, logs or decides anything, save which of two calls a kernel knows.
+//! Each file wraps one kernel facility. Results are `io::Result`, descriptors are `OwnedFd`.
+//! No wrapper retries, logs or decides anything, except which of two calls a kernel supports.
 
 #![expect(unsafe_code, reason = "system calls have no safe form in std")]
 
@@ -17,10 +17,10 @@ pub(crate) mod rusage;
 pub(crate) mod seccomp;
 pub(crate) mod select;
 pub(crate) mod signal;
+pub(crate) mod signal_counts;
 pub(crate) mod signalfd;
 #[cfg(feature = "server")]
 pub(crate) mod socket;
-pub(crate) mod tally;
 pub(crate) mod uring;
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn check<T: PartialEq + From<i8>>(result: T) -> std::io::Result<T> {
     if result == T::from(-1) { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// As the kernel wants it; longer than it can count is as long as it can count.
+/// A duration as the kernel takes it, saturated at the kernel's maximum.
 fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
@@ -38,7 +38,7 @@ fn timespec(duration: Duration) -> libc::timespec {
     }
 }
 
-/// A pointer into `storage` that is good while `storage` is; null for `None`, which is forever.
+/// A pointer into `storage` that is valid as long as `storage`; null for `None`, which is forever.
 fn timespec_or_null(
     timeout: Option<Duration>,
     storage: &mut Option<libc::timespec>,

@@ -30,7 +30,7 @@ impl PollFd {
         Self(libc::pollfd { fd, events: events as libc::c_short, revents: 0 })
     }
 
-    /// The descriptor it was made of.
+    /// The descriptor it watches.
     pub(crate) fn fd(self) -> RawFd {
         self.0.fd
     }
@@ -43,7 +43,7 @@ impl PollFd {
 
 /// `ppoll(2)` without a signal mask: waits at most `timeout` (`None` is forever), in nanoseconds.
 ///
-/// Returns how many entries have something to tell.
+/// Returns how many entries are ready.
 pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
     let (mut storage, array) = (None, fds.as_mut_ptr().cast());
     let timeout = timespec_or_null(timeout, &mut storage);

@@ -1,7 +1,7 @@
-//! Questions about this process.
+//! Facts about this process, and forks for tests.
 
-/// Whether it runs with more rights than who started it has, as set-uid programs do
-/// (`getauxval(3)`, `AT_SECURE`): then its environment is not to be trusted.
+/// Whether it runs with more rights than the user that started it, as set-uid programs do
+/// (`getauxval(3)`, `AT_SECURE`). Then its environment cannot be trusted.
 pub(crate) fn is_privileged_for_caller() -> bool {
     // SAFETY: takes no pointer.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
@@ -15,14 +15,14 @@ pub(crate) fn fork() -> std::io::Result<i32> {
     super::check(unsafe { libc::fork() })
 }
 
-/// Ends a forked child without running anything of its parent's.
+/// Ends a forked child without running its parent's exit handlers.
 #[cfg(test)]
 pub(crate) fn exit_at_once(status: i32) -> ! {
     // SAFETY: takes no pointer and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// Waits for a child; how it ended, as `waitpid(2)` says.
+/// Waits for a child; returns its status (`waitpid(2)`).
 #[cfg(test)]
 pub(crate) fn wait_for(child: i32) -> std::io::Result<i32> {
     let mut status = 0;

@@ -1,4 +1,4 @@
-//! What the calling thread has used (`getrusage(2)`, `RUSAGE_THREAD`).
+//! Resource usage of the calling thread (`getrusage(2)`, `RUSAGE_THREAD`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use super::check;
 
-/// What a thread has used since it began.
+/// Resource usage of a thread since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ThreadUsage {
-    /// CPU time, its own and the kernel's on its behalf; as precise as the kernel accounts.
+    /// CPU time in user and kernel mode; as precise as the kernel accounts it.
     pub(crate) cpu: Duration,
-    /// Times the kernel took the core away from it although it could have gone on.
+    /// Times the kernel preempted it.
     pub(crate) switches_involuntary: u64,
-    /// Times it gave the core up, mostly to wait.
+    /// Times it yielded the core, mostly to wait.
     pub(crate) switches_voluntary: u64,
 }
 
-/// What the calling thread has used so far; one system call.
+/// The calling thread's usage so far; one system call.
 ///
 /// # Errors
 ///
-/// None on a kernel that knows the call for threads (Linux 2.6.26).
+/// None on a kernel that supports the call for threads (Linux 2.6.26).
 pub(crate) fn thread_usage() -> io::Result<ThreadUsage> {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: the pointer is to memory of the right type that lives across the call.

@@ -1,4 +1,4 @@
-//! Makes the kernel refuse one system call to one thread, for tests of what then happens.
+//! Makes the kernel refuse one system call to one thread, for tests of refusals.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use test_needs::Need;
 
 use super::check;
 
-/// Whether filters are refused here, so that the test must return at once.
+/// Whether the kernel refuses filters here, so that the test must return at once.
 #[track_caller]
 #[must_use = "a test that lacks something must not go on"]
 pub(crate) fn is_missing() -> bool {
@@ -14,7 +14,7 @@ pub(crate) fn is_missing() -> bool {
     test_needs::refused(Need::SeccompFilter, &attempt.expect("it does not panic"))
 }
 
-/// From now on `number` fails with `errno` on the calling thread, for good (`seccomp(2)`).
+/// Makes the call `number` fail with `errno` on the calling thread from now on (`seccomp(2)`).
 pub(crate) fn refuse(number: libc::c_long, errno: i32) -> io::Result<()> {
     let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let jump_unless_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;

@@ -1,7 +1,7 @@
 //! `pselect6(2)` with bit sets of any length. No policy.
 //!
-//! The C library's `fd_set` ends at descriptor 1023; the kernel's does not, it takes as many bits
-//! as it is told of.
+//! The C library's `fd_set` ends at descriptor 1023. The kernel's sets have as many bits as the
+//! caller passes.
 
 use std::io;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::{check, timespec_or_null};
 /// Descriptors in one word of a set: bit `fd % 64` of word `fd / 64`, as the kernel counts.
 pub(crate) const WORD_BITS: usize = u64::BITS as usize;
 
-/// Waits at most `timeout` (`None` is forever), in nanoseconds, and leaves in the sets what is
-/// readable and what is writable. Returns how many bits it left.
+/// Waits at most `timeout` (`None` is forever), in nanoseconds, and leaves only the ready
+/// descriptors in the sets. Returns how many bits it left.
 ///
 /// # Errors
 ///
-/// `EBADF` if a set names a descriptor that is not open; `EINTR`. The sets then mean nothing.
+/// `EBADF` if a set contains a descriptor that is not open; `EINTR`. The sets are then undefined.
 ///
 /// # Panics
 ///
@@ -26,7 +26,7 @@ pub(crate) fn wait(
     writable: &mut [u64],
     timeout: Option<Duration>,
 ) -> io::Result<usize> {
-    assert_eq!(readable.len(), writable.len(), "the kernel is told one length");
+    assert_eq!(readable.len(), writable.len(), "the kernel takes one length for both");
     let mut storage = None;
     let timeout = timespec_or_null(timeout, &mut storage);
     // SAFETY: both sets have the number of bits given, in the kernel's layout (words of 64 bits);

@@ -1,9 +1,9 @@
-//! Signals by a handler: each delivery is counted in every mailbox that wants it, and rings the
-//! mailbox's eventfd (`sigaction(2)`, the self-pipe trick with a counter instead of a pipe).
+//! Signals by a handler (`sigaction(2)`): it counts each delivery in every slot that watches the
+//! signal, and writes to the slot's eventfd. This is the self-pipe trick without a pipe.
 //!
-//! The handler may run at any moment in any thread, also while a mailbox is given back. So
-//! mailboxes are never freed: they form a chain that only grows, and who needs one takes a vacant
-//! one over. A late handler then counts what nobody reads, in memory that still is.
+//! The handler may run at any moment in any thread, also while a base releases its slot. So slots
+//! are never freed: they form a chain that only grows, and a new base reuses a vacant slot. A late
+//! handler then counts in valid memory, and the count is not read.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,28 +12,28 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::check;
 use super::eventfd::EventFd;
-use super::tally::{SIGNAL_MAX, Tally};
+use super::signal_counts::{SIGNAL_MAX, SignalCounts};
 
 /// Whether a signal can have this number.
 pub(crate) fn is_signal(number: i32) -> bool {
     (1..=SIGNAL_MAX).contains(&number)
 }
 
-/// What the handler finds. Everything in it is atomic and lives for ever.
+/// One base's counts and eventfd, for the handler. Its fields are atomic and live for ever.
 #[derive(Debug)]
-struct Mailbox {
-    tally: Tally,
-    bell: EventFd,
-    taken: AtomicBool,
-    /// The process that opened the bell: a child's writes to it would ring its parent.
+struct SignalSlot {
+    counts: SignalCounts,
+    eventfd: EventFd,
+    in_use: AtomicBool,
+    /// The process that opened the eventfd: a write by a forked child would wake its parent.
     owner: AtomicU32,
     next: OnceLock<&'static Self>,
 }
 
-/// The chain of all mailboxes. Walking it takes no lock, so the handler may.
-static FIRST: OnceLock<&'static Mailbox> = OnceLock::new();
+/// The chain of all slots. The handler may walk it, because that takes no lock.
+static FIRST: OnceLock<&'static SignalSlot> = OnceLock::new();
 
-/// How many mailboxes want each signal, and what was there before. Never taken by the handler.
+/// For each signal, how many slots watch it and its previous action. The handler does not lock it.
 static INSTALLED: Mutex<[Installed; SIGNAL_MAX as usize + 1]> =
     Mutex::new([const { Installed { users: 0, before: None } }; SIGNAL_MAX as usize + 1]);
 
@@ -49,67 +49,66 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn chain() -> impl Iterator<Item = &'static Mailbox> {
-    std::iter::successors(FIRST.get().copied(), |mailbox| mailbox.next.get().copied())
+fn chain() -> impl Iterator<Item = &'static SignalSlot> {
+    std::iter::successors(FIRST.get().copied(), |slot| slot.next.get().copied())
 }
 
 /// The handler. It does what `signal-safety(7)` allows: atomic operations, `getpid(2)` and
 /// `write(2)`.
 extern "C" fn on_signal(number: libc::c_int) {
-    // The interrupted code may be about to look at it.
+    // The interrupted code may be about to read it.
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     let process = std::process::id();
-    for mailbox in chain().filter(|mailbox| mailbox.is_of(process)) {
-        mailbox.deliver(number);
+    for slot in chain().filter(|slot| slot.is_of(process)) {
+        slot.deliver(number);
     }
     // SAFETY: the location is this thread's own and always valid.
     let location = unsafe { libc::__errno_location() };
-    // SAFETY: as above; nobody else writes it meanwhile, this thread is here.
+    // SAFETY: as above; only this thread writes it, and this thread is here.
     unsafe { *location = errno };
 }
 
-impl Mailbox {
+impl SignalSlot {
     fn is_of(&self, process: u32) -> bool {
         self.owner.load(Ordering::Relaxed) == process
     }
 
     fn deliver(&self, number: i32) {
-        if self.tally.add(number) {
-            // A full counter is readable, which is all that matters.
-            let _ = self.bell.signal();
+        if self.counts.add(number) {
+            // The write fails only if the counter is full, and then it is readable.
+            let _ = self.eventfd.signal();
         }
     }
 }
 
-/// The signals of one event base: counts of what was delivered since it last looked, and a
-/// descriptor that is readable when there is something to look at.
+/// The signals of one event base: counts of the deliveries since the last call, and a descriptor
+/// that is readable when a count is not zero.
 #[derive(Debug)]
 pub(crate) struct SignalCounter {
-    mailbox: &'static Mailbox,
+    slot: &'static SignalSlot,
 }
 
 impl SignalCounter {
-    /// Takes a mailbox over, or makes one.
+    /// Takes a vacant slot, or adds one to the chain.
     pub(crate) fn new() -> io::Result<Self> {
         let _growing = lock(&GROWING);
         let process = std::process::id();
-        let vacant = |mailbox: &&Mailbox| {
-            mailbox.is_of(process) && !mailbox.taken.swap(true, Ordering::Acquire)
-        };
-        let mailbox = match chain().find(vacant) {
+        let vacant =
+            |slot: &&SignalSlot| slot.is_of(process) && !slot.in_use.swap(true, Ordering::Acquire);
+        let slot = match chain().find(vacant) {
             Some(vacant) => vacant,
             None => grow(process)?,
         };
-        // What a late handler rang for somebody else.
-        mailbox.bell.drain()?;
-        Ok(Self { mailbox })
+        // A late handler may have written to it for the previous owner.
+        slot.eventfd.drain()?;
+        Ok(Self { slot })
     }
 
-    /// Begins to count a signal, and installs the handler if nobody else had.
+    /// Begins to count a signal, and installs the handler if no other slot watches the signal.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a number that is no signal's, and for those that cannot be caught.
+    /// `EINVAL` for a number that is not a signal's, and for signals that cannot be caught.
     pub(crate) fn watch(&self, number: i32) -> io::Result<()> {
         if !is_signal(number) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -120,14 +119,14 @@ impl SignalCounter {
             entry.before = Some(install(number)?);
         }
         entry.users += 1;
-        self.mailbox.tally.want(number);
+        self.slot.counts.watch(number);
         Ok(())
     }
 
-    /// Stops counting a signal, and restores what was there before if nobody else does.
+    /// Stops counting a signal, and restores the previous action if no other slot watches it.
     pub(crate) fn unwatch(&self, number: i32) {
         let mut installed = lock(&INSTALLED);
-        if !self.mailbox.tally.unwant(number) {
+        if !self.slot.counts.unwatch(number) {
             return;
         }
         let entry = &mut installed[number as usize];
@@ -139,29 +138,28 @@ impl SignalCounter {
         }
     }
 
-    /// How often the signal was delivered since the last call.
+    /// The signal's deliveries since the last call.
     pub(crate) fn take(&self, number: i32) -> u32 {
-        self.mailbox.tally.take(number)
+        self.slot.counts.take(number)
     }
 
-    /// Makes the descriptor unreadable until the next delivery. Before [`take`](Self::take), so
-    /// that what comes in between rings again.
+    /// Makes the descriptor unreadable until the next delivery. Call it before
+    /// [`take`](Self::take), so that a delivery in between makes it readable again.
     pub(crate) fn drain(&self) -> io::Result<()> {
-        self.mailbox.bell.drain()
+        self.slot.eventfd.drain()
     }
 
-    /// In a child after `fork(2)`: a bell of its own instead of its parent's, under the same
-    /// number.
+    /// Replaces the eventfd in a child after `fork(2)`, under the same number.
     pub(crate) fn renew(&self) -> io::Result<()> {
-        self.mailbox.bell.renew()?;
-        self.mailbox.owner.store(std::process::id(), Ordering::Relaxed);
+        self.slot.eventfd.renew()?;
+        self.slot.owner.store(std::process::id(), Ordering::Relaxed);
         Ok(())
     }
 }
 
 impl AsRawFd for SignalCounter {
     fn as_raw_fd(&self) -> RawFd {
-        self.mailbox.bell.as_raw_fd()
+        self.slot.eventfd.as_raw_fd()
     }
 }
 
@@ -170,24 +168,24 @@ impl Drop for SignalCounter {
         for number in 1..=SIGNAL_MAX {
             self.unwatch(number);
         }
-        self.mailbox.taken.store(false, Ordering::Release);
+        self.slot.in_use.store(false, Ordering::Release);
     }
 }
 
-fn grow(process: u32) -> io::Result<&'static Mailbox> {
-    let mailbox = Box::leak(Box::new(Mailbox {
-        tally: Tally::new(),
-        bell: EventFd::new()?,
-        taken: AtomicBool::new(true),
+fn grow(process: u32) -> io::Result<&'static SignalSlot> {
+    let slot = Box::leak(Box::new(SignalSlot {
+        counts: SignalCounts::new(),
+        eventfd: EventFd::new()?,
+        in_use: AtomicBool::new(true),
         owner: AtomicU32::new(process),
         next: OnceLock::new(),
     }));
     let end = chain().last().map_or(&FIRST, |last| &last.next);
-    end.set(mailbox).expect("only one thread grows the chain at a time");
-    Ok(mailbox)
+    end.set(slot).expect("only one thread grows the chain at a time");
+    Ok(slot)
 }
 
-/// Installs the handler for one signal and returns what was there.
+/// Installs the handler for one signal and returns the previous action.
 fn install(number: i32) -> io::Result<libc::sigaction> {
     // SAFETY: a sigaction is plain data, for which all zeros are valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -205,7 +203,7 @@ fn install(number: i32) -> io::Result<libc::sigaction> {
 fn restore(number: i32, before: &libc::sigaction) {
     // SAFETY: the action was this signal's before; it lives across the call.
     let result = unsafe { libc::sigaction(number, before, std::ptr::null_mut()) };
-    debug_assert!(check(result).is_ok(), "what was installed can be installed again");
+    debug_assert!(check(result).is_ok(), "the previous action can be installed again");
 }
 
 #[cfg(test)]
@@ -235,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_delivery_is_counted_in_every_mailbox_that_wants_it() {
+    fn every_delivery_is_counted_in_every_slot_that_watches_the_signal() {
         let counters: Vec<SignalCounter> = (0..3).map(|_| SignalCounter::new().unwrap()).collect();
         counters[0].watch(COUNTED).unwrap();
         counters[1].watch(COUNTED).unwrap();
@@ -276,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signal_and_what_cannot_be_caught_is_refused() {
+    fn bad_numbers_and_signals_that_cannot_be_caught_are_refused() {
         let counter = SignalCounter::new().unwrap();
         for number in [0, -1, SIGNAL_MAX + 1, libc::SIGKILL] {
             let error = counter.watch(number).unwrap_err();

@@ -6,14 +6,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 
-/// Signals taken at most in one read.
+/// Maximum number of signals in one read.
 const BATCH: usize = 16;
 
-/// Reads of a drain. What a flood leaves keeps the descriptor readable for the next turn.
+/// Maximum number of reads in a drain. Signals beyond it keep the descriptor readable.
 const READS_MAX: usize = 64;
 
-/// A descriptor that is readable while one of its signals is pending, and the signals it blocked
-/// in the thread for that.
+/// A descriptor that is readable while one of its signals is pending, and the signals that it
+/// blocked in its thread.
 #[derive(Debug)]
 pub(crate) struct SignalFd {
     fd: OwnedFd,
@@ -23,13 +23,13 @@ pub(crate) struct SignalFd {
 }
 
 impl SignalFd {
-    /// A descriptor for no signal yet.
+    /// Opens a descriptor that watches no signal yet.
     pub(crate) fn new() -> io::Result<Self> {
         let none = SignalSet::empty()?;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set lives across the call, which only reads it.
         let fd = check(unsafe { libc::signalfd(-1, &raw const none.0, flags) })?;
-        // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+        // SAFETY: the kernel just returned this descriptor; no other value owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { fd, watched: none, unblock_later: none })
     }
@@ -38,8 +38,8 @@ impl SignalFd {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a number that is no signal's, and for those that cannot be blocked: the kernel
-    /// would take them and never report one.
+    /// `EINVAL` for a number that is not a signal's, and for signals that cannot be blocked: the
+    /// kernel would accept them and never report one.
     pub(crate) fn watch(&mut self, number: i32) -> io::Result<()> {
         if matches!(number, libc::SIGKILL | libc::SIGSTOP) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -53,9 +53,10 @@ impl SignalFd {
         Ok(())
     }
 
-    /// Stops reporting a signal, and unblocks it if it was not blocked before. Deliveries that
-    /// were not read are dropped: they were meant for who watched, and unblocking must not let
-    /// them do what the signal does otherwise, which may be to end the process.
+    /// Stops reporting a signal, and unblocks it if it was not blocked before.
+    ///
+    /// It drops deliveries that were not read. After unblocking they would trigger the signal's
+    /// default action, which may end the process.
     pub(crate) fn unwatch(&mut self, number: i32) {
         let mut watched = self.watched;
         watched.remove(number);
@@ -73,8 +74,8 @@ impl SignalFd {
         Ok(())
     }
 
-    /// Calls `told` with the number of every signal that was pending, 1,024 at most.
-    pub(crate) fn drain(&self, mut told: impl FnMut(i32)) -> io::Result<()> {
+    /// Calls `report` with the number of every signal that was pending, 1,024 at most.
+    pub(crate) fn drain(&self, mut report: impl FnMut(i32)) -> io::Result<()> {
         let mut batch = [const { MaybeUninit::<libc::signalfd_siginfo>::zeroed() }; BATCH];
         for _ in 0..READS_MAX {
             let room = size_of_val(&batch);
@@ -89,7 +90,7 @@ impl SignalFd {
             for info in &batch[..filled] {
                 // SAFETY: it was zeroed, and then filled by the kernel; any bytes are valid.
                 let info = unsafe { info.assume_init_ref() };
-                told(info.ssi_signo as i32);
+                report(info.ssi_signo as i32);
             }
         }
         Ok(())
@@ -147,17 +148,18 @@ impl SignalSet {
 
 impl std::fmt::Debug for SignalSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let members = (1..=super::tally::SIGNAL_MAX).filter(|number| self.contains(*number));
+        let members =
+            (1..=super::signal_counts::SIGNAL_MAX).filter(|number| self.contains(*number));
         f.debug_set().entries(members).finish()
     }
 }
 
-/// Unblocks signals in this thread, without what is pending of them. The kernel queues only so
-/// many (`RLIMIT_SIGPENDING`), and all must go: one that is left may end the process.
+/// Unblocks signals in this thread and drops their pending deliveries. It must drop all, because
+/// one that is left may end the process. The kernel bounds their number (`RLIMIT_SIGPENDING`).
 fn unblock(set: SignalSet) -> io::Result<()> {
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     loop {
-        // SAFETY: set and timespec live across the call; what was sent is not asked for.
+        // SAFETY: set and timespec live across the call; a null siginfo is allowed.
         let taken = unsafe {
             libc::sigtimedwait(&raw const set.0, std::ptr::null_mut(), &raw const at_once)
         };
@@ -169,7 +171,7 @@ fn unblock(set: SignalSet) -> io::Result<()> {
     mask(libc::SIG_UNBLOCK, set).map(drop)
 }
 
-/// Changes which signals this thread blocks and returns which it did before.
+/// Changes which signals this thread blocks; returns the previous set.
 fn mask(how: i32, set: SignalSet) -> io::Result<SignalSet> {
     let mut before = SignalSet::empty()?;
     // SAFETY: both sets live across the call.

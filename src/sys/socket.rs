@@ -1,5 +1,5 @@
-//! What std cannot do with sockets: `accept4(2)` with its flags, where a connection came in, and
-//! owning those that the process was started with.
+//! Socket calls that std lacks: `accept4(2)` with its flags, the core of a connection's packets,
+//! and sockets that the process inherited.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,21 +10,21 @@ use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 
 use super::check;
 
-/// Accepts one connection, non-blocking and close-on-exec from birth; the peer is not asked for.
+/// Accepts one connection, non-blocking and close-on-exec, without the peer's address.
 ///
 /// # Errors
 ///
-/// `WouldBlock` when no connection waits; everything else `accept4(2)` lists.
+/// `WouldBlock` if no connection waits, and all other errors of `accept4(2)`.
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
     let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: null address pointers are allowed and mean that the peer's address is not wanted.
+    // SAFETY: null address pointers are allowed: the call then returns no address.
     let fd = check(unsafe { libc::accept4(listener.as_fd().as_raw_fd(), address, length, flags) })?;
-    // SAFETY: the kernel just returned this descriptor; nobody else owns it.
+    // SAFETY: the kernel just returned this descriptor; no other value owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// As [`accept`], with the peer's address; `None` for a peer that has none, on a unix socket.
+/// As [`accept`], with the peer's address; `None` for a peer on a unix socket.
 ///
 /// # Errors
 ///
@@ -36,8 +36,8 @@ pub(crate) fn accept_from(listener: &impl AsFd) -> io::Result<(OwnedFd, Option<I
     Ok((socket, peer.map(|peer| peer.ip())))
 }
 
-/// The core that last received a packet of the connection (`SO_INCOMING_CPU`); `None` if the
-/// kernel does not know, as of unix sockets.
+/// The core that last received a packet of the connection (`SO_INCOMING_CPU`); `None` if it is
+/// unknown, as for unix sockets.
 pub(crate) fn incoming_core(socket: &impl AsFd) -> Option<usize> {
     // The kernel's "none" is -1.
     let core = sockopt::socket_incoming_cpu(socket).ok()?;
@@ -47,11 +47,11 @@ pub(crate) fn incoming_core(socket: &impl AsFd) -> Option<usize> {
 /// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
 const INHERITED_FIRST: RawFd = 3;
 
-/// Takes the first `count` descriptors that this process was started with, those of standard
-/// input and output apart; `None` if they were taken before.
+/// Takes the first `count` inherited descriptors after standard error; `None` if they were taken
+/// before.
 ///
-/// Whoever asks knows from the environment that they were passed to this process, so that nothing
-/// else in it has opened them.
+/// The caller knows from the environment that a service manager passed them to this process, so
+/// that no other code has opened them.
 ///
 /// # Errors
 ///
@@ -66,8 +66,8 @@ pub(crate) fn take_inherited(count: usize) -> io::Result<Option<Vec<OwnedFd>>> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Ok(None);
     }
-    // SAFETY: it is open, it was passed for this process to own, and the flag lets nobody take it
-    // a second time.
+    // SAFETY: it is open, this process inherited it to own it, and the flag prevents that it is
+    // taken a second time.
     let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
     Ok(Some(numbers.map(own).collect()))
 }

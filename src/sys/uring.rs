@@ -1,4 +1,4 @@
-//! io_uring: a ring, the three operations we use, and the one call that submits and waits.
+//! io_uring: a ring, the three operations in use, and the call that submits and waits.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -9,10 +9,10 @@ use io_uring::{IoUring, opcode, squeue};
 
 use super::epoll::{Epoll, Op};
 
-/// What an operation came to.
+/// The completion of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Completion {
-    /// The word the operation was given.
+    /// The user data that the operation was submitted with.
     pub(crate) user_data: u64,
     /// Its result, or a negative `errno`.
     pub(crate) result: i32,
@@ -20,15 +20,15 @@ pub(crate) struct Completion {
     pub(crate) more: bool,
 }
 
-/// One `epoll_ctl(2)` to be made through a ring.
+/// One `epoll_ctl(2)` to make through a ring.
 #[derive(Clone, Copy)]
-pub(crate) struct Control {
+pub(crate) struct CtlRequest {
     op: i32,
     fd: RawFd,
     event: libc::epoll_event,
 }
 
-impl Control {
+impl CtlRequest {
     pub(crate) fn new(op: Op, fd: RawFd, events: u32) -> Self {
         Self { op: op.raw(), fd, event: libc::epoll_event { events, u64: fd as u64 } }
     }
@@ -37,7 +37,7 @@ impl Control {
 /// A submission and a completion queue.
 pub(crate) struct Ring {
     ring: IoUring,
-    /// How many `io_uring_enter(2)` were made.
+    /// The number of `io_uring_enter(2)` calls.
     #[cfg(test)]
     pub(crate) enters: usize,
 }
@@ -45,14 +45,14 @@ pub(crate) struct Ring {
 impl Ring {
     /// `io_uring_setup(2)` with room for `entries` submissions and `completions` completions.
     ///
-    /// Any thread may submit. Completions do not interrupt the thread, but are posted when it next
-    /// enters the kernel (`IORING_SETUP_COOP_TASKRUN`), and a bad entry does not keep those behind
-    /// it from being submitted (`IORING_SETUP_SUBMIT_ALL`).
+    /// Any thread may submit. Completions do not interrupt the thread; the kernel posts them when
+    /// it next enters the kernel (`IORING_SETUP_COOP_TASKRUN`). A bad entry does not stop the
+    /// submission of those behind it (`IORING_SETUP_SUBMIT_ALL`).
     ///
     /// # Errors
     ///
-    /// What the kernel says, or `Unsupported` with what is missing if it is older than 5.19. A
-    /// sandbox that allows a ring, but not to enter it, is found out here.
+    /// The kernel's error, or `Unsupported` with the missing feature on kernels before 5.19. It
+    /// fails also in a sandbox that allows to create a ring, but not to enter it.
     pub(crate) fn new(entries: u32, completions: u32) -> io::Result<Self> {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(completions).setup_submit_all();
@@ -77,13 +77,13 @@ impl Ring {
         })
     }
 
-    /// Whether no further operation can be pushed before the next [`enter`](Self::enter).
+    /// Whether the submission queue is full until the next [`enter`](Self::enter).
     pub(crate) fn is_full(&mut self) -> bool {
         self.ring.submission().is_full()
     }
 
-    /// Pushes an `IORING_OP_POLL_ADD`: completes once any of the `POLL*` bits of `mask` holds, or
-    /// again and again at each wake-up if `multishot`. False if the queue is full.
+    /// Pushes an `IORING_OP_POLL_ADD`. It completes once any of the `POLL*` bits of `mask` holds,
+    /// or at each wake-up if `multishot`. False if the queue is full.
     #[must_use = "a full queue takes nothing"]
     pub(crate) fn push_poll(
         &mut self,
@@ -96,9 +96,9 @@ impl Ring {
         self.push_plain(&poll.build().user_data(user_data))
     }
 
-    /// Pushes an `IORING_OP_ASYNC_CANCEL` of the operation with the word `target`, which then
-    /// completes. The cancellation itself completes only if it finds nothing. False if the queue
-    /// is full.
+    /// Pushes an `IORING_OP_ASYNC_CANCEL` of the operation with the user data `target`, which then
+    /// completes. The cancellation itself completes only if it finds no such operation. False if
+    /// the queue is full.
     #[must_use = "a full queue takes nothing"]
     pub(crate) fn push_cancel(&mut self, target: u64, user_data: u64) -> bool {
         let cancel = opcode::AsyncCancel::new(target).build().user_data(user_data);
@@ -114,16 +114,16 @@ impl Ring {
 
     /// Pushes an operation without pointers.
     fn push_plain(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: only called with operations that hold numbers alone: nothing must stay alive.
+        // SAFETY: only called with operations that hold no pointer, so nothing must stay alive.
         unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 
-    /// `io_uring_enter(2)`: submits what was pushed and waits until `want` completions are there,
-    /// at most `timeout` (`None` is forever).
+    /// `io_uring_enter(2)`: submits the pushed operations and waits for `want` completions, at most
+    /// `timeout` (`None` is forever).
     ///
     /// # Errors
     ///
-    /// What the kernel says, of which `ETIME` (the timeout elapsed) and `EINTR` are to be expected.
+    /// The kernel's error; expect `ETIME` (the timeout elapsed) and `EINTR`.
     pub(crate) fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(test)]
         {
@@ -132,21 +132,21 @@ impl Ring {
         let Some(timeout) = timeout.filter(|_| want > 0) else {
             return self.ring.submit_and_wait(want).map(drop);
         };
-        // Longer than the kernel can count in nanoseconds is forever.
+        // The kernel counts in nanoseconds; its maximum is 292 years.
         let seconds = timeout.as_secs().min(i64::MAX as u64 / 1_000_000_000 - 1);
         let timeout = Timespec::new().sec(seconds).nsec(timeout.subsec_nanos());
         let args = SubmitArgs::new().timespec(&timeout);
         self.ring.submitter().submit_with_args(want, &args).map(drop)
     }
 
-    /// Whether an [`enter`](Self::enter) that waits for nothing would do anything: something is
-    /// pushed, or the kernel has completions that it could not post yet.
+    /// Whether an [`enter`](Self::enter) that does not wait has an effect: an operation is pushed,
+    /// or the kernel has completions that it could not post yet.
     pub(crate) fn has_work(&mut self) -> bool {
         let submission = self.ring.submission();
         !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
     }
 
-    /// Whether the kernel keeps completions for which the queue had no room.
+    /// Whether the kernel holds completions that did not fit into the queue.
     pub(crate) fn overflowed(&mut self) -> bool {
         self.ring.submission().cq_overflow()
     }
@@ -161,29 +161,29 @@ impl Ring {
         })
     }
 
-    /// Makes all `controls` with one call (one for every queue's length of them) and appends the
-    /// result of each, 0 or a negative `errno`, in their order.
+    /// Makes all `requests` with one call per queue length, and appends the result of each, 0 or
+    /// a negative `errno`, in their order.
     ///
     /// # Errors
     ///
-    /// What the kernel says. Then any part of them was made, and the ring must not be used again.
+    /// The kernel's error. Any part of the requests may have been made. Do not use the ring again.
     pub(crate) fn epoll_ctl_all(
         &mut self,
         epoll: &Epoll,
-        controls: &[Control],
+        requests: &[CtlRequest],
         results: &mut Vec<i32>,
     ) -> io::Result<()> {
         let length = self.ring.params().sq_entries() as usize;
-        for some in controls.chunks(length) {
+        for some in requests.chunks(length) {
             let first = results.len();
             results.resize(first + some.len(), -libc::EIO);
-            for (place, control) in (0..).zip(some) {
-                let event = (&raw const control.event).cast::<epoll_event>();
-                let (epoll, fd) = (Fd(epoll.as_raw_fd()), Fd(control.fd));
-                let entry = opcode::EpollCtl::new(epoll, fd, control.op, event);
-                let entry = entry.build().user_data(place);
-                // SAFETY: the kernel reads the event while the entry is submitted. Here that is
-                // done before the borrow of `controls` ends, or else the ring is given up.
+            for (index, request) in (0..).zip(some) {
+                let event = (&raw const request.event).cast::<epoll_event>();
+                let (epoll, fd) = (Fd(epoll.as_raw_fd()), Fd(request.fd));
+                let entry = opcode::EpollCtl::new(epoll, fd, request.op, event);
+                let entry = entry.build().user_data(index);
+                // SAFETY: the kernel reads the event during the submission. The submission ends
+                // before the borrow of `requests`, or else the caller drops the ring.
                 unsafe { self.ring.submission().push(&entry) }.map_err(io::Error::other)?;
             }
             let mut missing = some.len();

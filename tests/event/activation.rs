@@ -75,7 +75,7 @@ on_every_base! {
         assert_eq!(poll(&mut base, &mut app), [(1, Ready::READ)], "it is still ready");
     }
 
-    fn one_that_does_not_persist_may_be_deleted_and_added_before_it_runs(config: Config) {
+    fn a_one_shot_event_may_be_deleted_and_added_before_it_runs(config: Config) {
         fn renew(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             for id in app.ids.drain(..).filter(|id| *id != fired.id) {
@@ -93,7 +93,7 @@ on_every_base! {
         assert_eq!(app.fired.len(), 2, "what was reported before is reported again");
     }
 
-    fn deleting_what_is_idle_deleted_or_freed_does_nothing(config: Config) {
+    fn deleting_an_idle_deleted_or_freed_event_has_no_effect(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (reader, _writer) = readable_pair();
         let id = base.registry().create(EventSpec::io(&reader, Interest::READ), log);
@@ -135,7 +135,7 @@ on_every_base! {
         for (fd, ready) in [(fd, Ready::WRITE), (-1, Ready::all()), (1_000_000, Ready::all())] {
             base.registry().activate_by_fd(fd, ready);
         }
-        assert_eq!(poll(&mut base, &mut app), [], "nobody asked for that");
+        assert_eq!(poll(&mut base, &mut app), [], "no event waits for that");
         base.registry().free(unadded);
     }
 

@@ -1,4 +1,4 @@
-//! How a base is chosen: what the configuration asks for and what the environment forbids.
+//! The choice of a base: what the configuration requires and the environment excludes.
 
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn epoll_comes_first_and_every_other_backend_can_be_had() {
 }
 
 #[test]
-fn what_is_avoided_is_passed_over_with_its_reason() {
+fn an_avoided_backend_is_passed_over_with_its_reason() {
     let mut base = Base::new(plain().avoid(BackendKind::Epoll)).unwrap();
     assert_ne!(base.registry().backend_name(), "epoll");
     let [first, ..] = base.registry().passed_over() else { panic!("epoll came first") };
@@ -59,18 +59,21 @@ fn required_features_must_all_be_there_and_a_second_call_replaces_the_first() {
 }
 
 #[test]
-fn a_base_that_cannot_be_says_what_spoke_against_each_backend() {
+fn a_base_that_cannot_open_reports_a_reason_for_each_backend() {
     let config = BackendKind::ALL.iter().fold(plain(), |config, kind| config.avoid(*kind));
     let error = Base::new(config).unwrap_err();
     assert!(matches!(error, Error::NoBackend { .. }), "{error}");
-    let said = error.to_string();
+    let message = error.to_string();
     for kind in BackendKind::ALL {
-        assert!(said.contains(&format!("{}: the configuration avoids it", kind.name())), "{said}");
+        assert!(
+            message.contains(&format!("{}: the configuration avoids it", kind.name())),
+            "{message}"
+        );
     }
 }
 
 #[test]
-fn what_a_backend_cannot_do_is_refused_when_it_is_asked_for() {
+fn an_event_that_the_backend_does_not_support_is_refused_when_added() {
     for config in common::all_configs() {
         let mut base = Base::new(config).unwrap();
         let features = base.registry().features();
@@ -114,21 +117,20 @@ fn description(config: Config) -> String {
     format!("{name} {policy:?} {clock:?} {signals:?}")
 }
 
-/// Not a test: what this program's children print.
+/// Not a test: prints facts for the tests that run this program as a child.
 #[test]
 #[ignore = "run by other tests, in a child"]
 fn describe_the_base() {
     println!("default: {}", description(Config::default()));
     println!("ignoring: {}", description(plain()));
-    // The real and the effective user: they differ in a set-uid program.
+    // The real and the effective user differ in a set-uid program.
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
     let ids: Vec<&str> = line.split_whitespace().skip(1).collect();
     println!("privileged: {}", ids[0] != ids[1]);
 }
 
-/// What a child says about one of the lines above with these variables set, and what it wrote to
-/// standard error.
+/// Runs a child with these variables set; returns its output after `line` and its standard error.
 fn child(program: &std::path::Path, variables: &[&str], line: &str) -> (String, String) {
     let mut command = Command::new(program);
     command.args(["--exact", "config::describe_the_base", "--ignored", "--nocapture"]);
@@ -138,11 +140,11 @@ fn child(program: &std::path::Path, variables: &[&str], line: &str) -> (String, 
         }
     }
     let output = command.envs(variables.iter().map(|name| (name, "1"))).output().unwrap();
-    let [said, complained] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
-    assert!(output.status.success(), "{said}{complained}");
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
+    assert!(output.status.success(), "{stdout}{stderr}");
     let begins = format!("{line}: ");
-    let found = said.lines().find_map(|l| l.split_once(&begins)).map(|(_, rest)| rest.to_owned());
-    (found.unwrap_or_else(|| panic!("no {line} in {said}")), complained)
+    let found = stdout.lines().find_map(|l| l.split_once(&begins)).map(|(_, rest)| rest.to_owned());
+    (found.unwrap_or_else(|| panic!("no {line} in {stdout}")), stderr)
 }
 
 #[test]
@@ -166,12 +168,12 @@ fn the_environment_excludes_backends_and_changes_options_unless_ignored() {
 #[test]
 fn the_environment_can_have_the_chosen_backend_printed() {
     let program = std::env::current_exe().unwrap();
-    let (_, said) = child(&program, &["EVENT_SHOW_METHOD", "EVENT_NOEPOLL"], "default");
-    let lines: Vec<&str> = said.lines().filter(|line| line.contains("waiting with")).collect();
-    let [line] = lines[..] else { panic!("one base of the two reads the environment: {said}") };
+    let (_, stderr) = child(&program, &["EVENT_SHOW_METHOD", "EVENT_NOEPOLL"], "default");
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("waiting with")).collect();
+    let [line] = lines[..] else { panic!("one base of the two reads the environment: {stderr}") };
     assert!(!line.contains("epoll"), "{line}");
-    let (_, said) = child(&program, &["EVENT_NOEPOLL"], "default");
-    assert!(!said.contains("waiting with"), "{said}");
+    let (_, stderr) = child(&program, &["EVENT_NOEPOLL"], "default");
+    assert!(!stderr.contains("waiting with"), "{stderr}");
 }
 
 #[test]
@@ -186,13 +188,13 @@ fn a_set_uid_program_does_not_trust_its_environment() {
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     chown(&copy, Some(65_534), None).unwrap();
     let variables = &["EVENT_NOEPOLL", "EVENT_NOIO_URING"];
-    let mut said = Vec::new();
+    let mut described = Vec::new();
     for mode in [0o755, 0o4755] {
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(mode)).unwrap();
-        said.push(["privileged", "default"].map(|line| child(&copy, variables, line).0));
+        described.push(["privileged", "default"].map(|line| child(&copy, variables, line).0));
     }
     std::fs::remove_file(&copy).unwrap();
-    let [[_, without], [privileged, with]] = &said[..] else { unreachable!("two modes") };
+    let [[_, without], [privileged, with]] = &described[..] else { unreachable!("two modes") };
     assert_eq!(without, "poll Immediate Coarse Handler");
     assert_eq!(privileged, "true");
     assert_eq!(with, "epoll Immediate Coarse Handler");

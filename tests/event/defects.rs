@@ -1,13 +1,13 @@
-//! What libevent gets wrong or leaves undefined, decided here.
+//! Cases where libevent has a defect or leaves the behaviour undefined.
 
 use crate::app::*;
 use crate::{common, on_every_base};
 
 on_every_base! {
-    fn a_hang_up_is_told_to_who_waits_only_for_the_close_and_nothing_spins(config: Config)
+    fn a_hang_up_is_reported_to_a_close_only_event_and_nothing_spins(config: Config)
         where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
-        // The reader of a pipe gets a bare hang-up, the writer a bare error.
+        // The reader of a pipe gets only a hang-up, the writer only an error.
         for keep_reader in [true, false] {
             let (reader, writer) = std::io::pipe().unwrap();
             let (kept, closed): (std::os::fd::OwnedFd, std::os::fd::OwnedFd) =
@@ -32,7 +32,7 @@ on_every_base! {
         base.registry().add(id, Some(SHORT)).unwrap();
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
         assert_eq!(app.fired, [(0, Ready::TIMEOUT)]);
-        assert_eq!(base.registry().stats().events, 0, "the kernel was not asked");
+        assert_eq!(base.registry().stats().events, 0, "the descriptor is not registered");
     }
 
     fn a_timeout_and_readiness_due_in_one_turn_are_one_call(config: Config) {
@@ -134,7 +134,7 @@ on_every_base! {
         assert!(app.fired.iter().map(|(token, _)| *token).eq(0..70));
     }
 
-    fn the_peers_close_is_told_with_what_can_still_be_read(config: Config)
+    fn the_peers_close_is_reported_with_the_data_still_unread(config: Config)
         where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (watched, peer) = readable_pair();

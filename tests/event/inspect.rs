@@ -1,4 +1,4 @@
-//! Looking at a base: counts, visits, the dump, watchers on real waits.
+//! Queries of a base: counts, visits, the dump, and watchers on real waits.
 
 use std::ops::ControlFlow;
 
@@ -72,8 +72,8 @@ on_every_base! {
     fn a_dump_has_a_line_for_each_event_in_two_sections(config: Config)
         where Features::EDGE; {
         let mut base = Base::new(config.priorities(3)).unwrap();
-        let said = base.registry().dump().to_string();
-        assert_eq!(said, "Inserted events:\nActive events:\n", "the base's own are not shown");
+        let text = base.registry().dump().to_string();
+        assert_eq!(text, "Inserted events:\nActive events:\n", "the base's own are not shown");
         let (reader, _writer) = pair();
         let both = Interest::READ | Interest::WRITE;
         let io = add(&mut base, EventSpec::io(&reader, both).persist().edge(), log);
@@ -83,8 +83,8 @@ on_every_base! {
         base.registry().set_priority(user, 2).unwrap();
         base.registry().activate(user, Ready::READ | Ready::CLOSED).unwrap();
         base.registry().activate(io, Ready::WRITE).unwrap();
-        let said = base.registry().dump().to_string();
-        let lines: Vec<&str> = said.lines().collect();
+        let text = base.registry().dump().to_string();
+        let lines: Vec<&str> = text.lines().collect();
         let fd = reader.as_raw_fd();
         let io_line =
             format!("  {io} fd {fd} READ WRITE persist edge, priority 1, active for WRITE");
@@ -118,19 +118,19 @@ on_every_base! {
         assert_eq!(app.fired.len(), 4);
     }
 
-    fn changes_that_the_kernel_was_spared_are_counted_where_it_is_told_late(config: Config) {
+    fn saved_changes_are_counted_with_a_deferred_changelist(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         base.registry().hold(); // so that each turn waits
         poll(&mut base, &mut app);
-        let told = base.registry().stats().changes;
+        let flushed = base.registry().stats().changes;
         let (reader, _writer) = pair();
         let id = add(&mut base, EventSpec::io(&reader, Interest::READ).persist(), log);
-        let is_told_late = base.registry().stats().changes == told;
+        let is_deferred = base.registry().stats().changes == flushed;
         base.registry().del(id);
         poll(&mut base, &mut app);
         let stats = base.registry().stats();
         let spared = (stats.changes_coalesced, stats.changes_cancelled);
-        let expected = if is_told_late { (told, (1, 1)) } else { (told + 2, (0, 0)) };
+        let expected = if is_deferred { (flushed, (1, 1)) } else { (flushed + 2, (0, 0)) };
         assert_eq!((stats.changes, spared), expected, "an add and a del");
 
         base.registry().add(id, None).unwrap();
@@ -140,24 +140,24 @@ on_every_base! {
         poll(&mut base, &mut app);
         let stats = base.registry().stats();
         let spared = (stats.changes_coalesced, stats.changes_cancelled);
-        let expected = if is_told_late { (told + 2, (2, 1)) } else { (told + 5, (0, 0)) };
+        let expected = if is_deferred { (flushed + 2, (2, 1)) } else { (flushed + 5, (0, 0)) };
         assert_eq!((stats.changes, spared), expected, "and from reading to writing");
     }
 
-    fn the_places_of_the_event_array_are_told_where_there_is_one(config: Config) {
+    fn the_event_capacity_is_reported_where_there_is_an_array(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let pairs: Vec<_> = (0..33).map(|_| readable_pair()).collect();
         for (reader, _writer) in &pairs {
             add(&mut base, EventSpec::io(reader, Interest::READ).persist(), log);
         }
         let is_epoll = base.registry().backend_name() == "epoll";
-        for places in [32, 64, 64] {
-            let expected = if is_epoll { places } else { 0 };
-            assert_eq!(base.registry().stats().event_places, expected);
+        for capacity in [32, 64, 64] {
+            let expected = if is_epoll { capacity } else { 0 };
+            assert_eq!(base.registry().stats().event_capacity, expected);
             poll(&mut base, &mut app);
         }
     }
 }
 
-/// Nobody sends it.
+/// No process sends it.
 const SIGNAL: i32 = 31;

@@ -43,7 +43,7 @@ on_every_base! {
         assert!(base.registry().is_empty());
     }
 
-    fn what_a_handler_activates_runs_in_the_same_pass(config: Config) {
+    fn an_event_that_a_handler_activates_runs_in_the_same_pass(config: Config) {
         fn pass_on(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             app.fired.push((fired.token.0, fired.ready));
             if let Some(next) = app.ids.pop() {

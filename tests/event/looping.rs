@@ -30,7 +30,7 @@ on_every_base! {
         assert_eq!(app.fired, [(1, Ready::TIMEOUT)]);
     }
 
-    fn a_stop_is_told_from_a_loop_that_is_done(config: Config) {
+    fn a_stopped_loop_differs_from_a_finished_one(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let handlers: [(Handler<App>, LoopEnd); 3] = [
             (log, LoopEnd::Done),
@@ -44,7 +44,7 @@ on_every_base! {
         }
     }
 
-    fn an_exit_asked_for_before_the_loop_counts_and_a_break_does_not(config: Config) {
+    fn an_exit_requested_before_the_loop_counts_and_a_break_does_not(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         base.registry().loop_exit();
         assert_eq!(base.run_until_exit(&mut app).unwrap(), LoopEnd::Stopped);
@@ -127,7 +127,7 @@ on_every_base! {
         assert!(!base.registry().got_break() && !base.registry().got_exit());
     }
 
-    fn an_empty_loop_told_not_to_end_waits_for_another_thread(config: Config) {
+    fn an_empty_loop_with_no_exit_on_empty_waits_for_another_thread(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (remote, waits) = (base.remote(), base.registry().stats().waits);
         let stopper = std::thread::spawn(move || remote.loop_exit());
@@ -181,7 +181,7 @@ on_every_base! {
             app.ids.extend(registry.running());
         }).unwrap();
         base.run(&mut app).unwrap();
-        assert_eq!(app.ids, [], "nobody gets hold of the base's own event");
+        assert_eq!(app.ids, [], "handlers do not see the base's own event");
     }
 
     fn a_base_can_be_dropped_with_events_pending_and_closes_no_descriptor(config: Config) {

@@ -1,4 +1,4 @@
-//! Once events: they end when they fire, and nobody needs to keep their id.
+//! Once events: they end when they fire, and their ids need not be kept.
 
 use crate::app::*;
 use crate::{common, on_every_base};
@@ -14,7 +14,7 @@ on_every_base! {
         }
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (reader, _writer) = readable_pair();
-        for (interest, timeout, told) in [
+        for (interest, timeout, reasons) in [
             (Some(Interest::READ), None, Ready::READ),
             (Some(Interest::WRITE), Some(common::PATIENCE), Ready::WRITE),
             (None, Some(SHORT), Ready::TIMEOUT),
@@ -27,7 +27,7 @@ on_every_base! {
             base.registry().once(spec.token(Token(5)), timeout, gone).unwrap();
             assert_eq!(base.registry().len(), 1);
             assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
-            assert_eq!(std::mem::take(&mut app.fired), [(5, told)]);
+            assert_eq!(std::mem::take(&mut app.fired), [(5, reasons)]);
         }
     }
 
@@ -54,7 +54,7 @@ on_every_base! {
         assert!(tokens.eq(0..6));
     }
 
-    fn what_cannot_end_when_it_fires_is_refused_and_leaves_no_event(config: Config) {
+    fn an_event_that_cannot_be_once_is_refused_and_not_created(config: Config) {
         let mut base = Base::new(config).unwrap();
         let (reader, _writer) = pair();
         for (spec, timeout) in [

@@ -70,7 +70,7 @@ on_every_base! {
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
     }
 
-    fn an_exit_asked_for_before_a_panic_ends_only_that_loop(config: Config) {
+    fn an_exit_requested_before_a_panic_ends_only_that_loop(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let id = base.registry().create(EventSpec::timer(), |registry, _, _| {
             registry.loop_exit();

@@ -1,4 +1,4 @@
-//! What real descriptors and timeouts lead to, on every backend.
+//! Readiness of real descriptors and timeouts, on every backend.
 
 use crate::app::*;
 use crate::{common, on_every_base};
@@ -17,7 +17,7 @@ on_every_base! {
         assert_eq!(poll(&mut base, &mut app), []);
     }
 
-    fn an_edge_is_told_once(config: Config) where Features::EDGE; {
+    fn an_edge_is_reported_once(config: Config) where Features::EDGE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (reader, mut writer) = readable_pair();
         let spec = EventSpec::io(&reader, Interest::READ).persist().edge();
@@ -78,7 +78,7 @@ on_every_base! {
         assert_eq!(app.fired, [(0, Ready::READ)]);
     }
 
-    fn a_reset_is_told_to_who_waits_only_for_the_peers_close(config: Config)
+    fn a_reset_is_reported_to_an_event_that_waits_only_for_the_close(config: Config)
         where Features::EARLY_CLOSE; {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -112,9 +112,9 @@ fn a_regular_file_is_refused_at_once_or_by_its_handler() {
             log.push(error.to_string());
         }
         assert_eq!(base.run(&mut log).unwrap(), LoopEnd::Empty);
-        let [said] = &log[..] else { panic!("{log:?}") };
-        assert!(said.contains(&format!("fd {}", file.as_raw_fd())), "{said}");
-        assert!(said.contains("not permitted"), "{said}");
+        let [message] = &log[..] else { panic!("{log:?}") };
+        assert!(message.contains(&format!("fd {}", file.as_raw_fd())), "{message}");
+        assert!(message.contains("not permitted"), "{message}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Other threads: what they add, delete and end, and what it costs the base.
+//! Other threads: what they add, delete and end, and the wakes that it costs.
 
 use std::sync::mpsc;
 use std::thread;
@@ -56,11 +56,11 @@ on_every_base! {
         assert_eq!(base.registry().len(), 1);
     }
 
-    fn an_event_that_cannot_be_added_from_afar_is_told_why(config: Config) {
+    fn an_event_that_a_remote_cannot_add_gets_the_reason(config: Config) {
         fn why(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
-            let said = registry.take_refusal(fired.id).unwrap().to_string();
-            assert!(said.contains("fd -1"), "{said}");
+            let message = registry.take_refusal(fired.id).unwrap().to_string();
+            assert!(message.contains("fd -1"), "{message}");
             registry.loop_exit();
         }
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
@@ -141,7 +141,7 @@ on_every_base! {
         assert!(!base.registry().got_break());
     }
 
-    fn what_was_posted_before_the_loop_found_itself_empty_still_counts(config: Config) {
+    fn closures_posted_before_an_empty_loop_ends_still_count(config: Config) {
         fn post_more(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             let remote = registry.remote();

@@ -40,14 +40,14 @@ on_every_base! {
         assert_eq!(app.fired.len(), 1);
     }
 
-    fn the_wall_clock_is_told_as_of_the_same_moment(config: Config) {
+    fn the_wall_clock_is_read_at_the_same_moment(config: Config) {
         fn look(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             let (now, wall) = (registry.now(), registry.system_time());
             spin_until_time_moves(Instant::now());
             assert_eq!(registry.now(), now);
             let again = registry.system_time();
             let apart = again.duration_since(wall).unwrap_or_else(|error| error.duration());
-            // A machine that sets its clock or stops us may pull them apart; not by this much.
+            // Setting the clock or a stopped process may separate them, but not by this much.
             assert!(apart < Duration::from_secs(1), "{apart:?}");
             log(registry, app, fired);
         }
@@ -72,8 +72,8 @@ on_every_base! {
         base.run_once(&mut app).unwrap();
         assert_eq!(app.fired.len(), 1);
         base.run_with(&mut app, LoopFlags::NONBLOCK).unwrap();
-        let told = app.fired.len() - 1;
-        assert!((1..10).contains(&told), "twenty ticks passed, {told} are told");
+        let ticks = app.fired.len() - 1;
+        assert!((1..10).contains(&ticks), "twenty ticks passed, {ticks} fired");
     }
 
     fn many_of_one_common_timeout_expire_in_the_order_they_were_set(config: Config) {
@@ -88,7 +88,7 @@ on_every_base! {
         assert!(app.fired.iter().all(|(_, ready)| *ready == Ready::TIMEOUT));
     }
 
-    fn a_common_timeout_is_an_interval_for_who_persists(config: Config) {
+    fn a_common_timeout_is_an_interval_for_a_persistent_event(config: Config) {
         fn thrice(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             assert_eq!(registry.pending(fired.id), Ready::TIMEOUT);
@@ -150,7 +150,7 @@ on_every_base! {
 }
 
 #[test]
-fn time_is_precise_unless_coarse_is_asked_for() {
+fn time_is_precise_unless_configured_coarse() {
     let mut base = Base::new(Config::default().ignore_environment()).unwrap();
     assert_eq!(base.registry().clock_kind(), ClockKind::Precise);
     let config = Config::default().ignore_environment().clock(ClockKind::Coarse);

@@ -1,22 +1,22 @@
-//! Numbers and readings: the bits are libevent's, and what was asked for can be read back.
+//! Numbers and queries: the bits are libevent's, and an event's description can be read back.
 
 use crate::app::*;
 use crate::{common, on_every_base};
 
 #[test]
 fn the_bits_are_libevents() {
-    let told = [
+    let reasons = [
         (Ready::TIMEOUT, 0x01),
         (Ready::READ, 0x02),
         (Ready::WRITE, 0x04),
         (Ready::SIGNAL, 0x08),
         (Ready::CLOSED, 0x80),
     ];
-    for (ready, number) in told {
+    for (ready, number) in reasons {
         assert_eq!(ready.bits(), number, "{ready:?}");
     }
-    let asked = [(Interest::READ, 0x02), (Interest::WRITE, 0x04), (Interest::CLOSED, 0x80)];
-    for (interest, number) in asked {
+    let interests = [(Interest::READ, 0x02), (Interest::WRITE, 0x04), (Interest::CLOSED, 0x80)];
+    for (interest, number) in interests {
         assert_eq!(interest.bits(), number, "{interest:?}");
     }
     let flags = [(LoopFlags::ONCE, 1), (LoopFlags::NONBLOCK, 2), (LoopFlags::NO_EXIT_ON_EMPTY, 4)];
@@ -54,7 +54,7 @@ on_every_base! {
         assert!(base.registry().info(id).is_none());
     }
 
-    fn a_handler_is_told_its_own_event_its_token_and_its_descriptor(config: Config) {
+    fn a_handler_gets_its_own_event_its_token_and_its_descriptor(config: Config) {
         fn check(_: &mut Registry<App>, app: &mut App, fired: Fired) {
             assert_eq!(fired.id, app.ids[fired.token.0 as usize]);
             app.fired.push((fired.fd().unwrap_or(-1) as u64, fired.ready));
@@ -74,7 +74,7 @@ on_every_base! {
         assert_eq!(app.fired, [(fd, Ready::READ), (none, Ready::TIMEOUT)]);
     }
 
-    fn pending_tells_the_interest_the_timeout_and_why_it_is_active(config: Config) {
+    fn pending_returns_the_interest_the_timeout_and_the_active_reasons(config: Config) {
         let mut base = Base::new(config).unwrap();
         let (reader, _writer) = pair();
         let id = base.registry().create(EventSpec::io(&reader, Interest::READ).persist(), log);

@@ -3,10 +3,10 @@
 //! The list has each bug and its tests. Files without a folder are in this one or in `tests/`;
 //! those of `base/`, `backend/` and `server/` are in `src/`.
 //!
-//! - a wake was lost (libuv, tokio, helio, compio): `base/wake.rs`: `loom_t1_…` to
+//! - a wake was lost (libuv, tokio, helio, compio): `base/cross_thread/wake.rs`: `loom_t1_…` to
 //!   `loom_t3_…`, `loom_t6_…`, mutations `loom_t7_…`; `server/handoff/mod.rs`:
 //!   `a_million_handoffs_lose_no_wake`, `ten_million_…` (ignored)
-//! - a sleeper's flag was cleared too early (HAProxy): `base/wake.rs`:
+//! - a sleeper's flag was cleared too early (HAProxy): `base/cross_thread/wake.rs`:
 //!   `loom_t7_catches_every_mutation_of_the_loop`
 //! - an acceptor that waits for room is not woken: `server/handoff/backpressure.rs`,
 //!   `server/connection_limit.rs`: `loom_t4_…`
@@ -23,8 +23,8 @@
 //!   `server/accept/listen_socket.rs`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:
 //!   `closing_a_watched_descriptor_…`,
-//!   `a_descriptor_closed_before_the_kernel_learned_of_it_…`
-//! - its number reused within one round: `fd_reuse.rs`; `base/slot.rs`:
+//!   `a_descriptor_closed_before_the_flush_does_no_harm`
+//! - its number reused within one round: `fd_reuse.rs`; `base/events/slot.rs`:
 //!   `a_freed_id_never_names_the_slots_next_event`; `base/changelist.rs`:
 //!   `close_and_reuse_of_the_number_…`
 //! - full queues lose connections or descriptors (lwan, sozu): `overload.rs`:

@@ -1,9 +1,9 @@
-//! Firing: what an event is told, what it is when its handler runs, and what re-arms it.
+//! Firing: the reasons that a handler gets, its event's state when it runs, and re-arming.
 
 use super::*;
 
-fn rig() -> Rig {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+fn rig() -> TestBase {
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     rig.registry().clock.pretend(0);
     rig
 }
@@ -178,10 +178,10 @@ fn deadlines_of_common_and_other_timeouts_are_met_in_one_order() {
     let ten = rig.registry().common_timeout(Duration::from_millis(10)).unwrap();
     let ids: Vec<EventId> =
         (0..8).map(|token| rig.create(EventSpec::timer().persist(), token)).collect();
-    for (place, id) in ids.iter().enumerate() {
-        let now_ns = place as u64 * MS;
+    for (count, id) in ids.iter().enumerate() {
+        let now_ns = count as u64 * MS;
         rig.registry().clock.pretend(now_ns);
-        if place % 2 == 0 {
+        if count % 2 == 0 {
             rig.registry().add_common(*id, ten).unwrap();
         } else {
             rig.registry().add(*id, ms(10)).unwrap();

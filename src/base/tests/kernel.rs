@@ -1,6 +1,6 @@
-//! Random operations on real descriptors against a naive model: made ready, drained, closed under
-//! their events or after them, and their numbers given to other files. On every backend, with
-//! every way to tell the kernel.
+//! Random operations on real descriptors against a naive model: they become ready, are drained and
+//! closed before or after their events, and other files reuse their numbers. Runs on every backend
+//! with every changelist policy and flush.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,11 +12,11 @@ use super::*;
 use crate::backend::ChangelistFlush;
 use crate::sys::fd::duplicate;
 
-const PLACES: usize = 4;
+const SOCKETS: usize = 4;
 
-/// Numbers from here on are this test's own: no other test gets one when it is closed.
+/// The first number of a range that only this test uses, also after it closes one.
 fn lowest_fd() -> i32 {
-    // Not higher: a check looks at every number below.
+    // Not higher: a check visits every lower number.
     let limit = rlimit::increase_nofile_limit(20_000).unwrap().min(2_048);
     limit as i32 / 8 * 7
 }
@@ -24,24 +24,24 @@ fn lowest_fd() -> i32 {
 #[derive(Clone, Debug)]
 enum Step {
     Open {
-        place: usize,
+        index: usize,
     },
     Close {
-        place: usize,
+        index: usize,
         free_first: bool,
     },
     /// Closes and leaves the events as they are.
     Abandon {
-        place: usize,
+        index: usize,
     },
     MakeReadable {
-        place: usize,
+        index: usize,
     },
     Drain {
-        place: usize,
+        index: usize,
     },
     Create {
-        place: usize,
+        index: usize,
         interest: u8,
         persist: bool,
     },
@@ -61,17 +61,17 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let place = 0..PLACES;
+    let index = 0..SOCKETS;
     let pick = 0..20_usize;
     prop_oneof![
-        2 => place.clone().prop_map(|place| Step::Open { place }),
-        1 => (place.clone(), any::<bool>())
-            .prop_map(|(place, free_first)| Step::Close { place, free_first }),
-        1 => place.clone().prop_map(|place| Step::Abandon { place }),
-        2 => place.clone().prop_map(|place| Step::MakeReadable { place }),
-        1 => place.clone().prop_map(|place| Step::Drain { place }),
-        3 => (place, 0..3_u8, any::<bool>())
-            .prop_map(|(place, interest, persist)| Step::Create { place, interest, persist }),
+        2 => index.clone().prop_map(|index| Step::Open { index }),
+        1 => (index.clone(), any::<bool>())
+            .prop_map(|(index, free_first)| Step::Close { index, free_first }),
+        1 => index.clone().prop_map(|index| Step::Abandon { index }),
+        2 => index.clone().prop_map(|index| Step::MakeReadable { index }),
+        1 => index.clone().prop_map(|index| Step::Drain { index }),
+        3 => (index, 0..3_u8, any::<bool>())
+            .prop_map(|(index, interest, persist)| Step::Create { index, interest, persist }),
         4 => pick.clone().prop_map(|pick| Step::Add { pick }),
         2 => pick.clone().prop_map(|pick| Step::Del { pick }),
         1 => pick.clone().prop_map(|pick| Step::Free { pick }),
@@ -104,56 +104,56 @@ impl Socket {
 struct Event {
     id: EventId,
     token: u64,
-    place: usize,
+    index: usize,
     interest: Interest,
     persist: bool,
     pending: bool,
-    /// Its descriptor was closed under it.
+    /// Its descriptor was closed before it was deleted.
     dead: bool,
     activated: Ready,
 }
 
-/// The base under test, its descriptors, and what a naive mind knows of its events.
+/// The base under test, its descriptors, and the model of its events.
 struct World {
     base: EventBase<Log>,
-    sockets: [Option<Socket>; PLACES],
+    sockets: [Option<Socket>; SOCKETS],
     events: Vec<Event>,
-    /// The backend keeps files open that it polls, and so may still report dead ones.
-    tells_of_the_dead: bool,
+    /// The backend keeps the files open that it polls, and so may report closed descriptors.
+    reports_closed_fds: bool,
 }
 
 impl World {
     fn new(config: Config) -> Self {
         let mut base = EventBase::new(config.ignore_environment()).unwrap();
-        let tells_of_the_dead = base.registry().backend_name() == BackendKind::IoUring.name();
-        Self { base, sockets: [const { None }; PLACES], events: Vec::new(), tells_of_the_dead }
+        let reports_closed_fds = base.registry().backend_name() == BackendKind::IoUring.name();
+        Self { base, sockets: [const { None }; SOCKETS], events: Vec::new(), reports_closed_fds }
     }
 
     fn step(&mut self, token: u64, step: Step) {
         match step {
-            Step::Open { place } => self.open(place),
-            Step::Close { place, free_first } => {
+            Step::Open { index } => self.open(index),
+            Step::Close { index, free_first } => {
                 if free_first {
-                    self.free_all(|event| event.place == place);
+                    self.free_all(|event| event.index == index);
                 }
-                self.abandon(place);
-                self.free_all(|event| event.place == place);
+                self.abandon(index);
+                self.free_all(|event| event.index == index);
             }
-            Step::Abandon { place } => self.abandon(place),
-            Step::MakeReadable { place } => {
-                if let Some(socket) = &mut self.sockets[place] {
+            Step::Abandon { index } => self.abandon(index),
+            Step::MakeReadable { index } => {
+                if let Some(socket) = &mut self.sockets[index] {
                     socket.far.write_all(b"x").unwrap();
                     socket.readable = true;
                 }
             }
-            Step::Drain { place } => {
-                if let Some(socket) = &mut self.sockets[place] {
+            Step::Drain { index } => {
+                if let Some(socket) = &mut self.sockets[index] {
                     let _ = socket.near.read(&mut [0; 256]);
                     socket.readable = false;
                 }
             }
-            Step::Create { place, interest, persist } => {
-                self.create(token, place, interest, persist);
+            Step::Create { index, interest, persist } => {
+                self.create(token, index, interest, persist);
             }
             Step::Poll => self.poll(),
             Step::Add { pick }
@@ -167,24 +167,24 @@ impl World {
         }
     }
 
-    fn open(&mut self, place: usize) {
-        if self.sockets[place].is_some() {
+    fn open(&mut self, index: usize) {
+        if self.sockets[index].is_some() {
             return;
         }
         let socket = Socket::open();
-        // Whoever reuses a number frees the events of the file that had it.
+        // The owner of a reused number frees the events of the previous file.
         let number = socket.watched.as_raw_fd();
         let registry = self.base.registry();
         let of_number = |id| registry.info(id).is_some_and(|info| info.fd == Some(number));
         let stale: Vec<EventId> =
             self.events.iter().map(|event| event.id).filter(|id| of_number(*id)).collect();
         self.free_all(|event| stale.contains(&event.id));
-        self.sockets[place] = Some(socket);
+        self.sockets[index] = Some(socket);
     }
 
-    fn abandon(&mut self, place: usize) {
-        self.sockets[place] = None;
-        self.events.iter_mut().filter(|e| e.place == place).for_each(|event| event.dead = true);
+    fn abandon(&mut self, index: usize) {
+        self.sockets[index] = None;
+        self.events.iter_mut().filter(|e| e.index == index).for_each(|event| event.dead = true);
     }
 
     fn free_all(&mut self, which: impl Fn(&Event) -> bool) {
@@ -197,14 +197,14 @@ impl World {
         });
     }
 
-    fn create(&mut self, token: u64, place: usize, interest: u8, persist: bool) {
-        let Some(socket) = &self.sockets[place] else { return };
+    fn create(&mut self, token: u64, index: usize, interest: u8, persist: bool) {
+        let Some(socket) = &self.sockets[index] else { return };
         let interest = [READ, WRITE, READ | WRITE][usize::from(interest)];
         let mut spec = EventSpec::io(&socket.watched, interest).token(Token(token));
         spec.persist = persist;
         let id = self.base.registry().create(spec, log);
         let (pending, dead, activated) = (false, false, Ready::empty());
-        self.events.push(Event { id, token, place, interest, persist, pending, dead, activated });
+        self.events.push(Event { id, token, index, interest, persist, pending, dead, activated });
     }
 
     fn act_on(&mut self, at: usize, step: &Step) {
@@ -235,23 +235,23 @@ impl World {
         let mut fired = Log::new();
         self.base.run_with(&mut fired, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         for event in &mut self.events {
-            let socket = self.sockets[event.place].as_ref().filter(|_| !event.dead);
+            let socket = self.sockets[event.index].as_ref().filter(|_| !event.dead);
             let ready = socket.map_or(Ready::empty(), Socket::ready);
-            let asked = if event.pending { event.interest.into() } else { Ready::empty() };
-            let expected = (ready & asked) | std::mem::take(&mut event.activated);
-            let told = fired.iter().position(|(token, _)| *token == event.token);
-            let told = told.map_or(Ready::empty(), |at| fired.swap_remove(at).1);
+            let interest = if event.pending { event.interest.into() } else { Ready::empty() };
+            let expected = (ready & interest) | std::mem::take(&mut event.activated);
+            let fired_ready = fired.iter().position(|(token, _)| *token == event.token);
+            let fired_ready = fired_ready.map_or(Ready::empty(), |at| fired.swap_remove(at).1);
             if event.dead {
-                // A change of a closed descriptor is refused, and that is told.
-                let unasked = told - expected - Ready::REFUSED;
-                assert!(told.contains(expected), "event {}", event.token);
-                assert!(unasked.is_empty() || self.tells_of_the_dead, "event {}", event.token);
+                // A change of a closed descriptor is refused and reported.
+                let extra = fired_ready - expected - Ready::REFUSED;
+                assert!(fired_ready.contains(expected), "event {}", event.token);
+                assert!(extra.is_empty() || self.reports_closed_fds, "event {}", event.token);
             } else {
-                assert_eq!(told, expected, "event {}", event.token);
+                assert_eq!(fired_ready, expected, "event {}", event.token);
             }
-            event.pending &= event.persist || told.is_empty();
+            event.pending &= event.persist || fired_ready.is_empty();
         }
-        assert_eq!(fired, [], "nobody else");
+        assert_eq!(fired, [], "no other event fires");
     }
 
     fn compare(&mut self) {

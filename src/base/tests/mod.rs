@@ -1,5 +1,5 @@
-//! The base's own logic on a scripted backend: order, re-arming and the changelist, with a clock
-//! that stands where a test puts it.
+//! The base's own logic on a scripted backend: order, re-arming and the changelist. The test sets
+//! the clock.
 
 mod firing;
 mod kernel;
@@ -12,8 +12,8 @@ mod turn;
 use std::time::Duration;
 
 use super::*;
-use crate::backend::scripted::ScriptedBackend;
-use crate::backend::{Backend, BackendKind, Change, Features, Refusal};
+use crate::backend::tests::scripted::ScriptedBackend;
+use crate::backend::{Backend, BackendKind, Change, Features, RefusedChange};
 use crate::event::{EventId, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
@@ -34,13 +34,13 @@ fn selected(backend: impl Backend + 'static) -> Selected {
     Selected { kind, backend, passed_over: Vec::new() }
 }
 
-struct Rig {
+struct TestBase {
     base: EventBase<Log>,
     script: ScriptedBackend,
     log: Log,
 }
 
-impl Rig {
+impl TestBase {
     fn new(policy: ChangelistPolicy) -> Self {
         Self::with(Config::default().changelist(policy))
     }
@@ -101,7 +101,7 @@ fn change(fd: i32, old: Interest, new: Interest) -> Change {
 
 #[test]
 fn descriptors_fire_in_the_order_reported_and_the_newest_event_of_each_first() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     for (token, fd) in [(1, 0), (2, 1), (3, 0)] {
         rig.waiting(fd, READ, token);
     }
@@ -110,8 +110,8 @@ fn descriptors_fire_in_the_order_reported_and_the_newest_event_of_each_first() {
 }
 
 #[test]
-fn each_event_of_a_descriptor_is_told_only_what_it_asked_for() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+fn each_event_of_a_descriptor_gets_only_its_own_interest() {
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     rig.waiting(0, READ, 1);
     rig.waiting(0, WRITE, 2);
     rig.waiting(0, READ | WRITE, 3);
@@ -124,7 +124,7 @@ fn each_event_of_a_descriptor_is_told_only_what_it_asked_for() {
 
 #[test]
 fn readiness_and_timeout_in_one_turn_are_one_call() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ), 1);
     rig.registry().add(id, Some(Duration::ZERO)).unwrap();
     rig.report(&[(0, Ready::READ)]);
@@ -134,7 +134,7 @@ fn readiness_and_timeout_in_one_turn_are_one_call() {
 
 #[test]
 fn timers_run_after_descriptors_in_the_order_they_are_due() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     rig.waiting(0, READ, 1);
     rig.registry().clock.pretend(0);
     for (token, due_ns) in [(2, 30), (3, 10), (4, 20)] {
@@ -148,7 +148,7 @@ fn timers_run_after_descriptors_in_the_order_they_are_due() {
 
 #[test]
 fn an_interval_counts_from_the_moment_it_was_due() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::timer().persist(), 1);
     rig.registry().clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
@@ -160,7 +160,7 @@ fn an_interval_counts_from_the_moment_it_was_due() {
 
 #[test]
 fn ticks_that_were_missed_collapse_into_one() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::timer().persist(), 1);
     rig.registry().clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
@@ -171,7 +171,7 @@ fn ticks_that_were_missed_collapse_into_one() {
 
 #[test]
 fn an_interval_starts_anew_when_the_event_fires_for_another_reason() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
     rig.registry().clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(200))).unwrap();
@@ -185,7 +185,7 @@ fn an_interval_starts_anew_when_the_event_fires_for_another_reason() {
 
 #[test]
 fn a_zero_interval_fires_once() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
     rig.registry().clock.pretend(0);
     rig.registry().add(id, Some(Duration::ZERO)).unwrap();
@@ -195,8 +195,8 @@ fn a_zero_interval_fires_once() {
 }
 
 #[test]
-fn a_new_timeout_supersedes_an_expiry_that_was_not_told_yet() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+fn a_new_timeout_replaces_an_expiry_that_was_not_reported_yet() {
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let [timer, both] = [(EventSpec::timer(), 1), (EventSpec::io(&0, READ), 2)]
         .map(|(spec, token)| rig.create(spec, token));
     rig.registry().clock.pretend(0);
@@ -215,7 +215,7 @@ fn a_new_timeout_supersedes_an_expiry_that_was_not_told_yet() {
 
 #[test]
 fn adding_a_pending_event_changes_only_its_timeout() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ), 1);
     rig.registry().clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
@@ -232,7 +232,7 @@ fn adding_a_pending_event_changes_only_its_timeout() {
 
 #[test]
 fn waits_last_until_the_next_timer_and_for_ever_without_one() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let reader = rig.waiting(0, READ, 1);
     rig.report(&[(0, Ready::READ)]);
     rig.base.run_once(&mut rig.log).unwrap();
@@ -246,7 +246,7 @@ fn waits_last_until_the_next_timer_and_for_ever_without_one() {
 
 #[test]
 fn interest_turned_on_and_off_in_one_turn_costs_nothing_when_deferred() {
-    let mut rig = Rig::new(ChangelistPolicy::Deferred);
+    let mut rig = TestBase::new(ChangelistPolicy::Deferred);
     rig.waiting(0, READ, 1);
     rig.turn();
     assert_eq!(rig.changes(), [change(0, NOTHING, READ)]);
@@ -266,7 +266,7 @@ fn turning_from_reading_to_writing_is_one_change_when_deferred_and_two_when_not(
         (ChangelistPolicy::Deferred, vec![change(0, READ, WRITE)]),
         (ChangelistPolicy::Immediate, vec![change(0, READ, NOTHING), change(0, NOTHING, WRITE)]),
     ] {
-        let mut rig = Rig::new(policy);
+        let mut rig = TestBase::new(policy);
         let reader = rig.waiting(0, READ, 1);
         rig.turn();
         rig.changes();
@@ -279,7 +279,7 @@ fn turning_from_reading_to_writing_is_one_change_when_deferred_and_two_when_not(
 
 #[test]
 fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
-    let mut rig = Rig::new(ChangelistPolicy::Deferred);
+    let mut rig = TestBase::new(ChangelistPolicy::Deferred);
     rig.script.0.lock().unwrap().refuses.push(0);
     let reader = rig.waiting(0, READ, 1);
     let writer = rig.create(EventSpec::io(&0, WRITE), 2);
@@ -291,13 +291,13 @@ fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
         assert_eq!(rig.registry().pending(id), Ready::empty());
         let why = rig.registry().take_refusal(id).unwrap().to_string();
         assert!(why.contains("fd 0") && why.contains("not permitted"), "{why}");
-        assert!(rig.registry().take_refusal(id).is_none(), "told once");
+        assert!(rig.registry().take_refusal(id).is_none(), "reported once");
     }
     assert_eq!(rig.base.run(&mut rig.log).unwrap(), LoopEnd::Empty);
 }
 
 #[test]
-fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
+fn a_base_whose_notifier_is_refused_cannot_be_created() {
     struct Refusing;
 
     impl Backend for Refusing {
@@ -309,9 +309,9 @@ fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
             Features::all()
         }
 
-        fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+        fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
             let errno = libc::ENOSPC;
-            refused.extend(changes.iter().map(|c| Refusal { fd: c.fd, op: "refuse", errno }));
+            refused.extend(changes.iter().map(|c| RefusedChange { fd: c.fd, op: "refuse", errno }));
         }
 
         fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<()> {
@@ -327,8 +327,8 @@ fn a_base_whose_notifier_is_refused_does_not_come_to_be() {
 }
 
 #[test]
-fn a_refused_addition_is_told_to_the_events_that_were_watched_before() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+fn a_refused_addition_is_reported_to_the_events_watched_before() {
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let reader = rig.waiting(0, READ, 1);
     rig.script.0.lock().unwrap().refuses.push(0);
     let writer = rig.create(EventSpec::io(&0, WRITE), 2);
@@ -340,7 +340,7 @@ fn a_refused_addition_is_told_to_the_events_that_were_watched_before() {
 
 #[test]
 fn a_refusal_at_once_leaves_the_event_as_it_was() {
-    let mut rig = Rig::new(ChangelistPolicy::Immediate);
+    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     rig.script.0.lock().unwrap().refuses.push(0);
     let id = rig.create(EventSpec::io(&0, READ), 1);
     let error = rig.registry().add(id, Some(Duration::ZERO)).unwrap_err();

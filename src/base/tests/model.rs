@@ -46,11 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What each number of a step asks for; never nothing.
+/// The interest of each number of a step; never empty.
 fn interest_of(number: u8) -> Interest {
     let bits = [READ, WRITE, Interest::CLOSED];
-    let asked = (0..3).filter(|bit| (number + 1) >> bit & 1 == 1).map(|bit| bits[bit]);
-    asked.fold(NOTHING, |all, bit| all | bit)
+    let chosen = (0..3).filter(|bit| (number + 1) >> bit & 1 == 1).map(|bit| bits[bit]);
+    chosen.fold(NOTHING, |all, bit| all | bit)
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// What its handler is told in a pass at `now_ns`, if it runs.
+    /// Its handler's token and reasons in a pass at `now_ns`, if it runs.
     fn pass(&mut self, report: &BTreeSet<i32>, now_ns: u64) -> Option<(u64, Ready)> {
         for fd in report {
             self.report(*fd, Ready::all());
@@ -109,8 +109,8 @@ impl Model {
             self.due_ns = None;
             self.ready |= Ready::TIMEOUT;
         }
-        let told = self.ready;
-        if told.is_empty() {
+        let ready = self.ready;
+        if ready.is_empty() {
             return None;
         }
         self.ready = Ready::empty();
@@ -120,22 +120,22 @@ impl Model {
             let on_beat = due_ns.map(|due| due + self.interval_ns).filter(|at| *at >= now_ns);
             self.due_ns = Some(on_beat.unwrap_or(now_ns + self.interval_ns));
         }
-        Some((self.token, told))
+        Some((self.token, ready))
     }
 }
 
-/// The base under test, the models of its events, and the time both believe it is.
-struct Both {
-    rig: Rig,
+/// The base under test, the models of its events, and the current time of both.
+struct Comparison {
+    rig: TestBase,
     models: Vec<Model>,
     freed: Vec<EventId>,
     common: CommonTimeout,
     now_ns: u64,
 }
 
-impl Both {
+impl Comparison {
     fn new(policy: ChangelistPolicy) -> Self {
-        let mut rig = Rig::with(Config::default().changelist(policy).priorities(PRIORITIES));
+        let mut rig = TestBase::with(Config::default().changelist(policy).priorities(PRIORITIES));
         let common = rig.registry().common_timeout(Duration::from_nanos(COMMON_NS)).unwrap();
         Self { rig, models: Vec::new(), freed: Vec::new(), common, now_ns: 0 }
     }
@@ -202,8 +202,8 @@ impl Both {
         self.models.push(model);
     }
 
-    fn act_on(&mut self, place: usize, step: &Step) {
-        let (registry, model) = (self.rig.base.registry(), &mut self.models[place]);
+    fn act_on(&mut self, index: usize, step: &Step) {
+        let (registry, model) = (self.rig.base.registry(), &mut self.models[index]);
         match *step {
             Step::Add { timeout_ns, .. } => {
                 registry.add(model.id, timeout_ns.map(Duration::from_nanos)).unwrap();
@@ -235,7 +235,7 @@ impl Both {
             }
             Step::Free { .. } => {
                 registry.free(model.id);
-                self.freed.push(self.models.swap_remove(place).id);
+                self.freed.push(self.models.swap_remove(index).id);
             }
             _ => unreachable!("not about one event"),
         }
@@ -261,8 +261,8 @@ impl Both {
         };
         let order: Vec<u8> = fired.iter().map(|(t, _)| priority_of(&self.models, *t)).collect();
         assert!(order.is_sorted(), "urgent ones first: {order:?}");
-        let told = |model: &mut Model| model.pass(&report, self.now_ns);
-        let mut expected: Log = self.models.iter_mut().filter_map(told).collect();
+        let ready = |model: &mut Model| model.pass(&report, self.now_ns);
+        let mut expected: Log = self.models.iter_mut().filter_map(ready).collect();
         fired.sort_by_key(|(token, _)| *token);
         expected.sort_by_key(|(token, _)| *token);
         assert_eq!(fired, expected);
@@ -299,7 +299,7 @@ proptest! {
     {
         let policy =
             if deferred { ChangelistPolicy::Deferred } else { ChangelistPolicy::Immediate };
-        let mut both = Both::new(policy);
+        let mut both = Comparison::new(policy);
         for (token, step) in (1..).zip(steps) {
             both.step(token, step);
             both.compare();

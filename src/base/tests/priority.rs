@@ -1,16 +1,16 @@
-//! Priorities and limits: who runs before whom, and when the loop looks at descriptors again.
+//! Priorities and limits: the order of handlers, and when the loop polls descriptors again.
 
-use super::stage::{App, Stage, note};
+use super::stage::{App, ScriptedApp, note};
 use super::*;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
-fn stage(priorities: u8) -> Stage {
-    Stage::new(Config::default().priorities(priorities))
+fn stage(priorities: u8) -> ScriptedApp {
+    ScriptedApp::new(Config::default().priorities(priorities))
 }
 
-fn limited(limit: DispatchLimit) -> Stage {
-    Stage::new(Config::default().priorities(2).dispatch_limit(limit))
+fn limited(limit: DispatchLimit) -> ScriptedApp {
+    ScriptedApp::new(Config::default().priorities(2).dispatch_limit(limit))
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn the_urgent_run_first_and_those_of_one_priority_in_the_order_they_became_activ
 }
 
 #[test]
-fn after_the_first_priority_that_ran_the_loop_looks_again() {
+fn after_the_first_priority_that_ran_the_loop_polls_again() {
     let mut stage = stage(3);
     let ids = [2, 1].map(|priority| stage.user(priority, note));
     stage.reader(0, 0, note);
@@ -57,7 +57,7 @@ fn an_urgent_event_is_not_kept_waiting_by_the_rest_of_a_queue() {
     stage.reader(0, 0, note);
     stage.activate(&[first]);
     stage.report(&[&[], &[0]]);
-    assert_eq!(stage.drain(), [0, 2, 3, 1], "and the loop looks once before it");
+    assert_eq!(stage.drain(), [0, 2, 3, 1], "and the loop polls once before it");
     assert_eq!(stage.waits(), [ZERO; 4]);
 }
 
@@ -80,7 +80,7 @@ fn an_event_of_the_same_or_a_lesser_urgency_does_not_end_the_pass() {
 }
 
 #[test]
-fn what_the_base_does_for_itself_does_not_count() {
+fn internal_events_do_not_count_as_calls() {
     let mut stage = stage(2);
     let remote = stage.base.remote();
     let user = stage.user(1, note);
@@ -127,7 +127,7 @@ fn a_priority_changes_only_within_range_and_while_the_event_is_not_active() {
 }
 
 #[test]
-fn continuing_looks_again_before_the_rest_of_the_queue() {
+fn continue_polls_again_before_the_rest_of_the_queue() {
     fn look_again(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
         note(registry, app, fired);
         registry.loop_continue();
@@ -168,7 +168,7 @@ fn a_limit_of_calls_bounds_a_pass_and_loses_nothing() {
 }
 
 #[test]
-fn what_a_limit_leaves_over_is_overtaken_by_what_the_next_wait_reports() {
+fn events_beyond_a_limit_run_after_more_urgent_ones_of_the_next_wait() {
     let limit = DispatchLimit { calls: Some(1), interval: None, from_priority: 1 };
     let mut stage = limited(limit);
     let ids = [1, 1].map(|priority| stage.user(priority, note));
@@ -211,7 +211,7 @@ fn a_limit_of_time_ends_a_pass_after_the_call_that_used_it_up() {
 }
 
 #[test]
-fn a_limit_of_time_is_not_used_up_by_what_the_base_does_for_itself() {
+fn a_limit_of_time_is_not_used_up_by_internal_events() {
     let limit = DispatchLimit { calls: None, interval: Some(Duration::ZERO), from_priority: 0 };
     let mut stage = limited(limit);
     let less_urgent = stage.user(1, note);

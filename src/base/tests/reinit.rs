@@ -1,4 +1,4 @@
-//! A base in a forked child, on the real backends: it works there, and its parent never notices.
+//! A base in a forked child, on the real backends: it works there and leaves the parent's alone.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,11 +7,11 @@ use super::*;
 use crate::sys::process::{exit_at_once, fork, wait_for};
 
 /// Real-time signals that nothing else in this test program uses, one for each test.
-const TOLD: i32 = 45;
+const REPORTED: i32 = 45;
 const UNNOTICED: i32 = 46;
 const CHILDS_OWN: i32 = 47;
 
-/// Forks; the child ends by whether `in_child` holds, which must not panic to be told apart.
+/// Forks, and fails unless `in_child` returns true in the child. A panic there counts as false.
 #[track_caller]
 fn expect_of_child(in_child: impl FnOnce() -> bool) {
     let child = fork().unwrap();
@@ -56,7 +56,7 @@ fn configs() -> impl Iterator<Item = Config> {
 }
 
 #[test]
-fn a_childs_base_tells_what_its_parents_would_have() {
+fn a_childs_base_reports_what_its_parents_would_have() {
     for config in configs() {
         let config = config.ignore_environment();
         let mut base = EventBase::<Log>::new(config).unwrap();
@@ -64,11 +64,11 @@ fn a_childs_base_tells_what_its_parents_would_have() {
         let (silent, mut other) = pair(b"");
         watch(&mut base, EventSpec::io(&ready, READ), 1);
         watch(&mut base, EventSpec::io(&silent, READ), 2);
-        watch(&mut base, EventSpec::signal(TOLD), 3);
+        watch(&mut base, EventSpec::signal(REPORTED), 3);
         let timer = watch(&mut base, EventSpec::timer(), 4);
         base.registry().add(timer, Some(Duration::ZERO)).unwrap();
         assert_eq!(poll(&mut base)[..], [(1, Ready::READ), (4, Ready::TIMEOUT)]);
-        // A change that the kernel has not learned of yet, if it is deferred.
+        // With the deferred changelist, this change has not reached the kernel yet.
         let (late, _kept) = pair(b"x");
         watch(&mut base, EventSpec::io(&late, READ), 5);
         base.registry().add(timer, Some(Duration::ZERO)).unwrap();
@@ -76,16 +76,16 @@ fn a_childs_base_tells_what_its_parents_would_have() {
         expect_of_child(|| {
             base.reinit().unwrap();
             base.registry().check();
-            signal_hook::low_level::raise(TOLD).unwrap();
+            signal_hook::low_level::raise(REPORTED).unwrap();
             other.write_all(b"x").unwrap();
             let read = Ready::READ;
             let signal = Ready::SIGNAL;
             let timeout = Ready::TIMEOUT;
             let expected = [(1, read), (2, read), (3, signal), (4, timeout), (5, read)];
-            let told = poll(&mut base) == expected;
+            let fired_all = poll(&mut base) == expected;
             (&silent).read_exact(&mut [0]).unwrap();
             let posted = base.remote().post(|_, log| log.push((9, Ready::empty())));
-            posted.is_ok() && told && poll(&mut base).contains(&(9, Ready::empty()))
+            posted.is_ok() && fired_all && poll(&mut base).contains(&(9, Ready::empty()))
         });
         let expected = [(1, Ready::READ), (4, Ready::TIMEOUT), (5, Ready::READ)];
         assert_eq!(poll(&mut base), expected, "no signal, and nothing of the child's");
@@ -124,7 +124,11 @@ fn a_parents_base_never_notices_what_its_child_does() {
 
         let mut base = base.expect("the parent's copy");
         assert_eq!(poll(&mut base), []);
-        assert_eq!(base.registry().stats().events, waits, "not even its bells rang: {config:?}");
+        assert_eq!(
+            base.registry().stats().events,
+            waits,
+            "its eventfds stay unwritten: {config:?}"
+        );
         writer.write_all(b"x").unwrap();
         assert_eq!(poll(&mut base), [(1, Ready::READ)], "on {config:?}");
         signal_hook::low_level::raise(UNNOTICED).unwrap();
@@ -133,7 +137,7 @@ fn a_parents_base_never_notices_what_its_child_does() {
 }
 
 #[test]
-fn a_signal_in_the_child_rings_no_base_of_the_parents() {
+fn a_signal_in_the_child_wakes_no_base_of_the_parent() {
     for config in configs() {
         let config = config.ignore_environment();
         let [mut copied, mut other] = [0, 1].map(|_| EventBase::<Log>::new(config).unwrap());
@@ -154,7 +158,7 @@ fn a_signal_in_the_child_rings_no_base_of_the_parents() {
 }
 
 #[test]
-fn a_wake_in_the_child_rings_no_bell_of_the_parents() {
+fn a_wake_in_the_child_leaves_the_parents_eventfd_alone() {
     for config in configs() {
         let mut base = EventBase::<Log>::new(config.ignore_environment()).unwrap();
         base.registry().hold();

@@ -1,28 +1,27 @@
-//! A base on a scripted backend whose handlers find other events in their context, so that a test
-//! can write down who does what to whom.
+//! A base on a scripted backend whose context holds its events, so that handlers can act on others.
 
 use super::*;
 
-/// What handlers see: a log, and events by their token.
+/// The context: a log, and the events by their token.
 #[derive(Debug, Default)]
 pub(super) struct App {
     pub(super) fired: Log,
-    /// An event's place is its token.
+    /// An event's index is its token.
     pub(super) ids: Vec<EventId>,
 }
 
-pub(super) struct Stage {
+pub(super) struct ScriptedApp {
     pub(super) base: EventBase<App>,
     pub(super) script: ScriptedBackend,
     pub(super) app: App,
 }
 
-/// A handler that writes down that it was called, and nothing else.
+/// A handler that only logs its call.
 pub(super) fn note(_: &mut Registry<App>, app: &mut App, fired: Fired) {
     app.fired.push((fired.token.0, fired.ready));
 }
 
-impl Stage {
+impl ScriptedApp {
     pub(super) fn new(config: Config) -> Self {
         let script = ScriptedBackend::default();
         let base = EventBase::with_backend(&config, selected(script.clone())).unwrap();

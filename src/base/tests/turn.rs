@@ -1,12 +1,12 @@
 //! One turn of the loop: flags, watchers, deferred events, and what ends it.
 
-use super::stage::{App, Stage, note};
+use super::stage::{App, ScriptedApp, note};
 use super::*;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
-fn stage() -> Stage {
-    Stage::new(Config::default())
+fn stage() -> ScriptedApp {
+    ScriptedApp::new(Config::default())
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn once_waits_until_a_handler_of_the_users_ran() {
 
 #[test]
 fn once_goes_on_while_events_are_active() {
-    let mut stage = Stage::new(Config::default().priorities(2));
+    let mut stage = ScriptedApp::new(Config::default().priorities(2));
     let ids = [0, 1].map(|priority| stage.user(priority, note));
     stage.activate(&ids);
     assert_eq!(stage.run(LoopFlags::ONCE), LoopEnd::Done);
@@ -50,7 +50,7 @@ fn once_goes_on_while_events_are_active() {
 }
 
 #[test]
-fn an_empty_loop_waits_only_if_told_not_to_end() {
+fn an_empty_loop_waits_only_with_no_exit_on_empty() {
     let mut stage = stage();
     assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Empty);
     assert_eq!(stage.waits(), []);
@@ -92,7 +92,7 @@ fn a_backend_that_cannot_wait_ends_the_loop_with_an_error_and_leaves_it_usable()
             Features::all()
         }
 
-        fn apply(&mut self, _: &[Change], _: &mut Vec<Refusal>) {}
+        fn apply(&mut self, _: &[Change], _: &mut Vec<RefusedChange>) {}
 
         fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<()> {
             self.0 += 1;
@@ -147,7 +147,7 @@ fn of_many_scheduled_33_run_in_a_turn_and_the_others_in_the_next() {
 }
 
 #[test]
-fn an_event_scheduled_twice_runs_once_and_is_told_so() {
+fn an_event_scheduled_twice_runs_once_and_the_second_call_returns_false() {
     let mut stage = stage();
     let id = stage.user(0, note);
     assert!(stage.registry().schedule(id).unwrap());
@@ -179,7 +179,7 @@ fn an_event_that_schedules_itself_does_not_keep_the_loop_from_its_descriptors() 
 }
 
 #[test]
-fn what_is_activated_for_later_waits_for_the_next_look_at_descriptors() {
+fn an_event_activated_for_later_waits_for_the_next_poll() {
     fn later(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
         note(registry, app, fired);
         registry.activate_later(app.ids[1], Ready::WRITE).unwrap();
@@ -201,7 +201,7 @@ fn what_is_activated_for_later_waits_for_the_next_look_at_descriptors() {
 }
 
 #[test]
-fn one_that_waits_for_its_turn_can_be_deleted() {
+fn an_event_for_the_next_turn_can_be_deleted() {
     let mut stage = stage();
     let id = stage.user(0, note);
     stage.registry().activate_later(id, Ready::WRITE).unwrap();
@@ -219,7 +219,7 @@ fn deferred_changes_wait_for_the_next_wait_whatever_ends_the_loop() {
         registry.add(app.ids[1], None).unwrap();
         registry.loop_exit();
     }
-    let mut stage = Stage::new(Config::default().changelist(ChangelistPolicy::Deferred));
+    let mut stage = ScriptedApp::new(Config::default().changelist(ChangelistPolicy::Deferred));
     let first = stage.user(0, stop);
     stage.event(EventSpec::io(&0, READ).persist(), note);
     stage.activate(&[first]);
@@ -306,7 +306,7 @@ fn a_check_watcher_runs_when_descriptors_are_active_and_timeouts_are_not_yet() {
 }
 
 #[test]
-fn what_a_prepare_watcher_adds_counts_for_the_wait() {
+fn an_event_that_a_prepare_watcher_adds_counts_for_the_wait() {
     fn add_timer(registry: &mut Registry<App>, app: &mut App, timeout: Option<Duration>) {
         assert_eq!(timeout, None);
         registry.add(app.ids[1], Some(Duration::ZERO)).unwrap();

@@ -43,7 +43,7 @@ mod loom_models {
 
     use super::*;
     use crate::base::WakeWord;
-    use crate::sync::Bell;
+    use crate::sync::ModelEventFd;
 
     const EMPTY: u32 = 0;
     const QUEUED: u32 = 1;
@@ -165,7 +165,7 @@ mod loom_models {
         closing: Closing,
         stop: AtomicBool,
         word: WakeWord,
-        bell: Bell,
+        bell: ModelEventFd,
     }
 
     impl Default for Shared {
@@ -175,7 +175,7 @@ mod loom_models {
                 closing: Closing::new(),
                 stop: AtomicBool::new(false),
                 word: WakeWord::new(),
-                bell: Bell::default(),
+                bell: ModelEventFd::default(),
             }
         }
     }
@@ -183,7 +183,7 @@ mod loom_models {
     impl Shared {
         fn wake(&self) {
             if self.word.notify() {
-                self.bell.ring();
+                self.bell.signal();
             }
         }
 
@@ -201,7 +201,7 @@ mod loom_models {
                 rung = self.word.fall_asleep();
                 if rung {
                     self.bell.wait();
-                    self.bell.silence();
+                    self.bell.drain();
                 }
             }
         }

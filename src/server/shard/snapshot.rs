@@ -19,7 +19,7 @@ impl Worker {
             queued_max: load.queued_max() as u64,
             waits: turns.waits,
             events: turns.events,
-            event_capacity: turns.event_places,
+            event_capacity: turns.event_capacity,
             changes: turns.changes,
             changes_coalesced: turns.changes_coalesced,
             changes_cancelled: turns.changes_cancelled,

@@ -1,36 +1,35 @@
-//! Selection: which backend a base gets, by what was asked for, what the environment forbids and
-//! what the kernel grants.
+//! Selection: chooses a base's backend by its options, the environment and what the kernel allows.
 
 use std::io::Write;
 
-use super::changelist::ChangelistPolicy;
-use super::clock::ClockKind;
 use super::config::Config;
-use super::signal::SignalMethod;
 use crate::backend::{Backend, BackendKind};
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::signal::SignalMethod;
+use crate::base::timers::clock::ClockKind;
 use crate::error::{Error, Result};
 use crate::sys::process;
 
-/// A backend that a base could not or was not to have.
+/// A backend that a base does not use, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Which one.
+    /// The backend.
     pub kind: BackendKind,
-    /// Why: what excluded it, or what the kernel said.
+    /// The option or variable that excluded it, or the kernel's error.
     pub why: String,
 }
 
 /// Whether an environment variable is set.
 type Environment<'a> = &'a dyn Fn(&str) -> bool;
 
-/// The process's environment, or an empty one where it must not count.
-pub(super) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
+/// The process's environment, or an empty one where the base must ignore it.
+pub(in crate::base) fn environment(config: &Config) -> impl Fn(&str) -> bool + use<> {
     let counts = config.reads_environment && !process::is_privileged_for_caller();
     move |name| counts && std::env::var_os(name).is_some()
 }
 
-/// The configuration as the environment changes it.
-pub(super) fn with_environment(mut config: Config, is_set: Environment) -> Config {
+/// The configuration with the changes that the environment makes.
+pub(in crate::base) fn with_environment(mut config: Config, is_set: Environment) -> Config {
     if is_set("EVENT_EPOLL_USE_CHANGELIST") {
         config.changelist = ChangelistPolicy::Deferred;
     }
@@ -43,19 +42,19 @@ pub(super) fn with_environment(mut config: Config, is_set: Environment) -> Confi
     config
 }
 
-/// A backend, open, and those that were passed over before it.
-pub(super) struct Selected {
-    pub(super) kind: BackendKind,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) passed_over: Vec<PassedOver>,
+/// The opened backend, and the more preferred backends that are not used.
+pub(in crate::base) struct Selected {
+    pub(in crate::base) kind: BackendKind,
+    pub(in crate::base) backend: Box<dyn Backend>,
+    pub(in crate::base) passed_over: Vec<PassedOver>,
 }
 
-/// Opens the first backend in order of preference that nothing speaks against.
-pub(super) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
+/// Opens the most preferred backend that is not excluded and that the kernel allows.
+pub(in crate::base) fn select(config: &Config, is_set: Environment) -> Result<Selected> {
     let open = |kind: BackendKind| kind.open(config.flush);
     let selected = select_with(config, is_set, open)?;
     if is_set("EVENT_SHOW_METHOD") {
-        // Nobody to tell if standard error is closed.
+        // If standard error is closed, the line is lost.
         let _ = writeln!(std::io::stderr(), "evshard is waiting with {}", selected.kind.name());
     }
     Ok(selected)
@@ -83,15 +82,15 @@ fn select_with(
     Err(Error::NoBackend { passed_over: list.collect() })
 }
 
-/// What was asked for or set that speaks against a backend.
+/// The option or variable that excludes a backend, if there is one.
 fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<String> {
     let choice = &config.choice;
-    let place = BackendKind::ALL.iter().position(|other| *other == kind)?;
+    let index = BackendKind::ALL.iter().position(|other| *other == kind)?;
     let variable = format!("EVENT_NO{}", kind.name().to_uppercase());
     let missing = choice.required - kind.features();
     if let Some(only) = choice.only.filter(|only| *only != kind) {
-        Some(format!("only {} was asked for", only.name()))
-    } else if choice.avoided[place] {
+        Some(format!("the configuration allows only {}", only.name()))
+    } else if choice.avoided[index] {
         Some("the configuration avoids it".to_owned())
     } else if is_set(&variable) {
         Some(format!("the environment variable {variable} is set"))
@@ -106,7 +105,7 @@ fn objection(config: &Config, is_set: Environment, kind: BackendKind) -> Option<
 mod tests {
     use super::*;
     use crate::backend::Features;
-    use crate::backend::scripted::ScriptedBackend;
+    use crate::backend::tests::scripted::ScriptedBackend;
 
     fn scripted(_: BackendKind) -> Result<Box<dyn Backend>> {
         Ok(Box::new(ScriptedBackend::default()))
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_preference_decides_among_those_nothing_speaks_against() {
+    fn the_order_of_preference_decides_among_the_allowed_backends() {
         let config = Config::default();
         assert_eq!(chosen(config, &[]), Ok(BackendKind::Epoll));
         assert_eq!(chosen(config.avoid(BackendKind::Epoll), &[]), Ok(BackendKind::IoUring));
@@ -133,26 +132,26 @@ mod tests {
     }
 
     #[test]
-    fn no_backend_left_is_an_error_that_says_what_spoke_against_each() {
+    fn no_backend_left_is_an_error_with_a_reason_for_each() {
         let config = Config::default()
             .avoid(BackendKind::IoUring)
             .require_features(Features::EDGE | Features::O1);
-        let said = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
+        let message = chosen(config, &["EVENT_NOEPOLL"]).unwrap_err();
         for part in [
             "epoll: the environment variable EVENT_NOEPOLL is set",
             "io_uring: the configuration avoids it",
             "poll: it lacks Features(EDGE | O1)",
             "select: it lacks",
         ] {
-            assert!(said.contains(part), "{said}");
+            assert!(message.contains(part), "{message}");
         }
         let only = chosen(Config::default().backend(BackendKind::Select), &["EVENT_NOSELECT"]);
-        let said = only.unwrap_err();
-        assert!(said.contains("epoll: only select was asked for"), "{said}");
+        let message = only.unwrap_err();
+        assert!(message.contains("epoll: the configuration allows only select"), "{message}");
     }
 
     #[test]
-    fn what_the_kernel_refuses_is_passed_over_with_its_reason() {
+    fn a_backend_that_the_kernel_refuses_is_passed_over_with_its_reason() {
         let refusing = |kind: BackendKind| match kind {
             BackendKind::IoUring => {
                 Err(Error::os("io_uring_setup")(std::io::Error::from_raw_os_error(libc::EPERM)))

@@ -1,13 +1,15 @@
-//! How a base is set up (libevent: `event_config`).
+//! The options of a base (libevent: `event_config`).
 
-use super::changelist::ChangelistPolicy;
-use super::clock::ClockKind;
-use super::limit::DispatchLimit;
-use super::signal::SignalMethod;
 use crate::backend::{BackendKind, ChangelistFlush, Features};
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::signal::SignalMethod;
+use crate::base::limit::DispatchLimit;
+use crate::base::timers::clock::ClockKind;
 
-/// Options of an [`EventBase`](super::EventBase); the default is the best backend there is, with
-/// [`ChangelistPolicy::Immediate`] as in libevent, and one priority.
+/// Options of an [`EventBase`](crate::base::EventBase).
+///
+/// The default is the best backend there is, with [`ChangelistPolicy::Immediate`] as in libevent,
+/// and one priority.
 ///
 /// ```
 /// use evshard::{BackendKind, ChangelistPolicy, Config, EventBase, Features};
@@ -24,27 +26,27 @@ use crate::backend::{BackendKind, ChangelistFlush, Features};
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a config does nothing until a base is made with it"]
 pub struct Config {
-    pub(super) choice: Choice,
-    pub(super) flush: ChangelistFlush,
-    pub(super) changelist: ChangelistPolicy,
-    pub(super) clock: ClockKind,
-    pub(super) caches_time: bool,
-    pub(super) signals: SignalMethod,
-    pub(super) priorities: u8,
-    pub(super) limit: DispatchLimit,
-    pub(super) reads_environment: bool,
+    pub(in crate::base) choice: Choice,
+    pub(in crate::base) flush: ChangelistFlush,
+    pub(in crate::base) changelist: ChangelistPolicy,
+    pub(in crate::base) clock: ClockKind,
+    pub(in crate::base) caches_time: bool,
+    pub(in crate::base) signals: SignalMethod,
+    pub(in crate::base) priorities: u8,
+    pub(in crate::base) limit: DispatchLimit,
+    pub(in crate::base) reads_environment: bool,
 }
 
-/// Which backends may be taken.
+/// Which backends a base may use.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
+pub(in crate::base) struct Choice {
     /// Only this one.
-    pub(super) only: Option<BackendKind>,
+    pub(in crate::base) only: Option<BackendKind>,
     /// This one first.
-    pub(super) preferred: Option<BackendKind>,
+    pub(in crate::base) preferred: Option<BackendKind>,
     /// By position in `BackendKind::ALL`.
-    pub(super) avoided: [bool; BackendKind::ALL.len()],
-    pub(super) required: Features,
+    pub(in crate::base) avoided: [bool; BackendKind::ALL.len()],
+    pub(in crate::base) required: Features,
 }
 
 impl Default for Config {
@@ -69,7 +71,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Why large flushes of an epoll backend will not go through a ring, though they should.
+    /// The reason why large flushes of an epoll backend cannot use a ring, if the options would
+    /// have them use it.
     #[cfg(feature = "server")]
     pub(crate) fn ring_refusal(&self) -> Option<String> {
         let should =
@@ -78,69 +81,69 @@ impl Config {
         refusal.map(|error| error.to_string())
     }
 
-    /// The mechanism to wait with; no other one will do.
+    /// Uses this backend and no other.
     pub fn backend(mut self, kind: BackendKind) -> Self {
         self.choice.only = Some(kind);
         self
     }
 
-    /// The mechanism to try first. If it cannot be had, the others are tried in the order of
-    /// [`BackendKind::ALL`]; `Registry::passed_over` says why it could not.
+    /// Tries this backend first. If it is not available, the base tries the others in the order of
+    /// [`BackendKind::ALL`]; `Registry::passed_over` has the reason.
     pub fn prefer(mut self, kind: BackendKind) -> Self {
         self.choice.preferred = Some(kind);
         self
     }
 
-    /// A mechanism not to wait with (libevent: `event_config_avoid_method`). For one given by
-    /// name, parse the name: `"poll".parse::<BackendKind>()`.
+    /// Excludes a backend (libevent: `event_config_avoid_method`). To exclude one by name, parse
+    /// the name: `"poll".parse::<BackendKind>()`.
     pub fn avoid(mut self, kind: BackendKind) -> Self {
-        let place = BackendKind::ALL.iter().position(|other| *other == kind);
-        if let Some(place) = place {
-            self.choice.avoided[place] = true;
+        let index = BackendKind::ALL.iter().position(|other| *other == kind);
+        if let Some(index) = index {
+            self.choice.avoided[index] = true;
         }
         self
     }
 
-    /// What the mechanism must be able to do (libevent: `event_config_require_features`). A second
-    /// call replaces the first.
+    /// Requires features of the backend (libevent: `event_config_require_features`). A second call
+    /// replaces the first.
     pub fn require_features(mut self, features: Features) -> Self {
         self.choice.required = features;
         self
     }
 
-    /// When the kernel learns of changes (libevent: `EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST`).
+    /// Sets when changes reach the kernel (libevent: `EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST`).
     pub fn changelist(mut self, policy: ChangelistPolicy) -> Self {
         self.changelist = policy;
         self
     }
 
-    /// How deferred changes reach epoll.
+    /// Sets how deferred changes reach epoll.
     pub fn flush(mut self, flush: ChangelistFlush) -> Self {
         self.flush = flush;
         self
     }
 
-    /// What the time is told with (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`).
+    /// Sets the clock of the base (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`).
     pub fn clock(mut self, kind: ClockKind) -> Self {
         self.clock = kind;
         self
     }
 
-    /// Whether "now" is one moment for all handlers of a turn, which is the default (libevent:
+    /// Sets whether all handlers of a turn get the same time. That is the default (libevent:
     /// `EVENT_BASE_FLAG_NO_CACHE_TIME` turns it off).
     pub fn cached_time(mut self, cached: bool) -> Self {
         self.caches_time = cached;
         self
     }
 
-    /// How signals are received (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`).
+    /// Sets how the base receives signals (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`).
     pub fn signals(mut self, method: SignalMethod) -> Self {
         self.signals = method;
         self
     }
 
-    /// How many priorities there are, 1 to 255 (libevent: `event_base_priority_init`). 0 counts
-    /// as 1. Unlike libevent's this cannot change while the base exists.
+    /// Sets the number of priorities, 1 to 255 (libevent: `event_base_priority_init`). 0 counts
+    /// as 1. Unlike in libevent, it cannot change while the base exists.
     pub fn priorities(mut self, priorities: u8) -> Self {
         self.priorities = priorities.max(1);
         self
@@ -152,14 +155,19 @@ impl Config {
         self
     }
 
-    /// Does not look at the environment (libevent: `EVENT_BASE_FLAG_IGNORE_ENV`).
+    /// Ignores the environment (libevent: `EVENT_BASE_FLAG_IGNORE_ENV`).
     ///
-    /// Otherwise these variables, libevent's own, count if they are set to anything:
-    /// `EVENT_NOEPOLL`, `EVENT_NOIO_URING`, `EVENT_NOPOLL` and `EVENT_NOSELECT` exclude a backend,
-    /// `EVENT_EPOLL_USE_CHANGELIST` defers changes, `EVENT_PRECISE_TIMER` makes the clock precise,
-    /// `EVENT_USE_SIGNALFD` receives signals by signalfd, `EVENT_SHOW_METHOD` prints the backend's
-    /// name to standard error. As in libevent they win over what the program says, and a set-uid
-    /// program never looks at them.
+    /// Otherwise the base reads these variables of libevent. Each has an effect if it is set, to
+    /// any value:
+    ///
+    /// - `EVENT_NOEPOLL`, `EVENT_NOIO_URING`, `EVENT_NOPOLL`, `EVENT_NOSELECT`: excludes the
+    ///   backend.
+    /// - `EVENT_EPOLL_USE_CHANGELIST`: defers changes.
+    /// - `EVENT_PRECISE_TIMER`: makes the clock precise.
+    /// - `EVENT_USE_SIGNALFD`: receives signals by signalfd.
+    /// - `EVENT_SHOW_METHOD`: prints the backend's name to standard error.
+    ///
+    /// As in libevent, they override the program's options, and a set-uid program ignores them.
     pub fn ignore_environment(mut self) -> Self {
         self.reads_environment = false;
         self

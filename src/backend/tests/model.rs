@@ -1,4 +1,4 @@
-//! Random operations on every backend against a naive model that computes what must be told.
+//! Random operations on every backend against a naive model that computes the expected reports.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -10,23 +10,23 @@ use proptest::prelude::*;
 
 use test_needs::Need;
 
-use super::suite::{Rig, empty, every_way, fill};
-use super::*;
+use super::suite::{TestBackend, empty, every_way, fill};
+use crate::backend::*;
 
-/// A watched stream, its peer, and what is true of them.
-struct Slot {
+/// A watched stream, its peer, and their state.
+struct WatchedStream {
     stream: UnixStream,
     peer: UnixStream,
     watched: Interest,
     once: bool,
-    /// Whether the kernel may hold what a once report disarmed.
+    /// Whether the kernel may hold a registration that a report disarmed.
     disarmed: bool,
     unread: bool,
     full: bool,
     peer_ended: bool,
 }
 
-impl Slot {
+impl WatchedStream {
     fn new() -> Self {
         let (stream, peer) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -97,20 +97,20 @@ fn interest_of(bits: u8, has_closed: bool) -> Interest {
     interest
 }
 
-/// A backend, the slots it watches, and the changes that the next wait is to bring along.
+/// A backend, the streams it watches, and the changes that the next wait applies.
 struct Run {
-    rig: Rig,
-    slots: Vec<Slot>,
+    rig: TestBackend,
+    streams: Vec<WatchedStream>,
     deferred: Vec<Change>,
 }
 
 impl Run {
-    fn of(rig: Rig) -> Self {
-        Self { rig, slots: (0..5).map(|_| Slot::new()).collect(), deferred: Vec::new() }
+    fn of(rig: TestBackend) -> Self {
+        Self { rig, streams: (0..5).map(|_| WatchedStream::new()).collect(), deferred: Vec::new() }
     }
 
-    /// Changes of one descriptor keep their order, whichever way they take.
-    fn tell(&mut self, change: Change, deferred: bool) {
+    /// Changes of one descriptor keep their order, deferred or not.
+    fn change(&mut self, change: Change, deferred: bool) {
         if deferred {
             self.deferred.push(change);
         } else {
@@ -122,39 +122,39 @@ impl Run {
 
     fn step(&mut self, at: usize, step: &Step) {
         let has_closed = self.rig.has(Features::EARLY_CLOSE);
-        let slot = &mut self.slots[at];
+        let stream = &mut self.streams[at];
         match *step {
             Step::Change { interest, once, deferred } => {
-                let change = slot.change(interest_of(interest, has_closed), once);
+                let change = stream.change(interest_of(interest, has_closed), once);
                 if !(change.old.is_empty() && change.new.is_empty()) {
-                    self.tell(change, deferred);
+                    self.change(change, deferred);
                 }
             }
-            Step::Send if !slot.peer_ended && !slot.unread => {
-                slot.unread = true;
-                slot.peer.write_all(b"x").unwrap();
+            Step::Send if !stream.peer_ended && !stream.unread => {
+                stream.unread = true;
+                stream.peer.write_all(b"x").unwrap();
             }
-            Step::Receive if slot.unread => {
-                slot.unread = false;
-                slot.stream.read_exact(&mut [0]).unwrap();
+            Step::Receive if stream.unread => {
+                stream.unread = false;
+                stream.stream.read_exact(&mut [0]).unwrap();
             }
-            Step::Fill if !slot.full => {
-                slot.full = true;
-                fill(&slot.stream);
+            Step::Fill if !stream.full => {
+                stream.full = true;
+                fill(&stream.stream);
             }
-            Step::Empty if slot.full => {
-                slot.full = false;
-                empty(&slot.peer);
+            Step::Empty if stream.full => {
+                stream.full = false;
+                empty(&stream.peer);
             }
             Step::End => {
-                slot.peer_ended = true;
-                slot.peer.shutdown(Shutdown::Write).unwrap();
+                stream.peer_ended = true;
+                stream.peer.shutdown(Shutdown::Write).unwrap();
             }
             Step::Reopen => {
-                // Whoever closes deletes first; the number goes to another file at once.
-                let change = slot.change(Interest::empty(), false);
-                self.tell(change, false);
-                self.slots[at] = Slot::new();
+                // The owner deletes before it closes; another file takes the number at once.
+                let change = stream.change(Interest::empty(), false);
+                self.change(change, false);
+                self.streams[at] = WatchedStream::new();
             }
             Step::Wait => self.wait(),
             _ => {}
@@ -168,30 +168,30 @@ impl Run {
         self.deferred.clear();
         assert_eq!(self.rig.refused, []);
         let mut expected = Vec::new();
-        for slot in &mut self.slots {
-            let truth = slot.truth();
+        for stream in &mut self.streams {
+            let truth = stream.truth();
             if truth.is_empty() {
                 continue;
             }
-            expected.push(FdReady { fd: slot.stream.as_raw_fd(), ready: truth });
-            if slot.once {
-                slot.watched = Interest::empty();
-                slot.disarmed = true;
+            expected.push(FdReady { fd: stream.stream.as_raw_fd(), ready: truth });
+            if stream.once {
+                stream.watched = Interest::empty();
+                stream.disarmed = true;
             }
         }
-        // Bits that nobody asked for are the base's to mask.
-        let asked = |told: FdReady| {
-            let of = expected.iter().find(|expected| expected.fd == told.fd);
-            FdReady { ready: of.map_or(told.ready, |of| told.ready & of.ready), ..told }
+        // The base masks bits outside the interest.
+        let masked = |report: FdReady| {
+            let of = expected.iter().find(|expected| expected.fd == report.fd);
+            FdReady { ready: of.map_or(report.ready, |of| report.ready & of.ready), ..report }
         };
-        let mut told: Vec<FdReady> = ready.into_iter().map(asked).collect();
-        told.sort_by_key(|told| told.fd);
+        let mut reports: Vec<FdReady> = ready.into_iter().map(masked).collect();
+        reports.sort_by_key(|report| report.fd);
         expected.sort_by_key(|expected| expected.fd);
-        assert_eq!(told, expected, "{:?}", self.rig.kind);
+        assert_eq!(reports, expected, "{:?}", self.rig.kind);
     }
 }
 
-fn run(rig: Rig, steps: &[(usize, Step)]) {
+fn run(rig: TestBackend, steps: &[(usize, Step)]) {
     let mut run = Run::of(rig);
     for (at, step) in steps {
         run.step(*at, step);
@@ -201,22 +201,22 @@ fn run(rig: Rig, steps: &[(usize, Step)]) {
 
 proptest! {
     #[test]
-    fn every_backend_tells_what_is_true_and_nothing_else(
+    fn every_backend_reports_what_is_true_and_nothing_else(
         steps in prop::collection::vec(step(), 1..120))
     {
         for (kind, flush) in every_way() {
-            run(Rig::new(kind, flush), &steps);
+            run(TestBackend::new(kind, flush), &steps);
         }
     }
 
     #[test]
-    fn a_ring_that_is_always_too_small_tells_the_same(
+    fn a_ring_that_is_always_too_small_reports_the_same(
         steps in prop::collection::vec(step(), 1..120))
     {
         if test_needs::missing(Need::IoUring) {
             return Ok(());
         }
         let backend = uring::UringBackend::with_room(1, 2).unwrap();
-        run(Rig::of(BackendKind::IoUring, Box::new(backend)), &steps);
+        run(TestBackend::of(BackendKind::IoUring, Box::new(backend)), &steps);
     }
 }

@@ -1,18 +1,19 @@
-//! Watchers: functions the loop calls right before and right after each wait, to measure it or to
-//! prepare for it (libevent: `evwatch_prepare_new`, `evwatch_check_new`).
+//! Watchers: functions that the loop calls right before and right after each wait (libevent:
+//! `evwatch_prepare_new`, `evwatch_check_new`).
 
 use std::time::Duration;
 
-use super::Registry;
+use crate::base::Registry;
 
-/// Called before each wait, with how long the loop is about to wait: `None` is for ever, zero is
-/// not at all.
+/// A function called before each wait. It gets the duration of the wait: `None` is for ever, zero
+/// does not wait.
 pub type PrepareWatcher<C> = fn(&mut Registry<C>, &mut C, Option<Duration>);
 
-/// Called after each wait, when descriptors have become active and timeouts have not yet.
+/// A function called after each wait, when ready descriptors are active and due timeouts are not
+/// yet.
 pub type CheckWatcher<C> = fn(&mut Registry<C>, &mut C);
 
-/// Names one watcher of one base.
+/// Identifies one watcher of one base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatcherId(u64);
 
@@ -25,8 +26,8 @@ impl<W: Copy> Row<W> {
         self.0.retain(|(other, _)| *other != id);
     }
 
-    /// The first one made after `last` and before `end`: a watcher may remove any of them, and
-    /// one that it makes is called from the next turn on.
+    /// The first watcher added after `last` and before `end`. A watcher may remove any watcher; the
+    /// loop calls those that it adds from the next turn on.
     fn next(&self, last: Option<WatcherId>, end: WatcherId) -> Option<(WatcherId, W)> {
         let after_last = self.0.partition_point(|(id, _)| Some(*id) <= last);
         self.0.get(after_last).copied().filter(|(id, _)| *id < end)
@@ -35,14 +36,14 @@ impl<W: Copy> Row<W> {
 
 /// All watchers of a base.
 #[derive(Debug)]
-pub(super) struct Watchers<C> {
+pub(in crate::base) struct Watchers<C> {
     prepare: Row<PrepareWatcher<C>>,
     check: Row<CheckWatcher<C>>,
     next: u64,
 }
 
 impl<C> Watchers<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { prepare: Row(Vec::new()), check: Row(Vec::new()), next: 0 }
     }
 
@@ -51,32 +52,33 @@ impl<C> Watchers<C> {
         WatcherId(self.next - 1)
     }
 
-    pub(super) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
+    pub(in crate::base) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
         let id = self.name();
         self.prepare.0.push((id, watcher));
         id
     }
 
-    pub(super) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
+    pub(in crate::base) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
         let id = self.name();
         self.check.0.push((id, watcher));
         id
     }
 
-    pub(super) fn remove(&mut self, id: WatcherId) {
+    pub(in crate::base) fn remove(&mut self, id: WatcherId) {
         self.prepare.remove(id);
         self.check.remove(id);
     }
 
-    pub(super) fn has_prepare(&self) -> bool {
+    pub(in crate::base) fn has_prepare(&self) -> bool {
         !self.prepare.0.is_empty()
     }
 }
 
 impl<C> Registry<C> {
-    /// Has a function called right before each wait (libevent: `evwatch_prepare_new`).
+    /// Adds a function that the loop calls right before each wait (libevent:
+    /// `evwatch_prepare_new`).
     ///
-    /// What it adds or activates counts for the wait that follows, which in libevent it does not.
+    /// The wait that follows respects events it adds or activates; in libevent it does not.
     ///
     /// ```
     /// use evshard::{Config, EventBase, EventSpec};
@@ -94,17 +96,17 @@ impl<C> Registry<C> {
         self.watchers.add_prepare(watcher)
     }
 
-    /// Has a function called right after each wait (libevent: `evwatch_check_new`).
+    /// Adds a function that the loop calls right after each wait (libevent: `evwatch_check_new`).
     pub fn watch_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
         self.watchers.add_check(watcher)
     }
 
-    /// Ends a watcher (libevent: `evwatch_free`). Nothing happens if it has ended.
+    /// Removes a watcher (libevent: `evwatch_free`). Has no effect if it was removed before.
     pub fn unwatch(&mut self, id: WatcherId) {
         self.watchers.remove(id);
     }
 
-    pub(super) fn run_prepare_watchers(&mut self, cx: &mut C, timeout: Option<Duration>) {
+    pub(in crate::base) fn run_prepare_watchers(&mut self, cx: &mut C, timeout: Option<Duration>) {
         let (end, mut last) = (WatcherId(self.watchers.next), None);
         while let Some((id, watcher)) = self.watchers.prepare.next(last, end) {
             watcher(self, cx, timeout);
@@ -112,7 +114,7 @@ impl<C> Registry<C> {
         }
     }
 
-    pub(super) fn run_check_watchers(&mut self, cx: &mut C) {
+    pub(in crate::base) fn run_check_watchers(&mut self, cx: &mut C) {
         let (end, mut last) = (WatcherId(self.watchers.next), None);
         while let Some((id, watcher)) = self.watchers.check.next(last, end) {
             watcher(self, cx);

@@ -1,22 +1,22 @@
-//! The timer heap: which timeout is due next.
+//! The timer heap: finds the timeout that is due next.
 //!
-//! A 4-ary min-heap of (deadline, member). Deadlines lie in the heap itself, so that sifting does
-//! not touch the members but to write their new position, which makes deleting O(log n) without
-//! a search. Equal deadlines have no order among each other.
+//! A 4-ary min-heap of (deadline, member). The heap stores the deadlines, so sifting touches
+//! members only to write their new position. With that position a deletion is O(log n) without
+//! a search. Equal deadlines have no order.
 //!
-//! The heap is lazy about deadlines that move away, as an idle timeout does at each activity: the
-//! member alone knows, and the heap finds out when the old deadline comes to its top. What it
-//! holds is never later than the truth, so the earliest is still found first.
+//! The heap is lazy about deadlines that move later, as an idle timeout's does at each activity.
+//! The member stores the new deadline; the heap reads it when the old one reaches the top. The
+//! heap's deadlines are never later than the true ones, so it still finds the earliest first.
 
 /// Children per node: half the levels of a binary heap, siblings in one cache line.
 const ARITY: usize = 4;
 
 /// Those whose deadlines are in the heap.
-pub(super) trait Members {
+pub(in crate::base) trait Members {
     /// The member is now at `position`.
     fn moved(&mut self, member: u32, position: u32);
 
-    /// When the member is really due: never earlier than the heap was told.
+    /// The member's true deadline: never earlier than the heap's.
     fn deadline_ns(&self, member: u32) -> u64;
 }
 
@@ -28,18 +28,18 @@ struct Timer {
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct TimerHeap {
+pub(in crate::base) struct TimerHeap {
     timers: Vec<Timer>,
 }
 
 impl TimerHeap {
     /// How many timers are pending.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::base) fn len(&self) -> usize {
         self.timers.len()
     }
 
     /// The member that is due first, and when.
-    pub(super) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
+    pub(in crate::base) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
         loop {
             let &Timer { deadline_ns, member } = self.timers.first()?;
             let true_ns = members.deadline_ns(member);
@@ -53,15 +53,25 @@ impl TimerHeap {
     }
 
     /// Adds a member.
-    pub(super) fn insert(&mut self, member: u32, deadline_ns: u64, members: &mut impl Members) {
+    pub(in crate::base) fn insert(
+        &mut self,
+        member: u32,
+        deadline_ns: u64,
+        members: &mut impl Members,
+    ) {
         let last = self.timers.len();
         assert!(last < u32::MAX as usize, "fewer timers than slots");
         self.timers.push(Timer { deadline_ns, member });
         self.sift_up(last, members);
     }
 
-    /// Learns that the member at `position` has another deadline.
-    pub(super) fn update(&mut self, position: u32, deadline_ns: u64, members: &mut impl Members) {
+    /// Changes the deadline of the member at `position`.
+    pub(in crate::base) fn update(
+        &mut self,
+        position: u32,
+        deadline_ns: u64,
+        members: &mut impl Members,
+    ) {
         let position = position as usize;
         if deadline_ns < self.timers[position].deadline_ns {
             self.timers[position].deadline_ns = deadline_ns;
@@ -70,7 +80,7 @@ impl TimerHeap {
     }
 
     /// Takes the member at `position` out.
-    pub(super) fn remove(&mut self, position: u32, members: &mut impl Members) {
+    pub(in crate::base) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
         let Some(moved) = self.timers.get(position) else { return };
@@ -118,17 +128,17 @@ impl TimerHeap {
     }
 
     /// Every member, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter(&self) -> impl Iterator<Item = u32> {
         self.timers.iter().map(|timer| timer.member)
     }
 
-    /// Panics unless every parent is due no later than its children, nobody is due before the
-    /// heap thinks, and members know their place.
+    /// Panics unless every parent is due no later than its children, no member is due before the
+    /// heap's deadline for it, and members store their positions.
     #[cfg(test)]
-    pub(super) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
+    pub(in crate::base) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
         for (position, timer) in self.timers.iter().enumerate() {
             let member = timer.member;
-            assert_eq!(position_of(member), position as u32, "the place of member {member} is off");
+            assert_eq!(position_of(member), position as u32, "member {member}'s position is off");
             assert!(timer.deadline_ns <= members.deadline_ns(member), "member {member} comes late");
             if let Some(child) = self.earliest_child(position) {
                 assert!(
@@ -220,10 +230,10 @@ mod tests {
             members.0.insert(member, (0, 10));
             heap.insert(member, 10, &mut members);
         }
-        let place = members.position(50);
-        members.0.insert(50, (place, 1000));
-        heap.update(place, 1000, &mut members);
-        assert_eq!(members.position(50), place);
+        let position = members.position(50);
+        members.0.insert(50, (position, 1000));
+        heap.update(position, 1000, &mut members);
+        assert_eq!(members.position(50), position);
         for _ in 0..99 {
             let (member, at) = heap.first(&mut members).unwrap();
             assert_eq!(at, 10);

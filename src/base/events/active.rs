@@ -1,52 +1,55 @@
-//! The active queues: events whose handlers are due, one queue per priority, first come first
-//! served in each.
+//! The active queues: events whose handlers are due, one first-in-first-out queue per priority.
 //!
-//! They are live, as libevent's: what a handler activates joins the end and runs in the same pass;
-//! what a handler deletes leaves and does not run. Events that are to wait for the next turn stand
-//! in a queue of their own meanwhile (libevent: `active_later_queue`).
+//! As in libevent, an event that a handler activates is appended and runs in the same pass. An
+//! event that a handler deletes is removed and does not run. Events for the next turn wait in
+//! a queue of their own (libevent: `active_later_queue`).
 
 use super::list::{InQueue, List};
 use super::slot::{SlotTable, State};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct ActiveQueues {
-    /// By priority: the lower, the earlier.
+pub(in crate::base) struct ActiveQueues {
+    /// By priority; lower numbers run earlier.
     queues: Vec<List<InQueue>>,
     later: List<InQueue>,
 }
 
 impl ActiveQueues {
-    pub(super) fn new(priorities: u8) -> Self {
+    pub(in crate::base) fn new(priorities: u8) -> Self {
         let queues = (0..priorities.max(1)).map(|_| List::new()).collect();
         Self { queues, later: List::new() }
     }
 
     /// How many priorities there are, at least one.
-    pub(super) fn priorities(&self) -> u8 {
+    pub(in crate::base) fn priorities(&self) -> u8 {
         self.queues.len() as u8
     }
 
-    /// Whether nothing is due, now or in the next turn.
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether no event is due, now or in the next turn.
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.later.is_empty() && self.queues.iter().all(List::is_empty)
     }
 
     /// The first priority from `from` on at which an event is due.
-    pub(super) fn first_priority(&self, from: u8) -> Option<u8> {
+    pub(in crate::base) fn first_priority(&self, from: u8) -> Option<u8> {
         let at = self.queues.iter().skip(usize::from(from)).position(|queue| !queue.is_empty())?;
         Some(from + at as u8)
     }
 
-    /// Takes the event of that priority out whose handler is due next.
-    pub(super) fn pop<C>(&mut self, slots: &mut SlotTable<C>, priority: u8) -> Option<u32> {
+    /// Removes the next event of this priority.
+    pub(in crate::base) fn pop<C>(
+        &mut self,
+        slots: &mut SlotTable<C>,
+        priority: u8,
+    ) -> Option<u32> {
         let index = self.queues[usize::from(priority)].pop_front(slots)?;
         slots[index].state -= State::ACTIVE;
         Some(index)
     }
 
-    /// Appends an event that is in no queue to the one of its priority.
-    pub(super) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    /// Appends an event that is in no queue to the queue of its priority.
+    pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         debug_assert!(!slot.is_active());
         slot.state |= State::ACTIVE;
@@ -54,15 +57,15 @@ impl ActiveQueues {
         self.queues[priority].push_back(slots, index);
     }
 
-    /// Appends an event that is in no queue to those of the next turn.
-    pub(super) fn push_later<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    /// Appends an event that is in no queue to the queue of the next turn.
+    pub(in crate::base) fn push_later<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         debug_assert!(!slots[index].is_active());
         slots[index].state |= State::LATER;
         self.later.push_back(slots, index);
     }
 
-    /// Takes an event out of the queue it is in.
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    /// Removes an event from its queue.
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         let (was_later, priority) = (slot.state.contains(State::LATER), slot.priority);
         slot.state -= State::ACTIVE.union(State::LATER);
@@ -71,8 +74,8 @@ impl ActiveQueues {
         queue.remove(slots, index);
     }
 
-    /// A turn begins: what was to wait for it is due.
-    pub(super) fn promote_later<C>(&mut self, slots: &mut SlotTable<C>) {
+    /// Moves the events of the next turn into their priorities' queues, when that turn begins.
+    pub(in crate::base) fn promote_later<C>(&mut self, slots: &mut SlotTable<C>) {
         while let Some(index) = self.later.first() {
             self.remove(slots, index);
             self.push(slots, index);
@@ -80,13 +83,13 @@ impl ActiveQueues {
     }
 
     /// Every event that is due: by priority, then those of the next turn.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.queues.iter().chain([&self.later]).flat_map(|queue| queue.iter(slots))
     }
 
     /// Panics unless links and states agree.
     #[cfg(test)]
-    pub(super) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
         let queued: usize = self.queues.iter().map(|queue| queue.check(slots)).sum();
         for (priority, queue) in self.queues.iter().enumerate() {
             for index in queue.iter(slots) {
@@ -109,8 +112,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::slot::tests::plain;
     use super::*;
+    use crate::base::events::slot::tests::plain;
     use crate::event::{Interest, Ready, Source};
 
     const PRIORITIES: u8 = 3;

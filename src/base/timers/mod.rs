@@ -1,26 +1,30 @@
 //! Deadlines: every running timeout, in the heap or in the list of its common duration.
 //!
-//! A list competes in the heap by its head's deadline, as member number `SLOTS_MAX` plus its own,
-//! so that timeouts of all kinds expire in one order.
+//! A list is in the heap by its head's deadline, as member `SLOTS_MAX` plus its own number. So
+//! timeouts of both kinds expire in one order.
 
-use super::common_timeout::TimeoutList;
-use super::slot::{Interval, SLOTS_MAX, SlotTable, State};
-use super::timer::{Members, TimerHeap};
+pub(super) mod clock;
+pub(super) mod common_timeout;
+pub(super) mod heap;
+
+use crate::base::events::slot::{Interval, SLOTS_MAX, SlotTable, State};
+use common_timeout::TimeoutList;
+use heap::{Members, TimerHeap};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub(in crate::base) struct Deadlines {
     heap: TimerHeap,
     lists: Vec<TimeoutList>,
 }
 
-/// Heap members: slots below `SLOTS_MAX`, lists from there on.
-struct Both<'a, C> {
+/// The members of the heap: slots below `SLOTS_MAX`, lists from there on.
+struct HeapMembers<'a, C> {
     slots: &'a mut SlotTable<C>,
     lists: &'a mut [TimeoutList],
 }
 
-impl<C> Members for Both<'_, C> {
+impl<C> Members for HeapMembers<'_, C> {
     fn moved(&mut self, member: u32, position: u32) {
         match list_of(member) {
             Some(number) => self.lists[number].heap_position = position,
@@ -41,8 +45,8 @@ fn list_of(member: u32) -> Option<usize> {
 }
 
 impl Deadlines {
-    /// The number of the list for a duration, made if there is none; `None` if 256 others are.
-    pub(super) fn list_for(&mut self, duration_ns: u64) -> Option<u8> {
+    /// The number of a duration's list, created if it is new; `None` if 256 others exist.
+    pub(in crate::base) fn list_for(&mut self, duration_ns: u64) -> Option<u8> {
         let known = self.lists.iter().position(|list| list.duration_ns == duration_ns);
         let number = u8::try_from(known.unwrap_or(self.lists.len())).ok()?;
         if known.is_none() {
@@ -51,14 +55,13 @@ impl Deadlines {
         Some(number)
     }
 
-    /// The duration of a list; `None` if it is another base's.
-    pub(super) fn duration_ns(&self, number: u8) -> Option<u64> {
+    /// The duration of a list; `None` if the base has no such list.
+    pub(in crate::base) fn duration_ns(&self, number: u8) -> Option<u64> {
         self.lists.get(usize::from(number)).map(|list| list.duration_ns)
     }
 
-    /// Starts an event's timeout, or moves one that runs. `interval` says how long it was given
-    /// for, and is kept if the event persists.
-    pub(super) fn start<C>(
+    /// Starts an event's timeout, or moves a running one. A persistent event stores `interval`.
+    pub(in crate::base) fn start<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -79,22 +82,22 @@ impl Deadlines {
             Some(number) => self.join_list(slots, index, number),
             None if in_heap => {
                 let position = slot.heap_position();
-                self.heap.update(position, deadline_ns, &mut both(slots, &mut self.lists));
+                self.heap.update(position, deadline_ns, &mut members(slots, &mut self.lists));
             }
             None => {
                 slot.state |= State::IN_HEAP;
-                self.heap.insert(index, deadline_ns, &mut both(slots, &mut self.lists));
+                self.heap.insert(index, deadline_ns, &mut members(slots, &mut self.lists));
             }
         }
     }
 
     /// Stops an event's timeout, if it runs.
-    pub(super) fn stop<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn stop<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         if slot.state.contains(State::IN_HEAP) {
             let position = slot.heap_position();
             slot.state -= State::IN_HEAP;
-            self.heap.remove(position, &mut both(slots, &mut self.lists));
+            self.heap.remove(position, &mut members(slots, &mut self.lists));
         } else if slot.state.contains(State::IN_COMMON)
             && let Interval::Common(number) = slot.interval()
         {
@@ -108,7 +111,7 @@ impl Deadlines {
         let was_empty = list.is_empty();
         list.insert(slots, index);
         let (deadline_ns, position) = (list.deadline_ns(slots), list.heap_position);
-        let members = &mut both(slots, &mut self.lists);
+        let members = &mut members(slots, &mut self.lists);
         if was_empty {
             self.heap.insert(SLOTS_MAX + u32::from(number), deadline_ns, members);
         } else {
@@ -121,24 +124,28 @@ impl Deadlines {
         list.remove(slots, index);
         slots[index].state -= State::IN_COMMON;
         if !slots[index].is_persistent() {
-            // It was needed for the links alone.
+            // Only the links needed it.
             slots[index].set_interval(Interval::None);
         }
         if list.is_empty() {
             let position = list.heap_position;
-            self.heap.remove(position, &mut both(slots, &mut self.lists));
+            self.heap.remove(position, &mut members(slots, &mut self.lists));
         }
     }
 
     /// The earliest deadline.
-    pub(super) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
-        let first = self.heap.first(&mut both(slots, &mut self.lists));
+    pub(in crate::base) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
+        let first = self.heap.first(&mut members(slots, &mut self.lists));
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
-    /// The event that is due at `now_ns`, the earliest first.
-    pub(super) fn first_due<C>(&mut self, slots: &mut SlotTable<C>, now_ns: u64) -> Option<u32> {
-        let (member, deadline_ns) = self.heap.first(&mut both(slots, &mut self.lists))?;
+    /// The event with the earliest deadline, if it is due at `now_ns`.
+    pub(in crate::base) fn first_due<C>(
+        &mut self,
+        slots: &mut SlotTable<C>,
+        now_ns: u64,
+    ) -> Option<u32> {
+        let (member, deadline_ns) = self.heap.first(&mut members(slots, &mut self.lists))?;
         if deadline_ns > now_ns {
             return None;
         }
@@ -148,36 +155,36 @@ impl Deadlines {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.heap.len() == 0
     }
 
-    /// Every event with a running timeout: those of the heap, then those of the lists.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    /// Every event with a running timeout: first the heap's, then the lists'.
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         let alone = self.heap.iter().filter(|member| list_of(*member).is_none());
         alone.chain(self.lists.iter().flat_map(|list| list.iter(slots)))
     }
 
     /// Panics unless heap, lists and slots agree.
     #[cfg(test)]
-    pub(super) fn check<C>(&mut self, slots: &mut SlotTable<C>) {
+    pub(in crate::base) fn check<C>(&mut self, slots: &mut SlotTable<C>) {
         let listed: usize = self.lists.iter().map(|list| list.check(slots)).sum();
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(listed, with(State::IN_COMMON), "an event is on no list");
         let busy = self.lists.iter().filter(|list| !list.is_empty()).count();
-        assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses somebody");
+        assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses a member");
         let positions: Vec<u32> = self.lists.iter().map(|list| list.heap_position).collect();
         let position_of = |slots: &SlotTable<C>, member| match list_of(member) {
             Some(number) => positions[number],
             None => slots[member].heap_position(),
         };
-        let members = both(slots, &mut self.lists);
+        let members = members(slots, &mut self.lists);
         self.heap.check(&members, |member| position_of(members.slots, member));
     }
 }
 
-fn both<'a, C>(slots: &'a mut SlotTable<C>, lists: &'a mut [TimeoutList]) -> Both<'a, C> {
-    Both { slots, lists }
+fn members<'a, C>(slots: &'a mut SlotTable<C>, lists: &'a mut [TimeoutList]) -> HeapMembers<'a, C> {
+    HeapMembers { slots, lists }
 }
 
 #[cfg(test)]
@@ -186,8 +193,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::slot::tests::plain;
     use super::*;
+    use crate::base::events::slot::tests::plain;
     use crate::event::{Interest, Source};
 
     #[test]

@@ -1,19 +1,19 @@
-//! Lists of slots: linked through the slots themselves, so that joining and leaving is O(1) and
-//! allocates nothing. A slot has three pairs of links, one for each kind of list it may be on.
+//! Lists of slots, linked through the slots themselves. Adding and removing is O(1) and allocates
+//! nothing. A slot has three pairs of links, one for each kind of list.
 
 use std::marker::PhantomData;
 
 use super::slot::{Links, NONE, Slot, SlotTable};
 
 /// Which of a slot's links a list goes through.
-pub(super) trait Chain {
+pub(in crate::base) trait Chain {
     fn links<C>(slot: &Slot<C>) -> Links;
     fn set_links<C>(slot: &mut Slot<C>, links: Links);
 }
 
 /// The events of one descriptor or signal.
 #[derive(Debug)]
-pub(super) struct OfSource;
+pub(in crate::base) struct OfSource;
 
 impl Chain for OfSource {
     fn links<C>(slot: &Slot<C>) -> Links {
@@ -27,7 +27,7 @@ impl Chain for OfSource {
 
 /// The events of one active queue.
 #[derive(Debug)]
-pub(super) struct InQueue;
+pub(in crate::base) struct InQueue;
 
 impl Chain for InQueue {
     fn links<C>(slot: &Slot<C>) -> Links {
@@ -41,7 +41,7 @@ impl Chain for InQueue {
 
 /// The events of one common timeout.
 #[derive(Debug)]
-pub(super) struct OfTimeout;
+pub(in crate::base) struct OfTimeout;
 
 impl Chain for OfTimeout {
     fn links<C>(slot: &Slot<C>) -> Links {
@@ -55,45 +55,50 @@ impl Chain for OfTimeout {
 
 /// A list with two ends.
 #[derive(Debug)]
-pub(super) struct List<K> {
+pub(in crate::base) struct List<K> {
     first: u32,
     last: u32,
     chain: PhantomData<K>,
 }
 
 impl<K: Chain> List<K> {
-    pub(super) const fn new() -> Self {
+    pub(in crate::base) const fn new() -> Self {
         Self { first: NONE, last: NONE, chain: PhantomData }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.first == NONE
     }
 
-    pub(super) fn first(&self) -> Option<u32> {
+    pub(in crate::base) fn first(&self) -> Option<u32> {
         (self.first != NONE).then_some(self.first)
     }
 
-    pub(super) fn last(&self) -> Option<u32> {
+    pub(in crate::base) fn last(&self) -> Option<u32> {
         (self.last != NONE).then_some(self.last)
     }
 
-    pub(super) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let prev = std::mem::replace(&mut self.last, index);
         K::set_links(&mut slots[index], Links { prev, next: NONE });
         self.set_next(slots, prev, index);
     }
 
-    /// Inserts behind the member `prev`, in front if that is `NONE`.
-    pub(super) fn insert_after<C>(&mut self, slots: &mut SlotTable<C>, prev: u32, index: u32) {
+    /// Inserts after the member `prev`, or first if that is `NONE`.
+    pub(in crate::base) fn insert_after<C>(
+        &mut self,
+        slots: &mut SlotTable<C>,
+        prev: u32,
+        index: u32,
+    ) {
         let next = if prev == NONE { self.first } else { K::links(&slots[prev]).next };
         K::set_links(&mut slots[index], Links { prev, next });
         self.set_next(slots, prev, index);
         self.set_prev(slots, next, index);
     }
 
-    /// Takes the first member out.
-    pub(super) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
+    /// Removes the first member.
+    pub(in crate::base) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
         let index = self.first()?;
         let slot = &mut slots[index];
         let next = K::links(slot).next;
@@ -103,8 +108,8 @@ impl<K: Chain> List<K> {
         Some(index)
     }
 
-    /// Takes a member out, wherever it stands.
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    /// Removes a member from any position.
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let slot = &mut slots[index];
         let Links { prev, next } = K::links(slot);
         K::set_links(slot, Links::UNLINKED);
@@ -113,7 +118,7 @@ impl<K: Chain> List<K> {
     }
 
     /// The members from first to last.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         follow::<K, C>(slots, self.first)
     }
 
@@ -137,7 +142,7 @@ impl<K: Chain> List<K> {
 
     /// Panics unless the links agree; returns how many members there are.
     #[cfg(test)]
-    pub(super) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
         let (mut members, mut last) = (0, NONE);
         for index in self.iter(slots) {
             assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a torn link");
@@ -148,28 +153,28 @@ impl<K: Chain> List<K> {
     }
 }
 
-/// A list with one end, for the many lists of few members: four bytes. Newest first.
+/// A list with one end, for the many lists of few members: four bytes. The newest member is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stack(u32);
+pub(in crate::base) struct Stack(u32);
 
 impl Stack {
-    pub(super) const EMPTY: Self = Self(NONE);
+    pub(in crate::base) const EMPTY: Self = Self(NONE);
 
-    pub(super) fn is_empty(self) -> bool {
+    pub(in crate::base) fn is_empty(self) -> bool {
         self.0 == NONE
     }
 
     /// The newest member, or `NONE`; the others follow through `of_source.next`.
-    pub(super) fn first(self) -> u32 {
+    pub(in crate::base) fn first(self) -> u32 {
         self.0
     }
 
-    /// The one member, if there is just one.
-    pub(super) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
+    /// The member, if there is exactly one.
+    pub(in crate::base) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
         (self.0 != NONE && slots[self.0].of_source.next == NONE).then_some(self.0)
     }
 
-    pub(super) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let next = std::mem::replace(&mut self.0, index);
         slots[index].of_source = Links { prev: NONE, next };
         if next != NONE {
@@ -177,7 +182,7 @@ impl Stack {
         }
     }
 
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let links = std::mem::replace(&mut slots[index].of_source, Links::UNLINKED);
         let Links { prev, next } = links;
         if prev == NONE {
@@ -190,7 +195,7 @@ impl Stack {
         }
     }
 
-    pub(super) fn iter<C>(self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         follow::<OfSource, C>(slots, self.0)
     }
 }
@@ -204,8 +209,8 @@ fn follow<K: Chain, C>(slots: &SlotTable<C>, first: u32) -> impl Iterator<Item =
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::slot::{Interval, tests::plain};
     use super::*;
+    use crate::base::events::slot::{Interval, tests::plain};
     use crate::event::{Interest, Source};
 
     fn ten_slots() -> SlotTable<()> {

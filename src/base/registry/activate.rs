@@ -1,20 +1,20 @@
-//! Activation by hand: running handlers without anything having become ready.
+//! Activation by hand: runs handlers although no descriptor, signal or timeout is ready.
 
-use super::registry::Registry;
+use crate::base::registry::Registry;
 use crate::error::Result;
 use crate::event::{EventId, Ready};
 
-/// Events scheduled in one turn that still run in it; libevent's number, one more than its
-/// comparison says. Enough for a chain of layers to settle, few enough to look at sockets again.
+/// Scheduled events that still run in their turn. libevent runs the same number, one more than the
+/// constant it compares with. It lets a chain of layers settle and still polls sockets soon.
 const SCHEDULED_MAX: u32 = 33;
 
 impl<C> Registry<C> {
-    /// Makes an event active by hand, pending or not (libevent: `event_active`). Its handler is
-    /// told `ready`, together with what else comes true before it runs.
+    /// Makes an event active, pending or not (libevent: `event_active`). Its handler gets `ready`
+    /// and all other reasons that arise before it runs.
     ///
-    /// A handler that activates its own event runs again in the same pass, without end if it
-    /// always does; see [`activate_later`](Self::activate_later) and [`schedule`](Self::schedule).
-    /// Activating for no reason (an empty `ready`) does nothing.
+    /// A handler that activates its own event runs again in the same pass, and so can loop for
+    /// ever; see [`activate_later`](Self::activate_later) and [`schedule`](Self::schedule).
+    /// An empty `ready` has no effect.
     ///
     /// # Errors
     ///
@@ -25,9 +25,9 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// Makes an event active in the next turn, after the loop has looked at descriptors and timers
-    /// again (libevent: `event_active_later_`). An event that is active already is only told the
-    /// further reason.
+    /// Makes an event active in the next turn, after the loop has polled descriptors and timers
+    /// again (libevent: `event_active_later_`). An event that is already active only gets the
+    /// additional reason.
     ///
     /// # Errors
     ///
@@ -38,12 +38,13 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// Schedules an event as a deferred callback (libevent: `event_deferred_cb_schedule_`): its
-    /// handler is told [`Ready::DEFERRED`], once, however often it is scheduled before. The first
-    /// 33 of a turn run in that turn, the others in the next one, so that handlers which schedule
-    /// each other cannot keep the loop from its descriptors.
+    /// Schedules an event as a deferred callback (libevent: `event_deferred_cb_schedule_`). Its
+    /// handler runs once with [`Ready::DEFERRED`], however often the event is scheduled before.
     ///
-    /// Returns whether it was idle before, so that it is now due because of this call.
+    /// The first 33 events scheduled in a turn run in that turn, the others in the next one.
+    /// Handlers that schedule each other therefore cannot starve the descriptors.
+    ///
+    /// Returns whether the event was idle and is active because of this call.
     ///
     /// # Errors
     ///
@@ -63,9 +64,9 @@ impl<C> Registry<C> {
         Ok(true)
     }
 
-    /// Makes every pending event of a descriptor active that asked for some of `ready`
-    /// (libevent: `event_base_active_by_fd`). [`Ready::TIMEOUT`] activates those whose timeout
-    /// runs; that looks at all running timeouts.
+    /// Activates every pending event of a descriptor whose interest is among `ready` (libevent:
+    /// `event_base_active_by_fd`). [`Ready::TIMEOUT`] activates its events with a running timeout;
+    /// that is O(n) in all running timeouts.
     pub fn activate_by_fd(&mut self, fd: std::os::fd::RawFd, ready: Ready) {
         self.activate_fd(fd, ready - Ready::TIMEOUT);
         if ready.contains(Ready::TIMEOUT) {
@@ -78,8 +79,8 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Makes every pending event of a signal active, as if it had been delivered once (libevent:
-    /// `event_base_active_by_signal`).
+    /// Activates every pending event of a signal, as if the signal had been delivered once
+    /// (libevent: `event_base_active_by_signal`).
     pub fn activate_by_signal(&mut self, number: i32) {
         self.activate_signal_times(number, 1);
     }

@@ -1,17 +1,17 @@
-//! A backend without a kernel: it replays readiness that a test wrote down, and keeps what it
-//! was told, so that the base's logic is tested without descriptors and without waiting.
+//! A backend without a kernel: it replays readiness from a test's script and records all calls. It
+//! tests the base's logic without descriptors and without waiting.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Backend, Change, FdReady, Features, Refusal};
+use crate::backend::{Backend, Change, FdReady, Features, RefusedChange};
 
-/// What the backend will report and what it was told.
+/// What the backend reports, and the calls it got.
 #[derive(Debug)]
 pub(crate) struct Script {
-    /// What it claims to be able to do: everything, unless a test says otherwise.
+    /// The features it claims; all by default.
     pub(crate) features: Features,
     /// One entry per wait, in order; after the last, waits report nothing.
     pub(crate) waits: VecDeque<Vec<FdReady>>,
@@ -48,11 +48,11 @@ impl Backend for ScriptedBackend {
         self.0.lock().unwrap().features
     }
 
-    fn apply(&mut self, changes: &[Change], refused: &mut Vec<Refusal>) {
+    fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         let mut script = self.0.lock().unwrap();
         for change in changes {
             if script.refuses.contains(&change.fd) && !change.new.is_empty() {
-                refused.push(Refusal { fd: change.fd, op: "scripted", errno: libc::EPERM });
+                refused.push(RefusedChange { fd: change.fd, op: "scripted", errno: libc::EPERM });
             } else {
                 script.changes.push(*change);
             }

@@ -1,30 +1,30 @@
-//! Slots: where events live. A generational slab; 64 bytes, one cache line, an event.
+//! Slots: the storage of events, a generational slab. A slot is 64 bytes, one cache line.
 
 use std::num::NonZeroU32;
 
-use super::Handler;
+use crate::base::Handler;
 use crate::error::{Error, Result};
-use crate::event::{EventId, Fired, Interest, Ready, Source, SourceCode, Token};
+use crate::event::{EventId, Fired, Interest, PackedSource, Ready, Source, Token};
 
 /// "No slot" in a link.
-pub(super) const NONE: u32 = u32::MAX;
+pub(in crate::base) const NONE: u32 = u32::MAX;
 
 /// Neighbours in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Links {
-    pub(super) prev: u32,
-    pub(super) next: u32,
+pub(in crate::base) struct Links {
+    pub(in crate::base) prev: u32,
+    pub(in crate::base) next: u32,
 }
 
 impl Links {
-    pub(super) const UNLINKED: Self = Self { prev: NONE, next: NONE };
+    pub(in crate::base) const UNLINKED: Self = Self { prev: NONE, next: NONE };
 }
 
 bitflags::bitflags! {
-    /// What was asked for when the event was made; never changes. The numbers are libevent's
-    /// `EV_*`, where it has them.
+    /// The event's description, fixed when it is created. The numbers are libevent's `EV_*`, where
+    /// it has them.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Asked: u8 {
+    pub(in crate::base) struct EventFlags: u8 {
         /// Ends when it fires.
         const ONCE = 0x01;
         const READ = 0x02;
@@ -44,7 +44,7 @@ bitflags::bitflags! {
 bitflags::bitflags! {
     /// The memberships of an event. They combine.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct State: u8 {
+    pub(in crate::base) struct State: u8 {
         /// The slot holds an event.
         const OCCUPIED = 0x01;
         /// In the map of descriptors or of signals (libevent: `EVLIST_INSERTED`).
@@ -60,14 +60,14 @@ bitflags::bitflags! {
     }
 }
 
-/// The interval of a persistent event and, while it waits in the list of a common timeout, its
-/// successor there: one word for both, because such an event's interval is its list's.
+/// The interval of a persistent event and, while it is in the list of a common timeout, its
+/// successor there. One word holds both, because such an event's interval is its list's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct IntervalWord(u64);
 
 /// What re-arms a persistent event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interval {
+pub(in crate::base) enum Interval {
     None,
     Ns(u64),
     /// The number of a common timeout.
@@ -76,7 +76,7 @@ pub(super) enum Interval {
 
 impl IntervalWord {
     const NONE: Self = Self(0);
-    /// Set for a common timeout, whose number and link are below it. 2^63 ns are 292 years.
+    /// Set for a common timeout; its number and link are in the lower bits. 2^63 ns are 292 years.
     const COMMON: u64 = 1 << 63;
     const NUMBER_SHIFT: u32 = 32;
 
@@ -109,137 +109,137 @@ impl IntervalWord {
 }
 
 /// One event.
-pub(super) struct Slot<C> {
-    pub(super) handler: Handler<C>,
-    pub(super) token: Token,
-    /// When its timeout is, or last was, due.
-    pub(super) deadline_ns: u64,
+pub(in crate::base) struct Slot<C> {
+    pub(in crate::base) handler: Handler<C>,
+    pub(in crate::base) token: Token,
+    /// The deadline of its current or last timeout.
+    pub(in crate::base) deadline_ns: u64,
     interval: IntervalWord,
     generation: NonZeroU32,
-    source: SourceCode,
+    source: PackedSource,
     /// Its position in the timer heap, or its predecessor in the list of a common timeout.
-    timer_place: u32,
+    timer_link: u32,
     /// The other events of its source; the list of vacant slots uses `next`.
-    pub(super) of_source: Links,
+    pub(in crate::base) of_source: Links,
     /// Its neighbours in the active queue.
-    pub(super) in_queue: Links,
-    pub(super) asked: Asked,
-    pub(super) state: State,
+    pub(in crate::base) in_queue: Links,
+    pub(in crate::base) flags: EventFlags,
+    pub(in crate::base) state: State,
     /// Why it is active.
-    pub(super) ready: Ready,
-    /// The lower, the earlier.
-    pub(super) priority: u8,
+    pub(in crate::base) ready: Ready,
+    /// Lower numbers run earlier.
+    pub(in crate::base) priority: u8,
 }
 
 const _: () = assert!(size_of::<Slot<()>>() == 64, "a slot is one cache line");
 
 impl<C> Slot<C> {
-    pub(super) fn source(&self) -> Source {
+    pub(in crate::base) fn source(&self) -> Source {
         self.source.unpack()
     }
 
-    pub(super) fn interest(&self) -> Interest {
-        Interest::from_bits_truncate(self.asked.bits())
+    pub(in crate::base) fn interest(&self) -> Interest {
+        Interest::from_bits_truncate(self.flags.bits())
     }
 
-    pub(super) fn has_timer(&self) -> bool {
+    pub(in crate::base) fn has_timer(&self) -> bool {
         self.state.intersects(State::IN_HEAP.union(State::IN_COMMON))
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    pub(in crate::base) fn is_active(&self) -> bool {
         self.state.intersects(State::ACTIVE.union(State::LATER))
     }
 
-    pub(super) fn is_internal(&self) -> bool {
-        self.asked.contains(Asked::INTERNAL)
+    pub(in crate::base) fn is_internal(&self) -> bool {
+        self.flags.contains(EventFlags::INTERNAL)
     }
 
-    pub(super) fn is_edge(&self) -> bool {
-        self.asked.contains(Asked::EDGE)
+    pub(in crate::base) fn is_edge(&self) -> bool {
+        self.flags.contains(EventFlags::EDGE)
     }
 
-    pub(super) fn is_persistent(&self) -> bool {
-        self.asked.contains(Asked::PERSIST)
+    pub(in crate::base) fn is_persistent(&self) -> bool {
+        self.flags.contains(EventFlags::PERSIST)
     }
 
-    /// 1 for an event of the user's, 0 for one of the base itself.
-    pub(super) fn counted(&self) -> usize {
+    /// 1 for the user's events, 0 for those of the base itself.
+    pub(in crate::base) fn counted(&self) -> usize {
         usize::from(!self.is_internal())
     }
 
-    pub(super) fn has_interval(&self) -> bool {
+    pub(in crate::base) fn has_interval(&self) -> bool {
         self.interval != IntervalWord::NONE
     }
 
-    pub(super) fn interval(&self) -> Interval {
+    pub(in crate::base) fn interval(&self) -> Interval {
         self.interval.unpack()
     }
 
     /// Only while it is in no list of a common timeout.
-    pub(super) fn set_interval(&mut self, interval: Interval) {
+    pub(in crate::base) fn set_interval(&mut self, interval: Interval) {
         debug_assert!(!self.state.contains(State::IN_COMMON));
         self.interval = IntervalWord::pack(interval);
     }
 
-    pub(super) fn heap_position(&self) -> u32 {
+    pub(in crate::base) fn heap_position(&self) -> u32 {
         debug_assert!(self.state.contains(State::IN_HEAP));
-        self.timer_place
+        self.timer_link
     }
 
-    pub(super) fn set_heap_position(&mut self, position: u32) {
-        self.timer_place = position;
+    pub(in crate::base) fn set_heap_position(&mut self, position: u32) {
+        self.timer_link = position;
     }
 
-    pub(super) fn common_links(&self) -> Links {
-        Links { prev: self.timer_place, next: self.interval.link() }
+    pub(in crate::base) fn common_links(&self) -> Links {
+        Links { prev: self.timer_link, next: self.interval.link() }
     }
 
-    pub(super) fn set_common_links(&mut self, links: Links) {
-        self.timer_place = links.prev;
+    pub(in crate::base) fn set_common_links(&mut self, links: Links) {
+        self.timer_link = links.prev;
         self.interval.set_link(links.next);
     }
 
-    pub(super) fn id(&self, index: u32) -> EventId {
+    pub(in crate::base) fn id(&self, index: u32) -> EventId {
         EventId { index, generation: self.generation }
     }
 
-    /// What its handler is told now.
-    pub(super) fn fired(&self, index: u32) -> Fired {
+    /// The argument of its handler.
+    pub(in crate::base) fn fired(&self, index: u32) -> Fired {
         Fired { id: self.id(index), source: self.source, ready: self.ready, token: self.token }
     }
 }
 
-/// Indices from here on are not of slots: the timer heap numbers its common timeouts with them.
-pub(super) const SLOTS_MAX: u32 = NONE - 256;
+/// No slot has this index or a higher one: the timer heap numbers common timeouts with them.
+pub(in crate::base) const SLOTS_MAX: u32 = NONE - 256;
 
-/// What a new slot is filled with.
-pub(super) struct Contents<C> {
-    pub(super) handler: Handler<C>,
-    pub(super) source: Source,
-    pub(super) asked: Asked,
-    pub(super) priority: u8,
-    pub(super) token: Token,
+/// The contents of a new slot.
+pub(in crate::base) struct Contents<C> {
+    pub(in crate::base) handler: Handler<C>,
+    pub(in crate::base) source: Source,
+    pub(in crate::base) flags: EventFlags,
+    pub(in crate::base) priority: u8,
+    pub(in crate::base) token: Token,
 }
 
 /// All slots of a base.
-pub(super) struct SlotTable<C> {
+pub(in crate::base) struct SlotTable<C> {
     slots: Vec<Slot<C>>,
     first_vacant: u32,
     occupied: u32,
 }
 
 impl<C> SlotTable<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { slots: Vec::new(), first_vacant: NONE, occupied: 0 }
     }
 
     /// How many events exist.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::base) fn len(&self) -> usize {
         self.occupied as usize
     }
 
-    /// Puts an event into a vacant slot, the most recently vacated first: its line is warm.
-    pub(super) fn insert(&mut self, contents: Contents<C>) -> EventId {
+    /// Stores an event in the most recently vacated slot, which is likely to be cached.
+    pub(in crate::base) fn insert(&mut self, contents: Contents<C>) -> EventId {
         let generation = match self.slots.get(self.first_vacant as usize) {
             Some(vacant) => vacant.generation,
             None => NonZeroU32::MIN,
@@ -250,21 +250,21 @@ impl<C> SlotTable<C> {
             deadline_ns: 0,
             interval: IntervalWord::NONE,
             generation,
-            source: SourceCode::pack(contents.source),
-            timer_place: NONE,
+            source: PackedSource::pack(contents.source),
+            timer_link: NONE,
             of_source: Links::UNLINKED,
             in_queue: Links::UNLINKED,
-            asked: contents.asked,
+            flags: contents.flags,
             state: State::OCCUPIED,
             ready: Ready::empty(),
             priority: contents.priority,
         };
         self.occupied += 1;
-        let index = self.place(slot);
+        let index = self.store(slot);
         EventId { index, generation }
     }
 
-    fn place(&mut self, slot: Slot<C>) -> u32 {
+    fn store(&mut self, slot: Slot<C>) -> u32 {
         let index = self.first_vacant;
         if let Some(vacant) = self.slots.get_mut(index as usize) {
             self.first_vacant = vacant.of_source.next;
@@ -278,26 +278,26 @@ impl<C> SlotTable<C> {
     }
 
     /// Vacates the slot; from now on its id is stale.
-    pub(super) fn remove(&mut self, index: u32) {
+    pub(in crate::base) fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
-        // After 2^32 - 1 events in one slot its ids repeat; nobody keeps an id that long.
+        // After 2^32 - 1 events in one slot its ids repeat. No program keeps an id that long.
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;
         self.occupied -= 1;
     }
 
-    /// The slot an id names; `None` when the id is stale. The one place ids are resolved.
-    pub(super) fn index_of(&self, id: EventId) -> Option<u32> {
+    /// The slot of an id; `None` if the id is stale. All ids are resolved here.
+    pub(in crate::base) fn index_of(&self, id: EventId) -> Option<u32> {
         let slot = self.slots.get(id.index as usize)?;
         (slot.generation == id.generation && slot.state.contains(State::OCCUPIED))
             .then_some(id.index)
     }
 
-    /// The same for those who must say so when it is stale.
-    pub(super) fn resolve(&self, id: EventId) -> Result<u32> {
+    /// The same, with an error if the id is stale.
+    pub(in crate::base) fn resolve(&self, id: EventId) -> Result<u32> {
         match self.index_of(id) {
             Some(index) => Ok(index),
             None => Err(Error::Stale(id)),
@@ -306,7 +306,7 @@ impl<C> SlotTable<C> {
 
     /// Indices of all occupied slots.
     #[cfg(test)]
-    pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn indices(&self) -> impl Iterator<Item = u32> {
         (0_u32..)
             .zip(&self.slots)
             .filter_map(|(index, slot)| slot.state.contains(State::OCCUPIED).then_some(index))
@@ -328,7 +328,7 @@ impl<C> std::ops::IndexMut<u32> for SlotTable<C> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::base) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -338,7 +338,7 @@ pub(super) mod tests {
         Contents {
             handler: |_, (), _| {},
             source,
-            asked: Asked::from_bits_retain(interest.bits()) | Asked::PERSIST,
+            flags: EventFlags::from_bits_retain(interest.bits()) | EventFlags::PERSIST,
             priority: 0,
             token: Token::default(),
         }

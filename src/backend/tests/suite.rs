@@ -1,4 +1,4 @@
-//! What every backend owes the base, tested on each kind there is with real descriptors.
+//! The contract of a backend, tested on every kind with real descriptors.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use test_needs::Need;
 
-use super::*;
+use crate::backend::*;
 use crate::sys::eventfd::EventFd;
 use crate::sys::fd::duplicate;
 
@@ -19,7 +19,7 @@ const CLOSED: Interest = Interest::CLOSED;
 const NOTHING: Interest = Interest::empty();
 
 /// Every kind, and epoll with every way to flush.
-pub(super) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)> {
+pub(in crate::backend) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)> {
     BackendKind::usable().flat_map(|kind| {
         let flush = match kind {
             BackendKind::Epoll => vec![ChangelistFlush::EpollCtl, ChangelistFlush::Auto],
@@ -37,44 +37,44 @@ pub(super) fn every_way() -> impl Iterator<Item = (BackendKind, ChangelistFlush)
 }
 
 /// A backend and what it refused.
-pub(super) struct Rig {
-    pub(super) kind: BackendKind,
-    pub(super) flush: ChangelistFlush,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) refused: Vec<Refusal>,
+pub(in crate::backend) struct TestBackend {
+    pub(in crate::backend) kind: BackendKind,
+    pub(in crate::backend) flush: ChangelistFlush,
+    pub(in crate::backend) backend: Box<dyn Backend>,
+    pub(in crate::backend) refused: Vec<RefusedChange>,
 }
 
-impl Rig {
-    pub(super) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
+impl TestBackend {
+    pub(in crate::backend) fn new(kind: BackendKind, flush: ChangelistFlush) -> Self {
         Self { flush, ..Self::of(kind, kind.open(flush).unwrap()) }
     }
 
-    pub(super) fn of(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
+    pub(in crate::backend) fn of(kind: BackendKind, backend: Box<dyn Backend>) -> Self {
         Self { kind, flush: ChangelistFlush::default(), backend, refused: Vec::new() }
     }
 
-    pub(super) fn has(&self, feature: Features) -> bool {
+    pub(in crate::backend) fn has(&self, feature: Features) -> bool {
         self.backend.features().contains(feature)
     }
 
-    pub(super) fn apply(&mut self, change: Change) {
+    pub(in crate::backend) fn apply(&mut self, change: Change) {
         self.backend.apply(&[change], &mut self.refused);
     }
 
     /// Applies a plain change that must not be refused.
     #[track_caller]
-    pub(super) fn change(&mut self, fd: &impl AsRawFd, old: Interest, new: Interest) {
+    pub(in crate::backend) fn change(&mut self, fd: &impl AsRawFd, old: Interest, new: Interest) {
         self.must(Change::of(fd.as_raw_fd(), old, new));
     }
 
     #[track_caller]
-    pub(super) fn must(&mut self, change: Change) {
+    pub(in crate::backend) fn must(&mut self, change: Change) {
         self.apply(change);
         assert_eq!(self.refused, [], "{:?}", self.kind);
     }
 
     #[track_caller]
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Vec<FdReady> {
+    pub(in crate::backend) fn wait(&mut self, timeout: Option<Duration>) -> Vec<FdReady> {
         let mut ready = Vec::new();
         self.backend.wait(timeout, &mut ready).unwrap();
         ready
@@ -82,26 +82,26 @@ impl Rig {
 
     /// What is ready now, in the order of the descriptors.
     #[track_caller]
-    pub(super) fn now(&mut self) -> Vec<FdReady> {
+    pub(in crate::backend) fn now(&mut self) -> Vec<FdReady> {
         let mut ready = self.wait(Some(Duration::ZERO));
-        ready.sort_by_key(|told| told.fd);
+        ready.sort_by_key(|report| report.fd);
         ready
     }
 }
 
-pub(super) fn told(fd: &impl AsRawFd, ready: Ready) -> FdReady {
+pub(in crate::backend) fn report(fd: &impl AsRawFd, ready: Ready) -> FdReady {
     FdReady { fd: fd.as_raw_fd(), ready }
 }
 
-pub(super) fn once(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+pub(in crate::backend) fn once(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
     Change { once: true, ..Change::of(fd.as_raw_fd(), old, new) }
 }
 
-pub(super) fn edge(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
+pub(in crate::backend) fn edge(fd: &impl AsRawFd, old: Interest, new: Interest) -> Change {
     Change { edge: true, ..Change::of(fd.as_raw_fd(), old, new) }
 }
 
-pub(super) fn signalled() -> EventFd {
+pub(in crate::backend) fn signalled() -> EventFd {
     let eventfd = EventFd::new().unwrap();
     eventfd.signal().unwrap();
     eventfd
@@ -109,7 +109,7 @@ pub(super) fn signalled() -> EventFd {
 
 /// A duplicate whose number no other test takes once it is closed: each call has its own range,
 /// above all numbers that are given out lowest first.
-pub(super) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
+pub(in crate::backend) fn of_private_number(fd: &impl AsRawFd) -> OwnedFd {
     static NEXT: AtomicI32 = AtomicI32::new(0);
     // A table for as many descriptors as some containers allow would need gigabytes.
     let limit = rlimit::increase_nofile_limit(20_000).unwrap().min(20_000) as RawFd;
@@ -126,37 +126,38 @@ macro_rules! on_every_backend {
         $(#[$meta])*
         fn $name() {
             #[allow(unused_mut)]
-            fn on(mut $rig: Rig) $body
+            fn on(mut $rig: TestBackend) $body
             for (kind, flush) in every_way() {
                 eprintln!("on {kind:?}, {flush:?}");
                 // With the name of the test, which is the name of its thread.
                 let thread = std::thread::Builder::new();
                 let name = std::thread::current().name().unwrap_or_default().to_owned();
-                thread.name(name).spawn(move || on(Rig::new(kind, flush))).unwrap().join().unwrap();
+                let run = move || on(TestBackend::new(kind, flush));
+                thread.name(name).spawn(run).unwrap().join().unwrap();
             }
         })*
     };
 }
 
 on_every_backend! {
-    fn it_goes_by_the_name_and_the_features_of_its_kind(rig) {
+    fn a_backend_has_the_name_and_the_features_of_its_kind(rig) {
         assert_eq!(BackendKind::by_name(rig.backend.name()), Some(rig.kind));
         assert_eq!(rig.backend.features(), rig.kind.features());
     }
 
-    fn a_level_is_told_until_it_ends(rig) {
+    fn a_level_is_reported_until_it_ends(rig) {
         let eventfd = signalled();
         rig.change(&eventfd, NOTHING, READ);
         for _ in 0..3 {
-            assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+            assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         }
         eventfd.drain().unwrap();
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
-        assert_eq!(rig.wait(None), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.wait(None), [report(&eventfd, Ready::READ)]);
     }
 
-    fn a_level_that_came_and_went_between_two_waits_is_not_told(rig) {
+    fn a_level_that_came_and_went_between_two_waits_is_not_reported(rig) {
         let eventfd = EventFd::new().unwrap();
         rig.change(&eventfd, NOTHING, READ);
         assert_eq!(rig.now(), []);
@@ -169,31 +170,31 @@ on_every_backend! {
         assert_eq!(rig.now(), []);
     }
 
-    fn what_asked_for_one_report_gets_one_until_the_next_change(rig) {
+    fn a_once_registration_reports_once_until_the_next_change(rig) {
         let eventfd = signalled();
         rig.must(once(&eventfd, NOTHING, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
         rig.must(Change { disarmed: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a plain one stays");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "a plain one stays");
     }
 
-    fn a_disarmed_registration_that_died_is_made_anew(rig) {
+    fn a_disarmed_registration_that_ended_is_created_again(rig) {
         let eventfd = signalled();
         rig.must(Change { disarmed: true, ..Change::of(eventfd.as_raw_fd(), NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
     }
 
     fn a_report_for_one_of_two_interests_ends_both(rig) {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         rig.must(once(&stream, NOTHING, READ | WRITE));
-        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
         peer.write_all(b"x").unwrap();
         assert_eq!(rig.now(), []);
     }
@@ -203,28 +204,28 @@ on_every_backend! {
         rig.change(&stream, NOTHING, READ);
         assert_eq!(rig.now(), []);
         rig.change(&stream, READ, WRITE);
-        assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
         rig.change(&stream, WRITE, READ | WRITE);
         peer.write_all(b"x").unwrap();
-        assert_eq!(rig.now(), [told(&stream, Ready::READ | Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::READ | Ready::WRITE)]);
         rig.change(&stream, READ | WRITE, READ);
-        assert_eq!(rig.now(), [told(&stream, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&stream, Ready::READ)]);
     }
 
-    fn what_is_deleted_is_told_no_more(rig) {
+    fn a_deleted_descriptor_is_not_reported(rig) {
         let (one, two) = (signalled(), signalled());
         rig.change(&one, NOTHING, READ);
         rig.change(&two, NOTHING, READ);
         assert_eq!(rig.now().len(), 2);
         rig.change(&one, READ, NOTHING);
-        assert_eq!(rig.now(), [told(&two, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&two, Ready::READ)]);
         rig.change(&two, READ, NOTHING);
         assert_eq!(rig.now(), []);
         rig.change(&one, NOTHING, READ);
-        assert_eq!(rig.now(), [told(&one, Ready::READ)], "and can come back");
+        assert_eq!(rig.now(), [report(&one, Ready::READ)], "and can come back");
     }
 
-    fn deleting_what_is_unknown_or_closed_is_fine(rig) {
+    fn deleting_an_unknown_or_closed_descriptor_has_no_effect(rig) {
         let (eventfd, unknown) = (of_private_number(&signalled()), signalled());
         let number = eventfd.as_raw_fd();
         rig.change(&number, NOTHING, READ);
@@ -239,12 +240,14 @@ on_every_backend! {
         for fd in [number, -1] {
             rig.apply(Change::of(fd, NOTHING, READ));
             let refused = std::mem::take(&mut rig.refused);
-            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            let is_bad = matches!(refused[..], [RefusedChange { errno: libc::EBADF, .. }]);
+            assert!(is_bad, "{refused:?}");
             assert_eq!(refused[0].fd, fd);
             let (mut refused, mut ready) = (Vec::new(), Vec::new());
             let changes = [Change::of(fd, NOTHING, READ)];
             rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
-            assert!(matches!(refused[..], [Refusal { errno: libc::EBADF, .. }]), "{refused:?}");
+            let is_bad = matches!(refused[..], [RefusedChange { errno: libc::EBADF, .. }]);
+            assert!(is_bad, "{refused:?}");
             assert_eq!(ready, []);
         }
         assert_eq!(rig.now(), [], "and is watched no longer");
@@ -259,7 +262,7 @@ on_every_backend! {
             Change::of(two.as_raw_fd(), NOTHING, READ),
         ];
         rig.backend.apply_and_wait(&changes, &mut refused, None, &mut ready).unwrap();
-        assert_eq!((refused, ready), (vec![], vec![told(&two, Ready::READ)]));
+        assert_eq!((refused, ready), (vec![], vec![report(&two, Ready::READ)]));
     }
 
     fn a_closed_descriptor_is_forgotten_and_its_number_can_be_used_again(rig) {
@@ -269,21 +272,21 @@ on_every_backend! {
         rig.change(&watched, NOTHING, READ);
         rig.change(&other, NOTHING, READ);
         assert_eq!(rig.now().len(), 2);
-        // Nothing else names the file: its registration dies, also with epoll.
+        // The last descriptor of the file is closed: its registration ends, also with epoll.
         drop((watched, source));
         for _ in 0..2 {
             let (now, mut ready) = (Some(Duration::ZERO), Vec::new());
             rig.backend.apply_and_wait(&[], &mut rig.refused, now, &mut ready).unwrap();
-            assert_eq!(ready, [told(&other, Ready::READ)]);
+            assert_eq!(ready, [report(&other, Ready::READ)]);
         }
-        assert_eq!(rig.refused, [], "nobody asked for anything that failed");
+        assert_eq!(rig.refused, [], "no change failed");
         let reused = duplicate(&signalled(), number).unwrap();
         assert_eq!(reused.as_raw_fd(), number, "the number is this test's own");
-        // The base may know of the close or not.
+        // With and without the base noticing the close.
         for (old, new) in [(READ, READ), (READ, NOTHING), (NOTHING, READ)] {
             rig.change(&reused, old, new);
         }
-        assert_eq!(rig.now(), [told(&other, Ready::READ), told(&reused, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&other, Ready::READ), report(&reused, Ready::READ)]);
     }
 
     fn a_closed_descriptor_ends_no_later_wait_and_its_number_is_not_watched(rig) {
@@ -312,10 +315,10 @@ on_every_backend! {
         rig.change(&copy, READ, WRITE);
         rig.change(&stream, READ, NOTHING);
         drop(stream);
-        assert_eq!(rig.now(), [told(&copy, Ready::WRITE)]);
+        assert_eq!(rig.now(), [report(&copy, Ready::WRITE)]);
     }
 
-    fn an_error_wakes_whoever_waits(rig) {
+    fn an_error_wakes_every_interest(rig) {
         for interest in [READ, WRITE, CLOSED, READ | WRITE] {
             if interest == CLOSED && !rig.has(Features::EARLY_CLOSE) {
                 continue;
@@ -330,9 +333,9 @@ on_every_backend! {
         }
     }
 
-    fn a_hang_up_wakes_whoever_waits(rig) {
+    fn a_hang_up_wakes_every_interest(rig) {
         for interest in [READ, WRITE, CLOSED] {
-            // select calls a pipe without writers readable, and nothing else.
+            // select reports a pipe without writers as readable only.
             if interest != READ && !rig.has(Features::EARLY_CLOSE) {
                 continue;
             }
@@ -346,11 +349,11 @@ on_every_backend! {
         }
     }
 
-    fn the_peers_close_is_told_before_its_data_is_read_where_claimed(rig) {
+    fn the_peers_close_is_reported_before_its_data_is_read_where_claimed(rig) {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         if !rig.has(Features::EARLY_CLOSE) {
             rig.apply(Change::of(stream.as_raw_fd(), NOTHING, CLOSED));
-            let [refusal] = rig.refused[..] else { panic!("never told is refused") };
+            let [refusal] = rig.refused[..] else { panic!("an unsupported interest is refused") };
             assert_eq!(refusal.errno, libc::EOPNOTSUPP);
             return;
         }
@@ -359,62 +362,62 @@ on_every_backend! {
         assert_eq!(rig.now(), []);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         for _ in 0..2 {
-            let [answer] = rig.now()[..] else { panic!("told, and a level") };
+            let [answer] = rig.now()[..] else { panic!("the close is a level") };
             assert!(answer.ready.contains(Ready::CLOSED));
         }
     }
 
-    fn who_waits_to_write_is_not_woken_by_the_peers_half_close(rig) {
+    fn a_writer_is_not_woken_by_the_peers_half_close(rig) {
         let (stream, peer) = UnixStream::pair().unwrap();
         fill(&stream);
         rig.change(&stream, NOTHING, WRITE);
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         let started = Instant::now();
         let short = Duration::from_millis(20);
-        // A mechanism may look up twice to find that it is not meant, but must not spin.
+        // A backend may wake up twice without a report, but must not spin.
         for _ in 0..4 {
             assert_eq!(rig.wait(Some(short)), []);
         }
         assert!(started.elapsed() >= 2 * short, "it spins");
         for _ in 0..3 {
             empty(&peer);
-            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
-            assert_eq!(rig.now(), [told(&stream, Ready::WRITE)]);
+            assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
+            assert_eq!(rig.now(), [report(&stream, Ready::WRITE)]);
             fill(&stream);
             assert_eq!(rig.now(), []);
         }
     }
 
-    fn an_edge_is_told_once_where_claimed(rig) {
+    fn an_edge_is_reported_once_where_claimed(rig) {
         if !rig.has(Features::EDGE) {
             return;
         }
         let eventfd = signalled();
         rig.must(edge(&eventfd, NOTHING, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         assert_eq!(rig.now(), []);
         eventfd.signal().unwrap();
         eventfd.signal().unwrap();
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "edges between waits are one");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "edges between waits are one");
         assert_eq!(rig.now(), []);
         rig.must(edge(&eventfd, READ, READ));
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)], "a change arms it again");
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)], "a change arms it again");
         rig.must(edge(&eventfd, READ, NOTHING));
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
     }
 
-    fn an_edge_for_one_report_is_told_once_until_the_next_change(rig) {
+    fn a_one_shot_edge_is_reported_once_until_the_next_change(rig) {
         if !rig.has(Features::EDGE) {
             return;
         }
         let eventfd = signalled();
         rig.must(Change { edge: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
         eventfd.signal().unwrap();
         assert_eq!(rig.now(), []);
         rig.must(Change { edge: true, disarmed: true, ..once(&eventfd, NOTHING, READ) });
-        assert_eq!(rig.now(), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.now(), [report(&eventfd, Ready::READ)]);
     }
 
     fn a_change_of_trigger_takes_effect(rig) {
@@ -446,7 +449,7 @@ on_every_backend! {
         }
     }
 
-    fn many_that_are_ready_at_once_are_each_told_once(rig) {
+    fn many_ready_descriptors_are_each_reported_once(rig) {
         for count in [100, 5_000] {
             if count > 100 && test_needs::missing_for_part(Need::Descriptors(2 * count)) {
                 continue;
@@ -465,9 +468,9 @@ on_every_backend! {
             }
             all.sort_by_key(|answer| answer.fd);
             let mut expected: Vec<FdReady> =
-                many.iter().map(|fd| told(fd, Ready::READ)).collect();
+                many.iter().map(|fd| report(fd, Ready::READ)).collect();
             expected.sort_by_key(|answer| answer.fd);
-            assert!(all == expected, "{} of {count} told", all.len());
+            assert!(all == expected, "{} of {count} reported", all.len());
             for fd in &many {
                 rig.change(fd, NOTHING, NOTHING);
             }
@@ -504,15 +507,15 @@ on_every_backend! {
     fn the_longest_timeout_is_accepted(rig) {
         let eventfd = signalled();
         rig.change(&eventfd, NOTHING, READ);
-        assert_eq!(rig.wait(Some(Duration::MAX)), [told(&eventfd, Ready::READ)]);
+        assert_eq!(rig.wait(Some(Duration::MAX)), [report(&eventfd, Ready::READ)]);
     }
 
-    fn it_outlives_the_thread_that_made_it(rig) {
+    fn a_backend_outlives_the_thread_that_made_it(rig) {
         let (level, second) = (EventFd::new().unwrap(), EventFd::new().unwrap());
         let (first, other) = (level.as_raw_fd(), second.as_raw_fd());
         let (kind, flush) = (rig.kind, rig.flush);
         let mut rig = std::thread::spawn(move || {
-            let mut rig = Rig::new(kind, flush);
+            let mut rig = TestBackend::new(kind, flush);
             rig.change(&first, NOTHING, READ);
             rig.must(Change { edge: rig.has(Features::EDGE), ..Change::of(other, NOTHING, READ) });
             assert_eq!(rig.now(), []);
@@ -526,7 +529,7 @@ on_every_backend! {
             while answers.is_empty() {
                 answers = rig.wait(None);
             }
-            assert_eq!(answers, [told(eventfd, Ready::READ)]);
+            assert_eq!(answers, [report(eventfd, Ready::READ)]);
             eventfd.drain().unwrap();
             assert_eq!(rig.now(), []);
         }
@@ -536,13 +539,13 @@ on_every_backend! {
         let eventfd = std::sync::Arc::new(EventFd::new().unwrap());
         rig.change(&*eventfd, NOTHING, READ);
         for _ in 0..20 {
-            let ringer = std::sync::Arc::clone(&eventfd);
-            let thread = std::thread::spawn(move || ringer.signal().unwrap());
+            let shared = std::sync::Arc::clone(&eventfd);
+            let thread = std::thread::spawn(move || shared.signal().unwrap());
             let mut answers = Vec::new();
             while answers.is_empty() {
                 answers = rig.wait(None);
             }
-            assert_eq!(answers, [told(&*eventfd, Ready::READ)]);
+            assert_eq!(answers, [report(&*eventfd, Ready::READ)]);
             thread.join().unwrap();
             eventfd.drain().unwrap();
         }
@@ -550,9 +553,9 @@ on_every_backend! {
 }
 
 #[test]
-fn what_is_told_first_changes_from_wait_to_wait() {
+fn the_first_report_changes_from_wait_to_wait() {
     for kind in [BackendKind::Poll, BackendKind::Select] {
-        let mut rig = Rig::new(kind, ChangelistFlush::default());
+        let mut rig = TestBackend::new(kind, ChangelistFlush::default());
         let many: Vec<EventFd> = (0..40).map(|_| signalled()).collect();
         for fd in &many {
             rig.change(fd, NOTHING, READ);
@@ -567,22 +570,22 @@ fn what_is_told_first_changes_from_wait_to_wait() {
     }
 }
 
-/// Writes until no more fits.
-pub(super) fn fill(writer: &impl AsFd) {
+/// Writes until the buffer is full.
+pub(in crate::backend) fn fill(writer: &impl AsFd) {
     let mut copy = File::from(writer.as_fd().try_clone_to_owned().unwrap());
     nonblocking(writer);
     while copy.write(&[0; 65_536]).is_ok() {}
 }
 
-/// Reads all there is.
-pub(super) fn empty(reader: &impl AsFd) {
+/// Reads until the buffer is empty.
+pub(in crate::backend) fn empty(reader: &impl AsFd) {
     let mut copy = File::from(reader.as_fd().try_clone_to_owned().unwrap());
     nonblocking(reader);
     while matches!(copy.read(&mut [0; 65_536]), Ok(1..)) {}
 }
 
 fn nonblocking(fd: &impl AsFd) {
-    // The mode belongs to the open file: any handle on it will do, whatever kind it is.
+    // The mode belongs to the open file, so any handle of it sets the mode.
     let stream = UnixStream::from(fd.as_fd().try_clone_to_owned().unwrap());
     stream.set_nonblocking(true).unwrap();
 }

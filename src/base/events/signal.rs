@@ -1,43 +1,44 @@
 //! Signals as events: which events wait for which signal, and how deliveries reach the loop.
 //!
 //! A delivery makes a descriptor of the base readable, by a handler or a signalfd. An internal
-//! event of the base waits for that and makes the signal's events active, with a count: a signal
-//! that came three times is three calls.
+//! event of the base waits for it and activates the signal's events with a count: three deliveries
+//! are three calls.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::Registry;
 use super::list::Stack;
 use super::slot::NONE;
 use super::slot::{SlotTable, State};
+use crate::base::Registry;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::sys::signal::{SignalCounter, is_signal};
+use crate::sys::signal_counts::SIGNAL_MAX;
 use crate::sys::signalfd::SignalFd;
-use crate::sys::tally::SIGNAL_MAX;
 
-/// How a base learns of signals.
+/// How a base receives signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignalMethod {
-    /// A handler (`sigaction(2)`) that counts: every delivery is one call, in every base that
-    /// waits for the signal. (In libevent only one base at a time gets signals.)
+    /// A signal handler (`sigaction(2)`) that counts. Every delivery is one call, in every base
+    /// that waits for the signal. (In libevent only one base at a time gets signals.)
     #[default]
     Handler,
-    /// `signalfd(2)` (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`). The signal is blocked in the
-    /// thread that adds the event, which must be the one that runs the base, and must be blocked
-    /// in all others, or they take it away. The kernel folds deliveries that were not read yet,
-    /// and children inherit the blocked mask.
+    /// `signalfd(2)` (libevent: `EVENT_BASE_FLAG_USE_SIGNALFD`).
+    ///
+    /// `add` blocks the signal in its thread, which must be the one that runs the base. Block the
+    /// signal in all other threads, or the kernel may deliver it to them. The kernel folds
+    /// deliveries that were not read yet, and children inherit the blocked mask.
     SignalFd,
 }
 
-/// The events of each signal, and the descriptor that tells of deliveries once one has any.
+/// The events of each signal, and the source of deliveries once a signal has an event.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(in crate::base) struct Signals {
     method: SignalMethod,
     events: [Stack; SIGNAL_MAX as usize + 1],
     source: Option<Delivery>,
-    /// How often the signal came of each event that it made active.
+    /// The number of deliveries for each event that a signal made active.
     calls: Vec<(EventId, u32)>,
 }
 
@@ -82,7 +83,7 @@ impl Delivery {
         }
     }
 
-    /// How often each signal was delivered since the last call.
+    /// The deliveries of each signal since the last call.
     fn take(&self) -> io::Result<[u32; SIGNAL_MAX as usize + 1]> {
         let mut counts = [0; SIGNAL_MAX as usize + 1];
         match self {
@@ -99,7 +100,7 @@ impl Delivery {
 }
 
 impl Signals {
-    pub(super) fn new(method: SignalMethod) -> Self {
+    pub(in crate::base) fn new(method: SignalMethod) -> Self {
         Self {
             method,
             events: [Stack::EMPTY; SIGNAL_MAX as usize + 1],
@@ -112,9 +113,7 @@ impl Signals {
         if is_signal(number) { self.events[number as usize] } else { Stack::EMPTY }
     }
 
-    /// Links an event to its signal.
-    ///
-    /// Fails before it changes anything.
+    /// Links an event to its signal. An error leaves everything unchanged.
     fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) -> Result<()> {
         if self.of(number).is_empty() {
             let source = self.source.as_mut().expect("opened before the first event is added");
@@ -126,7 +125,7 @@ impl Signals {
     }
 
     /// Unlinks an event from its signal.
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
         let events = &mut self.events[number as usize];
         events.remove(slots, index);
         slots[index].state -= State::INSERTED;
@@ -137,8 +136,8 @@ impl Signals {
         }
     }
 
-    /// How often an event that is about to run is to be called; forgets it.
-    pub(super) fn take_calls(&mut self, id: EventId) -> u32 {
+    /// Takes the number of calls of an event that is about to run.
+    pub(in crate::base) fn take_calls(&mut self, id: EventId) -> u32 {
         let at = self.calls.iter().position(|(active, _)| *active == id);
         at.map_or(1, |at| self.calls.swap_remove(at).1)
     }
@@ -151,29 +150,29 @@ impl Signals {
     }
 
     /// Every event that waits for a signal.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.events.iter().flat_map(|events| events.iter(slots))
     }
 
-    /// In a child after `fork(2)`.
-    pub(super) fn renew(&self) -> Result<()> {
+    /// Renews the source in a child after `fork(2)`.
+    pub(in crate::base) fn renew(&self) -> Result<()> {
         match &self.source {
             Some(Delivery::Handler(counter)) => counter.renew().map_err(Error::os("dup3")),
-            // It reports the signals of whoever reads it.
+            // A signalfd reports the signals of the process that reads it.
             Some(Delivery::SignalFd(_)) | None => Ok(()),
         }
     }
 }
 
 impl<C> Registry<C> {
-    pub(super) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
+    pub(in crate::base) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
         self.open_signals()?;
         self.signals.insert(&mut self.slots, index, number)?;
         self.counts.joined(self.slots[index].counted());
         Ok(())
     }
 
-    /// Before the first event that waits for a signal: the descriptor that tells of deliveries.
+    /// Opens the source of deliveries before the first event that waits for a signal.
     fn open_signals(&mut self) -> Result<()> {
         if self.signals.source.is_some() {
             return Ok(());
@@ -189,8 +188,8 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// Makes every event of a signal active, to be called as often as it was delivered.
-    pub(super) fn activate_signal_times(&mut self, number: i32, times: u32) {
+    /// Activates every event of a signal, with one call for each of `times` deliveries.
+    pub(in crate::base) fn activate_signal_times(&mut self, number: i32, times: u32) {
         let mut index = self.signals.of(number).first();
         while index != NONE {
             let id = self.slots[index].id(index);
@@ -201,11 +200,11 @@ impl<C> Registry<C> {
     }
 }
 
-/// The internal event: counts what was delivered.
+/// The handler of the internal event: activates the events of the delivered signals.
 fn on_delivered<C>(registry: &mut Registry<C>, _cx: &mut C, _fired: Fired) {
     let Some(source) = &registry.signals.source else { return };
-    // A descriptor of our own that cannot be read was closed by somebody else. Nothing can be
-    // counted then, and the backend forgets it.
+    // Reading our own descriptor fails only if other code closed it. The deliveries are then lost,
+    // and the backend drops the descriptor.
     let Ok(counts) = source.take() else { return };
     for (number, times) in (0..).zip(counts) {
         if times > 0 {

@@ -1,24 +1,24 @@
-//! Memberships: how an event enters and leaves the maps, the deadlines and the active queues, and
-//! how the kernel is told.
+//! Memberships: adds events to and removes them from the maps, the deadlines and the active queues,
+//! and updates the kernel.
 //!
-//! The private half of the registry. Each step leaves the structures in agreement, so that a
-//! handler can be called after any of them.
+//! This is the private half of the registry. Each step leaves the structures consistent, so that a
+//! handler can be called after any step.
 
 use std::time::Duration;
 
-use super::Handler;
-use super::changelist::ChangelistPolicy;
-use super::registry::Registry;
-use super::slot::NONE;
-use super::slot::{Asked, Interval, State};
-use crate::backend::{Change, FdReady, Features, Refusal};
+use crate::backend::{Change, FdReady, Features, RefusedChange};
+use crate::base::Handler;
+use crate::base::changelist::ChangelistPolicy;
+use crate::base::events::slot::NONE;
+use crate::base::events::slot::{EventFlags, Interval, State};
+use crate::base::registry::Registry;
 use crate::error::{Error, Result};
 use crate::event::{Fired, Interest, Ready, Source};
 
-/// Membership in the maps, and telling the kernel.
+/// Membership in the maps, and updates of the kernel.
 impl<C> Registry<C> {
-    /// Has an event wait for its source.
-    pub(super) fn insert(&mut self, index: u32) -> Result<()> {
+    /// Makes an event wait for its source.
+    pub(in crate::base) fn insert(&mut self, index: u32) -> Result<()> {
         match self.slots[index].source() {
             Source::Fd(fd) => self.insert_on_fd(index, fd),
             Source::Signal(number) => self.insert_on_signal(index, number),
@@ -27,16 +27,16 @@ impl<C> Registry<C> {
     }
 
     fn insert_on_fd(&mut self, index: u32, fd: i32) -> Result<()> {
-        // Nothing to wait for, and nothing to keep the loop alive.
+        // It waits for nothing, and so does not keep the loop alive.
         if self.slots[index].interest().is_empty() {
             return Ok(());
         }
         self.expect_features(index)?;
         if let Some(change) = self.fds.insert(&mut self.slots, index, fd)? {
-            let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
-            if let Err(refusal) = self.tell_kernel(change, stable) {
+            let stable = self.slots[index].flags.contains(EventFlags::STABLE_FD);
+            if let Err(refusal) = self.update_kernel(change, stable) {
                 self.fds.remove(&mut self.slots, index, fd);
-                // Those that were watched before no longer are.
+                // The kernel no longer watches the descriptor for its other events either.
                 self.refuse_fd(refusal);
                 return Err(refusal.into());
             }
@@ -45,7 +45,8 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// What the backend cannot do must not be asked of it: it would never report, or as it likes.
+    /// Rejects what the backend does not support; it would never report it, or report it
+    /// arbitrarily.
     fn expect_features(&self, index: u32) -> Result<()> {
         let slot = &self.slots[index];
         let waits_for_close = slot.interest().contains(Interest::CLOSED);
@@ -73,20 +74,24 @@ impl<C> Registry<C> {
     }
 
     fn remove_from_fd(&mut self, index: u32, fd: i32) {
-        let stable = self.slots[index].asked.contains(Asked::STABLE_FD);
+        let stable = self.slots[index].flags.contains(EventFlags::STABLE_FD);
         if let Some(change) = self.fds.remove(&mut self.slots, index, fd)
-            && let Err(refusal) = self.tell_kernel(change, stable)
+            && let Err(refusal) = self.update_kernel(change, stable)
         {
-            // The event itself is gone from the map; what was refused concerns those that stay.
+            // The event itself is gone from the map; the refusal concerns those that stay.
             self.refuse_fd(refusal);
         }
     }
 
-    fn tell_kernel(&mut self, change: Change, stable: bool) -> std::result::Result<(), Refusal> {
+    fn update_kernel(
+        &mut self,
+        change: Change,
+        stable: bool,
+    ) -> std::result::Result<(), RefusedChange> {
         match self.policy {
             ChangelistPolicy::Deferred => {
-                let place = self.fds.change_place_mut(change.fd);
-                self.changelist.record(change, place, stable);
+                let position = self.fds.change_position_mut(change.fd);
+                self.changelist.record(change, position, stable);
                 Ok(())
             }
             ChangelistPolicy::Immediate => {
@@ -97,9 +102,9 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Tells the kernel what changed since the last wait, and waits for what is ready, in one
-    /// step of the backend. What is refused becomes active.
-    pub(super) fn flush_and_wait(
+    /// Flushes the changes since the last wait and waits, in one step of the backend. Events of
+    /// refused changes become active.
+    pub(in crate::base) fn flush_and_wait(
         &mut self,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
@@ -107,30 +112,31 @@ impl<C> Registry<C> {
         let waited = if self.changelist.is_empty() {
             self.backend.wait(timeout, ready)
         } else {
-            let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
+            let net = self.changelist.take(|fd| *self.fds.change_position_mut(fd) = 0);
             self.stats.changes += net.len() as u64;
             self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
         };
-        self.tell_refusals();
+        self.report_refusals();
         waited
     }
 
-    /// Tells the kernel what changed, without waiting.
-    pub(super) fn flush_changes(&mut self) {
-        let net = self.changelist.take(|fd| *self.fds.change_place_mut(fd) = 0);
+    /// Flushes the changes without waiting.
+    pub(in crate::base) fn flush_changes(&mut self) {
+        let net = self.changelist.take(|fd| *self.fds.change_position_mut(fd) = 0);
         self.stats.changes += net.len() as u64;
         self.backend.apply(net, &mut self.refused);
-        self.tell_refusals();
+        self.report_refusals();
     }
 
-    pub(super) fn tell_refusals(&mut self) {
+    pub(in crate::base) fn report_refusals(&mut self) {
         while let Some(refusal) = self.refused.pop() {
             self.refuse_fd(refusal);
         }
     }
 
-    /// Takes every event off a descriptor that the kernel does not watch, and tells each why.
-    fn refuse_fd(&mut self, refusal: Refusal) {
+    /// Removes every event from a descriptor that the kernel refused, and activates each with the
+    /// error.
+    fn refuse_fd(&mut self, refusal: RefusedChange) {
         loop {
             let index = self.fds.first(refusal.fd);
             if index == NONE {
@@ -142,8 +148,8 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Makes an event idle that could not be pending, and tells it why.
-    pub(super) fn refuse(&mut self, index: u32, error: Error) {
+    /// Makes an event idle that could not be pending, and activates it with the error.
+    pub(in crate::base) fn refuse(&mut self, index: u32, error: Error) {
         self.stop_timer(index);
         self.slots[index].set_interval(Interval::None);
         let id = self.slots[index].id(index);
@@ -155,10 +161,10 @@ impl<C> Registry<C> {
 
 /// Membership in the deadlines.
 impl<C> Registry<C> {
-    /// `add` with a timeout.
-    pub(super) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
-        // An expiry that has not been told yet is superseded by the new timeout; other reasons to
-        // run stay (libevent drops those, too, which loses an edge).
+    /// The timeout of an `add`.
+    pub(in crate::base) fn set_timeout(&mut self, index: u32, timeout_ns: u64, interval: Interval) {
+        // The new timeout replaces an expiry whose handler has not run yet. Other reasons stay.
+        // (libevent drops those, too, and so loses an edge.)
         let slot = &mut self.slots[index];
         if slot.ready.contains(Ready::TIMEOUT) {
             slot.ready -= Ready::TIMEOUT;
@@ -177,21 +183,21 @@ impl<C> Registry<C> {
         self.deadlines.start(&mut self.slots, index, deadline_ns, interval);
     }
 
-    pub(super) fn stop_timer(&mut self, index: u32) {
+    pub(in crate::base) fn stop_timer(&mut self, index: u32) {
         if self.slots[index].has_timer() {
             self.counts.left(self.slots[index].counted());
             self.deadlines.stop(&mut self.slots, index);
         }
     }
 
-    /// How long the next wait may last by the timers; `None` if there are none.
-    pub(super) fn time_to_next_timer(&mut self) -> Option<Duration> {
+    /// The time until the next timer is due; `None` without timers.
+    pub(in crate::base) fn time_to_next_timer(&mut self) -> Option<Duration> {
         let deadline_ns = self.deadlines.next_ns(&mut self.slots)?;
         Some(self.clock.time_until(deadline_ns))
     }
 
-    /// Makes every event active whose timeout is due.
-    pub(super) fn activate_expired(&mut self) {
+    /// Activates every event whose timeout is due.
+    pub(in crate::base) fn activate_expired(&mut self) {
         if self.deadlines.is_empty() {
             return;
         }
@@ -202,9 +208,9 @@ impl<C> Registry<C> {
         }
     }
 
-    /// A persistent event's next timeout, before its handler runs: from the moment it was due if
-    /// that is why it fired, else from now. Ticks that were missed collapse into one. As in
-    /// libevent, one that waits for a signal is not re-armed.
+    /// Starts a persistent event's next timeout before its handler runs. The interval counts from
+    /// the deadline if the event expired, otherwise from now. Missed ticks collapse into one. As in
+    /// libevent, an event that waits for a signal is not re-armed.
     fn rearm(&mut self, index: u32, expired: bool) {
         let slot = &self.slots[index];
         let interval = slot.interval();
@@ -227,7 +233,7 @@ impl<C> Registry<C> {
 
 /// Membership in the active queues.
 impl<C> Registry<C> {
-    pub(super) fn activate_index(&mut self, index: u32, ready: Ready) {
+    pub(in crate::base) fn activate_index(&mut self, index: u32, ready: Ready) {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if ready.is_empty() || slot.state.contains(State::ACTIVE) {
@@ -243,7 +249,7 @@ impl<C> Registry<C> {
         self.control.activated(priority);
     }
 
-    pub(super) fn activate_index_later(&mut self, index: u32, ready: Ready) {
+    pub(in crate::base) fn activate_index_later(&mut self, index: u32, ready: Ready) {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if !ready.is_empty() && !slot.is_active() {
@@ -262,8 +268,8 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Makes every event of a descriptor active that asked for what it is ready for.
-    pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
+    /// Activates every event of a descriptor whose interest is among `ready`.
+    pub(in crate::base) fn activate_fd(&mut self, fd: i32, ready: Ready) {
         let mut index = self.fds.first(fd);
         while index != NONE {
             let slot = &self.slots[index];
@@ -275,47 +281,54 @@ impl<C> Registry<C> {
         }
     }
 
-    /// The same for a descriptor that the backend reported.
-    pub(super) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
+    /// The same for a descriptor that the backend reported; re-arms it if no event waits for that.
+    pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
         if self.fds.is_once(fd)
             && let Some(again) = self.fds.reported_once(&self.slots, fd, ready)
-            && let Err(refusal) = self.tell_kernel(again, false)
+            && let Err(refusal) = self.update_kernel(again, false)
         {
             self.refuse_fd(refusal);
         }
         self.activate_fd(fd, ready);
     }
 
-    /// The notify events, as if their eventfd had been seen.
-    pub(super) fn activate_notified(&mut self) {
+    /// Activates the notify events, as if the backend had reported their eventfd.
+    pub(in crate::base) fn activate_notified(&mut self) {
         self.activate_fd(self.notifier.fd(), Ready::READ);
     }
 
-    pub(super) fn has_active(&self) -> bool {
+    pub(in crate::base) fn has_active(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// Settles the event of this priority that is due next and returns what to call, with no
-    /// trace of it left here: the handler may do anything. Also says whether it is the user's.
-    pub(super) fn begin_dispatch(&mut self, priority: u8) -> Option<(Handler<C>, Fired, bool)> {
+    /// Takes the next active event of this priority and settles its state, so that the handler may
+    /// do anything. Returns the handler, its argument, and whether the event is the user's.
+    pub(in crate::base) fn begin_dispatch(
+        &mut self,
+        priority: u8,
+    ) -> Option<(Handler<C>, Fired, bool)> {
         let index = self.active.pop(&mut self.slots, priority)?;
         let slot = &mut self.slots[index];
-        let (handler, fired, asked) = (slot.handler, slot.fired(index), slot.asked);
+        let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
         let (counted, has_interval) = (slot.counted(), slot.has_interval());
         slot.ready = Ready::empty();
         self.counts.deactivated(counted);
         let is_signal = fired.ready.contains(Ready::SIGNAL);
         let calls = if is_signal { self.signals.take_calls(fired.id) } else { 1 };
-        if !asked.contains(Asked::PERSIST) {
-            if asked.contains(Asked::ONCE) { self.free_index(index) } else { self.del_index(index) }
+        if !flags.contains(EventFlags::PERSIST) {
+            if flags.contains(EventFlags::ONCE) {
+                self.free_index(index);
+            } else {
+                self.del_index(index);
+            }
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
         self.control.begin_handler(fired.id, priority, calls);
-        Some((handler, fired, !asked.contains(Asked::INTERNAL)))
+        Some((handler, fired, !flags.contains(EventFlags::INTERNAL)))
     }
 
-    pub(super) fn del_index(&mut self, index: u32) {
+    pub(in crate::base) fn del_index(&mut self, index: u32) {
         let state = self.slots[index].state;
         if state.intersects(State::ACTIVE | State::LATER) {
             self.deactivate(index);
@@ -326,12 +339,12 @@ impl<C> Registry<C> {
         self.stop_timer(index);
     }
 
-    pub(super) fn free_index(&mut self, index: u32) {
+    pub(in crate::base) fn free_index(&mut self, index: u32) {
         self.del_index(index);
         if let Source::Fd(fd) = self.slots[index].source() {
-            // After this its owner may close it.
+            // From now on its owner may close it.
             self.fds.forget_disarmed(fd);
-            self.changelist.distrust(self.fds.change_place(fd));
+            self.changelist.distrust(self.fds.change_position(fd));
         }
         if !self.refusals.is_empty() {
             let id = self.slots[index].id(index);
@@ -342,11 +355,11 @@ impl<C> Registry<C> {
 
     /// Panics unless all structures agree with each other.
     #[cfg(test)]
-    pub(super) fn check(&mut self) {
+    pub(in crate::base) fn check(&mut self) {
         self.fds.check(&self.slots);
         self.active.check(&self.slots);
         self.deadlines.check(&mut self.slots);
-        self.changelist.check(|fd| self.fds.change_place(fd));
+        self.changelist.check(|fd| self.fds.change_position(fd));
         let slots: Vec<_> = self.slots.indices().map(|index| &self.slots[index]).collect();
         let users = slots.iter().filter(|slot| !slot.is_internal());
         let memberships = users.clone().map(|slot| {

@@ -1,51 +1,51 @@
 //! Common timeouts: many events with one duration, each set and re-set in O(1).
 //!
-//! Events that wait equally long are due in the order they were set, so a list per duration keeps
-//! them sorted by itself, and only its head competes in the timer heap (libevent:
+//! Events with the same duration are due in the order they were set. A list per duration is
+//! therefore sorted by construction, and only its head is in the timer heap (libevent:
 //! `event_base_init_common_timeout`).
 
-use super::list::{List, OfTimeout};
-use super::slot::{NONE, SlotTable};
+use crate::base::events::list::{List, OfTimeout};
+use crate::base::events::slot::{NONE, SlotTable};
 
-/// A duration that many events share; made by
-/// [`Registry::common_timeout`](super::Registry::common_timeout), for events of that base.
+/// A duration that many events of one base share; made by
+/// [`Registry::common_timeout`](crate::base::Registry::common_timeout).
 ///
-/// libevent hides the same in a `timeval` with tagged microseconds.
+/// libevent encodes it as a `timeval` with tagged microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CommonTimeout {
-    pub(super) number: u8,
+    pub(in crate::base) number: u8,
 }
 
 /// The events of one common timeout, earliest first.
 #[derive(Debug)]
-pub(super) struct TimeoutList {
-    pub(super) duration_ns: u64,
+pub(in crate::base) struct TimeoutList {
+    pub(in crate::base) duration_ns: u64,
     events: List<OfTimeout>,
-    /// Where its head's deadline is in the timer heap, while it has one.
-    pub(super) heap_position: u32,
+    /// The list's position in the timer heap, while it has a head.
+    pub(in crate::base) heap_position: u32,
 }
 
 impl TimeoutList {
-    pub(super) fn new(duration_ns: u64) -> Self {
+    pub(in crate::base) fn new(duration_ns: u64) -> Self {
         Self { duration_ns, events: List::new(), heap_position: NONE }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
 
-    /// When its earliest event is due; for ever later if it has none.
-    pub(super) fn deadline_ns<C>(&self, slots: &SlotTable<C>) -> u64 {
+    /// The deadline of its earliest event; `u64::MAX` if it is empty.
+    pub(in crate::base) fn deadline_ns<C>(&self, slots: &SlotTable<C>) -> u64 {
         self.events.first().map_or(u64::MAX, |index| slots[index].deadline_ns)
     }
 
-    pub(super) fn first(&self) -> Option<u32> {
+    pub(in crate::base) fn first(&self) -> Option<u32> {
         self.events.first()
     }
 
-    /// Inserts an event by its deadline, looking from the end: nearly always it is the latest.
-    /// Equal deadlines keep the order they were set in.
-    pub(super) fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    /// Inserts an event by its deadline. It searches from the end, because the new event is nearly
+    /// always the latest. Equal deadlines keep the order in which they were set.
+    pub(in crate::base) fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         let deadline_ns = slots[index].deadline_ns;
         let mut prev = self.events.last().unwrap_or(NONE);
         while prev != NONE && slots[prev].deadline_ns > deadline_ns {
@@ -54,22 +54,22 @@ impl TimeoutList {
         self.events.insert_after(slots, prev, index);
     }
 
-    pub(super) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
         self.events.remove(slots, index);
     }
 
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.events.iter(slots)
     }
 
     /// Panics unless links and order agree; returns how many events there are.
     #[cfg(test)]
-    pub(super) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
         let mut last_ns = 0;
         for index in self.iter(slots) {
             assert!(
                 slots[index].deadline_ns >= last_ns,
-                "slot {index} is due before its list says"
+                "slot {index} is due before its predecessor"
             );
             last_ns = slots[index].deadline_ns;
         }
@@ -83,8 +83,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::slot::{Interval, tests::plain};
     use super::*;
+    use crate::base::events::slot::{Interval, tests::plain};
     use crate::event::{Interest, Source};
 
     proptest! {

@@ -1,16 +1,16 @@
-//! The wake word: how other threads make a sleeping loop look, and how a busy one is spared.
+//! The wake word: wakes a sleeping loop from other threads, and saves the call if it is awake.
 //!
 //! One atomic word in {AWAKE, SLEEPING, NOTIFIED}. Both sides change it by read-modify-write, so
 //! all their steps have one order and no fence is needed:
 //!
-//! - a producer publishes, then swaps in NOTIFIED; only if it took SLEEPING out it must ring;
-//! - the loop swaps in AWAKE before it looks at what was published, and goes to sleep only by a
-//!   compare-exchange of AWAKE with SLEEPING, which fails if anybody published since.
+//! - A producer publishes, then swaps in NOTIFIED. If the old value was SLEEPING, it writes to the
+//!   eventfd.
+//! - The loop swaps in AWAKE before it reads what was published. It goes to sleep only by
+//!   a compare-exchange of AWAKE with SLEEPING, which fails if a producer published since.
 //!
-//! Whichever came first, the other sees it: a producer's swap before the exchange makes it fail,
-//! one after it finds SLEEPING and rings. The acquire and release of the swaps carry what was
-//! published. A plain load instead of the producer's swap would not: a second producer that saw
-//! NOTIFIED and left would have handed over nothing.
+//! So no wake is lost. A producer's swap before the exchange makes it fail; a swap after it finds
+//! SLEEPING and writes. The swaps' acquire and release publish the items. A plain load instead of
+//! the producer's swap would not: a second producer that loads NOTIFIED would publish nothing.
 
 use crate::sync::{AtomicU8, Ordering};
 
@@ -27,34 +27,34 @@ impl WakeWord {
         Self(AtomicU8::new(AWAKE))
     }
 
-    /// Producer, after publishing: whether the loop sleeps and must be rung.
-    #[must_use = "a sleeping loop must be rung"]
+    /// Producer, after publishing: whether the loop sleeps, so that the caller must wake it.
+    #[must_use = "the caller must wake a sleeping loop"]
     pub(crate) fn notify(&self) -> bool {
         self.0.swap(NOTIFIED, Ordering::AcqRel) == SLEEPING
     }
 
-    /// Loop, before a wait that may block: whether it may, nobody having published since
-    /// [`wake_up`](Self::wake_up).
+    /// Loop, before a wait that may block: whether it may block, because no producer has published
+    /// since [`wake_up`](Self::wake_up).
     #[must_use = "a loop that was notified must not block"]
     pub(crate) fn fall_asleep(&self) -> bool {
         self.0.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Loop, after every wait and before it looks at what was published: whether there is any.
+    /// Loop, after every wait and before it reads what was published: whether it was notified.
     pub(crate) fn wake_up(&self) -> bool {
-        // A word that is AWAKE was not touched since the loop wrote that: nothing to take, and a
-        // busy turn is spared a locked instruction.
+        // If the word is AWAKE, no producer has changed it since the loop wrote it. A busy turn
+        // then saves a locked instruction.
         self.0.load(Ordering::Relaxed) != AWAKE && self.0.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 }
 
-/// Models of the protocol, numbered through all files that share in it: here T1, an item and a loop
-/// that falls asleep; T2, two producers and one ring; T3, a batch; T6, a wait that returns by
-/// itself; T7, mutations. T4 is in `server/backpressure.rs` and `server/accept/census.rs`, T5 and
-/// T9 are in `server/closing.rs`.
+/// Models of the protocol, numbered across all files that use it. Here: T1, an item and a loop
+/// that falls asleep; T2, two producers and one write; T3, a batch; T6, a wait that returns by
+/// itself; T7, mutations. The server has T4 (backpressure and the connection limit), T5 and T9
+/// (closing).
 ///
-/// `Protocol` lets a mutated twin of the word run the same models and be caught: a model that a
-/// wrong protocol passes would prove nothing about the right one.
+/// `Protocol` lets mutated twins of the word run the same models, which must catch them. A model
+/// that a wrong protocol passes proves nothing about the right one.
 #[cfg(all(test, loom))]
 mod loom_models {
     use loom::sync::Arc;
@@ -62,7 +62,7 @@ mod loom_models {
     use loom::thread;
 
     use super::*;
-    use crate::sync::Bell;
+    use crate::sync::ModelEventFd;
 
     trait Protocol: Default + Send + Sync + 'static {
         fn notify(&self) -> bool;
@@ -91,7 +91,7 @@ mod loom_models {
     #[derive(Default)]
     struct Shared<P> {
         word: P,
-        bell: Bell,
+        eventfd: ModelEventFd,
         /// What producers publish: relaxed, so that only the word can carry it across.
         published: [AtomicU32; 2],
     }
@@ -100,7 +100,7 @@ mod loom_models {
         fn produce(&self, producer: usize, items: u32) {
             self.published[producer].store(items, Ordering::Relaxed);
             if self.word.notify() {
-                self.bell.ring();
+                self.eventfd.signal();
             }
         }
 
@@ -109,26 +109,26 @@ mod loom_models {
         }
 
         /// The loop's body, until everything arrived; an endless sleep is loom's deadlock error.
-        /// Like the real one it looks only if it was notified or rung.
+        /// Like the real loop it reads the items only if it was notified or woken.
         fn consume(&self, expected: u32) {
             self.consume_with(expected, 0);
         }
 
-        /// So many of its waits return although nobody rang.
+        /// The same; `spurious` waits return although no producer wrote.
         fn consume_with(&self, expected: u32, mut spurious: u32) {
-            let mut rung = false;
+            let mut waited = false;
             loop {
                 let notified = self.word.wake_up();
-                if (notified || rung) && self.seen() == expected {
+                if (notified || waited) && self.seen() == expected {
                     return;
                 }
-                rung = self.word.fall_asleep();
-                if rung && spurious > 0 {
+                waited = self.word.fall_asleep();
+                if waited && spurious > 0 {
                     spurious -= 1;
-                    rung = false;
-                } else if rung {
-                    self.bell.wait();
-                    self.bell.silence();
+                    waited = false;
+                } else if waited {
+                    self.eventfd.wait();
+                    self.eventfd.drain();
                 }
             }
         }
@@ -172,11 +172,11 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_t6_a_wait_that_returns_between_a_notification_and_its_ring_loses_nothing() {
+    fn loom_t6_a_wait_that_returns_between_a_notification_and_its_write_loses_nothing() {
         model_of::<WakeWord>(2, 1, |shared, expected| shared.consume_with(expected, 2));
     }
 
-    /// Who looks first and forgets notifications afterwards forgets some that it has not seen.
+    /// A loop that reads the items first and clears notifications afterwards loses some.
     #[test]
     #[ignore = "must fail"]
     fn waking_up_after_looking() {
@@ -184,14 +184,14 @@ mod loom_models {
             while shared.seen() != expected {
                 shared.word.wake_up();
                 if shared.word.fall_asleep() {
-                    shared.bell.wait();
-                    shared.bell.silence();
+                    shared.eventfd.wait();
+                    shared.eventfd.drain();
                 }
             }
         });
     }
 
-    /// A loop that says it is awake when it is about to wait is rung by nobody.
+    /// No producer wakes a loop that sets AWAKE before it waits.
     #[test]
     #[ignore = "must fail"]
     fn waking_up_before_the_wait_returns() {
@@ -200,8 +200,8 @@ mod loom_models {
                 let asleep = shared.word.fall_asleep();
                 shared.word.wake_up();
                 if asleep {
-                    shared.bell.wait();
-                    shared.bell.silence();
+                    shared.eventfd.wait();
+                    shared.eventfd.drain();
                 }
             }
         });
@@ -221,7 +221,7 @@ mod loom_models {
     const SWAP_IN_AWAKE: fn(&AtomicU8) -> bool =
         |word| word.swap(AWAKE, Ordering::AcqRel) == NOTIFIED;
 
-    /// Twins of the word, each wrong in one place, and a test that every one of them is caught.
+    /// Twins of the word, each with one error, and a test that the models catch every one.
     macro_rules! mutations {
         ($($name:ident { notify: $notify:expr, fall: $fall:expr, wake: $wake:expr })*) => {
             $(mod $name {

@@ -1,36 +1,36 @@
-//! Asking about events and the base.
+//! Queries about events and the base.
 
 use std::ops::ControlFlow;
 use std::os::fd::RawFd;
 use std::time::{Instant, SystemTime};
 
-use super::Remote;
-use super::clock::ClockKind;
-use super::notify::Notifier;
-use super::registry::Registry;
-use super::selection::PassedOver;
-use super::slot::State;
-use super::stats::{EventCounts, LoopStats};
 use crate::backend::Features;
+use crate::base::Remote;
+use crate::base::cross_thread::notify::Notifier;
+use crate::base::events::slot::State;
+use crate::base::registry::Registry;
+use crate::base::setup::selection::PassedOver;
+use crate::base::stats::{EventCounts, LoopStats};
+use crate::base::timers::clock::ClockKind;
 use crate::error::Error;
 use crate::event::{EventId, Interest, Ready, Token};
 
-/// What [`Registry::for_each`] tells of an event.
+/// One event, as [`Registry::info`] and [`Registry::for_each`] report it.
 #[derive(Clone, Copy, Debug)]
 pub struct EventInfo {
-    /// Its name.
+    /// Its id.
     pub id: EventId,
     /// Its descriptor, if it has one.
     pub fd: Option<RawFd>,
     /// Its signal, if it waits for one.
     pub signal: Option<i32>,
-    /// What it asked for.
+    /// What it waits for on its descriptor.
     pub interest: Interest,
     /// Whether it stays pending when it fires.
     pub persist: bool,
     /// Whether it is edge triggered.
     pub edge: bool,
-    /// The lower, the earlier.
+    /// Its priority; lower numbers run earlier.
     pub priority: u8,
     /// Whether it waits for its descriptor or signal.
     pub inserted: bool,
@@ -38,15 +38,17 @@ pub struct EventInfo {
     pub deadline: Option<Instant>,
     /// Why it is active; empty if it is not.
     pub active: Ready,
-    /// Its owner's word for it.
+    /// The token it was created with.
     pub token: Token,
 }
 
 /// One event.
 impl<C> Registry<C> {
-    /// What an event is pending or active for (libevent: `event_pending`): its interest while
-    /// the descriptor is watched, [`Ready::SIGNAL`] while its signal is, [`Ready::TIMEOUT`] while
-    /// a timeout runs, and why it is active.
+    /// What an event is pending or active for (libevent: `event_pending`).
+    ///
+    /// That is its interest while the base watches its descriptor, [`Ready::SIGNAL`] while the base
+    /// watches its signal, [`Ready::TIMEOUT`] while a timeout runs, and the reasons it is active.
+    /// Empty if the event was freed.
     #[must_use]
     pub fn pending(&self, id: EventId) -> Ready {
         let Some(index) = self.slots.index_of(id) else { return Ready::empty() };
@@ -75,7 +77,7 @@ impl<C> Registry<C> {
         Some(self.slots[self.slots.index_of(id)?].priority)
     }
 
-    /// Everything about an event; `None` if it was freed.
+    /// All facts about an event; `None` if it was freed.
     #[must_use]
     pub fn info(&self, id: EventId) -> Option<EventInfo> {
         self.slots.index_of(id).map(|index| self.info_of(index))
@@ -90,7 +92,8 @@ impl<C> Registry<C> {
         self.control.running().filter(|id| !is_internal(*id))
     }
 
-    /// Why an event could not be pending, once, to a handler told [`Ready::REFUSED`].
+    /// Takes the error behind [`Ready::REFUSED`]: why the event could not be pending. `None` if
+    /// there is none, or if it was taken before.
     pub fn take_refusal(&mut self, id: EventId) -> Option<Error> {
         let at = self.refusals.iter().position(|(refused, _)| *refused == id)?;
         Some(self.refusals.swap_remove(at).1)
@@ -129,27 +132,30 @@ impl<C> Registry<C> {
         self.len() == 0
     }
 
-    /// How many memberships there are (libevent: `event_base_get_num_events`).
+    /// The number of memberships (libevent: `event_base_get_num_events`).
     #[must_use]
     pub fn counts(&self) -> EventCounts {
         self.counts.now
     }
 
-    /// How many there were at most, since the base was made or
-    /// [`reset_max_counts`](Self::reset_max_counts) (libevent: `event_base_get_max_events`).
+    /// The maxima of [`counts`](Self::counts) since the base was created or
+    /// [`reset_max_counts`](Self::reset_max_counts) was called (libevent:
+    /// `event_base_get_max_events`).
     #[must_use]
     pub fn max_counts(&self) -> EventCounts {
         self.counts.max()
     }
 
-    /// Begins to look for maxima anew.
+    /// Resets the maxima to the current counts.
     pub fn reset_max_counts(&mut self) {
         self.counts.reset_max();
     }
 
-    /// Visits every event that is pending or active, each once, until `visit` breaks, and returns
-    /// what it broke with (libevent: `event_base_foreach_event`). First those that wait for
-    /// descriptors, by number, then for signals, then timeouts, then those only active.
+    /// Visits every pending or active event once, until `visit` breaks; returns what it broke with
+    /// (libevent: `event_base_foreach_event`).
+    ///
+    /// First come the events that wait for descriptors, by number, then those that wait for
+    /// signals, then those with only a timeout, then those that are only active.
     pub fn for_each<B>(
         &self,
         mut visit: impl FnMut(EventInfo) -> ControlFlow<B>,
@@ -173,8 +179,8 @@ impl<C> Registry<C> {
 
 /// The base.
 impl<C> Registry<C> {
-    /// Now: inside the loop one moment for all handlers of a turn (libevent:
-    /// `event_base_gettimeofday_cached`, on the monotonic clock).
+    /// The monotonic time, cached: all handlers of one turn get the same moment (libevent:
+    /// `event_base_gettimeofday_cached`).
     pub fn now(&mut self) -> Instant {
         let now_ns = self.clock.now_ns();
         self.clock.instant(now_ns)
@@ -185,56 +191,61 @@ impl<C> Registry<C> {
         self.clock.system_time()
     }
 
-    /// What the base tells the time with.
+    /// Reads the clock again for the rest of this turn (libevent: `event_base_update_cache_time`).
+    /// Use it after a long computation.
+    pub fn update_time(&mut self) {
+        self.clock.refresh();
+    }
+
+    /// The clock that the base uses.
     #[must_use]
     pub fn clock_kind(&self) -> ClockKind {
         self.clock.kind()
     }
 
-    /// What the loop did so far.
+    /// Counters of what the loop did so far.
     #[must_use]
     pub fn stats(&self) -> LoopStats {
         let saved = self.changelist.saved();
         LoopStats {
-            event_places: self.backend.event_places() as u64,
+            event_capacity: self.backend.event_capacity() as u64,
             changes_coalesced: saved.coalesced,
             changes_cancelled: saved.cancelled,
             ..self.stats
         }
     }
 
-    /// How many priorities there are (libevent: `event_base_get_npriorities`).
+    /// The number of priorities (libevent: `event_base_get_npriorities`).
     #[must_use]
     pub fn priorities(&self) -> u8 {
         self.active.priorities()
     }
 
-    /// The name of the backend that waits (libevent: `event_base_get_method`).
+    /// The name of the backend (libevent: `event_base_get_method`).
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
         self.backend.name()
     }
 
-    /// What the backend can do (libevent: `event_base_get_features`).
+    /// The features of the backend (libevent: `event_base_get_features`).
     #[must_use]
     pub fn features(&self) -> Features {
         self.backend.features()
     }
 
-    /// The backends that come before this base's in order of preference, and why it has none of
-    /// them.
+    /// The more preferred backends that the base does not use, and the reason for each.
     #[must_use]
     pub fn passed_over(&self) -> &[PassedOver] {
         &self.passed_over
     }
 
-    /// A handle that wakes this base from other threads.
+    /// A handle by which other threads wake this base.
     #[must_use]
     pub fn notifier(&self) -> Notifier {
         self.notifier.clone()
     }
 
-    /// A handle that acts on this base from other threads.
+    /// A handle by which other threads act on this base.
     #[must_use]
     pub fn remote(&self) -> Remote<C> {
         Remote::new(self.inbox.clone(), self.notifier.clone())

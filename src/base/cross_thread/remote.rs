@@ -1,28 +1,27 @@
-//! Remote: act on a base from any thread, by closures that run on its own.
+//! Remote: acts on a base from any thread, by closures that run on the base's thread.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Registry;
 use super::notify::{Notifier, Request, Wake};
+use crate::base::Registry;
 use crate::error::{Error, Result};
 use crate::event::{EventId, Ready};
 use crate::sync::Mutex;
 
-pub(super) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
+pub(in crate::base) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
 
-/// Acts on one base from other threads (libevent: calling `event_add` and its like from there);
+/// Acts on one base from other threads (libevent: calls of `event_add` and others from there);
 /// cheap to clone.
 ///
-/// What it does, it does on the base's thread: in the order posted, as one event of the loop, at
-/// latest after the current turn. Nothing waits for anything, so there is nothing to deadlock
-/// with, and a base that is awake costs no system call. The lock is held for a push or a swap of
-/// two vectors, never while a closure runs. A closure that panics ends only itself: the others
-/// run when the loop is entered again.
+/// Each action runs on the base's thread, in the order posted, as one event of the loop, at the
+/// latest after the current turn. Callers never wait for the base, so they cannot deadlock with it.
+/// A base that is awake costs no system call. The lock is held for a push or a swap of two vectors,
+/// never while a closure runs. If a closure panics, the others run when the loop runs again.
 ///
-/// A result cannot be told to the caller. What is done to an event that was freed meanwhile is
-/// done to nothing; an event that cannot be added is told [`Ready::REFUSED`].
+/// The caller gets no result. An action on an event that was freed meanwhile has no effect. An
+/// event that cannot be added gets [`Ready::REFUSED`].
 ///
 /// ```
 /// use evshard::{Config, EventBase};
@@ -30,12 +29,12 @@ pub(super) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
 /// let mut base = EventBase::<Vec<&str>>::new(Config::default())?;
 /// let remote = base.remote();
 /// let thread = std::thread::spawn(move || {
-///     remote.post(|_, log| log.push("hello from afar"))?;
+///     remote.post(|_, log| log.push("hello from another thread"))?;
 ///     remote.post(|registry, _| registry.loop_exit())
 /// });
 /// let mut log = Vec::new();
 /// base.run_until_exit(&mut log)?;
-/// assert_eq!(log, ["hello from afar"]);
+/// assert_eq!(log, ["hello from another thread"]);
 /// # thread.join().unwrap()?;
 /// # Ok::<(), evshard::Error>(())
 /// ```
@@ -44,26 +43,26 @@ pub struct Remote<C> {
     notifier: Notifier,
 }
 
-/// Closures that wait for the base; `None` once it is gone.
-pub(super) struct Inbox<C>(Mutex<Option<Vec<Job<C>>>>);
+/// Posted closures that wait for the base; `None` once the base is dropped.
+pub(in crate::base) struct Inbox<C>(Mutex<Option<Vec<Job<C>>>>);
 
 impl<C> Inbox<C> {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self(Mutex::new(Some(Vec::new())))
     }
 
-    /// Everything posted so far.
-    pub(super) fn take(&self) -> Vec<Job<C>> {
+    /// Takes everything posted so far.
+    pub(in crate::base) fn take(&self) -> Vec<Job<C>> {
         self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether nothing was posted since the last [`take`](Self::take).
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::base) fn is_empty(&self) -> bool {
         self.0.lock().as_ref().is_none_or(Vec::is_empty)
     }
 
-    /// Refuses what is posted from now on and drops what was not run.
-    pub(super) fn close(&self) {
+    /// Refuses further closures and drops those that did not run.
+    pub(in crate::base) fn close(&self) {
         // The jobs are dropped after the lock is released: a drop may post.
         let unrun = self.0.lock().take();
         drop(unrun);
@@ -71,7 +70,7 @@ impl<C> Inbox<C> {
 }
 
 impl<C> Remote<C> {
-    pub(super) fn new(inbox: Arc<Inbox<C>>, notifier: Notifier) -> Self {
+    pub(in crate::base) fn new(inbox: Arc<Inbox<C>>, notifier: Notifier) -> Self {
         Self { inbox, notifier }
     }
 
@@ -81,11 +80,11 @@ impl<C> Remote<C> {
         self.notifier.clone()
     }
 
-    /// Has `job` run on the base's thread.
+    /// Runs `job` on the base's thread.
     ///
     /// # Errors
     ///
-    /// [`Error::BaseGone`] if the base was dropped; `job` is dropped, too.
+    /// [`Error::BaseGone`] if the base was dropped; `job` is then dropped, too.
     pub fn post(
         &self,
         job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static,
@@ -95,7 +94,7 @@ impl<C> Remote<C> {
     }
 }
 
-/// What is asked for most often.
+/// The most common actions.
 impl<C> Remote<C> {
     /// Adds an event there; see [`Registry::add`].
     ///
@@ -106,8 +105,8 @@ impl<C> Remote<C> {
         self.post(move |registry, _| registry.add_or_refuse(id, timeout))
     }
 
-    /// Deletes an event there; see [`Registry::del`]. Its handler may be running meanwhile, and
-    /// may run once more before the loop gets to it.
+    /// Deletes an event there; see [`Registry::del`]. Its handler may be running now, and may run
+    /// once more before the base deletes the event.
     ///
     /// # Errors
     ///
@@ -133,18 +132,18 @@ impl<C> Remote<C> {
     /// As [`post`](Self::post).
     pub fn activate(&self, id: EventId, ready: Ready) -> Result<Wake> {
         self.post(move |registry, _| {
-            // Freed meanwhile is as good as deleted.
+            // An event that was freed meanwhile needs no activation.
             let _ = registry.activate(id, ready);
         })
     }
 
-    /// Has the loop leave after its pass over the active events; see [`Registry::loop_exit`].
+    /// Ends the loop after its pass over the active events; see [`Registry::loop_exit`].
     pub fn loop_exit(&self) -> Wake {
         self.notifier.request(Request::Exit)
     }
 
-    /// Has the loop leave after the handler that runs; see [`Registry::loop_break`]. Before the
-    /// loop runs, this has no effect.
+    /// Ends the loop after the running handler; see [`Registry::loop_break`]. Has no effect before
+    /// the loop runs.
     pub fn loop_break(&self) -> Wake {
         self.notifier.request(Request::Break)
     }

@@ -1,40 +1,47 @@
 //! The registry: everything a handler may do with events.
 //!
-//! It holds the base's state and keeps each operation whole: an event is settled before anybody
-//! is called, so a handler may add, delete or free any event, its own included. What it cannot do
-//! is run the loop; only [`EventBase`](super::EventBase) can.
+//! It holds the base's state. It settles an event before it calls the handler, so a handler may
+//! add, delete or free any event, its own included. A handler cannot run the loop; only
+//! [`EventBase`](crate::base::EventBase) can.
+
+mod activate;
+pub(super) mod dump;
+mod exit;
+mod pending;
+pub(super) mod query;
+pub(super) mod watcher;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Handler;
-use super::active::ActiveQueues;
-use super::changelist::{Changelist, ChangelistPolicy};
-use super::clock::{Clock, as_ns};
-use super::common_timeout::CommonTimeout;
-use super::config::Config;
-use super::control::Control;
-use super::deadline::Deadlines;
-use super::fd_map::FdMap;
-use super::limit::DispatchLimit;
-use super::notify::Notifier;
-use super::remote::{Inbox, Job};
-use super::selection::{PassedOver, Selected};
-use super::signal::Signals;
-use super::slot::{Asked, Contents, Interval, SlotTable, State};
-use super::stats::{Counts, LoopStats};
-use super::watcher::Watchers;
-use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, Refusal};
+use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, RefusedChange};
+use crate::base::Handler;
+use crate::base::changelist::{Changelist, ChangelistPolicy};
+use crate::base::control::LoopControl;
+use crate::base::cross_thread::notify::Notifier;
+use crate::base::cross_thread::remote::{Inbox, Job};
+use crate::base::events::active::ActiveQueues;
+use crate::base::events::fd_map::FdMap;
+use crate::base::events::signal::Signals;
+use crate::base::events::slot::{Contents, EventFlags, Interval, SlotTable, State};
+use crate::base::limit::DispatchLimit;
+use crate::base::setup::config::Config;
+use crate::base::setup::selection::{PassedOver, Selected};
+use crate::base::stats::{Counts, LoopStats};
+use crate::base::timers::Deadlines;
+use crate::base::timers::clock::{Clock, as_ns};
+use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Ready, Source};
+use watcher::Watchers;
 
-/// What handlers get: creates, adds, deletes, activates and frees events, and ends the loop.
+/// Creates, adds, deletes, activates and frees events, and ends the loop. Every handler gets it.
 ///
-/// An event's life: `create` makes it *idle*, `add` *pending*; readiness, its timeout or
-/// [`activate`](Self::activate) make it *active*; right before its handler runs it is idle again,
-/// or still pending if persistent. `del` makes it idle at any time and `free` ends it; both take
-/// effect at once, also for an event that is about to run in this very turn.
+/// An event's life: `create` makes it *idle* and `add` makes it *pending*. Readiness, its timeout
+/// or [`activate`](Self::activate) makes it *active*. Right before its handler runs it is idle
+/// again, or pending if it is persistent. `del` makes it idle and `free` ends it. Both take effect
+/// at once, also for an event that is about to run in this turn.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,36 +61,36 @@ use crate::event::{EventId, EventSpec, Ready, Source};
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Registry<C> {
-    pub(super) kind: BackendKind,
-    pub(super) flush: ChangelistFlush,
-    pub(super) backend: Box<dyn Backend>,
-    pub(super) passed_over: Vec<PassedOver>,
-    pub(super) policy: ChangelistPolicy,
-    pub(super) changelist: Changelist,
-    pub(super) slots: SlotTable<C>,
-    pub(super) fds: FdMap,
-    pub(super) signals: Signals,
-    pub(super) deadlines: Deadlines,
-    pub(super) active: ActiveQueues,
-    pub(super) watchers: Watchers<C>,
-    pub(super) limit: DispatchLimit,
-    /// Events scheduled in this turn.
-    pub(super) scheduled: u32,
-    pub(super) counts: Counts,
-    pub(super) refused: Vec<Refusal>,
-    pub(super) refusals: Vec<(EventId, Error)>,
-    pub(super) clock: Clock,
-    pub(super) control: Control,
-    pub(super) stats: LoopStats,
-    pub(super) notifier: Notifier,
-    pub(super) inbox: Arc<Inbox<C>>,
+    pub(in crate::base) kind: BackendKind,
+    pub(in crate::base) flush: ChangelistFlush,
+    pub(in crate::base) backend: Box<dyn Backend>,
+    pub(in crate::base) passed_over: Vec<PassedOver>,
+    pub(in crate::base) policy: ChangelistPolicy,
+    pub(in crate::base) changelist: Changelist,
+    pub(in crate::base) slots: SlotTable<C>,
+    pub(in crate::base) fds: FdMap,
+    pub(in crate::base) signals: Signals,
+    pub(in crate::base) deadlines: Deadlines,
+    pub(in crate::base) active: ActiveQueues,
+    pub(in crate::base) watchers: Watchers<C>,
+    pub(in crate::base) limit: DispatchLimit,
+    /// How many events were scheduled in this turn.
+    pub(in crate::base) scheduled: u32,
+    pub(in crate::base) counts: Counts,
+    pub(in crate::base) refused: Vec<RefusedChange>,
+    pub(in crate::base) refusals: Vec<(EventId, Error)>,
+    pub(in crate::base) clock: Clock,
+    pub(in crate::base) control: LoopControl,
+    pub(in crate::base) stats: LoopStats,
+    pub(in crate::base) notifier: Notifier,
+    pub(in crate::base) inbox: Arc<Inbox<C>>,
     /// Posted closures that were taken out of the inbox and have not run yet.
-    pub(super) jobs: VecDeque<Job<C>>,
+    pub(in crate::base) jobs: VecDeque<Job<C>>,
 }
 
-/// Making and ending events.
+/// Creating and ending events.
 impl<C> Registry<C> {
-    pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
+    pub(in crate::base) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
             kind: selected.kind,
             flush: config.flush,
@@ -103,7 +110,7 @@ impl<C> Registry<C> {
             refused: Vec::new(),
             refusals: Vec::new(),
             clock: Clock::new(config.clock, config.caches_time),
-            control: Control::default(),
+            control: LoopControl::default(),
             stats: LoopStats::default(),
             notifier: Notifier::new()?,
             inbox: Arc::new(Inbox::new()),
@@ -111,47 +118,53 @@ impl<C> Registry<C> {
         })
     }
 
-    /// Makes an idle event of the middle priority (libevent: `event_new`).
+    /// Creates an idle event of the middle priority (libevent: `event_new`).
     pub fn create(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
         let middle = self.active.priorities() / 2;
-        self.create_with(spec, handler, Asked::empty(), middle)
+        self.create_with(spec, handler, EventFlags::empty(), middle)
     }
 
-    /// Makes an event of the base itself, which is the most urgent and keeps no loop alive.
-    pub(super) fn create_internal(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
+    /// Creates an event of the base itself. It has the highest priority and does not keep the loop
+    /// alive.
+    pub(in crate::base) fn create_internal(
+        &mut self,
+        spec: EventSpec,
+        handler: Handler<C>,
+    ) -> EventId {
         self.counts.internal += 1;
-        self.create_with(spec, handler, Asked::INTERNAL, 0)
+        self.create_with(spec, handler, EventFlags::INTERNAL, 0)
     }
 
     fn create_with(
         &mut self,
         spec: EventSpec,
         handler: Handler<C>,
-        extra: Asked,
+        extra: EventFlags,
         priority: u8,
     ) -> EventId {
-        let mut asked = Asked::from_bits_retain(spec.interest.bits()) | extra;
-        asked.set(Asked::PERSIST, spec.persist);
-        asked.set(Asked::EDGE, spec.edge);
-        asked.set(Asked::STABLE_FD, spec.stable_fd);
+        let mut flags = EventFlags::from_bits_retain(spec.interest.bits()) | extra;
+        flags.set(EventFlags::PERSIST, spec.persist);
+        flags.set(EventFlags::EDGE, spec.edge);
+        flags.set(EventFlags::STABLE_FD, spec.stable_fd);
         let source = match spec.source {
             Source::Notify => {
-                asked.set(Asked::EDGE, self.backend.features().contains(Features::EDGE));
+                flags.set(EventFlags::EDGE, self.backend.features().contains(Features::EDGE));
                 Source::Fd(self.notifier.fd())
             }
             source => source,
         };
-        self.slots.insert(Contents { handler, source, asked, priority, token: spec.token })
+        self.slots.insert(Contents { handler, source, flags, priority, token: spec.token })
     }
 
-    /// Makes an event that ends when it fires, and adds it (libevent: `event_base_once`). Until
-    /// then it can be deleted and freed as any other. One that waits for nothing but a timeout of
-    /// zero is active at once, and so keeps its order among those activated by hand.
+    /// Creates an event that is freed when it fires, and adds it (libevent: `event_base_once`).
+    ///
+    /// Until it fires it can be deleted and freed like any other event. With only a timeout of zero
+    /// it is active at once, and so keeps its order among events activated by hand.
     ///
     /// # Errors
     ///
     /// As [`add`](Self::add), and [`Error::NotOnce`] for a persistent event, for a signal, and for
-    /// one that waits for nothing. After an error there is no event.
+    /// an event that waits for nothing. After an error the event does not exist.
     pub fn once(
         &mut self,
         spec: EventSpec,
@@ -164,7 +177,7 @@ impl<C> Registry<C> {
             return Err(Error::NotOnce);
         }
         let middle = self.active.priorities() / 2;
-        let id = self.create_with(spec, handler, Asked::ONCE, middle);
+        let id = self.create_with(spec, handler, EventFlags::ONCE, middle);
         if is_timer && timeout == Some(Duration::ZERO) {
             self.activate_index(id.index, Ready::TIMEOUT);
         } else if let Err(error) = self.add(id, timeout) {
@@ -177,16 +190,19 @@ impl<C> Registry<C> {
     /// Makes an event pending (libevent: `event_add`): it fires when its descriptor is ready or
     /// when `timeout` has passed, whichever comes first.
     ///
-    /// For a persistent event the timeout is an interval, counted anew from every firing. On
-    /// a pending event only the timeout changes; without one, nothing does. A timer added without
-    /// a timeout stays idle.
+    /// For a persistent event the timeout is an interval, which starts again at every firing. For
+    /// a pending event only the timeout changes; without a timeout, nothing changes. A timer added
+    /// without a timeout stays idle.
     ///
     /// # Errors
     ///
     /// - [`Error::Stale`] if the event was freed.
     /// - [`Error::Fd`] if the kernel refuses the descriptor, a regular file for example. With the
-    ///   deferred changelist its refusal comes later, as [`Ready::REFUSED`] to the handler.
-    /// - [`Error::MixedTrigger`] or [`Error::TooManyEvents`] for the descriptor's other events.
+    ///   deferred changelist the refusal comes later, as [`Ready::REFUSED`] to the handler.
+    /// - [`Error::Unsupported`] if the backend does not support the event.
+    /// - [`Error::Signal`] if the signal cannot be caught.
+    /// - [`Error::MixedTrigger`] or [`Error::TooManyEvents`] because of the descriptor's other
+    ///   events.
     ///
     /// After an error the event is as it was before.
     pub fn add(&mut self, id: EventId, timeout: Option<Duration>) -> Result<()> {
@@ -198,12 +214,12 @@ impl<C> Registry<C> {
         Ok(())
     }
 
-    /// Makes an event pending with a common timeout: as [`add`](Self::add) with its duration, but
-    /// O(1) however many events wait.
+    /// Makes an event pending with a common timeout: like [`add`](Self::add) with its duration, but
+    /// O(1) for any number of events.
     ///
     /// # Errors
     ///
-    /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if another base made the timeout.
+    /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if the timeout is another base's.
     pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
         let Some(duration_ns) = self.deadlines.duration_ns(timeout.number) else {
             return Err(Error::ForeignTimeout);
@@ -221,9 +237,9 @@ impl<C> Registry<C> {
         Ok(index)
     }
 
-    /// A duration that many events are to share as their timeout (libevent:
-    /// `event_base_init_common_timeout`). The same duration gives the same timeout; it lasts as
-    /// long as the base.
+    /// A duration that many events share as their timeout (libevent:
+    /// `event_base_init_common_timeout`). The same duration returns the same timeout, which lasts
+    /// as long as the base.
     ///
     /// ```
     /// use std::time::Duration;
@@ -250,10 +266,10 @@ impl<C> Registry<C> {
         number.map(|number| CommonTimeout { number }).ok_or(Error::TooManyTimeouts)
     }
 
-    /// Makes an event idle (libevent: `event_del`). It will not run again, not even if it is
-    /// active already. Nothing happens to an idle or freed one. As in libevent, a persistent event
-    /// keeps its interval until `add` gives another or [`remove_timeout`](Self::remove_timeout)
-    /// drops it.
+    /// Makes an event idle (libevent: `event_del`). It does not run, even if it is already active.
+    ///
+    /// An idle or freed event stays as it is. As in libevent, a persistent event keeps its interval
+    /// until `add` sets another or [`remove_timeout`](Self::remove_timeout) drops it.
     pub fn del(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
             self.control.deleted(id);
@@ -261,12 +277,12 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Ends an event (libevent: `event_free`); its id is stale from now on. Nothing happens if it
-    /// is already. Its descriptor stays open: close it after this, not before.
+    /// Ends an event (libevent: `event_free`); its id is stale from now on. A stale id has no
+    /// effect. Its descriptor stays open: close it after this call, not before.
     ///
-    /// A descriptor that was duplicated (`dup`, `fork`) stays registered in the kernel until the
-    /// last copy is closed, if the changelist is deferred and this copy is closed before the next
-    /// wait. Let a turn pass between, or use the immediate changelist.
+    /// If the descriptor was duplicated (`dup`, `fork`) and the changelist is deferred, let a turn
+    /// pass before you close it, or use the immediate changelist. Otherwise the kernel keeps the
+    /// registration until the last copy is closed.
     pub fn free(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
             self.control.deleted(id);
@@ -274,7 +290,7 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Drops an event's timeout and interval, and leaves the rest of it as it is (libevent:
+    /// Drops an event's timeout and interval and changes nothing else (libevent:
     /// `event_remove_timer`).
     pub fn remove_timeout(&mut self, id: EventId) {
         if let Some(index) = self.slots.index_of(id) {
@@ -283,13 +299,13 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Gives an event another priority than the middle one: the lower, the earlier (libevent:
-    /// `event_priority_set`). See [`Config::priorities`](super::Config::priorities).
+    /// Sets an event's priority: lower numbers run earlier (libevent: `event_priority_set`). See
+    /// [`Config::priorities`](crate::base::Config::priorities).
     ///
     /// # Errors
     ///
     /// [`Error::Stale`] if the event was freed, [`Error::Priority`] if the base has no such
-    /// priority, [`Error::Active`] if the event stands in a queue already.
+    /// priority, [`Error::Active`] if the event is active.
     pub fn set_priority(&mut self, id: EventId, priority: u8) -> Result<()> {
         let index = self.slots.resolve(id)?;
         let priorities = self.active.priorities();

@@ -1,47 +1,47 @@
 //! From a descriptor to its events (libevent: `evmap.c`): a list and three counts per descriptor.
 //!
-//! Counts decide what the kernel must know. The first reader of a descriptor and the last one to
-//! leave are changes; those between are not.
+//! The counts decide when the kernel needs a change: for the first reader of a descriptor and for
+//! the last, but not for those in between. The same holds for writers and closes.
 
 use std::os::fd::RawFd;
 
 use super::list::Stack;
 use super::slot::NONE;
 use super::slot::{SlotTable, State};
-use crate::backend::{Change, Refusal};
+use crate::backend::{Change, RefusedChange};
 use crate::error::{Error, Result};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 
 bitflags::bitflags! {
-    /// How a descriptor is watched.
+    /// How the kernel watches a descriptor.
     #[derive(Clone, Copy)]
     struct Watch: u8 {
         /// Its events are edge triggered.
         const EDGE = 0x01;
-        /// It was registered to be reported once: its one event does not persist.
+        /// It is registered to be reported once: its only event does not persist.
         const ONCE = 0x02;
-        /// It was reported, and so is watched no longer, whatever the counts say.
+        /// It was reported once, so the kernel no longer watches it, whatever the counts are.
         const DISARMED = 0x04;
     }
 }
 
-/// What the map keeps of one descriptor; the vector of these is indexed by its number.
+/// The map's entry of one descriptor; the vector of entries is indexed by its number.
 #[derive(Clone, Copy)]
-struct Entry {
+struct FdEntry {
     /// The newest event is activated first.
     events: Stack,
     reads: u16,
     writes: u16,
     closes: u16,
     watch: Watch,
-    /// Its place in the changelist plus one; 0 is none.
+    /// Its index in the changelist plus one; 0 is none.
     change: u32,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16, "idle descriptors should stay cheap");
+const _: () = assert!(size_of::<FdEntry>() == 16, "idle descriptors should stay cheap");
 
-impl Entry {
+impl FdEntry {
     const EMPTY: Self = Self {
         events: Stack::EMPTY,
         reads: 0,
@@ -51,7 +51,7 @@ impl Entry {
         change: 0,
     };
 
-    /// What its events wait for.
+    /// The union of its events' interests.
     fn interest(&self) -> Interest {
         let mut interest = Interest::empty();
         interest.set(Interest::READ, self.reads > 0);
@@ -60,12 +60,12 @@ impl Entry {
         interest
     }
 
-    /// What the backend watches for.
+    /// What the backend watches.
     fn armed(&self) -> Interest {
         if self.watch.contains(Watch::DISARMED) { Interest::empty() } else { self.interest() }
     }
 
-    /// Whether one more event with this interest is too many.
+    /// Whether a count is at its limit for one more event with this interest.
     fn is_full(&self, interest: Interest) -> bool {
         let full = |bit, count| interest.contains(bit) && count == u16::MAX;
         full(Interest::READ, self.reads)
@@ -85,7 +85,7 @@ impl Entry {
         self.closes -= u16::from(interest.contains(Interest::CLOSED));
     }
 
-    /// The change from `old` to what its events wait for now.
+    /// The change from `old` to its events' interest now.
     fn change(&self, fd: RawFd, old: Interest) -> Change {
         Change {
             fd,
@@ -100,20 +100,20 @@ impl Entry {
 }
 
 /// See the module's documentation.
-pub(super) struct FdMap {
-    entries: Vec<Entry>,
+pub(in crate::base) struct FdMap {
+    entries: Vec<FdEntry>,
 }
 
 impl FdMap {
-    pub(super) fn new() -> Self {
+    pub(in crate::base) fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// Links an event to its descriptor; the change says what the kernel must learn, if anything.
+    /// Links an event to its descriptor; returns the change that the kernel needs, if any.
     ///
-    /// A lone event that does not persist is registered to be reported once: then the kernel need
-    /// not be told when it has fired. Fails before it changes anything.
-    pub(super) fn insert<C>(
+    /// A lone event that does not persist is registered to be reported once, so that its firing
+    /// needs no further change. An error leaves the map unchanged.
+    pub(in crate::base) fn insert<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -136,17 +136,17 @@ impl FdMap {
         entry.watch.set(Watch::ONCE, once);
         let was_once = was_once && !old.is_empty();
         let change = Change { was_once, ..entry.change(fd, old) };
-        let must_tell = old != change.new || was_once;
-        if must_tell {
+        let must_update = old != change.new || was_once;
+        if must_update {
             entry.watch -= Watch::DISARMED;
         }
         entry.events.push(slots, index);
         slots[index].state |= State::INSERTED;
-        Ok(must_tell.then_some(change))
+        Ok(must_update.then_some(change))
     }
 
-    /// Unlinks an event from its descriptor; the change says what the kernel must learn.
-    pub(super) fn remove<C>(
+    /// Unlinks an event from its descriptor; returns the change that the kernel needs, if any.
+    pub(in crate::base) fn remove<C>(
         &mut self,
         slots: &mut SlotTable<C>,
         index: u32,
@@ -163,14 +163,14 @@ impl FdMap {
         (old != change.new).then_some(change)
     }
 
-    /// Whether a backend that reports a descriptor thereby stops watching it.
-    pub(super) fn is_once(&self, fd: RawFd) -> bool {
+    /// Whether the backend stops watching a descriptor when it reports it.
+    pub(in crate::base) fn is_once(&self, fd: RawFd) -> bool {
         self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
     }
 
-    /// A backend reported such a descriptor as `ready`. If no event is told, it must be made to
-    /// watch again, which the change says.
-    pub(super) fn reported_once<C>(
+    /// Handles a report of such a descriptor. If its event does not wait for `ready`, returns the
+    /// change that makes the backend watch again.
+    pub(in crate::base) fn reported_once<C>(
         &mut self,
         slots: &SlotTable<C>,
         fd: RawFd,
@@ -179,18 +179,18 @@ impl FdMap {
         let entry = self.entries.get_mut(usize::try_from(fd).ok()?)?;
         entry.watch |= Watch::DISARMED;
         let only = entry.events.only(slots)?;
-        let told = ready.intersects(slots[only].interest().into());
+        let reported = ready.intersects(slots[only].interest().into());
         let again = entry.change(fd, Interest::empty());
-        if told {
+        if reported {
             return None;
         }
         entry.watch -= Watch::DISARMED;
         Some(again)
     }
 
-    /// An event of the descriptor was freed, and its owner may close it: what the kernel may still
-    /// have registered is no longer counted on.
-    pub(super) fn forget_disarmed(&mut self, fd: RawFd) {
+    /// Forgets a disarmed registration: an event of the descriptor was freed, and its owner may now
+    /// close it.
+    pub(in crate::base) fn forget_disarmed(&mut self, fd: RawFd) {
         let entry = usize::try_from(fd).ok().and_then(|fd| self.entries.get_mut(fd));
         if let Some(entry) = entry.filter(|entry| entry.events.is_empty()) {
             entry.watch -= Watch::DISARMED | Watch::ONCE;
@@ -198,18 +198,18 @@ impl FdMap {
     }
 
     /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
-    pub(super) fn first(&self, fd: RawFd) -> u32 {
-        // A negative number becomes one that is beyond every descriptor.
+    pub(in crate::base) fn first(&self, fd: RawFd) -> u32 {
+        // A negative number converts to one above every descriptor.
         self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
     }
 
     /// Every event that waits for a descriptor.
-    pub(super) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
         self.entries.iter().flat_map(|entry| entry.events.iter(slots))
     }
 
-    /// What a new kernel object must learn of all descriptors, none of which it knows.
-    pub(super) fn register_all(&mut self) -> Vec<Change> {
+    /// The changes that register all descriptors with a new kernel object.
+    pub(in crate::base) fn register_all(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (fd, entry) in (0..).zip(&mut self.entries) {
             entry.change = 0;
@@ -221,38 +221,38 @@ impl FdMap {
         changes
     }
 
-    /// The descriptor's place in the changelist plus one; 0 is none.
-    pub(super) fn change_place(&self, fd: RawFd) -> u32 {
-        let place = usize::try_from(fd).ok();
-        place.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
+    /// The descriptor's index in the changelist plus one; 0 is none.
+    pub(in crate::base) fn change_position(&self, fd: RawFd) -> u32 {
+        let index = usize::try_from(fd).ok();
+        index.and_then(|fd| self.entries.get(fd)).map_or(0, |entry| entry.change)
     }
 
-    /// The same, to be kept up to date; the descriptor has had an event.
-    pub(super) fn change_place_mut(&mut self, fd: RawFd) -> &mut u32 {
+    /// The same, to update it; the descriptor must have had an event.
+    pub(in crate::base) fn change_position_mut(&mut self, fd: RawFd) -> &mut u32 {
         &mut self.entries[fd as usize].change
     }
 
-    /// The entry of `fd`, making room for it first.
-    fn reserve(&mut self, fd: RawFd) -> Result<&mut Entry> {
-        let place = usize::try_from(fd).unwrap_or(usize::MAX);
-        if place >= self.entries.len() {
-            // A number that names no file must not make the vector as long as itself. Within what
-            // is reserved already there is no need to ask.
-            if place >= self.entries.capacity() && !is_open(fd) {
-                return Err(Refusal { fd, op: "add an event", errno: libc::EBADF }.into());
+    /// The entry of `fd`; grows the map if needed.
+    fn reserve(&mut self, fd: RawFd) -> Result<&mut FdEntry> {
+        let index = usize::try_from(fd).unwrap_or(usize::MAX);
+        if index >= self.entries.len() {
+            // A large number without an open file must not make the vector as long. Within the
+            // capacity there is nothing to check.
+            if index >= self.entries.capacity() && !is_open(fd) {
+                return Err(RefusedChange { fd, op: "add an event", errno: libc::EBADF }.into());
             }
-            // Only as far as used: capacity doubles, but memory never touched costs nothing.
-            self.entries.resize(place + 1, Entry::EMPTY);
+            // The length grows only as needed. Capacity doubles, but untouched memory is free.
+            self.entries.resize(index + 1, FdEntry::EMPTY);
         }
-        Ok(&mut self.entries[place])
+        Ok(&mut self.entries[index])
     }
 
     /// Panics unless lists, links and counts agree.
     #[cfg(test)]
-    pub(super) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
-            let (mut counted, mut prev) = (Entry::EMPTY, NONE);
+            let (mut counted, mut prev) = (FdEntry::EMPTY, NONE);
             for index in entry.events.iter(slots) {
                 let slot = &slots[index];
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
@@ -261,7 +261,7 @@ impl FdMap {
                 counted.join(slot.interest());
                 (prev, listed) = (index, listed + 1);
             }
-            let counts = |e: &Entry| (e.reads, e.writes, e.closes);
+            let counts = |e: &FdEntry| (e.reads, e.writes, e.closes);
             assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are off");
             if entry.watch.contains(Watch::ONCE) && !entry.events.is_empty() {
                 let only = entry.events.only(slots).expect("a once-watched fd has one event");
@@ -280,8 +280,8 @@ impl FdMap {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::slot::{Asked, tests::plain};
     use super::*;
+    use crate::base::events::slot::{EventFlags, tests::plain};
     use crate::event::Source;
 
     const READ: Interest = Interest::READ;
@@ -296,7 +296,7 @@ mod tests {
 
     fn one_shot(slots: &mut SlotTable<()>, interest: Interest) -> u32 {
         let index = event(slots, interest);
-        slots[index].asked -= Asked::PERSIST;
+        slots[index].flags -= EventFlags::PERSIST;
         index
     }
 
@@ -322,7 +322,7 @@ mod tests {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let level = event(&mut slots, READ);
         let edge = event(&mut slots, WRITE);
-        slots[edge].asked |= Asked::EDGE;
+        slots[edge].flags |= EventFlags::EDGE;
         map.insert(&mut slots, level, FD).unwrap();
         let error = map.insert(&mut slots, edge, FD).unwrap_err();
         assert!(matches!(error, Error::MixedTrigger { fd: FD, present: "level" }), "{error}");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_one_shot_event_is_watched_once_and_its_end_is_not_told() {
+    fn a_lone_one_shot_event_is_registered_once_and_needs_no_deletion() {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         let once = change(NOTHING, READ).map(|change| Change { once: true, ..change });
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_nobody_waits_for_has_the_descriptor_watched_again() {
+    fn a_report_that_no_event_waits_for_rearms_the_descriptor() {
         let (mut map, mut slots) = (FdMap::new(), SlotTable::new());
         let index = one_shot(&mut slots, READ);
         map.insert(&mut slots, index, FD).unwrap();
@@ -440,7 +440,7 @@ mod tests {
             for pick in steps {
                 let index = events[pick as usize];
                 let old = union(&slots, &inserted);
-                let told = match inserted.iter().position(|&other| other == index) {
+                let reported = match inserted.iter().position(|&other| other == index) {
                     Some(at) => {
                         inserted.remove(at);
                         map.remove(&mut slots, index, FD)
@@ -451,7 +451,7 @@ mod tests {
                     }
                 };
                 let new = union(&slots, &inserted);
-                prop_assert_eq!(told, (old != new).then_some(change(old, new)).flatten());
+                prop_assert_eq!(reported, (old != new).then_some(change(old, new)).flatten());
                 map.check(&slots);
                 prop_assert!(map.iter(&slots).eq(inserted.iter().copied()), "newest first");
             }

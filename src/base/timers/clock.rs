@@ -1,35 +1,34 @@
-//! The base's clock: monotonic nanoseconds, read at most once a turn.
+//! The base's clock: monotonic nanoseconds, read at most once per turn.
 //!
 //! Inside a turn "now" is one moment, as in libevent, so that timers set by handlers of one turn
-//! keep their order. Unlike libevent's it is read when first asked for, not after every wait: a
-//! turn without timers never reads the clock.
+//! keep their order. libevent reads its clock after every wait; this clock is read at first use.
+//! A turn without timers never reads it.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::sys::clock;
 
-/// What a base tells the time with (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`, the other way
-/// round: there, coarse is the default).
+/// A base's clock (libevent: `EVENT_BASE_FLAG_PRECISE_TIMER`; its default is the coarse one).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockKind {
-    /// `CLOCK_MONOTONIC`; timeouts end to the nanosecond, as far as the kernel's timers do.
+    /// `CLOCK_MONOTONIC`; timeouts are as precise as the kernel's timers.
     #[default]
     Precise,
-    /// `CLOCK_MONOTONIC_COARSE`: cheaper to read, and moves on by the kernel's tick, 1 to 10 ms.
-    /// A timeout ends up to two ticks late. On a busy virtual machine the clock lags by several
-    /// ticks at times, and then a timeout is off by as much, either way.
+    /// `CLOCK_MONOTONIC_COARSE`: cheaper to read; advances by the kernel's tick, 1 to 10 ms.
+    /// A timeout ends up to two ticks late. On a busy virtual machine the clock can lag by several
+    /// ticks, and then a timeout is early or late by as much.
     Coarse,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(in crate::base) struct Clock {
     kind: ClockKind,
     /// Zero of the nanoseconds, on the clock of `kind`.
     zero_ns: u64,
-    /// The same moment, as the standard library knows it.
+    /// The same moment as an `Instant`.
     epoch: Instant,
-    /// How far the clock lags behind the time, as a rule.
+    /// How far the clock usually lags behind the true time.
     tick_ns: u64,
     caches: bool,
     cached_ns: Option<u64>,
@@ -37,8 +36,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new(kind: ClockKind, caches: bool) -> Self {
-        // The instant comes second: an instant we tell is never before the deadline it stands for.
+    pub(in crate::base) fn new(kind: ClockKind, caches: bool) -> Self {
+        // The instant is read second, so that a returned instant is never before its deadline.
         let zero_ns = clock::monotonic_ns();
         let epoch = Instant::now();
         let tick_ns = match kind {
@@ -48,12 +47,12 @@ impl Clock {
         Self { kind, zero_ns, epoch, tick_ns, caches, cached_ns: None, in_loop: false }
     }
 
-    pub(super) fn kind(&self) -> ClockKind {
+    pub(in crate::base) fn kind(&self) -> ClockKind {
         self.kind
     }
 
-    /// Now, by the cache inside the loop.
-    pub(super) fn now_ns(&mut self) -> u64 {
+    /// The current time; cached inside the loop.
+    pub(in crate::base) fn now_ns(&mut self) -> u64 {
         if let Some(now_ns) = self.cached_ns {
             return now_ns;
         }
@@ -64,59 +63,60 @@ impl Clock {
         now_ns
     }
 
-    /// When a timeout set now is due: a coarse clock lags by a tick, and nobody likes it early.
-    pub(super) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
+    /// The deadline of a timeout set now. It adds a coarse clock's lag, so that no timeout fires
+    /// early.
+    pub(in crate::base) fn deadline_ns(&mut self, timeout_ns: u64) -> u64 {
         self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
     }
 
-    /// How long to wait for a deadline. By a coarse clock at least a tick, or the loop would
-    /// look again and again until the clock moves.
-    pub(super) fn time_until(&self, deadline_ns: u64) -> Duration {
+    /// How long to wait for a deadline. With a coarse clock at least a tick, or the loop would spin
+    /// until the clock advances.
+    pub(in crate::base) fn time_until(&self, deadline_ns: u64) -> Duration {
         let ns = deadline_ns.saturating_sub(self.read_ns());
         Duration::from_nanos(if ns == 0 { 0 } else { ns.max(self.tick_ns) })
     }
 
-    /// Now, whatever the cache says.
-    pub(super) fn read_ns(&self) -> u64 {
+    /// The current time, without the cache.
+    pub(in crate::base) fn read_ns(&self) -> u64 {
         let now_ns = match self.kind {
             ClockKind::Precise => clock::monotonic_ns(),
             ClockKind::Coarse => clock::monotonic_coarse_ns(),
         };
-        // A coarse clock may lag behind the moment the base was made.
+        // A coarse clock may lag behind the base's creation.
         now_ns.saturating_sub(self.zero_ns)
     }
 
-    /// Reads the clock anew for the rest of the turn.
-    pub(super) fn refresh(&mut self) {
+    /// Reads the clock again for the rest of the turn.
+    pub(in crate::base) fn refresh(&mut self) {
         self.cached_ns = None;
         self.now_ns();
     }
 
-    /// A new turn, or the loop's beginning and end.
-    pub(super) fn forget(&mut self, in_loop: bool) {
+    /// Drops the cached time: at a new turn, and when the loop begins or ends.
+    pub(in crate::base) fn forget(&mut self, in_loop: bool) {
         self.cached_ns = None;
         self.in_loop = in_loop;
     }
 
-    pub(super) fn instant(&self, ns: u64) -> Instant {
+    pub(in crate::base) fn instant(&self, ns: u64) -> Instant {
         self.epoch + Duration::from_nanos(ns)
     }
 
     /// The wall clock's time at the cached moment.
-    pub(super) fn system_time(&mut self) -> SystemTime {
+    pub(in crate::base) fn system_time(&mut self) -> SystemTime {
         let age_ns = self.cached_ns.map_or(0, |cached_ns| self.read_ns().saturating_sub(cached_ns));
         SystemTime::now() - Duration::from_nanos(age_ns)
     }
 
     /// Sets the cached time, as if the clock had been read.
     #[cfg(test)]
-    pub(super) fn pretend(&mut self, now_ns: u64) {
+    pub(in crate::base) fn pretend(&mut self, now_ns: u64) {
         self.cached_ns = Some(now_ns);
     }
 }
 
-/// Nanoseconds of a duration; five centuries is for ever.
-pub(super) fn as_ns(duration: Duration) -> u64 {
+/// Nanoseconds of a duration, saturated at `u64::MAX` (five centuries).
+pub(in crate::base) fn as_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_is_told_as_of_the_cached_moment() {
+    fn the_wall_clock_is_that_of_the_cached_moment() {
         let mut clock = Clock::new(ClockKind::Precise, true);
         clock.forget(true);
         clock.refresh();

@@ -1,17 +1,17 @@
-//! A base's events as text, for people who look for the one that is stuck.
+//! A base's events as text, for debugging.
 
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::inspect::EventInfo;
-use super::registry::Registry;
+use super::query::EventInfo;
+use crate::base::registry::Registry;
 
-/// See [`Registry::dump`].
+/// Displays a base's events; made by [`Registry::dump`].
 #[derive(Debug)]
 pub struct Dump<'a, C>(&'a Registry<C>);
 
 impl<C> Registry<C> {
-    /// Displays every pending and active event, a line each, in the sections of libevent's
+    /// Displays every pending and active event, one per line, in the sections of libevent's
     /// `event_base_dump_events`.
     ///
     /// ```
@@ -20,11 +20,11 @@ impl<C> Registry<C> {
     /// # let mut base = EventBase::<()>::new(Config::default())?;
     /// let timer = base.registry().create(EventSpec::timer(), |_, _, _| ());
     /// base.registry().add(timer, Some(Duration::from_secs(60)))?;
-    /// let said = base.registry().dump().to_string();
+    /// let text = base.registry().dump().to_string();
     /// // Inserted events:
     /// //   1.1 timer, priority 0, times out in 59.99s
     /// // Active events:
-    /// assert!(said.contains("timer, priority 0, times out in"));
+    /// assert!(text.contains("timer, priority 0, times out in"));
     /// # Ok::<(), evshard::Error>(())
     /// ```
     #[must_use]
