@@ -1,6 +1,6 @@
 //! The exit codes, as the help lists them.
 
-/// Every reply was right, every objective was met, and the measurement is valid.
+/// No request failed, every objective was met, and the measurement is not INVALID.
 pub(crate) const OK: u8 = 0;
 /// The run failed, or had errors.
 pub(crate) const FAILED: u8 = 1;

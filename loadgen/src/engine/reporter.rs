@@ -81,7 +81,7 @@ impl Reporter {
     /// Reports the interval. If the thread could not run when an interval ended, that one is part
     /// of the interval before.
     pub(crate) fn report(&mut self, recorder: &mut Recorder, state: State) {
-        self.hand_over(recorder, state, false);
+        self.send_interval(recorder, state, false);
         let passed = state.now_ns.saturating_sub(self.due_ns) / self.interval_ns + 1;
         self.index += passed;
         self.due_ns = self.due_ns.saturating_add(passed.saturating_mul(self.interval_ns));
@@ -89,10 +89,10 @@ impl Reporter {
 
     /// Reports the rest at the end.
     pub(crate) fn last(&mut self, recorder: &mut Recorder, state: State) {
-        self.hand_over(recorder, state, true);
+        self.send_interval(recorder, state, true);
     }
 
-    fn hand_over(&mut self, recorder: &mut Recorder, state: State, last: bool) {
+    fn send_interval(&mut self, recorder: &mut Recorder, state: State, last: bool) {
         let cpu_ns = usage::cpu_ns();
         let latencies = recorder.take_latencies(self.spares.try_recv().ok());
         let report = IntervalReport {
