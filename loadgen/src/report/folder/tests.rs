@@ -123,7 +123,7 @@ fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.tex"), "x").unwrap();
     let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("it holds thesis.tex"), "{error}");
+    assert!(error.contains("it contains thesis.tex"), "{error}");
     let inner = tempfile::tempdir().unwrap();
     fs::create_dir(inner.path().join("index.html")).unwrap();
     assert!(ResultFolder::open(inner.path()).is_err(), "a directory is no file of ours");
