@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use common::{PATIENCE, eventually};
+use common::{TEST_TIMEOUT, eventually};
 
 /// An example that runs in a process of its own.
 struct Example {
@@ -37,7 +37,7 @@ impl Example {
 
     #[track_caller]
     fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("it prints another line")
+        self.lines.recv_timeout(TEST_TIMEOUT).expect("it prints another line")
     }
 
     /// Sends a signal with the shell's own kill: there is one wherever there is a shell.
@@ -123,7 +123,7 @@ fn every_example_has_a_test_here() {
 }
 
 #[test]
-fn timer_ticks_as_often_as_it_is_told_and_never_early() {
+fn timer_ticks_as_often_as_asked_and_never_early() {
     let ticks = Example::start("timer", &["2"]).rest();
     assert_eq!(ticks.len(), 2, "{ticks:?}");
     assert!(ticks.iter().all(|tick| tick.starts_with("tick after ")), "{ticks:?}");
@@ -219,7 +219,7 @@ fn cross_thread_post_waits_for_every_result() {
 }
 
 #[test]
-fn watch_timing_tells_waiting_from_working() {
+fn watch_timing_separates_waiting_from_working() {
     let lines = Example::start("watch_timing", &[]).rest();
     let [title, waited, too_late, handlers] = &lines[..] else { panic!("{lines:?}") };
     assert!(title.ends_with(" turns, mean and longest:"), "{lines:?}");
@@ -262,7 +262,7 @@ mod of_the_server {
         let silent_address = silent.local_addr().unwrap();
         assert_eq!(example.line(), format!("{silent_address} connected"));
         let mut client = TcpStream::connect(address).expect("connect");
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         assert_eq!(example.line(), format!("{} connected", client.local_addr().unwrap()));
         for words in [b"hello", b"again"] {
             client.write_all(words).unwrap();
@@ -288,7 +288,7 @@ mod of_the_server {
         let line = example.line();
         let address = line.strip_prefix("listening on ").expect("it says where");
         let mut client = TcpStream::connect(address).expect("connect");
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         for piece in [&b"set colour gr"[..], b"een\r\nget col", b"our\nget shape\nwhat?\nquit\n"] {
             client.write_all(piece).unwrap();
         }

@@ -277,7 +277,7 @@ on_every_base! {
         for method in METHODS {
             let (mut base, mut app) = new(config, method);
             let id = base.registry().create(EventSpec::signal(SIGUSR1).persist(), log);
-            base.registry().add(id, Some(common::PATIENCE)).unwrap();
+            base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
             let deadline = base.registry().deadline(id);
             raise(SIGUSR1).unwrap();
             assert_eq!(drain(&mut base, &mut app), [(0, Ready::SIGNAL)]);
@@ -379,14 +379,14 @@ on_every_base! {
         let _alone = alone();
         let (mut base, mut app) = new(config, SignalMethod::Handler);
         let id = base.registry().create(EventSpec::signal(SIGUSR1), log);
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         app.ids.push(id);
         let begun = std::time::Instant::now();
         let raiser = std::thread::spawn(|| raise(SIGUSR1).unwrap());
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
         raiser.join().unwrap();
         assert_eq!(app.fired, [(0, Ready::SIGNAL)]);
-        assert!(begun.elapsed() < common::PATIENCE / 2);
+        assert!(begun.elapsed() < common::TEST_TIMEOUT / 2);
     }
 
     fn a_handler_that_panics_loses_only_the_calls_that_were_left(config: Config) {

@@ -401,3 +401,71 @@ fn every_dependency_has_its_reason_above_it() {
     }
     expect_tidy(&complaints);
 }
+
+/// Words of a private vocabulary, and the field's words for them. CONTRIBUTING.md has the table.
+const BANNED_WORDS: &[(&str, &str)] = &[
+    ("gate", "acceptor"),
+    ("door", "listen socket"),
+    ("visitor", "accepted connection"),
+    ("census", "connection limit"),
+    ("clue", "placement hint"),
+    ("told", "reported, notified, logged"),
+    ("tell", "report, notify, log"),
+    ("nobody", "no one, nothing; or name the actor"),
+    ("whoever", "name the actor"),
+    ("somebody", "name the actor"),
+    ("anybody", "name the actor"),
+    ("everybody", "all connections, all threads"),
+    ("muster", "spawn"),
+    ("harvest", "results of a thread"),
+    ("crew", "threads"),
+    ("agenda", "send queue"),
+    ("mailbox", "signal slot"),
+    ("stopwatch", "timings"),
+    ("felt", "headline latency"),
+];
+
+/// The words of a line in lower case: those of `snake_case` and `CamelCase` names, too.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for c in line.chars() {
+        if !c.is_alphabetic() || (c.is_uppercase() && was_lower) {
+            words.push(String::new());
+        }
+        if c.is_alphabetic() {
+            words.last_mut().expect("there is one").extend(c.to_lowercase());
+        }
+        was_lower = c.is_lowercase();
+    }
+    words
+}
+
+/// Whether a word is `banned`, or a plural or third person of it.
+fn is_form_of(word: &str, banned: &str) -> bool {
+    word.strip_prefix(banned).is_some_and(|end| matches!(end, "" | "s" | "es"))
+}
+
+#[test]
+fn names_and_sentences_use_the_words_of_the_field() {
+    let mut files = Vec::new();
+    for folder in
+        [".ci", "benches", "deploy", "docs", "examples", "loadgen", "scripts", "src", "tests"]
+    {
+        files_below(&root().join(folder), &mut files);
+    }
+    files.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|file| root().join(file)));
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| !file.ends_with("tests/tidy.rs")) {
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        let path = file.strip_prefix(root()).unwrap().display();
+        for (number, line) in (1..).zip(text.lines()) {
+            for word in words(line) {
+                if let Some((_, better)) = BANNED_WORDS.iter().find(|(b, _)| is_form_of(&word, b)) {
+                    complaints.push(format!("{path}:{number}: `{word}`; say: {better}"));
+                }
+            }
+        }
+    }
+    expect_tidy(&complaints);
+}

@@ -30,6 +30,6 @@ def per_shard(values, name):
     return [shard[name] for shard in values["shards"]]
 
 
-def over_gates(values, name):
+def over_acceptors(values, name):
     """A counter summed over all threads that accept."""
     return sum(acceptor[name] for acceptor in values["acceptors"])

@@ -44,7 +44,7 @@ def run(bench, outcome):
         clients.close()
         outcome.expect_descriptors(server, before)
         numbers = admin.stats(server.admin)
-        pauses, shed = admin.over_gates(numbers, "pauses_exhausted"), admin.over_gates(numbers, "shed")
+        pauses, shed = admin.over_acceptors(numbers, "pauses_exhausted"), admin.over_acceptors(numbers, "shed")
         outcome.expect("the counters say so", f"{pauses} pauses, {shed} shed", pauses > 0)
         outcome.expect("each connection turned away is counted", f"{lost} were", lost <= shed)
         server.stop()

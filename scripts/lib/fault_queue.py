@@ -26,7 +26,7 @@ def run(bench, outcome):
         _all_stopped(server, outcome)
         outcome.expect_descriptors(server, before)
         numbers = admin.stats(server.admin)
-        pauses, most = admin.over_gates(numbers, "pauses_full"), max(admin.per_shard(numbers, "queued_max"))
+        pauses, most = admin.over_acceptors(numbers, "pauses_full"), max(admin.per_shard(numbers, "queued_max"))
         outcome.expect("accepting paused while all queues were full", f"{pauses} times", pauses > 0)
         outcome.expect_most("longest queue", most, PLACES, "sockets")
         server.stop()

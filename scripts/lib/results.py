@@ -128,7 +128,7 @@ class ResultFolder:
     def publish(self, findings, facts, programs):
         """Print the findings, write them down, move the folder into place, list it, and return where it is.
 
-        `facts` are the machine's; `programs` are told by their fingerprints, path by name.
+        `facts` are the machine's; `programs` have their fingerprints, path by name.
         """
         print(f"{findings.body}\n\n{findings.answer}")
         facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in programs.items()]

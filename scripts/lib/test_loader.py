@@ -39,7 +39,7 @@ def record(verdict="VALID", reasons=(), **counters):
 
 
 class Loader(unittest.TestCase):
-    def test_a_report_tells_what_the_scripts_ask(self):
+    def test_a_report_has_what_the_scripts_read(self):
         report = loader.parse(json.dumps(record()))
         self.assertEqual((report.service_us("p50"), report.service_us("p999"), report.busiest_thread_share),
                          (2, None, 0.7))
@@ -180,7 +180,7 @@ class Stalls(unittest.TestCase):
             with self.assertRaises(Failure):
                 hlog.read(line)
 
-    def test_large_values_are_told_by_the_top_of_their_bucket(self):
+    def test_large_values_are_read_as_the_top_of_their_bucket(self):
         # With three digits 2,048 values stand alone; then 1,024 buckets of two, then of four.
         self.assertEqual(hlog.decode(encoded([-2047, 1, 1, -1023, 1])), {2047: 1, 2049: 1, 4099: 1})
 

@@ -120,7 +120,7 @@ class Reading(unittest.TestCase):
     def test_no_shard_table_is_nothing_to_weigh(self):
         self.assertIsNone(shards.mean_weighted("", "events/wait", "waits"))
 
-    def test_strace_tells_echoes_from_wakes(self):
+    def test_strace_separates_echoes_from_wakes(self):
         trace = syscalls.parse(STRACE)
         self.assertEqual((trace.echoes, trace.receives), (10, 10))
         self.assertEqual(trace.calls_per_echo, 2.8)
@@ -218,7 +218,7 @@ class Storms(unittest.TestCase):
         traces = {name: syscalls.Trace({"accept4": {"calls": 20, "errors": 0}}, {"read": 0, "write": 10}) for name in runs}
         return accept_report.Measured("peer", ["acceptor"], runs, traces, 10)
 
-    def test_failures_are_told_by_kind(self):
+    def test_failures_are_counted_by_kind(self):
         report = storm.Report(storm.parse(json.dumps(self.values(1.0, reset=2, refused=1))))
         self.assertEqual((report.failed, report.failures_listing(), report.longest_gap_ms), (3, "1 refused, 2 reset", 5))
         for text in ("", "{}", "[]"):
@@ -261,9 +261,9 @@ class Placements(unittest.TestCase):
             with self.assertRaises(Failure):
                 unequal.parse(text)
 
-    def test_counters_are_summed_over_gates_and_told_by_shard(self):
+    def test_counters_are_summed_over_acceptors_and_listed_by_shard(self):
         values = {"shards": [{"open": 1}, {"open": 2}], "acceptors": [{"shed": 3}, {"shed": 4}]}
-        self.assertEqual((admin.per_shard(values, "open"), admin.over_gates(values, "shed")), ([1, 2], 7))
+        self.assertEqual((admin.per_shard(values, "open"), admin.over_acceptors(values, "shed")), ([1, 2], 7))
 
 
 class Overhead(unittest.TestCase):

@@ -100,7 +100,7 @@ fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
     }
 }
 
-/// A client in the backlog at the stop is connected as far as it can tell.
+/// A client in the backlog at the stop is already connected, as it sees it.
 #[test]
 fn connections_in_the_backlog_are_served_in_every_mode() {
     for mode in AcceptMode::ALL {

@@ -26,9 +26,6 @@ pub use server_process::{ServerProcess, total};
 /// failure.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The same, for the tests of the event base.
-pub const PATIENCE: Duration = TEST_TIMEOUT;
-
 /// Every way to set up a base: each backend, with changes passed at once or before each wait. Epoll
 /// also passes them through io_uring. Each with the precise clock and with the coarse one.
 pub fn all_configs() -> impl Iterator<Item = Config> {

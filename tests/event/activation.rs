@@ -100,7 +100,7 @@ on_every_base! {
         for _ in 0..3 {
             base.registry().del(id);
         }
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         for _ in 0..3 {
             base.registry().del(id);
             base.registry().remove_timeout(id);
@@ -124,7 +124,7 @@ on_every_base! {
         add(&mut base, spec(&silent, Interest::READ, 2), log);
         add(&mut base, spec(&other, Interest::READ, 3), log);
         let timed = base.registry().create(spec(&silent, Interest::empty(), 4), log);
-        base.registry().add(timed, Some(common::PATIENCE)).unwrap();
+        base.registry().add(timed, Some(common::TEST_TIMEOUT)).unwrap();
         let unadded = base.registry().create(spec(&silent, Interest::READ, 5), log);
         let fd = silent.as_raw_fd();
 

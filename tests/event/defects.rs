@@ -114,7 +114,7 @@ on_every_base! {
             (base.registry().create(spec, log), base.registry().create(spec, log));
         for _ in 0..100 {
             for id in [first, second] {
-                base.registry().add(id, Some(common::PATIENCE)).unwrap();
+                base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
             }
         }
         assert_eq!(base.registry().counts().added, 4);

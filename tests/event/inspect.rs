@@ -28,7 +28,7 @@ on_every_base! {
         let (reader, _writer) = readable_pair();
         let id = base.registry().create(EventSpec::io(&reader, Interest::READ), log);
         assert_eq!((base.registry().len(), base.registry().counts()), (1, counts(0, 0)));
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         base.registry().activate(id, Ready::CLOSED).unwrap();
         assert_eq!(base.registry().counts(), counts(3, 1));
         base.run(&mut app).unwrap();
@@ -44,17 +44,17 @@ on_every_base! {
         let (reader, _writer) = pair();
         let active = base.registry().create(EventSpec::timer().token(Token(5)), log);
         base.registry().activate(active, Ready::READ).unwrap();
-        let common = base.registry().common_timeout(common::PATIENCE).unwrap();
+        let common = base.registry().common_timeout(common::TEST_TIMEOUT).unwrap();
         let timers = [3, 4].map(|token| {
             base.registry().create(EventSpec::timer().token(Token(token)), log)
         });
         base.registry().add_common(timers[1], common).unwrap();
-        base.registry().add(timers[0], Some(common::PATIENCE)).unwrap();
+        base.registry().add(timers[0], Some(common::TEST_TIMEOUT)).unwrap();
         let signal = base.registry().create(EventSpec::signal(SIGNAL).token(Token(2)), log);
-        base.registry().add(signal, Some(common::PATIENCE)).unwrap();
+        base.registry().add(signal, Some(common::TEST_TIMEOUT)).unwrap();
         let spec = EventSpec::io(&reader, Interest::READ).token(Token(1));
         let io = base.registry().create(spec, log);
-        base.registry().add(io, Some(common::PATIENCE)).unwrap();
+        base.registry().add(io, Some(common::TEST_TIMEOUT)).unwrap();
         base.registry().activate(io, Ready::READ).unwrap();
         base.registry().create(EventSpec::timer().token(Token(6)), log);
         assert_eq!(tokens(&mut base), [1, 2, 3, 4, 5], "an idle one is not visited");
@@ -78,7 +78,7 @@ on_every_base! {
         let both = Interest::READ | Interest::WRITE;
         let io = add(&mut base, EventSpec::io(&reader, both).persist().edge(), log);
         let timer = base.registry().create(EventSpec::timer(), log);
-        base.registry().add(timer, Some(common::PATIENCE)).unwrap();
+        base.registry().add(timer, Some(common::TEST_TIMEOUT)).unwrap();
         let user = base.registry().create(EventSpec::timer(), log);
         base.registry().set_priority(user, 2).unwrap();
         base.registry().activate(user, Ready::READ | Ready::CLOSED).unwrap();
@@ -99,7 +99,7 @@ on_every_base! {
         let (reader, _writer) = readable_pair();
         let prepare = base.registry().watch_prepare(|registry, app, timeout| {
             let bound = timeout.expect("a timer runs");
-            assert!(bound > Duration::ZERO && bound <= common::PATIENCE + SHORT * 10);
+            assert!(bound > Duration::ZERO && bound <= common::TEST_TIMEOUT + SHORT * 10);
             app.fired.push((100, Ready::empty()));
             assert_eq!(registry.counts().active, 0);
         });
@@ -108,7 +108,7 @@ on_every_base! {
             assert_eq!(registry.counts().active, 1);
         });
         let id = base.registry().create(EventSpec::io(&reader, Interest::READ).persist(), log);
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         base.run_once(&mut app).unwrap();
         let expected = [(100, Ready::empty()), (101, Ready::empty()), (0, Ready::READ)];
         assert_eq!(app.fired, expected);

@@ -93,9 +93,9 @@ on_every_base! {
     fn of_several_delayed_exits_the_earliest_ends_the_loop(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let registry = base.registry();
-        registry.loop_exit_after(common::PATIENCE);
+        registry.loop_exit_after(common::TEST_TIMEOUT);
         registry.loop_exit_after(SHORT);
-        let other = registry.loop_exit_after(common::PATIENCE * 2);
+        let other = registry.loop_exit_after(common::TEST_TIMEOUT * 2);
         registry.free(other);
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Stopped);
         assert!(base.registry().got_exit() && !base.registry().got_break());

@@ -16,7 +16,7 @@ on_every_base! {
         let (reader, _writer) = readable_pair();
         for (interest, timeout, reasons) in [
             (Some(Interest::READ), None, Ready::READ),
-            (Some(Interest::WRITE), Some(common::PATIENCE), Ready::WRITE),
+            (Some(Interest::WRITE), Some(common::TEST_TIMEOUT), Ready::WRITE),
             (None, Some(SHORT), Ready::TIMEOUT),
             (None, Some(Duration::ZERO), Ready::TIMEOUT),
         ] {
@@ -90,7 +90,7 @@ on_every_base! {
         let (silent, mut peer) = pair();
         for _ in 0..10 {
             base.registry().once(EventSpec::io(&silent, Interest::READ), None, log).unwrap();
-            base.registry().once(EventSpec::timer(), Some(common::PATIENCE), log).unwrap();
+            base.registry().once(EventSpec::timer(), Some(common::TEST_TIMEOUT), log).unwrap();
         }
         drop(base);
         peer.write_all(b"x").unwrap();

@@ -49,7 +49,7 @@ on_every_base! {
         let (reader, _writer) = readable_pair();
         let spec = EventSpec::io(&reader, Interest::READ);
         let persistent = base.registry().create(spec.persist(), panic_once);
-        base.registry().add(persistent, Some(common::PATIENCE)).unwrap();
+        base.registry().add(persistent, Some(common::TEST_TIMEOUT)).unwrap();
         for _ in 0..2 {
             run_into_panic(&mut base, &mut app);
             assert_eq!(base.registry().pending(persistent), Ready::READ | Ready::TIMEOUT);
@@ -86,7 +86,7 @@ on_every_base! {
     fn closures_posted_behind_one_that_panics_run_next_time(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         // Keeps the loop alive, and ends it if what was posted is lost.
-        let end = base.registry().loop_exit_after(common::PATIENCE);
+        let end = base.registry().loop_exit_after(common::TEST_TIMEOUT);
         let remote = base.remote();
         let note = |token| move |_: &mut Registry<App>, app: &mut App| {
             app.fired.push((token, Ready::empty()));
@@ -114,7 +114,7 @@ on_every_base! {
             EventSpec::io(&reader, Interest::READ)
         };
         let id = base.registry().create(spec, log);
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         let prepare = base.registry().watch_prepare(|_, _, _| give_up());
         run_into_panic(&mut base, &mut app);
         base.registry().unwatch(prepare);

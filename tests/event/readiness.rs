@@ -73,7 +73,7 @@ on_every_base! {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let (reader, _writer) = readable_pair();
         let id = base.registry().create(EventSpec::io(&reader, Interest::READ), log);
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty, "nothing is left to wait for");
         assert_eq!(app.fired, [(0, Ready::READ)]);
     }

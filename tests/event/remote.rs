@@ -18,7 +18,7 @@ fn run_beside(
     let (remote, (running, runs)) = (base.remote(), mpsc::channel());
     remote.post(move |_, _| running.send(()).unwrap()).unwrap();
     let actor = thread::spawn(move || {
-        runs.recv_timeout(common::PATIENCE).expect("the loop runs");
+        runs.recv_timeout(common::TEST_TIMEOUT).expect("the loop runs");
         act(remote);
     });
     let ended = base.run(app).unwrap();
@@ -35,13 +35,13 @@ on_every_base! {
         let user = base.registry().create(EventSpec::timer().token(Token(2)), log);
         base.registry().hold();
         let ended = run_beside(&mut base, &mut app, move |remote| {
-            remote.add(added, Some(common::PATIENCE)).unwrap();
+            remote.add(added, Some(common::TEST_TIMEOUT)).unwrap();
             remote.activate(user, Ready::WRITE).unwrap();
             // Done when the second turn from here has begun.
             for _ in 0..2 {
                 let (done, is_done) = mpsc::channel();
                 remote.post(move |_, _| done.send(()).unwrap()).unwrap();
-                is_done.recv_timeout(common::PATIENCE).unwrap();
+                is_done.recv_timeout(common::TEST_TIMEOUT).unwrap();
             }
             remote.free(user).unwrap();
             remote.activate(user, Ready::WRITE).unwrap();
@@ -75,21 +75,21 @@ on_every_base! {
         let (silent, _peer) = pair();
         let begun = Instant::now();
         let timer = base.registry().create(EventSpec::timer(), log);
-        base.registry().add(timer, Some(common::PATIENCE)).unwrap();
+        base.registry().add(timer, Some(common::TEST_TIMEOUT)).unwrap();
         let reader = add(&mut base, EventSpec::io(&silent, Interest::READ), log);
         let ended = run_beside(&mut base, &mut app, move |remote| {
             remote.del(timer).unwrap();
             remote.free(reader).unwrap();
         });
         assert_eq!((ended, app.fired.len()), (LoopEnd::Empty, 0));
-        assert!(begun.elapsed() < common::PATIENCE / 2);
+        assert!(begun.elapsed() < common::TEST_TIMEOUT / 2);
     }
 
     fn an_earlier_timer_added_from_afar_shortens_the_wait(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let begun = Instant::now();
         let late = base.registry().create(EventSpec::timer(), log);
-        base.registry().add(late, Some(common::PATIENCE)).unwrap();
+        base.registry().add(late, Some(common::TEST_TIMEOUT)).unwrap();
         let early = base.registry().create(EventSpec::timer(), |registry, _, _| {
             registry.loop_exit();
         });
@@ -97,13 +97,13 @@ on_every_base! {
             remote.add(early, Some(SHORT)).unwrap();
         });
         assert_eq!(ended, LoopEnd::Stopped);
-        assert!(begun.elapsed() < common::PATIENCE / 2);
+        assert!(begun.elapsed() < common::TEST_TIMEOUT / 2);
     }
 
     fn a_break_from_afar_ends_a_long_wait_and_leaves_active_events_active(config: Config) {
         let (mut base, mut app) = (Base::new(config.priorities(2)).unwrap(), App::default());
         let id = base.registry().create(EventSpec::timer(), log);
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         let ended = run_beside(&mut base, &mut app, |remote| {
             remote.loop_break();
         });
@@ -191,7 +191,7 @@ on_every_base! {
             });
             // From here on it has something to do until it is released.
             let (release, held) = mpsc::channel();
-            remote.post(move |_, _| held.recv_timeout(common::PATIENCE).unwrap()).unwrap();
+            remote.post(move |_, _| held.recv_timeout(common::TEST_TIMEOUT).unwrap()).unwrap();
             for _ in 0..1000 {
                 assert_eq!(remote.post(|_, _| ()).unwrap(), Wake::Suppressed);
             }
@@ -210,7 +210,7 @@ on_every_base! {
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| (0..100).for_each(|_| {
-                        remote.add(id, Some(common::PATIENCE)).unwrap();
+                        remote.add(id, Some(common::TEST_TIMEOUT)).unwrap();
                     }));
                 }
             });

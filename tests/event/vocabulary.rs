@@ -42,7 +42,7 @@ on_every_base! {
         assert_eq!(info.interest, Interest::READ | Interest::WRITE);
         assert_eq!((info.persist, info.edge, info.priority), (true, false, 2));
         assert_eq!((info.inserted, info.deadline, info.active), (false, None, Ready::empty()));
-        base.registry().add(id, Some(common::PATIENCE)).unwrap();
+        base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
         let info = base.registry().info(id).unwrap();
         assert!(info.inserted);
         assert_eq!(info.deadline, base.registry().deadline(id));
@@ -84,9 +84,9 @@ on_every_base! {
         assert_eq!(registry.pending(id), Ready::READ, "and never for persisting");
         assert_eq!(registry.deadline(id), None);
         let before = registry.now();
-        registry.add(id, Some(common::PATIENCE)).unwrap();
+        registry.add(id, Some(common::TEST_TIMEOUT)).unwrap();
         assert_eq!(registry.pending(id), Ready::READ | Ready::TIMEOUT);
-        assert!(registry.deadline(id).unwrap() >= before + common::PATIENCE);
+        assert!(registry.deadline(id).unwrap() >= before + common::TEST_TIMEOUT);
         registry.activate(id, Ready::CLOSED).unwrap();
         assert_eq!(registry.pending(id), Ready::READ | Ready::TIMEOUT | Ready::CLOSED);
         registry.remove_timeout(id);
