@@ -8,15 +8,21 @@ mod common;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use evshard::{
     Config, EventBase, EventId, EventSpec, Fired, Interest, LoopFlags, Ready, Registry, Token,
 };
 
-fn alone() -> MutexGuard<'static, ()> {
+/// Runs a test with every way to set up a base, while no other test of this program runs. The lock
+/// comes first, because the question which backends are allowed opens descriptors, too.
+fn alone_on_every_base(test: impl Fn(Config)) {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for config in common::all_configs() {
+        eprintln!("on {config:?}");
+        test(config);
+    }
 }
 
 fn count(_: &mut Registry<u32>, calls: &mut u32, fired: Fired) {
@@ -37,8 +43,7 @@ fn spec(reader: &UnixStream) -> EventSpec {
 
 #[test]
 fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again() {
-    let _alone = alone();
-    for config in common::all_configs() {
+    alone_on_every_base(|config| {
         let mut base = EventBase::<u32>::new(config).unwrap();
         let poll = |base: &mut EventBase<u32>| {
             let mut calls = 0;
@@ -84,7 +89,7 @@ fn closing_a_watched_descriptor_is_tolerated_and_its_number_can_be_watched_again
         assert_eq!(poll(&mut base), 1, "the new file is watched in spite of the promise");
         base.registry().free(idle);
         base.registry().free(id);
-    }
+    });
 }
 
 type Log = Vec<(u64, Ready)>;
@@ -107,9 +112,9 @@ fn poll(base: &mut EventBase<Log>) -> Log {
     fired
 }
 
-on_every_base! {
-    fn a_duplicate_is_watched_apart_from_its_original(config: Config) {
-        let _alone = alone();
+#[test]
+fn a_duplicate_is_watched_apart_from_its_original() {
+    alone_on_every_base(|config| {
         let mut base = EventBase::new(config).unwrap();
         let (reader, _writer) = readable_pair();
         let duplicate = reader.try_clone().unwrap();
@@ -126,10 +131,12 @@ on_every_base! {
         assert_eq!(base.registry().stats().events, events + 1, "the other is not reported");
         base.registry().free(copy);
         assert_eq!(poll(&mut base), []);
-    }
+    });
+}
 
-    fn a_duplicate_that_takes_a_watched_number_is_watched_in_its_place(config: Config) {
-        let _alone = alone();
+#[test]
+fn a_duplicate_that_takes_a_watched_number_is_watched_in_its_place() {
+    alone_on_every_base(|config| {
         let mut base = EventBase::new(config).unwrap();
         let (first, _kept) = readable_pair();
         let (second, _kept) = readable_pair();
@@ -142,10 +149,12 @@ on_every_base! {
         assert_eq!(duplicate.as_raw_fd(), number, "the kernel gives the lowest free number");
         watch(&mut base, &duplicate, 2);
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
-    }
+    });
+}
 
-    fn a_descriptor_closed_before_the_flush_does_no_harm(config: Config) {
-        let _alone = alone();
+#[test]
+fn a_descriptor_closed_before_the_flush_does_no_harm() {
+    alone_on_every_base(|config| {
         let mut base = EventBase::new(config).unwrap();
         let (other, _writer) = readable_pair();
         watch(&mut base, &other, 1);
@@ -163,10 +172,12 @@ on_every_base! {
         let events = base.registry().stats().events;
         poll(&mut base);
         assert_eq!(base.registry().stats().events, events + 1, "and nothing else is reported");
-    }
+    });
+}
 
-    fn changes_of_a_closed_descriptor_that_cancel_out_are_forgotten(config: Config) {
-        let _alone = alone();
+#[test]
+fn changes_of_a_closed_descriptor_that_cancel_out_are_forgotten() {
+    alone_on_every_base(|config| {
         let mut base = EventBase::new(config).unwrap();
         let (closed, peer) = readable_pair();
         let number = closed.as_raw_fd();
@@ -178,5 +189,5 @@ on_every_base! {
         assert_eq!(reader.as_raw_fd(), number);
         watch(&mut base, &reader, 2);
         assert_eq!(poll(&mut base), [(2, Ready::READ)]);
-    }
+    });
 }

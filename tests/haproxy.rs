@@ -76,7 +76,7 @@ const NAMES: [&str; 2] = ["one", "two"];
 impl Site {
     fn start(program: &Path) -> Self {
         let (one, two) = (Instance::start(), Instance::start());
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         // HAProxy cannot choose a free port, but can inherit a socket that has one.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let front = listener.local_addr().unwrap();

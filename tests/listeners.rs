@@ -61,7 +61,7 @@ fn tcp() -> (OwnedFd, String) {
 
 #[test]
 fn sockets_of_a_service_manager_are_inherited_with_their_names() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("web.sock");
     let (socket, address) = tcp();
     let unix = UnixListener::bind(&path).unwrap().into();
@@ -147,7 +147,7 @@ fn nothing() -> OwnedFd {
 
 #[test]
 fn the_service_manager_gets_every_notification() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

@@ -454,7 +454,8 @@ fn names_and_sentences_use_the_words_of_the_field() {
     {
         files_below(&root().join(folder), &mut files);
     }
-    files.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|file| root().join(file)));
+    // CHANGELOG.md and results/ are history and name what was renamed.
+    files.extend(["README.md", "ARCHITECTURE.md"].map(|file| root().join(file)));
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| !file.ends_with("tests/tidy.rs")) {
         let Ok(text) = fs::read_to_string(file) else { continue };

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
-        let temporary = tempfile::tempdir().unwrap();
+        let temporary = test_needs::folder();
         let inner = temporary.path().join("a/b");
         folder(&inner).unwrap();
         let path = inner.join("x.json");

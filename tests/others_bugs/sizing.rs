@@ -35,7 +35,7 @@ fn a_quota_of_one_and_a_half_cores_has_as_many_workers_as_the_host_has_cores() {
     if test_needs::missing(Need::Mount) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let cores = std::thread::available_parallelism().unwrap().get();
     let program = env!("CARGO_BIN_EXE_evshard");
     for (cpu_max, quota) in [("50000", 1), ("100000", 1), ("150000", 2), ("max", usize::MAX)] {

@@ -18,7 +18,7 @@ struct Offering {
 
 impl Offering {
     fn start(flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("upgrade").into_os_string().into_string().unwrap();
         let server = ServerProcess::start(&[&["--upgrade-socket", &path], flags].concat());
         Self { server, path, _folder: folder }

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_side_is_a_file_or_a_directory_or_a_directory_of_several() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let record = sample::several(&sample::open_args(), 2).record;
         write(&record, &folder.path().join("one/result.json"));
         write(&record, &folder.path().join("two/result.json"));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_no_result_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let complaint = |path: &Path| Side::read(path).unwrap_err().to_string();
         assert!(complaint(folder.path()).contains("there is no result in it"));
         let missing = folder.path().join("no.json");

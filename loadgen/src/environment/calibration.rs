@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_stored_calibration_is_found_again() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("new/calibration.json");
         calibration().write(&path).unwrap();
         assert_eq!(Calibration::read(&path), Some(calibration()));

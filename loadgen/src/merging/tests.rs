@@ -38,7 +38,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
 
 /// Two results, the second changed by `change`, put together.
 fn merged(change: &dyn Fn(&mut Record)) -> Result<Merged, Error> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     Merged::of(vec![
         stored(&folder.path().join("a"), 100_003, &|_| {}),
         stored(&folder.path().join("b"), 900_007, change),
@@ -89,7 +89,7 @@ fn steps_are_added_too_with_percentiles_of_all_requests_in_them() {
 
 #[test]
 fn a_merged_result_is_a_result_like_any_other() {
-    let (folder, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, out) = (test_needs::folder(), test_needs::folder());
     let sources = vec![
         stored(&folder.path().join("a"), 100_003, &|_| {}),
         stored(&folder.path().join("b"), 900_007, &|_| {}),

@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_socket_file_without_a_listener_does_not_accept() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("s");
         let target = Target::Unix(path.clone());
         let listener = UnixListener::bind(path).unwrap();

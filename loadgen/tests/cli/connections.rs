@@ -57,7 +57,7 @@ fn new_connections_come_no_faster_than_asked_for() {
 
 #[test]
 fn a_unix_socket_is_a_target() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = test_needs::folder();
     let path = directory.path().join("echo.sock");
     let listener = UnixListener::bind(&path).unwrap();
     thread::spawn(move || {

@@ -25,7 +25,7 @@ fn the_machine_is_described_for_people_and_for_scripts() {
 
 #[test]
 fn a_calibration_is_stored_and_found_by_later_runs() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let mut calibrate = command(&["calibrate", "--duration", "50ms"]);
     let finished = wait(calibrate.env("XDG_CACHE_HOME", folder.path()).spawn().unwrap());
     assert_eq!(finished.code, Some(0), "{finished:?}");

@@ -52,7 +52,7 @@ fn an_objective_that_no_rate_meets_exits_with_2_and_shows_what_was_tried() {
 
 #[test]
 fn everything_is_stored_and_each_probe_has_a_server_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let out = folder.path().join("found");
     let address = unused_address();
     let command = echo_command();

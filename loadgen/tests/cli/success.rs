@@ -170,7 +170,7 @@ fn json_on_stdout_moves_the_report_to_stderr_and_quiet_silences_it() {
 
 #[test]
 fn a_json_file_is_replaced_only_by_a_finished_run() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = test_needs::folder();
     let file = directory.path().join("result.json");
     let old = "x".repeat(100_000);
     std::fs::write(&file, &old).unwrap();

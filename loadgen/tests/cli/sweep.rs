@@ -44,7 +44,7 @@ fn json(path: &Path) -> Value {
 #[test]
 fn every_combination_is_measured_and_stored() {
     let server = Server::echo();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let out = folder.path().join("sweep");
     let finished = sweep(&server.address(), &out, &["--slo", "p50<60s"]);
     assert!(matches!(finished.code, Some(0 | 2 | 3)), "{finished:?}");
@@ -65,7 +65,7 @@ fn every_combination_is_measured_and_stored() {
 #[test]
 fn each_round_has_every_cell_once() {
     let server = Server::echo();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     sweep(&server.address(), folder.path(), &["--quiet"]);
     let lines = lines(folder.path());
     let cell = |line: &String| line.split(',').skip(1).take(2).collect::<Vec<_>>().join(",");
@@ -80,7 +80,7 @@ fn each_round_has_every_cell_once() {
 #[test]
 fn an_interrupted_sweep_goes_on_where_it_was() {
     let server = Server::echo();
-    let (address, folder) = (server.address(), tempfile::tempdir().unwrap());
+    let (address, folder) = (server.address(), test_needs::folder());
     let out = folder.path();
     let words = words(&address, out, &[]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -106,7 +106,7 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
 #[test]
 fn another_plan_is_refused_with_the_difference() {
     let server = Server::echo();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     sweep(&server.address(), folder.path(), &["--runs=1", "--quiet"]);
     let finished = sweep(&server.address(), folder.path(), &["--runs=1", "--seed=9"]);
     expect_one_line(&finished, 64, "seed: 1 there, 9 here");
@@ -114,7 +114,7 @@ fn another_plan_is_refused_with_the_difference() {
 
 #[test]
 fn the_server_s_command_is_filled_in_for_each_cell() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let (address, out) = (unused_address(), folder.path());
     // To libtest, whatever stands there is the name of one more test.
     let command = echo_command().replace("{addr}", "{what} {addr}");

@@ -374,7 +374,7 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
 
 #[test]
 fn a_unix_socket_refuses_after_the_stop_and_serves_earlier_clients() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("socket");
     let socket = Socket::from(UnixListener::bind(&path).unwrap());
     socket.set_nonblocking(true).unwrap();

@@ -372,7 +372,7 @@ fn one_connection_too_many_waits_for_another_to_close() {
 
 #[test]
 fn a_unix_socket_answers_as_well() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("admin");
     let rig = rig_at(&format!("unix:{}", path.display()), &[Answers], true);
     let mut stream = UnixStream::connect(&path).unwrap();

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_file_goes_with_its_owner_and_only_then() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("socket");
         let _socket = UnixListener::bind(&path).unwrap();
         let file = SocketFile::created(&path).unwrap();
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_file_that_took_the_name_is_not_removed() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("socket");
         let _first = UnixListener::bind(&path).unwrap();
         let file = SocketFile::created(&path).unwrap();

@@ -43,7 +43,7 @@ fn both_families_and_a_path_are_listened_on_at_once() {
     if test_needs::missing(Need::Ipv6) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("web.sock");
     let unix = format!("unix:{}", path.display());
     let config = config(AcceptMode::Acceptor, 2, &["127.0.0.1:0", "[::1]:0", &unix]);
@@ -137,7 +137,7 @@ fn an_address_is_free_as_soon_as_its_server_is_gone() {
 
 #[test]
 fn an_error_of_a_path_has_its_remedy() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let attempt = |path: PathBuf| {
         let listen = vec![ListenAddress::Unix(path)];
         kind_of(open(&ServerConfig { listen, ..ServerConfig::default() }).unwrap_err()).1
@@ -154,7 +154,7 @@ fn an_error_of_a_path_has_its_remedy() {
 
 #[test]
 fn the_same_address_twice_is_an_error_and_leaves_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("socket");
     let unix = format!("unix:{}", path.display());
     let error = open(&config(AcceptMode::Acceptor, 1, &[&unix, &unix])).unwrap_err();

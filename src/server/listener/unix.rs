@@ -67,7 +67,7 @@ mod tests {
     }
 
     fn folder_with_path() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("socket");
         (folder, path)
     }

@@ -28,7 +28,7 @@
 //! use evshard::server::upgrade::{Offer, UpgradeSocket, take_over};
 //! use evshard::server::{Listener, ServerConfig, listener};
 //!
-//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = test_needs::folder();
 //! # let path = folder.path().join("upgrade");
 //! # let listen = vec!["127.0.0.1:0".parse().unwrap()];
 //! # let config = ServerConfig { listen, ..ServerConfig::default() };

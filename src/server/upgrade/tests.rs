@@ -44,7 +44,7 @@ impl Old {
 
     /// Starts it on a free port and a path, with an upgrade socket beside it.
     fn start_with(workers: usize, timeout: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let listen = vec![
             "127.0.0.1:0".parse().unwrap(),
             ListenAddress::Unix(folder.path().join("web.sock")),
@@ -462,7 +462,7 @@ fn an_upgrade_socket_in_use_is_not_taken() {
 /// The error of a successor whose server sends `sent`, a descriptor, and then nothing.
 #[track_caller]
 fn complaint_about_descriptor(sent: &[u8], descriptor: &[BorrowedFd<'_>]) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path: &Path = &folder.path().join("upgrade");
     let listener = UnixListener::bind(path).unwrap();
     thread::scope(|scope| {
@@ -501,7 +501,7 @@ fn a_successor_does_not_believe_everything() {
 
 #[test]
 fn a_server_that_is_gone_is_not_waited_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("upgrade");
     let listener = UnixListener::bind(&path).unwrap();
     thread::scope(|scope| {
@@ -513,7 +513,7 @@ fn a_server_that_is_gone_is_not_waited_for() {
 
 #[test]
 fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let path = folder.path().join("upgrade");
     let _silent = UnixListener::bind(&path).unwrap();
     let error = take_over::take_over_within(Duration::from_millis(50), &path).unwrap_err();

@@ -15,6 +15,9 @@
 //! need a failure.
 
 use std::io;
+use std::path::Path;
+
+use tempfile::TempDir;
 
 mod need;
 mod skips;
@@ -53,4 +56,15 @@ pub fn missing_for_part(need: Need) -> bool {
         skips::record(need, reason, true);
     }
     reason.is_some()
+}
+
+/// A new temporary folder, with room for the path of a unix socket in it (108 bytes, `unix(7)`):
+/// `/tmp` where the usual place has a long path.
+#[must_use]
+pub fn folder() -> TempDir {
+    const PATH_BYTES_MAX: usize = 60;
+    let usual = std::env::temp_dir();
+    let is_short = usual.as_os_str().len() <= PATH_BYTES_MAX;
+    let place = if is_short { usual.as_path() } else { Path::new("/tmp") };
+    tempfile::tempdir_in(place).expect("make a temporary folder")
 }

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_same_plan_goes_on_and_another_is_refused_with_the_difference() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         let path = folder.path().join("new");
         open(&path, "--var size=1,2").unwrap();
         open(&path, "--var size=1,2").unwrap();

@@ -59,7 +59,7 @@ fn contents(path: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn a_result_directory_holds_every_file() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     write(folder.path());
     let expected = [
         "connect.us.hgrm",
@@ -79,7 +79,7 @@ fn a_result_directory_holds_every_file() {
 
 #[test]
 fn a_result_made_again_from_its_logs_is_the_same_to_the_byte() {
-    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, copy) = (test_needs::folder(), test_needs::folder());
     write(folder.path());
     let before = contents(folder.path());
     for file in ["index.html", "response.us.hgrm", "plot-percentiles.svg", "intervals.csv"] {
@@ -97,7 +97,7 @@ fn a_result_made_again_from_its_logs_is_the_same_to_the_byte() {
 
 #[test]
 fn every_view_is_the_file_of_its_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     write(folder.path());
     let result = StoredResult::read(&folder.path().join("result.json")).unwrap();
     for (kind, file) in [
@@ -120,11 +120,11 @@ fn every_view_is_the_file_of_its_name() {
 
 #[test]
 fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     fs::write(folder.path().join("thesis.tex"), "x").unwrap();
     let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("it contains thesis.tex"), "{error}");
-    let inner = tempfile::tempdir().unwrap();
+    let inner = test_needs::folder();
     fs::create_dir(inner.path().join("index.html")).unwrap();
     assert!(ResultFolder::open(inner.path()).is_err(), "a directory is no file of ours");
     assert_eq!(names(folder.path()), ["thesis.tex"]);
@@ -132,7 +132,7 @@ fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
 
 #[test]
 fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     write(folder.path());
     let mut again = ResultFolder::open(folder.path()).unwrap();
     assert!(folder.path().join("result.json").exists());
@@ -142,7 +142,7 @@ fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
 
 #[test]
 fn what_a_loader_that_died_has_left_can_be_read() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let mut results = ResultFolder::open(folder.path()).unwrap();
     results.run_begins(1, 1_700_000_000.0).unwrap();
     let interval = sample::open().record.runs[0].intervals[0].clone();
@@ -162,7 +162,7 @@ fn a_directory_that_cannot_be_made_is_named() {
 
 #[test]
 fn logs_of_another_measurement_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     write(folder.path());
     let log = folder.path().join("run-002.hlog");
     let text = fs::read_to_string(&log).unwrap();
@@ -177,7 +177,7 @@ fn logs_of_another_measurement_are_refused() {
 
 #[test]
 fn a_record_of_another_format_is_refused_by_its_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = test_needs::folder();
     let file = folder.path().join("result.json");
     for (text, said) in [
         (r#"{"schema": "loadgen/1", "x": 1}"#, "its format is loadgen/1"),

@@ -28,7 +28,7 @@ impl Server {
     /// Starts a server by this command, in a folder with these files. `None`, and the test is
     /// skipped, if it is not installed. It must listen on `socket` in that folder.
     fn start(program: &'static str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = test_needs::folder();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
         }
