@@ -20,7 +20,6 @@ fn alone_on_every_base(test: impl Fn(Config)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for config in common::all_configs() {
-        eprintln!("on {config:?}");
         test(config);
     }
 }

@@ -8,8 +8,10 @@ use test_needs::{Skip, take_skips};
 /// How many tests of each module were skipped in part. They are many; a line above names each.
 fn counts(tests: &[String]) -> Vec<String> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for test in tests {
-        *counts.entry(test.rsplit_once("::").map_or(test, |(module, _)| module)).or_default() += 1;
+    for test in tests.iter().map(String::as_str) {
+        // PROGRAM: MODULE::TEST, or PROGRAM: TEST.
+        let module = test.rsplit_once("::").or(test.split_once(": "));
+        *counts.entry(module.map_or(test, |(module, _)| module)).or_default() += 1;
     }
     counts.into_iter().map(|(module, count)| format!("{count} of {module}")).collect()
 }
