@@ -29,11 +29,7 @@ pub use skips::{Skip, take_skips};
 #[track_caller]
 #[must_use = "a test that lacks something must not go on"]
 pub fn missing(need: Need) -> bool {
-    let reason = need.missing();
-    if let Some(reason) = &reason {
-        skips::record(need, reason, false);
-    }
-    reason.is_some()
+    is_skipped(need, need.missing(), false)
 }
 
 /// Whether the machine refused what the test has just tried, where only the test can try it. If so,
@@ -41,19 +37,21 @@ pub fn missing(need: Need) -> bool {
 #[track_caller]
 #[must_use = "a test that lacks something must not go on"]
 pub fn refused(need: Need, attempt: &io::Result<()>) -> bool {
-    if let Err(error) = attempt {
-        skips::record(need, &error.to_string(), false);
-    }
-    attempt.is_err()
+    is_skipped(need, attempt.as_ref().err().map(ToString::to_string), false)
 }
 
 /// Whether a part of the test lacks something it needs. The test must leave that part out.
 #[track_caller]
 #[must_use = "a part that lacks something must be left out"]
 pub fn missing_for_part(need: Need) -> bool {
-    let reason = need.missing();
+    is_skipped(need, need.missing(), true)
+}
+
+/// Records a skip if there is a reason for one; whether there is.
+#[track_caller]
+fn is_skipped(need: Need, reason: Option<String>, in_part: bool) -> bool {
     if let Some(reason) = &reason {
-        skips::record(need, reason, true);
+        skips::record(need, reason, in_part);
     }
     reason.is_some()
 }
