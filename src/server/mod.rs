@@ -13,7 +13,9 @@ mod accept;
 mod admin;
 mod config;
 mod connection_limit;
+mod error;
 mod handoff;
+mod listen_address;
 pub mod listener;
 mod placement;
 mod proxy_protocol;
@@ -22,6 +24,7 @@ mod service;
 pub mod service_manager;
 mod shard;
 pub mod stats;
+mod thread;
 mod threads;
 pub mod upgrade;
 
@@ -35,7 +38,9 @@ pub use admin::AdminConfig;
 pub use config::{
     AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
 };
-pub use listener::{ListenAddress, Listener};
+pub use error::{Error, Result};
+pub use listen_address::ListenAddress;
+pub use listener::Listener;
 pub use placement::Placement;
 pub use service::{
     Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, TimeDistribution, Work, WorkKind,
@@ -43,13 +48,12 @@ pub use service::{
 };
 
 use crate::base::Config;
-use crate::error::Result;
 use accept::BacklogOwner;
-use admin::Admin;
+use admin::{Admin, AdminSource};
 use listener::SocketFile;
 use stats::ServerStats;
 use threads::Threads;
-use threads::collect_stats::{AdminSource, StatsCollector};
+use threads::collect_stats::StatsCollector;
 
 /// How long [`Server::stats`] waits for the threads.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -96,8 +100,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`](crate::Error::Listen) if an address cannot be listened on;
-    /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out. Nothing is left running
+    /// [`Error::Listen`](crate::server::Error::Listen) if an address cannot be listened on;
+    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out. Nothing is left running
     /// then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
@@ -144,9 +148,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that other machines reach,
-    /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
-    /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
+    /// [`Error::AdminRemote`](crate::server::Error::AdminRemote) for an address that other machines reach,
+    /// [`Error::Listen`](crate::server::Error::Listen) if it cannot be listened on, and
+    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out.
     pub fn admin(
         &mut self,
         config: &AdminConfig,

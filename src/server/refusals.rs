@@ -10,7 +10,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use socket2::{Domain, SockFilter, Socket, Type};
 
-use super::config::ServerConfig;
+use crate::server::config::ServerConfig;
 
 /// Logs what a server with this configuration loses here, and why.
 pub(super) fn log_all(config: &ServerConfig) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use test_needs::Need;
 
-use super::*;
+use crate::server::*;
 
 const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 

@@ -24,7 +24,7 @@ struct Program {
     server: Option<Server>,
     offer: Option<Offer>,
     remote: Remote<Self>,
-    report: Option<evshard::Result<ServerStats>>,
+    report: Option<evshard::server::Result<ServerStats>>,
 }
 
 /// Why the server shuts down.
@@ -109,7 +109,7 @@ impl Program {
         flags: &Serve,
         server: &mut Server,
         succeeds: bool,
-    ) -> evshard::Result<Option<ListenAddress>> {
+    ) -> evshard::server::Result<Option<ListenAddress>> {
         let Some(admin) = flags.admin() else { return Ok(None) };
         let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
         loop {
@@ -173,7 +173,7 @@ impl Program {
 fn listeners(
     config: &ServerConfig,
     from: Option<&std::path::Path>,
-) -> evshard::Result<(Vec<Listener>, Option<TakeOver>)> {
+) -> evshard::server::Result<(Vec<Listener>, Option<TakeOver>)> {
     if let Some(path) = from {
         return take_over(path).map(|(listeners, taken)| (listeners, Some(taken)));
     }
@@ -188,7 +188,7 @@ fn serve(
     flags: &Serve,
     config: &ServerConfig,
     listeners: Vec<Listener>,
-) -> evshard::Result<Server> {
+) -> evshard::server::Result<Server> {
     match flags.service.service {
         ServiceName::Echo => Server::start_on(config, listeners, Echo),
         ServiceName::Discard => Server::start_on(config, listeners, Discard),

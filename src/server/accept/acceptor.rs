@@ -19,11 +19,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::super::config::{Overload, ServerConfig};
-use super::super::connection_limit::ConnectionLimit;
-use super::super::handoff::accepted_connection::AcceptedConnection;
-use super::super::placement::PlacementHint;
-use super::super::stats::AcceptorStats;
 use super::batch::Batch;
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::{AcceptError, ListenSocket, reset};
@@ -32,6 +27,11 @@ use super::state::{BacklogOwner, BatchEnd, PauseReason, Shutdown, State, Watched
 use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
+use crate::server::config::{Overload, ServerConfig};
+use crate::server::connection_limit::ConnectionLimit;
+use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::placement::PlacementHint;
+use crate::server::stats::AcceptorStats;
 
 /// The context of an event base that may run an acceptor.
 pub(in crate::server) trait HasAcceptor: Sized {

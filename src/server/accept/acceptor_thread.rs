@@ -1,9 +1,9 @@
 //! The acceptor thread: an event base that runs an acceptor and nothing else.
 
-use super::super::stats::AcceptorStats;
 use super::acceptor::{Acceptor, HasAcceptor};
 use crate::base::{EventBase, Registry};
 use crate::error::Result;
+use crate::server::stats::AcceptorStats;
 
 /// The context of the thread's base.
 #[derive(Debug)]

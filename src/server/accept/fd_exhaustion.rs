@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::super::placement::Placer;
 use super::listen_socket::{ListenSocket, reset};
+use crate::server::placement::Placer;
 
 /// The first back-off. A client does not notice it, and a short exhaustion costs no more.
 const PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockFilter, SockRef, Socket};
 
-use super::super::listener::Origin;
-use super::super::placement::{PlacementHint, Placer};
+use crate::server::listener::Origin;
+use crate::server::placement::{PlacementHint, Placer};
 use crate::sys::socket;
 
 /// One listening socket of an acceptor.

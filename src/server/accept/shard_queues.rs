@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::AcceptedConnection;
-use super::super::placement::load::Loads;
-use super::super::placement::{PlacementHint, Placer};
 use crate::base::Wake;
+use crate::server::handoff::Handoff;
+use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::placement::load::Loads;
+use crate::server::placement::{PlacementHint, Placer};
 
 /// The producer side of every shard's queue.
 #[derive(Debug)]

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::super::config::{AcceptMode, ServerConfig};
-use super::super::connection_limit::ConnectionLimit;
-use super::super::handoff::Handoff;
-use super::super::listener::Listener;
-use super::super::placement::load::{self, Loads};
-use super::super::placement::{LocalShard, Placer};
 use super::acceptor::{Acceptor, HasAcceptor};
 use super::listen_socket::ListenSocket;
 use super::shard_queues::ShardQueues;
 use crate::base::{Notifier, Registry};
 use crate::error::Result;
+use crate::server::config::{AcceptMode, ServerConfig};
+use crate::server::connection_limit::ConnectionLimit;
+use crate::server::handoff::Handoff;
+use crate::server::listener::Listener;
+use crate::server::placement::load::{self, Loads};
+use crate::server::placement::{LocalShard, Placer};
 
 /// Accepts per turn of the acceptor thread. Bounds how long the first connection of a storm waits
 /// for its worker to wake.

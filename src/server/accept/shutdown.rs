@@ -9,10 +9,10 @@ use std::convert::Infallible;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::super::listener::Origin;
 use super::acceptor::Acceptor;
 use super::state::{BacklogOwner, BatchEnd, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
+use crate::server::listener::Origin;
 
 /// Time for handshakes in progress: the round-trip time of clients on one continent.
 const SETTLE_TIME: Duration = Duration::from_millis(20);

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use test_needs::Need;
 
-use super::super::config::{AcceptMode, Overload, ServerConfig};
-use super::super::listener::{self, ListenAddress, Listener, Origin};
-use super::super::placement::Placement;
-use super::super::placement::load::ShardLoad;
 use super::state::State;
 use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};
+use crate::server::config::{AcceptMode, Overload, ServerConfig};
+use crate::server::listener::{self, ListenAddress, Listener, Origin};
+use crate::server::placement::Placement;
+use crate::server::placement::load::ShardLoad;
 
 /// An acceptor of shards whose connections only the test adopts.
 struct Rig {

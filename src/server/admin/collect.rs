@@ -6,9 +6,10 @@ use super::connection::Phase;
 use super::parts::{Parts, PendingAnswer};
 use super::route::View;
 use super::server::AdminServer;
-use super::source::{Answer, Question, Source};
+use super::source::Source;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired, Token};
+use crate::server::threads::question::{Answer, Question};
 
 impl<S: Source> AdminServer<S> {
     /// Asks every thread for its part of the answer.

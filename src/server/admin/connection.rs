@@ -8,6 +8,7 @@ use socket2::Socket;
 use super::request::{HEAD_BYTES_MAX, Head, parse};
 use super::response::Response;
 use crate::event::EventId;
+use crate::sys::socket::would_block;
 
 /// Reads that are discarded per turn after the response.
 const DISCARDS_PER_TURN_MAX: usize = 16;
@@ -64,7 +65,7 @@ impl Connection {
                 self.head.extend(&buffer[..n]);
                 Ok(parse(&self.head))
             }
-            Err(error) if is_later(&error) => Ok(Head::Partial),
+            Err(error) if would_block(&error) => Ok(Head::Partial),
             Err(error) => Err(error),
         }
     }
@@ -80,8 +81,7 @@ impl Connection {
         while self.written < self.answer.len() {
             match self.socket.write(&self.answer[self.written..]) {
                 Ok(n) => self.written += n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if would_block(&error) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
@@ -101,14 +101,10 @@ impl Connection {
             match self.socket.read(&mut buffer) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
-                Err(error) if is_later(&error) => break,
+                Err(error) if would_block(&error) => break,
                 Err(error) => return Err(error),
             }
         }
         Ok(true)
     }
-}
-
-fn is_later(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

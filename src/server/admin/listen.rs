@@ -1,8 +1,8 @@
 //! Opens the listen socket of the admin, and limits who can reach it.
 
-use super::super::listener::{self, ListenAddress, Listener};
 use super::AdminConfig;
-use crate::error::{Error, Result};
+use crate::server::error::{Error, Result};
+use crate::server::listener::{self, ListenAddress, Listener};
 
 /// Connections in the kernel's backlog while the maximum is open.
 const BACKLOG: i32 = 16;

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind};
 
 use socket2::Socket;
 
-use super::super::listener::{ListenAddress, Listener};
 use crate::event::{EventSpec, Interest};
+use crate::server::listener::{ListenAddress, Listener};
 
 /// Accepts connections of the admin.
 #[derive(Debug)]

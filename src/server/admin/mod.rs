@@ -21,12 +21,12 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use super::listener::ListenAddress;
-use super::threads::thread::Thread;
 use crate::base::{Config, EventBase};
-use crate::error::Result;
+use crate::server::error::Result;
+use crate::server::listen_address::ListenAddress;
+use crate::server::thread::Thread;
 use server::{AdminServer, Timeouts};
-pub(super) use source::{Question, Source};
+pub(super) use source::{AdminSource, Source};
 
 /// The configuration of the admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ impl<S: Source> Admin<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::Error::AdminRemote) for an address that other machines reach,
-    /// [`Error::Listen`](crate::Error::Listen) if it cannot be listened on, and
-    /// [`Error::Os`](crate::Error::Os) if descriptors or threads run out.
+    /// [`Error::AdminRemote`](crate::server::Error::AdminRemote) for an address that other machines reach,
+    /// [`Error::Listen`](crate::server::Error::Listen) if it cannot be listened on, and
+    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out.
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
         Self::start_with(Timeouts::default(), config, base, source)
     }

@@ -1,8 +1,8 @@
 //! Routes: what each request does.
 
-use super::super::stats::{ProcessStats, ServerStats};
 use super::request::{Method, Request};
 use super::response::{Response, Status};
+use crate::server::stats::{ProcessStats, ServerStats};
 
 const PATHS: &str = "\
 /metrics   GET   numbers for Prometheus

@@ -6,7 +6,6 @@ use std::time::Duration;
 use slab::Slab;
 use socket2::Socket;
 
-use super::super::listener::Listener;
 use super::connection::{Connection, Events, Phase};
 use super::listen_socket::AdminSocket;
 use super::parts::{PendingAnswer, Unanswered};
@@ -17,6 +16,7 @@ use super::source::Source;
 use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
+use crate::server::listener::Listener;
 
 /// Maximum of open connections; the next ones wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;

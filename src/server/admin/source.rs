@@ -1,9 +1,10 @@
 //! The source of the admin's statistics: threads that each answer for their part.
 
 use std::fmt;
-use std::sync::Arc;
 
-use super::super::stats::ServerStats;
+use crate::server::stats::ServerStats;
+use crate::server::threads::collect_stats::{StatsCollector, ThreadStats};
+use crate::server::threads::question::Question;
 
 /// The threads of a server, as the admin sees them. All calls come from the admin's thread.
 pub(in crate::server) trait Source: fmt::Debug + Send + 'static {
@@ -24,59 +25,34 @@ pub(in crate::server) trait Source: fmt::Debug + Send + 'static {
     fn drain(&mut self);
 }
 
-/// A question that one thread answers once. If it is dropped, it reports that there will be no
-/// answer. So a closure that never runs, because its base is gone, is not waited for.
-pub(in crate::server) struct Question<P> {
-    thread: usize,
-    answer: Option<Answer<P>>,
+/// The source of the admin: the collector, and a way to start the shutdown.
+pub(in crate::server) struct AdminSource {
+    pub(in crate::server) collector: StatsCollector,
+    pub(in crate::server) start_drain: Box<dyn FnMut() + Send>,
 }
 
-/// Receives a thread's index and its part.
-pub(in crate::server) type Answer<P> = Arc<dyn Fn(usize, Option<P>) + Send + Sync>;
+impl Source for AdminSource {
+    type Part = ThreadStats;
 
-impl<P> Question<P> {
-    pub(in crate::server) fn new(thread: usize, answer: Answer<P>) -> Self {
-        Self { thread, answer: Some(answer) }
+    fn threads(&self) -> usize {
+        self.collector.threads()
     }
 
-    /// Answers, on any thread.
-    pub(in crate::server) fn answer(mut self, part: P) {
-        self.deliver(Some(part));
+    fn ask(&mut self, thread: usize, question: Question<ThreadStats>) {
+        self.collector.ask(thread, question);
     }
 
-    fn deliver(&mut self, part: Option<P>) {
-        if let Some(answer) = self.answer.take() {
-            answer(self.thread, part);
-        }
+    fn assemble(&mut self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
+        self.collector.assemble(parts)
     }
-}
 
-impl<P> Drop for Question<P> {
-    fn drop(&mut self) {
-        self.deliver(None);
+    fn drain(&mut self) {
+        (self.start_drain)();
     }
 }
 
-impl<P> fmt::Debug for Question<P> {
+impl fmt::Debug for AdminSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Question").field("thread", &self.thread).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use super::*;
-
-    #[test]
-    fn a_question_is_answered_once_or_dropped_once() {
-        let (sender, answers) = channel();
-        let answer: Answer<&str> = Arc::new(move |thread, part| {
-            sender.send((thread, part)).unwrap();
-        });
-        Question::new(3, answer.clone()).answer("here");
-        drop(Question::new(4, answer));
-        assert_eq!(answers.iter().collect::<Vec<_>>(), [(3, Some("here")), (4, None)]);
+        self.collector.fmt(f)
     }
 }

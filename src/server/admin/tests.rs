@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::stats::{AcceptorStats, ProcessStats, ServerStats, ShardStats};
 use super::*;
 use crate::base::{LoopFlags, Remote};
+use crate::server::stats::{AcceptorStats, ProcessStats, ServerStats, ShardStats};
+use crate::server::threads::question::Question;
 
 /// Far longer than anything takes on a loaded machine; reaching it is a failure.
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);

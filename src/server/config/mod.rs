@@ -11,9 +11,9 @@ use ipnet::IpNet;
 
 pub use accept_mode::AcceptMode;
 
-use super::listener::ListenAddress;
-use super::placement::Placement;
 use crate::base::{ChangelistPolicy, Config};
+use crate::server::listen_address::ListenAddress;
+use crate::server::placement::Placement;
 
 /// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
 /// for every usable core.

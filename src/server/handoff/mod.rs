@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use super::connection_limit::ConnectionLimit;
-use super::placement::load::{Loads, ShardLoad};
 use crate::base::{Notifier, Wake};
+use crate::server::connection_limit::ConnectionLimit;
+use crate::server::placement::load::{Loads, ShardLoad};
 use accepted_connection::AcceptedConnection;
 use backpressure::Backpressure;
 use closing::Closing;
@@ -166,10 +166,10 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use super::super::placement::load;
     use super::*;
     use crate::base::{Config, EventBase, LoopFlags, Registry};
     use crate::event::{EventSpec, Fired};
+    use crate::server::placement::load;
 
     /// How long handoffs may make no progress, however loaded the machine is.
     const PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use socket2::{Domain, Socket};
 
 use super::{ListenAddress, Listener, Origin, adopt, tcp};
-use crate::error::{Error, Result};
+use crate::server::error::{Error, Result};
 use crate::sys::socket::take_inherited;
 
 /// The listeners that a service manager passed to this process, `None` if it passed none

@@ -3,7 +3,6 @@
 //! They are opened here, inherited from a service manager, or taken over from a running server
 //! ([`upgrade`](super::upgrade)).
 
-mod address;
 mod file;
 mod inherited;
 mod tcp;
@@ -21,11 +20,10 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
-use super::ServerConfig;
-use super::config::AcceptMode;
-use crate::error::{Error, Result};
+use crate::server::config::{AcceptMode, ServerConfig};
+use crate::server::error::{Error, Result};
 
-pub use address::{AddressError, ListenAddress};
+pub use crate::server::listen_address::{AddressError, ListenAddress};
 pub(super) use file::{FileIdentity, SocketFile};
 pub use inherited::inherited;
 

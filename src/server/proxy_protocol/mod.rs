@@ -18,7 +18,7 @@ mod v2;
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::config::ProxyProtocol;
+use crate::server::config::ProxyProtocol;
 
 /// The longest accepted header. The addresses are at most 216 bytes. What proxies add (names,
 /// identifiers, fields of certificates) is hundreds of bytes. The format allows 64 KiB, which no

@@ -15,7 +15,7 @@ pub use echo::Echo;
 pub use host::in_service_callback;
 pub(super) use host::{Host, Hosted};
 pub use outlet::Outlet;
-pub(super) use outlet::{NextStep, OutletFailure, PendingOutput, would_wait};
+pub(super) use outlet::{NextStep, OutletFailure, PendingOutput};
 pub use peer::{Peer, PeerAddress};
 pub use work::{TimeDistribution, Work, WorkKind};
 

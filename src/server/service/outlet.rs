@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+use crate::sys::socket::would_block;
+
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
 const DIRECT_BYTES_MIN: usize = 4096;
 /// Collected bytes are sent at this size.
@@ -210,12 +212,7 @@ impl Pipe<'_> {
 /// Sends as much as the socket takes; this may be nothing.
 fn send(mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     match socket.write(bytes) {
-        Err(error) if would_wait(&error) => Ok(0),
+        Err(error) if would_block(&error) => Ok(0),
         result => result,
     }
-}
-
-/// Whether the call must be retried later, when the event base reports the socket as ready.
-pub(in crate::server) fn would_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,9 +1,9 @@
 //! How connections are closed: in order, or early for a reason.
 
-use super::super::stats::ConnectionErrors;
 use super::connection::Connection;
 use super::worker::Worker;
 use crate::base::Registry;
+use crate::server::stats::ConnectionErrors;
 
 /// Why a connection was closed early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +89,11 @@ mod tests {
     use std::io::{ErrorKind, Read};
     use std::net::TcpStream;
 
-    use super::super::super::service::Echo;
     use super::super::rig::{one_sided_pair, worker_with};
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::event::Ready;
+    use crate::server::service::Echo;
 
     /// A worker whose one connection has pending output.
     fn echoing(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::super::service::{NextStep, Peer, PeerAddress, PendingOutput};
 use crate::event::EventId;
+use crate::server::service::{NextStep, Peer, PeerAddress, PendingOutput};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,14 @@
 use std::io::Read;
 use std::time::Duration;
 
-use super::super::service::{Hosted, NextStep, Outlet, OutletFailure, Peer, would_wait};
 use super::close::CloseReason;
 use super::connection::{Connection, Stage};
 use super::deadlines::add_until;
 use super::worker::{Worker, on_timer, on_writable};
 use crate::base::{CommonTimeout, Registry};
 use crate::event::{EventId, EventSpec, Interest, Ready, Token};
+use crate::server::service::{Hosted, NextStep, Outlet, OutletFailure, Peer};
+use crate::sys::socket::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
 const READS_PER_TURN_MAX: usize = 4;
@@ -95,7 +96,7 @@ impl Worker {
                 return false;
             }
             Ok(length) => length,
-            Err(error) if would_wait(&error) => return false,
+            Err(error) if would_block(&error) => return false,
             Err(_) => {
                 self.fail(registry, key, CloseReason::Broken);
                 return false;
@@ -412,9 +413,9 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::super::service::Discard;
     use super::super::rig::{SENT, one_sided_pair, worker_with};
     use crate::base::LoopFlags;
+    use crate::server::service::Discard;
 
     #[test]
     fn a_connection_with_much_to_read_gets_four_reads_a_turn() {

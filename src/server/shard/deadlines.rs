@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::super::config::Limits;
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;
+use crate::server::config::Limits;
 
 /// The deadline for a PROXY header: a proxy sends it first, and has it ready.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);

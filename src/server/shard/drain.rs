@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use super::super::config::Drain;
-use super::super::service::NextStep;
 use super::close::CloseReason;
 use super::connection::Stage;
 use super::drain_spread::DrainSpread;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
+use crate::server::config::Drain;
+use crate::server::service::NextStep;
 
 /// How long a connection must be quiet to be closed: longer than a client nearby takes between a
 /// reply and its next request.

@@ -1,12 +1,12 @@
 //! The PROXY header of a connection, read before its service is called.
 
-use super::super::config::{ProxyMode, ProxyProtocol};
-use super::super::proxy_protocol::{Parsed, is_trusted, parse};
-use super::super::service::PeerAddress;
 use super::close::CloseReason;
 use super::connection::{Connection, Stage};
 use super::worker::Worker;
 use crate::base::Registry;
+use crate::server::config::{ProxyMode, ProxyProtocol};
+use crate::server::proxy_protocol::{Parsed, is_trusted, parse};
+use crate::server::service::PeerAddress;
 
 /// Whether a header from this connection's peer is trusted. The peer of a closed connection is not.
 fn trusts(proxy: &ProxyProtocol, connection: &Connection) -> bool {

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::super::ServerConfig;
-use super::super::connection_limit::ConnectionLimit;
-use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::AcceptedConnection;
-use super::super::placement::load;
-use super::super::service::{Host, Service};
 use super::worker::{Worker, base_config};
 use crate::base::EventBase;
+use crate::server::config::ServerConfig;
+use crate::server::connection_limit::ConnectionLimit;
+use crate::server::handoff::Handoff;
+use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::placement::load;
+use crate::server::service::{Host, Service};
 
 pub(super) const SENT: usize = 60_000;
 

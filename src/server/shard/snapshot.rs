@@ -1,8 +1,8 @@
 //! The counters of a shard, copied on its thread.
 
-use super::super::stats::ShardStats;
 use super::worker::Worker;
 use crate::base::Registry;
+use crate::server::stats::ShardStats;
 use crate::sys::rusage::thread_usage;
 
 impl Worker {

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::placement::load::faded;
-use super::super::stats::{Recorder, ShardTimings};
+use crate::server::placement::load::faded;
+use crate::server::stats::{Recorder, ShardTimings};
 use crate::sys::clock::monotonic_ns;
 
 /// How often the busy share is reported to placement.
@@ -132,8 +132,8 @@ fn as_ns(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::placement::load::BUSY_WINDOW;
     use super::*;
+    use crate::server::placement::load::BUSY_WINDOW;
 
     const MS: u64 = 1_000_000;
 

@@ -10,13 +10,6 @@ use core_affinity::CoreId;
 use slab::Slab;
 use socket2::Socket;
 
-use super::super::ServerConfig;
-use super::super::accept::{Acceptor, HasAcceptor};
-use super::super::config::{Limits, ProxyMode, ProxyProtocol};
-use super::super::handoff::Handoff;
-use super::super::handoff::accepted_connection::AcceptedConnection;
-use super::super::service::{Hosted, PeerAddress};
-use super::super::stats::{AcceptorStats, ShardStats};
 use super::connection::{Connection, Stage};
 use super::deadlines::Deadlines;
 use super::drain_spread::DrainSpread;
@@ -24,6 +17,13 @@ use super::timings::Timings;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::event::{EventSpec, Fired, Interest, Ready, Token};
+use crate::server::accept::{Acceptor, HasAcceptor};
+use crate::server::config::ServerConfig;
+use crate::server::config::{Limits, ProxyMode, ProxyProtocol};
+use crate::server::handoff::Handoff;
+use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::service::{Hosted, PeerAddress};
+use crate::server::stats::{AcceptorStats, ShardStats};
 
 /// Adoptions per turn, so that open connections do not wait for new ones.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;

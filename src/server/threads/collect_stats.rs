@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::super::accept::AcceptorThread;
-use super::super::admin::{Question, Source};
-use super::super::placement::load::Loads;
-use super::super::shard::worker::{Worker, WorkerResults};
-use super::super::stats::{AcceptorStats, ServerStats, ShardStats};
 use super::Threads;
-use super::thread::Thread;
+use super::question::Question;
 use crate::base::Remote;
+use crate::server::accept::AcceptorThread;
+use crate::server::placement::load::Loads;
+use crate::server::shard::worker::{Worker, WorkerResults};
+use crate::server::stats::{AcceptorStats, ServerStats, ShardStats};
+use crate::server::thread::Thread;
 
 /// Collects from the threads. Cheap to clone.
 #[derive(Clone)]
@@ -55,12 +55,12 @@ impl StatsCollector {
     }
 
     /// The number of threads: workers by index, then the acceptor thread.
-    fn threads(&self) -> usize {
+    pub(in crate::server) fn threads(&self) -> usize {
         self.workers.len() + usize::from(self.acceptor.is_some())
     }
 
     /// The thread answers from its loop. If its base is gone, the dropped question reports that.
-    fn ask(&self, thread: usize, question: Question<ThreadStats>) {
+    pub(in crate::server) fn ask(&self, thread: usize, question: Question<ThreadStats>) {
         let _ = match (self.workers.get(thread), &self.acceptor) {
             (Some(worker), _) => worker.post(move |registry, worker| {
                 question.answer(ThreadStats::Worker(Box::new(worker.results(registry))));
@@ -73,7 +73,7 @@ impl StatsCollector {
         };
     }
 
-    fn assemble(&self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
+    pub(in crate::server) fn assemble(&self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
         let (mut shards, mut acceptors) = (Vec::new(), Vec::new());
         for (thread, part) in parts.into_iter().enumerate() {
             match part {
@@ -155,37 +155,5 @@ impl StatsCollector {
 impl fmt::Debug for StatsCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StatsCollector").field("threads", &self.threads()).finish_non_exhaustive()
-    }
-}
-
-/// The source of the admin: the collector, and a way to start the shutdown.
-pub(in crate::server) struct AdminSource {
-    pub(in crate::server) collector: StatsCollector,
-    pub(in crate::server) start_drain: Box<dyn FnMut() + Send>,
-}
-
-impl Source for AdminSource {
-    type Part = ThreadStats;
-
-    fn threads(&self) -> usize {
-        self.collector.threads()
-    }
-
-    fn ask(&mut self, thread: usize, question: Question<ThreadStats>) {
-        self.collector.ask(thread, question);
-    }
-
-    fn assemble(&mut self, parts: Vec<Option<ThreadStats>>) -> ServerStats {
-        self.collector.assemble(parts)
-    }
-
-    fn drain(&mut self) {
-        (self.start_drain)();
-    }
-}
-
-impl fmt::Debug for AdminSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.collector.fmt(f)
     }
 }

@@ -1,22 +1,22 @@
 //! The threads of a server: started together, ended in order.
 
 pub(super) mod collect_stats;
-pub(super) mod thread;
+pub(super) mod question;
 
 use std::convert::Infallible;
 use std::sync::mpsc;
 
-use super::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
-use super::config::{AcceptMode, Drain, ServerConfig, cores};
-use super::listener::Listener;
-use super::placement::load::Loads;
-use super::service::{Host, Service};
-use super::shard::drain;
-use super::shard::worker::{self, Worker, WorkerResults};
-use super::stats::{AcceptorStats, ShardStats};
 use crate::base::EventBase;
-use crate::error::Result;
-use thread::Thread;
+use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
+use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
+use crate::server::error::Result;
+use crate::server::listener::Listener;
+use crate::server::placement::load::Loads;
+use crate::server::service::{Host, Service};
+use crate::server::shard::drain;
+use crate::server::shard::worker::{self, Worker, WorkerResults};
+use crate::server::stats::{AcceptorStats, ShardStats};
+use crate::server::thread::Thread;
 
 /// The running threads.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Threads {
         };
         let cores = cores::plan(config);
         let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
-        let mut bases = bases.collect::<Result<Vec<_>>>()?;
+        let mut bases = bases.collect::<crate::error::Result<Vec<_>>>()?;
         let acceptors = config.accept.acceptors(config.workers);
         let to_acceptors = match &mut acceptor {
             Some(base) => vec![base.registry().notifier()],

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
-use super::super::listener::{self, FileIdentity, ListenAddress, Listener, Origin, SocketFile};
+use crate::server::listener::{self, FileIdentity, ListenAddress, Listener, Origin, SocketFile};
 
 /// Maximum of sockets in a listing. It bounds how many a successor waits for.
 const SOCKETS_MAX: usize = 1 << 16;

@@ -66,8 +66,8 @@ use std::time::Duration;
 pub use offer::Offer;
 pub use take_over::{TakeOver, take_over};
 
-use super::listener::{self, Listener};
-use crate::error::Result;
+use crate::server::error::Result;
+use crate::server::listener::{self, Listener};
 
 /// How long a successor may take to be ready, and how long it waits for each answer. Far longer
 /// than starting threads takes, and no longer than an operator waits.
@@ -88,7 +88,7 @@ impl UpgradeSocket {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`](crate::Error::Listen).
+    /// [`Error::Listen`](crate::server::Error::Listen).
     pub fn open(path: &Path) -> Result<Self> {
         listener::open_one(&listener::ListenAddress::Unix(path.to_owned()), MODE, BACKLOG).map(Self)
     }

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::super::listener::Listener;
-use super::super::threads::thread::Thread;
 use super::channel::expect_same_user;
 use super::listing::Listing;
 use super::message::Message;
 use super::successor::{Events, Step, Successor, send};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::base::{Config, EventBase, Registry};
-use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::server::error::{Error, Result};
+use crate::server::listener::Listener;
+use crate::server::thread::Thread;
 use crate::sys::socket::accept;
 
 /// How long it does not accept after descriptors or memory ran out.
@@ -95,7 +95,7 @@ impl Offer {
 
 impl Offering {
     /// Runs on the offer's thread.
-    fn run(mut base: EventBase<Self>, mut offering: Self) -> Result<()> {
+    fn run(mut base: EventBase<Self>, mut offering: Self) -> crate::error::Result<()> {
         base.run_until_exit(&mut offering)?;
         drop(base);
         let Self { taken_by, taken_over, .. } = offering;

@@ -5,11 +5,12 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::super::listener::Listener;
 use super::channel;
 use super::listing::Listing;
 use super::message::{Message, VERSION};
 use crate::event::EventId;
+use crate::server::listener::Listener;
+use crate::sys::socket::would_block;
 
 /// The longest line that a successor sends.
 const LINE_BYTES_MAX: usize = 256;
@@ -78,7 +79,7 @@ impl Successor {
         match channel::receive(&self.stream, &mut bytes, &mut Vec::new()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-            Err(error) if would_wait(&error) => return Ok(Step::Wait),
+            Err(error) if would_block(&error) => return Ok(Step::Wait),
             Err(error) => return Err(error),
         }
         while let Some(message) = Message::take(&mut self.received, LINE_BYTES_MAX)? {
@@ -112,7 +113,7 @@ impl Successor {
             let rights = &sockets[part.sockets.clone()];
             match channel::send(&self.stream, &part.line[part.sent..], rights) {
                 Ok(count) => part.sent += count,
-                Err(error) if would_wait(&error) => return Ok(()),
+                Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
             part.sockets = 0..0;
@@ -156,8 +157,4 @@ fn parts(listing: Listing) -> io::Result<VecDeque<Part>> {
 fn foreign(version: u32) -> io::Error {
     let what = format!("it uses version {version} of the protocol, and this server {VERSION}");
     io::Error::other(what)
-}
-
-fn would_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::super::listener::{Listener, SocketFile};
 use super::channel::{self, expect_same_user};
 use super::listing::Listing;
 use super::message::{LINE_BYTES_MAX, Message, VERSION};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
-use crate::error::{Error, Result};
+use crate::server::error::{Error, Result};
+use crate::server::listener::{Listener, SocketFile};
 
 /// Bytes per read; a listing is seldom longer.
 const READ_BYTES: usize = 4096;

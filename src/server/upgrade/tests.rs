@@ -19,11 +19,11 @@ use std::time::Instant;
 
 use test_needs::Need;
 
-use super::super::listener::ListenAddress;
-use super::super::{AcceptMode, ServerConfig};
 use super::message::{Message, VERSION};
 use super::*;
-use crate::error::Error;
+use crate::server::error::Error;
+use crate::server::listener::ListenAddress;
+use crate::server::{AcceptMode, ServerConfig};
 
 /// Far longer than anything takes on a loaded machine.
 const LONG: Duration = Duration::from_secs(60);

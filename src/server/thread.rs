@@ -4,7 +4,8 @@
 use std::thread::{Builder, JoinHandle};
 
 use crate::base::{EventBase, Registry, Remote};
-use crate::error::{Error, Result};
+use crate::error as base;
+use crate::server::error::{Error, Result};
 
 /// Runs a base with context `C` and returns a `T`. If it is dropped without being joined, it exits
 /// its loop and is waited for.
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 pub(in crate::server) struct Thread<C, T> {
     name: String,
     remote: Remote<C>,
-    handle: Option<JoinHandle<Result<T>>>,
+    handle: Option<JoinHandle<base::Result<T>>>,
 }
 
 impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
@@ -20,7 +21,7 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
         name: String,
         base: EventBase<C>,
         context: C,
-        run: fn(EventBase<C>, C) -> Result<T>,
+        run: fn(EventBase<C>, C) -> base::Result<T>,
     ) -> Result<Self> {
         let remote = base.remote();
         let handle = Builder::new()
@@ -46,14 +47,15 @@ impl<C: Send + 'static, T: Send + 'static> Thread<C, T> {
     /// Waits for the thread to end, and returns its result.
     pub(in crate::server) fn join(mut self) -> Result<T> {
         let handle = self.handle.take().expect("only join takes the handle");
-        handle.join().unwrap_or_else(|panic| {
+        let result = handle.join().map_err(|panic| {
             let message = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            Err(Error::Panicked { thread: self.name.clone(), message: message.to_owned() })
-        })
+            Error::Panicked { thread: self.name.clone(), message: message.to_owned() }
+        })?;
+        Ok(result?)
     }
 }
 

@@ -1,0 +1,116 @@
+//! The error of the server: which operation failed, on what, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// What can go wrong in the server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation of an event base failed.
+    #[error(transparent)]
+    Base(#[from] crate::error::Error),
+
+    /// A system call failed that concerns no particular address.
+    #[error("{op}: {source}")]
+    Os {
+        /// The operation.
+        op: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
+    /// The server could not listen on its address.
+    #[error("cannot listen on {address}: {source}{}", listen_advice(.address, .source))]
+    Listen {
+        /// The requested address, as it was written.
+        address: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
+    /// Other machines could have reached the admin, which the configuration does not allow.
+    #[error(
+        "the admin on {address} would let other machines read and end this server; give it an \
+         address of 127.0.0.0/8, [::1] or unix:PATH, or allow it with --admin-remote"
+    )]
+    AdminRemote {
+        /// The requested address.
+        address: std::net::SocketAddr,
+    },
+
+    /// A service manager passed sockets that the server cannot listen on.
+    #[error("cannot use the sockets of LISTEN_FDS: {problem}")]
+    Inherited {
+        /// Which, and why.
+        problem: String,
+    },
+
+    /// The server could not take over the listening sockets of a running server.
+    #[error("cannot take over the sockets offered at {}: {source}{}",
+            .path.display(), take_over_advice(.source))]
+    TakeOver {
+        /// The running server's upgrade socket.
+        path: PathBuf,
+        /// The error of the kernel or of the running server.
+        source: io::Error,
+    },
+
+    /// A thread of the server panicked.
+    #[error("thread {thread} panicked: {message}")]
+    Panicked {
+        /// The thread's name.
+        thread: String,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+impl Error {
+    pub(super) fn os(op: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Os { op, source }
+    }
+}
+
+/// What to do about a failed bind or listen, as the end of the sentence.
+fn listen_advice(address: &str, source: &io::Error) -> &'static str {
+    let is_path = address.starts_with("unix:");
+    match source.kind() {
+        io::ErrorKind::AddrInUse if is_path => {
+            "; stop the program that listens there, or choose another path"
+        }
+        io::ErrorKind::AlreadyExists if is_path => {
+            "; what stands there is no socket: remove it, or choose another path"
+        }
+        io::ErrorKind::NotFound if is_path => "; create its folder first",
+        io::ErrorKind::PermissionDenied if is_path => {
+            "; choose a folder in which this user may create files"
+        }
+        io::ErrorKind::InvalidInput if is_path => "; a socket's path has at most 107 bytes",
+        io::ErrorKind::AddrInUse => {
+            "; stop the program that uses it, or choose another port (0 takes a free one)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has the address, 0.0.0.0 takes them all"
+        }
+        _ => "",
+    }
+}
+
+/// What to do about sockets that could not be taken over, as the end of the sentence.
+fn take_over_advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; no server offers sockets there: start without --upgrade-from"
+        }
+        io::ErrorKind::PermissionDenied => "; run as the user that runs the other server",
+        io::ErrorKind::TimedOut => "; the other server goes on as before: try again",
+        _ => "",
+    }
+}
+
+/// `std::result::Result` with the server's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
