@@ -2,35 +2,34 @@
 //!
 //! It runs on any event base: on a thread of its own, or on a worker. It accepts from its listen
 //! sockets and offers each connection to the shards in the order of placement. After a batch it
-//! wakes each worker that got a connection. What it cannot take stays in the kernel's backlog, and
-//! a notification makes it go on:
+//! wakes each worker that got a connection.
 //!
-//! | state | ends when |
-//! |---|---|
-//! | full: no worker has room, one connection is held | a queue is half empty |
-//! | at the limit | a connection closes |
-//! | exhausted: no descriptor, no memory | a connection closes, or a pause is over |
+//! ```text
+//! on_acceptable ─▶ accept_batch ─▶ accept_one ─▶ call_accept ─▶ ListenSocket::accept (accept4)
+//!                                      └▶ ShardQueues::place ─▶ a worker's Handoff
+//! ```
 //!
-//! It never spins and never gives up. `pause.rs` stops and resumes it, `shutdown.rs` ends it.
+//! What it cannot take stays in the kernel's backlog. It never spins and never gives up: `pause.rs`
+//! stops and resumes it, `shutdown.rs` ends it.
 
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::batch::Batch;
+use super::batch::{Batch, BatchEnd};
 use super::fd_exhaustion::FdExhaustion;
-use super::listen_socket::{AcceptError, ListenSocket, reset};
+use super::listen_socket::{ListenSocket, reset};
+use super::pause::Paused;
 use super::shard_queues::{ShardQueues, UnplacedConnection};
-use super::state::{BacklogOwner, BatchEnd, PauseReason, Shutdown, State, WatchedSocket};
+use super::shutdown::{BacklogOwner, Shutdown};
 use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::server::config::{Overload, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
-use crate::server::placement::PlacementHint;
+use crate::server::listener::AcceptError;
 use crate::server::stats::AcceptorStats;
 
 /// The context of an event base that may run an acceptor.
@@ -68,12 +67,22 @@ pub(super) struct Events {
     pub(super) shutdown: EventId,
 }
 
-/// The outcome of one attempt to accept.
-enum Step {
-    /// A connection was taken from the backlog, placed or not.
-    Next,
-    NoneWaiting,
-    Pause(PauseReason),
+/// A listen socket and its event.
+#[derive(Debug)]
+pub(super) struct WatchedSocket {
+    pub(super) listen_socket: ListenSocket,
+    pub(super) event: EventId,
+    pub(super) batch: Batch,
+}
+
+/// Whether an acceptor accepts.
+#[derive(Debug)]
+pub(super) enum State {
+    Accepting,
+    Paused(Paused),
+    /// The sockets are no longer watched, and are closed in the next turn.
+    Closing,
+    Done,
 }
 
 impl Acceptor {
@@ -146,130 +155,115 @@ impl Acceptor {
         let mut taken = 0;
         let end = loop {
             if taken == limit {
-                self.sockets[index].batch.filled(turn);
                 break BatchEnd::Filled;
             }
-            match self.accept_one(index) {
-                Step::Next => taken += 1,
-                Step::NoneWaiting => {
-                    self.sockets[index].batch.ran_dry(taken);
-                    break BatchEnd::Empty;
-                }
-                Step::Pause(reason) => {
-                    self.queues.wake_touched();
-                    self.pause(registry, index, reason);
-                    break BatchEnd::Stopped;
-                }
+            match self.accept_one(registry, index) {
+                Ok(()) => taken += 1,
+                Err(end) => break end,
             }
         };
+        match end {
+            BatchEnd::Filled => self.sockets[index].batch.filled(turn),
+            BatchEnd::Empty => self.sockets[index].batch.ran_dry(taken),
+            BatchEnd::Paused => {}
+        }
         self.queues.wake_touched();
         self.stats.batches += 1;
         self.stats.batch_max = self.stats.batch_max.max(taken as u64);
         end
     }
 
-    fn accept_one(&mut self, index: usize) -> Step {
+    /// Accepts one connection and places it, or resets it. `Err` ends the batch.
+    fn accept_one<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        index: usize,
+    ) -> std::result::Result<(), BatchEnd> {
         if self.shutdown.as_mut().is_some_and(|shutdown| !shutdown.may_accept()) {
-            return Step::NoneWaiting;
+            return Err(BatchEnd::Empty);
         }
-        match self.overload {
-            Overload::Wait => self.accept_below_limit(index),
-            Overload::Shed => self.accept_or_reset(index),
+        let sheds = self.overload == Overload::Shed;
+        // Without shedding, connections beyond the limit wait in the kernel. With it, the limit
+        // comes after accept(2): another thread may hold the last slot and then find no connection,
+        // and none must be reset for that.
+        if !sheds && !self.connection_limit.try_acquire() {
+            if self.connection_limit.has_room_or_wait() {
+                return Ok(()); // the next attempt may acquire it
+            }
+            return Err(self.pause(registry, Paused::AtLimit));
         }
-    }
-
-    /// Acquires from the connection limit first: beyond the limit, connections wait in the kernel.
-    fn accept_below_limit(&mut self, index: usize) -> Step {
-        if !self.connection_limit.try_acquire() {
-            // Room that appeared meanwhile is for the next attempt.
-            let has_room = self.connection_limit.has_room_or_wait();
-            return if has_room { Step::Next } else { Step::Pause(PauseReason::AtLimit) };
-        }
-        match self.accept_from_kernel(index) {
-            Ok(unplaced) => self.place(unplaced),
+        let unplaced = match self.call_accept(index) {
+            Ok(unplaced) => unplaced,
             Err(error) => {
-                self.connection_limit.cancel();
-                self.on_accept_error(error)
+                if !sheds {
+                    self.connection_limit.cancel();
+                }
+                return self.on_accept_error(registry, index, error);
             }
+        };
+        if sheds && !self.connection_limit.try_acquire() {
+            reset(unplaced.connection.socket);
+            self.stats.shed += 1;
+            return Ok(());
         }
-    }
-
-    /// Accepts first. If another thread acquired the last slot and then found no connection, no
-    /// connection must be reset for it.
-    fn accept_or_reset(&mut self, index: usize) -> Step {
-        match self.accept_from_kernel(index) {
-            Ok(unplaced) if self.connection_limit.try_acquire() => self.place(unplaced),
-            Ok(unplaced) => {
-                reset(unplaced.connection.socket);
-                self.stats.shed += 1;
-                Step::Next
-            }
-            Err(error) => self.on_accept_error(error),
-        }
-    }
-
-    /// Accepts one connection, and notes when and where.
-    fn accept_from_kernel(
-        &mut self,
-        index: usize,
-    ) -> std::result::Result<UnplacedConnection, AcceptError> {
-        let (socket, hint) = self.call_accept(index)?;
-        let accepted_at = self.measures.then(Instant::now);
-        let ListenSocket { listener, is_local, .. } = self.sockets[index].listen_socket;
-        Ok(UnplacedConnection {
-            connection: AcceptedConnection { socket, accepted_at, listener },
-            hint,
-            is_local,
-        })
-    }
-
-    /// Calls accept(2). If descriptors are exhausted, it first registers as waiting and then tries
-    /// once more, because one may have been closed in between.
-    fn call_accept(
-        &mut self,
-        index: usize,
-    ) -> std::result::Result<(OwnedFd, PlacementHint), AcceptError> {
-        self.stats.accept_calls += 1;
-        let listen_socket = &self.sockets[index].listen_socket;
-        match listen_socket.accept(&self.queues.placer) {
-            Err(AcceptError::Exhausted(_)) => {
-                self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
-                self.stats.accept_calls += 1;
-                listen_socket.accept(&self.queues.placer)
-            }
-            result => result,
-        }
-    }
-
-    /// Places a connection, or resets or holds it if no shard has room.
-    fn place(&mut self, unplaced: UnplacedConnection) -> Step {
         self.stats.accepted += 1;
         self.exhaustion.ended();
         match self.queues.place(unplaced) {
-            Ok(()) => Step::Next,
-            Err(unplaced) if self.overload == Overload::Shed => {
+            Ok(()) => Ok(()),
+            Err(unplaced) if sheds => {
                 self.stats.shed += 1;
                 self.reject(unplaced);
-                Step::Next
+                Ok(())
             }
-            Err(unplaced) => Step::Pause(PauseReason::Full(unplaced)),
+            Err(unplaced) => Err(self.pause(registry, Paused::QueueFull(unplaced))),
+        }
+    }
+
+    /// Calls accept(2), and notes when and where. If descriptors are exhausted, it first registers
+    /// as waiting and then tries once more, because one may have been closed in between.
+    fn call_accept(
+        &mut self,
+        index: usize,
+    ) -> std::result::Result<UnplacedConnection, AcceptError> {
+        let listen_socket = &self.sockets[index].listen_socket;
+        self.stats.accept_calls += 1;
+        let mut accepted = listen_socket.accept(&self.queues.placer);
+        if matches!(accepted, Err(AcceptError::Exhausted(_))) {
+            self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
+            self.stats.accept_calls += 1;
+            accepted = listen_socket.accept(&self.queues.placer);
+        }
+        let (socket, hint) = accepted?;
+        let accepted_at = self.measures.then(Instant::now);
+        let ListenSocket { listener, is_local, .. } = *listen_socket;
+        let connection = AcceptedConnection { socket, accepted_at, listener };
+        Ok(UnplacedConnection { connection, hint, is_local })
+    }
+
+    fn on_accept_error<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        index: usize,
+        error: AcceptError,
+    ) -> std::result::Result<(), BatchEnd> {
+        match error {
+            AcceptError::NoneWaiting => Err(BatchEnd::Empty),
+            AcceptError::Aborted => {
+                self.stats.aborted += 1;
+                Ok(())
+            }
+            AcceptError::Exhausted(error) => {
+                let listen_socket = &self.sockets[index].listen_socket;
+                let shed = self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
+                self.stats.shed += u64::from(shed);
+                Err(self.pause_exhausted(registry, &error))
+            }
         }
     }
 
     pub(super) fn reject(&self, unplaced: UnplacedConnection) {
         reset(unplaced.connection.socket);
         self.connection_limit.release();
-    }
-
-    fn on_accept_error(&mut self, error: AcceptError) -> Step {
-        match error {
-            AcceptError::NoneWaiting => Step::NoneWaiting,
-            AcceptError::Aborted => {
-                self.stats.aborted += 1;
-                Step::Next
-            }
-            AcceptError::Exhausted(error) => Step::Pause(PauseReason::Exhausted(error)),
-        }
     }
 }
 
@@ -322,7 +316,7 @@ fn on_notified<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fir
 
 fn on_pause_over<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
     with_acceptor(registry, context, |acceptor, registry| {
-        if matches!(acceptor.state, State::Exhausted) {
+        if matches!(acceptor.state, State::Paused(Paused::Exhausted)) {
             acceptor.resume(registry);
         }
     });

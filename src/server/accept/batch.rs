@@ -6,6 +6,17 @@
 //! when turn after turn fills it. When one finds the backlog empty, its limit becomes the number it
 //! found.
 
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchEnd {
+    /// The batch is full; more may wait.
+    Filled,
+    /// The backlog is empty.
+    Empty,
+    /// The acceptor paused.
+    Paused,
+}
+
 /// The batch size of one listen socket.
 #[derive(Debug)]
 pub(super) struct Batch {

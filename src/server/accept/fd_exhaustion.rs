@@ -6,11 +6,11 @@
 //! connection of the server closes.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::listen_socket::{ListenSocket, reset};
+use crate::server::listener::ReserveFd;
 use crate::server::placement::Placer;
 
 /// The first back-off. A client does not notice it, and a short exhaustion costs no more.
@@ -25,7 +25,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The reserve descriptor and the back-off of one acceptor.
 #[derive(Debug)]
 pub(super) struct FdExhaustion {
-    reserve: Option<File>,
+    reserve: ReserveFd,
     pause: Duration,
     /// The connection limit's count of releases when the acceptor began to wait.
     pub(super) releases_before: u32,
@@ -34,15 +34,13 @@ pub(super) struct FdExhaustion {
 
 impl FdExhaustion {
     pub(super) fn new() -> Self {
-        Self { reserve: open_reserve(), pause: PAUSE_MIN, releases_before: 0, logged_at: None }
+        Self { reserve: ReserveFd::new(), pause: PAUSE_MIN, releases_before: 0, logged_at: None }
     }
 
     /// A connection was accepted.
     pub(super) fn ended(&mut self) {
         self.pause = PAUSE_MIN;
-        if self.reserve.is_none() {
-            self.reserve = open_reserve();
-        }
+        self.reserve.refill();
     }
 
     /// The back-off to use now; the next one is twice as long.
@@ -60,14 +58,10 @@ impl FdExhaustion {
         listen_socket: &ListenSocket,
         placer: &Placer,
     ) -> bool {
-        if !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-            return false;
-        }
-        self.reserve = None;
-        let shed = listen_socket.accept(placer).map(|(socket, _)| reset(socket)).is_ok();
-        // Another thread may have taken the descriptor; the reserve then stays empty until an
-        // accept succeeds.
-        self.reserve = open_reserve();
+        let shed = self.reserve.release_for(error)
+            && listen_socket.accept(placer).map(|(socket, _)| reset(socket)).is_ok();
+        // If another thread took the descriptor, the reserve stays empty until an accept succeeds.
+        self.reserve.refill();
         shed
     }
 
@@ -89,10 +83,6 @@ impl FdExhaustion {
         }
         is_time
     }
-}
-
-fn open_reserve() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 #[cfg(all(test, not(loom)))]

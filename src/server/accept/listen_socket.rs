@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockFilter, SockRef, Socket};
 
-use crate::server::listener::Origin;
+use crate::server::listener::{AcceptError, Origin};
 use crate::server::placement::{PlacementHint, Placer};
 use crate::sys::socket;
 
@@ -23,17 +23,6 @@ pub(in crate::server) struct ListenSocket {
     pub(super) is_local: bool,
     /// No new connection can be queued; those in the backlog can still be accepted.
     pub(super) is_shut: bool,
-}
-
-/// Why accept(2) returned no connection.
-#[derive(Debug)]
-pub(super) enum AcceptError {
-    /// The backlog is empty.
-    NoneWaiting,
-    /// A connection ended before it was accepted. The next one may be fine.
-    Aborted,
-    /// The kernel has no descriptor or memory for another, or reports an unknown error.
-    Exhausted(io::Error),
 }
 
 impl ListenSocket {
@@ -63,15 +52,12 @@ impl ListenSocket {
         }
     }
 
-    /// accept(2), "Error handling": an error of one connection is reported as an error of the call.
-    /// Any other error is handled like exhaustion, because that never spins.
     fn accept_error(&self, error: io::Error) -> AcceptError {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => AcceptError::NoneWaiting,
-            Some(libc::EINVAL) if self.is_shut => AcceptError::NoneWaiting,
-            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => AcceptError::Aborted,
-            _ => AcceptError::Exhausted(error),
+        // A unix socket that is shut reports this once its backlog is empty.
+        if self.is_shut && error.raw_os_error() == Some(libc::EINVAL) {
+            return AcceptError::NoneWaiting;
         }
+        error.into()
     }
 }
 
@@ -108,41 +94,4 @@ fn drop_new_handshakes() -> [SockFilter; 5] {
         SockFilter::new(end, 0, 0, DROP),
         SockFilter::new(end, 0, 0, PASS),
     ]
-}
-
-/// Errors of accept(2) that end one connection before it was accepted.
-const CONCERNS_ONE_CONNECTION: [i32; 11] = [
-    libc::ECONNABORTED,
-    libc::EINTR,
-    libc::EPERM,
-    libc::EPROTO,
-    libc::ENOPROTOOPT,
-    libc::EOPNOTSUPP,
-    libc::ENETDOWN,
-    libc::ENETUNREACH,
-    libc::EHOSTDOWN,
-    libc::EHOSTUNREACH,
-    libc::ENONET,
-];
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_one_connection_is_no_exhaustion_and_an_unknown_error_is() {
-        let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        let (origin, is_local, is_shut) = (Origin::Own, false, false);
-        let listen_socket = ListenSocket { socket, listener: 0, origin, is_local, is_shut };
-        let refused = |code| listen_socket.accept_error(io::Error::from_raw_os_error(code));
-        assert!(matches!(refused(libc::EAGAIN), AcceptError::NoneWaiting));
-        for code in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
-            assert!(matches!(refused(code), AcceptError::Aborted));
-        }
-        for code in
-            [libc::EINVAL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSYS]
-        {
-            assert!(matches!(refused(code), AcceptError::Exhausted(_)));
-        }
-    }
 }

@@ -9,11 +9,10 @@ mod pause;
 mod shard_queues;
 mod shards;
 mod shutdown;
-mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 pub(super) use acceptor::{Acceptor, HasAcceptor};
 pub(super) use acceptor_thread::AcceptorThread;
 pub(super) use shards::{Shards, distribute};
-pub(super) use state::BacklogOwner;
+pub(super) use shutdown::BacklogOwner;

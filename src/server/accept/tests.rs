@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use test_needs::Need;
 
-use super::state::State;
+use super::acceptor::State;
+use super::pause::Paused;
 use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};
@@ -83,7 +84,7 @@ impl Rig {
     }
 
     fn is_full(&mut self) -> bool {
-        matches!(self.acceptor().state, State::Full(_))
+        matches!(self.acceptor().state, State::Paused(Paused::QueueFull(_)))
     }
 
     fn is_done(&mut self) -> bool {
@@ -206,7 +207,7 @@ fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
         config.connections_max = NonZeroUsize::new(3);
     });
     let _clients = rig.connect(5);
-    rig.run_until(|rig| matches!(rig.acceptor().state, State::AtLimit));
+    rig.run_until(|rig| matches!(rig.acceptor().state, State::Paused(Paused::AtLimit)));
     assert!(!rig.is_listening());
     assert_eq!((rig.acceptor().stats().accepted, rig.shards.connection_limit.open()), (3, 3));
     let connection = rig.take().unwrap();

@@ -1,27 +1,25 @@
 //! The listen socket of the admin. It accepts even if descriptors are exhausted, because operators
 //! then need the admin most.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 
 use socket2::Socket;
 
 use crate::event::{EventSpec, Interest};
-use crate::server::listener::{ListenAddress, Listener};
+use crate::server::listen_address::ListenAddress;
+use crate::server::listener::{AcceptError, Listener, ReserveFd};
+use crate::sys::socket;
 
 /// Accepts connections of the admin.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
     listener: Listener,
-    /// A reserve descriptor, closed when no other is free.
-    reserve: Option<File>,
+    pub(super) reserve: ReserveFd,
 }
 
 impl AdminSocket {
     pub(super) fn new(listener: Listener) -> Self {
-        let mut socket = Self { listener, reserve: None };
-        socket.refill();
-        socket
+        Self { listener, reserve: ReserveFd::new() }
     }
 
     /// An event that fires when a connection waits.
@@ -39,34 +37,16 @@ impl AdminSocket {
 
     /// The next connection, if one waits.
     pub(super) fn accept(&mut self) -> io::Result<Option<Socket>> {
-        let accepted = self.socket().accept().or_else(|error| {
-            let gave_up = is_exhausted(&error) && self.reserve.take().is_some();
-            if gave_up { self.socket().accept() } else { Err(error) }
-        });
-        match accepted {
-            Ok((socket, _)) => {
-                socket.set_nonblocking(true)?;
-                Ok(Some(socket))
-            }
-            Err(error) if is_none_waiting(&error) => Ok(None),
-            Err(error) => Err(error),
+        let mut accepted = socket::accept(self.socket());
+        if let Err(error) = &accepted
+            && self.reserve.release_for(error)
+        {
+            accepted = socket::accept(self.socket());
+        }
+        match accepted.map_err(AcceptError::from) {
+            Ok(socket) => Ok(Some(Socket::from(socket))),
+            Err(AcceptError::NoneWaiting | AcceptError::Aborted) => Ok(None),
+            Err(AcceptError::Exhausted(error)) => Err(error),
         }
     }
-
-    /// Opens the reserve descriptor again, if possible.
-    pub(super) fn refill(&mut self) {
-        if self.reserve.is_none() {
-            self.reserve = File::open("/dev/null").ok();
-        }
-    }
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
-
-/// Whether the backlog is empty, or the connection was aborted.
-fn is_none_waiting(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
-    matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
 }

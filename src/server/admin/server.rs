@@ -134,7 +134,7 @@ impl<S: Source> AdminServer<S> {
             registry.free(pending.deadline);
         }
         drop(connection);
-        self.listen_socket.refill();
+        self.listen_socket.reserve.refill();
         self.resume_accepting(registry);
     }
 
@@ -243,7 +243,7 @@ fn on_accept_again<S: Source>(
     server: &mut AdminServer<S>,
     _fired: Fired,
 ) {
-    server.listen_socket.refill();
+    server.listen_socket.reserve.refill();
     server.resume_accepting(registry);
 }
 
