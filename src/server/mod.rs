@@ -100,9 +100,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`](crate::server::Error::Listen) if an address cannot be listened on;
-    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out. Nothing is left running
-    /// then.
+    /// [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or [`Error::Base`] if
+    /// descriptors or threads run out. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -148,9 +147,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::server::Error::AdminRemote) for an address that other machines reach,
-    /// [`Error::Listen`](crate::server::Error::Listen) if it cannot be listened on, and
-    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out.
+    /// [`Error::AdminRemote`] for an address that other machines reach, [`Error::Listen`] if it
+    /// cannot be listened on, and [`Error::Os`] or [`Error::Base`] if descriptors or threads run
+    /// out.
     pub fn admin(
         &mut self,
         config: &AdminConfig,

@@ -49,9 +49,7 @@ impl<S: Source> Admin<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::AdminRemote`](crate::server::Error::AdminRemote) for an address that other machines reach,
-    /// [`Error::Listen`](crate::server::Error::Listen) if it cannot be listened on, and
-    /// [`Error::Os`](crate::server::Error::Os) if descriptors or threads run out.
+    /// As [`Server::admin`](crate::server::Server::admin).
     pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
         Self::start_with(Timeouts::default(), config, base, source)
     }

@@ -1,8 +1,7 @@
 //! How connections are closed: in order, or early for a reason.
 
 use super::connection::Connection;
-use super::worker::Worker;
-use crate::base::Registry;
+use super::connection_mut::ConnectionMut;
 use crate::server::stats::ConnectionErrors;
 
 /// Why a connection was closed early.
@@ -53,34 +52,33 @@ impl CloseReason {
     }
 }
 
-impl Worker {
-    /// Closes a connection whose peer is done and got everything.
-    pub(super) fn close(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let connection = self.connections.remove(key);
+impl ConnectionMut<'_> {
+    /// Closes it; its peer is done and got everything.
+    pub(super) fn close(&mut self) {
+        let connection = self.worker.connections.remove(self.key);
         for event in
             [Some(connection.readable), connection.writable, connection.timer].into_iter().flatten()
         {
-            registry.free(event);
+            self.registry.free(event);
         }
-        if self.service.close(key).is_none() {
-            CloseReason::Panicked.count(&mut self.stats.errors);
+        if self.worker.service.close(self.key).is_none() {
+            CloseReason::Panicked.count(&mut self.worker.stats.errors);
         }
         // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
-        self.handoff.closed();
-        if self.draining.is_some() && self.connections.is_empty() {
-            registry.loop_exit();
+        self.worker.handoff.closed();
+        if self.worker.draining.is_some() && self.worker.connections.is_empty() {
+            self.registry.loop_exit();
         }
     }
 
-    /// Closes a connection early, by a reset if its peer would miss anything.
-    pub(super) fn fail(&mut self, registry: &mut Registry<Self>, key: usize, reason: CloseReason) {
-        reason.count(&mut self.stats.errors);
-        let connection = &self.connections[key];
-        if !reason.is_orderly(connection) {
-            connection.reset_on_close();
+    /// Closes it early, by a reset if its peer would miss anything.
+    pub(super) fn fail(&mut self, reason: CloseReason) {
+        reason.count(&mut self.worker.stats.errors);
+        if !reason.is_orderly(self) {
+            self.reset_on_close();
         }
-        self.close(registry, key);
+        self.close();
     }
 }
 
@@ -90,6 +88,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::super::rig::{one_sided_pair, worker_with};
+    use super::super::worker::Worker;
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::event::Ready;
@@ -112,7 +111,7 @@ mod tests {
     fn a_connection_cut_with_pending_output_ends_in_a_reset() {
         let (mut client, socket) = one_sided_pair();
         let (mut base, mut worker, key) = echoing(socket);
-        worker.fail(base.registry(), key, CloseReason::Cut);
+        worker.connection(base.registry(), key).fail(CloseReason::Cut);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(worker.stats.errors.cut, 1);

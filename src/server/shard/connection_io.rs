@@ -4,14 +4,15 @@
 //! of its service moves it to another stage.
 
 use std::io::Read;
-use std::time::Duration;
 
 use super::close::CloseReason;
 use super::connection::{Connection, Stage};
-use super::deadlines::add_until;
-use super::worker::{Worker, on_timer, on_writable};
-use crate::base::{CommonTimeout, Registry};
-use crate::event::{EventId, EventSpec, Interest, Ready, Token};
+use super::connection_mut::ConnectionMut;
+use super::proxy_header::{self, HeaderProgress};
+use super::worker::Worker;
+use crate::base::Registry;
+use crate::event::{Fired, Ready};
+use crate::server::config::ProxyMode;
 use crate::server::service::{Hosted, NextStep, Outlet, OutletFailure, Peer};
 use crate::sys::socket::would_block;
 
@@ -21,52 +22,65 @@ const READS_PER_TURN_MAX: usize = 4;
 /// The result of a call of the service.
 type Called<T> = Result<(T, NextStep), CloseReason>;
 
+pub(super) fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    let key = fired.token.0 as usize;
+    worker.connection(registry, key).readable(fired.ready);
+    worker.callback_ended(key);
+}
+
+fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    let key = fired.token.0 as usize;
+    worker.connection(registry, key).writable(fired.ready);
+    worker.callback_ended(key);
+}
+
+fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+    let key = fired.token.0 as usize;
+    worker.connection(registry, key).timer_ended();
+    worker.callback_ended(key);
+}
+
 /// The events.
-impl Worker {
+impl ConnectionMut<'_> {
     /// Starts an adopted connection.
-    pub(super) fn begin(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let connection = &self.connections[key];
-        // The kernel is out of watches or memory: the connection is closed by a reset. With the
-        // deferred changelist its handler does so.
-        if add_until(registry, connection.readable, self.deadlines.first_byte).is_err() {
-            self.fail(registry, key, CloseReason::Refused);
-        } else if connection.stage == Stage::ProxyHeader {
-            self.set_timer(registry, key, self.deadlines.proxy_header);
+    pub(super) fn begin(&mut self) {
+        if !self.watch(self.readable, self.worker.deadlines.first_byte) {
+            return;
+        }
+        if self.stage == Stage::ProxyHeader {
+            self.start_deadline(self.worker.deadlines.proxy_header, on_timer);
         } else {
-            self.open(registry, key);
+            self.open();
         }
     }
 
-    pub(super) fn readable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
+    fn readable(&mut self, ready: Ready) {
         if ready.contains(Ready::REFUSED) {
-            self.fail(registry, key, CloseReason::Refused);
+            self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
-            self.read(registry, key);
+            self.read();
+        } else if self.received_any {
+            self.fail(CloseReason::Idle);
         } else {
-            let received_any = self.connections[key].received_any;
-            self.fail(
-                registry,
-                key,
-                if received_any { CloseReason::Idle } else { CloseReason::FirstByte },
-            );
+            self.fail(CloseReason::FirstByte);
         }
     }
 
-    pub(super) fn writable(&mut self, registry: &mut Registry<Self>, key: usize, ready: Ready) {
+    fn writable(&mut self, ready: Ready) {
         if ready.contains(Ready::REFUSED) {
-            self.fail(registry, key, CloseReason::Refused);
+            self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::WRITE) {
-            self.send_pending(registry, key);
+            self.send_pending();
         } else {
-            self.fail(registry, key, CloseReason::Idle);
+            self.fail(CloseReason::Idle);
         }
     }
 
-    pub(super) fn timer_ended(&mut self, registry: &mut Registry<Self>, key: usize, _: Ready) {
-        match self.connections[key].stage {
-            Stage::ProxyHeader => self.end_proxy_header(registry, key),
-            Stage::Reading => self.fail(registry, key, CloseReason::Message),
-            Stage::Pausing => self.resume(registry, key),
+    fn timer_ended(&mut self) {
+        match self.stage {
+            Stage::ProxyHeader => self.end_proxy_header(),
+            Stage::Reading => self.fail(CloseReason::Message),
+            Stage::Pausing => self.resume(),
             // A timer is freed before a connection sends.
             Stage::Sending(_) => {}
         }
@@ -74,93 +88,93 @@ impl Worker {
 }
 
 /// Reading.
-impl Worker {
+impl ConnectionMut<'_> {
     /// Reads within the budget of a turn, and passes the input to the service.
-    pub(super) fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
+    pub(super) fn read(&mut self) {
         // Taken out, so that the service can read from it while the worker is borrowed.
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = std::mem::take(&mut self.worker.buffer);
         for _ in 0..READS_PER_TURN_MAX {
-            if !self.read_once(registry, key, &mut buffer) {
+            if !self.read_once(&mut buffer) {
                 break;
             }
         }
-        self.buffer = buffer;
+        self.worker.buffer = buffer;
     }
 
     /// Reads once; returns whether another read may bring more.
-    fn read_once(&mut self, registry: &mut Registry<Self>, key: usize, buffer: &mut [u8]) -> bool {
-        let connection = &mut self.connections[key];
+    fn read_once(&mut self, buffer: &mut [u8]) -> bool {
+        let connection = &mut self.worker.connections[self.key];
         let length = match (&connection.socket).read(buffer) {
             Ok(0) => {
-                self.end_of_stream(registry, key);
+                self.end_of_stream();
                 return false;
             }
             Ok(length) => length,
             Err(error) if would_block(&error) => return false,
             Err(_) => {
-                self.fail(registry, key, CloseReason::Broken);
+                self.fail(CloseReason::Broken);
                 return false;
             }
         };
         connection.active_since_tick = true;
-        self.stats.reads += 1;
-        self.stats.bytes_in += length as u64;
-        if !connection.received_any {
-            connection.received_any = true;
-            self.start_idle_timeout(registry, key);
+        let is_first = !std::mem::replace(&mut connection.received_any, true);
+        self.worker.stats.reads += 1;
+        self.worker.stats.bytes_in += length as u64;
+        if is_first {
+            self.start_idle_timeout();
         }
-        let reads_on = if self.connections[key].stage == Stage::ProxyHeader {
-            self.read_proxy_header(registry, key, &buffer[..length])
+        let still_reads = if self.stage == Stage::ProxyHeader {
+            self.read_proxy_header(&buffer[..length])
         } else {
-            self.receive(registry, key, &buffer[..length])
+            self.receive(&buffer[..length])
         };
         // A short read emptied the socket: another would only return EAGAIN.
-        reads_on && length == buffer.len()
+        still_reads && length == buffer.len()
     }
 
     /// Replaces the first-byte deadline by the idle deadline.
-    fn start_idle_timeout(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let readable = self.connections[key].readable;
-        if let Some(idle) = self.deadlines.idle {
-            registry.add_common(readable, idle).expect("it is pending, and ours");
-        } else if self.deadlines.first_byte.is_some() {
-            registry.remove_timeout(readable);
+    fn start_idle_timeout(&mut self) {
+        let readable = self.readable;
+        if let Some(idle) = self.worker.deadlines.idle {
+            self.registry.add_common(readable, idle).expect("it is pending, and ours");
+        } else if self.worker.deadlines.first_byte.is_some() {
+            self.registry.remove_timeout(readable);
         }
     }
 
-    fn end_of_stream(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let expects_header = self.connections[key].stage == Stage::ProxyHeader;
-        if expects_header && self.connections[key].unconsumed.is_none() {
-            // A health check that only tests whether the port is open.
-            self.close(registry, key);
+    fn end_of_stream(&mut self) {
+        if self.stage == Stage::ProxyHeader {
+            if self.unconsumed.is_none() {
+                // A health check that only tests whether the port is open.
+                self.close();
+            } else {
+                // The end of stream can still be read afterwards.
+                self.end_proxy_header();
+            }
             return;
         }
-        if expects_header {
-            // The end of stream can still be read afterwards.
-            self.end_proxy_header(registry, key);
-            return;
-        }
-        let connection = &mut self.connections[key];
-        connection.ended = true;
-        registry.del(connection.readable);
-        let unconsumed = connection.unconsumed.take().unwrap_or_default();
-        let ended = self.call(key, |service, _, out| service.end(key, &unconsumed, out));
-        if let Some(((), next_step)) = self.or_fail(registry, key, ended) {
-            self.apply(registry, key, next_step);
-        }
+        self.ended = true;
+        self.registry.del(self.readable);
+        let key = self.key;
+        let unconsumed = self.unconsumed.take().unwrap_or_default();
+        let ended = self.call(|service, _, out| service.end(key, &unconsumed, out));
+        self.apply_or_fail(ended);
     }
 
     /// Passes unconsumed and new input to the service; returns whether the connection still reads.
-    pub(super) fn receive(
-        &mut self,
-        registry: &mut Registry<Self>,
-        key: usize,
-        input: &[u8],
-    ) -> bool {
-        let Some(mut unconsumed) = self.connections[key].unconsumed.take() else {
-            let received = self.offer(key, input);
+    fn receive(&mut self, input: &[u8]) -> bool {
+        let received = if let Some(mut unconsumed) = self.unconsumed.take() {
+            unconsumed.extend_from_slice(input);
+            let received = self.offer(&unconsumed);
+            if let Ok((consumed, _)) = received {
+                unconsumed.drain(..consumed);
+                self.unconsumed = (!unconsumed.is_empty()).then_some(unconsumed);
+            }
+            received
+        } else {
+            let received = self.offer(input);
             if let Ok((consumed, next_step)) = received {
-                let connection = &mut self.connections[key];
+                let connection = &mut **self;
                 if consumed == input.len()
                     && next_step == NextStep::Read
                     && connection.is_idle_reading()
@@ -169,41 +183,33 @@ impl Worker {
                 }
                 connection.keep_unconsumed(&input[consumed..]);
             }
-            return self.received(registry, key, received);
+            received
         };
-        unconsumed.extend_from_slice(input);
-        let received = self.offer(key, &unconsumed);
-        if let Ok((consumed, _)) = received {
-            unconsumed.drain(..consumed);
-            self.connections[key].unconsumed = (!unconsumed.is_empty()).then_some(unconsumed);
-        }
-        self.received(registry, key, received)
-    }
-
-    /// Handles the result of a receive call; returns whether the connection still reads.
-    fn received(
-        &mut self,
-        registry: &mut Registry<Self>,
-        key: usize,
-        received: Called<usize>,
-    ) -> bool {
-        let Some((consumed, next_step)) = self.or_fail(registry, key, received) else {
-            return false;
+        let (consumed, next_step) = match received {
+            Ok(received) => received,
+            Err(reason) => {
+                self.fail(reason);
+                return false;
+            }
         };
-        let unconsumed =
-            self.connections[key].unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
-        if unconsumed > self.limits.buffer_bytes {
-            self.fail(registry, key, CloseReason::TooLarge);
+        let unconsumed = self.unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
+        if unconsumed > self.worker.limits.buffer_bytes {
+            self.fail(CloseReason::TooLarge);
             return false;
         }
-        self.apply(registry, key, next_step);
-        self.time_message(registry, key, consumed)
+        self.apply(next_step);
+        if !self.is_open() || self.stage != Stage::Reading {
+            return false;
+        }
+        self.time_message(consumed);
+        true
     }
 
     /// Calls the service for message after message, until one is incomplete or the next step is not
     /// to read. Returns the number of consumed bytes.
-    fn offer(&mut self, key: usize, bytes: &[u8]) -> Called<usize> {
-        self.call(key, |service, _, out| {
+    fn offer(&mut self, bytes: &[u8]) -> Called<usize> {
+        let key = self.key;
+        self.call(|service, _, out| {
             let mut consumed = 0;
             loop {
                 let more = service.receive(key, &bytes[consumed..], out)?;
@@ -215,181 +221,176 @@ impl Worker {
         })
     }
 
-    /// Sets the deadline of an incomplete message; returns whether the connection still reads.
-    fn time_message(&mut self, registry: &mut Registry<Self>, key: usize, consumed: usize) -> bool {
-        let Some(connection) = self.connections.get(key) else { return false };
-        if connection.stage != Stage::Reading {
-            return false;
-        }
-        match (connection.unconsumed.is_some(), connection.timer, self.deadlines.message) {
+    /// Starts or ends the deadline of an incomplete message, after `consumed` bytes.
+    fn time_message(&mut self, consumed: usize) {
+        match (self.unconsumed.is_some(), self.timer, self.worker.deadlines.message) {
             // The same message as before: its deadline already runs.
             (true, Some(_), _) if consumed == 0 => {}
-            (true, _, Some(message)) => self.set_timer(registry, key, message),
-            (false, Some(_), _) => self.free_timer(registry, key),
+            (true, _, Some(message)) => self.start_deadline(message, on_timer),
+            (false, Some(_), _) => self.free_timer(),
             _ => {}
         }
-        true
+    }
+}
+
+/// The PROXY header.
+impl ConnectionMut<'_> {
+    /// Reads more of the header; returns whether the connection still reads.
+    fn read_proxy_header(&mut self, input: &[u8]) -> bool {
+        let connection = &mut self.worker.connections[self.key];
+        match proxy_header::read(&self.worker.proxy, connection, input) {
+            HeaderProgress::Incomplete => true,
+            HeaderProgress::Done => self.begin_service(),
+            HeaderProgress::Rejected => {
+                self.fail(CloseReason::Proxy);
+                false
+            }
+        }
+    }
+
+    /// The deadline for the header is over, or the peer will send no more.
+    fn end_proxy_header(&mut self) {
+        if self.worker.proxy.mode == ProxyMode::Optional {
+            self.begin_service();
+        } else {
+            self.fail(CloseReason::Proxy);
+        }
+    }
+
+    /// Calls the service for the connection and its input so far; returns whether the connection
+    /// still reads.
+    fn begin_service(&mut self) -> bool {
+        self.free_timer();
+        self.stage = Stage::Reading;
+        self.open();
+        if !self.is_open() || self.stage != Stage::Reading {
+            return false;
+        }
+        self.unconsumed.is_none() || self.receive(&[])
     }
 }
 
 /// Calling.
-impl Worker {
+impl ConnectionMut<'_> {
     /// Calls the service for a new connection.
-    pub(super) fn open(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let opened = self.call(key, |service, peer, out| service.open(key, peer, out));
-        if let Some(((), next_step)) = self.or_fail(registry, key, opened) {
-            self.apply(registry, key, next_step);
-        }
+    fn open(&mut self) {
+        let key = self.key;
+        let opened = self.call(|service, peer, out| service.open(key, peer, out));
+        self.apply_or_fail(opened);
     }
 
-    /// Calls the service for a connection, and sends its output.
-    pub(super) fn call<T>(
-        &mut self,
-        key: usize,
-        call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
-    ) -> Called<T> {
-        let Connection { socket, pending, proxied, listener, .. } = &mut self.connections[key];
-        let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
-        let (limit, bytes_out) = (self.limits.buffer_bytes, &mut self.stats.bytes_out);
-        let mut out = Outlet::new(socket, &mut self.buffered, pending, limit, bytes_out);
-        let answer = call(&mut *self.service, &peer, &mut out);
-        finish(answer, out)
-    }
-
-    /// Returns the result of a call, or closes the connection if the call failed.
-    pub(super) fn or_fail<T>(
-        &mut self,
-        registry: &mut Registry<Self>,
-        key: usize,
-        called: Called<T>,
-    ) -> Option<(T, NextStep)> {
-        called.map_err(|reason| self.fail(registry, key, reason)).ok()
-    }
-
-    /// Takes the next step of the service, after its output was sent.
-    pub(super) fn apply(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
-        let connection = &self.connections[key];
-        if connection.pending.is_some() {
-            self.begin_sending(registry, key, next_step);
+    /// Calls the service because the server drains.
+    pub(super) fn begin_draining(&mut self) {
+        self.active_since_tick = false;
+        if self.stage == Stage::ProxyHeader {
             return;
         }
-        match next_step {
-            NextStep::Read if connection.stage == Stage::Reading && !connection.ended => {}
-            NextStep::Read => self.begin_reading(registry, key),
-            NextStep::ResumeWhenSent => self.begin_sending(registry, key, next_step),
-            NextStep::Pause(time) => self.begin_pausing(registry, key, time),
-            NextStep::Close => self.close(registry, key),
-            NextStep::Abort => self.fail(registry, key, CloseReason::Aborted),
+        let (key, sends_or_pauses) = (self.key, self.stage != Stage::Reading);
+        let drained = self.call(|service, _, out| service.drain(key, out));
+        // The earlier next step continues, unless the service chose another now.
+        if sends_or_pauses && drained == Ok(((), NextStep::Read)) {
+            return;
         }
+        self.apply_or_fail(drained);
     }
 
     /// Resumes the service after a pause, or after everything was sent.
-    fn resume(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let resumed = self.call(key, |service, _, out| service.resume(key, out));
-        if let Some(((), next_step)) = self.or_fail(registry, key, resumed) {
-            self.apply(registry, key, next_step);
+    fn resume(&mut self) {
+        let key = self.key;
+        let resumed = self.call(|service, _, out| service.resume(key, out));
+        self.apply_or_fail(resumed);
+    }
+
+    /// Calls the service for this connection, and sends its output.
+    fn call<T>(
+        &mut self,
+        call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
+    ) -> Called<T> {
+        let Worker { connections, service, buffered, limits, stats, .. } = &mut *self.worker;
+        let Connection { socket, pending, proxied, listener, .. } = &mut connections[self.key];
+        let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
+        let limit = limits.buffer_bytes;
+        let mut out = Outlet::new(socket, buffered, pending, limit, &mut stats.bytes_out);
+        let answer = call(&mut **service, &peer, &mut out);
+        finish(answer, out)
+    }
+
+    /// Takes the next step of the service, or closes the connection if the call failed.
+    fn apply_or_fail(&mut self, called: Called<()>) {
+        match called {
+            Ok(((), next_step)) => self.apply(next_step),
+            Err(reason) => self.fail(reason),
+        }
+    }
+
+    /// Takes the next step of the service, once its output is sent.
+    fn apply(&mut self, next_step: NextStep) {
+        if self.pending.is_some() {
+            self.begin_sending(next_step);
+            return;
+        }
+        match next_step {
+            NextStep::Read if self.stage == Stage::Reading && !self.ended => {}
+            NextStep::Read => self.begin_reading(),
+            NextStep::ResumeWhenSent => self.begin_sending(next_step),
+            NextStep::Pause(time) => {
+                // It neither reads nor sends for this time.
+                self.free_writable();
+                self.stage = Stage::Pausing;
+                self.registry.del(self.readable);
+                self.start_timer(time, on_timer);
+            }
+            NextStep::Close => self.close(),
+            NextStep::Abort => self.fail(CloseReason::Aborted),
         }
     }
 }
 
-/// Sending, and changes of stage.
-impl Worker {
-    fn send_pending(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let connection = &mut self.connections[key];
+/// Sending, and reading again.
+impl ConnectionMut<'_> {
+    fn send_pending(&mut self) {
+        let connection = &mut self.worker.connections[self.key];
         if let Some(pending) = &mut connection.pending {
             let Ok(sent) = pending.send(&connection.socket) else {
-                self.fail(registry, key, CloseReason::Broken);
+                self.fail(CloseReason::Broken);
                 return;
             };
             connection.active_since_tick |= sent > 0;
-            self.stats.bytes_out += sent as u64;
+            self.worker.stats.bytes_out += sent as u64;
             if !pending.is_empty() {
                 return;
             }
             connection.pending = None;
         }
         match connection.stage {
-            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(registry, key),
-            Stage::Sending(next_step) => self.apply(registry, key, next_step),
+            Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
+            Stage::Sending(next_step) => self.apply(next_step),
             _ => {}
         }
     }
 
     /// Stops reading until everything is sent.
-    fn begin_sending(&mut self, registry: &mut Registry<Self>, key: usize, next_step: NextStep) {
-        self.free_timer(registry, key);
-        let connection = &mut self.connections[key];
-        connection.stage = Stage::Sending(next_step);
-        registry.del(connection.readable);
-        if connection.writable.is_some() {
-            return;
-        }
-        let writable = EventSpec::io(&connection.socket, Interest::WRITE).persist();
-        let writable = registry.create(writable.token(Token(key as u64)), on_writable);
-        connection.writable = Some(writable);
-        if add_until(registry, writable, self.deadlines.idle).is_err() {
-            self.fail(registry, key, CloseReason::Refused);
-        }
+    fn begin_sending(&mut self, next_step: NextStep) {
+        self.free_timer();
+        self.stage = Stage::Sending(next_step);
+        self.registry.del(self.readable);
+        self.watch_writable(on_writable);
     }
 
     /// Reads again, after everything was sent or after a pause. Unconsumed input is passed first.
-    pub(super) fn begin_reading(&mut self, registry: &mut Registry<Self>, key: usize) {
-        self.free_timer(registry, key);
-        self.free_writable(registry, key);
-        let connection = &mut self.connections[key];
-        if connection.ended {
+    fn begin_reading(&mut self) {
+        self.free_timer();
+        self.free_writable();
+        if self.ended {
             // The peer can send nothing more.
-            self.close(registry, key);
+            self.close();
             return;
         }
-        connection.stage = Stage::Reading;
-        let deadline =
-            if connection.received_any { self.deadlines.idle } else { self.deadlines.first_byte };
-        let (readable, has_unconsumed) = (connection.readable, connection.unconsumed.is_some());
-        if add_until(registry, readable, deadline).is_err() {
-            self.fail(registry, key, CloseReason::Refused);
-        } else if has_unconsumed {
-            self.receive(registry, key, &[]);
-        }
-    }
-
-    /// Neither reads nor sends for this time.
-    fn begin_pausing(&mut self, registry: &mut Registry<Self>, key: usize, time: Duration) {
-        self.free_writable(registry, key);
-        let connection = &mut self.connections[key];
-        connection.stage = Stage::Pausing;
-        registry.del(connection.readable);
-        let timer = self.renew_timer(registry, key);
-        registry.add(timer, Some(time)).expect("a timer needs nothing of the kernel");
-    }
-
-    pub(super) fn set_timer(
-        &mut self,
-        registry: &mut Registry<Self>,
-        key: usize,
-        deadline: CommonTimeout,
-    ) {
-        let timer = self.renew_timer(registry, key);
-        registry.add_common(timer, deadline).expect("a timer needs nothing of the kernel");
-    }
-
-    /// Creates a new timer for the connection, in place of any other.
-    fn renew_timer(&mut self, registry: &mut Registry<Self>, key: usize) -> EventId {
-        self.free_timer(registry, key);
-        let timer = registry.create(EventSpec::timer().token(Token(key as u64)), on_timer);
-        self.connections[key].timer = Some(timer);
-        timer
-    }
-
-    pub(super) fn free_timer(&mut self, registry: &mut Registry<Self>, key: usize) {
-        if let Some(timer) = self.connections[key].timer.take() {
-            registry.free(timer);
-        }
-    }
-
-    fn free_writable(&mut self, registry: &mut Registry<Self>, key: usize) {
-        if let Some(writable) = self.connections[key].writable.take() {
-            registry.free(writable);
+        self.stage = Stage::Reading;
+        let deadlines = self.worker.deadlines;
+        let deadline = if self.received_any { deadlines.idle } else { deadlines.first_byte };
+        if self.watch(self.readable, deadline) && self.unconsumed.is_some() {
+            self.receive(&[]);
         }
     }
 }

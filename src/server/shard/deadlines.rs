@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
-use crate::event::EventId;
 use crate::server::config::Limits;
 
 /// The deadline for a PROXY header: a proxy sends it first, and has it ready.
@@ -33,17 +32,5 @@ impl Deadlines {
             message: common(limits.message)?,
             proxy_header: registry.common_timeout(PROXY_HEADER_TIMEOUT)?,
         })
-    }
-}
-
-/// Adds an event with a deadline from now on, or with none.
-pub(super) fn add_until<C>(
-    registry: &mut Registry<C>,
-    event: EventId,
-    deadline: Option<CommonTimeout>,
-) -> Result<()> {
-    match deadline {
-        Some(deadline) => registry.add_common(event, deadline),
-        None => registry.add(event, None),
     }
 }

@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use super::close::CloseReason;
-use super::connection::Stage;
+use super::connection::Connection;
+use super::connection_mut::ConnectionMut;
 use super::drain_spread::DrainSpread;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{EventSpec, Fired};
 use crate::server::config::Drain;
-use crate::server::service::NextStep;
 
 /// How long a connection must be quiet to be closed: longer than a client nearby takes between a
 /// reply and its next request.
@@ -30,7 +30,7 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
     let window = drain.spread.min(drain.timeout);
     worker.draining = Some(DrainSpread::new(registry.now(), window));
     for key in worker.connection_keys() {
-        worker.begin_draining(registry, key);
+        worker.connection(registry, key).begin_draining();
     }
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
     let deadline = registry.create(EventSpec::timer(), on_deadline);
@@ -43,51 +43,36 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
     let Some(spread) = worker.draining else { return };
     let now = registry.now();
     for key in worker.connection_keys() {
+        let mut connection = worker.connection(registry, key);
         // In this order, because testing for quiet is a system call.
-        if spread.is_due(key, now) && is_quiet(registry, worker, key) {
-            worker.close(registry, key);
+        if spread.is_due(key, now) && is_quiet(&mut connection) {
+            connection.close();
         }
     }
     worker.mark();
 }
 
-fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
-    for key in worker.connection_keys() {
-        if worker.connections[key].has_pending_output() {
-            worker.fail(registry, key, CloseReason::Cut);
-        } else {
-            worker.close(registry, key);
-        }
-    }
-}
-
-/// Whether a connection is quiet. One that seems so is read once more: bytes may have come while
-/// this shard was busy with others.
-fn is_quiet(registry: &mut Registry<Worker>, worker: &mut Worker, key: usize) -> bool {
-    let seems_quiet = |worker: &mut Worker| {
-        let connection = worker.connections.get_mut(key)?;
-        Some(!std::mem::take(&mut connection.active_since_tick) && connection.is_drained())
-    };
-    if seems_quiet(worker) != Some(true) {
+/// Whether a connection is open and quiet. One that seems so is read once more: bytes may have come
+/// while this shard was busy with others.
+fn is_quiet(connection: &mut ConnectionMut<'_>) -> bool {
+    if !seems_quiet(connection) {
         return false;
     }
-    worker.read(registry, key);
-    seems_quiet(worker) == Some(true)
+    connection.read();
+    connection.is_open() && seems_quiet(connection)
 }
 
-impl Worker {
-    fn begin_draining(&mut self, registry: &mut Registry<Self>, key: usize) {
-        let connection = &mut self.connections[key];
-        connection.active_since_tick = false;
-        if connection.stage == Stage::ProxyHeader {
-            return;
-        }
-        let sends_or_pauses = connection.stage != Stage::Reading;
-        let drained = self.call(key, |service, _, out| service.drain(key, out));
-        let Some(((), next_step)) = self.or_fail(registry, key, drained) else { return };
-        // The earlier next step continues, unless the service chose another now.
-        if next_step != NextStep::Read || !sends_or_pauses {
-            self.apply(registry, key, next_step);
+fn seems_quiet(connection: &mut Connection) -> bool {
+    !std::mem::take(&mut connection.active_since_tick) && connection.is_drained()
+}
+
+fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
+    for key in worker.connection_keys() {
+        let mut connection = worker.connection(registry, key);
+        if connection.has_pending_output() {
+            connection.fail(CloseReason::Cut);
+        } else {
+            connection.close();
         }
     }
 }

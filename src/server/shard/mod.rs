@@ -1,14 +1,18 @@
 //! A shard: a worker thread, its connections, and how it drains.
+//!
+//! `worker.rs` holds the state of a shard and runs its thread. A worker owns a connection from its
+//! adoption (`adopt.rs`) over its I/O (`connection_io.rs`) to its close (`close.rs`).
 
+pub(super) mod adopt;
 mod close;
 mod connection;
 mod connection_io;
+mod connection_mut;
 mod deadlines;
 pub(super) mod drain;
 mod drain_spread;
 mod proxy_header;
 #[cfg(all(test, not(loom)))]
 mod rig;
-mod snapshot;
 mod timings;
 pub(super) mod worker;

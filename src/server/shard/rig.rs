@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::adopt;
 use super::worker::{Worker, base_config};
 use crate::base::EventBase;
 use crate::server::config::ServerConfig;
@@ -49,6 +50,7 @@ pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBas
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let host = Box::new(Host::new(service));
     let worker = Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
+    adopt::start(base.registry()).unwrap();
     let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
     handoff.offer(connection).unwrap();
     let _ = handoff.wake_worker();

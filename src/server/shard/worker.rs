@@ -1,32 +1,23 @@
-//! A worker: the context of one shard's event base, and its thread.
-//!
-//! It adopts connections from its handoff and owns them to their end. `connection_io.rs` reads and
-//! writes them, `close.rs` closes them.
+//! A worker: the context of one shard's event base, its thread, and its measurements.
 
 use std::fmt;
 use std::sync::Arc;
 
 use core_affinity::CoreId;
 use slab::Slab;
-use socket2::Socket;
 
-use super::connection::{Connection, Stage};
+use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::drain_spread::DrainSpread;
 use super::timings::Timings;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
-use crate::event::{EventSpec, Fired, Interest, Ready, Token};
 use crate::server::accept::{Acceptor, HasAcceptor};
-use crate::server::config::ServerConfig;
-use crate::server::config::{Limits, ProxyMode, ProxyProtocol};
+use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
-use crate::server::handoff::accepted_connection::AcceptedConnection;
 use crate::server::service::{Hosted, PeerAddress};
 use crate::server::stats::{AcceptorStats, ShardStats};
-
-/// Adoptions per turn, so that open connections do not wait for new ones.
-const ADOPTIONS_PER_TURN_MAX: usize = 64;
+use crate::sys::rusage::thread_usage;
 
 /// Callbacks before the worker looks at its handoff again, so that new connections wait a few
 /// milliseconds at most. The remaining callbacks run in the next turn, before those that become due
@@ -45,6 +36,7 @@ pub(in crate::server) struct Worker {
     pub(in crate::server) acceptor: Option<Acceptor>,
     pub(super) service: Box<dyn Hosted>,
     pub(super) connections: Slab<Connection>,
+    /// The read buffer.
     pub(super) buffer: Box<[u8]>,
     /// Collects the small writes of a service during a call.
     pub(super) buffered: Vec<u8>,
@@ -54,7 +46,7 @@ pub(in crate::server) struct Worker {
     pub(super) stats: ShardStats,
     pub(super) timings: Option<Box<Timings>>,
     /// Whether this turn adopted anything.
-    adopted: bool,
+    pub(super) adopted: bool,
     /// Set while draining: the worker ends with its last connection.
     pub(super) draining: Option<DrainSpread>,
 }
@@ -82,9 +74,6 @@ impl Worker {
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
-        registry.watch_check(on_turn);
-        let notified = registry.create(EventSpec::notify(), on_notified);
-        registry.add(notified, None)?;
         let timings =
             config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
         Ok(Self {
@@ -119,50 +108,42 @@ impl Worker {
         Ok(worker.results(base.registry()))
     }
 
-    /// A copy of its counters.
+    /// A copy of its counters, completed from the base, the kernel and the loads.
     pub(in crate::server) fn results(&self, registry: &Registry<Self>) -> WorkerResults {
         WorkerResults {
-            shard: self.snapshot(registry),
+            shard: self.shard_stats(registry),
             acceptor: self.acceptor.as_ref().map(Acceptor::stats),
         }
     }
 
-    /// Adopts at most `limit` waiting connections.
-    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
-        if self.handoff.is_empty() {
-            return;
+    fn shard_stats(&self, registry: &Registry<Self>) -> ShardStats {
+        let turns = registry.stats();
+        let load = self.handoff.load();
+        let usage = thread_usage().unwrap_or_default();
+        ShardStats {
+            shard: self.handoff.shard(),
+            answered: true,
+            open: load.connections() as u64,
+            queued: load.queued() as u64,
+            queued_max: load.queued_max() as u64,
+            waits: turns.waits,
+            events: turns.events,
+            event_capacity: turns.event_capacity,
+            changes: turns.changes,
+            changes_coalesced: turns.changes_coalesced,
+            changes_cancelled: turns.changes_cancelled,
+            switches_involuntary: usage.switches_involuntary,
+            cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
+            timings: self.timings.as_ref().map(|timings| timings.snapshot()).unwrap_or_default(),
+            ..self.stats.clone()
         }
-        let handoff = self.handoff.clone();
-        handoff.take(limit, |connection| self.adopt(registry, connection));
-    }
-
-    fn adopt(&mut self, registry: &mut Registry<Self>, connection: AcceptedConnection) {
-        self.adopted = true;
-        self.stats.connections += 1;
-        let socket = Socket::from(connection.socket);
-        let entry = self.connections.vacant_entry();
-        let key = entry.key();
-        let readable = EventSpec::io(&socket, Interest::READ).persist().token(Token(key as u64));
-        let readable = registry.create(readable, on_readable);
-        let expects_header = self.proxy.mode != ProxyMode::Off;
-        let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        entry.insert(Connection::new(socket, readable, connection.listener, stage));
-        if let (Some(timings), Some(accepted_at)) = (&mut self.timings, connection.accepted_at) {
-            timings.adopted(accepted_at);
-        }
-        self.begin(registry, key);
-    }
-
-    /// The keys of all connections, in a list of their own, so that the caller may close them.
-    pub(super) fn connection_keys(&self) -> Vec<usize> {
-        self.connections.iter().map(|(key, _)| key).collect()
     }
 }
 
 /// Measuring.
 impl Worker {
     /// Called right after each wait.
-    fn after_wait(&mut self) {
+    pub(super) fn turn_began(&mut self) {
         let Some(timings) = &mut self.timings else { return };
         if let Some(share) = timings.turn_begins() {
             self.stats.busy = share;
@@ -177,16 +158,9 @@ impl Worker {
         }
     }
 
-    /// Runs and measures the callback of a connection's event.
+    /// Called after each callback of a connection.
     #[inline]
-    fn timed(
-        &mut self,
-        registry: &mut Registry<Self>,
-        fired: Fired,
-        callback: impl FnOnce(&mut Self, &mut Registry<Self>, usize, Ready),
-    ) {
-        let key = fired.token.0 as usize;
-        callback(self, registry, key, fired.ready);
+    pub(super) fn callback_ended(&mut self, key: usize) {
         let Some(timings) = &mut self.timings else { return };
         let took_ns = timings.callback_ends();
         if took_ns >= timings.slow_ns {
@@ -230,33 +204,4 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("shard", &self.handoff.shard()).finish_non_exhaustive()
     }
-}
-
-/// Runs after each wait, before the reported events: adopts a bounded number of new connections
-/// first.
-fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
-    worker.after_wait();
-    worker.adopted = false;
-    worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
-    if worker.adopted {
-        worker.mark();
-    }
-}
-
-/// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
-fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
-    worker.stats.wakes_spurious += u64::from(!worker.adopted);
-}
-
-/// Handlers of connection events; a token is a connection's key.
-fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
-    worker.timed(registry, fired, Worker::readable);
-}
-
-pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
-    worker.timed(registry, fired, Worker::writable);
-}
-
-pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
-    worker.timed(registry, fired, Worker::timer_ended);
 }

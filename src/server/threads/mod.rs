@@ -13,8 +13,8 @@ use crate::server::error::Result;
 use crate::server::listener::Listener;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
-use crate::server::shard::drain;
 use crate::server::shard::worker::{self, Worker, WorkerResults};
+use crate::server::shard::{adopt, drain};
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::server::thread::Thread;
 
@@ -64,6 +64,7 @@ impl Threads {
             let host = Box::new(Host::new(service.clone()));
             let handoff = shards.handoffs[shard].clone();
             let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
+            adopt::start(base.registry())?;
             if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =
                     Some(shards.acceptor(shard, listen_sockets, config, base.registry())?);

@@ -1,0 +1,66 @@
+//! Adoption: a worker takes accepted connections from its handoff, and starts them.
+
+use socket2::Socket;
+
+use super::connection::{Connection, Stage};
+use super::connection_io::on_readable;
+use super::worker::Worker;
+use crate::base::Registry;
+use crate::error::Result;
+use crate::event::{EventSpec, Fired, Interest, Token};
+use crate::server::config::ProxyMode;
+use crate::server::handoff::accepted_connection::AcceptedConnection;
+
+/// Adoptions per turn, so that open connections do not wait for new ones.
+const ADOPTIONS_PER_TURN_MAX: usize = 64;
+
+/// Makes a worker adopt connections, from its next turn on.
+pub(in crate::server) fn start(registry: &mut Registry<Worker>) -> Result<()> {
+    registry.watch_check(on_turn);
+    let notified = registry.create(EventSpec::notify(), on_notified);
+    registry.add(notified, None)
+}
+
+/// Runs after each wait, before the reported events: adopts a bounded number of new connections
+/// first.
+fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
+    worker.turn_began();
+    worker.adopted = false;
+    worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
+    if worker.adopted {
+        worker.mark();
+    }
+}
+
+/// Handles a notification. `on_turn` has already adopted what an acceptor handed over.
+fn on_notified(_: &mut Registry<Worker>, worker: &mut Worker, _: Fired) {
+    worker.stats.wakes_spurious += u64::from(!worker.adopted);
+}
+
+impl Worker {
+    /// Adopts at most `limit` waiting connections.
+    pub(super) fn adopt_waiting(&mut self, registry: &mut Registry<Self>, limit: usize) {
+        if self.handoff.is_empty() {
+            return;
+        }
+        let handoff = self.handoff.clone();
+        handoff.take(limit, |connection| self.adopt(registry, connection));
+    }
+
+    fn adopt(&mut self, registry: &mut Registry<Self>, accepted: AcceptedConnection) {
+        self.adopted = true;
+        self.stats.connections += 1;
+        let socket = Socket::from(accepted.socket);
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let spec = EventSpec::io(&socket, Interest::READ).persist().token(Token(key as u64));
+        let readable = registry.create(spec, on_readable);
+        let expects_header = self.proxy.mode != ProxyMode::Off;
+        let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
+        entry.insert(Connection::new(socket, readable, accepted.listener, stage));
+        if let (Some(timings), Some(accepted_at)) = (&mut self.timings, accepted.accepted_at) {
+            timings.adopted(accepted_at);
+        }
+        self.connection(registry, key).begin();
+    }
+}
