@@ -85,7 +85,8 @@ impl FromStr for ListenAddress {
 }
 
 fn tcp(text: &str) -> Result<SocketAddr, AddressError> {
-    if is_only_a_host(text) {
+    // The colons of an IPv6 address must not be taken for the one before a port.
+    if text.ends_with(']') || text.parse::<IpAddr>().is_ok() {
         return Err(AddressError::PortMissing);
     }
     let mut found = text.to_socket_addrs().map_err(|source| match text.rsplit_once(':') {
@@ -94,11 +95,6 @@ fn tcp(text: &str) -> Result<SocketAddr, AddressError> {
         Some((host, _)) => AddressError::Host { host: host.to_owned(), source },
     })?;
     found.next().ok_or(AddressError::NoAddress)
-}
-
-/// The colons of an IPv6 address must not be taken for the one before a port.
-fn is_only_a_host(text: &str) -> bool {
-    text.ends_with(']') || text.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,7 +3,6 @@
 
 pub(super) mod load;
 mod placer;
-mod random;
 
 pub(super) use placer::{LocalShard, PlacementHint, Placer};
 

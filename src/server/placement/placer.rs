@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use super::Placement;
 use super::load::ShardLoad;
-use super::random::Random;
 
 /// A worker hands connections over once it has more than the mean by this part of it. At 64
 /// connections a shard, this is about the scatter of the kernel's hash (its standard deviation is
@@ -48,7 +47,7 @@ pub(in crate::server) struct Placer {
     cores: Box<[Option<usize>]>,
     /// Where the next search for the minimum begins, so that ties rotate.
     next: usize,
-    random: Random,
+    random: fastrand::Rng,
 }
 
 impl Placer {
@@ -59,7 +58,13 @@ impl Placer {
         cores: &[Option<usize>],
         seed: u64,
     ) -> Self {
-        Self { policy, local_shard, cores: cores.into(), next: 0, random: Random::new(seed) }
+        Self {
+            policy,
+            local_shard,
+            cores: cores.into(),
+            next: 0,
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     pub(in crate::server) fn wants_address(&self) -> bool {
@@ -118,11 +123,11 @@ impl Placer {
 
     fn of_two(&mut self, loads: &[ShardLoad]) -> usize {
         let shards = loads.len();
-        let one = self.random.below(shards);
+        let one = self.random.usize(..shards);
         if shards == 1 {
             return one;
         }
-        let other = (one + 1 + self.random.below(shards - 1)) % shards;
+        let other = (one + 1 + self.random.usize(..shards - 1)) % shards;
         if loads[other].connections() < loads[one].connections() { other } else { one }
     }
 

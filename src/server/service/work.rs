@@ -43,7 +43,7 @@ pub struct Work {
     kind: WorkKind,
     distribution: TimeDistribution,
     mean: Duration,
-    random: u64,
+    random: fastrand::Rng,
 }
 
 impl Work {
@@ -51,24 +51,18 @@ impl Work {
     /// gives the same times in each shard.
     #[must_use]
     pub fn new(kind: WorkKind, distribution: TimeDistribution, mean: Duration, seed: u64) -> Self {
-        Self { kind, distribution, mean, random: seed }
+        Self { kind, distribution, mean, random: fastrand::Rng::with_seed(seed) }
     }
 
     fn next_time(&mut self) -> Duration {
         match self.distribution {
             TimeDistribution::Constant => self.mean,
-            TimeDistribution::Exponential => self.mean.mul_f64(-self.next_fraction().ln()),
+            TimeDistribution::Exponential => {
+                // Above 0 and at most 1, so that the logarithm is finite.
+                let fraction = 1.0 - self.random.f64();
+                self.mean.mul_f64(-fraction.ln())
+            }
         }
-    }
-
-    /// Above 0, at most 1 (SplitMix64: Steele, Lea, Flood, 2014).
-    fn next_fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        ((mixed >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 }
 

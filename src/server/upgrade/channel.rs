@@ -60,15 +60,6 @@ pub(super) fn receive(
     Ok(received.bytes)
 }
 
-/// The process id of the peer when it connected (`SO_PEERCRED`, unix(7)).
-///
-/// # Errors
-///
-/// Those of `getsockopt(2)`.
-pub(super) fn process_of(stream: &impl AsFd) -> io::Result<u32> {
-    Ok(sockopt::socket_peercred(stream)?.pid.as_raw_nonzero().get().unsigned_abs())
-}
-
 /// Checks that the peer runs as the same user. Listening sockets are passed only then, in either
 /// direction.
 ///

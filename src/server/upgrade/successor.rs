@@ -5,6 +5,8 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::net::sockopt;
+
 use super::channel;
 use super::listing::Listing;
 use super::message::{Message, VERSION};
@@ -55,9 +57,9 @@ impl Successor {
         Self { stream, events, received: Vec::new(), unsent: VecDeque::new(), asked: false }
     }
 
-    /// Its process id.
+    /// Its process id when it connected (`SO_PEERCRED`, unix(7)).
     pub(super) fn process(&self) -> io::Result<u32> {
-        channel::process_of(&self.stream)
+        Ok(sockopt::socket_peercred(&self.stream)?.pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     pub(super) fn events(&self) -> Events {
