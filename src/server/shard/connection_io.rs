@@ -118,12 +118,13 @@ impl ConnectionMut<'_> {
         };
         connection.active_since_tick = true;
         let is_first = !std::mem::replace(&mut connection.received_any, true);
+        let stage = connection.stage;
         self.worker.stats.reads += 1;
         self.worker.stats.bytes_in += length as u64;
         if is_first {
             self.start_idle_timeout();
         }
-        let still_reads = if self.stage == Stage::ProxyHeader {
+        let still_reads = if stage == Stage::ProxyHeader {
             self.read_proxy_header(&buffer[..length])
         } else {
             self.receive(&buffer[..length])
