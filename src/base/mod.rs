@@ -27,10 +27,10 @@ pub use cross_thread::remote::Remote;
 pub(crate) use cross_thread::wake::WakeWord;
 pub use events::signal::SignalMethod;
 pub use limit::DispatchLimit;
-pub use registry::Registry;
 pub use registry::dump::Dump;
 pub use registry::query::EventInfo;
 pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub use registry::{Handler, Registry};
 pub use setup::config::Config;
 pub use setup::selection::PassedOver;
 pub use stats::{EventCounts, LoopStats};
@@ -42,12 +42,6 @@ use crate::error::{Error, Result};
 use crate::event::{EventSpec, Fired};
 use cross_thread::notify::Request;
 use setup::selection::{self, Selected};
-
-/// The function that an event calls, with the registry, the context and the reason of the call.
-///
-/// A handler cannot capture, so nothing needs `Rc` or `RefCell`. It finds its state in the context
-/// by [`Fired::token`].
-pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 
 bitflags::bitflags! {
     /// How a loop runs (libevent: the flags of `event_base_loop`).

@@ -113,9 +113,9 @@ impl FdMap {
     ///
     /// A lone event that does not persist is registered to be reported once, so that its firing
     /// needs no further change. An error leaves the map unchanged.
-    pub(in crate::base) fn insert<C>(
+    pub(in crate::base) fn insert<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         index: u32,
         fd: RawFd,
     ) -> Result<Option<Change>> {
@@ -146,9 +146,9 @@ impl FdMap {
     }
 
     /// Unlinks an event from its descriptor; returns the change that the kernel needs, if any.
-    pub(in crate::base) fn remove<C>(
+    pub(in crate::base) fn remove<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         index: u32,
         fd: RawFd,
     ) -> Option<Change> {
@@ -170,9 +170,9 @@ impl FdMap {
 
     /// Handles a report of such a descriptor. If its event does not wait for `ready`, returns the
     /// change that makes the backend watch again.
-    pub(in crate::base) fn reported_once<C>(
+    pub(in crate::base) fn reported_once<H>(
         &mut self,
-        slots: &SlotTable<C>,
+        slots: &SlotTable<H>,
         fd: RawFd,
         ready: Ready,
     ) -> Option<Change> {
@@ -204,7 +204,7 @@ impl FdMap {
     }
 
     /// Every event that waits for a descriptor.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.entries.iter().flat_map(|entry| entry.events.iter(slots))
     }
 
@@ -249,7 +249,7 @@ impl FdMap {
 
     /// Panics unless lists, links and counts agree.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
             let (mut counted, mut prev) = (FdEntry::EMPTY, NONE);

@@ -7,8 +7,8 @@ use super::slot::{Links, NONE, Slot, SlotTable};
 
 /// Which of a slot's links a list goes through.
 pub(in crate::base) trait Chain {
-    fn links<C>(slot: &Slot<C>) -> Links;
-    fn set_links<C>(slot: &mut Slot<C>, links: Links);
+    fn links<H>(slot: &Slot<H>) -> Links;
+    fn set_links<H>(slot: &mut Slot<H>, links: Links);
 }
 
 /// The events of one descriptor or signal.
@@ -16,11 +16,11 @@ pub(in crate::base) trait Chain {
 pub(in crate::base) struct OfSource;
 
 impl Chain for OfSource {
-    fn links<C>(slot: &Slot<C>) -> Links {
+    fn links<H>(slot: &Slot<H>) -> Links {
         slot.of_source
     }
 
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+    fn set_links<H>(slot: &mut Slot<H>, links: Links) {
         slot.of_source = links;
     }
 }
@@ -30,11 +30,11 @@ impl Chain for OfSource {
 pub(in crate::base) struct InQueue;
 
 impl Chain for InQueue {
-    fn links<C>(slot: &Slot<C>) -> Links {
+    fn links<H>(slot: &Slot<H>) -> Links {
         slot.in_queue
     }
 
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+    fn set_links<H>(slot: &mut Slot<H>, links: Links) {
         slot.in_queue = links;
     }
 }
@@ -44,11 +44,11 @@ impl Chain for InQueue {
 pub(in crate::base) struct OfTimeout;
 
 impl Chain for OfTimeout {
-    fn links<C>(slot: &Slot<C>) -> Links {
+    fn links<H>(slot: &Slot<H>) -> Links {
         slot.common_links()
     }
 
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+    fn set_links<H>(slot: &mut Slot<H>, links: Links) {
         slot.set_common_links(links);
     }
 }
@@ -78,16 +78,16 @@ impl<K: Chain> List<K> {
         (self.last != NONE).then_some(self.last)
     }
 
-    pub(in crate::base) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push_back<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let prev = std::mem::replace(&mut self.last, index);
         K::set_links(&mut slots[index], Links { prev, next: NONE });
         self.set_next(slots, prev, index);
     }
 
     /// Inserts after the member `prev`, or first if that is `NONE`.
-    pub(in crate::base) fn insert_after<C>(
+    pub(in crate::base) fn insert_after<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         prev: u32,
         index: u32,
     ) {
@@ -98,7 +98,7 @@ impl<K: Chain> List<K> {
     }
 
     /// Removes the first member.
-    pub(in crate::base) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
+    pub(in crate::base) fn pop_front<H>(&mut self, slots: &mut SlotTable<H>) -> Option<u32> {
         let index = self.first()?;
         let slot = &mut slots[index];
         let next = K::links(slot).next;
@@ -109,7 +109,7 @@ impl<K: Chain> List<K> {
     }
 
     /// Removes a member from any position.
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         let Links { prev, next } = K::links(slot);
         K::set_links(slot, Links::UNLINKED);
@@ -118,11 +118,11 @@ impl<K: Chain> List<K> {
     }
 
     /// The members from first to last.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
-        follow::<K, C>(slots, self.first)
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
+        follow::<K, H>(slots, self.first)
     }
 
-    fn set_next<C>(&mut self, slots: &mut SlotTable<C>, of: u32, next: u32) {
+    fn set_next<H>(&mut self, slots: &mut SlotTable<H>, of: u32, next: u32) {
         if of == NONE {
             self.first = next;
         } else {
@@ -131,7 +131,7 @@ impl<K: Chain> List<K> {
         }
     }
 
-    fn set_prev<C>(&mut self, slots: &mut SlotTable<C>, of: u32, prev: u32) {
+    fn set_prev<H>(&mut self, slots: &mut SlotTable<H>, of: u32, prev: u32) {
         if of == NONE {
             self.last = prev;
         } else {
@@ -142,7 +142,7 @@ impl<K: Chain> List<K> {
 
     /// Panics unless the links agree; returns how many members there are.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) -> usize {
         let (mut members, mut last) = (0, NONE);
         for index in self.iter(slots) {
             assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a torn link");
@@ -170,11 +170,11 @@ impl Stack {
     }
 
     /// The member, if there is exactly one.
-    pub(in crate::base) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
+    pub(in crate::base) fn only<H>(self, slots: &SlotTable<H>) -> Option<u32> {
         (self.0 != NONE && slots[self.0].of_source.next == NONE).then_some(self.0)
     }
 
-    pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let next = std::mem::replace(&mut self.0, index);
         slots[index].of_source = Links { prev: NONE, next };
         if next != NONE {
@@ -182,7 +182,7 @@ impl Stack {
         }
     }
 
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let links = std::mem::replace(&mut slots[index].of_source, Links::UNLINKED);
         let Links { prev, next } = links;
         if prev == NONE {
@@ -195,12 +195,12 @@ impl Stack {
         }
     }
 
-    pub(in crate::base) fn iter<C>(self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
-        follow::<OfSource, C>(slots, self.0)
+    pub(in crate::base) fn iter<H>(self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
+        follow::<OfSource, H>(slots, self.0)
     }
 }
 
-fn follow<K: Chain, C>(slots: &SlotTable<C>, first: u32) -> impl Iterator<Item = u32> {
+fn follow<K: Chain, H>(slots: &SlotTable<H>, first: u32) -> impl Iterator<Item = u32> {
     let some = |index: u32| (index != NONE).then_some(index);
     std::iter::successors(some(first), move |&index| some(K::links(&slots[index]).next))
 }

@@ -114,7 +114,7 @@ impl Signals {
     }
 
     /// Links an event to its signal. An error leaves everything unchanged.
-    fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) -> Result<()> {
+    fn insert<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: i32) -> Result<()> {
         if self.of(number).is_empty() {
             let source = self.source.as_mut().expect("opened before the first event is added");
             source.watch(number)?;
@@ -125,7 +125,7 @@ impl Signals {
     }
 
     /// Unlinks an event from its signal.
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: i32) {
         let events = &mut self.events[number as usize];
         events.remove(slots, index);
         slots[index].state -= State::INSERTED;
@@ -150,7 +150,7 @@ impl Signals {
     }
 
     /// Every event that waits for a signal.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.events.iter().flat_map(|events| events.iter(slots))
     }
 

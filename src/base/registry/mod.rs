@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, RefusedChange};
-use crate::base::Handler;
 use crate::base::changelist::{Changelist, ChangelistPolicy};
 use crate::base::control::LoopControl;
 use crate::base::cross_thread::notify::Notifier;
@@ -33,8 +32,14 @@ use crate::base::timers::Deadlines;
 use crate::base::timers::clock::{Clock, as_ns};
 use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
-use crate::event::{EventId, EventSpec, Ready, Source};
+use crate::event::{EventId, EventSpec, Fired, Ready, Source};
 use watcher::Watchers;
+
+/// The function that an event calls, with the registry, the context and the reason of the call.
+///
+/// A handler cannot capture, so nothing needs `Rc` or `RefCell`. It finds its state in the context
+/// by [`Fired::token`].
+pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 
 /// Creates, adds, deletes, activates and frees events, and ends the loop. Every handler gets it.
 ///
@@ -67,7 +72,7 @@ pub struct Registry<C> {
     pub(in crate::base) passed_over: Vec<PassedOver>,
     pub(in crate::base) policy: ChangelistPolicy,
     pub(in crate::base) changelist: Changelist,
-    pub(in crate::base) slots: SlotTable<C>,
+    pub(in crate::base) slots: SlotTable<Handler<C>>,
     pub(in crate::base) fds: FdMap,
     pub(in crate::base) signals: Signals,
     pub(in crate::base) deadlines: Deadlines,

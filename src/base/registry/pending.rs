@@ -6,12 +6,11 @@
 
 use std::time::Duration;
 
+use super::{Handler, Registry};
 use crate::backend::{Change, FdReady, Features, RefusedChange};
-use crate::base::Handler;
 use crate::base::changelist::ChangelistPolicy;
 use crate::base::events::slot::NONE;
 use crate::base::events::slot::{EventFlags, Interval, State};
-use crate::base::registry::Registry;
 use crate::error::{Error, Result};
 use crate::event::{Fired, Interest, Ready, Source};
 

@@ -19,12 +19,12 @@ pub(in crate::base) struct Deadlines {
 }
 
 /// The members of the heap: slots below `SLOTS_MAX`, lists from there on.
-struct HeapMembers<'a, C> {
-    slots: &'a mut SlotTable<C>,
+struct HeapMembers<'a, H> {
+    slots: &'a mut SlotTable<H>,
     lists: &'a mut [TimeoutList],
 }
 
-impl<C> Members for HeapMembers<'_, C> {
+impl<H> Members for HeapMembers<'_, H> {
     fn moved(&mut self, member: u32, position: u32) {
         match list_of(member) {
             Some(number) => self.lists[number].heap_position = position,
@@ -61,9 +61,9 @@ impl Deadlines {
     }
 
     /// Starts an event's timeout, or moves a running one. A persistent event stores `interval`.
-    pub(in crate::base) fn start<C>(
+    pub(in crate::base) fn start<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         index: u32,
         deadline_ns: u64,
         interval: Interval,
@@ -92,7 +92,7 @@ impl Deadlines {
     }
 
     /// Stops an event's timeout, if it runs.
-    pub(in crate::base) fn stop<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn stop<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         if slot.state.contains(State::IN_HEAP) {
             let position = slot.heap_position();
@@ -105,7 +105,7 @@ impl Deadlines {
         }
     }
 
-    fn join_list<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: u8) {
+    fn join_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
         slots[index].state |= State::IN_COMMON;
         let list = &mut self.lists[usize::from(number)];
         let was_empty = list.is_empty();
@@ -119,7 +119,7 @@ impl Deadlines {
         }
     }
 
-    fn leave_list<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: u8) {
+    fn leave_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
         let list = &mut self.lists[usize::from(number)];
         list.remove(slots, index);
         slots[index].state -= State::IN_COMMON;
@@ -134,15 +134,15 @@ impl Deadlines {
     }
 
     /// The earliest deadline.
-    pub(in crate::base) fn next_ns<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u64> {
+    pub(in crate::base) fn next_ns<H>(&mut self, slots: &mut SlotTable<H>) -> Option<u64> {
         let first = self.heap.first(&mut members(slots, &mut self.lists));
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
     /// The event with the earliest deadline, if it is due at `now_ns`.
-    pub(in crate::base) fn first_due<C>(
+    pub(in crate::base) fn first_due<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         now_ns: u64,
     ) -> Option<u32> {
         let (member, deadline_ns) = self.heap.first(&mut members(slots, &mut self.lists))?;
@@ -160,21 +160,21 @@ impl Deadlines {
     }
 
     /// Every event with a running timeout: first the heap's, then the lists'.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         let alone = self.heap.iter().filter(|member| list_of(*member).is_none());
         alone.chain(self.lists.iter().flat_map(|list| list.iter(slots)))
     }
 
     /// Panics unless heap, lists and slots agree.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&mut self, slots: &mut SlotTable<C>) {
+    pub(in crate::base) fn check<H>(&mut self, slots: &mut SlotTable<H>) {
         let listed: usize = self.lists.iter().map(|list| list.check(slots)).sum();
         let with = |state| slots.indices().filter(|i| slots[*i].state.contains(state)).count();
         assert_eq!(listed, with(State::IN_COMMON), "an event is on no list");
         let busy = self.lists.iter().filter(|list| !list.is_empty()).count();
         assert_eq!(self.heap.len(), with(State::IN_HEAP) + busy, "the heap misses a member");
         let positions: Vec<u32> = self.lists.iter().map(|list| list.heap_position).collect();
-        let position_of = |slots: &SlotTable<C>, member| match list_of(member) {
+        let position_of = |slots: &SlotTable<H>, member| match list_of(member) {
             Some(number) => positions[number],
             None => slots[member].heap_position(),
         };
@@ -183,7 +183,7 @@ impl Deadlines {
     }
 }
 
-fn members<'a, C>(slots: &'a mut SlotTable<C>, lists: &'a mut [TimeoutList]) -> HeapMembers<'a, C> {
+fn members<'a, H>(slots: &'a mut SlotTable<H>, lists: &'a mut [TimeoutList]) -> HeapMembers<'a, H> {
     HeapMembers { slots, lists }
 }
 
