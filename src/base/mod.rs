@@ -22,13 +22,13 @@ use std::time::Duration;
 
 pub use changelist::ChangelistPolicy;
 pub use cross_thread::notify::{Notifier, Wake};
-pub use cross_thread::remote::Remote;
 #[cfg(all(test, loom))]
 pub(crate) use cross_thread::wake::WakeWord;
 pub use events::signal::SignalMethod;
 pub use limit::DispatchLimit;
 pub use registry::dump::Dump;
 pub use registry::query::EventInfo;
+pub use registry::remote::Remote;
 pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
 pub use registry::{Handler, Registry};
 pub use setup::config::Config;
@@ -39,8 +39,9 @@ pub use timers::common_timeout::CommonTimeout;
 
 use crate::backend::{FdReady, Features};
 use crate::error::{Error, Result};
-use crate::event::{EventSpec, Fired};
+use crate::event::EventSpec;
 use cross_thread::notify::Request;
+use registry::remote::run_jobs;
 use setup::selection::{self, Selected};
 
 bitflags::bitflags! {
@@ -118,7 +119,7 @@ impl<C> EventBase<C> {
 
     fn with_backend(config: &Config, selected: Selected) -> Result<Self> {
         let mut registry = Registry::new(config, selected)?;
-        let remote_jobs = registry.create_internal(EventSpec::notify(), run_remote_jobs);
+        let remote_jobs = registry.create_internal(EventSpec::notify(), run_jobs);
         registry.add(remote_jobs, None)?;
         // Now, not before the first wait: a base without a working notifier is an error.
         registry.flush_changes();
@@ -126,6 +127,34 @@ impl<C> EventBase<C> {
             Some(refused) => Err(refused),
             None => Ok(Self { registry, ready: Vec::new() }),
         }
+    }
+
+    /// Makes a base usable in a child after `fork(2)`, independent of its parent's (libevent:
+    /// `event_reinit`).
+    ///
+    /// Until then the child and the parent share the base's kernel objects, and a change in one
+    /// affects the other. This call opens new objects, under the same numbers where other threads
+    /// could hold them, and registers every pending event there. Call it first in the child. The
+    /// parent's base is not affected, neither by this call nor by dropping the base instead.
+    ///
+    /// A child has only the thread that forked. If another thread was posting to this base at that
+    /// moment, the base's [`Remote`] stays locked for ever: fork while no thread posts. What was
+    /// posted or active before the fork runs in both processes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] if a new descriptor cannot be created. The events of descriptors that cannot
+    /// be registered again get [`Ready::REFUSED`](crate::Ready::REFUSED).
+    pub fn reinit(&mut self) -> Result<()> {
+        let registry = &mut self.registry;
+        registry.backend = registry.kind.open(registry.flush)?;
+        registry.notifier.renew()?;
+        registry.signals.renew()?;
+        registry.changelist.clear();
+        let changes = registry.fds.register_all();
+        registry.backend.apply(&changes, &mut registry.refused);
+        registry.report_refusals();
+        Ok(())
     }
 
     /// The base's events, and the calls that act on them.
@@ -296,7 +325,7 @@ impl<C> Registry<C> {
         if self.notifier.has_requests() {
             self.notifier.take_request(Request::Break);
         }
-        if !self.jobs.is_empty() {
+        if self.jobs.has_received() {
             // A posted closure panicked; the closures behind it are still to run.
             self.activate_notified();
         }
@@ -315,7 +344,7 @@ impl<C> Registry<C> {
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent
     /// the call of another thread has taken effect when it returns.)
     fn has_nothing_to_do(&self) -> bool {
-        self.counts.nothing_to_do() && self.jobs.is_empty() && self.inbox.is_empty()
+        self.counts.nothing_to_do() && self.jobs.is_empty()
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
@@ -368,17 +397,6 @@ impl<C> Registry<C> {
 
 impl<C> Drop for EventBase<C> {
     fn drop(&mut self) {
-        self.registry.inbox.close();
-        // A closure that was taken and did not run may hold a handle of this base, too.
-        self.registry.jobs.clear();
-    }
-}
-
-/// The handler of the base's own notify event: runs the posted closures.
-fn run_remote_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
-    registry.jobs.extend(registry.inbox.take());
-    // One at a time: if one panics, those behind it stay in the queue.
-    while let Some(job) = registry.jobs.pop_front() {
-        job(registry, cx);
+        self.registry.jobs.close();
     }
 }

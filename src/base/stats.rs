@@ -10,7 +10,7 @@ pub struct EventCounts {
     /// Events that are active.
     pub active: usize,
     /// Holds that keep the loop alive without an event; see
-    /// [`Registry::hold`](super::Registry::hold).
+    /// [`Registry::hold`](crate::Registry::hold).
     pub held: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Activation by hand: runs handlers although no descriptor, signal or timeout is ready.
 
-use crate::base::registry::Registry;
+use super::Registry;
 use crate::error::Result;
 use crate::event::{EventId, Ready};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use super::Registry;
 use super::query::EventInfo;
-use crate::base::registry::Registry;
 
 /// Displays a base's events; made by [`Registry::dump`].
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::registry::Registry;
+use super::Registry;
 use crate::event::{EventId, EventSpec};
 
 impl<C> Registry<C> {

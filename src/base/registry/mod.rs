@@ -2,24 +2,24 @@
 //!
 //! It holds the base's state. It settles an event before it calls the handler, so a handler may
 //! add, delete or free any event, its own included. A handler cannot run the loop; only
-//! [`EventBase`](crate::base::EventBase) can.
+//! [`EventBase`](crate::EventBase) can.
 
 mod activate;
 pub(super) mod dump;
 mod exit;
 mod pending;
 pub(super) mod query;
+pub(super) mod remote;
+mod signals;
 pub(super) mod watcher;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, RefusedChange};
 use crate::base::changelist::{Changelist, ChangelistPolicy};
 use crate::base::control::LoopControl;
+use crate::base::cross_thread::inbox::Jobs;
 use crate::base::cross_thread::notify::Notifier;
-use crate::base::cross_thread::remote::{Inbox, Job};
 use crate::base::events::active::ActiveQueues;
 use crate::base::events::fd_map::FdMap;
 use crate::base::events::signal::Signals;
@@ -33,6 +33,7 @@ use crate::base::timers::clock::{Clock, as_ns};
 use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
 use crate::event::{EventId, EventSpec, Fired, Ready, Source};
+use remote::Job;
 use watcher::Watchers;
 
 /// The function that an event calls, with the registry, the context and the reason of the call.
@@ -88,9 +89,8 @@ pub struct Registry<C> {
     pub(in crate::base) control: LoopControl,
     pub(in crate::base) stats: LoopStats,
     pub(in crate::base) notifier: Notifier,
-    pub(in crate::base) inbox: Arc<Inbox<C>>,
-    /// Posted closures that were taken out of the inbox and have not run yet.
-    pub(in crate::base) jobs: VecDeque<Job<C>>,
+    /// Closures posted by [`Remote`](remote::Remote).
+    pub(in crate::base) jobs: Jobs<Job<C>>,
 }
 
 /// Creating and ending events.
@@ -118,8 +118,7 @@ impl<C> Registry<C> {
             control: LoopControl::default(),
             stats: LoopStats::default(),
             notifier: Notifier::new()?,
-            inbox: Arc::new(Inbox::new()),
-            jobs: VecDeque::new(),
+            jobs: Jobs::new(),
         })
     }
 

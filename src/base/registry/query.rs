@@ -4,11 +4,10 @@ use std::ops::ControlFlow;
 use std::os::fd::RawFd;
 use std::time::{Instant, SystemTime};
 
+use super::Registry;
 use crate::backend::Features;
-use crate::base::Remote;
 use crate::base::cross_thread::notify::Notifier;
 use crate::base::events::slot::State;
-use crate::base::registry::Registry;
 use crate::base::setup::selection::PassedOver;
 use crate::base::stats::{EventCounts, LoopStats};
 use crate::base::timers::clock::ClockKind;
@@ -243,11 +242,5 @@ impl<C> Registry<C> {
     #[must_use]
     pub fn notifier(&self) -> Notifier {
         self.notifier.clone()
-    }
-
-    /// A handle by which other threads act on this base.
-    #[must_use]
-    pub fn remote(&self) -> Remote<C> {
-        Remote::new(self.inbox.clone(), self.notifier.clone())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::base::Registry;
+use super::Registry;
 
 /// A function called before each wait. It gets the duration of the wait: `None` is for ever, zero
 /// does not wait.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::backend::tests::scripted::ScriptedBackend;
 use crate::backend::{Backend, BackendKind, Change, Features, RefusedChange};
-use crate::event::{EventId, Interest, Ready, Token};
+use crate::event::{EventId, Fired, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
 const WRITE: Interest = Interest::WRITE;

@@ -8,7 +8,7 @@ use crate::base::events::list::{List, OfTimeout};
 use crate::base::events::slot::{NONE, SlotTable};
 
 /// A duration that many events of one base share; made by
-/// [`Registry::common_timeout`](crate::base::Registry::common_timeout).
+/// [`Registry::common_timeout`](crate::Registry::common_timeout).
 ///
 /// libevent encodes it as a `timeval` with tagged microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
