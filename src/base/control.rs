@@ -2,6 +2,10 @@
 
 use crate::event::EventId;
 
+/// Scheduled events that still run in their turn. libevent runs the same number, one more than the
+/// constant it compares with. It lets a chain of layers settle and still polls sockets soon.
+const SCHEDULED_MAX: u32 = 33;
+
 /// Requests to the loop. A request to exit may precede the loop; a request to break may not, as in
 /// libevent.
 #[derive(Debug, Default)]
@@ -16,6 +20,8 @@ pub(super) struct LoopControl {
     priority: u8,
     /// Remaining calls for a signal that was delivered several times.
     calls_left: u32,
+    /// How many events were scheduled in this turn.
+    scheduled: u32,
 }
 
 impl LoopControl {
@@ -53,6 +59,14 @@ impl LoopControl {
 
     pub(super) fn begin_turn(&mut self) {
         self.continues = false;
+        self.scheduled = 0;
+    }
+
+    /// Whether one more scheduled event may run in this turn; counts it.
+    pub(super) fn may_schedule(&mut self) -> bool {
+        let may = self.scheduled < SCHEDULED_MAX;
+        self.scheduled += u32::from(may);
+        may
     }
 
     /// Whether the loop must end before another turn.

@@ -9,6 +9,7 @@ mod changelist;
 mod control;
 mod cross_thread;
 mod events;
+mod kernel;
 mod limit;
 mod registry;
 mod setup;
@@ -100,6 +101,7 @@ pub enum LoopEnd {
 #[derive(Debug)]
 pub struct EventBase<C> {
     registry: Registry<C>,
+    limit: DispatchLimit,
     /// The reports of the last wait; reused to save allocations.
     ready: Vec<FdReady>,
 }
@@ -125,7 +127,7 @@ impl<C> EventBase<C> {
         registry.flush_changes();
         match registry.take_refusal(remote_jobs) {
             Some(refused) => Err(refused),
-            None => Ok(Self { registry, ready: Vec::new() }),
+            None => Ok(Self { registry, limit: config.limit, ready: Vec::new() }),
         }
     }
 
@@ -147,12 +149,10 @@ impl<C> EventBase<C> {
     /// be registered again get [`Ready::REFUSED`](crate::Ready::REFUSED).
     pub fn reinit(&mut self) -> Result<()> {
         let registry = &mut self.registry;
-        registry.backend = registry.kind.open(registry.flush)?;
+        registry.kernel.reopen()?;
         registry.notifier.renew()?;
-        registry.signals.renew()?;
-        registry.changelist.clear();
-        let changes = registry.fds.register_all();
-        registry.backend.apply(&changes, &mut registry.refused);
+        registry.events.signals.renew()?;
+        registry.kernel.register_all(&mut registry.events.fds);
         registry.report_refusals();
         Ok(())
     }
@@ -243,7 +243,7 @@ impl<C> EventBase<C> {
             let timeout = registry.time_to_wait(flags);
             registry.run_prepare_watchers(cx, timeout);
         }
-        registry.active.promote_later(&mut registry.slots);
+        registry.events.active.promote_later(&mut registry.events.slots);
     }
 
     /// Waits once, at most until the next timer, and makes the reported events active.
@@ -256,14 +256,14 @@ impl<C> EventBase<C> {
         self.ready.clear();
         let waited = registry.flush_and_wait(timeout, &mut self.ready);
         let notified = registry.notifier.wake_word().wake_up();
-        registry.clock.forget(true);
+        registry.timers.clock.forget(true);
         if notified {
             registry.activate_notified();
         }
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
-        let has_edges = registry.backend.features().contains(Features::EDGE);
+        let has_edges = registry.kernel.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
             if !has_edges && fd_ready.fd == registry.notifier.fd() {
                 registry.notifier.drain();
@@ -279,7 +279,7 @@ impl<C> EventBase<C> {
     /// run in the next turn, after the loop has polled descriptors and timers again.
     fn run_active(&mut self, cx: &mut C) -> u64 {
         let (mut calls, mut from) = (0, 0);
-        while let Some(priority) = self.registry.active.first_priority(from) {
+        while let Some(priority) = self.registry.events.active.first_priority(from) {
             calls = self.run_queue(cx, priority);
             let Some(next) = priority.checked_add(1) else { break };
             if calls > 0 || self.registry.control.ends_pass() {
@@ -294,7 +294,11 @@ impl<C> EventBase<C> {
 
     fn run_queue(&mut self, cx: &mut C, priority: u8) -> u64 {
         let mut calls = 0;
-        let budget = self.registry.budget(priority);
+        let clock = &mut self.registry.timers.clock;
+        let budget = self.limit.budget(priority, || {
+            clock.refresh();
+            clock.now_ns()
+        });
         while let Some((handler, fired, is_users)) = self.registry.begin_dispatch(priority) {
             handler(&mut self.registry, cx, fired);
             while self.registry.control.calls_again() {
@@ -333,18 +337,17 @@ impl<C> Registry<C> {
 
     fn leave_loop(&mut self) {
         self.control.leave_loop();
-        self.clock.forget(false);
+        self.timers.clock.forget(false);
     }
 
     fn begin_turn(&mut self) {
         self.control.begin_turn();
-        self.scheduled = 0;
     }
 
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent
     /// the call of another thread has taken effect when it returns.)
     fn has_nothing_to_do(&self) -> bool {
-        self.counts.nothing_to_do() && self.jobs.is_empty()
+        self.events.counts.nothing_to_do() && self.jobs.is_empty()
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
@@ -368,15 +371,11 @@ impl<C> Registry<C> {
     fn time_to_wait(&mut self, flags: LoopFlags) -> Option<Duration> {
         let must_not_block =
             flags.contains(LoopFlags::NONBLOCK) || self.has_active() || self.control.should_stop();
-        if must_not_block { Some(Duration::ZERO) } else { self.time_to_next_timer() }
-    }
-
-    fn budget(&mut self, priority: u8) -> limit::Budget {
-        let clock = &mut self.clock;
-        self.limit.budget(priority, || {
-            clock.refresh();
-            clock.now_ns()
-        })
+        if must_not_block {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.time_to_next(&mut self.events.slots)
+        }
     }
 
     /// Whether the rest of a queue waits for the next turn.
@@ -389,8 +388,8 @@ impl<C> Registry<C> {
         // first.
         calls > 0
             && budget.end_ns.is_some_and(|end_ns| {
-                self.clock.refresh();
-                self.clock.now_ns() >= end_ns
+                self.timers.clock.refresh();
+                self.timers.clock.now_ns() >= end_ns
             })
     }
 }

@@ -6,7 +6,6 @@
 use std::os::fd::RawFd;
 
 use super::list::Stack;
-use super::slot::NONE;
 use super::slot::{SlotTable, State};
 use crate::backend::{Change, RefusedChange};
 use crate::error::{Error, Result};
@@ -197,10 +196,10 @@ impl FdMap {
         }
     }
 
-    /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
-    pub(in crate::base) fn first(&self, fd: RawFd) -> u32 {
+    /// The events of a descriptor.
+    pub(in crate::base) fn of(&self, fd: RawFd) -> Stack {
         // A negative number converts to one above every descriptor.
-        self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
+        self.entries.get(fd as usize).map_or(Stack::EMPTY, |entry| entry.events)
     }
 
     /// Every event that waits for a descriptor.
@@ -252,7 +251,7 @@ impl FdMap {
     pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
-            let (mut counted, mut prev) = (FdEntry::EMPTY, NONE);
+            let (mut counted, mut prev) = (FdEntry::EMPTY, super::slot::NONE);
             for index in entry.events.iter(slots) {
                 let slot = &slots[index];
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
@@ -417,7 +416,7 @@ mod tests {
             let index = slots.insert(plain(Source::Fd(fd), READ)).index;
             let error = map.insert(&mut slots, index, fd).unwrap_err();
             assert!(error.to_string().contains("Bad file descriptor"), "{error}");
-            assert_eq!(map.first(fd), NONE);
+            assert_eq!(map.of(fd), Stack::EMPTY);
         }
         assert_eq!(map.entries.capacity(), 0);
     }

@@ -128,7 +128,7 @@ impl<C> Registry<C> {
     }
 
     fn add_or_refuse(&mut self, id: EventId, timeout: Option<Duration>) {
-        if let (Err(error), Some(index)) = (self.add(id, timeout), self.slots.index_of(id)) {
+        if let (Err(error), Some(index)) = (self.add(id, timeout), self.events.slots.index_of(id)) {
             self.refuse(index, error);
         }
     }

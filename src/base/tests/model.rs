@@ -141,7 +141,7 @@ impl Comparison {
     }
 
     fn step(&mut self, token: u64, step: Step) {
-        self.rig.registry().clock.pretend(self.now_ns);
+        self.rig.registry().timers.clock.pretend(self.now_ns);
         match step {
             Step::Create { fd, interest, persist, stable, priority } => {
                 let interest = if fd.is_some() { interest_of(interest) } else { NOTHING };
@@ -246,7 +246,7 @@ impl Comparison {
         let registry = self.rig.base.registry();
         registry.flush_changes();
         registry.begin_turn();
-        registry.active.promote_later(&mut registry.slots);
+        registry.events.active.promote_later(&mut registry.events.slots);
         for &fd in report {
             registry.activate_reported(FdReady { fd, ready: Ready::all() });
         }

@@ -1,6 +1,31 @@
-//! Timers: the clock, the timer heap, and the running timeouts.
+//! Timers: the clock, and the running timeouts of events.
 
 pub(super) mod clock;
 pub(super) mod common_timeout;
 pub(super) mod deadlines;
 mod heap;
+
+use std::time::Duration;
+
+use super::events::slot::SlotTable;
+use clock::{Clock, ClockKind};
+use deadlines::Deadlines;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Timers {
+    pub(super) clock: Clock,
+    pub(super) deadlines: Deadlines,
+}
+
+impl Timers {
+    pub(super) fn new(kind: ClockKind, caches_time: bool) -> Self {
+        Self { clock: Clock::new(kind, caches_time), deadlines: Deadlines::default() }
+    }
+
+    /// The time until the next timeout is due; `None` if none runs.
+    pub(super) fn time_to_next<H>(&mut self, slots: &mut SlotTable<H>) -> Option<Duration> {
+        let deadline_ns = self.deadlines.next_ns(slots)?;
+        Some(self.clock.time_until(deadline_ns))
+    }
+}
