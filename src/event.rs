@@ -23,7 +23,7 @@ bitflags::bitflags! {
 bitflags::bitflags! {
     /// Why a handler was called (libevent: the `what` argument of the callback).
     ///
-    /// Reasons that arise in one turn of the loop arrive in one call.
+    /// Reasons that arise in one turn of the loop are passed in one call.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Ready: u8 {
         /// The event's timeout elapsed.

@@ -106,10 +106,10 @@ pub(super) struct UringBackend {
 
 impl UringBackend {
     pub(super) fn new() -> io::Result<Self> {
-        Self::with_room(SUBMISSIONS, COMPLETIONS)
+        Self::with_entries(SUBMISSIONS, COMPLETIONS)
     }
 
-    pub(super) fn with_room(submissions: u32, completions: u32) -> io::Result<Self> {
+    pub(super) fn with_entries(submissions: u32, completions: u32) -> io::Result<Self> {
         Ok(Self {
             ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
@@ -159,6 +159,7 @@ impl UringBackend {
         let mut result = self.disarm(change.fd);
         let PollEntry { generation, reported_in_wait, report_index, .. } =
             self.entries[change.fd as usize];
+        // A completion of the cancelled poll has the old generation, and is dropped.
         self.entries[change.fd as usize] = PollEntry {
             interest: change.new,
             edge: change.edge,
@@ -185,7 +186,7 @@ impl UringBackend {
     }
 
     fn arm(&mut self, fd: RawFd) -> io::Result<()> {
-        self.make_room()?;
+        self.submit_if_full()?;
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
         let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
@@ -196,7 +197,7 @@ impl UringBackend {
     fn disarm(&mut self, fd: RawFd) -> io::Result<()> {
         let entry = self.entries[fd as usize];
         if entry.armed {
-            self.make_room()?;
+            self.submit_if_full()?;
             self.cancelled += usize::from(self.ring.push_cancel(entry.user_data(fd), CANCELLATION));
             self.entries[fd as usize].armed = false;
         }
@@ -204,7 +205,7 @@ impl UringBackend {
     }
 
     /// Submits now if the submission queue is full.
-    fn make_room(&mut self) -> io::Result<()> {
+    fn submit_if_full(&mut self) -> io::Result<()> {
         if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
     }
 
@@ -284,6 +285,7 @@ impl UringBackend {
         let awaiting_first_cqe = std::mem::take(&mut entry.awaiting_first_cqe);
         let answer = ready_of(result as u32) & Ready::from(entry.interest);
         if answer.is_empty() {
+            // The peer closed its half, which completes every poll; see above.
             entry.half_closed = true;
             if !more {
                 self.queue(fd);
@@ -406,7 +408,7 @@ impl Drop for UringBackend {
     /// time later, and until then their addresses are in use.
     fn drop(&mut self) {
         let armed = self.entries.iter().any(|entry| entry.armed);
-        if armed && self.make_room().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
+        if armed && self.submit_if_full().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
             let _ = self.enter(1, Some(Duration::ZERO));
         }
     }
@@ -491,7 +493,7 @@ mod tests {
         if test_needs::missing(Need::IoUring) {
             return;
         }
-        let mut backend = UringBackend::with_room(4, 64).unwrap();
+        let mut backend = UringBackend::with_entries(4, 64).unwrap();
         let many: Vec<EventFd> = (0..10).map(|_| signalled()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
         assert_eq!(turn(&mut backend, &adds, None).len(), 10);
@@ -593,7 +595,7 @@ mod tests {
         if test_needs::missing(Need::IoUring) {
             return;
         }
-        let mut backend = UringBackend::with_room(8, 16).unwrap();
+        let mut backend = UringBackend::with_entries(8, 16).unwrap();
         let many: Vec<EventFd> = (0..100).map(|_| EventFd::new().unwrap()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| edge(fd, NOTHING, READ)).collect();
         assert_eq!(turn(&mut backend, &adds, Some(Duration::ZERO)), []);

@@ -12,7 +12,7 @@ const SCHEDULED_MAX: u32 = 33;
 pub(super) struct LoopControl {
     exit: bool,
     broken: bool,
-    /// The rest of the queue waits until the loop has polled again.
+    /// The remaining active events wait until the loop has polled again.
     continues: bool,
     left_by_exit: bool,
     /// The event whose handler runs, and its priority.
@@ -62,11 +62,11 @@ impl LoopControl {
         self.scheduled = 0;
     }
 
-    /// Whether one more scheduled event may run in this turn; counts it.
-    pub(super) fn may_schedule(&mut self) -> bool {
-        let may = self.scheduled < SCHEDULED_MAX;
-        self.scheduled += u32::from(may);
-        may
+    /// Counts a scheduled event; returns whether it runs in this turn.
+    pub(super) fn count_scheduled(&mut self) -> bool {
+        let runs_now = self.scheduled < SCHEDULED_MAX;
+        self.scheduled += u32::from(runs_now);
+        runs_now
     }
 
     /// Whether the loop must end before another turn.
@@ -74,7 +74,7 @@ impl LoopControl {
         self.exit || self.broken
     }
 
-    /// Whether the pass ends before the rest of the queue.
+    /// Whether the pass ends before the remaining events of the queue.
     pub(super) fn ends_pass(&self) -> bool {
         self.broken || self.continues
     }
@@ -104,14 +104,14 @@ impl LoopControl {
 
     /// Notes the deletion of an event. If its handler is running, it is not called again for the
     /// same signal.
-    pub(super) fn deleted(&mut self, id: EventId) {
+    pub(super) fn note_deleted(&mut self, id: EventId) {
         if self.running == Some(id) {
             self.calls_left = 0;
         }
     }
 
-    /// Notes an activation. If the event is more urgent than the running one, the pass ends.
-    pub(super) fn activated(&mut self, priority: u8) {
+    /// Notes an activation while handlers run. If the event is more urgent than the running one, the pass ends.
+    pub(super) fn note_activated(&mut self, priority: u8) {
         self.continues |= priority < self.priority && self.running.is_some();
     }
 }

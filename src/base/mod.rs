@@ -237,6 +237,7 @@ impl<C> EventBase<C> {
         }
     }
 
+    /// Calls the prepare watchers, and makes the events active that were activated for this turn.
     fn prepare(&mut self, cx: &mut C, flags: LoopFlags) {
         let registry = &mut self.registry;
         if registry.watchers.has_prepare() {
@@ -250,6 +251,7 @@ impl<C> EventBase<C> {
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
+        // Another thread has notified this base since the last wait.
         if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
@@ -263,6 +265,7 @@ impl<C> EventBase<C> {
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
+        // Without edges, the eventfd is reported until it is read.
         let has_edges = registry.kernel.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
             if !has_edges && fd_ready.fd == registry.notifier.fd() {
@@ -347,7 +350,7 @@ impl<C> Registry<C> {
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent
     /// the call of another thread has taken effect when it returns.)
     fn has_nothing_to_do(&self) -> bool {
-        self.events.counts.nothing_to_do() && self.jobs.is_empty()
+        self.events.counts.is_idle() && self.jobs.is_empty()
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
@@ -378,7 +381,7 @@ impl<C> Registry<C> {
         }
     }
 
-    /// Whether the rest of a queue waits for the next turn.
+    /// Whether the remaining events of a queue wait for the next turn.
     fn pass_ends(&mut self, budget: &limit::Budget, calls: u64) -> bool {
         self.take_requests();
         if self.control.ends_pass() || !budget.allows_another(calls) {

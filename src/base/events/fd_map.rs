@@ -72,13 +72,13 @@ impl FdEntry {
             || full(Interest::CLOSED, self.closes)
     }
 
-    fn join(&mut self, interest: Interest) {
+    fn add(&mut self, interest: Interest) {
         self.reads += u16::from(interest.contains(Interest::READ));
         self.writes += u16::from(interest.contains(Interest::WRITE));
         self.closes += u16::from(interest.contains(Interest::CLOSED));
     }
 
-    fn leave(&mut self, interest: Interest) {
+    fn subtract(&mut self, interest: Interest) {
         self.reads -= u16::from(interest.contains(Interest::READ));
         self.writes -= u16::from(interest.contains(Interest::WRITE));
         self.closes -= u16::from(interest.contains(Interest::CLOSED));
@@ -129,10 +129,11 @@ impl FdMap {
             return Err(Error::TooManyEvents { fd });
         }
         let (old, was_once) = (entry.armed(), entry.watch.contains(Watch::ONCE));
-        entry.join(interest);
+        entry.add(interest);
         let once = alone && !slots[index].is_persistent();
         entry.watch.set(Watch::EDGE, edge);
         entry.watch.set(Watch::ONCE, once);
+        // Once reported, it is disarmed: no registration is left to be replaced.
         let was_once = was_once && !old.is_empty();
         let change = Change { was_once, ..entry.change(fd, old) };
         let must_update = old != change.new || was_once;
@@ -156,7 +157,7 @@ impl FdMap {
         entry.events.remove(slots, index);
         slots[index].state -= State::INSERTED;
         let old = entry.armed();
-        entry.leave(interest);
+        entry.subtract(interest);
         let was_once = entry.watch.contains(Watch::ONCE);
         let change = Change { was_once, ..entry.change(fd, old) };
         (old != change.new).then_some(change)
@@ -255,13 +256,17 @@ impl FdMap {
             for index in entry.events.iter(slots) {
                 let slot = &slots[index];
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
-                assert_eq!(slot.source().fd(), Some(fd as RawFd), "slot {index} is misplaced");
-                assert_eq!(slot.of_source.prev, prev, "slot {index} has a torn link");
-                counted.join(slot.interest());
+                assert_eq!(
+                    slot.source().fd(),
+                    Some(fd as RawFd),
+                    "slot {index} is on a wrong list"
+                );
+                assert_eq!(slot.of_source.prev, prev, "slot {index} has a wrong link");
+                counted.add(slot.interest());
                 (prev, listed) = (index, listed + 1);
             }
             let counts = |e: &FdEntry| (e.reads, e.writes, e.closes);
-            assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are off");
+            assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are wrong");
             if entry.watch.contains(Watch::ONCE) && !entry.events.is_empty() {
                 let only = entry.events.only(slots).expect("a once-watched fd has one event");
                 assert!(!slots[only].is_persistent(), "slot {only} persists on a once-watched fd");

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::slot::{Links, NONE, Slot, SlotTable};
 
-/// Which of a slot's links a list goes through.
+/// Which of a slot's links a list uses.
 pub(in crate::base) trait Chain {
     fn links<H>(slot: &Slot<H>) -> Links;
     fn set_links<H>(slot: &mut Slot<H>, links: Links);
@@ -132,10 +132,10 @@ impl<K: Chain> List<K> {
     pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) -> usize {
         let (mut members, mut last) = (0, NONE);
         for index in self.iter(slots) {
-            assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a torn link");
+            assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a wrong link");
             (last, members) = (index, members + 1);
         }
-        assert_eq!(self.last, last, "the list's end is off");
+        assert_eq!(self.last, last, "the list's end is wrong");
         members
     }
 }

@@ -43,7 +43,7 @@ impl<H> Events<H> {
         let slot = &mut self.slots[index];
         slot.ready |= ready;
         if !ready.is_empty() && !slot.is_active() {
-            self.counts.activated(slot.counted());
+            self.counts.activate(slot.counted());
             self.active.push_later(&mut self.slots, index);
         }
     }
@@ -52,7 +52,7 @@ impl<H> Events<H> {
     pub(in crate::base) fn deactivate(&mut self, index: u32) {
         self.active.remove(&mut self.slots, index);
         let slot = &mut self.slots[index];
-        self.counts.deactivated(slot.counted());
+        self.counts.deactivate(slot.counted());
         if std::mem::take(&mut slot.ready).contains(Ready::SIGNAL) {
             let id = slot.id(index);
             self.signals.take_calls(id);

@@ -28,7 +28,7 @@ bitflags::bitflags! {
         const ONCE = 0x01;
         const READ = 0x02;
         const WRITE = 0x04;
-        /// Belongs to the base itself: not counted, keeps no loop alive.
+        /// Belongs to the base itself: it is not counted and does not keep the loop alive.
         const INTERNAL = 0x08;
         /// Stays pending when it fires.
         const PERSIST = 0x10;
@@ -103,6 +103,7 @@ impl IntervalWord {
 
     fn set_link(&mut self, link: u32) {
         debug_assert!(self.0 & Self::COMMON != 0, "only a common timeout links its events");
+        // The link is the lower half.
         self.0 = self.0 >> 32 << 32 | u64::from(link);
     }
 }
@@ -281,7 +282,7 @@ impl<H> SlotTable<H> {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
-        // After 2^32 - 1 events in one slot its ids repeat. No program keeps an id that long.
+        // After 2^32 - 1 events in one slot its ids repeat. No program holds an id that long.
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;

@@ -51,7 +51,7 @@ impl<C> Registry<C> {
             self.events.slots[index].ready |= Ready::DEFERRED;
             return Ok(false);
         }
-        if self.control.may_schedule() {
+        if self.control.count_scheduled() {
             self.activate_index(index, Ready::DEFERRED);
         } else {
             self.events.activate_later(index, Ready::DEFERRED);

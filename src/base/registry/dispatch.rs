@@ -19,10 +19,10 @@ impl<C> Registry<C> {
         if slot.state.contains(State::LATER) {
             events.active.remove(&mut events.slots, index);
         } else {
-            events.counts.activated(counted);
+            events.counts.activate(counted);
         }
         events.active.push(&mut events.slots, index);
-        self.control.activated(priority);
+        self.control.note_activated(priority);
     }
 
     /// Activates every event of a descriptor whose interest is among `ready`.
@@ -67,7 +67,7 @@ impl<C> Registry<C> {
         let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
         let (counted, has_interval) = (slot.counted(), slot.has_interval());
         slot.ready = Ready::empty();
-        self.events.counts.deactivated(counted);
+        self.events.counts.deactivate(counted);
         let is_signal = fired.ready.contains(Ready::SIGNAL);
         let calls = if is_signal { self.events.signals.take_calls(fired.id) } else { 1 };
         if !flags.contains(EventFlags::PERSIST) {

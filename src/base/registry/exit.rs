@@ -48,11 +48,11 @@ impl<C> Registry<C> {
     /// called as often (libevent: `event_base_add_virtual_`). Use it while another thread will
     /// still send work.
     pub fn hold(&mut self) {
-        self.events.counts.held();
+        self.events.counts.hold();
     }
 
     /// Undoes one [`hold`](Self::hold); has no effect without one.
     pub fn release(&mut self) {
-        self.events.counts.released();
+        self.events.counts.release();
     }
 }

@@ -36,14 +36,14 @@ impl<C> Registry<C> {
                 return Err(refusal.into());
             }
         }
-        events.counts.joined(events.slots[index].counted());
+        events.counts.add(events.slots[index].counted());
         Ok(())
     }
 
     /// Ends an event's wait for its source.
     pub(super) fn remove_from_map(&mut self, index: u32) {
         let events = &mut self.events;
-        events.counts.left(events.slots[index].counted());
+        events.counts.remove(events.slots[index].counted());
         match events.slots[index].source() {
             Source::Fd(fd) => self.remove_from_fd(index, fd),
             Source::Signal(number) => events.signals.remove(&mut events.slots, index, number),
@@ -92,7 +92,7 @@ impl<C> Registry<C> {
     pub(super) fn refuse_fd(&mut self, refusal: RefusedChange) {
         while let Some(index) = self.events.fds.of(refusal.fd).first() {
             let events = &mut self.events;
-            events.counts.left(events.slots[index].counted());
+            events.counts.remove(events.slots[index].counted());
             events.fds.remove(&mut events.slots, index, refusal.fd);
             self.refuse(index, refusal.into());
         }

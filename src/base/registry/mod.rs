@@ -214,7 +214,7 @@ impl<C> Registry<C> {
     /// until `add` sets another or [`remove_timeout`](Self::remove_timeout) drops it.
     pub fn del(&mut self, id: EventId) {
         if let Some(index) = self.events.slots.index_of(id) {
-            self.control.deleted(id);
+            self.control.note_deleted(id);
             self.del_index(index);
         }
     }
@@ -227,7 +227,7 @@ impl<C> Registry<C> {
     /// registration until the last copy is closed.
     pub fn free(&mut self, id: EventId) {
         if let Some(index) = self.events.slots.index_of(id) {
-            self.control.deleted(id);
+            self.control.note_deleted(id);
             self.free_index(index);
         }
     }

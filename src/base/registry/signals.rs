@@ -9,7 +9,7 @@ impl<C> Registry<C> {
         self.open_signals()?;
         let events = &mut self.events;
         events.signals.insert(&mut events.slots, index, number)?;
-        events.counts.joined(events.slots[index].counted());
+        events.counts.add(events.slots[index].counted());
         Ok(())
     }
 

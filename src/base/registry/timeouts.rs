@@ -70,7 +70,7 @@ impl<C> Registry<C> {
     fn start_timer(&mut self, index: u32, deadline_ns: u64, interval: Interval) {
         let events = &mut self.events;
         if !events.slots[index].has_timer() {
-            events.counts.joined(events.slots[index].counted());
+            events.counts.add(events.slots[index].counted());
         }
         self.timers.deadlines.start(&mut events.slots, index, deadline_ns, interval);
     }
@@ -79,7 +79,7 @@ impl<C> Registry<C> {
     pub(super) fn stop_timer(&mut self, index: u32) {
         let events = &mut self.events;
         if events.slots[index].has_timer() {
-            events.counts.left(events.slots[index].counted());
+            events.counts.remove(events.slots[index].counted());
             self.timers.deadlines.stop(&mut events.slots, index);
         }
     }

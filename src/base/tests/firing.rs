@@ -82,7 +82,7 @@ fn an_expiry_of_an_active_event_adds_its_reason_and_keeps_the_others() {
     let both = Ready::READ | Ready::TIMEOUT;
     assert_eq!(rig.at(5 * MS), [(1, both), (2, both)]);
     assert_eq!(rig.registry().pending(persistent), both, "re-armed");
-    assert_eq!(rig.at(10 * MS), [(1, Ready::TIMEOUT)], "on its beat");
+    assert_eq!(rig.at(10 * MS), [(1, Ready::TIMEOUT)], "an interval after its deadline");
 }
 
 #[test]

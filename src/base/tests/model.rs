@@ -117,8 +117,8 @@ impl Model {
         if !self.persist {
             self.idle();
         } else if self.interval_ns > 0 {
-            let on_beat = due_ns.map(|due| due + self.interval_ns).filter(|at| *at >= now_ns);
-            self.due_ns = Some(on_beat.unwrap_or(now_ns + self.interval_ns));
+            let on_time = due_ns.map(|due| due + self.interval_ns).filter(|at| *at >= now_ns);
+            self.due_ns = Some(on_time.unwrap_or(now_ns + self.interval_ns));
         }
         Some((self.token, ready))
     }

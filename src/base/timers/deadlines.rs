@@ -75,7 +75,7 @@ impl Deadlines {
             slot.set_interval(interval);
         }
         match common {
-            Some(number) => self.join_list(slots, index, number),
+            Some(number) => self.insert_in_list(slots, index, number),
             None if in_heap => {
                 let position = slot.heap_position();
                 self.heap.update(position, deadline_ns, &mut members(slots, &mut self.lists));
@@ -97,11 +97,11 @@ impl Deadlines {
         } else if slot.state.contains(State::IN_COMMON)
             && let Interval::Common(number) = slot.interval()
         {
-            self.leave_list(slots, index, number);
+            self.remove_from_list(slots, index, number);
         }
     }
 
-    fn join_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
+    fn insert_in_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
         slots[index].state |= State::IN_COMMON;
         let list = &mut self.lists[usize::from(number)];
         let was_empty = list.is_empty();
@@ -115,7 +115,7 @@ impl Deadlines {
         }
     }
 
-    fn leave_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
+    fn remove_from_list<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: u8) {
         let list = &mut self.lists[usize::from(number)];
         list.remove(slots, index);
         slots[index].state -= State::IN_COMMON;
