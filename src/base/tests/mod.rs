@@ -6,7 +6,7 @@ mod kernel;
 mod model;
 mod priority;
 mod reinit;
-mod stage;
+mod scripted_app;
 mod turn;
 
 use std::time::Duration;
