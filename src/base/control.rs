@@ -3,7 +3,7 @@
 use crate::event::EventId;
 
 /// Scheduled events that still run in their turn. libevent runs the same number, one more than the
-/// constant it compares with. It lets a chain of layers settle and still polls sockets soon.
+/// constant it compares with. A chain of layers settles in one turn, and sockets are polled soon.
 const SCHEDULED_MAX: u32 = 33;
 
 /// Requests to the loop. A request to exit may precede the loop; a request to break may not, as in
@@ -110,7 +110,7 @@ impl LoopControl {
         }
     }
 
-    /// Notes an activation while handlers run. If the event is more urgent than the running one, the pass ends.
+    /// Notes an activation. If the event is more urgent than the running one, the pass ends.
     pub(super) fn note_activated(&mut self, priority: u8) {
         self.continues |= priority < self.priority && self.running.is_some();
     }

@@ -72,7 +72,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Records a change, or applies it at once, as the policy demands. `stable` is the event's
+    /// Records a change or applies it at once, by the policy. `stable` is the event's
     /// promise that its descriptor stays open.
     #[inline]
     pub(super) fn update(
@@ -95,7 +95,7 @@ impl Kernel {
         }
     }
 
-    /// An event of the descriptor was freed: its owner may close it now, whatever it promised.
+    /// Ends the promise that a descriptor stays open: its event was freed.
     pub(super) fn distrust(&mut self, fds: &FdMap, fd: i32) {
         self.changelist.distrust(fds.change_position(fd));
     }
@@ -123,7 +123,7 @@ impl Kernel {
         self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
     }
 
-    /// Takes a change that the last flush was refused.
+    /// Takes a change of the last flush that the kernel refused.
     #[inline]
     pub(super) fn take_refused(&mut self) -> Option<RefusedChange> {
         self.refused.pop()

@@ -108,7 +108,7 @@ impl IntervalWord {
     }
 }
 
-/// One event. `H` is the type of handlers; the base calls them, and this folder does not.
+/// One event. `H` is the type of its handler, which this folder stores and never calls.
 pub(in crate::base) struct Slot<H> {
     pub(in crate::base) handler: H,
     pub(in crate::base) token: Token,

@@ -80,7 +80,7 @@ impl<C> Registry<C> {
         self.report_refusals();
     }
 
-    /// Activates the events of the changes that the last flush was refused, with the errors.
+    /// Activates the events of the last flush's refused changes, with the errors.
     pub(in crate::base) fn report_refusals(&mut self) {
         while let Some(refusal) = self.kernel.take_refused() {
             self.refuse_fd(refusal);

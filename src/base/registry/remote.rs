@@ -55,7 +55,8 @@ impl<C> Remote<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::BaseGone`](crate::Error::BaseGone) if the base was dropped; `job` is then dropped, too.
+    /// [`Error::BaseGone`](crate::Error::BaseGone) if the base was dropped; `job` is then dropped,
+    /// too.
     pub fn post(
         &self,
         job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static,

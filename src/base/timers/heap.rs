@@ -79,7 +79,7 @@ impl TimerHeap {
         }
     }
 
-    /// Takes the member at `position` out.
+    /// Removes the member at `position`.
     pub(in crate::base) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
