@@ -203,14 +203,14 @@ impl<C> EventBase<C> {
     /// As [`run`](Self::run).
     pub fn run_with(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         self.registry.enter_loop();
-        // The guard leaves the loop also when a handler panics.
+        // Its drop leaves the loop also when a handler panics.
         let entered = Entered(self);
         entered.0.turns(cx, flags)
     }
 
     fn turns(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         loop {
-            self.registry.begin_turn();
+            self.registry.control.begin_turn();
             if self.registry.should_stop() {
                 return Ok(LoopEnd::Stopped);
             }
@@ -251,7 +251,7 @@ impl<C> EventBase<C> {
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
-        // Another thread has notified this base since the last wait.
+        // After a notification since the last wait, this one must not block.
         if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
@@ -321,7 +321,9 @@ struct Entered<'a, C>(&'a mut EventBase<C>);
 
 impl<C> Drop for Entered<'_, C> {
     fn drop(&mut self) {
-        self.0.registry.leave_loop();
+        let registry = &mut self.0.registry;
+        registry.control.leave_loop();
+        registry.timers.clock.forget(false);
     }
 }
 
@@ -336,15 +338,6 @@ impl<C> Registry<C> {
             // A posted closure panicked; the closures behind it are still to run.
             self.activate_notified();
         }
-    }
-
-    fn leave_loop(&mut self) {
-        self.control.leave_loop();
-        self.timers.clock.forget(false);
-    }
-
-    fn begin_turn(&mut self) {
-        self.control.begin_turn();
     }
 
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent

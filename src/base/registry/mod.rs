@@ -66,9 +66,10 @@ pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Registry<C> {
+    /// First, so that the backend is dropped before the descriptors of signals and the notifier.
+    pub(super) kernel: Kernel,
     pub(super) events: Events<Handler<C>>,
     pub(super) timers: Timers,
-    pub(super) kernel: Kernel,
     pub(super) notifier: Notifier,
     /// Closures posted by a [`Remote`](remote::Remote).
     pub(super) jobs: Jobs<Job<C>>,
@@ -82,9 +83,9 @@ pub struct Registry<C> {
 impl<C> Registry<C> {
     pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
+            kernel: Kernel::new(config, selected),
             events: Events::new(config.signals, config.priorities),
             timers: Timers::new(config.clock, config.caches_time),
-            kernel: Kernel::new(config, selected),
             notifier: Notifier::new()?,
             jobs: Jobs::new(),
             control: LoopControl::default(),

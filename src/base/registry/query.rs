@@ -65,14 +65,16 @@ impl<C> Registry<C> {
     /// When an event's timeout is due, if one runs.
     #[must_use]
     pub fn deadline(&self, id: EventId) -> Option<Instant> {
-        let slot = &self.events.slots[self.events.slots.index_of(id)?];
+        let slots = &self.events.slots;
+        let slot = &slots[slots.index_of(id)?];
         slot.has_timer().then(|| self.timers.clock.instant(slot.deadline_ns))
     }
 
     /// An event's priority (libevent: `event_get_priority`); `None` if it was freed.
     #[must_use]
     pub fn priority(&self, id: EventId) -> Option<u8> {
-        Some(self.events.slots[self.events.slots.index_of(id)?].priority)
+        let slots = &self.events.slots;
+        Some(slots[slots.index_of(id)?].priority)
     }
 
     /// All facts about an event; `None` if it was freed.
@@ -85,12 +87,8 @@ impl<C> Registry<C> {
     /// closure. The handler may have freed it.
     #[must_use]
     pub fn running(&self) -> Option<EventId> {
-        let is_internal = |id| {
-            self.events
-                .slots
-                .index_of(id)
-                .is_some_and(|index| self.events.slots[index].is_internal())
-        };
+        let slots = &self.events.slots;
+        let is_internal = |id| slots.index_of(id).is_some_and(|index| slots[index].is_internal());
         self.control.running().filter(|id| !is_internal(*id))
     }
 
@@ -161,20 +159,14 @@ impl<C> Registry<C> {
         &self,
         mut visit: impl FnMut(EventInfo) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let inserted = self
-            .events
-            .fds
-            .iter(&self.events.slots)
-            .chain(self.events.signals.iter(&self.events.slots));
-        let timed = self.timers.deadlines.iter(&self.events.slots);
-        let timed =
-            timed.filter(|index| !self.events.slots[*index].state.contains(State::INSERTED));
-        let idle = |index: &u32| {
-            let slot = &self.events.slots[*index];
-            !slot.state.contains(State::INSERTED) && !slot.has_timer()
-        };
-        let active = self.events.active.iter(&self.events.slots).filter(idle);
-        let users = |index: &u32| !self.events.slots[*index].is_internal();
+        let events = &self.events;
+        let slots = &events.slots;
+        let inserted = events.fds.iter(slots).chain(events.signals.iter(slots));
+        let is_inserted = |index: &u32| slots[*index].state.contains(State::INSERTED);
+        let timed = self.timers.deadlines.iter(slots).filter(|index| !is_inserted(index));
+        let is_only_active = |index: &u32| !is_inserted(index) && !slots[*index].has_timer();
+        let active = events.active.iter(slots).filter(is_only_active);
+        let users = |index: &u32| !slots[*index].is_internal();
         inserted
             .chain(timed)
             .chain(active)

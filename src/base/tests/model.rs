@@ -245,7 +245,7 @@ impl Comparison {
         self.now_ns += later_ns;
         let registry = self.rig.base.registry();
         registry.flush_changes();
-        registry.begin_turn();
+        registry.control.begin_turn();
         registry.events.active.promote_later(&mut registry.events.slots);
         for &fd in report {
             registry.activate_reported(FdReady { fd, ready: Ready::all() });
