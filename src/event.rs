@@ -47,7 +47,7 @@ bitflags::bitflags! {
 }
 
 impl From<Interest> for Ready {
-    /// The bits that answer an interest: reading is answered by readable, and so on.
+    /// The readiness that an interest waits for: readable for reading, and so on.
     fn from(interest: Interest) -> Self {
         Self::from_bits_retain(interest.bits())
     }

@@ -75,7 +75,7 @@ impl PollEntry {
         u64::from(self.generation) << 32 | fd as u64
     }
 
-    fn multishot(&self) -> bool {
+    fn is_multishot(&self) -> bool {
         self.half_closed || (self.edge && !self.once)
     }
 }
@@ -190,7 +190,7 @@ impl UringBackend {
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
         let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
-        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), user_data);
+        entry.armed = self.ring.push_poll(fd, mask, entry.is_multishot(), user_data);
         Ok(())
     }
 
@@ -283,8 +283,8 @@ impl UringBackend {
             return;
         }
         let awaiting_first_cqe = std::mem::take(&mut entry.awaiting_first_cqe);
-        let answer = ready_of(result as u32) & Ready::from(entry.interest);
-        if answer.is_empty() {
+        let bits = ready_of(result as u32) & Ready::from(entry.interest);
+        if bits.is_empty() {
             // The peer closed its half, which completes every poll; see above.
             entry.half_closed = true;
             if !more {
@@ -297,13 +297,13 @@ impl UringBackend {
                 self.queue(fd);
             }
             match reap {
-                Reap::BeforeWait => self.deferred_edges.push((user_data, answer)),
-                Reap::AfterWait => self.report(fd, answer, ready),
+                Reap::BeforeWait => self.deferred_edges.push((user_data, bits)),
+                Reap::AfterWait => self.report(fd, bits, ready),
             }
         } else {
             self.queue(fd);
             if reap == Reap::AfterWait {
-                self.report(fd, answer, ready);
+                self.report(fd, bits, ready);
             }
         }
     }
@@ -323,14 +323,14 @@ impl UringBackend {
         }
     }
 
-    fn report(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
+    fn report(&mut self, fd: RawFd, bits: Ready, ready: &mut Vec<FdReady>) {
         let entry = &mut self.entries[fd as usize];
         match ready.get_mut(entry.report_index as usize).filter(|report| report.fd == fd) {
-            Some(report) if entry.reported_in_wait == self.wait => report.ready |= answer,
+            Some(report) if entry.reported_in_wait == self.wait => report.ready |= bits,
             _ => {
                 entry.reported_in_wait = self.wait;
                 entry.report_index = ready.len() as u32;
-                ready.push(FdReady { fd, ready: answer });
+                ready.push(FdReady { fd, ready: bits });
             }
         }
         if entry.once {
@@ -342,11 +342,11 @@ impl UringBackend {
     }
 
     fn report_deferred_edges(&mut self, ready: &mut Vec<FdReady>) {
-        for (user_data, answer) in std::mem::take(&mut self.deferred_edges) {
+        for (user_data, bits) in std::mem::take(&mut self.deferred_edges) {
             let fd = user_data as u32 as RawFd;
             let entry = &self.entries[fd as usize];
             if entry.user_data(fd) == user_data && !entry.interest.is_empty() {
-                self.report(fd, answer, ready);
+                self.report(fd, bits, ready);
             }
         }
     }

@@ -198,7 +198,7 @@ impl FdMap {
     }
 
     /// The events of a descriptor.
-    pub(in crate::base) fn of(&self, fd: RawFd) -> Stack {
+    pub(in crate::base) fn events_of(&self, fd: RawFd) -> Stack {
         // A negative number converts to one above every descriptor.
         self.entries.get(fd as usize).map_or(Stack::EMPTY, |entry| entry.events)
     }
@@ -421,7 +421,7 @@ mod tests {
             let index = slots.insert(plain(Source::Fd(fd), READ)).index;
             let error = map.insert(&mut slots, index, fd).unwrap_err();
             assert!(error.to_string().contains("Bad file descriptor"), "{error}");
-            assert_eq!(map.of(fd), Stack::EMPTY);
+            assert_eq!(map.events_of(fd), Stack::EMPTY);
         }
         assert_eq!(map.entries.capacity(), 0);
     }

@@ -57,11 +57,11 @@ impl<K: Chain> List<K> {
     }
 
     pub(in crate::base) fn first(&self) -> Option<u32> {
-        some(self.first)
+        slot_of(self.first)
     }
 
     pub(in crate::base) fn last(&self) -> Option<u32> {
-        some(self.last)
+        slot_of(self.last)
     }
 
     pub(in crate::base) fn push_back<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
@@ -105,7 +105,7 @@ impl<K: Chain> List<K> {
 
     /// The members from first to last.
     pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
-        let next = move |&index: &u32| some(K::links(&slots[index]).next);
+        let next = move |&index: &u32| slot_of(K::links(&slots[index]).next);
         std::iter::successors(self.first(), next)
     }
 
@@ -153,7 +153,7 @@ impl Stack {
 
     /// The newest member.
     pub(in crate::base) fn first(self) -> Option<u32> {
-        some(self.0)
+        slot_of(self.0)
     }
 
     /// The member, if there is exactly one.
@@ -200,14 +200,14 @@ pub(in crate::base) struct Cursor(u32);
 impl Cursor {
     /// The next older member.
     pub(in crate::base) fn next<H>(&mut self, slots: &SlotTable<H>) -> Option<u32> {
-        let index = some(self.0)?;
+        let index = slot_of(self.0)?;
         self.0 = slots[index].of_source.next;
         Some(index)
     }
 }
 
 /// The slot that a link names, if it names one.
-fn some(link: u32) -> Option<u32> {
+fn slot_of(link: u32) -> Option<u32> {
     (link != NONE).then_some(link)
 }
 

@@ -128,7 +128,7 @@ impl Signals {
     }
 
     /// The events of a signal.
-    pub(in crate::base) fn of(&self, number: i32) -> Stack {
+    pub(in crate::base) fn events_of(&self, number: i32) -> Stack {
         if is_signal(number) { self.events[number as usize] } else { Stack::EMPTY }
     }
 
@@ -139,7 +139,7 @@ impl Signals {
         index: u32,
         number: i32,
     ) -> Result<()> {
-        if self.of(number).is_empty() {
+        if self.events_of(number).is_empty() {
             let source = self.source.as_mut().expect("opened before the first event is added");
             source.watch(number)?;
         }

@@ -27,11 +27,11 @@ impl<C> Registry<C> {
 
     /// Activates every event of a descriptor whose interest is among `ready`.
     pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
-        let mut cursor = self.events.fds.of(fd).cursor();
+        let mut cursor = self.events.fds.events_of(fd).cursor();
         while let Some(index) = cursor.next(&self.events.slots) {
-            let answer = Ready::from(self.events.slots[index].interest()) & ready;
-            if !answer.is_empty() {
-                self.activate_index(index, answer);
+            let reasons = Ready::from(self.events.slots[index].interest()) & ready;
+            if !reasons.is_empty() {
+                self.activate_index(index, reasons);
             }
         }
     }

@@ -90,7 +90,7 @@ impl<C> Registry<C> {
     /// Removes every event from a descriptor that the kernel refused, and activates each with the
     /// error.
     pub(super) fn refuse_fd(&mut self, refusal: RefusedChange) {
-        while let Some(index) = self.events.fds.of(refusal.fd).first() {
+        while let Some(index) = self.events.fds.events_of(refusal.fd).first() {
             let events = &mut self.events;
             events.counts.remove(events.slots[index].counted());
             events.fds.remove(&mut events.slots, index, refusal.fd);

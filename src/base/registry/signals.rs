@@ -27,7 +27,7 @@ impl<C> Registry<C> {
 
     /// Activates every event of a signal, with one call for each of `times` deliveries.
     pub(super) fn activate_signal_times(&mut self, number: i32, times: u32) {
-        let mut cursor = self.events.signals.of(number).cursor();
+        let mut cursor = self.events.signals.events_of(number).cursor();
         while let Some(index) = cursor.next(&self.events.slots) {
             let id = self.events.slots[index].id(index);
             self.events.signals.add_calls(id, times);
