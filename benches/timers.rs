@@ -40,11 +40,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("delete and add", pending), |bencher| {
-            let victims: Vec<EventId> = ids.iter().copied().step_by(pending / OPERATIONS).collect();
+            let chosen: Vec<EventId> = ids.iter().copied().step_by(pending / OPERATIONS).collect();
             bencher.iter_batched(
                 || delays().take(OPERATIONS),
                 |delays| {
-                    for (id, delay) in victims.iter().zip(delays) {
+                    for (id, delay) in chosen.iter().zip(delays) {
                         base.registry().del(*id);
                         base.registry().add(*id, Some(delay)).expect("a timer can be added");
                     }
