@@ -3,6 +3,8 @@
 //! `cargo bench` measures; `cargo bench -- --test` only checks that they still run.
 
 mod dispatch_chain;
+#[path = "bases/random.rs"]
+mod random;
 mod timers;
 mod wake;
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use evshard::{Config, EventBase, EventId, EventSpec};
 
+use crate::random::Random;
+
 const OPERATIONS: usize = 1000;
 
-/// Delays that look random, the same every time; all far in the future.
+/// Random delays of one to two minutes, the same in every run.
 fn delays() -> impl Iterator<Item = Duration> {
-    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-    std::iter::successors(Some(1_u64), next)
-        .map(|state| Duration::from_millis(60_000 + (state >> 33) % 60_000))
+    let mut random = Random::new();
+    std::iter::repeat_with(move || Duration::from_millis(60_000 + random.below(60_000)))
 }
 
 /// A base with this many pending timers.
@@ -39,11 +40,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("delete and add", pending), |bencher| {
-            let victims: Vec<EventId> = ids.iter().copied().step_by(pending / OPERATIONS).collect();
+            let chosen: Vec<EventId> = ids.iter().copied().step_by(pending / OPERATIONS).collect();
             bencher.iter_batched(
                 || delays().take(OPERATIONS),
                 |delays| {
-                    for (id, delay) in victims.iter().zip(delays) {
+                    for (id, delay) in chosen.iter().zip(delays) {
                         base.registry().del(*id);
                         base.registry().add(*id, Some(delay)).expect("a timer can be added");
                     }

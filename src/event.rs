@@ -23,7 +23,7 @@ bitflags::bitflags! {
 bitflags::bitflags! {
     /// Why a handler was called (libevent: the `what` argument of the callback).
     ///
-    /// Reasons that arise in one turn of the loop arrive in one call.
+    /// Reasons that arise in one turn of the loop are passed in one call.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Ready: u8 {
         /// The event's timeout elapsed.
@@ -47,7 +47,7 @@ bitflags::bitflags! {
 }
 
 impl From<Interest> for Ready {
-    /// The bits that answer an interest: reading is answered by readable, and so on.
+    /// The readiness that an interest waits for: readable for reading, and so on.
     fn from(interest: Interest) -> Self {
         Self::from_bits_retain(interest.bits())
     }

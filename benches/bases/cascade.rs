@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use evshard::{EventBase, EventId, EventSpec, Fired, Interest, Registry, Token};
 
-use crate::Outcome;
 use crate::options::Options;
-use crate::pairs::{Pair, elapsed_ns};
+use crate::pairs::Pair;
 use crate::record::Record;
+use crate::{Outcome, elapsed_ns};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -8,11 +8,11 @@ use evshard::{
     EventBase, EventId, EventSpec, Fired, Handler, Interest, LoopFlags, Registry, Token,
 };
 
-use crate::Outcome;
 use crate::options::{Options, Rearm};
-use crate::pairs::{Pair, elapsed_ns};
+use crate::pairs::Pair;
 use crate::random::Random;
 use crate::record::Record;
+use crate::{Outcome, elapsed_ns};
 
 /// The context: all pairs, and how many bytes may still be passed on.
 struct Chain {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use evshard::{EventBase, EventId, EventSpec, Interest, LoopFlags, Result};
 
-use crate::Outcome;
 use crate::options::Options;
-use crate::pairs::{Pair, elapsed_ns};
+use crate::pairs::Pair;
 use crate::record::Record;
+use crate::{Outcome, elapsed_ns};
 
 const TOTAL: u32 = 20_000;
 const TURNS_MAX: u32 = 4_000;
@@ -38,7 +38,7 @@ fn watch(base: &mut EventBase<()>, options: &Options, pair: &mut Pair) -> Outcom
         if options.is_stable() { spec.stable_fd() } else { spec }
     };
     let registry = base.registry();
-    let unexpected = |_: &mut _, (): &mut (), _| panic!("a socket was ready that should not be");
+    let unexpected = |_: &mut _, (): &mut (), _| panic!("a socket was ready unexpectedly");
     let reading = registry.create(make(Interest::READ), unexpected);
     registry.add(reading, None)?;
     Ok(registry.create(make(Interest::WRITE), unexpected))

@@ -1,8 +1,8 @@
 //! The famous benchmarks of event bases on this one; its peers are in `benches/peers/bases`.
 //!
 //! The same benchmarks, flags, defaults, random numbers and output as the C programs, so that
-//! `scripts/compare_event_bases.sh` can run them in turns. A program of its own, not a
-//! criterion benchmark: what is compared is one process with another.
+//! `scripts/compare_event_bases.sh` can run them in turns. It is a program of its own, not
+//! a criterion benchmark, because the script compares one process with another.
 //!
 //! ```text
 //! cargo build --release --example bases
@@ -21,28 +21,29 @@ mod timers;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 use options::{Benchmark, Options};
 use record::Record;
 
-/// Whatever ends a benchmark early.
+/// A result; any error ends a benchmark early.
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     match run(&Options::parse()).and_then(|line| Ok(writeln!(io::stdout(), "{line}")?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}"); // nowhere is left to say that it failed
+            let _ = writeln!(io::stderr(), "{error}"); // no other output could report a failure
             ExitCode::FAILURE
         }
     }
 }
 
-/// The line that a benchmark's result is.
+/// Runs the benchmark; returns its result as a line.
 fn run(options: &Options) -> Outcome<String> {
-    pairs::raise_descriptor_limit()?;
+    rlimit::increase_nofile_limit(u64::MAX)?;
     let mut record = Record::new(options);
     match options.benchmark {
         Benchmark::Chain => chain::benchmark(options, &mut record)?,
@@ -52,4 +53,9 @@ fn run(options: &Options) -> Outcome<String> {
         Benchmark::Memory => memory::benchmark(options, &mut record)?,
     }
     Ok(record.line())
+}
+
+/// Nanoseconds since `begin`.
+fn elapsed_ns(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).expect("a run of less than five centuries")
 }

@@ -1,5 +1,5 @@
-//! User memory per event: how much the process grows by while many events with a timeout are made
-//! and added. The list of their ids counts: a program has to store it.
+//! User memory per event: how much the process grows when it makes and adds many events with a
+//! timeout. The list of their ids counts, because a program has to store it.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) fn benchmark(options: &Options, record: &mut Record) -> Outcome<()> {
     let mut random = Random::new();
     let mut base = options.open_base::<()>()?;
     let pass = LoopFlags::ONCE | LoopFlags::NONBLOCK;
-    base.run_with(&mut (), pass)?; // what a base allocates once is no cost per event
+    base.run_with(&mut (), pass)?; // a base's first allocations are no cost per event
     of_this_process("Pss")?;
     let (pss, dirty) = (of_this_process("Pss")?, of_this_process("Private_Dirty")?);
     let mut ids: Vec<EventId> = Vec::with_capacity(options.events as usize);

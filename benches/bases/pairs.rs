@@ -1,8 +1,7 @@
-//! Socket pairs: bytes go in at the writer and come out at the reader. And the time.
+//! Socket pairs: bytes written to the writer are read from the reader.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -44,12 +43,4 @@ impl Pair {
             }
         }
     }
-}
-
-pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
-    rlimit::increase_nofile_limit(u64::MAX)
-}
-
-pub(crate) fn elapsed_ns(begin: Instant) -> u64 {
-    u64::try_from(begin.elapsed().as_nanos()).expect("a run of less than five centuries")
 }

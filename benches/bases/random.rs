@@ -1,4 +1,4 @@
-//! Marsaglia's xorshift64*: the same numbers as in the C programs.
+//! Random numbers: Marsaglia's xorshift64*, with the seed of the C programs.
 
 #[derive(Debug)]
 pub(crate) struct Random(u64);
@@ -8,6 +8,7 @@ impl Random {
         Self(88_172_645_463_325_252)
     }
 
+    /// A number from 0 to `limit` - 1.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

@@ -23,7 +23,7 @@ impl Record {
         record
     }
 
-    /// Values are words of ours; there is nothing in them to escape.
+    /// Adds a text. Nothing in it needs escaping: all texts are words of this program.
     pub(crate) fn text(&mut self, key: &str, value: &str) {
         self.fields.push(format!("\"{key}\": \"{value}\""));
     }

@@ -1,23 +1,22 @@
 //! Many timers: adding, setting anew, deleting and expiring. Everything but expiring happens
-//! inside one handler, as in a server, so that the cached clock is in force.
+//! inside one handler, as in a server, so that the base uses its cached clock.
 
 use std::time::{Duration, Instant};
 
 use evshard::{CommonTimeout, EventBase, EventId, EventSpec, Fired, LoopFlags, Registry, Result};
 
-use crate::Outcome;
 use crate::options::{Deadlines, Options};
-use crate::pairs::elapsed_ns;
 use crate::random::Random;
 use crate::record::Record;
+use crate::{Outcome, elapsed_ns};
 
-/// Deadlines that do not come during the benchmark: 10 s, …
+/// Timeouts that do not expire during the benchmark: 10 s, …
 const LONG_US: u64 = 10_000_000;
 /// … and up to a minute more if they are random.
 const SPREAD_US: u64 = 60_000_000;
-/// Deadlines that do come: all within a millisecond, …
+/// Timeouts that expire: all within a millisecond.
 const SOON_US: u64 = 1_000;
-/// … and certainly past after twenty, whatever a coarse clock says.
+/// After this all of those have expired, also on a coarse clock.
 const ALL_DUE: Duration = Duration::from_millis(20);
 
 /// What a phase does to the timers. Setting anew is adding again.

@@ -1,8 +1,7 @@
-/* bare_epoll: the floor under an epoll echo server.
+/* bare_epoll: the least that an epoll echo server can cost.
  *
- * One thread, level-triggered epoll, and per readiness one recv and one send. No event base, no timers, no
- * statistics, no handoff: what is left is what any server of this shape must pay the kernel. A server's own cost is
- * its distance from this program.
+ * One thread, level-triggered epoll, and per readiness one recv and one send. It has no event base, timers, statistics
+ * or handoff: its cost is the kernel's. What another server of this kind costs more is that server's own cost.
  *
  *     bare_epoll [PORT]      listens on 127.0.0.1:PORT; 0 or nothing takes a free port
  *

@@ -1,7 +1,7 @@
-/* client: what the peer clients have in common: connections from many addresses, a clock, samples, flags.
+/* client: what the peer clients share: connections from many addresses, a clock, samples, flags.
  *
- * All samples are kept and sorted at the end, so that percentiles are exact. Not every client uses all of this: inline
- * spares those a warning.
+ * A client stores all samples and sorts them at the end, so that percentiles are exact. Not every client uses all of
+ * this: `inline` avoids a warning there.
  */
 #ifndef CLIENT_H
 #define CLIENT_H
@@ -24,7 +24,7 @@
 
 struct samples {
     uint64_t *ns;
-    size_t count, places;
+    size_t count, capacity;
 };
 
 static void die(const char *what) {
@@ -38,7 +38,7 @@ static uint64_t now_ns(void) {
     return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
 }
 
-/* CPU time of this process: whether it was the client that was busy. */
+/* CPU time of this process: shows whether the client was busy. */
 static double cpu_s(void) {
     struct timespec time;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -85,9 +85,9 @@ static inline int socket_from(unsigned source) {
 }
 
 static inline void record(struct samples *samples, uint64_t ns) {
-    if (samples->count == samples->places) {
-        samples->places = samples->places ? 2 * samples->places : 4096;
-        samples->ns = realloc(samples->ns, samples->places * sizeof *samples->ns);
+    if (samples->count == samples->capacity) {
+        samples->capacity = samples->capacity ? 2 * samples->capacity : 4096;
+        samples->ns = realloc(samples->ns, samples->capacity * sizeof *samples->ns);
         if (samples->ns == NULL)
             die("realloc");
     }

@@ -1,7 +1,7 @@
-/* echo: what the peer servers have in common: a listening socket, and echoing over level-triggered epoll.
+/* echo: what the peer servers share: a listen socket, and echoing over level-triggered epoll.
  *
- * It is the least that is still correct: a short send loses nothing. The unsent rest is kept, the connection is
- * watched for EPOLLOUT instead of EPOLLIN until the rest is out (so a slow reader is not read either), then back.
+ * It is the least that is still correct: a short send loses nothing. The server stores the unsent bytes and watches
+ * the connection for EPOLLOUT instead of EPOLLIN until they are sent. So it does not read from a slow reader either.
  */
 #ifndef ECHO_H
 #define ECHO_H
@@ -20,10 +20,10 @@
 enum {
     EVENTS_MAX = 1024,     /* more ready connections than any of the measured cases has at once */
     RECV_MAX = 64 * 1024,  /* one recv takes a whole 16 KiB message, or several */
-    BACKLOG = 4096,        /* thousands of connections may arrive before the first accept */
+    BACKLOG = 4096,        /* thousands of clients may connect before the first accept */
 };
 
-/* Bytes that a short send left behind. Exists only while there are such bytes: an idle connection owns no memory. */
+/* The unsent bytes after a short send. It exists only while there are any: an idle connection has no memory. */
 struct remainder {
     int fd;
     size_t sent, length;
@@ -31,7 +31,7 @@ struct remainder {
 };
 
 /* epoll's 64-bit user data is either a descriptor or a remainder. A pointer from malloc is even, so an odd value is
- * a descriptor; this way no table of connections is needed. */
+ * a descriptor. So no table of connections is needed. */
 static inline uint64_t tag_fd(int fd) { return (uint64_t)fd << 1 | 1; }
 static inline int is_fd(uint64_t tag) { return tag & 1; }
 static inline int tagged_fd(uint64_t tag) { return (int)(tag >> 1); }
@@ -49,7 +49,7 @@ static void watch(int epoll, int operation, int fd, uint32_t events, uint64_t ta
         die("epoll_ctl");
 }
 
-/* How many events are ready. EINTR is none: stopped and continued, or a tracer came or went. */
+/* Waits; returns how many events are ready. After EINTR (a stop, a tracer) it is -1, and the caller waits again. */
 static int await(int epoll, struct epoll_event *ready) {
     int count = epoll_wait(epoll, ready, EVENTS_MAX, -1);
     if (count < 0 && errno != EINTR)
@@ -81,8 +81,8 @@ static int accept_next(int listener) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0 || errno == EAGAIN)
             return fd;
-        if (errno != EINTR && errno != ECONNABORTED) /* those two: this client is gone; the next one may not be */
-            die("accept4"); /* out of descriptors, say: a measurement with refused clients is none */
+        if (errno != EINTR && errno != ECONNABORTED) /* after those two the next accept may succeed */
+            die("accept4"); /* for example out of descriptors: a run with refused clients is not valid */
     }
 }
 
@@ -92,13 +92,13 @@ static ssize_t send_some(int fd, const char *bytes, size_t length) {
     return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
 
-static void keep_rest(int epoll, int fd, const char *bytes, size_t length) {
-    struct remainder *rest = malloc(sizeof *rest + length);
-    if (rest == NULL)
+static void store_remainder(int epoll, int fd, const char *bytes, size_t length) {
+    struct remainder *remainder = malloc(sizeof *remainder + length);
+    if (remainder == NULL)
         die("malloc");
-    *rest = (struct remainder){.fd = fd, .length = length};
-    memcpy(rest->bytes, bytes, length);
-    watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT, (uint64_t)(uintptr_t)rest);
+    *remainder = (struct remainder){.fd = fd, .length = length};
+    memcpy(remainder->bytes, bytes, length);
+    watch(epoll, EPOLL_CTL_MOD, fd, EPOLLOUT, (uint64_t)(uintptr_t)remainder);
 }
 
 static void on_readable(int epoll, int fd) {
@@ -109,18 +109,18 @@ static void on_readable(int epoll, int fd) {
     if (sent < 0)
         close(fd); /* end of stream or an error; closing also takes it out of the epoll set */
     else if (sent < length)
-        keep_rest(epoll, fd, received + sent, (size_t)(length - sent));
+        store_remainder(epoll, fd, received + sent, (size_t)(length - sent));
 }
 
-static void on_writable(int epoll, struct remainder *rest) {
-    ssize_t sent = send_some(rest->fd, rest->bytes + rest->sent, rest->length - rest->sent);
-    if (sent >= 0 && (rest->sent += (size_t)sent) < rest->length)
-        return; /* still bytes left: stay registered for EPOLLOUT */
+static void on_writable(int epoll, struct remainder *remainder) {
+    ssize_t sent = send_some(remainder->fd, remainder->bytes + remainder->sent, remainder->length - remainder->sent);
+    if (sent >= 0 && (remainder->sent += (size_t)sent) < remainder->length)
+        return; /* bytes remain: stay registered for EPOLLOUT */
     if (sent < 0)
-        close(rest->fd);
+        close(remainder->fd);
     else
-        watch(epoll, EPOLL_CTL_MOD, rest->fd, EPOLLIN, tag_fd(rest->fd));
-    free(rest);
+        watch(epoll, EPOLL_CTL_MOD, remainder->fd, EPOLLIN, tag_fd(remainder->fd));
+    free(remainder);
 }
 
 /* A connection's readiness. */

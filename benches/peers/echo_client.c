@@ -1,10 +1,9 @@
-/* echo_client: the floor under a client in a closed loop.
+/* echo_client: the least that a client in a closed loop can cost.
  *
- * One thread, level-triggered epoll, and per reply one recv and one send: a connection has one request on its way, and
- * the next one goes out when its echo is back. It looks at the clock directly before each send and directly after each
- * receive, as any client must that reports how long a request took; it keeps no distribution and compares no byte. What
- * is left is what any client of this shape must pay the kernel; a load generator's own cost is its distance from this
- * program.
+ * One thread, level-triggered epoll, and per reply one recv and one send: a connection has one request in flight, and
+ * sends the next one after its echo. It reads the clock directly before each send and directly after each receive, as
+ * any client must that reports how long a request took. It stores no distribution and compares no byte: its cost is the
+ * kernel's. What a load generator costs more is that generator's own cost.
  *
  *     echo_client 127.0.0.1:7000 --connections 50 --size 64 --seconds 3
  *
@@ -20,7 +19,7 @@ enum {
 
 struct connection {
     int fd;
-    size_t received; /* of the echo on its way */
+    size_t received; /* of the echo in flight */
     uint64_t sent_ns;
 };
 
@@ -41,7 +40,7 @@ static void send_next(const struct run *run, struct connection *connection) {
         die("send");
 }
 
-static void join(struct run *run, struct connection *connection) {
+static void open_connection(struct run *run, struct connection *connection) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -115,7 +114,7 @@ int main(int argc, char **argv) {
     if (run.epoll < 0)
         die("epoll_create1");
     for (unsigned i = 0; i < run.connections; i++)
-        join(&run, &run.connection[i]);
+        open_connection(&run, &run.connection[i]);
     drive(&run);
     printf("{\"requests\": %ju, \"service_mean_ns\": %ju, \"cpu_s\": %.6f}\n", (uintmax_t)run.answered,
            (uintmax_t)(run.answered ? run.service_ns / run.answered : 0), cpu_s());

@@ -1,9 +1,9 @@
-/* memcached_accept: an echo server whose connections reach their threads the way memcached's do.
+/* memcached_accept: an echo server that hands connections to its threads as memcached does.
  *
  * The main thread accepts one connection for each readiness of the listening socket, takes the next worker in turn,
  * appends an item to that worker's list under a mutex, and adds one to that worker's eventfd: a write for every
- * connection. The worker reads the eventfd and takes exactly as many items as the counter says. What is measured is
- * that path; behind it stands the plain echo of bare_epoll.
+ * connection. The worker reads the eventfd and takes as many items as the counter says. This path is what the
+ * benchmark measures; the echo is the plain one of bare_epoll.
  *
  *     memcached_accept [PORT] [WORKERS]      on 127.0.0.1:PORT; 0 or nothing takes a free port; 2 workers
  *
@@ -55,7 +55,7 @@ static int pop(struct worker *worker) {
     return fd;
 }
 
-static void adopt(struct worker *worker) {
+static void take_connections(struct worker *worker) {
     uint64_t items;
     if (read(worker->notify, &items, sizeof items) != sizeof items)
         die("read of an eventfd");
@@ -73,7 +73,7 @@ static void *serve(void *argument) {
         int count = await(worker->epoll, ready);
         for (int i = 0; i < count; i++) {
             if (ready[i].data.u64 == tag_fd(worker->notify))
-                adopt(worker);
+                take_connections(worker);
             else
                 on_ready(worker->epoll, ready[i].data.u64);
         }
@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < count; i++)
         start(&workers[i]);
     int listener = listen_on((uint16_t)port);
-    /* Accepted sockets inherit it, which memcached relies on: no call for each. */
+    /* Accepted sockets inherit the option, as in memcached: no call for each. */
     if (setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         die("TCP_NODELAY");
     watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN, tag_fd(listener));

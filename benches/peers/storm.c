@@ -1,12 +1,12 @@
 /* storm: connects as fast as it can: connect, one byte, its echo, close.
  *
  * A number of slots each hold one connection at a time, so the storm is a closed loop: the server cannot be overrun,
- * and connections per second are what it and this client achieve together. Each byte is another one, so an echo of
- * something else is noticed. What becomes of every connection is counted; failures do not end the storm.
+ * and connections per second are what it and this client achieve together. Each connection sends another byte, so the
+ * storm detects a wrong echo. It counts how every connection ends; failures do not end the storm.
  *
  *     storm 127.0.0.1:7000 --slots 64 --seconds 3
  *
- * Prints one line of JSON. Latency is from the call of connect to the echo. SIGINT ends the storm before its time.
+ * Prints one line of JSON. Latency is from the call of connect to the echo. SIGINT ends the storm early.
  */
 #include "client.h"
 #include <signal.h>
@@ -30,15 +30,15 @@ struct slot {
 };
 
 struct storm {
-    /* what was asked for */
+    /* options */
     struct sockaddr_in server;
     unsigned slots, sources, count, seconds, timeout_ms;
     int rst, until_refused;
-    /* what came of it */
+    /* results */
     unsigned opened, busy;
     uint64_t failures[FAILURES], last_echo_ns, longest_gap_ns;
     struct samples latency;
-    /* the rest */
+    /* connections */
     int epoll;
     struct slot slot[SLOTS_MAX];
 };
@@ -50,7 +50,7 @@ static void on_interrupt(int signal) {
     interrupted = 1;
 }
 
-static void leave(struct storm *storm, struct slot *slot) {
+static void close_slot(struct storm *storm, struct slot *slot) {
     struct linger reset = {.l_onoff = 1};
     if (storm->rst && setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
         die("SO_LINGER");
@@ -61,7 +61,7 @@ static void leave(struct storm *storm, struct slot *slot) {
 
 static void fail(struct storm *storm, struct slot *slot, enum failure kind) {
     storm->failures[kind]++;
-    leave(storm, slot);
+    close_slot(storm, slot);
 }
 
 static void fail_by_error(struct storm *storm, struct slot *slot, int error) {
@@ -114,7 +114,7 @@ static void on_echo(struct storm *storm, struct slot *slot) {
         storm->longest_gap_ns = now - storm->last_echo_ns;
     storm->last_echo_ns = now;
     record(&storm->latency, now - slot->started_ns);
-    leave(storm, slot);
+    close_slot(storm, slot);
 }
 
 static void on_ready(struct storm *storm, const struct epoll_event *event) {
@@ -150,7 +150,7 @@ static void run(struct storm *storm) {
                 open_slot(storm, slot);
         if (storm->busy == 0 && !may_open(storm, end))
             return;
-        /* Without a wait if all were refused at once: they try again. */
+        /* Does not wait if the server refused all at once: they try again. */
         int count = epoll_wait(storm->epoll, ready, SLOTS_MAX, storm->busy ? LATE_CHECK_MS : 0);
         if (count < 0 && errno != EINTR)
             die("epoll_wait");

@@ -1,12 +1,12 @@
 /* unequal: long-lived connections of unequal rate, each with a schedule of its own that does not wait for replies.
  *
- * When a request is due is drawn beforehand (exponential gaps, seeded by the connection's number), and response time
- * counts from then, not from when it was sent: a server that makes requests wait cannot hide it. A connection has one
- * request on the wire at a time; the next ones wait here for their answer, their time running.
+ * The due times of requests are drawn beforehand (exponential gaps, seeded by the connection's number). Response time
+ * counts from the due time, not from the send: a server that makes requests wait cannot hide it. A connection has one
+ * request in flight at a time; the next ones wait in this client for its answer, and their response time runs.
  *
- * Connections come one after the other, a gap apart, and send from then on, so that a placement by load has a load to
- * see. As long as there are hot ones, every second connection is hot: with two workers, round robin puts all hot ones
- * on the same.
+ * The client opens one connection after the other, with a gap between them. Each sends at once, so that placement by
+ * load finds a load. While hot ones remain, every second connection is hot: with two workers, round robin places all
+ * hot ones on the same worker.
  *
  *     unequal 127.0.0.1:7000 --hot 4 --hot-rate 800 --cold 28 --cold-rate 20 --seconds 5
  *
@@ -86,10 +86,10 @@ static void end(struct run *run, struct connection *connection) {
 
 static void send_due(struct run *run, struct connection *connection) {
     static const char message[MESSAGE_BYTES];
-    uint64_t now = now_ns(), could = connection->due_ns > connection->free_ns ? connection->due_ns : connection->free_ns;
+    uint64_t now = now_ns(), due = connection->due_ns, could = due > connection->free_ns ? due : connection->free_ns;
 
     if (send(connection->fd, message, sizeof message, MSG_NOSIGNAL) != sizeof message) {
-        if (errno != EAGAIN) /* not connected yet: at the next look */
+        if (errno != EAGAIN) /* not connected yet: it tries again later */
             end(run, connection);
         return;
     }
@@ -119,10 +119,10 @@ static void on_readable(struct run *run, struct connection *connection) {
     schedule(connection);
 }
 
-/* Sends what is due and connects who is due; returns when the next one is, or 0 when nothing is left to do. */
+/* Sends the requests and opens the connections that are due. Returns when the next one is due; 0 if none is left. */
 static uint64_t advance(struct run *run) {
     uint64_t now = now_ns(), next = UINT64_MAX;
-    int owed = 0;
+    int is_waiting = 0;
 
     while (run->connected < run->hot + run->cold) {
         uint64_t due = run->start_ns + (uint64_t)run->connected * run->gap_ms * MILLISECOND_NS;
@@ -136,11 +136,11 @@ static uint64_t advance(struct run *run) {
             send_due(run, c);
         if (c->fd < 0 || c->due_ns >= run->until_ns)
             continue;
-        owed = 1;
+        is_waiting = 1;
         if (!c->in_flight && c->due_ns < next)
             next = c->due_ns;
     }
-    return owed || now < run->from_ns ? next : 0;
+    return is_waiting || now < run->from_ns ? next : 0;
 }
 
 static void drive(struct run *run) {
@@ -227,7 +227,7 @@ int main(int argc, char **argv) {
     run.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (run.epoll < 0)
         die("epoll_create1");
-    prctl(PR_SET_TIMERSLACK, 1UL); /* or the kernel may wake us 50 us after a request was due */
+    prctl(PR_SET_TIMERSLACK, 1UL); /* or the kernel may wake this client 50 us late */
     drive(&run);
     report(&run);
 }

@@ -1,8 +1,7 @@
 //! How the epoll backend's changes reach the kernel: one call each, or all through an io_uring.
 //!
 //! A ring saves system calls, but makes each change a submission and a completion. Nanoseconds per
-//! change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build on Linux 6.18,
-//! from `a_ring_compared_with_calls` below:
+//! change, medians of 2,000 interleaved flushes (4,000 for MOD) of one release build on Linux 6.18:
 //!
 //! | changes per flush | MOD, calls | MOD, ring | ADD, calls | ADD, ring |
 //! |---|---|---|---|---|
@@ -11,13 +10,12 @@
 //! | 4 | 433 | 403 | 831 | 786 |
 //! | 8 | 432 | 342 | 840 | 708 |
 //! | 16 | 433 | 312 | 879 | 664 |
-//! | 32 | 434 | 298 | 854 | 665 |
 //! | 64 | 433 | 293 | 853 | 659 |
-//! | 128 | 433 | 292 | 859 | 661 |
 //! | 256 | 437 | 293 | 882 | 677 |
 //!
-//! The ring is faster from between two and four changes on. It costs 24 KiB, and 15 µs to open;
-//! some twenty flushes of eight changes save as much.
+//! The ring is faster from four changes on. It costs 24 KiB, and 15 µs to open; some twenty flushes
+//! of eight changes save as much. The benchmark `changes` of `benches/bases` compares the two
+//! through a base, with its variants `deferred` and `uring`.
 
 use std::io;
 
@@ -100,13 +98,11 @@ impl RingFlush {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixStream;
     use std::thread;
-    use std::time::Instant;
 
     use test_needs::Need;
 
-    use super::super::{Backend, BackendKind, Change};
+    use super::super::{BackendKind, Change};
     use super::*;
     use crate::backend::tests::suite::{TestBackend, signalled};
     use crate::event::Interest;
@@ -228,47 +224,5 @@ mod tests {
         })
         .join()
         .unwrap();
-    }
-
-    fn apply(backend: &mut dyn Backend, changes: &[Change]) -> u64 {
-        let (mut refused, started) = (Vec::new(), Instant::now());
-        backend.apply(changes, &mut refused);
-        let took = started.elapsed().as_nanos() as u64;
-        assert_eq!(refused, []);
-        took
-    }
-
-    fn median(mut times: Vec<u64>) -> u64 {
-        times.sort_unstable();
-        times[times.len() / 2]
-    }
-
-    #[test]
-    #[ignore = "prints the table from which AUTO_MIN comes; run it alone, with --release"]
-    fn a_ring_compared_with_calls() {
-        println!("changes   MOD calls   MOD ring   ADD calls   ADD ring   (ns a change, medians)");
-        for count in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
-            let streams: Vec<(UnixStream, UnixStream)> =
-                (0..count).map(|_| UnixStream::pair().unwrap()).collect();
-            let all = |old: Interest, new: Interest| -> Vec<Change> {
-                streams.iter().map(|(one, _)| Change::of(one.as_raw_fd(), old, new)).collect()
-            };
-            let (adds, dels) = (all(NOTHING, READ), all(READ, NOTHING));
-            let mods = [all(READ, READ | Interest::WRITE), all(READ | Interest::WRITE, READ)];
-            let mut ways = [ChangelistFlush::EpollCtl, ChangelistFlush::IoUring]
-                .map(|flush| BackendKind::Epoll.open(flush).unwrap());
-            let mut times = [const { Vec::new() }; 4];
-            for _ in 0..2_000 {
-                for (way, backend) in ways.iter_mut().enumerate() {
-                    times[2 + way].push(apply(&mut **backend, &adds));
-                    times[way].push(apply(&mut **backend, &mods[0]));
-                    times[way].push(apply(&mut **backend, &mods[1]));
-                    apply(&mut **backend, &dels);
-                }
-            }
-            let [calls, ring, add_calls, add_ring] =
-                times.map(|times| median(times) as f64 / f64::from(count));
-            println!("{count:7}   {calls:9.0}   {ring:8.0}   {add_calls:9.0}   {add_ring:8.0}");
-        }
     }
 }

@@ -75,7 +75,7 @@ impl PollEntry {
         u64::from(self.generation) << 32 | fd as u64
     }
 
-    fn multishot(&self) -> bool {
+    fn is_multishot(&self) -> bool {
         self.half_closed || (self.edge && !self.once)
     }
 }
@@ -106,10 +106,10 @@ pub(super) struct UringBackend {
 
 impl UringBackend {
     pub(super) fn new() -> io::Result<Self> {
-        Self::with_room(SUBMISSIONS, COMPLETIONS)
+        Self::with_entries(SUBMISSIONS, COMPLETIONS)
     }
 
-    pub(super) fn with_room(submissions: u32, completions: u32) -> io::Result<Self> {
+    pub(super) fn with_entries(submissions: u32, completions: u32) -> io::Result<Self> {
         Ok(Self {
             ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
@@ -159,6 +159,7 @@ impl UringBackend {
         let mut result = self.disarm(change.fd);
         let PollEntry { generation, reported_in_wait, report_index, .. } =
             self.entries[change.fd as usize];
+        // A completion of the cancelled poll has the old generation, and is dropped.
         self.entries[change.fd as usize] = PollEntry {
             interest: change.new,
             edge: change.edge,
@@ -185,18 +186,18 @@ impl UringBackend {
     }
 
     fn arm(&mut self, fd: RawFd) -> io::Result<()> {
-        self.make_room()?;
+        self.submit_if_full()?;
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
         let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
-        entry.armed = self.ring.push_poll(fd, mask, entry.multishot(), user_data);
+        entry.armed = self.ring.push_poll(fd, mask, entry.is_multishot(), user_data);
         Ok(())
     }
 
     fn disarm(&mut self, fd: RawFd) -> io::Result<()> {
         let entry = self.entries[fd as usize];
         if entry.armed {
-            self.make_room()?;
+            self.submit_if_full()?;
             self.cancelled += usize::from(self.ring.push_cancel(entry.user_data(fd), CANCELLATION));
             self.entries[fd as usize].armed = false;
         }
@@ -204,7 +205,7 @@ impl UringBackend {
     }
 
     /// Submits now if the submission queue is full.
-    fn make_room(&mut self) -> io::Result<()> {
+    fn submit_if_full(&mut self) -> io::Result<()> {
         if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
     }
 
@@ -282,8 +283,9 @@ impl UringBackend {
             return;
         }
         let awaiting_first_cqe = std::mem::take(&mut entry.awaiting_first_cqe);
-        let answer = ready_of(result as u32) & Ready::from(entry.interest);
-        if answer.is_empty() {
+        let bits = ready_of(result as u32) & Ready::from(entry.interest);
+        if bits.is_empty() {
+            // The peer closed its half, which completes every poll; see above.
             entry.half_closed = true;
             if !more {
                 self.queue(fd);
@@ -295,13 +297,13 @@ impl UringBackend {
                 self.queue(fd);
             }
             match reap {
-                Reap::BeforeWait => self.deferred_edges.push((user_data, answer)),
-                Reap::AfterWait => self.report(fd, answer, ready),
+                Reap::BeforeWait => self.deferred_edges.push((user_data, bits)),
+                Reap::AfterWait => self.report(fd, bits, ready),
             }
         } else {
             self.queue(fd);
             if reap == Reap::AfterWait {
-                self.report(fd, answer, ready);
+                self.report(fd, bits, ready);
             }
         }
     }
@@ -321,14 +323,14 @@ impl UringBackend {
         }
     }
 
-    fn report(&mut self, fd: RawFd, answer: Ready, ready: &mut Vec<FdReady>) {
+    fn report(&mut self, fd: RawFd, bits: Ready, ready: &mut Vec<FdReady>) {
         let entry = &mut self.entries[fd as usize];
         match ready.get_mut(entry.report_index as usize).filter(|report| report.fd == fd) {
-            Some(report) if entry.reported_in_wait == self.wait => report.ready |= answer,
+            Some(report) if entry.reported_in_wait == self.wait => report.ready |= bits,
             _ => {
                 entry.reported_in_wait = self.wait;
                 entry.report_index = ready.len() as u32;
-                ready.push(FdReady { fd, ready: answer });
+                ready.push(FdReady { fd, ready: bits });
             }
         }
         if entry.once {
@@ -340,11 +342,11 @@ impl UringBackend {
     }
 
     fn report_deferred_edges(&mut self, ready: &mut Vec<FdReady>) {
-        for (user_data, answer) in std::mem::take(&mut self.deferred_edges) {
+        for (user_data, bits) in std::mem::take(&mut self.deferred_edges) {
             let fd = user_data as u32 as RawFd;
             let entry = &self.entries[fd as usize];
             if entry.user_data(fd) == user_data && !entry.interest.is_empty() {
-                self.report(fd, answer, ready);
+                self.report(fd, bits, ready);
             }
         }
     }
@@ -406,7 +408,7 @@ impl Drop for UringBackend {
     /// time later, and until then their addresses are in use.
     fn drop(&mut self) {
         let armed = self.entries.iter().any(|entry| entry.armed);
-        if armed && self.make_room().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
+        if armed && self.submit_if_full().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
             let _ = self.enter(1, Some(Duration::ZERO));
         }
     }
@@ -491,7 +493,7 @@ mod tests {
         if test_needs::missing(Need::IoUring) {
             return;
         }
-        let mut backend = UringBackend::with_room(4, 64).unwrap();
+        let mut backend = UringBackend::with_entries(4, 64).unwrap();
         let many: Vec<EventFd> = (0..10).map(|_| signalled()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| plain(fd, NOTHING, READ)).collect();
         assert_eq!(turn(&mut backend, &adds, None).len(), 10);
@@ -593,7 +595,7 @@ mod tests {
         if test_needs::missing(Need::IoUring) {
             return;
         }
-        let mut backend = UringBackend::with_room(8, 16).unwrap();
+        let mut backend = UringBackend::with_entries(8, 16).unwrap();
         let many: Vec<EventFd> = (0..100).map(|_| EventFd::new().unwrap()).collect();
         let adds: Vec<Change> = many.iter().map(|fd| edge(fd, NOTHING, READ)).collect();
         assert_eq!(turn(&mut backend, &adds, Some(Duration::ZERO)), []);

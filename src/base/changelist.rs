@@ -94,6 +94,7 @@ impl Changelist {
         debug_assert_eq!(pending.fd, change.fd);
         self.saved.coalesced += 1;
         let added_again = (change.new - change.old).intersects(pending.old);
+        // While the kernel's registration is deleted, another file may take the number.
         pending.reused |= deleted.intersects(pending.old) && !stable;
         let may_vanish = !pending.reused && !change.edge && !pending.was_edge;
         pending.reassert |= added_again && !may_vanish;
@@ -105,6 +106,7 @@ impl Changelist {
     /// Ends the promise that a descriptor stays open: its event was freed, and its owner may now
     /// close it.
     pub(super) fn distrust(&mut self, position: u32) {
+        // Position 0, which is none, wraps to an index beyond every list.
         if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
             pending.reused = true;
         }
@@ -144,7 +146,7 @@ impl Changelist {
             assert_eq!(
                 position_of(pending.fd),
                 position,
-                "the position of fd {} is off",
+                "the position of fd {} is wrong",
                 pending.fd
             );
         }

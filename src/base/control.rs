@@ -2,13 +2,17 @@
 
 use crate::event::EventId;
 
+/// Scheduled events that still run in their turn. libevent runs the same number, one more than the
+/// constant it compares with. A chain of layers settles in one turn, and sockets are polled soon.
+const SCHEDULED_MAX: u32 = 33;
+
 /// Requests to the loop. A request to exit may precede the loop; a request to break may not, as in
 /// libevent.
 #[derive(Debug, Default)]
 pub(super) struct LoopControl {
     exit: bool,
     broken: bool,
-    /// The rest of the queue waits until the loop has polled again.
+    /// The remaining active events wait until the loop has polled again.
     continues: bool,
     left_by_exit: bool,
     /// The event whose handler runs, and its priority.
@@ -16,6 +20,8 @@ pub(super) struct LoopControl {
     priority: u8,
     /// Remaining calls for a signal that was delivered several times.
     calls_left: u32,
+    /// How many events were scheduled in this turn.
+    scheduled: u32,
 }
 
 impl LoopControl {
@@ -53,6 +59,14 @@ impl LoopControl {
 
     pub(super) fn begin_turn(&mut self) {
         self.continues = false;
+        self.scheduled = 0;
+    }
+
+    /// Counts a scheduled event; returns whether it runs in this turn.
+    pub(super) fn count_scheduled(&mut self) -> bool {
+        let runs_now = self.scheduled < SCHEDULED_MAX;
+        self.scheduled += u32::from(runs_now);
+        runs_now
     }
 
     /// Whether the loop must end before another turn.
@@ -60,7 +74,7 @@ impl LoopControl {
         self.exit || self.broken
     }
 
-    /// Whether the pass ends before the rest of the queue.
+    /// Whether the pass ends before the remaining events of the queue.
     pub(super) fn ends_pass(&self) -> bool {
         self.broken || self.continues
     }
@@ -90,14 +104,14 @@ impl LoopControl {
 
     /// Notes the deletion of an event. If its handler is running, it is not called again for the
     /// same signal.
-    pub(super) fn deleted(&mut self, id: EventId) {
+    pub(super) fn note_deleted(&mut self, id: EventId) {
         if self.running == Some(id) {
             self.calls_left = 0;
         }
     }
 
     /// Notes an activation. If the event is more urgent than the running one, the pass ends.
-    pub(super) fn activated(&mut self, priority: u8) {
+    pub(super) fn note_activated(&mut self, priority: u8) {
         self.continues |= priority < self.priority && self.running.is_some();
     }
 }

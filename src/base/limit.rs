@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::timers::clock::as_ns;
+use crate::sys::clock::as_ns;
 
 /// Bounds one pass over the handlers of a priority (libevent:
 /// `event_config_set_max_dispatch_interval`).

@@ -9,6 +9,7 @@ mod changelist;
 mod control;
 mod cross_thread;
 mod events;
+mod kernel;
 mod limit;
 mod registry;
 mod setup;
@@ -22,15 +23,15 @@ use std::time::Duration;
 
 pub use changelist::ChangelistPolicy;
 pub use cross_thread::notify::{Notifier, Wake};
-pub use cross_thread::remote::Remote;
 #[cfg(all(test, loom))]
 pub(crate) use cross_thread::wake::WakeWord;
 pub use events::signal::SignalMethod;
 pub use limit::DispatchLimit;
-pub use registry::Registry;
 pub use registry::dump::Dump;
 pub use registry::query::EventInfo;
+pub use registry::remote::Remote;
 pub use registry::watcher::{CheckWatcher, PrepareWatcher, WatcherId};
+pub use registry::{Handler, Registry};
 pub use setup::config::Config;
 pub use setup::selection::PassedOver;
 pub use stats::{EventCounts, LoopStats};
@@ -39,15 +40,10 @@ pub use timers::common_timeout::CommonTimeout;
 
 use crate::backend::{FdReady, Features};
 use crate::error::{Error, Result};
-use crate::event::{EventSpec, Fired};
+use crate::event::EventSpec;
 use cross_thread::notify::Request;
+use registry::remote::run_jobs;
 use setup::selection::{self, Selected};
-
-/// The function that an event calls, with the registry, the context and the reason of the call.
-///
-/// A handler cannot capture, so nothing needs `Rc` or `RefCell`. It finds its state in the context
-/// by [`Fired::token`].
-pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 
 bitflags::bitflags! {
     /// How a loop runs (libevent: the flags of `event_base_loop`).
@@ -105,6 +101,7 @@ pub enum LoopEnd {
 #[derive(Debug)]
 pub struct EventBase<C> {
     registry: Registry<C>,
+    limit: DispatchLimit,
     /// The reports of the last wait; reused to save allocations.
     ready: Vec<FdReady>,
 }
@@ -124,14 +121,40 @@ impl<C> EventBase<C> {
 
     fn with_backend(config: &Config, selected: Selected) -> Result<Self> {
         let mut registry = Registry::new(config, selected)?;
-        let remote_jobs = registry.create_internal(EventSpec::notify(), run_remote_jobs);
+        let remote_jobs = registry.create_internal(EventSpec::notify(), run_jobs);
         registry.add(remote_jobs, None)?;
         // Now, not before the first wait: a base without a working notifier is an error.
         registry.flush_changes();
         match registry.take_refusal(remote_jobs) {
             Some(refused) => Err(refused),
-            None => Ok(Self { registry, ready: Vec::new() }),
+            None => Ok(Self { registry, limit: config.limit, ready: Vec::new() }),
         }
+    }
+
+    /// Makes a base usable in a child after `fork(2)`, independent of its parent's (libevent:
+    /// `event_reinit`).
+    ///
+    /// Until then the child and the parent share the base's kernel objects, and a change in one
+    /// affects the other. This call opens new objects, under the same numbers where other threads
+    /// could hold them, and registers every pending event there. Call it first in the child. The
+    /// parent's base is not affected, neither by this call nor by dropping the base instead.
+    ///
+    /// A child has only the thread that forked. If another thread was posting to this base at that
+    /// moment, the base's [`Remote`] stays locked for ever: fork while no thread posts. What was
+    /// posted or active before the fork runs in both processes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] if a new descriptor cannot be created. The events of descriptors that cannot
+    /// be registered again get [`Ready::REFUSED`](crate::Ready::REFUSED).
+    pub fn reinit(&mut self) -> Result<()> {
+        let registry = &mut self.registry;
+        registry.kernel.reopen()?;
+        registry.notifier.renew()?;
+        registry.events.signals.renew()?;
+        registry.kernel.register_all(&mut registry.events.fds);
+        registry.report_refusals();
+        Ok(())
     }
 
     /// The base's events, and the calls that act on them.
@@ -180,14 +203,14 @@ impl<C> EventBase<C> {
     /// As [`run`](Self::run).
     pub fn run_with(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         self.registry.enter_loop();
-        // The guard leaves the loop also when a handler panics.
+        // Its drop leaves the loop also when a handler panics.
         let entered = Entered(self);
         entered.0.turns(cx, flags)
     }
 
     fn turns(&mut self, cx: &mut C, flags: LoopFlags) -> Result<LoopEnd> {
         loop {
-            self.registry.begin_turn();
+            self.registry.control.begin_turn();
             if self.registry.should_stop() {
                 return Ok(LoopEnd::Stopped);
             }
@@ -214,33 +237,36 @@ impl<C> EventBase<C> {
         }
     }
 
+    /// Calls the prepare watchers, and makes the events active that were activated for this turn.
     fn prepare(&mut self, cx: &mut C, flags: LoopFlags) {
         let registry = &mut self.registry;
         if registry.watchers.has_prepare() {
             let timeout = registry.time_to_wait(flags);
             registry.run_prepare_watchers(cx, timeout);
         }
-        registry.active.promote_later(&mut registry.slots);
+        registry.events.active.promote_later(&mut registry.events.slots);
     }
 
     /// Waits once, at most until the next timer, and makes the reported events active.
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
+        // After a notification since the last wait, this one must not block.
         if timeout != Some(Duration::ZERO) && !registry.notifier.wake_word().fall_asleep() {
             timeout = Some(Duration::ZERO);
         }
         self.ready.clear();
         let waited = registry.flush_and_wait(timeout, &mut self.ready);
         let notified = registry.notifier.wake_word().wake_up();
-        registry.clock.forget(true);
+        registry.timers.clock.forget(true);
         if notified {
             registry.activate_notified();
         }
         waited.map_err(Error::os("wait for events"))?;
         registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
-        let has_edges = registry.backend.features().contains(Features::EDGE);
+        // Without edges, the eventfd is reported until it is read.
+        let has_edges = registry.kernel.features().contains(Features::EDGE);
         for fd_ready in self.ready.drain(..) {
             if !has_edges && fd_ready.fd == registry.notifier.fd() {
                 registry.notifier.drain();
@@ -256,7 +282,7 @@ impl<C> EventBase<C> {
     /// run in the next turn, after the loop has polled descriptors and timers again.
     fn run_active(&mut self, cx: &mut C) -> u64 {
         let (mut calls, mut from) = (0, 0);
-        while let Some(priority) = self.registry.active.first_priority(from) {
+        while let Some(priority) = self.registry.events.active.first_priority(from) {
             calls = self.run_queue(cx, priority);
             let Some(next) = priority.checked_add(1) else { break };
             if calls > 0 || self.registry.control.ends_pass() {
@@ -271,7 +297,11 @@ impl<C> EventBase<C> {
 
     fn run_queue(&mut self, cx: &mut C, priority: u8) -> u64 {
         let mut calls = 0;
-        let budget = self.registry.budget(priority);
+        let clock = &mut self.registry.timers.clock;
+        let budget = self.limit.budget(priority, || {
+            clock.refresh();
+            clock.now_ns()
+        });
         while let Some((handler, fired, is_users)) = self.registry.begin_dispatch(priority) {
             handler(&mut self.registry, cx, fired);
             while self.registry.control.calls_again() {
@@ -291,7 +321,9 @@ struct Entered<'a, C>(&'a mut EventBase<C>);
 
 impl<C> Drop for Entered<'_, C> {
     fn drop(&mut self) {
-        self.0.registry.leave_loop();
+        let registry = &mut self.0.registry;
+        registry.control.leave_loop();
+        registry.timers.clock.forget(false);
     }
 }
 
@@ -302,26 +334,16 @@ impl<C> Registry<C> {
         if self.notifier.has_requests() {
             self.notifier.take_request(Request::Break);
         }
-        if !self.jobs.is_empty() {
+        if self.jobs.has_received() {
             // A posted closure panicked; the closures behind it are still to run.
             self.activate_notified();
         }
     }
 
-    fn leave_loop(&mut self) {
-        self.control.leave_loop();
-        self.clock.forget(false);
-    }
-
-    fn begin_turn(&mut self) {
-        self.control.begin_turn();
-        self.scheduled = 0;
-    }
-
     /// Whether no event is pending or active, and no posted closure could change that. (In libevent
     /// the call of another thread has taken effect when it returns.)
     fn has_nothing_to_do(&self) -> bool {
-        self.counts.nothing_to_do() && self.jobs.is_empty() && self.inbox.is_empty()
+        self.events.counts.is_idle() && self.jobs.is_empty()
     }
 
     /// Whether a handler or another thread has requested the end of the loop.
@@ -345,18 +367,14 @@ impl<C> Registry<C> {
     fn time_to_wait(&mut self, flags: LoopFlags) -> Option<Duration> {
         let must_not_block =
             flags.contains(LoopFlags::NONBLOCK) || self.has_active() || self.control.should_stop();
-        if must_not_block { Some(Duration::ZERO) } else { self.time_to_next_timer() }
+        if must_not_block {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.time_to_next(&mut self.events.slots)
+        }
     }
 
-    fn budget(&mut self, priority: u8) -> limit::Budget {
-        let clock = &mut self.clock;
-        self.limit.budget(priority, || {
-            clock.refresh();
-            clock.now_ns()
-        })
-    }
-
-    /// Whether the rest of a queue waits for the next turn.
+    /// Whether the remaining events of a queue wait for the next turn.
     fn pass_ends(&mut self, budget: &limit::Budget, calls: u64) -> bool {
         self.take_requests();
         if self.control.ends_pass() || !budget.allows_another(calls) {
@@ -366,25 +384,14 @@ impl<C> Registry<C> {
         // first.
         calls > 0
             && budget.end_ns.is_some_and(|end_ns| {
-                self.clock.refresh();
-                self.clock.now_ns() >= end_ns
+                self.timers.clock.refresh();
+                self.timers.clock.now_ns() >= end_ns
             })
     }
 }
 
 impl<C> Drop for EventBase<C> {
     fn drop(&mut self) {
-        self.registry.inbox.close();
-        // A closure that was taken and did not run may hold a handle of this base, too.
-        self.registry.jobs.clear();
-    }
-}
-
-/// The handler of the base's own notify event: runs the posted closures.
-fn run_remote_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
-    registry.jobs.extend(registry.inbox.take());
-    // One at a time: if one panics, those behind it stay in the queue.
-    while let Some(job) = registry.jobs.pop_front() {
-        job(registry, cx);
+        self.registry.jobs.close();
     }
 }

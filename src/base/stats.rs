@@ -10,7 +10,7 @@ pub struct EventCounts {
     /// Events that are active.
     pub active: usize,
     /// Holds that keep the loop alive without an event; see
-    /// [`Registry::hold`](super::Registry::hold).
+    /// [`Registry::hold`](crate::Registry::hold).
     pub held: usize,
 }
 
@@ -32,38 +32,38 @@ impl Counts {
         self.max = self.now;
     }
 
-    /// `by` is 0 for the base's own events, else 1.
-    pub(super) fn joined(&mut self, by: usize) {
+    /// Counts a membership. `by` is 0 for the base's own events, else 1.
+    pub(super) fn add(&mut self, by: usize) {
         self.now.added += by;
         self.max.added = self.max.added.max(self.now.added);
     }
 
-    pub(super) fn left(&mut self, by: usize) {
+    pub(super) fn remove(&mut self, by: usize) {
         self.now.added -= by;
     }
 
-    pub(super) fn activated(&mut self, by: usize) {
-        self.joined(by);
+    pub(super) fn activate(&mut self, by: usize) {
+        self.add(by);
         self.now.active += by;
         self.max.active = self.max.active.max(self.now.active);
     }
 
-    pub(super) fn deactivated(&mut self, by: usize) {
-        self.left(by);
+    pub(super) fn deactivate(&mut self, by: usize) {
+        self.remove(by);
         self.now.active -= by;
     }
 
-    pub(super) fn held(&mut self) {
+    pub(super) fn hold(&mut self) {
         self.now.held += 1;
         self.max.held = self.max.held.max(self.now.held);
     }
 
-    pub(super) fn released(&mut self) {
+    pub(super) fn release(&mut self) {
         self.now.held = self.now.held.saturating_sub(1);
     }
 
     /// Whether the user has no pending or active event and no hold: there is nothing to wait for.
-    pub(super) fn nothing_to_do(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.now.added + self.now.held == 0
     }
 }

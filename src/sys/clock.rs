@@ -1,4 +1,6 @@
-//! The monotonic clocks, in nanoseconds (`clock_gettime(2)`).
+//! The monotonic clocks (`clock_gettime(2)`) and durations, in nanoseconds.
+
+use std::time::Duration;
 
 use super::check;
 
@@ -18,17 +20,22 @@ pub(crate) fn coarse_tick_ns() -> u64 {
     // SAFETY: the timespec lives across the call, which fills it.
     let result = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut tick) };
     check(result).expect("Linux has had the coarse clock since 2.6.32");
-    as_ns(tick)
+    timespec_ns(tick)
+}
+
+/// Nanoseconds of a duration, saturated at `u64::MAX` (five centuries).
+pub(crate) fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn read_ns(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the timespec lives across the call, which fills it.
     check(unsafe { libc::clock_gettime(clock, &raw mut now) }).expect("a monotonic clock exists");
-    as_ns(now)
+    timespec_ns(now)
 }
 
-fn as_ns(time: libc::timespec) -> u64 {
+fn timespec_ns(time: libc::timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

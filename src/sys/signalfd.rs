@@ -78,10 +78,10 @@ impl SignalFd {
     pub(crate) fn drain(&self, mut report: impl FnMut(i32)) -> io::Result<()> {
         let mut batch = [const { MaybeUninit::<libc::signalfd_siginfo>::zeroed() }; BATCH];
         for _ in 0..READS_MAX {
-            let room = size_of_val(&batch);
+            let length = size_of_val(&batch);
             let buffer = batch.as_mut_ptr().cast();
-            // SAFETY: the buffer is `room` bytes long and lives across the call.
-            let n = check(unsafe { libc::read(self.fd.as_raw_fd(), buffer, room) });
+            // SAFETY: the buffer is `length` bytes long and lives across the call.
+            let n = check(unsafe { libc::read(self.fd.as_raw_fd(), buffer, length) });
             let filled = match n {
                 Ok(n) => n as usize / size_of::<libc::signalfd_siginfo>(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

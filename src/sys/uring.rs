@@ -43,7 +43,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// `io_uring_setup(2)` with room for `entries` submissions and `completions` completions.
+    /// `io_uring_setup(2)` with queues of `entries` submissions and `completions` completions.
     ///
     /// Any thread may submit. Completions do not interrupt the thread; the kernel posts them when
     /// it next enters the kernel (`IORING_SETUP_COOP_TASKRUN`). A bad entry does not stop the

@@ -1,8 +1,8 @@
-/* What every benchmark of an event base needs and no library differs in: options, clock, random numbers, socket
- * pairs, output.
+/* What all benchmarks of event bases share, whatever the library: options, clock, random numbers, socket pairs,
+ * output.
  *
- * Each adapter (libevent.c, libev.c) is one translation unit that includes the benchmarks, so the compiler sees
- * through it: nothing stands between a benchmark and the library but the library's own interface. */
+ * Each adapter (libevent.c, libev.c) is one translation unit that includes the benchmarks, so the compiler inlines
+ * it: a benchmark calls only the library's own interface. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 enum { RUNS_MAX = 64 };
 
-/* What a run is asked for; the Rust program has the same flags with the same defaults. */
+/* The options of a run; the Rust program has the same flags with the same defaults. */
 static struct options {
     const char *benchmark, *variant, *rearm, *deadlines;
     unsigned pipes, active, writes, runs, timers, changes, events, descriptors;
@@ -63,7 +63,7 @@ static void *array_of(size_t count, size_t size) {
     return array;
 }
 
-/* Bytes go in at the writer and come out at the reader. */
+/* Bytes written to the writer are read from the reader. */
 struct pair {
     int reader, writer;
 };
@@ -96,7 +96,7 @@ static void close_pairs(struct pair *pairs, unsigned count) {
     free(pairs);
 }
 
-/* The two calls of the Rust program's UnixStream. */
+/* The same calls as those of the Rust program's UnixStream. */
 static inline void read_byte(int fd) {
     char byte;
     if (recv(fd, &byte, 1, 0) != 1)

@@ -10,12 +10,12 @@ static struct cascade {
 } cascade;
 
 IO_HANDLER(cascade_step) {
-    unsigned place = (unsigned)HANDLER_PLACE;
+    unsigned index = (unsigned)HANDLER_INDEX;
     HANDLER_ENDS_ONE_SHOT;
     read_byte(HANDLER_FD);
     cascade.reads++;
-    if (place + 1 < options.pipes)
-        write_byte(cascade.pairs[place + 1].writer);
+    if (index + 1 < options.pipes)
+        write_byte(cascade.pairs[index + 1].writer);
 }
 
 static uint64_t cascade_run(void) {

@@ -11,14 +11,14 @@ static struct chain {
 static uint64_t chain_timeout_us(void) { return 10000000 + random_below(1000000); }
 
 IO_HANDLER(chain_hop) {
-    unsigned place = (unsigned)HANDLER_PLACE;
+    unsigned index = (unsigned)HANDLER_INDEX;
     if (chain.rearm != REARM_NONE)
-        io_rearm(&chain.events[place], chain.rearm, chain_timeout_us());
+        io_rearm(&chain.events[index], chain.rearm, chain_timeout_us());
     read_byte(HANDLER_FD);
     chain.reads++;
     if (chain.writes_left > 0) {
         chain.writes_left--;
-        write_byte(chain.pairs[place + 1 < options.pipes ? place + 1 : 0].writer);
+        write_byte(chain.pairs[index + 1 < options.pipes ? index + 1 : 0].writer);
     }
 }
 

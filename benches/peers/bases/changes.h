@@ -6,7 +6,7 @@ enum { CHANGES_TOTAL = 20000, CHANGES_TURNS_MAX = 4000 };
 
 IO_HANDLER(changes_unexpected) {
     HANDLER_IGNORES_ITS_ARGUMENTS;
-    refuse("a socket was ready that should not be");
+    refuse("a socket was ready unexpectedly");
 }
 
 static void changes_fill(int fd) {

@@ -9,7 +9,7 @@
 #define LIBRARY "libev"
 
 typedef struct {
-    ev_io io; /* first: a handler gets this one */
+    ev_io io; /* first: handlers get a pointer to it */
     ev_timer timer;
     bool one_shot;
 } io_event;
@@ -23,7 +23,7 @@ enum rearm { REARM_NONE, REARM_AGAIN };
 
 #define IO_HANDLER(name) static void name(struct ev_loop *loop, ev_io *watcher, int what)
 #define TIMER_HANDLER(name) static void name(struct ev_loop *loop, ev_timer *watcher, int what)
-#define HANDLER_PLACE ((void)loop, (void)what, (uintptr_t)watcher->data)
+#define HANDLER_INDEX ((void)loop, (void)what, (uintptr_t)watcher->data)
 #define HANDLER_FD watcher->fd
 #define HANDLER_ENDS_ONE_SHOT io_del((io_event *)watcher)
 #define HANDLER_IGNORES_ITS_ARGUMENTS ((void)loop, (void)watcher, (void)what)
@@ -53,20 +53,20 @@ static inline double seconds_of(uint64_t us) { return (double)us * 1e-6; }
 
 TIMER_HANDLER(timeout_unexpected) {
     HANDLER_IGNORES_ITS_ARGUMENTS;
-    refuse("a timeout came that should not");
+    refuse("a timeout expired unexpectedly");
 }
 
 static inline void io_assign(io_event *event, int fd, enum interest interest, enum lifetime lifetime,
-                             io_handler handler, uintptr_t place) {
+                             io_handler handler, uintptr_t index) {
     ev_io_init(&event->io, handler, fd, (int)interest);
     ev_timer_init(&event->timer, timeout_unexpected, 0., 0.);
-    event->io.data = (void *)place;
+    event->io.data = (void *)index;
     event->one_shot = lifetime == ONE_SHOT;
 }
 
 static inline void io_add(io_event *event) { ev_io_start(base, &event->io); }
 
-/* A timeout that will be set anew is a repeating one to libev, which is what ev_timer_again works on. */
+/* ev_timer_again works on repeating timers, so a timeout that will be set anew is one. */
 static inline void io_add_within(io_event *event, uint64_t timeout_us) {
     ev_io_start(base, &event->io);
     ev_timer_set(&event->timer, seconds_of(timeout_us), event->one_shot ? 0. : seconds_of(timeout_us));
@@ -107,7 +107,7 @@ static inline void timer_reset(timer_event *event, uint64_t timeout_us) {
 
 static inline void timer_del(timer_event *event) { ev_timer_stop(base, event); }
 
-/* libev has nothing of its own for equal durations; the latest deadline is the heap's cheapest. */
+/* libev has no common timeouts. The latest deadline is the cheapest in its heap. */
 static void common_open(uint64_t duration_us) { common_duration = seconds_of(duration_us); }
 
 static inline void timer_add_common(timer_event *event) {

@@ -20,7 +20,7 @@ enum rearm { REARM_NONE, REARM_DEL_ADD, REARM_ADD };
 
 #define IO_HANDLER(name) static void name(evutil_socket_t fd, short what, void *data)
 #define TIMER_HANDLER IO_HANDLER
-#define HANDLER_PLACE ((void)what, (uintptr_t)data)
+#define HANDLER_INDEX ((void)what, (uintptr_t)data)
 #define HANDLER_FD fd
 #define HANDLER_ENDS_ONE_SHOT (void)0
 #define HANDLER_IGNORES_ITS_ARGUMENTS ((void)fd, (void)what, (void)data)
@@ -75,8 +75,8 @@ static inline void add(struct event *event, const struct timeval *timeout) {
 }
 
 static inline void io_assign(io_event *event, int fd, enum interest interest, enum lifetime lifetime, handler handler,
-                             uintptr_t place) {
-    event_assign(event, base, fd, (short)((int)interest | (int)lifetime), handler, (void *)place);
+                             uintptr_t index) {
+    event_assign(event, base, fd, (short)((int)interest | (int)lifetime), handler, (void *)index);
 }
 
 static inline void io_add(io_event *event) { add(event, NULL); }

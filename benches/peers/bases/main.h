@@ -1,4 +1,4 @@
-/* The command line and the line of output; includes the benchmarks, after an adapter has said how to do each step. */
+/* The command line and the line of output; includes the benchmarks, after an adapter has defined each step. */
 #include "cascade.h"
 #include "chain.h"
 #include "changes.h"

@@ -1,9 +1,9 @@
-/* User memory per event: how much the process grows by while many events with a timeout are made and added. The
- * array that holds them counts: a program has to store them. */
+/* User memory per event: how much the process grows when it makes and adds many events with a timeout. The
+ * array of events counts, because a program has to store them. */
 
 IO_HANDLER(memory_unexpected) {
     HANDLER_IGNORES_ITS_ARGUMENTS;
-    refuse("a socket was ready that should not be");
+    refuse("a socket was ready unexpectedly");
 }
 
 /* A figure of /proc/self/smaps_rollup in bytes. */
@@ -26,7 +26,7 @@ static void memory_benchmark(void) {
     unsigned ends = options.descriptors;
     struct pair *pairs = open_pairs((ends + 1) / 2);
     base_open();
-    base_pass(); /* what a library allocates once is no cost per event */
+    base_pass(); /* a library's first allocations are no cost per event */
     memory_of_this_process("Pss");
     uint64_t pss = memory_of_this_process("Pss"), dirty = memory_of_this_process("Private_Dirty");
     io_event *events = array_of(options.events, sizeof *events);

@@ -1,11 +1,11 @@
 /* Many timers: adding, setting anew, deleting and expiring. Everything but expiring happens inside one handler, as in
- * a server, so that every library's cached clock is in force. */
+ * a server, so that every library uses its cached clock. */
 
 enum {
-    LONG_US = 10000000,  /* deadlines that do not come during the benchmark: 10 s, */
-    SPREAD_US = 60000000, /* and up to a minute more if they are random */
-    SOON_US = 1000,      /* deadlines that do: all within a millisecond */
-    ALL_DUE_NS = 20000000, /* and certainly past after twenty, whatever a coarse clock says */
+    LONG_US = 10000000,    /* timeouts that do not expire during the benchmark: 10 s, */
+    SPREAD_US = 60000000,  /* and up to a minute more if they are random */
+    SOON_US = 1000,        /* timeouts that expire: all within a millisecond */
+    ALL_DUE_NS = 20000000, /* after this all of those have expired, also on a coarse clock */
 };
 
 static struct timers {

@@ -216,7 +216,7 @@ proptest! {
         if test_needs::missing(Need::IoUring) {
             return Ok(());
         }
-        let backend = uring::UringBackend::with_room(1, 2).unwrap();
+        let backend = uring::UringBackend::with_entries(1, 2).unwrap();
         run(TestBackend::of(BackendKind::IoUring, Box::new(backend)), &steps);
     }
 }

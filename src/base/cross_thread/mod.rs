@@ -1,5 +1,5 @@
-//! Other threads: the wake word, the notifier and closures sent to the base.
+//! Other threads: the wake word, the notifier, and the inbox of jobs for the base.
 
+pub(super) mod inbox;
 pub(super) mod notify;
-pub(super) mod remote;
 pub(super) mod wake;

@@ -108,7 +108,7 @@ mod loom_models {
             self.published.iter().map(|published| published.load(Ordering::Relaxed)).sum()
         }
 
-        /// The loop's body, until everything arrived; an endless sleep is loom's deadlock error.
+        /// The loop's body, until it has seen all items; an endless sleep is loom's deadlock error.
         /// Like the real loop it reads the items only if it was notified or woken.
         fn consume(&self, expected: u32) {
             self.consume_with(expected, 0);

@@ -38,9 +38,9 @@ impl ActiveQueues {
     }
 
     /// Removes the next event of this priority.
-    pub(in crate::base) fn pop<C>(
+    pub(in crate::base) fn pop<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         priority: u8,
     ) -> Option<u32> {
         let index = self.queues[usize::from(priority)].pop_front(slots)?;
@@ -49,7 +49,7 @@ impl ActiveQueues {
     }
 
     /// Appends an event that is in no queue to the queue of its priority.
-    pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         debug_assert!(!slot.is_active());
         slot.state |= State::ACTIVE;
@@ -58,14 +58,14 @@ impl ActiveQueues {
     }
 
     /// Appends an event that is in no queue to the queue of the next turn.
-    pub(in crate::base) fn push_later<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push_later<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         debug_assert!(!slots[index].is_active());
         slots[index].state |= State::LATER;
         self.later.push_back(slots, index);
     }
 
     /// Removes an event from its queue.
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         let (was_later, priority) = (slot.state.contains(State::LATER), slot.priority);
         slot.state -= State::ACTIVE.union(State::LATER);
@@ -75,7 +75,7 @@ impl ActiveQueues {
     }
 
     /// Moves the events of the next turn into their priorities' queues, when that turn begins.
-    pub(in crate::base) fn promote_later<C>(&mut self, slots: &mut SlotTable<C>) {
+    pub(in crate::base) fn promote_later<H>(&mut self, slots: &mut SlotTable<H>) {
         while let Some(index) = self.later.first() {
             self.remove(slots, index);
             self.push(slots, index);
@@ -83,13 +83,13 @@ impl ActiveQueues {
     }
 
     /// Every event that is due: by priority, then those of the next turn.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.queues.iter().chain([&self.later]).flat_map(|queue| queue.iter(slots))
     }
 
     /// Panics unless links and states agree.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) {
         let queued: usize = self.queues.iter().map(|queue| queue.check(slots)).sum();
         for (priority, queue) in self.queues.iter().enumerate() {
             for index in queue.iter(slots) {

@@ -6,7 +6,6 @@
 use std::os::fd::RawFd;
 
 use super::list::Stack;
-use super::slot::NONE;
 use super::slot::{SlotTable, State};
 use crate::backend::{Change, RefusedChange};
 use crate::error::{Error, Result};
@@ -73,13 +72,13 @@ impl FdEntry {
             || full(Interest::CLOSED, self.closes)
     }
 
-    fn join(&mut self, interest: Interest) {
+    fn add(&mut self, interest: Interest) {
         self.reads += u16::from(interest.contains(Interest::READ));
         self.writes += u16::from(interest.contains(Interest::WRITE));
         self.closes += u16::from(interest.contains(Interest::CLOSED));
     }
 
-    fn leave(&mut self, interest: Interest) {
+    fn subtract(&mut self, interest: Interest) {
         self.reads -= u16::from(interest.contains(Interest::READ));
         self.writes -= u16::from(interest.contains(Interest::WRITE));
         self.closes -= u16::from(interest.contains(Interest::CLOSED));
@@ -113,9 +112,9 @@ impl FdMap {
     ///
     /// A lone event that does not persist is registered to be reported once, so that its firing
     /// needs no further change. An error leaves the map unchanged.
-    pub(in crate::base) fn insert<C>(
+    pub(in crate::base) fn insert<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         index: u32,
         fd: RawFd,
     ) -> Result<Option<Change>> {
@@ -130,10 +129,11 @@ impl FdMap {
             return Err(Error::TooManyEvents { fd });
         }
         let (old, was_once) = (entry.armed(), entry.watch.contains(Watch::ONCE));
-        entry.join(interest);
+        entry.add(interest);
         let once = alone && !slots[index].is_persistent();
         entry.watch.set(Watch::EDGE, edge);
         entry.watch.set(Watch::ONCE, once);
+        // Once reported, it is disarmed: no registration is left to be replaced.
         let was_once = was_once && !old.is_empty();
         let change = Change { was_once, ..entry.change(fd, old) };
         let must_update = old != change.new || was_once;
@@ -146,9 +146,9 @@ impl FdMap {
     }
 
     /// Unlinks an event from its descriptor; returns the change that the kernel needs, if any.
-    pub(in crate::base) fn remove<C>(
+    pub(in crate::base) fn remove<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         index: u32,
         fd: RawFd,
     ) -> Option<Change> {
@@ -157,7 +157,7 @@ impl FdMap {
         entry.events.remove(slots, index);
         slots[index].state -= State::INSERTED;
         let old = entry.armed();
-        entry.leave(interest);
+        entry.subtract(interest);
         let was_once = entry.watch.contains(Watch::ONCE);
         let change = Change { was_once, ..entry.change(fd, old) };
         (old != change.new).then_some(change)
@@ -170,9 +170,9 @@ impl FdMap {
 
     /// Handles a report of such a descriptor. If its event does not wait for `ready`, returns the
     /// change that makes the backend watch again.
-    pub(in crate::base) fn reported_once<C>(
+    pub(in crate::base) fn reported_once<H>(
         &mut self,
-        slots: &SlotTable<C>,
+        slots: &SlotTable<H>,
         fd: RawFd,
         ready: Ready,
     ) -> Option<Change> {
@@ -197,14 +197,14 @@ impl FdMap {
         }
     }
 
-    /// The newest event of a descriptor, or `NONE`; the others follow through `of_source.next`.
-    pub(in crate::base) fn first(&self, fd: RawFd) -> u32 {
+    /// The events of a descriptor.
+    pub(in crate::base) fn events_of(&self, fd: RawFd) -> Stack {
         // A negative number converts to one above every descriptor.
-        self.entries.get(fd as usize).map_or(NONE, |entry| entry.events.first())
+        self.entries.get(fd as usize).map_or(Stack::EMPTY, |entry| entry.events)
     }
 
     /// Every event that waits for a descriptor.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.entries.iter().flat_map(|entry| entry.events.iter(slots))
     }
 
@@ -249,20 +249,24 @@ impl FdMap {
 
     /// Panics unless lists, links and counts agree.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) {
         let mut listed = 0;
         for (fd, entry) in self.entries.iter().enumerate() {
-            let (mut counted, mut prev) = (FdEntry::EMPTY, NONE);
+            let (mut counted, mut prev) = (FdEntry::EMPTY, super::slot::NONE);
             for index in entry.events.iter(slots) {
                 let slot = &slots[index];
                 assert!(slot.state.contains(State::INSERTED), "slot {index} is listed on fd {fd}");
-                assert_eq!(slot.source().fd(), Some(fd as RawFd), "slot {index} is misplaced");
-                assert_eq!(slot.of_source.prev, prev, "slot {index} has a torn link");
-                counted.join(slot.interest());
+                assert_eq!(
+                    slot.source().fd(),
+                    Some(fd as RawFd),
+                    "slot {index} is on a wrong list"
+                );
+                assert_eq!(slot.of_source.prev, prev, "slot {index} has a wrong link");
+                counted.add(slot.interest());
                 (prev, listed) = (index, listed + 1);
             }
             let counts = |e: &FdEntry| (e.reads, e.writes, e.closes);
-            assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are off");
+            assert_eq!(counts(entry), counts(&counted), "the counts of fd {fd} are wrong");
             if entry.watch.contains(Watch::ONCE) && !entry.events.is_empty() {
                 let only = entry.events.only(slots).expect("a once-watched fd has one event");
                 assert!(!slots[only].is_persistent(), "slot {only} persists on a once-watched fd");
@@ -417,7 +421,7 @@ mod tests {
             let index = slots.insert(plain(Source::Fd(fd), READ)).index;
             let error = map.insert(&mut slots, index, fd).unwrap_err();
             assert!(error.to_string().contains("Bad file descriptor"), "{error}");
-            assert_eq!(map.first(fd), NONE);
+            assert_eq!(map.events_of(fd), Stack::EMPTY);
         }
         assert_eq!(map.entries.capacity(), 0);
     }

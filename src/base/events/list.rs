@@ -5,24 +5,10 @@ use std::marker::PhantomData;
 
 use super::slot::{Links, NONE, Slot, SlotTable};
 
-/// Which of a slot's links a list goes through.
+/// Which of a slot's links a list uses.
 pub(in crate::base) trait Chain {
-    fn links<C>(slot: &Slot<C>) -> Links;
-    fn set_links<C>(slot: &mut Slot<C>, links: Links);
-}
-
-/// The events of one descriptor or signal.
-#[derive(Debug)]
-pub(in crate::base) struct OfSource;
-
-impl Chain for OfSource {
-    fn links<C>(slot: &Slot<C>) -> Links {
-        slot.of_source
-    }
-
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
-        slot.of_source = links;
-    }
+    fn links<H>(slot: &Slot<H>) -> Links;
+    fn set_links<H>(slot: &mut Slot<H>, links: Links);
 }
 
 /// The events of one active queue.
@@ -30,11 +16,11 @@ impl Chain for OfSource {
 pub(in crate::base) struct InQueue;
 
 impl Chain for InQueue {
-    fn links<C>(slot: &Slot<C>) -> Links {
+    fn links<H>(slot: &Slot<H>) -> Links {
         slot.in_queue
     }
 
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+    fn set_links<H>(slot: &mut Slot<H>, links: Links) {
         slot.in_queue = links;
     }
 }
@@ -44,11 +30,11 @@ impl Chain for InQueue {
 pub(in crate::base) struct OfTimeout;
 
 impl Chain for OfTimeout {
-    fn links<C>(slot: &Slot<C>) -> Links {
+    fn links<H>(slot: &Slot<H>) -> Links {
         slot.common_links()
     }
 
-    fn set_links<C>(slot: &mut Slot<C>, links: Links) {
+    fn set_links<H>(slot: &mut Slot<H>, links: Links) {
         slot.set_common_links(links);
     }
 }
@@ -71,23 +57,23 @@ impl<K: Chain> List<K> {
     }
 
     pub(in crate::base) fn first(&self) -> Option<u32> {
-        (self.first != NONE).then_some(self.first)
+        slot_of(self.first)
     }
 
     pub(in crate::base) fn last(&self) -> Option<u32> {
-        (self.last != NONE).then_some(self.last)
+        slot_of(self.last)
     }
 
-    pub(in crate::base) fn push_back<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push_back<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let prev = std::mem::replace(&mut self.last, index);
         K::set_links(&mut slots[index], Links { prev, next: NONE });
         self.set_next(slots, prev, index);
     }
 
     /// Inserts after the member `prev`, or first if that is `NONE`.
-    pub(in crate::base) fn insert_after<C>(
+    pub(in crate::base) fn insert_after<H>(
         &mut self,
-        slots: &mut SlotTable<C>,
+        slots: &mut SlotTable<H>,
         prev: u32,
         index: u32,
     ) {
@@ -98,7 +84,7 @@ impl<K: Chain> List<K> {
     }
 
     /// Removes the first member.
-    pub(in crate::base) fn pop_front<C>(&mut self, slots: &mut SlotTable<C>) -> Option<u32> {
+    pub(in crate::base) fn pop_front<H>(&mut self, slots: &mut SlotTable<H>) -> Option<u32> {
         let index = self.first()?;
         let slot = &mut slots[index];
         let next = K::links(slot).next;
@@ -109,7 +95,7 @@ impl<K: Chain> List<K> {
     }
 
     /// Removes a member from any position.
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let slot = &mut slots[index];
         let Links { prev, next } = K::links(slot);
         K::set_links(slot, Links::UNLINKED);
@@ -118,11 +104,12 @@ impl<K: Chain> List<K> {
     }
 
     /// The members from first to last.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
-        follow::<K, C>(slots, self.first)
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
+        let next = move |&index: &u32| slot_of(K::links(&slots[index]).next);
+        std::iter::successors(self.first(), next)
     }
 
-    fn set_next<C>(&mut self, slots: &mut SlotTable<C>, of: u32, next: u32) {
+    fn set_next<H>(&mut self, slots: &mut SlotTable<H>, of: u32, next: u32) {
         if of == NONE {
             self.first = next;
         } else {
@@ -131,7 +118,7 @@ impl<K: Chain> List<K> {
         }
     }
 
-    fn set_prev<C>(&mut self, slots: &mut SlotTable<C>, of: u32, prev: u32) {
+    fn set_prev<H>(&mut self, slots: &mut SlotTable<H>, of: u32, prev: u32) {
         if of == NONE {
             self.last = prev;
         } else {
@@ -142,13 +129,13 @@ impl<K: Chain> List<K> {
 
     /// Panics unless the links agree; returns how many members there are.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) -> usize {
         let (mut members, mut last) = (0, NONE);
         for index in self.iter(slots) {
-            assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a torn link");
+            assert_eq!(K::links(&slots[index]).prev, last, "slot {index} has a wrong link");
             (last, members) = (index, members + 1);
         }
-        assert_eq!(self.last, last, "the list's end is off");
+        assert_eq!(self.last, last, "the list's end is wrong");
         members
     }
 }
@@ -164,17 +151,17 @@ impl Stack {
         self.0 == NONE
     }
 
-    /// The newest member, or `NONE`; the others follow through `of_source.next`.
-    pub(in crate::base) fn first(self) -> u32 {
-        self.0
+    /// The newest member.
+    pub(in crate::base) fn first(self) -> Option<u32> {
+        slot_of(self.0)
     }
 
     /// The member, if there is exactly one.
-    pub(in crate::base) fn only<C>(self, slots: &SlotTable<C>) -> Option<u32> {
+    pub(in crate::base) fn only<H>(self, slots: &SlotTable<H>) -> Option<u32> {
         (self.0 != NONE && slots[self.0].of_source.next == NONE).then_some(self.0)
     }
 
-    pub(in crate::base) fn push<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn push<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let next = std::mem::replace(&mut self.0, index);
         slots[index].of_source = Links { prev: NONE, next };
         if next != NONE {
@@ -182,7 +169,7 @@ impl Stack {
         }
     }
 
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let links = std::mem::replace(&mut slots[index].of_source, Links::UNLINKED);
         let Links { prev, next } = links;
         if prev == NONE {
@@ -195,14 +182,33 @@ impl Stack {
         }
     }
 
-    pub(in crate::base) fn iter<C>(self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
-        follow::<OfSource, C>(slots, self.0)
+    pub(in crate::base) fn iter<H>(self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
+        let mut cursor = self.cursor();
+        std::iter::from_fn(move || cursor.next(slots))
+    }
+
+    /// A cursor before the newest member.
+    pub(in crate::base) fn cursor(self) -> Cursor {
+        Cursor(self.0)
     }
 }
 
-fn follow<K: Chain, C>(slots: &SlotTable<C>, first: u32) -> impl Iterator<Item = u32> {
-    let some = |index: u32| (index != NONE).then_some(index);
-    std::iter::successors(some(first), move |&index| some(K::links(&slots[index]).next))
+/// A position in a stack, for loops that change the slots meanwhile. The member returned last may
+/// be removed; the one after it must stay.
+pub(in crate::base) struct Cursor(u32);
+
+impl Cursor {
+    /// The next older member.
+    pub(in crate::base) fn next<H>(&mut self, slots: &SlotTable<H>) -> Option<u32> {
+        let index = slot_of(self.0)?;
+        self.0 = slots[index].of_source.next;
+        Some(index)
+    }
+}
+
+/// The slot that a link names, if it names one.
+fn slot_of(link: u32) -> Option<u32> {
+    (link != NONE).then_some(link)
 }
 
 #[cfg(test)]
@@ -261,7 +267,6 @@ mod tests {
         fn every_kind_of_list_agrees_with_a_vector(
             steps in prop::collection::vec((0..4u8, 0..10u32, 0..10usize), 1..200))
         {
-            agrees_with_a_vector::<OfSource>(&steps);
             agrees_with_a_vector::<InQueue>(&steps);
             agrees_with_a_vector::<OfTimeout>(&steps);
         }
@@ -284,6 +289,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert!(stack.iter(&slots).eq(model.iter().copied()));
+                prop_assert_eq!(stack.first(), model.first().copied());
                 prop_assert_eq!(stack.is_empty(), model.is_empty());
                 let only = if let [one] = model[..] { Some(one) } else { None };
                 prop_assert_eq!(stack.only(&slots), only);

@@ -1,18 +1,15 @@
-//! Signals as events: which events wait for which signal, and how deliveries reach the loop.
+//! Signals: which events wait for which signal, and the source of deliveries.
 //!
-//! A delivery makes a descriptor of the base readable, by a handler or a signalfd. An internal
-//! event of the base waits for it and activates the signal's events with a count: three deliveries
-//! are three calls.
+//! A delivery makes the source's descriptor readable, by a signal handler or a signalfd. The
+//! registry watches that descriptor. Three deliveries are three calls of an event's handler.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::list::Stack;
-use super::slot::NONE;
 use super::slot::{SlotTable, State};
-use crate::base::Registry;
 use crate::error::{Error, Result};
-use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
+use crate::event::EventId;
 use crate::sys::signal::{SignalCounter, is_signal};
 use crate::sys::signal_counts::SIGNAL_MAX;
 use crate::sys::signalfd::SignalFd;
@@ -109,13 +106,40 @@ impl Signals {
         }
     }
 
-    fn of(&self, number: i32) -> Stack {
+    /// Opens the source of deliveries, if it is closed; returns the descriptor to watch then.
+    pub(in crate::base) fn open(&mut self) -> Result<Option<RawFd>> {
+        if self.source.is_some() {
+            return Ok(None);
+        }
+        let source = Delivery::open(self.method)?;
+        Ok(Some(self.source.insert(source).fd()))
+    }
+
+    /// Closes the source again, because the base cannot watch it.
+    pub(in crate::base) fn close(&mut self) {
+        self.source = None;
+    }
+
+    /// The deliveries of each signal since the last call; `None` if they cannot be read.
+    pub(in crate::base) fn take_deliveries(&self) -> Option<[u32; SIGNAL_MAX as usize + 1]> {
+        // Reading our own descriptor fails only if other code closed it. The deliveries are then
+        // lost, and the backend drops the descriptor.
+        self.source.as_ref()?.take().ok()
+    }
+
+    /// The events of a signal.
+    pub(in crate::base) fn events_of(&self, number: i32) -> Stack {
         if is_signal(number) { self.events[number as usize] } else { Stack::EMPTY }
     }
 
     /// Links an event to its signal. An error leaves everything unchanged.
-    fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) -> Result<()> {
-        if self.of(number).is_empty() {
+    pub(in crate::base) fn insert<H>(
+        &mut self,
+        slots: &mut SlotTable<H>,
+        index: u32,
+        number: i32,
+    ) -> Result<()> {
+        if self.events_of(number).is_empty() {
             let source = self.source.as_mut().expect("opened before the first event is added");
             source.watch(number)?;
         }
@@ -125,7 +149,7 @@ impl Signals {
     }
 
     /// Unlinks an event from its signal.
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32, number: i32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32, number: i32) {
         let events = &mut self.events[number as usize];
         events.remove(slots, index);
         slots[index].state -= State::INSERTED;
@@ -142,7 +166,8 @@ impl Signals {
         at.map_or(1, |at| self.calls.swap_remove(at).1)
     }
 
-    fn add_calls(&mut self, id: EventId, times: u32) {
+    /// Counts deliveries for an event that becomes active.
+    pub(in crate::base) fn add_calls(&mut self, id: EventId, times: u32) {
         match self.calls.iter_mut().find(|(active, _)| *active == id) {
             Some((_, calls)) => *calls = calls.saturating_add(times),
             None => self.calls.push((id, times)),
@@ -150,7 +175,7 @@ impl Signals {
     }
 
     /// Every event that waits for a signal.
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.events.iter().flat_map(|events| events.iter(slots))
     }
 
@@ -160,55 +185,6 @@ impl Signals {
             Some(Delivery::Handler(counter)) => counter.renew().map_err(Error::os("dup3")),
             // A signalfd reports the signals of the process that reads it.
             Some(Delivery::SignalFd(_)) | None => Ok(()),
-        }
-    }
-}
-
-impl<C> Registry<C> {
-    pub(in crate::base) fn insert_on_signal(&mut self, index: u32, number: i32) -> Result<()> {
-        self.open_signals()?;
-        self.signals.insert(&mut self.slots, index, number)?;
-        self.counts.joined(self.slots[index].counted());
-        Ok(())
-    }
-
-    /// Opens the source of deliveries before the first event that waits for a signal.
-    fn open_signals(&mut self) -> Result<()> {
-        if self.signals.source.is_some() {
-            return Ok(());
-        }
-        let source = Delivery::open(self.signals.method)?;
-        let spec = EventSpec::io(&source.fd(), Interest::READ).persist();
-        let delivered = self.create_internal(spec, on_delivered);
-        if let Err(error) = self.add(delivered, None) {
-            self.free(delivered);
-            return Err(error);
-        }
-        self.signals.source = Some(source);
-        Ok(())
-    }
-
-    /// Activates every event of a signal, with one call for each of `times` deliveries.
-    pub(in crate::base) fn activate_signal_times(&mut self, number: i32, times: u32) {
-        let mut index = self.signals.of(number).first();
-        while index != NONE {
-            let id = self.slots[index].id(index);
-            self.signals.add_calls(id, times);
-            self.activate_index(index, Ready::SIGNAL);
-            index = self.slots[index].of_source.next;
-        }
-    }
-}
-
-/// The handler of the internal event: activates the events of the delivered signals.
-fn on_delivered<C>(registry: &mut Registry<C>, _cx: &mut C, _fired: Fired) {
-    let Some(source) = &registry.signals.source else { return };
-    // Reading our own descriptor fails only if other code closed it. The deliveries are then lost,
-    // and the backend drops the descriptor.
-    let Ok(counts) = source.take() else { return };
-    for (number, times) in (0..).zip(counts) {
-        if times > 0 {
-            registry.activate_signal_times(number, times);
         }
     }
 }

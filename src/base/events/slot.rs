@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use crate::base::Handler;
 use crate::error::{Error, Result};
 use crate::event::{EventId, Fired, Interest, PackedSource, Ready, Source, Token};
 
@@ -29,7 +28,7 @@ bitflags::bitflags! {
         const ONCE = 0x01;
         const READ = 0x02;
         const WRITE = 0x04;
-        /// Belongs to the base itself: not counted, keeps no loop alive.
+        /// Belongs to the base itself: it is not counted and does not keep the loop alive.
         const INTERNAL = 0x08;
         /// Stays pending when it fires.
         const PERSIST = 0x10;
@@ -104,13 +103,14 @@ impl IntervalWord {
 
     fn set_link(&mut self, link: u32) {
         debug_assert!(self.0 & Self::COMMON != 0, "only a common timeout links its events");
+        // The link is the lower half.
         self.0 = self.0 >> 32 << 32 | u64::from(link);
     }
 }
 
-/// One event.
-pub(in crate::base) struct Slot<C> {
-    pub(in crate::base) handler: Handler<C>,
+/// One event. `H` is the type of its handler, which this folder stores and never calls.
+pub(in crate::base) struct Slot<H> {
+    pub(in crate::base) handler: H,
     pub(in crate::base) token: Token,
     /// The deadline of its current or last timeout.
     pub(in crate::base) deadline_ns: u64,
@@ -131,9 +131,9 @@ pub(in crate::base) struct Slot<C> {
     pub(in crate::base) priority: u8,
 }
 
-const _: () = assert!(size_of::<Slot<()>>() == 64, "a slot is one cache line");
+const _: () = assert!(size_of::<Slot<fn()>>() == 64, "a slot is one cache line");
 
-impl<C> Slot<C> {
+impl<H> Slot<H> {
     pub(in crate::base) fn source(&self) -> Source {
         self.source.unpack()
     }
@@ -213,8 +213,8 @@ impl<C> Slot<C> {
 pub(in crate::base) const SLOTS_MAX: u32 = NONE - 256;
 
 /// The contents of a new slot.
-pub(in crate::base) struct Contents<C> {
-    pub(in crate::base) handler: Handler<C>,
+pub(in crate::base) struct Contents<H> {
+    pub(in crate::base) handler: H,
     pub(in crate::base) source: Source,
     pub(in crate::base) flags: EventFlags,
     pub(in crate::base) priority: u8,
@@ -222,13 +222,13 @@ pub(in crate::base) struct Contents<C> {
 }
 
 /// All slots of a base.
-pub(in crate::base) struct SlotTable<C> {
-    slots: Vec<Slot<C>>,
+pub(in crate::base) struct SlotTable<H> {
+    slots: Vec<Slot<H>>,
     first_vacant: u32,
     occupied: u32,
 }
 
-impl<C> SlotTable<C> {
+impl<H> SlotTable<H> {
     pub(in crate::base) fn new() -> Self {
         Self { slots: Vec::new(), first_vacant: NONE, occupied: 0 }
     }
@@ -239,7 +239,7 @@ impl<C> SlotTable<C> {
     }
 
     /// Stores an event in the most recently vacated slot, which is likely to be cached.
-    pub(in crate::base) fn insert(&mut self, contents: Contents<C>) -> EventId {
+    pub(in crate::base) fn insert(&mut self, contents: Contents<H>) -> EventId {
         let generation = match self.slots.get(self.first_vacant as usize) {
             Some(vacant) => vacant.generation,
             None => NonZeroU32::MIN,
@@ -264,7 +264,7 @@ impl<C> SlotTable<C> {
         EventId { index, generation }
     }
 
-    fn store(&mut self, slot: Slot<C>) -> u32 {
+    fn store(&mut self, slot: Slot<H>) -> u32 {
         let index = self.first_vacant;
         if let Some(vacant) = self.slots.get_mut(index as usize) {
             self.first_vacant = vacant.of_source.next;
@@ -282,7 +282,7 @@ impl<C> SlotTable<C> {
         let slot = &mut self.slots[index as usize];
         debug_assert!(slot.state.contains(State::OCCUPIED));
         slot.state = State::empty();
-        // After 2^32 - 1 events in one slot its ids repeat. No program keeps an id that long.
+        // After 2^32 - 1 events in one slot its ids repeat. No program holds an id that long.
         slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         slot.of_source = Links { prev: NONE, next: self.first_vacant };
         self.first_vacant = index;
@@ -313,16 +313,16 @@ impl<C> SlotTable<C> {
     }
 }
 
-impl<C> std::ops::Index<u32> for SlotTable<C> {
-    type Output = Slot<C>;
+impl<H> std::ops::Index<u32> for SlotTable<H> {
+    type Output = Slot<H>;
 
-    fn index(&self, index: u32) -> &Slot<C> {
+    fn index(&self, index: u32) -> &Slot<H> {
         &self.slots[index as usize]
     }
 }
 
-impl<C> std::ops::IndexMut<u32> for SlotTable<C> {
-    fn index_mut(&mut self, index: u32) -> &mut Slot<C> {
+impl<H> std::ops::IndexMut<u32> for SlotTable<H> {
+    fn index_mut(&mut self, index: u32) -> &mut Slot<H> {
         &mut self.slots[index as usize]
     }
 }
@@ -336,7 +336,7 @@ pub(in crate::base) mod tests {
     /// A persistent event with nothing special about it.
     pub(in crate::base) fn plain(source: Source, interest: Interest) -> Contents<()> {
         Contents {
-            handler: |_, (), _| {},
+            handler: (),
             source,
             flags: EventFlags::from_bits_retain(interest.bits()) | EventFlags::PERSIST,
             priority: 0,

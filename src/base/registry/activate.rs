@@ -1,12 +1,8 @@
 //! Activation by hand: runs handlers although no descriptor, signal or timeout is ready.
 
-use crate::base::registry::Registry;
+use super::Registry;
 use crate::error::Result;
 use crate::event::{EventId, Ready};
-
-/// Scheduled events that still run in their turn. libevent runs the same number, one more than the
-/// constant it compares with. It lets a chain of layers settle and still polls sockets soon.
-const SCHEDULED_MAX: u32 = 33;
 
 impl<C> Registry<C> {
     /// Makes an event active, pending or not (libevent: `event_active`). Its handler gets `ready`
@@ -20,7 +16,7 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn activate(&mut self, id: EventId, ready: Ready) -> Result<()> {
-        let index = self.slots.resolve(id)?;
+        let index = self.events.slots.resolve(id)?;
         self.activate_index(index, ready);
         Ok(())
     }
@@ -33,8 +29,8 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn activate_later(&mut self, id: EventId, ready: Ready) -> Result<()> {
-        let index = self.slots.resolve(id)?;
-        self.activate_index_later(index, ready);
+        let index = self.events.slots.resolve(id)?;
+        self.events.activate_later(index, ready);
         Ok(())
     }
 
@@ -50,16 +46,15 @@ impl<C> Registry<C> {
     ///
     /// [`Error::Stale`](crate::Error::Stale) if the event was freed.
     pub fn schedule(&mut self, id: EventId) -> Result<bool> {
-        let index = self.slots.resolve(id)?;
-        if self.slots[index].is_active() {
-            self.slots[index].ready |= Ready::DEFERRED;
+        let index = self.events.slots.resolve(id)?;
+        if self.events.slots[index].is_active() {
+            self.events.slots[index].ready |= Ready::DEFERRED;
             return Ok(false);
         }
-        if self.scheduled < SCHEDULED_MAX {
-            self.scheduled += 1;
+        if self.control.count_scheduled() {
             self.activate_index(index, Ready::DEFERRED);
         } else {
-            self.activate_index_later(index, Ready::DEFERRED);
+            self.events.activate_later(index, Ready::DEFERRED);
         }
         Ok(true)
     }
@@ -70,9 +65,9 @@ impl<C> Registry<C> {
     pub fn activate_by_fd(&mut self, fd: std::os::fd::RawFd, ready: Ready) {
         self.activate_fd(fd, ready - Ready::TIMEOUT);
         if ready.contains(Ready::TIMEOUT) {
-            let slots = &self.slots;
+            let slots = &self.events.slots;
             let of_fd = |index: &u32| slots[*index].source().fd() == Some(fd);
-            let timed: Vec<u32> = self.deadlines.iter(slots).filter(of_fd).collect();
+            let timed: Vec<u32> = self.timers.deadlines.iter(slots).filter(of_fd).collect();
             for index in timed {
                 self.activate_index(index, Ready::TIMEOUT);
             }

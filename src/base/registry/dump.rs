@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use super::Registry;
 use super::query::EventInfo;
-use crate::base::registry::Registry;
 
 /// Displays a base's events; made by [`Registry::dump`].
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl<C> fmt::Display for Dump<'_, C> {
 
 impl<C> Dump<'_, C> {
     fn lines(&self, f: &mut fmt::Formatter<'_>, wanted: fn(&EventInfo) -> bool) -> fmt::Result {
-        let now = self.0.clock.instant(self.0.clock.read_ns());
+        let now = self.0.timers.clock.instant(self.0.timers.clock.read_ns());
         let ended = self.0.for_each(|info| {
             if !wanted(&info) {
                 return ControlFlow::Continue(());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::registry::Registry;
+use super::Registry;
 use crate::event::{EventId, EventSpec};
 
 impl<C> Registry<C> {
@@ -48,11 +48,11 @@ impl<C> Registry<C> {
     /// called as often (libevent: `event_base_add_virtual_`). Use it while another thread will
     /// still send work.
     pub fn hold(&mut self) {
-        self.counts.held();
+        self.events.counts.hold();
     }
 
     /// Undoes one [`hold`](Self::hold); has no effect without one.
     pub fn release(&mut self) {
-        self.counts.released();
+        self.events.counts.release();
     }
 }

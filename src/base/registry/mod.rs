@@ -2,39 +2,44 @@
 //!
 //! It holds the base's state. It settles an event before it calls the handler, so a handler may
 //! add, delete or free any event, its own included. A handler cannot run the loop; only
-//! [`EventBase`](crate::base::EventBase) can.
+//! [`EventBase`](crate::EventBase) can.
 
 mod activate;
+mod dispatch;
 pub(super) mod dump;
 mod exit;
-mod pending;
+mod interest;
 pub(super) mod query;
+pub(super) mod remote;
+mod signals;
+mod timeouts;
 pub(super) mod watcher;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Backend, BackendKind, ChangelistFlush, Features, RefusedChange};
-use crate::base::Handler;
-use crate::base::changelist::{Changelist, ChangelistPolicy};
+use crate::backend::Features;
 use crate::base::control::LoopControl;
+use crate::base::cross_thread::inbox::Jobs;
 use crate::base::cross_thread::notify::Notifier;
-use crate::base::cross_thread::remote::{Inbox, Job};
-use crate::base::events::active::ActiveQueues;
-use crate::base::events::fd_map::FdMap;
-use crate::base::events::signal::Signals;
-use crate::base::events::slot::{Contents, EventFlags, Interval, SlotTable, State};
-use crate::base::limit::DispatchLimit;
+use crate::base::events::Events;
+use crate::base::events::slot::{Contents, EventFlags, Interval, State};
+use crate::base::kernel::Kernel;
 use crate::base::setup::config::Config;
-use crate::base::setup::selection::{PassedOver, Selected};
-use crate::base::stats::{Counts, LoopStats};
-use crate::base::timers::Deadlines;
-use crate::base::timers::clock::{Clock, as_ns};
+use crate::base::setup::selection::Selected;
+use crate::base::stats::LoopStats;
+use crate::base::timers::Timers;
 use crate::base::timers::common_timeout::CommonTimeout;
 use crate::error::{Error, Result};
-use crate::event::{EventId, EventSpec, Ready, Source};
+use crate::event::{EventId, EventSpec, Fired, Ready, Source};
+use crate::sys::clock::as_ns;
+use remote::Job;
 use watcher::Watchers;
+
+/// The function that an event calls, with the registry, the context and the reason of the call.
+///
+/// A handler cannot capture, so nothing needs `Rc` or `RefCell`. It finds its state in the context
+/// by [`Fired::token`].
+pub type Handler<C> = fn(&mut Registry<C>, &mut C, Fired);
 
 /// Creates, adds, deletes, activates and frees events, and ends the loop. Every handler gets it.
 ///
@@ -61,77 +66,44 @@ use watcher::Watchers;
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Registry<C> {
-    pub(in crate::base) kind: BackendKind,
-    pub(in crate::base) flush: ChangelistFlush,
-    pub(in crate::base) backend: Box<dyn Backend>,
-    pub(in crate::base) passed_over: Vec<PassedOver>,
-    pub(in crate::base) policy: ChangelistPolicy,
-    pub(in crate::base) changelist: Changelist,
-    pub(in crate::base) slots: SlotTable<C>,
-    pub(in crate::base) fds: FdMap,
-    pub(in crate::base) signals: Signals,
-    pub(in crate::base) deadlines: Deadlines,
-    pub(in crate::base) active: ActiveQueues,
-    pub(in crate::base) watchers: Watchers<C>,
-    pub(in crate::base) limit: DispatchLimit,
-    /// How many events were scheduled in this turn.
-    pub(in crate::base) scheduled: u32,
-    pub(in crate::base) counts: Counts,
-    pub(in crate::base) refused: Vec<RefusedChange>,
-    pub(in crate::base) refusals: Vec<(EventId, Error)>,
-    pub(in crate::base) clock: Clock,
-    pub(in crate::base) control: LoopControl,
-    pub(in crate::base) stats: LoopStats,
-    pub(in crate::base) notifier: Notifier,
-    pub(in crate::base) inbox: Arc<Inbox<C>>,
-    /// Posted closures that were taken out of the inbox and have not run yet.
-    pub(in crate::base) jobs: VecDeque<Job<C>>,
+    /// First, so that the backend is dropped before the descriptors of signals and the notifier.
+    pub(super) kernel: Kernel,
+    pub(super) events: Events<Handler<C>>,
+    pub(super) timers: Timers,
+    pub(super) notifier: Notifier,
+    /// Closures posted by a [`Remote`](remote::Remote).
+    pub(super) jobs: Jobs<Job<C>>,
+    pub(super) control: LoopControl,
+    pub(super) watchers: Watchers<C>,
+    /// What the loop counts; [`stats`](Self::stats) adds what the kernel's side counts.
+    pub(super) stats: LoopStats,
 }
 
 /// Creating and ending events.
 impl<C> Registry<C> {
-    pub(in crate::base) fn new(config: &Config, selected: Selected) -> Result<Self> {
+    pub(super) fn new(config: &Config, selected: Selected) -> Result<Self> {
         Ok(Self {
-            kind: selected.kind,
-            flush: config.flush,
-            backend: selected.backend,
-            passed_over: selected.passed_over,
-            policy: config.changelist,
-            changelist: Changelist::default(),
-            slots: SlotTable::new(),
-            fds: FdMap::new(),
-            signals: Signals::new(config.signals),
-            deadlines: Deadlines::default(),
-            active: ActiveQueues::new(config.priorities),
-            watchers: Watchers::new(),
-            limit: config.limit,
-            scheduled: 0,
-            counts: Counts::default(),
-            refused: Vec::new(),
-            refusals: Vec::new(),
-            clock: Clock::new(config.clock, config.caches_time),
-            control: LoopControl::default(),
-            stats: LoopStats::default(),
+            kernel: Kernel::new(config, selected),
+            events: Events::new(config.signals, config.priorities),
+            timers: Timers::new(config.clock, config.caches_time),
             notifier: Notifier::new()?,
-            inbox: Arc::new(Inbox::new()),
-            jobs: VecDeque::new(),
+            jobs: Jobs::new(),
+            control: LoopControl::default(),
+            watchers: Watchers::new(),
+            stats: LoopStats::default(),
         })
     }
 
     /// Creates an idle event of the middle priority (libevent: `event_new`).
     pub fn create(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
-        let middle = self.active.priorities() / 2;
+        let middle = self.events.active.priorities() / 2;
         self.create_with(spec, handler, EventFlags::empty(), middle)
     }
 
     /// Creates an event of the base itself. It has the highest priority and does not keep the loop
     /// alive.
-    pub(in crate::base) fn create_internal(
-        &mut self,
-        spec: EventSpec,
-        handler: Handler<C>,
-    ) -> EventId {
-        self.counts.internal += 1;
+    pub(super) fn create_internal(&mut self, spec: EventSpec, handler: Handler<C>) -> EventId {
+        self.events.counts.internal += 1;
         self.create_with(spec, handler, EventFlags::INTERNAL, 0)
     }
 
@@ -148,12 +120,12 @@ impl<C> Registry<C> {
         flags.set(EventFlags::STABLE_FD, spec.stable_fd);
         let source = match spec.source {
             Source::Notify => {
-                flags.set(EventFlags::EDGE, self.backend.features().contains(Features::EDGE));
+                flags.set(EventFlags::EDGE, self.kernel.features().contains(Features::EDGE));
                 Source::Fd(self.notifier.fd())
             }
             source => source,
         };
-        self.slots.insert(Contents { handler, source, flags, priority, token: spec.token })
+        self.events.slots.insert(Contents { handler, source, flags, priority, token: spec.token })
     }
 
     /// Creates an event that is freed when it fires, and adds it (libevent: `event_base_once`).
@@ -176,7 +148,7 @@ impl<C> Registry<C> {
         if spec.persist || spec.source.signal().is_some() || !waits {
             return Err(Error::NotOnce);
         }
-        let middle = self.active.priorities() / 2;
+        let middle = self.events.active.priorities() / 2;
         let id = self.create_with(spec, handler, EventFlags::ONCE, middle);
         if is_timer && timeout == Some(Duration::ZERO) {
             self.activate_index(id.index, Ready::TIMEOUT);
@@ -221,7 +193,7 @@ impl<C> Registry<C> {
     ///
     /// As [`add`](Self::add), and [`Error::ForeignTimeout`] if the timeout is another base's.
     pub fn add_common(&mut self, id: EventId, timeout: CommonTimeout) -> Result<()> {
-        let Some(duration_ns) = self.deadlines.duration_ns(timeout.number) else {
+        let Some(duration_ns) = self.timers.deadlines.duration_ns(timeout.number) else {
             return Err(Error::ForeignTimeout);
         };
         let index = self.add_to_map(id)?;
@@ -230,40 +202,11 @@ impl<C> Registry<C> {
     }
 
     fn add_to_map(&mut self, id: EventId) -> Result<u32> {
-        let index = self.slots.resolve(id)?;
-        if !self.slots[index].state.contains(State::INSERTED) {
-            self.insert(index)?;
+        let index = self.events.slots.resolve(id)?;
+        if !self.events.slots[index].state.contains(State::INSERTED) {
+            self.insert_in_map(index)?;
         }
         Ok(index)
-    }
-
-    /// A duration that many events share as their timeout (libevent:
-    /// `event_base_init_common_timeout`). The same duration returns the same timeout, which lasts
-    /// as long as the base.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use evshard::{Config, EventBase, EventSpec};
-    ///
-    /// let mut base = EventBase::<u32>::new(Config::default())?;
-    /// let registry = base.registry();
-    /// let soon = registry.common_timeout(Duration::from_millis(1))?;
-    /// for _ in 0..1000 {
-    ///     let id = registry.create(EventSpec::timer(), |_, expired, _| *expired += 1);
-    ///     registry.add_common(id, soon)?;
-    /// }
-    /// let mut expired = 0;
-    /// base.run(&mut expired)?;
-    /// assert_eq!(expired, 1000);
-    /// # Ok::<(), evshard::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooManyTimeouts`] for the 257th duration of a base.
-    pub fn common_timeout(&mut self, duration: Duration) -> Result<CommonTimeout> {
-        let number = self.deadlines.list_for(as_ns(duration));
-        number.map(|number| CommonTimeout { number }).ok_or(Error::TooManyTimeouts)
     }
 
     /// Makes an event idle (libevent: `event_del`). It does not run, even if it is already active.
@@ -271,8 +214,8 @@ impl<C> Registry<C> {
     /// An idle or freed event stays as it is. As in libevent, a persistent event keeps its interval
     /// until `add` sets another or [`remove_timeout`](Self::remove_timeout) drops it.
     pub fn del(&mut self, id: EventId) {
-        if let Some(index) = self.slots.index_of(id) {
-            self.control.deleted(id);
+        if let Some(index) = self.events.slots.index_of(id) {
+            self.control.note_deleted(id);
             self.del_index(index);
         }
     }
@@ -284,19 +227,31 @@ impl<C> Registry<C> {
     /// pass before you close it, or use the immediate changelist. Otherwise the kernel keeps the
     /// registration until the last copy is closed.
     pub fn free(&mut self, id: EventId) {
-        if let Some(index) = self.slots.index_of(id) {
-            self.control.deleted(id);
+        if let Some(index) = self.events.slots.index_of(id) {
+            self.control.note_deleted(id);
             self.free_index(index);
         }
     }
 
-    /// Drops an event's timeout and interval and changes nothing else (libevent:
-    /// `event_remove_timer`).
-    pub fn remove_timeout(&mut self, id: EventId) {
-        if let Some(index) = self.slots.index_of(id) {
-            self.stop_timer(index);
-            self.slots[index].set_interval(Interval::None);
+    pub(super) fn del_index(&mut self, index: u32) {
+        let state = self.events.slots[index].state;
+        if state.intersects(State::ACTIVE | State::LATER) {
+            self.events.deactivate(index);
         }
+        if state.contains(State::INSERTED) {
+            self.remove_from_map(index);
+        }
+        self.stop_timer(index);
+    }
+
+    pub(super) fn free_index(&mut self, index: u32) {
+        self.del_index(index);
+        if let Source::Fd(fd) = self.events.slots[index].source() {
+            // From now on its owner may close it.
+            self.events.fds.forget_disarmed(fd);
+            self.kernel.distrust(&self.events.fds, fd);
+        }
+        self.events.free(index);
     }
 
     /// Sets an event's priority: lower numbers run earlier (libevent: `event_priority_set`). See
@@ -307,26 +262,34 @@ impl<C> Registry<C> {
     /// [`Error::Stale`] if the event was freed, [`Error::Priority`] if the base has no such
     /// priority, [`Error::Active`] if the event is active.
     pub fn set_priority(&mut self, id: EventId, priority: u8) -> Result<()> {
-        let index = self.slots.resolve(id)?;
-        let priorities = self.active.priorities();
+        let index = self.events.slots.resolve(id)?;
+        let priorities = self.events.active.priorities();
         if priority >= priorities {
             return Err(Error::Priority { priority, priorities });
         }
-        if self.slots[index].is_active() {
+        if self.events.slots[index].is_active() {
             return Err(Error::Active(id));
         }
-        self.slots[index].priority = priority;
+        self.events.slots[index].priority = priority;
         Ok(())
+    }
+
+    /// Panics unless all structures agree with each other.
+    #[cfg(test)]
+    pub(super) fn check(&mut self) {
+        self.events.check();
+        self.timers.deadlines.check(&mut self.events.slots);
+        self.kernel.check(&self.events.fds);
     }
 }
 
 impl<C> std::fmt::Debug for Registry<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry")
-            .field("backend", &self.backend.name())
+            .field("backend", &self.backend_name())
             .field("events", &self.len())
-            .field("counts", &self.counts)
-            .field("stats", &self.stats)
+            .field("counts", &self.counts())
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

@@ -2,16 +2,14 @@
 
 use std::ops::ControlFlow;
 use std::os::fd::RawFd;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
+use super::Registry;
 use crate::backend::Features;
-use crate::base::Remote;
 use crate::base::cross_thread::notify::Notifier;
 use crate::base::events::slot::State;
-use crate::base::registry::Registry;
 use crate::base::setup::selection::PassedOver;
 use crate::base::stats::{EventCounts, LoopStats};
-use crate::base::timers::clock::ClockKind;
 use crate::error::Error;
 use crate::event::{EventId, Interest, Ready, Token};
 
@@ -51,8 +49,8 @@ impl<C> Registry<C> {
     /// Empty if the event was freed.
     #[must_use]
     pub fn pending(&self, id: EventId) -> Ready {
-        let Some(index) = self.slots.index_of(id) else { return Ready::empty() };
-        let slot = &self.slots[index];
+        let Some(index) = self.events.slots.index_of(id) else { return Ready::empty() };
+        let slot = &self.events.slots[index];
         let mut ready = slot.ready;
         if slot.state.contains(State::INSERTED) {
             let signal = slot.source().signal().map_or(Ready::empty(), |_| Ready::SIGNAL);
@@ -67,40 +65,41 @@ impl<C> Registry<C> {
     /// When an event's timeout is due, if one runs.
     #[must_use]
     pub fn deadline(&self, id: EventId) -> Option<Instant> {
-        let slot = &self.slots[self.slots.index_of(id)?];
-        slot.has_timer().then(|| self.clock.instant(slot.deadline_ns))
+        let slots = &self.events.slots;
+        let slot = &slots[slots.index_of(id)?];
+        slot.has_timer().then(|| self.timers.clock.instant(slot.deadline_ns))
     }
 
     /// An event's priority (libevent: `event_get_priority`); `None` if it was freed.
     #[must_use]
     pub fn priority(&self, id: EventId) -> Option<u8> {
-        Some(self.slots[self.slots.index_of(id)?].priority)
+        let slots = &self.events.slots;
+        Some(slots[slots.index_of(id)?].priority)
     }
 
     /// All facts about an event; `None` if it was freed.
     #[must_use]
     pub fn info(&self, id: EventId) -> Option<EventInfo> {
-        self.slots.index_of(id).map(|index| self.info_of(index))
+        self.events.slots.index_of(id).map(|index| self.info_of(index))
     }
 
     /// The event whose handler runs (libevent: `event_base_get_running_event`); `None` in a posted
     /// closure. The handler may have freed it.
     #[must_use]
     pub fn running(&self) -> Option<EventId> {
-        let is_internal =
-            |id| self.slots.index_of(id).is_some_and(|index| self.slots[index].is_internal());
+        let slots = &self.events.slots;
+        let is_internal = |id| slots.index_of(id).is_some_and(|index| slots[index].is_internal());
         self.control.running().filter(|id| !is_internal(*id))
     }
 
     /// Takes the error behind [`Ready::REFUSED`]: why the event could not be pending. `None` if
     /// there is none, or if it was taken before.
     pub fn take_refusal(&mut self, id: EventId) -> Option<Error> {
-        let at = self.refusals.iter().position(|(refused, _)| *refused == id)?;
-        Some(self.refusals.swap_remove(at).1)
+        self.events.take_refusal(id)
     }
 
     fn info_of(&self, index: u32) -> EventInfo {
-        let slot = &self.slots[index];
+        let slot = &self.events.slots[index];
         let source = slot.source();
         EventInfo {
             id: slot.id(index),
@@ -111,7 +110,7 @@ impl<C> Registry<C> {
             edge: slot.is_edge(),
             priority: slot.priority,
             inserted: slot.state.contains(State::INSERTED),
-            deadline: slot.has_timer().then(|| self.clock.instant(slot.deadline_ns)),
+            deadline: slot.has_timer().then(|| self.timers.clock.instant(slot.deadline_ns)),
             active: slot.ready,
             token: slot.token,
         }
@@ -123,7 +122,7 @@ impl<C> Registry<C> {
     /// How many events exist, idle ones included and the base's own excluded.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.len() - self.counts.internal
+        self.events.slots.len() - self.events.counts.internal
     }
 
     /// Whether no event exists.
@@ -135,7 +134,7 @@ impl<C> Registry<C> {
     /// The number of memberships (libevent: `event_base_get_num_events`).
     #[must_use]
     pub fn counts(&self) -> EventCounts {
-        self.counts.now
+        self.events.counts.now
     }
 
     /// The maxima of [`counts`](Self::counts) since the base was created or
@@ -143,12 +142,12 @@ impl<C> Registry<C> {
     /// `event_base_get_max_events`).
     #[must_use]
     pub fn max_counts(&self) -> EventCounts {
-        self.counts.max()
+        self.events.counts.max()
     }
 
     /// Resets the maxima to the current counts.
     pub fn reset_max_counts(&mut self) {
-        self.counts.reset_max();
+        self.events.counts.reset_max();
     }
 
     /// Visits every pending or active event once, until `visit` breaks; returns what it broke with
@@ -160,15 +159,14 @@ impl<C> Registry<C> {
         &self,
         mut visit: impl FnMut(EventInfo) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let inserted = self.fds.iter(&self.slots).chain(self.signals.iter(&self.slots));
-        let timed = self.deadlines.iter(&self.slots);
-        let timed = timed.filter(|index| !self.slots[*index].state.contains(State::INSERTED));
-        let idle = |index: &u32| {
-            let slot = &self.slots[*index];
-            !slot.state.contains(State::INSERTED) && !slot.has_timer()
-        };
-        let active = self.active.iter(&self.slots).filter(idle);
-        let users = |index: &u32| !self.slots[*index].is_internal();
+        let events = &self.events;
+        let slots = &events.slots;
+        let inserted = events.fds.iter(slots).chain(events.signals.iter(slots));
+        let is_inserted = |index: &u32| slots[*index].state.contains(State::INSERTED);
+        let timed = self.timers.deadlines.iter(slots).filter(|index| !is_inserted(index));
+        let is_only_active = |index: &u32| !is_inserted(index) && !slots[*index].has_timer();
+        let active = events.active.iter(slots).filter(is_only_active);
+        let users = |index: &u32| !slots[*index].is_internal();
         inserted
             .chain(timed)
             .chain(active)
@@ -179,75 +177,41 @@ impl<C> Registry<C> {
 
 /// The base.
 impl<C> Registry<C> {
-    /// The monotonic time, cached: all handlers of one turn get the same moment (libevent:
-    /// `event_base_gettimeofday_cached`).
-    pub fn now(&mut self) -> Instant {
-        let now_ns = self.clock.now_ns();
-        self.clock.instant(now_ns)
-    }
-
-    /// The same moment on the wall clock (libevent: `event_base_gettimeofday_cached`).
-    pub fn system_time(&mut self) -> SystemTime {
-        self.clock.system_time()
-    }
-
-    /// Reads the clock again for the rest of this turn (libevent: `event_base_update_cache_time`).
-    /// Use it after a long computation.
-    pub fn update_time(&mut self) {
-        self.clock.refresh();
-    }
-
-    /// The clock that the base uses.
-    #[must_use]
-    pub fn clock_kind(&self) -> ClockKind {
-        self.clock.kind()
-    }
-
     /// Counters of what the loop did so far.
     #[must_use]
     pub fn stats(&self) -> LoopStats {
-        let saved = self.changelist.saved();
-        LoopStats {
-            event_capacity: self.backend.event_capacity() as u64,
-            changes_coalesced: saved.coalesced,
-            changes_cancelled: saved.cancelled,
-            ..self.stats
-        }
+        let mut stats = self.stats;
+        self.kernel.add_to(&mut stats);
+        stats
     }
 
     /// The number of priorities (libevent: `event_base_get_npriorities`).
     #[must_use]
     pub fn priorities(&self) -> u8 {
-        self.active.priorities()
+        self.events.active.priorities()
     }
 
     /// The name of the backend (libevent: `event_base_get_method`).
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
-        self.backend.name()
+        self.kernel.backend_name()
     }
 
     /// The features of the backend (libevent: `event_base_get_features`).
     #[must_use]
     pub fn features(&self) -> Features {
-        self.backend.features()
+        self.kernel.features()
     }
 
     /// The more preferred backends that the base does not use, and the reason for each.
     #[must_use]
     pub fn passed_over(&self) -> &[PassedOver] {
-        &self.passed_over
+        &self.kernel.passed_over
     }
 
     /// A handle by which other threads wake this base.
     #[must_use]
     pub fn notifier(&self) -> Notifier {
         self.notifier.clone()
-    }
-
-    /// A handle by which other threads act on this base.
-    #[must_use]
-    pub fn remote(&self) -> Remote<C> {
-        Remote::new(self.inbox.clone(), self.notifier.clone())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::base::Registry;
+use super::Registry;
 
 /// A function called before each wait. It gets the duration of the wait: `None` is for ever, zero
 /// does not wait.
@@ -19,9 +19,9 @@ pub struct WatcherId(u64);
 
 /// The watchers of one kind, in the order they were made.
 #[derive(Debug)]
-struct Row<W>(Vec<(WatcherId, W)>);
+struct WatcherList<W>(Vec<(WatcherId, W)>);
 
-impl<W: Copy> Row<W> {
+impl<W: Copy> WatcherList<W> {
     fn remove(&mut self, id: WatcherId) {
         self.0.retain(|(other, _)| *other != id);
     }
@@ -37,29 +37,29 @@ impl<W: Copy> Row<W> {
 /// All watchers of a base.
 #[derive(Debug)]
 pub(in crate::base) struct Watchers<C> {
-    prepare: Row<PrepareWatcher<C>>,
-    check: Row<CheckWatcher<C>>,
+    prepare: WatcherList<PrepareWatcher<C>>,
+    check: WatcherList<CheckWatcher<C>>,
     next: u64,
 }
 
 impl<C> Watchers<C> {
     pub(in crate::base) fn new() -> Self {
-        Self { prepare: Row(Vec::new()), check: Row(Vec::new()), next: 0 }
+        Self { prepare: WatcherList(Vec::new()), check: WatcherList(Vec::new()), next: 0 }
     }
 
-    fn name(&mut self) -> WatcherId {
+    fn next_id(&mut self) -> WatcherId {
         self.next += 1;
         WatcherId(self.next - 1)
     }
 
     pub(in crate::base) fn add_prepare(&mut self, watcher: PrepareWatcher<C>) -> WatcherId {
-        let id = self.name();
+        let id = self.next_id();
         self.prepare.0.push((id, watcher));
         id
     }
 
     pub(in crate::base) fn add_check(&mut self, watcher: CheckWatcher<C>) -> WatcherId {
-        let id = self.name();
+        let id = self.next_id();
         self.check.0.push((id, watcher));
         id
     }

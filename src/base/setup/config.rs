@@ -6,7 +6,7 @@ use crate::base::events::signal::SignalMethod;
 use crate::base::limit::DispatchLimit;
 use crate::base::timers::clock::ClockKind;
 
-/// Options of an [`EventBase`](crate::base::EventBase).
+/// Options of an [`EventBase`](crate::EventBase).
 ///
 /// The default is the best backend there is, with [`ChangelistPolicy::Immediate`] as in libevent,
 /// and one priority.

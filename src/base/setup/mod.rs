@@ -1,5 +1,4 @@
-//! Making a base: its options, the choice of a backend, and new kernel objects after a fork.
+//! Before a base exists: its options, and the choice of its backend.
 
 pub(super) mod config;
-mod reinit;
 pub(super) mod selection;

@@ -4,7 +4,7 @@ use super::*;
 
 fn rig() -> TestBase {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig
 }
 
@@ -82,7 +82,7 @@ fn an_expiry_of_an_active_event_adds_its_reason_and_keeps_the_others() {
     let both = Ready::READ | Ready::TIMEOUT;
     assert_eq!(rig.at(5 * MS), [(1, both), (2, both)]);
     assert_eq!(rig.registry().pending(persistent), both, "re-armed");
-    assert_eq!(rig.at(10 * MS), [(1, Ready::TIMEOUT)], "on its beat");
+    assert_eq!(rig.at(10 * MS), [(1, Ready::TIMEOUT)], "an interval after its deadline");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn timeouts_set_in_a_turn_count_from_one_moment() {
     fn set(registry: &mut Registry<Log>, log: &mut Log, fired: Fired) {
         let id = registry.create(EventSpec::timer(), |_, _, _| ());
         registry.add(id, ms(10)).unwrap();
-        log.push((registry.slots[id.index].deadline_ns, fired.ready));
+        log.push((registry.events.slots[id.index].deadline_ns, fired.ready));
     }
     let mut rig = rig();
     for _ in 0..2 {
@@ -180,7 +180,7 @@ fn deadlines_of_common_and_other_timeouts_are_met_in_one_order() {
         (0..8).map(|token| rig.create(EventSpec::timer().persist(), token)).collect();
     for (count, id) in ids.iter().enumerate() {
         let now_ns = count as u64 * MS;
-        rig.registry().clock.pretend(now_ns);
+        rig.registry().timers.clock.pretend(now_ns);
         if count % 2 == 0 {
             rig.registry().add_common(*id, ten).unwrap();
         } else {

@@ -6,7 +6,7 @@ mod kernel;
 mod model;
 mod priority;
 mod reinit;
-mod stage;
+mod scripted_app;
 mod turn;
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::backend::tests::scripted::ScriptedBackend;
 use crate::backend::{Backend, BackendKind, Change, Features, RefusedChange};
-use crate::event::{EventId, Interest, Ready, Token};
+use crate::event::{EventId, Fired, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
 const WRITE: Interest = Interest::WRITE;
@@ -83,7 +83,7 @@ impl TestBase {
 
     /// Expires what is due at `now_ns` and calls its handlers at that moment.
     fn at(&mut self, now_ns: u64) -> Log {
-        self.registry().clock.pretend(now_ns);
+        self.registry().timers.clock.pretend(now_ns);
         self.registry().activate_expired();
         self.base.run_active(&mut self.log);
         self.registry().check();
@@ -136,7 +136,7 @@ fn readiness_and_timeout_in_one_turn_are_one_call() {
 fn timers_run_after_descriptors_in_the_order_they_are_due() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     rig.waiting(0, READ, 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     for (token, due_ns) in [(2, 30), (3, 10), (4, 20)] {
         let id = rig.create(EventSpec::timer(), token);
         rig.registry().add(id, Some(Duration::from_nanos(due_ns))).unwrap();
@@ -150,7 +150,7 @@ fn timers_run_after_descriptors_in_the_order_they_are_due() {
 fn an_interval_counts_from_the_moment_it_was_due() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::timer().persist(), 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
     assert_eq!(rig.at(9 * MS), []);
     assert_eq!(rig.at(13 * MS), [(1, Ready::TIMEOUT)]);
@@ -162,7 +162,7 @@ fn an_interval_counts_from_the_moment_it_was_due() {
 fn ticks_that_were_missed_collapse_into_one() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::timer().persist(), 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
     assert_eq!(rig.at(57 * MS), [(1, Ready::TIMEOUT)], "one call for five ticks");
     assert_eq!(rig.at(66 * MS), []);
@@ -173,9 +173,9 @@ fn ticks_that_were_missed_collapse_into_one() {
 fn an_interval_starts_anew_when_the_event_fires_for_another_reason() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_millis(200))).unwrap();
-    rig.registry().clock.pretend(100 * MS);
+    rig.registry().timers.clock.pretend(100 * MS);
     rig.registry().activate(id, Ready::READ).unwrap();
     assert_eq!(rig.at(100 * MS), [(1, Ready::READ)]);
     assert_eq!(rig.at(299 * MS), []);
@@ -187,7 +187,7 @@ fn an_interval_starts_anew_when_the_event_fires_for_another_reason() {
 fn a_zero_interval_fires_once() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig.registry().add(id, Some(Duration::ZERO)).unwrap();
     assert_eq!(rig.at(0), [(1, Ready::TIMEOUT)]);
     assert_eq!(rig.registry().pending(id), Ready::READ, "still waits for its descriptor");
@@ -199,11 +199,11 @@ fn a_new_timeout_replaces_an_expiry_that_was_not_reported_yet() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let [timer, both] = [(EventSpec::timer(), 1), (EventSpec::io(&0, READ), 2)]
         .map(|(spec, token)| rig.create(spec, token));
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     for id in [timer, both] {
         rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
     }
-    rig.registry().clock.pretend(5);
+    rig.registry().timers.clock.pretend(5);
     rig.registry().activate_expired();
     rig.registry().activate(both, Ready::READ).unwrap();
     for id in [timer, both] {
@@ -217,7 +217,7 @@ fn a_new_timeout_replaces_an_expiry_that_was_not_reported_yet() {
 fn adding_a_pending_event_changes_only_its_timeout() {
     let mut rig = TestBase::new(ChangelistPolicy::Immediate);
     let id = rig.create(EventSpec::io(&0, READ), 1);
-    rig.registry().clock.pretend(0);
+    rig.registry().timers.clock.pretend(0);
     rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
     rig.registry().add(id, None).unwrap();
     assert_eq!(rig.registry().pending(id), Ready::READ | Ready::TIMEOUT, "the timeout stays");

@@ -117,8 +117,8 @@ impl Model {
         if !self.persist {
             self.idle();
         } else if self.interval_ns > 0 {
-            let on_beat = due_ns.map(|due| due + self.interval_ns).filter(|at| *at >= now_ns);
-            self.due_ns = Some(on_beat.unwrap_or(now_ns + self.interval_ns));
+            let on_time = due_ns.map(|due| due + self.interval_ns).filter(|at| *at >= now_ns);
+            self.due_ns = Some(on_time.unwrap_or(now_ns + self.interval_ns));
         }
         Some((self.token, ready))
     }
@@ -141,7 +141,7 @@ impl Comparison {
     }
 
     fn step(&mut self, token: u64, step: Step) {
-        self.rig.registry().clock.pretend(self.now_ns);
+        self.rig.registry().timers.clock.pretend(self.now_ns);
         match step {
             Step::Create { fd, interest, persist, stable, priority } => {
                 let interest = if fd.is_some() { interest_of(interest) } else { NOTHING };
@@ -245,8 +245,8 @@ impl Comparison {
         self.now_ns += later_ns;
         let registry = self.rig.base.registry();
         registry.flush_changes();
-        registry.begin_turn();
-        registry.active.promote_later(&mut registry.slots);
+        registry.control.begin_turn();
+        registry.events.active.promote_later(&mut registry.events.slots);
         for &fd in report {
             registry.activate_reported(FdReady { fd, ready: Ready::all() });
         }

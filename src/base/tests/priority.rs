@@ -1,11 +1,11 @@
 //! Priorities and limits: the order of handlers, and when the loop polls descriptors again.
 
-use super::stage::{App, ScriptedApp, note};
+use super::scripted_app::{App, ScriptedApp, note};
 use super::*;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
-fn stage(priorities: u8) -> ScriptedApp {
+fn scripted(priorities: u8) -> ScriptedApp {
     ScriptedApp::new(Config::default().priorities(priorities))
 }
 
@@ -15,31 +15,31 @@ fn limited(limit: DispatchLimit) -> ScriptedApp {
 
 #[test]
 fn the_urgent_run_first_and_those_of_one_priority_in_the_order_they_became_active() {
-    let mut stage = stage(3);
-    let ids = [2, 0, 1, 0, 2, 1].map(|priority| stage.user(priority, note));
-    stage.activate(&ids);
-    assert_eq!(stage.drain(), [1, 3, 2, 5, 0, 4]);
+    let mut scripted = scripted(3);
+    let ids = [2, 0, 1, 0, 2, 1].map(|priority| scripted.user(priority, note));
+    scripted.activate(&ids);
+    assert_eq!(scripted.drain(), [1, 3, 2, 5, 0, 4]);
 }
 
 #[test]
 fn after_the_first_priority_that_ran_the_loop_polls_again() {
-    let mut stage = stage(3);
-    let ids = [2, 1].map(|priority| stage.user(priority, note));
-    stage.reader(0, 0, note);
-    stage.activate(&ids);
-    stage.report(&[&[], &[0], &[]]);
-    assert_eq!(stage.drain(), [1, 2, 0], "what a wait reports overtakes the less urgent");
-    assert_eq!(stage.waits(), [ZERO; 4], "one for each priority that ran, and one for nothing");
+    let mut scripted = scripted(3);
+    let ids = [2, 1].map(|priority| scripted.user(priority, note));
+    scripted.reader(0, 0, note);
+    scripted.activate(&ids);
+    scripted.report(&[&[], &[0], &[]]);
+    assert_eq!(scripted.drain(), [1, 2, 0], "what a wait reports overtakes the less urgent");
+    assert_eq!(scripted.waits(), [ZERO; 4], "one for each priority that ran, and one for nothing");
 }
 
 #[test]
 fn the_less_urgent_starve_while_urgent_ones_keep_firing() {
-    let mut stage = stage(2);
-    stage.reader(0, 0, note);
-    let starved = stage.user(1, note);
-    stage.activate(&[starved]);
-    stage.report(&[&[0], &[0], &[0], &[0]]);
-    assert_eq!(stage.drain(), [0, 0, 0, 0, 1]);
+    let mut scripted = scripted(2);
+    scripted.reader(0, 0, note);
+    let starved = scripted.user(1, note);
+    scripted.activate(&[starved]);
+    scripted.report(&[&[0], &[0], &[0], &[0]]);
+    assert_eq!(scripted.drain(), [0, 0, 0, 0, 1]);
 }
 
 #[test]
@@ -50,15 +50,15 @@ fn an_urgent_event_is_not_kept_waiting_by_the_rest_of_a_queue() {
             registry.activate(app.ids[token], Ready::WRITE).unwrap();
         }
     }
-    let mut stage = stage(8);
-    let first = stage.user(4, activate_both);
-    stage.user(4, note);
-    stage.user(0, note);
-    stage.reader(0, 0, note);
-    stage.activate(&[first]);
-    stage.report(&[&[], &[0]]);
-    assert_eq!(stage.drain(), [0, 2, 3, 1], "and the loop polls once before it");
-    assert_eq!(stage.waits(), [ZERO; 4]);
+    let mut scripted = scripted(8);
+    let first = scripted.user(4, activate_both);
+    scripted.user(4, note);
+    scripted.user(0, note);
+    scripted.reader(0, 0, note);
+    scripted.activate(&[first]);
+    scripted.report(&[&[], &[0]]);
+    assert_eq!(scripted.drain(), [0, 2, 3, 1], "and the loop polls once before it");
+    assert_eq!(scripted.waits(), [ZERO; 4]);
 }
 
 #[test]
@@ -69,37 +69,37 @@ fn an_event_of_the_same_or_a_lesser_urgency_does_not_end_the_pass() {
             registry.activate(app.ids[token], Ready::WRITE).unwrap();
         }
     }
-    let mut stage = stage(3);
-    let first = stage.user(1, activate_others);
-    let second = stage.user(1, note);
-    stage.user(2, note);
-    stage.user(1, note);
-    stage.activate(&[first, second]);
-    assert_eq!(stage.drain(), [0, 1, 3, 2]);
-    assert_eq!(stage.waits().len(), 2, "one for each priority");
+    let mut scripted = scripted(3);
+    let first = scripted.user(1, activate_others);
+    let second = scripted.user(1, note);
+    scripted.user(2, note);
+    scripted.user(1, note);
+    scripted.activate(&[first, second]);
+    assert_eq!(scripted.drain(), [0, 1, 3, 2]);
+    assert_eq!(scripted.waits().len(), 2, "one for each priority");
 }
 
 #[test]
 fn internal_events_do_not_count_as_calls() {
-    let mut stage = stage(2);
-    let remote = stage.base.remote();
-    let user = stage.user(1, note);
-    stage.activate(&[user]);
+    let mut scripted = scripted(2);
+    let remote = scripted.base.remote();
+    let user = scripted.user(1, note);
+    scripted.activate(&[user]);
     remote.post(|_, app| app.fired.push((9, Ready::READ))).unwrap();
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.tokens(), [9, 0], "the base's own queue is passed in the same turn");
-    assert_eq!(stage.waits().len(), 1);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.tokens(), [9, 0], "the base's own queue is passed in the same turn");
+    assert_eq!(scripted.waits().len(), 1);
 }
 
 #[test]
 fn a_new_event_has_the_middle_priority() {
     for (priorities, middle) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (255, 127)] {
-        let mut stage = stage(priorities);
-        assert_eq!(stage.registry().priorities(), priorities.max(1));
-        let id = stage.event(EventSpec::timer(), note);
-        assert_eq!(stage.registry().priority(id), Some(middle));
-        let once = stage.registry().once(EventSpec::timer(), ZERO, note).unwrap();
-        assert_eq!(stage.registry().priority(once), Some(middle));
+        let mut scripted = scripted(priorities);
+        assert_eq!(scripted.registry().priorities(), priorities.max(1));
+        let id = scripted.event(EventSpec::timer(), note);
+        assert_eq!(scripted.registry().priority(id), Some(middle));
+        let once = scripted.registry().once(EventSpec::timer(), ZERO, note).unwrap();
+        assert_eq!(scripted.registry().priority(once), Some(middle));
     }
 }
 
@@ -109,21 +109,21 @@ fn a_priority_changes_only_within_range_and_while_the_event_is_not_active() {
         note(registry, app, fired);
         registry.set_priority(fired.id, 2).unwrap();
     }
-    let mut stage = stage(3);
-    let id = stage.event(EventSpec::timer(), demote);
-    let error = stage.registry().set_priority(id, 3).unwrap_err();
+    let mut scripted = scripted(3);
+    let id = scripted.event(EventSpec::timer(), demote);
+    let error = scripted.registry().set_priority(id, 3).unwrap_err();
     assert!(matches!(error, Error::Priority { priority: 3, priorities: 3 }), "{error}");
-    stage.registry().activate(id, Ready::READ).unwrap();
-    let error = stage.registry().set_priority(id, 0).unwrap_err();
+    scripted.registry().activate(id, Ready::READ).unwrap();
+    let error = scripted.registry().set_priority(id, 0).unwrap_err();
     assert!(matches!(error, Error::Active(active) if active == id), "{error}");
-    stage.registry().del(id);
-    stage.registry().activate_later(id, Ready::READ).unwrap();
-    assert!(matches!(stage.registry().set_priority(id, 0), Err(Error::Active(_))));
-    stage.drain();
-    assert_eq!(stage.registry().priority(id), Some(2), "in its handler it is not active");
-    stage.registry().free(id);
-    assert!(matches!(stage.registry().set_priority(id, 0), Err(Error::Stale(_))));
-    assert_eq!(stage.registry().priority(id), None);
+    scripted.registry().del(id);
+    scripted.registry().activate_later(id, Ready::READ).unwrap();
+    assert!(matches!(scripted.registry().set_priority(id, 0), Err(Error::Active(_))));
+    scripted.drain();
+    assert_eq!(scripted.registry().priority(id), Some(2), "in its handler it is not active");
+    scripted.registry().free(id);
+    assert!(matches!(scripted.registry().set_priority(id, 0), Err(Error::Stale(_))));
+    assert_eq!(scripted.registry().priority(id), None);
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn continue_polls_again_before_the_rest_of_the_queue() {
         note(registry, app, fired);
         registry.loop_continue();
     }
-    let mut stage = stage(2);
-    let ids = [stage.user(1, look_again), stage.user(1, note)];
-    stage.reader(0, 0, note);
-    stage.activate(&ids);
-    stage.report(&[&[], &[0]]);
-    assert_eq!(stage.drain(), [0, 2, 1], "what the second look found is more urgent");
+    let mut scripted = scripted(2);
+    let ids = [scripted.user(1, look_again), scripted.user(1, note)];
+    scripted.reader(0, 0, note);
+    scripted.activate(&ids);
+    scripted.report(&[&[], &[0]]);
+    assert_eq!(scripted.drain(), [0, 2, 1], "what the second look found is more urgent");
 }
 
 #[test]
@@ -146,47 +146,47 @@ fn an_exit_ends_the_loop_after_this_queue_and_before_the_next() {
         note(registry, app, fired);
         registry.loop_exit();
     }
-    let mut stage = stage(2);
-    let ids = [stage.user(0, exit), stage.user(0, note), stage.user(1, note)];
-    stage.activate(&ids);
-    assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Stopped);
-    assert_eq!(stage.tokens(), [0, 1]);
-    assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Empty);
-    assert_eq!(stage.tokens(), [2], "it stayed active");
+    let mut scripted = scripted(2);
+    let ids = [scripted.user(0, exit), scripted.user(0, note), scripted.user(1, note)];
+    scripted.activate(&ids);
+    assert_eq!(scripted.run(LoopFlags::empty()), LoopEnd::Stopped);
+    assert_eq!(scripted.tokens(), [0, 1]);
+    assert_eq!(scripted.run(LoopFlags::empty()), LoopEnd::Empty);
+    assert_eq!(scripted.tokens(), [2], "it stayed active");
 }
 
 #[test]
 fn a_limit_of_calls_bounds_a_pass_and_loses_nothing() {
     for (calls, waits) in [(Some(2), 3), (Some(1), 5), (Some(0), 5), (None, 1)] {
         let limit = DispatchLimit { calls, interval: None, from_priority: 0 };
-        let mut stage = limited(limit);
-        let ids = [0; 5].map(|priority| stage.user(priority, note));
-        stage.activate(&ids);
-        assert_eq!(stage.drain(), [0, 1, 2, 3, 4]);
-        assert_eq!(stage.waits().len(), waits, "with {calls:?}");
+        let mut scripted = limited(limit);
+        let ids = [0; 5].map(|priority| scripted.user(priority, note));
+        scripted.activate(&ids);
+        assert_eq!(scripted.drain(), [0, 1, 2, 3, 4]);
+        assert_eq!(scripted.waits().len(), waits, "with {calls:?}");
     }
 }
 
 #[test]
 fn events_beyond_a_limit_run_after_more_urgent_ones_of_the_next_wait() {
     let limit = DispatchLimit { calls: Some(1), interval: None, from_priority: 1 };
-    let mut stage = limited(limit);
-    let ids = [1, 1].map(|priority| stage.user(priority, note));
-    stage.reader(0, 0, note);
-    stage.activate(&ids);
-    stage.report(&[&[], &[0]]);
-    assert_eq!(stage.drain(), [0, 2, 1]);
+    let mut scripted = limited(limit);
+    let ids = [1, 1].map(|priority| scripted.user(priority, note));
+    scripted.reader(0, 0, note);
+    scripted.activate(&ids);
+    scripted.report(&[&[], &[0]]);
+    assert_eq!(scripted.drain(), [0, 2, 1]);
 }
 
 #[test]
 fn a_limit_leaves_more_urgent_priorities_alone() {
     for (from_priority, waits) in [(1, 4), (0, 6)] {
         let limit = DispatchLimit { calls: Some(1), interval: None, from_priority };
-        let mut stage = limited(limit);
-        let ids = [0, 0, 0, 1, 1, 1].map(|priority| stage.user(priority, note));
-        stage.activate(&ids);
-        assert_eq!(stage.drain(), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(stage.waits().len(), waits, "bounded from {from_priority}");
+        let mut scripted = limited(limit);
+        let ids = [0, 0, 0, 1, 1, 1].map(|priority| scripted.user(priority, note));
+        scripted.activate(&ids);
+        assert_eq!(scripted.drain(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(scripted.waits().len(), waits, "bounded from {from_priority}");
     }
     assert_eq!(DispatchLimit::default().from_priority, 1);
 }
@@ -202,22 +202,22 @@ fn a_limit_of_time_ends_a_pass_after_the_call_that_used_it_up() {
     }
     for (interval, waits) in [(Duration::from_micros(10), 3), (Duration::from_secs(3600), 1)] {
         let limit = DispatchLimit { calls: None, interval: Some(interval), from_priority: 0 };
-        let mut stage = limited(limit);
-        let ids = [0; 3].map(|priority| stage.user(priority, dawdle));
-        stage.activate(&ids);
-        assert_eq!(stage.drain(), [0, 1, 2]);
-        assert_eq!(stage.waits().len(), waits, "within {interval:?}");
+        let mut scripted = limited(limit);
+        let ids = [0; 3].map(|priority| scripted.user(priority, dawdle));
+        scripted.activate(&ids);
+        assert_eq!(scripted.drain(), [0, 1, 2]);
+        assert_eq!(scripted.waits().len(), waits, "within {interval:?}");
     }
 }
 
 #[test]
 fn a_limit_of_time_is_not_used_up_by_internal_events() {
     let limit = DispatchLimit { calls: None, interval: Some(Duration::ZERO), from_priority: 0 };
-    let mut stage = limited(limit);
-    let less_urgent = stage.user(1, note);
-    stage.activate(&[less_urgent]);
-    stage.reader(0, 0, note);
-    stage.base.remote().post(|_, app| app.fired.push((9, Ready::READ))).unwrap();
-    stage.report(&[&[0]]);
-    assert_eq!(stage.drain(), [9, 1, 0], "or the less urgent would overtake");
+    let mut scripted = limited(limit);
+    let less_urgent = scripted.user(1, note);
+    scripted.activate(&[less_urgent]);
+    scripted.reader(0, 0, note);
+    scripted.base.remote().post(|_, app| app.fired.push((9, Ready::READ))).unwrap();
+    scripted.report(&[&[0]]);
+    assert_eq!(scripted.drain(), [9, 1, 0], "or the less urgent would overtake");
 }

@@ -1,64 +1,64 @@
 //! One turn of the loop: flags, watchers, deferred events, and what ends it.
 
-use super::stage::{App, ScriptedApp, note};
+use super::scripted_app::{App, ScriptedApp, note};
 use super::*;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
-fn stage() -> ScriptedApp {
+fn scripted() -> ScriptedApp {
     ScriptedApp::new(Config::default())
 }
 
 #[test]
 fn nonblock_runs_until_a_wait_finds_nothing() {
-    let mut stage = stage();
-    stage.reader(0, 0, note);
-    stage.report(&[&[0], &[0], &[], &[0]]);
-    assert_eq!(stage.run(LoopFlags::NONBLOCK), LoopEnd::Done);
-    assert_eq!(stage.tokens(), [0, 0]);
-    assert_eq!(stage.waits(), [ZERO; 3]);
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    scripted.report(&[&[0], &[0], &[], &[0]]);
+    assert_eq!(scripted.run(LoopFlags::NONBLOCK), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [0, 0]);
+    assert_eq!(scripted.waits(), [ZERO; 3]);
 }
 
 #[test]
 fn once_and_nonblock_together_are_one_pass() {
-    let mut stage = stage();
-    stage.reader(0, 0, note);
-    stage.report(&[&[0], &[0]]);
-    assert_eq!(stage.run(LoopFlags::ONCE | LoopFlags::NONBLOCK), LoopEnd::Done);
-    assert_eq!((stage.tokens().len(), stage.waits().len()), (1, 1));
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    scripted.report(&[&[0], &[0]]);
+    assert_eq!(scripted.run(LoopFlags::ONCE | LoopFlags::NONBLOCK), LoopEnd::Done);
+    assert_eq!((scripted.tokens().len(), scripted.waits().len()), (1, 1));
 }
 
 #[test]
 fn once_waits_until_a_handler_of_the_users_ran() {
-    let mut stage = stage();
-    stage.reader(0, 0, note);
-    let remote = stage.base.remote();
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    let remote = scripted.base.remote();
     remote.post(|_, app| app.fired.push((9, Ready::READ))).unwrap();
-    stage.report(&[&[], &[], &[0], &[0]]);
-    assert_eq!(stage.run(LoopFlags::ONCE), LoopEnd::Done);
-    assert_eq!(stage.tokens(), [9, 0], "a posted closure is not what it waits for");
-    assert_eq!(stage.waits(), [ZERO, None, None]);
+    scripted.report(&[&[], &[], &[0], &[0]]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [9, 0], "a posted closure is not what it waits for");
+    assert_eq!(scripted.waits(), [ZERO, None, None]);
 }
 
 #[test]
 fn once_goes_on_while_events_are_active() {
-    let mut stage = ScriptedApp::new(Config::default().priorities(2));
-    let ids = [0, 1].map(|priority| stage.user(priority, note));
-    stage.activate(&ids);
-    assert_eq!(stage.run(LoopFlags::ONCE), LoopEnd::Done);
-    assert_eq!(stage.tokens(), [0, 1]);
+    let mut scripted = ScriptedApp::new(Config::default().priorities(2));
+    let ids = [0, 1].map(|priority| scripted.user(priority, note));
+    scripted.activate(&ids);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [0, 1]);
 }
 
 #[test]
 fn an_empty_loop_waits_only_with_no_exit_on_empty() {
-    let mut stage = stage();
-    assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Empty);
-    assert_eq!(stage.waits(), []);
-    stage.report(&[&[]]);
-    let remote = stage.base.remote();
+    let mut scripted = scripted();
+    assert_eq!(scripted.run(LoopFlags::empty()), LoopEnd::Empty);
+    assert_eq!(scripted.waits(), []);
+    scripted.report(&[&[]]);
+    let remote = scripted.base.remote();
     remote.post(|registry, _| registry.loop_exit()).unwrap();
-    assert_eq!(stage.run(LoopFlags::NO_EXIT_ON_EMPTY), LoopEnd::Stopped);
-    assert_eq!(stage.waits().len(), 1);
+    assert_eq!(scripted.run(LoopFlags::NO_EXIT_ON_EMPTY), LoopEnd::Stopped);
+    assert_eq!(scripted.waits().len(), 1);
 }
 
 #[test]
@@ -67,16 +67,16 @@ fn a_break_ends_the_pass_and_what_is_left_runs_first_next_time() {
         note(registry, app, fired);
         registry.loop_break();
     }
-    let mut stage = stage();
-    let ids = [stage.user(0, break_off), stage.user(0, note), stage.user(0, note)];
-    stage.activate(&ids);
-    assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Stopped);
-    assert!(stage.registry().got_break() && !stage.registry().got_exit());
-    assert_eq!(stage.tokens(), [0]);
-    stage.reader(0, 0, note);
-    stage.report(&[&[0]]);
-    assert_eq!(stage.drain(), [1, 2, 3]);
-    assert!(!stage.registry().got_break(), "cleared on entry");
+    let mut scripted = scripted();
+    let ids = [scripted.user(0, break_off), scripted.user(0, note), scripted.user(0, note)];
+    scripted.activate(&ids);
+    assert_eq!(scripted.run(LoopFlags::empty()), LoopEnd::Stopped);
+    assert!(scripted.registry().got_break() && !scripted.registry().got_exit());
+    assert_eq!(scripted.tokens(), [0]);
+    scripted.reader(0, 0, note);
+    scripted.report(&[&[0]]);
+    assert_eq!(scripted.drain(), [1, 2, 3]);
+    assert!(!scripted.registry().got_break(), "cleared on entry");
 }
 
 #[test]
@@ -115,13 +115,13 @@ fn a_backend_that_cannot_wait_ends_the_loop_with_an_error_and_leaves_it_usable()
 
 #[test]
 fn of_many_scheduled_33_run_in_a_turn_and_the_others_in_the_next() {
-    let mut stage = stage();
-    let ids: Vec<EventId> = (0..40).map(|_| stage.user(0, note)).collect();
+    let mut scripted = scripted();
+    let ids: Vec<EventId> = (0..40).map(|_| scripted.user(0, note)).collect();
     for id in &ids {
-        assert!(stage.registry().schedule(*id).unwrap());
+        assert!(scripted.registry().schedule(*id).unwrap());
     }
-    stage.run(LoopFlags::ONCE | LoopFlags::NONBLOCK);
-    assert!(stage.tokens().into_iter().eq(0..40), "a turn promotes what waited for it");
+    scripted.run(LoopFlags::ONCE | LoopFlags::NONBLOCK);
+    assert!(scripted.tokens().into_iter().eq(0..40), "a turn promotes what waited for it");
 
     // Scheduled by a handler, so that all belong to one turn.
     fn schedule_all(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
@@ -131,33 +131,33 @@ fn of_many_scheduled_33_run_in_a_turn_and_the_others_in_the_next() {
         }
         registry.schedule(app.ids[0]).unwrap();
     }
-    let scheduler = stage.reader(0, 0, schedule_all);
-    stage.waits();
-    stage.report(&[&[0], &[]]);
+    let scheduler = scripted.reader(0, 0, schedule_all);
+    scripted.waits();
+    scripted.report(&[&[0], &[]]);
     fn count_waits(_: &mut Registry<App>, app: &mut App) {
         app.fired.push((100, Ready::empty()));
     }
-    stage.registry().watch_check(count_waits);
-    let fired = stage.drain();
+    scripted.registry().watch_check(count_waits);
+    let fired = scripted.drain();
     let turns: Vec<&[u64]> = fired.split(|token| *token == 100).skip(1).collect();
     let [first, second, last] = turns[..] else { panic!("{turns:?}") };
     assert_eq!((first.len(), second.len(), last.len()), (1 + 33, 7, 0));
     assert!(fired.iter().filter(|token| **token < 40).copied().eq(0..40), "in order, once each");
-    stage.registry().free(scheduler);
+    scripted.registry().free(scheduler);
 }
 
 #[test]
 fn an_event_scheduled_twice_runs_once_and_the_second_call_returns_false() {
-    let mut stage = stage();
-    let id = stage.user(0, note);
-    assert!(stage.registry().schedule(id).unwrap());
-    assert!(!stage.registry().schedule(id).unwrap(), "it is due already");
-    stage.registry().activate(id, Ready::READ).unwrap();
-    stage.run(LoopFlags::NONBLOCK);
-    assert_eq!(stage.app.fired, [(0, Ready::DEFERRED | Ready::READ)]);
-    assert_eq!(stage.registry().pending(id), Ready::empty());
-    stage.registry().free(id);
-    assert!(matches!(stage.registry().schedule(id), Err(Error::Stale(_))));
+    let mut scripted = scripted();
+    let id = scripted.user(0, note);
+    assert!(scripted.registry().schedule(id).unwrap());
+    assert!(!scripted.registry().schedule(id).unwrap(), "it is due already");
+    scripted.registry().activate(id, Ready::READ).unwrap();
+    scripted.run(LoopFlags::NONBLOCK);
+    assert_eq!(scripted.app.fired, [(0, Ready::DEFERRED | Ready::READ)]);
+    assert_eq!(scripted.registry().pending(id), Ready::empty());
+    scripted.registry().free(id);
+    assert!(matches!(scripted.registry().schedule(id), Err(Error::Stale(_))));
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn an_event_that_schedules_itself_does_not_keep_the_loop_from_its_descriptors() 
             registry.schedule(fired.id).unwrap();
         }
     }
-    let mut stage = stage();
-    let id = stage.user(0, again);
-    stage.reader(0, 0, note);
-    stage.report(&[&[], &[0]]);
-    stage.registry().schedule(id).unwrap();
-    let fired = stage.drain();
+    let mut scripted = scripted();
+    let id = scripted.user(0, again);
+    scripted.reader(0, 0, note);
+    scripted.report(&[&[], &[0]]);
+    scripted.registry().schedule(id).unwrap();
+    let fired = scripted.drain();
     let at = fired.iter().position(|token| *token == 1).expect("the reader's turn came");
     assert_eq!(at, 35, "33 calls of a turn, the one before it, and the promoted one");
 }
@@ -186,30 +186,30 @@ fn an_event_activated_for_later_waits_for_the_next_poll() {
         registry.activate_later(app.ids[2], Ready::WRITE).unwrap();
         registry.activate(app.ids[2], Ready::READ).unwrap();
     }
-    let mut stage = stage();
-    let first = stage.user(0, later);
-    stage.user(0, note);
-    stage.user(0, note);
-    stage.reader(0, 0, note);
-    stage.activate(&[first]);
-    stage.report(&[&[], &[0]]);
-    stage.run(LoopFlags::NONBLOCK);
+    let mut scripted = scripted();
+    let first = scripted.user(0, later);
+    scripted.user(0, note);
+    scripted.user(0, note);
+    scripted.reader(0, 0, note);
+    scripted.activate(&[first]);
+    scripted.report(&[&[], &[0]]);
+    scripted.run(LoopFlags::NONBLOCK);
     let both = Ready::READ | Ready::WRITE;
     let write = Ready::WRITE;
-    assert_eq!(stage.app.fired, [(0, write), (2, both), (1, write), (3, Ready::READ)]);
-    assert_eq!(stage.waits(), [ZERO; 3], "nothing blocks while one waits for its turn");
+    assert_eq!(scripted.app.fired, [(0, write), (2, both), (1, write), (3, Ready::READ)]);
+    assert_eq!(scripted.waits(), [ZERO; 3], "nothing blocks while one waits for its turn");
 }
 
 #[test]
 fn an_event_for_the_next_turn_can_be_deleted() {
-    let mut stage = stage();
-    let id = stage.user(0, note);
-    stage.registry().activate_later(id, Ready::WRITE).unwrap();
-    assert_eq!(stage.registry().pending(id), Ready::WRITE);
-    stage.registry().del(id);
-    assert_eq!(stage.registry().pending(id), Ready::empty());
-    assert_eq!(stage.run(LoopFlags::empty()), LoopEnd::Empty);
-    assert!(stage.tokens().is_empty());
+    let mut scripted = scripted();
+    let id = scripted.user(0, note);
+    scripted.registry().activate_later(id, Ready::WRITE).unwrap();
+    assert_eq!(scripted.registry().pending(id), Ready::WRITE);
+    scripted.registry().del(id);
+    assert_eq!(scripted.registry().pending(id), Ready::empty());
+    assert_eq!(scripted.run(LoopFlags::empty()), LoopEnd::Empty);
+    assert!(scripted.tokens().is_empty());
 }
 
 #[test]
@@ -219,17 +219,17 @@ fn deferred_changes_wait_for_the_next_wait_whatever_ends_the_loop() {
         registry.add(app.ids[1], None).unwrap();
         registry.loop_exit();
     }
-    let mut stage = ScriptedApp::new(Config::default().changelist(ChangelistPolicy::Deferred));
-    let first = stage.user(0, stop);
-    stage.event(EventSpec::io(&0, READ).persist(), note);
-    stage.activate(&[first]);
-    stage.script.0.lock().unwrap().changes.clear();
-    stage.run(LoopFlags::empty());
-    assert_eq!(stage.script.0.lock().unwrap().changes, []);
-    stage.report(&[&[0]]);
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.script.0.lock().unwrap().changes, [change(0, NOTHING, READ)]);
-    assert_eq!(stage.tokens(), [0, 1]);
+    let mut scripted = ScriptedApp::new(Config::default().changelist(ChangelistPolicy::Deferred));
+    let first = scripted.user(0, stop);
+    scripted.event(EventSpec::io(&0, READ).persist(), note);
+    scripted.activate(&[first]);
+    scripted.script.0.lock().unwrap().changes.clear();
+    scripted.run(LoopFlags::empty());
+    assert_eq!(scripted.script.0.lock().unwrap().changes, []);
+    scripted.report(&[&[0]]);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.script.0.lock().unwrap().changes, [change(0, NOTHING, READ)]);
+    assert_eq!(scripted.tokens(), [0, 1]);
 }
 
 fn write_timeout(_: &mut Registry<App>, app: &mut App, timeout: Option<Duration>) {
@@ -244,23 +244,23 @@ fn write_timeout(_: &mut Registry<App>, app: &mut App, timeout: Option<Duration>
 
 #[test]
 fn a_prepare_watcher_sees_how_long_the_loop_is_about_to_wait() {
-    let mut stage = stage();
-    stage.registry().watch_prepare(write_timeout);
-    stage.reader(0, 0, note);
-    stage.report(&[&[0]]);
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.tokens(), [100, 0], "for ever");
-    stage.run(LoopFlags::NONBLOCK);
-    assert_eq!(stage.tokens(), [101], "not at all");
-    let timer = stage.timer(Duration::from_secs(3600), note);
-    stage.report(&[&[0]]);
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.tokens(), [102, 0], "until the timer");
-    stage.registry().del(timer);
-    let user = stage.user(0, note);
-    stage.activate(&[user]);
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.tokens(), [101, 2], "not at all, since something is active");
+    let mut scripted = scripted();
+    scripted.registry().watch_prepare(write_timeout);
+    scripted.reader(0, 0, note);
+    scripted.report(&[&[0]]);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.tokens(), [100, 0], "for ever");
+    scripted.run(LoopFlags::NONBLOCK);
+    assert_eq!(scripted.tokens(), [101], "not at all");
+    let timer = scripted.timer(Duration::from_secs(3600), note);
+    scripted.report(&[&[0]]);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.tokens(), [102, 0], "until the timer");
+    scripted.registry().del(timer);
+    let user = scripted.user(0, note);
+    scripted.activate(&[user]);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.tokens(), [101, 2], "not at all, since something is active");
 }
 
 #[test]
@@ -276,18 +276,18 @@ fn watchers_run_in_the_order_they_were_made_and_may_remove_themselves_and_others
     fn third(_: &mut Registry<App>, app: &mut App) {
         app.fired.push((3, Ready::empty()));
     }
-    let mut stage = stage();
-    let made = [stage.registry().watch_check(first), stage.registry().watch_check(second)];
-    stage.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
-    assert_eq!(stage.tokens(), [1, 2]);
-    stage.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
-    assert_eq!(stage.tokens(), [1, 2, 3]);
+    let mut scripted = scripted();
+    let made = [scripted.registry().watch_check(first), scripted.registry().watch_check(second)];
+    scripted.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
+    assert_eq!(scripted.tokens(), [1, 2]);
+    scripted.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
+    assert_eq!(scripted.tokens(), [1, 2, 3]);
     for id in made {
-        stage.registry().unwatch(id);
-        stage.registry().unwatch(id);
+        scripted.registry().unwatch(id);
+        scripted.registry().unwatch(id);
     }
-    stage.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
-    assert_eq!(stage.tokens(), [3, 3]);
+    scripted.run(LoopFlags::NO_EXIT_ON_EMPTY | LoopFlags::NONBLOCK);
+    assert_eq!(scripted.tokens(), [3, 3]);
 }
 
 #[test]
@@ -296,13 +296,13 @@ fn a_check_watcher_runs_when_descriptors_are_active_and_timeouts_are_not_yet() {
         let [reader, timer] = [0, 1].map(|token| registry.info(app.ids[token]).unwrap().active);
         app.fired.push((9, reader | timer));
     }
-    let mut stage = stage();
-    stage.reader(0, 0, note);
-    stage.timer(Duration::ZERO, note);
-    stage.registry().watch_check(look);
-    stage.report(&[&[0]]);
-    stage.run(LoopFlags::ONCE);
-    assert_eq!(stage.app.fired, [(9, Ready::READ), (0, Ready::READ), (1, Ready::TIMEOUT)]);
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    scripted.timer(Duration::ZERO, note);
+    scripted.registry().watch_check(look);
+    scripted.report(&[&[0]]);
+    scripted.run(LoopFlags::ONCE);
+    assert_eq!(scripted.app.fired, [(9, Ready::READ), (0, Ready::READ), (1, Ready::TIMEOUT)]);
 }
 
 #[test]
@@ -319,12 +319,12 @@ fn an_event_that_a_prepare_watcher_adds_counts_for_the_wait() {
     }
     let watchers: [PrepareWatcher<App>; 3] = [add_timer, activate, stop];
     for (watcher, expected) in watchers.into_iter().zip([vec![1], vec![1], vec![]]) {
-        let mut stage = stage();
-        stage.reader(0, 0, note);
-        stage.event(EventSpec::timer(), note);
-        stage.registry().watch_prepare(watcher);
-        stage.run(LoopFlags::ONCE);
-        assert_eq!(stage.tokens(), expected);
-        assert_eq!(stage.waits(), [ZERO], "it does not wait for the reader");
+        let mut scripted = scripted();
+        scripted.reader(0, 0, note);
+        scripted.event(EventSpec::timer(), note);
+        scripted.registry().watch_prepare(watcher);
+        scripted.run(LoopFlags::ONCE);
+        assert_eq!(scripted.tokens(), expected);
+        assert_eq!(scripted.waits(), [ZERO], "it does not wait for the reader");
     }
 }

@@ -115,11 +115,6 @@ impl Clock {
     }
 }
 
-/// Nanoseconds of a duration, saturated at `u64::MAX` (five centuries).
-pub(in crate::base) fn as_ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use crate::base::events::list::{List, OfTimeout};
 use crate::base::events::slot::{NONE, SlotTable};
 
 /// A duration that many events of one base share; made by
-/// [`Registry::common_timeout`](crate::base::Registry::common_timeout).
+/// [`Registry::common_timeout`](crate::Registry::common_timeout).
 ///
 /// libevent encodes it as a `timeval` with tagged microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl TimeoutList {
     }
 
     /// The deadline of its earliest event; `u64::MAX` if it is empty.
-    pub(in crate::base) fn deadline_ns<C>(&self, slots: &SlotTable<C>) -> u64 {
+    pub(in crate::base) fn deadline_ns<H>(&self, slots: &SlotTable<H>) -> u64 {
         self.events.first().map_or(u64::MAX, |index| slots[index].deadline_ns)
     }
 
@@ -45,7 +45,7 @@ impl TimeoutList {
 
     /// Inserts an event by its deadline. It searches from the end, because the new event is nearly
     /// always the latest. Equal deadlines keep the order in which they were set.
-    pub(in crate::base) fn insert<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn insert<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         let deadline_ns = slots[index].deadline_ns;
         let mut prev = self.events.last().unwrap_or(NONE);
         while prev != NONE && slots[prev].deadline_ns > deadline_ns {
@@ -54,17 +54,17 @@ impl TimeoutList {
         self.events.insert_after(slots, prev, index);
     }
 
-    pub(in crate::base) fn remove<C>(&mut self, slots: &mut SlotTable<C>, index: u32) {
+    pub(in crate::base) fn remove<H>(&mut self, slots: &mut SlotTable<H>, index: u32) {
         self.events.remove(slots, index);
     }
 
-    pub(in crate::base) fn iter<C>(&self, slots: &SlotTable<C>) -> impl Iterator<Item = u32> {
+    pub(in crate::base) fn iter<H>(&self, slots: &SlotTable<H>) -> impl Iterator<Item = u32> {
         self.events.iter(slots)
     }
 
     /// Panics unless links and order agree; returns how many events there are.
     #[cfg(test)]
-    pub(in crate::base) fn check<C>(&self, slots: &SlotTable<C>) -> usize {
+    pub(in crate::base) fn check<H>(&self, slots: &SlotTable<H>) -> usize {
         let mut last_ns = 0;
         for index in self.iter(slots) {
             assert!(

@@ -79,10 +79,11 @@ impl TimerHeap {
         }
     }
 
-    /// Takes the member at `position` out.
+    /// Removes the member at `position`.
     pub(in crate::base) fn remove(&mut self, position: u32, members: &mut impl Members) {
         let position = position as usize;
         let removed = self.timers.swap_remove(position);
+        // The last timer has taken the position, unless it was the removed one itself.
         let Some(moved) = self.timers.get(position) else { return };
         if moved.deadline_ns < removed.deadline_ns {
             self.sift_up(position, members);
@@ -138,8 +139,11 @@ impl TimerHeap {
     pub(in crate::base) fn check(&self, members: &impl Members, position_of: impl Fn(u32) -> u32) {
         for (position, timer) in self.timers.iter().enumerate() {
             let member = timer.member;
-            assert_eq!(position_of(member), position as u32, "member {member}'s position is off");
-            assert!(timer.deadline_ns <= members.deadline_ns(member), "member {member} comes late");
+            assert_eq!(position_of(member), position as u32, "member {member}'s position is wrong");
+            assert!(
+                timer.deadline_ns <= members.deadline_ns(member),
+                "member {member} would expire late"
+            );
             if let Some(child) = self.earliest_child(position) {
                 assert!(
                     timer.deadline_ns <= self.timers[child].deadline_ns,

@@ -2,8 +2,8 @@
 //!
 //! Each connection is a task of its own on a current-thread runtime; it has its intended times,
 //! evenly spaced and shifted so that all connections together send at the rate. It sleeps until the
-//! next one, looks at the clock, and sends. Echoes are read by other tasks: nothing but the timer
-//! (and being behind) makes a send late.
+//! next one, reads the clock, and sends. Other tasks read the echoes: a send is late only because
+//! of the timer, or because the task is behind its schedule.
 //!
 //! ```text
 //! tokio_timer 127.0.0.1:7000 --rate 20000 --connections 64 --seconds 3
@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const MESSAGE_BYTES: usize = 64;
 const WARMUP: Duration = Duration::from_secs(1);
-/// For the tasks to begin to wait, and for the last echoes to come back.
+/// Time for the tasks to begin to wait, and for the last echoes.
 const MARGIN: Duration = Duration::from_millis(200);
 
 type Failure = Box<dyn Error>;
@@ -74,15 +74,15 @@ impl Plan {
     }
 }
 
-/// What the tasks have found out so far.
-struct Findings {
+/// What the tasks have measured so far.
+struct Results {
     lateness_ns: RefCell<Histogram<u64>>,
     answered_bytes: Cell<u64>,
 }
 
 async fn send_all(
     plan: Rc<Plan>,
-    findings: Rc<Findings>,
+    results: Rc<Results>,
     connection: u32,
     start: Instant,
     mut stream: OwnedWriteHalf,
@@ -99,19 +99,19 @@ async fn send_all(
         }
         if due >= WARMUP {
             let ns = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-            findings.lateness_ns.borrow_mut().saturating_record(ns.max(1));
+            results.lateness_ns.borrow_mut().saturating_record(ns.max(1));
         }
     }
 }
 
-async fn receive_all(findings: Rc<Findings>, mut stream: OwnedReadHalf) {
+async fn receive_all(results: Rc<Results>, mut stream: OwnedReadHalf) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(length @ 1..) = stream.read(&mut bytes).await {
-        findings.answered_bytes.set(findings.answered_bytes.get() + length as u64);
+        results.answered_bytes.set(results.answered_bytes.get() + length as u64);
     }
 }
 
-async fn drive(plan: Rc<Plan>, findings: Rc<Findings>) -> Result<(), Failure> {
+async fn drive(plan: Rc<Plan>, results: Rc<Results>) -> Result<(), Failure> {
     let mut streams = Vec::new();
     for _ in 0..plan.connections {
         let stream = TcpStream::connect(plan.address).await?;
@@ -121,9 +121,9 @@ async fn drive(plan: Rc<Plan>, findings: Rc<Findings>) -> Result<(), Failure> {
     let start = Instant::now() + MARGIN;
     let (mut senders, mut receivers) = (JoinSet::new(), JoinSet::new());
     for (connection, (reader, writer)) in (0..).zip(streams) {
-        let (plan, findings) = (Rc::clone(&plan), Rc::clone(&findings));
-        receivers.spawn_local(receive_all(Rc::clone(&findings), reader));
-        senders.spawn_local(send_all(plan, findings, connection, start, writer));
+        let (plan, results) = (Rc::clone(&plan), Rc::clone(&results));
+        receivers.spawn_local(receive_all(Rc::clone(&results), reader));
+        senders.spawn_local(send_all(plan, results, connection, start, writer));
     }
     while senders.join_next().await.is_some() {}
     sleep(MARGIN).await;
@@ -133,16 +133,16 @@ async fn drive(plan: Rc<Plan>, findings: Rc<Findings>) -> Result<(), Failure> {
 fn main() -> Result<(), Failure> {
     let plan = Rc::new(Plan::parse(std::env::args().skip(1))?);
     let lateness_ns = RefCell::new(Histogram::new_with_bounds(1, 60_000_000_000, 3)?);
-    let findings = Rc::new(Findings { lateness_ns, answered_bytes: Cell::new(0) });
+    let results = Rc::new(Results { lateness_ns, answered_bytes: Cell::new(0) });
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(plan, Rc::clone(&findings)))?;
-    let lateness = findings.lateness_ns.borrow();
+    LocalSet::new().block_on(&runtime, drive(plan, Rc::clone(&results)))?;
+    let lateness = results.lateness_ns.borrow();
     let percentiles = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)]
         .map(|(name, quantile)| format!("\"{name}\": {}", lateness.value_at_quantile(quantile)));
     println!(
         "{{\"requests\": {}, \"answered\": {}, \"lateness_ns\": {{{}}}}}",
         lateness.len(),
-        findings.answered_bytes.get() / MESSAGE_BYTES as u64,
+        results.answered_bytes.get() / MESSAGE_BYTES as u64,
         percentiles.join(", ")
     );
     Ok(())

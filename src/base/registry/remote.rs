@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::notify::{Notifier, Request, Wake};
-use crate::base::Registry;
-use crate::error::{Error, Result};
-use crate::event::{EventId, Ready};
-use crate::sync::Mutex;
+use super::Registry;
+use crate::base::cross_thread::inbox::Inbox;
+use crate::base::cross_thread::notify::{Notifier, Request, Wake};
+use crate::error::Result;
+use crate::event::{EventId, Fired, Ready};
 
+/// A posted closure.
 pub(in crate::base) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Send>;
 
 /// Acts on one base from other threads (libevent: calls of `event_add` and others from there);
@@ -39,41 +40,11 @@ pub(in crate::base) type Job<C> = Box<dyn FnOnce(&mut Registry<C>, &mut C) + Sen
 /// # Ok::<(), evshard::Error>(())
 /// ```
 pub struct Remote<C> {
-    inbox: Arc<Inbox<C>>,
+    inbox: Arc<Inbox<Job<C>>>,
     notifier: Notifier,
 }
 
-/// Posted closures that wait for the base; `None` once the base is dropped.
-pub(in crate::base) struct Inbox<C>(Mutex<Option<Vec<Job<C>>>>);
-
-impl<C> Inbox<C> {
-    pub(in crate::base) fn new() -> Self {
-        Self(Mutex::new(Some(Vec::new())))
-    }
-
-    /// Takes everything posted so far.
-    pub(in crate::base) fn take(&self) -> Vec<Job<C>> {
-        self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Whether nothing was posted since the last [`take`](Self::take).
-    pub(in crate::base) fn is_empty(&self) -> bool {
-        self.0.lock().as_ref().is_none_or(Vec::is_empty)
-    }
-
-    /// Refuses further closures and drops those that did not run.
-    pub(in crate::base) fn close(&self) {
-        // The jobs are dropped after the lock is released: a drop may post.
-        let unrun = self.0.lock().take();
-        drop(unrun);
-    }
-}
-
 impl<C> Remote<C> {
-    pub(in crate::base) fn new(inbox: Arc<Inbox<C>>, notifier: Notifier) -> Self {
-        Self { inbox, notifier }
-    }
-
     /// A handle that only wakes the base.
     #[must_use]
     pub fn notifier(&self) -> Notifier {
@@ -84,12 +55,13 @@ impl<C> Remote<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::BaseGone`] if the base was dropped; `job` is then dropped, too.
+    /// [`Error::BaseGone`](crate::Error::BaseGone) if the base was dropped; `job` is then dropped,
+    /// too.
     pub fn post(
         &self,
         job: impl FnOnce(&mut Registry<C>, &mut C) + Send + 'static,
     ) -> Result<Wake> {
-        self.inbox.0.lock().as_mut().ok_or(Error::BaseGone)?.push(Box::new(job));
+        self.inbox.push(Box::new(job))?;
         Ok(self.notifier.notify())
     }
 }
@@ -150,8 +122,14 @@ impl<C> Remote<C> {
 }
 
 impl<C> Registry<C> {
+    /// A handle by which other threads act on this base.
+    #[must_use]
+    pub fn remote(&self) -> Remote<C> {
+        Remote { inbox: self.jobs.inbox(), notifier: self.notifier.clone() }
+    }
+
     fn add_or_refuse(&mut self, id: EventId, timeout: Option<Duration>) {
-        if let (Err(error), Some(index)) = (self.add(id, timeout), self.slots.index_of(id)) {
+        if let (Err(error), Some(index)) = (self.add(id, timeout), self.events.slots.index_of(id)) {
             self.refuse(index, error);
         }
     }
@@ -166,5 +144,14 @@ impl<C> Clone for Remote<C> {
 impl<C> fmt::Debug for Remote<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").field("notifier", &self.notifier).finish_non_exhaustive()
+    }
+}
+
+/// The handler of the base's own notify event: runs the posted closures.
+pub(in crate::base) fn run_jobs<C>(registry: &mut Registry<C>, cx: &mut C, _fired: Fired) {
+    registry.jobs.receive();
+    // One at a time: if one panics, those behind it stay in the queue.
+    while let Some(job) = registry.jobs.pop() {
+        job(registry, cx);
     }
 }

@@ -1,0 +1,85 @@
+//! Dispatch: makes events active, and takes them out of the active queues for their handlers.
+
+use super::{Handler, Registry};
+use crate::backend::FdReady;
+use crate::base::events::slot::{EventFlags, State};
+use crate::event::{Fired, Ready};
+
+impl<C> Registry<C> {
+    /// Adds reasons to call an event's handler, and makes the event active. Empty reasons have no
+    /// effect.
+    pub(super) fn activate_index(&mut self, index: u32, ready: Ready) {
+        let events = &mut self.events;
+        let slot = &mut events.slots[index];
+        slot.ready |= ready;
+        if ready.is_empty() || slot.state.contains(State::ACTIVE) {
+            return;
+        }
+        let (priority, counted) = (slot.priority, slot.counted());
+        if slot.state.contains(State::LATER) {
+            events.active.remove(&mut events.slots, index);
+        } else {
+            events.counts.activate(counted);
+        }
+        events.active.push(&mut events.slots, index);
+        self.control.note_activated(priority);
+    }
+
+    /// Activates every event of a descriptor whose interest is among `ready`.
+    pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
+        let mut cursor = self.events.fds.events_of(fd).cursor();
+        while let Some(index) = cursor.next(&self.events.slots) {
+            let reasons = Ready::from(self.events.slots[index].interest()) & ready;
+            if !reasons.is_empty() {
+                self.activate_index(index, reasons);
+            }
+        }
+    }
+
+    /// The same for a descriptor that the backend reported; re-arms it if no event waits for that.
+    pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
+        if self.events.fds.is_once(fd)
+            && let Some(again) = self.events.fds.reported_once(&self.events.slots, fd, ready)
+            && let Err(refusal) = self.kernel.update(&mut self.events.fds, again, false)
+        {
+            self.refuse_fd(refusal);
+        }
+        self.activate_fd(fd, ready);
+    }
+
+    /// Activates the notify events, as if the backend had reported their eventfd.
+    pub(in crate::base) fn activate_notified(&mut self) {
+        self.activate_fd(self.notifier.fd(), Ready::READ);
+    }
+
+    pub(in crate::base) fn has_active(&self) -> bool {
+        !self.events.active.is_empty()
+    }
+
+    /// Takes the next active event of this priority and settles its state, so that the handler may
+    /// do anything. Returns the handler, its argument, and whether the event is the user's.
+    pub(in crate::base) fn begin_dispatch(
+        &mut self,
+        priority: u8,
+    ) -> Option<(Handler<C>, Fired, bool)> {
+        let index = self.events.active.pop(&mut self.events.slots, priority)?;
+        let slot = &mut self.events.slots[index];
+        let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
+        let (counted, has_interval) = (slot.counted(), slot.has_interval());
+        slot.ready = Ready::empty();
+        self.events.counts.deactivate(counted);
+        let is_signal = fired.ready.contains(Ready::SIGNAL);
+        let calls = if is_signal { self.events.signals.take_calls(fired.id) } else { 1 };
+        if !flags.contains(EventFlags::PERSIST) {
+            if flags.contains(EventFlags::ONCE) {
+                self.free_index(index);
+            } else {
+                self.del_index(index);
+            }
+        } else if has_interval {
+            self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
+        }
+        self.control.begin_handler(fired.id, priority, calls);
+        Some((handler, fired, !flags.contains(EventFlags::INTERNAL)))
+    }
+}
