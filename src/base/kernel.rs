@@ -14,7 +14,7 @@ use crate::backend::{
 use crate::error::{Error, Result};
 use crate::event::Interest;
 
-/// See the module's documentation.
+/// The backend, and the changes of interest that it has not got yet.
 ///
 /// The calls of each change and each wait are inlined into the generic registry, whose code is
 /// compiled in the user's crate.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::placement::load::faded;
 use crate::server::stats::{Recorder, ShardTimings};
-use crate::sys::clock::monotonic_ns;
+use crate::sys::clock::{as_ns, monotonic_ns};
 
 /// How often the busy share is reported to placement.
 const BUSY_REPORT_INTERVAL_NS: u64 = 5_000_000;
@@ -124,10 +124,6 @@ impl Timings {
         self.slow_logged_at_ns = Some(self.last_ns);
         Some(std::mem::take(&mut self.slow_suppressed))
     }
-}
-
-fn as_ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
 use crate::server::service::{Hosted, PeerAddress};
 use crate::server::stats::{AcceptorStats, ShardStats};
+use crate::sys::clock::as_ns;
 use crate::sys::rusage::thread_usage;
 
 /// Callbacks before the worker looks at its handoff again, so that new connections wait a few
@@ -133,7 +134,7 @@ impl Worker {
             changes_coalesced: turns.changes_coalesced,
             changes_cancelled: turns.changes_cancelled,
             switches_involuntary: usage.switches_involuntary,
-            cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
+            cpu_ns: as_ns(usage.cpu),
             timings: self.timings.as_ref().map(|timings| timings.snapshot()).unwrap_or_default(),
             ..self.stats.clone()
         }
