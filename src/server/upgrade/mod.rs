@@ -47,7 +47,7 @@
 //!
 //! // The first one drains.
 //! taken_over.recv().unwrap();
-//! # Ok::<(), evshard::Error>(())
+//! # Ok::<(), evshard::server::Error>(())
 //! ```
 
 mod channel;
