@@ -19,9 +19,8 @@ use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
 use crate::measure::{Measurement, combine};
-use crate::record::{RateRecord, RunRecord};
+use crate::record::{RateRecord, RunRecord, Stated};
 use crate::report::StoredResult;
-use crate::slo::Slo;
 
 /// A merged measurement, with the results whose steps an observer can replay.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl Merged {
             .args
             .slo
             .iter()
-            .filter_map(|objective| objective.parse::<Slo>().ok())
+            .filter_map(Stated::value)
             .map(|slo| slo.check(&record))
             .collect();
         Ok(Self { measurement: Measurement { record, latencies }, sources })

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Stated;
+use crate::options::Pacing;
+use crate::schedule::RateProfile;
+use crate::slo::Slo;
+
 /// What makes a connection send its next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,7 +25,7 @@ pub(crate) struct ArgsRecord {
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
-    pub(crate) rate: Option<String>,
+    pub(crate) rate: Option<Stated<RateProfile>>,
     /// "poisson" or "constant"; nothing in a closed loop.
     pub(crate) arrival: Option<String>,
     /// Connections asked for.
@@ -48,9 +53,9 @@ pub(crate) struct ArgsRecord {
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
-    pub(crate) pacing: String,
+    pub(crate) pacing: Stated<Pacing>,
     /// Objectives, as given.
-    pub(crate) slo: Vec<String>,
+    pub(crate) slo: Vec<Stated<Slo>>,
     /// Runs asked for.
     pub(crate) runs: u32,
     /// The command that started the server for each run.

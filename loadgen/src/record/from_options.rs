@@ -1,6 +1,6 @@
 //! The plan in the record, made from the options.
 
-use super::{ArgsRecord, Mode};
+use super::{ArgsRecord, Mode, Stated};
 use crate::options::{Options, ServerSource};
 
 impl From<&Options> for ArgsRecord {
@@ -9,7 +9,7 @@ impl From<&Options> for ArgsRecord {
         Self {
             target: options.target.to_string(),
             mode: if open.is_some() { Mode::Open } else { Mode::Closed },
-            rate: open.map(|open| open.profile.to_string()),
+            rate: open.map(|open| Stated::of(open.profile.clone())),
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,
             threads: options.threads,
@@ -23,8 +23,8 @@ impl From<&Options> for ArgsRecord {
             warmup_s: options.warmup.as_secs_f64(),
             timeout_s: options.timeout.as_secs_f64(),
             seed: options.seed,
-            pacing: options.pacing.to_string(),
-            slo: options.slo.iter().map(ToString::to_string).collect(),
+            pacing: Stated::of(options.pacing),
+            slo: options.slo.iter().cloned().map(Stated::of).collect(),
             runs: options.runs,
             server_command: options.server.as_ref().and_then(ServerSource::command),
         }

@@ -5,6 +5,7 @@
 
 mod args;
 mod arrivals;
+mod code;
 mod counters;
 mod dispersion;
 mod from_options;
@@ -12,6 +13,7 @@ mod latency;
 mod rate;
 mod run;
 mod server;
+mod stated;
 mod validity;
 
 #[cfg(test)]
@@ -20,12 +22,14 @@ pub(crate) mod tests;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::{ArgsRecord, Mode};
+pub(crate) use self::code::Code;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::rate::RateRecord;
 pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
 pub(crate) use self::server::{ServerRecord, ServerThread};
-pub(crate) use self::validity::{CO_LOCATED, Reason, SloRecord, Validity, Verdict};
+pub(crate) use self::stated::Stated;
+pub(crate) use self::validity::{Reason, SloRecord, Validity, Verdict};
 
 use crate::environment::Environment;
 

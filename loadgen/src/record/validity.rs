@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The label of a measurement in which loader and server shared processors.
-pub(crate) const CO_LOCATED: &str = "co-located";
+use super::Code;
 
 /// How far a measurement can be believed, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,17 +33,16 @@ impl Validity {
         Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
     }
 
-    /// Whether it is labelled [`CO_LOCATED`].
+    /// Whether it is labelled [`Code::CoLocated`].
     pub(crate) fn is_co_located(&self) -> bool {
-        self.labels.iter().any(|label| label.code == CO_LOCATED)
+        self.labels.iter().any(|label| label.code == Code::CoLocated)
     }
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reason {
-    /// A stable word for scripts, such as "loader-late".
-    pub(crate) code: String,
+    pub(crate) code: Code,
     /// The verdict it leads to; [`Verdict::Valid`] for a label.
     pub(crate) level: Verdict,
     /// A sentence for people, with the figures and what to do.

@@ -1,7 +1,7 @@
 //! What the rules judge: a run, its plan, its machine.
 
 use crate::environment::Environment;
-use crate::record::{ArgsRecord, IntervalRecord, LatencyRecord, RunRecord};
+use crate::record::{ArgsRecord, IntervalRecord, LatencyRecord, RunRecord, Stated};
 use crate::schedule::RateProfile;
 
 /// Everything recorded about a run.
@@ -20,8 +20,8 @@ impl<'a> Evidence<'a> {
 
     /// Whether the intended load was constant: a closed loop, or a flat rate.
     pub(super) fn is_flat(&self) -> bool {
-        let profile = self.args.rate.as_ref().map(|rate| rate.parse());
-        matches!(profile, None | Some(Ok(RateProfile::Flat(_))))
+        let profile = self.args.rate.as_ref().map(Stated::value);
+        matches!(profile, None | Some(Some(RateProfile::Flat(_))))
     }
 
     /// The headline latency of the run.

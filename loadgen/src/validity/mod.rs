@@ -16,22 +16,22 @@ pub(crate) use self::objective::Decision;
 
 use self::evidence::Evidence;
 use crate::environment::Environment;
-use crate::record::{ArgsRecord, Reason, RunRecord, Validity, Verdict};
+use crate::record::{ArgsRecord, Code, Reason, RunRecord, Validity, Verdict};
 
 impl Reason {
     /// A fact that a reader must know, but that does not lower the verdict.
-    fn label(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Valid, text }
+    fn label(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Valid, text }
     }
 
     /// A fact that may have distorted the measurement.
-    fn suspect(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Suspect, text }
+    fn suspect(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Suspect, text }
     }
 
     /// A fact that makes the measurement invalid.
-    fn invalid(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Invalid, text }
+    fn invalid(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Invalid, text }
     }
 }
 
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn the_worst_finding_is_the_verdict_and_labels_do_not_lower_it() {
-        let label = Reason::label("a", String::new());
-        let suspect = Reason::suspect("b", String::new());
-        let invalid = Reason::invalid("c", String::new());
+        let label = Reason::label(Code::CarriedBacklog, String::new());
+        let suspect = Reason::suspect(Code::Steal, String::new());
+        let invalid = Reason::invalid(Code::LoaderLate, String::new());
         let validity = conclude(vec![label.clone(), suspect.clone(), invalid.clone()]);
         assert_eq!(validity.verdict, Verdict::Invalid);
         assert_eq!((validity.reasons, validity.labels.len()), (vec![invalid, suspect], 1));
@@ -111,8 +111,10 @@ mod tests {
 
     #[test]
     fn several_runs_are_as_bad_as_the_worst_and_say_which_they_were() {
-        let late = |level: fn(&str, String) -> Reason, text: &str| level("late", text.to_owned());
-        let everywhere = || Reason::label("shared", "shared".to_owned());
+        let late = |level: fn(Code, String) -> Reason, text: &str| {
+            level(Code::LoaderLate, text.to_owned())
+        };
+        let everywhere = || Reason::label(Code::CoLocated, "shared".to_owned());
         let runs = [
             judged(1, vec![everywhere()]),
             judged(2, vec![late(Reason::suspect, "a little"), everywhere()]),

@@ -111,7 +111,7 @@ impl SearchRecord {
         let args = ArgsRecord { rate: None, ..ArgsRecord::from(&plan.open) };
         Self {
             schema: SCHEMA,
-            objectives: args.slo.clone(),
+            objectives: args.slo.iter().map(ToString::to_string).collect(),
             args,
             env: Environment::default(),
             from_per_s: plan.from.map(Rate::get),

@@ -164,7 +164,7 @@ fn reason(probe: &ProbeRecord) -> String {
         why.push("requests failed".to_owned());
     }
     if decision == "loader-limited" {
-        why = probe.validity.reasons.iter().map(|reason| reason.code.clone()).collect();
+        why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
     }
     if why.is_empty() { decision.to_owned() } else { format!("{decision} ({})", why.join("; ")) }
 }

@@ -6,8 +6,9 @@ use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
 use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
+use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, Mode, RateRecord, RunRecord,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, Mode, RateRecord, RunRecord, Stated,
     ThreadRecord, Validity,
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn open_args() -> ArgsRecord {
     ArgsRecord {
         target: "127.0.0.1:5555".to_owned(),
         mode: Mode::Open,
-        rate: Some("2000".to_owned()),
+        rate: Some("2000".to_owned().into()),
         arrival: Some("poisson".to_owned()),
         connections: 64,
         threads: 1,
@@ -58,7 +59,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         warmup_s: 1.0,
         timeout_s: 5.0,
         seed: 1,
-        pacing: "sleep".to_owned(),
+        pacing: Stated::of(Pacing::Sleep),
         slo: Vec::new(),
         runs: 1,
         server_command: None,

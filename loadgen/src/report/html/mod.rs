@@ -48,7 +48,7 @@ fn verdict(record: &Record) -> String {
     let partial = if record.interrupted { " · INTERRUPTED: partial results" } else { "" };
     let mut items = String::new();
     for finding in reasons.iter().chain(labels) {
-        let (code, text) = (escape(&finding.code), escape(&finding.text));
+        let (code, text) = (escape(&finding.code.to_string()), escape(&finding.text));
         let note = if finding.level == Verdict::Valid { "note " } else { "" };
         let _ = writeln!(items, "<li>{note}<b>{code}</b>: {text}</li>");
     }

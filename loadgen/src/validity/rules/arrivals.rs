@@ -2,7 +2,7 @@
 
 use super::super::evidence::Evidence;
 use super::percent;
-use crate::record::Reason;
+use crate::record::{Code, Reason};
 use crate::units::brief;
 
 /// The distance that matters. In a large sample any distance is significant, but queues differ only
@@ -27,7 +27,11 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
         brief(arrivals.intended_mean_ns as u64)
     );
     let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
-    Some(if keepable { Reason::suspect("arrivals", text) } else { Reason::label("arrivals", text) })
+    Some(if keepable {
+        Reason::suspect(Code::Arrivals, text)
+    } else {
+        Reason::label(Code::Arrivals, text)
+    })
 }
 
 #[cfg(test)]
@@ -35,9 +39,9 @@ mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{ArrivalRecord, Verdict};
+    use crate::record::{ArrivalRecord, Code, Verdict};
 
-    fn when(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(String, Verdict)> {
+    fn when(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.arrivals = Some(ArrivalRecord {
                 gaps: 1_000,
@@ -52,13 +56,13 @@ mod tests {
     #[test]
     fn a_distance_counts_if_it_is_large_and_no_chance() {
         assert_eq!(when(0.1, 0.02, 1e6), []);
-        assert_eq!(when(0.101, 0.02, 1e6), one("arrivals", Suspect));
+        assert_eq!(when(0.101, 0.02, 1e6), one(Code::Arrivals, Suspect));
         assert_eq!(when(0.3, 0.4, 1e6), [], "a small sample says nothing");
     }
 
     #[test]
     fn gaps_too_short_to_wake_up_for_are_a_label() {
-        assert_eq!(when(0.5, 0.02, 50_000.0), one("arrivals", Suspect));
-        assert_eq!(when(0.5, 0.02, 49_999.0), one("arrivals", Valid));
+        assert_eq!(when(0.5, 0.02, 50_000.0), one(Code::Arrivals, Suspect));
+        assert_eq!(when(0.5, 0.02, 49_999.0), one(Code::Arrivals, Valid));
     }
 }

@@ -2,7 +2,8 @@
 
 use super::super::evidence::Evidence;
 use super::percent;
-use crate::record::{Reason, ThreadRecord};
+use crate::options::Pacing;
+use crate::record::{Code, Reason, ThreadRecord};
 use crate::units::{brief, grouped};
 
 /// Lateness below this is the cost of a wake-up.
@@ -40,18 +41,19 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
         brief(late_ns)
     );
     if median_ns.is_some() && above(LATE_INVALID) {
-        Some(Reason::invalid("loader-late", text))
+        Some(Reason::invalid(Code::LoaderLate, text))
     } else {
-        above(LATE_SUSPECT).then(|| Reason::suspect("loader-late", text))
+        above(LATE_SUSPECT).then(|| Reason::suspect(Code::LoaderLate, text))
     }
 }
 
 /// The loader had no processor time to spare. A loader that spins uses all there is; there, the
 /// lateness shows the problem instead. A closed loop has no times to spin for.
 pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
-    let pacing = evidence.args.pacing.as_str();
-    if pacing == "spin" || pacing == "hybrid" && evidence.is_open() {
-        return None;
+    match evidence.args.pacing.value() {
+        Some(Pacing::Spin) => return None,
+        Some(Pacing::Hybrid) if evidence.is_open() => return None,
+        _ => {}
     }
     let busy = busiest(&evidence.run.threads, evidence.env.cpus);
     let text = format!(
@@ -60,9 +62,9 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
         percent(busy)
     );
     if busy > CPU_INVALID {
-        Some(Reason::invalid("loader-cpu", text))
+        Some(Reason::invalid(Code::LoaderCpu, text))
     } else {
-        (busy > CPU_SUSPECT).then(|| Reason::suspect("loader-cpu", text))
+        (busy > CPU_SUSPECT).then(|| Reason::suspect(Code::LoaderCpu, text))
     }
 }
 
@@ -86,7 +88,7 @@ pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
             grouped(switches),
             grouped(completed)
         );
-        Reason::suspect("preempted", text)
+        Reason::suspect(Code::Preempted, text)
     })
 }
 
@@ -98,7 +100,7 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
             "the loader waited {} times for memory from a disk; free memory, or turn off swap",
             grouped(faults)
         );
-        Reason::suspect("major-faults", text)
+        Reason::suspect(Code::MajorFaults, text)
     })
 }
 
@@ -106,11 +108,12 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use super::*;
+    use crate::record::Stated;
     use crate::record::Verdict::{Invalid, Suspect};
     use crate::record::tests::sample;
 
     /// What is found when p99 of the loader's lateness and the median response are these.
-    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(String, crate::record::Verdict)> {
+    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, crate::record::Verdict)> {
         codes(sample::open(), |_, run| {
             run.latency_ns.loader_late.p99 = Some(late_ns);
             run.latency_ns.response.p50 = median_ns;
@@ -120,17 +123,17 @@ mod tests {
     #[test]
     fn lateness_counts_from_fifty_microseconds_or_a_tenth_of_the_median() {
         assert_eq!(when_late(50_000, Some(20_000)), []);
-        assert_eq!(when_late(50_001, Some(20_000)), one("loader-late", Invalid));
+        assert_eq!(when_late(50_001, Some(20_000)), one(Code::LoaderLate, Invalid));
         assert_eq!(when_late(100_000, Some(1_000_000)), []);
-        assert_eq!(when_late(100_001, Some(1_000_000)), one("loader-late", Suspect));
-        assert_eq!(when_late(500_000, Some(1_000_000)), one("loader-late", Suspect));
-        assert_eq!(when_late(500_001, Some(1_000_000)), one("loader-late", Invalid));
+        assert_eq!(when_late(100_001, Some(1_000_000)), one(Code::LoaderLate, Suspect));
+        assert_eq!(when_late(500_000, Some(1_000_000)), one(Code::LoaderLate, Suspect));
+        assert_eq!(when_late(500_001, Some(1_000_000)), one(Code::LoaderLate, Invalid));
     }
 
     #[test]
     fn lateness_without_a_median_can_only_be_suspect() {
         assert_eq!(when_late(50_000, None), []);
-        assert_eq!(when_late(50_000_000, None), one("loader-late", Suspect));
+        assert_eq!(when_late(50_000_000, None), one(Code::LoaderLate, Suspect));
     }
 
     #[test]
@@ -139,11 +142,11 @@ mod tests {
             run.latency_ns.loader_late.p99 = None;
             run.latency_ns.loader_late.max = Some(90_000_000);
         });
-        assert_eq!(found, one("loader-late", Invalid));
+        assert_eq!(found, one(Code::LoaderLate, Invalid));
     }
 
     /// What is found when the threads use these shares of so many processors.
-    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(String, crate::record::Verdict)> {
+    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(Code, crate::record::Verdict)> {
         codes(sample::closed(), |record, run| {
             record.env.cpus = Some(cpus);
             let thread = run.threads.remove(0);
@@ -155,29 +158,29 @@ mod tests {
     #[test]
     fn a_thread_may_use_seven_tenths_of_a_processor() {
         assert_eq!(when_busy(&[0.7, 0.1], 8), []);
-        assert_eq!(when_busy(&[0.1, 0.701], 8), one("loader-cpu", Suspect));
-        assert_eq!(when_busy(&[0.9], 8), one("loader-cpu", Suspect));
-        assert_eq!(when_busy(&[0.901], 8), one("loader-cpu", Invalid));
+        assert_eq!(when_busy(&[0.1, 0.701], 8), one(Code::LoaderCpu, Suspect));
+        assert_eq!(when_busy(&[0.9], 8), one(Code::LoaderCpu, Suspect));
+        assert_eq!(when_busy(&[0.901], 8), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
     fn threads_that_fill_the_one_processor_they_share_are_busy_too() {
         assert_eq!(when_busy(&[0.46, 0.46], 2), []);
-        assert_eq!(when_busy(&[0.46, 0.46], 1), one("loader-cpu", Invalid));
+        assert_eq!(when_busy(&[0.46, 0.46], 1), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
     fn a_loader_that_spins_is_judged_by_its_lateness_alone() {
-        let spinning = |pacing: &str, measurement| {
+        let spinning = |pacing: Pacing, measurement| {
             codes(measurement, |record, run| {
-                record.args.pacing = pacing.to_owned();
+                record.args.pacing = Stated::of(pacing);
                 run.threads[0].cpu_share = 1.0;
             })
         };
-        assert_eq!(spinning("spin", sample::open()), []);
-        assert_eq!(spinning("hybrid", sample::open()), []);
-        assert_eq!(spinning("sleep", sample::open()), one("loader-cpu", Invalid));
-        assert_eq!(spinning("hybrid", sample::closed()), one("loader-cpu", Invalid));
+        assert_eq!(spinning(Pacing::Spin, sample::open()), []);
+        assert_eq!(spinning(Pacing::Hybrid, sample::open()), []);
+        assert_eq!(spinning(Pacing::Sleep, sample::open()), one(Code::LoaderCpu, Invalid));
+        assert_eq!(spinning(Pacing::Hybrid, sample::closed()), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
@@ -189,12 +192,12 @@ mod tests {
             })
         };
         assert_eq!(when(100), []);
-        assert_eq!(when(101), one("preempted", Suspect));
+        assert_eq!(when(101), one(Code::Preempted, Suspect));
     }
 
     #[test]
     fn one_wait_for_a_disk_is_reported() {
         let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
-        assert_eq!(found, one("major-faults", Suspect));
+        assert_eq!(found, one(Code::MajorFaults, Suspect));
     }
 }

@@ -3,7 +3,7 @@
 use super::super::evidence::Evidence;
 use super::percent;
 use crate::environment::Sharing;
-use crate::record::{CO_LOCATED, Reason};
+use crate::record::{Code, Reason};
 
 /// Share of all processors' time that may be stolen.
 const STEAL_SUSPECT: f64 = 0.01;
@@ -15,7 +15,7 @@ pub(super) fn steal(evidence: &Evidence<'_>) -> Option<Reason> {
         "the hypervisor took {} of the processor time for others; measure on a machine of your own",
         percent(stolen)
     );
-    Some(Reason::suspect("steal", text))
+    Some(Reason::suspect(Code::Steal, text))
 }
 
 /// Loader and server take time from each other: what is slow may be either.
@@ -23,7 +23,7 @@ pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.env.sharing.filter(|sharing: &Sharing| sharing.is_co_located()).map(|_| {
         let text = "loader and server share processors: latencies contain both, and the rate is \
                     that of both together; use another machine, or separate cores (--pin)";
-        Reason::label(CO_LOCATED, text.to_owned())
+        Reason::label(Code::CoLocated, text.to_owned())
     })
 }
 
@@ -31,7 +31,7 @@ pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
 pub(super) fn debug_build(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.env.loadgen_profile == "debug").then(|| {
         let text = "this loadgen is a debug build, several times slower; build it with --release";
-        Reason::label("debug-build", text.to_owned())
+        Reason::label(Code::DebugBuild, text.to_owned())
     })
 }
 
@@ -46,7 +46,7 @@ mod tests {
     fn one_percent_of_stolen_time_is_the_most() {
         assert_eq!(codes(sample::open(), |_, run| run.steal_share = Some(0.01)), []);
         let found = codes(sample::open(), |_, run| run.steal_share = Some(0.011));
-        assert_eq!(found, one("steal", Suspect));
+        assert_eq!(found, one(Code::Steal, Suspect));
     }
 
     #[test]
@@ -57,7 +57,7 @@ mod tests {
             (Sharing::SharedProcessors, true),
         ] {
             let found = codes(sample::closed(), |record, _| record.env.sharing = Some(sharing));
-            assert_eq!(found, if shared { one("co-located", Valid) } else { vec![] });
+            assert_eq!(found, if shared { one(Code::CoLocated, Valid) } else { vec![] });
         }
     }
 
@@ -66,6 +66,6 @@ mod tests {
         let found = codes(sample::open(), |record, _| {
             record.env.loadgen_profile = "debug".to_owned();
         });
-        assert_eq!(found, one("debug-build", Valid));
+        assert_eq!(found, one(Code::DebugBuild, Valid));
     }
 }

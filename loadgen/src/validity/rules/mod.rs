@@ -64,7 +64,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use crate::measure::Measurement;
-    use crate::record::{Reason, Record, RunRecord, Verdict};
+    use crate::record::{Code, Reason, Record, RunRecord, Verdict};
     use crate::validity::judge;
 
     /// What the rules find in a run that has been changed.
@@ -83,13 +83,13 @@ mod tests {
     pub(super) fn codes(
         measurement: Measurement,
         change: impl FnOnce(&mut Record, &mut RunRecord),
-    ) -> Vec<(String, Verdict)> {
+    ) -> Vec<(Code, Verdict)> {
         let findings = findings(measurement, change);
         findings.into_iter().map(|reason| (reason.code, reason.level)).collect()
     }
 
     /// One finding as [`codes`] gives it.
-    pub(super) fn one(code: &str, level: Verdict) -> Vec<(String, Verdict)> {
-        vec![(code.to_owned(), level)]
+    pub(super) fn one(code: Code, level: Verdict) -> Vec<(Code, Verdict)> {
+        vec![(code, level)]
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::evidence::Evidence;
 use super::percent;
-use crate::record::Reason;
+use crate::record::{Code, Reason};
 use crate::units::grouped;
 
 /// Share of requests whose loss the percentiles would show.
@@ -12,7 +12,7 @@ const LOST_SUSPECT: f64 = 0.001;
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
         let text = "no request was measured: every one was lost, or the run was too short";
-        Reason::invalid("nothing-measured", text.to_owned())
+        Reason::invalid(Code::NothingMeasured, text.to_owned())
     })
 }
 
@@ -32,7 +32,11 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
         grouped(counters.connect_failures)
     );
     let grave = share > LOST_SUSPECT || counters.mismatches > 0;
-    Some(if grave { Reason::suspect("errors", text) } else { Reason::label("errors", text) })
+    Some(if grave {
+        Reason::suspect(Code::Errors, text)
+    } else {
+        Reason::label(Code::Errors, text)
+    })
 }
 
 /// No connection was left.
@@ -42,27 +46,28 @@ pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
         "the run ended early, after {seconds:.1} s: no connection was left; look into the server's \
          log or its connection limit"
     );
-    Some(Reason::suspect("ended-early", text))
+    Some(Reason::suspect(Code::EndedEarly, text))
 }
 
 /// A signal ended the run.
 pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.run.interrupted.then(|| {
         let text = "interrupted by a signal: these are partial results";
-        Reason::suspect("interrupted", text.to_owned())
+        Reason::suspect(Code::Interrupted, text.to_owned())
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, one};
+    use crate::record::Code;
     use crate::record::Verdict::{Invalid, Suspect, Valid};
     use crate::record::tests::sample;
 
     #[test]
     fn a_run_that_measured_nothing_is_invalid() {
         let found = codes(sample::closed(), |_, run| run.counters.measured = 0);
-        assert_eq!(found, one("nothing-measured", Invalid));
+        assert_eq!(found, one(Code::NothingMeasured, Invalid));
     }
 
     #[test]
@@ -75,16 +80,16 @@ mod tests {
             })
         };
         assert_eq!(when(0, 0), []);
-        assert_eq!(when(10, 0), one("errors", Valid));
-        assert_eq!(when(11, 0), one("errors", Suspect));
-        assert_eq!(when(1, 1), one("errors", Suspect), "a wrong byte is never a small matter");
+        assert_eq!(when(10, 0), one(Code::Errors, Valid));
+        assert_eq!(when(11, 0), one(Code::Errors, Suspect));
+        assert_eq!(when(1, 1), one(Code::Errors, Suspect), "a wrong byte is never a small matter");
     }
 
     #[test]
     fn a_plan_not_carried_out_is_suspect() {
         let found = codes(sample::closed(), |_, run| run.interrupted = true);
-        assert_eq!(found, one("interrupted", Suspect));
+        assert_eq!(found, one(Code::Interrupted, Suspect));
         let found = codes(sample::closed(), |_, run| run.ended_early_s = Some(2.0));
-        assert_eq!(found, one("ended-early", Suspect));
+        assert_eq!(found, one(Code::EndedEarly, Suspect));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::evidence::Evidence;
 use super::percent;
-use crate::record::{LatencyRecord, Reason};
+use crate::record::{Code, LatencyRecord, Reason};
 use crate::units;
 
 /// Shares of the offered rate that must be achieved.
@@ -42,11 +42,11 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     );
     Some(match blame(evidence) {
         Blame::Server => Reason::label(
-            "overloaded",
+            Code::Overloaded,
             format!("{found}: the server left the others waiting; the rate is above its capacity"),
         ),
         Blame::Errors => Reason::suspect(
-            "below-rate",
+            Code::BelowRate,
             format!("{found}: the others were lost to errors; see the list of errors"),
         ),
         Blame::Loader => {
@@ -55,9 +55,9 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
                  another machine"
             );
             if achieved < ACHIEVED_INVALID {
-                Reason::invalid("below-rate", text)
+                Reason::invalid(Code::BelowRate, text)
             } else {
-                Reason::suspect("below-rate", text)
+                Reason::suspect(Code::BelowRate, text)
             }
         }
     })
@@ -94,7 +94,7 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
             percent(load / ceiling),
             units::rate(ceiling)
         );
-        Reason::suspect("near-ceiling", text)
+        Reason::suspect(Code::NearCeiling, text)
     })
 }
 
@@ -119,7 +119,7 @@ pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
             "rate times service time says that {expected:.2} requests were outstanding on average, \
              {found:.2} were (Little's law): the measurement contradicts itself; please report this"
         );
-        Reason::suspect("little", text)
+        Reason::suspect(Code::Little, text)
     })
 }
 
@@ -134,7 +134,7 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
              it; use a longer --warmup",
             units::grouped(carried)
         );
-        Reason::label("carried-backlog", text)
+        Reason::label(Code::CarriedBacklog, text)
     })
 }
 
@@ -143,10 +143,10 @@ mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::{Invalid, Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{RunRecord, Verdict};
+    use crate::record::{Code, RunRecord, Verdict};
 
     /// What is found when this share of the offered rate was achieved.
-    fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(String, Verdict)> {
+    fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.rate.achieved_per_s = achieved * run.rate.offered_per_s.unwrap();
             run.outstanding_mean *= achieved;
@@ -167,21 +167,21 @@ mod tests {
     #[test]
     fn a_loader_that_falls_behind_is_suspect_below_99_and_invalid_below_95_percent() {
         assert_eq!(when(0.99, by_the_loader), []);
-        assert_eq!(when(0.989, by_the_loader), one("below-rate", Suspect));
-        assert_eq!(when(0.95, by_the_loader), one("below-rate", Suspect));
-        assert_eq!(when(0.949, by_the_loader), one("below-rate", Invalid));
+        assert_eq!(when(0.989, by_the_loader), one(Code::BelowRate, Suspect));
+        assert_eq!(when(0.95, by_the_loader), one(Code::BelowRate, Suspect));
+        assert_eq!(when(0.949, by_the_loader), one(Code::BelowRate, Invalid));
     }
 
     #[test]
     fn a_server_that_falls_behind_is_overloaded_which_is_a_finding_and_no_fault() {
-        assert_eq!(when(0.5, by_the_server), one("overloaded", Valid));
-        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one("overloaded", Valid));
+        assert_eq!(when(0.5, by_the_server), one(Code::Overloaded, Valid));
+        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one(Code::Overloaded, Valid));
     }
 
     #[test]
     fn requests_lost_to_errors_are_neither_s_slowness() {
         let found = when(0.5, |run| run.counters.failed = 1_000);
-        assert!(found.contains(&("below-rate".to_owned(), Suspect)), "{found:?}");
+        assert!(found.contains(&(Code::BelowRate, Suspect)), "{found:?}");
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             })
         };
         assert_eq!(when(2_500.0, 1), []);
-        assert_eq!(when(2_499.0, 1), one("near-ceiling", Suspect));
+        assert_eq!(when(2_499.0, 1), one(Code::NearCeiling, Suspect));
         assert_eq!(when(1_250.0, 2), []);
     }
 
@@ -202,10 +202,10 @@ mod tests {
     fn outstanding_requests_must_agree_with_rate_and_time_within_five_percent() {
         let when = |factor: f64| codes(sample::closed(), |_, run| run.outstanding_mean *= factor);
         assert_eq!(when(1.04), []);
-        assert_eq!(when(1.06), one("little", Suspect));
-        assert_eq!(when(0.94), one("little", Suspect));
+        assert_eq!(when(1.06), one(Code::Little, Suspect));
+        assert_eq!(when(0.94), one(Code::Little, Suspect));
         let found = codes(sample::open(), |_, run| run.outstanding_mean *= 1.1);
-        assert_eq!(found, one("little", Suspect));
+        assert_eq!(found, one(Code::Little, Suspect));
     }
 
     #[test]
@@ -219,6 +219,6 @@ mod tests {
             })
         };
         assert_eq!(when(11), []);
-        assert_eq!(when(12), one("carried-backlog", Valid));
+        assert_eq!(when(12), one(Code::CarriedBacklog, Valid));
     }
 }

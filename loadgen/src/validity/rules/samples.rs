@@ -2,8 +2,7 @@
 
 use super::super::evidence::Evidence;
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::Reason;
-use crate::slo::Slo;
+use crate::record::{Code, Reason, Stated};
 use crate::units::grouped;
 
 /// A percentile of the report, or one that an objective is about, has too little support.
@@ -13,7 +12,7 @@ pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
     let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
-    let objectives = evidence.args.slo.iter().filter_map(|text| text.parse::<Slo>().ok());
+    let objectives = evidence.args.slo.iter().filter_map(Stated::value);
     let asked = objectives.filter_map(|slo| slo.percentile());
     if let Some(percentile) = asked.filter(unknown).max_by_key(|asked| asked.samples_min) {
         let text = format!(
@@ -22,7 +21,7 @@ pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
             grouped(percentile.samples_min),
             grouped(expected)
         );
-        return Some(Reason::suspect("few-samples", text));
+        return Some(Reason::suspect(Code::FewSamples, text));
     }
     let missing: Vec<&str> =
         PERCENTILES.iter().filter(|p| unknown(p)).map(|percentile| percentile.label).collect();
@@ -32,22 +31,22 @@ pub(super) fn few(evidence: &Evidence<'_>) -> Option<Reason> {
             grouped(expected),
             missing.join(", ")
         );
-        Reason::label("few-samples", text)
+        Reason::label(Code::FewSamples, text)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, findings, one};
-    use crate::record::Reason;
     use crate::record::Verdict::{Suspect, Valid};
     use crate::record::tests::sample;
+    use crate::record::{Code, Reason};
 
     fn when(count: u64, runs: u32, slo: &str) -> Vec<Reason> {
         findings(sample::open(), |record, run| {
             run.latency_ns.response.count = count;
             record.args.runs = runs;
-            record.args.slo = vec![slo.to_owned()];
+            record.args.slo = vec![slo.to_owned().into()];
         })
     }
 
@@ -55,16 +54,16 @@ mod tests {
     fn an_objective_without_support_is_suspect() {
         assert_eq!(when(36_887, 1, "p99.99<1ms"), []);
         let found = when(36_886, 1, "p99.99<1ms");
-        assert_eq!((found[0].code.as_str(), found[0].level), ("few-samples", Suspect));
+        assert_eq!((&found[0].code, found[0].level), (&Code::FewSamples, Suspect));
         assert_eq!(when(18_444, 2, "p99.99<1ms"), [], "both runs count");
     }
 
     #[test]
     fn a_row_of_the_report_without_support_is_a_label() {
         let found = when(3_688, 1, "p99.9<1ms");
-        assert_eq!((found[0].code.as_str(), found[0].level), ("few-samples", Valid));
+        assert_eq!((&found[0].code, found[0].level), (&Code::FewSamples, Valid));
         assert!(found[0].text.contains("too few for p99.99;"), "{}", found[0].text);
         let found = codes(sample::open(), |_, run| run.latency_ns.response.count = 36_886);
-        assert_eq!(found, one("few-samples", Valid));
+        assert_eq!(found, one(Code::FewSamples, Valid));
     }
 }

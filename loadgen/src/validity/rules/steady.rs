@@ -5,7 +5,7 @@
 
 use super::super::evidence::Evidence;
 use super::percent;
-use crate::record::{IntervalRecord, Reason};
+use crate::record::{Code, IntervalRecord, Reason};
 use crate::stats::{self, FittedLine};
 use crate::units::brief;
 
@@ -52,7 +52,7 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
             line.slope,
             percent(line.slope / offered_per_s)
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
     })
 }
 
@@ -71,7 +71,7 @@ pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
              intervals, and measure longer or with a longer --warmup",
             line.correlation
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
     })
 }
 
@@ -93,7 +93,7 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
             brief(before as u64),
             brief(after as u64)
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
     })
 }
 
@@ -102,7 +102,7 @@ mod tests {
     use super::super::tests::{codes, one};
     use crate::record::Verdict::Suspect;
     use crate::record::tests::sample;
-    use crate::record::{IntervalRecord, RunRecord};
+    use crate::record::{Code, IntervalRecord, RunRecord};
 
     fn each(run: &mut RunRecord, change: impl Fn(u64, &mut IntervalRecord)) {
         (0..).zip(&mut run.intervals).for_each(|(number, interval)| change(number, interval));
@@ -115,7 +115,7 @@ mod tests {
             codes(sample::open(), |_, run| each(run, |n, interval| interval.backlog = n * growth))
         };
         assert_eq!(when(20), []);
-        assert_eq!(when(21), one("not-steady", Suspect));
+        assert_eq!(when(21), one(Code::NotSteady, Suspect));
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_ramp_need_not_be_steady() {
         let found = codes(sample::open(), |record, run| {
-            record.args.rate = Some("1k..3k".to_owned());
+            record.args.rate = Some("1k..3k".to_owned().into());
             each(run, |n, interval| interval.backlog = n * 1_000);
         });
         assert_eq!(found, []);
@@ -139,7 +139,7 @@ mod tests {
         let found = codes(sample::closed(), |_, run| {
             each(run, |n, interval| interval.completed = if n < 4 { 20_000 } else { 0 });
         });
-        assert_eq!(found, one("not-steady", Suspect));
+        assert_eq!(found, one(Code::NotSteady, Suspect));
     }
 
     #[test]
@@ -153,9 +153,9 @@ mod tests {
             })
         };
         assert_eq!(when(149), []);
-        assert_eq!(when(151), one("not-steady", Suspect));
+        assert_eq!(when(151), one(Code::NotSteady, Suspect));
         assert_eq!(when(68), []);
-        assert_eq!(when(66), one("not-steady", Suspect));
+        assert_eq!(when(66), one(Code::NotSteady, Suspect));
     }
 
     #[test]
