@@ -1,5 +1,7 @@
 //! Whether to believe a measurement, and whether it met its objectives.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Code;
@@ -14,6 +16,13 @@ pub(crate) enum Verdict {
     Suspect,
     /// Its numbers do not describe the server.
     Invalid,
+}
+
+/// As in the file.
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// The verdict and its reasons.

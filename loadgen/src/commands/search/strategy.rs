@@ -12,6 +12,10 @@
 //! A rate at which the loader is the limit bounds the search like a bad rate. It ends the search
 //! where only a lower rate could follow. If it bounds the answer, the answer is "at least".
 
+use std::fmt;
+
+use serde::Serialize;
+
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
 
@@ -42,7 +46,8 @@ pub(super) struct Bounds {
 }
 
 /// The part of the search that a probe belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
     Rise,
     Descend,
@@ -60,7 +65,8 @@ pub(super) struct Probe {
 }
 
 /// What a probe found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum ProbeFinding {
     /// All objectives are met for certain.
     Good,
@@ -72,8 +78,16 @@ pub(super) enum ProbeFinding {
     LoaderLimited,
 }
 
+/// As in the file.
+impl fmt::Display for ProbeFinding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 /// Why no higher rate is the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Limit {
     /// An objective was missed above it.
     Objective,

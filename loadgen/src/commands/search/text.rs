@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
-use super::strategy::Limit;
+use super::strategy::{Limit, ProbeFinding};
 use crate::environment::Sharing;
 use crate::record::Verdict;
 use crate::units;
@@ -82,7 +82,8 @@ fn answer(record: &SearchRecord) -> String {
 
 /// What made the lowest rate at which the loader was the limit INVALID, if that bounds the answer.
 fn limits_of_the_loader(record: &SearchRecord) -> String {
-    let limited = record.probes.iter().filter(|probe| probe.decision == Some("loader-limited"));
+    let limited =
+        record.probes.iter().filter(|probe| probe.decision == Some(ProbeFinding::LoaderLimited));
     let lowest = limited.min_by(|a, b| key(a).total_cmp(&key(b)));
     let Some(probe) = lowest.filter(|_| record.answer.limit == Some(Limit::Loader)) else {
         return String::new();
@@ -92,7 +93,7 @@ fn limits_of_the_loader(record: &SearchRecord) -> String {
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
-    let was_good = record.probes.iter().any(|probe| probe.decision == Some("good"));
+    let was_good = record.probes.iter().any(|probe| probe.decision == Some(ProbeFinding::Good));
     match limit {
         Some(Limit::Loader) => format!(
             "INVALID: the loader is the limit already at the lowest rate tried; {objectives} is \
@@ -118,11 +119,6 @@ fn table(record: &SearchRecord) -> String {
     text.push_str("  decision\n");
     for probe in probes {
         let latency = &probe.latency_ns;
-        let verdict = match probe.validity.verdict {
-            Verdict::Valid => "VALID",
-            Verdict::Suspect => "SUSPECT",
-            Verdict::Invalid => "INVALID",
-        };
         for cell in [
             rate(probe),
             format!("{}/s", units::rate(probe.achieved_per_s)),
@@ -131,8 +127,8 @@ fn table(record: &SearchRecord) -> String {
             known(latency.p999),
             known(latency.max),
             units::grouped(probe.measured),
-            probe.stage.to_owned(),
-            verdict.to_owned(),
+            probe.stage.to_string(),
+            probe.validity.verdict.to_string(),
         ] {
             _ = write!(text, "{cell:>11}");
         }
@@ -163,10 +159,10 @@ fn reason(probe: &ProbeRecord) -> String {
     if probe.had_errors {
         why.push("requests failed".to_owned());
     }
-    if decision == "loader-limited" {
+    if decision == ProbeFinding::LoaderLimited {
         why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
     }
-    if why.is_empty() { decision.to_owned() } else { format!("{decision} ({})", why.join("; ")) }
+    if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
 }
 
 #[cfg(test)]

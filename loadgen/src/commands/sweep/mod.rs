@@ -125,8 +125,8 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
         Duration::ZERO => String::new(),
         left => format!(", {} left", humantime::format_duration(left)),
     };
-    let verdict = row::verdict(row.verdict);
-    format!("round {} {title}: {rate}/s, p99 {}, {verdict}{left}", row.round, p99.trim_end())
+    let Row { round, verdict, .. } = row;
+    format!("round {round} {title}: {rate}/s, p99 {}, {verdict}{left}", p99.trim_end())
 }
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {

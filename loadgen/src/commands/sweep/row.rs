@@ -89,20 +89,12 @@ impl Row {
             known(self.max_ns),
             known(self.server_cpu_us_per_request),
             known(self.balance),
-            verdict(self.verdict).to_owned(),
+            self.verdict.to_string(),
             known(self.slo_met),
             self.had_errors.to_string(),
             self.co_located.to_string(),
         ]);
         cells.join(",") + "\n"
-    }
-}
-
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid => "VALID",
-        Verdict::Suspect => "SUSPECT",
-        Verdict::Invalid => "INVALID",
     }
 }
 

@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 
 use self::html_table::{Table, fields};
 use super::markup::escape;
-use super::text::verdict_name;
 use crate::record::{Record, Validity, Verdict};
 use crate::units;
 
@@ -44,7 +43,6 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
 /// What is to be read before any number.
 fn verdict(record: &Record) -> String {
     let Validity { verdict, reasons, labels } = &record.validity;
-    let word = verdict_name(*verdict);
     let partial = if record.interrupted { " · INTERRUPTED: partial results" } else { "" };
     let mut items = String::new();
     for finding in reasons.iter().chain(labels) {
@@ -65,7 +63,7 @@ fn verdict(record: &Record) -> String {
         items = "<li>Nothing speaks against this measurement.</li>\n".to_owned();
     }
     format!(
-        "<section class=\"verdict {word}\">\n<p><strong>{word}</strong>{partial}</p>\n\
+        "<section class=\"verdict {verdict}\">\n<p><strong>{verdict}</strong>{partial}</p>\n\
          <ul>\n{items}</ul>\n</section>\n"
     )
 }

@@ -3,7 +3,6 @@
 use super::html_table::list;
 use super::table_of;
 use crate::record::{Record, ServerRecord};
-use crate::report::text::verdict_name;
 use crate::units::{brief, grouped, percent, rate, size};
 
 /// A row for every run: how far runs of one plan lie apart.
@@ -29,7 +28,7 @@ pub(super) fn runs(record: &Record) -> String {
         let busiest = run.threads.iter().map(|thread| thread.cpu_share).fold(0.0, f64::max);
         table.row([
             run.number.to_string(),
-            verdict_name(run.validity.verdict).to_owned(),
+            run.validity.verdict.to_string(),
             rate(run.rate.achieved_per_s),
             of(latency.p50),
             of(latency.p99),

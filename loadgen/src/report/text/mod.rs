@@ -29,7 +29,6 @@ use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, wrap};
 pub(crate) use self::style::Style;
-pub(crate) use self::verdict::name as verdict_name;
 use crate::environment::Sharing;
 use crate::latency::Latencies;
 use crate::record::Record;

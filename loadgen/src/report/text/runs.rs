@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Columns, Style, verdict_name, write_co_located};
+use super::{Columns, Style, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::stats;
 use crate::units::{duration, grouped, rate};
@@ -27,8 +27,8 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
     let verdicts = [Verdict::Invalid, Verdict::Suspect, Verdict::Valid];
     for line in columns.lines() {
         let judged = verdicts.into_iter().find_map(|level| {
-            let rest = line.strip_suffix(verdict_name(level))?;
-            Some(format!("{rest}{}", style.judged(level, verdict_name(level))))
+            let rest = line.strip_suffix(&level.to_string())?;
+            Some(format!("{rest}{}", style.judged(level, level)))
         });
         writeln!(out, "{}", judged.unwrap_or_else(|| line.clone()))?;
     }
@@ -50,7 +50,7 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
     cells.extend(STATISTICS.iter().map(cell));
-    cells.extend([grouped(lost), verdict_name(run.validity.verdict).to_owned()]);
+    cells.extend([grouped(lost), run.validity.verdict.to_string()]);
     cells
 }
 

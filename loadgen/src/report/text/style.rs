@@ -1,6 +1,7 @@
 //! Colours, where they are wanted.
 
 use std::env;
+use std::fmt;
 use std::io::IsTerminal;
 
 use crate::record::Verdict;
@@ -29,13 +30,13 @@ impl Style {
     }
 
     /// Text in the colour of a verdict.
-    pub(crate) fn judged(self, verdict: Verdict, text: &str) -> String {
+    pub(crate) fn judged(self, verdict: Verdict, text: impl fmt::Display) -> String {
         let colour = match verdict {
             Verdict::Valid => GOOD,
             Verdict::Suspect => DOUBTFUL,
             Verdict::Invalid => BAD,
         };
-        if self.colour { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
+        if self.colour { format!("{colour}{text}{PLAIN}") } else { text.to_string() }
     }
 }
 

@@ -8,9 +8,8 @@ use crate::record::{Reason, Record, SloRecord, Verdict};
 /// Verdict, reasons, labels, objectives.
 pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {
     let validity = &record.validity;
-    let name = name(validity.verdict);
     let comment = if record.interrupted { "  INTERRUPTED: these are partial results" } else { "" };
-    writeln!(out, "{}{comment}", style.judged(validity.verdict, name))?;
+    writeln!(out, "{}{comment}", style.judged(validity.verdict, validity.verdict))?;
     for reason in &validity.reasons {
         write_finding(out, reason)?;
     }
@@ -21,15 +20,6 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
         write_objective(out, slo, style)?;
     }
     writeln!(out)
-}
-
-/// The verdict as a word.
-pub(crate) fn name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid => "VALID",
-        Verdict::Suspect => "SUSPECT",
-        Verdict::Invalid => "INVALID",
-    }
 }
 
 fn write_finding(out: &mut String, finding: &Reason) -> fmt::Result {
