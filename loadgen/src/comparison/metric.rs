@@ -45,7 +45,7 @@ fn headline(
     run: &RunRecord,
     statistic: fn(&LatencyRecord) -> Option<u64>,
 ) -> Option<(f64, bool)> {
-    let latency = run.latency_ns.headline(&record.args);
+    let latency = run.latency_ns.headline(record.args.mode);
     statistic(latency).map(|ns| (ns as f64, latency.is_at_least(ns)))
 }
 

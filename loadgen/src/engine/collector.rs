@@ -11,9 +11,9 @@ use super::observer::Observer;
 use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
-use crate::latency::{Latencies, P50, P99};
+use crate::latency::{Latencies, Latency, P50, P99};
 use crate::record::{Counters, IntervalRecord};
-use crate::schedule::Window;
+use crate::schedule::{Mode, Window};
 use crate::server::Server;
 
 /// A shorter interval without events is dropped: the remainder of a run that ends with an interval.
@@ -57,6 +57,7 @@ struct Pending {
 
 /// The intervals of a run.
 pub(crate) struct Collector<'a> {
+    mode: Mode,
     window: Window,
     threads: Vec<Thread>,
     pending: BTreeMap<u64, Pending>,
@@ -75,6 +76,7 @@ impl<'a> Collector<'a> {
     /// It reserves memory for `expected` intervals. Only they grow with the length of a run, by
     /// some 150 bytes each.
     pub(crate) fn new(
+        mode: Mode,
         window: Window,
         expected: usize,
         spares: Vec<Sender<Box<Latencies>>>,
@@ -89,6 +91,7 @@ impl<'a> Collector<'a> {
             spares,
         };
         Self {
+            mode,
             window,
             threads: spares.into_iter().map(thread).collect(),
             pending: BTreeMap::new(),
@@ -145,7 +148,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let length_s = seconds(length_ns);
-        let headline = pending.latencies.headline();
+        let headline = pending.latencies.headline(self.mode);
         let before = &self.counted;
         let record = IntervalRecord {
             start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
@@ -178,9 +181,9 @@ impl<'a> Collector<'a> {
         (length_s > 0.0).then(|| (now_s - before_s).max(0.0) / length_s)
     }
 
-    /// All latencies so far.
-    pub(crate) fn total(&self) -> &Latencies {
-        &self.total
+    /// The headline latency so far.
+    pub(crate) fn headline(&self) -> &Latency {
+        self.total.headline(self.mode)
     }
 
     /// The intervals and their sum.

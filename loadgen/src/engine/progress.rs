@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
-use crate::latency::{Latencies, P99};
+use crate::latency::{Latency, P99};
 use crate::schedule::{Phase, Window};
 use crate::units::{duration, grouped};
 
@@ -81,7 +81,7 @@ impl Progress {
         &mut self,
         board: &Board,
         window: &Window,
-        latencies: &Latencies,
+        headline: &Latency,
         now_ns: u64,
     ) {
         if !self.visible {
@@ -91,7 +91,7 @@ impl Progress {
         let since_ns = self.last_ns.max(window.start_ns);
         let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
         let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
-        let p99_ns = latencies.headline().percentile_ns(P99);
+        let p99_ns = headline.percentile_ns(P99);
         self.draw(&load_line(window, now_ns, rate, p99_ns));
         (self.last_ns, self.last_completed) = (now_ns, completed);
     }

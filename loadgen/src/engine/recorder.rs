@@ -8,9 +8,9 @@ use std::io;
 use std::mem;
 
 use super::gaps::GapSample;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::record::Counters;
-use crate::schedule::Window;
+use crate::schedule::{Mode, Window};
 use crate::wire::Mismatch;
 
 /// A request that has been sent.
@@ -44,8 +44,8 @@ impl From<io::Error> for Failure {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     window: Window,
-    /// Whether requests have intended times.
-    open: bool,
+    /// Only in an open loop requests have intended times.
+    mode: Mode,
     counters: Counters,
     latencies: Box<Latencies>,
     gaps: GapSample,
@@ -58,10 +58,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// A recorder for a run measured in `window`.
-    pub(crate) fn new(window: Window, open: bool, seed: u64) -> Self {
+    pub(crate) fn new(window: Window, mode: Mode, seed: u64) -> Self {
         Self {
             window,
-            open,
+            mode,
             counters: Counters::default(),
             latencies: Box::new(Latencies::new()),
             gaps: GapSample::new(seed),
@@ -81,7 +81,7 @@ impl Recorder {
     /// Records the time of a handshake.
     pub(crate) fn connected(&mut self, took_ns: u64) {
         self.counters.connects += 1;
-        self.latencies.connect.record(took_ns);
+        self.latencies[Distribution::Connect].record(took_ns);
     }
 
     /// Counts a failed handshake.
@@ -115,7 +115,7 @@ impl Recorder {
             return;
         }
         self.counters.in_window += 1;
-        if self.open {
+        if self.mode == Mode::Open {
             self.sent_by_schedule(request, free_ns);
         }
     }
@@ -125,10 +125,10 @@ impl Recorder {
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
         let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
-        self.latencies.lateness.record(late_ns);
-        self.latencies.loader_late.record(late_ns - blocked_ns);
+        self.latencies[Distribution::Lateness].record(late_ns);
+        self.latencies[Distribution::LoaderLate].record(late_ns - blocked_ns);
         if blocked_ns > 0 {
-            self.latencies.blocked.record(blocked_ns);
+            self.latencies[Distribution::Blocked].record(blocked_ns);
             self.gaps.interrupt();
         } else {
             self.gaps.sent(intended_ns, sent_ns);
@@ -141,9 +141,10 @@ impl Recorder {
         self.counters.completed += 1;
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
-            self.latencies.service.record(reply_ns.saturating_sub(request.sent_ns));
-            if self.open {
-                self.latencies.response.record(reply_ns.saturating_sub(request.intended_ns));
+            self.latencies[Distribution::Service].record(reply_ns.saturating_sub(request.sent_ns));
+            if self.mode == Mode::Open {
+                self.latencies[Distribution::Response]
+                    .record(reply_ns.saturating_sub(request.intended_ns));
             }
         }
     }
@@ -193,8 +194,8 @@ impl Recorder {
 
     /// Records how long a request without a reply has waited: a lower bound.
     fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
-        if self.open && self.window.contains(intended_ns) {
-            self.latencies.unanswered.record(now_ns.saturating_sub(intended_ns));
+        if self.mode == Mode::Open && self.window.contains(intended_ns) {
+            self.latencies[Distribution::Unanswered].record(now_ns.saturating_sub(intended_ns));
         }
     }
 
@@ -229,7 +230,7 @@ impl Recorder {
     /// Takes the latencies since the last call, and continues with empty ones.
     pub(crate) fn take_latencies(&mut self, empty: Option<Box<Latencies>>) -> Box<Latencies> {
         let empty = empty.unwrap_or_else(|| Box::new(Latencies::new()));
-        self.counters.saturated += self.latencies.saturated();
+        self.counters.saturated += self.latencies.headline(self.mode).saturated();
         mem::replace(&mut self.latencies, empty)
     }
 
@@ -276,9 +277,9 @@ mod tests {
     use super::*;
 
     /// Measures from 100 to 200.
-    fn recorder(open: bool) -> Recorder {
+    fn recorder(mode: Mode) -> Recorder {
         let window = Window::new(0, Duration::from_nanos(100), Duration::from_nanos(100));
-        Recorder::new(window, open, 1)
+        Recorder::new(window, mode, 1)
     }
 
     fn request(intended_ns: u64, sent_ns: u64) -> Request {
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_request_counts_by_its_intended_time_even_when_it_is_sent_and_answered_late() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         for request in [request(99, 150), request(100, 4_000), request(199, 201), request(200, 205)]
         {
             recorder.sent(request, 0);
@@ -297,42 +298,60 @@ mod tests {
         assert_eq!((counters.completed, counters.in_window, counters.measured), (4, 2, 2));
         let latencies = recorder.take_latencies(None);
         assert_eq!(
-            (latencies.response.min_ns(), latencies.response.max_ns()),
+            (
+                latencies[Distribution::Response].min_ns(),
+                latencies[Distribution::Response].max_ns()
+            ),
             (Some(4_801), Some(4_900))
         );
         assert_eq!(
-            (latencies.service.min_ns(), latencies.service.max_ns()),
+            (latencies[Distribution::Service].min_ns(), latencies[Distribution::Service].max_ns()),
             (Some(1_000), Some(4_799))
         );
-        assert_eq!(latencies.lateness.max_ns(), Some(3_900));
+        assert_eq!(latencies[Distribution::Lateness].max_ns(), Some(3_900));
     }
 
     #[test]
     fn a_closed_loop_has_service_times_only() {
-        let mut recorder = recorder(false);
+        let mut recorder = recorder(Mode::Closed);
         recorder.sent(request(120, 120), 0);
         recorder.completed(request(120, 120), 150);
         let latencies = recorder.take_latencies(None);
-        assert_eq!((latencies.service.count(), latencies.response.count()), (1, 0));
-        assert_eq!((latencies.lateness.count(), latencies.loader_late.count()), (0, 0));
+        assert_eq!(
+            (latencies[Distribution::Service].count(), latencies[Distribution::Response].count()),
+            (1, 0)
+        );
+        assert_eq!(
+            (
+                latencies[Distribution::Lateness].count(),
+                latencies[Distribution::LoaderLate].count()
+            ),
+            (0, 0)
+        );
     }
 
     #[test]
     fn lateness_is_split_where_the_connection_became_free() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         recorder.sent(request(110, 150), 140);
         let latencies = recorder.take_latencies(None);
-        assert_eq!(latencies.blocked.max_ns(), Some(30));
-        assert_eq!(latencies.loader_late.max_ns(), Some(10));
-        assert_eq!(latencies.lateness.max_ns(), Some(40));
+        assert_eq!(latencies[Distribution::Blocked].max_ns(), Some(30));
+        assert_eq!(latencies[Distribution::LoaderLate].max_ns(), Some(10));
+        assert_eq!(latencies[Distribution::Lateness].max_ns(), Some(40));
         recorder.sent(request(150, 157), 140);
         let latencies = recorder.take_latencies(None);
-        assert_eq!((latencies.blocked.count(), latencies.loader_late.max_ns()), (0, Some(7)));
+        assert_eq!(
+            (
+                latencies[Distribution::Blocked].count(),
+                latencies[Distribution::LoaderLate].max_ns()
+            ),
+            (0, Some(7))
+        );
     }
 
     #[test]
     fn each_kind_of_failure_has_its_own_counter_and_every_request_a_lower_bound() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         for _ in 0..8 {
             recorder.sent(request(150, 150), 0);
         }
@@ -350,7 +369,8 @@ mod tests {
         assert_eq!((counters.failed, counters.timed_out, counters.censored), (3, 3, 1));
         assert_eq!((counters.scheduled, counters.unsent, counters.in_window), (9, 1, 9));
         assert!(counters.conserved() && counters.has_errors());
-        let unanswered = recorder.take_latencies(None).unanswered;
+        let latencies = recorder.take_latencies(None);
+        let unanswered = &latencies[Distribution::Unanswered];
         assert_eq!((unanswered.count(), unanswered.min_ns()), (8, Some(100)));
         assert_eq!(unanswered.max_ns(), Some(200));
         assert_eq!(recorder.finish().first_error.as_deref(), Some("strange"));
@@ -358,7 +378,7 @@ mod tests {
 
     #[test]
     fn outstanding_requests_are_weighed_by_their_time_in_the_window() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         recorder.starts(recorder.window);
         recorder.sent(request(10, 10), 0);
         recorder.passed(50);

@@ -130,7 +130,8 @@ impl<'scope> Threads<'scope> {
         let spares = self.start(plan, window);
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
-            let collector = Collector::new(window, expected, spares, observer, server);
+            let collector =
+                Collector::new(options.load.mode(), window, expected, spares, observer, server);
             self.collect(plan, window, collector, progress)
         });
         if collected.is_err() {
@@ -175,7 +176,7 @@ impl<'scope> Threads<'scope> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(collector.finish()),
             }
-            progress.show_load(&plan.board, &window, collector.total(), self.clock.now_ns());
+            progress.show_load(&plan.board, &window, collector.headline(), self.clock.now_ns());
         }
     }
 

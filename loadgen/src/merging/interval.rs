@@ -9,10 +9,12 @@ use crate::latency::{Latencies, P50, P99};
 use crate::record::{IntervalRecord, RunRecord};
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
+use crate::schedule::Mode;
 
 /// One run of several loaders.
 #[derive(Debug)]
 pub(super) struct Steps<'a> {
+    mode: Mode,
     parts: Vec<Part<'a>>,
 }
 
@@ -36,7 +38,8 @@ impl<'a> Steps<'a> {
             }
             Ok(Part { run: &source.record.runs[index], log, entries })
         };
-        Ok(Self { parts: sources.iter().map(part).collect::<Result<_, Error>>()? })
+        let mode = sources[0].record.args.mode;
+        Ok(Self { mode, parts: sources.iter().map(part).collect::<Result<_, Error>>()? })
     }
 
     /// All steps; as many as the loader with the most has.
@@ -61,7 +64,7 @@ impl<'a> Steps<'a> {
 
     fn record(&self, step: usize) -> Result<IntervalRecord, Error> {
         let latencies = self.latencies(step)?;
-        let headline = latencies.headline();
+        let headline = latencies.headline(self.mode);
         let known = || self.parts.iter().filter_map(|part| part.run.intervals.get(step));
         let sum = |count: fn(&IntervalRecord) -> u64| known().map(count).sum();
         let length_s = known().map(|interval| interval.length_s).fold(0.0, f64::max);

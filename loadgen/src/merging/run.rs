@@ -23,7 +23,11 @@ pub(super) fn added(
         started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
         validity: validity(sources, index),
         rate: rate(parts().map(|run| &run.rate)),
-        latency_ns: LatenciesRecord::with_intervals(latencies, intervals.iter()),
+        latency_ns: LatenciesRecord::with_intervals(
+            latencies,
+            sources[0].record.args.mode,
+            intervals.iter(),
+        ),
         counters,
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: arrivals(parts()),

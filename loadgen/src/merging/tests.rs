@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::latency::tests::latency_of;
+use crate::latency::Distribution;
+use crate::latency::tests::{latencies_of, latency_of};
 use crate::options::Pacing;
 use crate::record::tests::sample;
 use crate::record::{Code, LatenciesRecord, Record, Stated, Verdict};
@@ -24,7 +25,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
         run.intervals.iter_mut().for_each(|interval| interval.start_s -= 1.0);
         for interval in &run.intervals {
             let response = latency_of((0..400).map(|n| base_ns + n * 1_009));
-            let latencies = Latencies { response, ..Latencies::new() };
+            let latencies = latencies_of([(Distribution::Response, response)]);
             folder.interval(interval, &latencies).unwrap();
             of_run.merge(&latencies);
         }
@@ -69,7 +70,7 @@ fn rates_counters_and_distributions_are_added_and_runs_matched() {
     assert_eq!(record.runs[1].rate.achieved_per_s, 2.0 * one.runs[1].rate.achieved_per_s);
     assert_eq!(record.args.connections, 2 * one.args.connections);
     assert_eq!(record.args.rate.as_ref().map(Stated::text), Some("2000 + 2000"));
-    assert_eq!(latencies.response.count(), 2 * 2 * 3 * 400);
+    assert_eq!(latencies[Distribution::Response].count(), 2 * 2 * 3 * 400);
     let response = &record.latency_ns.response;
     assert_eq!((response.min, response.max), (Some(100_003), Some(900_007 + 399 * 1_009)));
     assert_eq!(record.runs[0].threads.len(), 2);
@@ -100,7 +101,11 @@ fn a_merged_result_is_a_result_like_any_other() {
     merged.replay(&mut results).unwrap();
     results.finish(&merged.measurement).unwrap();
     let read = StoredResult::read(out.path()).unwrap().latencies().unwrap();
-    assert!(read.response.buckets().eq(merged.measurement.latencies.response.buckets()));
+    assert!(
+        read[Distribution::Response]
+            .buckets()
+            .eq(merged.measurement.latencies[Distribution::Response].buckets())
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) use self::churn::Churn;
 pub(crate) use self::pacing::{Pacing, Pins};
 pub(crate) use self::server::{ServerCommand, ServerSource};
 pub(crate) use self::target::Target;
-use crate::schedule::{Arrival, Rate, RateProfile};
+use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
 use crate::wire::TrafficSpec;
 
@@ -28,6 +28,14 @@ pub(crate) enum Load {
 }
 
 impl Load {
+    /// Which of the two it is.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Closed => Mode::Closed,
+            Self::Open(_) => Mode::Open,
+        }
+    }
+
     /// The schedule, if there is one.
     pub(crate) fn open(&self) -> Option<&OpenLoad> {
         match self {

@@ -4,18 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Stated;
 use crate::options::Pacing;
-use crate::schedule::RateProfile;
+use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
-
-/// What makes a connection send its next request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// The time in the schedule.
-    Open,
-    /// A reply.
-    Closed,
-}
 
 /// The requested plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,10 +56,5 @@ impl ArgsRecord {
     /// Whether the loop is open: requests follow a schedule.
     pub(crate) fn is_open(&self) -> bool {
         self.mode == Mode::Open
-    }
-
-    /// The headline of a pair: `response` in an open loop, `service` in a closed one.
-    pub(crate) fn headline<T>(&self, response: T, service: T) -> T {
-        if self.is_open() { response } else { service }
     }
 }

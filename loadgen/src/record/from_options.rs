@@ -1,6 +1,6 @@
 //! The plan in the record, made from the options.
 
-use super::{ArgsRecord, Mode, Stated};
+use super::{ArgsRecord, Stated};
 use crate::options::{Options, ServerSource};
 
 impl From<&Options> for ArgsRecord {
@@ -8,7 +8,7 @@ impl From<&Options> for ArgsRecord {
         let open = options.load.open();
         Self {
             target: options.target.to_string(),
-            mode: if open.is_some() { Mode::Open } else { Mode::Closed },
+            mode: options.load.mode(),
             rate: open.map(|open| Stated::of(open.profile.clone())),
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,

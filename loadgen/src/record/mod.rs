@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::args::{ArgsRecord, Mode};
+pub(crate) use self::args::ArgsRecord;
 pub(crate) use self::code::Code;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};

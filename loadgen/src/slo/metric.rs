@@ -3,30 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::latency::{PERCENTILES, Percentile};
+use crate::latency::{Distribution, PERCENTILES, Percentile};
 use crate::units;
 
 /// A number of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
-    Time(Distribution, Statistic),
+    /// Of a distribution; without one, of the headline latency.
+    Time(Option<Distribution>, Statistic),
     /// Requests without a right reply, by requests scheduled.
     Errors,
     /// Achieved by offered rate.
     Achieved,
     /// Measured requests per second.
     Rate,
-}
-
-/// The distribution of a statistic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Distribution {
-    /// Response in an open loop, service in a closed one.
-    Headline,
-    Response,
-    Service,
-    Lateness,
-    Connect,
 }
 
 /// A number of a distribution.
@@ -64,12 +54,9 @@ impl Metric {
     }
 }
 
-const DISTRIBUTIONS: [(&str, Distribution); 4] = [
-    ("response", Distribution::Response),
-    ("service", Distribution::Service),
-    ("lateness", Distribution::Lateness),
-    ("connect", Distribution::Connect),
-];
+/// Those that an objective may be about.
+const DISTRIBUTIONS: [Distribution; 4] =
+    [Distribution::Response, Distribution::Service, Distribution::Lateness, Distribution::Connect];
 
 impl FromStr for Metric {
     type Err = String;
@@ -82,20 +69,20 @@ impl FromStr for Metric {
             _ => {}
         }
         if let Some(statistic) = statistic(text) {
-            return Ok(Self::Time(Distribution::Headline, statistic?));
+            return Ok(Self::Time(None, statistic?));
         }
         let Some((name, rest)) = text.split_once('.') else {
             return Err(format!(
                 "'{text}' is no metric; write p99, max, mean, err, achieved or rate"
             ));
         };
-        let known = DISTRIBUTIONS.into_iter().find(|&(known, _)| known == name);
-        let (_, distribution) = known.ok_or_else(|| {
+        let known = DISTRIBUTIONS.into_iter().find(|known| known.name() == name);
+        let distribution = known.ok_or_else(|| {
             format!("'{name}' is no distribution; write response, service, lateness or connect")
         })?;
         let statistic = statistic(rest)
             .ok_or_else(|| format!("'{rest}' is no statistic; write p99, max or mean"))??;
-        Ok(Self::Time(distribution, statistic))
+        Ok(Self::Time(Some(distribution), statistic))
     }
 }
 
@@ -121,8 +108,8 @@ impl fmt::Display for Metric {
             Self::Rate => return formatter.write_str("rate"),
             Self::Time(distribution, statistic) => (distribution, statistic),
         };
-        if let Some((name, _)) = DISTRIBUTIONS.iter().find(|(_, known)| known == distribution) {
-            write!(formatter, "{name}.")?;
+        if let Some(distribution) = distribution {
+            write!(formatter, "{}.", distribution.name())?;
         }
         formatter.write_str(match statistic {
             Statistic::Percentile(known) => Percentile::from(*known).label,

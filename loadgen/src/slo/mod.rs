@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 mod metric;
 
-pub(crate) use self::metric::{Distribution, Metric, Statistic};
+pub(crate) use self::metric::{Metric, Statistic};
 use crate::latency::Percentile;
 use crate::schedule::Rate;
 

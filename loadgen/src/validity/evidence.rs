@@ -26,7 +26,7 @@ impl<'a> Evidence<'a> {
 
     /// The headline latency of the run.
     pub(super) fn headline(&self) -> &'a LatencyRecord {
-        self.run.latency_ns.headline(self.args)
+        self.run.latency_ns.headline(self.args.mode)
     }
 
     /// The intervals that lie in the measured window.

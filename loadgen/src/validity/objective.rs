@@ -1,7 +1,8 @@
 //! Whether a record meets an objective, and how sure that is.
 
+use crate::latency::Distribution;
 use crate::record::{LatencyRecord, Record, SloRecord};
-use crate::slo::{Distribution, Metric, Slo, Statistic};
+use crate::slo::{Metric, Slo, Statistic};
 use crate::units;
 
 /// What can be said about an objective at the 95 % level.
@@ -75,14 +76,8 @@ impl Metric {
     /// The distribution it is about.
     fn latency(self, record: &Record) -> Option<&LatencyRecord> {
         let Self::Time(distribution, _) = self else { return None };
-        let latency = &record.latency_ns;
-        Some(match distribution {
-            Distribution::Headline => latency.headline(&record.args),
-            Distribution::Service => &latency.service,
-            Distribution::Response => &latency.response,
-            Distribution::Lateness => &latency.lateness,
-            Distribution::Connect => &latency.connect,
-        })
+        let headline = Distribution::headline(record.args.mode);
+        Some(record.latency_ns.of(distribution.unwrap_or(headline)))
     }
 
     /// The value in the record: nanoseconds, a share, or requests per second.

@@ -56,21 +56,28 @@ fn judge(name: &'static str, late: &LatencyRecord) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::latency::Latency;
+    use std::iter;
 
-    fn judged(late_ns: u64) -> Check {
-        let mut latency = Latency::new();
-        (0..1_000).for_each(|_| latency.record(late_ns));
-        judge("pacing sleep", &(&latency).into())
+    use super::*;
+    use crate::latency::tests::{latencies_of, latency_of};
+    use crate::latency::{Distribution, Latency};
+    use crate::record::LatenciesRecord;
+
+    fn judged(late: Latency) -> Check {
+        let latencies = latencies_of([(Distribution::LoaderLate, late)]);
+        judge("pacing sleep", &LatenciesRecord::from(&latencies).loader_late)
+    }
+
+    fn judged_at(late_ns: u64) -> Check {
+        judged(latency_of(iter::repeat_n(late_ns, 1_000)))
     }
 
     #[test]
     fn the_machine_is_judged_and_only_broken_waiting_fails() {
-        assert!(judged(9_000).passed && judged(9_000).figures.ends_with("good"));
-        assert!(judged(90_000).figures.contains("fair"));
-        assert!(judged(900_000).passed && judged(900_000).figures.contains("poor"));
-        assert!(!judged(2_000_000).passed);
-        assert!(!judge("pacing sleep", &(&Latency::new()).into()).passed);
+        assert!(judged_at(9_000).passed && judged_at(9_000).figures.ends_with("good"));
+        assert!(judged_at(90_000).figures.contains("fair"));
+        assert!(judged_at(900_000).passed && judged_at(900_000).figures.contains("poor"));
+        assert!(!judged_at(2_000_000).passed);
+        assert!(!judged(Latency::new()).passed);
     }
 }

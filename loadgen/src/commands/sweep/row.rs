@@ -43,7 +43,7 @@ pub(super) struct Row {
 impl Row {
     /// The numbers of a run's record.
     pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
-        let latency = record.latency_ns.headline(&record.args);
+        let latency = record.latency_ns.headline(record.args.mode);
         let server = record.server.as_ref();
         let met = record.slo.iter().all(|slo| slo.met == Some(true));
         Self {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::simulation::{Queue, Reply, Server, Simulation};
 use super::{MS, S, simulate};
-use crate::latency::P50;
+use crate::latency::{Distribution, P50};
 use crate::record::LatenciesRecord;
 
 #[test]
@@ -38,9 +38,9 @@ fn requests_that_could_not_be_sent_are_counted_with_their_age() {
     );
     let counters = &found.recorded.counters;
     assert_eq!((counters.sent, counters.censored, counters.unsent), (1, 1, 999));
-    assert_eq!(found.latencies.unanswered.count(), 1_000);
-    assert_eq!(found.latencies.unanswered.max_ns(), Some(2 * S));
-    assert!(found.latencies.unanswered.percentile_ns(P50).unwrap() > 1_490 * MS);
+    assert_eq!(found.latencies[Distribution::Unanswered].count(), 1_000);
+    assert_eq!(found.latencies[Distribution::Unanswered].max_ns(), Some(2 * S));
+    assert!(found.latencies[Distribution::Unanswered].percentile_ns(P50).unwrap() > 1_490 * MS);
 }
 
 #[test]
@@ -66,7 +66,10 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
     let counters = &found.recorded.counters;
     assert_eq!((counters.timeouts, counters.timed_out, counters.unsent), (1, 1, 0));
     assert_eq!((counters.connects, counters.completed), (11, 4_999));
-    assert!((500 * MS..=560 * MS).contains(&found.latencies.unanswered.max_ns().unwrap()));
+    assert!(
+        (500 * MS..=560 * MS)
+            .contains(&found.latencies[Distribution::Unanswered].max_ns().unwrap())
+    );
 }
 
 #[test]
@@ -168,10 +171,10 @@ proptest! {
         let counters = &found.recorded.counters;
         let unanswered = counters.in_window - counters.measured;
         if open {
-            prop_assert_eq!(found.latencies.unanswered.count(), unanswered);
-            prop_assert_eq!(found.latencies.response.count(), counters.measured);
+            prop_assert_eq!(found.latencies[Distribution::Unanswered].count(), unanswered);
+            prop_assert_eq!(found.latencies[Distribution::Response].count(), counters.measured);
         }
-        prop_assert_eq!(found.latencies.service.count(), counters.measured);
+        prop_assert_eq!(found.latencies[Distribution::Service].count(), counters.measured);
         let of_intervals: u64 = found.intervals.iter().map(|interval| interval.completed).sum();
         prop_assert_eq!(of_intervals, counters.completed);
     }

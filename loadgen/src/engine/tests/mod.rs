@@ -49,7 +49,8 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
-    let mut collector = Collector::new(window, 0, vec![spare], &mut observer, None);
+    let mut collector =
+        Collector::new(options.load.mode(), window, 0, vec![spare], &mut observer, None);
     for message in messages {
         if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();

@@ -115,7 +115,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             connections: numbers.map(|number| Connection::new(number, plan)).collect(),
             send_queue: SendQueue::new(share.connections as usize),
             dialer: Dialer::new(options.threads, options.connect_rate, plan.connects_per_request()),
-            recorder: Recorder::new(window, plan.intensity.is_some(), options.seed),
+            recorder: Recorder::new(window, options.load.mode(), options.seed),
             buffer: vec![0; SLICE_BYTES_MAX],
             scratch: Vec::new(),
             window,

@@ -12,7 +12,7 @@ use hdrhistogram::serialization::interval_log::{
 
 use super::{MAX_DIVISOR, VERSION_LINE, stamp};
 use crate::error::Error;
-use crate::latency::{Latencies, Latency};
+use crate::latency::{Distribution, Latencies, Latency};
 
 /// How far the column of maxima may be off, in nanoseconds: it is rounded to microseconds.
 const MAX_ROUNDING_NS: f64 = 500.5;
@@ -96,8 +96,9 @@ impl Log {
     pub(crate) fn add(&self, entry: &Entry, latencies: &mut Latencies) -> Result<(), Error> {
         let added = entry.decode().and_then(|latency| {
             let tag = &entry.tag;
-            let known = latencies.by_name(tag);
-            known.ok_or_else(|| format!("unknown distribution '{tag}'"))?.merge(&latency);
+            let known = Distribution::by_name(tag);
+            let known = known.ok_or_else(|| format!("unknown distribution '{tag}'"))?;
+            latencies[known].merge(&latency);
             Ok(())
         });
         added.map_err(|complaint| Error::BadResult {

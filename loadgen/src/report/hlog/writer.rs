@@ -31,8 +31,8 @@ impl<W: Write> LogWriter<W> {
         latencies: &Latencies,
     ) -> io::Result<()> {
         let mut lines = String::new();
-        for (tag, latency) in latencies.named().into_iter().filter(|(_, l)| l.count() > 0) {
-            lines += &line(tag, start_s, length_s, latency)?;
+        for (distribution, latency) in latencies.recorded() {
+            lines += &line(distribution.name(), start_s, length_s, latency)?;
         }
         self.out.write_all(lines.as_bytes())?;
         self.out.flush()

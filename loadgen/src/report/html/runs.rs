@@ -21,7 +21,7 @@ pub(super) fn runs(record: &Record) -> String {
     ];
     let mut table = table_of(record, head);
     for run in &record.runs {
-        let latency = run.latency_ns.headline(&record.args);
+        let latency = run.latency_ns.headline(record.args.mode);
         let of = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
         let counters = &run.counters;
         let errors = counters.failed + counters.timed_out + counters.censored;

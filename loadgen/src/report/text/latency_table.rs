@@ -92,7 +92,7 @@ fn mean(latency: &LatencyRecord) -> String {
 }
 
 fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
-    let censored = record.latency_ns.headline(&record.args).censored;
+    let censored = record.latency_ns.headline(record.args.mode).censored;
     let bounds = match censored {
         0 => String::new(),
         _ => format!(

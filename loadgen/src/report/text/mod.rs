@@ -30,7 +30,7 @@ use std::fmt::{self, Write as _};
 pub(crate) use self::layout::{Columns, wrap};
 pub(crate) use self::style::Style;
 use crate::environment::Sharing;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::record::Record;
 use crate::units::grouped;
 
@@ -53,8 +53,8 @@ fn write_report(
     verdict::write(out, record, style)?;
     title::write(out, record)?;
     latency_table::write(out, record)?;
-    let name = record.args.headline("response", "service");
-    histogram::write(out, name, latencies.headline())?;
+    let headline = Distribution::headline(record.args.mode);
+    histogram::write(out, headline.name(), &latencies[headline])?;
     runs::write(out, record, style)?;
     errors::write(out, record)?;
     cost::write(out, record)

@@ -41,7 +41,7 @@ const STATISTICS: [Statistic; 4] =
     [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
 
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
-    let latency = run.latency_ns.headline(&record.args);
+    let latency = run.latency_ns.headline(record.args.mode);
     let cell = |statistic: &Statistic| match statistic(latency) {
         Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
         Some(ns) => duration(ns),
@@ -62,7 +62,7 @@ fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> 
         let values = record
             .runs
             .iter()
-            .map(|run| statistic(run.latency_ns.headline(&record.args)).map(|ns| ns as f64));
+            .map(|run| statistic(run.latency_ns.headline(record.args.mode)).map(|ns| ns as f64));
         let known: Option<Vec<f64>> = values.collect();
         let value = known.as_deref().and_then(of);
         value.map_or_else(|| "n/a".to_owned(), |ns| duration(ns.round() as u64))

@@ -1,7 +1,7 @@
 //! Whole reports, as a person gets them.
 
 use super::*;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
 use crate::record::{ArgsRecord, Code, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
@@ -221,8 +221,9 @@ fn reason(code: Code, level: Verdict, text: &str) -> Reason {
 fn overloaded() -> Measurement {
     let mut measurement = sample::open();
     let latencies = &mut measurement.latencies;
-    (0..20_000_u64).for_each(|n| latencies.unanswered.record(5_000_000_000 + n * 100_000));
-    (0..500).for_each(|_| latencies.blocked.record(3_000_000_000));
+    (0..20_000_u64)
+        .for_each(|n| latencies[Distribution::Unanswered].record(5_000_000_000 + n * 100_000));
+    (0..500).for_each(|_| latencies[Distribution::Blocked].record(3_000_000_000));
     let record = &mut measurement.record;
     record.latency_ns = (&*latencies).into();
     record.counters.scheduled = 60_000;
