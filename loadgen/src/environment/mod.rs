@@ -31,7 +31,7 @@ use self::processors::Processors;
 pub(crate) use self::sharing::Sharing;
 pub(crate) use self::steal::Steal;
 use self::system::System;
-use crate::options::target::Target;
+use crate::options::Target;
 
 /// How this program was built: the unoptimised one is no ruler.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };

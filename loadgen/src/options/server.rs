@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::target::Target;
+use super::Target;
 
 /// Stands for the target's text in a command line.
 const ADDRESS: &str = "{addr}";
