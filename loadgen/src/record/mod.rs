@@ -5,32 +5,22 @@
 
 mod args;
 mod arrivals;
-mod code;
 mod counters;
-mod dispersion;
-mod from_options;
 mod latency;
-mod rate;
 mod run;
-mod server;
 mod stated;
 mod validity;
-
-#[cfg(test)]
-pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::ArgsRecord;
-pub(crate) use self::code::Code;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
-pub(crate) use self::rate::RateRecord;
-pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
-pub(crate) use self::server::{ServerRecord, ServerThread};
+pub(crate) use self::run::{
+    ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
+};
 pub(crate) use self::stated::Stated;
-pub(crate) use self::validity::{Reason, SloRecord, Validity, Verdict};
-
+pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
 /// Name and version of the format. A change that breaks a reader raises the number.
@@ -65,3 +55,6 @@ pub(crate) struct Record {
     /// Whether a signal ended it; the numbers then describe the part that took place.
     pub(crate) interrupted: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -2,13 +2,11 @@
 //!
 //! It is XML as well as HTML, so that a parser can check that it is complete.
 
-mod html_table;
-mod latency;
-mod runs;
+mod tables;
 
 use std::fmt::Write as _;
 
-use self::html_table::{Table, fields};
+use self::tables::{Table, fields};
 use super::markup::escape;
 use crate::record::{Record, Validity, Verdict};
 use crate::units;
@@ -19,13 +17,13 @@ const STYLE: &str = include_str!("style.css");
 pub(super) fn page(record: &Record, plots: &[String]) -> String {
     let title = escape(&format!("loadgen: {}", record.args.target));
     let mut body = verdict(record) + &rate(record);
-    body += &section("Latency", &latency::table(record));
+    body += &section("Latency", &tables::latencies(record));
     for plot in plots {
         let _ = write!(body, "<figure>\n{plot}</figure>\n");
     }
-    body += &section("Runs", &runs::runs(record));
-    body += &section("Loader threads", &runs::loader_threads(record));
-    body += &section("Server", &runs::server(record));
+    body += &section("Runs", &tables::runs(record));
+    body += &section("Loader threads", &tables::loader_threads(record));
+    body += &section("Server", &tables::server(record));
     body += &section("Counters", &fields(&record.counters));
     body += &section("Plan", &fields(&record.args));
     body += &section("Environment", &fields(&record.env));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Ruler, Tick};
-use super::thin::thinned;
+use super::thinned;
 use super::{Chart, Point, Scale, Series};
 use crate::report::markup::escape;
 

@@ -8,7 +8,7 @@ use crate::stats;
 use crate::units::{duration, grouped, rate};
 
 /// A row for each run, the median and the range; nothing for a single run.
-pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {
+pub(super) fn write_runs(out: &mut String, record: &Record, style: Style) -> fmt::Result {
     if record.runs.len() < 2 {
         return Ok(());
     }
