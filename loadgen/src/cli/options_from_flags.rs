@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::RunArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
-use super::run::RunArgs;
 use crate::error::Error;
 use crate::options::{
     Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target,
 };
-use crate::wire::Protocol;
-use crate::wire::TrafficSpec;
+use crate::wire::{Protocol, TrafficSpec};
 
 /// Most requests outstanding per connection: beyond this a queue is measured, not a server.
 const PIPELINE_MAX: u32 = 65_536;

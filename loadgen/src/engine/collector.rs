@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
-use super::observer::Observer;
 use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
@@ -189,5 +188,25 @@ impl<'a> Collector<'a> {
     /// The intervals and their sum.
     pub(crate) fn finish(self) -> (Vec<IntervalRecord>, Latencies) {
         (self.records, self.total)
+    }
+}
+
+/// Receives runs and their intervals while they last. What it writes then survives a later failure.
+pub(crate) trait Observer {
+    /// Run number `number` (from 1) has opened its connections and starts at `started_unix_s`.
+    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
+
+    /// An interval has passed: what was measured in it. All intervals together are the run.
+    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
+}
+
+/// Discards everything.
+impl Observer for () {
+    fn run_begins(&mut self, _number: u32, _started_unix_s: f64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn interval(&mut self, _: &IntervalRecord, _: &Latencies) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -23,9 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use self::calibration::Calibration;
-pub(crate) use self::processors::CpuList;
 use self::processors::Processors;
-pub(crate) use self::processors::Steal;
+pub(crate) use self::processors::{CpuList, Steal};
 pub(crate) use self::sharing::Sharing;
 use self::system::System;
 use crate::options::Target;

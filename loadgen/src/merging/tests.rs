@@ -85,7 +85,7 @@ fn steps_are_added_too_with_percentiles_of_all_requests_in_them() {
     let one = sample::open().record.runs[0].intervals[1].clone();
     assert_eq!((interval.sent, interval.start_s), (2 * one.sent, 0.0));
     let both = (0..400).flat_map(|n| [100_003 + n * 1_009, 900_007 + n * 1_009]);
-    let p99 = latency_of(both).percentile_ns(crate::latency::P99);
+    let p99 = latency_of(both).percentile_ns(P99);
     assert!(interval.p99_ns.unwrap().abs_diff(p99.unwrap()) < 2_000);
 }
 
@@ -177,10 +177,6 @@ fn the_worst_verdict_holds_with_the_result_it_comes_from() {
     assert!(label.unwrap().text.starts_with("kernel; "));
 }
 
-fn sample_reason() -> crate::record::Reason {
-    crate::record::Reason {
-        code: Code::LoaderLate,
-        level: Verdict::Invalid,
-        text: "too late".to_owned(),
-    }
+fn sample_reason() -> Reason {
+    Reason { code: Code::LoaderLate, level: Verdict::Invalid, text: "too late".to_owned() }
 }

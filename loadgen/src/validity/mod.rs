@@ -1,22 +1,21 @@
 //! When not to believe a measurement, and whether it met its objectives.
 //!
 //! ```text
-//! evidence     what a run recorded about itself, with the questions that several rules ask
-//! rules/       one function a rule: evidence in, at most one finding out
+//! rules/       one function a rule: the evidence of a run in, at most one finding out
 //! objective    service-level objectives, checked
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
 
-mod evidence;
 mod objective;
 mod rules;
 
 pub(crate) use self::objective::Decision;
-
-use self::evidence::Evidence;
 use crate::environment::Environment;
-use crate::record::{ArgsRecord, Code, Reason, RunRecord, Validity, Verdict};
+use crate::record::{
+    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, Stated, Validity, Verdict,
+};
+use crate::schedule::RateProfile;
 
 impl Reason {
     /// A fact that a reader must know, but that does not lower the verdict.
@@ -76,6 +75,42 @@ fn conclude(findings: Vec<Reason>) -> Validity {
         findings.into_iter().partition(|finding| finding.level == Verdict::Valid);
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
     Validity { verdict: worst, reasons, labels }
+}
+
+/// Everything recorded about a run.
+#[derive(Debug, Clone, Copy)]
+struct Evidence<'a> {
+    run: &'a RunRecord,
+    args: &'a ArgsRecord,
+    env: &'a Environment,
+}
+
+impl<'a> Evidence<'a> {
+    /// Whether requests followed a schedule.
+    fn is_open(&self) -> bool {
+        self.args.is_open()
+    }
+
+    /// Whether the intended load was constant: a closed loop, or a flat rate.
+    fn is_flat(&self) -> bool {
+        let profile = self.args.rate.as_ref().map(Stated::value);
+        matches!(profile, None | Some(Some(RateProfile::Flat(_))))
+    }
+
+    /// The headline latency of the run.
+    fn headline(&self) -> &'a LatencyRecord {
+        self.run.latency_ns.headline(self.args.mode)
+    }
+
+    /// The intervals that lie in the measured window.
+    fn window(&self) -> Vec<&'a IntervalRecord> {
+        let end_s = self.args.duration_s;
+        let inside = |interval: &&IntervalRecord| {
+            let middle_s = interval.start_s + interval.length_s / 2.0;
+            interval.start_s > -interval.length_s / 2.0 && middle_s < end_s
+        };
+        self.run.intervals.iter().filter(inside).collect()
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::frame::common_bytes;
 use super::framing::{HeadBuffer, Way};
 use super::http::{Decoder, Fault};
-use super::note::said;
+use super::mismatch::said;
 use super::protocol::Verify;
 use super::stream::Stream;
 use super::traffic::Traffic;

@@ -18,7 +18,6 @@ mod frame;
 mod framing;
 pub(crate) mod http;
 mod mismatch;
-mod note;
 mod payload;
 mod protocol;
 mod sizes;

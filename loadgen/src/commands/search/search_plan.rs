@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::search::SearchArgs;
+use crate::cli::SearchArgs;
 use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};

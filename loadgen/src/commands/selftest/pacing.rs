@@ -1,7 +1,7 @@
 //! How late the loader sends, by itself, in each way of waiting.
 
 use super::Check;
-use crate::commands::rig::{self, Behaviour};
+use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::Pacing;
@@ -29,7 +29,7 @@ pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
         let flags = format!(
             "--rate 5k --arrival constant --duration 500ms --warmup 100ms -c 8 --pacing {pacing}"
         );
-        let measurement = rig::measure(Behaviour::Faithful, &flags, interrupt)?;
+        let measurement = echo_server::measure(Behaviour::Faithful, &flags, interrupt)?;
         checks.push(judge(name, &measurement.record.latency_ns.loader_late));
     }
     Ok(checks)

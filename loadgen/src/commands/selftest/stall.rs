@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::clock::nanoseconds;
-use crate::commands::rig::{self, Behaviour};
+use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::{Distribution, Latencies};
@@ -34,7 +34,7 @@ pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
     // One second after the warm-up.
     let at_byte = SIZE_BYTES * (RATE_PER_S + RATE_PER_S / 5);
     let behaviour = Behaviour::Stall { at_byte, length: STALL };
-    let measurement = rig::measure(behaviour, &flags, interrupt)?;
+    let measurement = echo_server::measure(behaviour, &flags, interrupt)?;
     Ok(judge(&measurement.latencies))
 }
 

@@ -1,7 +1,6 @@
 //! The summary as a table: for a terminal, and in Markdown.
 
-use super::record::{CellRecord, SweepRecord};
-use super::summary::{Spread, Summary};
+use super::record::{CellRecord, Spread, Summary, SweepRecord};
 use crate::units;
 
 const CO_LOCATED: &str = "CO-LOCATED: loader and server share processors; both are slower for it.";

@@ -1,20 +1,19 @@
 //! `loadgen sweep`: every combination of some settings, measured in random order.
 //!
 //! ```text
-//! variable   NAME=VALUE,...              folder    what is stored, and an interrupted sweep found
-//! plan       cells and their order       row       one run's numbers     summary  one cell's
-//! record     sweep.json                  table, pictures   for people    balance  of workers
+//! sweep_plan  variables, the cells that they make, and their order
+//! folder      what is stored, and an interrupted sweep found
+//! row         one run's numbers
+//! record      sweep.json: every cell's summary
+//! cell_table, pictures   for people
 //! ```
 
-mod balance;
 mod cell_table;
 mod folder;
 mod pictures;
 mod record;
 mod row;
-mod summary;
 mod sweep_plan;
-mod variable;
 
 use std::env;
 use std::ffi::OsString;
@@ -24,7 +23,7 @@ use self::folder::SweepFolder;
 use self::record::SweepRecord;
 use self::row::Row;
 use self::sweep_plan::SweepPlan;
-use crate::cli::sweep::SweepArgs;
+use crate::cli::SweepArgs;
 use crate::console;
 use crate::environment::Environment;
 use crate::error::Error;

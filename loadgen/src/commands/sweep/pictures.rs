@@ -1,8 +1,7 @@
 //! The pictures of a sweep: latency against throughput, and every number by the first variable.
 
-use super::record::{CellRecord, SweepRecord};
-use super::summary::{Spread, Summary};
-use super::variable::{Setting, Variable};
+use super::record::{CellRecord, Spread, Summary, SweepRecord};
+use super::sweep_plan::{Setting, Variable};
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 
 /// A number of a cell, as pictures show it.

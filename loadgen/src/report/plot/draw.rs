@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Ruler, Tick};
-use super::thinned;
-use super::{Chart, Point, Scale, Series};
+use super::{Chart, Point, Scale, Series, thinned};
 use crate::report::markup::escape;
 
 const WIDTH: f64 = 860.0;

@@ -1,7 +1,6 @@
 //! Pictures are documents that everything can open, and always the same for the same numbers.
 
-use super::pictures;
-use super::*;
+use super::{pictures, *};
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
 use crate::record::tests::extremes;

@@ -1,7 +1,9 @@
 //! How text is shown: aligned columns, wrapped sentences, and colours where they are wanted.
 
+use std::env;
+use std::fmt;
 use std::io::IsTerminal;
-use std::{env, fmt, iter};
+use std::iter;
 
 use crate::record::Verdict;
 

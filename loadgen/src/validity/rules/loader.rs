@@ -1,7 +1,8 @@
-//! Whether the loader itself was a bottleneck.
+//! Whether the loader and its machine did what the plan asked of them.
 
-use super::super::evidence::Evidence;
+use super::super::Evidence;
 use super::percent;
+use crate::environment::Sharing;
 use crate::options::Pacing;
 use crate::record::{Code, Reason, ThreadRecord};
 use crate::units::{brief, grouped};
@@ -104,16 +105,75 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
+/// The distance that matters. In a large sample any distance is significant, but queues differ only
+/// if a tenth of the gaps have another length.
+const DISTANCE_SUSPECT: f64 = 0.1;
+
+/// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness
+/// shows how late they are then.
+const GAP_NS_MIN: f64 = 50_000.0;
+
+/// The gaps between sends had another distribution than the requested one.
+pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
+    let arrivals = evidence.run.arrivals.as_ref()?;
+    if arrivals.distance <= DISTANCE_SUSPECT.max(arrivals.distance_by_chance) {
+        return None;
+    }
+    let text = format!(
+        "sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
+         of another length; use --pacing hybrid, or more threads (-t)",
+        evidence.args.arrival.as_deref().unwrap_or("requested"),
+        percent(arrivals.distance),
+        brief(arrivals.intended_mean_ns as u64)
+    );
+    let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
+    Some(if keepable {
+        Reason::suspect(Code::Arrivals, text)
+    } else {
+        Reason::label(Code::Arrivals, text)
+    })
+}
+
+/// Share of all processors' time that may be stolen.
+const STEAL_SUSPECT: f64 = 0.01;
+
+/// The hypervisor gave processor time to others.
+pub(super) fn steal(evidence: &Evidence<'_>) -> Option<Reason> {
+    let stolen = evidence.run.steal_share.filter(|&share| share > STEAL_SUSPECT)?;
+    let text = format!(
+        "the hypervisor took {} of the processor time for others; measure on a machine of your own",
+        percent(stolen)
+    );
+    Some(Reason::suspect(Code::Steal, text))
+}
+
+/// Loader and server take time from each other: what is slow may be either.
+pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
+    evidence.env.sharing.filter(|sharing: &Sharing| sharing.is_co_located()).map(|_| {
+        let text = "loader and server share processors: latencies contain both, and the rate is \
+                    that of both together; use another machine, or separate cores (--pin)";
+        Reason::label(Code::CoLocated, text.to_owned())
+    })
+}
+
+/// The loader was built without optimisation.
+pub(super) fn debug_build(evidence: &Evidence<'_>) -> Option<Reason> {
+    (evidence.env.loadgen_profile == "debug").then(|| {
+        let text = "this loadgen is a debug build, several times slower; build it with --release";
+        Reason::label(Code::DebugBuild, text.to_owned())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, one};
     use super::*;
-    use crate::record::Stated;
-    use crate::record::Verdict::{Invalid, Suspect};
+    use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
+    use crate::record::{ArrivalRecord, Code, Stated};
 
     /// What is found when p99 of the loader's lateness and the median response are these.
-    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, crate::record::Verdict)> {
+    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.latency_ns.loader_late.p99 = Some(late_ns);
             run.latency_ns.response.p50 = median_ns;
@@ -146,7 +206,7 @@ mod tests {
     }
 
     /// What is found when the threads use these shares of so many processors.
-    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(Code, crate::record::Verdict)> {
+    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(Code, Verdict)> {
         codes(sample::closed(), |record, run| {
             record.env.cpus = Some(cpus);
             let thread = run.threads.remove(0);
@@ -199,5 +259,57 @@ mod tests {
     fn one_wait_for_a_disk_is_reported() {
         let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
         assert_eq!(found, one(Code::MajorFaults, Suspect));
+    }
+
+    fn with_distance(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(Code, Verdict)> {
+        codes(sample::open(), |_, run| {
+            run.arrivals = Some(ArrivalRecord {
+                gaps: 1_000,
+                intended_mean_ns: mean_ns,
+                actual_mean_ns: mean_ns,
+                distance,
+                distance_by_chance: by_chance,
+            });
+        })
+    }
+
+    #[test]
+    fn a_distance_counts_if_it_is_large_and_no_chance() {
+        assert_eq!(with_distance(0.1, 0.02, 1e6), []);
+        assert_eq!(with_distance(0.101, 0.02, 1e6), one(Code::Arrivals, Suspect));
+        assert_eq!(with_distance(0.3, 0.4, 1e6), [], "a small sample says nothing");
+    }
+
+    #[test]
+    fn gaps_too_short_to_wake_up_for_are_a_label() {
+        assert_eq!(with_distance(0.5, 0.02, 50_000.0), one(Code::Arrivals, Suspect));
+        assert_eq!(with_distance(0.5, 0.02, 49_999.0), one(Code::Arrivals, Valid));
+    }
+
+    #[test]
+    fn one_percent_of_stolen_time_is_the_most() {
+        assert_eq!(codes(sample::open(), |_, run| run.steal_share = Some(0.01)), []);
+        let found = codes(sample::open(), |_, run| run.steal_share = Some(0.011));
+        assert_eq!(found, one(Code::Steal, Suspect));
+    }
+
+    #[test]
+    fn shared_processors_are_a_label() {
+        for (sharing, shared) in [
+            (Sharing::SeparateMachines, false),
+            (Sharing::SeparateProcessors, false),
+            (Sharing::SharedProcessors, true),
+        ] {
+            let found = codes(sample::closed(), |record, _| record.env.sharing = Some(sharing));
+            assert_eq!(found, if shared { one(Code::CoLocated, Valid) } else { vec![] });
+        }
+    }
+
+    #[test]
+    fn a_debug_build_says_so() {
+        let found = codes(sample::open(), |record, _| {
+            record.env.loadgen_profile = "debug".to_owned();
+        });
+        assert_eq!(found, one(Code::DebugBuild, Valid));
     }
 }

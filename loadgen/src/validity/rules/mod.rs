@@ -18,41 +18,37 @@
 //! | `co-located` | loader and server share processors | label |
 //! | `debug-build` | the loader is not optimised | label |
 
-mod arrivals;
+mod load;
 mod loader;
-mod machine;
-mod outcome;
-mod rate;
-mod samples;
 mod steady;
 
-use super::evidence::Evidence;
+use super::Evidence;
 use crate::record::Reason;
 
 /// Looks at the evidence for one thing.
 type Rule = fn(&Evidence<'_>) -> Option<Reason>;
 
 pub(super) const ALL: &[Rule] = &[
-    outcome::nothing_measured,
+    load::nothing_measured,
     loader::late,
     loader::cpu,
-    rate::below,
-    rate::near_ceiling,
-    arrivals::unlike_the_schedule,
+    load::below,
+    load::near_ceiling,
+    loader::unlike_the_schedule,
     steady::growing_backlog,
     steady::uneven_replies,
     steady::changing_latency,
-    samples::few,
-    rate::little,
+    steady::few_samples,
+    load::little,
     loader::preempted,
     loader::major_faults,
-    machine::steal,
-    outcome::errors,
-    outcome::ended_early,
-    outcome::interrupted,
-    rate::carried_backlog,
-    machine::co_located,
-    machine::debug_build,
+    loader::steal,
+    load::errors,
+    load::ended_early,
+    load::interrupted,
+    load::carried_backlog,
+    loader::co_located,
+    loader::debug_build,
 ];
 
 /// A share as people read it.

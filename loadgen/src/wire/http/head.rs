@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Response, Status};
 
-use super::super::note::said;
+use super::super::mismatch::said;
 use super::decoder::Fault;
 
 /// Most headers of a reply.

@@ -5,8 +5,7 @@ use proptest::sample::select;
 
 use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
 use super::peer::{Reply, body, http};
-use crate::wire::Mismatch;
-use crate::wire::{Protocol, Verify};
+use crate::wire::{Mismatch, Protocol, Verify};
 
 /// What can happen to a stream.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,7 @@
 
 use super::bench::{Bench, traffic};
 use super::peer::{body, http};
-use crate::wire::Mismatch;
-use crate::wire::{Protocol, Traffic, Verify};
+use crate::wire::{Mismatch, Protocol, Traffic, Verify};
 
 const ONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 

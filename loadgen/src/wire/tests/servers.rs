@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::bench::traffic;
-use crate::wire::Mismatch;
-use crate::wire::TrafficSpec;
-use crate::wire::{Exchange, Protocol, Sizes, Traffic, Verify};
+use crate::wire::{Exchange, Mismatch, Protocol, Sizes, Traffic, TrafficSpec, Verify};
 
 /// How long a server may take to start, and a reply to come.
 const REPLY_TIME_MAX: Duration = Duration::from_secs(10);

@@ -1,11 +1,12 @@
-//! The report of a search: the answer first, then all probes as a curve.
+//! The report of a search: the answer first, then all probes, as a table and as a curve.
 
 use std::fmt::Write as _;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::{Limit, ProbeFinding};
 use crate::environment::Sharing;
-use crate::record::Verdict;
+use crate::record::{LatencyRecord, Verdict};
+use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::units;
 
 /// The result of a probe in a line, during the search.
@@ -163,6 +164,53 @@ fn reason(probe: &ProbeRecord) -> String {
         why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
     }
     if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
+}
+
+/// Percentiles of the response time against what was achieved, of every probe at a rate.
+pub(super) fn picture(record: &SearchRecord) -> Chart {
+    let mut probes: Vec<&ProbeRecord> =
+        record.probes.iter().filter(|probe| probe.rate_per_s.is_some()).collect();
+    probes.sort_by(|a, b| {
+        a.rate_per_s.partial_cmp(&b.rate_per_s).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let series = |name: &str, of: fn(&LatencyRecord) -> Option<u64>| Series {
+        name: name.to_owned(),
+        points: probes
+            .iter()
+            .filter_map(|probe| {
+                Some(Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64))
+            })
+            .collect(),
+    };
+    Chart {
+        title: format!("Search for the largest rate with {}", record.objectives.join(" and ")),
+        caption: caption(record),
+        x: Axis::new("achieved rate", Unit::PerSecond, Scale::Linear),
+        y: Axis::new("response time", Unit::Nanoseconds, Scale::Log),
+        series: vec![
+            series("p50", |latency| latency.p50),
+            series("p99", |latency| latency.p99),
+            series("p99.9", |latency| latency.p999),
+        ],
+    }
+}
+
+fn caption(record: &SearchRecord) -> String {
+    let args = &record.args;
+    let mut caption = format!(
+        "{} connections, {}, {} B, {} arrivals",
+        args.connections,
+        args.protocol,
+        args.size,
+        args.arrival.as_deref().unwrap_or("no")
+    );
+    if let Some(rate_per_s) = record.answer.rate_per_s {
+        caption.push_str(&format!("; answer {}/s", units::rate(rate_per_s)));
+    }
+    if is_co_located(record) {
+        caption.push_str("; CO-LOCATED: loader and server share processors");
+    }
+    caption
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Whether the load was as requested, and the counts agree with the times.
+//! Whether the load was as requested and the plan was carried out, and whether the counts agree with
+//! the times.
 
-use super::super::evidence::Evidence;
+use super::super::Evidence;
 use super::percent;
 use crate::record::{Code, LatencyRecord, Reason};
-use crate::units;
+use crate::units::{self, grouped};
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
@@ -132,18 +133,70 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
         let text = format!(
             "{} requests were waiting when the measured window opened, {usual:.1} on average in \
              it; use a longer --warmup",
-            units::grouped(carried)
+            grouped(carried)
         );
         Reason::label(Code::CarriedBacklog, text)
+    })
+}
+
+/// Share of requests whose loss the percentiles would show.
+const LOST_SUSPECT: f64 = 0.001;
+
+/// No request was measured.
+pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
+    (evidence.run.counters.measured == 0).then(|| {
+        let text = "no request was measured: every one was lost, or the run was too short";
+        Reason::invalid(Code::NothingMeasured, text.to_owned())
+    })
+}
+
+/// Requests were lost with their connections. Their latencies are lower bounds at best.
+pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
+    let counters = &evidence.run.counters;
+    let lost = counters.failed + counters.timed_out;
+    if lost + counters.mismatches + counters.connect_failures == 0 {
+        return None;
+    }
+    let share = lost as f64 / counters.sent.max(1) as f64;
+    let text = format!(
+        "{} of {} requests were lost to errors ({}), {} connects failed; see the list of errors",
+        grouped(lost),
+        grouped(counters.sent),
+        percent(share),
+        grouped(counters.connect_failures)
+    );
+    let grave = share > LOST_SUSPECT || counters.mismatches > 0;
+    Some(if grave {
+        Reason::suspect(Code::Errors, text)
+    } else {
+        Reason::label(Code::Errors, text)
+    })
+}
+
+/// No connection was left.
+pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
+    let seconds = evidence.run.ended_early_s?;
+    let text = format!(
+        "the run ended early, after {seconds:.1} s: no connection was left; look into the server's \
+         log or its connection limit"
+    );
+    Some(Reason::suspect(Code::EndedEarly, text))
+}
+
+/// A signal ended the run.
+pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
+    evidence.run.interrupted.then(|| {
+        let text = "interrupted by a signal: these are partial results";
+        Reason::suspect(Code::Interrupted, text.to_owned())
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, one};
-    use crate::record::Verdict::{Invalid, Suspect, Valid};
+    use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{Code, RunRecord, Verdict};
+    use crate::record::{Code, RunRecord};
 
     /// What is found when this share of the offered rate was achieved.
     fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(Code, Verdict)> {
@@ -220,5 +273,34 @@ mod tests {
         };
         assert_eq!(when(11), []);
         assert_eq!(when(12), one(Code::CarriedBacklog, Valid));
+    }
+
+    #[test]
+    fn a_run_that_measured_nothing_is_invalid() {
+        let found = codes(sample::closed(), |_, run| run.counters.measured = 0);
+        assert_eq!(found, one(Code::NothingMeasured, Invalid));
+    }
+
+    #[test]
+    fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
+        let when = |failed: u64, mismatches: u64| {
+            codes(sample::closed(), |_, run| {
+                run.counters.sent = 10_000;
+                run.counters.failed = failed;
+                run.counters.mismatches = mismatches;
+            })
+        };
+        assert_eq!(when(0, 0), []);
+        assert_eq!(when(10, 0), one(Code::Errors, Valid));
+        assert_eq!(when(11, 0), one(Code::Errors, Suspect));
+        assert_eq!(when(1, 1), one(Code::Errors, Suspect), "a wrong byte is never a small matter");
+    }
+
+    #[test]
+    fn a_plan_not_carried_out_is_suspect() {
+        let found = codes(sample::closed(), |_, run| run.interrupted = true);
+        assert_eq!(found, one(Code::Interrupted, Suspect));
+        let found = codes(sample::closed(), |_, run| run.ended_early_s = Some(2.0));
+        assert_eq!(found, one(Code::EndedEarly, Suspect));
     }
 }
