@@ -131,17 +131,17 @@ pub(crate) enum Metric {
 /// A number of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statistic {
-    Percentile(Known),
+    Percentile(PercentileIndex),
     Max,
     Mean,
 }
 
 /// Index of a percentile in [`PERCENTILES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Known(usize);
+pub(crate) struct PercentileIndex(usize);
 
-impl From<Known> for Percentile {
-    fn from(known: Known) -> Self {
+impl From<PercentileIndex> for Percentile {
+    fn from(known: PercentileIndex) -> Self {
         PERCENTILES[known.0]
     }
 }
@@ -204,7 +204,7 @@ fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     }
     text.strip_prefix('p')?.parse::<f64>().ok()?;
     let place = PERCENTILES.iter().position(|percentile| percentile.label == text);
-    Some(place.map(|place| Statistic::Percentile(Known(place))).ok_or_else(|| {
+    Some(place.map(|place| Statistic::Percentile(PercentileIndex(place))).ok_or_else(|| {
         format!("{text} is not in the record; write p50, p90, p99, p99.9 or p99.99")
     }))
 }

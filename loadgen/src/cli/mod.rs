@@ -75,7 +75,7 @@ pub(crate) enum Command {
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub(crate) enum Request {
+pub(crate) enum Invocation {
     Do(Command),
     Print(Text),
 }
@@ -92,15 +92,15 @@ pub(crate) enum Text {
 /// Reads the command line.
 pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Request, Error> {
+) -> Result<Invocation, Error> {
     match Cli::try_parse_from(words) {
-        Ok(Cli { command }) => Ok(Request::Do(command)),
+        Ok(Cli { command }) => Ok(Invocation::Do(command)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                Ok(Request::Print(Text::Wanted(error.render().to_string())))
+                Ok(Invocation::Print(Text::Wanted(error.render().to_string())))
             }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Ok(Request::Print(Text::Instead(error.render().to_string())))
+                Ok(Invocation::Print(Text::Instead(error.render().to_string())))
             }
             _ => Err(Error::Usage(fold(&error.render().to_string()))),
         },
@@ -363,8 +363,10 @@ mod tests {
     #[test]
     fn help_is_printed_on_request_and_instead_of_doing_nothing() {
         let wanted = parse(["loadgen", "run", "--help"]).unwrap();
-        assert!(matches!(wanted, Request::Print(Text::Wanted(text)) if text.contains("service")));
+        assert!(
+            matches!(wanted, Invocation::Print(Text::Wanted(text)) if text.contains("service"))
+        );
         let instead = parse(["loadgen"]).unwrap();
-        assert!(matches!(instead, Request::Print(Text::Instead(text)) if text.contains("run")));
+        assert!(matches!(instead, Invocation::Print(Text::Instead(text)) if text.contains("run")));
     }
 }

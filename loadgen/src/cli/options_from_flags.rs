@@ -228,14 +228,14 @@ fn target(text: &str) -> Result<Target, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cli::{self, Command, Request};
+    use crate::cli::{self, Command, Invocation};
     use crate::wire::Sizes;
 
     /// The options of `loadgen run` with these flags.
     pub(crate) fn options(flags: &str) -> Result<Options, Error> {
         let words = ["loadgen", "run"].into_iter().chain(flags.split_whitespace());
         match cli::parse(words)? {
-            Request::Do(Command::Run(args)) => Options::try_from(*args),
+            Invocation::Do(Command::Run(args)) => Options::try_from(*args),
             other => panic!("unexpected: {other:?}"),
         }
     }

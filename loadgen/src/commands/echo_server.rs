@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use crate::cli::{self, Command, Request};
+use crate::cli::{self, Command, Invocation};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -59,7 +59,7 @@ impl Echo {
         let address = listener.local_addr()?;
         let ending = Arc::new(AtomicBool::new(false));
         let asked_to_end = Arc::clone(&ending);
-        let server = Server::new(listener, behaviour)?;
+        let server = EchoThread::new(listener, behaviour)?;
         let thread = thread::Builder::new()
             .name("echo".to_owned())
             .spawn(move || server.serve(&asked_to_end))?;
@@ -81,7 +81,7 @@ impl Drop for Echo {
 }
 
 /// What the thread has at hand.
-struct Server {
+struct EchoThread {
     poll: Epoll,
     listener: TcpListener,
     /// By the number of their descriptors.
@@ -91,7 +91,7 @@ struct Server {
     bytes: u64,
 }
 
-impl Server {
+impl EchoThread {
     fn new(listener: TcpListener, behaviour: Behaviour) -> io::Result<Self> {
         let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         poll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, key(&listener)))?;
@@ -177,7 +177,8 @@ pub(super) fn measure(
     let echo = Echo::start(behaviour).map_err(Error::Start)?;
     let address = echo.address().to_string();
     let words = ["loadgen", "run", "--quiet", &address].into_iter();
-    let Request::Do(Command::Run(args)) = cli::parse(words.chain(flags.split_whitespace()))? else {
+    let Invocation::Do(Command::Run(args)) = cli::parse(words.chain(flags.split_whitespace()))?
+    else {
         return Err(Error::Usage(format!("'{flags}' are no flags of a run")));
     };
     let measurement = measure::measure(&Options::try_from(*args)?, interrupt, &mut ())?;

@@ -27,7 +27,7 @@ pub(crate) enum Judgement {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Finding {
     #[serde(serialize_with = "name")]
-    pub(super) metric: &'static Metric,
+    pub(super) metric: &'static ComparedMetric,
     /// Medians over the runs: requests per second, nanoseconds, or (server cpu) microseconds by
     /// request.
     pub(super) a: f64,
@@ -44,14 +44,14 @@ pub(crate) struct Finding {
     pub(crate) judgement: Judgement,
 }
 
-fn name<S: Serializer>(metric: &&'static Metric, serializer: S) -> Result<S::Ok, S::Error> {
+fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(metric.name)
 }
 
 /// A metric of both sides that waits for the correction of its p value.
 #[derive(Debug)]
 pub(super) struct Measured {
-    metric: &'static Metric,
+    metric: &'static ComparedMetric,
     a: Values,
     b: Values,
     p: f64,
@@ -59,7 +59,7 @@ pub(super) struct Measured {
 
 impl Measured {
     /// The metric, if all runs of both sides know it.
-    pub(super) fn of(metric: &'static Metric, a: &Side, b: &Side) -> Option<Self> {
+    pub(super) fn of(metric: &'static ComparedMetric, a: &Side, b: &Side) -> Option<Self> {
         let (a, b) = (metric.values(a)?, metric.values(b)?);
         let p = stats::mann_whitney(&a.values, &b.values);
         Some(Self { metric, a, b, p })
@@ -114,7 +114,7 @@ impl Measured {
 
 /// A number of a run.
 #[derive(Debug)]
-pub(super) struct Metric {
+pub(super) struct ComparedMetric {
     pub(super) name: &'static str,
     pub(super) more_is_better: bool,
     /// The value, and whether it is only a lower bound; nothing where the run does not know it.
@@ -125,8 +125,8 @@ pub(super) struct Metric {
 
 /// In the order of the table. Latencies are the headline latency: response in an open loop, service
 /// in a closed one.
-pub(super) const METRICS: &[Metric] = &[
-    Metric {
+pub(super) const METRICS: &[ComparedMetric] = &[
+    ComparedMetric {
         name: "rate",
         more_is_better: true,
         of: |_, run| Some((run.rate.achieved_per_s, false)),
@@ -136,7 +136,7 @@ pub(super) const METRICS: &[Metric] = &[
     latency("p99", |record, run| headline(record, run, |latency| latency.p99)),
     latency("p99.9", |record, run| headline(record, run, |latency| latency.p999)),
     latency("max", |record, run| headline(record, run, |latency| latency.max)),
-    Metric {
+    ComparedMetric {
         name: "server cpu",
         more_is_better: false,
         of: |_, run| Some((run.server.as_ref()?.cpu_us_per_request?, false)),
@@ -144,8 +144,16 @@ pub(super) const METRICS: &[Metric] = &[
     },
 ];
 
-const fn latency(name: &'static str, of: fn(&Record, &RunRecord) -> Option<(f64, bool)>) -> Metric {
-    Metric { name, more_is_better: false, of, show: |ns| units::duration(ns.round() as u64) }
+const fn latency(
+    name: &'static str,
+    of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
+) -> ComparedMetric {
+    ComparedMetric {
+        name,
+        more_is_better: false,
+        of,
+        show: |ns| units::duration(ns.round() as u64),
+    }
 }
 
 fn headline(
@@ -165,7 +173,7 @@ pub(super) struct Values {
     pub(super) at_least: bool,
 }
 
-impl Metric {
+impl ComparedMetric {
     /// Whether any run of a side knows it.
     pub(super) fn is_known_to(&self, side: &Side) -> bool {
         let knows =

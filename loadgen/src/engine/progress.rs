@@ -13,7 +13,7 @@ use crate::units::{duration, grouped};
 /// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Cell {
+struct ThreadProgress {
     connected: AtomicU64,
     completed: AtomicU64,
 }
@@ -21,33 +21,32 @@ struct Cell {
 /// What all threads publish.
 #[derive(Debug)]
 pub(crate) struct Board {
-    cells: Vec<Cell>,
+    threads: Vec<ThreadProgress>,
 }
 
 impl Board {
     /// A board for `threads` threads.
     pub(crate) fn new(threads: u32) -> Self {
-        Self { cells: (0..threads).map(|_| Cell::default()).collect() }
+        Self { threads: (0..threads).map(|_| ThreadProgress::default()).collect() }
     }
 
     /// Publishes how many connections a thread has established.
     pub(crate) fn set_connected(&self, thread: usize, connected: usize) {
-        let cell = &self.cells[thread];
-        cell.connected.store(connected as u64, Ordering::Relaxed);
+        self.threads[thread].connected.store(connected as u64, Ordering::Relaxed);
     }
 
     /// Publishes how many replies a thread has had.
     pub(crate) fn set_completed(&self, thread: usize, completed: u64) {
-        self.cells[thread].completed.store(completed, Ordering::Relaxed);
+        self.threads[thread].completed.store(completed, Ordering::Relaxed);
     }
 
     fn connected(&self) -> u64 {
-        let counts = self.cells.iter().map(|cell| cell.connected.load(Ordering::Relaxed));
+        let counts = self.threads.iter().map(|thread| thread.connected.load(Ordering::Relaxed));
         counts.sum()
     }
 
     fn completed(&self) -> u64 {
-        let counts = self.cells.iter().map(|cell| cell.completed.load(Ordering::Relaxed));
+        let counts = self.threads.iter().map(|thread| thread.completed.load(Ordering::Relaxed));
         counts.sum()
     }
 }

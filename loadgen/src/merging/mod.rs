@@ -194,8 +194,8 @@ struct MergedIntervals<'a> {
 struct Part<'a> {
     run: &'a RunRecord,
     log: Log,
-    /// The indices of the log's entries for each interval, by its time as the log writes it.
-    entries: BTreeMap<String, Vec<usize>>,
+    /// The indices of the log's lines for each interval, by its time as the log writes it.
+    lines: BTreeMap<String, Vec<usize>>,
 }
 
 impl<'a> MergedIntervals<'a> {
@@ -203,11 +203,11 @@ impl<'a> MergedIntervals<'a> {
     fn of(sources: &'a [StoredResult], index: usize) -> Result<Self, Error> {
         let part = |source: &'a StoredResult| {
             let log = source.log(index)?;
-            let mut entries: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-            for (number, entry) in log.entries.iter().enumerate() {
-                entries.entry(stamp(entry.start_s)).or_default().push(number);
+            let mut lines: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for (index, line) in log.lines.iter().enumerate() {
+                lines.entry(stamp(line.start_s)).or_default().push(index);
             }
-            Ok(Part { run: &source.record.runs[index], log, entries })
+            Ok(Part { run: &source.record.runs[index], log, lines })
         };
         let mode = sources[0].record.args.mode;
         Ok(Self { mode, parts: sources.iter().map(part).collect::<Result<_, Error>>()? })
@@ -228,8 +228,8 @@ impl<'a> MergedIntervals<'a> {
                 continue;
             };
             let at = stamp(this.start_s - first.start_s);
-            for index in part.entries.get(&at).into_iter().flatten() {
-                part.log.add(&part.log.entries[*index], &mut latencies)?;
+            for index in part.lines.get(&at).into_iter().flatten() {
+                part.log.add(&part.log.lines[*index], &mut latencies)?;
             }
         }
         Ok(latencies)

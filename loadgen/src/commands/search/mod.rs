@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
-use self::strategy::{Bounds, Limit, Probe, ProbeFinding, Step, Strategy};
+use self::strategy::{Bounds, Limit, Probe, ProbeFinding, SearchStep, Strategy};
 use crate::atomic_file;
 use crate::cli::SearchArgs;
 use crate::console;
@@ -71,11 +71,11 @@ impl Search<'_> {
         let mut strategy = Strategy::new(self.bounds(peak_per_s));
         loop {
             let probe = match strategy.next() {
-                Step::Try(probe) => probe,
-                Step::Found { rate_per_s, limit, confirmed } => {
+                SearchStep::Try(probe) => probe,
+                SearchStep::Found { rate_per_s, limit, confirmed } => {
                     return Ok(Answer::found(rate_per_s, limit, confirmed));
                 }
-                Step::NoneIsGood { limit } => return Ok(Answer::none(limit)),
+                SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
             let options = self.options(probe);
             if self.begun.elapsed() + expected(&options) > self.plan.max_time {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load::LoadArgs;
-use crate::cli::{self, Command, Request, SweepArgs};
+use crate::cli::{self, Command, Invocation, SweepArgs};
 use crate::error::Error;
 use crate::options::Options;
 use crate::record::ArgsRecord;
@@ -124,7 +124,7 @@ impl Cell {
         let mut words = words.to_vec();
         let open = flags.iter().filter(|setting| !setting.is_closed_loop());
         words.extend(open.map(|setting| format!("--{}={}", setting.name, setting.value).into()));
-        let Request::Do(Command::Sweep(mut args)) = cli::parse(words)? else {
+        let Invocation::Do(Command::Sweep(mut args)) = cli::parse(words)? else {
             return usage("--var: the command line cannot be read again with its values");
         };
         if settings.iter().any(Setting::is_closed_loop) {
@@ -296,7 +296,7 @@ pub(super) mod tests {
         let words = ["loadgen", "sweep", "--out", "sweep"].map(OsString::from).into_iter();
         let words: Vec<OsString> = words.chain(flags.into_iter().map(OsString::from)).collect();
         match cli::parse(words.clone())? {
-            Request::Do(Command::Sweep(args)) => SweepPlan::new(*args, &words),
+            Invocation::Do(Command::Sweep(args)) => SweepPlan::new(*args, &words),
             other => panic!("unexpected: {other:?}"),
         }
     }

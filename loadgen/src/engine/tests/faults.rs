@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::simulation::{Queue, Reply, Server, Simulation};
+use super::simulation::{Queue, SimulatedReply, SimulatedServer, Simulation};
 use super::{MS, S, simulate};
 use crate::latency::{Distribution, P50};
 use crate::record::LatenciesRecord;
@@ -49,12 +49,12 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
     struct Deaf {
         seen: u64,
     }
-    impl Server for Deaf {
-        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+    impl SimulatedServer for Deaf {
+        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
             self.seen += 1;
             match self.seen {
                 500 => Vec::new(),
-                _ => vec![Reply::Bytes { at_ns: now_ns + 1_000, bytes: bytes.to_vec() }],
+                _ => vec![SimulatedReply::Bytes { at_ns: now_ns + 1_000, bytes: bytes.to_vec() }],
             }
         }
     }
@@ -103,28 +103,28 @@ enum Mood {
     Extra,
 }
 
-impl Server for Moody {
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+impl SimulatedServer for Moody {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
         let mood = self.moods.get(self.seen).copied().unwrap_or(Mood::Echo);
         self.seen += 1;
         let at_ns = now_ns + 50_000;
         let mut bytes = bytes.to_vec();
         match mood {
-            Mood::Echo => vec![Reply::Bytes { at_ns, bytes }],
-            Mood::Late => vec![Reply::Bytes { at_ns: now_ns + 40 * MS, bytes }],
+            Mood::Echo => vec![SimulatedReply::Bytes { at_ns, bytes }],
+            Mood::Late => vec![SimulatedReply::Bytes { at_ns: now_ns + 40 * MS, bytes }],
             Mood::Silent => Vec::new(),
-            Mood::Close => vec![Reply::Close { at_ns }],
+            Mood::Close => vec![SimulatedReply::Close { at_ns }],
             Mood::Half => {
                 bytes.truncate(bytes.len() / 2);
-                vec![Reply::Bytes { at_ns, bytes }, Reply::Close { at_ns }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }, SimulatedReply::Close { at_ns }]
             }
             Mood::Corrupt => {
                 bytes[7] ^= 1;
-                vec![Reply::Bytes { at_ns, bytes }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }]
             }
             Mood::Extra => {
                 bytes.push(0);
-                vec![Reply::Bytes { at_ns, bytes }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }]
             }
         }
     }

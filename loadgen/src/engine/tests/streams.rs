@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::simulation::{Queue, Reply, Server, Simulation};
+use super::simulation::{Queue, SimulatedReply, SimulatedServer, Simulation};
 use super::{MS, S, simulate};
 use crate::latency::Distribution;
 
@@ -12,10 +12,13 @@ struct ByteByByte {
     gap_ns: u64,
 }
 
-impl Server for ByteByByte {
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+impl SimulatedServer for ByteByByte {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
         let at_ns = (1..).map(|number| now_ns + number * self.gap_ns);
-        at_ns.zip(bytes).map(|(at_ns, byte)| Reply::Bytes { at_ns, bytes: vec![*byte] }).collect()
+        at_ns
+            .zip(bytes)
+            .map(|(at_ns, byte)| SimulatedReply::Bytes { at_ns, bytes: vec![*byte] })
+            .collect()
     }
 }
 
@@ -53,13 +56,14 @@ fn the_pipeline_is_never_deeper_than_asked_for() {
         ends_ns: Vec<u64>,
         most: Rc<Cell<usize>>,
     }
-    impl Server for Slow {
-        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+    impl SimulatedServer for Slow {
+        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
             self.ends_ns.retain(|&at_ns| at_ns > now_ns);
             let at_ns = now_ns + 50 * MS;
             let requests = bytes.chunks(64).inspect(|_| self.ends_ns.push(at_ns));
-            let replies =
-                requests.map(|bytes| Reply::Bytes { at_ns, bytes: bytes.to_vec() }).collect();
+            let replies = requests
+                .map(|bytes| SimulatedReply::Bytes { at_ns, bytes: bytes.to_vec() })
+                .collect();
             self.most.set(self.most.get().max(self.ends_ns.len()));
             replies
         }

@@ -62,7 +62,7 @@ pub(crate) fn joined(logs: &[Log]) -> io::Result<String> {
     let mut text = header(base_unix_s)?;
     for log in logs {
         let shift_s = log.base_unix_s - base_unix_s;
-        text.extend(log.entries.iter().map(|entry| entry.shifted(shift_s)));
+        text.extend(log.lines.iter().map(|line| line.shifted(shift_s)));
     }
     Ok(text)
 }
@@ -119,14 +119,14 @@ pub(crate) struct Log {
     path: PathBuf,
     /// When its time begins, in seconds since 1970.
     pub(crate) base_unix_s: f64,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) lines: Vec<LogLine>,
 }
 
 /// One line of a log: a distribution in an interval.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct LogLine {
     /// Number of its line, from 1.
-    line: usize,
+    number: usize,
     /// Name of the distribution.
     pub(crate) tag: String,
     /// Seconds from the log's beginning to the interval's.
@@ -157,13 +157,13 @@ impl Log {
             return Err(damage(1, "this is no interval log of format 1.3"));
         }
         let mut base_unix_s = None;
-        let mut entries = Vec::new();
+        let mut lines = Vec::new();
         for (number, line) in (1..).zip(text.split_inclusive('\n')) {
             for entry in IntervalLogIterator::new(line.as_bytes()) {
                 match entry {
                     Ok(LogEntry::StartTime(_)) => {}
                     Ok(LogEntry::BaseTime(time)) => base_unix_s = Some(time.as_secs_f64()),
-                    Ok(LogEntry::Interval(interval)) => entries.push(Entry::new(number, &interval)),
+                    Ok(LogEntry::Interval(interval)) => lines.push(LogLine::new(number, &interval)),
                     Err(_) if !line.ends_with('\n') => {
                         return Err(damage(
                             number,
@@ -175,22 +175,22 @@ impl Log {
             }
         }
         let base_unix_s = base_unix_s.ok_or_else(|| damage(1, "no BaseTime in the header"))?;
-        Ok(Self { path: path.to_owned(), base_unix_s, entries })
+        Ok(Self { path: path.to_owned(), base_unix_s, lines })
     }
 
     /// The distributions of the whole run: all intervals added.
     pub(crate) fn latencies(&self) -> Result<Latencies, Error> {
         let mut latencies = Latencies::new();
-        for entry in &self.entries {
-            self.add(entry, &mut latencies)?;
+        for line in &self.lines {
+            self.add(line, &mut latencies)?;
         }
         Ok(latencies)
     }
 
-    /// Adds what `entry`, one of this log's, holds to the distribution that it names.
-    pub(crate) fn add(&self, entry: &Entry, latencies: &mut Latencies) -> Result<(), Error> {
-        let added = entry.decode().and_then(|latency| {
-            let tag = &entry.tag;
+    /// Adds what `line`, one of this log's, holds to the distribution that it names.
+    pub(crate) fn add(&self, line: &LogLine, latencies: &mut Latencies) -> Result<(), Error> {
+        let added = line.decode().and_then(|latency| {
+            let tag = &line.tag;
             let known = Distribution::by_name(tag);
             let known = known.ok_or_else(|| format!("unknown distribution '{tag}'"))?;
             latencies[known].merge(&latency);
@@ -198,15 +198,15 @@ impl Log {
         });
         added.map_err(|complaint| Error::BadResult {
             path: self.path.clone(),
-            complaint: format!("line {}: {complaint}", entry.line),
+            complaint: format!("line {}: {complaint}", line.number),
         })
     }
 }
 
-impl Entry {
-    fn new(line: usize, interval: &IntervalLogHistogram<'_>) -> Self {
+impl LogLine {
+    fn new(number: usize, interval: &IntervalLogHistogram<'_>) -> Self {
         Self {
-            line,
+            number,
             tag: interval.tag().map_or_else(String::new, |tag| tag.to_string()),
             start_s: interval.start_timestamp().as_secs_f64(),
             length_s: interval.duration().as_secs_f64(),

@@ -145,7 +145,7 @@ const BAR_WIDTH_MAX: u64 = 40;
 
 /// Values from `from_ns` up to, but not including, `to_ns`.
 #[derive(Debug, PartialEq, Eq)]
-struct Row {
+struct HistogramRow {
     from_ns: u64,
     to_ns: u64,
     count: u64,
@@ -175,25 +175,27 @@ pub(super) fn write_histogram(out: &mut String, name: &str, latency: &Latency) -
 }
 
 /// The rows of the finest scale that does not need too many.
-fn finest_fitting(latency: &Latency) -> Vec<Row> {
+fn finest_fitting(latency: &Latency) -> Vec<HistogramRow> {
     let mut scales = SCALES.into_iter().map(|steps| rows(latency, steps));
     let fitting = scales.find(|rows| rows.len() <= ROWS_MAX);
     fitting.unwrap_or_default()
 }
 
 /// The distribution in rows of one scale, from the first occupied to the last.
-fn rows(latency: &Latency, steps: &[u64]) -> Vec<Row> {
+fn rows(latency: &Latency, steps: &[u64]) -> Vec<HistogramRow> {
     // Nothing real is faster than 100 ns, and the histogram ends before 100 s.
     let decades = (0..=9).map(|power| 10_u64.pow(power));
     let edges = decades.flat_map(|decade| steps.iter().map(move |step| step * decade));
     let edges: Vec<u64> = [0].into_iter().chain(edges).collect();
-    let mut rows: Vec<Row> =
-        edges.windows(2).map(|pair| Row { from_ns: pair[0], to_ns: pair[1], count: 0 }).collect();
+    let mut rows: Vec<HistogramRow> = edges
+        .windows(2)
+        .map(|pair| HistogramRow { from_ns: pair[0], to_ns: pair[1], count: 0 })
+        .collect();
     for (value_ns, count) in latency.buckets() {
         let row = edges.partition_point(|&edge| edge <= value_ns) - 1;
         rows[row].count += count;
     }
-    let occupied = |row: &Row| row.count > 0;
+    let occupied = |row: &HistogramRow| row.count > 0;
     rows.truncate(rows.iter().rposition(occupied).map_or(0, |last| last + 1));
     rows.drain(..rows.iter().position(occupied).unwrap_or(0));
     rows

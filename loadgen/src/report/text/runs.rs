@@ -36,20 +36,20 @@ pub(super) fn write_runs(out: &mut String, record: &Record, style: Style) -> fmt
 }
 
 /// What the table shows of a run's latency.
-type Statistic = fn(&LatencyRecord) -> Option<u64>;
-const STATISTICS: [Statistic; 4] =
+type LatencyField = fn(&LatencyRecord) -> Option<u64>;
+const COLUMNS: [LatencyField; 4] =
     [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
 
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     let latency = run.latency_ns.headline(record.args.mode);
-    let cell = |statistic: &Statistic| match statistic(latency) {
+    let cell = |statistic: &LatencyField| match statistic(latency) {
         Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
         Some(ns) => duration(ns),
         None => "n/a".to_owned(),
     };
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
-    cells.extend(STATISTICS.iter().map(cell));
+    cells.extend(COLUMNS.iter().map(cell));
     cells.extend([grouped(lost), run.validity.verdict.to_string()]);
     cells
 }
@@ -58,7 +58,7 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
 fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<String> {
     let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
     let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];
-    cells.extend(STATISTICS.iter().map(|statistic| {
+    cells.extend(COLUMNS.iter().map(|statistic| {
         let values = record
             .runs
             .iter()
