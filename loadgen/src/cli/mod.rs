@@ -45,7 +45,7 @@ struct Cli {
     command: Command,
 }
 
-/// What the command line asks to be done.
+/// A command and its flags.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     // The last of a repeated flag wins, so that a script can append to a set of its own.
@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Env(EnvArgs),
 }
 
-/// What the command line asks for.
+/// What the command line says.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     Do(Command),

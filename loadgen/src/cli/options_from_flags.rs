@@ -125,19 +125,19 @@ fn churn(args: &ConnectionArgs) -> Result<Churn, Error> {
 }
 
 fn pipeline(
-    asked: Option<u32>,
+    requested: Option<u32>,
     load: &Load,
     protocol: Protocol,
     churn: Churn,
 ) -> Result<u32, Error> {
     if churn == Churn::EachRequest {
-        return match asked {
+        return match requested {
             None | Some(1) => Ok(1),
             Some(_) => usage("--pipeline: with --connect-per-request there is one at a time"),
         };
     }
-    match (asked, load, protocol) {
-        (Some(asked), ..) => at_least_one("--pipeline", asked, PIPELINE_MAX),
+    match (requested, load, protocol) {
+        (Some(requested), ..) => at_least_one("--pipeline", requested, PIPELINE_MAX),
         // Many servers and all proxies answer pipelined HTTP badly or not at all.
         (None, _, Protocol::Http) | (None, Load::Closed, _) => Ok(PIPELINE_CLOSED),
         (None, Load::Open(_), _) => Ok(PIPELINE_OPEN),

@@ -14,7 +14,7 @@ use crate::options::{Options, Pacing};
 /// wake-up on a machine whose processors go idle.
 const GUARD_NS: u64 = 80_000;
 
-/// Waits in the way that the plan asks for.
+/// Waits as the plan says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pacer {
     /// How long before the time it spins instead of sleeping.
@@ -67,7 +67,7 @@ pub(crate) fn choose(options: &Options, env: &Environment) -> Pacing {
     match options.pacing {
         Pacing::Auto if shared => Pacing::Sleep,
         Pacing::Auto => Pacing::Hybrid,
-        asked => asked,
+        chosen => chosen,
     }
 }
 

@@ -272,7 +272,7 @@ fn conclude(
         return Err(Error::NotConserved(format!("{:?}", all.counters)));
     }
     let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
-    let interrupted = plan.interrupt.asked();
+    let interrupted = plan.interrupt.is_requested();
     let offered = options.load.open().map(|_| all.counters.in_window);
     let mean_bytes = options.traffic.sizes.mean_bytes();
     let ended_early = !interrupted && stopped_ns < window.end_ns;

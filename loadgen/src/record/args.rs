@@ -18,7 +18,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) rate: Option<Stated<RateProfile>>,
     /// "poisson" or "constant"; nothing in a closed loop.
     pub(crate) arrival: Option<String>,
-    /// Connections asked for.
+    /// Requested connections.
     pub(crate) connections: u32,
     /// Threads used, at most one per connection.
     pub(crate) threads: u32,
@@ -46,7 +46,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) pacing: Stated<Pacing>,
     /// Objectives, as given.
     pub(crate) slo: Vec<Stated<Slo>>,
-    /// Runs asked for.
+    /// Requested runs.
     pub(crate) runs: u32,
     /// The command that started the server for each run.
     pub(crate) server_command: Option<String>,

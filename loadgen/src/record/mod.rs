@@ -34,7 +34,7 @@ pub(crate) const SCHEMA: &str = "loadgen/2";
 pub(crate) struct Record {
     /// Always [`SCHEMA`].
     pub(crate) schema: String,
-    /// What was asked for.
+    /// The requested plan.
     pub(crate) args: ArgsRecord,
     /// Where and when.
     pub(crate) env: Environment,

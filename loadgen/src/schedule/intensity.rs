@@ -153,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn steps_share_the_window_or_take_as_long_as_asked_for() {
+    fn steps_share_the_window_or_take_as_long_as_requested() {
         let shared = intensity("1000,3000");
         assert!((shared.due_by(6_000_000_000) - 6_000.0).abs() < 1e-6);
         assert!((shared.due_by(11_000_000_000) - 21_000.0).abs() < 1e-6);
-        let asked = intensity("1000,3000@1s");
-        assert!((asked.due_by(11_000_000_000) - (2_000.0 + 27_000.0)).abs() < 1e-6);
+        let with_length = intensity("1000,3000@1s");
+        assert!((with_length.due_by(11_000_000_000) - (2_000.0 + 27_000.0)).abs() < 1e-6);
     }
 
     proptest! {

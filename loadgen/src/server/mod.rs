@@ -149,7 +149,7 @@ fn await_ready(
         if accepts {
             return Ok(());
         }
-        if interrupt.asked() {
+        if interrupt.is_requested() {
             return Err(Error::Interrupted);
         }
         if begun.elapsed() >= within {

@@ -1,6 +1,6 @@
 //! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
-//! Pure: it asks for probes and takes what they found. It neither measures nor waits.
+//! Pure: it requests probes and takes what they found. It neither measures nor waits.
 //!
 //! ```text
 //! rise     from the lowest rate by half until one is not good
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_rate_asked_for_is_an_answer() {
+    fn the_highest_requested_rate_is_an_answer() {
         let (end, probes) = search(Bounds { to_per_s: 2_000.0, ..bounds() }, up_to(1e8));
         assert_eq!(
             end,
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn it_descends_below_a_first_guess_but_not_below_what_was_asked_for() {
+    fn it_descends_below_a_first_guess_but_not_below_a_requested_rate() {
         let (end, probes) = search(bounds(), up_to(200.0));
         let SearchStep::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
         assert!((200.0 / 1.02..=200.0).contains(&rate_per_s), "{rate_per_s}");

@@ -88,7 +88,7 @@ impl Sweep<'_> {
         let missing: Vec<(u32, usize)> = self.runs().filter(|run| !is_there(run)).collect();
         let begun = Instant::now();
         for (done, &(round, place)) in missing.iter().enumerate() {
-            if interrupt.asked() {
+            if interrupt.is_requested() {
                 return Ok(());
             }
             let cell = &self.plan.cells[place];

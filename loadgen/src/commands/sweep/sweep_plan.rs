@@ -237,7 +237,7 @@ impl Setting {
         self.name == "rate"
     }
 
-    /// Whether it asks for a closed loop.
+    /// Whether it means a closed loop.
     pub(super) fn is_closed_loop(&self) -> bool {
         self.is_rate() && self.value == CLOSED
     }
@@ -383,8 +383,9 @@ pub(super) mod tests {
     #[test]
     fn differences_of_plans_are_listed_by_field() {
         let text = |flags: &str| plan(flags).unwrap().text;
-        let (stored, asked) = (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
-        let differences = asked.differences(&stored);
+        let (stored, requested) =
+            (text("--var size=1 --runs 5"), text("--var size=1 -c 9 --runs 3"));
+        let differences = requested.differences(&stored);
         assert_eq!(differences, ["connections: 64 there, 9 here", "runs: 5 there, 3 here"]);
         assert!(stored.differences(&stored).is_empty());
     }

@@ -107,7 +107,7 @@ pub(crate) struct Simulation {
     handshakes: VecDeque<(u64, Token)>,
     /// How long a handshake takes.
     handshake_ns: u64,
-    /// How much longer than asked for a wait takes.
+    /// How much longer than requested a wait takes.
     oversleep: Box<dyn FnMut(u64) -> u64>,
 }
 

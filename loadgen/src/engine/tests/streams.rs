@@ -50,7 +50,7 @@ fn replies_read_together_have_their_own_send_times() {
 }
 
 #[test]
-fn the_pipeline_is_never_deeper_than_asked_for() {
+fn the_pipeline_is_never_deeper_than_requested() {
     /// Answers after 50 ms, and remembers how many requests it had at most.
     struct Slow {
         ends_ns: Vec<u64>,

@@ -32,7 +32,7 @@ impl<N: Network> Worker<'_, '_, N> {
             _ => {
                 self.connections[index as usize].stream = StreamState::Queued;
                 self.send_queue.clear(index);
-                self.dialer.ask(index);
+                self.dialer.enqueue(index);
             }
         }
     }

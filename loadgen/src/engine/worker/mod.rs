@@ -145,7 +145,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         if self.plan.connects_per_request() {
             return Ok(());
         }
-        (0..self.share.connections).for_each(|index| self.dialer.ask(index));
+        (0..self.share.connections).for_each(|index| self.dialer.enqueue(index));
         while self.live < self.connections.len() && !self.is_called_off() {
             self.dial_some()?;
             let until_ns = self.now_ns + SWEEP_INTERVAL_NS_MAX;
@@ -160,7 +160,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     /// Whether the run is interrupted, or cannot start after all.
     fn is_called_off(&self) -> bool {
-        self.plan.interrupt.asked() || self.plan.abandoned.load(Ordering::Relaxed)
+        self.plan.interrupt.is_requested() || self.plan.abandoned.load(Ordering::Relaxed)
     }
 
     /// Loads the server from the start of `window` to the end of the drain.

@@ -112,7 +112,7 @@ fn line(tag: &str, start_s: f64, length_s: f64, latency: &Latency) -> io::Result
 /// How far the column of maxima may be off, in nanoseconds: it is rounded to microseconds.
 const MAX_ROUNDING_NS: f64 = 500.5;
 
-/// An interval log. Histograms stay encoded until they are asked for; decoded, those of a long run
+/// An interval log. Histograms stay encoded until a caller adds them; decoded, those of a long run
 /// would not fit into memory.
 #[derive(Debug)]
 pub(crate) struct Log {

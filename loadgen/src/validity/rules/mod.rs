@@ -9,7 +9,7 @@
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
 //! | `arrivals` | sends did not follow the arrival process | SUSPECT |
 //! | `not-steady` | the result depends on how long the run was | SUSPECT |
-//! | `few-samples` | percentiles without support | SUSPECT if asked for |
+//! | `few-samples` | percentiles without support | SUSPECT if an objective needs them |
 //! | `little` | the measurement contradicts itself | SUSPECT |
 //! | `preempted`, `major-faults`, `steal` | others took the loader's time | SUSPECT |
 //! | `errors` | requests failed | SUSPECT |

@@ -106,8 +106,9 @@ pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
     let objectives = evidence.args.slo.iter().filter_map(Stated::value);
-    let asked = objectives.filter_map(|slo| slo.percentile());
-    if let Some(percentile) = asked.filter(unknown).max_by_key(|asked| asked.samples_min) {
+    let needed = objectives.filter_map(|slo| slo.percentile());
+    if let Some(percentile) = needed.filter(unknown).max_by_key(|percentile| percentile.samples_min)
+    {
         let text = format!(
             "an objective asks for {}, which needs {} requests, and there are {}; measure longer",
             percentile.label,
