@@ -164,26 +164,21 @@ fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
 }
 
 fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
-    if is_loader_limited(validity) {
+    let mut reasons = validity.reasons.iter();
+    // Everything that makes a run INVALID is the loader's, but for a server that answers nothing.
+    let is_loader_limited = reasons
+        .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
+    // Where a queue grows, an objective is met until it is long enough.
+    let depends_on_length = validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
+    if is_loader_limited {
         ProbeFinding::LoaderLimited
     } else if failed || decisions.contains(&Decision::Failed) {
         ProbeFinding::Bad
-    } else if decisions.contains(&Decision::Undecided) || depends_on_length(validity) {
+    } else if decisions.contains(&Decision::Undecided) || depends_on_length {
         ProbeFinding::Undecided
     } else {
         ProbeFinding::Good
     }
-}
-
-/// Everything that makes a run INVALID is the loader's, but for a server that answers nothing.
-fn is_loader_limited(validity: &Validity) -> bool {
-    let mut reasons = validity.reasons.iter();
-    reasons.any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured)
-}
-
-/// Where a queue grows, an objective is met until it is long enough.
-fn depends_on_length(validity: &Validity) -> bool {
-    validity.reasons.iter().any(|reason| reason.code == Code::NotSteady)
 }
 
 #[cfg(test)]
