@@ -124,6 +124,7 @@ impl<'a> Collector<'a> {
         thread.counters = report.counters;
         thread.outstanding = report.outstanding;
         thread.backlog = report.backlog;
+        // A thread that has ended holds up no interval.
         thread.reported = if report.last { u64::MAX } else { index + 1 };
         self.pass_on_complete()
     }

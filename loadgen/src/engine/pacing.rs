@@ -46,6 +46,7 @@ impl Pacer {
     ) -> io::Result<usize> {
         loop {
             let left_ns = until_ns.saturating_sub(clock.now_ns());
+            // Shortly before the time the timeout is 0: the wait only polls, and the loop spins.
             let ready = poller.wait(left_ns.saturating_sub(self.spin_from_ns))?;
             if ready > 0 || clock.now_ns() >= until_ns || self.spin_from_ns == 0 {
                 return Ok(ready);

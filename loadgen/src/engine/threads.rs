@@ -126,6 +126,7 @@ impl<'scope> Threads<'scope> {
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let spares = self.start(plan, window);
+        // The threads load already: an observer that writes files cannot delay the start.
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
             let collector =

@@ -45,7 +45,7 @@ impl Intensity {
     /// The profile over a run: its first rate in the warm-up, then the profile over the window,
     /// then its last rate.
     pub(crate) fn new(profile: &RateProfile, warmup: Duration, window: Duration) -> Self {
-        let mut segments = Pieces::default();
+        let mut segments = Segments::default();
         match profile {
             RateProfile::Flat(rate) => segments.last(rate.get()),
             RateProfile::Ramp(from, to) => {
@@ -86,15 +86,15 @@ impl Intensity {
     }
 }
 
-/// Pieces put one after the other.
+/// Segments put one after the other.
 #[derive(Debug, Default)]
-struct Pieces {
+struct Segments {
     done: Vec<Segment>,
     end_ns: f64,
     due: f64,
 }
 
-impl Pieces {
+impl Segments {
     /// Adds a segment of a given length, unless it is empty.
     fn push(&mut self, length: Duration, from_per_s: f64, to_per_s: f64) {
         let length_ns = length.as_nanos() as f64;
