@@ -1,7 +1,8 @@
 //! The command line: its commands, their flags as typed text, help, and the one line that says what
 //! is wrong.
 //!
-//! `load` has the flags that several commands share. Whether the values make sense together is decided in `options`.
+//! `load` has the flags that several commands share. Whether the values make sense together is
+//! decided in `options`.
 
 pub(crate) mod load;
 pub(crate) mod options_from_flags;

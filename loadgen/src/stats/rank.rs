@@ -72,10 +72,10 @@ fn approximate(doubled: &[usize], chosen: usize, distance: usize) -> f64 {
     two_sided_tail((distance as f64 - 1.0).max(0.0) / variance.sqrt())
 }
 
-/// The p values as they count when all of them are looked at (Holm, 1979): the smallest times their number, the
-/// next times one less, and so on, never falling. The chance that any of these is below a level
-/// although nothing is different is at most that level, whatever the tests have to do with each
-/// other.
+/// The p values as they count when all of them are looked at (Holm, 1979): the smallest times their
+/// number, the next times one less, and so on, never falling. The chance that any of these is below
+/// a level although nothing is different is at most that level, whatever the tests have to do with
+/// each other.
 pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));

@@ -1,5 +1,5 @@
-//! Whether the load was as requested and the plan was carried out, and whether the counts agree with
-//! the times.
+//! Whether the load was as requested and the plan was carried out, and whether the counts agree
+//! with the times.
 
 use super::super::Evidence;
 use super::percent;

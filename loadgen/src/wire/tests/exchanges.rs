@@ -16,7 +16,8 @@ enum Action {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (0_usize..6, 0_usize..600).prop_map(|(new, write_max)| Action::Send { new, write_max }),
+        6 => (0_usize..6, 0_usize..600)
+            .prop_map(|(new, write_max)| Action::Send { new, write_max }),
         6 => (1_usize..600).prop_map(|read_max| Action::Receive { read_max }),
         1 => Just(Action::Restart),
     ]
