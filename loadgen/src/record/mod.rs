@@ -14,10 +14,11 @@ mod validity;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::ArgsRecord;
+pub(crate) use self::arrivals::ArrivalRecord;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
-    ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
+    IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
 pub(crate) use self::stated::Stated;
 pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};

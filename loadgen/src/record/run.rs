@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, LatenciesRecord, Validity};
+use super::{ArrivalRecord, Counters, LatenciesRecord, Validity};
 use crate::wire::Mismatch;
 
 /// One run: a fresh set of connections and, if it was started here, a fresh server.
@@ -56,25 +56,6 @@ pub(crate) struct ThreadRecord {
     pub(crate) involuntary_switches: u64,
     /// Page faults that waited for a disk.
     pub(crate) major_faults: u64,
-}
-
-/// How the gaps between sends compare with the gaps that the schedule intended.
-///
-/// Taken over a bounded random sample of consecutive sends of one thread that were not blocked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ArrivalRecord {
-    /// Gaps in the sample.
-    pub(crate) gaps: u64,
-    /// Mean gap intended, in nanoseconds.
-    pub(crate) intended_mean_ns: f64,
-    /// Mean gap found, in nanoseconds.
-    pub(crate) actual_mean_ns: f64,
-    /// Largest distance between the distribution of the gaps found and the requested one
-    /// (Kolmogorov–Smirnov): the exponential one for Poisson arrivals at a flat rate, otherwise the
-    /// intended gaps.
-    pub(crate) distance: f64,
-    /// Distance that chance alone exceeds once in a thousand such samples.
-    pub(crate) distance_by_chance: f64,
 }
 
 /// One step of a run. Requests are counted where their reply, or their failure, was seen.
