@@ -23,7 +23,7 @@ pub(crate) struct RunRecord {
     pub(crate) arrivals: Option<ArrivalRecord>,
     /// Time-weighted mean of the requests outstanding in the window, for Little's law.
     pub(crate) outstanding_mean: f64,
-    /// The run in steps of the interval.
+    /// The run, interval by interval.
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.
     pub(crate) server: Option<ServerRecord>,
@@ -58,7 +58,7 @@ pub(crate) struct ThreadRecord {
     pub(crate) major_faults: u64,
 }
 
-/// One step of a run. Requests are counted where their reply, or their failure, was seen.
+/// One interval of a run. Requests are counted where their reply, or their failure, was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IntervalRecord {
     /// Seconds from the start of the measured window (negative in the warm-up) to its beginning.
@@ -70,9 +70,9 @@ pub(crate) struct IntervalRecord {
     pub(crate) completed: u64,
     /// Requests that failed or timed out.
     pub(crate) failed: u64,
-    /// Sent and unanswered at the end of the step.
+    /// Sent and unanswered at the end of the interval.
     pub(crate) outstanding: u64,
-    /// Due and unsent at the end of the step.
+    /// Due and unsent at the end of the interval.
     pub(crate) backlog: u64,
     /// Of the measured requests answered here: response in an open loop, service in a closed one.
     pub(crate) p50_ns: Option<u64>,

@@ -147,27 +147,26 @@ impl SearchRecord {
 impl ProbeRecord {
     /// The closed loop before the search.
     pub(super) fn peak(record: &Record) -> Self {
-        Self { latency_ns: record.latency_ns.service.clone(), ..Self::of(record) }
+        Self::of(ProbeStage::Peak, record)
     }
 
     /// A probe at a rate.
     pub(super) fn new(probe: Probe, finding: ProbeFinding, record: &Record) -> Self {
         Self {
-            stage: ProbeStage::Search(probe.stage),
             rate_per_s: Some(probe.rate_per_s),
             decision: Some(finding),
-            ..Self::of(record)
+            ..Self::of(ProbeStage::Search(probe.stage), record)
         }
     }
 
-    fn of(record: &Record) -> Self {
+    fn of(stage: ProbeStage, record: &Record) -> Self {
         Self {
-            stage: ProbeStage::Peak,
+            stage,
             rate_per_s: None,
             achieved_per_s: record.rate.achieved_per_s,
             duration_s: record.rate.measured_s,
             measured: record.counters.measured,
-            latency_ns: record.latency_ns.response.clone(),
+            latency_ns: record.latency_ns.headline(record.args.mode).clone(),
             decision: None,
             slo: record.slo.clone(),
             validity: record.validity.clone(),
