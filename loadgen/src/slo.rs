@@ -148,7 +148,7 @@ impl From<PercentileIndex> for Percentile {
 
 impl Metric {
     /// Whether less is better.
-    pub(crate) fn is_better_low(self) -> bool {
+    fn is_better_low(self) -> bool {
         matches!(self, Self::Time(..) | Self::Errors)
     }
 

@@ -277,7 +277,7 @@ const CHOICE: u64 = 3 << 40;
 
 /// Gaps between consecutive sends of one thread, as intended and as they were.
 #[derive(Debug)]
-pub(crate) struct GapSample {
+struct GapSample {
     pairs: Vec<(u64, u64)>,
     seen: u64,
     /// Intended and actual time of the send before, unless it says nothing about the next gap.
@@ -322,7 +322,7 @@ impl GapSample {
     }
 
     /// The sample.
-    pub(crate) fn into_pairs(self) -> Vec<(u64, u64)> {
+    fn into_pairs(self) -> Vec<(u64, u64)> {
         self.pairs
     }
 }

@@ -8,10 +8,10 @@ use crate::latency::{Distribution, Latencies};
 use crate::record::Record;
 
 pub(crate) const RECORD: &str = "result.json";
-pub(crate) const INTERVALS: &str = "intervals.csv";
-pub(crate) const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
-pub(crate) const TIME_PLOT: &str = "plot-time.svg";
-pub(crate) const PAGE: &str = "index.html";
+const INTERVALS: &str = "intervals.csv";
+const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
+const TIME_PLOT: &str = "plot-time.svg";
+const PAGE: &str = "index.html";
 
 /// Every name but those of the interval logs.
 pub(crate) const NAMES: [&str; 9] = [

@@ -105,7 +105,7 @@ const OUTPUT_DELAY_MAX: Duration = Duration::from_millis(200);
 
 /// Reads a stream in a thread of its own, and stores its end.
 #[derive(Debug)]
-pub(super) struct Tail {
+struct Tail {
     stored: Arc<Mutex<VecDeque<u8>>>,
     reader: JoinHandle<()>,
 }
@@ -134,7 +134,7 @@ impl Tail {
     }
 
     /// The end of all that was written by a process that has ended.
-    pub(super) fn last_words(&self) -> String {
+    fn last_words(&self) -> String {
         let begun = Instant::now();
         // A process that inherited the stream may hold it open.
         while !self.reader.is_finished() && begun.elapsed() < OUTPUT_DELAY_MAX {

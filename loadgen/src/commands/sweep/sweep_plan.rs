@@ -233,7 +233,7 @@ pub(super) struct Setting {
 
 impl Setting {
     /// Whether it is the rate, which every picture treats apart.
-    pub(super) fn is_rate(&self) -> bool {
+    fn is_rate(&self) -> bool {
         self.name == "rate"
     }
 
@@ -274,7 +274,7 @@ impl FromStr for Variable {
 }
 
 /// Every combination of values, the last variable varying fastest.
-pub(super) fn combinations(variables: &[Variable]) -> Vec<Vec<Setting>> {
+fn combinations(variables: &[Variable]) -> Vec<Vec<Setting>> {
     let mut all = vec![Vec::new()];
     for Variable { name, values } in variables {
         let setting = |value: &String| Setting { name: name.clone(), value: value.clone() };

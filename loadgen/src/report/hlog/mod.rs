@@ -238,7 +238,7 @@ impl LogLine {
     }
 
     /// The line as it stands in a log whose time begins `shift_s` earlier.
-    pub(crate) fn shifted(&self, shift_s: f64) -> String {
+    fn shifted(&self, shift_s: f64) -> String {
         let Self { tag, start_s, length_s, max_ns, encoded, .. } = self;
         let (start, length) = (stamp(start_s + shift_s), stamp(*length_s));
         let max = max_ns / MAX_DIVISOR;

@@ -90,14 +90,14 @@ impl Decoder {
                 Expecting::ChunkLine => self.chunk_line(rest, rules)?,
                 Expecting::Chunk { left } => self.chunk(rest, left, rules)?,
                 Expecting::ChunkEnd => {
-                    let (step, end) = self.element(rest, end)?;
+                    let (step, end) = self.element(rest, chunk_end)?;
                     if end.is_some() {
                         self.stage = Expecting::ChunkLine;
                     }
                     (step, false)
                 }
                 Expecting::Trailer => {
-                    let (step, is_last) = self.element(rest, trailer)?;
+                    let (step, is_last) = self.element(rest, trailer_line)?;
                     (step, is_last == Some(true))
                 }
             };
@@ -271,7 +271,7 @@ impl KnownHead {
 }
 
 /// Reads the line before a chunk: its length, and that of the chunk.
-pub(super) fn size_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Fault> {
+fn size_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Fault> {
     // The parser takes a line without any digit for a zero.
     if bytes.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
         return Err(Fault::at(bytes, 0, None, "no length of a chunk".to_owned()));
@@ -286,7 +286,7 @@ pub(super) fn size_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Fault> {
 }
 
 /// Reads the end of a chunk, which says nothing.
-pub(super) fn end(bytes: &[u8]) -> Result<Option<(usize, ())>, Fault> {
+fn chunk_end(bytes: &[u8]) -> Result<Option<(usize, ())>, Fault> {
     let expected = b"\r\n";
     let came = &bytes[..bytes.len().min(expected.len())];
     let right = common_bytes(came, expected);
@@ -298,7 +298,7 @@ pub(super) fn end(bytes: &[u8]) -> Result<Option<(usize, ())>, Fault> {
 }
 
 /// Reads a line behind the last chunk: its length, and whether it is the last one.
-pub(super) fn trailer(bytes: &[u8]) -> Result<Option<(usize, bool)>, Fault> {
+fn trailer_line(bytes: &[u8]) -> Result<Option<(usize, bool)>, Fault> {
     let note = || "no trailer of a chunked body".to_owned();
     let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
         return Ok(None);
