@@ -58,11 +58,11 @@ impl Echo {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let ending = Arc::new(AtomicBool::new(false));
-        let asked_to_end = Arc::clone(&ending);
+        let thread_ending = Arc::clone(&ending);
         let server = EchoThread::new(listener, behaviour)?;
         let thread = thread::Builder::new()
             .name("echo".to_owned())
-            .spawn(move || server.serve(&asked_to_end))?;
+            .spawn(move || server.serve(&thread_ending))?;
         Ok(Self { address, ending, thread: Some(thread) })
     }
 

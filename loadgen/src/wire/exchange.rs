@@ -81,7 +81,7 @@ impl Exchange {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if completed == outstanding {
-                return (completed, Err(self.unasked(traffic, rest)));
+                return (completed, Err(self.unexpected(traffic, rest)));
             }
             let step = if traffic.framing.is_bare() {
                 Ok(self.came_bare(traffic, rest, outstanding - completed))
@@ -180,7 +180,7 @@ impl Exchange {
     }
 
     /// Bytes came while no reply was outstanding.
-    fn unasked(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
+    fn unexpected(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
         let is_text = traffic.framing.has_text_heads() || traffic.framing.is_http();
         self.mismatch(None, came[0], is_text.then(|| said(came)))
     }

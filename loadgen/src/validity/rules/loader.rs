@@ -1,4 +1,4 @@
-//! Whether the loader and its machine did what the plan asked of them.
+//! Whether the loader and its machine carried out the plan.
 
 use super::super::Evidence;
 use super::percent;
