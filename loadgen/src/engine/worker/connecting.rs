@@ -71,7 +71,7 @@ impl<N: Network> Worker<'_, '_, N> {
         self.network.watch(&stream, token, Interest::Read).map_err(Error::Poll)?;
         connection.set_open(OpenStream::new(stream, begun_ns, self.now_ns));
         if self.started {
-            // Where each request connects, the handshake is part of its time, not a block before it.
+            // Where each request connects, the handshake is part of it, not a wait before it.
             if !self.plan.connects_per_request() {
                 connection.freed(self.now_ns);
             }
