@@ -5,9 +5,8 @@ use super::frame::common_bytes;
 use super::framing::{HeadBuffer, Way};
 use super::http::{Decoder, Fault};
 use super::mismatch::said;
-use super::protocol::Verify;
 use super::stream::Stream;
-use super::traffic::Traffic;
+use super::traffic::{Traffic, Verify};
 use crate::wire::Mismatch;
 
 /// One connection's position in the traffic.

@@ -5,13 +5,12 @@
 //! folder      what is stored, and an interrupted sweep found
 //! row         one run's numbers
 //! record      sweep.json: every cell's summary
-//! cell_table, pictures   for people
+//! report      a table and pictures, for people
 //! ```
 
-mod cell_table;
 mod folder;
-mod pictures;
 mod record;
+mod report;
 mod row;
 mod sweep_plan;
 
@@ -130,10 +129,10 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
     folder.write(record)?;
-    let text = cell_table::text(record);
+    let text = report::text(record);
     folder.write_text("summary.txt", &text)?;
-    folder.write_text("summary.md", &cell_table::markdown(record))?;
-    for (name, chart) in pictures::all(record) {
+    folder.write_text("summary.md", &report::markdown(record))?;
+    for (name, chart) in report::pictures(record) {
         folder.write_text(&name, &chart.svg())?;
     }
     if !plan.quiet {

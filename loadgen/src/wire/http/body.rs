@@ -1,7 +1,7 @@
 //! The body of one reply, compared with the first reply's while it is received.
 
 use super::super::frame::common_bytes;
-use super::super::protocol::Verify;
+use super::super::traffic::Verify;
 use super::decoder::{Fault, Learned, Reference, STORED_BYTES_MAX};
 
 /// What a body is compared with, and how closely.

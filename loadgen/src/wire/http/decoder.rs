@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::super::frame::common_bytes;
 use super::super::mismatch::said;
-use super::super::protocol::Verify;
+use super::super::traffic::Verify;
 use super::body::{Body, Rules};
 use super::head::{BodyEnd, Head};
 
