@@ -11,7 +11,7 @@ use crate::exit;
 /// A run that cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The command line asks for something impossible.
+    /// The command line requests something impossible.
     #[error("{0}")]
     Usage(String),
 

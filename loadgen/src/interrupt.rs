@@ -1,4 +1,4 @@
-//! Ctrl-C and termination: the first asks the run to end, the second ends the program.
+//! Ctrl-C and termination: the first ends the run, the second ends the program.
 //!
 //! The signal only sets a flag, which the workers read.
 
@@ -11,25 +11,25 @@ use signal_hook::flag;
 
 use crate::exit;
 
-/// Whether the user asked to stop.
+/// Whether the user requested to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Takes over SIGINT and SIGTERM.
     pub(crate) fn install() -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
+        let requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // Handlers run in the order of registration: this one acts only if the flag is
             // already up, that is, on the second signal.
             flag::register_conditional_shutdown(
                 signal,
                 i32::from(exit::INTERRUPTED),
-                Arc::clone(&asked),
+                Arc::clone(&requested),
             )?;
-            flag::register(signal, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&requested))?;
         }
-        Ok(Self(asked))
+        Ok(Self(requested))
     }
 
     /// One without signal handlers, for tests.
@@ -39,7 +39,7 @@ impl Interrupt {
     }
 
     /// Whether a signal has been received.
-    pub(crate) fn asked(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -30,7 +30,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-use crate::cli::Request;
+use crate::cli::Invocation;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
@@ -44,8 +44,8 @@ fn main() -> ExitCode {
 
 fn program() -> Result<u8, Error> {
     match cli::parse(std::env::args_os())? {
-        Request::Print(text) => Ok(cli::print(&text)),
-        Request::Do(command) => {
+        Invocation::Print(text) => Ok(cli::print(&text)),
+        Invocation::Do(command) => {
             let interrupt = Interrupt::install().map_err(Error::Start)?;
             commands::carry_out(command, &interrupt)
         }

@@ -11,7 +11,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    Verdict,
+    Stated, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -69,11 +69,12 @@ pub(crate) fn measure(
             env.server_may_use(&cpus);
         }
         let pacing = engine::choose_pacing(options, &env);
-        args.pacing = pacing.to_string();
+        args.pacing = Stated::of(pacing);
         let options = &Options { pacing, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
-        run.latency_ns = LatenciesRecord::with_intervals(&outcome.latencies, run.intervals.iter());
+        run.latency_ns =
+            LatenciesRecord::with_intervals(&outcome.latencies, args.mode, run.intervals.iter());
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
@@ -126,6 +127,7 @@ pub(crate) fn combine(
         rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
         latency_ns: LatenciesRecord::with_intervals(
             latencies,
+            args.mode,
             runs.iter().flat_map(|run| &run.intervals),
         ),
         counters,

@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::RunArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
-use super::run::RunArgs;
 use crate::error::Error;
 use crate::options::{
     Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target,
 };
-use crate::wire::Protocol;
-use crate::wire::TrafficSpec;
+use crate::wire::{Protocol, TrafficSpec};
 
 /// Most requests outstanding per connection: beyond this a queue is measured, not a server.
 const PIPELINE_MAX: u32 = 65_536;
@@ -126,19 +125,19 @@ fn churn(args: &ConnectionArgs) -> Result<Churn, Error> {
 }
 
 fn pipeline(
-    asked: Option<u32>,
+    requested: Option<u32>,
     load: &Load,
     protocol: Protocol,
     churn: Churn,
 ) -> Result<u32, Error> {
     if churn == Churn::EachRequest {
-        return match asked {
+        return match requested {
             None | Some(1) => Ok(1),
             Some(_) => usage("--pipeline: with --connect-per-request there is one at a time"),
         };
     }
-    match (asked, load, protocol) {
-        (Some(asked), ..) => at_least_one("--pipeline", asked, PIPELINE_MAX),
+    match (requested, load, protocol) {
+        (Some(requested), ..) => at_least_one("--pipeline", requested, PIPELINE_MAX),
         // Many servers and all proxies answer pipelined HTTP badly or not at all.
         (None, _, Protocol::Http) | (None, Load::Closed, _) => Ok(PIPELINE_CLOSED),
         (None, Load::Open(_), _) => Ok(PIPELINE_OPEN),
@@ -229,14 +228,14 @@ fn target(text: &str) -> Result<Target, Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cli::{self, Command, Request};
+    use crate::cli::{self, Command, Invocation};
     use crate::wire::Sizes;
 
     /// The options of `loadgen run` with these flags.
     pub(crate) fn options(flags: &str) -> Result<Options, Error> {
         let words = ["loadgen", "run"].into_iter().chain(flags.split_whitespace());
         match cli::parse(words)? {
-            Request::Do(Command::Run(args)) => Options::try_from(*args),
+            Invocation::Do(Command::Run(args)) => Options::try_from(*args),
             other => panic!("unexpected: {other:?}"),
         }
     }

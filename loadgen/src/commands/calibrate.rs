@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::rig::{self, Behaviour};
-use crate::cli::check::CalibrateArgs;
+use super::echo_server::{self, Behaviour};
+use crate::cli::CalibrateArgs;
 use crate::console;
 use crate::environment::Environment;
 use crate::environment::calibration::{Calibration, LatenessFloor};
@@ -37,11 +37,11 @@ pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8
 
 fn measure(duration: std::time::Duration, interrupt: &Interrupt) -> Result<Calibration, Error> {
     let common = format!("-c {CONNECTIONS} --warmup 500ms --duration {}us", duration.as_micros());
-    let closed = rig::measure(Behaviour::Faithful, &common, interrupt)?;
+    let closed = echo_server::measure(Behaviour::Faithful, &common, interrupt)?;
     let mut lateness = BTreeMap::new();
     for pacing in [Pacing::Sleep, Pacing::Hybrid, Pacing::Spin] {
         let flags = format!("{common} --rate {RATE_PER_S} --pacing {pacing}");
-        let open = rig::measure(Behaviour::Faithful, &flags, interrupt)?;
+        let open = echo_server::measure(Behaviour::Faithful, &flags, interrupt)?;
         let late = open.record.latency_ns.loader_late;
         let floor = LatenessFloor { p50_ns: late.p50, p99_ns: late.p99, p999_ns: late.p999 };
         lateness.insert(pacing.to_string(), floor);

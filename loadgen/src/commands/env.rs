@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use crate::cli::check::EnvArgs;
+use crate::cli::EnvArgs;
 use crate::environment::{Environment, concerns};
 use crate::error::Error;
 use crate::exit;

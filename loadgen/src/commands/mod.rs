@@ -1,31 +1,133 @@
-//! What the subcommands do, each from its flags to its exit code.
+//! What the subcommands do, each from its flags to its exit code. The longer ones have files of
+//! their own.
 
 mod calibrate;
-mod compare;
+mod echo_server;
 mod env;
-mod merge;
-mod report;
-mod rig;
-mod run;
 mod search;
 mod selftest;
 mod sweep;
 
-use crate::cli::Command;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use crate::atomic_file;
+use crate::cli::{Command, CompareArgs, MergeArgs, ReportArgs, RunArgs};
+use crate::comparison::{self, Comparison, Side};
+use crate::console;
 use crate::error::Error;
+use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::measure;
+use crate::merging::Merged;
+use crate::options::Options;
+use crate::report::text::{self, Style};
+use crate::report::{Reports, ResultFolder, StoredResult, View, rewrite, view};
+use crate::slo;
 
 /// Carries out a command and returns the exit code.
 pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, Error> {
     match command {
-        Command::Run(args) => run::run(*args, interrupt),
+        Command::Run(args) => run(*args, interrupt),
         Command::Search(args) => search::search(*args, interrupt),
         Command::Sweep(args) => sweep::sweep(*args, interrupt),
-        Command::Compare(args) => compare::compare(args, interrupt),
-        Command::Report(args) => report::report(args, interrupt),
-        Command::Merge(args) => merge::merge(args, interrupt),
+        Command::Compare(args) => compare(args, interrupt),
+        Command::Report(args) => report(args, interrupt),
+        Command::Merge(args) => merge(args, interrupt),
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),
         Command::Env(args) => env::env(args, interrupt),
+    }
+}
+
+/// `loadgen run`: one measurement, reported and stored.
+fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
+    let options = Options::try_from(args)?;
+    let mut reports = Reports::open(&options.output)?;
+    let measurement = measure::measure(&options, interrupt, reports.observer())?;
+    reports.write(&measurement)?;
+    Ok(measurement.exit_code())
+}
+
+/// `loadgen report`: any view of a stored result again.
+fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
+    let result = StoredResult::read(&args.source)?;
+    if args.view == View::All {
+        rewrite(&result, args.out.as_deref().unwrap_or(&result.path))?;
+        return Ok(exit::OK);
+    }
+    match args.out.as_deref().filter(|path| *path != Path::new("-")) {
+        None => console::print(&view(&result, args.view, Style::of(&io::stdout()))?),
+        Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
+            .map_err(atomic_file::failure("write", path))?,
+    }
+    Ok(exit::OK)
+}
+
+/// `loadgen merge`: what several loaders measured at the same time, added.
+fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
+    let out = fs::canonicalize(&args.out).ok();
+    for (index, source) in args.sources.iter().enumerate() {
+        let real = fs::canonicalize(source).ok();
+        if real.is_some() && real == out {
+            return Err(Error::Usage(format!(
+                "--out {}: a result cannot be merged into itself; name another directory",
+                args.out.display()
+            )));
+        }
+        let earlier = args.sources[..index].iter().filter_map(|path| fs::canonicalize(path).ok());
+        if earlier.map(Some).any(|path| path == real) {
+            return Err(Error::Usage(format!(
+                "{} is named twice; its requests would count twice",
+                source.display()
+            )));
+        }
+    }
+    let sources = args.sources.iter().map(|path| StoredResult::read(path));
+    let merged = Merged::of(sources.collect::<Result<_, _>>()?)?;
+    let mut folder = ResultFolder::open(&args.out)?;
+    merged.replay(&mut folder)?;
+    folder.finish(&merged.measurement)?;
+    let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
+    console::print(&text::render(record, latencies, Style::of(&io::stdout())));
+    Ok(merged.measurement.exit_code())
+}
+
+/// `loadgen compare`: is B faster, slower or the same?
+fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
+    let delta = slo::share(&args.delta)
+        .map_err(|complaint| Error::Usage(format!("--delta: {complaint}")))?;
+    let comparison = Comparison::of(&Side::read(&args.a)?, &Side::read(&args.b)?, delta);
+    match args.json.as_deref() {
+        Some(path) if path == Path::new("-") => {
+            write(&mut io::stdout().lock(), &json(&comparison))?;
+            show(&mut io::stderr().lock(), &comparison)?;
+        }
+        Some(path) => {
+            fs::write(path, json(&comparison))
+                .map_err(|source| Error::OpenRecord { path: path.to_owned(), source })?;
+            show(&mut io::stdout().lock(), &comparison)?;
+        }
+        None => show(&mut io::stdout().lock(), &comparison)?,
+    }
+    Ok(comparison.exit_code())
+}
+
+fn show(out: &mut (impl Write + IsTerminal), comparison: &Comparison) -> Result<(), Error> {
+    let style = Style::of(out);
+    write(out, &comparison::render(comparison, style))
+}
+
+fn json(comparison: &Comparison) -> String {
+    let text = serde_json::to_string_pretty(comparison);
+    text.expect("a comparison is plain data") + "\n"
+}
+
+/// A reader who has seen enough (`| head`) is no failure.
+fn write(out: &mut impl Write, text: &str) -> Result<(), Error> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::WriteResults(error)),
+        _ => Ok(()),
     }
 }

@@ -5,8 +5,7 @@
 //!
 //! ```text
 //! side         the runs of A, or of B
-//! metric       what is compared, and which way is better
-//! finding      one metric: medians, ratio with its interval, rank test, judgement
+//! finding      one metric, and which way is better: medians, ratio, rank test, judgement
 //! differences  what else differs between the sides, field by field
 //! text         the comparison as a person reads it
 //! ```
@@ -19,7 +18,6 @@
 
 mod differences;
 mod finding;
-mod metric;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -28,11 +26,10 @@ mod text;
 use serde::Serialize;
 
 pub(crate) use self::differences::Difference;
+use self::finding::Measured;
 pub(crate) use self::finding::{Finding, Judgement};
 pub(crate) use self::side::Side;
 pub(crate) use self::text::render;
-
-use self::finding::Measured;
 use crate::exit;
 use crate::record::Verdict;
 use crate::stats;
@@ -77,10 +74,10 @@ impl Comparison {
     /// Compares B with A.
     pub(crate) fn of(a: &Side, b: &Side, delta: f64) -> Self {
         let measured: Vec<Measured> =
-            metric::ALL.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
+            finding::METRICS.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
         let known = |name: &str| measured.iter().any(|measured| measured.name() == name);
         let tried =
-            metric::ALL.iter().filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
+            finding::METRICS.iter().filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
         let unknown = tried.map(|metric| metric.name).filter(|name| !known(name)).collect();
         let p_values: Vec<f64> = measured.iter().map(Measured::p).collect();
         let corrected = stats::holm(&p_values);

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{Comparison, Finding, Judgement, SideSummary};
 use crate::record::Verdict;
-use crate::report::text::{Columns, Style, WIDTH, verdict_name, wrap};
+use crate::report::text::{Columns, Style, WIDTH, wrap};
 
 /// The comparison as text.
 pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
@@ -83,7 +83,7 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
 
 fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) -> fmt::Result {
     let plural = if side.runs == 1 { "" } else { "s" };
-    let verdict = style.judged(side.verdict, verdict_name(side.verdict));
+    let verdict = style.judged(side.verdict, side.verdict);
     let shared = if side.co_located { ", CO-LOCATED" } else { "" };
     writeln!(out, "  {name}  {}  {} run{plural}, {verdict}{shared}", side.path, side.runs)
 }

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
-use super::observer::Observer;
 use super::reporter::IntervalReport;
 use crate::clock::seconds;
 use crate::error::Error;
-use crate::latency::{Latencies, P50, P99};
+use crate::latency::{Latencies, Latency, P50, P99};
 use crate::record::{Counters, IntervalRecord};
-use crate::schedule::Window;
+use crate::schedule::{Mode, Window};
 use crate::server::Server;
 
 /// A shorter interval without events is dropped: the remainder of a run that ends with an interval.
@@ -57,6 +56,7 @@ struct Pending {
 
 /// The intervals of a run.
 pub(crate) struct Collector<'a> {
+    mode: Mode,
     window: Window,
     threads: Vec<Thread>,
     pending: BTreeMap<u64, Pending>,
@@ -75,6 +75,7 @@ impl<'a> Collector<'a> {
     /// It reserves memory for `expected` intervals. Only they grow with the length of a run, by
     /// some 150 bytes each.
     pub(crate) fn new(
+        mode: Mode,
         window: Window,
         expected: usize,
         spares: Vec<Sender<Box<Latencies>>>,
@@ -89,6 +90,7 @@ impl<'a> Collector<'a> {
             spares,
         };
         Self {
+            mode,
             window,
             threads: spares.into_iter().map(thread).collect(),
             pending: BTreeMap::new(),
@@ -122,6 +124,7 @@ impl<'a> Collector<'a> {
         thread.counters = report.counters;
         thread.outstanding = report.outstanding;
         thread.backlog = report.backlog;
+        // A thread that has ended holds up no interval.
         thread.reported = if report.last { u64::MAX } else { index + 1 };
         self.pass_on_complete()
     }
@@ -145,7 +148,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let length_s = seconds(length_ns);
-        let headline = pending.latencies.headline();
+        let headline = pending.latencies.headline(self.mode);
         let before = &self.counted;
         let record = IntervalRecord {
             start_s: seconds(self.end_ns) - seconds(self.window.measure_from_ns),
@@ -178,13 +181,33 @@ impl<'a> Collector<'a> {
         (length_s > 0.0).then(|| (now_s - before_s).max(0.0) / length_s)
     }
 
-    /// All latencies so far.
-    pub(crate) fn total(&self) -> &Latencies {
-        &self.total
+    /// The headline latency so far.
+    pub(crate) fn headline(&self) -> &Latency {
+        self.total.headline(self.mode)
     }
 
     /// The intervals and their sum.
     pub(crate) fn finish(self) -> (Vec<IntervalRecord>, Latencies) {
         (self.records, self.total)
+    }
+}
+
+/// Receives runs and their intervals while they last. What it writes then survives a later failure.
+pub(crate) trait Observer {
+    /// Run number `number` (from 1) has opened its connections and starts at `started_unix_s`.
+    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
+
+    /// An interval has passed: what was measured in it. All intervals together are the run.
+    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
+}
+
+/// Discards everything.
+impl Observer for () {
+    fn run_begins(&mut self, _number: u32, _started_unix_s: f64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn interval(&mut self, _: &IntervalRecord, _: &Latencies) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -189,6 +189,7 @@ impl<S: Read + Write> Connection<S> {
         let plan = tools.plan;
         let ends = self.exchange.wants_close();
         let allowance = if ends { 0 } else { stream.allowance(plan) };
+        // Decides what is due, and is the time stamp of the send: the write follows at once.
         let now_ns = (tools.now_ns)();
         let new = match (&mut self.schedule, &plan.intensity) {
             (Some(schedule), Some(intensity)) => schedule.take(allowance, now_ns, intensity),
@@ -250,6 +251,7 @@ impl<S: Read + Write> Connection<S> {
             stream.replies += 1;
             tools.recorder.completed(request, reply_ns);
         }
+        // Only the full pipeline kept it from sending; this reply has made room.
         if full && completed > 0 {
             self.free_ns = reply_ns;
         }

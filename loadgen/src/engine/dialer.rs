@@ -36,7 +36,7 @@ impl Dialer {
     }
 
     /// Adds a connection that waits for a handshake.
-    pub(crate) fn ask(&mut self, connection: u32) {
+    pub(crate) fn enqueue(&mut self, connection: u32) {
         self.waiting.push_back(connection);
     }
 
@@ -69,9 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handshakes_at_once_are_bounded_and_begin_in_the_order_asked_for() {
+    fn handshakes_at_once_are_bounded_and_begin_in_the_order_of_requests() {
         let mut dialer = Dialer::new(32, None, false);
-        (0..3).for_each(|connection| dialer.ask(connection));
+        (0..3).for_each(|connection| dialer.enqueue(connection));
         assert_eq!((dialer.next(0), dialer.next(0), dialer.next(0)), (Some(0), Some(1), None));
         assert_eq!(dialer.next_ns(), None, "it waits for a handshake, not for time");
         dialer.ended();
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_rate_spaces_handshakes_evenly_and_does_not_catch_up() {
         let mut dialer = Dialer::new(1, Some(1_000.0), true);
-        (0..4).for_each(|connection| dialer.ask(connection));
+        (0..4).for_each(|connection| dialer.enqueue(connection));
         assert_eq!(dialer.next(5_000_000), Some(0));
         assert_eq!(dialer.next(5_000_000), None);
         assert_eq!(dialer.next_ns(), Some(6_000_000));

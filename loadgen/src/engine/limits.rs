@@ -1,4 +1,4 @@
-//! Whether this machine can hold the connections asked for, checked before the run starts.
+//! Whether this machine can hold the requested connections, checked before the run starts.
 
 use std::fs;
 use std::io;

@@ -5,17 +5,15 @@
 //!  └ worker        one thread: serves its connections when they are due or ready
 //!     └ connection   its send_schedule, its traffic (wire::Exchange) and its stream
 //! send_queue       the time at which each connection is served next
-//! recorder ─▶ reporter ─▶ collector ─▶ observer   the measurements, interval by interval
+//! recorder ─▶ reporter ─▶ collector ─▶ Observer   the measurements, interval by interval
 //! network          clock, streams, readiness: sockets in a run, a simulation in tests
 //! ```
 
 mod collector;
 mod connection;
 mod dialer;
-mod gaps;
 pub(crate) mod limits;
 mod network;
-mod observer;
 mod pacing;
 mod plan;
 mod poller;
@@ -24,8 +22,6 @@ mod recorder;
 mod reporter;
 mod send_queue;
 mod send_schedule;
-mod sockets;
-pub(crate) mod target;
 mod threads;
 mod usage;
 mod worker;
@@ -33,6 +29,6 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::observer::Observer;
+pub(crate) use self::collector::Observer;
 pub(crate) use self::pacing::choose as choose_pacing;
 pub(crate) use self::threads::{RunOutcome, run};

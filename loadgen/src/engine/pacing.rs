@@ -14,7 +14,7 @@ use crate::options::{Options, Pacing};
 /// wake-up on a machine whose processors go idle.
 const GUARD_NS: u64 = 80_000;
 
-/// Waits in the way that the plan asks for.
+/// Waits as the plan says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pacer {
     /// How long before the time it spins instead of sleeping.
@@ -46,6 +46,7 @@ impl Pacer {
     ) -> io::Result<usize> {
         loop {
             let left_ns = until_ns.saturating_sub(clock.now_ns());
+            // Shortly before the time the timeout is 0: the wait only polls, and the loop spins.
             let ready = poller.wait(left_ns.saturating_sub(self.spin_from_ns))?;
             if ready > 0 || clock.now_ns() >= until_ns || self.spin_from_ns == 0 {
                 return Ok(ready);
@@ -67,7 +68,7 @@ pub(crate) fn choose(options: &Options, env: &Environment) -> Pacing {
     match options.pacing {
         Pacing::Auto if shared => Pacing::Sleep,
         Pacing::Auto => Pacing::Hybrid,
-        asked => asked,
+        chosen => chosen,
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Plan<'run> {
 }
 
 impl<'run> Plan<'run> {
-    /// Prepares what the options ask for.
+    /// Prepares what the options describe.
     pub(crate) fn new(options: &'run Options, interrupt: &'run Interrupt) -> Self {
         let intensity =
             |open: &OpenLoad| Intensity::new(&open.profile, options.warmup, options.duration);

@@ -93,6 +93,7 @@ impl Poller {
     }
 
     fn poll(&mut self, timeout: Timespec) -> rustix::io::Result<usize> {
+        // An epoll descriptor is readable when one of its own is ready.
         if poll(&mut [PollFd::new(&self.epoll.0, PollFlags::IN)], Some(&timeout))? == 0 {
             return Ok(0);
         }

@@ -6,14 +6,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
-use crate::latency::{Latencies, P99};
+use crate::latency::{Latency, P99};
 use crate::schedule::{Phase, Window};
 use crate::units::{duration, grouped};
 
 /// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Cell {
+struct ThreadProgress {
     connected: AtomicU64,
     completed: AtomicU64,
 }
@@ -21,33 +21,32 @@ struct Cell {
 /// What all threads publish.
 #[derive(Debug)]
 pub(crate) struct Board {
-    cells: Vec<Cell>,
+    threads: Vec<ThreadProgress>,
 }
 
 impl Board {
     /// A board for `threads` threads.
     pub(crate) fn new(threads: u32) -> Self {
-        Self { cells: (0..threads).map(|_| Cell::default()).collect() }
+        Self { threads: (0..threads).map(|_| ThreadProgress::default()).collect() }
     }
 
     /// Publishes how many connections a thread has established.
     pub(crate) fn set_connected(&self, thread: usize, connected: usize) {
-        let cell = &self.cells[thread];
-        cell.connected.store(connected as u64, Ordering::Relaxed);
+        self.threads[thread].connected.store(connected as u64, Ordering::Relaxed);
     }
 
     /// Publishes how many replies a thread has had.
     pub(crate) fn set_completed(&self, thread: usize, completed: u64) {
-        self.cells[thread].completed.store(completed, Ordering::Relaxed);
+        self.threads[thread].completed.store(completed, Ordering::Relaxed);
     }
 
     fn connected(&self) -> u64 {
-        let counts = self.cells.iter().map(|cell| cell.connected.load(Ordering::Relaxed));
+        let counts = self.threads.iter().map(|thread| thread.connected.load(Ordering::Relaxed));
         counts.sum()
     }
 
     fn completed(&self) -> u64 {
-        let counts = self.cells.iter().map(|cell| cell.completed.load(Ordering::Relaxed));
+        let counts = self.threads.iter().map(|thread| thread.completed.load(Ordering::Relaxed));
         counts.sum()
     }
 }
@@ -81,7 +80,7 @@ impl Progress {
         &mut self,
         board: &Board,
         window: &Window,
-        latencies: &Latencies,
+        headline: &Latency,
         now_ns: u64,
     ) {
         if !self.visible {
@@ -91,7 +90,7 @@ impl Progress {
         let since_ns = self.last_ns.max(window.start_ns);
         let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
         let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
-        let p99_ns = latencies.headline().percentile_ns(P99);
+        let p99_ns = headline.percentile_ns(P99);
         self.draw(&load_line(window, now_ns, rate, p99_ns));
         (self.last_ns, self.last_completed) = (now_ns, completed);
     }

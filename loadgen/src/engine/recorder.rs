@@ -7,10 +7,9 @@
 use std::io;
 use std::mem;
 
-use super::gaps::GapSample;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::record::Counters;
-use crate::schedule::Window;
+use crate::schedule::{Mode, Window, random};
 use crate::wire::Mismatch;
 
 /// A request that has been sent.
@@ -44,8 +43,8 @@ impl From<io::Error> for Failure {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     window: Window,
-    /// Whether requests have intended times.
-    open: bool,
+    /// Only in an open loop requests have intended times.
+    mode: Mode,
     counters: Counters,
     latencies: Box<Latencies>,
     gaps: GapSample,
@@ -58,10 +57,10 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// A recorder for a run measured in `window`.
-    pub(crate) fn new(window: Window, open: bool, seed: u64) -> Self {
+    pub(crate) fn new(window: Window, mode: Mode, seed: u64) -> Self {
         Self {
             window,
-            open,
+            mode,
             counters: Counters::default(),
             latencies: Box::new(Latencies::new()),
             gaps: GapSample::new(seed),
@@ -81,7 +80,7 @@ impl Recorder {
     /// Records the time of a handshake.
     pub(crate) fn connected(&mut self, took_ns: u64) {
         self.counters.connects += 1;
-        self.latencies.connect.record(took_ns);
+        self.latencies[Distribution::Connect].record(took_ns);
     }
 
     /// Counts a failed handshake.
@@ -115,7 +114,7 @@ impl Recorder {
             return;
         }
         self.counters.in_window += 1;
-        if self.open {
+        if self.mode == Mode::Open {
             self.sent_by_schedule(request, free_ns);
         }
     }
@@ -125,10 +124,10 @@ impl Recorder {
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
         let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
-        self.latencies.lateness.record(late_ns);
-        self.latencies.loader_late.record(late_ns - blocked_ns);
+        self.latencies[Distribution::Lateness].record(late_ns);
+        self.latencies[Distribution::LoaderLate].record(late_ns - blocked_ns);
         if blocked_ns > 0 {
-            self.latencies.blocked.record(blocked_ns);
+            self.latencies[Distribution::Blocked].record(blocked_ns);
             self.gaps.interrupt();
         } else {
             self.gaps.sent(intended_ns, sent_ns);
@@ -141,9 +140,10 @@ impl Recorder {
         self.counters.completed += 1;
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
-            self.latencies.service.record(reply_ns.saturating_sub(request.sent_ns));
-            if self.open {
-                self.latencies.response.record(reply_ns.saturating_sub(request.intended_ns));
+            self.latencies[Distribution::Service].record(reply_ns.saturating_sub(request.sent_ns));
+            if self.mode == Mode::Open {
+                self.latencies[Distribution::Response]
+                    .record(reply_ns.saturating_sub(request.intended_ns));
             }
         }
     }
@@ -193,8 +193,8 @@ impl Recorder {
 
     /// Records how long a request without a reply has waited: a lower bound.
     fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
-        if self.open && self.window.contains(intended_ns) {
-            self.latencies.unanswered.record(now_ns.saturating_sub(intended_ns));
+        if self.mode == Mode::Open && self.window.contains(intended_ns) {
+            self.latencies[Distribution::Unanswered].record(now_ns.saturating_sub(intended_ns));
         }
     }
 
@@ -229,7 +229,7 @@ impl Recorder {
     /// Takes the latencies since the last call, and continues with empty ones.
     pub(crate) fn take_latencies(&mut self, empty: Option<Box<Latencies>>) -> Box<Latencies> {
         let empty = empty.unwrap_or_else(|| Box::new(Latencies::new()));
-        self.counters.saturated += self.latencies.saturated();
+        self.counters.saturated += self.latencies.headline(self.mode).saturated();
         mem::replace(&mut self.latencies, empty)
     }
 
@@ -269,6 +269,64 @@ impl Recorded {
     }
 }
 
+/// Size of a thread's sample. It makes a distance of 0.02 between distributions significant.
+const GAPS_MAX: usize = 8_192;
+
+/// Part of a seed that the choice is made of.
+const CHOICE: u64 = 3 << 40;
+
+/// Gaps between consecutive sends of one thread, as intended and as they were.
+#[derive(Debug)]
+struct GapSample {
+    pairs: Vec<(u64, u64)>,
+    seen: u64,
+    /// Intended and actual time of the send before, unless it says nothing about the next gap.
+    last: Option<(u64, u64)>,
+    key: u64,
+}
+
+impl GapSample {
+    /// An empty sample.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { pairs: Vec::new(), seen: 0, last: None, key: random::key(seed, CHOICE) }
+    }
+
+    /// A request was sent that only the loader itself could have delayed.
+    pub(crate) fn sent(&mut self, intended_ns: u64, sent_ns: u64) {
+        let before = self.last.replace((intended_ns, sent_ns));
+        // Requests of different connections may overtake each other; that is no gap.
+        if let Some((before_ns, before_sent_ns)) = before
+            && intended_ns >= before_ns
+        {
+            self.add((intended_ns - before_ns, sent_ns.saturating_sub(before_sent_ns)));
+        }
+    }
+
+    /// A request was sent whose time says nothing about the loader; nor does the next gap.
+    pub(crate) fn interrupt(&mut self) {
+        self.last = None;
+    }
+
+    /// Algorithm R (Vitter, 1985): each gap so far is in the sample with the same probability.
+    fn add(&mut self, pair: (u64, u64)) {
+        let place = self.pairs.len();
+        self.seen += 1;
+        if place < GAPS_MAX {
+            self.pairs.push(pair);
+        } else {
+            let chosen = random::at(self.key, self.seen) % self.seen;
+            if let Some(old) = usize::try_from(chosen).ok().and_then(|at| self.pairs.get_mut(at)) {
+                *old = pair;
+            }
+        }
+    }
+
+    /// The sample.
+    fn into_pairs(self) -> Vec<(u64, u64)> {
+        self.pairs
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -276,9 +334,9 @@ mod tests {
     use super::*;
 
     /// Measures from 100 to 200.
-    fn recorder(open: bool) -> Recorder {
+    fn recorder(mode: Mode) -> Recorder {
         let window = Window::new(0, Duration::from_nanos(100), Duration::from_nanos(100));
-        Recorder::new(window, open, 1)
+        Recorder::new(window, mode, 1)
     }
 
     fn request(intended_ns: u64, sent_ns: u64) -> Request {
@@ -287,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_request_counts_by_its_intended_time_even_when_it_is_sent_and_answered_late() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         for request in [request(99, 150), request(100, 4_000), request(199, 201), request(200, 205)]
         {
             recorder.sent(request, 0);
@@ -297,42 +355,60 @@ mod tests {
         assert_eq!((counters.completed, counters.in_window, counters.measured), (4, 2, 2));
         let latencies = recorder.take_latencies(None);
         assert_eq!(
-            (latencies.response.min_ns(), latencies.response.max_ns()),
+            (
+                latencies[Distribution::Response].min_ns(),
+                latencies[Distribution::Response].max_ns()
+            ),
             (Some(4_801), Some(4_900))
         );
         assert_eq!(
-            (latencies.service.min_ns(), latencies.service.max_ns()),
+            (latencies[Distribution::Service].min_ns(), latencies[Distribution::Service].max_ns()),
             (Some(1_000), Some(4_799))
         );
-        assert_eq!(latencies.lateness.max_ns(), Some(3_900));
+        assert_eq!(latencies[Distribution::Lateness].max_ns(), Some(3_900));
     }
 
     #[test]
     fn a_closed_loop_has_service_times_only() {
-        let mut recorder = recorder(false);
+        let mut recorder = recorder(Mode::Closed);
         recorder.sent(request(120, 120), 0);
         recorder.completed(request(120, 120), 150);
         let latencies = recorder.take_latencies(None);
-        assert_eq!((latencies.service.count(), latencies.response.count()), (1, 0));
-        assert_eq!((latencies.lateness.count(), latencies.loader_late.count()), (0, 0));
+        assert_eq!(
+            (latencies[Distribution::Service].count(), latencies[Distribution::Response].count()),
+            (1, 0)
+        );
+        assert_eq!(
+            (
+                latencies[Distribution::Lateness].count(),
+                latencies[Distribution::LoaderLate].count()
+            ),
+            (0, 0)
+        );
     }
 
     #[test]
     fn lateness_is_split_where_the_connection_became_free() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         recorder.sent(request(110, 150), 140);
         let latencies = recorder.take_latencies(None);
-        assert_eq!(latencies.blocked.max_ns(), Some(30));
-        assert_eq!(latencies.loader_late.max_ns(), Some(10));
-        assert_eq!(latencies.lateness.max_ns(), Some(40));
+        assert_eq!(latencies[Distribution::Blocked].max_ns(), Some(30));
+        assert_eq!(latencies[Distribution::LoaderLate].max_ns(), Some(10));
+        assert_eq!(latencies[Distribution::Lateness].max_ns(), Some(40));
         recorder.sent(request(150, 157), 140);
         let latencies = recorder.take_latencies(None);
-        assert_eq!((latencies.blocked.count(), latencies.loader_late.max_ns()), (0, Some(7)));
+        assert_eq!(
+            (
+                latencies[Distribution::Blocked].count(),
+                latencies[Distribution::LoaderLate].max_ns()
+            ),
+            (0, Some(7))
+        );
     }
 
     #[test]
     fn each_kind_of_failure_has_its_own_counter_and_every_request_a_lower_bound() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         for _ in 0..8 {
             recorder.sent(request(150, 150), 0);
         }
@@ -350,7 +426,8 @@ mod tests {
         assert_eq!((counters.failed, counters.timed_out, counters.censored), (3, 3, 1));
         assert_eq!((counters.scheduled, counters.unsent, counters.in_window), (9, 1, 9));
         assert!(counters.conserved() && counters.has_errors());
-        let unanswered = recorder.take_latencies(None).unanswered;
+        let latencies = recorder.take_latencies(None);
+        let unanswered = &latencies[Distribution::Unanswered];
         assert_eq!((unanswered.count(), unanswered.min_ns()), (8, Some(100)));
         assert_eq!(unanswered.max_ns(), Some(200));
         assert_eq!(recorder.finish().first_error.as_deref(), Some("strange"));
@@ -358,7 +435,7 @@ mod tests {
 
     #[test]
     fn outstanding_requests_are_weighed_by_their_time_in_the_window() {
-        let mut recorder = recorder(true);
+        let mut recorder = recorder(Mode::Open);
         recorder.starts(recorder.window);
         recorder.sent(request(10, 10), 0);
         recorder.passed(50);
@@ -366,5 +443,31 @@ mod tests {
         recorder.sent(request(150, 150), 0);
         recorder.passed(400);
         assert_eq!(recorder.finish().outstanding_ns, 50 + 2 * 50);
+    }
+
+    #[test]
+    fn gaps_are_pairs_of_what_was_intended_and_what_was() {
+        let mut sample = GapSample::new(1);
+        sample.sent(100, 105);
+        sample.sent(150, 160);
+        sample.interrupt();
+        sample.sent(300, 300);
+        sample.sent(290, 301);
+        sample.sent(310, 311);
+        assert_eq!(sample.into_pairs(), [(50, 55), (20, 10)]);
+    }
+
+    #[test]
+    fn a_long_run_is_sampled_evenly_in_bounded_memory() {
+        let mut sample = GapSample::new(1);
+        let mut at_ns = 0;
+        for gap in 0..100_000_u64 {
+            at_ns += gap;
+            sample.sent(at_ns, at_ns);
+        }
+        let pairs = sample.into_pairs();
+        assert_eq!(pairs.len(), GAPS_MAX);
+        let mean = pairs.iter().map(|pair| pair.0).sum::<u64>() / pairs.len() as u64;
+        assert!((48_500..51_500).contains(&mean), "{mean}");
     }
 }

@@ -23,6 +23,7 @@ impl SendQueue {
     /// Serves the connection at `at_ns`, and not at a time set before.
     pub(crate) fn set(&mut self, connection: u32, at_ns: u64) {
         let time = &mut self.times[connection as usize];
+        // An old time stays in the heap, where removal takes a search; `drop_outdated` skips it.
         if *time != at_ns {
             *time = at_ns;
             if at_ns != NEVER {

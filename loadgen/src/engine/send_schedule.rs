@@ -59,6 +59,7 @@ impl SendSchedule {
 
     /// When the oldest unsent request is, or was, due; nothing when the schedule has ended.
     pub(crate) fn next_ns(&self) -> Option<u64> {
+        // Those taken out are older than the next one in the schedule.
         let next_ns = self.taken.front().copied().unwrap_or(self.next_ns);
         (next_ns != NEVER).then_some(next_ns)
     }
@@ -79,6 +80,7 @@ impl SendSchedule {
         } else {
             let since = |at_ns: u64| intensity.due_by(at_ns.saturating_sub(self.start_ns));
             let until_ns = now_ns.min(self.end_ns);
+            // The next one itself is due; the intensity counts those after it.
             1.0 + (since(until_ns) - since(self.next_ns)).max(0.0) / f64::from(connections)
         };
         self.taken.len() as f64 + waiting

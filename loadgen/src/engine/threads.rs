@@ -6,15 +6,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::collector::Collector;
-use super::observer::Observer;
+use super::collector::{Collector, Observer};
+use super::network::{self, Address, Sockets};
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
 use super::progress::Progress;
 use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
-use super::sockets::Sockets;
-use super::target::{self, Address};
 use super::worker::{Finished, Worker};
 use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
@@ -44,7 +42,7 @@ pub(crate) fn run(
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, Error> {
     let plan = Plan::new(options, interrupt);
-    let address = target::resolve(&options.target, options.timeout)?;
+    let address = network::resolve(&options.target, options.timeout)?;
     let mut progress = Progress::new(options.output.progress, number, options.runs);
     let result = thread::scope(|scope| {
         let threads = Threads::spawn(scope, &plan, address)?;
@@ -128,9 +126,11 @@ impl<'scope> Threads<'scope> {
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let spares = self.start(plan, window);
+        // The threads load already: an observer that writes files cannot delay the start.
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
-            let collector = Collector::new(window, expected, spares, observer, server);
+            let collector =
+                Collector::new(options.load.mode(), window, expected, spares, observer, server);
             self.collect(plan, window, collector, progress)
         });
         if collected.is_err() {
@@ -175,7 +175,7 @@ impl<'scope> Threads<'scope> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(collector.finish()),
             }
-            progress.show_load(&plan.board, &window, collector.total(), self.clock.now_ns());
+            progress.show_load(&plan.board, &window, collector.headline(), self.clock.now_ns());
         }
     }
 
@@ -273,7 +273,7 @@ fn conclude(
         return Err(Error::NotConserved(format!("{:?}", all.counters)));
     }
     let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
-    let interrupted = plan.interrupt.asked();
+    let interrupted = plan.interrupt.is_requested();
     let offered = options.load.open().map(|_| all.counters.in_window);
     let mean_bytes = options.traffic.sizes.mean_bytes();
     let ended_early = !interrupted && stopped_ns < window.end_ns;

@@ -2,21 +2,18 @@
 //! not zero.
 //!
 //! ```text
-//! processors   the processors, and what slows them down or delays their wake-up
+//! processors   the processors, what slows them down or delays their wake-up, and stolen time
 //! system       the kernel, its switches and limits
 //! sharing      whether loader and server are in each other's way
-//! steal        processor time that the hypervisor gave to others
 //! calibration  what the loader can do at most on this machine, if it was measured
 //! concerns     what speaks against measuring here, in sentences
 //! ```
 
 pub(crate) mod calibration;
 pub(crate) mod concerns;
-mod cpu_list;
 mod file;
 mod processors;
 mod sharing;
-mod steal;
 mod system;
 
 use std::env;
@@ -26,12 +23,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use self::calibration::Calibration;
-pub(crate) use self::cpu_list::CpuList;
 use self::processors::Processors;
+pub(crate) use self::processors::{CpuList, Steal};
 pub(crate) use self::sharing::Sharing;
-pub(crate) use self::steal::Steal;
 use self::system::System;
-use crate::options::target::Target;
+use crate::options::Target;
 
 /// How this program was built: the unoptimised one is no ruler.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };

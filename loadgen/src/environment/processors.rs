@@ -1,8 +1,14 @@
-//! The processors, and what slows them down or delays their wake-up.
+//! The processors: which there are, what slows them down or delays their wake-up, and the time that
+//! the hypervisor took from them.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::{Deserialize, Serialize};
 
-use super::{CpuList, file};
+use super::file;
 
 const CPU: &str = "/sys/devices/system/cpu";
 
@@ -106,6 +112,129 @@ fn values<'a>(cpu_info: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
+/// More than any machine has; larger numbers are not accepted.
+const CPUS_MAX: usize = 8_192;
+
+/// A set of processors, as the kernel writes it: "0-3,8".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct CpuList(BTreeSet<usize>);
+
+impl CpuList {
+    /// Those that this process may use.
+    pub(crate) fn of_this_process() -> Option<Self> {
+        let set = sched_getaffinity(None).ok()?;
+        Some((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().copied()
+    }
+
+    /// Whether both contain a processor.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
+    /// Whether every processor of `other` is in this set.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other.0.is_subset(&self.0)
+    }
+}
+
+impl FromIterator<usize> for CpuList {
+    fn from_iter<T: IntoIterator<Item = usize>>(cpus: T) -> Self {
+        Self(cpus.into_iter().collect())
+    }
+}
+
+impl FromStr for CpuList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| word.trim().parse::<usize>().ok().filter(|&cpu| cpu < CPUS_MAX);
+        let mut cpus = BTreeSet::new();
+        for word in text.trim().split(',').filter(|word| !word.is_empty()) {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            match (number(first), number(last)) {
+                (Some(first), Some(last)) if first <= last => cpus.extend(first..=last),
+                _ => return Err(format!("'{word}' is no processor")),
+            }
+        }
+        Ok(Self(cpus))
+    }
+}
+
+impl TryFrom<String> for CpuList {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<CpuList> for String {
+    fn from(list: CpuList) -> Self {
+        list.to_string()
+    }
+}
+
+impl fmt::Display for CpuList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ranges: Vec<(usize, usize)> = Vec::new();
+        for cpu in self.iter() {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == cpu => *last = cpu,
+                _ => ranges.push((cpu, cpu)),
+            }
+        }
+        let words = ranges.into_iter().map(|(first, last)| match last - first {
+            0 => first.to_string(),
+            _ => format!("{first}-{last}"),
+        });
+        formatter.write_str(&words.collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Processor time that the hypervisor gave to other machines while this one wanted it, since the
+/// machine started, in ticks, all processors together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steal {
+    stolen: u64,
+    /// User, nice, system, idle, I/O wait, interrupts and what was stolen; guests are in user.
+    all: u64,
+}
+
+impl Steal {
+    /// The current value; nothing where the kernel does not report it.
+    pub(crate) fn now() -> Option<Self> {
+        Self::parse(&file::text("/proc/stat")?)
+    }
+
+    /// Which share of all processors' time was stolen since `earlier`.
+    pub(crate) fn share_since(&self, earlier: &Self) -> Option<f64> {
+        let all = self.all.checked_sub(earlier.all).filter(|&all| all > 0)?;
+        Some(self.stolen.saturating_sub(earlier.stolen) as f64 / all as f64)
+    }
+
+    /// Which share of all processors' time was stolen since the machine started.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.share_since(&Self { stolen: 0, all: 0 })
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        let ticks: Vec<u64> =
+            line.split_whitespace().map_while(|word| word.parse().ok()).take(8).collect();
+        Some(Self { stolen: *ticks.get(7)?, all: ticks.iter().sum() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +262,55 @@ processor\t: 2\nmodel name\t: other\nphysical id\t: 1\ncore id\t\t: 0\n";
         assert_eq!(hypervisor(CPU_INFO), Some(true));
         assert_eq!(hypervisor("flags : fpu hypervisors"), Some(false));
         assert_eq!(hypervisor("Features : fp asimd"), None);
+    }
+
+    fn list(text: &str) -> CpuList {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn lists_print_as_the_kernel_writes_them() {
+        for text in ["0", "0-3", "0-1,4,6-9", ""] {
+            assert_eq!(list(text).to_string(), text);
+        }
+        assert_eq!(list("3,1,2\n").to_string(), "1-3");
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for text in ["a", "3-1", "1-", "99999999"] {
+            assert!(text.parse::<CpuList>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sets_overlap_where_they_have_one_in_common() {
+        assert!(list("0-3").overlaps(&list("3-5")));
+        assert!(!list("0-2").overlaps(&list("3-5")));
+        assert!(list("0-3").covers(&list("1,3")) && !list("0-3").covers(&list("3-4")));
+    }
+
+    #[test]
+    fn this_process_may_run_somewhere() {
+        assert!(CpuList::of_this_process().unwrap().len() > 0);
+    }
+
+    const STAT: &str = "cpu  100 0 50 800 0 0 10 40 7 7\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+
+    #[test]
+    fn the_share_is_of_all_time_that_passed() {
+        let early = Steal::parse(STAT).unwrap();
+        assert_eq!(early, Steal { stolen: 40, all: 1_000 });
+        let late = Steal { stolen: 60, all: 1_100 };
+        assert_eq!(late.share_since(&early), Some(0.2));
+        assert_eq!(early.share(), Some(0.04));
+    }
+
+    #[test]
+    fn no_time_has_no_share() {
+        let now = Steal::parse(STAT).unwrap();
+        assert_eq!(now.share_since(&now), None);
+        assert_eq!(Steal::parse("cpu  1 2 3\n"), None);
+        assert_eq!(Steal::parse("intr 5\n"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, TcpListener, ToSocketAddrs as _};
 use serde::{Deserialize, Serialize};
 
 use super::{CpuList, file};
-use crate::options::target::Target;
+use crate::options::Target;
 
 /// How loader and server share machines and processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

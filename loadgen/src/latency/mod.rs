@@ -3,12 +3,12 @@
 //! Histograms are merged; percentiles are never averaged.
 
 mod confidence;
-mod set;
+mod latencies;
 
 use hdrhistogram::Histogram;
 
 pub(crate) use self::confidence::{Batch, dispersion};
-pub(crate) use self::set::Latencies;
+pub(crate) use self::latencies::{Distribution, Latencies};
 
 /// Largest value of the histogram; longer ones are clamped to it and counted.
 const HIGHEST_NS: u64 = 60_000_000_000;
@@ -176,6 +176,15 @@ pub(crate) mod tests {
         let mut latency = Latency::new();
         values.into_iter().for_each(|value| latency.record(value));
         latency
+    }
+
+    /// These distributions, the others empty.
+    pub(crate) fn latencies_of<const N: usize>(known: [(Distribution, Latency); N]) -> Latencies {
+        let mut latencies = Latencies::new();
+        for (distribution, latency) in known {
+            latencies[distribution] = latency;
+        }
+        latencies
     }
 
     #[test]

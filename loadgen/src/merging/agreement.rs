@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::record::{Reason, RunRecord, Validity, Verdict};
+use crate::record::{Code, Reason, RunRecord, Validity, Verdict};
 use crate::report::StoredResult;
 
 /// Parts of the plan that belong to a loader and not to the load.
@@ -44,12 +44,12 @@ pub(super) fn check(sources: &[StoredResult]) -> Result<Findings, Error> {
     }
     let names: Vec<String> = sources.iter().map(name).collect();
     let mut findings = vec![label(
-        "merged",
+        Code::Merged,
         format!("what {} loaders measured, added: {}", sources.len(), names.join(", ")),
     )];
     findings.extend(least_overlap(sources)?.filter(|share| *share < OVERLAP_MIN).map(|share| {
         suspect(
-            "not-simultaneous",
+            Code::NotSimultaneous,
             format!(
                 "all loaders ran together only {:.0} % of the time; the added rates are more than \
                  the server ever had at once. Start them together, and set their clocks",
@@ -62,7 +62,8 @@ pub(super) fn check(sources: &[StoredResult]) -> Result<Findings, Error> {
     let servers = sources.iter().filter(|source| source.record.server.is_some());
     if servers.clone().count() > 1 {
         let shown = servers.map(name).next().unwrap_or_default();
-        findings.push(label("servers", format!("only the server that {shown} watched is shown")));
+        findings
+            .push(label(Code::Servers, format!("only the server that {shown} watched is shown")));
     }
     Ok(Findings(findings))
 }
@@ -71,12 +72,12 @@ fn name(source: &StoredResult) -> String {
     source.path.display().to_string()
 }
 
-fn label(code: &str, text: String) -> Reason {
-    Reason { code: code.to_owned(), level: Verdict::Valid, text }
+fn label(code: Code, text: String) -> Reason {
+    Reason { code, level: Verdict::Valid, text }
 }
 
-fn suspect(code: &str, text: String) -> Reason {
-    Reason { code: code.to_owned(), level: Verdict::Suspect, text }
+fn suspect(code: Code, text: String) -> Reason {
+    Reason { code, level: Verdict::Suspect, text }
 }
 
 fn refuse<T>(source: &StoredResult, complaint: String) -> Result<T, Error> {
@@ -152,7 +153,7 @@ fn same_seed(sources: &[StoredResult]) -> Option<Reason> {
     let is_open = sources.iter().all(|source| source.record.args.is_open());
     (is_open && seeds.len() < sources.len()).then(|| {
         suspect(
-            "same-seed",
+            Code::SameSeed,
             "loaders had the same seed, so that they sent at the same instants; give each its own \
              --seed"
                 .to_owned(),
@@ -171,7 +172,10 @@ fn differences(first: &StoredResult, others: &[StoredResult]) -> Option<Reason> 
     let fields: Vec<String> = fields.into_iter().collect();
     let shown = name(first);
     (!fields.is_empty()).then(|| {
-        label("environments-differ", format!("{}; those of {shown} are shown", fields.join(", ")))
+        label(
+            Code::EnvironmentsDiffer,
+            format!("{}; those of {shown} are shown", fields.join(", ")),
+        )
     })
 }
 

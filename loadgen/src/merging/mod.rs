@@ -1,29 +1,25 @@
 //! What several loaders measured at the same time with the same plan, as one measurement.
 //!
-//! ```text
-//! agreement    whether these are parts of one measurement, and what a reader must know of them
-//! plan         the plans added
-//! run          the records of one run added
-//! interval     their intervals, and the distributions in each
-//! ```
-//!
 //! Histograms and counters are added, and so are rates, for the loaders ran at the same time.
-//! Nothing is averaged.
+//! Nothing is averaged. `agreement` finds out whether the results are parts of one measurement.
 
 mod agreement;
-mod interval;
-mod plan;
-mod run;
+
+use std::collections::BTreeMap;
 
 use crate::engine::Observer;
 use crate::error::Error;
-use crate::latency::Latencies;
+use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
-use crate::record::{RateRecord, RunRecord};
+use crate::record::{
+    ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
+    RunRecord, Stated, Validity, Verdict,
+};
 use crate::report::StoredResult;
-use crate::slo::Slo;
+use crate::report::hlog::{Log, stamp};
+use crate::schedule::Mode;
 
-/// A merged measurement, with the results whose steps an observer can replay.
+/// A merged measurement, with the results whose intervals an observer can replay.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) measurement: Measurement,
@@ -34,7 +30,7 @@ impl Merged {
     /// Puts the results together, at least two of them. Everything is read and checked before.
     pub(crate) fn of(sources: Vec<StoredResult>) -> Result<Self, Error> {
         let found = agreement::check(&sources)?;
-        let args = plan::added(&sources);
+        let args = added_plan(&sources);
         let mut latencies = Latencies::new();
         let of_runs = sources.iter().map(StoredResult::latencies_of_runs);
         let of_runs = of_runs.collect::<Result<Vec<_>, _>>()?;
@@ -42,8 +38,8 @@ impl Merged {
         for index in 0..sources[0].record.runs.len() {
             let mut of_run = Latencies::new();
             of_runs.iter().for_each(|source| of_run.merge(&source[index]));
-            let intervals = interval::Steps::of(&sources, index)?.records()?;
-            runs.push(run::added(&sources, index, intervals, &of_run));
+            let intervals = MergedIntervals::of(&sources, index)?.records()?;
+            runs.push(added_run(&sources, index, intervals, &of_run));
             latencies.merge(&of_run);
         }
         let rate = rate_of(&runs);
@@ -54,7 +50,7 @@ impl Merged {
             .args
             .slo
             .iter()
-            .filter_map(|objective| objective.parse::<Slo>().ok())
+            .filter_map(Stated::value)
             .map(|slo| slo.check(&record))
             .collect();
         Ok(Self { measurement: Measurement { record, latencies }, sources })
@@ -64,9 +60,9 @@ impl Merged {
     pub(crate) fn replay(&self, observer: &mut dyn Observer) -> Result<(), Error> {
         for (index, run) in self.measurement.record.runs.iter().enumerate() {
             observer.run_begins(run.number, run.started_unix_s)?;
-            let steps = interval::Steps::of(&self.sources, index)?;
-            for (step, interval) in run.intervals.iter().enumerate() {
-                observer.interval(interval, &steps.latencies(step)?)?;
+            let intervals = MergedIntervals::of(&self.sources, index)?;
+            for (number, interval) in run.intervals.iter().enumerate() {
+                observer.interval(interval, &intervals.latencies(number)?)?;
             }
         }
         Ok(())
@@ -86,6 +82,180 @@ fn rate_of(runs: &[RunRecord]) -> RateRecord {
         achieved_per_s: mean(&|rate| rate.achieved_per_s),
         bytes_per_s: mean(&|rate| rate.bytes_per_s),
         measured_s,
+    }
+}
+
+/// The plans of all loaders, added. The seed is the first one's.
+fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
+    let plans = || sources.iter().map(|source| &source.record.args);
+    let rates: Option<Vec<&str>> =
+        plans().map(|plan| plan.rate.as_ref().map(Stated::text)).collect();
+    ArgsRecord {
+        target: distinct(plans().map(|plan| plan.target.as_str())),
+        connections: plans().map(|plan| plan.connections).fold(0, u32::saturating_add),
+        threads: plans().map(|plan| plan.threads).fold(0, u32::saturating_add),
+        rate: rates.map(|rates| rates.join(" + ").into()),
+        pacing: distinct(plans().map(|plan| plan.pacing.text())).into(),
+        ..sources[0].record.args.clone()
+    }
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = Vec::new();
+    for text in texts {
+        if !known.contains(&text) {
+            known.push(text);
+        }
+    }
+    known.join(" + ")
+}
+
+/// The run at this index of all results, added.
+fn added_run(
+    sources: &[StoredResult],
+    index: usize,
+    intervals: Vec<IntervalRecord>,
+    latencies: &Latencies,
+) -> RunRecord {
+    let parts = || sources.iter().map(|source| &source.record.runs[index]);
+    let first = &sources[0].record.runs[index];
+    let mut counters = Counters::default();
+    parts().for_each(|run| counters.merge(&run.counters));
+    RunRecord {
+        number: first.number,
+        started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
+        validity: added_validity(sources, index),
+        rate: added_rate(parts().map(|run| &run.rate)),
+        latency_ns: LatenciesRecord::with_intervals(
+            latencies,
+            sources[0].record.args.mode,
+            intervals.iter(),
+        ),
+        counters,
+        threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
+        arrivals: worst_arrivals(parts()),
+        outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),
+        intervals,
+        server: parts().find_map(|run| run.server.clone()),
+        steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),
+        first_mismatch: parts().find_map(|run| run.first_mismatch.clone()),
+        first_other_error: parts().find_map(|run| run.first_other_error.clone()),
+        ended_early_s: parts().filter_map(|run| run.ended_early_s).reduce(f64::min),
+        interrupted: parts().any(|run| run.interrupted),
+    }
+}
+
+/// Rates of the same moment add up.
+fn added_rate<'a>(parts: impl Iterator<Item = &'a RateRecord> + Clone) -> RateRecord {
+    let offered: Option<Vec<f64>> = parts.clone().map(|rate| rate.offered_per_s).collect();
+    RateRecord {
+        offered_per_s: offered.map(|rates| rates.iter().sum()),
+        achieved_per_s: parts.clone().map(|rate| rate.achieved_per_s).sum(),
+        bytes_per_s: parts.clone().map(|rate| rate.bytes_per_s).sum(),
+        measured_s: parts.map(|rate| rate.measured_s).fold(0.0, f64::max),
+    }
+}
+
+/// The worst verdict, with the reasons of all runs. Each names the result that it comes from.
+fn added_validity(sources: &[StoredResult], index: usize) -> Validity {
+    let mut all = Validity { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() };
+    for source in sources {
+        let part = &source.record.runs[index].validity;
+        let path = source.path.display();
+        let named = |reason: &Reason| {
+            let text = format!("{path}: {}", reason.text);
+            Reason { text, ..reason.clone() }
+        };
+        all.verdict = all.verdict.max(part.verdict);
+        all.reasons.extend(part.reasons.iter().map(named));
+        all.labels.extend(part.labels.iter().map(named));
+    }
+    all
+}
+
+/// The worst of them: samples of different loaders' gaps cannot be put together.
+fn worst_arrivals<'a>(parts: impl Iterator<Item = &'a RunRecord>) -> Option<ArrivalRecord> {
+    let badness = |arrivals: &ArrivalRecord| arrivals.distance / arrivals.distance_by_chance;
+    let known = parts.filter_map(|run| run.arrivals.as_ref());
+    known.max_by(|a, b| badness(a).total_cmp(&badness(b))).cloned()
+}
+
+/// The intervals of one run by several loaders.
+///
+/// They are matched by their number: with one plan they cover the same parts of the window.
+#[derive(Debug)]
+struct MergedIntervals<'a> {
+    mode: Mode,
+    parts: Vec<Part<'a>>,
+}
+
+/// One loader's intervals.
+#[derive(Debug)]
+struct Part<'a> {
+    run: &'a RunRecord,
+    log: Log,
+    /// The indices of the log's lines for each interval, by its time as the log writes it.
+    lines: BTreeMap<String, Vec<usize>>,
+}
+
+impl<'a> MergedIntervals<'a> {
+    /// The run at this index of all results.
+    fn of(sources: &'a [StoredResult], index: usize) -> Result<Self, Error> {
+        let part = |source: &'a StoredResult| {
+            let log = source.log(index)?;
+            let mut lines: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for (index, line) in log.lines.iter().enumerate() {
+                lines.entry(stamp(line.start_s)).or_default().push(index);
+            }
+            Ok(Part { run: &source.record.runs[index], log, lines })
+        };
+        let mode = sources[0].record.args.mode;
+        Ok(Self { mode, parts: sources.iter().map(part).collect::<Result<_, Error>>()? })
+    }
+
+    /// All intervals; as many as the loader with the most has.
+    fn records(&self) -> Result<Vec<IntervalRecord>, Error> {
+        let count = self.parts.iter().map(|part| part.run.intervals.len()).max().unwrap_or(0);
+        (0..count).map(|number| self.record(number)).collect()
+    }
+
+    /// The distributions of an interval.
+    fn latencies(&self, number: usize) -> Result<Latencies, Error> {
+        let mut latencies = Latencies::new();
+        for part in &self.parts {
+            let intervals = &part.run.intervals;
+            let Some((first, this)) = intervals.first().zip(intervals.get(number)) else {
+                continue;
+            };
+            let at = stamp(this.start_s - first.start_s);
+            for index in part.lines.get(&at).into_iter().flatten() {
+                part.log.add(&part.log.lines[*index], &mut latencies)?;
+            }
+        }
+        Ok(latencies)
+    }
+
+    fn record(&self, number: usize) -> Result<IntervalRecord, Error> {
+        let latencies = self.latencies(number)?;
+        let headline = latencies.headline(self.mode);
+        let known = || self.parts.iter().filter_map(|part| part.run.intervals.get(number));
+        let sum = |count: fn(&IntervalRecord) -> u64| known().map(count).sum();
+        let length_s = known().map(|interval| interval.length_s).fold(0.0, f64::max);
+        Ok(IntervalRecord {
+            start_s: known().map(|interval| interval.start_s).fold(f64::INFINITY, f64::min),
+            length_s,
+            scheduled: sum(|interval| interval.scheduled),
+            sent: sum(|interval| interval.sent),
+            completed: sum(|interval| interval.completed),
+            failed: sum(|interval| interval.failed),
+            outstanding: sum(|interval| interval.outstanding),
+            backlog: sum(|interval| interval.backlog),
+            p50_ns: headline.percentile_ns(P50),
+            p99_ns: headline.percentile_ns(P99),
+            max_ns: known().filter_map(|interval| interval.max_ns).max(),
+            loader_cpu: known().map(|interval| interval.loader_cpu).fold(0.0, f64::max),
+            server_cpu: known().find_map(|interval| interval.server_cpu),
+        })
     }
 }
 

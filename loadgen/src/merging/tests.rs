@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use super::*;
-use crate::latency::tests::latency_of;
+use crate::latency::Distribution;
+use crate::latency::tests::{latencies_of, latency_of};
+use crate::options::Pacing;
 use crate::record::tests::sample;
-use crate::record::{LatenciesRecord, Record, Verdict};
+use crate::record::{Code, LatenciesRecord, Record, Stated, Verdict};
 use crate::report::ResultFolder;
 
 /// A stored result of two runs, each of three steps with these response times, changed by `change`.
@@ -23,7 +25,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
         run.intervals.iter_mut().for_each(|interval| interval.start_s -= 1.0);
         for interval in &run.intervals {
             let response = latency_of((0..400).map(|n| base_ns + n * 1_009));
-            let latencies = Latencies { response, ..Latencies::new() };
+            let latencies = latencies_of([(Distribution::Response, response)]);
             folder.interval(interval, &latencies).unwrap();
             of_run.merge(&latencies);
         }
@@ -50,9 +52,9 @@ fn refusal(change: &dyn Fn(&mut Record)) -> String {
     merged(change).expect_err("these do not belong together").to_string()
 }
 
-fn codes(record: &Record) -> Vec<&str> {
+fn codes(record: &Record) -> Vec<&Code> {
     let validity = &record.validity;
-    validity.reasons.iter().chain(&validity.labels).map(|reason| reason.code.as_str()).collect()
+    validity.reasons.iter().chain(&validity.labels).map(|reason| &reason.code).collect()
 }
 
 #[test]
@@ -67,13 +69,13 @@ fn rates_counters_and_distributions_are_added_and_runs_matched() {
     assert_eq!(record.rate.measured_s, one.rate.measured_s);
     assert_eq!(record.runs[1].rate.achieved_per_s, 2.0 * one.runs[1].rate.achieved_per_s);
     assert_eq!(record.args.connections, 2 * one.args.connections);
-    assert_eq!(record.args.rate.as_deref(), Some("2000 + 2000"));
-    assert_eq!(latencies.response.count(), 2 * 2 * 3 * 400);
+    assert_eq!(record.args.rate.as_ref().map(Stated::text), Some("2000 + 2000"));
+    assert_eq!(latencies[Distribution::Response].count(), 2 * 2 * 3 * 400);
     let response = &record.latency_ns.response;
     assert_eq!((response.min, response.max), (Some(100_003), Some(900_007 + 399 * 1_009)));
     assert_eq!(record.runs[0].threads.len(), 2);
     assert_eq!(record.validity.verdict, Verdict::Valid);
-    assert!(codes(record).contains(&"merged"));
+    assert!(codes(record).contains(&&Code::Merged));
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn steps_are_added_too_with_percentiles_of_all_requests_in_them() {
     let one = sample::open().record.runs[0].intervals[1].clone();
     assert_eq!((interval.sent, interval.start_s), (2 * one.sent, 0.0));
     let both = (0..400).flat_map(|n| [100_003 + n * 1_009, 900_007 + n * 1_009]);
-    let p99 = latency_of(both).percentile_ns(crate::latency::P99);
+    let p99 = latency_of(both).percentile_ns(P99);
     assert!(interval.p99_ns.unwrap().abs_diff(p99.unwrap()) < 2_000);
 }
 
@@ -99,7 +101,11 @@ fn a_merged_result_is_a_result_like_any_other() {
     merged.replay(&mut results).unwrap();
     results.finish(&merged.measurement).unwrap();
     let read = StoredResult::read(out.path()).unwrap().latencies().unwrap();
-    assert!(read.response.buckets().eq(merged.measurement.latencies.response.buckets()));
+    assert!(
+        read[Distribution::Response]
+            .buckets()
+            .eq(merged.measurement.latencies[Distribution::Response].buckets())
+    );
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn another_plan_is_refused_by_the_field_that_differs() {
     assert!(text.contains("/b: its plan has protocol \"http\", and that of"), "{text}");
     let text = refusal(&|record| record.args.duration_s = 30.0);
     assert!(text.contains("duration_s"), "{text}");
-    let text = refusal(&|record| record.args.slo = vec!["p99<1ms".to_owned()]);
+    let text = refusal(&|record| record.args.slo = vec!["p99<1ms".to_owned().into()]);
     assert!(text.contains("slo"), "{text}");
 }
 
@@ -118,13 +124,14 @@ fn what_belongs_to_a_loader_may_differ() {
         record.args.target = "10.0.0.2:5555".to_owned();
         record.args.connections = 3;
         record.args.threads = 2;
-        record.args.rate = Some("1k".to_owned());
-        record.args.pacing = "spin".to_owned();
+        record.args.rate = Some("1k".to_owned().into());
+        record.args.pacing = Stated::of(Pacing::Spin);
     });
     let args = merged.unwrap().measurement.record.args;
     assert_eq!(args.target, "127.0.0.1:5555 + 10.0.0.2:5555");
     assert_eq!((args.connections, args.threads), (67, 3));
-    assert_eq!((args.rate.as_deref(), args.pacing.as_str()), (Some("2000 + 1k"), "sleep + spin"));
+    assert_eq!(args.rate.as_ref().map(Stated::text), Some("2000 + 1k"));
+    assert_eq!(args.pacing.text(), "sleep + spin");
 }
 
 #[test]
@@ -143,15 +150,15 @@ fn loaders_that_did_not_run_together_are_refused_and_doubted() {
     assert!(refusal(&later(25.0)).contains("did not measure at the same time in run 1"));
     let doubted = merged(&later(5.0)).unwrap().measurement.record;
     assert_eq!(doubted.validity.verdict, Verdict::Suspect);
-    assert!(codes(&doubted).contains(&"not-simultaneous"));
+    assert!(codes(&doubted).contains(&&Code::NotSimultaneous));
     let fine = merged(&later(0.5)).unwrap().measurement.record;
-    assert!(!codes(&fine).contains(&"not-simultaneous"));
+    assert!(!codes(&fine).contains(&&Code::NotSimultaneous));
 }
 
 #[test]
 fn loaders_with_one_seed_are_doubted() {
     let record = merged(&|record| record.args.seed = 100_003).unwrap().measurement.record;
-    assert!(codes(&record).contains(&"same-seed"));
+    assert!(codes(&record).contains(&&Code::SameSeed));
     assert_eq!(record.validity.verdict, Verdict::Suspect);
 }
 
@@ -166,14 +173,10 @@ fn the_worst_verdict_holds_with_the_result_it_comes_from() {
     let record = record.unwrap().measurement.record;
     assert_eq!(record.validity.verdict, Verdict::Invalid);
     assert!(record.validity.reasons[0].text.contains("/b: too late"));
-    let label = record.validity.labels.iter().find(|label| label.code == "environments-differ");
+    let label = record.validity.labels.iter().find(|label| label.code == Code::EnvironmentsDiffer);
     assert!(label.unwrap().text.starts_with("kernel; "));
 }
 
-fn sample_reason() -> crate::record::Reason {
-    crate::record::Reason {
-        code: "loader-late".to_owned(),
-        level: Verdict::Invalid,
-        text: "too late".to_owned(),
-    }
+fn sample_reason() -> Reason {
+    Reason { code: Code::LoaderLate, level: Verdict::Invalid, text: "too late".to_owned() }
 }

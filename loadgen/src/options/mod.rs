@@ -1,20 +1,16 @@
 //! The plan of a measurement, requested and checked. `cli` checks the options once; the code below
 //! it does not check them again.
 
-mod churn;
-mod pacing;
 mod server;
-pub(crate) mod target;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-pub(crate) use self::churn::Churn;
-pub(crate) use self::pacing::{Pacing, Pins};
 pub(crate) use self::server::{ServerCommand, ServerSource};
-pub(crate) use self::target::Target;
-use crate::schedule::{Arrival, Rate, RateProfile};
+use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
 use crate::wire::TrafficSpec;
 
@@ -28,6 +24,14 @@ pub(crate) enum Load {
 }
 
 impl Load {
+    /// Which of the two it is.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Closed => Mode::Closed,
+            Self::Open(_) => Mode::Open,
+        }
+    }
+
     /// The schedule, if there is one.
     pub(crate) fn open(&self) -> Option<&OpenLoad> {
         match self {
@@ -110,5 +114,146 @@ impl Options {
             Some(rate) => Load::Open(OpenLoad { profile: RateProfile::Flat(rate), arrival }),
         };
         Self { load, ..self.clone() }
+    }
+}
+
+/// Where the server listens, not yet resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `HOST:PORT` with brackets around an IPv6 address.
+    Tcp(String),
+    /// Path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// The host name in a request; a unix socket has none, so it is `localhost`.
+    pub(crate) fn http_host(&self) -> String {
+        match self {
+            Self::Tcp(text) => text.clone(),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(text) => formatter.write_str(text),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How a thread waits until a request is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Pacing {
+    /// Hybrid where the loader has processors of its own, otherwise sleep.
+    #[default]
+    Auto,
+    /// In the kernel, to the nanosecond; the wake-up itself makes it late.
+    Sleep,
+    /// In the kernel until shortly before, then by spinning.
+    Hybrid,
+    /// Never in the kernel: the thread uses its processor all the time.
+    Spin,
+}
+
+impl FromStr for Pacing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "sleep" => Ok(Self::Sleep),
+            "hybrid" => Ok(Self::Hybrid),
+            "spin" => Ok(Self::Spin),
+            _ => Err(format!("'{text}' is no pacing; write auto, sleep, hybrid or spin")),
+        }
+    }
+}
+
+impl fmt::Display for Pacing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Auto => "auto",
+            Self::Sleep => "sleep",
+            Self::Hybrid => "hybrid",
+            Self::Spin => "spin",
+        })
+    }
+}
+
+/// Processors for the threads in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pins(Vec<usize>);
+
+impl Pins {
+    /// The processor of a thread.
+    pub(crate) fn of(&self, thread: usize) -> usize {
+        self.0[thread % self.0.len()]
+    }
+}
+
+impl FromStr for Pins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| word.trim().parse::<usize>().ok().filter(|&cpu| cpu < 1_024);
+        let mut cpus = Vec::new();
+        for word in text.split(',') {
+            let range = match word.split_once('-') {
+                Some((first, last)) => number(first).zip(number(last)),
+                None => number(word).map(|cpu| (cpu, cpu)),
+            };
+            match range {
+                Some((first, last)) if first <= last => cpus.extend(first..=last),
+                _ => return Err(format!("'{word}' is no processor; write 1,3 or 2-5")),
+            }
+        }
+        Ok(Self(cpus))
+    }
+}
+
+/// How long a connection lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Churn {
+    /// As long as the run.
+    #[default]
+    None,
+    /// So many requests.
+    Requests(u64),
+    /// So long, and then until every request is answered.
+    Lifetime(Duration),
+    /// One request, whose times include the connect.
+    EachRequest,
+}
+
+impl Churn {
+    /// In words, or nothing.
+    pub(crate) fn describe(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Requests(requests) => Some(format!("after {requests} requests")),
+            Self::Lifetime(lifetime) => {
+                Some(format!("after {}", humantime::format_duration(*lifetime)))
+            }
+            Self::EachRequest => Some("connect per request".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_take_the_listed_processors_in_turn() {
+        let pins: Pins = "1,4-6".parse().unwrap();
+        let cpus: Vec<usize> = (0..6).map(|thread| pins.of(thread)).collect();
+        assert_eq!(cpus, [1, 4, 5, 6, 1, 4]);
+        for wrong in ["", "a", "3-1", "1,,2", "99999"] {
+            assert!(wrong.parse::<Pins>().is_err(), "{wrong}");
+        }
     }
 }

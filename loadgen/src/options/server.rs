@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::target::Target;
+use super::Target;
 
 /// Stands for the target's text in a command line.
 const ADDRESS: &str = "{addr}";
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_filled_in_wherever_it_is_asked_for() {
+    fn the_target_is_filled_in_wherever_it_is_named() {
         assert_eq!(words("s --listen={addr} {addr}"), ["s", "--listen=[::1]:80", "[::1]:80"]);
         let unix = Target::Unix("/run/my echo.sock".into());
         assert_eq!(command("s {addr}").words(&unix), ["s", "unix:/run/my echo.sock"]);

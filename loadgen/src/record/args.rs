@@ -2,15 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What makes a connection send its next request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// The time in the schedule.
-    Open,
-    /// A reply.
-    Closed,
-}
+use super::Stated;
+use crate::options::{Options, Pacing, ServerSource};
+use crate::schedule::{Mode, RateProfile};
+use crate::slo::Slo;
 
 /// The requested plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +15,10 @@ pub(crate) struct ArgsRecord {
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
-    pub(crate) rate: Option<String>,
+    pub(crate) rate: Option<Stated<RateProfile>>,
     /// "poisson" or "constant"; nothing in a closed loop.
     pub(crate) arrival: Option<String>,
-    /// Connections asked for.
+    /// Requested connections.
     pub(crate) connections: u32,
     /// Threads used, at most one per connection.
     pub(crate) threads: u32,
@@ -48,10 +43,10 @@ pub(crate) struct ArgsRecord {
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
-    pub(crate) pacing: String,
+    pub(crate) pacing: Stated<Pacing>,
     /// Objectives, as given.
-    pub(crate) slo: Vec<String>,
-    /// Runs asked for.
+    pub(crate) slo: Vec<Stated<Slo>>,
+    /// Requested runs.
     pub(crate) runs: u32,
     /// The command that started the server for each run.
     pub(crate) server_command: Option<String>,
@@ -62,9 +57,32 @@ impl ArgsRecord {
     pub(crate) fn is_open(&self) -> bool {
         self.mode == Mode::Open
     }
+}
 
-    /// The headline of a pair: `response` in an open loop, `service` in a closed one.
-    pub(crate) fn headline<T>(&self, response: T, service: T) -> T {
-        if self.is_open() { response } else { service }
+impl From<&Options> for ArgsRecord {
+    fn from(options: &Options) -> Self {
+        let open = options.load.open();
+        Self {
+            target: options.target.to_string(),
+            mode: options.load.mode(),
+            rate: open.map(|open| Stated::of(open.profile.clone())),
+            arrival: open.map(|open| open.arrival.to_string()),
+            connections: options.connections,
+            threads: options.threads,
+            pipeline: options.pipeline,
+            protocol: options.traffic.protocol.to_string(),
+            size: options.traffic.sizes.to_string(),
+            size_mean_bytes: options.traffic.sizes.mean_bytes(),
+            verify: options.traffic.verify.to_string(),
+            churn: options.churn.describe(),
+            duration_s: options.duration.as_secs_f64(),
+            warmup_s: options.warmup.as_secs_f64(),
+            timeout_s: options.timeout.as_secs_f64(),
+            seed: options.seed,
+            pacing: Stated::of(options.pacing),
+            slo: options.slo.iter().cloned().map(Stated::of).collect(),
+            runs: options.runs,
+            server_command: options.server.as_ref().and_then(ServerSource::command),
+        }
     }
 }

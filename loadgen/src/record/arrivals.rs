@@ -1,6 +1,7 @@
 //! How far the sends were from the requested arrival process.
 
-use super::ArrivalRecord;
+use serde::{Deserialize, Serialize};
+
 use crate::schedule::Arrival;
 use crate::stats;
 
@@ -12,6 +13,25 @@ const BY_CHANCE: f64 = 0.001;
 /// Otherwise, where all gaps should be equal, a gap that is one nanosecond too long would count as
 /// much as one that is twice as long.
 const SAME_WITHIN: f64 = 0.1;
+
+/// How the gaps between sends compare with the gaps that the schedule intended.
+///
+/// Taken over a bounded random sample of consecutive sends of one thread that were not blocked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArrivalRecord {
+    /// Gaps in the sample.
+    pub(crate) gaps: u64,
+    /// Mean gap intended, in nanoseconds.
+    pub(crate) intended_mean_ns: f64,
+    /// Mean gap found, in nanoseconds.
+    pub(crate) actual_mean_ns: f64,
+    /// Largest distance between the distribution of the gaps found and the requested one
+    /// (Kolmogorov–Smirnov): the exponential one for Poisson arrivals at a flat rate, otherwise the
+    /// intended gaps.
+    pub(crate) distance: f64,
+    /// Distance that chance alone exceeds once in a thousand such samples.
+    pub(crate) distance_by_chance: f64,
+}
 
 impl ArrivalRecord {
     /// Compares pairs of an intended gap and the gap found, in nanoseconds.

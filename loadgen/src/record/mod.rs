@@ -6,27 +6,22 @@
 mod args;
 mod arrivals;
 mod counters;
-mod dispersion;
-mod from_options;
 mod latency;
-mod rate;
 mod run;
-mod server;
+mod stated;
 mod validity;
-
-#[cfg(test)]
-pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::args::{ArgsRecord, Mode};
+pub(crate) use self::args::ArgsRecord;
+pub(crate) use self::arrivals::ArrivalRecord;
 pub(crate) use self::counters::Counters;
 pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
-pub(crate) use self::rate::RateRecord;
-pub(crate) use self::run::{ArrivalRecord, IntervalRecord, RunRecord, ThreadRecord};
-pub(crate) use self::server::{ServerRecord, ServerThread};
-pub(crate) use self::validity::{CO_LOCATED, Reason, SloRecord, Validity, Verdict};
-
+pub(crate) use self::run::{
+    IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
+};
+pub(crate) use self::stated::Stated;
+pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
 /// Name and version of the format. A change that breaks a reader raises the number.
@@ -40,7 +35,7 @@ pub(crate) const SCHEMA: &str = "loadgen/2";
 pub(crate) struct Record {
     /// Always [`SCHEMA`].
     pub(crate) schema: String,
-    /// What was asked for.
+    /// The requested plan.
     pub(crate) args: ArgsRecord,
     /// Where and when.
     pub(crate) env: Environment,
@@ -61,3 +56,6 @@ pub(crate) struct Record {
     /// Whether a signal ended it; the numbers then describe the part that took place.
     pub(crate) interrupted: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

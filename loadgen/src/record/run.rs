@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, LatenciesRecord, RateRecord, ServerRecord, Validity};
+use super::{ArrivalRecord, Counters, LatenciesRecord, Validity};
 use crate::wire::Mismatch;
 
 /// One run: a fresh set of connections and, if it was started here, a fresh server.
@@ -23,7 +23,7 @@ pub(crate) struct RunRecord {
     pub(crate) arrivals: Option<ArrivalRecord>,
     /// Time-weighted mean of the requests outstanding in the window, for Little's law.
     pub(crate) outstanding_mean: f64,
-    /// The run in steps of the interval.
+    /// The run, interval by interval.
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.
     pub(crate) server: Option<ServerRecord>,
@@ -58,26 +58,7 @@ pub(crate) struct ThreadRecord {
     pub(crate) major_faults: u64,
 }
 
-/// How the gaps between sends compare with the gaps that the schedule intended.
-///
-/// Taken over a bounded random sample of consecutive sends of one thread that were not blocked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ArrivalRecord {
-    /// Gaps in the sample.
-    pub(crate) gaps: u64,
-    /// Mean gap intended, in nanoseconds.
-    pub(crate) intended_mean_ns: f64,
-    /// Mean gap found, in nanoseconds.
-    pub(crate) actual_mean_ns: f64,
-    /// Largest distance between the distribution of the gaps found and the requested one
-    /// (Kolmogorov–Smirnov): the exponential one for Poisson arrivals at a flat rate, otherwise the
-    /// intended gaps.
-    pub(crate) distance: f64,
-    /// Distance that chance alone exceeds once in a thousand such samples.
-    pub(crate) distance_by_chance: f64,
-}
-
-/// One step of a run. Requests are counted where their reply, or their failure, was seen.
+/// One interval of a run. Requests are counted where their reply, or their failure, was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IntervalRecord {
     /// Seconds from the start of the measured window (negative in the warm-up) to its beginning.
@@ -89,9 +70,9 @@ pub(crate) struct IntervalRecord {
     pub(crate) completed: u64,
     /// Requests that failed or timed out.
     pub(crate) failed: u64,
-    /// Sent and unanswered at the end of the step.
+    /// Sent and unanswered at the end of the interval.
     pub(crate) outstanding: u64,
-    /// Due and unsent at the end of the step.
+    /// Due and unsent at the end of the interval.
     pub(crate) backlog: u64,
     /// Of the measured requests answered here: response in an open loop, service in a closed one.
     pub(crate) p50_ns: Option<u64>,
@@ -101,4 +82,88 @@ pub(crate) struct IntervalRecord {
     pub(crate) loader_cpu: f64,
     /// Processors used by the server, if it is watched.
     pub(crate) server_cpu: Option<f64>,
+}
+
+/// A server process between the first request and the last reply. What cannot be known is null.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServerRecord {
+    /// Its command line.
+    pub(crate) command: String,
+    pub(crate) pid: u32,
+    /// Elapsed seconds that the numbers below are about.
+    pub(crate) wall_s: f64,
+    /// Processor time of all its threads.
+    pub(crate) cpu_s: f64,
+    /// `cpu_s` by completed request, in microseconds.
+    pub(crate) cpu_us_per_request: Option<f64>,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+    /// Resident memory at the end.
+    pub(crate) rss_bytes: Option<u64>,
+    /// Proportional share of memory at the end (`Pss` of smaps_rollup).
+    pub(crate) pss_bytes: Option<u64>,
+    /// Every thread that used processor time.
+    pub(crate) threads: Vec<ServerThread>,
+    /// Processors it may use, as the kernel lists them ("0-3").
+    pub(crate) cpus_allowed: Option<String>,
+    /// SHA-256 of the program, in hexadecimal.
+    pub(crate) program_sha256: Option<String>,
+}
+
+/// One thread of the server.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServerThread {
+    pub(crate) name: String,
+    pub(crate) tid: u32,
+    pub(crate) cpu_s: f64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+/// Throughput of the measured window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RateRecord {
+    /// Requests the schedule put into the window, per second of it; a closed loop offers none.
+    pub(crate) offered_per_s: Option<f64>,
+    /// Measured requests per second of the actual window.
+    pub(crate) achieved_per_s: f64,
+    /// Bytes of measured requests' payload per second, one way.
+    pub(crate) bytes_per_s: f64,
+    /// Seconds of the actual window, over all runs.
+    pub(crate) measured_s: f64,
+}
+
+impl RateRecord {
+    /// The rate of `measured` requests, and of those the schedule offered, within `measured_s`.
+    pub(crate) fn new(
+        measured: u64,
+        offered: Option<u64>,
+        mean_bytes: f64,
+        measured_s: f64,
+    ) -> Self {
+        let per_s = |count: u64| if measured_s > 0.0 { count as f64 / measured_s } else { 0.0 };
+        Self {
+            offered_per_s: offered.map(per_s),
+            achieved_per_s: per_s(measured),
+            bytes_per_s: per_s(measured) * mean_bytes,
+            measured_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_never_opened_has_rate_zero() {
+        let rate = RateRecord::new(0, Some(0), 64.0, 0.0);
+        assert_eq!((rate.achieved_per_s, rate.offered_per_s), (0.0, Some(0.0)));
+    }
+
+    #[test]
+    fn the_rate_counts_payload_in_one_direction() {
+        let rate = RateRecord::new(1_000, None, 64.0, 2.0);
+        assert_eq!((rate.achieved_per_s, rate.bytes_per_s), (500.0, 32_000.0));
+    }
 }

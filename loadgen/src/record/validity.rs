@@ -1,9 +1,8 @@
 //! Whether to believe a measurement, and whether it met its objectives.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// The label of a measurement in which loader and server shared processors.
-pub(crate) const CO_LOCATED: &str = "co-located";
+use serde::{Deserialize, Serialize};
 
 /// How far a measurement can be believed, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +14,13 @@ pub(crate) enum Verdict {
     Suspect,
     /// Its numbers do not describe the server.
     Invalid,
+}
+
+/// As in the file.
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// The verdict and its reasons.
@@ -34,17 +40,16 @@ impl Validity {
         Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
     }
 
-    /// Whether it is labelled [`CO_LOCATED`].
+    /// Whether it is labelled [`Code::CoLocated`].
     pub(crate) fn is_co_located(&self) -> bool {
-        self.labels.iter().any(|label| label.code == CO_LOCATED)
+        self.labels.iter().any(|label| label.code == Code::CoLocated)
     }
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reason {
-    /// A stable word for scripts, such as "loader-late".
-    pub(crate) code: String,
+    pub(crate) code: Code,
     /// The verdict it leads to; [`Verdict::Valid`] for a label.
     pub(crate) level: Verdict,
     /// A sentence for people, with the figures and what to do.
@@ -60,4 +65,65 @@ pub(crate) struct SloRecord {
     pub(crate) met: Option<bool>,
     /// What was found, in words with units.
     pub(crate) found: String,
+}
+
+/// What a finding is about. `validity/rules` says what each code means; the last ones are of
+/// `loadgen merge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Code {
+    NothingMeasured,
+    LoaderLate,
+    LoaderCpu,
+    BelowRate,
+    Overloaded,
+    NearCeiling,
+    Arrivals,
+    NotSteady,
+    FewSamples,
+    Little,
+    Preempted,
+    MajorFaults,
+    Steal,
+    Errors,
+    EndedEarly,
+    Interrupted,
+    CarriedBacklog,
+    /// Loader and server shared processors.
+    CoLocated,
+    DebugBuild,
+    Merged,
+    NotSimultaneous,
+    SameSeed,
+    Servers,
+    EnvironmentsDiffer,
+    /// A code of another version.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// As in the file.
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_shown_as_it_stands_in_the_file() {
+        assert_eq!(serde_json::to_string(&Code::BelowRate).unwrap(), "\"below-rate\"");
+        assert_eq!(Code::BelowRate.to_string(), "below-rate");
+    }
+
+    #[test]
+    fn a_code_of_another_version_is_kept() {
+        let code: Code = serde_json::from_str("\"too-warm\"").unwrap();
+        assert_eq!(code, Code::Other("too-warm".to_owned()));
+        assert_eq!(serde_json::to_string(&code).unwrap(), "\"too-warm\"");
+        assert_eq!(code.to_string(), "too-warm");
+    }
 }

@@ -4,14 +4,14 @@ use std::io;
 
 use super::plot::pictures;
 use super::{csv, hgrm, html, json};
-use crate::latency::{Latencies, Latency};
+use crate::latency::{Distribution, Latencies};
 use crate::record::Record;
 
 pub(crate) const RECORD: &str = "result.json";
-pub(crate) const INTERVALS: &str = "intervals.csv";
-pub(crate) const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
-pub(crate) const TIME_PLOT: &str = "plot-time.svg";
-pub(crate) const PAGE: &str = "index.html";
+const INTERVALS: &str = "intervals.csv";
+const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
+const TIME_PLOT: &str = "plot-time.svg";
+const PAGE: &str = "index.html";
 
 /// Every name but those of the interval logs.
 pub(crate) const NAMES: [&str; 9] = [
@@ -26,6 +26,10 @@ pub(crate) const NAMES: [&str; 9] = [
     "connect.us.hgrm",
 ];
 
+/// Those that have a file of percentiles.
+const HGRM: [Distribution; 4] =
+    [Distribution::Response, Distribution::Service, Distribution::Lateness, Distribution::Connect];
+
 /// Name of a run's interval log.
 pub(crate) fn log_of(run: u32) -> String {
     format!("run-{run:03}.hlog")
@@ -39,16 +43,13 @@ pub(crate) fn is_log(name: &str) -> bool {
 
 /// Everything but the interval logs, the record last.
 pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(String, String)>> {
-    let response = latencies.response_or_bound();
-    let curves: [(&str, &Latency); 4] = [
-        ("response", &response),
-        ("service", &latencies.service),
-        ("lateness", &latencies.lateness),
-        ("connect", &latencies.connect),
-    ];
-    let measured = curves.into_iter().filter(|(_, latency)| latency.count() > 0);
-    let mut files: Vec<(String, String)> =
-        measured.map(|(name, latency)| (format!("{name}.us.hgrm"), hgrm::text(latency))).collect();
+    let mut files = Vec::new();
+    for distribution in HGRM {
+        let latency = latencies.with_bounds(distribution);
+        if latency.count() > 0 {
+            files.push((format!("{}.us.hgrm", distribution.name()), hgrm::text(&latency)));
+        }
+    }
     for (name, content) in [
         (INTERVALS, csv::text(record)),
         (PERCENTILE_PLOT, percentile_plot(record, latencies)),
@@ -63,11 +64,9 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
 
 /// The percentile curves.
 pub(super) fn percentile_plot(record: &Record, latencies: &Latencies) -> String {
-    let curves = [
-        ("response", &latencies.response_or_bound()),
-        ("service", &latencies.service),
-        ("lateness", &latencies.lateness),
-    ];
+    let curves = [Distribution::Response, Distribution::Service, Distribution::Lateness];
+    let curves = curves.map(|curve| (curve.name(), latencies.with_bounds(curve)));
+    let curves = curves.each_ref().map(|(name, latency)| (*name, latency.as_ref()));
     pictures::percentiles(record, &curves).svg()
 }
 

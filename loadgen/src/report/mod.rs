@@ -52,7 +52,7 @@ enum TextOutput {
 }
 
 impl Reports {
-    /// Opens the outputs that the options ask for.
+    /// Opens the outputs that the options name.
     pub(crate) fn open(options: &OutputOptions) -> Result<Self, Error> {
         let record = match &options.record {
             None => None,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::files;
 use super::hlog::Log;
 use crate::error::Error;
-use crate::latency::Latencies;
-use crate::record::{LatenciesRecord, LatencyRecord, Record, RunRecord, SCHEMA};
+use crate::latency::{Distribution, Latencies};
+use crate::record::{LatenciesRecord, Record, RunRecord, SCHEMA};
 
 /// A stored result. Its interval logs are optional, and read only on request.
 #[derive(Debug)]
@@ -95,17 +95,14 @@ fn schema_of(text: &str) -> Option<String> {
 
 /// Puts right by the record what buckets know only roughly.
 fn refine(latencies: &mut Latencies, record: &LatenciesRecord) -> Result<(), String> {
-    let answered = record.response.count.saturating_sub(record.response.censored);
-    let fields: [(&str, &LatencyRecord, u64); 6] = [
-        ("response", &record.response, answered),
-        ("service", &record.service, record.service.count),
-        ("lateness", &record.lateness, record.lateness.count),
-        ("loader_late", &record.loader_late, record.loader_late.count),
-        ("blocked", &record.blocked, record.blocked.count),
-        ("connect", &record.connect, record.connect.count),
-    ];
-    for (name, known, count) in fields {
-        let Some(latency) = latencies.by_name(name) else { continue };
+    for distribution in Distribution::ALL {
+        // The record has them only as lower bounds of response times.
+        if distribution == Distribution::Unanswered {
+            continue;
+        }
+        let (name, known) = (distribution.name(), record.of(distribution));
+        let count = known.count.saturating_sub(known.censored);
+        let latency = &mut latencies[distribution];
         if latency.count() != count {
             return Err(format!(
                 "{} samples of {name}, and {} has {count}; they are not of one measurement",

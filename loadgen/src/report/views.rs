@@ -9,7 +9,7 @@ use super::plot::pictures;
 use super::text::{self, Style};
 use super::{StoredResult, csv, files, hgrm, hlog, json};
 use crate::error::Error;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::report::folder::ResultFolder;
 
 /// A way to show a result.
@@ -49,8 +49,8 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
-            let headline = record.args.headline(latencies.response_or_bound(), latencies.service);
-            hgrm::text(&headline)
+            let headline = Distribution::headline(record.args.mode);
+            hgrm::text(&latencies.with_bounds(headline))
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_have_the_rate_asked_for_and_exponential_gaps() {
+    fn poisson_arrivals_have_the_requested_rate_and_exponential_gaps() {
         // 40,000 requests at 10,000 per second over 4 connections.
         let mut all: Vec<u64> = (0..4).flat_map(|c| times(Arrival::Poisson, 5, c, 4)).collect();
         all.sort_unstable();

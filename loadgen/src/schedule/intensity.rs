@@ -1,6 +1,6 @@
 //! A rate profile laid over a run's time: how many requests are due by when, and back.
 //!
-//! Time is cut into pieces with a straight rate each. Within one, the number of requests due is a
+//! Time is cut into segments with a straight rate each. Within one, the number of requests due is a
 //! parabola (a line where the rate is flat), and its inverse is the time of a given request.
 
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::profile::RateProfile;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Intensity {
     /// In order of time; the last has no end.
-    pieces: Vec<Piece>,
+    segments: Vec<Segment>,
 }
 
 /// A period in which the rate is a straight line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Piece {
+struct Segment {
     from_ns: f64,
     /// Requests due before it.
     before: f64,
@@ -26,7 +26,7 @@ struct Piece {
     slope: f64,
 }
 
-impl Piece {
+impl Segment {
     fn due(&self, at_ns: f64) -> f64 {
         let elapsed_ns = at_ns - self.from_ns;
         self.before + (self.rate + self.slope * elapsed_ns / 2.0) * elapsed_ns
@@ -45,57 +45,57 @@ impl Intensity {
     /// The profile over a run: its first rate in the warm-up, then the profile over the window,
     /// then its last rate.
     pub(crate) fn new(profile: &RateProfile, warmup: Duration, window: Duration) -> Self {
-        let mut pieces = Pieces::default();
+        let mut segments = Segments::default();
         match profile {
-            RateProfile::Flat(rate) => pieces.last(rate.get()),
+            RateProfile::Flat(rate) => segments.last(rate.get()),
             RateProfile::Ramp(from, to) => {
-                pieces.push(warmup, from.get(), from.get());
-                pieces.push(window, from.get(), to.get());
-                pieces.last(to.get());
+                segments.push(warmup, from.get(), from.get());
+                segments.push(window, from.get(), to.get());
+                segments.last(to.get());
             }
             RateProfile::Steps { rates, each } => {
                 let each = each.unwrap_or_else(|| window / rates.len().max(1) as u32);
-                pieces.push(warmup, rates[0].get(), rates[0].get());
+                segments.push(warmup, rates[0].get(), rates[0].get());
                 for rate in rates {
-                    pieces.push(each, rate.get(), rate.get());
+                    segments.push(each, rate.get(), rate.get());
                 }
-                pieces.last(rates[rates.len() - 1].get());
+                segments.last(rates[rates.len() - 1].get());
             }
         }
-        Self { pieces: pieces.done }
+        Self { segments: segments.done }
     }
 
     /// When request number `number` (from 0, of all connections together) is due, in nanoseconds
     /// from the start of the run.
     pub(crate) fn time_of(&self, number: f64) -> u64 {
-        let after = self.pieces.partition_point(|piece| piece.before <= number);
+        let after = self.segments.partition_point(|segment| segment.before <= number);
         // Rounded up: a request is never sent before its time.
-        self.pieces[after.saturating_sub(1)].at_ns(number).ceil() as u64
+        self.segments[after.saturating_sub(1)].at_ns(number).ceil() as u64
     }
 
     /// How many requests are due within the first `at_ns` nanoseconds, on average.
     pub(crate) fn due_by(&self, at_ns: u64) -> f64 {
         let at_ns = at_ns as f64;
-        let after = self.pieces.partition_point(|piece| piece.from_ns <= at_ns);
-        self.pieces[after.saturating_sub(1)].due(at_ns)
+        let after = self.segments.partition_point(|segment| segment.from_ns <= at_ns);
+        self.segments[after.saturating_sub(1)].due(at_ns)
     }
 
     /// Whether the rate never changes.
     pub(crate) fn is_flat(&self) -> bool {
-        self.pieces.len() == 1
+        self.segments.len() == 1
     }
 }
 
-/// Pieces put one after the other.
+/// Segments put one after the other.
 #[derive(Debug, Default)]
-struct Pieces {
-    done: Vec<Piece>,
+struct Segments {
+    done: Vec<Segment>,
     end_ns: f64,
     due: f64,
 }
 
-impl Pieces {
-    /// Adds a piece of a given length, unless it is empty.
+impl Segments {
+    /// Adds a segment of a given length, unless it is empty.
     fn push(&mut self, length: Duration, from_per_s: f64, to_per_s: f64) {
         let length_ns = length.as_nanos() as f64;
         if length_ns == 0.0 {
@@ -103,16 +103,16 @@ impl Pieces {
         }
         let (rate, end_rate) = (from_per_s / 1e9, to_per_s / 1e9);
         let slope = (end_rate - rate) / length_ns;
-        let piece = Piece { from_ns: self.end_ns, before: self.due, rate, slope };
+        let segment = Segment { from_ns: self.end_ns, before: self.due, rate, slope };
         self.end_ns += length_ns;
-        self.due = piece.due(self.end_ns);
-        self.done.push(piece);
+        self.due = segment.due(self.end_ns);
+        self.done.push(segment);
     }
 
-    /// Adds the piece that has no end.
+    /// Adds the segment that has no end.
     fn last(&mut self, per_s: f64) {
         let rate = per_s / 1e9;
-        self.done.push(Piece { from_ns: self.end_ns, before: self.due, rate, slope: 0.0 });
+        self.done.push(Segment { from_ns: self.end_ns, before: self.due, rate, slope: 0.0 });
     }
 }
 
@@ -153,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn steps_share_the_window_or_take_as_long_as_asked_for() {
+    fn steps_share_the_window_or_take_as_long_as_requested() {
         let shared = intensity("1000,3000");
         assert!((shared.due_by(6_000_000_000) - 6_000.0).abs() < 1e-6);
         assert!((shared.due_by(11_000_000_000) - 21_000.0).abs() < 1e-6);
-        let asked = intensity("1000,3000@1s");
-        assert!((asked.due_by(11_000_000_000) - (2_000.0 + 27_000.0)).abs() < 1e-6);
+        let with_length = intensity("1000,3000@1s");
+        assert!((with_length.due_by(11_000_000_000) - (2_000.0 + 27_000.0)).abs() < 1e-6);
     }
 
     proptest! {

@@ -20,3 +20,15 @@ pub(crate) use self::arrivals::{Arrival, Arrivals};
 pub(crate) use self::intensity::Intensity;
 pub(crate) use self::profile::{Rate, RateProfile};
 pub(crate) use self::window::{Phase, Window};
+
+use serde::{Deserialize, Serialize};
+
+/// What makes a connection send its next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// The time in the schedule.
+    Open,
+    /// A reply.
+    Closed,
+}

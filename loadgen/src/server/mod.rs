@@ -1,18 +1,17 @@
 //! The server process: started for a run, watched while it lasts, stopped after it.
 //!
 //! ```text
-//! child     a process of our own, ended with its group    tail      its last output
-//! reach     whether the target accepts
-//! procfs    figures of a process from /proc   snapshot  all of them at one moment, and the growth
+//! child     a process of our own, ended with its group, and its last output
+//! procfs    figures of a process from /proc
+//! snapshot  all of them at one moment, and the growth
 //! ```
 
 mod child;
 mod procfs;
-mod program;
-mod reach;
 mod snapshot;
-mod tail;
 
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,7 +72,7 @@ impl Server {
     }
 
     fn watch(pid: u32, command: String, child: Option<ServerChild>) -> Self {
-        let (program_sha256, begun) = (program::sha256(pid), Snapshot::take(pid));
+        let (program_sha256, begun) = (procfs::sha256(pid), Snapshot::take(pid));
         Self { pid, command, program_sha256, begun, child }
     }
 
@@ -126,7 +125,7 @@ impl Server {
 }
 
 fn spawn(command: &ServerCommand, target: &Target) -> Result<ServerChild, Error> {
-    if reach::accepts(target) {
+    if accepts(target) {
         return Err(Error::TargetTaken { target: target.to_string() });
     }
     let spawned = ServerChild::spawn(&command.words(target));
@@ -142,7 +141,7 @@ fn await_ready(
 ) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
-        let accepts = reach::accepts(target);
+        let accepts = accepts(target);
         if let Some(status) = child.ended() {
             let (command, target) = (command.to_string(), target.to_string());
             return Err(Error::ServerEnded { command, target, status, said: child.said() });
@@ -150,7 +149,7 @@ fn await_ready(
         if accepts {
             return Ok(());
         }
-        if interrupt.asked() {
+        if interrupt.is_requested() {
             return Err(Error::Interrupted);
         }
         if begun.elapsed() >= within {
@@ -158,5 +157,48 @@ fn await_ready(
             return Err(Error::ServerNotReady { command, target, within, said: child.said() });
         }
         thread::sleep(TRY_AGAIN);
+    }
+}
+
+/// Longest wait for one connect; a listening server on this machine answers at once.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// Tries to connect once to every address of the target, and closes the connection.
+fn accepts(target: &Target) -> bool {
+    match target {
+        Target::Unix(path) => UnixStream::connect(path).is_ok(),
+        Target::Tcp(text) => text
+            .to_socket_addrs()
+            .into_iter()
+            .flatten()
+            .any(|address| TcpStream::connect_timeout(&address, CONNECT_MAX).is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_tcp_target_accepts_while_a_server_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Tcp(listener.local_addr().unwrap().to_string());
+        assert!(accepts(&target));
+        drop(listener);
+        assert!(!accepts(&target));
+    }
+
+    #[test]
+    fn a_socket_file_without_a_listener_does_not_accept() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("s");
+        let target = Target::Unix(path.clone());
+        let listener = UnixListener::bind(path).unwrap();
+        assert!(accepts(&target));
+        drop(listener);
+        assert!(!accepts(&target));
     }
 }

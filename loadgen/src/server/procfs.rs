@@ -1,8 +1,11 @@
-//! The figures of a process in /proc (proc(5)) that the record contains.
+//! What /proc (proc(5)) shows of a process: the figures of the record, and its program.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
 
 /// Ticks of `/proc/PID/stat` in a second; the same on every architecture that this runs on.
 const TICKS_PER_S: f64 = 100.0;
@@ -108,8 +111,22 @@ fn number(text: &str, name: &str) -> Option<u64> {
     field(text, name)?.split_whitespace().next()?.parse().ok()
 }
 
+/// SHA-256 of the program's file in hexadecimal; nothing where it may not be read.
+pub(super) fn sha256(pid: u32) -> Option<String> {
+    let file = File::open(format!("/proc/{pid}/exe")).ok()?;
+    hash(file).ok()
+}
+
+fn hash(mut file: File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut file, &mut hash)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek as _, Write as _};
+
     use super::*;
 
     #[test]
@@ -152,5 +169,14 @@ mod tests {
         let pid = 4_194_305;
         assert!(threads(pid).is_empty());
         assert_eq!((cpu_s(pid), rss_bytes(pid), cpus_allowed(pid)), (None, None, None));
+    }
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"abc").unwrap();
+        file.rewind().unwrap();
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash(file).unwrap(), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! The bootstrap (Efron, 1979): how much a ratio of medians would vary if everything was measured
 //! again.
 
-use super::order::median;
+use super::median;
 use crate::schedule::random;
 
 /// How often, and from which seed; the same seed gives the same interval.

@@ -1,37 +1,36 @@
 //! When not to believe a measurement, and whether it met its objectives.
 //!
 //! ```text
-//! evidence     what a run recorded about itself, with the questions that several rules ask
-//! rules/       one function a rule: evidence in, at most one finding out
+//! rules/       one function a rule: the evidence of a run in, at most one finding out
 //! objective    service-level objectives, checked
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
 
-mod evidence;
 mod objective;
 mod rules;
 
 pub(crate) use self::objective::Decision;
-
-use self::evidence::Evidence;
 use crate::environment::Environment;
-use crate::record::{ArgsRecord, Reason, RunRecord, Validity, Verdict};
+use crate::record::{
+    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, Stated, Validity, Verdict,
+};
+use crate::schedule::RateProfile;
 
 impl Reason {
     /// A fact that a reader must know, but that does not lower the verdict.
-    fn label(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Valid, text }
+    fn label(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Valid, text }
     }
 
     /// A fact that may have distorted the measurement.
-    fn suspect(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Suspect, text }
+    fn suspect(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Suspect, text }
     }
 
     /// A fact that makes the measurement invalid.
-    fn invalid(code: &str, text: String) -> Self {
-        Self { code: code.to_owned(), level: Verdict::Invalid, text }
+    fn invalid(code: Code, text: String) -> Self {
+        Self { code, level: Verdict::Invalid, text }
     }
 }
 
@@ -78,6 +77,42 @@ fn conclude(findings: Vec<Reason>) -> Validity {
     Validity { verdict: worst, reasons, labels }
 }
 
+/// Everything recorded about a run.
+#[derive(Debug, Clone, Copy)]
+struct Evidence<'a> {
+    run: &'a RunRecord,
+    args: &'a ArgsRecord,
+    env: &'a Environment,
+}
+
+impl<'a> Evidence<'a> {
+    /// Whether requests followed a schedule.
+    fn is_open(&self) -> bool {
+        self.args.is_open()
+    }
+
+    /// Whether the intended load was constant: a closed loop, or a flat rate.
+    fn is_flat(&self) -> bool {
+        let profile = self.args.rate.as_ref().map(Stated::value);
+        matches!(profile, None | Some(Some(RateProfile::Flat(_))))
+    }
+
+    /// The headline latency of the run.
+    fn headline(&self) -> &'a LatencyRecord {
+        self.run.latency_ns.headline(self.args.mode)
+    }
+
+    /// The intervals that lie in the measured window.
+    fn window(&self) -> Vec<&'a IntervalRecord> {
+        let end_s = self.args.duration_s;
+        let inside = |interval: &&IntervalRecord| {
+            let middle_s = interval.start_s + interval.length_s / 2.0;
+            interval.start_s > -interval.length_s / 2.0 && middle_s < end_s
+        };
+        self.run.intervals.iter().filter(inside).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_worst_finding_is_the_verdict_and_labels_do_not_lower_it() {
-        let label = Reason::label("a", String::new());
-        let suspect = Reason::suspect("b", String::new());
-        let invalid = Reason::invalid("c", String::new());
+        let label = Reason::label(Code::CarriedBacklog, String::new());
+        let suspect = Reason::suspect(Code::Steal, String::new());
+        let invalid = Reason::invalid(Code::LoaderLate, String::new());
         let validity = conclude(vec![label.clone(), suspect.clone(), invalid.clone()]);
         assert_eq!(validity.verdict, Verdict::Invalid);
         assert_eq!((validity.reasons, validity.labels.len()), (vec![invalid, suspect], 1));
@@ -111,8 +146,10 @@ mod tests {
 
     #[test]
     fn several_runs_are_as_bad_as_the_worst_and_say_which_they_were() {
-        let late = |level: fn(&str, String) -> Reason, text: &str| level("late", text.to_owned());
-        let everywhere = || Reason::label("shared", "shared".to_owned());
+        let late = |level: fn(Code, String) -> Reason, text: &str| {
+            level(Code::LoaderLate, text.to_owned())
+        };
+        let everywhere = || Reason::label(Code::CoLocated, "shared".to_owned());
         let runs = [
             judged(1, vec![everywhere()]),
             judged(2, vec![late(Reason::suspect, "a little"), everywhere()]),

@@ -1,7 +1,8 @@
 //! Whether a record meets an objective, and how sure that is.
 
+use crate::latency::Distribution;
 use crate::record::{LatencyRecord, Record, SloRecord};
-use crate::slo::{Distribution, Metric, Slo, Statistic};
+use crate::slo::{Metric, Slo, Statistic};
 use crate::units;
 
 /// What can be said about an objective at the 95 % level.
@@ -17,7 +18,7 @@ pub(crate) enum Decision {
 
 /// A number, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Found {
+enum Bounded {
     Exactly(f64),
     /// Requests that were never answered would only make it larger.
     AtLeast(f64),
@@ -29,9 +30,9 @@ impl Slo {
     pub(crate) fn check(&self, record: &Record) -> SloRecord {
         let found = self.metric().of(record);
         let text = match found {
-            Found::Exactly(value) => self.metric().show(value),
-            Found::AtLeast(value) => format!("at least {}", self.metric().show(value)),
-            Found::Unknown => self.why_unknown(record),
+            Bounded::Exactly(value) => self.metric().show(value),
+            Bounded::AtLeast(value) => format!("at least {}", self.metric().show(value)),
+            Bounded::Unknown => self.why_unknown(record),
         };
         SloRecord { objective: self.to_string(), met: self.met(found), found: text }
     }
@@ -49,12 +50,12 @@ impl Slo {
         }
     }
 
-    fn met(&self, found: Found) -> Option<bool> {
+    fn met(&self, found: Bounded) -> Option<bool> {
         match found {
-            Found::Exactly(value) => Some(self.holds(value)),
+            Bounded::Exactly(value) => Some(self.holds(value)),
             // What is too long already cannot get shorter.
-            Found::AtLeast(value) => (!self.holds(value)).then_some(false),
-            Found::Unknown => None,
+            Bounded::AtLeast(value) => (!self.holds(value)).then_some(false),
+            Bounded::Unknown => None,
         }
     }
 
@@ -75,23 +76,17 @@ impl Metric {
     /// The distribution it is about.
     fn latency(self, record: &Record) -> Option<&LatencyRecord> {
         let Self::Time(distribution, _) = self else { return None };
-        let latency = &record.latency_ns;
-        Some(match distribution {
-            Distribution::Headline => latency.headline(&record.args),
-            Distribution::Service => &latency.service,
-            Distribution::Response => &latency.response,
-            Distribution::Lateness => &latency.lateness,
-            Distribution::Connect => &latency.connect,
-        })
+        let headline = Distribution::headline(record.args.mode);
+        Some(record.latency_ns.of(distribution.unwrap_or(headline)))
     }
 
     /// The value in the record: nanoseconds, a share, or requests per second.
-    fn of(self, record: &Record) -> Found {
-        let exactly = |value: Option<f64>| value.map_or(Found::Unknown, Found::Exactly);
+    fn of(self, record: &Record) -> Bounded {
+        let exactly = |value: Option<f64>| value.map_or(Bounded::Unknown, Bounded::Exactly);
         let (counters, rate) = (&record.counters, &record.rate);
         match self {
             Self::Time(_, statistic) => {
-                self.latency(record).map_or(Found::Unknown, |latency| statistic.of(latency))
+                self.latency(record).map_or(Bounded::Unknown, |latency| statistic.of(latency))
             }
             Self::Errors => exactly((counters.scheduled > 0).then(|| {
                 let lost = counters.scheduled.saturating_sub(counters.completed);
@@ -101,12 +96,12 @@ impl Metric {
                 let offered = rate.offered_per_s.filter(|&offered| offered > 0.0);
                 exactly(offered.map(|offered| rate.achieved_per_s / offered))
             }
-            Self::Rate => Found::Exactly(rate.achieved_per_s),
+            Self::Rate => Bounded::Exactly(rate.achieved_per_s),
         }
     }
 
     /// The ends of its 95 % confidence interval; twice the value itself where that is exact.
-    fn ends(self, record: &Record) -> Option<(Found, Found)> {
+    fn ends(self, record: &Record) -> Option<(Bounded, Bounded)> {
         match (self, self.latency(record)) {
             (Self::Time(_, Statistic::Percentile(known)), Some(latency)) => {
                 let [low, high] = latency.ci95_at(known.into())?;
@@ -118,23 +113,23 @@ impl Metric {
 }
 
 impl Statistic {
-    fn of(self, latency: &LatencyRecord) -> Found {
+    fn of(self, latency: &LatencyRecord) -> Bounded {
         let value = match self {
             Self::Percentile(known) => latency.at(known.into()),
             Self::Max => latency.max,
             Self::Mean if latency.censored > 0 => {
-                return latency.mean.map_or(Found::Unknown, |mean| Found::AtLeast(mean as f64));
+                return latency.mean.map_or(Bounded::Unknown, |mean| Bounded::AtLeast(mean as f64));
             }
             Self::Mean => latency.mean,
         };
-        value.map_or(Found::Unknown, |value| found(latency, value))
+        value.map_or(Bounded::Unknown, |value| found(latency, value))
     }
 }
 
 /// A value of a distribution, which may be a lower bound.
-fn found(latency: &LatencyRecord, value_ns: u64) -> Found {
+fn found(latency: &LatencyRecord, value_ns: u64) -> Bounded {
     let bound = latency.is_at_least(value_ns);
-    if bound { Found::AtLeast(value_ns as f64) } else { Found::Exactly(value_ns as f64) }
+    if bound { Bounded::AtLeast(value_ns as f64) } else { Bounded::Exactly(value_ns as f64) }
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 use super::frame::common_bytes;
 use super::framing::{HeadBuffer, Way};
 use super::http::{Decoder, Fault};
-use super::note::said;
-use super::protocol::Verify;
+use super::mismatch::said;
 use super::stream::Stream;
-use super::traffic::Traffic;
+use super::traffic::{Traffic, Verify};
 use crate::wire::Mismatch;
 
 /// One connection's position in the traffic.
@@ -81,7 +80,7 @@ impl Exchange {
         while at < bytes.len() {
             let rest = &bytes[at..];
             if completed == outstanding {
-                return (completed, Err(self.unasked(traffic, rest)));
+                return (completed, Err(self.unexpected(traffic, rest)));
             }
             let step = if traffic.framing.is_bare() {
                 Ok(self.came_bare(traffic, rest, outstanding - completed))
@@ -117,7 +116,7 @@ impl Exchange {
 
 /// What some of the bytes that came turned out to be.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct Compared {
     /// So many are right,
     right: usize,
     /// so many replies ended with them,
@@ -128,7 +127,7 @@ struct Step {
 
 impl Exchange {
     /// Compares replies that are payload and nothing else, many at a time.
-    fn came_bare(&mut self, traffic: &Traffic, bytes: &[u8], outstanding: usize) -> Step {
+    fn came_bare(&mut self, traffic: &Traffic, bytes: &[u8], outstanding: usize) -> Compared {
         let new = outstanding - usize::from(self.replies.is_inside());
         let expected = self.replies.bare(traffic, new);
         let compared = &bytes[..bytes.len().min(expected.len())];
@@ -137,18 +136,18 @@ impl Exchange {
             Verify::Length | Verify::None => compared.len(),
         };
         let ended = self.replies.advance(traffic, right).ended;
-        Step { right, ended, is_wrong: right < compared.len() }
+        Compared { right, ended, is_wrong: right < compared.len() }
     }
 
     /// Compares one reply whose every byte is known beforehand.
-    fn came_framed(&mut self, traffic: &Traffic, bytes: &[u8]) -> Step {
+    fn came_framed(&mut self, traffic: &Traffic, bytes: &[u8]) -> Compared {
         self.replies.enter(traffic);
         let mut buffer = HeadBuffer::default();
         let frame = self.replies.frame(traffic, &mut buffer);
         let (start, offset) = self.replies.position();
         let right = frame.right_bytes(offset, &traffic.payload, start, bytes, traffic.verify);
         let ended = self.replies.advance(traffic, right).ended;
-        Step { right, ended, is_wrong: ended == 0 && right < bytes.len() }
+        Compared { right, ended, is_wrong: ended == 0 && right < bytes.len() }
     }
 
     /// Compares one reply that says itself how long it is.
@@ -157,13 +156,13 @@ impl Exchange {
         replies: &mut Stream,
         traffic: &Traffic,
         bytes: &[u8],
-    ) -> Result<Step, Fault> {
+    ) -> Result<Compared, Fault> {
         let (taken, is_whole) = http.came(bytes, traffic.verify, &traffic.reference)?;
         replies.advance(traffic, taken);
         if is_whole {
             replies.end_here();
         }
-        Ok(Step { right: taken, ended: is_whole.into(), is_wrong: false })
+        Ok(Compared { right: taken, ended: is_whole.into(), is_wrong: false })
     }
 
     /// The expected byte, instead of which the first of `came` came.
@@ -180,7 +179,7 @@ impl Exchange {
     }
 
     /// Bytes came while no reply was outstanding.
-    fn unasked(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
+    fn unexpected(&self, traffic: &Traffic, came: &[u8]) -> Mismatch {
         let is_text = traffic.framing.has_text_heads() || traffic.framing.is_http();
         self.mismatch(None, came[0], is_text.then(|| said(came)))
     }

@@ -1,7 +1,7 @@
 //! One message on the wire: what comes before the payload, the payload, what comes after it.
 
 use super::payload::{Cursor, Payload};
-use super::protocol::Verify;
+use super::traffic::Verify;
 
 /// A message; every part may be empty.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::payload::Alphabet;
-use super::protocol::Protocol;
+use super::traffic::Protocol;
 
 /// Longest head that is made per message: exactly `set lg:4294967295 0 0 67108864\r\n`.
 const HEAD_BYTES_MAX: usize = 32;

@@ -18,9 +18,7 @@ mod frame;
 mod framing;
 pub(crate) mod http;
 mod mismatch;
-mod note;
 mod payload;
-mod protocol;
 mod sizes;
 mod stream;
 #[cfg(test)]
@@ -30,6 +28,5 @@ mod traffic;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
-pub(crate) use self::protocol::{Protocol, Verify};
 pub(crate) use self::sizes::Sizes;
-pub(crate) use self::traffic::{Traffic, TrafficSpec};
+pub(crate) use self::traffic::{Protocol, Traffic, TrafficSpec, Verify};

@@ -8,7 +8,7 @@ use super::traffic::Traffic;
 /// A position in the requests or in the replies of a connection.
 ///
 /// At the end of a message it has not entered the next one yet. It does so with the next call that
-/// asks for more and passes the traffic.
+/// wants more and passes the traffic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
     way: Way,

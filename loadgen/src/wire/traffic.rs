@@ -1,9 +1,11 @@
-//! What all connections of a run exchange.
+//! What all connections of a run exchange: the protocol, what is compared, the sizes, the payload.
+
+use std::fmt;
+use std::str::FromStr;
 
 use super::framing::Framing;
 use super::http::{self, Reference};
 use super::payload::Payload;
-use super::protocol::{Protocol, Verify};
 use super::sizes::Sizes;
 use crate::schedule::random;
 
@@ -52,5 +54,94 @@ impl Traffic {
     /// What the sizes of a connection are made of.
     pub(super) fn sizes_key(&self, connection: u32) -> u64 {
         random::key(self.seed, SIZES + u64::from(connection))
+    }
+}
+
+/// How requests and replies look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The payload and nothing else; the reply is the same bytes.
+    #[default]
+    Raw,
+    /// A big-endian u32 length, then as many bytes; the reply is the same.
+    Len32,
+    /// Printable characters and a line feed; the reply is the same.
+    Line,
+    /// `GET` over HTTP/1.1 with keep-alive; every reply must be like the first.
+    Http,
+    /// Redis `PING`.
+    RespPing,
+    /// Redis `ECHO`.
+    RespEcho,
+    /// memcached `set`.
+    Memcached,
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            "len32" => Ok(Self::Len32),
+            "line" => Ok(Self::Line),
+            "http" => Ok(Self::Http),
+            "resp-ping" => Ok(Self::RespPing),
+            "resp-echo" => Ok(Self::RespEcho),
+            "memcached" => Ok(Self::Memcached),
+            _ => Err(format!(
+                "'{text}' is no protocol; write raw, len32, line, http, resp-ping, resp-echo or \
+                 memcached"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Raw => "raw",
+            Self::Len32 => "len32",
+            Self::Line => "line",
+            Self::Http => "http",
+            Self::RespPing => "resp-ping",
+            Self::RespEcho => "resp-echo",
+            Self::Memcached => "memcached",
+        })
+    }
+}
+
+/// What is compared of a reply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// Every byte; over HTTP, every byte of the body against the first reply's, and the status.
+    #[default]
+    Full,
+    /// That it is as long as it must be; over HTTP, as the first one's body, and the status.
+    Length,
+    /// Nothing that the framing does not need: for all but HTTP the same as the length.
+    None,
+}
+
+impl FromStr for Verify {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self::Full),
+            "length" => Ok(Self::Length),
+            "none" => Ok(Self::None),
+            _ => Err(format!("'{text}' is no check; write full, length or none")),
+        }
+    }
+}
+
+impl fmt::Display for Verify {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Full => "full",
+            Self::Length => "length",
+            Self::None => "none",
+        })
     }
 }

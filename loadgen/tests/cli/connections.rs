@@ -46,7 +46,7 @@ fn every_request_can_have_a_connection_of_its_own() {
 }
 
 #[test]
-fn new_connections_come_no_faster_than_asked_for() {
+fn new_connections_come_no_faster_than_requested() {
     let server = Server::echo();
     let begun = std::time::Instant::now();
     let finished = load(&server, "-c 21 --connect-rate 100");

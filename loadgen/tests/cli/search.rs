@@ -22,7 +22,7 @@ fn stages(record: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn an_easy_objective_holds_up_to_the_highest_rate_asked_for() {
+fn an_easy_objective_holds_up_to_the_highest_requested_rate() {
     let server = Server::echo();
     let flags = "--slo max<60s --from 200 --to 250 --confirm 2 --json -";
     let finished = search(&server.address(), flags);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// A server in this process; a thread per connection runs what the test asks for.
+/// A server in this process; a thread per connection runs what the test wants.
 pub(crate) struct Server {
     address: SocketAddr,
     bytes_read: Arc<AtomicU64>,

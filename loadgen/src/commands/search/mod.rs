@@ -1,32 +1,34 @@
 //! `loadgen search`: the largest rate whose objectives hold.
 //!
 //! ```text
-//! plan       what the flags ask for        strategy   which rate to try next; pure
-//! judgement  what a probe shows            record     search.json
-//! text       the report                    picture    latency against throughput
+//! search_plan  what the flags request
+//! strategy     which rate to try next; pure
+//! record       search.json
+//! report       the answer and all probes, as text and as a picture
 //! ```
 
-mod judgement;
-mod picture;
 mod record;
+mod report;
 mod search_plan;
 mod strategy;
-mod text;
 
 use std::time::{Duration, Instant};
 
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
-use self::strategy::{Bounds, Limit, Probe, Step, Strategy};
+use self::strategy::{Bounds, Limit, Probe, ProbeFinding, SearchStep, Strategy};
 use crate::atomic_file;
-use crate::cli::search::SearchArgs;
+use crate::cli::SearchArgs;
 use crate::console;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
+use crate::record::{Code, Record, Validity, Verdict};
 use crate::schedule::Rate;
+use crate::slo::{Metric, Slo};
+use crate::validity::Decision;
 
 /// The share of the closed loop's rate to begin with.
 const FIRST_SHARE: f64 = 0.1;
@@ -69,18 +71,18 @@ impl Search<'_> {
         let mut strategy = Strategy::new(self.bounds(peak_per_s));
         loop {
             let probe = match strategy.next() {
-                Step::Try(probe) => probe,
-                Step::Found { rate_per_s, limit, confirmed } => {
+                SearchStep::Try(probe) => probe,
+                SearchStep::Found { rate_per_s, limit, confirmed } => {
                     return Ok(Answer::found(rate_per_s, limit, confirmed));
                 }
-                Step::NoneIsGood { limit } => return Ok(Answer::none(limit)),
+                SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
             let options = self.options(probe);
             if self.begun.elapsed() + expected(&options) > self.plan.max_time {
                 return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
             }
             let measurement = measure::measure(&options, self.interrupt, &mut ())?;
-            let finding = judgement::of(&measurement.record, &self.plan.open.slo);
+            let finding = judge(&measurement.record, &self.plan.open.slo);
             self.note(ProbeRecord::new(probe, finding, &measurement.record), &measurement);
             if measurement.record.interrupted {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
@@ -109,7 +111,7 @@ impl Search<'_> {
     /// Adds what a probe found to the record, and prints it in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
         if !self.plan.open.output.quiet {
-            console::say(&text::line(&probe));
+            console::say(&report::line(&probe));
         }
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
@@ -125,8 +127,8 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
     if let Some(folder) = &output.directory {
         atomic_file::json(&folder.join("search.json"), record)?;
-        atomic_file::text(&folder.join("search.txt"), &text::render(record))?;
-        let picture = picture::of(record).svg();
+        atomic_file::text(&folder.join("search.txt"), &report::render(record))?;
+        let picture = report::picture(record).svg();
         atomic_file::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
     }
     match &output.record {
@@ -136,7 +138,7 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
             console::print(&(json.map_err(Error::WriteResults)? + "\n"));
         }
         None if output.quiet => {}
-        None => console::print(&text::render(record)),
+        None => console::print(&report::render(record)),
     }
     Ok(())
 }
@@ -151,9 +153,40 @@ fn exit_code(answer: &Answer) -> u8 {
     }
 }
 
+/// Judges a measurement by its objectives.
+///
+/// Requests that failed make a rate bad, unless an objective says how many may.
+fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
+    let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
+    let failed = record.counters.has_errors() && !tolerates_errors;
+    let decisions: Vec<Decision> = objectives.iter().map(|slo| slo.decide(record)).collect();
+    finding(&record.validity, failed || record.counters.measured == 0, &decisions)
+}
+
+fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
+    let mut reasons = validity.reasons.iter();
+    // Everything that makes a run INVALID is the loader's, but for a server that answers nothing.
+    let is_loader_limited = reasons
+        .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
+    // Where a queue grows, an objective is met until it is long enough.
+    let depends_on_length = validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
+    if is_loader_limited {
+        ProbeFinding::LoaderLimited
+    } else if failed || decisions.contains(&Decision::Failed) {
+        ProbeFinding::Bad
+    } else if decisions.contains(&Decision::Undecided) || depends_on_length {
+        ProbeFinding::Undecided
+    } else {
+        ProbeFinding::Good
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use Decision::{Failed, Passed, Undecided};
+
     use super::*;
+    use crate::record::Reason;
 
     #[test]
     fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {
@@ -164,5 +197,42 @@ mod tests {
         assert_eq!(exit_code(&Answer::none(Limit::Loader)), exit::INVALID);
         assert_eq!(exit_code(&Answer::without_end(End::Interrupted, None)), exit::INTERRUPTED);
         assert_eq!(exit_code(&Answer::without_end(End::TimeUp, Some(5.0))), exit::FAILED);
+    }
+
+    fn because(code: Code, level: Verdict) -> Validity {
+        let reason = Reason { code, level, text: String::new() };
+        Validity { verdict: level, reasons: vec![reason], labels: Vec::new() }
+    }
+
+    #[test]
+    fn all_objectives_must_be_met_for_certain() {
+        let judged = |decisions: &[Decision]| finding(&Validity::valid(), false, decisions);
+        assert_eq!(judged(&[Passed, Passed]), ProbeFinding::Good);
+        assert_eq!(judged(&[Passed, Undecided]), ProbeFinding::Undecided);
+        assert_eq!(judged(&[Undecided, Failed]), ProbeFinding::Bad);
+    }
+
+    #[test]
+    fn a_run_with_errors_is_bad_whatever_its_latencies() {
+        assert_eq!(finding(&Validity::valid(), true, &[Passed]), ProbeFinding::Bad);
+        let nothing = because(Code::NothingMeasured, Verdict::Invalid);
+        assert_eq!(finding(&nothing, true, &[Undecided]), ProbeFinding::Bad);
+    }
+
+    #[test]
+    fn what_a_late_loader_seems_to_show_counts_for_nothing() {
+        let late = because(Code::LoaderLate, Verdict::Invalid);
+        for decision in [Passed, Failed, Undecided] {
+            assert_eq!(finding(&late, false, &[decision]), ProbeFinding::LoaderLimited);
+        }
+        let less_late = because(Code::LoaderLate, Verdict::Suspect);
+        assert_eq!(finding(&less_late, false, &[Passed]), ProbeFinding::Good);
+    }
+
+    #[test]
+    fn an_objective_that_is_met_only_for_now_is_not_met() {
+        let unsteady = because(Code::NotSteady, Verdict::Suspect);
+        assert_eq!(finding(&unsteady, false, &[Passed]), ProbeFinding::Undecided);
+        assert_eq!(finding(&unsteady, false, &[Failed]), ProbeFinding::Bad);
     }
 }

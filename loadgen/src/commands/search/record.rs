@@ -1,6 +1,8 @@
 //! The machine-readable result of a search, `search.json`.
 
-use serde::{Serialize, Serializer};
+use std::fmt;
+
+use serde::Serialize;
 
 use super::search_plan::SearchPlan;
 use super::strategy::{Limit, Probe, ProbeFinding, Stage};
@@ -83,11 +85,27 @@ impl Answer {
     }
 }
 
+/// What a probe was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ProbeStage {
+    /// What a closed loop achieves, before the search.
+    Peak,
+    #[serde(untagged)]
+    Search(Stage),
+}
+
+/// As in the file.
+impl fmt::Display for ProbeStage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 /// One probe.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct ProbeRecord {
-    /// "peak", "rise", "descend", "bisect", "confirm".
-    pub(super) stage: &'static str,
+    pub(super) stage: ProbeStage,
     /// Null for the peak, which is a closed loop.
     pub(super) rate_per_s: Option<f64>,
     pub(super) achieved_per_s: f64,
@@ -95,8 +113,8 @@ pub(super) struct ProbeRecord {
     pub(super) measured: u64,
     /// Response times; of the peak, service times.
     pub(super) latency_ns: LatencyRecord,
-    /// "good", "bad", "undecided", "loader-limited"; null for the peak.
-    pub(super) decision: Option<&'static str>,
+    /// Null for the peak.
+    pub(super) decision: Option<ProbeFinding>,
     pub(super) slo: Vec<SloRecord>,
     pub(super) validity: Validity,
     pub(super) had_errors: bool,
@@ -111,7 +129,7 @@ impl SearchRecord {
         let args = ArgsRecord { rate: None, ..ArgsRecord::from(&plan.open) };
         Self {
             schema: SCHEMA,
-            objectives: args.slo.clone(),
+            objectives: args.slo.iter().map(ToString::to_string).collect(),
             args,
             env: Environment::default(),
             from_per_s: plan.from.map(Rate::get),
@@ -129,33 +147,26 @@ impl SearchRecord {
 impl ProbeRecord {
     /// The closed loop before the search.
     pub(super) fn peak(record: &Record) -> Self {
-        Self {
-            stage: "peak",
-            rate_per_s: None,
-            decision: None,
-            latency_ns: record.latency_ns.service.clone(),
-            ..Self::of(record)
-        }
+        Self::of(ProbeStage::Peak, record)
     }
 
     /// A probe at a rate.
     pub(super) fn new(probe: Probe, finding: ProbeFinding, record: &Record) -> Self {
         Self {
-            stage: stage(probe.stage),
             rate_per_s: Some(probe.rate_per_s),
-            decision: Some(decision(finding)),
-            ..Self::of(record)
+            decision: Some(finding),
+            ..Self::of(ProbeStage::Search(probe.stage), record)
         }
     }
 
-    fn of(record: &Record) -> Self {
+    fn of(stage: ProbeStage, record: &Record) -> Self {
         Self {
-            stage: "",
+            stage,
             rate_per_s: None,
             achieved_per_s: record.rate.achieved_per_s,
             duration_s: record.rate.measured_s,
             measured: record.counters.measured,
-            latency_ns: record.latency_ns.response.clone(),
+            latency_ns: record.latency_ns.headline(record.args.mode).clone(),
             decision: None,
             slo: record.slo.clone(),
             validity: record.validity.clone(),
@@ -163,34 +174,5 @@ impl ProbeRecord {
             server_cpu_us_per_request: record.server.as_ref().and_then(|s| s.cpu_us_per_request),
             interrupted: record.interrupted,
         }
-    }
-}
-
-fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Rise => "rise",
-        Stage::Descend => "descend",
-        Stage::Bisect => "bisect",
-        Stage::Confirm => "confirm",
-    }
-}
-
-fn decision(finding: ProbeFinding) -> &'static str {
-    match finding {
-        ProbeFinding::Good => "good",
-        ProbeFinding::Bad => "bad",
-        ProbeFinding::Undecided => "undecided",
-        ProbeFinding::LoaderLimited => "loader-limited",
-    }
-}
-
-impl Serialize for Limit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Objective => "objective",
-            Self::Undecided => "undecided",
-            Self::Loader => "loader",
-            Self::Highest => "highest",
-        })
     }
 }

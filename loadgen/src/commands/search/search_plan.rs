@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::search::SearchArgs;
+use crate::cli::SearchArgs;
 use crate::error::Error;
 use crate::options::Options;
 use crate::schedule::{Rate, RateProfile};
@@ -74,13 +74,13 @@ impl TryFrom<SearchArgs> for SearchPlan {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cli::{self, Command, Request};
+    use crate::cli::{self, Command, Invocation};
 
     /// The plan of `loadgen search` with these flags.
     pub(in crate::commands::search) fn plan(flags: &str) -> Result<SearchPlan, Error> {
         let words = ["loadgen", "search"].into_iter().chain(flags.split_whitespace());
         match cli::parse(words)? {
-            Request::Do(Command::Search(args)) => SearchPlan::try_from(*args),
+            Invocation::Do(Command::Search(args)) => SearchPlan::try_from(*args),
             other => panic!("unexpected: {other:?}"),
         }
     }

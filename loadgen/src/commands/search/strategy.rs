@@ -1,6 +1,6 @@
 //! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
-//! Pure: it asks for probes and takes what they found. It neither measures nor waits.
+//! Pure: it requests probes and takes what they found. It neither measures nor waits.
 //!
 //! ```text
 //! rise     from the lowest rate by half until one is not good
@@ -11,6 +11,10 @@
 //!
 //! A rate at which the loader is the limit bounds the search like a bad rate. It ends the search
 //! where only a lower rate could follow. If it bounds the answer, the answer is "at least".
+
+use std::fmt;
+
+use serde::Serialize;
 
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
@@ -42,7 +46,8 @@ pub(super) struct Bounds {
 }
 
 /// The part of the search that a probe belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
     Rise,
     Descend,
@@ -60,7 +65,8 @@ pub(super) struct Probe {
 }
 
 /// What a probe found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum ProbeFinding {
     /// All objectives are met for certain.
     Good,
@@ -72,8 +78,16 @@ pub(super) enum ProbeFinding {
     LoaderLimited,
 }
 
+/// As in the file.
+impl fmt::Display for ProbeFinding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 /// Why no higher rate is the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Limit {
     /// An objective was missed above it.
     Objective,
@@ -87,7 +101,7 @@ pub(super) enum Limit {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Step {
+pub(super) enum SearchStep {
     Try(Probe),
     /// The answer. With the loader as the limit it may be confirmed less often than requested.
     Found {
@@ -105,7 +119,7 @@ pub(super) enum Step {
 #[derive(Debug, Clone)]
 pub(super) struct Strategy {
     bounds: Bounds,
-    next: Step,
+    next: SearchStep,
     /// The largest rate that was good.
     good_per_s: Option<f64>,
     /// The lowest rate that was not, and why.
@@ -131,7 +145,7 @@ impl Strategy {
     }
 
     /// What to do next.
-    pub(super) fn next(&self) -> Step {
+    pub(super) fn next(&self) -> SearchStep {
         self.next
     }
 
@@ -142,9 +156,9 @@ impl Strategy {
 
     /// Takes the finding of the requested probe.
     pub(super) fn found(&mut self, finding: ProbeFinding) {
-        let Step::Try(probe) = self.next else { return };
+        let SearchStep::Try(probe) = self.next else { return };
         if finding == ProbeFinding::Undecided && probe.length < 1 << LENGTHENINGS_MAX {
-            self.next = Step::Try(Probe { length: 2 * probe.length, ..probe });
+            self.next = SearchStep::Try(Probe { length: 2 * probe.length, ..probe });
             return;
         }
         self.next = match (finding, probe.stage) {
@@ -158,7 +172,7 @@ impl Strategy {
         };
     }
 
-    fn good(&mut self, rate_per_s: f64, stage: Stage) -> Step {
+    fn good(&mut self, rate_per_s: f64, stage: Stage) -> SearchStep {
         self.good_per_s = Some(rate_per_s);
         if stage == Stage::Rise && rate_per_s < self.bounds.to_per_s {
             return plain(Stage::Rise, (rate_per_s * RISE).min(self.bounds.to_per_s));
@@ -166,14 +180,14 @@ impl Strategy {
         self.narrow(rate_per_s)
     }
 
-    fn bad(&mut self, rate_per_s: f64, stage: Stage, limit: Limit) -> Step {
+    fn bad(&mut self, rate_per_s: f64, stage: Stage, limit: Limit) -> SearchStep {
         self.bad = Some((rate_per_s, limit));
         match (self.good_per_s, stage) {
             // A loader that is late is no less late at 2 % less.
             (Some(rate_per_s), Stage::Confirm) if limit == Limit::Loader => {
-                Step::Found { rate_per_s, limit, confirmed: self.confirmed }
+                SearchStep::Found { rate_per_s, limit, confirmed: self.confirmed }
             }
-            (None, Stage::Confirm) if limit == Limit::Loader => Step::NoneIsGood { limit },
+            (None, Stage::Confirm) if limit == Limit::Loader => SearchStep::NoneIsGood { limit },
             (_, Stage::Confirm) => self.step_down(rate_per_s, limit),
             (Some(good_per_s), _) => self.narrow(good_per_s),
             (None, _) => self.descend(rate_per_s, limit),
@@ -182,16 +196,16 @@ impl Strategy {
 
     /// A lower rate has fewer samples, and a loader that is late is no less late at it: it is only
     /// tried where an objective was missed.
-    fn descend(&mut self, rate_per_s: f64, limit: Limit) -> Step {
+    fn descend(&mut self, rate_per_s: f64, limit: Limit) -> SearchStep {
         let is_over = self.bounds.from_is_least || self.descents == DESCENTS_MAX;
         if is_over || limit != Limit::Objective {
-            return Step::NoneIsGood { limit };
+            return SearchStep::NoneIsGood { limit };
         }
         self.descents += 1;
         plain(Stage::Descend, rate_per_s / DESCENT)
     }
 
-    fn narrow(&mut self, good_per_s: f64) -> Step {
+    fn narrow(&mut self, good_per_s: f64) -> SearchStep {
         match self.bad {
             Some((bad_per_s, _)) if bad_per_s - good_per_s > self.bounds.tolerance * good_per_s => {
                 plain(Stage::Bisect, f64::midpoint(good_per_s, bad_per_s))
@@ -200,21 +214,21 @@ impl Strategy {
         }
     }
 
-    fn confirm(&self, rate_per_s: f64) -> Step {
+    fn confirm(&self, rate_per_s: f64) -> SearchStep {
         if self.confirmed < self.bounds.confirmations {
             return plain(Stage::Confirm, rate_per_s);
         }
         let limit = self.bad.map_or(Limit::Highest, |(_, limit)| limit);
-        Step::Found { rate_per_s, limit, confirmed: self.confirmed }
+        SearchStep::Found { rate_per_s, limit, confirmed: self.confirmed }
     }
 
-    fn confirmed(&mut self, rate_per_s: f64) -> Step {
+    fn confirmed(&mut self, rate_per_s: f64) -> SearchStep {
         self.good_per_s = Some(rate_per_s);
         self.confirmed += 1;
         self.confirm(rate_per_s)
     }
 
-    fn step_down(&mut self, rate_per_s: f64, limit: Limit) -> Step {
+    fn step_down(&mut self, rate_per_s: f64, limit: Limit) -> SearchStep {
         self.confirmed = 0;
         self.steps_down += 1;
         // It was good once and is not always: it is no answer.
@@ -222,14 +236,14 @@ impl Strategy {
         let lower_per_s = rate_per_s * STEP_DOWN;
         let too_low = self.bounds.from_is_least && lower_per_s < self.bounds.from_per_s;
         if self.steps_down > STEPS_DOWN_MAX || too_low {
-            return Step::NoneIsGood { limit };
+            return SearchStep::NoneIsGood { limit };
         }
         plain(Stage::Confirm, lower_per_s)
     }
 }
 
-fn plain(stage: Stage, rate_per_s: f64) -> Step {
-    Step::Try(Probe { stage, rate_per_s, length: 1 })
+fn plain(stage: Stage, rate_per_s: f64) -> SearchStep {
+    SearchStep::Try(Probe { stage, rate_per_s, length: 1 })
 }
 
 #[cfg(test)]
@@ -256,10 +270,10 @@ mod tests {
     fn search(
         bounds: Bounds,
         mut oracle: impl FnMut(Probe) -> ProbeFinding,
-    ) -> (Step, Vec<(Probe, ProbeFinding)>) {
+    ) -> (SearchStep, Vec<(Probe, ProbeFinding)>) {
         let mut strategy = Strategy::new(bounds);
         let mut probes = Vec::new();
-        while let Step::Try(probe) = strategy.next() {
+        while let SearchStep::Try(probe) = strategy.next() {
             assert!(probes.len() < PROBES_MAX, "it does not end: {probes:?}");
             let finding = oracle(probe);
             probes.push((probe, finding));
@@ -283,7 +297,7 @@ mod tests {
     #[test]
     fn it_rises_bisects_and_confirms() {
         let (end, probes) = search(bounds(), up_to(7_777.0));
-        let Step::Found { rate_per_s, limit, confirmed: 3 } = end else { panic!("{end:?}") };
+        let SearchStep::Found { rate_per_s, limit, confirmed: 3 } = end else { panic!("{end:?}") };
         assert!((7_777.0 / 1.02..=7_777.0).contains(&rate_per_s), "{rate_per_s}");
         assert_eq!(limit, Limit::Objective);
         assert_eq!(stages(&probes), [Stage::Rise, Stage::Bisect, Stage::Confirm]);
@@ -293,26 +307,29 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_rate_asked_for_is_an_answer() {
+    fn the_highest_requested_rate_is_an_answer() {
         let (end, probes) = search(Bounds { to_per_s: 2_000.0, ..bounds() }, up_to(1e8));
-        assert_eq!(end, Step::Found { rate_per_s: 2_000.0, limit: Limit::Highest, confirmed: 3 });
+        assert_eq!(
+            end,
+            SearchStep::Found { rate_per_s: 2_000.0, limit: Limit::Highest, confirmed: 3 }
+        );
         assert_eq!(stages(&probes), [Stage::Rise, Stage::Confirm]);
     }
 
     #[test]
-    fn it_descends_below_a_first_guess_but_not_below_what_was_asked_for() {
+    fn it_descends_below_a_first_guess_but_not_below_a_requested_rate() {
         let (end, probes) = search(bounds(), up_to(200.0));
-        let Step::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
+        let SearchStep::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
         assert!((200.0 / 1.02..=200.0).contains(&rate_per_s), "{rate_per_s}");
         assert_eq!(probes[1].0.stage, Stage::Descend);
         let (end, probes) = search(Bounds { from_is_least: true, ..bounds() }, up_to(200.0));
-        assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Objective }, 1));
+        assert_eq!((end, probes.len()), (SearchStep::NoneIsGood { limit: Limit::Objective }, 1));
     }
 
     #[test]
     fn where_nothing_is_good_it_says_so() {
         let (end, probes) = search(bounds(), |_| ProbeFinding::Bad);
-        assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Objective }, 5));
+        assert_eq!((end, probes.len()), (SearchStep::NoneIsGood { limit: Limit::Objective }, 5));
     }
 
     #[test]
@@ -325,19 +342,19 @@ mod tests {
         assert_eq!(lengths, [1, 2, 4, 8]);
         assert!(probes[2..6].iter().all(|(probe, _)| probe.rate_per_s == 2_250.0));
         assert_eq!(probes[6].0.length, 1, "the next rate begins anew");
-        assert!(matches!(end, Step::Found { limit: Limit::Undecided, .. }), "{end:?}");
+        assert!(matches!(end, SearchStep::Found { limit: Limit::Undecided, .. }), "{end:?}");
     }
 
     #[test]
     fn too_few_samples_are_not_sought_at_lower_rates() {
         let (end, probes) = search(bounds(), |_| ProbeFinding::Undecided);
-        assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Undecided }, 4));
+        assert_eq!((end, probes.len()), (SearchStep::NoneIsGood { limit: Limit::Undecided }, 4));
     }
 
     #[test]
     fn a_loader_that_is_the_limit_at_once_ends_the_search() {
         let (end, probes) = search(bounds(), |_| ProbeFinding::LoaderLimited);
-        assert_eq!((end, probes.len()), (Step::NoneIsGood { limit: Limit::Loader }, 1));
+        assert_eq!((end, probes.len()), (SearchStep::NoneIsGood { limit: Limit::Loader }, 1));
     }
 
     #[test]
@@ -346,7 +363,7 @@ mod tests {
             ..=5_000.0 => ProbeFinding::Good,
             _ => ProbeFinding::LoaderLimited,
         });
-        assert!(matches!(end, Step::Found { limit: Limit::Loader, .. }), "{end:?}");
+        assert!(matches!(end, SearchStep::Found { limit: Limit::Loader, .. }), "{end:?}");
     }
 
     #[test]
@@ -356,7 +373,10 @@ mod tests {
             confirmations += u32::from(probe.stage == Stage::Confirm);
             if confirmations == 2 { ProbeFinding::LoaderLimited } else { up_to(3_000.0)(probe) }
         });
-        assert!(matches!(end, Step::Found { limit: Limit::Loader, confirmed: 1, .. }), "{end:?}");
+        assert!(
+            matches!(end, SearchStep::Found { limit: Limit::Loader, confirmed: 1, .. }),
+            "{end:?}"
+        );
         let mut confirmations = 0;
         let (end, _) = search(bounds(), |probe| {
             confirmations += u32::from(probe.stage == Stage::Confirm);
@@ -366,7 +386,7 @@ mod tests {
                 _ => up_to(3_000.0)(probe),
             }
         });
-        assert_eq!(end, Step::NoneIsGood { limit: Limit::Loader });
+        assert_eq!(end, SearchStep::NoneIsGood { limit: Limit::Loader });
     }
 
     #[test]
@@ -376,7 +396,7 @@ mod tests {
             5_900.0.. => ProbeFinding::LoaderLimited,
             _ => ProbeFinding::Bad,
         });
-        assert!(matches!(end, Step::Found { limit: Limit::Objective, .. }), "{end:?}");
+        assert!(matches!(end, SearchStep::Found { limit: Limit::Objective, .. }), "{end:?}");
     }
 
     #[test]
@@ -388,7 +408,7 @@ mod tests {
             if confirmations == 2 { ProbeFinding::Bad } else { good }
         });
         let first = probes.iter().find(|(probe, _)| probe.stage == Stage::Confirm).unwrap();
-        let Step::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
+        let SearchStep::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
         assert_eq!(rate_per_s, first.0.rate_per_s * 0.98);
         assert_eq!(confirmations, 2 + 3, "all confirmations are made again");
     }
@@ -399,13 +419,13 @@ mod tests {
             Stage::Confirm => ProbeFinding::Bad,
             _ => up_to(3_000.0)(probe),
         });
-        assert_eq!(end, Step::NoneIsGood { limit: Limit::Objective });
+        assert_eq!(end, SearchStep::NoneIsGood { limit: Limit::Objective });
     }
 
     #[test]
     fn without_confirmations_the_bisection_s_answer_stands() {
         let (end, probes) = search(Bounds { confirmations: 0, ..bounds() }, up_to(3_000.0));
-        assert!(matches!(end, Step::Found { .. }));
+        assert!(matches!(end, SearchStep::Found { .. }));
         assert!(probes.iter().all(|(probe, _)| probe.stage != Stage::Confirm));
     }
 
@@ -419,7 +439,7 @@ mod tests {
             prop_assume!(limit_per_s > from_per_s / 80.0);
             let bounds = Bounds { from_per_s, tolerance, ..bounds() };
             let (end, _) = search(bounds, up_to(limit_per_s));
-            let Step::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
+            let SearchStep::Found { rate_per_s, .. } = end else { panic!("{end:?}") };
             prop_assert!(rate_per_s <= limit_per_s);
             prop_assert!(rate_per_s * (1.0 + tolerance) >= limit_per_s, "{rate_per_s}");
         }
@@ -446,7 +466,7 @@ mod tests {
                 prop_assert!(!from_is_least || probe.rate_per_s >= from_per_s);
                 prop_assert!(probe.length <= 8);
             }
-            if let Step::Found { rate_per_s, limit, confirmed } = end {
+            if let SearchStep::Found { rate_per_s, limit, confirmed } = end {
                 prop_assert!(confirmed == confirmations || limit == Limit::Loader);
                 let good = |(probe, finding): &&(Probe, ProbeFinding)| {
                     probe.rate_per_s == rate_per_s && *finding == ProbeFinding::Good
@@ -464,7 +484,7 @@ mod tests {
             let mut noise = noise.iter().cycle();
             let (end, probes) =
                 search(bounds(), |probe| up_to(limit_per_s * noise.next().unwrap())(probe));
-            if let Step::Found { rate_per_s, .. } = end {
+            if let SearchStep::Found { rate_per_s, .. } = end {
                 prop_assert!(rate_per_s <= limit_per_s * 1.05);
                 let last = &probes[probes.len() - 3..];
                 let confirmed = last.iter().all(|(probe, finding)| {

@@ -5,8 +5,8 @@ mod pacing;
 mod stall;
 mod verification;
 
-use super::rig;
-use crate::cli::check::SelftestArgs;
+use super::echo_server;
+use crate::cli::SelftestArgs;
 use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -40,7 +40,7 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
             "{failed} failed: do not believe this loader here until they pass; is the machine busy?"
         ));
     }
-    Ok(rig::exit_code(failed == 0))
+    Ok(echo_server::exit_code(failed == 0))
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Test>, Error> {

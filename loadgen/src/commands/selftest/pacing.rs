@@ -1,7 +1,7 @@
 //! How late the loader sends, by itself, in each way of waiting.
 
 use super::Check;
-use crate::commands::rig::{self, Behaviour};
+use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::options::Pacing;
@@ -29,7 +29,7 @@ pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
         let flags = format!(
             "--rate 5k --arrival constant --duration 500ms --warmup 100ms -c 8 --pacing {pacing}"
         );
-        let measurement = rig::measure(Behaviour::Faithful, &flags, interrupt)?;
+        let measurement = echo_server::measure(Behaviour::Faithful, &flags, interrupt)?;
         checks.push(judge(name, &measurement.record.latency_ns.loader_late));
     }
     Ok(checks)
@@ -56,21 +56,28 @@ fn judge(name: &'static str, late: &LatencyRecord) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::latency::Latency;
+    use std::iter;
 
-    fn judged(late_ns: u64) -> Check {
-        let mut latency = Latency::new();
-        (0..1_000).for_each(|_| latency.record(late_ns));
-        judge("pacing sleep", &(&latency).into())
+    use super::*;
+    use crate::latency::tests::{latencies_of, latency_of};
+    use crate::latency::{Distribution, Latency};
+    use crate::record::LatenciesRecord;
+
+    fn judged(late: Latency) -> Check {
+        let latencies = latencies_of([(Distribution::LoaderLate, late)]);
+        judge("pacing sleep", &LatenciesRecord::from(&latencies).loader_late)
+    }
+
+    fn judged_at(late_ns: u64) -> Check {
+        judged(latency_of(iter::repeat_n(late_ns, 1_000)))
     }
 
     #[test]
     fn the_machine_is_judged_and_only_broken_waiting_fails() {
-        assert!(judged(9_000).passed && judged(9_000).figures.ends_with("good"));
-        assert!(judged(90_000).figures.contains("fair"));
-        assert!(judged(900_000).passed && judged(900_000).figures.contains("poor"));
-        assert!(!judged(2_000_000).passed);
-        assert!(!judge("pacing sleep", &(&Latency::new()).into()).passed);
+        assert!(judged_at(9_000).passed && judged_at(9_000).figures.ends_with("good"));
+        assert!(judged_at(90_000).figures.contains("fair"));
+        assert!(judged_at(900_000).passed && judged_at(900_000).figures.contains("poor"));
+        assert!(!judged_at(2_000_000).passed);
+        assert!(!judged(Latency::new()).passed);
     }
 }

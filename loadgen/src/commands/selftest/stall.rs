@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::Check;
 use crate::clock::nanoseconds;
-use crate::commands::rig::{self, Behaviour};
+use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::units;
 
 const RATE_PER_S: u64 = 2_000;
@@ -34,7 +34,7 @@ pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
     // One second after the warm-up.
     let at_byte = SIZE_BYTES * (RATE_PER_S + RATE_PER_S / 5);
     let behaviour = Behaviour::Stall { at_byte, length: STALL };
-    let measurement = rig::measure(behaviour, &flags, interrupt)?;
+    let measurement = echo_server::measure(behaviour, &flags, interrupt)?;
     Ok(judge(&measurement.latencies))
 }
 
@@ -48,7 +48,7 @@ fn judge(latencies: &Latencies) -> Vec<Check> {
 
 fn response(name: &'static str, quantile: f64, latencies: &Latencies) -> Check {
     let expected_ns = expected_ns(quantile);
-    let found_ns = latencies.response.quantile_ns(quantile);
+    let found_ns = latencies[Distribution::Response].quantile_ns(quantile);
     let passed = (found_ns as f64 / expected_ns as f64 - 1.0).abs() <= TOLERANCE;
     let (found, expected) = (units::duration(found_ns), units::duration(expected_ns));
     Check { name, passed, figures: format!("response {found}, by theory {expected}") }
@@ -64,9 +64,12 @@ fn expected_ns(quantile: f64) -> u64 {
 /// Of the requests that waited, the service time knows the one outstanding on each connection.
 fn service(latencies: &Latencies) -> Check {
     let slow_ns = nanoseconds(STALL) / 2;
-    let slow: u64 =
-        latencies.service.buckets().filter(|&(ns, _)| ns >= slow_ns).map(|(_, count)| count).sum();
-    let waited = latencies.response.buckets().filter(|&(ns, _)| ns >= slow_ns);
+    let slow: u64 = latencies[Distribution::Service]
+        .buckets()
+        .filter(|&(ns, _)| ns >= slow_ns)
+        .map(|(_, count)| count)
+        .sum();
+    let waited = latencies[Distribution::Response].buckets().filter(|&(ns, _)| ns >= slow_ns);
     let waited: u64 = waited.map(|(_, count)| count).sum();
     Check {
         name: "stall, seen from sends",
@@ -101,8 +104,12 @@ mod tests {
                 _ if request < CONNECTIONS => nanoseconds(STALL),
                 _ => 50_000,
             };
-            latencies.response.record(waited_ns);
-            latencies.service.record(if request < CONNECTIONS { 199_000_000 } else { 50_000 });
+            latencies[Distribution::Response].record(waited_ns);
+            latencies[Distribution::Service].record(if request < CONNECTIONS {
+                199_000_000
+            } else {
+                50_000
+            });
         }
         latencies
     }
@@ -117,7 +124,8 @@ mod tests {
     #[test]
     fn service_times_that_show_what_no_send_saw_fail() {
         let mut latencies = recorded(true);
-        latencies.service.merge(&latencies.response.clone());
+        let responses = latencies[Distribution::Response].clone();
+        latencies[Distribution::Service].merge(&responses);
         assert!(!judge(&latencies)[2].passed);
     }
 }

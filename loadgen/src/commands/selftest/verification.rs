@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::commands::rig::{self, Behaviour};
+use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::record::{Counters, Record};
@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_millis(150);
 /// Has every mistake made once.
 pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
     let run = |behaviour| -> Result<Record, Error> {
-        Ok(rig::measure(behaviour, FLAGS, interrupt)?.record)
+        Ok(echo_server::measure(behaviour, FLAGS, interrupt)?.record)
     };
     Ok(vec![
         none(&run(Behaviour::Faithful)?.counters),

@@ -1,20 +1,18 @@
 //! `loadgen sweep`: every combination of some settings, measured in random order.
 //!
 //! ```text
-//! variable   NAME=VALUE,...              folder    what is stored, and an interrupted sweep found
-//! plan       cells and their order       row       one run's numbers     summary  one cell's
-//! record     sweep.json                  table, pictures   for people    balance  of workers
+//! sweep_plan  variables, the cells that they make, and their order
+//! folder      what is stored, and an interrupted sweep found
+//! row         one run's numbers
+//! record      sweep.json: every cell's summary
+//! report      a table and pictures, for people
 //! ```
 
-mod balance;
-mod cell_table;
 mod folder;
-mod pictures;
 mod record;
+mod report;
 mod row;
-mod summary;
 mod sweep_plan;
-mod variable;
 
 use std::env;
 use std::ffi::OsString;
@@ -24,7 +22,7 @@ use self::folder::SweepFolder;
 use self::record::SweepRecord;
 use self::row::Row;
 use self::sweep_plan::SweepPlan;
-use crate::cli::sweep::SweepArgs;
+use crate::cli::SweepArgs;
 use crate::console;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -89,7 +87,7 @@ impl Sweep<'_> {
         let missing: Vec<(u32, usize)> = self.runs().filter(|run| !is_there(run)).collect();
         let begun = Instant::now();
         for (done, &(round, place)) in missing.iter().enumerate() {
-            if interrupt.asked() {
+            if interrupt.is_requested() {
                 return Ok(());
             }
             let cell = &self.plan.cells[place];
@@ -125,16 +123,16 @@ fn line(title: &str, row: &Row, left: Duration) -> String {
         Duration::ZERO => String::new(),
         left => format!(", {} left", humantime::format_duration(left)),
     };
-    let verdict = row::verdict(row.verdict);
-    format!("round {} {title}: {rate}/s, p99 {}, {verdict}{left}", row.round, p99.trim_end())
+    let Row { round, verdict, .. } = row;
+    format!("round {round} {title}: {rate}/s, p99 {}, {verdict}{left}", p99.trim_end())
 }
 
 fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
     folder.write(record)?;
-    let text = cell_table::text(record);
+    let text = report::text(record);
     folder.write_text("summary.txt", &text)?;
-    folder.write_text("summary.md", &cell_table::markdown(record))?;
-    for (name, chart) in pictures::all(record) {
+    folder.write_text("summary.md", &report::markdown(record))?;
+    for (name, chart) in report::pictures(record) {
         folder.write_text(&name, &chart.svg())?;
     }
     if !plan.quiet {

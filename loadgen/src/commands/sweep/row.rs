@@ -1,14 +1,14 @@
 //! The numbers of one run that a sweep compares.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::balance;
 use super::sweep_plan::{Cell, PlanText};
 use crate::environment::Sharing;
 use crate::measure::Measurement;
-use crate::record::{Record, Verdict};
+use crate::record::{Record, ServerThread, Verdict};
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,7 +43,7 @@ pub(super) struct Row {
 impl Row {
     /// The numbers of a run's record.
     pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
-        let latency = record.latency_ns.headline(&record.args);
+        let latency = record.latency_ns.headline(record.args.mode);
         let server = record.server.as_ref();
         let met = record.slo.iter().all(|slo| slo.met == Some(true));
         Self {
@@ -58,7 +58,7 @@ impl Row {
             p999_ns: latency.p999,
             max_ns: latency.max,
             server_cpu_us_per_request: server.and_then(|server| server.cpu_us_per_request),
-            balance: server.and_then(|server| balance::of(&server.threads)),
+            balance: server.and_then(|server| balance(&server.threads)),
             verdict: record.validity.verdict,
             slo_met: (!record.slo.is_empty()).then_some(met),
             had_errors: record.counters.has_errors(),
@@ -89,20 +89,12 @@ impl Row {
             known(self.max_ns),
             known(self.server_cpu_us_per_request),
             known(self.balance),
-            verdict(self.verdict).to_owned(),
+            self.verdict.to_string(),
             known(self.slo_met),
             self.had_errors.to_string(),
             self.co_located.to_string(),
         ]);
         cells.join(",") + "\n"
-    }
-}
-
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid => "VALID",
-        Verdict::Suspect => "SUSPECT",
-        Verdict::Invalid => "INVALID",
     }
 }
 
@@ -117,6 +109,24 @@ fn quoted(value: &str) -> String {
     } else {
         value.to_owned()
     }
+}
+
+/// The busiest worker's processor time by the workers' mean: 1 is even, the number of workers is
+/// one doing everything. Nothing for a server with a single worker.
+///
+/// The workers are the threads that differ in the number at the end of their name alone; of several
+/// such groups, those that used the most processor time together.
+pub(super) fn balance(threads: &[ServerThread]) -> Option<f64> {
+    let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for thread in threads {
+        let kind = thread.name.trim_end_matches(|c: char| c.is_ascii_digit());
+        groups.entry(kind).or_default().push(thread.cpu_s);
+    }
+    let sum = |cpu_s: &Vec<f64>| cpu_s.iter().sum::<f64>();
+    let workers = groups.into_values().max_by(|a, b| sum(a).total_cmp(&sum(b)))?;
+    let busiest = workers.iter().copied().fold(0.0, f64::max);
+    let mean = sum(&workers) / workers.len() as f64;
+    (workers.len() > 1 && mean > 0.0).then(|| busiest / mean)
 }
 
 #[cfg(test)]
@@ -161,5 +171,33 @@ pub(super) mod tests {
     fn values_with_spaces_are_quoted() {
         assert_eq!(quoted("serve --fast \"x\""), "\"serve --fast \"\"x\"\"\"");
         assert_eq!(quoted("5k"), "5k");
+    }
+
+    fn threads(times: &[(&str, f64)]) -> Vec<ServerThread> {
+        let thread = |&(name, cpu_s): &(&str, f64)| ServerThread {
+            name: name.to_owned(),
+            cpu_s,
+            ..ServerThread::default()
+        };
+        times.iter().map(thread).collect()
+    }
+
+    #[test]
+    fn one_busy_worker_among_idle_ones_shows() {
+        let threads = threads(&[("worker-0", 3.0), ("worker-1", 0.5), ("worker-2", 0.5)]);
+        assert_eq!(balance(&threads), Some(3.0 / (4.0 / 3.0)));
+    }
+
+    #[test]
+    fn threads_that_do_other_things_are_left_out() {
+        let threads =
+            threads(&[("worker-0", 2.0), ("worker-1", 2.0), ("acceptor", 3.5), ("admin", 0.1)]);
+        assert_eq!(balance(&threads), Some(1.0));
+    }
+
+    #[test]
+    fn a_single_worker_has_no_balance() {
+        assert_eq!(balance(&threads(&[("server", 2.0), ("admin", 0.1)])), None);
+        assert_eq!(balance(&[]), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::simulation::{Queue, Reply, Server, Simulation};
+use super::simulation::{Queue, SimulatedReply, SimulatedServer, Simulation};
 use super::{MS, S, simulate};
-use crate::latency::P50;
+use crate::latency::{Distribution, P50};
 use crate::record::LatenciesRecord;
 
 #[test]
@@ -38,9 +38,9 @@ fn requests_that_could_not_be_sent_are_counted_with_their_age() {
     );
     let counters = &found.recorded.counters;
     assert_eq!((counters.sent, counters.censored, counters.unsent), (1, 1, 999));
-    assert_eq!(found.latencies.unanswered.count(), 1_000);
-    assert_eq!(found.latencies.unanswered.max_ns(), Some(2 * S));
-    assert!(found.latencies.unanswered.percentile_ns(P50).unwrap() > 1_490 * MS);
+    assert_eq!(found.latencies[Distribution::Unanswered].count(), 1_000);
+    assert_eq!(found.latencies[Distribution::Unanswered].max_ns(), Some(2 * S));
+    assert!(found.latencies[Distribution::Unanswered].percentile_ns(P50).unwrap() > 1_490 * MS);
 }
 
 #[test]
@@ -49,12 +49,12 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
     struct Deaf {
         seen: u64,
     }
-    impl Server for Deaf {
-        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+    impl SimulatedServer for Deaf {
+        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
             self.seen += 1;
             match self.seen {
                 500 => Vec::new(),
-                _ => vec![Reply::Bytes { at_ns: now_ns + 1_000, bytes: bytes.to_vec() }],
+                _ => vec![SimulatedReply::Bytes { at_ns: now_ns + 1_000, bytes: bytes.to_vec() }],
             }
         }
     }
@@ -66,7 +66,10 @@ fn a_silent_connection_is_given_up_after_the_timeout_and_replaced() {
     let counters = &found.recorded.counters;
     assert_eq!((counters.timeouts, counters.timed_out, counters.unsent), (1, 1, 0));
     assert_eq!((counters.connects, counters.completed), (11, 4_999));
-    assert!((500 * MS..=560 * MS).contains(&found.latencies.unanswered.max_ns().unwrap()));
+    assert!(
+        (500 * MS..=560 * MS)
+            .contains(&found.latencies[Distribution::Unanswered].max_ns().unwrap())
+    );
 }
 
 #[test]
@@ -100,28 +103,28 @@ enum Mood {
     Extra,
 }
 
-impl Server for Moody {
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+impl SimulatedServer for Moody {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
         let mood = self.moods.get(self.seen).copied().unwrap_or(Mood::Echo);
         self.seen += 1;
         let at_ns = now_ns + 50_000;
         let mut bytes = bytes.to_vec();
         match mood {
-            Mood::Echo => vec![Reply::Bytes { at_ns, bytes }],
-            Mood::Late => vec![Reply::Bytes { at_ns: now_ns + 40 * MS, bytes }],
+            Mood::Echo => vec![SimulatedReply::Bytes { at_ns, bytes }],
+            Mood::Late => vec![SimulatedReply::Bytes { at_ns: now_ns + 40 * MS, bytes }],
             Mood::Silent => Vec::new(),
-            Mood::Close => vec![Reply::Close { at_ns }],
+            Mood::Close => vec![SimulatedReply::Close { at_ns }],
             Mood::Half => {
                 bytes.truncate(bytes.len() / 2);
-                vec![Reply::Bytes { at_ns, bytes }, Reply::Close { at_ns }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }, SimulatedReply::Close { at_ns }]
             }
             Mood::Corrupt => {
                 bytes[7] ^= 1;
-                vec![Reply::Bytes { at_ns, bytes }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }]
             }
             Mood::Extra => {
                 bytes.push(0);
-                vec![Reply::Bytes { at_ns, bytes }]
+                vec![SimulatedReply::Bytes { at_ns, bytes }]
             }
         }
     }
@@ -168,10 +171,10 @@ proptest! {
         let counters = &found.recorded.counters;
         let unanswered = counters.in_window - counters.measured;
         if open {
-            prop_assert_eq!(found.latencies.unanswered.count(), unanswered);
-            prop_assert_eq!(found.latencies.response.count(), counters.measured);
+            prop_assert_eq!(found.latencies[Distribution::Unanswered].count(), unanswered);
+            prop_assert_eq!(found.latencies[Distribution::Response].count(), counters.measured);
         }
-        prop_assert_eq!(found.latencies.service.count(), counters.measured);
+        prop_assert_eq!(found.latencies[Distribution::Service].count(), counters.measured);
         let of_intervals: u64 = found.intervals.iter().map(|interval| interval.completed).sum();
         prop_assert_eq!(of_intervals, counters.completed);
     }

@@ -26,7 +26,7 @@ const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
 
 /// What a simulated run has found.
-struct Found {
+struct SimulationResult {
     latencies: Latencies,
     recorded: Recorded,
     intervals: Vec<IntervalRecord>,
@@ -34,7 +34,7 @@ struct Found {
 
 /// Runs `loadgen run` with these flags in a simulated world.
 #[track_caller]
-fn simulate(flags: &str, world: Simulation) -> Found {
+fn simulate(flags: &str, world: Simulation) -> SimulationResult {
     let options = options(flags).unwrap();
     let interrupt = Interrupt::never();
     let plan = Plan::new(&options, &interrupt);
@@ -49,7 +49,8 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
-    let mut collector = Collector::new(window, 0, vec![spare], &mut observer, None);
+    let mut collector =
+        Collector::new(options.load.mode(), window, 0, vec![spare], &mut observer, None);
     for message in messages {
         if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();
@@ -57,7 +58,7 @@ fn simulate(flags: &str, world: Simulation) -> Found {
     }
     let (intervals, latencies) = collector.finish();
     assert!(finished.recorded.counters.conserved(), "{:?}", finished.recorded.counters);
-    Found { latencies, recorded: finished.recorded, intervals }
+    SimulationResult { latencies, recorded: finished.recorded, intervals }
 }
 
 #[track_caller]

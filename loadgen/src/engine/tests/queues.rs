@@ -2,7 +2,7 @@
 
 use super::simulation::{Queue, Simulation};
 use super::{MS, S, at, expect_within, simulate};
-use crate::latency::{P50, P90, P99, P999};
+use crate::latency::{Distribution, P50, P90, P99, P999};
 use crate::schedule::random;
 
 /// A server that takes the same time for each request.
@@ -16,10 +16,12 @@ fn a_server_faster_than_the_rate_answers_everything_in_its_service_time() {
         "--rate 1000 --arrival constant --warmup 0s --duration 10s -c 7",
         constant(600_000),
     );
-    for latency in [&found.latencies.response, &found.latencies.service] {
+    for latency in
+        [&found.latencies[Distribution::Response], &found.latencies[Distribution::Service]]
+    {
         assert_eq!((latency.min_ns(), latency.max_ns()), (Some(600_000), Some(600_000)));
     }
-    assert_eq!(found.latencies.response.count(), 10_000);
+    assert_eq!(found.latencies[Distribution::Response].count(), 10_000);
 }
 
 #[test]
@@ -30,7 +32,7 @@ fn a_server_slower_than_the_rate_gets_later_by_the_difference_with_each_request(
          --timeout 20s",
         constant(1_200_000),
     );
-    let response = &found.latencies.response;
+    let response = &found.latencies[Distribution::Response];
     assert_eq!(response.count(), 10_000);
     assert_eq!(response.min_ns(), Some(1_200_000));
     assert_eq!(response.max_ns(), Some(1_200_000 + 9_999 * 200_000));
@@ -49,9 +51,9 @@ fn a_backlog_of_unsent_requests_counts_like_one_of_sent_ones() {
         "--rate 1000 --arrival constant --warmup 0s --duration 10s -c 1 --pipeline 1 --timeout 20s",
         constant(1_200_000),
     );
-    assert_eq!(found.latencies.response.max_ns(), Some(1_200_000 + 9_999 * 200_000));
-    assert_eq!(found.latencies.service.max_ns(), Some(1_200_000));
-    assert_eq!(found.latencies.loader_late.max_ns(), Some(0));
+    assert_eq!(found.latencies[Distribution::Response].max_ns(), Some(1_200_000 + 9_999 * 200_000));
+    assert_eq!(found.latencies[Distribution::Service].max_ns(), Some(1_200_000));
+    assert_eq!(found.latencies[Distribution::LoaderLate].max_ns(), Some(0));
     assert!(found.intervals[8].backlog > found.intervals[3].backlog + 700);
 }
 
@@ -59,7 +61,7 @@ fn a_backlog_of_unsent_requests_counts_like_one_of_sent_ones() {
 fn poisson_arrivals_at_a_constant_service_wait_as_in_m_d_1() {
     // 100,000/s at 8 us: utilisation 0.8. Mean wait: rho / (2 (1 - rho)) services = 16 us.
     let found = simulate("--rate 100k --warmup 1s --duration 10s -c 16", constant(8_000));
-    let response = &found.latencies.response;
+    let response = &found.latencies[Distribution::Response];
     assert!(response.count() > 990_000);
     expect_within(0.03, response.mean_ns().unwrap() as f64, 8_000.0 + 16_000.0);
     // Little's law, with the outstanding requests counted independently.
@@ -76,7 +78,7 @@ fn poisson_arrivals_at_an_exponential_service_wait_as_in_m_m_1() {
     let world =
         Simulation::new(Queue::new(64, move |k, begins_ns| begins_ns + service(k).round() as u64));
     let found = simulate("--rate 100k --warmup 1s --duration 10s -c 16 --seed 3", world);
-    let response = &found.latencies.response;
+    let response = &found.latencies[Distribution::Response];
     let mean_ns = 7_000.0 / (1.0 - 0.7);
     expect_within(0.03, response.mean_ns().unwrap() as f64, mean_ns);
     for (percentile, quantile, share) in

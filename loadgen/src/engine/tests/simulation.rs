@@ -12,19 +12,19 @@ use std::rc::Rc;
 use crate::engine::network::{Interest, Network, Ready, Token};
 
 /// What a server does with what it gets.
-pub(crate) trait Server {
+pub(crate) trait SimulatedServer {
     /// Bytes came in at `now_ns`; what goes back, and when.
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply>;
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply>;
 }
 
 /// Something that reaches the loader at its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum SimulatedReply {
     Bytes { at_ns: u64, bytes: Vec<u8> },
     Close { at_ns: u64 },
 }
 
-impl Reply {
+impl SimulatedReply {
     fn at_ns(&self) -> u64 {
         match self {
             Self::Bytes { at_ns, .. } | Self::Close { at_ns } => *at_ns,
@@ -37,8 +37,8 @@ struct World {
     now_ns: u64,
     /// How long it takes the loader to read.
     read_ns: u64,
-    server: Box<dyn Server>,
-    inboxes: HashMap<(u32, u32), VecDeque<Reply>>,
+    server: Box<dyn SimulatedServer>,
+    inboxes: HashMap<(u32, u32), VecDeque<SimulatedReply>>,
     /// When something reaches which stream.
     arrivals: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
@@ -82,13 +82,13 @@ impl Read for SimulatedStream {
             && reply.at_ns() <= world.now_ns
         {
             match reply {
-                Reply::Bytes { bytes, .. } if count + bytes.len() <= buffer.len() => {
+                SimulatedReply::Bytes { bytes, .. } if count + bytes.len() <= buffer.len() => {
                     buffer[count..count + bytes.len()].copy_from_slice(bytes);
                     count += bytes.len();
                     inbox.pop_front();
                 }
-                Reply::Close { .. } if count == 0 => return Ok(0),
-                Reply::Bytes { .. } | Reply::Close { .. } => {
+                SimulatedReply::Close { .. } if count == 0 => return Ok(0),
+                SimulatedReply::Bytes { .. } | SimulatedReply::Close { .. } => {
                     let again = (world.now_ns, self.token.connection, self.token.generation);
                     world.arrivals.push(Reverse(again));
                     break;
@@ -107,13 +107,13 @@ pub(crate) struct Simulation {
     handshakes: VecDeque<(u64, Token)>,
     /// How long a handshake takes.
     handshake_ns: u64,
-    /// How much longer than asked for a wait takes.
+    /// How much longer than requested a wait takes.
     oversleep: Box<dyn FnMut(u64) -> u64>,
 }
 
 impl Simulation {
     /// A network with one server behind it, whose waits end on time.
-    pub(crate) fn new(server: impl Server + 'static) -> Self {
+    pub(crate) fn new(server: impl SimulatedServer + 'static) -> Self {
         let world = World {
             now_ns: 0,
             read_ns: 0,
@@ -215,14 +215,14 @@ impl<F: FnMut(u64, u64) -> u64> Queue<F> {
     }
 }
 
-impl<F: FnMut(u64, u64) -> u64> Server for Queue<F> {
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+impl<F: FnMut(u64, u64) -> u64> SimulatedServer for Queue<F> {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
         let requests = bytes.chunks(self.size);
         let serve = |request: &[u8]| {
             assert_eq!(request.len(), self.size, "the simulation takes whole requests");
             self.free_ns = (self.ends_ns)(self.served, self.free_ns.max(now_ns));
             self.served += 1;
-            Reply::Bytes { at_ns: self.free_ns, bytes: request.to_vec() }
+            SimulatedReply::Bytes { at_ns: self.free_ns, bytes: request.to_vec() }
         };
         requests.map(serve).collect()
     }

@@ -3,18 +3,22 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::simulation::{Queue, Reply, Server, Simulation};
+use super::simulation::{Queue, SimulatedReply, SimulatedServer, Simulation};
 use super::{MS, S, simulate};
+use crate::latency::Distribution;
 
 /// Echoes with every byte on its own, `gap_ns` apart, the first after `gap_ns`.
 struct ByteByByte {
     gap_ns: u64,
 }
 
-impl Server for ByteByByte {
-    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+impl SimulatedServer for ByteByByte {
+    fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
         let at_ns = (1..).map(|number| now_ns + number * self.gap_ns);
-        at_ns.zip(bytes).map(|(at_ns, byte)| Reply::Bytes { at_ns, bytes: vec![*byte] }).collect()
+        at_ns
+            .zip(bytes)
+            .map(|(at_ns, byte)| SimulatedReply::Bytes { at_ns, bytes: vec![*byte] })
+            .collect()
     }
 }
 
@@ -23,7 +27,7 @@ fn a_reply_counts_when_its_last_byte_has_come() {
     let world = Simulation::new(ByteByByte { gap_ns: 1_000 });
     let found =
         simulate("--rate 100 --arrival constant --size 10 --warmup 0s --duration 2s -c 2", world);
-    let service = &found.latencies.service;
+    let service = &found.latencies[Distribution::Service];
     assert_eq!(
         (service.count(), service.min_ns(), service.max_ns()),
         (200, Some(10_000), Some(10_000))
@@ -38,7 +42,7 @@ fn replies_read_together_have_their_own_send_times() {
         "--rate 1000 --arrival constant --warmup 0s --duration 1s -c 1 --pipeline 16",
         world,
     );
-    let response = &found.latencies.response;
+    let response = &found.latencies[Distribution::Response];
     assert_eq!(response.count(), 1_000);
     assert_eq!(response.min_ns(), Some(0));
     assert_eq!(response.max_ns(), Some(9 * MS));
@@ -46,19 +50,20 @@ fn replies_read_together_have_their_own_send_times() {
 }
 
 #[test]
-fn the_pipeline_is_never_deeper_than_asked_for() {
+fn the_pipeline_is_never_deeper_than_requested() {
     /// Answers after 50 ms, and remembers how many requests it had at most.
     struct Slow {
         ends_ns: Vec<u64>,
         most: Rc<Cell<usize>>,
     }
-    impl Server for Slow {
-        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<Reply> {
+    impl SimulatedServer for Slow {
+        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
             self.ends_ns.retain(|&at_ns| at_ns > now_ns);
             let at_ns = now_ns + 50 * MS;
             let requests = bytes.chunks(64).inspect(|_| self.ends_ns.push(at_ns));
-            let replies =
-                requests.map(|bytes| Reply::Bytes { at_ns, bytes: bytes.to_vec() }).collect();
+            let replies = requests
+                .map(|bytes| SimulatedReply::Bytes { at_ns, bytes: bytes.to_vec() })
+                .collect();
             self.most.set(self.most.get().max(self.ends_ns.len()));
             replies
         }
@@ -111,11 +116,13 @@ fn with_a_connection_for_each_request_the_connect_is_a_part_of_it() {
     );
     let counters = &found.recorded.counters;
     assert_eq!((counters.completed, counters.connects, counters.churned), (200, 200, 200));
-    for latency in [&found.latencies.response, &found.latencies.service] {
+    for latency in
+        [&found.latencies[Distribution::Response], &found.latencies[Distribution::Service]]
+    {
         assert_eq!((latency.min_ns(), latency.max_ns()), (Some(5 * MS), Some(5 * MS)));
     }
-    assert_eq!(found.latencies.connect.max_ns(), Some(2 * MS));
-    assert_eq!(found.latencies.lateness.max_ns(), Some(0));
+    assert_eq!(found.latencies[Distribution::Connect].max_ns(), Some(2 * MS));
+    assert_eq!(found.latencies[Distribution::Lateness].max_ns(), Some(0));
 }
 
 #[test]
@@ -126,8 +133,8 @@ fn a_request_that_waits_for_a_new_connection_is_blocked_and_the_loader_is_not_la
         world.shaking_hands_for(5 * MS),
     );
     assert_eq!(found.recorded.counters.completed, 1_000);
-    assert_eq!(found.latencies.loader_late.max_ns(), Some(0));
-    let blocked = found.latencies.blocked.max_ns().unwrap();
+    assert_eq!(found.latencies[Distribution::LoaderLate].max_ns(), Some(0));
+    let blocked = found.latencies[Distribution::Blocked].max_ns().unwrap();
     assert!((4 * MS..=5 * MS).contains(&blocked), "{blocked}");
 }
 
@@ -135,6 +142,6 @@ fn a_request_that_waits_for_a_new_connection_is_blocked_and_the_loader_is_not_la
 fn a_closed_loop_with_a_connection_for_each_request_never_idles() {
     let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + MS));
     let found = simulate("--warmup 0s --duration 1s -c 1 --connect-per-request", world);
-    assert_eq!(found.latencies.service.count(), S / MS);
-    assert_eq!(found.latencies.service.max_ns(), Some(MS));
+    assert_eq!(found.latencies[Distribution::Service].count(), S / MS);
+    assert_eq!(found.latencies[Distribution::Service].max_ns(), Some(MS));
 }

@@ -32,7 +32,7 @@ impl<N: Network> Worker<'_, '_, N> {
             _ => {
                 self.connections[index as usize].stream = StreamState::Queued;
                 self.send_queue.clear(index);
-                self.dialer.ask(index);
+                self.dialer.enqueue(index);
             }
         }
     }
@@ -71,6 +71,7 @@ impl<N: Network> Worker<'_, '_, N> {
         self.network.watch(&stream, token, Interest::Read).map_err(Error::Poll)?;
         connection.set_open(OpenStream::new(stream, begun_ns, self.now_ns));
         if self.started {
+            // Where each request connects, the handshake is part of it, not a wait before it.
             if !self.plan.connects_per_request() {
                 connection.freed(self.now_ns);
             }
@@ -84,6 +85,7 @@ impl<N: Network> Worker<'_, '_, N> {
     pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
         self.dialer.ended();
         self.connections[index as usize].stream = StreamState::Closed;
+        // On a unix socket: the backlog is full, which is no failure.
         if error.kind() == io::ErrorKind::WouldBlock {
             self.send_queue.set(index, self.now_ns + FULL_BACKLOG_NS);
             return Ok(());
@@ -104,6 +106,7 @@ impl<N: Network> Worker<'_, '_, N> {
 
     fn dial_again_later(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
+        // The longest wait is reached before; the bound keeps the shift from overflowing.
         let wait_ns = REDIAL_NS_MIN << connection.failures.min(10);
         connection.failures += 1;
         self.send_queue.set(index, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
@@ -119,6 +122,7 @@ impl<N: Network> Worker<'_, '_, N> {
         self.live -= 1;
         self.send_queue.clear(index);
         let now_ns = self.network.now_ns();
+        // A server that accepts and closes at once must not be dialled in a loop.
         let has_worked = stream.has_worked();
         self.recorder.lost(failure, stream.into_outstanding(), now_ns);
         if has_worked {

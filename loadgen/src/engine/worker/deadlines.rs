@@ -34,6 +34,7 @@ impl<N: Network> Worker<'_, '_, N> {
             return Ok(());
         }
         let timeout_ns = self.plan.timeout_ns();
+        // This thread stood still, not the server: its replies may be here, unread.
         if self.now_ns - self.sweep_due_ns >= timeout_ns / HOLD_UPS_PER_TIMEOUT {
             self.attentive_since_ns = self.now_ns;
         }
@@ -96,6 +97,7 @@ impl<N: Network> Worker<'_, '_, N> {
     }
 
     fn expire(&mut self, index: u32) {
+        // It begins no request, and is closed when those outstanding are answered.
         if let StreamState::Open(stream) = &mut self.connections[index as usize].stream {
             stream.closing = true;
             self.send_queue.clear(index);

@@ -115,7 +115,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             connections: numbers.map(|number| Connection::new(number, plan)).collect(),
             send_queue: SendQueue::new(share.connections as usize),
             dialer: Dialer::new(options.threads, options.connect_rate, plan.connects_per_request()),
-            recorder: Recorder::new(window, plan.intensity.is_some(), options.seed),
+            recorder: Recorder::new(window, options.load.mode(), options.seed),
             buffer: vec![0; SLICE_BYTES_MAX],
             scratch: Vec::new(),
             window,
@@ -145,9 +145,10 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         if self.plan.connects_per_request() {
             return Ok(());
         }
-        (0..self.share.connections).for_each(|index| self.dialer.ask(index));
+        (0..self.share.connections).for_each(|index| self.dialer.enqueue(index));
         while self.live < self.connections.len() && !self.is_called_off() {
             self.dial_some()?;
+            // A signal need not wake this thread, so it looks for an interrupt by itself.
             let until_ns = self.now_ns + SWEEP_INTERVAL_NS_MAX;
             let due_ns = self.dialer.next_ns().into_iter().chain(self.send_queue.next_ns()).min();
             self.wait_until(due_ns.map_or(until_ns, |due_ns| due_ns.min(until_ns)))?;
@@ -160,7 +161,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     /// Whether the run is interrupted, or cannot start after all.
     fn is_called_off(&self) -> bool {
-        self.plan.interrupt.asked() || self.plan.abandoned.load(Ordering::Relaxed)
+        self.plan.interrupt.is_requested() || self.plan.abandoned.load(Ordering::Relaxed)
     }
 
     /// Loads the server from the start of `window` to the end of the drain.
@@ -174,6 +175,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         // An interrupt may have come while connecting: then nothing is sent at all.
         self.stop_when_due();
         while !self.is_over() {
+            // First what can be sent now; then this thread may sleep.
             self.begin_some()?;
             self.serve_send_queue()?;
             self.dial_some()?;
@@ -216,6 +218,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             connection.is_idle()
                 && connection.schedule.as_ref().is_none_or(|schedule| schedule.next_ns().is_none())
         };
+        // The count is one comparison; only when it is zero is every connection looked at.
         self.now_ns >= stop.drain_until_ns
             || (self.recorder.outstanding() == 0 && self.connections.iter().all(is_done))
     }
@@ -232,6 +235,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     /// Until when to wait if nothing happens.
     fn next_wake_ns(&mut self) -> u64 {
+        // Connections are still to begin: look for replies, but do not sleep.
         if self.begun < self.share.connections {
             return self.now_ns;
         }
@@ -280,6 +284,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     fn on_ready(&mut self, ready: Ready) -> Result<(), Error> {
         let connection = &mut self.connections[ready.token.connection as usize];
+        // An event of this wait may be about a stream that an event before it has closed.
         if connection.generation != ready.token.generation {
             return Ok(());
         }
@@ -303,6 +308,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     /// Reads from a connection; returns whether it still has its stream.
     fn receive(&mut self, index: u32) -> bool {
         let received = self.with(index, |connection, tools| connection.receive(tools));
+        // The read has taken the time: no second look at the clock.
         if let StreamState::Open(stream) = &self.connections[index as usize].stream {
             self.now_ns = self.now_ns.max(stream.last_progress_ns);
         }
@@ -322,6 +328,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.retire(index);
             return Ok(());
         }
+        // A schedule says itself when it has ended; a closed loop has none.
         let closed = self.started && self.stop.is_none();
         match self.with(index, |connection, tools| connection.send(closed, tools)) {
             Ok(unsent) => self.arm_write(index, unsent)?,
@@ -331,6 +338,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             }
         }
         let connection = &self.connections[index as usize];
+        // A connection that is not free is served by the event that frees it, not by the time.
         match connection.schedule.as_ref().and_then(SendSchedule::next_ns) {
             Some(due_ns) if connection.is_free(self.plan) => self.send_queue.set(index, due_ns),
             _ => self.send_queue.clear(index),

@@ -4,12 +4,14 @@ use std::iter;
 
 use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
-use crate::latency::{Latencies, P50, P99};
+use crate::latency::{Distribution, Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
+use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, Mode, RateRecord, RunRecord,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, Stated,
     ThreadRecord, Validity,
 };
+use crate::schedule::Mode;
 
 /// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
 pub(crate) fn open() -> Measurement {
@@ -44,7 +46,7 @@ pub(crate) fn open_args() -> ArgsRecord {
     ArgsRecord {
         target: "127.0.0.1:5555".to_owned(),
         mode: Mode::Open,
-        rate: Some("2000".to_owned()),
+        rate: Some("2000".to_owned().into()),
         arrival: Some("poisson".to_owned()),
         connections: 64,
         threads: 1,
@@ -58,7 +60,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         warmup_s: 1.0,
         timeout_s: 5.0,
         seed: 1,
-        pacing: "sleep".to_owned(),
+        pacing: Stated::of(Pacing::Sleep),
         slo: Vec::new(),
         runs: 1,
         server_command: None,
@@ -95,22 +97,22 @@ fn latencies(args: &ArgsRecord) -> Latencies {
     let mut latencies = Latencies::new();
     for n in 0..40_000_u64 {
         let (service_ns, late_ns) = (100_000 + n * 5 / 2, 1_000 + n % 9 * 1_000);
-        latencies.service.record(service_ns);
+        latencies[Distribution::Service].record(service_ns);
         if args.is_open() {
-            latencies.response.record(service_ns + late_ns);
-            latencies.lateness.record(late_ns);
-            latencies.loader_late.record(late_ns);
+            latencies[Distribution::Response].record(service_ns + late_ns);
+            latencies[Distribution::Lateness].record(late_ns);
+            latencies[Distribution::LoaderLate].record(late_ns);
         }
     }
-    (1..=64).for_each(|n| latencies.connect.record(n * 1_000));
+    (1..=64).for_each(|n| latencies[Distribution::Connect].record(n * 1_000));
     latencies
 }
 
 fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
-    let measured = latencies.service.count();
+    let measured = latencies[Distribution::Service].count();
     let offered = (args.is_open()).then_some(measured);
     let rate = RateRecord::new(measured, offered, args.size_mean_bytes, args.duration_s);
-    let mean_s = latencies.service.mean_ns().unwrap_or(0) as f64 / 1e9;
+    let mean_s = latencies[Distribution::Service].mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
         number,
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
@@ -159,9 +161,9 @@ fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec
         failed: 0,
         outstanding: 0,
         backlog: 0,
-        p50_ns: latencies.headline().percentile_ns(P50),
-        p99_ns: latencies.headline().percentile_ns(P99),
-        max_ns: latencies.headline().max_ns(),
+        p50_ns: latencies.headline(args.mode).percentile_ns(P50),
+        p99_ns: latencies.headline(args.mode).percentile_ns(P99),
+        max_ns: latencies.headline(args.mode).max_ns(),
         loader_cpu: 0.45,
         server_cpu: None,
     };

@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::latency::tests::latency_of;
+use crate::latency::Distribution;
+use crate::latency::tests::{latencies_of, latency_of};
 use crate::record::LatenciesRecord;
 use crate::record::tests::sample;
 use crate::report::text::Style;
@@ -25,13 +26,12 @@ fn write(path: &Path) -> Measurement {
         run.number = number;
         for (second, interval) in run.intervals.iter().take(3).enumerate() {
             let base = 100_003 + 977 * second as u64 + 13 * u64::from(number);
-            let latencies = Latencies {
-                response: latency_of((0..500).map(|n| base + n * n * 7)),
-                service: latency_of((0..500).map(|n| base / 2 + n * 11)),
-                lateness: latency_of((0..500).map(|n| 1_000 + n)),
-                connect: latency_of([70_001]),
-                ..Latencies::new()
-            };
+            let latencies = latencies_of([
+                (Distribution::Response, latency_of((0..500).map(|n| base + n * n * 7))),
+                (Distribution::Service, latency_of((0..500).map(|n| base / 2 + n * 11))),
+                (Distribution::Lateness, latency_of((0..500).map(|n| 1_000 + n))),
+                (Distribution::Connect, latency_of([70_001])),
+            ]);
             folder.interval(interval, &latencies).unwrap();
             all.merge(&latencies);
         }
@@ -146,10 +146,10 @@ fn what_a_loader_that_died_has_left_can_be_read() {
     let mut results = ResultFolder::open(folder.path()).unwrap();
     results.run_begins(1, 1_700_000_000.0).unwrap();
     let interval = sample::open().record.runs[0].intervals[0].clone();
-    let latencies = Latencies { service: latency_of([5, 6]), ..Latencies::new() };
+    let latencies = latencies_of([(Distribution::Service, latency_of([5, 6]))]);
     results.interval(&interval, &latencies).unwrap();
     let log = crate::report::hlog::Log::read(&folder.path().join("run-001.hlog")).unwrap();
-    assert_eq!(log.latencies().unwrap().service.count(), 2);
+    assert_eq!(log.latencies().unwrap()[Distribution::Service].count(), 2);
     let error = StoredResult::read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("when the measurement has come to its end"), "{error}");
 }

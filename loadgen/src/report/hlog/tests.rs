@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::Error;
-use crate::latency::tests::latency_of;
-use crate::latency::{Latencies, PERCENTILES};
+use crate::latency::tests::{latencies_of, latency_of};
+use crate::latency::{Distribution, Latencies, PERCENTILES};
 
 const START: f64 = 1_700_000_000.25;
 
@@ -18,7 +18,7 @@ fn log_of(intervals: &[Vec<u64>]) -> String {
     let mut writer = LogWriter::begin(&mut bytes, START).unwrap();
     for (second, responses) in intervals.iter().enumerate() {
         let latencies =
-            Latencies { response: latency_of(responses.iter().copied()), ..Latencies::new() };
+            latencies_of([(Distribution::Response, latency_of(responses.iter().copied()))]);
         writer.interval(second as f64, 1.0, &latencies).unwrap();
     }
     String::from_utf8(bytes).unwrap()
@@ -66,30 +66,23 @@ fn the_bounds_of_a_histogram_fit_into_java_s_signed_integers() {
 
 #[test]
 fn every_distribution_has_a_line_with_its_name() {
-    let one = || latency_of([5]);
-    let latencies = Latencies {
-        response: one(),
-        unanswered: one(),
-        service: one(),
-        lateness: one(),
-        loader_late: one(),
-        blocked: one(),
-        connect: one(),
-    };
+    let latencies =
+        latencies_of(Distribution::ALL.map(|distribution| (distribution, latency_of([5]))));
     let mut bytes = Vec::new();
     LogWriter::begin(&mut bytes, START).unwrap().interval(0.0, 1.0, &latencies).unwrap();
     let text = String::from_utf8(bytes).unwrap();
-    for (name, _) in latencies.named() {
+    for name in Distribution::ALL.map(Distribution::name) {
         assert!(text.contains(&format!("\nTag={name},0.000,1.000,")), "{name}");
     }
-    assert!(parse(&text).unwrap().named().iter().all(|(_, latency)| latency.count() == 1));
+    let read = parse(&text).unwrap();
+    assert!(Distribution::ALL.iter().all(|distribution| read[*distribution].count() == 1));
 }
 
 #[test]
 fn values_beyond_the_range_are_read_back_as_its_top() {
     let read = parse(&log_of(&[vec![5, 180_000_000_007]])).unwrap();
-    assert_eq!(read.response.count(), 2);
-    assert!(read.response.max_ns().unwrap() >= 60_000_000_000);
+    assert_eq!(read[Distribution::Response].count(), 2);
+    assert!(read[Distribution::Response].max_ns().unwrap() >= 60_000_000_000);
 }
 
 #[test]
@@ -101,7 +94,7 @@ fn several_logs_become_one_on_the_first_one_s_clock() {
     let starts: Vec<&str> = text.lines().filter_map(|line| line.split(',').nth(1)).collect();
     assert_eq!(starts.last(), Some(&"60.250"));
     assert!(text.starts_with(&first), "the first log stands unchanged");
-    assert_eq!(parse(&text).unwrap().response.count(), 2);
+    assert_eq!(parse(&text).unwrap()[Distribution::Response].count(), 2);
 }
 
 #[test]
@@ -141,7 +134,8 @@ proptest! {
     fn the_intervals_read_back_add_up_to_the_run(
         intervals in vec(vec(1..70_000_000_000_u64, 0..40), 0..12)
     ) {
-        let read = parse(&log_of(&intervals)).unwrap().response;
+        let read = parse(&log_of(&intervals)).unwrap();
+        let read = &read[Distribution::Response];
         let all = latency_of(intervals.into_iter().flatten());
         prop_assert!(read.buckets().eq(all.buckets()));
         prop_assert_eq!(read.count(), all.count());

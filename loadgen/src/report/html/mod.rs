@@ -2,15 +2,12 @@
 //!
 //! It is XML as well as HTML, so that a parser can check that it is complete.
 
-mod html_table;
-mod latency;
-mod runs;
+mod tables;
 
 use std::fmt::Write as _;
 
-use self::html_table::{Table, fields};
+use self::tables::{Table, fields};
 use super::markup::escape;
-use super::text::verdict_name;
 use crate::record::{Record, Validity, Verdict};
 use crate::units;
 
@@ -20,13 +17,13 @@ const STYLE: &str = include_str!("style.css");
 pub(super) fn page(record: &Record, plots: &[String]) -> String {
     let title = escape(&format!("loadgen: {}", record.args.target));
     let mut body = verdict(record) + &rate(record);
-    body += &section("Latency", &latency::table(record));
+    body += &section("Latency", &tables::latencies(record));
     for plot in plots {
         let _ = write!(body, "<figure>\n{plot}</figure>\n");
     }
-    body += &section("Runs", &runs::runs(record));
-    body += &section("Loader threads", &runs::loader_threads(record));
-    body += &section("Server", &runs::server(record));
+    body += &section("Runs", &tables::runs(record));
+    body += &section("Loader threads", &tables::loader_threads(record));
+    body += &section("Server", &tables::server(record));
     body += &section("Counters", &fields(&record.counters));
     body += &section("Plan", &fields(&record.args));
     body += &section("Environment", &fields(&record.env));
@@ -44,11 +41,10 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
 /// What is to be read before any number.
 fn verdict(record: &Record) -> String {
     let Validity { verdict, reasons, labels } = &record.validity;
-    let word = verdict_name(*verdict);
     let partial = if record.interrupted { " · INTERRUPTED: partial results" } else { "" };
     let mut items = String::new();
     for finding in reasons.iter().chain(labels) {
-        let (code, text) = (escape(&finding.code), escape(&finding.text));
+        let (code, text) = (escape(&finding.code.to_string()), escape(&finding.text));
         let note = if finding.level == Verdict::Valid { "note " } else { "" };
         let _ = writeln!(items, "<li>{note}<b>{code}</b>: {text}</li>");
     }
@@ -65,7 +61,7 @@ fn verdict(record: &Record) -> String {
         items = "<li>Nothing speaks against this measurement.</li>\n".to_owned();
     }
     format!(
-        "<section class=\"verdict {word}\">\n<p><strong>{word}</strong>{partial}</p>\n\
+        "<section class=\"verdict {verdict}\">\n<p><strong>{verdict}</strong>{partial}</p>\n\
          <ul>\n{items}</ul>\n</section>\n"
     )
 }

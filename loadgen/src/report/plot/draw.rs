@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Ruler, Tick};
-use super::thin::thinned;
-use super::{Chart, Point, Scale, Series};
+use super::{Chart, Point, Scale, Series, thinned};
 use crate::report::markup::escape;
 
 const WIDTH: f64 = 860.0;
@@ -43,7 +42,7 @@ pub(super) fn svg(chart: &Chart) -> String {
         .collect();
     let points = || series.iter().flat_map(|series| &series.points);
     let heights = points().flat_map(|p| [Some(p.y), p.low, p.high]).flatten();
-    let frame = Frame::new(chart, points().map(|point| point.x), heights);
+    let area = PlotArea::new(chart, points().map(|point| point.x), heights);
     let mut body = String::new();
     let mut y = MARGIN + LINE_HEIGHT;
     text(&mut body, "title", "start", MARGIN, y, &chart.title);
@@ -54,10 +53,10 @@ pub(super) fn svg(chart: &Chart) -> String {
     y = legend(&mut body, &series, y + 1.5 * LINE_HEIGHT) + 1.5 * LINE_HEIGHT;
     text(&mut body, "muted", "start", MARGIN, y, &chart.y.label);
     let top = y + LINE_HEIGHT;
-    let _ = writeln!(body, r#"<g transform="translate({:.1} {top:.1})">"#, frame.left);
-    frame.axes(&mut body, &chart.x.label);
+    let _ = writeln!(body, r#"<g transform="translate({:.1} {top:.1})">"#, area.left);
+    area.axes(&mut body, &chart.x.label);
     for (index, one) in series.iter().enumerate() {
-        frame.series(&mut body, one, index, series.len());
+        area.series(&mut body, one, index, series.len());
     }
     body += "</g>\n";
     let height = top + PLOT_HEIGHT + 2.5 * LINE_HEIGHT + MARGIN;
@@ -89,7 +88,7 @@ fn style() -> String {
 }
 
 /// The rectangle in which values are drawn.
-struct Frame<'a> {
+struct PlotArea<'a> {
     x: Ruler<'a>,
     y: Ruler<'a>,
     y_ticks: Vec<Tick>,
@@ -99,7 +98,7 @@ struct Frame<'a> {
     categories: bool,
 }
 
-impl<'a> Frame<'a> {
+impl<'a> PlotArea<'a> {
     fn new(chart: &'a Chart, xs: impl Iterator<Item = f64>, ys: impl Iterator<Item = f64>) -> Self {
         let (x, y) = (Ruler::new(&chart.x, xs), Ruler::new(&chart.y, ys));
         let y_ticks = y.ticks();

@@ -6,7 +6,6 @@
 mod axis;
 mod draw;
 pub(crate) mod pictures;
-mod thin;
 
 /// One picture.
 #[derive(Debug, Clone)]
@@ -97,6 +96,31 @@ impl Chart {
     /// The picture as a self-contained SVG document.
     pub(crate) fn svg(&self) -> String {
         draw::svg(self)
+    }
+}
+
+/// About the most points of a line; a picture is not much wider in pixels.
+const POINTS_MAX: usize = 300;
+
+/// The points, or of each group of neighbours the lowest and the highest in their order. Breaks of
+/// the line stay where they are.
+fn thinned(points: &[Point]) -> Vec<Point> {
+    if points.len() <= POINTS_MAX {
+        return points.to_vec();
+    }
+    let group = points.len().div_ceil(POINTS_MAX / 2);
+    let pieces = points.split(|point| !point.y.is_finite());
+    let thinned = pieces.map(|piece| piece.chunks(group).flat_map(extremes).collect());
+    thinned.collect::<Vec<Vec<Point>>>().join(&Point::BREAK)
+}
+
+fn extremes(group: &[Point]) -> Vec<Point> {
+    let by_height = |a: &usize, b: &usize| group[*a].y.total_cmp(&group[*b].y);
+    let lowest = (0..group.len()).min_by(by_height).unwrap_or(0);
+    let highest = (0..group.len()).max_by(by_height).unwrap_or(0);
+    match lowest == highest {
+        true => vec![group[lowest]],
+        false => vec![group[lowest.min(highest)], group[lowest.max(highest)]],
     }
 }
 

@@ -99,7 +99,7 @@ fn caption(record: &Record) -> String {
         Verdict::Suspect => "SUSPECT: ",
         Verdict::Invalid => "INVALID: ",
     };
-    let reasons = validity.reasons.iter().map(|reason| reason.code.as_str());
+    let reasons = validity.reasons.iter().map(|reason| reason.code.to_string());
     text += &reasons.collect::<Vec<_>>().join(", ");
     let plural = |count: u32, thing: &str| {
         format!("{} {thing}{}", units::grouped(count.into()), if count == 1 { "" } else { "s" })

@@ -1,7 +1,6 @@
 //! Pictures are documents that everything can open, and always the same for the same numbers.
 
-use super::pictures;
-use super::*;
+use super::{pictures, *};
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
 use crate::record::tests::extremes;
@@ -174,4 +173,29 @@ fn a_picture_can_be_looked_at() {
         let path = std::path::Path::new(&folder).join(format!("{}.svg", name.replace(' ', "-")));
         std::fs::write(path, chart.svg()).unwrap();
     }
+}
+
+#[test]
+fn a_thinned_line_keeps_its_order_and_its_peak() {
+    let height = |n: i32| if n == 6_789 { 50.0 } else { f64::from(n % 7) };
+    let points: Vec<Point> = (0..10_000).map(|n| Point::at(f64::from(n), height(n))).collect();
+    let thinned = thinned(&points);
+    assert!(thinned.len() <= POINTS_MAX && thinned.len() > POINTS_MAX / 2);
+    assert!(thinned.windows(2).all(|pair| pair[0].x < pair[1].x));
+    assert!(thinned.contains(&Point::at(6_789.0, 50.0)));
+}
+
+#[test]
+fn a_line_still_breaks_where_it_did() {
+    let height = |n: i32| if n == 500 { f64::NAN } else { 1.0 };
+    let points: Vec<Point> = (0..1_000).map(|n| Point::at(f64::from(n), height(n))).collect();
+    let thinned = thinned(&points);
+    let breaks = thinned.iter().position(|point| point.y.is_nan()).unwrap();
+    assert!(thinned[breaks - 1].x < 500.0 && thinned[breaks + 1].x > 500.0);
+}
+
+#[test]
+fn a_short_line_stays_as_it_is() {
+    let points: Vec<Point> = (0..300).map(|n| Point::at(f64::from(n), 1.0)).collect();
+    assert_eq!(thinned(&points), points);
 }

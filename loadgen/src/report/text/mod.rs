@@ -2,38 +2,25 @@
 //! measurement, and at the end the processor time of loader and server.
 //!
 //! ```text
-//! verdict     VALID, SUSPECT or INVALID, why, and what became of the objectives
-//! title       what was measured, on what
-//! table       percentiles with their confidence intervals, and the loader's own lateness
-//! histogram   the shape
-//! runs        each run by itself, median and range
-//! errors      what went wrong, and what to do
-//! cost        processor time of loader and server, and how it is shared out
-//! layout      aligned columns, wrapped sentences
-//! style       colours
+//! latency   percentiles with their confidence intervals, the loader's own lateness, the shape
+//! runs      each run by itself, median and range
+//! layout    aligned columns, wrapped sentences, colours
 //! ```
 
-mod cost;
-mod errors;
-mod histogram;
-mod latency_table;
+mod latency;
 mod layout;
 mod runs;
-mod style;
-#[cfg(test)]
-mod tests;
-mod title;
-mod verdict;
 
 use std::fmt::{self, Write as _};
 
-pub(crate) use self::layout::{Columns, wrap};
-pub(crate) use self::style::Style;
-pub(crate) use self::verdict::name as verdict_name;
+pub(crate) use self::layout::{Columns, Style, wrap};
 use crate::environment::Sharing;
-use crate::latency::Latencies;
-use crate::record::Record;
-use crate::units::grouped;
+use crate::latency::{Distribution, Latencies};
+use crate::record::{
+    ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
+};
+use crate::units::{grouped, percent, rate, size, throughput};
+use crate::wire::Mismatch;
 
 /// Most columns of a line.
 pub(crate) const WIDTH: usize = 100;
@@ -51,14 +38,14 @@ fn write_report(
     latencies: &Latencies,
     style: Style,
 ) -> fmt::Result {
-    verdict::write(out, record, style)?;
-    title::write(out, record)?;
-    latency_table::write(out, record)?;
-    let name = record.args.headline("response", "service");
-    histogram::write(out, name, latencies.headline())?;
-    runs::write(out, record, style)?;
-    errors::write(out, record)?;
-    cost::write(out, record)
+    write_verdict(out, record, style)?;
+    write_title(out, record)?;
+    latency::write_table(out, record)?;
+    let headline = Distribution::headline(record.args.mode);
+    latency::write_histogram(out, headline.name(), &latencies[headline])?;
+    runs::write_runs(out, record, style)?;
+    write_errors(out, record)?;
+    write_cost(out, record)
 }
 
 /// Writes the warning above every table if loader and server share processors.
@@ -74,3 +61,252 @@ fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
 }
+
+/// Verdict, reasons, labels, objectives.
+fn write_verdict(out: &mut String, record: &Record, style: Style) -> fmt::Result {
+    let validity = &record.validity;
+    let comment = if record.interrupted { "  INTERRUPTED: these are partial results" } else { "" };
+    writeln!(out, "{}{comment}", style.judged(validity.verdict, validity.verdict))?;
+    for reason in &validity.reasons {
+        write_finding(out, reason)?;
+    }
+    for label in &validity.labels {
+        write_finding(out, label)?;
+    }
+    for slo in &record.slo {
+        write_objective(out, slo, style)?;
+    }
+    writeln!(out)
+}
+
+fn write_finding(out: &mut String, finding: &Reason) -> fmt::Result {
+    let sign = if finding.level == Verdict::Valid { "note " } else { "" };
+    out.write_str(&wrap("  - ", &format!("{sign}{}: {}", finding.code, finding.text), WIDTH))
+}
+
+fn write_objective(out: &mut String, slo: &SloRecord, style: Style) -> fmt::Result {
+    let came_to = match slo.met {
+        Some(true) => style.judged(Verdict::Valid, "met"),
+        Some(false) => style.judged(Verdict::Invalid, "MISSED"),
+        None => style.judged(Verdict::Suspect, "not known"),
+    };
+    writeln!(out, "  slo {}  {came_to}: {}", slo.objective, slo.found)
+}
+
+/// Target, kind of loop, plan, rate.
+fn write_title(out: &mut String, record: &Record) -> fmt::Result {
+    let args = &record.args;
+    writeln!(out, "loadgen {}  {}", args.target, loop_of(args))?;
+    out.write_str(&wrap("  ", &plan(args), WIDTH))?;
+    let found = &record.rate;
+    let offered = match found.offered_per_s {
+        Some(offered) if offered > 0.0 => format!(
+            " of {} offered ({:.1} %)",
+            rate(offered),
+            100.0 * found.achieved_per_s / offered
+        ),
+        _ => String::new(),
+    };
+    writeln!(
+        out,
+        "\n  rate    {} requests/s{offered}   {} each way\n",
+        rate(found.achieved_per_s),
+        throughput(found.bytes_per_s)
+    )
+}
+
+/// Which loop: what the numbers mean depends on it.
+fn loop_of(args: &ArgsRecord) -> String {
+    match (&args.rate, &args.arrival) {
+        (Some(rate), Some(arrival)) => {
+            format!("open loop, {rate} requests/s, {arrival} arrivals")
+        }
+        _ => "closed loop, service time".to_owned(),
+    }
+}
+
+fn plan(args: &ArgsRecord) -> String {
+    let churn = args.churn.as_ref().map(|churn| format!("replaced {churn}, "));
+    let runs = if args.runs > 1 { format!("{} runs of ", args.runs) } else { String::new() };
+    format!(
+        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, seed {}, \
+         pacing {}",
+        counted(u64::from(args.connections), "connection"),
+        churn.unwrap_or_default(),
+        counted(u64::from(args.threads), "thread"),
+        args.protocol,
+        request_size(&args.size),
+        args.pipeline,
+        args.duration_s,
+        args.warmup_s,
+        args.seed,
+        args.pacing
+    )
+}
+
+/// A size as given; a bare number is of bytes.
+fn request_size(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{text} B")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The errors, or that there were none.
+fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
+    let counters = &record.counters;
+    writeln!(out)?;
+    if counters.saturated > 0 {
+        let slow = counted(counters.saturated, "request");
+        writeln!(
+            out,
+            "  {slow} took longer than 60 s: percentiles stop there, the maximum is exact"
+        )?;
+    }
+    if !counters.has_errors() && counters.unsent == 0 {
+        return writeln!(out, "  errors: none");
+    }
+    let lost = format!(
+        "errors: {} failed, {} timed out, {} unanswered at the end, {} never sent, of {} requests",
+        grouped(counters.failed),
+        grouped(counters.timed_out),
+        grouped(counters.censored),
+        grouped(counters.unsent),
+        grouped(counters.scheduled)
+    );
+    out.write_str(&wrap("  ", &lost, WIDTH))?;
+    for (connections, what) in kinds(counters) {
+        if connections > 0 {
+            let text = format!("{} {what}", counted(connections, "connection"));
+            out.write_str(&wrap("    ", &text, WIDTH))?;
+        }
+    }
+    let mut runs = record.runs.iter();
+    if let Some(mismatch) = runs.clone().find_map(|run| run.first_mismatch.as_ref()) {
+        out.write_str(&wrap("    ", &located(mismatch), WIDTH))?;
+    }
+    if let Some(error) = runs.find_map(|run| run.first_other_error.as_ref()) {
+        out.write_str(&wrap("    ", &format!("first other error: {error}"), WIDTH))?;
+    }
+    Ok(())
+}
+
+/// How many connections each kind of error has cost, and what it suggests.
+fn kinds(counters: &Counters) -> [(u64, &'static str); 6] {
+    [
+        (counters.mismatches, "got wrong bytes in a reply; is it the right --protocol?"),
+        (
+            counters.closed_by_server,
+            "closed by the server; look into its log or its connection limit",
+        ),
+        (counters.resets, "reset by the server; did it crash or restart?"),
+        (
+            counters.timeouts,
+            "silent for the timeout with a reply outstanding; is the server stuck? (--timeout)",
+        ),
+        (counters.connect_failures, "not established; is the server's backlog full?"),
+        (counters.other_errors, "lost to other errors"),
+    ]
+}
+
+fn located(mismatch: &Mismatch) -> String {
+    let expected = match mismatch.expected {
+        Some(byte) => format!("expected 0x{byte:02x}"),
+        None => "expected nothing".to_owned(),
+    };
+    let note = mismatch.note.as_ref().map(|note| format!(" ({note})"));
+    format!(
+        "first wrong byte: connection {}, request {}, offset {}: {expected}, got 0x{:02x}{}",
+        mismatch.connection,
+        mismatch.request,
+        mismatch.offset_bytes,
+        mismatch.got,
+        note.unwrap_or_default()
+    )
+}
+
+/// Of more threads than this, only the number is shown.
+const THREADS_SHOWN: usize = 16;
+
+/// Loader and server, a paragraph each.
+fn write_cost(out: &mut String, record: &Record) -> fmt::Result {
+    let mut loader: Vec<String> = Vec::new();
+    for run in &record.runs {
+        let shares: Vec<String> = run
+            .threads
+            .iter()
+            .take(THREADS_SHOWN)
+            .map(|thread| percent(thread.cpu_share))
+            .collect();
+        let more = if run.threads.len() > THREADS_SHOWN { ", ..." } else { "" };
+        loader.push(format!("{}{more}", shares.join(", ")));
+    }
+    loader.dedup();
+    let text = format!("loader cpu per thread: {}", loader.join("; "));
+    out.write_str(&wrap("  ", &text, WIDTH))?;
+    match &record.server {
+        Some(server) => write_server(out, server),
+        None => Ok(()),
+    }
+}
+
+fn write_server(out: &mut String, server: &ServerRecord) -> fmt::Result {
+    let mut parts = Vec::new();
+    if let Some(cost_us) = server.cpu_us_per_request {
+        parts.push(format!("{cost_us:.2} µs of processor time per request"));
+    }
+    if server.wall_s > 0.0 {
+        parts.push(format!("{:.2} processors busy", server.cpu_s / server.wall_s));
+    }
+    parts.push(format!(
+        "{} voluntary and {} involuntary switches",
+        grouped(server.voluntary_switches),
+        grouped(server.involuntary_switches)
+    ));
+    if let Some(bytes) = server.rss_bytes {
+        parts.push(format!("{} resident", size(bytes)));
+    }
+    if let Some(bytes) = server.pss_bytes {
+        parts.push(format!("{} proportional", size(bytes)));
+    }
+    out.write_str(&wrap("  ", &format!("server: {}", parts.join(", ")), WIDTH))?;
+    write_threads(out, &server.threads)
+}
+
+/// How evenly the server's threads of one kind share its work.
+fn write_threads(out: &mut String, threads: &[ServerThread]) -> fmt::Result {
+    let workers = workers(threads);
+    let times = || workers.iter().map(|thread| thread.cpu_s);
+    let (sum, largest) = (times().sum::<f64>(), times().fold(0.0, f64::max));
+    if workers.len() < 2 || sum <= 0.0 {
+        return Ok(());
+    }
+    let shares: Vec<String> = workers
+        .iter()
+        .take(THREADS_SHOWN)
+        .map(|thread| format!("{} {}", thread.name, percent(thread.cpu_s / sum)))
+        .collect();
+    let more = if workers.len() > THREADS_SHOWN { ", ..." } else { "" };
+    let balance = largest * workers.len() as f64 / sum;
+    let text =
+        format!("balance {balance:.2} (busiest thread by the mean): {}{more}", shares.join(", "));
+    out.write_str(&wrap("    ", &text, WIDTH))
+}
+
+/// The threads that do the work: those whose names differ in a number only, and of these the kind
+/// with the most processor time.
+fn workers(threads: &[ServerThread]) -> Vec<&ServerThread> {
+    let kind = |thread: &ServerThread| {
+        thread.name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+    };
+    let time_of = |wanted: &str| -> f64 {
+        threads.iter().filter(|thread| kind(thread) == wanted).map(|thread| thread.cpu_s).sum()
+    };
+    let kinds = threads.iter().map(kind);
+    let busiest = kinds.max_by(|a, b| time_of(a).total_cmp(&time_of(b)));
+    threads.iter().filter(|thread| Some(kind(thread)) == busiest).collect()
+}
+
+#[cfg(test)]
+mod tests;

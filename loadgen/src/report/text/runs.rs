@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Columns, Style, verdict_name, write_co_located};
+use super::{Columns, Style, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::stats;
 use crate::units::{duration, grouped, rate};
 
 /// A row for each run, the median and the range; nothing for a single run.
-pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Result {
+pub(super) fn write_runs(out: &mut String, record: &Record, style: Style) -> fmt::Result {
     if record.runs.len() < 2 {
         return Ok(());
     }
@@ -27,8 +27,8 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
     let verdicts = [Verdict::Invalid, Verdict::Suspect, Verdict::Valid];
     for line in columns.lines() {
         let judged = verdicts.into_iter().find_map(|level| {
-            let rest = line.strip_suffix(verdict_name(level))?;
-            Some(format!("{rest}{}", style.judged(level, verdict_name(level))))
+            let rest = line.strip_suffix(&level.to_string())?;
+            Some(format!("{rest}{}", style.judged(level, level)))
         });
         writeln!(out, "{}", judged.unwrap_or_else(|| line.clone()))?;
     }
@@ -36,21 +36,21 @@ pub(super) fn write(out: &mut String, record: &Record, style: Style) -> fmt::Res
 }
 
 /// What the table shows of a run's latency.
-type Statistic = fn(&LatencyRecord) -> Option<u64>;
-const STATISTICS: [Statistic; 4] =
+type LatencyField = fn(&LatencyRecord) -> Option<u64>;
+const COLUMNS: [LatencyField; 4] =
     [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
 
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
-    let latency = run.latency_ns.headline(&record.args);
-    let cell = |statistic: &Statistic| match statistic(latency) {
+    let latency = run.latency_ns.headline(record.args.mode);
+    let cell = |statistic: &LatencyField| match statistic(latency) {
         Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
         Some(ns) => duration(ns),
         None => "n/a".to_owned(),
     };
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
-    cells.extend(STATISTICS.iter().map(cell));
-    cells.extend([grouped(lost), verdict_name(run.validity.verdict).to_owned()]);
+    cells.extend(COLUMNS.iter().map(cell));
+    cells.extend([grouped(lost), run.validity.verdict.to_string()]);
     cells
 }
 
@@ -58,11 +58,11 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
 fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<String> {
     let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
     let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];
-    cells.extend(STATISTICS.iter().map(|statistic| {
+    cells.extend(COLUMNS.iter().map(|statistic| {
         let values = record
             .runs
             .iter()
-            .map(|run| statistic(run.latency_ns.headline(&record.args)).map(|ns| ns as f64));
+            .map(|run| statistic(run.latency_ns.headline(record.args.mode)).map(|ns| ns as f64));
         let known: Option<Vec<f64>> = values.collect();
         let value = known.as_deref().and_then(of);
         value.map_or_else(|| "n/a".to_owned(), |ns| duration(ns.round() as u64))

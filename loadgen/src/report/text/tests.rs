@@ -1,10 +1,10 @@
 //! Whole reports, as a person gets them.
 
 use super::*;
-use crate::latency::Latencies;
+use crate::latency::{Distribution, Latencies};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
-use crate::record::{ArgsRecord, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
+use crate::record::{ArgsRecord, Code, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
 use crate::wire::Mismatch;
 
 fn shown(measurement: &Measurement) -> String {
@@ -213,16 +213,17 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
     expect(&repeated(), expected);
 }
 
-fn reason(code: &str, level: Verdict, text: &str) -> Reason {
-    Reason { code: code.to_owned(), level, text: text.to_owned() }
+fn reason(code: Code, level: Verdict, text: &str) -> Reason {
+    Reason { code, level, text: text.to_owned() }
 }
 
 /// Half of the requests are never answered.
 fn overloaded() -> Measurement {
     let mut measurement = sample::open();
     let latencies = &mut measurement.latencies;
-    (0..20_000_u64).for_each(|n| latencies.unanswered.record(5_000_000_000 + n * 100_000));
-    (0..500).for_each(|_| latencies.blocked.record(3_000_000_000));
+    (0..20_000_u64)
+        .for_each(|n| latencies[Distribution::Unanswered].record(5_000_000_000 + n * 100_000));
+    (0..500).for_each(|_| latencies[Distribution::Blocked].record(3_000_000_000));
     let record = &mut measurement.record;
     record.latency_ns = (&*latencies).into();
     record.counters.scheduled = 60_000;
@@ -232,7 +233,7 @@ fn overloaded() -> Measurement {
     record.counters.backlog_at_window = 1_234;
     record.rate.offered_per_s = Some(3_000.0);
     record.env.sharing = Some(Sharing::SharedProcessors);
-    record.validity.labels.push(reason("overloaded", Verdict::Valid, "the server could not"));
+    record.validity.labels.push(reason(Code::Overloaded, Verdict::Valid, "the server could not"));
     record.slo.push(SloRecord {
         objective: "p99<1ms".to_owned(),
         met: Some(false),
@@ -251,7 +252,7 @@ fn broken() -> Measurement {
     record.interrupted = true;
     record.validity.verdict = Verdict::Invalid;
     record.validity.reasons.push(reason(
-        "nothing-measured",
+        Code::NothingMeasured,
         Verdict::Invalid,
         "no request was measured: every one was lost, or the run was too short",
     ));

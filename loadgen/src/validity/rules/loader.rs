@@ -1,8 +1,10 @@
-//! Whether the loader itself was a bottleneck.
+//! Whether the loader and its machine carried out the plan.
 
-use super::super::evidence::Evidence;
+use super::super::Evidence;
 use super::percent;
-use crate::record::{Reason, ThreadRecord};
+use crate::environment::Sharing;
+use crate::options::Pacing;
+use crate::record::{Code, Reason, ThreadRecord};
 use crate::units::{brief, grouped};
 
 /// Lateness below this is the cost of a wake-up.
@@ -40,18 +42,19 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
         brief(late_ns)
     );
     if median_ns.is_some() && above(LATE_INVALID) {
-        Some(Reason::invalid("loader-late", text))
+        Some(Reason::invalid(Code::LoaderLate, text))
     } else {
-        above(LATE_SUSPECT).then(|| Reason::suspect("loader-late", text))
+        above(LATE_SUSPECT).then(|| Reason::suspect(Code::LoaderLate, text))
     }
 }
 
 /// The loader had no processor time to spare. A loader that spins uses all there is; there, the
 /// lateness shows the problem instead. A closed loop has no times to spin for.
 pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
-    let pacing = evidence.args.pacing.as_str();
-    if pacing == "spin" || pacing == "hybrid" && evidence.is_open() {
-        return None;
+    match evidence.args.pacing.value() {
+        Some(Pacing::Spin) => return None,
+        Some(Pacing::Hybrid) if evidence.is_open() => return None,
+        _ => {}
     }
     let busy = busiest(&evidence.run.threads, evidence.env.cpus);
     let text = format!(
@@ -60,9 +63,9 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
         percent(busy)
     );
     if busy > CPU_INVALID {
-        Some(Reason::invalid("loader-cpu", text))
+        Some(Reason::invalid(Code::LoaderCpu, text))
     } else {
-        (busy > CPU_SUSPECT).then(|| Reason::suspect("loader-cpu", text))
+        (busy > CPU_SUSPECT).then(|| Reason::suspect(Code::LoaderCpu, text))
     }
 }
 
@@ -86,7 +89,7 @@ pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
             grouped(switches),
             grouped(completed)
         );
-        Reason::suspect("preempted", text)
+        Reason::suspect(Code::Preempted, text)
     })
 }
 
@@ -98,7 +101,66 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
             "the loader waited {} times for memory from a disk; free memory, or turn off swap",
             grouped(faults)
         );
-        Reason::suspect("major-faults", text)
+        Reason::suspect(Code::MajorFaults, text)
+    })
+}
+
+/// The distance that matters. In a large sample any distance is significant, but queues differ only
+/// if a tenth of the gaps have another length.
+const DISTANCE_SUSPECT: f64 = 0.1;
+
+/// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness
+/// shows how late they are then.
+const GAP_NS_MIN: f64 = 50_000.0;
+
+/// The gaps between sends had another distribution than the requested one.
+pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
+    let arrivals = evidence.run.arrivals.as_ref()?;
+    if arrivals.distance <= DISTANCE_SUSPECT.max(arrivals.distance_by_chance) {
+        return None;
+    }
+    let text = format!(
+        "sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
+         of another length; use --pacing hybrid, or more threads (-t)",
+        evidence.args.arrival.as_deref().unwrap_or("requested"),
+        percent(arrivals.distance),
+        brief(arrivals.intended_mean_ns as u64)
+    );
+    let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
+    Some(if keepable {
+        Reason::suspect(Code::Arrivals, text)
+    } else {
+        Reason::label(Code::Arrivals, text)
+    })
+}
+
+/// Share of all processors' time that may be stolen.
+const STEAL_SUSPECT: f64 = 0.01;
+
+/// The hypervisor gave processor time to others.
+pub(super) fn steal(evidence: &Evidence<'_>) -> Option<Reason> {
+    let stolen = evidence.run.steal_share.filter(|&share| share > STEAL_SUSPECT)?;
+    let text = format!(
+        "the hypervisor took {} of the processor time for others; measure on a machine of your own",
+        percent(stolen)
+    );
+    Some(Reason::suspect(Code::Steal, text))
+}
+
+/// Loader and server take time from each other: what is slow may be either.
+pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
+    evidence.env.sharing.filter(|sharing: &Sharing| sharing.is_co_located()).map(|_| {
+        let text = "loader and server share processors: latencies contain both, and the rate is \
+                    that of both together; use another machine, or separate cores (--pin)";
+        Reason::label(Code::CoLocated, text.to_owned())
+    })
+}
+
+/// The loader was built without optimisation.
+pub(super) fn debug_build(evidence: &Evidence<'_>) -> Option<Reason> {
+    (evidence.env.loadgen_profile == "debug").then(|| {
+        let text = "this loadgen is a debug build, several times slower; build it with --release";
+        Reason::label(Code::DebugBuild, text.to_owned())
     })
 }
 
@@ -106,11 +168,12 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
 mod tests {
     use super::super::tests::{codes, one};
     use super::*;
-    use crate::record::Verdict::{Invalid, Suspect};
+    use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
+    use crate::record::{ArrivalRecord, Code, Stated};
 
     /// What is found when p99 of the loader's lateness and the median response are these.
-    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(String, crate::record::Verdict)> {
+    fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.latency_ns.loader_late.p99 = Some(late_ns);
             run.latency_ns.response.p50 = median_ns;
@@ -120,17 +183,17 @@ mod tests {
     #[test]
     fn lateness_counts_from_fifty_microseconds_or_a_tenth_of_the_median() {
         assert_eq!(when_late(50_000, Some(20_000)), []);
-        assert_eq!(when_late(50_001, Some(20_000)), one("loader-late", Invalid));
+        assert_eq!(when_late(50_001, Some(20_000)), one(Code::LoaderLate, Invalid));
         assert_eq!(when_late(100_000, Some(1_000_000)), []);
-        assert_eq!(when_late(100_001, Some(1_000_000)), one("loader-late", Suspect));
-        assert_eq!(when_late(500_000, Some(1_000_000)), one("loader-late", Suspect));
-        assert_eq!(when_late(500_001, Some(1_000_000)), one("loader-late", Invalid));
+        assert_eq!(when_late(100_001, Some(1_000_000)), one(Code::LoaderLate, Suspect));
+        assert_eq!(when_late(500_000, Some(1_000_000)), one(Code::LoaderLate, Suspect));
+        assert_eq!(when_late(500_001, Some(1_000_000)), one(Code::LoaderLate, Invalid));
     }
 
     #[test]
     fn lateness_without_a_median_can_only_be_suspect() {
         assert_eq!(when_late(50_000, None), []);
-        assert_eq!(when_late(50_000_000, None), one("loader-late", Suspect));
+        assert_eq!(when_late(50_000_000, None), one(Code::LoaderLate, Suspect));
     }
 
     #[test]
@@ -139,11 +202,11 @@ mod tests {
             run.latency_ns.loader_late.p99 = None;
             run.latency_ns.loader_late.max = Some(90_000_000);
         });
-        assert_eq!(found, one("loader-late", Invalid));
+        assert_eq!(found, one(Code::LoaderLate, Invalid));
     }
 
     /// What is found when the threads use these shares of so many processors.
-    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(String, crate::record::Verdict)> {
+    fn when_busy(shares: &[f64], cpus: usize) -> Vec<(Code, Verdict)> {
         codes(sample::closed(), |record, run| {
             record.env.cpus = Some(cpus);
             let thread = run.threads.remove(0);
@@ -155,29 +218,29 @@ mod tests {
     #[test]
     fn a_thread_may_use_seven_tenths_of_a_processor() {
         assert_eq!(when_busy(&[0.7, 0.1], 8), []);
-        assert_eq!(when_busy(&[0.1, 0.701], 8), one("loader-cpu", Suspect));
-        assert_eq!(when_busy(&[0.9], 8), one("loader-cpu", Suspect));
-        assert_eq!(when_busy(&[0.901], 8), one("loader-cpu", Invalid));
+        assert_eq!(when_busy(&[0.1, 0.701], 8), one(Code::LoaderCpu, Suspect));
+        assert_eq!(when_busy(&[0.9], 8), one(Code::LoaderCpu, Suspect));
+        assert_eq!(when_busy(&[0.901], 8), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
     fn threads_that_fill_the_one_processor_they_share_are_busy_too() {
         assert_eq!(when_busy(&[0.46, 0.46], 2), []);
-        assert_eq!(when_busy(&[0.46, 0.46], 1), one("loader-cpu", Invalid));
+        assert_eq!(when_busy(&[0.46, 0.46], 1), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
     fn a_loader_that_spins_is_judged_by_its_lateness_alone() {
-        let spinning = |pacing: &str, measurement| {
+        let spinning = |pacing: Pacing, measurement| {
             codes(measurement, |record, run| {
-                record.args.pacing = pacing.to_owned();
+                record.args.pacing = Stated::of(pacing);
                 run.threads[0].cpu_share = 1.0;
             })
         };
-        assert_eq!(spinning("spin", sample::open()), []);
-        assert_eq!(spinning("hybrid", sample::open()), []);
-        assert_eq!(spinning("sleep", sample::open()), one("loader-cpu", Invalid));
-        assert_eq!(spinning("hybrid", sample::closed()), one("loader-cpu", Invalid));
+        assert_eq!(spinning(Pacing::Spin, sample::open()), []);
+        assert_eq!(spinning(Pacing::Hybrid, sample::open()), []);
+        assert_eq!(spinning(Pacing::Sleep, sample::open()), one(Code::LoaderCpu, Invalid));
+        assert_eq!(spinning(Pacing::Hybrid, sample::closed()), one(Code::LoaderCpu, Invalid));
     }
 
     #[test]
@@ -189,12 +252,64 @@ mod tests {
             })
         };
         assert_eq!(when(100), []);
-        assert_eq!(when(101), one("preempted", Suspect));
+        assert_eq!(when(101), one(Code::Preempted, Suspect));
     }
 
     #[test]
     fn one_wait_for_a_disk_is_reported() {
         let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
-        assert_eq!(found, one("major-faults", Suspect));
+        assert_eq!(found, one(Code::MajorFaults, Suspect));
+    }
+
+    fn with_distance(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(Code, Verdict)> {
+        codes(sample::open(), |_, run| {
+            run.arrivals = Some(ArrivalRecord {
+                gaps: 1_000,
+                intended_mean_ns: mean_ns,
+                actual_mean_ns: mean_ns,
+                distance,
+                distance_by_chance: by_chance,
+            });
+        })
+    }
+
+    #[test]
+    fn a_distance_counts_if_it_is_large_and_no_chance() {
+        assert_eq!(with_distance(0.1, 0.02, 1e6), []);
+        assert_eq!(with_distance(0.101, 0.02, 1e6), one(Code::Arrivals, Suspect));
+        assert_eq!(with_distance(0.3, 0.4, 1e6), [], "a small sample says nothing");
+    }
+
+    #[test]
+    fn gaps_too_short_to_wake_up_for_are_a_label() {
+        assert_eq!(with_distance(0.5, 0.02, 50_000.0), one(Code::Arrivals, Suspect));
+        assert_eq!(with_distance(0.5, 0.02, 49_999.0), one(Code::Arrivals, Valid));
+    }
+
+    #[test]
+    fn one_percent_of_stolen_time_is_the_most() {
+        assert_eq!(codes(sample::open(), |_, run| run.steal_share = Some(0.01)), []);
+        let found = codes(sample::open(), |_, run| run.steal_share = Some(0.011));
+        assert_eq!(found, one(Code::Steal, Suspect));
+    }
+
+    #[test]
+    fn shared_processors_are_a_label() {
+        for (sharing, shared) in [
+            (Sharing::SeparateMachines, false),
+            (Sharing::SeparateProcessors, false),
+            (Sharing::SharedProcessors, true),
+        ] {
+            let found = codes(sample::closed(), |record, _| record.env.sharing = Some(sharing));
+            assert_eq!(found, if shared { one(Code::CoLocated, Valid) } else { vec![] });
+        }
+    }
+
+    #[test]
+    fn a_debug_build_says_so() {
+        let found = codes(sample::open(), |record, _| {
+            record.env.loadgen_profile = "debug".to_owned();
+        });
+        assert_eq!(found, one(Code::DebugBuild, Valid));
     }
 }

@@ -9,7 +9,7 @@
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
 //! | `arrivals` | sends did not follow the arrival process | SUSPECT |
 //! | `not-steady` | the result depends on how long the run was | SUSPECT |
-//! | `few-samples` | percentiles without support | SUSPECT if asked for |
+//! | `few-samples` | percentiles without support | SUSPECT if an objective needs them |
 //! | `little` | the measurement contradicts itself | SUSPECT |
 //! | `preempted`, `major-faults`, `steal` | others took the loader's time | SUSPECT |
 //! | `errors` | requests failed | SUSPECT |
@@ -18,41 +18,37 @@
 //! | `co-located` | loader and server share processors | label |
 //! | `debug-build` | the loader is not optimised | label |
 
-mod arrivals;
+mod load;
 mod loader;
-mod machine;
-mod outcome;
-mod rate;
-mod samples;
 mod steady;
 
-use super::evidence::Evidence;
+use super::Evidence;
 use crate::record::Reason;
 
 /// Looks at the evidence for one thing.
 type Rule = fn(&Evidence<'_>) -> Option<Reason>;
 
 pub(super) const ALL: &[Rule] = &[
-    outcome::nothing_measured,
+    load::nothing_measured,
     loader::late,
     loader::cpu,
-    rate::below,
-    rate::near_ceiling,
-    arrivals::unlike_the_schedule,
+    load::below,
+    load::near_ceiling,
+    loader::unlike_the_schedule,
     steady::growing_backlog,
     steady::uneven_replies,
     steady::changing_latency,
-    samples::few,
-    rate::little,
+    steady::few_samples,
+    load::little,
     loader::preempted,
     loader::major_faults,
-    machine::steal,
-    outcome::errors,
-    outcome::ended_early,
-    outcome::interrupted,
-    rate::carried_backlog,
-    machine::co_located,
-    machine::debug_build,
+    loader::steal,
+    load::errors,
+    load::ended_early,
+    load::interrupted,
+    load::carried_backlog,
+    loader::co_located,
+    loader::debug_build,
 ];
 
 /// A share as people read it.
@@ -64,7 +60,7 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use crate::measure::Measurement;
-    use crate::record::{Reason, Record, RunRecord, Verdict};
+    use crate::record::{Code, Reason, Record, RunRecord, Verdict};
     use crate::validity::judge;
 
     /// What the rules find in a run that has been changed.
@@ -83,13 +79,13 @@ mod tests {
     pub(super) fn codes(
         measurement: Measurement,
         change: impl FnOnce(&mut Record, &mut RunRecord),
-    ) -> Vec<(String, Verdict)> {
+    ) -> Vec<(Code, Verdict)> {
         let findings = findings(measurement, change);
         findings.into_iter().map(|reason| (reason.code, reason.level)).collect()
     }
 
     /// One finding as [`codes`] gives it.
-    pub(super) fn one(code: &str, level: Verdict) -> Vec<(String, Verdict)> {
-        vec![(code.to_owned(), level)]
+    pub(super) fn one(code: Code, level: Verdict) -> Vec<(Code, Verdict)> {
+        vec![(code, level)]
     }
 }

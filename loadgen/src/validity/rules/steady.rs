@@ -1,13 +1,15 @@
-//! Whether a longer run would have found the same.
+//! Whether a longer run would have found the same, and whether there are enough samples.
 //!
 //! The rules use the intervals of the measured window, if there are enough of them and the load was
 //! constant.
 
-use super::super::evidence::Evidence;
+use super::super::Evidence;
 use super::percent;
-use crate::record::{IntervalRecord, Reason};
+use crate::latency::{PERCENTILES, Percentile};
+use crate::record::{Code, IntervalRecord, Reason, Stated};
+use crate::slo::Slo;
 use crate::stats::{self, FittedLine};
-use crate::units::brief;
+use crate::units::{brief, grouped};
 
 /// Fewer intervals than this show no trend.
 const INTERVALS_MIN: usize = 5;
@@ -52,7 +54,7 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
             line.slope,
             percent(line.slope / offered_per_s)
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
     })
 }
 
@@ -71,7 +73,7 @@ pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
              intervals, and measure longer or with a longer --warmup",
             line.correlation
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
     })
 }
 
@@ -93,16 +95,47 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
             brief(before as u64),
             brief(after as u64)
         );
-        Reason::suspect("not-steady", text)
+        Reason::suspect(Code::NotSteady, text)
+    })
+}
+
+/// A percentile of the report, or one that an objective is about, has too little support.
+///
+/// All runs of a plan count together; each is judged as if the others had as many samples.
+pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
+    let count = evidence.headline().count;
+    let expected = count * u64::from(evidence.args.runs.max(1));
+    let unknown = |percentile: &Percentile| percentile.samples_min > expected;
+    let objectives = evidence.args.slo.iter().filter_map(Stated::value);
+    let needed = objectives.filter_map(Slo::percentile);
+    if let Some(percentile) = needed.filter(unknown).max_by_key(|percentile| percentile.samples_min)
+    {
+        let text = format!(
+            "an objective asks for {}, which needs {} requests, and there are {}; measure longer",
+            percentile.label,
+            grouped(percentile.samples_min),
+            grouped(expected)
+        );
+        return Some(Reason::suspect(Code::FewSamples, text));
+    }
+    let missing: Vec<&str> =
+        PERCENTILES.iter().filter(|p| unknown(p)).map(|percentile| percentile.label).collect();
+    (!missing.is_empty()).then(|| {
+        let text = format!(
+            "{} requests are too few for {}; measure longer to know more",
+            grouped(expected),
+            missing.join(", ")
+        );
+        Reason::label(Code::FewSamples, text)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{codes, one};
-    use crate::record::Verdict::Suspect;
+    use super::super::tests::{codes, findings, one};
+    use crate::record::Verdict::{Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{IntervalRecord, RunRecord};
+    use crate::record::{Code, IntervalRecord, Reason, RunRecord};
 
     fn each(run: &mut RunRecord, change: impl Fn(u64, &mut IntervalRecord)) {
         (0..).zip(&mut run.intervals).for_each(|(number, interval)| change(number, interval));
@@ -115,7 +148,7 @@ mod tests {
             codes(sample::open(), |_, run| each(run, |n, interval| interval.backlog = n * growth))
         };
         assert_eq!(when(20), []);
-        assert_eq!(when(21), one("not-steady", Suspect));
+        assert_eq!(when(21), one(Code::NotSteady, Suspect));
     }
 
     #[test]
@@ -128,7 +161,7 @@ mod tests {
     #[test]
     fn a_ramp_need_not_be_steady() {
         let found = codes(sample::open(), |record, run| {
-            record.args.rate = Some("1k..3k".to_owned());
+            record.args.rate = Some("1k..3k".to_owned().into());
             each(run, |n, interval| interval.backlog = n * 1_000);
         });
         assert_eq!(found, []);
@@ -139,7 +172,7 @@ mod tests {
         let found = codes(sample::closed(), |_, run| {
             each(run, |n, interval| interval.completed = if n < 4 { 20_000 } else { 0 });
         });
-        assert_eq!(found, one("not-steady", Suspect));
+        assert_eq!(found, one(Code::NotSteady, Suspect));
     }
 
     #[test]
@@ -153,9 +186,9 @@ mod tests {
             })
         };
         assert_eq!(when(149), []);
-        assert_eq!(when(151), one("not-steady", Suspect));
+        assert_eq!(when(151), one(Code::NotSteady, Suspect));
         assert_eq!(when(68), []);
-        assert_eq!(when(66), one("not-steady", Suspect));
+        assert_eq!(when(66), one(Code::NotSteady, Suspect));
     }
 
     #[test]
@@ -176,5 +209,30 @@ mod tests {
             run.intervals.truncate(4);
         });
         assert_eq!(found, []);
+    }
+
+    fn with_samples(count: u64, runs: u32, slo: &str) -> Vec<Reason> {
+        findings(sample::open(), |record, run| {
+            run.latency_ns.response.count = count;
+            record.args.runs = runs;
+            record.args.slo = vec![slo.to_owned().into()];
+        })
+    }
+
+    #[test]
+    fn an_objective_without_support_is_suspect() {
+        assert_eq!(with_samples(36_887, 1, "p99.99<1ms"), []);
+        let found = with_samples(36_886, 1, "p99.99<1ms");
+        assert_eq!((&found[0].code, found[0].level), (&Code::FewSamples, Suspect));
+        assert_eq!(with_samples(18_444, 2, "p99.99<1ms"), [], "both runs count");
+    }
+
+    #[test]
+    fn a_row_of_the_report_without_support_is_a_label() {
+        let found = with_samples(3_688, 1, "p99.9<1ms");
+        assert_eq!((&found[0].code, found[0].level), (&Code::FewSamples, Valid));
+        assert!(found[0].text.contains("too few for p99.99;"), "{}", found[0].text);
+        let found = codes(sample::open(), |_, run| run.latency_ns.response.count = 36_886);
+        assert_eq!(found, one(Code::FewSamples, Valid));
     }
 }

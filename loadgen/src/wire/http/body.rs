@@ -1,9 +1,8 @@
 //! The body of one reply, compared with the first reply's while it is received.
 
 use super::super::frame::common_bytes;
-use super::super::protocol::Verify;
-use super::fault::Fault;
-use super::reference::{Learned, Reference, STORED_BYTES_MAX};
+use super::super::traffic::Verify;
+use super::decoder::{Fault, Learned, Reference, STORED_BYTES_MAX};
 
 /// What a body is compared with, and how closely.
 #[derive(Debug, Clone, Copy)]

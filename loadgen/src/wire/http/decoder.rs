@@ -1,12 +1,12 @@
-//! The state of a connection in its replies.
+//! The state of a connection in its replies, and the reply that all must be like.
 
-use super::super::note::said;
-use super::super::protocol::Verify;
+use std::sync::OnceLock;
+
+use super::super::frame::common_bytes;
+use super::super::mismatch::said;
+use super::super::traffic::Verify;
 use super::body::{Body, Rules};
-use super::chunks;
-use super::fault::Fault;
 use super::head::{BodyEnd, Head};
-use super::reference::Reference;
 
 /// Most bytes of a head, or of a line between chunks, that are read in several pieces.
 const ELEMENT_BYTES_MAX: usize = 64 * 1024;
@@ -90,14 +90,14 @@ impl Decoder {
                 Expecting::ChunkLine => self.chunk_line(rest, rules)?,
                 Expecting::Chunk { left } => self.chunk(rest, left, rules)?,
                 Expecting::ChunkEnd => {
-                    let (step, end) = self.element(rest, chunks::end)?;
+                    let (step, end) = self.element(rest, chunk_end)?;
                     if end.is_some() {
                         self.stage = Expecting::ChunkLine;
                     }
                     (step, false)
                 }
                 Expecting::Trailer => {
-                    let (step, is_last) = self.element(rest, chunks::trailer)?;
+                    let (step, is_last) = self.element(rest, trailer_line)?;
                     (step, is_last == Some(true))
                 }
             };
@@ -167,7 +167,7 @@ impl Decoder {
 
     fn chunk_line(&mut self, bytes: &[u8], rules: Rules<'_>) -> Result<(usize, bool), Fault> {
         let begins_at = self.offset;
-        let (taken, size) = self.element(bytes, chunks::size_line)?;
+        let (taken, size) = self.element(bytes, size_line)?;
         match size {
             None => {}
             Some(0) => {
@@ -267,5 +267,124 @@ impl KnownHead {
             self.bytes.clear();
             self.bytes.extend_from_slice(bytes);
         }
+    }
+}
+
+/// Reads the line before a chunk: its length, and that of the chunk.
+fn size_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Fault> {
+    // The parser takes a line without any digit for a zero.
+    if bytes.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
+        return Err(Fault::at(bytes, 0, None, "no length of a chunk".to_owned()));
+    }
+    match httparse::parse_chunk_size(bytes) {
+        Ok(httparse::Status::Complete(line)) => Ok(Some(line)),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(_) => Err(Fault::search(bytes, "no length of a chunk".to_owned(), |beginning| {
+            httparse::parse_chunk_size(beginning).is_err()
+        })),
+    }
+}
+
+/// Reads the end of a chunk, which says nothing.
+fn chunk_end(bytes: &[u8]) -> Result<Option<(usize, ())>, Fault> {
+    let expected = b"\r\n";
+    let came = &bytes[..bytes.len().min(expected.len())];
+    let right = common_bytes(came, expected);
+    if right < came.len() {
+        let note = "the chunk is longer than its line says".to_owned();
+        return Err(Fault::at(bytes, right, Some(expected[right]), note));
+    }
+    Ok((right == expected.len()).then_some((right, ())))
+}
+
+/// Reads a line behind the last chunk: its length, and whether it is the last one.
+fn trailer_line(bytes: &[u8]) -> Result<Option<(usize, bool)>, Fault> {
+    let note = || "no trailer of a chunked body".to_owned();
+    let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+        return Ok(None);
+    };
+    match bytes[at..] {
+        [b'\r'] => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some((at + 2, at == 0))),
+        [b'\r', ..] => Err(Fault::at(bytes, at + 1, Some(b'\n'), note())),
+        _ => Err(Fault::at(bytes, at, Some(b'\r'), note())),
+    }
+}
+
+/// Where a reply is not what it must be, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::wire) struct Fault {
+    /// Offset of the byte, in what is being read; in the whole reply once it leaves the decoder.
+    pub(in crate::wire) offset_bytes: u64,
+    /// The expected byte, if only one is right.
+    pub(in crate::wire) expected: Option<u8>,
+    pub(in crate::wire) got: u8,
+    pub(in crate::wire) note: Option<String>,
+}
+
+impl Fault {
+    /// Byte number `offset` of `bytes` is wrong.
+    pub(super) fn at(bytes: &[u8], offset: usize, expected: Option<u8>, note: String) -> Self {
+        let got = bytes.get(offset).copied().unwrap_or_default();
+        Self { offset_bytes: offset as u64, expected, got, note: Some(note) }
+    }
+
+    /// The first byte with which `bytes`, which are wrong, cannot be made right any more by what
+    /// follows: `is_wrong` says so of a beginning, and then of all longer ones.
+    pub(super) fn search(bytes: &[u8], note: String, is_wrong: impl Fn(&[u8]) -> bool) -> Self {
+        let (mut right, mut wrong) = (0, bytes.len());
+        while wrong - right > 1 {
+            let middle = right + (wrong - right) / 2;
+            if is_wrong(&bytes[..middle]) {
+                wrong = middle;
+            } else {
+                right = middle;
+            }
+        }
+        Self::at(bytes, right, None, note)
+    }
+
+    /// The same, `before` bytes further into the reply.
+    pub(super) fn behind(mut self, before: u64) -> Self {
+        self.offset_bytes += before;
+        self
+    }
+}
+
+/// Most bytes of it that are stored and compared; the rest is only counted.
+pub(super) const STORED_BYTES_MAX: usize = 1 << 20;
+
+/// Until a reply is complete, only so many connections (those with the lowest numbers) store the
+/// bodies they receive, so that ten thousand of them do not store a mebibyte each. The others' very
+/// first replies are compared from their position when the body becomes known.
+const LEARNERS: u32 = 64;
+
+/// The body: written once, read without a lock by all threads.
+#[derive(Debug, Default)]
+pub(in crate::wire) struct Reference(OnceLock<Learned>);
+
+/// The body.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// Its length.
+    pub(super) length: u64,
+    /// Its beginning, [`STORED_BYTES_MAX`] at most; nothing where lengths are all that counts.
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Reference {
+    /// Whether connection number `connection` stores bodies while there is no reference yet.
+    pub(super) fn is_learner(connection: u32) -> bool {
+        connection < LEARNERS
+    }
+
+    /// The body, if it is known.
+    pub(super) fn get(&self) -> Option<&Learned> {
+        self.0.get()
+    }
+
+    /// The body; if it is not known yet, it is this from now on.
+    pub(super) fn learn(&self, length: u64, bytes: Vec<u8>) -> &Learned {
+        self.0.get_or_init(|| Learned { length, bytes })
     }
 }

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Response, Status};
 
-use super::super::note::said;
-use super::fault::Fault;
+use super::super::mismatch::said;
+use super::decoder::Fault;
 
 /// Most headers of a reply.
 const HEADERS_MAX: usize = 100;

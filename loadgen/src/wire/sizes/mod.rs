@@ -1,11 +1,9 @@
 //! How long the payload of a request is.
 
-mod log_normal;
 mod text;
-mod weights;
 
-pub(crate) use self::log_normal::LogNormal;
-pub(crate) use self::weights::Weights;
+use std::f64::consts::{PI, TAU};
+
 use crate::schedule::random;
 
 /// Longest payload.
@@ -58,6 +56,88 @@ impl Sizes {
 /// An even choice from `0..bound` by a random number.
 fn below(bound: u64, number: u64) -> u64 {
     ((u128::from(number) * u128::from(bound)) >> 64) as u64
+}
+
+/// Sizes and how often each comes, in the order they were given in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Weights {
+    /// A size in bytes, its weight, and the sum of the weights up to it.
+    sizes: Vec<(u64, u32, u64)>,
+    total: u64,
+}
+
+impl Weights {
+    /// These sizes with these weights: at least one, each weight at least 1.
+    fn new(weights: impl IntoIterator<Item = (u64, u32)>) -> Self {
+        let mut total = 0;
+        let sizes = weights.into_iter().map(|(size, weight)| {
+            total += u64::from(weight);
+            (size, weight, total)
+        });
+        Self { sizes: sizes.collect(), total }
+    }
+
+    /// Sizes and weights as they were given.
+    fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.sizes.iter().map(|&(size, weight, _)| (size, weight))
+    }
+
+    /// The size for a random number.
+    fn pick(&self, number: u64) -> u64 {
+        let place = below(self.total, number);
+        let index = self.sizes.partition_point(|&(_, _, up_to)| up_to <= place);
+        self.sizes[index].0
+    }
+
+    /// The mean size.
+    fn mean_bytes(&self) -> f64 {
+        let sum = self.iter().map(|(size, weight)| size as f64 * f64::from(weight)).sum::<f64>();
+        sum / self.total as f64
+    }
+}
+
+/// Largest sigma: at this one, a size in six is already twenty thousand times the median.
+const SIGMA_MAX: f64 = 10.0;
+
+/// Beyond this many sigmas, the normal distribution is too small for a float to represent.
+const SIGMAS: f64 = 9.0;
+
+/// Steps of the numerical mean. The function is smooth but where it is cut; with these it is
+/// right to six digits.
+const STEPS: u32 = 20_000;
+
+/// A median, and the standard deviation of the logarithm; sizes are cut to what is possible.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LogNormal {
+    median_bytes: u64,
+    sigma: f64,
+}
+
+impl LogNormal {
+    /// The size that two random numbers in `[0, 1)` stand for, by Box and Muller's transform.
+    fn pick(&self, first: f64, second: f64) -> u64 {
+        let radius = (-2.0 * (1.0 - first).ln()).sqrt();
+        self.at(radius * (TAU * second).cos())
+    }
+
+    /// The mean size: the integral over what can be drawn, since sizes are whole and cut at both
+    /// ends, and the mean of an uncut distribution may be far beyond them.
+    fn mean_bytes(&self) -> f64 {
+        let width = 2.0 * SIGMAS / f64::from(STEPS);
+        let term = |step: u32| {
+            let sigmas = (f64::from(step) + 0.5) * width - SIGMAS;
+            let density = (-sigmas * sigmas / 2.0).exp() / (2.0 * PI).sqrt();
+            self.at(sigmas) as f64 * density * width
+        };
+        (0..STEPS).map(term).sum()
+    }
+
+    /// The size so many sigmas above the median.
+    fn at(&self, sigmas: f64) -> u64 {
+        let size = self.median_bytes as f64 * (self.sigma * sigmas).exp();
+        // The conversion saturates, so that nothing is too large for it.
+        (size.round() as u64).clamp(1, SIZE_MAX_BYTES)
+    }
 }
 
 #[cfg(test)]
@@ -154,5 +234,22 @@ mod tests {
         assert_eq!(first("64..4KiB"), [2_348, 3_071, 3_980, 1_856]);
         assert_eq!(first("64:9,1KiB:1"), [64, 64, 1_024, 64]);
         assert_eq!(first("lognormal:1KiB,1"), [990, 84, 1_118, 135]);
+    }
+
+    #[test]
+    fn the_mean_is_the_textbook_one_where_nothing_is_cut() {
+        let sizes = LogNormal { median_bytes: 10_000, sigma: 0.8 };
+        let textbook = 10_000.0 * (0.8_f64 * 0.8 / 2.0).exp();
+        assert!((sizes.mean_bytes() / textbook - 1.0).abs() < 1e-5, "{}", sizes.mean_bytes());
+    }
+
+    #[test]
+    fn the_extremes_of_the_random_numbers_are_sizes() {
+        let sizes = LogNormal { median_bytes: 64, sigma: SIGMA_MAX };
+        let last = 1.0 - f64::EPSILON / 2.0;
+        for (first, second) in [(0.0, 0.0), (last, 0.0), (last, 0.5), (last, last)] {
+            assert!((1..=SIZE_MAX_BYTES).contains(&sizes.pick(first, second)));
+        }
+        assert_eq!(sizes.pick(0.0, 0.3), 64);
     }
 }

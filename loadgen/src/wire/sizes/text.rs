@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use bytesize::{ByteSize, KIB, MIB};
 
-use super::log_normal::SIGMA_MAX;
-use super::{LogNormal, SIZE_MAX_BYTES, Sizes, Weights};
+use super::{LogNormal, SIGMA_MAX, SIZE_MAX_BYTES, Sizes, Weights};
 
 impl FromStr for Sizes {
     type Err = String;

@@ -1,9 +1,7 @@
 //! One exchange and the naive server at its other end.
 
 use super::peer::{self, Reply};
-use crate::wire::Mismatch;
-use crate::wire::TrafficSpec;
-use crate::wire::{Exchange, Protocol, SLICE_BYTES_MAX, Traffic, Verify};
+use crate::wire::{Exchange, Mismatch, Protocol, SLICE_BYTES_MAX, Traffic, TrafficSpec, Verify};
 
 /// All protocols.
 pub(super) const PROTOCOLS: [Protocol; 7] = [

@@ -6,34 +6,35 @@ use proptest::sample::select;
 use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
 use crate::wire::{Protocol, SLICE_BYTES_MAX, Verify};
 
-/// One step of one of two connections.
+/// One action of one of two connections.
 #[derive(Debug, Clone)]
-enum Step {
+enum Action {
     Send { new: usize, write_max: usize },
     Receive { read_max: usize },
     Restart,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (0_usize..6, 0_usize..600).prop_map(|(new, write_max)| Step::Send { new, write_max }),
-        6 => (1_usize..600).prop_map(|read_max| Step::Receive { read_max }),
-        1 => Just(Step::Restart),
+        6 => (0_usize..6, 0_usize..600)
+            .prop_map(|(new, write_max)| Action::Send { new, write_max }),
+        6 => (1_usize..600).prop_map(|read_max| Action::Receive { read_max }),
+        1 => Just(Action::Restart),
     ]
 }
 
-/// Drives two connections of the same run by these steps.
-fn drive(protocol: Protocol, sizes: &str, verify: Verify, steps: &[(usize, Step)]) {
+/// Drives two connections of the same run by these actions.
+fn drive(protocol: Protocol, sizes: &str, verify: Verify, actions: &[(usize, Action)]) {
     let traffic = traffic(protocol, sizes, verify);
     let mut benches = [3, 70].map(|connection| Bench::new(&traffic, protocol, connection));
-    for (which, step) in steps {
+    for (which, action) in actions {
         let bench = &mut benches[*which];
-        match step {
-            Step::Send { new, write_max } => bench.send(*new, *write_max),
-            Step::Receive { read_max } => {
+        match action {
+            Action::Send { new, write_max } => bench.send(*new, *write_max),
+            Action::Receive { read_max } => {
                 bench.receive(*read_max);
             }
-            Step::Restart => bench.restart(),
+            Action::Restart => bench.restart(),
         }
     }
     for bench in &mut benches {
@@ -51,9 +52,9 @@ proptest! {
         protocol in select(&PROTOCOLS),
         sizes in select(&SIZES),
         verify in select(&VERIFY),
-        steps in prop::collection::vec((0_usize..2, step()), 1..50),
+        actions in prop::collection::vec((0_usize..2, action()), 1..50),
     ) {
-        drive(protocol, sizes, verify, &steps);
+        drive(protocol, sizes, verify, &actions);
     }
 }
 

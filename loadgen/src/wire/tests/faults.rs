@@ -5,23 +5,27 @@ use proptest::sample::select;
 
 use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
 use super::peer::{Reply, body, http};
-use crate::wire::Mismatch;
-use crate::wire::{Protocol, Verify};
+use crate::wire::{Mismatch, Protocol, Verify};
 
 /// What can happen to a stream.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum InjectedFault {
     Changed,
     Dropped,
     Extra,
     Ended,
 }
 
-fn fault() -> impl Strategy<Value = Fault> {
-    prop_oneof![Just(Fault::Changed), Just(Fault::Dropped), Just(Fault::Extra), Just(Fault::Ended)]
+fn fault() -> impl Strategy<Value = InjectedFault> {
+    prop_oneof![
+        Just(InjectedFault::Changed),
+        Just(InjectedFault::Dropped),
+        Just(InjectedFault::Extra),
+        Just(InjectedFault::Ended)
+    ]
 }
 
-impl Fault {
+impl InjectedFault {
     /// The stream with the fault at one of its bytes.
     fn applied(self, stream: &[u8], at: usize) -> Vec<u8> {
         let mut stream = stream.to_vec();

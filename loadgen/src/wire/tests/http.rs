@@ -2,8 +2,7 @@
 
 use super::bench::{Bench, traffic};
 use super::peer::{body, http};
-use crate::wire::Mismatch;
-use crate::wire::{Protocol, Traffic, Verify};
+use crate::wire::{Mismatch, Protocol, Traffic, Verify};
 
 const ONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -78,7 +77,7 @@ fn a_body_of_another_length_is_a_fault_where_it_ends_or_goes_on() {
 }
 
 #[test]
-fn lengths_alone_are_compared_where_nothing_else_is_asked_for() {
+fn lengths_alone_are_compared_where_only_they_are_requested() {
     let traffic = traffic(Protocol::Http, "1", Verify::Length);
     let other = ONE.replace("hello", "olleh");
     assert_eq!(read(&traffic, &format!("{ONE}{other}")), (2, None));
@@ -89,7 +88,7 @@ fn lengths_alone_are_compared_where_nothing_else_is_asked_for() {
 }
 
 #[test]
-fn nothing_but_the_framing_is_compared_where_nothing_is_asked_for() {
+fn nothing_but_the_framing_is_compared_where_no_check_is_requested() {
     let traffic = traffic(Protocol::Http, "1", Verify::None);
     let failure = ONE.replace("200", "500").replace('5', "3").replace("hello", "bad");
     let failure = failure.replace("300", "500");

@@ -28,7 +28,7 @@ impl Reply {
 
 /// A request as the server understood it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct ParsedRequest {
     pub(super) payload: Vec<u8>,
     /// Its length in the stream; raw requests differ in nothing else.
     pub(super) bytes: usize,
@@ -41,7 +41,7 @@ pub(super) fn first_request(
     connection: u32,
     size: usize,
     stream: &[u8],
-) -> Option<Request> {
+) -> Option<ParsedRequest> {
     let (head_bytes, payload_bytes, tail) = match protocol {
         Protocol::Raw => (0, size, ""),
         Protocol::Len32 => {
@@ -75,7 +75,7 @@ pub(super) fn first_request(
     let rest = &stream[head_bytes + payload_bytes..];
     assert!(tail.as_bytes().starts_with(&rest[..rest.len().min(tail.len())]), "{protocol}");
     let bytes = head_bytes + payload_bytes + tail.len();
-    (stream.len() >= bytes).then(|| Request { payload: payload.to_vec(), bytes })
+    (stream.len() >= bytes).then(|| ParsedRequest { payload: payload.to_vec(), bytes })
 }
 
 fn line(stream: &[u8]) -> Option<&[u8]> {
@@ -89,7 +89,7 @@ fn number(text: &[u8]) -> usize {
 }
 
 /// The reply to a request; `turn` makes replies over HTTP differ in all but their bodies.
-pub(super) fn reply_to(protocol: Protocol, request: &Request, turn: usize) -> Reply {
+pub(super) fn reply_to(protocol: Protocol, request: &ParsedRequest, turn: usize) -> Reply {
     let payload = &request.payload;
     let length = payload.len();
     match protocol {

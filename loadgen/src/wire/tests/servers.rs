@@ -10,21 +10,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::bench::traffic;
-use crate::wire::Mismatch;
-use crate::wire::TrafficSpec;
-use crate::wire::{Exchange, Protocol, Sizes, Traffic, Verify};
+use crate::wire::{Exchange, Mismatch, Protocol, Sizes, Traffic, TrafficSpec, Verify};
 
 /// How long a server may take to start, and a reply to come.
 const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A server as a child process, stopped with the test. It listens on a unix socket in a folder of
 /// its own, because a free port may not be free any more when it is opened.
-struct Server {
+struct ServerProcess {
     child: Child,
     folder: TempDir,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts a server by this command, in a folder with these files. `None`, and the test is
     /// skipped, if it is not installed. It must listen on `socket` in that folder.
     fn start(program: &'static str, arguments: &[&str], files: &[(&str, &str)]) -> Option<Self> {
@@ -51,7 +49,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -59,17 +57,17 @@ impl Drop for Server {
     }
 }
 
-fn redis(more: &[&str]) -> Option<Server> {
+fn redis(more: &[&str]) -> Option<ServerProcess> {
     let mut arguments = vec!["--port", "0", "--unixsocket", "socket", "--save", ""];
     arguments.extend_from_slice(more);
-    Server::start("redis-server", &arguments, &[])
+    ServerProcess::start("redis-server", &arguments, &[])
 }
 
-fn memcached() -> Option<Server> {
-    Server::start("memcached", &["-s", "socket", "-t", "1", "-c", "64", "-u", "root"], &[])
+fn memcached() -> Option<ServerProcess> {
+    ServerProcess::start("memcached", &["-s", "socket", "-t", "1", "-c", "64", "-u", "root"], &[])
 }
 
-fn nginx() -> Option<Server> {
+fn nginx() -> Option<ServerProcess> {
     // root: elsewhere than in its own folder, no user that nginx would become may read.
     let configuration =
         "user root root; daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -84,13 +82,13 @@ fn nginx() -> Option<Server> {
     let text = "all the same\n".repeat(1_000);
     let files = [("nginx.conf", configuration), ("path", &text), ("text.txt", &text)];
     let arguments = ["-p", ".", "-c", "nginx.conf", "-e", "stderr"];
-    Server::start("nginx", &arguments, &files)
+    ServerProcess::start("nginx", &arguments, &files)
 }
 
 /// Asks `requests` times, `depth` at once; returns how many replies came, and what was wrong or
 /// whether the server announced the end.
 fn ask(
-    server: &Server,
+    server: &ServerProcess,
     traffic: &Traffic,
     requests: usize,
     depth: usize,
@@ -122,7 +120,7 @@ fn ask(
 }
 
 #[track_caller]
-fn expect_replies(server: &Server, protocol: Protocol, sizes: &str) {
+fn expect_replies(server: &ServerProcess, protocol: Protocol, sizes: &str) {
     let traffic = traffic(protocol, sizes, Verify::Full);
     for (requests, depth) in [(100, 1), (1_000, 30)] {
         assert_eq!(ask(server, &traffic, requests, depth), (requests, Ok(false)));
@@ -130,7 +128,7 @@ fn expect_replies(server: &Server, protocol: Protocol, sizes: &str) {
 }
 
 #[track_caller]
-fn expect_complaint(server: &Server, traffic: &Traffic, said: &str) {
+fn expect_complaint(server: &ServerProcess, traffic: &Traffic, said: &str) {
     let (completed, result) = ask(server, traffic, 1, 1);
     let note = result.unwrap_err().note.unwrap();
     assert_eq!(completed, 0);

@@ -1,11 +1,12 @@
-//! The report of a search: the answer first, then all probes as a curve.
+//! The report of a search: the answer first, then all probes, as a table and as a curve.
 
 use std::fmt::Write as _;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
-use super::strategy::Limit;
+use super::strategy::{Limit, ProbeFinding};
 use crate::environment::Sharing;
-use crate::record::Verdict;
+use crate::record::{LatencyRecord, Verdict};
+use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::units;
 
 /// The result of a probe in a line, during the search.
@@ -82,7 +83,8 @@ fn answer(record: &SearchRecord) -> String {
 
 /// What made the lowest rate at which the loader was the limit INVALID, if that bounds the answer.
 fn limits_of_the_loader(record: &SearchRecord) -> String {
-    let limited = record.probes.iter().filter(|probe| probe.decision == Some("loader-limited"));
+    let limited =
+        record.probes.iter().filter(|probe| probe.decision == Some(ProbeFinding::LoaderLimited));
     let lowest = limited.min_by(|a, b| key(a).total_cmp(&key(b)));
     let Some(probe) = lowest.filter(|_| record.answer.limit == Some(Limit::Loader)) else {
         return String::new();
@@ -92,7 +94,7 @@ fn limits_of_the_loader(record: &SearchRecord) -> String {
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
-    let was_good = record.probes.iter().any(|probe| probe.decision == Some("good"));
+    let was_good = record.probes.iter().any(|probe| probe.decision == Some(ProbeFinding::Good));
     match limit {
         Some(Limit::Loader) => format!(
             "INVALID: the loader is the limit already at the lowest rate tried; {objectives} is \
@@ -118,11 +120,6 @@ fn table(record: &SearchRecord) -> String {
     text.push_str("  decision\n");
     for probe in probes {
         let latency = &probe.latency_ns;
-        let verdict = match probe.validity.verdict {
-            Verdict::Valid => "VALID",
-            Verdict::Suspect => "SUSPECT",
-            Verdict::Invalid => "INVALID",
-        };
         for cell in [
             rate(probe),
             format!("{}/s", units::rate(probe.achieved_per_s)),
@@ -131,8 +128,8 @@ fn table(record: &SearchRecord) -> String {
             known(latency.p999),
             known(latency.max),
             units::grouped(probe.measured),
-            probe.stage.to_owned(),
-            verdict.to_owned(),
+            probe.stage.to_string(),
+            probe.validity.verdict.to_string(),
         ] {
             _ = write!(text, "{cell:>11}");
         }
@@ -163,10 +160,57 @@ fn reason(probe: &ProbeRecord) -> String {
     if probe.had_errors {
         why.push("requests failed".to_owned());
     }
-    if decision == "loader-limited" {
-        why = probe.validity.reasons.iter().map(|reason| reason.code.clone()).collect();
+    if decision == ProbeFinding::LoaderLimited {
+        why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
     }
-    if why.is_empty() { decision.to_owned() } else { format!("{decision} ({})", why.join("; ")) }
+    if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
+}
+
+/// Percentiles of the response time against what was achieved, of every probe at a rate.
+pub(super) fn picture(record: &SearchRecord) -> Chart {
+    let mut probes: Vec<&ProbeRecord> =
+        record.probes.iter().filter(|probe| probe.rate_per_s.is_some()).collect();
+    probes.sort_by(|a, b| {
+        a.rate_per_s.partial_cmp(&b.rate_per_s).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let series = |name: &str, of: fn(&LatencyRecord) -> Option<u64>| Series {
+        name: name.to_owned(),
+        points: probes
+            .iter()
+            .filter_map(|probe| {
+                Some(Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64))
+            })
+            .collect(),
+    };
+    Chart {
+        title: format!("Search for the largest rate with {}", record.objectives.join(" and ")),
+        caption: caption(record),
+        x: Axis::new("achieved rate", Unit::PerSecond, Scale::Linear),
+        y: Axis::new("response time", Unit::Nanoseconds, Scale::Log),
+        series: vec![
+            series("p50", |latency| latency.p50),
+            series("p99", |latency| latency.p99),
+            series("p99.9", |latency| latency.p999),
+        ],
+    }
+}
+
+fn caption(record: &SearchRecord) -> String {
+    let args = &record.args;
+    let mut caption = format!(
+        "{} connections, {}, {} B, {} arrivals",
+        args.connections,
+        args.protocol,
+        args.size,
+        args.arrival.as_deref().unwrap_or("no")
+    );
+    if let Some(rate_per_s) = record.answer.rate_per_s {
+        caption.push_str(&format!("; answer {}/s", units::rate(rate_per_s)));
+    }
+    if is_co_located(record) {
+        caption.push_str("; CO-LOCATED: loader and server share processors");
+    }
+    caption
 }
 
 #[cfg(test)]

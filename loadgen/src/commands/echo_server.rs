@@ -1,5 +1,5 @@
-//! An echo server in one thread, on a free port of this machine. It shares nothing with the engine
-//! that loads it, and makes one mistake on request.
+//! An echo server in one thread of this process, on a free port, and measurements of it. It shares
+//! nothing with the engine that loads it, and makes one mistake on request.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -13,6 +13,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use crate::cli::{self, Command, Invocation};
+use crate::error::Error;
+use crate::exit;
+use crate::interrupt::Interrupt;
+use crate::measure::{self, Measurement};
+use crate::options::Options;
+
 /// How often it looks whether it is to end.
 const LOOK_UP_MS: u16 = 20;
 
@@ -24,7 +31,7 @@ const EVENTS: usize = 256;
 
 /// What it does with the bytes it gets. The numbers count all bytes of all connections from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::commands) enum Behaviour {
+pub(super) enum Behaviour {
     /// Every byte back at once.
     Faithful,
     /// Sends nothing for this long before this byte, on any connection.
@@ -39,7 +46,7 @@ pub(in crate::commands) enum Behaviour {
 
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
-pub(in crate::commands) struct Echo {
+pub(super) struct Echo {
     address: SocketAddr,
     ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
@@ -47,20 +54,20 @@ pub(in crate::commands) struct Echo {
 
 impl Echo {
     /// Starts a server.
-    pub(in crate::commands) fn start(behaviour: Behaviour) -> io::Result<Self> {
+    pub(super) fn start(behaviour: Behaviour) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let ending = Arc::new(AtomicBool::new(false));
-        let asked_to_end = Arc::clone(&ending);
-        let server = Server::new(listener, behaviour)?;
+        let thread_ending = Arc::clone(&ending);
+        let server = EchoThread::new(listener, behaviour)?;
         let thread = thread::Builder::new()
             .name("echo".to_owned())
-            .spawn(move || server.serve(&asked_to_end))?;
+            .spawn(move || server.serve(&thread_ending))?;
         Ok(Self { address, ending, thread: Some(thread) })
     }
 
     /// Where it listens.
-    pub(in crate::commands) fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 }
@@ -74,7 +81,7 @@ impl Drop for Echo {
 }
 
 /// What the thread has at hand.
-struct Server {
+struct EchoThread {
     poll: Epoll,
     listener: TcpListener,
     /// By the number of their descriptors.
@@ -84,7 +91,7 @@ struct Server {
     bytes: u64,
 }
 
-impl Server {
+impl EchoThread {
     fn new(listener: TcpListener, behaviour: Behaviour) -> io::Result<Self> {
         let poll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         poll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, key(&listener)))?;
@@ -159,6 +166,28 @@ impl Server {
 
 fn key(socket: &impl AsRawFd) -> u64 {
     socket.as_raw_fd().unsigned_abs().into()
+}
+
+/// Measures an echo that behaves like this, as `loadgen run` with these flags would.
+pub(super) fn measure(
+    behaviour: Behaviour,
+    flags: &str,
+    interrupt: &Interrupt,
+) -> Result<Measurement, Error> {
+    let echo = Echo::start(behaviour).map_err(Error::Start)?;
+    let address = echo.address().to_string();
+    let words = ["loadgen", "run", "--quiet", &address].into_iter();
+    let Invocation::Do(Command::Run(args)) = cli::parse(words.chain(flags.split_whitespace()))?
+    else {
+        return Err(Error::Usage(format!("'{flags}' are no flags of a run")));
+    };
+    let measurement = measure::measure(&Options::try_from(*args)?, interrupt, &mut ())?;
+    if measurement.record.interrupted { Err(Error::Interrupted) } else { Ok(measurement) }
+}
+
+/// The exit code for checks that passed or failed.
+pub(super) fn exit_code(passed: bool) -> u8 {
+    if passed { exit::OK } else { exit::FAILED }
 }
 
 #[cfg(test)]

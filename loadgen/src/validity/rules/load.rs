@@ -1,9 +1,10 @@
-//! Whether the load was as requested, and the counts agree with the times.
+//! Whether the load was as requested and the plan was carried out, and whether the counts agree
+//! with the times.
 
-use super::super::evidence::Evidence;
+use super::super::Evidence;
 use super::percent;
-use crate::record::{LatencyRecord, Reason};
-use crate::units;
+use crate::record::{Code, LatencyRecord, Reason};
+use crate::units::{self, grouped};
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
@@ -42,11 +43,11 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     );
     Some(match blame(evidence) {
         Blame::Server => Reason::label(
-            "overloaded",
+            Code::Overloaded,
             format!("{found}: the server left the others waiting; the rate is above its capacity"),
         ),
         Blame::Errors => Reason::suspect(
-            "below-rate",
+            Code::BelowRate,
             format!("{found}: the others were lost to errors; see the list of errors"),
         ),
         Blame::Loader => {
@@ -55,9 +56,9 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
                  another machine"
             );
             if achieved < ACHIEVED_INVALID {
-                Reason::invalid("below-rate", text)
+                Reason::invalid(Code::BelowRate, text)
             } else {
-                Reason::suspect("below-rate", text)
+                Reason::suspect(Code::BelowRate, text)
             }
         }
     })
@@ -94,7 +95,7 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
             percent(load / ceiling),
             units::rate(ceiling)
         );
-        Reason::suspect("near-ceiling", text)
+        Reason::suspect(Code::NearCeiling, text)
     })
 }
 
@@ -119,7 +120,7 @@ pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
             "rate times service time says that {expected:.2} requests were outstanding on average, \
              {found:.2} were (Little's law): the measurement contradicts itself; please report this"
         );
-        Reason::suspect("little", text)
+        Reason::suspect(Code::Little, text)
     })
 }
 
@@ -132,21 +133,73 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
         let text = format!(
             "{} requests were waiting when the measured window opened, {usual:.1} on average in \
              it; use a longer --warmup",
-            units::grouped(carried)
+            grouped(carried)
         );
-        Reason::label("carried-backlog", text)
+        Reason::label(Code::CarriedBacklog, text)
+    })
+}
+
+/// Share of requests whose loss the percentiles would show.
+const LOST_SUSPECT: f64 = 0.001;
+
+/// No request was measured.
+pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
+    (evidence.run.counters.measured == 0).then(|| {
+        let text = "no request was measured: every one was lost, or the run was too short";
+        Reason::invalid(Code::NothingMeasured, text.to_owned())
+    })
+}
+
+/// Requests were lost with their connections. Their latencies are lower bounds at best.
+pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
+    let counters = &evidence.run.counters;
+    let lost = counters.failed + counters.timed_out;
+    if lost + counters.mismatches + counters.connect_failures == 0 {
+        return None;
+    }
+    let share = lost as f64 / counters.sent.max(1) as f64;
+    let text = format!(
+        "{} of {} requests were lost to errors ({}), {} connects failed; see the list of errors",
+        grouped(lost),
+        grouped(counters.sent),
+        percent(share),
+        grouped(counters.connect_failures)
+    );
+    let grave = share > LOST_SUSPECT || counters.mismatches > 0;
+    Some(if grave {
+        Reason::suspect(Code::Errors, text)
+    } else {
+        Reason::label(Code::Errors, text)
+    })
+}
+
+/// No connection was left.
+pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
+    let seconds = evidence.run.ended_early_s?;
+    let text = format!(
+        "the run ended early, after {seconds:.1} s: no connection was left; look into the server's \
+         log or its connection limit"
+    );
+    Some(Reason::suspect(Code::EndedEarly, text))
+}
+
+/// A signal ended the run.
+pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
+    evidence.run.interrupted.then(|| {
+        let text = "interrupted by a signal: these are partial results";
+        Reason::suspect(Code::Interrupted, text.to_owned())
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{codes, one};
-    use crate::record::Verdict::{Invalid, Suspect, Valid};
+    use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{RunRecord, Verdict};
+    use crate::record::{Code, RunRecord};
 
     /// What is found when this share of the offered rate was achieved.
-    fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(String, Verdict)> {
+    fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.rate.achieved_per_s = achieved * run.rate.offered_per_s.unwrap();
             run.outstanding_mean *= achieved;
@@ -167,21 +220,21 @@ mod tests {
     #[test]
     fn a_loader_that_falls_behind_is_suspect_below_99_and_invalid_below_95_percent() {
         assert_eq!(when(0.99, by_the_loader), []);
-        assert_eq!(when(0.989, by_the_loader), one("below-rate", Suspect));
-        assert_eq!(when(0.95, by_the_loader), one("below-rate", Suspect));
-        assert_eq!(when(0.949, by_the_loader), one("below-rate", Invalid));
+        assert_eq!(when(0.989, by_the_loader), one(Code::BelowRate, Suspect));
+        assert_eq!(when(0.95, by_the_loader), one(Code::BelowRate, Suspect));
+        assert_eq!(when(0.949, by_the_loader), one(Code::BelowRate, Invalid));
     }
 
     #[test]
     fn a_server_that_falls_behind_is_overloaded_which_is_a_finding_and_no_fault() {
-        assert_eq!(when(0.5, by_the_server), one("overloaded", Valid));
-        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one("overloaded", Valid));
+        assert_eq!(when(0.5, by_the_server), one(Code::Overloaded, Valid));
+        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one(Code::Overloaded, Valid));
     }
 
     #[test]
     fn requests_lost_to_errors_are_neither_s_slowness() {
         let found = when(0.5, |run| run.counters.failed = 1_000);
-        assert!(found.contains(&("below-rate".to_owned(), Suspect)), "{found:?}");
+        assert!(found.contains(&(Code::BelowRate, Suspect)), "{found:?}");
     }
 
     #[test]
@@ -194,7 +247,7 @@ mod tests {
             })
         };
         assert_eq!(when(2_500.0, 1), []);
-        assert_eq!(when(2_499.0, 1), one("near-ceiling", Suspect));
+        assert_eq!(when(2_499.0, 1), one(Code::NearCeiling, Suspect));
         assert_eq!(when(1_250.0, 2), []);
     }
 
@@ -202,10 +255,10 @@ mod tests {
     fn outstanding_requests_must_agree_with_rate_and_time_within_five_percent() {
         let when = |factor: f64| codes(sample::closed(), |_, run| run.outstanding_mean *= factor);
         assert_eq!(when(1.04), []);
-        assert_eq!(when(1.06), one("little", Suspect));
-        assert_eq!(when(0.94), one("little", Suspect));
+        assert_eq!(when(1.06), one(Code::Little, Suspect));
+        assert_eq!(when(0.94), one(Code::Little, Suspect));
         let found = codes(sample::open(), |_, run| run.outstanding_mean *= 1.1);
-        assert_eq!(found, one("little", Suspect));
+        assert_eq!(found, one(Code::Little, Suspect));
     }
 
     #[test]
@@ -219,6 +272,35 @@ mod tests {
             })
         };
         assert_eq!(when(11), []);
-        assert_eq!(when(12), one("carried-backlog", Valid));
+        assert_eq!(when(12), one(Code::CarriedBacklog, Valid));
+    }
+
+    #[test]
+    fn a_run_that_measured_nothing_is_invalid() {
+        let found = codes(sample::closed(), |_, run| run.counters.measured = 0);
+        assert_eq!(found, one(Code::NothingMeasured, Invalid));
+    }
+
+    #[test]
+    fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
+        let when = |failed: u64, mismatches: u64| {
+            codes(sample::closed(), |_, run| {
+                run.counters.sent = 10_000;
+                run.counters.failed = failed;
+                run.counters.mismatches = mismatches;
+            })
+        };
+        assert_eq!(when(0, 0), []);
+        assert_eq!(when(10, 0), one(Code::Errors, Valid));
+        assert_eq!(when(11, 0), one(Code::Errors, Suspect));
+        assert_eq!(when(1, 1), one(Code::Errors, Suspect), "a wrong byte is never a small matter");
+    }
+
+    #[test]
+    fn a_plan_not_carried_out_is_suspect() {
+        let found = codes(sample::closed(), |_, run| run.interrupted = true);
+        assert_eq!(found, one(Code::Interrupted, Suspect));
+        let found = codes(sample::closed(), |_, run| run.ended_early_s = Some(2.0));
+        assert_eq!(found, one(Code::EndedEarly, Suspect));
     }
 }

@@ -1,0 +1,148 @@
+//! The distributions that a run is described by.
+
+use std::borrow::Cow;
+use std::ops::{Index, IndexMut};
+
+use super::Latency;
+use crate::schedule::Mode;
+
+/// What a distribution is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distribution {
+    /// Intended time to reply; open loop only.
+    Response,
+    /// For requests without a reply: how long they had waited at the end, a lower bound of their
+    /// response time; open loop only.
+    Unanswered,
+    /// Write to reply.
+    Service,
+    /// Intended time to write; open loop only.
+    Lateness,
+    /// The loader's own part of the lateness.
+    LoaderLate,
+    /// The part in which the connection could not be used; only of requests that were blocked.
+    Blocked,
+    /// Handshakes.
+    Connect,
+}
+
+impl Distribution {
+    /// In the order of files.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Response,
+        Self::Unanswered,
+        Self::Service,
+        Self::Lateness,
+        Self::LoaderLate,
+        Self::Blocked,
+        Self::Connect,
+    ];
+
+    /// The headline latency: response in an open loop, service in a closed one, which has no
+    /// response times.
+    pub(crate) fn headline(mode: Mode) -> Self {
+        match mode {
+            Mode::Open => Self::Response,
+            Mode::Closed => Self::Service,
+        }
+    }
+
+    /// Its name in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Unanswered => "unanswered",
+            Self::Service => "service",
+            Self::Lateness => "lateness",
+            Self::LoaderLate => "loader_late",
+            Self::Blocked => "blocked",
+            Self::Connect => "connect",
+        }
+    }
+
+    /// The one that has this name in files.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|distribution| distribution.name() == name)
+    }
+}
+
+/// All distributions of a thread, an interval, a run or several runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies([Latency; Distribution::ALL.len()]);
+
+impl Index<Distribution> for Latencies {
+    type Output = Latency;
+
+    fn index(&self, distribution: Distribution) -> &Latency {
+        &self.0[distribution as usize]
+    }
+}
+
+impl IndexMut<Distribution> for Latencies {
+    fn index_mut(&mut self, distribution: Distribution) -> &mut Latency {
+        &mut self.0[distribution as usize]
+    }
+}
+
+impl Latencies {
+    /// Empty distributions.
+    pub(crate) fn new() -> Self {
+        Self(Distribution::ALL.map(|_| Latency::new()))
+    }
+
+    /// Adds all values of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| ours.merge(theirs));
+    }
+
+    /// Every distribution that has samples.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (Distribution, &Latency)> {
+        let all = Distribution::ALL.into_iter().zip(&self.0);
+        all.filter(|(_, latency)| latency.count() > 0)
+    }
+
+    /// The headline latency: see [`Distribution::headline`].
+    pub(crate) fn headline(&self, mode: Mode) -> &Latency {
+        &self[Distribution::headline(mode)]
+    }
+
+    /// A distribution of all requests: of response times, with the lower bounds of those of
+    /// unanswered requests.
+    pub(crate) fn with_bounds(&self, distribution: Distribution) -> Cow<'_, Latency> {
+        let mut latency = Cow::Borrowed(&self[distribution]);
+        if distribution == Distribution::Response {
+            latency.to_mut().merge(&self[Distribution::Unanswered]);
+        }
+        latency
+    }
+
+    /// Empties all, without freeing their memory.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().for_each(Latency::clear);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_distribution_is_found_by_its_name_and_stands_at_its_place() {
+        let mut latencies = Latencies::new();
+        for (place, distribution) in Distribution::ALL.into_iter().enumerate() {
+            assert_eq!(Distribution::by_name(distribution.name()), Some(distribution));
+            (0..=place).for_each(|_| latencies[distribution].record(5));
+        }
+        let counts: Vec<u64> = latencies.recorded().map(|(_, latency)| latency.count()).collect();
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(Distribution::by_name("other"), None);
+    }
+
+    #[test]
+    fn what_was_never_answered_is_a_lower_bound_of_the_response_alone() {
+        let mut latencies = Latencies::new();
+        Distribution::ALL.into_iter().for_each(|distribution| latencies[distribution].record(5));
+        assert_eq!(latencies.with_bounds(Distribution::Response).count(), 2);
+        assert_eq!(latencies.with_bounds(Distribution::Service).count(), 1);
+    }
+}

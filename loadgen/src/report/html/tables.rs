@@ -1,0 +1,240 @@
+//! The tables of the page: latencies, runs, threads, the server, and any record as a list.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::table_of;
+use crate::latency::{PERCENTILES, Percentile};
+use crate::record::{LatencyRecord, Record, ServerRecord};
+use crate::report::markup::escape;
+use crate::units::{brief, grouped, percent, rate, size};
+
+/// A table under construction. A second line of a cell is set smaller.
+#[derive(Debug)]
+pub(super) struct Table {
+    text: String,
+    rows: usize,
+}
+
+impl Table {
+    /// A table with these columns, and above it what its reader must know.
+    pub(super) fn new<const N: usize>(head: [&str; N], caption: Option<&str>) -> Self {
+        let caption = caption.map(|text| format!("<caption>{}</caption>\n", escape(text)));
+        let head: String = head.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
+        let caption = caption.unwrap_or_default();
+        let text = format!("<table>\n{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n");
+        Self { text, rows: 0 }
+    }
+
+    /// Adds a row.
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows += 1;
+        self.text += "<tr>";
+        for cell in cells {
+            let (first, rest) = cell.split_once('\n').unwrap_or((&cell, ""));
+            let small = match rest {
+                "" => String::new(),
+                rest => format!("<small>{}</small>", escape(rest)),
+            };
+            let _ = write!(self.text, "<td>{}{small}</td>", escape(first));
+        }
+        self.text += "</tr>\n";
+    }
+
+    /// The table; nothing without rows.
+    pub(super) fn end(self) -> String {
+        if self.rows == 0 { String::new() } else { self.text + "</tbody>\n</table>\n" }
+    }
+}
+
+/// Names and values in two columns; nothing without any.
+pub(super) fn list(pairs: impl IntoIterator<Item = (String, String)>) -> String {
+    let mut list = String::new();
+    for (name, value) in pairs {
+        let _ = writeln!(list, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&value));
+    }
+    if list.is_empty() { list } else { format!("<dl>\n{list}</dl>\n") }
+}
+
+/// All fields of a record as names and values.
+pub(super) fn fields(record: &impl Serialize) -> String {
+    let mut pairs = Vec::new();
+    collect(&mut pairs, "", &serde_json::to_value(record).unwrap_or_default());
+    list(pairs)
+}
+
+fn collect(pairs: &mut Vec<(String, String)>, name: &str, value: &Value) {
+    let text = match value {
+        Value::Object(fields) => {
+            for (inner, value) in fields {
+                let dot = if name.is_empty() { "" } else { "." };
+                collect(pairs, &format!("{name}{dot}{inner}"), value);
+            }
+            return;
+        }
+        Value::Null => "not known, or none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    };
+    pairs.push((name.to_owned(), text));
+}
+
+/// A row for every distribution that has samples: its percentiles with their intervals.
+pub(super) fn latencies(record: &Record) -> String {
+    let latencies = &record.latency_ns;
+    let head = ["", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
+    let mut table = table_of(record, head);
+    for (name, latency) in [
+        ("response\nfrom the intended time", &latencies.response),
+        ("service\nfrom the actual send", &latencies.service),
+        ("lateness\nof the send", &latencies.lateness),
+        ("loader late\nits own part of it", &latencies.loader_late),
+        ("blocked\nconnection not free", &latencies.blocked),
+        ("connect", &latencies.connect),
+    ] {
+        if latency.count > 0 {
+            table.row(latency_row(name, latency));
+        }
+    }
+    let table = table.end();
+    if table.is_empty() {
+        return table;
+    }
+    format!(
+        "{table}<p><small>Below a percentile: its 95 % confidence interval. n/a: too few samples. \
+         &gt;=: a lower bound, as some requests were never answered.</small></p>\n"
+    )
+}
+
+fn latency_row(name: &str, latency: &LatencyRecord) -> [String; 9] {
+    let [p50, p90, p99, p999, p9999] = PERCENTILES.map(|percentile| cell(latency, percentile));
+    let max = latency.max.map_or_else(unknown, |ns| bounded(latency, ns));
+    let at_least = if latency.censored > 0 { ">= " } else { "" };
+    let mean = latency.mean.map_or_else(unknown, |ns| format!("{at_least}{}", brief(ns)));
+    [name.to_owned(), count(latency), p50, p90, p99, p999, p9999, max, mean]
+}
+
+fn unknown() -> String {
+    "n/a".to_owned()
+}
+
+fn count(latency: &LatencyRecord) -> String {
+    match latency.censored {
+        0 => grouped(latency.count),
+        censored => format!("{}\n{} unanswered", grouped(latency.count), grouped(censored)),
+    }
+}
+
+fn cell(latency: &LatencyRecord, percentile: Percentile) -> String {
+    let Some(ns) = latency.at(percentile) else {
+        return format!("n/a\nneeds n >= {}", grouped(percentile.samples_min));
+    };
+    let value = bounded(latency, ns);
+    match latency.ci95_at(percentile) {
+        Some([low, high]) => format!("{value}\n{} – {}", brief(low), bounded(latency, high)),
+        None => format!("{value}\ninterval not known"),
+    }
+}
+
+fn bounded(latency: &LatencyRecord, ns: u64) -> String {
+    let sign = if latency.is_at_least(ns) { ">= " } else { "" };
+    format!("{sign}{}", brief(ns))
+}
+
+/// A row for every run: how far runs of one plan lie apart.
+pub(super) fn runs(record: &Record) -> String {
+    let head = [
+        "run",
+        "verdict",
+        "rate /s",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "errors",
+        "loader CPU",
+        "outstanding",
+    ];
+    let mut table = table_of(record, head);
+    for run in &record.runs {
+        let latency = run.latency_ns.headline(record.args.mode);
+        let of = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
+        let counters = &run.counters;
+        let errors = counters.failed + counters.timed_out + counters.censored;
+        let busiest = run.threads.iter().map(|thread| thread.cpu_share).fold(0.0, f64::max);
+        table.row([
+            run.number.to_string(),
+            run.validity.verdict.to_string(),
+            rate(run.rate.achieved_per_s),
+            of(latency.p50),
+            of(latency.p99),
+            of(latency.p999),
+            of(latency.max),
+            grouped(errors + counters.connect_failures),
+            percent(busiest),
+            format!("{:.1}", run.outstanding_mean),
+        ]);
+    }
+    table.end()
+}
+
+/// A row for every thread of the loader.
+pub(super) fn loader_threads(record: &Record) -> String {
+    let head = ["run, thread", "connections", "completed", "CPU", "switched away", "major faults"];
+    let mut table = table_of(record, head);
+    for run in &record.runs {
+        for (number, thread) in run.threads.iter().enumerate() {
+            table.row([
+                format!("{}, {number}", run.number),
+                grouped(thread.connections as u64),
+                grouped(thread.completed),
+                percent(thread.cpu_share),
+                grouped(thread.involuntary_switches),
+                grouped(thread.major_faults),
+            ]);
+        }
+    }
+    table.end()
+}
+
+/// The server process and a row for every thread of it.
+pub(super) fn server(record: &Record) -> String {
+    let Some(server) = &record.server else { return String::new() };
+    let known = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
+    let process = list(facts(server).map(|(name, value)| (name.to_owned(), known(value))));
+    let head = ["thread", "id", "CPU s", "waited", "switched away"];
+    let mut threads = table_of(record, head);
+    for thread in &server.threads {
+        threads.row([
+            thread.name.clone(),
+            thread.tid.to_string(),
+            format!("{:.3}", thread.cpu_s),
+            grouped(thread.voluntary_switches),
+            grouped(thread.involuntary_switches),
+        ]);
+    }
+    process + &threads.end()
+}
+
+fn facts(server: &ServerRecord) -> [(&'static str, Option<String>); 9] {
+    let cpu = |per_request: f64| format!("{per_request:.2} µs");
+    let used = server.cpu_s / server.wall_s;
+    [
+        ("command", Some(server.command.clone())),
+        ("process", Some(server.pid.to_string())),
+        ("CPU per request", server.cpu_us_per_request.map(cpu)),
+        ("processors used", used.is_finite().then(|| format!("{used:.2}"))),
+        ("resident memory", server.rss_bytes.map(size)),
+        ("proportional memory", server.pss_bytes.map(size)),
+        ("waited", Some(grouped(server.voluntary_switches))),
+        ("switched away", Some(grouped(server.involuntary_switches))),
+        ("processors allowed", server.cpus_allowed.clone()),
+    ]
+}
