@@ -293,7 +293,7 @@ mod of_the_server {
             client.write_all(piece).unwrap();
         }
         let mut answers = String::new();
-        client.read_to_string(&mut answers).expect("the server ends the conversation");
+        client.read_to_string(&mut answers).expect("the server ends the connection");
         let answers: Vec<&str> = answers.lines().collect();
         assert_eq!(answers[..3], ["ok", "green", "none"]);
         assert!(answers[3].starts_with("error: write"), "{answers:?}");

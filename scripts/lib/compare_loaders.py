@@ -106,7 +106,7 @@ def measure_all(args, cases, folder):
                     done = run(shape, server.address)
                 folder.save(f"{case.name}-round-{round_index + 1:02}-{name}", done.record)
                 runs[case.name][name].append(done)
-                print(f" {done.tally.rate_per_s:,.0f} req/s, {done.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
+                print(f" {done.summary.rate_per_s:,.0f} req/s, {done.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
     return runs
 
 

@@ -26,11 +26,11 @@ def _cpu(run):
 
 
 def _rate(run):
-    return run.tally.rate_per_s
+    return run.summary.rate_per_s
 
 
 def _median(run):
-    return run.tally.p50_us
+    return run.summary.p50_us
 
 
 TARGETS = {
@@ -66,7 +66,7 @@ class Measured:
 
     def reports(self):
         """What our loader reported of its runs."""
-        return [run.tally.report for programs in self.runs.values() for run in programs[OURS]]
+        return [run.summary.report for programs in self.runs.values() for run in programs[OURS]]
 
 
 def body(measured):

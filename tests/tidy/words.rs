@@ -26,6 +26,18 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     ("mailbox", "signal slot"),
     ("stopwatch", "timings"),
     ("felt", "headline latency"),
+    ("entrance", "acceptor, listen socket"),
+    ("depart", "release"),
+    ("shortage", "descriptor exhaustion"),
+    ("greeting", "PROXY header"),
+    ("conversation", "connection, reads and writes"),
+    ("wish", "next step"),
+    ("survey", "statistics, snapshot"),
+    ("tally", "signal counts"),
+    ("tallies", "signal counts"),
+    // ("bell", "eventfd"),
+    ("conduct", "run"),
+    ("hear", "receive a report"),
 ];
 
 /// The words of a line in lower case: those of `snake_case` and `CamelCase` names, too.
