@@ -82,20 +82,20 @@ def picture(measured):
 
 
 def notes(cores, workers):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        f"{cores} cores carry the storm's one thread, the acceptor and {workers} workers together, and none is pinned: "
-        "connections per second are what server and client achieve on them, not what the server could.",
-        "The storm is a closed loop; more slots make larger accept batches, and so fewer wakes per connection.",
-        "Each ratio is of two runs that stood next to each other in the same round; who goes first rotates.",
-        "Wakes are counted by the server itself, untraced, at the end of a run; strace's count stands beside them. "
-        "Under strace a server is slower, so more connections wait at each accept: its wakes come out lower.",
-        "CPU per connection is the sum over the server's threads of schedstat's first field over the connections "
-        "served; accept, one echo and the close are in it, and the kernel's part of the handshake only where it ran "
-        "in the server's threads.",
-        "Every system call of the server is counted, over a storm of a known number of connections, n = 1.",
-        "memcached_accept.c has memcached's accept path and not its sources: one accept for each readiness, a list "
-        "under a mutex, a write to an eventfd for every connection.",
+        f"{cores} cores carry the client's one thread, the acceptor and {workers} workers. No thread is pinned. "
+        "Connections per second are what server and client achieve together, not what the server could.",
+        "The load is a closed loop. More slots make larger accept batches, and so fewer wakes per connection.",
+        "Each ratio is of two runs that followed each other in one round. The order rotates.",
+        "The server itself counts wakes, without strace, until the end of a run. strace's count stands beside them. It "
+        "is lower, because a traced server is slower and finds more connections at each accept.",
+        "CPU per connection is the first field of schedstat, summed over the server's threads, divided by the "
+        "connections served. It includes accept, one echo and the close. It includes the kernel's part of the "
+        "handshake only where that ran in the server's threads.",
+        "strace counts every system call of the server for a known number of connections, n = 1.",
+        "memcached_accept.c accepts as memcached does, without its sources. It has one accept for each readiness, a "
+        "list under a mutex, and a write to an eventfd for every connection.",
     ]
 
 

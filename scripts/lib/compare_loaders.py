@@ -38,9 +38,9 @@ def parse_arguments():
     """The command line of compare_loaders.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen and another loader in a closed loop against the same server, in turns with a fresh one for\n"
-        "every run: wrk on nginx, a bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the\n"
-        "loaders' own CPU per request, and the rate and median they report.",
+        "Runs loadgen and another loader in turns in a closed loop, each time with a fresh server: wrk on nginx, a\n"
+        "bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the loaders' own CPU per request,\n"
+        "and the rate and median that they report.",
         f"{SCRIPT} --cases http,echo --rounds 9",
     )
     parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",

@@ -24,9 +24,9 @@ def parse_arguments():
     """The command line of compare_pacing.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen at a rate with each pacing and arrival process, and benches/peers/tokio_timer at the same rate,\n"
-        "against evshard with one worker, in turns with a fresh server for every run; client and server have a core\n"
-        "each. Compares how late requests were sent.",
+        "Runs loadgen at a rate with each pacing and arrival process, in turns with benches/peers/tokio_timer at the\n"
+        "same rate. The server is evshard with one worker, fresh for every run. Client and server have a core each.\n"
+        "Compares how late the clients send.",
         f"{SCRIPT} --rate 50000 --rounds 7",
     )
     parser.add_argument("--rate", type=cli.count, default=20_000, metavar="R", help="requests/s (default 20000)")

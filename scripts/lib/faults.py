@@ -1,4 +1,4 @@
-"""faults: breaks things around the server and says what it made of it."""
+"""faults: causes faults around the server and checks what must hold."""
 
 import sys
 
@@ -33,8 +33,8 @@ def parse_arguments():
     """The command line of faults.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Injects faults around evshard, one after the other, a fresh server for each, and checks what must hold.\n"
-        "Exit status 1 if anything does not.",
+        "Causes faults around evshard, one after the other, each with a fresh server, and checks what must hold.\n"
+        "Exit status 1 if a check fails.",
         f"{SCRIPT} --faults descriptors,upgrade",
     )
     parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
@@ -84,12 +84,12 @@ def picture(outcomes):
 
 
 def notes():
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         "Each fault is a file scripts/lib/fault_*.py, whose first lines say what must hold.",
-        "Client and server share one machine and its loopback: nothing is lost or late in a network here.",
-        "A fault that passed was survived this time. Where the moment is chance (upgrade, SIGTERM), the number of "
-        "connections says how often it was tried.",
+        "Client and server share one machine and its loopback, so no network loses or delays anything.",
+        "A passed check held in this run. Where the moment is random (upgrade, SIGTERM), the number of connections "
+        "says how often it was tried.",
         "A worker is stopped by ptrace(2), as SIGSTOP stops a process.",
         "Times include the waiting of a loaded machine of few cores.",
     ]

@@ -32,9 +32,9 @@ def parse_arguments():
     """The command line of hdr_readers.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Lets HdrHistogram's log processor (Java) and the npm package hdr-histogram-js read a run's interval log,\n"
-        "and compares their percentiles with loadgen's; checks the columns of every .hgrm file. What cannot be run\n"
-        "here is skipped and named.",
+        "Checks loadgen's files with other readers. HdrHistogram's log processor (Java) and the npm package\n"
+        "hdr-histogram-js read a run's interval log, and the script compares their percentiles with loadgen's.\n"
+        "It also checks the columns of every .hgrm file. It names what it skips.",
         f"{SCRIPT} --require",
     )
     parser.add_argument("--result", type=Path, metavar="DIR", help="a result directory [default: measures one]")

@@ -93,23 +93,23 @@ def picture(measured):
 
 
 def notes(args, measured):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         f"CO-LOCATED: every server runs on core {args.server_core} alone and every loader on core "
         f"{args.loader_core} of one machine, over loopback.",
-        "All are in a closed loop with one thread and one request in flight per connection, side by side in every "
-        "round, with a fresh server each; who goes first alternates. A ratio is that of a round.",
+        "Each runs in a closed loop with one thread and one request in flight per connection. Every round runs all of "
+        "them one after the other, with a fresh server each, and the order alternates. A ratio is of one round.",
         "CPU per request is the user and system time of the whole process, from its start to its end, as the kernel "
-        "counted it (wait4), over the requests that the program says it did.",
-        "A loader that is faster at finding replies finds fewer of them at a time, and waits more often for each: the "
-        "cost per request depends on who of loader and server is the slower one.",
-        "loadgen compares every byte of every reply and keeps several histograms; wrk parses replies and keeps one; the "
-        "bare client does nothing of the kind.",
-        "redis-benchmark prints the median in steps of 1 µs, and takes a number of requests, which a short run before "
-        "chooses so that it takes as long as the others.",
-        "In flight is Little's law with the rate and mean time that each loader reports. A connection that is neither "
-        "in flight nor idle on purpose waits inside the loader: where a loader uses its core up, that waiting limits "
-        "the rate and stands in no latency. Rates of two loaders agree only where the server is the limit.",
+        "counted it (wait4). It is divided by the requests that the program reports.",
+        "A loader that finds replies faster finds fewer of them at a time, and waits more often for each. So the "
+        "cost per request depends on which is slower, loader or server.",
+        "loadgen compares every byte of every reply and keeps several histograms. wrk parses replies and keeps one. "
+        "The bare client does neither.",
+        "redis-benchmark prints the median in steps of 1 µs. It takes a number of requests instead of a time. A "
+        "short run beforehand chooses the number so that the run takes as long as the others.",
+        "In flight is Little's law with the rate and mean time that each loader reports. Other connections, unless "
+        "they are idle on purpose, wait inside the loader. Where a loader uses its whole core, that waiting limits "
+        "the rate and is in no latency. The rates of two loaders agree only where the server is the limit.",
         f"The loader's verdicts on its own runs: {loader.verdicts(measured.reports())}.",
     ]
 

@@ -92,15 +92,16 @@ def picture(measured):
 
 
 def notes(args):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core}. "
         "Other programs may run there, too.",
-        "Lateness is the actual send minus the intended time, of every request of the measured window, whatever the "
-        "reason: also that of a connection that could not be used.",
-        f"{PEER} has a task per connection on one thread, each asleep until its next request is due. tokio's timers "
-        "have a resolution of 1 ms, as its documentation says; that is what it is for, and loaders are not.",
-        "Poisson arrivals come closer together than constant ones: a request that is due while another is being sent "
-        "or received waits for its turn.",
-        "Spinning uses the core up; hybrid and sleep leave some of it: the CPU column is the client's share of a core.",
+        "Lateness is the actual send minus the intended time, for every request of the measured window. It counts "
+        "every cause, also a connection that could not be used.",
+        f"{PEER} has a task per connection on one thread. Each sleeps until its next request is due. tokio's timers "
+        "have a resolution of 1 ms, as its documentation says. They are not made for loaders.",
+        "Poisson arrivals can come closer together than constant ones. A request that is due while another is being "
+        "sent or received waits.",
+        "Spinning uses the whole core. Hybrid and sleep leave some of it. The CPU column is the client's share of a "
+        "core.",
     ]

@@ -51,7 +51,7 @@ def parse_arguments():
         "  descriptors  the hard limit of open files is that of --descriptors\n"
         "  ipv6         a network namespace with a loopback interface and without IPv6\n"
         f"  programs     a PATH without {' and '.join(HIDDEN_PROGRAMS)}\n"
-        "Needs user namespaces, and no rights. The command keeps access to the caller's files.",
+        "It needs user namespaces, and no rights. The command keeps access to the caller's files.",
         epilog=f"example:\n  {SCRIPT} cargo test --workspace\n  {SCRIPT} --only io_uring,ipv6 cargo test --test event",
     )
     parser.add_argument("--only", default=",".join(RESTRICTIONS), metavar="LIST", help="some of them (default: all)")
