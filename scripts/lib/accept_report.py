@@ -1,4 +1,4 @@
-"""What compare_accept says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_accept: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import plot
 from stats import MISSING, cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "Accept modes under a connect storm"
-QUESTION = "What does a connection cost to accept, in each mode and in memcached's way?"
+QUESTION = "What does it cost to accept a connection, in each mode and as memcached does?"
 WAKES_TARGET, RATE_TARGET = 0.25, 1.0
-# What is not in here belongs to the echo and the end of a connection, which are alike for all.
+# All other calls belong to the echo and the close, which are the same for all.
 ACCEPTING = ("accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "write", "read", "setsockopt", "futex", "fcntl")
 
 
@@ -56,7 +56,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for mode in measured.modes:
         wakes, ratio = measured.wakes(mode), measured.rate_ratio(mode)
@@ -140,5 +140,5 @@ def _syscall_section(measured):
                      f"{sum(count for name, count in counts.items() if name not in names):.3f}",
                      f"{sum(counts.values()):.3f}", f"{measured.traced_wakes(subject):.3f}"])
     return (f"{heading}{measured.traced_connections:,} connections each, under strace. `write` and `read` are wakes "
-            f"between threads; what is not listed is the echo and the close.\n\n"
+            f"between threads; the echo and the close are not listed.\n\n"
             f"{table(['server', *names, 'others', 'all', 'eventfd writes'], rows)}")

@@ -1,4 +1,4 @@
-"""compare_loaders: what the loader costs per request beside others, and whether it sees what they see."""
+"""compare_loaders: the loader's cost per request beside other loaders, and whether they agree."""
 
 import shutil
 import sys
@@ -28,7 +28,7 @@ class Case:
 
     name: str
     what: str
-    server: object  # makes a context manager that has an address
+    server: object  # returns a context manager that has an address
     load: Load
     rival: str
     run_rival: object
@@ -56,7 +56,7 @@ def parse_arguments():
 
 
 def available(names):
-    """The cases whose tools are installed; the others are said. A Failure if none is left."""
+    """The cases whose tools are installed. It prints the others. A Failure if none is left."""
     found = []
     for name in names:
         missing = [DEBIAN_PACKAGES[tool] for tool in NEEDED[name] if shutil.which(tool) is None]

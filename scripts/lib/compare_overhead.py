@@ -1,4 +1,4 @@
-"""compare_overhead: what measuring itself costs the server, and what deadlines cost it among idle connections."""
+"""compare_overhead: what timings cost the server, and what deadlines cost beside idle connections."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ IDLE_CONNECTIONS = 10_000
 
 @dataclass(frozen=True)
 class Case:
-    """Something that costs: the flags without it and with it, among how many idle connections, and how much it may."""
+    """A feature: the flags without and with it, the number of idle connections, and the most it may cost."""
 
     name: str
     without: tuple

@@ -1,4 +1,4 @@
-"""compare_placement: what each placement makes of connections of unequal rate, and of equal ones."""
+"""compare_placement: each placement with connections of unequal rates, and with equal ones."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What compare_event_bases says: its tables, its sentences, its plots and its notes. Measures nothing."""
+"""The report of compare_event_bases: tables, answer, plots and notes."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ import plot
 from results import Picture
 from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
-TITLE = "evshard, libevent and libev in the famous benchmarks"
-QUESTION = "How does the event base compare with libevent and libev in the benchmarks they were made famous by?"
+TITLE = "evshard, libevent and libev in the well-known benchmarks"
+QUESTION = "How does the event base compare with libevent and libev in their well-known benchmarks?"
 HEADINGS = {
-    "chain": "Chain: a byte passed on from pair to pair",
-    "timeouts": "Chain with a timeout that every read sets anew",
+    "chain": "Chain: a byte that goes from pair to pair",
+    "timeouts": "Chain with a timeout that every read sets again",
     "cascade": "Cascade: one-shot events with a timeout",
     "timers": "Timers",
     "changes": "Changes of interest",
@@ -26,7 +26,7 @@ CALLS_TOLERANCE = 0.01  # a call at the beginning or the end of one of the two r
 
 @dataclass(frozen=True)
 class Judged:
-    """A figure of one case beside what was aimed at."""
+    """A figure of one case and its target."""
 
     target: cases.Target
     case: str
@@ -75,7 +75,7 @@ class Measured:
         return found
 
     def judged_calls(self):
-        """Subject, epoll_ctl calls per hop and what was aimed at, for the chain with timeouts."""
+        """Subject, epoll_ctl calls per hop and target, for the chain with timeouts."""
         if not isinstance(self.syscalls, dict):
             return []
         return [(workload, subject, calls.get("epoll_ctl", 0), aim)

@@ -1,4 +1,4 @@
-"""What compare_floor says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_floor: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What compare_loaders says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_loaders: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import plot
 from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "The loader against other loaders"
-QUESTION = "Does the loader cost no more than others per request, and does it see the same rate and median?"
+QUESTION = "Does the loader cost no more per request than others, and does it measure the same rate and median?"
 OURS = "loadgen"
 
 
@@ -49,7 +49,7 @@ class Measured:
     whats: dict  # case name to what it is, in words
 
     def ratio(self, case, of):
-        """Ours over the rival's, of the rounds' own pairs; None where one of them has no figure."""
+        """loadgen's figure over the other loader's, of the pairs of each round; None where one has no figure."""
         ours, theirs = ([of(run) for run in self.runs[case][name]] for name in (OURS, self.rivals[case]))
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
@@ -75,7 +75,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = [f"{target.figure} {ratio.median:.2f} × {measured.rivals[case]}'s ({_wanted(target)}: {said})"
              for case, target, ratio, said in measured.judged()]
     return f"{'; '.join(parts)}."

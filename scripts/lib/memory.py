@@ -17,9 +17,9 @@ from stats import spread, table
 
 SCRIPT = "scripts/memory.sh"
 TITLE = "The loader's memory over time"
-QUESTION = "Does the loader's resident memory stay the same however long it runs?"
+QUESTION = "Does the loader's resident memory grow over a long run?"
 TARGET = 1.02
-SETTLED_S = 60.0  # of a run of ten minutes: every buffer has been needed once
+SETTLED_S = 60.0  # of a run of ten minutes; every buffer was used by then
 SETTLED_SHARE = 0.3  # of a shorter run
 SAMPLE_S = 5.0
 PARTS = 6  # of the plot
@@ -86,7 +86,7 @@ def notes(report, settled_s):
 
 
 def main():
-    """Parse, build, watch, write; memory that grows fails the script."""
+    """Parse, build, watch, write. Memory that grows fails the script."""
     args = parse_arguments()
     facts = machine.facts()
     programs = Programs(args.bin_dir)

@@ -1,4 +1,4 @@
-"""What compare_overhead says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_overhead: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for case in measured.cases:
         _, with_it, again = names(case.name)

@@ -1,4 +1,4 @@
-"""What compare_pacing says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_pacing: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tokio_timer import PROGRAM as PEER
 from tokio_timer import QUANTILES
 
 TITLE = "How late the loader sends"
-QUESTION = "How late does the loader send at a given rate, by its way of waiting, and beside a loop on tokio's timers?"
+QUESTION = "How late does the loader send at a given rate, with each pacing, and beside a loop on tokio's timers?"
 TARGET_US = 50.0
 
 
@@ -66,7 +66,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for name in measured.ours:
         found = measured.lateness(name, "p999")
@@ -77,7 +77,7 @@ def answer(measured):
 
 
 def picture(measured):
-    """p99.9 of all, and of ours alone: tokio's is of another order."""
+    """p99.9 of all, and of loadgen alone, because tokio's is much larger."""
     def points(names):
         return [(name.replace(", ", "\n").replace("_", "\n"), found) for name in names
                 if (found := measured.lateness(name, "p999")) is not None]

@@ -1,4 +1,4 @@
-"""What compare_placement says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_placement: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = [f"{name} {measured.p99('unequal', name).median:.2f} ms (Jain index of busy "
              f"{median_cell((run.jain_busy for run in runs), 3)})" for name, runs in measured.runs["unequal"].items()]
     judged = [value for _, value in measured.judged()]

@@ -32,8 +32,8 @@ def parse_arguments():
     parser.add_argument(
         "--rate", type=rate, metavar="R",
         help=f"requests per second, or '{CLOSED}' for as fast as replies come. That shows how much both can do "
-        f"together. It is INVALID where the loader's core is full before the server's. Default: {RATE}, which leaves both "
-        f"idle time; '{CLOSED}' on one core, where the loader cannot keep a schedule",
+        "together. It is INVALID where the loader's core is full before the server's. "
+        f"Default: {RATE}, which leaves both idle time; '{CLOSED}' on one core, which allows no schedule",
     )
     parser.add_argument(
         "--threads", type=cli.count, metavar="N",

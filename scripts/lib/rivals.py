@@ -1,4 +1,4 @@
-"""Other load generators in a closed loop: their command lines, and what the scripts read from what they print."""
+"""Other load generators in a closed loop: their command lines, and the figures that they print."""
 
 import csv
 import json
@@ -16,12 +16,12 @@ WRK_RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 WRK_MEDIAN = re.compile(r"^\s*50%\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_MEAN = re.compile(r"^\s*Latency\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_TROUBLE = re.compile(r"^\s*(?:Socket errors|Non-2xx).*", re.MULTILINE)
-PROBE_REQUESTS = 20_000  # to learn how many redis-benchmark does in a second: it takes a number, not a time
+PROBE_REQUESTS = 20_000  # for the rate of redis-benchmark, which takes a number of requests and no time
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to, by the program's own count."""
+    """The figures of a run, by the program's own count."""
 
     requests: int
     rate_per_s: float
@@ -46,12 +46,12 @@ class Run:
 
     @property
     def cpu_share(self):
-        """Of one core: near 1 it is the loader that limits the rate."""
+        """Of one core. Near 1, the loader limits the rate."""
         return self.cpu_us_per_request * self.summary.rate_per_s / 1e6
 
     @property
     def in_flight(self):
-        """Requests in flight by Little's law: what is missing to the connections waited inside the loader."""
+        """Requests in flight by Little's law. The other connections waited inside the loader."""
         return self.summary.rate_per_s * self.summary.mean_us / 1e6
 
     @property
@@ -64,7 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Shape:
-    """What every program is asked for: connections with one request in flight each, for so long, on one core."""
+    """The load of every program: connections with one request in flight each, a time, and one core."""
 
     connections: int
     seconds: int
@@ -104,7 +104,7 @@ def echo_client(program):
 
 
 def loadgen(load):
-    """Our own, with this load's protocol; all its time counts, so there is no warm-up."""
+    """loadgen with the protocol of this load. All of its time counts, so there is no warm-up."""
     def run(shape, address):
         asked = replace(load, connections=shape.connections, duration=f"{shape.seconds}s", warmup="0s", core=shape.core)
         return _run(asked.measured_argv(address), parse_loadgen, shape, loader.USABLE_STATUS)

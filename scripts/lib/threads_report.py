@@ -1,4 +1,4 @@
-"""What compare_threads says: its tables, its sentence, its plots and its notes. Measures nothing."""
+"""The report of compare_threads: tables, answer, plots and notes."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Measured:
 
     @property
     def place(self):
-        """Who runs where, in words for a caption."""
+        """The cores of server and loader, for a caption."""
         if set(self.server_cores) & set(self.loader_cores):
             return "CO-LOCATED"
         server, loader = (", ".join(map(str, cores)) for cores in (self.server_cores, self.loader_cores))
@@ -40,7 +40,7 @@ class Measured:
         return self.peak[count].spread("server_cpu_us_per_request")
 
     def found(self, count):
-        """Median and range of the rates that the searches found; None where one found none."""
+        """Median and range of the rates that the searches found; None if one found no rate."""
         return spread(answer.rate_per_s for answer in self.searches[count])
 
 
@@ -50,7 +50,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for count in measured.workers:
         peak = cell(measured.peak[count].spread("achieved_per_s"), 0)
@@ -82,9 +82,8 @@ def notes(measured):
     """What a reader must know before a conclusion."""
     return [
         f"One machine, {measured.place}, over loopback. " + (
-            "There are more workers than the server has cores. So neither rate nor latency shows how the server "
-            "scales, "
-            "because more workers cannot go faster here. They show the cost of too many workers." if measured.crowded else
+            "There are more workers than the server has cores, so more workers cannot go faster here. Rate and latency "
+            "show the cost of too many workers, and not how the server scales." if measured.crowded else
             "Where the loader's verdict is not VALID, the loader may have limited the rate."),
         "Every run starts a server of its own and stops it. Each round measures worker counts and rates in a random "
         "order, which the seed fixes. The searches take turns.",
