@@ -167,7 +167,7 @@ impl Screen {
         let mut shown = String::new();
         eventually(expected, || {
             let mut bytes = [0; 4096];
-            let n = self.ours.read(&mut bytes).unwrap();
+            let n = common::read(&self.ours, &mut bytes).unwrap();
             shown.push_str(&String::from_utf8_lossy(&bytes[..n]));
             shown.contains(expected)
         });

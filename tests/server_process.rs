@@ -97,7 +97,7 @@ fn both_signals_end_the_server_with_a_table_and_status_0() {
         assert_eq!(table.lines().count(), 5, "a header, three shards and the total: {table}");
         assert_eq!(total(&table, "bytes"), 5);
         assert_eq!(total(&table, "wakes-sent") + total(&table, "wakes-suppressed"), 1);
-        assert_eq!(client.read(&mut [0; 5]).unwrap(), 0, "an orderly end");
+        assert_eq!(common::read(&client, &mut [0; 5]).unwrap(), 0, "an orderly end");
     }
 }
 

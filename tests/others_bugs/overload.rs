@@ -8,8 +8,10 @@ use std::thread;
 use evshard::server::{AcceptMode, Server, ServerConfig};
 use test_needs::Need;
 
-use crate::common::{ServerProcess, eventually};
-use crate::rig::{MS, Stoppable, Watched, address_of, config, connect, is_served};
+use crate::clients::{connect, is_served};
+use crate::common::{MS, ServerProcess, eventually, read};
+use crate::servers::{Watched, address_of, config};
+use crate::stoppable::Stoppable;
 
 const CAPACITY: usize = 4;
 const WORKERS: usize = 2;
@@ -93,9 +95,9 @@ fn blocked_workers(mode: AcceptMode) {
         let most = STOPPERS + WORKERS * CAPACITY + WORKERS;
         assert!(held <= most, "{mode}: {held} sockets while no worker serves, {most} at most");
     }
-    for mut stream in clients {
+    for stream in clients {
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{mode}: served to its end");
+        assert_eq!(read(&stream, &mut [0]).unwrap(), 0, "{mode}: served to its end");
     }
     drop(busy);
     eventually("no descriptor is left", || server.sockets() == before);
@@ -151,8 +153,8 @@ fn a_client_over_the_limit_hangs_instead_of_being_reset() {
         let held: Vec<TcpStream> = (0..7).map(|_| watched.server.connect()).collect();
         held.iter().for_each(|stream| assert!(is_served(stream)));
         for _ in 0..10 {
-            let mut stream = watched.server.connect();
-            let error = stream.read(&mut [0]).unwrap_err();
+            let stream = watched.server.connect();
+            let error = read(&stream, &mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
         }
         assert_eq!(watched.of_acceptors("shed"), 10, "{mode}");
