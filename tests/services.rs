@@ -251,10 +251,10 @@ fn a_slow_loris_cannot_stay_past_the_deadline() {
     let server = Server::start(&limited(limits), Shout).unwrap();
     let (mut loris, mut honest) = (shouted_at(&server), shouted_at(&server));
     let start = Instant::now();
-    // Never idle, and never done.
+    // It is never idle, and never completes a message.
     while loris.write_all(b"a").is_ok() {
         assert!(start.elapsed() < TEST_TIMEOUT, "it stays for ever");
-        // An honest peer's messages are slow, too, but each is completed.
+        // An honest client is slow, too, but it completes each message.
         honest.write_all(b"on").unwrap();
         std::thread::sleep(50 * MS);
         honest.write_all(b"e\n").unwrap();

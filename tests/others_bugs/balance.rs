@@ -57,7 +57,7 @@ fn shard_of(mut stream: &TcpStream) -> usize {
     shard[0].into()
 }
 
-/// Connects, is served, and closes, mostly by a reset, which uses no port afterwards.
+/// Connects, is served, and closes, mostly by a reset, which leaves no port in TIME_WAIT.
 fn cycle(address: SocketAddr) {
     for _ in 0..CYCLES / CLIENTS / CROWD {
         let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(address)).collect();

@@ -1,5 +1,4 @@
-//! Exhausted descriptors and errors of accept(2), on which other servers spun, ended or stopped
-//! accepting.
+//! Exhausted descriptors and errors of accept(2). Other servers spun, ended or stopped accepting.
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;

@@ -14,7 +14,8 @@ use crate::common::{MS, eventually};
 use crate::servers::{address_of, config};
 use crate::stoppable::Stoppable;
 
-/// Elsewhere others waited two seconds and more; here it is milliseconds.
+/// The longest wait that passes. Other servers let clients wait two seconds and more. Here it is
+/// milliseconds.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Keeps a connection readable and writable all the time, until it is stopped.

@@ -17,7 +17,7 @@ const CAPACITY: usize = 4;
 const WORKERS: usize = 2;
 const STOPPERS: usize = 16;
 
-/// Stops every worker; returns the connections that did so.
+/// Blocks every worker; returns the connections that block them.
 fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
     // Enough that in every mode each worker has some.
     let mut stoppers: Vec<TcpStream> = (0..STOPPERS).map(|_| connect(address)).collect();
@@ -69,7 +69,7 @@ fn all_run(server: &ServerProcess) -> bool {
     stats.filter(|stat| stat.contains(") R ")).count() == WORKERS
 }
 
-/// Workers that serve one request for this long are as blocked as stopped ones.
+/// A worker that serves one request for a second accepts and serves nothing else meanwhile.
 fn blocked_workers(mode: AcceptMode) {
     let capacity = CAPACITY.to_string();
     let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
@@ -104,7 +104,7 @@ fn blocked_workers(mode: AcceptMode) {
     assert!(server.terminate().0.success());
 }
 
-/// A queue without a consumer held ever more descriptors, and kept them.
+/// A queue without a consumer held more and more descriptors, and never closed them.
 #[test]
 fn blocked_workers_leak_descriptors() {
     for mode in AcceptMode::ALL {

@@ -11,7 +11,7 @@ use crate::clients::{connect, is_served};
 use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read};
 use crate::servers::{Watched, address_of, config, in_every_mode};
 
-/// Long enough for a loaded machine, and far shorter than a drain without an end.
+/// The longest time until an end that passes: enough for a loaded machine.
 const END_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A client that does not read its replies.

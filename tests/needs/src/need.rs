@@ -1,4 +1,4 @@
-//! The needs, and how to find out whether they are met: by trying.
+//! The needs. The tests try each to find out whether it is met.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -112,7 +112,7 @@ impl Need {
         needs.into_iter().map(Self::name).chain(PROGRAMS)
     }
 
-    /// Why the need is not met; `None` if it is. Found out once for each process.
+    /// Why the need is not met; `None` if it is. Each process tries it once.
     pub(crate) fn missing(self) -> Option<String> {
         static FOUND: Mutex<Option<HashMap<Need, Option<String>>>> = Mutex::new(None);
         let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
