@@ -23,7 +23,7 @@ from server import Server, evshard
 from stats import table
 
 SCRIPT = "scripts/stall.sh"
-TITLE = "A server that stands still for a second"
+TITLE = "A server that stops for a second"
 QUESTION = "Does the loader report the percentiles that a stall of known length must have?"
 RATE = 2000
 CONNECTIONS = 64

@@ -57,7 +57,8 @@ pub enum Need {
 }
 
 /// The programs that tests need, by name.
-const PROGRAMS: [&str; 4] = ["haproxy", "promtool", "python3", "taskset"];
+const PROGRAMS: [&str; 7] =
+    ["haproxy", "memcached", "nginx", "promtool", "python3", "redis-server", "taskset"];
 
 /// By its name and its number, as the list of skipped tests shows it.
 impl fmt::Display for Need {
