@@ -1,4 +1,4 @@
-//! Threads post their results as closures, which run on the loop's thread: the results need no
+//! Threads post their results as closures. These run on the loop's thread, so the results need no
 //! lock.
 //!
 //! ```text
@@ -23,7 +23,7 @@ fn count_primes(below: u64) -> usize {
 fn main() -> evshard::Result<()> {
     let mut base = EventBase::<Vec<usize>>::new(Config::default())?;
     let workers = [2000, 4000, 6000, 8000].map(|below| {
-        base.registry().hold(); // no event is pending, and yet there is something to wait for
+        base.registry().hold(); // no event is pending, but results will come
         let remote = base.remote();
         thread::spawn(move || {
             let primes = count_primes(below);

@@ -7,8 +7,8 @@
 //! 127.0.0.1:40122 closed
 //! ```
 //!
-//! A client that sends but does not read is disconnected as soon as its socket is full. The
-//! library's own `evshard::server` waits for it instead, and has one loop per core.
+//! If a client sends but does not read, its socket becomes full and this server disconnects it. The
+//! library's `evshard::server` waits for such a client, and has one loop per core.
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

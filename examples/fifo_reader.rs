@@ -1,5 +1,5 @@
-//! Prints what is written to a named pipe until Ctrl-C, and then removes it: a descriptor and
-//! a signal in one loop.
+//! A descriptor and a signal in one loop: prints what is written to a named pipe, and removes the
+//! pipe at Ctrl-C.
 //!
 //! ```text
 //! $ cargo run --example fifo_reader       # or with a path, instead of event.fifo
@@ -32,7 +32,7 @@ fn open_pipe(path: &str) -> Result<File, String> {
         let made = Command::new("mkfifo").arg(path).status();
         made.map_err(|error| format!("cannot run mkfifo: {error}"))?;
     }
-    // Also for writing: a pipe with a writer never ends, so further writers may come at any time.
+    // Also for writing: a pipe with a writer has no end of file, so writers may come at any time.
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
     let pipe = options.open(path).map_err(|error| format!("cannot open {path}: {error}"))?;

@@ -1,7 +1,7 @@
-//! A protocol of your own in a page: a key-value store over lines of text.
+//! Your own protocol in one page: a key-value store over lines of text.
 //!
-//! `set KEY VALUE` answers `ok`, `get KEY` the value or `none`, `quit` ends the connection. Each
-//! shard has a store of its own; with one worker all clients share one. Ctrl-C drains.
+//! `set KEY VALUE` returns `ok`, `get KEY` returns the value or `none`, and `quit` ends the
+//! connection. Each shard has its own store. With one worker, all clients share one. Ctrl-C drains.
 //!
 //! ```sh
 //! cargo run --example line_protocol            # listens on 127.0.0.1:5556
@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use evshard::server::{Outlet, Peer, Server, ServerConfig, Service};
 use evshard::{Config, EventBase, EventSpec};
 
-/// A store; what it keeps needs no lock, because only its own thread uses it.
+/// A store. It needs no lock, because only the thread of its shard uses it.
 #[derive(Clone, Default)]
 struct Store {
     values: HashMap<String, String>,
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         workers: NonZeroUsize::MIN,
         ..ServerConfig::default()
     };
-    // Before anything else, so that a Ctrl-C during the start is not lost.
+    // This comes first, so that a Ctrl-C during the start is not lost.
     let mut base = EventBase::<()>::new(Config::default())?;
     let interrupt = base.registry().create(EventSpec::signal(libc::SIGINT), |_, (), _| {});
     base.registry().add(interrupt, None)?;

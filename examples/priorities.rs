@@ -1,5 +1,5 @@
-//! Urgent before bulk: an event of a lower priority number runs first, also before events that were
-//! due earlier.
+//! Priorities: an event of a lower priority number runs first, also before events that were due
+//! earlier.
 //!
 //! ```text
 //! $ cargo run --example priorities
@@ -16,7 +16,7 @@ use evshard::{Config, EventBase, EventId, EventSpec, Fired, Ready, Registry, Tok
 const URGENT: u8 = 0;
 const BULK: u8 = 1;
 
-/// The context is an event here, which the others activate.
+/// The context is the alarm's event, which the others activate.
 fn on_bulk(registry: &mut Registry<EventId>, alarm: &mut EventId, fired: Fired) {
     let number = fired.token.0;
     if number == 2 {

@@ -1,4 +1,4 @@
-//! Signals are events, too: counts Ctrl-C and ends after the third.
+//! A signal is an event: this program counts Ctrl-C and ends after the third.
 //!
 //! ```text
 //! $ cargo run --example signal
@@ -12,7 +12,7 @@
 
 use evshard::{Config, EventBase, EventSpec, Fired, Registry};
 
-/// The context is a number here: the deliveries of the signal.
+/// The context is the number of deliveries.
 fn on_interrupt(registry: &mut Registry<u32>, count: &mut u32, fired: Fired) {
     *count += 1;
     println!("got signal {}, {count} of 3", fired.signal().expect("it is a signal's event"));

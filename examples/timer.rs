@@ -1,4 +1,4 @@
-//! A timer that ticks: the second argument of `add` is a persistent event's interval.
+//! A periodic timer: the second argument of `add` is the interval of a persistent event.
 //!
 //! ```text
 //! $ cargo run --example timer 3

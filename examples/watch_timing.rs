@@ -1,5 +1,5 @@
-//! How a loop spends its time, measured outside its handlers: watchers run right before and right
-//! after each wait.
+//! Watchers run right before and right after each wait. This program uses them to measure how a
+//! loop spends its time.
 //!
 //! ```text
 //! $ cargo run --example watch_timing
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use evshard::{Config, EventBase, EventSpec, Registry};
 
-/// A sum and a maximum are enough for a mean and a worst case.
+/// A sum and a maximum, for the mean and the worst case.
 #[derive(Default)]
 struct Times {
     count: u32,
@@ -61,7 +61,7 @@ fn before_wait(_: &mut Registry<App>, app: &mut App, timeout: Option<Duration>) 
 fn after_wait(_: &mut Registry<App>, app: &mut App) {
     let waited = app.wait_began.expect("a wait follows its preparation").elapsed();
     app.waited.add(waited);
-    // A wait that something other than its timeout ended was not too late.
+    // Only a wait that its timeout ended can be too late.
     if let Some(late) = app.wait_planned.and_then(|planned| waited.checked_sub(planned)) {
         app.too_late.add(late);
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must hold besides the tests. Usage: scripts/check.sh
+# Runs all checks besides the tests. Usage: scripts/check.sh
 set -euo pipefail
 cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -17,12 +17,12 @@ RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-privat
 step "tidy: layers, sizes, unsafe, results"
 cargo test --test tidy
 
-step "loom: the cross-thread protocols, and mutations of them that must be caught"
-# A target folder of its own: --cfg loom would otherwise rebuild everything at every change of side.
+step "loom: the cross-thread protocols, and mutations of them that must fail"
+# It has its own target folder. Otherwise cargo would rebuild everything at each change of --cfg loom.
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib loom_
 
 step "the event base alone: lints, tests, dependencies"
-# A target folder of its own, as for loom.
+# It has its own target folder, as loom has.
 CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --all-targets -- --deny warnings
 CARGO_TARGET_DIR=target/base cargo test --package evshard --no-default-features
 diff --unified - <(cargo tree --package evshard --no-default-features --edges normal --depth 1 --prefix none \
@@ -34,12 +34,12 @@ parking_lot
 thiserror
 END
 
-step "packages: they build, and hold no tests, scripts or results"
+step "packages: they build, and contain no tests, scripts or results"
 cargo package --quiet --allow-dirty --package evshard --package loadgen
 for package in evshard loadgen; do
     cargo package --allow-dirty --package "$package" --list >target/packaged.txt
     if grep --extended-regexp '^(benches|deploy|results|scripts|tests)/' target/packaged.txt; then
-        echo "these files of $package do not belong into the package: see 'include' in its Cargo.toml" >&2
+        echo "the package $package must not contain these files: see 'include' in its Cargo.toml" >&2
         exit 1
     fi
 done
@@ -73,11 +73,11 @@ step "smoke: the comparisons"
 
 step "smoke: the loader beside others"
 ./scripts/compare_loaders.sh --quick
-# The only thing here that needs tokio; without a network the rest must still be checked.
+# Only this comparison needs tokio. All other checks must also work without a network.
 if cargo fetch --locked --manifest-path benches/peers/tokio_timer/Cargo.toml; then
     ./scripts/compare_pacing.sh --quick
 else
-    echo "skipped: compare_pacing.sh, for tokio could not be fetched"
+    echo "skipped: compare_pacing.sh, because cargo cannot fetch tokio"
 fi
 ./scripts/stall.sh --quick
 ./scripts/memory.sh --quick

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What accepting costs in each mode, against memcached's way, under a connect storm. See --help.
+# Asks what it costs to accept a connection in each mode, and as memcached does. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The famous benchmarks of event bases: evshard beside libevent and libev. See --help.
+# Compares evshard with libevent and libev in the benchmarks of event bases. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the loader costs beside other loaders, and whether it sees what they see. See --help.
+# Compares the loader with other loaders: its cost, and whether they agree. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

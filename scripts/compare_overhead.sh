@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What measuring itself and deadlines cost the server. See --help.
+# Measures what the server's timings and deadlines cost. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How late the loader sends, by its way of waiting. See --help.
+# Measures how late the loader sends, by pacing. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

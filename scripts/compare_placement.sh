@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What each placement makes of connections of unequal rate. See --help.
+# Compares the placements under connections of unequal rates, and of equal ones. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

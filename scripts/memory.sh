@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the loader's memory stays the same however long it runs. See --help.
+# Checks that the loader's memory does not grow over a long run. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build, serve, drive, report: the whole project in one command. See --help.
+# Builds both programs, starts the server, loads it, and prints both reports. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,7 +1,6 @@
-//! The examples as programs: run as a user would, each prints what its documentation promises.
+//! The examples, run as users run them: each prints what its documentation promises.
 //!
-//! `cargo test` builds them; where only this test program is built, `cargo build --examples` must
-//! come before.
+//! `cargo test` builds them. Before `cargo test --test examples`, run `cargo build --examples`.
 
 mod common;
 
@@ -28,7 +27,7 @@ impl Example {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}"));
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let (to_test, lines) = channel();
-        // A thread reads, so that the test can lose patience. It ends with the child's output.
+        // A thread reads, so that the test can time out. It ends with the child's output.
         std::thread::spawn(move || {
             stdout.lines().map_while(Result::ok).try_for_each(|line| to_test.send(line))
         });
@@ -40,7 +39,7 @@ impl Example {
         self.lines.recv_timeout(TEST_TIMEOUT).expect("it prints another line")
     }
 
-    /// Sends a signal with the shell's own kill: there is one wherever there is a shell.
+    /// Sends a signal by the shell's built-in kill, because some machines lack the program.
     fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
@@ -68,7 +67,7 @@ impl Example {
         self.lines.iter().collect()
     }
 
-    /// Waits for its failure; returns its words to the user.
+    /// Waits for its failure; returns its error message.
     #[track_caller]
     fn failure(mut self) -> String {
         let (status, errors) = self.end();
@@ -105,7 +104,7 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-/// Milliseconds at a place of a line.
+/// The milliseconds in the word at this index of a line.
 fn ms(line: &str, place: usize) -> f64 {
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words.get(place + 1), Some(&"ms"), "{line:?}");
@@ -133,7 +132,7 @@ fn timer_ticks_as_often_as_asked_and_never_early() {
 }
 
 #[test]
-fn timer_says_what_it_takes() {
+fn timer_prints_its_usage() {
     for wrong in ["0", "often"] {
         let words = Example::start("timer", &[wrong]).failure();
         assert!(words.contains("usage: timer [TICKS]"), "{words}");
@@ -151,7 +150,7 @@ fn signal_ends_after_the_third() {
     assert!(example.rest().is_empty());
 }
 
-/// A path of one test's own, also while another process runs the same one.
+/// A path for one test, unique also among processes that run the same test.
 struct OwnPath(PathBuf);
 
 impl OwnPath {
@@ -189,7 +188,7 @@ fn fifo_reader_prints_what_every_writer_writes_and_leaves_no_pipe() {
 }
 
 #[test]
-fn fifo_reader_takes_a_pipe_that_is_there() {
+fn fifo_reader_uses_an_existing_pipe() {
     let path = OwnPath::new("there.fifo");
     assert!(Command::new("mkfifo").arg(&path.0).status().unwrap().success());
     let example = Example::start("fifo_reader", &[path.name()]);
@@ -200,7 +199,7 @@ fn fifo_reader_takes_a_pipe_that_is_there() {
 }
 
 #[test]
-fn fifo_reader_leaves_a_file_alone_that_is_no_pipe() {
+fn fifo_reader_does_not_change_a_file_that_is_no_pipe() {
     let path = OwnPath::new("file.txt");
     fs::write(&path.0, "precious").unwrap();
     let words = Example::start("fifo_reader", &[path.name()]).failure();
@@ -245,7 +244,7 @@ fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     assert!(words.contains("usage: toggle_write immediate|deferred"), "{words}");
 }
 
-/// Those on the server, which is a feature.
+/// Examples that need the feature `server`.
 #[cfg(feature = "server")]
 mod of_the_server {
     use std::io::Write;
@@ -275,7 +274,7 @@ mod of_the_server {
     }
 
     #[test]
-    fn echo_says_which_address_it_cannot_have() {
+    fn echo_names_the_address_that_it_cannot_listen_on() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let words = Example::start("echo", &[&address]).failure();
@@ -293,7 +292,7 @@ mod of_the_server {
             client.write_all(piece).unwrap();
         }
         let mut answers = String::new();
-        client.read_to_string(&mut answers).expect("the server ends the conversation");
+        client.read_to_string(&mut answers).expect("the server ends the connection");
         let answers: Vec<&str> = answers.lines().collect();
         assert_eq!(answers[..3], ["ok", "green", "none"]);
         assert!(answers[3].starts_with("error: write"), "{answers:?}");

@@ -15,7 +15,7 @@ use evshard::{
 };
 
 /// Runs a test with every way to set up a base, while no other test of this program runs. The lock
-/// comes first, because the question which backends are allowed opens descriptors, too.
+/// comes first, because trying the backends opens descriptors, too.
 fn alone_on_every_base(test: impl Fn(Config)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _alone = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -242,7 +242,7 @@ fn both_instances_serve_behind_haproxy_and_reset_clients_without_a_header() {
     for instance in &site.instances {
         let mut stream = connect(instance.server.address).unwrap();
         stream.write_all(b"hello").unwrap();
-        let error = stream.read(&mut [0; 5]).expect_err("nothing is echoed");
+        let error = common::read(&stream, &mut [0; 5]).expect_err("nothing is echoed");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 }

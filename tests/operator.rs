@@ -167,7 +167,7 @@ impl Screen {
         let mut shown = String::new();
         eventually(expected, || {
             let mut bytes = [0; 4096];
-            let n = self.ours.read(&mut bytes).unwrap();
+            let n = common::read(&self.ours, &mut bytes).unwrap();
             shown.push_str(&String::from_utf8_lossy(&bytes[..n]));
             shown.contains(expected)
         });
@@ -204,7 +204,7 @@ fn top_ends_as_cleanly_by_a_signal_and_without_colors() {
     let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 1_000]), true);
     let shown = screen.read_until("total");
     assert!(shown.contains("serving") && !shown.contains("\x1b[32m"), "{shown:?}");
-    // The shell's own kill: not every machine has the program.
+    // The shell's built-in kill, because some machines lack the program.
     let kill = format!("kill -INT {}", screen.top.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     screen.expect_clean_end();

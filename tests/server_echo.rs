@@ -123,7 +123,7 @@ fn whatever_way_connections_end_no_socket_is_left() {
                     }
                     _ => {
                         stream.shutdown(Shutdown::Write).unwrap();
-                        assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
+                        assert_eq!(common::read(&stream, &mut [0; 8]).unwrap(), 0);
                     }
                 }
             }

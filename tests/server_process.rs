@@ -75,7 +75,7 @@ fn help_and_version_are_what_was_asked_for() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_status_1_with_advice() {
+fn an_address_that_cannot_be_listened_on_is_status_1_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let message = complaint(1, &["serve", "--listen", &address]);
@@ -97,7 +97,7 @@ fn both_signals_end_the_server_with_a_table_and_status_0() {
         assert_eq!(table.lines().count(), 5, "a header, three shards and the total: {table}");
         assert_eq!(total(&table, "bytes"), 5);
         assert_eq!(total(&table, "wakes-sent") + total(&table, "wakes-suppressed"), 1);
-        assert_eq!(client.read(&mut [0; 5]).unwrap(), 0, "an orderly end");
+        assert_eq!(common::read(&client, &mut [0; 5]).unwrap(), 0, "an orderly end");
     }
 }
 
@@ -163,7 +163,7 @@ fn what_was_sent_before_termination_is_echoed_to_a_slow_reader() {
 }
 
 #[test]
-fn idle_connections_do_not_hold_up_the_end() {
+fn idle_connections_do_not_delay_the_end() {
     let server = ServerProcess::start(&["--workers", "2", "--drain-timeout", "60s"]);
     let _idle: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
     let start = Instant::now();
@@ -271,7 +271,7 @@ fn own_cores() -> Vec<usize> {
 
 #[test]
 fn a_wait_that_is_interrupted_is_no_error() {
-    // What a stopped process waits in is interrupted when it goes on: signal(7).
+    // SIGCONT interrupts the wait of a stopped process: signal(7).
     for backend in common::usable_backends() {
         let server = ServerProcess::start(&["--workers", "2", "--backend", backend.name()]);
         let mut client = server.connect();

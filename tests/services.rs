@@ -7,13 +7,11 @@ use std::net::{Shutdown, TcpStream};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::{TEST_TIMEOUT, eventually, noise};
+use common::{MS, TEST_TIMEOUT, eventually, noise, read_to_end};
 use evshard::server::{
     Chargen, Discard, Drain, Echo, Limits, ListenAddress, Outlet, Peer, Server, ServerConfig,
     Service, Work,
 };
-
-const MS: Duration = Duration::from_millis(1);
 
 /// One worker, so that connections can only be delayed by others of the same shard.
 fn one_shard() -> ServerConfig {
@@ -42,12 +40,6 @@ fn ask(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut answer = vec![0; bytes.len()];
     stream.read_exact(&mut answer).unwrap();
     answer
-}
-
-/// The rest of a connection's input, or its error.
-fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
 }
 
 fn errors(server: Server) -> u64 {
@@ -108,7 +100,7 @@ fn a_message_in_pieces_is_offered_again_until_it_is_whole() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"ABC\nDEF\n");
     stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(end_of(stream).unwrap(), b"G", "the rest is passed at the end");
+    assert_eq!(read_to_end(stream).unwrap(), b"G", "the rest is passed at the end");
     assert_eq!(errors(server), 0);
 }
 
@@ -117,7 +109,7 @@ fn a_panicking_service_costs_only_its_own_connection() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let (mut other, mut doomed) = (shouted_at(&server), shouted_at(&server));
     doomed.write_all(b"panic\n").unwrap();
-    assert_eq!(end_of(doomed), Err(ErrorKind::ConnectionReset));
+    assert_eq!(read_to_end(doomed), Err(ErrorKind::ConnectionReset));
     other.write_all(b"still here\n").unwrap();
     let mut answer = [0; 11];
     other.read_exact(&mut answer).unwrap();
@@ -131,7 +123,7 @@ fn a_service_can_reset_its_connection() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let mut stream = shouted_at(&server);
     stream.write_all(b"abort\n").unwrap();
-    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(read_to_end(stream), Err(ErrorKind::ConnectionReset));
     assert_eq!(errors(server), 1);
 }
 
@@ -140,7 +132,7 @@ fn a_reply_beyond_the_bound_costs_the_connection_instead_of_the_memory() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let mut stream = shouted_at(&server);
     stream.write_all(b"swamp\n").unwrap();
-    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(read_to_end(stream), Err(ErrorKind::ConnectionReset));
     assert_eq!(errors(server), 1);
 }
 
@@ -150,7 +142,7 @@ fn a_message_beyond_the_bound_costs_the_connection() {
     let server = Server::start(&limited(limits), Shout).unwrap();
     let mut stream = shouted_at(&server);
     let _ = stream.write_all(&[b'a'; 200_000]);
-    assert_eq!(end_of(stream), Err(ErrorKind::ConnectionReset));
+    assert_eq!(read_to_end(stream), Err(ErrorKind::ConnectionReset));
     assert_eq!(errors(server), 1);
 }
 
@@ -166,7 +158,7 @@ fn a_pause_of_one_connection_delays_no_other() {
         stream.shutdown(Shutdown::Write).unwrap();
     }
     for stream in streams {
-        assert_eq!(end_of(stream).unwrap(), b"request");
+        assert_eq!(read_to_end(stream).unwrap(), b"request");
     }
     let took = start.elapsed();
     assert!(took >= 300 * MS, "{took:?}");
@@ -208,7 +200,7 @@ fn what_is_discarded_is_never_answered() {
     let mut stream = connect(&server);
     stream.write_all(&noise(1, 5_000_000)).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(end_of(stream).unwrap(), b"");
+    assert_eq!(read_to_end(stream).unwrap(), b"");
     let report = server.drain().unwrap();
     assert_eq!(report.total().bytes_in, 5_000_000);
 }
@@ -219,7 +211,7 @@ fn a_silent_client_is_closed_in_order_and_an_active_one_stays() {
     let server = Server::start(&limited(limits), Echo).unwrap();
     let (silent, mut speaker) = (connect(&server), connect(&server));
     assert_eq!(ask(&mut speaker, b"x"), b"x");
-    assert_eq!(end_of(silent).unwrap(), b"", "an orderly end");
+    assert_eq!(read_to_end(silent).unwrap(), b"", "an orderly end");
     assert_eq!(ask(&mut speaker, b"y"), b"y", "only the first byte had a deadline");
     drop(speaker);
     assert_eq!(errors(server), 1);
@@ -236,7 +228,7 @@ fn an_idle_connection_ends_and_a_busy_one_does_not() {
         assert_eq!(ask(&mut busy, b"still busy"), b"still busy");
         std::thread::sleep(10 * MS);
     }
-    assert_eq!(end_of(idle).unwrap(), b"");
+    assert_eq!(read_to_end(idle).unwrap(), b"");
     drop(busy);
     assert_eq!(errors(server), 1);
 }
@@ -259,10 +251,10 @@ fn a_slow_loris_cannot_stay_past_the_deadline() {
     let server = Server::start(&limited(limits), Shout).unwrap();
     let (mut loris, mut honest) = (shouted_at(&server), shouted_at(&server));
     let start = Instant::now();
-    // Never idle, and never done.
+    // It is never idle, and never completes a message.
     while loris.write_all(b"a").is_ok() {
         assert!(start.elapsed() < TEST_TIMEOUT, "it stays for ever");
-        // An honest peer's messages are slow, too, but each is completed.
+        // An honest client is slow, too, but it completes each message.
         honest.write_all(b"on").unwrap();
         std::thread::sleep(50 * MS);
         honest.write_all(b"e\n").unwrap();
@@ -291,7 +283,7 @@ fn a_flood_on_one_connection_does_not_keep_a_new_one_waiting() {
             let stream = connect(&server);
             stream.shutdown(Shutdown::Write).unwrap();
             let start = Instant::now();
-            assert_eq!(end_of(stream).unwrap(), b"");
+            assert_eq!(read_to_end(stream).unwrap(), b"");
             assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -303,7 +295,7 @@ fn the_drain_is_passed_to_services_and_then_to_their_peers() {
     let server = Server::start(&one_shard(), Shout).unwrap();
     let stream = shouted_at(&server);
     let drained = std::thread::spawn(move || server.drain().unwrap());
-    assert_eq!(end_of(stream).unwrap(), b"bye\n");
+    assert_eq!(read_to_end(stream).unwrap(), b"bye\n");
     assert_eq!(drained.join().unwrap().total().errors.total(), 0);
 }
 
@@ -320,7 +312,7 @@ fn a_drain_spreads_the_end_of_idle_connections_over_its_window() {
     let drained = std::thread::spawn(move || server.drain().unwrap());
     let waiting = streams.into_iter().map(|stream| {
         std::thread::spawn(move || {
-            assert_eq!(end_of(stream).unwrap(), b"");
+            assert_eq!(read_to_end(stream).unwrap(), b"");
             start.elapsed()
         })
     });

@@ -1,6 +1,7 @@
 //! Signals as events, by a handler and by signalfd, on every base.
 //!
-//! A program of its own, and one test at a time: dispositions are the whole process's.
+//! It is a program of its own and runs one test at a time, because the whole process shares the
+//! dispositions of signals.
 
 mod common;
 
@@ -415,7 +416,7 @@ on_every_base! {
         let _alone = alone();
         for method in METHODS {
             let (mut base, mut app) = new(config, method);
-            // What either does otherwise is to end the process.
+            // By default, either signal ends the process.
             for number in [SIGUSR1, QUEUED] {
                 let id = add(&mut base, number, 1, log);
                 raise_times(number, 3);

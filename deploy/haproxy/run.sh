@@ -9,7 +9,7 @@ command -v haproxy >/dev/null || {
 }
 cargo build --release --quiet --bin evshard
 
-# With job control each has a process group of its own, so that Ctrl-C reaches only this script
+# With job control, each process has its own process group. Ctrl-C then reaches only this script,
 # and no process gets two signals.
 set -m
 pids=()
@@ -21,13 +21,13 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-serve() { # its address, and its admin's
+serve() { # ADDRESS ADMIN_ADDRESS
     target/release/evshard serve --listen "$1" --admin "$2" \
         --proxy-protocol require --proxy-trust 127.0.0.0/8 \
         --drain-delay 1s --drain-timeout 10s --drain-spread 2s &
     pids+=($!)
 }
-await() { # a port
+await() { # PORT
     for _ in {1..50}; do
         (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
         sleep 0.1
@@ -45,7 +45,7 @@ pids+=($!)
 cat <<EOF
 clients connect to 127.0.0.1:5555, for example
     cargo run --release -p loadgen -- run 127.0.0.1:5555 --duration 30s
-to see HAProxy take an instance out that drains
+to drain an instance, which HAProxy then takes out
     kill -TERM ${pids[0]}
 EOF
 wait "${pids[2]}"

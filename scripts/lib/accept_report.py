@@ -1,4 +1,4 @@
-"""What compare_accept says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_accept: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import plot
 from stats import MISSING, cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "Accept modes under a connect storm"
-QUESTION = "What does a connection cost to accept, in each mode and in memcached's way?"
+QUESTION = "What does it cost to accept a connection, in each mode and as memcached does?"
 WAKES_TARGET, RATE_TARGET = 0.25, 1.0
-# What is not in here belongs to the echo and the end of a connection, which are alike for all.
+# All other calls belong to the echo and the close, which are the same for all.
 ACCEPTING = ("accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "write", "read", "setsockopt", "futex", "fcntl")
 
 
@@ -56,7 +56,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for mode in measured.modes:
         wakes, ratio = measured.wakes(mode), measured.rate_ratio(mode)
@@ -82,20 +82,20 @@ def picture(measured):
 
 
 def notes(cores, workers):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        f"{cores} cores carry the storm's one thread, the acceptor and {workers} workers together, and none is pinned: "
-        "connections per second are what server and client achieve on them, not what the server could.",
-        "The storm is a closed loop; more slots make larger accept batches, and so fewer wakes per connection.",
-        "Each ratio is of two runs that stood next to each other in the same round; who goes first rotates.",
-        "Wakes are counted by the server itself, untraced, at the end of a run; strace's count stands beside them. "
-        "Under strace a server is slower, so more connections wait at each accept: its wakes come out lower.",
-        "CPU per connection is the sum over the server's threads of schedstat's first field over the connections "
-        "served; accept, one echo and the close are in it, and the kernel's part of the handshake only where it ran "
-        "in the server's threads.",
-        "Every system call of the server is counted, over a storm of a known number of connections, n = 1.",
-        "memcached_accept.c has memcached's accept path and not its sources: one accept for each readiness, a list "
-        "under a mutex, a write to an eventfd for every connection.",
+        f"{cores} cores carry the client's one thread, the acceptor and {workers} workers. No thread is pinned. "
+        "Connections per second are what server and client achieve together, not what the server could.",
+        "The load is a closed loop. More slots make larger accept batches, and so fewer wakes per connection.",
+        "Each ratio is of two runs that followed each other in one round. The order rotates.",
+        "The server itself counts wakes, without strace, until the end of a run. strace's count stands beside them. It "
+        "is lower, because a traced server is slower and finds more connections at each accept.",
+        "CPU per connection is the first field of schedstat, summed over the server's threads, divided by the "
+        "connections served. It includes accept, one echo and the close. It includes the kernel's part of the "
+        "handshake only where that ran in the server's threads.",
+        "strace counts every system call of the server for a known number of connections, n = 1.",
+        "memcached_accept.c accepts as memcached does, without its sources. It has one accept for each readiness, a "
+        "list under a mutex, and a write to an eventfd for every connection.",
     ]
 
 
@@ -140,5 +140,5 @@ def _syscall_section(measured):
                      f"{sum(count for name, count in counts.items() if name not in names):.3f}",
                      f"{sum(counts.values()):.3f}", f"{measured.traced_wakes(subject):.3f}"])
     return (f"{heading}{measured.traced_connections:,} connections each, under strace. `write` and `read` are wakes "
-            f"between threads; what is not listed is the echo and the close.\n\n"
+            f"between threads; the echo and the close are not listed.\n\n"
             f"{table(['server', *names, 'others', 'all', 'eventfd writes'], rows)}")

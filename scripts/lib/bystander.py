@@ -1,4 +1,4 @@
-"""A client that has nothing to do with the fault: one connection, an echo now and then, and how long it waited."""
+"""A client that a fault does not concern: one connection, an echo every 20 ms, and its longest wait."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ EVERY_S = 0.02
 
 
 class Bystander:
-    """Runs in a thread of its own while the block does. A failure ends it and counts."""
+    """Runs in its own thread while the block runs. It ends at the first failure and counts it."""
 
     def __init__(self, address):
         self.failures = 0
         self.longest_ms = 0.0
         self._connection = connections.connect(address)
         connections.echo(self._connection)
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self):
@@ -25,12 +25,12 @@ class Bystander:
         return self
 
     def __exit__(self, *_exception):
-        self._leaving.set()
+        self._stopping.set()
         self._thread.join()
         self._connection.close()
 
     def _run(self):
-        while not self._leaving.wait(EVERY_S):
+        while not self._stopping.wait(EVERY_S):
             started = time.monotonic()
             try:
                 connections.echo(self._connection)

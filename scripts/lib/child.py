@@ -1,4 +1,4 @@
-"""Child processes that never outlive the script that started them."""
+"""Child processes, which end with the script at the latest."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Failure(Exception):
-    """Something the user should read as one message, without a traceback."""
+    """An error that is printed as one message, without a traceback."""
 
 
 class Terminated(BaseException):
@@ -42,9 +42,9 @@ def start(argv, cores=None, **options):
 
 
 def stop(process, timeout_s=STOP_TIMEOUT_S):
-    """End a child for certain: SIGTERM, and SIGKILL when that is not heeded in time.
+    """End a child by SIGTERM, or by SIGKILL if it does not end in time.
 
-    Signals go to the process group that `start` gave it, so that a cargo takes its compilers along.
+    Signals go to the process group that `start` gave it, so that the compilers end with cargo.
     """
     if process.poll() is not None:
         return
@@ -84,12 +84,12 @@ class Task:
         return self._process.pid
 
     def interrupt(self):
-        """What Ctrl-C does: some programs report only then."""
+        """Send what Ctrl-C sends: some programs report only then."""
         if not self.ended():
             self._process.send_signal(signal.SIGINT)
 
     def ended(self):
-        """Whether it has come to its end already."""
+        """Whether it has ended."""
         return self._process.poll() is not None
 
     def finish(self, timeout_s=None, expected=(0,)):
@@ -106,7 +106,7 @@ class Task:
 
 
 def memory_file(name):
-    """A file for a child's output that needs no folder: the one for temporary files may be read-only."""
+    """A file for a child's output in memory, because the folder for temporary files may be read-only."""
     return open(os.memfd_create(name), "w+")
 
 
@@ -142,7 +142,7 @@ def indented(text):
 
 
 def run_main(main):
-    """Run a script's `main` and turn every way it can end into an exit status and at most one message."""
+    """Run a script's `main`. Exit with its status, after at most one message."""
 
     def on_terminate(number, _frame):
         raise Terminated(number)

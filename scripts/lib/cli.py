@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
                               help="use the evshard and loadgen found there instead of building")
 
     def error(self, message):
-        """Say what is wrong in one line; the whole usage would bury it."""
+        """Print what is wrong in one line, without the whole usage."""
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
 
@@ -74,7 +74,7 @@ def _whole_number(text, least):
 
 
 def add_comparison_flags(parser, rounds, threads):
-    """The flags of every comparison under the loader: how often, how long, how hard, and where the results go."""
+    """The flags of every comparison with the loader: rounds, times, threads, and the folder of the result."""
     add_rounds_flag(parser, rounds)
     parser.add_argument("--duration", type=duration, default="3s", metavar="D", help="measured time (default 3s)")
     parser.add_argument("--warmup", type=duration, default="1s", metavar="D", help="time before it (default 1s)")
@@ -83,23 +83,23 @@ def add_comparison_flags(parser, rounds, threads):
 
 
 def add_rounds_flag(parser, rounds):
-    """How often everything is measured."""
+    """The flag for the number of rounds."""
     parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
 
 
 def add_core_flags(parser):
-    """Where the server runs and where the client does."""
+    """The flags for the cores of server and client."""
     parser.add_argument("--server-core", type=core, default=0, metavar="CORE", help="default 0")
     parser.add_argument("--loader-core", type=core, default=1, metavar="CORE", help="default 1")
 
 
 def add_result_flags(parser):
-    """Where the results go, and whether they are to be results at all."""
+    """The flags for the folder of the result, and for a smoke run."""
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: results/<date>-<topic>)")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="smoke run: as short as can be, written to a temporary folder unless --out is given",
+        help="smoke run: as short as possible; the result is in a temporary folder unless --out is given",
     )
 
 
@@ -111,7 +111,7 @@ def parse(parser):
     if args.out is not None:
         args.out = args.out.absolute()  # before the working directory becomes the repository root
         if args.out.exists():
-            parser.error(f"--out {args.out.name} exists already; results are never overwritten, choose another folder")
+            parser.error(f"--out {args.out.name} exists already, and results are never overwritten; choose another folder")
     if "server_core" in args and args.server_core == args.loader_core:
         parser.error("--server-core and --loader-core must differ, or the loader measures itself")
     return args

@@ -1,4 +1,4 @@
-"""compare_accept: what accepting costs in each accept mode, against memcached's way, under a connect storm."""
+"""compare_accept: what it costs to accept a connection, in each accept mode and as memcached does."""
 
 import sys
 import time
@@ -25,7 +25,7 @@ TRACED_CONNECTIONS = 5000
 
 @dataclass(frozen=True)
 class Run:
-    """One storm on a fresh server."""
+    """One run of the client on a fresh server."""
 
     report: storm.Report
     server: dict
@@ -46,18 +46,18 @@ def parse_arguments():
     """The command line of compare_accept.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs benches/peers/storm.c (connect, one byte, its echo, close) on evshard in each accept mode and on\n"
-        "benches/peers/memcached_accept.c, which wakes a worker for every connection; two workers each, in turns with\n"
-        "a fresh server for every run. Compares connections per second, CPU and wakes per connection; then strace\n"
-        "counts system calls per connection.",
+        "Asks what it costs to accept a connection. Runs benches/peers/storm.c (connect, one byte, its echo, close)\n"
+        "on evshard in each accept mode, in turns with benches/peers/memcached_accept.c, which wakes a worker for\n"
+        "every connection. Each has two workers, and each run a fresh server. Compares connections per second, and\n"
+        "CPU and wakes per connection. Then strace counts system calls per connection.",
         f"{SCRIPT} --modes acceptor,reuseport --rounds 7",
     )
     parser.add_argument("--modes", type=cli.choices(*MODES), default=list(MODES), metavar="LIST",
                         help=f"of {', '.join(MODES)} (default: all)")
     parser.add_argument("--workers", type=cli.count, default=2, metavar="N", help="default 2")
     parser.add_argument("--slots", type=cli.count, default=64, metavar="N",
-                        help="connections the storm has at once (default 64)")
-    parser.add_argument("--seconds", type=cli.count, default=3, metavar="S", help="of each storm (default 3)")
+                        help="open connections at any time (default 64)")
+    parser.add_argument("--seconds", type=cli.count, default=3, metavar="S", help="of each run (default 3)")
     cli.add_rounds_flag(parser, 7)
     cli.add_result_flags(parser)
     args = cli.parse(parser)
@@ -67,14 +67,14 @@ def parse_arguments():
 
 
 def subjects_of(args, programs):
-    """The peer first, then the server in each mode; no threads are pinned, for the peer cannot."""
+    """The peer first, then the server in each mode. No threads are pinned, because the peer cannot pin its own."""
     peer = Subject(PEER, (programs.compile_peer(PEER), "0", str(args.workers)), ends_by_signal=True)
     return [peer, *(evshard(programs.evshard, args.workers, name=mode, flags=("--no-pin", "--accept", mode))
                     for mode in args.modes)]
 
 
 def run(subject, load):
-    """Start `subject`, let the storm loose on it, stop it."""
+    """Start `subject`, run the client on it, stop it."""
     with Server(subject) as server:
         time.sleep(measure.SETTLE_S)
         before = procfs.sample(server.pid)
@@ -109,7 +109,7 @@ def measure_all(args, subjects, load, folder):
 
 
 def trace(subject, load):
-    """The system calls of a fresh `subject` over a storm of a known number of connections."""
+    """The system calls of a fresh `subject` for a known number of connections."""
     with Server(subject) as server:
         seen = syscalls.watch(server.pid, lambda: load.run(server.address))
         server.stop()
@@ -117,7 +117,7 @@ def trace(subject, load):
 
 
 def count_calls(subjects, load, folder):
-    """The system calls of each subject by name, or the reason why none can be counted here."""
+    """The system calls of each subject by name, or why this machine cannot count them."""
     records = {}
 
     def count(subject):

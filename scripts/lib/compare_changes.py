@@ -1,4 +1,4 @@
-"""compare_changes: epoll_ctl calls of a connection whose write interest comes and goes within one turn."""
+"""compare_changes: epoll_ctl calls where write interest comes and goes within one turn."""
 
 import tempfile
 from pathlib import Path
@@ -27,7 +27,7 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs examples/toggle_write.rs under strace with each changelist policy and counts its epoll_ctl calls.\n"
-        "A count, not a time: one run says all.",
+        "A count needs one run.",
         f"{SCRIPT} --quick",
     )
     cli.add_result_flags(parser)
@@ -65,8 +65,8 @@ def main():
                      [[r["policy"], f"{TURNS:,}", f"{r['epoll_ctl']:,}", f"{r['epoll_ctl_per_turn']:.4f}"]
                       for r in records])
         answer = (f"{per_turn['immediate']:.2f} epoll_ctl calls with the immediate changelist and "
-                  f"{per_turn['deferred']:.4f} with the deferred one; what is left are the program's registrations "
-                  "at its start.")
+                  f"{per_turn['deferred']:.4f} with the deferred one. The program's registrations at its start "
+                  "remain.")
         panel = plot.Panel("epoll_ctl calls", "calls per turn", "changelist",
                            [(policy, spread([value])) for policy, value in per_turn.items()])
         commands = [SCRIPT, "", "# which runs", *(f"strace -C -f -y -e trace=epoll_ctl {program} {p}" for p in POLICIES)]
@@ -74,8 +74,9 @@ def main():
             TITLE, QUESTION, answer, rows,
             [results.Picture("changes", "calls per turn", plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]))],
             commands, [
-                "A count of system calls: the same in every run and on every machine, whatever else it does.",
-                "It says what is saved when a protocol toggles within a turn, not how often protocols do.",
+                "System calls are counted. The count is the same in every run and on every machine.",
+                "It shows what is saved where a protocol toggles within a turn. It does not show how often protocols "
+                "do so.",
             ],
         ), facts, {EXAMPLE: program})
 

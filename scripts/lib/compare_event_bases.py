@@ -1,4 +1,4 @@
-"""compare_event_bases: the famous benchmarks of event bases on evshard, libevent and libev."""
+"""compare_event_bases: the well-known benchmarks of event bases on evshard, libevent and libev."""
 
 import json
 import os
@@ -25,17 +25,17 @@ def parse_arguments():
     known = (*cases.GROUPS, COUNTS)
     parser = cli.Parser(
         SCRIPT,
-        "Runs the famous benchmarks of event bases (libevent's chain and cascade, libev's chain with timeouts, timers,\n"
-        "changes of interest, memory) on evshard and, by benches/peers/bases, on libevent and libev, in turns on one\n"
-        "core; then counts system calls and instructions per hop. About eleven minutes.",
+        "Runs the well-known benchmarks of event bases on evshard, libevent and libev, in turns on one core:\n"
+        "libevent's chain and cascade, libev's chain with timeouts, timers, changes of interest, memory.\n"
+        "Then counts system calls and instructions per hop. Takes about eleven minutes.",
         f"{SCRIPT} --cases chain,timeouts --rounds 25 --core 1",
     )
     parser.add_argument("--cases", type=cli.choices(*known), default=list(known), metavar="LIST",
                         help=f"of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=cli.count, default=25, metavar="N",
-                        help="default 25; a million timers take part in every second, memory in every fifth")
+                        help="default 25; every second one has a million timers, every fifth one memory")
     parser.add_argument("--core", type=cli.core, default=max(os.sched_getaffinity(0)), metavar="CORE",
-                        help="where all programs run; default: the last one usable")
+                        help="for all programs; default: the last usable one")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 

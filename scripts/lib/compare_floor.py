@@ -1,4 +1,4 @@
-"""compare_floor: what the server costs above a bare epoll loop: CPU, system calls and memory."""
+"""compare_floor: the CPU, system calls and memory of the server against a bare epoll loop."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -50,9 +50,9 @@ def parse_arguments():
     """The command line of compare_floor.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs evshard with one worker and benches/peers/bare_epoll.c on the same core, in turns with a fresh server\n"
-        "for every run, the loader on another core. Compares CPU per request, then system calls and instructions per\n"
-        "echo, then user memory per idle connection.",
+        "Runs evshard with one worker and benches/peers/bare_epoll.c in turns on one core, each time with a fresh\n"
+        "server. The loader has another core. Compares CPU per request, then system calls and instructions per echo,\n"
+        "then user memory per idle connection.",
         f"{SCRIPT} --rounds 7 --changelist immediate,deferred --server-core 0 --loader-core 1",
     )
     parser.add_argument("--changelist", type=cli.choices(*CHANGELISTS), default=["default"], metavar="LIST",
@@ -61,7 +61,7 @@ def parse_arguments():
                         help="; ".join(f"{number}: {case.name}" for number, case in enumerate(CASES, 1)) + " (default: all)")
     cli.add_core_flags(parser)
     parser.add_argument("--null", action="store_true",
-                        help="also measure the floor against itself: the ratio that no difference at all gives here")
+                        help="also measure the bare loop against itself, which gives the ratio without a difference")
     cli.add_comparison_flags(parser, rounds=7, threads=1)
     args = cli.parse(parser)
     if max(args.cases) > len(CASES):
@@ -70,7 +70,7 @@ def parse_arguments():
 
 
 def subjects_of(args, programs):
-    """The floor first, then the server in each mode. The script pins, so the server must not: same terms for both."""
+    """The bare loop first, then the server in each mode. The script pins both, so the server must not pin itself."""
     floor = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), args.server_core, ends_by_signal=True)
     servers = []
     for mode in args.changelist:

@@ -1,4 +1,4 @@
-"""compare_loaders: what the loader costs per request beside others, and whether it sees what they see."""
+"""compare_loaders: the loader's cost per request beside other loaders, and whether they agree."""
 
 import shutil
 import sys
@@ -28,7 +28,7 @@ class Case:
 
     name: str
     what: str
-    server: object  # makes a context manager that has an address
+    server: object  # returns a context manager that has an address
     load: Load
     rival: str
     run_rival: object
@@ -38,9 +38,9 @@ def parse_arguments():
     """The command line of compare_loaders.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen and another loader in a closed loop against the same server, in turns with a fresh one for\n"
-        "every run: wrk on nginx, a bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the\n"
-        "loaders' own CPU per request, and the rate and median they report.",
+        "Runs loadgen and another loader in turns in a closed loop, each time with a fresh server: wrk on nginx, a\n"
+        "bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the loaders' own CPU per request,\n"
+        "and the rate and median that they report.",
         f"{SCRIPT} --cases http,echo --rounds 9",
     )
     parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",
@@ -56,7 +56,7 @@ def parse_arguments():
 
 
 def available(names):
-    """The cases whose tools are installed; the others are said. A Failure if none is left."""
+    """The cases whose tools are installed. It prints the others. A Failure if none is left."""
     found = []
     for name in names:
         missing = [DEBIAN_PACKAGES[tool] for tool in NEEDED[name] if shutil.which(tool) is None]
@@ -106,7 +106,7 @@ def measure_all(args, cases, folder):
                     done = run(shape, server.address)
                 folder.save(f"{case.name}-round-{round_index + 1:02}-{name}", done.record)
                 runs[case.name][name].append(done)
-                print(f" {done.tally.rate_per_s:,.0f} req/s, {done.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
+                print(f" {done.summary.rate_per_s:,.0f} req/s, {done.cpu_us_per_request:.2f} µs/req", file=sys.stderr)
     return runs
 
 

@@ -1,4 +1,4 @@
-"""compare_overhead: what measuring itself costs the server, and what deadlines cost it among idle connections."""
+"""compare_overhead: what timings cost the server, and what deadlines cost beside idle connections."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ IDLE_CONNECTIONS = 10_000
 
 @dataclass(frozen=True)
 class Case:
-    """Something that costs: the flags without it and with it, among how many idle connections, and how much it may."""
+    """A feature: the flags without and with it, the number of idle connections, and the most it may cost."""
 
     name: str
     without: tuple
@@ -43,9 +43,9 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs evshard with one worker with and without its timings, and with and without deadlines beside\n"
-        f"{IDLE_CONNECTIONS:,} idle connections, on one core, the loader on another, in turns with a fresh server for\n"
-        "every run; without it is measured twice, to show what no difference looks like. Compares CPU per request,\n"
-        "then instructions per echo (callgrind).",
+        f"{IDLE_CONNECTIONS:,} idle connections. Server and loader have a core each, and each run has a fresh server.\n"
+        "Measures the server without them twice, to show the ratio that no difference gives. Compares CPU per\n"
+        "request, then instructions per echo (callgrind).",
         f"{SCRIPT} --cases timings --rounds 15 --server-core 0 --loader-core 1",
     )
     parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",

@@ -1,4 +1,4 @@
-"""compare_placement: what each placement makes of connections of unequal rate, and of equal ones."""
+"""compare_placement: each placement with connections of unequal rates, and with equal ones."""
 
 import sys
 import time
@@ -44,9 +44,9 @@ def parse_arguments():
     """The command line of compare_placement.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs evshard with two workers and `--service work` with each placement, in turns with a fresh server for\n"
-        f"every run, under an open-loop load (benches/peers/unequal.c) of {CONNECTIONS} long-lived connections: once a\n"
-        "few hot ones among cold ones, once all alike. Compares response times and how even the workers were.",
+        "Runs evshard with two workers and `--service work` with each placement, in turns, each time with a fresh\n"
+        f"server. An open-loop client (benches/peers/unequal.c) has {CONNECTIONS} long-lived connections: first a few hot\n"
+        "ones among cold ones, then all alike. Compares response times and the balance of the workers.",
         f"{SCRIPT} --placements round-robin,least-loaded --rounds 7",
     )
     parser.add_argument("--placements", type=cli.choices(*PLACEMENTS), default=list(PLACEMENTS), metavar="LIST",

@@ -27,9 +27,9 @@ def parse_arguments():
     """The command line of compare_threads.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Measures evshard with several worker counts by `loadgen sweep` and `loadgen search`, a fresh server for\n"
-        "every run: closed-loop peak, latency against throughput, CPU per request and balance of the workers, and the\n"
-        "largest rate that keeps an objective.",
+        "Measures evshard with several worker counts by `loadgen sweep` and `loadgen search`. Each run has a fresh\n"
+        "server. Reports the closed-loop peak, latency against throughput, CPU per request, the balance of the\n"
+        "workers, and the largest rate that keeps an objective.",
         f"{SCRIPT} --workers 1,2,4 --rounds 5 --slo 'p99<2ms'",
     )
     parser.add_argument("--workers", type=cli.counts, default=[1, 2, 4], metavar="LIST", help="default 1,2,4")

@@ -17,7 +17,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def raise_descriptor_limit():
-    """Lift the soft limit to the hard one, for this script and the servers it starts; returns it."""
+    """Raise the soft limit to the hard one, for this script and its servers. Returns the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -49,7 +49,7 @@ def connect(address, number=0):
 
 
 def echo(connection, message=MESSAGE):
-    """Send a message and wait until it has come back whole."""
+    """Send a message and wait for its complete echo."""
     try:
         connection.sendall(message)
     except OSError as error:
@@ -58,7 +58,7 @@ def echo(connection, message=MESSAGE):
 
 
 def receive(connection, message=MESSAGE):
-    """Wait until a message that was sent has come back whole."""
+    """Wait for the complete echo of a message that was sent."""
     received = b""
     while len(received) < len(message):
         try:

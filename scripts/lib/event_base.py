@@ -1,4 +1,4 @@
-"""One program of an event-base comparison, one run of it, and the figures of the line of JSON it prints."""
+"""One program of an event-base comparison, a run of it, and the figures of its JSON."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Subject:
-    """A library used in one way: the program that has it, and the flags that say which way."""
+    """A library used in one way: its program, and the flags for that way."""
 
     name: str
     library: str
@@ -22,7 +22,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Case:
-    """One workload that several subjects are given; `every` lets a long one take part in every k-th round only."""
+    """One workload for several subjects. With `every` it runs in every k-th round only."""
 
     group: str
     name: str
@@ -43,7 +43,7 @@ class Case:
 
 
 def command(programs, subject, case, core=None):
-    """What is run: on one core alone, or as it is below a tool that counts."""
+    """The command: on one core alone, or below a tool that counts."""
     pinned = () if core is None else ("taskset", "-c", str(core))
     return [*pinned, programs[subject.library], *case.flags, *subject.flags]
 

@@ -1,4 +1,4 @@
-"""What compare_event_bases measures, of whom, and which ratios were aimed at."""
+"""The cases of compare_event_bases, its subjects, and the targets."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ CASCADE = (EVSHARD, DEFERRED, LIBEVENT, CHANGELIST, LIBEV)
 THREE = (EVSHARD, LIBEVENT, LIBEV)
 CHANGES = (BY_EPOLL_CTL, BY_IO_URING, LIBEVENT, CHANGELIST, LIBEV)
 
-# What stands beside the medians of a group's tables: whose ratio to whom.
+# The ratios beside the medians in a group's tables: subject and peer.
 RATIOS = {
     "chain": ((EVSHARD, LIBEVENT), (EVSHARD, LIBEV)),
     "timeouts": ((STABLE_DEL_ADD, LIBEVENT_DEL_ADD), (STABLE_DEL_ADD, LIBEVENT_ADD), (STABLE_DEL_ADD, LIBEV_AGAIN),
@@ -53,7 +53,7 @@ RATIOS = {
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at: a figure of `subject`, in ratio to `peer`'s or as it is, no higher than `limit`.
+    """A target: a figure of `subject`, or its ratio to the figure of `peer`, is at most `limit`.
 
     `against` names another case of the group for the peer's figure; `cases` picks cases by a part of their name.
     """
@@ -68,7 +68,7 @@ class Target:
     against: str | None = None
 
     def applies_to(self, case):
-        """Whether the case is one of those aimed at."""
+        """Whether the target applies to the case."""
         return case.group == self.group and any(part in f"{case.name}," for part in self.cases)
 
 
@@ -89,7 +89,7 @@ TARGETS = (
 
 
 def cases(groups, quick):
-    """The cases of some groups; with `quick` small ones that only show that everything runs."""
+    """The cases of some groups. With `quick` they are small and show only that everything runs."""
     makers = {"chain": _chain, "timeouts": _timeouts, "cascade": _cascade, "timers": _timers, "changes": _changes,
               "memory": _memory}
     return [case for group in groups for case in makers[group](quick)]

@@ -1,6 +1,6 @@
-"""System calls and user-space instructions per hop of an event base: the same on a busy machine as on an idle one.
+"""System calls and user-space instructions per hop of an event base. Other load on the machine does not change them.
 
-Both are counted in two runs of different length; what starting, registering and ending cost is in both, and cancels.
+Both are counted in two runs of different length. The cost of start, registration and end is in both, and cancels.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""What compare_event_bases says: its tables, its sentences, its plots and its notes. Measures nothing."""
+"""The report of compare_event_bases: tables, answer, plots and notes."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ import plot
 from results import Picture
 from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
-TITLE = "evshard, libevent and libev in the famous benchmarks"
-QUESTION = "How does the event base compare with libevent and libev in the benchmarks they were made famous by?"
+TITLE = "evshard, libevent and libev in the well-known benchmarks"
+QUESTION = "How does the event base compare with libevent and libev in their well-known benchmarks?"
 HEADINGS = {
-    "chain": "Chain: a byte passed on from pair to pair",
-    "timeouts": "Chain with a timeout that every read sets anew",
+    "chain": "Chain: a byte that goes from pair to pair",
+    "timeouts": "Chain with a timeout that every read sets again",
     "cascade": "Cascade: one-shot events with a timeout",
     "timers": "Timers",
     "changes": "Changes of interest",
@@ -26,7 +26,7 @@ CALLS_TOLERANCE = 0.01  # a call at the beginning or the end of one of the two r
 
 @dataclass(frozen=True)
 class Judged:
-    """A figure of one case beside what was aimed at."""
+    """A figure of one case and its target."""
 
     target: cases.Target
     case: str
@@ -75,7 +75,7 @@ class Measured:
         return found
 
     def judged_calls(self):
-        """Subject, epoll_ctl calls per hop and what was aimed at, for the chain with timeouts."""
+        """Subject, epoll_ctl calls per hop and target, for the chain with timeouts."""
         if not isinstance(self.syscalls, dict):
             return []
         return [(workload, subject, calls.get("epoll_ctl", 0), aim)
@@ -129,32 +129,33 @@ def pictures(measured):
 
 
 def notes(core):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        f"Every program runs on core {core} alone, one at a time, a fresh process for every run, the subjects of a case "
-        "side by side in each round; who goes first rotates. A ratio is that of two runs of the same round, and its "
-        "median and range over the rounds are shown.",
-        "One process makes the reported runs after one that is not reported, each with a base of its own; its figure is "
-        "their median. A chain's loop is preceded by a shorter one that lets the event array grow. *total* is the "
-        "registration of all n events and the loop after that; it leaves out opening the sockets.",
-        "Same sockets, same system calls on them (recvfrom and sendto of one byte), same random numbers, same flags. "
-        "Peers are Debian's libraries as packaged (-O2, shared), driven by programs compiled with -O2 that inline "
-        "everything but the library; evshard is built as its users build it, in release mode with thin LTO.",
-        "libevent without thread support. Its default clock is coarse (a few ms); *precise* is its "
-        "EVENT_BASE_FLAG_PRECISE_TIMER, as fine as evshard's and libev's. That costs it a timerfd_settime a wait, so the "
-        "default is the one that targets are judged against: the faster, though it keeps time less well.",
-        "libev is asked in its own terms: ev_io, ev_timer, ev_timer_again; epoll by name. It takes no stopped watcher "
-        "out of the epoll set until that bothers it, which spares it an epoll_ctl for each event of the cascade and "
-        "leaves the kernel to report what no event waits for.",
-        "Timers are added, re-set and deleted inside a handler, where every library's cached clock is in force. Expiring "
-        "is one pass over timers that are all due; a common timeout's too.",
-        "A change is an event for writing added or deleted beside one for reading that stays: one EPOLL_CTL_MOD each "
-        "for all. A turn without changes is subtracted.",
-        "Memory is user memory: the growth of the process while the events are made, the array or list by which their "
-        "owner knows them included. What the kernel keeps for a descriptor is the same for all and not in it.",
-        "A hop is one event dispatched: its share of the wait, a read and, but for the last, a write. The kernel does "
-        "most of it, so ratios near 1 are what any change of user code can give there. Instructions are those of user "
-        "space, the C library included; system calls and instructions are of one run, for a count varies little.",
+        f"Every program runs on core {core} alone. Each run is a fresh process. Each round runs the subjects of a "
+        "case one after the other, and the order rotates. A ratio is of two runs of one round. The tables show its "
+        "median and range over the rounds.",
+        "A process makes one run that is not reported and then the reported ones, each with a base of its own. Its "
+        "figure is their median. Before a chain's loop, a shorter loop lets the event array grow. *total* is the "
+        "registration of all n events and the loop after it, without opening the sockets.",
+        "All have the same sockets, random numbers, flags, and system calls on the sockets (recvfrom and sendto of one "
+        "byte). The peers are Debian's libraries as packaged (-O2, shared). The programs that drive them are compiled "
+        "with -O2 and inline everything but the library. evshard is built as its users build it, in release mode with "
+        "thin LTO.",
+        "libevent runs without thread support. Its default clock is coarse (a few ms). *precise* is its "
+        "EVENT_BASE_FLAG_PRECISE_TIMER, as fine as evshard's and libev's clocks, at the cost of a timerfd_settime for "
+        "each wait. Targets are judged against the default, which is faster and keeps time less well.",
+        "libev is used with its own calls: ev_io, ev_timer, ev_timer_again. Its backend is epoll. It leaves a stopped "
+        "watcher in the epoll set until the kernel reports it. That saves an epoll_ctl for each event of the cascade, "
+        "and the kernel goes on reporting what no event waits for.",
+        "Handlers add, re-set and delete the timers, so every library uses its cached clock. Expiring is one pass over "
+        "timers that are all due, common timeouts included.",
+        "A change adds or deletes an event for writing beside one for reading that stays. That is one EPOLL_CTL_MOD "
+        "for every library. The time of a turn without changes is subtracted.",
+        "Memory is user memory: the growth of the process while it makes the events. It includes the array or list by "
+        "which their owner finds them. It excludes what the kernel keeps for a descriptor, which is the same for all.",
+        "A hop is one event dispatched: its share of the wait, a read and, except for the last, a write. The kernel "
+        "does most of it, so no change of user code can move a ratio far from 1. Instructions are those of user "
+        "space, the C library included. System calls and instructions are of one run, because a count varies little.",
     ]
 
 

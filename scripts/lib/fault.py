@@ -1,4 +1,4 @@
-"""What a fault is given, and what it has to say."""
+"""What every fault gets, and the checks by which it reports."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -9,9 +9,9 @@ from server import evshard
 WORKERS = 2
 POLL_S = 0.01
 BACK_TO_NORMAL_S = 5.0
-SMOKE_SLACK = 10  # a smoke run may stand beside anything: what is timed in it is not judged sharply
+SMOKE_SLACK = 10  # other work may run beside a smoke run, so its limits on times are wide
 TIMED_UNITS = ("ms", "% of a core")
-DESCRIPTORS_TOLERANCE = 2  # a socket that is accepted or closed at the moment of counting
+DESCRIPTORS_TOLERANCE = 2  # a socket may be accepted or closed during the count
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must hold, what was found, and whether that is it."""
+    """What must hold, what was found, and whether the check passed."""
 
     claim: str
     found: str
@@ -42,7 +42,7 @@ class Check:
 
 @dataclass
 class Outcome:
-    """What a fault found out. `waited_ms` is how long a client that had nothing to do with it waited at most."""
+    """The result of a fault. `waited_ms` is the longest wait of a client that the fault does not concern."""
 
     quick: bool = False
     checks: list = field(default_factory=list)
@@ -53,23 +53,23 @@ class Outcome:
         self.checks.append(Check(claim, str(found), bool(passed)))
 
     def expect_most(self, claim, value, limit, unit="", digits=0):
-        """Add a check of a figure that must not be higher than `limit`; None is a figure that never came."""
+        """Add a check of a figure that must not exceed `limit`; None if there was no figure."""
         limit *= SMOKE_SLACK if self.quick and unit in TIMED_UNITS else 1
         found = "never" if value is None else f"{value:,.{digits}f} {unit}".strip()
         self.expect(f"{claim} ≤ {limit:,} {unit}".strip(), found, value is not None and value <= limit)
 
     def expect_none(self, claim, count):
-        """Add a check of something that must not have happened."""
+        """Add a check that something did not happen."""
         self.expect(claim, f"{count:,}", count == 0)
 
     def expect_unharmed(self, bystander, limit_ms):
-        """Add what a bystander experienced."""
+        """Add checks of a bystander."""
         self.waited_ms = max(self.waited_ms or 0, bystander.longest_ms)
         self.expect_none("failures of a bystander", bystander.failures)
         self.expect_most("longest wait of a bystander", bystander.longest_ms, limit_ms, "ms", 1)
 
     def expect_descriptors(self, server, before):
-        """Add that the server comes back to the descriptors it had."""
+        """Add a check that the server has as many descriptors as before."""
         most = before + DESCRIPTORS_TOLERANCE
         wait_until(lambda: procfs.open_descriptors(server.pid) <= most, BACK_TO_NORMAL_S)
         left = procfs.open_descriptors(server.pid)
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def wait_until(condition, timeout_s):
-    """Seconds until it held, or None if it did not in time."""
+    """Seconds until the condition held; None if it did not hold in time."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > timeout_s:

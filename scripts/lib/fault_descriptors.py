@@ -1,4 +1,4 @@
-"""Descriptors run out: the server must neither spin nor stay away, and must say so."""
+"""Descriptors run out: the server must not spin, must serve again, and must count the pauses."""
 
 import contextlib
 import time
@@ -15,19 +15,19 @@ from waiting import Waiting
 NAME = "descriptors"
 WHAT = "descriptor exhaustion"
 LIMIT = 100
-CLIENTS = 200  # more than there are descriptors, fewer than the backlog
+CLIENTS = 200  # more than the descriptors, fewer than the backlog
 CPU_TARGET_PERCENT = 1
 BACK_MS = 100
 
 
 def run(bench, outcome):
-    """More clients than descriptors for five seconds, then one leaves."""
+    """More clients than descriptors for five seconds. Then one disconnects."""
     subject = bench.limited(bench.subject(), LIMIT)
     with Server(subject) as server, Crowd() as clients:
         before = procfs.open_descriptors(server.pid)
         with Bystander(server.address) as bystander:
             for _ in range(CLIENTS):
-                with contextlib.suppress(Failure):  # turned away while it connected: a server may shed some
+                with contextlib.suppress(Failure):  # reset while it connected: a server may shed some
                     clients.join(server.address, 1)
             with Waiting(clients.members) as waiting:
                 waiting.look(1.0, enough=CLIENTS)
@@ -38,20 +38,20 @@ def run(bench, outcome):
                                     "% of a core", 2)
                 waiting.look(0)
                 lost = CLIENTS - len(clients.members) + len(waiting.lost)
-                outcome.expect_most("someone is served after a close", _served_after_close_ms(waiting, server), BACK_MS,
-                                    "ms", 1)
+                outcome.expect_most("a waiting client is served after a close",
+                                    _served_after_close_ms(waiting, server), BACK_MS, "ms", 1)
         outcome.expect_unharmed(bystander, 250)
         clients.close()
         outcome.expect_descriptors(server, before)
         numbers = admin.stats(server.admin)
         pauses, shed = admin.over_acceptors(numbers, "pauses_exhausted"), admin.over_acceptors(numbers, "shed")
-        outcome.expect("the counters say so", f"{pauses} pauses, {shed} shed", pauses > 0)
-        outcome.expect("each connection turned away is counted", f"{lost} were", lost <= shed)
+        outcome.expect("the counters show the pauses", f"{pauses} pauses, {shed} shed", pauses > 0)
+        outcome.expect("each connection that was shed is counted", f"{lost} were", lost <= shed)
         server.stop()
 
 
 def _served_after_close_ms(waiting, server):
-    """From the close of a served connection to the echo of one that waited, or came just then."""
+    """From the close of a served connection to the echo of one that waited or has just connected."""
     with Crowd() as latecomer:
         latecomer.join(server.address, 1)
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The server is killed outright: the next one takes the same address at once, a unix socket's path included."""
+"""The server is killed by SIGKILL: the next one gets the same address at once, also the path of a unix socket."""
 
 import tempfile
 import time
@@ -17,7 +17,7 @@ RESTART_MS = 1000
 def run(bench, outcome):
     """A TCP port with connections that are still open, then a unix socket whose file is left behind."""
     with Server(bench.subject()) as first:
-        address = first.address  # the port it was given
+        address = first.address  # its port, chosen by the kernel
         _kill_and_restart(bench, outcome, first, address, "TCP port")
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix:{Path(folder) / 'socket'}"
@@ -37,12 +37,12 @@ def _kill_and_restart(bench, outcome, first, address, what):
                 echo(client)
             outcome.expect_most(f"{what}: from kill -9 to the next server's first echo",
                                 (time.monotonic() - started) * 1000, RESTART_MS, "ms")
-            outcome.expect(f"{what}: a third one is refused, and does no harm", *_refused(bench, address))
+            outcome.expect(f"{what}: a third server is refused, and the second still serves", *_refused(bench, address))
             second.stop()
 
 
 def _refused(bench, address):
-    """What a server says that wants an address in use, and whether it is a refusal, the address still served."""
+    """The error of a server on an address in use, and whether it was refused."""
     try:
         with Server(bench.subject(listen=address)):
             return "it started", False

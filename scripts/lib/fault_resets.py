@@ -10,13 +10,13 @@ from fault import BACK_TO_NORMAL_S, wait_until
 from server import Server
 
 NAME = "resets"
-WHAT = "a storm of resets"
+WHAT = "thousands of resets"
 PART = b"r" * 65536
-MEMORY_MIB = 16  # for what an allocator keeps; thousands of connections' buffers would be hundreds
+MEMORY_MIB = 16  # what an allocator keeps; buffers of thousands of connections would take hundreds of MiB
 
 
 def run(bench, outcome):
-    """Thousands of connections reset at once, then thousands with bytes on their way in both directions."""
+    """Thousands of connections are reset at once, then thousands with bytes under way in both directions."""
     rounds = 300 if bench.quick else 5000
     with Server(bench.subject()) as server:
         before, memory = procfs.open_descriptors(server.pid), procfs.memory_bytes(server.pid)["pss_anon"]
@@ -28,9 +28,9 @@ def run(bench, outcome):
             server.check_alive()
         outcome.expect_unharmed(bystander, 250)
         outcome.expect_descriptors(server, before)
-        outcome.expect("no connection is left on the books", *_all_closed(server))
+        outcome.expect("the server counts no connection as open", *_all_closed(server))
         grown = procfs.memory_bytes(server.pid)["pss_anon"] - memory
-        outcome.expect_most(f"memory grown after {2 * rounds:,} resets", grown / 2**20, MEMORY_MIB, "MiB", 1)
+        outcome.expect_most(f"growth of memory after {2 * rounds:,} resets", grown / 2**20, MEMORY_MIB, "MiB", 1)
         server.stop()
 
 
@@ -42,7 +42,7 @@ def _reset_while_writing(address, number):
 
 
 def _all_closed(server):
-    """What the server counts as open, once that is nothing or the time is up, and whether it is nothing."""
+    """How many connections the server counts as open after a while, and whether that is none."""
     def count():
         return sum(admin.per_shard(admin.stats(server.admin), "open"))
 

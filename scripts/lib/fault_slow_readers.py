@@ -1,4 +1,4 @@
-"""Clients write and do not read: memory is bounded, others do not notice, and in the end every byte comes back."""
+"""Clients write and do not read: memory is bounded, other clients do not wait, and every byte comes back."""
 
 import contextlib
 import selectors
@@ -12,7 +12,7 @@ from server import Server
 NAME = "slow-readers"
 WHAT = "slow readers"
 BUFFER_KIB = 64
-# Each way of a connection may keep a buffer, and an allocator as much again while one grows.
+# Each direction of a connection may have a buffer, and an allocator twice that while the buffer grows.
 KIB_PER_CLIENT = 4 * BUFFER_KIB
 KIB_IN_ALL = 8 * 1024
 PIECE = bytes(range(256)) * 64
@@ -20,7 +20,7 @@ READ_TIMEOUT_S = 20.0
 
 
 def run(bench, outcome):
-    """Many clients write all the kernel takes for some seconds, and read it back afterwards."""
+    """Many clients write all that the kernel takes for some seconds. Then they read it back."""
     count, seconds = (20, 1) if bench.quick else (200, 5)
     with Server(bench.subject("--buffer", f"{BUFFER_KIB}KiB")) as server, Crowd() as clients:
         memory = procfs.memory_bytes(server.pid)["pss_anon"]
@@ -34,12 +34,12 @@ def run(bench, outcome):
                                 KIB_IN_ALL + count * KIB_PER_CLIENT, "KiB")
         outcome.expect_unharmed(bystander, 250)
         right = _read_back(sent)
-        outcome.expect("what they wrote comes back, every byte", f"{right} of {count} clients", right == count)
+        outcome.expect("every byte that they wrote comes back", f"{right} of {count} clients", right == count)
         server.stop()
 
 
 def _write(clients, seconds):
-    """Bytes written by client, each of them the beginning of PIECE repeated."""
+    """Bytes written by each client: PIECE repeated, up to a length."""
     sent, deadline = dict.fromkeys(clients, 0), time.monotonic() + seconds
     while time.monotonic() < deadline:
         for client in clients:
@@ -66,7 +66,7 @@ def _read_back(sent):
 
 
 def _read_some(client, read, expected):
-    """Whether a client has read all it wrote; None while that is open, False when it was something else."""
+    """Whether a client has read all that it wrote; None if not yet, False if it read something else."""
     try:
         piece = client.recv(len(PIECE) - read[client] % len(PIECE))
     except BlockingIOError:

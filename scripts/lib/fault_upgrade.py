@@ -1,4 +1,4 @@
-"""Servers follow one another on the same sockets while clients connect: no connection is refused, nothing is lost."""
+"""Servers take over the same sockets while clients connect: no connection is refused, nothing is lost."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ NAME = "upgrade"
 WHAT = "upgrade under load"
 UPGRADES = 10
 SLOTS = 8
-STORM_S = 120  # is interrupted when the last one is through
-STEADY_S = 0.3  # between upgrades: time for the storm to be served by the new one
+STORM_S = 120  # interrupted after the last upgrade
+STEADY_S = 0.3  # between upgrades, so that the new server serves
 GAP_MS = 1000
 
 
 def run(bench, outcome):
-    """Ten upgrades in a row under a storm of connects."""
+    """Ten upgrades in a row while clients connect."""
     upgrades = 2 if bench.quick else UPGRADES
     storm = Storm(bench.storm, SLOTS, seconds=STORM_S)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
@@ -34,7 +34,7 @@ def run(bench, outcome):
         for _ in range(upgrades):
             time.sleep(STEADY_S)
             servers.append(running.enter_context(Server(bench.subject("--upgrade-from", path))))
-            servers[-2].wait()  # its successor has the sockets: it ends within the drain timeout, with status 0
+            servers[-2].wait()  # it ends within the drain timeout, with status 0
         time.sleep(STEADY_S)
         driving.interrupt()
         report = storm.finish(driving)

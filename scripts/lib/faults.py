@@ -1,4 +1,4 @@
-"""faults: breaks things around the server and says what it made of it."""
+"""faults: causes faults around the server and checks what must hold."""
 
 import sys
 
@@ -6,7 +6,7 @@ import cli
 import connections
 import fault_descriptors
 import fault_kill
-import fault_leaving
+import fault_shutdown
 import fault_queue
 import fault_resets
 import fault_slow_readers
@@ -22,10 +22,10 @@ from stats import spread, table
 
 SCRIPT = "scripts/faults.sh"
 TITLE = "Faults around the server"
-QUESTION = ("What does the server make of exhaustion, stopped workers, resets, slow readers, kill -9, upgrades and "
-            "SIGTERM?")
+QUESTION = ("How does the server handle exhaustion, stopped workers, resets, slow readers, kill -9, upgrades "
+            "and SIGTERM?")
 FAULTS = {fault.NAME: fault for fault in (
-    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_leaving,
+    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_shutdown,
 )}
 
 
@@ -33,8 +33,8 @@ def parse_arguments():
     """The command line of faults.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Injects faults around evshard, one after the other, a fresh server for each, and checks what must hold.\n"
-        "Exit status 1 if anything does not.",
+        "Causes faults around evshard, one after the other, each with a fresh server, and checks what must hold.\n"
+        "Exit status 1 if a check fails.",
         f"{SCRIPT} --faults descriptors,upgrade",
     )
     parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
@@ -44,7 +44,7 @@ def parse_arguments():
 
 
 def inject(names, bench, folder):
-    """The outcome of each fault by name. One that cannot be carried through has failed, and the others go on."""
+    """The outcome of each fault by name. A fault that cannot be run to its end has failed. The others still run."""
     outcomes = {}
     for name in names:
         print(f"{FAULTS[name].WHAT} ...", file=sys.stderr, flush=True)
@@ -53,7 +53,7 @@ def inject(names, bench, folder):
             FAULTS[name].run(bench, outcome)
         except Failure as failure:
             print(f"{FAULTS[name].WHAT}: {failure}", file=sys.stderr)
-            outcome.expect("the fault can be carried through", str(failure).splitlines()[-1].strip(), False)
+            outcome.expect("the fault can be run to its end", str(failure).splitlines()[-1].strip(), False)
         folder.save(name, {"fault": FAULTS[name].WHAT, "passed": outcome.passed, "waited_ms": outcome.waited_ms,
                            "checks": [vars(check) for check in outcome.checks]})
         outcomes[name] = outcome
@@ -76,20 +76,21 @@ def answer(outcomes):
 
 
 def picture(outcomes):
-    """How long others waited at most."""
+    """The longest wait of clients that a fault does not concern."""
     points = [(name.replace("-", "\n"), spread([outcome.waited_ms])) for name, outcome in outcomes.items()
               if outcome.waited_ms is not None]
     panel = plot.Panel("Longest wait of others", "ms", "fault", points or [("none", spread([0.0]))])
-    return plot.svg(TITLE, "clients that had nothing to do with the fault; upgrade: no client served; one run", [panel])
+    return plot.svg(TITLE, "clients that the fault does not concern; upgrade: time without a served client; one run",
+                    [panel])
 
 
 def notes():
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         "Each fault is a file scripts/lib/fault_*.py, whose first lines say what must hold.",
-        "Client and server share one machine and its loopback: nothing is lost or late in a network here.",
-        "A fault that passed was survived this time. Where the moment is chance (upgrade, SIGTERM), the number of "
-        "connections says how often it was tried.",
+        "Client and server share one machine and its loopback, so no network loses or delays anything.",
+        "A passed check held in this run. Where the moment is random (upgrade, SIGTERM), the number of connections "
+        "says how often it was tried.",
         "A worker is stopped by ptrace(2), as SIGSTOP stops a process.",
         "Times include the waiting of a loaded machine of few cores.",
     ]
@@ -105,7 +106,7 @@ def write_results(args, programs, bench, outcomes, facts, folder):
 
 
 def main():
-    """Parse, build, break, write; a failed check fails the script."""
+    """Parse, build, cause the faults, write. A failed check fails the script."""
     args = parse_arguments()
     require("prlimit", "cc")
     connections.raise_descriptor_limit()

@@ -1,4 +1,4 @@
-"""What compare_floor says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_floor: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -79,20 +79,22 @@ def picture(measured):
 
 
 def notes(args):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        f"Both servers run on core {args.server_core} alone, the loader on core {args.loader_core}; the server's own "
-        "pinning is off, and every thread's allowed core is checked after the run.",
-        "Each ratio is of two runs that stood next to each other in the same round; who goes first alternates. Its "
-        "median and range over the rounds are shown, never a ratio of averages.",
-        "CPU time is the sum over threads of the first field of /proc/PID/task/TID/schedstat (ns), before and after "
-        "the load: utime + stime count in ticks of 10 ms, too coarse for a difference of a few per cent (they are in "
-        f"{raw.NAME} as a cross-check). It is divided by all requests answered, warm-up included; accepting and "
-        "closing the connections is in it.",
-        "Absolute times belong to this machine and this hour. The ratio travels better; system calls and bytes best.",
-        "strace slows the server, so more connections are ready at each wait than in the untraced runs and the waits "
-        "per echo come out lower for both; the server's own events per wait, untraced, stand beside them.",
-        "Memory is user memory: socket buffers and epoll entries in the kernel are the same for both and not in it.",
+        f"Both servers run on core {args.server_core} alone, and the loader on core {args.loader_core}. The server "
+        "does not pin its threads itself. After each run the script checks the allowed core of every thread.",
+        "Each ratio is of two runs that followed each other in one round. The order alternates. The tables show the "
+        "ratio's median and range over the rounds, never a ratio of averages.",
+        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), summed over the threads, after the load "
+        "minus before it. utime + stime count in ticks of 10 ms, which is too coarse for a difference of a few per "
+        f"cent. They are in {raw.NAME} as a cross-check. CPU time is divided by all requests answered. It includes "
+        "the warm-up, and accepting and closing the connections.",
+        "Absolute times hold for this machine at this time. Ratios hold better elsewhere, and system calls and bytes "
+        "best.",
+        "strace slows the server, so more connections are ready at each wait than without it. The waits per echo are "
+        "then lower for both. The server's own events per wait, without strace, stand beside them.",
+        "Memory is user memory. Socket buffers and epoll entries in the kernel are the same for both, and not "
+        "included.",
     ]
 
 

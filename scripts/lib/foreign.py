@@ -1,4 +1,4 @@
-"""Servers that are not ours and do not say where they listen: nginx and Redis, each in a folder of its own."""
+"""Servers of other projects, which do not print their address: nginx and Redis, each in its own folder."""
 
 import os
 import socket
@@ -15,8 +15,8 @@ START_TIMEOUT_S = 10.0
 POLL_S = 0.01
 FILE_BYTES = 64
 
-# One worker and no log, as a benchmark of nginx has it; and connections that are never closed for having been used
-# often, which loaders answer differently.
+# One worker and no log, as in benchmarks of nginx. nginx never closes a connection after a number of requests, because
+# loaders handle that differently.
 NGINX = """\
 worker_processes 1;
 daemon off;
@@ -88,12 +88,12 @@ class Foreign:
 
     @property
     def worker(self):
-        """The process that answers: nginx's first is only its master."""
+        """The process that serves: nginx's first process is its master."""
         return next(iter(procfs.children(self._process.pid)), self._process.pid)
 
     @property
     def command(self):
-        """The command line without what differs from run to run."""
+        """The command line without parts that change from run to run."""
         words = (word.replace(self._folder.name, "FOLDER") for word in self.argv)
         return " ".join(word or "''" for word in words).replace(self.address.partition(":")[2], "PORT")
 

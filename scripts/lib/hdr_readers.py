@@ -1,4 +1,4 @@
-"""hdr_readers: HdrHistogram's Java and JavaScript libraries read loadgen's logs and find the same percentiles."""
+"""hdr_readers: checks that HdrHistogram's Java and JavaScript libraries find the same percentiles as loadgen."""
 
 import json
 import os
@@ -19,7 +19,7 @@ HELPERS = Path(__file__).resolve().parent / "hdr_readers"
 JAR = Path("/usr/share/java/hdrhistogram.jar")
 JAVA_MISSING = "install the Debian packages libhdrhistogram-java and default-jre-headless"
 NODE_MISSING = "install Node.js with its npm"
-# A bucket is one part in a thousand wide, and so far may two readers' ideas of a value in it lie apart.
+# A bucket is one part in a thousand wide, so two readers may differ by that much.
 TOLERANCE = 1e-3
 PERCENTILES = {"p50": "50", "p90": "90", "p99": "99", "p999": "99.9", "p9999": "99.99"}
 TASK_TIMEOUT_S = 120
@@ -32,9 +32,9 @@ def parse_arguments():
     """The command line of hdr_readers.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Lets HdrHistogram's log processor (Java) and the npm package hdr-histogram-js read a run's interval log,\n"
-        "and compares their percentiles with loadgen's; checks the columns of every .hgrm file. What cannot be run\n"
-        "here is skipped and named.",
+        "Checks loadgen's files with other readers. HdrHistogram's log processor (Java) and the npm package\n"
+        "hdr-histogram-js read a run's interval log, and the script compares their percentiles with loadgen's.\n"
+        "It also checks the columns of every .hgrm file. It names what it skips.",
         f"{SCRIPT} --require",
     )
     parser.add_argument("--result", type=Path, metavar="DIR", help="a result directory [default: measures one]")
@@ -47,16 +47,16 @@ def measure(programs, folder):
     with Server(evshard(programs.evshard, 1)) as server:
         argv = [programs.loadgen, "run", server.address, "--rate", "5k", "--duration", "4s", "--warmup", "500ms",
                 "--interval", "500ms", "--connections", "8", "--out", str(folder), "--quiet"]
-        # Its verdict is not the question here: 3 is a whole result, too.
+        # The verdict does not matter here: status 3 has a complete result, too.
         with child.Task(argv, "loadgen") as task:
             task.finish(TASK_TIMEOUT_S, (0, 3))
 
 
 def expected(folder):
-    """By tag, what loadgen says of run 1: count, max and percentiles in nanoseconds, those that it knows."""
+    """loadgen's figures of run 1 by tag: count, max, and the percentiles that it knows, in nanoseconds."""
     record = json.loads((folder / "result.json").read_text())
     if record["counters"]["censored"]:
-        print("note: some requests were not answered; the response times are left out, as the log has them apart")
+        print("note: some requests were not answered; response times are not compared, because the log splits them")
     latencies = record["runs"][0]["latency_ns"]
     known = {}
     for tag, latency in latencies.items():
@@ -67,7 +67,7 @@ def expected(folder):
 
 
 def agree(reader, tag, ours, theirs):
-    """Fail unless a reader finds what loadgen does."""
+    """Fail unless a reader finds the same figures as loadgen."""
     if ours["count"] != theirs["count"]:
         raise Failure(f"{reader}: {theirs['count']} values of {tag}, and loadgen has {ours['count']}")
     for name in ours.keys() - {"count"}:
@@ -122,7 +122,7 @@ def check_percentile_files(folder):
 
 
 def report(reader, missing, remedy, args, check):
-    """Run a check, or say why not."""
+    """Run a check, or print why it is skipped."""
     if missing:
         if args.require:
             raise Failure(f"{reader}: {missing} is missing: {remedy}")
@@ -132,7 +132,7 @@ def report(reader, missing, remedy, args, check):
 
 
 def first_missing(*things):
-    """The first program or file that is not there."""
+    """The first program or file that is missing."""
     for thing in things:
         if not (Path(thing).exists() if os.sep in str(thing) else shutil.which(str(thing))):
             return thing

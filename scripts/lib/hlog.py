@@ -1,4 +1,4 @@
-"""HdrHistogram's interval log, read without the loader: what stands in the file is what others will read.
+"""HdrHistogram's interval log, read without code of the loader.
 
 The format is that of the Java library's HistogramLogReader: a line for an interval and a tag, its histogram in base64
 of zlib of the V2 encoding.
@@ -17,7 +17,7 @@ HEADER = struct.Struct(">IIIIQQd")  # cookie, bytes of counts, offset, digits, l
 
 @dataclass(frozen=True)
 class Samples:
-    """How many samples there are of each value: the highest value that its bucket stands for, ascending."""
+    """The number of samples by value, ascending. The value is the highest of its bucket."""
 
     counts: dict
 
@@ -27,11 +27,11 @@ class Samples:
         return sum(self.counts.values())
 
     def above(self, value):
-        """How many are greater than `value`, as far as buckets can show."""
+        """The number of samples above `value`, to the resolution of the buckets."""
         return sum(count for found, count in self.counts.items() if found > value)
 
     def quantile(self, quantile):
-        """The smallest value that so large a share is not above; 0 of no samples."""
+        """The smallest value that this share of the samples does not exceed; 0 without samples."""
         rank, seen = quantile * self.count, 0
         for value, count in self.counts.items():
             seen += count
@@ -89,7 +89,7 @@ def _highest_value(index, half_bits, unit_bits):
 
 
 def zigzag_numbers(data):
-    """Numbers of seven bits a byte, the least first; the ninth byte is taken whole."""
+    """Numbers in seven bits a byte, least significant first. The ninth byte has eight bits."""
     value = shift = 0
     for byte in data:
         if shift == 56:

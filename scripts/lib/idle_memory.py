@@ -40,7 +40,7 @@ def measure(subject, connections, touched):
 
 
 def _wait_for_descriptors(server, expected):
-    """A connection the kernel completed may still wait in the backlog; it counts once the server holds it."""
+    """A connection may still wait in the backlog. It counts once the server has accepted it."""
     deadline = time.monotonic() + ACCEPT_TIMEOUT_S
     while (held := procfs.open_descriptors(server.pid)) < expected:
         server.check_alive()

@@ -1,4 +1,4 @@
-"""User-space instructions per echo of a server, counted by callgrind: the same on a busy machine as on an idle one."""
+"""User-space instructions per echo of a server, counted by callgrind. Other load does not change them."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from child import Failure
 from server import Server
 from stats import table
 
-# Two loads of different length: what starting, connecting and ending cost is in both, and cancels.
+# Two loads of different length: the cost of the start, the connects and the end is in both, and cancels.
 DURATIONS = ("300ms", "2300ms")
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""The load generator: its command line, and what the scripts read from its JSON."""
+"""loadgen: its command line, and the fields of its JSON that the scripts use."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from child import Failure
 OVERHEAD_S = 20.0
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 SCHEMA = "loadgen/2"
-# All is well, an objective was missed, the measurement is INVALID: the record is whole in each case, and what speaks
-# against it stands in it. The scripts publish the verdict beside the numbers.
+# All is well, an objective was missed, or the measurement is INVALID. In each case the record is complete and has its
+# reasons. The scripts publish the verdict beside the numbers.
 USABLE_STATUS = (0, 2, 3)
 QUANTILES = ("p50", "p99", "p999")
 
@@ -58,7 +58,7 @@ class Load:
 
     @property
     def flags(self):
-        """What load it is, as flags of the loader."""
+        """The load, as flags of the loader."""
         shape = {
             "--connections": self.connections,
             "--threads": self.threads,
@@ -103,7 +103,7 @@ class Report:
 
     @property
     def reasons(self):
-        """Why the verdict is not better, as stable words; none for VALID."""
+        """The reasons of the verdict, as stable words; none for VALID."""
         return [reason["code"] for reason in self.values["validity"]["reasons"]]
 
     @property
@@ -118,12 +118,12 @@ class Report:
 
     @property
     def lost(self):
-        """Requests that came to no answer: failed, timed out, or unanswered when the drain ended."""
+        """Requests without an answer: failed, timed out, or unanswered when the drain ended."""
         return sum(self.values["counters"][name] for name in ("failed", "timed_out", "censored"))
 
     @property
     def busiest_thread_share(self):
-        """CPU share of the busiest loader thread; near 1 the loader is what limits the rate."""
+        """CPU share of the busiest loader thread. Near 1, the loader limits the rate."""
         return max(thread["cpu_share"] for run in self.values["runs"] for thread in run["threads"])
 
     @property
@@ -176,12 +176,12 @@ def parse(text):
     if schema != SCHEMA:
         raise Failure(f"loadgen's JSON is of schema {schema!r}, and these scripts read {SCHEMA!r}")
     if report.lost or not report.completed:
-        raise Failure(f"loadgen ended well but its run is not usable: {report.values['counters']}")
+        raise Failure(f"loadgen succeeded, but its run is not usable: {report.values['counters']}")
     return report
 
 
 def verdicts(reports):
-    """What the loader thought of its measurements, in a few words: `5 VALID, 2 SUSPECT (loader-cpu)`."""
+    """The loader's verdicts in a few words: `5 VALID, 2 SUSPECT (loader-cpu)`."""
     found = {}
     for report in reports:
         found.setdefault(report.verdict, []).append(report)

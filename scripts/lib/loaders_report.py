@@ -1,4 +1,4 @@
-"""What compare_loaders says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_loaders: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import plot
 from stats import cell, median_cell, paired_ratios, spread, table, verdict
 
 TITLE = "The loader against other loaders"
-QUESTION = "Does the loader cost no more than others per request, and does it see the same rate and median?"
+QUESTION = "Does the loader cost no more per request than others, and does it measure the same rate and median?"
 OURS = "loadgen"
 
 
@@ -26,11 +26,11 @@ def _cpu(run):
 
 
 def _rate(run):
-    return run.tally.rate_per_s
+    return run.summary.rate_per_s
 
 
 def _median(run):
-    return run.tally.p50_us
+    return run.summary.p50_us
 
 
 TARGETS = {
@@ -49,7 +49,7 @@ class Measured:
     whats: dict  # case name to what it is, in words
 
     def ratio(self, case, of):
-        """Ours over the rival's, of the rounds' own pairs; None where one of them has no figure."""
+        """loadgen's figure over the other loader's, of the pairs of each round; None where one has no figure."""
         ours, theirs = ([of(run) for run in self.runs[case][name]] for name in (OURS, self.rivals[case]))
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
@@ -66,7 +66,7 @@ class Measured:
 
     def reports(self):
         """What our loader reported of its runs."""
-        return [run.tally.report for programs in self.runs.values() for run in programs[OURS]]
+        return [run.summary.report for programs in self.runs.values() for run in programs[OURS]]
 
 
 def body(measured):
@@ -75,7 +75,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = [f"{target.figure} {ratio.median:.2f} × {measured.rivals[case]}'s ({_wanted(target)}: {said})"
              for case, target, ratio, said in measured.judged()]
     return f"{'; '.join(parts)}."
@@ -93,23 +93,23 @@ def picture(measured):
 
 
 def notes(args, measured):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         f"CO-LOCATED: every server runs on core {args.server_core} alone and every loader on core "
         f"{args.loader_core} of one machine, over loopback.",
-        "All are in a closed loop with one thread and one request in flight per connection, side by side in every "
-        "round, with a fresh server each; who goes first alternates. A ratio is that of a round.",
+        "Each runs in a closed loop with one thread and one request in flight per connection. Every round runs all of "
+        "them one after the other, with a fresh server each, and the order alternates. A ratio is of one round.",
         "CPU per request is the user and system time of the whole process, from its start to its end, as the kernel "
-        "counted it (wait4), over the requests that the program says it did.",
-        "A loader that is faster at finding replies finds fewer of them at a time, and waits more often for each: the "
-        "cost per request depends on who of loader and server is the slower one.",
-        "loadgen compares every byte of every reply and keeps several histograms; wrk parses replies and keeps one; the "
-        "bare client does nothing of the kind.",
-        "redis-benchmark prints the median in steps of 1 µs, and takes a number of requests, which a short run before "
-        "chooses so that it takes as long as the others.",
-        "In flight is Little's law with the rate and mean time that each loader reports. A connection that is neither "
-        "in flight nor idle on purpose waits inside the loader: where a loader uses its core up, that waiting limits "
-        "the rate and stands in no latency. Rates of two loaders agree only where the server is the limit.",
+        "counted it (wait4). It is divided by the requests that the program reports.",
+        "A loader that finds replies faster finds fewer of them at a time, and waits more often for each. So the "
+        "cost per request depends on which is slower, loader or server.",
+        "loadgen compares every byte of every reply and keeps several histograms. wrk parses replies and keeps one. "
+        "The bare client does neither.",
+        "redis-benchmark prints the median in steps of 1 µs. It takes a number of requests instead of a time. A "
+        "short run beforehand chooses the number so that the run takes as long as the others.",
+        "In flight is Little's law with the rate and mean time that each loader reports. Other connections, unless "
+        "they are idle on purpose, wait inside the loader. Where a loader uses its whole core, that waiting limits "
+        "the rate and is in no latency. The rates of two loaders agree only where the server is the limit.",
         f"The loader's verdicts on its own runs: {loader.verdicts(measured.reports())}.",
     ]
 

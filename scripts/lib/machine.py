@@ -1,4 +1,4 @@
-"""Facts about the machine and the toolchain that a result has to carry."""
+"""Facts about the machine and the toolchain, for a result."""
 
 import datetime
 import os
@@ -24,12 +24,12 @@ def cores():
 
 
 def default_loader_threads():
-    """Half the cores: the other half is the server's, and a loader short of CPU measures itself."""
+    """Half the cores. The server has the other half. A loader that lacks CPU measures itself."""
     return max(1, cores() // 2)
 
 
 def divided(threads):
-    """The cores of a server and those of a loader with so many threads: none has both, unless there is only one.
+    """The cores of a server, and of a loader with this number of threads. They share a core only if there is one.
 
     Two processors that are threads of one core count as one core, unless they are all there is.
     """
@@ -57,7 +57,7 @@ class Division:
 
 
 def division(threads):
-    """What `divided` says, if it can be done here; else why not."""
+    """The result of `divided` if this machine allows it; else the reason."""
     server, loader = divided(threads)
     if server == loader:
         return Division(None, None, f"core {server[0]}, the only one that this process may use", may_spin=False)
@@ -72,7 +72,7 @@ def division(threads):
 
 
 def listed(processors):
-    """Processors as the programs take them: 0,2,3."""
+    """Processors in the format of the programs' flags: 0,2,3."""
     return ",".join(map(str, processors))
 
 
@@ -86,7 +86,7 @@ def _by_core(processors):
 
 
 def _refusal(processors):
-    """Why a process cannot be bound to these processors, None if it can. It is tried, and taken back."""
+    """Why a process cannot be bound to these processors, None if it can. It tries, and then undoes it."""
     try:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, processors)

@@ -1,4 +1,4 @@
-"""One measured run: a fresh server, a load, and what the server spent on it."""
+"""One measured run: a fresh server, a load, and the CPU time of the server."""
 
 import json
 import time
@@ -17,7 +17,7 @@ SETTLE_S = 0.2
 
 @dataclass(frozen=True)
 class Run:
-    """What one run gave: the loader's report and a JSON-ready record of the server."""
+    """The loader's report of one run, and a JSON-ready record of the server."""
 
     report: loader.Report
     server: dict
@@ -66,19 +66,19 @@ def run(subject, load, idle=0):
 
 
 def rotated(subjects, round_index):
-    """The subjects in this round's order: each comes first equally often, so no one always runs on a warm machine."""
+    """The subjects in the order of this round. Each is first equally often, so none always runs on a warm machine."""
     shift = round_index % len(subjects)
     return subjects[shift:] + subjects[:shift]
 
 
 def loader_note(reports):
-    """What the loader thought of the runs, as a note for their readers."""
-    return (f"The loader's verdicts on its own runs: {loader.verdicts(reports)}. A closed loop beside its server is "
-            "distinguished from one that has the machine to itself; CPU per request is as good in either.")
+    """The loader's verdicts, as a note."""
+    return (f"The loader's verdicts on its own runs: {loader.verdicts(reports)}. A verdict depends on "
+            "whether the loader has a machine of its own. CPU per request is as good beside the server.")
 
 
 def _check_pinning(subject, threads):
-    """A server that moved itself off its core would be measured on other terms than its peer."""
+    """Fail if a thread of the server may run on another core: it would have an advantage over its peer."""
     if subject.core is None:
         return
     elsewhere = [f"{t['name']} on {t['cpus_allowed']}" for t in threads if t["cpus_allowed"] != str(subject.core)]

@@ -1,4 +1,4 @@
-"""memory: whether the loader's memory stays the same however long it runs."""
+"""memory: whether the loader's memory grows over a long run."""
 
 import sys
 import time
@@ -17,9 +17,9 @@ from stats import spread, table
 
 SCRIPT = "scripts/memory.sh"
 TITLE = "The loader's memory over time"
-QUESTION = "Does the loader's resident memory stay the same however long it runs?"
+QUESTION = "Does the loader's resident memory grow over a long run?"
 TARGET = 1.02
-SETTLED_S = 60.0  # of a run of ten minutes: every buffer has been needed once
+SETTLED_S = 60.0  # of a run of ten minutes; every buffer was used by then
 SETTLED_SHARE = 0.3  # of a shorter run
 SAMPLE_S = 5.0
 PARTS = 6  # of the plot
@@ -29,8 +29,9 @@ def parse_arguments():
     """The command line of memory.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen for long at a rate (Poisson arrivals, connections replaced over and over, mixed sizes) and\n"
-        "looks at its resident memory every few seconds. Exit status 1 if it grows by more than 2 % after a minute.",
+        "Runs loadgen for a long time at a rate, with Poisson arrivals, mixed sizes, and connections that are\n"
+        "replaced. Reads its resident memory every few seconds. Exit status 1 if it grows by more than 2 % after the\n"
+        "first minute.",
         f"{SCRIPT} --duration 30m",
     )
     parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="default 10m")
@@ -73,19 +74,19 @@ def parts(samples):
 
 
 def notes(report, settled_s):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     counters = report.values["counters"]
     return [
-        f"VmRSS of /proc/PID/status; what it is after {settled_s:.0f} s is what the rest is compared with.",
+        f"Memory is VmRSS of /proc/PID/status. The later values are compared with that after {settled_s:.0f} s.",
         f"{counters['completed']:,} requests over {counters['connects']:,} connections, each replaced after 500 "
         "requests.",
-        "A loader that keeps every sample grows with every request; this one keeps histograms of a fixed size.",
-        f"The loader's verdict on its own run: {loader.verdicts([report])}. The figure in question is its memory.",
+        "A loader that keeps every sample grows with every request. This one keeps histograms of a fixed size.",
+        f"The loader's verdict on its own run: {loader.verdicts([report])}. This script judges only its memory.",
     ]
 
 
 def main():
-    """Parse, build, watch, write; memory that grows fails the script."""
+    """Parse, build, watch, write. Memory that grows fails the script."""
     args = parse_arguments()
     facts = machine.facts()
     programs = Programs(args.bin_dir)

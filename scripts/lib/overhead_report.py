@@ -1,4 +1,4 @@
-"""What compare_overhead says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_overhead: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for case in measured.cases:
         _, with_it, again = names(case.name)
@@ -70,17 +70,17 @@ def picture(measured):
 
 
 def notes(args):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        f"One worker; server on core {args.server_core} alone, the loader on core {args.loader_core}; 50 busy "
-        "connections, 64 B, one message in flight each.",
-        "Idle connections have echoed one message each, so that their idle deadline runs; none ends during a run.",
-        "Each ratio is of two runs of the same round; who goes first rotates. The server without it is measured twice: "
-        "a ratio within the range of `again` is no difference that this machine can show.",
-        "CPU time is the sum over threads of the first field of /proc/PID/task/TID/schedstat (ns) over all requests "
-        "answered. User space is a small part of it; the rest is the kernel's.",
-        "Instructions are those of user space, counted by callgrind without the idle connections. They carry the claim "
-        "best, for they do not depend on what else the machine does.",
+        f"The server has one worker, on core {args.server_core} alone. The loader runs on core {args.loader_core}. "
+        "The load is 50 busy connections, 64 B, one message in flight each.",
+        "Each idle connection has echoed one message, so its idle deadline runs. None ends during a run.",
+        "Each ratio is of two runs of one round. The order rotates. Every round measures the server without it twice: "
+        "this machine cannot distinguish a ratio within the range of `again` from no difference.",
+        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), summed over the threads and divided by all "
+        "requests answered. User space is a small part of it. The kernel uses the rest.",
+        "Instructions are those of user space, counted by callgrind without the idle connections. They are the best "
+        "evidence, because they do not depend on what else the machine does.",
     ]
 
 

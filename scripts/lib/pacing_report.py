@@ -1,4 +1,4 @@
-"""What compare_pacing says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_pacing: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tokio_timer import PROGRAM as PEER
 from tokio_timer import QUANTILES
 
 TITLE = "How late the loader sends"
-QUESTION = "How late does the loader send at a given rate, by its way of waiting, and beside a loop on tokio's timers?"
+QUESTION = "How late does the loader send at a given rate, with each pacing, and beside a loop on tokio's timers?"
 TARGET_US = 50.0
 
 
@@ -66,7 +66,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for name in measured.ours:
         found = measured.lateness(name, "p999")
@@ -77,7 +77,7 @@ def answer(measured):
 
 
 def picture(measured):
-    """p99.9 of all, and of ours alone: tokio's is of another order."""
+    """p99.9 of all, and of loadgen alone, because tokio's is much larger."""
     def points(names):
         return [(name.replace(", ", "\n").replace("_", "\n"), found) for name in names
                 if (found := measured.lateness(name, "p999")) is not None]
@@ -92,15 +92,16 @@ def picture(measured):
 
 
 def notes(args):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core}. "
         "Other programs may run there, too.",
-        "Lateness is the actual send minus the intended time, of every request of the measured window, whatever the "
-        "reason: also that of a connection that could not be used.",
-        f"{PEER} has a task per connection on one thread, each asleep until its next request is due. tokio's timers "
-        "have a resolution of 1 ms, as its documentation says; that is what it is for, and loaders are not.",
-        "Poisson arrivals come closer together than constant ones: a request that is due while another is being sent "
-        "or received waits for its turn.",
-        "Spinning uses the core up; hybrid and sleep leave some of it: the CPU column is the client's share of a core.",
+        "Lateness is the actual send minus the intended time, for every request of the measured window. It counts "
+        "every cause, also a connection that could not be used.",
+        f"{PEER} has a task per connection on one thread. Each sleeps until its next request is due. tokio's timers "
+        "have a resolution of 1 ms, as its documentation says. They are not made for loaders.",
+        "Poisson arrivals can come closer together than constant ones. A request that is due while another is being "
+        "sent or received waits.",
+        "Spinning uses the whole core. Hybrid and sleep leave some of it. The CPU column is the client's share of a "
+        "core.",
     ]

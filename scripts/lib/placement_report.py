@@ -1,4 +1,4 @@
-"""What compare_placement says: its tables, its sentence, its plot and its notes. Measures nothing."""
+"""The report of compare_placement: tables, answer, plot and notes."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = [f"{name} {measured.p99('unequal', name).median:.2f} ms (Jain index of busy "
              f"{median_cell((run.jain_busy for run in runs), 3)})" for name, runs in measured.runs["unequal"].items()]
     judged = [value for _, value in measured.judged()]
@@ -77,21 +77,21 @@ def picture(measured):
 
 
 def notes(cores, loads):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     shapes = "; ".join(f"{name}: {load.hot} connections at {load.hot_rate}/s, {load.cold} at {load.cold_rate}/s"
                        for name, load in loads.items())
     return [
-        f"Requests per second of each connection ({shapes}), exponential gaps, the same in every run.",
-        "Response time counts from when a request was due, whenever it was sent; all samples are kept, so percentiles "
-        "are exact. A connection has one request on the wire; the next ones wait at the client, their time running.",
-        "Hot and cold connections are made in turn, hot first: with two workers, round robin puts all hot ones on one. "
-        "That is the case against round robin, not an average one.",
-        f"{cores} cores carry two workers, the acceptor and the client. The client's own lateness stands in the table; "
-        "where it is as long as the differences between placements, they mean little.",
-        "Busy is the CPU time of a worker's thread over the whole run, by the server's own count, as is the number of "
-        "connections placed.",
-        "Source hash and incoming CPU decide by the client's address and by the core its packets came in on. All "
-        "clients are on this machine, each with an address of its own; on loopback the core is the client's.",
+        f"Requests per second of each connection ({shapes}). The gaps are exponential, and the same in every run.",
+        "Response time counts from when a request was due to be sent. The client keeps all samples, so percentiles are "
+        "exact. A connection has one request on the wire. The next ones wait at the client, and that time counts.",
+        "Hot and cold connections are made in turn, hot first. With two workers, round robin then puts all hot ones "
+        "on one worker. This is the worst case for round robin, not an average one.",
+        f"{cores} cores carry two workers, the acceptor and the client. The table has the client's own lateness. "
+        "Where it is as long as the differences between placements, they mean little.",
+        "Busy is the CPU time of a worker's thread over the whole run. The server counts it, and the connections "
+        "placed.",
+        "Source hash decides by the client's address, and incoming CPU by the core that received its packets. All "
+        "clients are on this machine, each with an address of its own. On loopback the core is the client's.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the kernel says about a process: CPU time, context switches and memory, from /proc."""
+"""The kernel's figures of a process: CPU time, context switches and memory, from /proc."""
 
 import os
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def _thread(task):
 def difference(before, after):
     """What each thread did between two samples, as JSON-ready dictionaries.
 
-    A thread that ended in between took its counters along, so the sum would be too low: that is a Failure.
+    The counters of a thread that ended in between are lost, so the sum would be too low. That is a Failure.
     """
     lost = [thread.name for tid, thread in before.threads.items() if tid not in after.threads]
     if lost:
@@ -93,7 +93,7 @@ def children(pid):
 
 
 def resident_bytes(pid):
-    """What of the process is in memory (VmRSS)."""
+    """The resident memory of the process (VmRSS)."""
     return int(_status(Path(f"/proc/{pid}"))["VmRSS"].split()[0]) * 1024
 
 

@@ -39,9 +39,9 @@ def require(*tools):
 
 
 class Programs:
-    """Where the binaries are, relative to the repository root (so that recorded commands hold no local paths).
+    """The folder of the binaries, relative to the repository root, so that recorded commands have no local paths.
 
-    Changes the working directory to the root: that is what the relative paths are relative to.
+    Changes the working directory to the root.
     """
 
     def __init__(self, bin_dir=None):
@@ -107,7 +107,7 @@ def require_cores(args):
 
 
 def fingerprint(program):
-    """The first 12 digits of a program's SHA-256: shows whether two results measured the same binary."""
+    """The first 12 digits of a program's SHA-256. They show whether two results measured the same binary."""
     return hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]
 
 
@@ -122,7 +122,7 @@ def _build():
 
 
 def with_temporary_folder(substitute):
-    """Let compilers use `substitute` where they may not write to the folder for temporary files; they need one."""
+    """Let compilers use `substitute` where they cannot write to the folder for temporary files."""
     folder = os.environ.get("TMPDIR", "/tmp")
     try:
         tempfile.TemporaryFile(dir=folder).close()

@@ -1,4 +1,4 @@
-"""quickstart: build, serve, drive, report: the whole project in one command."""
+"""quickstart: builds both programs, starts the server, loads it, and prints both reports."""
 
 import argparse
 
@@ -12,7 +12,7 @@ from server import Server, evshard
 from sweeps import CLOSED
 
 SCRIPT = "scripts/quickstart.sh"
-RATE = "10k"  # a fraction of what a core can do, and in 4 s enough requests for p99.99
+RATE = "10k"  # far below what a core can do, and enough requests for p99.99 in 4 s
 
 
 def parse_arguments():
@@ -20,20 +20,20 @@ def parse_arguments():
     workers = max(2, machine.cores() // 2)  # at least two, or there are no shards to see
     parser = cli.Parser(
         SCRIPT,
-        "Builds evshard and loadgen, starts the server on a free port, drives it for about five seconds, prints the\n"
-        "verdict and the latency table, stops the server and prints its per-shard table.\n\n"
-        "The loader has a core for each thread, and the server has the others. With two cores the workers share one:\n"
-        "the table then shows how connections are placed, not that two cores are faster. Where the loader cannot have\n"
-        "cores of its own, the first line says why.",
+        "Builds evshard and loadgen, starts the server on a free port, and sends requests for about five seconds.\n"
+        "Prints the loader's verdict and latency table, stops the server, and prints its table of shards.\n\n"
+        "The loader has a core for each thread, and the server has the others. With two cores, the workers share one.\n"
+        "The table then shows how connections are placed, not that two cores are faster. Where the loader cannot have\n"
+        "cores of its own, the first line gives the reason.",
         f"{SCRIPT} --rate 50k --workers 4 --threads 2",
     )
     parser.add_argument("--workers", type=cli.count, default=workers, metavar="N", help=f"default {workers}")
     parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
     parser.add_argument(
         "--rate", type=rate, metavar="R",
-        help=f"requests per second, or '{CLOSED}' for as fast as replies come: that is how much both can do together, "
-        "and INVALID where the loader's core is full before the server's "
-        f"(default {RATE}, which leaves both time to spare; '{CLOSED}' on one core, where no schedule can be kept)",
+        help=f"requests per second, or '{CLOSED}' for as fast as replies come. That shows how much both can do "
+        "together. It is INVALID where the loader's core is full before the server's. "
+        f"Default: {RATE}, which leaves both idle time; '{CLOSED}' on one core, which allows no schedule",
     )
     parser.add_argument(
         "--threads", type=cli.count, metavar="N",
@@ -51,12 +51,12 @@ def rate(text):
 
 
 def step(text):
-    """Say what happens next; flushed, so that it stands above what the child prints."""
+    """Print what happens next. It is flushed, so that it precedes the output of the child."""
     print(f"==> {text}", flush=True)
 
 
 def plan(args):
-    """Which cores are whose, and the settings of the load that suits them."""
+    """The cores of server and loader, and the load that suits them."""
     chosen = args.rate or (CLOSED if machine.cores() == 1 else RATE)
     threads = args.threads or (machine.default_loader_threads() if chosen == CLOSED else 1)
     threads = min(threads, args.connections)
@@ -73,12 +73,12 @@ def plan(args):
 
 
 def main():
-    """Build, serve, drive, stop; the first thing that fails ends it with its own words."""
+    """Build, serve, load, stop. The first failure ends it with that message."""
     args = parse_arguments()
     division, settings = plan(args)
     if division.shared:
-        step(f"server and loader share {division.shared}. Nothing is broken: both work, but each takes time from the "
-             "other, so the verdict may be SUSPECT or INVALID.")
+        step(f"server and loader share {division.shared}. Each takes time from the other, "
+             "so the verdict may be SUSPECT or INVALID.")
     if args.bin_dir is None:
         step("building evshard and loadgen (release)")
     programs = Programs(args.bin_dir)

@@ -1,8 +1,8 @@
 """raw: the raw records of a result in one file, raw.jsonl.xz, and the command that shows them.
 
-A line of JSON for every file that the runs left: `{"file": "echo/result.json", "content": {…}}`. The content of a JSON
-file is its JSON, with numbers and strings spelled as they were; the content of any other file is its text, a string.
-Nothing is lost: `read` gives every file back byte for byte.
+A line of JSON for every file that the runs left: `{"file": "echo/result.json", "content": {…}}`. For a JSON file,
+`content` is its JSON, with numbers and strings as they were spelled. For any other file it is the text, as a string.
+`read` returns every file byte for byte.
 """
 
 import fnmatch

@@ -1,4 +1,4 @@
-"""restricted: run a command as on a restricted machine, in namespaces of its own; the machine itself does not change."""
+"""restricted: runs a command as on a restricted machine. It uses namespaces, so the machine does not change."""
 
 import argparse
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 SCRIPT = "scripts/restricted.sh"
 RESTRICTIONS = ("user", "io_uring", "descriptors", "ipv6", "programs")
-USER_ID = 1000  # what an ordinary user is; the files of the caller are this user's
+USER_ID = 1000  # an ordinary user, who owns the files of the caller
 HIDDEN_PROGRAMS = ("haproxy", "promtool")
 # The same numbers on every architecture: calls have been numbered alike since Linux 5.1.
 IO_URING_CALLS = (425, 426, 427)  # io_uring_setup, io_uring_enter, io_uring_register
@@ -51,7 +51,7 @@ def parse_arguments():
         "  descriptors  the hard limit of open files is that of --descriptors\n"
         "  ipv6         a network namespace with a loopback interface and without IPv6\n"
         f"  programs     a PATH without {' and '.join(HIDDEN_PROGRAMS)}\n"
-        "Needs user namespaces, and no rights. The command keeps access to the caller's files.",
+        "It needs user namespaces, and no rights. The command keeps access to the caller's files.",
         epilog=f"example:\n  {SCRIPT} cargo test --workspace\n  {SCRIPT} --only io_uring,ipv6 cargo test --test event",
     )
     parser.add_argument("--only", default=",".join(RESTRICTIONS), metavar="LIST", help="some of them (default: all)")
@@ -75,7 +75,7 @@ def main():
             environment["PATH"] = path_without(HIDDEN_PROGRAMS, Path(folder))
         try:
             restrict(args)
-            # Without a folder to remove there is nothing left to do afterwards.
+            # Without a folder to remove, nothing is left to do afterwards.
             if "programs" not in args.only:
                 os.execvpe(args.command, [args.command, *args.arguments], environment)
             ended = run([args.command, *args.arguments], environment)
@@ -87,7 +87,7 @@ def main():
 
 
 def restrict(args):
-    """Apply what was asked for; namespaces first, because a filter may forbid them."""
+    """Apply the restrictions, namespaces first, because a filter may forbid them."""
     if "ipv6" in args.only:
         leave_the_network()
     if "user" in args.only:
@@ -102,7 +102,7 @@ def restrict(args):
 
 
 def run(command, environment):
-    """Run the command to its end, and pass on the signals that ask for it; its status as `subprocess` has it."""
+    """Run the command to its end, and pass on the signals that end it. Returns its status as `subprocess` does."""
     process = subprocess.Popen(command, env=environment)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A Ctrl-C in a terminal reaches the command by itself.
@@ -111,7 +111,7 @@ def run(command, environment):
 
 
 def path_without(hidden, folder):
-    """A PATH of one folder, with a link to every program of today's PATH but the hidden ones."""
+    """A PATH of one folder, with a link to every program of the present PATH except the hidden ones."""
     for place in os.get_exec_path():
         for program in Path(place).glob("*"):
             link = folder / program.name

@@ -27,7 +27,7 @@ CUT = " …"
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot: plots/NAME.svg, and what is said where it cannot be seen."""
+    """A plot: plots/NAME.svg, and its alternative text."""
 
     name: str
     alt: str
@@ -35,13 +35,13 @@ class Picture:
 
     @property
     def path(self):
-        """Where it is in the folder."""
+        """Its path in the folder."""
         return f"plots/{self.name}.svg"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a script has to say when it is done."""
+    """The findings of a script."""
 
     title: str
     question: str
@@ -61,14 +61,14 @@ class Findings:
         }
 
     def _readme(self, facts):
-        """The page that says what was asked, what came out, and on what machine."""
+        """The page with question, answer, machine, commands and limits."""
         parts = [
             f"# {self.title}",
             f"**Question.** {self.question}",
             f"**Answer.** {self.answer}",
-            "The tables are in [summary.md](summary.md); every run as it was recorded is in "
+            "The tables are in [summary.md](summary.md), and the records of all runs in "
             f"[{raw.NAME}]({raw.NAME}).",
-            "## Reading\n\n_To be written by hand: what the numbers mean, what surprised, what to try next._",
+            "## Reading\n\n_To be written by hand: what the numbers mean, what was unexpected, what to try next._",
             "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n"
             "```sh\n" + "\n".join(self.commands) + "\n```",
             "## Machine\n\n" + "\n".join(f"- {label}: {value}" for label, value in facts),
@@ -78,7 +78,7 @@ class Findings:
 
 
 class ResultFolder:
-    """Collects a result in a temporary folder and moves it into place when it is complete.
+    """Collects a result in a temporary folder, and moves the folder into place when the result is complete.
 
     Use as a context manager. A run's records go to files below `raw` as they come. However the script ends, they
     become one file, raw.jsonl.xz. Where it fails or is interrupted, that file stays in the temporary folder, and a
@@ -183,7 +183,7 @@ def escaped(text):
 
 
 def cut(text):
-    """A text that fits the index: a longer one ends at a word and in CUT, until a shorter one is written by hand."""
+    """A text that fits the index. A longer one is cut at a word and ends in CUT, until someone shortens it."""
     if len(text) <= ANSWER_LENGTH_MAX:
         return text
     return text[: ANSWER_LENGTH_MAX - len(CUT) + 1].rpartition(" ")[0] + CUT

@@ -1,4 +1,4 @@
-"""Other load generators in a closed loop: their command lines, and what the scripts read from what they print."""
+"""Other load generators in a closed loop: their command lines, and the figures that they print."""
 
 import csv
 import json
@@ -16,12 +16,12 @@ WRK_RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 WRK_MEDIAN = re.compile(r"^\s*50%\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_MEAN = re.compile(r"^\s*Latency\s+([\d.]+)(us|ms|s)\b", re.MULTILINE)
 WRK_TROUBLE = re.compile(r"^\s*(?:Socket errors|Non-2xx).*", re.MULTILINE)
-PROBE_REQUESTS = 20_000  # to learn how many redis-benchmark does in a second: it takes a number, not a time
+PROBE_REQUESTS = 20_000  # for the rate of redis-benchmark, which takes a number of requests and no time
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What a run came to, by the program's own count."""
+class Summary:
+    """The figures of a run, by the program's own count."""
 
     requests: int
     rate_per_s: float
@@ -32,39 +32,39 @@ class Tally:
 
 @dataclass(frozen=True)
 class Run:
-    """A tally, and the CPU time that the kernel counted for the program."""
+    """Its summary, and the CPU time that the kernel counted for the program."""
 
     argv: list
-    tally: Tally
+    summary: Summary
     cpu_s: float
     output: str
 
     @property
     def cpu_us_per_request(self):
         """The loader's own CPU time per answered request."""
-        return self.cpu_s * 1e6 / self.tally.requests
+        return self.cpu_s * 1e6 / self.summary.requests
 
     @property
     def cpu_share(self):
-        """Of one core: near 1 it is the loader that limits the rate."""
-        return self.cpu_us_per_request * self.tally.rate_per_s / 1e6
+        """Of one core. Near 1, the loader limits the rate."""
+        return self.cpu_us_per_request * self.summary.rate_per_s / 1e6
 
     @property
     def in_flight(self):
-        """Requests in flight by Little's law: what is missing to the connections waited inside the loader."""
-        return self.tally.rate_per_s * self.tally.mean_us / 1e6
+        """Requests in flight by Little's law. The other connections waited inside the loader."""
+        return self.summary.rate_per_s * self.summary.mean_us / 1e6
 
     @property
     def record(self):
         """As a JSON-ready dictionary."""
-        return {"command": self.argv, "requests": self.tally.requests, "rate_per_s": self.tally.rate_per_s,
-                "p50_us": self.tally.p50_us, "mean_us": self.tally.mean_us, "cpu_s": self.cpu_s,
+        return {"command": self.argv, "requests": self.summary.requests, "rate_per_s": self.summary.rate_per_s,
+                "p50_us": self.summary.p50_us, "mean_us": self.summary.mean_us, "cpu_s": self.cpu_s,
                 "cpu_us_per_request": self.cpu_us_per_request, "output": self.output}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What every program is asked for: connections with one request in flight each, for so long, on one core."""
+    """The load of every program: connections with one request in flight each, a time, and one core."""
 
     connections: int
     seconds: int
@@ -104,7 +104,7 @@ def echo_client(program):
 
 
 def loadgen(load):
-    """Our own, with this load's protocol; all its time counts, so there is no warm-up."""
+    """loadgen with the protocol of this load. All of its time counts, so there is no warm-up."""
     def run(shape, address):
         asked = replace(load, connections=shape.connections, duration=f"{shape.seconds}s", warmup="0s", core=shape.core)
         return _run(asked.measured_argv(address), parse_loadgen, shape, loader.USABLE_STATUS)
@@ -120,7 +120,7 @@ def parse_wrk(text):
         raise Failure(f"wrk's report is not usable: {text[-400:]!r}")
     requests, rate, *times = found
     median_us, mean_us = (float(time[1]) * UNITS_US[time[2]] for time in times)
-    return Tally(int(requests[1]), float(rate[1]), median_us, mean_us)
+    return Summary(int(requests[1]), float(rate[1]), median_us, mean_us)
 
 
 def parse_redis_benchmark(text, requests):
@@ -128,7 +128,7 @@ def parse_redis_benchmark(text, requests):
     try:
         rows = list(csv.DictReader(text.splitlines()))
         median_us, mean_us = (float(rows[0][f"{name}_latency_ms"]) * 1000 for name in ("p50", "avg"))
-        return Tally(requests, float(rows[0]["rps"]), median_us, mean_us)
+        return Summary(requests, float(rows[0]["rps"]), median_us, mean_us)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise Failure(f"redis-benchmark's report is not usable ({error!r}): {text[:200]!r}") from error
 
@@ -137,7 +137,7 @@ def parse_echo_client(text, seconds):
     """Read the JSON of the bare client; it keeps no distribution."""
     try:
         values = json.loads(text)
-        return Tally(values["requests"], values["requests"] / seconds, None, values["service_mean_ns"] / 1000)
+        return Summary(values["requests"], values["requests"] / seconds, None, values["service_mean_ns"] / 1000)
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"the bare client's report is not usable ({error!r}): {text[:200]!r}") from error
 
@@ -145,7 +145,7 @@ def parse_echo_client(text, seconds):
 def parse_loadgen(text):
     """Read our own record."""
     report = loader.parse(text)
-    return Tally(report.completed, report.rate_per_s, report.service_us("p50"), report.service_us("mean"), report)
+    return Summary(report.completed, report.rate_per_s, report.service_us("p50"), report.service_us("mean"), report)
 
 
 def _run(argv, parse, shape, expected=(0,)):

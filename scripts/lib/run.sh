@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Sourced by the scripts in the folder above, each of which is one Python program beside this file.
+# The scripts in the folder above source this file. Each of them starts one Python program of this folder.
 
-# run_python NAME ARGUMENT...: become the program NAME.py. The working directory stays the caller's, so that relative
-# paths among the arguments mean what the caller meant; the program changes to the repository root once it has read
-# them. -B: no byte code in the source tree.
+# run_python NAME ARGUMENT...: replaces this shell by the program NAME.py. The working directory stays the caller's, so
+# relative paths among the arguments work. The program reads them and then changes to the repository root. With -B, Python
+# writes no byte code into the source tree.
 run_python() {
     local lib name="$1"
     shift

@@ -19,12 +19,12 @@ DRAIN_TIMEOUT_S = 2
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a name for tables and file names, the command, and how it answers SIGTERM."""
+    """A server to measure: a name for tables and files, the command, and what it does at SIGTERM."""
 
     name: str
     command: tuple
-    core: int | None = None  # taskset -c CORE, or wherever the kernel likes
-    ends_by_signal: bool = False  # a bare loop has no shutdown path: SIGTERM's default action ends it
+    core: int | None = None  # taskset -c CORE; None leaves the choice to the kernel
+    ends_by_signal: bool = False  # a bare loop has no shutdown: the default action of SIGTERM ends it
 
     @property
     def argv(self):
@@ -102,7 +102,7 @@ class Server:
         self._process.wait()
 
     def _announced(self, line):
-        """What the server's next line says, once it is out."""
+        """The address in the server's next line."""
         deadline = time.monotonic() + START_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)

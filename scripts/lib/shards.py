@@ -16,7 +16,7 @@ def rows(text):
 
 
 def mean_weighted(text, column, weight):
-    """The mean of a column weighted by another (events/wait by waits, say); None where there is nothing to weigh."""
+    """The mean of a column, weighted by another (events/wait by waits); None if the weights are zero."""
     pairs = [(float(row[column]), float(row[weight])) for row in rows(text) if row.get(column, "-") != "-"]
     total = sum(weight_value for _, weight_value in pairs)
     return sum(value * weight_value for value, weight_value in pairs) / total if total else None

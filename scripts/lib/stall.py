@@ -1,4 +1,4 @@
-"""stall: stops a server for a second under a constant rate, and compares what the loader says with theory."""
+"""stall: stops a server for a second under a constant rate, and compares the loader's percentiles with theory."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from server import Server, evshard
 from stats import table
 
 SCRIPT = "scripts/stall.sh"
-TITLE = "A server that stands still for a second"
+TITLE = "A server that stops for a second"
 QUESTION = "Does the loader report the percentiles that a stall of known length must have?"
 RATE = 2000
 CONNECTIONS = 64
@@ -58,8 +58,8 @@ def parse_arguments():
     """The command line of stall.sh."""
     parser = cli.Parser(
         SCRIPT,
-        f"Stops evshard, and nginx's worker, by SIGSTOP for {STALL_S:.0f} s of a run of {RUN_S} s at a constant "
-        f"{RATE:,} requests/s, and\ncompares the response percentiles with those that a stall must have. "
+        f"Stops evshard, and then nginx's worker, by SIGSTOP for {STALL_S:.0f} s of a run of {RUN_S} s at a constant\n"
+        f"{RATE:,} requests/s. Compares the response percentiles with those that theory gives for such a stall.\n"
         "Exit status 1 if they differ by more than 5 %.",
         f"{SCRIPT} --cases echo-one",
     )
@@ -151,17 +151,18 @@ def answer(outcome):
 
 
 def notes(reports):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
-        "Of a run of length D at a constant rate with a stall of length S, a share S/D of the requests is due in the "
-        "stall and waits evenly between 0 and S; the others take next to nothing. So the response time at a quantile q "
-        "above 1 − S/D is S · (q − (1 − S/D)) / (S/D). S is what the clock said between SIGSTOP and SIGCONT.",
-        "What the server needs to work off the requests that piled up is not in the formula and makes the figures "
-        "larger.",
+        "A run has the length D, a constant rate, and a stall of length S. A share S/D of its requests is due during "
+        "the stall, and their waits are spread evenly between 0 and S. The other requests take almost no time. So "
+        "the response time at a quantile q above 1 − S/D is S · (q − (1 − S/D)) / (S/D). S is measured, from SIGSTOP "
+        "to SIGCONT.",
+        "After the stall the server needs time for the requests that piled up. The formula leaves that out, so "
+        "measured figures are larger.",
         "The service time is what a closed loop would have reported: it begins when a request is sent. With one "
-        "outstanding per connection a stall is seen once per connection, however many requests it kept from being "
-        "sent.",
-        "p95 is computed from the .hlog by a reader of these scripts' own, p99 is the loader's.",
+        "request outstanding per connection, it shows a stall once per connection, whatever the number of requests "
+        "that could not be sent.",
+        "p95 comes from the .hlog, by the scripts' own reader. p99 is the loader's.",
         "Server and loader share the machine, and have a core each.",
         f"The loader's verdicts on its own runs: {loader.verdicts(reports)}.",
     ]

@@ -31,7 +31,7 @@ def spread(values):
 
 
 def paired_ratios(numerators, denominators):
-    """Ratios of the runs that stood next to each other in the same round: slow drift of the machine cancels."""
+    """Ratios of runs that followed each other in one round, so that slow drift of the machine cancels."""
     return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 
@@ -43,13 +43,13 @@ def cell(value, digits=2):
 
 
 def median_cell(values, digits=2):
-    """The median alone, for columns where the range would drown the table."""
+    """The median alone, for tables that would be too wide with ranges."""
     found = spread(values)
     return MISSING if found is None else f"{found.median:,.{digits}f}"
 
 
 def verdict(ratio, target, at_least=False):
-    """Whether a figure stays at or below a target, in words, with how sure the rounds are about it.
+    """Whether a figure stays at or below a target, in words, and in how many rounds.
 
     With `at_least`, whether it reaches the target.
     """

@@ -1,6 +1,6 @@
-"""A thread of another process that is made to stand still: what SIGSTOP does to a process, done to one thread.
+"""Stops one thread of another process, as SIGSTOP stops a whole process.
 
-By ptrace(2), which a process may use on its children. The calls must come from one and the same thread of ours.
+It uses ptrace(2), which a process may use on its children. One thread of this process must make all the calls.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def workers(pid):
 
 @contextlib.contextmanager
 def stopped(threads):
-    """Threads stand still while the block runs."""
+    """The threads are stopped while the block runs."""
     with contextlib.ExitStack() as held:
         for tid in threads:
             _ptrace(PTRACE_SEIZE, tid)

@@ -1,4 +1,4 @@
-"""The connect storm: the command line of benches/peers/storm.c, and what the scripts read from its JSON."""
+"""The client that connects over and over: the command line of benches/peers/storm.c, and the fields of its JSON."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ OVERHEAD_S = 20.0  # the connections in flight at the end, each bounded by the p
 
 @dataclass(frozen=True)
 class Storm:
-    """One storm: how many connections at once, and where it ends. `flags` are the program's other ones."""
+    """One run: how many connections at once, and when it ends. `flags` are other flags of the program."""
 
     program: str
     slots: int = 64
@@ -44,7 +44,7 @@ class Storm:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the connections."""
+    """The outcome of the connections."""
 
     values: dict
 
@@ -70,7 +70,7 @@ class Report:
 
     @property
     def cpu_share(self):
-        """Of one core, the client's: near 1 it is the client that limits the rate."""
+        """The client's share of one core. Near 1, the client limits the rate."""
         return self.values["cpu_s"] / self.values["seconds"]
 
     def latency_us(self, quantile):

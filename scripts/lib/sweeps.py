@@ -1,4 +1,4 @@
-"""`loadgen sweep` and `loadgen search`: their command lines, and what the scripts read from what they leave."""
+"""`loadgen sweep` and `loadgen search`: their command lines, and the fields of their files that the scripts use."""
 
 import json
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from stats import Spread
 SWEEP_SCHEMA, SEARCH_SCHEMA = "loadgen-sweep/1", "loadgen-search/1"
 CLOSED = "closed"  # the rate that stands for a closed loop
 RUN_OVERHEAD_S = 10.0  # starting a server, connecting, draining, stopping
-# A search that found nothing good, or only a bound because the loader gave out, or ran out of time, says so in its
-# record; what becomes of that is for the reader.
+# A search may find no good rate. It may find only a bound, because the loader or the time was at its limit. Its record
+# has the reason, and the reader judges.
 SEARCH_STATUS = (*loader.USABLE_STATUS, 1)
 
 
@@ -33,14 +33,14 @@ class Cell:
 
     @property
     def verdicts(self):
-        """How many runs were believed, in a few words."""
+        """The verdicts of the runs, in a few words."""
         counts = {name.upper(): self.summary[name] for name in ("valid", "suspect", "invalid")}
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a search found: a rate or None, how it ended, and what made higher rates no answer."""
+    """The result of a search: a rate or None, how it ended, and why higher rates do not count."""
 
     rate_per_s: float | None
     end: str

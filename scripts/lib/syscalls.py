@@ -25,7 +25,7 @@ EVENTFD = re.compile(r"\b(read|write)\(\d+<anon_inode:\[eventfd\]")
 
 @dataclass(frozen=True)
 class Trace:
-    """What one window of strace saw. All counts come from that window, the echoes included."""
+    """The counts of one window of strace, echoes included."""
 
     calls: dict  # name to {"calls": n, "errors": n}
     eventfd: dict  # "read" and "write" to n: wakes between threads
@@ -46,12 +46,12 @@ class Trace:
         return sum(call["calls"] for call in self.calls.values()) / self.echoes
 
     def listing(self):
-        """Calls per echo by name, most frequent first; refused calls (EAGAIN, mostly) are said."""
+        """Calls per echo by name, most frequent first. Failed calls (mostly EAGAIN) are marked."""
         most = sorted(self.calls.items(), key=lambda item: -item[1]["calls"])
         return ", ".join(f"{name} {call['calls'] / self.echoes:.3f}" + _refused(call) for name, call in most)
 
     def coordination(self):
-        """Whether threads had to talk to each other in steady state."""
+        """Whether threads communicated in steady state."""
         counts = {
             "futex": self.calls.get("futex", {"calls": 0})["calls"],
             "eventfd write": self.eventfd["write"],
@@ -82,7 +82,7 @@ def measure(subject, load, window_s):
     load = replace(load, connections=CONNECTIONS, size=64, pipeline=1, warmup="1s", duration=f"{window_s + 2:.0f}s")
     with Server(subject) as server:
         with loader.start(load, server.address) as driving:
-            time.sleep(1.0)  # connected, placed and busy: what follows is steady state
+            time.sleep(1.0)  # connected, placed and busy: steady state begins
             trace = watch(server.pid, lambda: time.sleep(window_s))
             loader.finish(driving, load)
         server.stop()
@@ -154,12 +154,12 @@ def _watch(pid, work, log):
 
 
 def _wait_until_traced(pid, strace):
-    """strace seizes one thread after the other; before the last one is, calls would go uncounted."""
+    """strace attaches to one thread after the other. Calls of a thread before that are not counted."""
     deadline = time.monotonic() + ATTACH_TIMEOUT_S
     while not all(procfs.tracer(task) for task in procfs.tasks(pid)):
         if strace.ended() or time.monotonic() > deadline:
             strace.interrupt()
-            strace.finish(child.STOP_TIMEOUT_S)  # says in its own words why it may not attach
+            strace.finish(child.STOP_TIMEOUT_S)  # strace prints why it may not attach
             raise Failure(f"strace did not attach to process {pid} within {ATTACH_TIMEOUT_S:.0f} s")
         time.sleep(0.01)
 

@@ -79,7 +79,7 @@ REDIS = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms"\n"PING_
 class Rivals(unittest.TestCase):
     def run_of(self, cpu_s, rate=100.0, p50_us=100.0, report=None):
         """A run of 1,000 requests."""
-        return rivals.Run(["x"], rivals.Tally(1000, rate, p50_us, 200.0, report), cpu_s, "")
+        return rivals.Run(["x"], rivals.Summary(1000, rate, p50_us, 200.0, report), cpu_s, "")
 
     def measured(self, ours_s, theirs_s, **of_ours):
         """One round in each case, with this CPU time of ours and of the rival."""
@@ -90,10 +90,10 @@ class Rivals(unittest.TestCase):
         return loaders_report.Measured(names, runs, {case: case for case in names})
 
     def test_what_others_print_is_read(self):
-        self.assertEqual(rivals.parse_wrk(WRK), rivals.Tally(62860, 62650.12, 1500, 730.3))
-        self.assertEqual(rivals.parse_redis_benchmark(REDIS, 7), rivals.Tally(7, 57670.13, 519, 563))
+        self.assertEqual(rivals.parse_wrk(WRK), rivals.Summary(62860, 62650.12, 1500, 730.3))
+        self.assertEqual(rivals.parse_redis_benchmark(REDIS, 7), rivals.Summary(7, 57670.13, 519, 563))
         self.assertEqual(rivals.parse_echo_client('{"requests": 8, "service_mean_ns": 7000}', 2),
-                         rivals.Tally(8, 4, None, 7))
+                         rivals.Summary(8, 4, None, 7))
         self.assertEqual(rivals.parse_loadgen(json.dumps(record())).p50_us, 2)
 
     def test_what_is_no_report_is_refused(self):
@@ -105,7 +105,7 @@ class Rivals(unittest.TestCase):
                 parse(text)
 
     def test_what_is_not_in_flight_waits_in_the_loader(self):
-        run = rivals.Run(["x"], rivals.Tally(1000, 50_000, 300, 400, None), 0.01, "")
+        run = rivals.Run(["x"], rivals.Summary(1000, 50_000, 300, 400, None), 0.01, "")
         self.assertEqual((run.in_flight, run.cpu_share), (20, 0.5))
 
     def test_a_cost_has_a_limit_and_a_cross_check_has_two(self):

@@ -1,4 +1,4 @@
-"""What compare_threads says: its tables, its sentence, its plots and its notes. Measures nothing."""
+"""The report of compare_threads: tables, answer, plots and notes."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Measured:
 
     @property
     def place(self):
-        """Who runs where, in words for a caption."""
+        """The cores of server and loader, for a caption."""
         if set(self.server_cores) & set(self.loader_cores):
             return "CO-LOCATED"
         server, loader = (", ".join(map(str, cores)) for cores in (self.server_cores, self.loader_cores))
@@ -40,7 +40,7 @@ class Measured:
         return self.peak[count].spread("server_cpu_us_per_request")
 
     def found(self, count):
-        """Median and range of the rates that the searches found; None where one found none."""
+        """Median and range of the rates that the searches found; None if one found no rate."""
         return spread(answer.rate_per_s for answer in self.searches[count])
 
 
@@ -50,7 +50,7 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one sentence."""
+    """The answer, in one sentence."""
     parts = []
     for count in measured.workers:
         peak = cell(measured.peak[count].spread("achieved_per_s"), 0)
@@ -79,20 +79,20 @@ def picture(measured):
 
 
 def notes(measured):
-    """What a reader must know before drawing a conclusion."""
+    """What a reader must know before a conclusion."""
     return [
         f"One machine, {measured.place}, over loopback. " + (
-            "Workers outnumber the server's cores, so neither the rate nor the latency says how the server scales: more "
-            "workers cannot go faster here. What they cost where they are too many can be seen." if measured.crowded else
-            "Where the loader's verdict is not VALID the rate may be the loader's and not the server's."),
-        "Every run has a server of its own, started for it and stopped after it. Worker counts and rates are measured "
-        "in a random order within each round, which the seed fixes; the searches take turns.",
-        "The peak is a closed loop's: its latency is the service time, and rate and latency determine each other. The "
-        "curves are open loops with Poisson arrivals: their latency counts from when a request was due.",
-        "A rate found by a search met the objective with the upper end of the percentile's confidence interval, and "
-        "was confirmed on fresh servers. '≥' is a search that ended because the loader gave out.",
-        "CPU per request is the CPU time of all threads of the server over the requests it answered. The balance is the "
-        "CPU time of the busiest worker over the workers' mean: 1.00 is even.",
+            "There are more workers than the server has cores, so more workers cannot go faster here. Rate and latency "
+            "show the cost of too many workers, and not how the server scales." if measured.crowded else
+            "Where the loader's verdict is not VALID, the loader may have limited the rate."),
+        "Every run starts a server of its own and stops it. Each round measures worker counts and rates in a random "
+        "order, which the seed fixes. The searches take turns.",
+        "The peak is of a closed loop: its latency is the service time, and rate and latency determine each other. The "
+        "curves are of open loops with Poisson arrivals: their latency counts from when a request was due.",
+        "A rate that a search found met the objective with the upper end of the percentile's confidence interval, "
+        "and met it again on fresh servers. '≥' means that the search ended because the loader reached its own limit.",
+        "CPU per request is the CPU time of all threads of the server over the requests it answered. The balance is "
+        "the CPU time of the busiest worker over the workers' mean: 1.00 is even.",
         "The verdicts are the loader's on its own runs. Percentiles are medians over runs of each run's percentile.",
     ]
 

@@ -1,4 +1,4 @@
-"""The client that waits on tokio's timers: the command line of benches/peers/tokio_timer, and what it prints."""
+"""The client that waits on tokio's timers: the command line of benches/peers/tokio_timer, and its figures."""
 
 import json
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class TokioTimer:
                 "--connections", str(self.connections), "--seconds", str(self.seconds)]
 
     def run(self, address):
-        """Drive the server at `address` to the end; the lateness of its sends in µs by quantile, and its CPU time."""
+        """Load the server at `address`. Returns the lateness of the sends in µs by quantile, and the CPU time."""
         text, cpu_s = child.run_timed(self.argv(address), PROGRAM, WARMUP_S + self.seconds + OVERHEAD_S)
         return parse(text), cpu_s
 
 
 def parse(text):
-    """Read its JSON; a run in which next to nothing came back is a Failure."""
+    """Read its JSON. A run with almost no answers is a Failure."""
     try:
         values = json.loads(text)
         lateness_us = {quantile: values["lateness_ns"][quantile] / 1000 for quantile in QUANTILES}

@@ -1,4 +1,4 @@
-"""The open-loop client: the command line of benches/peers/unequal.c, and what the scripts read from its JSON."""
+"""The open-loop client: the command line of benches/peers/unequal.c, and the fields of its JSON."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Unequal:
 
     @property
     def rate_per_s(self):
-        """Of all connections together."""
+        """Requests per second of all connections."""
         return self.hot * self.hot_rate + self.cold * self.cold_rate
 
     def argv(self, address):
@@ -41,7 +41,7 @@ class Unequal:
         return [self.program, address, *(str(word) for pair in shape.items() for word in pair)]
 
     def run(self, address):
-        """Drive the server at `address` to the end; one that ends connections is a Failure."""
+        """Load the server at `address`. A server that ends connections is a Failure."""
         return parse(child.run(self.argv(address), PROGRAM, timeout_s=self.total_s + OVERHEAD_S))
 
 
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def unanswered(self):
-        """Requests due in the measured time that had no answer seconds after it: their time is in no percentile."""
+        """Requests of the measured time without an answer seconds after it. No percentile includes them."""
         return self.values["unanswered"]
 
     def response_ms(self, group, quantile):

@@ -1,4 +1,4 @@
-"""Connections that have sent a message and wait for its echo, looked at together."""
+"""Connections that have sent a message and wait for its echo."""
 
 import selectors
 import time
@@ -7,7 +7,7 @@ import connections
 
 
 class Waiting:
-    """Sends a message on each connection, then sorts them by what became of it."""
+    """Sends a message on each connection, then sorts the connections: waiting, served, lost."""
 
     def __init__(self, members):
         self.served, self.lost = [], []

@@ -1,5 +1,5 @@
-//! Shared by the integration tests: conditions to wait for, every way to set up a base, and a
-//! server in a process of its own.
+//! Shared by the integration tests: waiting, reading, every way to set up a base, and a server in a
+//! process of its own.
 
 #![allow(
     dead_code,
@@ -11,6 +11,8 @@
 #[cfg(feature = "cli")]
 mod server_process;
 
+use std::io::{self, Read};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use evshard::{
@@ -25,6 +27,8 @@ pub use server_process::{ServerProcess, total};
 /// The timeout of every test: far longer than anything takes on a loaded machine. Reaching it is a
 /// failure.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub const MS: Duration = Duration::from_millis(1);
 
 /// Every way to set up a base: each backend, with changes passed at once or before each wait. Epoll
 /// also passes them through io_uring. Each with the precise clock and with the coarse one.
@@ -87,6 +91,23 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never came true: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Reads once, and again if a signal interrupted the read: with a timeout, a stopped process gets
+/// that error when it continues (`signal(7)`).
+pub fn read(mut from: impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// The bytes up to the end of the stream, or the kind of error that ends it.
+pub fn read_to_end(mut stream: TcpStream) -> Result<Vec<u8>, io::ErrorKind> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).map(|_| bytes).map_err(|error| error.kind())
 }
 
 /// Bytes that look random, the same for the same seed.

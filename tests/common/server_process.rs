@@ -95,7 +95,7 @@ impl ServerProcess {
     }
 
     pub fn signal(&self, signal: &str) {
-        // The shell's own kill: there is one wherever there is a shell.
+        // The shell's built-in kill, because some machines lack the program.
         let kill = format!("kill -{signal} {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }

@@ -1,4 +1,4 @@
-//! The context of these tests: a log of what fired, and events that handlers are to find.
+//! The context of these tests: a log of what fired, and the ids of events.
 
 #![allow(unused_imports, reason = "each topic uses its own share")]
 
@@ -14,7 +14,7 @@ pub(crate) use evshard::{
 
 pub(crate) const SHORT: Duration = Duration::from_millis(3);
 
-/// A context that is its own log, with what handlers need at hand.
+/// A context: the log of what fired, and ids for handlers.
 #[derive(Debug, Default)]
 pub(crate) struct App {
     pub(crate) fired: Vec<(u64, Ready)>,

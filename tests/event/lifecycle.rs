@@ -1,4 +1,5 @@
-//! An event's life: made, pending, active, idle again, freed; by its own handler and by others.
+//! The states of an event: created, pending, active, idle, freed. Handlers change their own event
+//! and others.
 
 use crate::app::*;
 use crate::on_every_base;

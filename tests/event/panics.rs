@@ -1,4 +1,4 @@
-//! Handlers that panic: the base stays whole, and what they kept from running still does.
+//! Handlers that panic: the base stays consistent, and the remaining events still run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,4 @@
-//! Other threads: what they add, delete and end, and the wakes that it costs.
+//! Other threads: what they add, delete and end, and how often they wake the base.
 
 use std::sync::mpsc;
 use std::thread;
@@ -85,7 +85,7 @@ on_every_base! {
         assert!(begun.elapsed() < common::TEST_TIMEOUT / 2);
     }
 
-    fn an_earlier_timer_added_from_afar_shortens_the_wait(config: Config) {
+    fn an_earlier_timer_added_by_another_thread_shortens_the_wait(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         let begun = Instant::now();
         let late = base.registry().create(EventSpec::timer(), log);
@@ -100,7 +100,7 @@ on_every_base! {
         assert!(begun.elapsed() < common::TEST_TIMEOUT / 2);
     }
 
-    fn a_break_from_afar_ends_a_long_wait_and_leaves_active_events_active(config: Config) {
+    fn a_break_by_another_thread_ends_a_long_wait_and_leaves_active_events_active(config: Config) {
         let (mut base, mut app) = (Base::new(config.priorities(2)).unwrap(), App::default());
         let id = base.registry().create(EventSpec::timer(), log);
         base.registry().add(id, Some(common::TEST_TIMEOUT)).unwrap();
@@ -112,7 +112,7 @@ on_every_base! {
         assert_eq!(base.registry().pending(id), Ready::TIMEOUT);
     }
 
-    fn a_break_from_afar_stops_a_pass_after_the_running_handler(config: Config) {
+    fn a_break_by_another_thread_stops_a_pass_after_the_running_handler(config: Config) {
         fn wait_for_break(registry: &mut Registry<App>, app: &mut App, fired: Fired) {
             log(registry, app, fired);
             let remote = registry.remote();
@@ -131,7 +131,7 @@ on_every_base! {
         }
     }
 
-    fn an_exit_from_afar_counts_before_the_loop_and_a_break_does_not(config: Config) {
+    fn an_exit_by_another_thread_counts_before_the_loop_and_a_break_does_not(config: Config) {
         let (mut base, mut app) = (Base::new(config).unwrap(), App::default());
         base.remote().loop_exit();
         assert_eq!(base.run_until_exit(&mut app).unwrap(), LoopEnd::Stopped);

@@ -1,4 +1,4 @@
-//! Time: what now is inside and outside the loop, intervals, and common timeouts.
+//! Time: the current time inside and outside the loop, intervals, and common timeouts.
 
 use crate::app::*;
 use crate::{common, on_every_base};

@@ -1,17 +1,17 @@
 //! Bugs where the load was uneven, although every client was equal.
 
+use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use evshard::server::stats::ServerStats;
-use evshard::server::{AcceptMode, Echo, Placement, Server, ServerConfig};
+use evshard::server::{AcceptMode, Echo, Outlet, Peer, Placement, Server, ServerConfig, Service};
 use test_needs::Need;
 
+use crate::clients::{connect, is_served, reset_when_dropped};
 use crate::common::eventually;
-use crate::rig::{
-    WhichShard, address_of, config, connect, is_served, reset_when_dropped, shard_of,
-};
+use crate::servers::{address_of, config};
 
 /// The modes in which placement decides; in hybrid mode it does so where the kernel's hash was too
 /// skewed.
@@ -31,7 +31,33 @@ const CLIENTS: usize = 4;
 /// Connections that one client has at a time.
 const CROWD: usize = 25;
 
-/// Connects, is served, and closes, mostly by a reset, which uses no port afterwards.
+/// Sends the index of its shard, then echoes.
+#[derive(Clone)]
+struct WhichShard;
+
+impl Service for WhichShard {
+    type Session = ();
+
+    fn open(&mut self, _: &Peer<'_>, out: &mut Outlet<'_>) {
+        let thread = thread::current();
+        let shard = thread.name().and_then(|name| name.strip_prefix("worker-")?.parse().ok());
+        out.send(&[shard.unwrap_or(u8::MAX)]);
+    }
+
+    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
+        out.send(input);
+        input.len()
+    }
+}
+
+/// The shard that serves a connection just made to [`WhichShard`].
+fn shard_of(mut stream: &TcpStream) -> usize {
+    let mut shard = [0];
+    stream.read_exact(&mut shard).unwrap();
+    shard[0].into()
+}
+
+/// Connects, is served, and closes, mostly by a reset, which leaves no port in TIME_WAIT.
 fn cycle(address: SocketAddr) {
     for _ in 0..CYCLES / CLIENTS / CROWD {
         let crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect(address)).collect();

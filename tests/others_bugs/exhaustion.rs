@@ -1,7 +1,6 @@
-//! Exhausted descriptors and errors of accept(2), on which other servers spun, ended or stopped
-//! accepting.
+//! Exhausted descriptors and errors of accept(2). Other servers spun, ended or stopped accepting.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
@@ -11,8 +10,9 @@ use evshard::server::AcceptMode;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use test_needs::Need;
 
-use crate::common::{ServerProcess, TEST_TIMEOUT, eventually};
-use crate::rig::{MS, Watched, connect, in_every_mode, is_served, reset_when_dropped};
+use crate::clients::{connect, is_served, reset_when_dropped};
+use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read};
+use crate::servers::{Watched, in_every_mode};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
     ["--workers", "2", "--no-pin", "--accept", mode.name()]
@@ -44,7 +44,7 @@ impl Waiting {
     }
 
     fn look(&mut self) {
-        match self.stream.read(&mut [0]) {
+        match read(&self.stream, &mut [0]) {
             Ok(length) => self.served |= length > 0,
             Err(error) => self.gone |= error.kind() != ErrorKind::WouldBlock,
         }

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use evshard::server::{AcceptMode, Echo, ProxyMode, ProxyProtocol, Server, ServerConfig};
 use test_needs::Need;
 
-use crate::common::eventually;
-use crate::rig::{MS, StopAtEnd, Stoppable, address_of, ask, config, connect, is_served};
+use crate::clients::{StopAtEnd, ask, connect, is_served};
+use crate::common::{MS, eventually};
+use crate::servers::{address_of, config};
+use crate::stoppable::Stoppable;
 
-/// Elsewhere others waited two seconds and more; here it is milliseconds.
-const SOON: Duration = Duration::from_secs(1);
+/// The longest wait that passes. Other servers let clients wait two seconds and more. Here it is
+/// milliseconds.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Keeps a connection readable and writable all the time, until it is stopped.
 fn flood(address: SocketAddr, stop: &AtomicBool) {
@@ -54,7 +57,7 @@ fn a_connection_that_is_always_ready_starves_the_others() {
         let stream = talker.get_or_init(|| connect(address));
         assert_eq!(ask(stream, b"and I?").unwrap(), b"and I?");
     });
-    assert!(longest < SOON, "{longest:?}");
+    assert!(longest < WAIT_MAX, "{longest:?}");
 }
 
 /// actix-net, netpoll: a listener behind the busy connections of its own loop accepted late, or
@@ -63,7 +66,7 @@ fn a_connection_that_is_always_ready_starves_the_others() {
 fn no_connection_is_accepted_while_one_connection_floods() {
     for mode in AcceptMode::ALL {
         let longest = longest_beside_a_flood(mode, |address| assert!(is_served(&connect(address))));
-        assert!(longest < SOON, "{mode}: {longest:?}");
+        assert!(longest < WAIT_MAX, "{mode}: {longest:?}");
     }
 }
 
@@ -112,7 +115,7 @@ fn a_slow_proxy_header_delays_later_connections() {
         let mut honest = connect(address);
         honest.write_all(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n").unwrap();
         assert!(is_served(&honest));
-        assert!(start.elapsed() < SOON, "{mode}: {:?}", start.elapsed());
+        assert!(start.elapsed() < WAIT_MAX, "{mode}: {:?}", start.elapsed());
         for stream in &mut slow {
             stream.write_all(b"198.51.100.1 4711 443\r\n").unwrap();
             assert!(is_served(stream), "{mode}: the slow ones are served, too");

@@ -83,10 +83,12 @@
 mod common;
 
 mod balance;
+mod clients;
 mod exhaustion;
 mod fairness;
 mod overload;
-mod rig;
+mod servers;
 mod shutdown;
 mod sizing;
+mod stoppable;
 mod upgrade;

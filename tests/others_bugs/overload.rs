@@ -8,14 +8,16 @@ use std::thread;
 use evshard::server::{AcceptMode, Server, ServerConfig};
 use test_needs::Need;
 
-use crate::common::{ServerProcess, eventually};
-use crate::rig::{MS, Stoppable, Watched, address_of, config, connect, is_served};
+use crate::clients::{connect, is_served};
+use crate::common::{MS, ServerProcess, eventually, read};
+use crate::servers::{Watched, address_of, config};
+use crate::stoppable::Stoppable;
 
 const CAPACITY: usize = 4;
 const WORKERS: usize = 2;
 const STOPPERS: usize = 16;
 
-/// Stops every worker; returns the connections that did so.
+/// Blocks every worker; returns the connections that block them.
 fn stop_workers(address: SocketAddr, service: &Stoppable) -> Vec<TcpStream> {
     // Enough that in every mode each worker has some.
     let mut stoppers: Vec<TcpStream> = (0..STOPPERS).map(|_| connect(address)).collect();
@@ -67,7 +69,7 @@ fn all_run(server: &ServerProcess) -> bool {
     stats.filter(|stat| stat.contains(") R ")).count() == WORKERS
 }
 
-/// Workers that serve one request for this long are as blocked as stopped ones.
+/// A worker that serves one request for a second accepts and serves nothing else meanwhile.
 fn blocked_workers(mode: AcceptMode) {
     let capacity = CAPACITY.to_string();
     let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
@@ -93,16 +95,16 @@ fn blocked_workers(mode: AcceptMode) {
         let most = STOPPERS + WORKERS * CAPACITY + WORKERS;
         assert!(held <= most, "{mode}: {held} sockets while no worker serves, {most} at most");
     }
-    for mut stream in clients {
+    for stream in clients {
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{mode}: served to its end");
+        assert_eq!(read(&stream, &mut [0]).unwrap(), 0, "{mode}: served to its end");
     }
     drop(busy);
     eventually("no descriptor is left", || server.sockets() == before);
     assert!(server.terminate().0.success());
 }
 
-/// A queue without a consumer held ever more descriptors, and kept them.
+/// A queue without a consumer held more and more descriptors, and never closed them.
 #[test]
 fn blocked_workers_leak_descriptors() {
     for mode in AcceptMode::ALL {
@@ -151,8 +153,8 @@ fn a_client_over_the_limit_hangs_instead_of_being_reset() {
         let held: Vec<TcpStream> = (0..7).map(|_| watched.server.connect()).collect();
         held.iter().for_each(|stream| assert!(is_served(stream)));
         for _ in 0..10 {
-            let mut stream = watched.server.connect();
-            let error = stream.read(&mut [0]).unwrap_err();
+            let stream = watched.server.connect();
+            let error = read(&stream, &mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
         }
         assert_eq!(watched.of_acceptors("shed"), 10, "{mode}");

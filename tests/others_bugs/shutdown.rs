@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
 
-use crate::common::{ServerProcess, TEST_TIMEOUT, eventually};
-use crate::rig::{MS, Watched, address_of, config, connect, in_every_mode, is_served};
+use crate::clients::{connect, is_served};
+use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read};
+use crate::servers::{Watched, address_of, config, in_every_mode};
 
-/// Long enough for a loaded machine, and far shorter than a drain without an end.
-const SOON: Duration = Duration::from_secs(20);
+/// The longest time until an end that passes: enough for a loaded machine.
+const END_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A client that does not read its replies.
 fn stuck(server: &ServerProcess) -> TcpStream {
@@ -49,12 +50,12 @@ fn one_client_that_never_ends_keeps_a_drain_from_ending() {
         let mut stuck = stuck(&server);
         let mut chatty = server.connect();
         let chat = thread::spawn(move || {
-            while chatty.write_all(b"x").is_ok() && chatty.read(&mut [0]).is_ok_and(|n| n > 0) {}
+            while chatty.write_all(b"x").is_ok() && read(&chatty, &mut [0]).is_ok_and(|n| n > 0) {}
         });
         let start = Instant::now();
         assert!(server.terminate().0.success());
         let took = start.elapsed();
-        assert!(took >= 500 * MS && took < SOON, "{mode}: {took:?}");
+        assert!(took >= 500 * MS && took < END_TIME_MAX, "{mode}: {took:?}");
         chat.join().unwrap();
         // An orderly close would claim that this was everything.
         let error = stuck.read_to_end(&mut Vec::new()).unwrap_err();
@@ -104,7 +105,7 @@ fn a_timeout_of_the_command_line_reaches_no_connection() {
             stream.read_to_end(&mut echo).unwrap();
             assert_eq!(echo, first);
             let took = start.elapsed();
-            assert!(took >= 150 * MS && took < SOON, "{mode} {timeout}: {took:?}");
+            assert!(took >= 150 * MS && took < END_TIME_MAX, "{mode} {timeout}: {took:?}");
         };
         end_of("--first-byte-timeout", b"");
         end_of("--idle-timeout", b"x");
@@ -119,7 +120,7 @@ fn a_timeout_of_the_command_line_does_not_reach_the_header() {
     let server = ServerProcess::start(&trust);
     let mut stream = server.connect();
     stream.write_all(b"PROXY ").unwrap();
-    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(read(&stream, &mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 /// Panics in the method that its connection's first byte names; the others do nothing wrong.
@@ -194,6 +195,8 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
         drop(bystander);
         let panicked = server.drain().unwrap().total().errors.panicked;
         assert_eq!(panicked, 6, "{mode}: and each is counted");
-        assert!(last.set_read_timeout(Some(TEST_TIMEOUT)).is_ok() && last.read(&mut [0]).is_err());
+        assert!(
+            last.set_read_timeout(Some(TEST_TIMEOUT)).is_ok() && read(&last, &mut [0]).is_err()
+        );
     }
 }

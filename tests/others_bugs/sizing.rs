@@ -4,8 +4,8 @@ use std::process::Command;
 
 use test_needs::Need;
 
+use crate::clients::{connect, is_served};
 use crate::common::{ServerProcess, eventually};
-use crate::rig::{connect, is_served};
 
 /// The number of threads of a process whose names begin with this.
 fn threads(server: &ServerProcess, name: &str) -> usize {

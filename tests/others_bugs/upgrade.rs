@@ -1,13 +1,14 @@
 //! Upgrades: which connections other servers lost when one replaced another.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{ServerProcess, eventually, total};
-use crate::rig::{MS, StopAtEnd, ask, connect, in_every_mode, is_served, reset_when_dropped};
+use crate::clients::{StopAtEnd, ask, connect, is_served, reset_when_dropped};
+use crate::common::{MS, ServerProcess, eventually, read_to_end, total};
+use crate::servers::in_every_mode;
 
 /// A server, and the path of its upgrade socket.
 struct Offering {
@@ -31,12 +32,6 @@ impl Offering {
     }
 }
 
-/// What a connection still receives, or its error.
-fn end_of(mut stream: TcpStream) -> Result<Vec<u8>, ErrorKind> {
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).map(|_| rest).map_err(|error| error.kind())
-}
-
 /// Envoy, sozu, nginx: queued and idle connections were reset, and requests in progress were lost.
 #[test]
 fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
@@ -56,13 +51,13 @@ fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
         let new = old.succeed(&flags);
         for stream in queued {
             stream.shutdown(Shutdown::Write).unwrap();
-            assert_eq!(end_of(stream).unwrap(), b"x", "{mode}: the queued are the new one's");
+            assert_eq!(read_to_end(stream).unwrap(), b"x", "{mode}: the queued are the new one's");
         }
         for stream in idle {
-            assert_eq!(end_of(stream).unwrap(), b"", "{mode}: the idle end in order");
+            assert_eq!(read_to_end(stream).unwrap(), b"", "{mode}: the idle end in order");
         }
         for stream in asking {
-            assert_eq!(end_of(stream).unwrap(), b"request", "{mode}: the answer is whole");
+            assert_eq!(read_to_end(stream).unwrap(), b"request", "{mode}: the answer is whole");
         }
         let (status, table) = old.server.wait();
         assert!(status.success());

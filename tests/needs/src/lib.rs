@@ -1,4 +1,4 @@
-//! What tests need of the machine beyond 64-bit Linux 5.11, asked for in one place.
+//! What tests need of the machine beyond 64-bit Linux 5.11.
 //!
 //! A test asks before it begins, and returns if something is missing:
 //!
@@ -8,11 +8,11 @@
 //! }
 //! ```
 //!
-//! What is missing is written to standard error in one line, and kept in a file of this run of
-//! `cargo test`. The last test program of the run, `tests/skipped.rs`, prints the list.
+//! A missing need is one line on standard error, and one in a file of this run of `cargo test`. The
+//! last test program of the run, `tests/skipped.rs`, prints the list.
 //!
 //! `EVSHARD_TEST_REQUIRE=all`, or the names of some needs with commas between them, makes a missing
-//! need a failure.
+//! need a failure. A name that no need has is a failure, too.
 
 use std::io;
 use std::path::Path;
@@ -23,6 +23,7 @@ mod need;
 mod skips;
 
 pub use need::{Need, program};
+use skips::REQUIRE;
 pub use skips::{Skip, take_skips};
 
 /// Whether the test lacks something it needs. If so, the test must return at once.
@@ -50,7 +51,12 @@ pub fn missing_for_part(need: Need) -> bool {
 /// Records a skip if there is a reason for one; whether there is.
 #[track_caller]
 fn is_skipped(need: Need, reason: Option<String>, in_part: bool) -> bool {
+    let is_required = skips::is_required(need);
     if let Some(reason) = &reason {
+        assert!(
+            !is_required,
+            "this test needs {need} ({reason}), and {REQUIRE} makes that a failure"
+        );
         skips::record(need, reason, in_part);
     }
     reason.is_some()

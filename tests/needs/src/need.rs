@@ -1,4 +1,4 @@
-//! The needs, and how to find out whether they are met: by trying.
+//! The needs. The tests try each to find out whether it is met.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -56,30 +56,64 @@ pub enum Need {
     Terminal,
 }
 
-/// By its name, as `EVSHARD_TEST_REQUIRE` and the list have it.
+/// The programs that tests need, by name.
+const PROGRAMS: [&str; 7] =
+    ["haproxy", "memcached", "nginx", "promtool", "python3", "redis-server", "taskset"];
+
+/// By its name and its number, as the list of skipped tests shows it.
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            Self::IoUring => f.write_str("io_uring"),
-            Self::SocketFilter => f.write_str("socket-filter"),
-            Self::Affinity => f.write_str("affinity"),
-            Self::PreciseWait => f.write_str("precise-wait"),
-            Self::Ipv6 => f.write_str("ipv6"),
-            Self::Descriptors(count) => write!(f, "descriptors ({count})"),
-            Self::Backlog(count) => write!(f, "backlog ({count})"),
-            Self::Program(name) => f.write_str(name),
-            Self::Trace => f.write_str("strace"),
-            Self::OtherUser => f.write_str("other-user"),
-            Self::SetUserId => f.write_str("set-user-id"),
-            Self::Mount => f.write_str("mount"),
-            Self::SeccompFilter => f.write_str("seccomp"),
-            Self::Terminal => f.write_str("terminal"),
+            Self::Descriptors(count) => write!(f, " ({count})"),
+            Self::Backlog(count) => write!(f, " ({count})"),
+            _ => Ok(()),
         }
     }
 }
 
 impl Need {
-    /// Why the need is not met; `None` if it is. Found out once for each process.
+    /// The name that `EVSHARD_TEST_REQUIRE` has for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::SocketFilter => "socket-filter",
+            Self::Affinity => "affinity",
+            Self::PreciseWait => "precise-wait",
+            Self::Ipv6 => "ipv6",
+            Self::Descriptors(_) => "descriptors",
+            Self::Backlog(_) => "backlog",
+            Self::Program(name) => name,
+            Self::Trace => "strace",
+            Self::OtherUser => "other-user",
+            Self::SetUserId => "set-user-id",
+            Self::Mount => "mount",
+            Self::SeccompFilter => "seccomp",
+            Self::Terminal => "terminal",
+        }
+    }
+
+    /// The names of all needs.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        let needs = [
+            Self::IoUring,
+            Self::SocketFilter,
+            Self::Affinity,
+            Self::PreciseWait,
+            Self::Ipv6,
+            Self::Descriptors(0),
+            Self::Backlog(0),
+            Self::Trace,
+            Self::OtherUser,
+            Self::SetUserId,
+            Self::Mount,
+            Self::SeccompFilter,
+            Self::Terminal,
+        ];
+        needs.into_iter().map(Self::name).chain(PROGRAMS)
+    }
+
+    /// Why the need is not met; `None` if it is. Each process tries it once.
     pub(crate) fn missing(self) -> Option<String> {
         static FOUND: Mutex<Option<HashMap<Need, Option<String>>>> = Mutex::new(None);
         let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::Need;
 
 /// The environment variable that makes missing needs failures.
-const REQUIRE: &str = "EVSHARD_TEST_REQUIRE";
+pub(crate) const REQUIRE: &str = "EVSHARD_TEST_REQUIRE";
+
+/// The name in [`REQUIRE`] for all needs.
+const ALL: &str = "all";
 
 /// A need that was missing, why, and what was skipped for it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,13 +25,9 @@ pub struct Skip {
     pub in_part: Vec<String>,
 }
 
-/// Says that the calling test is skipped, and keeps it for the list.
+/// Prints that the calling test is skipped, and adds it to the list.
 #[track_caller]
 pub(crate) fn record(need: Need, reason: &str, in_part: bool) {
-    assert!(
-        !is_required(&need.to_string()),
-        "this test needs {need} ({reason}), and {REQUIRE} makes that a failure"
-    );
     let test = name_of_test(Location::caller());
     let kind = if in_part { "skipped in part" } else { "skipped" };
     let line = format!("{kind}\t{need}\t{reason}\t{test}\n");
@@ -38,17 +37,22 @@ pub(crate) fn record(need: Need, reason: &str, in_part: bool) {
     }
     // Straight to standard error: what goes by `eprintln!` is captured.
     let _ = writeln!(io::stderr(), "{kind}: needs {need}: {test} ({reason})");
-    let kept = fs::create_dir_all(folder())
+    let written = fs::create_dir_all(folder())
         .and_then(|()| OpenOptions::new().create(true).append(true).open(&file))
-        .and_then(|mut kept| kept.write_all(line.as_bytes()));
-    if let Err(error) = kept {
+        .and_then(|mut list| list.write_all(line.as_bytes()));
+    if let Err(error) = written {
         let _ = writeln!(io::stderr(), "(not on the list at the end: {}: {error})", file.display());
     }
 }
 
-/// Every skip of this run of `cargo test` so far, by the need. Forgets them, and those of runs that
-/// are over.
+/// Every skip of this run of `cargo test` so far, by the need. Removes them, and those of runs that
+/// have ended.
+///
+/// # Errors
+///
+/// If `EVSHARD_TEST_REQUIRE` has a name that no need has, or the file cannot be read.
 pub fn take_skips() -> io::Result<BTreeMap<String, Skip>> {
+    required(&std::env::var(REQUIRE).unwrap_or_default()).map_err(io::Error::other)?;
     let text = match fs::read_to_string(folder().join(run())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text?,
@@ -71,10 +75,30 @@ pub fn take_skips() -> io::Result<BTreeMap<String, Skip>> {
     Ok(skips)
 }
 
-fn is_required(need: &str) -> bool {
-    let required = std::env::var(REQUIRE).unwrap_or_default();
-    let name = need.split(' ').next().unwrap_or_default();
-    required.split(',').any(|required| required == "all" || required == name)
+/// Whether `EVSHARD_TEST_REQUIRE` makes a missing need a failure.
+#[track_caller]
+pub(crate) fn is_required(need: Need) -> bool {
+    let name = need.name();
+    assert!(
+        Need::names().any(|known| known == name),
+        "add `{name}` to `Need::names` or `PROGRAMS`"
+    );
+    let text = std::env::var(REQUIRE).unwrap_or_default();
+    let required = required(&text).unwrap_or_else(|error| panic!("{error}"));
+    required.iter().any(|required| [ALL, name].contains(required))
+}
+
+/// The names in `text`, a value of `EVSHARD_TEST_REQUIRE`; an error if no need has one of them.
+fn required(text: &str) -> Result<Vec<&str>, String> {
+    let names: Vec<&str> = text.split(',').filter(|name| !name.is_empty()).collect();
+    let is_known = |name: &&str| *name == ALL || Need::names().any(|known| known == *name);
+    match names.iter().find(|name| !is_known(name)) {
+        None => Ok(names),
+        Some(name) => {
+            let known: Vec<&str> = std::iter::once(ALL).chain(Need::names()).collect();
+            Err(format!("{REQUIRE} has the name `{name}`; the names are {}", known.join(", ")))
+        }
+    }
 }
 
 /// The test harness names a test's thread after it, except when it runs one test at a time.
@@ -107,4 +131,21 @@ fn run() -> String {
     let after_name = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     let started = after_name.split(' ').nth(19).unwrap_or("0");
     format!("{parent}-{started}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn required_names_are_those_of_needs_or_an_error_that_lists_them() {
+        assert_eq!(required(""), Ok(vec![]));
+        assert_eq!(required("all"), Ok(vec!["all"]));
+        let names = ["io_uring", "descriptors", "haproxy"];
+        assert_eq!(required(&names.join(",")), Ok(names.to_vec()));
+        for misspelled in ["iouring", "io_uring, ipv6", "descriptors (1000)", "ALL"] {
+            let error = required(misspelled).expect_err(misspelled);
+            assert!(error.contains("the names are all, io_uring, "), "{error}");
+        }
+    }
 }

@@ -1,0 +1,367 @@
+//! The ladders: which layer of `src`, and which module of a folder, may name which.
+
+use super::expect_tidy;
+use super::paths::{imports, named};
+use super::source::{Source, sources};
+
+/// Who may name whom, by folder or file of `src`. What is not listed is not allowed.
+const LADDER: &[(&str, &[&str])] = &[
+    ("event", &[]),
+    ("sync", &[]),
+    ("error", &["event"]),
+    ("sys", &["error", "event", "sync"]),
+    (
+        "backend",
+        &["sys::epoll", "sys::poll", "sys::select", "sys::uring", "sys::fd", "event", "error"],
+    ),
+    (
+        "base",
+        &[
+            "backend",
+            "sys::clock",
+            "sys::eventfd",
+            "sys::fd",
+            "sys::process",
+            "sys::signal",
+            "sys::signalfd",
+            "sys::signal_counts",
+            "event",
+            "error",
+            "sync",
+        ],
+    ),
+    ("server", &["base", "sys::clock", "sys::rusage", "sys::socket", "event", "error", "sync"]),
+    // Programs use the public interface, as users do.
+    ("bin", &[]),
+];
+
+/// The modules of `loadgen/src`, lowest first: each may name those before it.
+const LOADGEN_LADDER: &[&str] = &[
+    "clock",
+    "exit",
+    "error",
+    "units",
+    "console",
+    "atomic_file",
+    "interrupt",
+    "schedule",
+    "latency",
+    "stats",
+    "wire",
+    "slo",
+    "options",
+    "environment",
+    "record",
+    "server",
+    "engine",
+    "validity",
+    "measure",
+    "report",
+    "comparison",
+    "merging",
+    "cli",
+    "commands",
+];
+
+/// The modules directly below one folder, lowest first: each may name those before it.
+struct Ladder {
+    folder: &'static str,
+    order: &'static [&'static str],
+    exceptions: &'static [Exception],
+}
+
+/// A file that may name one module further up. It must do so: else the exception is a complaint.
+struct Exception {
+    /// Relative to the ladder's folder.
+    file: &'static str,
+    names: &'static str,
+    reason: &'static str,
+}
+
+/// The folder's own file. It may name all modules, and none may name its items.
+const OWN_FILE: &str = "mod";
+
+const LADDERS: &[Ladder] = &[
+    Ladder { folder: "loadgen/src", order: LOADGEN_LADDER, exceptions: &[] },
+    Ladder { folder: "src/base", order: BASE_LADDER, exceptions: BASE_EXCEPTIONS },
+    Ladder { folder: "src/server", order: SERVER_LADDER, exceptions: SERVER_EXCEPTIONS },
+];
+
+/// The modules of `src/base`.
+const BASE_LADDER: &[&str] = &[
+    "control",
+    "changelist",
+    "stats",
+    "events",
+    "timers",
+    "limit",
+    "setup",
+    "cross_thread",
+    "registry",
+];
+
+const BASE_EXCEPTIONS: &[Exception] = &[
+    Exception {
+        file: "cross_thread/remote.rs",
+        names: "registry",
+        reason: "a posted job gets the registry",
+    },
+    Exception {
+        file: "events/signal.rs",
+        names: "registry",
+        reason: "the handler of the signal descriptor gets the registry",
+    },
+    Exception {
+        file: "events/slot.rs",
+        names: "mod",
+        reason: "a slot holds its event's `Handler`",
+    },
+    Exception { file: "registry/mod.rs", names: "mod", reason: "a new event has a `Handler`" },
+    Exception {
+        file: "registry/pending.rs",
+        names: "mod",
+        reason: "an active event has a `Handler`",
+    },
+    Exception {
+        file: "setup/reinit.rs",
+        names: "mod",
+        reason: "it implements a method of `EventBase`",
+    },
+];
+
+/// The modules of `src/server`.
+const SERVER_LADDER: &[&str] = &[
+    "connection_limit",
+    "placement",
+    "listener",
+    "config",
+    "handoff",
+    "proxy_protocol",
+    "service",
+    "stats",
+    "accept",
+    "admin",
+    "shard",
+    "threads",
+    "upgrade",
+    "refusals",
+    "service_manager",
+];
+
+const SERVER_EXCEPTIONS: &[Exception] = &[
+    Exception {
+        file: "admin/mod.rs",
+        names: "threads",
+        reason: "it runs in a thread as those of the server do",
+    },
+    Exception {
+        file: "listener/mod.rs",
+        names: "config",
+        reason: "it opens what the configuration lists",
+    },
+];
+
+#[test]
+fn a_lower_layer_never_names_a_higher_one() {
+    expect_tidy(&layers_that_name_higher_ones(LADDER, &sources(&["src"])));
+}
+
+#[test]
+fn a_lower_module_never_names_a_higher_one() {
+    let all = sources(&["src", "loadgen/src"]);
+    let complaints: Vec<String> =
+        LADDERS.iter().flat_map(|ladder| ladder.modules_that_name_higher_ones(&all)).collect();
+    expect_tidy(&complaints);
+}
+
+/// What the files of `src` name that `ladder` does not allow them.
+fn layers_that_name_higher_ones(ladder: &[(&str, &[&str])], all: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for source in all.iter().filter(|source| !source.is_test(all)) {
+        let (path, module) = (&source.path, source.module());
+        let Some(layer) = module.first() else { continue };
+        let Some((_, allowed)) = ladder.iter().find(|(name, _)| name == layer) else {
+            complaints
+                .push(format!("{path}: add `{layer}` to the ladder in tests/tidy/ladders.rs"));
+            continue;
+        };
+        for (number, steps) in named(source) {
+            let target = steps.first().map_or("*", String::as_str);
+            let part = steps[..steps.len().min(2)].join("::");
+            if target != *layer && !allowed.contains(&target) && !allowed.contains(&&*part) {
+                complaints.push(upward(path, number, layer, &part));
+            }
+        }
+    }
+    complaints
+}
+
+fn upward(path: &str, number: usize, module: &str, target: &str) -> String {
+    format!(
+        "{path}:{number}: `{module}` must not name `{target}`; move the code down, or pass what it \
+         needs in"
+    )
+}
+
+impl Ladder {
+    /// What the files of the folder name further up, except the exceptions; and each exception that
+    /// no file needs.
+    fn modules_that_name_higher_ones(&self, all: &[Source]) -> Vec<String> {
+        let prefix = format!("{}/", self.folder);
+        let own = all.iter().find(|source| source.path == format!("{prefix}{OWN_FILE}.rs"));
+        let exported = own.map(|own| imports(&own.text)).unwrap_or_default();
+        let (mut complaints, mut needed) = (Vec::new(), Vec::new());
+        for source in all.iter().filter(|source| !source.is_test(all)) {
+            let Some(file) = source.path.strip_prefix(&prefix) else { continue };
+            let module = file.split(['/', '.']).next().unwrap_or_default();
+            if matches!(module, OWN_FILE | "main") {
+                continue;
+            }
+            let Some(position) = self.order.iter().position(|name| *name == module) else {
+                let path = &source.path;
+                complaints
+                    .push(format!("{path}: add `{module}` to the ladder in tests/tidy/ladders.rs"));
+                continue;
+            };
+            for (number, path) in named(source) {
+                let Some(target) = self.module_of(&path, &exported) else { continue };
+                if target == module || self.order[..position].contains(&target) {
+                    continue;
+                }
+                let excepts = |e: &&Exception| e.file == file && e.names == target;
+                match self.exceptions.iter().find(excepts) {
+                    Some(exception) => needed.push((exception.file, exception.names)),
+                    None => complaints.push(upward(&source.path, number, module, target)),
+                }
+            }
+        }
+        for Exception { file, names, reason } in self.exceptions {
+            if !needed.contains(&(*file, *names)) {
+                complaints.push(format!(
+                    "{prefix}{file}: it no longer names `{names}`; remove this exception from \
+                     tests/tidy/ladders.rs ({reason})"
+                ));
+            }
+        }
+        complaints
+    }
+
+    /// The module of this folder that `path` names, directly or by a name that the folder's own
+    /// file exports; nothing if it names another folder.
+    fn module_of<'a>(
+        &self,
+        path: &'a [String],
+        exported: &'a [(String, Vec<String>)],
+    ) -> Option<&'a str> {
+        let (_, folder) = self.folder.split_once("src")?;
+        let mut steps = path.iter();
+        for expected in folder.split('/').filter(|step| !step.is_empty()) {
+            if steps.next()? != expected {
+                return None;
+            }
+        }
+        let name = steps.next().map_or(OWN_FILE, String::as_str);
+        let export = exported.iter().find(|(exported, _)| exported == name);
+        let module = export.and_then(|(_, path)| path.first()).map_or(name, String::as_str);
+        Some(if self.order.contains(&module) { module } else { OWN_FILE })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tests::source;
+
+    const ORDER: &[&str] = &["low", "middle", "high"];
+
+    fn complaints(
+        folder: &'static str,
+        exceptions: &'static [Exception],
+        path: &str,
+        text: &str,
+    ) -> Vec<String> {
+        let own = "mod low;\npub use high::Exported;\npub use low::{Low, deep::Deeper};\n";
+        let all = [source(path, text), source(&format!("{folder}/mod.rs"), own)];
+        Ladder { folder, order: ORDER, exceptions }.modules_that_name_higher_ones(&all)
+    }
+
+    #[test]
+    fn an_upward_import_is_found_in_src() {
+        let ladder: &[(&str, &[&str])] = &[("sys", &[]), ("base", &["sys::fd"])];
+        let complaints = |path, text| layers_that_name_higher_ones(ladder, &[source(path, text)]);
+        for allowed in ["use crate::sys::fd::Fd;", "use super::config;", "use crate::base::Config;"]
+        {
+            assert_eq!(complaints("src/base/limit.rs", allowed), [""; 0], "{allowed}");
+        }
+        assert!(
+            complaints("src/sys/fd.rs", "\nuse crate::base;")[0].starts_with("src/sys/fd.rs:2: ")
+        );
+        for text in [
+            "use crate::sys::epoll;",
+            "use crate::{base, sys::epoll};",
+            "let a = super::super::sys::epoll::f();",
+            "use crate::*;",
+            "use crate::Error;",
+        ] {
+            assert_eq!(complaints("src/base/limit.rs", text).len(), 1, "{text}");
+        }
+        assert_eq!(complaints("src/new.rs", "").len(), 1);
+    }
+
+    #[test]
+    fn an_upward_import_is_found_in_each_folder() {
+        for (folder, file, text) in [
+            ("src/base", "low/a.rs", "use crate::base::high::A;"),
+            ("src/base", "low/a.rs", "use super::super::high::A;"),
+            ("src/base", "low/mod.rs", "use super::{low::B, high::A};"),
+            ("src/base", "middle.rs", "use crate::base::Exported;"),
+            ("src/base", "middle.rs", "use crate::base::DefinedInMod;"),
+            ("src/base", "middle.rs", "use super::*;"),
+            ("src/server", "low/deep/a.rs", "super::super::super::middle::f();"),
+            ("src/server", "low.rs", "use super::middle::A;"),
+            ("loadgen/src", "low.rs", "use crate::middle::A;"),
+            ("loadgen/src", "low/a.rs", "use super::super::high::A;"),
+        ] {
+            let found = complaints(folder, &[], &format!("{folder}/{file}"), text);
+            assert_eq!(found.len(), 1, "{folder}/{file} {text}: {found:?}");
+            assert!(found[0].starts_with(&format!("{folder}/{file}:1: ")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_downward_import_is_no_complaint() {
+        for text in [
+            "use crate::base::low::A;",
+            "use super::low::A;",
+            "use super::super::low::A;",
+            "use crate::base::{Low, Deeper};",
+            "use crate::base::middle::b;",
+            "use crate::sys::fd::Fd;",
+            "//! [`A`](crate::base::high::A)",
+            "#[cfg(test)]\nmod tests {\n    use crate::base::high::A;\n}",
+        ] {
+            assert_eq!(
+                complaints("src/base", &[], "src/base/middle/mod.rs", text),
+                [""; 0],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_exception_excuses_one_file_and_must_be_needed() {
+        const ONE: &[Exception] =
+            &[Exception { file: "low.rs", names: "high", reason: "for this test" }];
+        let excused = "use super::high::A;\nuse super::high::B;\n";
+        assert_eq!(complaints("src/base", ONE, "src/base/low.rs", excused), [""; 0]);
+        let other = complaints("src/base", ONE, "src/base/low.rs", "use super::middle::A;");
+        assert_eq!(other.len(), 2, "{other:?}");
+        assert!(other[1].contains("remove this exception"), "{other:?}");
+    }
+
+    #[test]
+    fn a_module_that_the_ladder_lacks_is_a_complaint() {
+        let found = complaints("src/base", &[], "src/base/new/mod.rs", "");
+        assert!(found[0].contains("add `new` to the ladder"), "{found:?}");
+    }
+}
