@@ -67,24 +67,15 @@ const LOADGEN_LADDER: &[&str] = &[
 struct Ladder {
     folder: &'static str,
     order: &'static [&'static str],
-    exceptions: &'static [Exception],
-}
-
-/// A file that may name one module further up. It must do so: else the exception is a complaint.
-struct Exception {
-    /// Relative to the ladder's folder.
-    file: &'static str,
-    names: &'static str,
-    reason: &'static str,
 }
 
 /// The folder's own file. It may name all modules, and none may name its items.
 const OWN_FILE: &str = "mod";
 
 const LADDERS: &[Ladder] = &[
-    Ladder { folder: "loadgen/src", order: LOADGEN_LADDER, exceptions: &[] },
-    Ladder { folder: "src/base", order: BASE_LADDER, exceptions: BASE_EXCEPTIONS },
-    Ladder { folder: "src/server", order: SERVER_LADDER, exceptions: SERVER_EXCEPTIONS },
+    Ladder { folder: "loadgen/src", order: LOADGEN_LADDER },
+    Ladder { folder: "src/base", order: BASE_LADDER },
+    Ladder { folder: "src/server", order: SERVER_LADDER },
 ];
 
 /// The modules of `src/base`.
@@ -92,73 +83,35 @@ const BASE_LADDER: &[&str] = &[
     "control",
     "changelist",
     "stats",
+    "limit",
     "events",
     "timers",
-    "limit",
     "setup",
+    "kernel",
     "cross_thread",
     "registry",
 ];
 
-const BASE_EXCEPTIONS: &[Exception] = &[
-    Exception {
-        file: "cross_thread/remote.rs",
-        names: "registry",
-        reason: "a posted job gets the registry",
-    },
-    Exception {
-        file: "events/signal.rs",
-        names: "registry",
-        reason: "the handler of the signal descriptor gets the registry",
-    },
-    Exception {
-        file: "events/slot.rs",
-        names: "mod",
-        reason: "a slot holds its event's `Handler`",
-    },
-    Exception { file: "registry/mod.rs", names: "mod", reason: "a new event has a `Handler`" },
-    Exception {
-        file: "registry/pending.rs",
-        names: "mod",
-        reason: "an active event has a `Handler`",
-    },
-    Exception {
-        file: "setup/reinit.rs",
-        names: "mod",
-        reason: "it implements a method of `EventBase`",
-    },
-];
-
 /// The modules of `src/server`.
 const SERVER_LADDER: &[&str] = &[
+    "error",
+    "listen_address",
     "connection_limit",
     "placement",
-    "listener",
     "config",
-    "handoff",
-    "proxy_protocol",
+    "listener",
     "service",
     "stats",
-    "accept",
-    "admin",
-    "shard",
-    "threads",
-    "upgrade",
+    "handoff",
+    "proxy_protocol",
     "refusals",
+    "accept",
+    "shard",
+    "thread",
+    "threads",
+    "admin",
+    "upgrade",
     "service_manager",
-];
-
-const SERVER_EXCEPTIONS: &[Exception] = &[
-    Exception {
-        file: "admin/mod.rs",
-        names: "threads",
-        reason: "it runs in a thread as those of the server do",
-    },
-    Exception {
-        file: "listener/mod.rs",
-        names: "config",
-        reason: "it opens what the configuration lists",
-    },
 ];
 
 #[test]
@@ -204,13 +157,12 @@ fn upward(path: &str, number: usize, module: &str, target: &str) -> String {
 }
 
 impl Ladder {
-    /// What the files of the folder name further up, except the exceptions; and each exception that
-    /// no file needs.
+    /// What the files of the folder name further up.
     fn modules_that_name_higher_ones(&self, all: &[Source]) -> Vec<String> {
         let prefix = format!("{}/", self.folder);
         let own = all.iter().find(|source| source.path == format!("{prefix}{OWN_FILE}.rs"));
         let exported = own.map(|own| imports(&own.text)).unwrap_or_default();
-        let (mut complaints, mut needed) = (Vec::new(), Vec::new());
+        let mut complaints = Vec::new();
         for source in all.iter().filter(|source| !source.is_test(all)) {
             let Some(file) = source.path.strip_prefix(&prefix) else { continue };
             let module = file.split(['/', '.']).next().unwrap_or_default();
@@ -225,22 +177,9 @@ impl Ladder {
             };
             for (number, path) in named(source) {
                 let Some(target) = self.module_of(&path, &exported) else { continue };
-                if target == module || self.order[..position].contains(&target) {
-                    continue;
+                if target != module && !self.order[..position].contains(&target) {
+                    complaints.push(upward(&source.path, number, module, target));
                 }
-                let excepts = |e: &&Exception| e.file == file && e.names == target;
-                match self.exceptions.iter().find(excepts) {
-                    Some(exception) => needed.push((exception.file, exception.names)),
-                    None => complaints.push(upward(&source.path, number, module, target)),
-                }
-            }
-        }
-        for Exception { file, names, reason } in self.exceptions {
-            if !needed.contains(&(*file, *names)) {
-                complaints.push(format!(
-                    "{prefix}{file}: it no longer names `{names}`; remove this exception from \
-                     tests/tidy/ladders.rs ({reason})"
-                ));
             }
         }
         complaints
@@ -274,15 +213,10 @@ mod tests {
 
     const ORDER: &[&str] = &["low", "middle", "high"];
 
-    fn complaints(
-        folder: &'static str,
-        exceptions: &'static [Exception],
-        path: &str,
-        text: &str,
-    ) -> Vec<String> {
+    fn complaints(folder: &'static str, path: &str, text: &str) -> Vec<String> {
         let own = "mod low;\npub use high::Exported;\npub use low::{Low, deep::Deeper};\n";
         let all = [source(path, text), source(&format!("{folder}/mod.rs"), own)];
-        Ladder { folder, order: ORDER, exceptions }.modules_that_name_higher_ones(&all)
+        Ladder { folder, order: ORDER }.modules_that_name_higher_ones(&all)
     }
 
     #[test]
@@ -322,7 +256,7 @@ mod tests {
             ("loadgen/src", "low.rs", "use crate::middle::A;"),
             ("loadgen/src", "low/a.rs", "use super::super::high::A;"),
         ] {
-            let found = complaints(folder, &[], &format!("{folder}/{file}"), text);
+            let found = complaints(folder, &format!("{folder}/{file}"), text);
             assert_eq!(found.len(), 1, "{folder}/{file} {text}: {found:?}");
             assert!(found[0].starts_with(&format!("{folder}/{file}:1: ")), "{found:?}");
         }
@@ -340,28 +274,13 @@ mod tests {
             "//! [`A`](crate::base::high::A)",
             "#[cfg(test)]\nmod tests {\n    use crate::base::high::A;\n}",
         ] {
-            assert_eq!(
-                complaints("src/base", &[], "src/base/middle/mod.rs", text),
-                [""; 0],
-                "{text}"
-            );
+            assert_eq!(complaints("src/base", "src/base/middle/mod.rs", text), [""; 0], "{text}");
         }
     }
 
     #[test]
-    fn an_exception_excuses_one_file_and_must_be_needed() {
-        const ONE: &[Exception] =
-            &[Exception { file: "low.rs", names: "high", reason: "for this test" }];
-        let excused = "use super::high::A;\nuse super::high::B;\n";
-        assert_eq!(complaints("src/base", ONE, "src/base/low.rs", excused), [""; 0]);
-        let other = complaints("src/base", ONE, "src/base/low.rs", "use super::middle::A;");
-        assert_eq!(other.len(), 2, "{other:?}");
-        assert!(other[1].contains("remove this exception"), "{other:?}");
-    }
-
-    #[test]
     fn a_module_that_the_ladder_lacks_is_a_complaint() {
-        let found = complaints("src/base", &[], "src/base/new/mod.rs", "");
+        let found = complaints("src/base", "src/base/new/mod.rs", "");
         assert!(found[0].contains("add `new` to the ladder"), "{found:?}");
     }
 }

@@ -35,7 +35,7 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     ("survey", "statistics, snapshot"),
     ("tally", "signal counts"),
     ("tallies", "signal counts"),
-    // ("bell", "eventfd"),
+    ("bell", "eventfd"),
     ("conduct", "run"),
     ("hear", "receive a report"),
 ];

@@ -165,7 +165,7 @@ mod loom_models {
         closing: Closing,
         stop: AtomicBool,
         word: WakeWord,
-        bell: ModelEventFd,
+        eventfd: ModelEventFd,
     }
 
     impl Default for Shared {
@@ -175,7 +175,7 @@ mod loom_models {
                 closing: Closing::new(),
                 stop: AtomicBool::new(false),
                 word: WakeWord::new(),
-                bell: ModelEventFd::default(),
+                eventfd: ModelEventFd::default(),
             }
         }
     }
@@ -183,25 +183,25 @@ mod loom_models {
     impl Shared {
         fn wake(&self) {
             if self.word.notify() {
-                self.bell.signal();
+                self.eventfd.signal();
             }
         }
 
         /// Runs the worker to its end; returns how many items it took.
         fn work(&self) -> usize {
-            let (mut taken, mut rung) = (0, false);
+            let (mut taken, mut notified) = (0, false);
             loop {
-                if self.word.wake_up() || rung {
+                if self.word.wake_up() || notified {
                     taken += self.queue.take_all();
                     if self.stop.load(Ordering::Relaxed) {
                         self.closing.close();
                         return taken + self.queue.take_all();
                     }
                 }
-                rung = self.word.fall_asleep();
-                if rung {
-                    self.bell.wait();
-                    self.bell.drain();
+                notified = self.word.fall_asleep();
+                if notified {
+                    self.eventfd.wait();
+                    self.eventfd.drain();
                 }
             }
         }
