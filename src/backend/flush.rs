@@ -24,11 +24,11 @@ use super::uring::open_ring;
 use crate::sys::epoll::Epoll;
 use crate::sys::uring::{CtlRequest, Ring};
 
-/// [`ChangelistFlush::Auto`] uses a ring for flushes of at least so many changes. Each then costs
+/// [`ChangelistFlush::Auto`] uses a ring for flushes of at least this many changes. Each then costs
 /// a fifth less, by the table above.
 pub(super) const AUTO_MIN: usize = 8;
 
-/// Length of the ring's queues: a flush costs one call per so many changes.
+/// Length of the ring's queues: a flush costs one call for this many changes.
 const RING_ENTRIES: u32 = 256;
 
 /// See the module's documentation.
@@ -37,7 +37,7 @@ pub(super) enum Flush {
     Calls,
     /// The same, until the first flush that is large enough for a ring.
     Undecided,
-    /// Through a ring whenever a flush has at least so many changes.
+    /// Through a ring whenever a flush has at least this many changes.
     Ring(usize, Box<RingFlush>),
 }
 

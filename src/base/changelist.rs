@@ -37,23 +37,23 @@ struct Pending {
     /// Another file may have taken the number since the last flush.
     reused: bool,
     /// An interest that the kernel watches was deleted and added again.
-    reassert: bool,
+    needs_mod: bool,
 }
 
 impl Pending {
     /// The first change since the last flush.
     fn new(change: Change, reused: bool) -> Self {
         let Change { fd, old, new, edge, was_once, once, disarmed } = change;
-        let (was_edge, reassert) = (edge, false);
-        Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, reassert }
+        let (was_edge, needs_mod) = (edge, false);
+        Self { fd, old, new, was_edge, edge, was_once, once, disarmed, reused, needs_mod }
     }
 
     /// The net change, if the kernel needs one.
     fn net(self) -> Option<Change> {
-        let Self { fd, old, new, edge, was_once, once, disarmed, reassert, .. } = self;
+        let Self { fd, old, new, edge, was_once, once, disarmed, needs_mod, .. } = self;
         let differs = old != new || (was_once != once && !new.is_empty());
         let change = Change { fd, old, new, edge, was_once, once, disarmed };
-        (differs || reassert).then_some(change)
+        (differs || needs_mod).then_some(change)
     }
 }
 
@@ -69,14 +69,14 @@ pub(super) struct Changelist {
 /// Recorded changes that did not reach the kernel. With the net changes they are all changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Saved {
-    /// Changes folded into a pending change of the same descriptor.
+    /// Changes merged into a pending change of the same descriptor.
     pub(super) coalesced: u64,
-    /// Pending changes that cancelled out with all changes folded into them.
+    /// Pending changes that cancelled out with all changes merged into them.
     pub(super) cancelled: u64,
 }
 
 impl Changelist {
-    /// Folds a change in.
+    /// Merges a change in.
     ///
     /// `position` is the descriptor's index in this list plus one, 0 for none; the descriptor map
     /// stores it. `stable` is the promise of the event that is added or deleted that the descriptor
@@ -97,7 +97,7 @@ impl Changelist {
         // While the kernel's registration is deleted, another file may take the number.
         pending.reused |= deleted.intersects(pending.old) && !stable;
         let may_vanish = !pending.reused && !change.edge && !pending.was_edge;
-        pending.reassert |= added_again && !may_vanish;
+        pending.needs_mod |= added_again && !may_vanish;
         pending.new = change.new;
         pending.edge = change.edge;
         pending.once = change.once;
@@ -105,7 +105,7 @@ impl Changelist {
 
     /// Ends the promise that a descriptor stays open: its event was freed, and its owner may now
     /// close it.
-    pub(super) fn distrust(&mut self, position: u32) {
+    pub(super) fn mark_reusable(&mut self, position: u32) {
         // Position 0, which is none, wraps to an index beyond every list.
         if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
             pending.reused = true;
@@ -224,7 +224,7 @@ mod tests {
             let (mut list, mut position) = (Changelist::default(), 0);
             list.record(plain(READ, NOTHING), &mut position, promised);
             if freed {
-                list.distrust(position);
+                list.mark_reusable(position);
             }
             list.record(plain(NOTHING, READ), &mut position, true);
             assert_eq!(list.take(|_| ()), [plain(READ, READ)]);

@@ -96,8 +96,8 @@ impl Kernel {
     }
 
     /// Ends the promise that a descriptor stays open: its event was freed.
-    pub(super) fn distrust(&mut self, fds: &FdMap, fd: i32) {
-        self.changelist.distrust(fds.change_position(fd));
+    pub(super) fn mark_reusable(&mut self, fds: &FdMap, fd: i32) {
+        self.changelist.mark_reusable(fds.change_position(fd));
     }
 
     /// Applies the recorded changes.

@@ -90,6 +90,7 @@ const BASE_LADDER: &[&str] = &[
     "kernel",
     "cross_thread",
     "registry",
+    "event_loop",
 ];
 
 /// The modules of `src/server`.

@@ -249,7 +249,7 @@ impl<C> Registry<C> {
         if let Source::Fd(fd) = self.events.slots[index].source() {
             // From now on its owner may close it.
             self.events.fds.forget_disarmed(fd);
-            self.kernel.distrust(&self.events.fds, fd);
+            self.kernel.mark_reusable(&self.events.fds, fd);
         }
         self.events.free(index);
     }

@@ -11,10 +11,12 @@ mod turn;
 
 use std::time::Duration;
 
+use super::setup::selection::Selected;
 use super::*;
 use crate::backend::tests::scripted::ScriptedBackend;
-use crate::backend::{Backend, BackendKind, Change, Features, RefusedChange};
-use crate::event::{EventId, Fired, Interest, Ready, Token};
+use crate::backend::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
+use crate::error::Error;
+use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 
 const READ: Interest = Interest::READ;
 const WRITE: Interest = Interest::WRITE;

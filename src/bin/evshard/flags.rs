@@ -40,8 +40,8 @@ pub(crate) struct Serve {
 #[command(next_help_heading = "Listening")]
 struct Listening {
     /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Repeat it for
-    /// several addresses [default: 127.0.0.1:5555]. Sockets of a service manager (LISTEN_FDS)
-    /// replace it.
+    /// several addresses. It has no effect if a service manager passes sockets (LISTEN_FDS)
+    /// [default: 127.0.0.1:5555].
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddress>,
 
@@ -54,7 +54,8 @@ struct Listening {
           value_parser = clap::value_parser!(u32).range(1..))]
     backlog: u32,
 
-    /// Whether connections begin with a PROXY protocol header, version 1 or 2.
+    /// Whether connections begin with a PROXY protocol header, version 1 or 2. `require` resets a
+    /// connection without one, `optional` serves it, too.
     #[arg(long, value_name = "WHEN", default_value = "off", value_parser = proxy_mode())]
     proxy_protocol: ProxyMode,
 
@@ -93,12 +94,12 @@ struct Sharding {
     #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY)]
     handoff_capacity: NonZeroUsize,
 
-    /// Mechanism that waits for readiness.
+    /// Event backend: the system call that waits for readiness.
     #[arg(long, value_name = "NAME", default_value = BackendKind::ALL[0].name(),
           value_parser = backend())]
     backend: BackendKind,
 
-    /// When changes of interest are passed to the kernel: at once, or folded before the next wait.
+    /// When changes of interest are passed to the kernel: at once, or merged before the next wait.
     #[arg(long, value_name = "POLICY", default_value = "deferred", value_parser = changelist())]
     changelist: ChangelistPolicy,
 }
@@ -145,8 +146,8 @@ struct ShutdownFlags {
           value_parser = humantime::parse_duration)]
     drain_delay: Duration,
 
-    /// Window over which idle connections are closed then, so that their clients do not all
-    /// reconnect at once.
+    /// Spread the closing of idle connections over this time, so that their clients do not all
+    /// reconnect at once. At most --drain-timeout.
     #[arg(long, value_name = "DURATION", default_value = "0s",
           value_parser = humantime::parse_duration)]
     drain_spread: Duration,
@@ -155,8 +156,9 @@ struct ShutdownFlags {
     #[arg(long, value_name = "PATH")]
     upgrade_socket: Option<PathBuf>,
 
-    /// Take over the listening sockets of the server that offers them at this socket. That server
-    /// then drains; this one offers them there in turn. --listen has no effect.
+    /// Take over the listening sockets that another server offers at this path (--upgrade-socket).
+    /// The other server then drains, and this one offers the sockets there for the next upgrade.
+    /// --listen has no effect.
     #[arg(long, value_name = "PATH", conflicts_with = "upgrade_socket")]
     upgrade_from: Option<PathBuf>,
 }
@@ -199,8 +201,8 @@ struct ObservabilityFlags {
           value_parser = humantime::parse_duration)]
     slow_callback: Duration,
 
-    /// Address of the admin, ADDR:PORT or unix:PATH. It answers HTTP: /metrics, /stats, /healthz,
-    /// /readyz and POST /drain. `evshard top` and `evshard ctl` need it.
+    /// Address of the HTTP interface for operators, ADDR:PORT or unix:PATH: /metrics, /stats,
+    /// /healthz, /readyz and POST /drain. `evshard top` and `evshard ctl` need it.
     #[arg(long, value_name = "ADDR")]
     admin: Option<ListenAddress>,
 

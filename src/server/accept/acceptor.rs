@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use super::accept_error::AcceptError;
 use super::batch::{Batch, BatchEnd};
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::{ListenSocket, reset};
@@ -29,7 +30,6 @@ use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::server::config::{Overload, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
-use crate::server::listener::AcceptError;
 use crate::server::stats::AcceptorStats;
 
 /// The context of an event base that may run an acceptor.

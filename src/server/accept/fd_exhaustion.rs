@@ -10,7 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::listen_socket::{ListenSocket, reset};
-use crate::server::listener::ReserveFd;
+use super::reserve_fd::ReserveFd;
 use crate::server::placement::Placer;
 
 /// The first back-off. A client does not notice it, and a short exhaustion costs no more.

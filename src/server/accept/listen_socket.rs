@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockFilter, SockRef, Socket};
 
-use crate::server::listener::{AcceptError, Origin};
+use super::accept_error::AcceptError;
+use crate::server::listener::Origin;
 use crate::server::placement::{PlacementHint, Placer};
 use crate::sys::socket;
 

@@ -6,8 +6,9 @@ use std::io;
 use socket2::Socket;
 
 use crate::event::{EventSpec, Interest};
+use crate::server::accept::{AcceptError, ReserveFd};
 use crate::server::listen_address::ListenAddress;
-use crate::server::listener::{AcceptError, Listener, ReserveFd};
+use crate::server::listener::Listener;
 use crate::sys::socket;
 
 /// Accepts connections of the admin.

@@ -7,8 +7,8 @@
 //! acceptor.
 //!
 //! The worker lowers the flag only once the queue is at most half full, so that acceptors do not
-//! stop and start with every slot. None hangs for it: the worker empties a full queue further, and
-//! passes the half.
+//! stop and start with every slot. No acceptor waits for ever: the worker goes on taking from a
+//! full queue, until it is below half.
 
 use crate::sync::{AtomicBool, Ordering};
 

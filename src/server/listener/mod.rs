@@ -3,10 +3,8 @@
 //! They are opened here, inherited from a service manager, or taken over from a running server
 //! ([`upgrade`](super::upgrade)).
 
-mod accept_error;
-mod file;
 mod inherited;
-mod reserve_fd;
+mod socket_file;
 mod tcp;
 mod unix;
 
@@ -26,10 +24,8 @@ use crate::server::config::{AcceptMode, ServerConfig};
 use crate::server::error::{Error, Result};
 
 pub use crate::server::listen_address::{AddressError, ListenAddress};
-pub(super) use accept_error::AcceptError;
-pub(super) use file::{FileIdentity, SocketFile};
 pub use inherited::inherited;
-pub(super) use reserve_fd::ReserveFd;
+pub(super) use socket_file::{FileIdentity, SocketFile};
 
 /// One address and its listening sockets: one, or one for each accepting thread (`SO_REUSEPORT`).
 /// Dropping it closes the sockets, and removes the file of its own unix socket.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::file::SocketFile;
+use super::socket_file::SocketFile;
 
 /// Listens at a path. Replaces a socket on which no process listens any more.
 ///

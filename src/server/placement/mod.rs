@@ -15,8 +15,8 @@ pub enum Placement {
     #[default]
     LeastConnections,
     /// The one with the lowest sum of connections, queue depth and recent busy time. A connection
-    /// that still waits to be adopted counts twice. A shard that is always busy counts as if it had
-    /// the average's connections and one on top of its own.
+    /// that still waits to be adopted counts twice. A shard that is busy all the time gets the mean
+    /// of connections and one added to its own.
     LeastLoaded,
     /// The one with fewer connections of two taken at random.
     TwoChoices,

@@ -8,9 +8,9 @@ use std::ops::Range;
 use super::Placement;
 use super::load::ShardLoad;
 
-/// A worker hands connections over once it has more than the mean by this part of it. At 64
-/// connections a shard, this is about the scatter of the kernel's hash (its standard deviation is
-/// the root of the mean). So only real skew causes a handover.
+/// A worker passes new connections on while it has more than the mean × (1 + 1/8). At 64
+/// connections a shard, that excess is one standard deviation of the kernel's hash (the root of the
+/// mean).
 const SKEW_DIVISOR: usize = 8;
 
 /// The minimum excess of connections: with few connections, a difference of one is no skew.

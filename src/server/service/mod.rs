@@ -7,6 +7,7 @@ mod echo;
 mod host;
 mod outlet;
 mod peer;
+mod pending_output;
 mod work;
 
 pub use chargen::Chargen;
@@ -14,9 +15,10 @@ pub use discard::Discard;
 pub use echo::Echo;
 pub use host::in_service_callback;
 pub(super) use host::{Host, Hosted};
+pub(super) use outlet::NextStep;
 pub use outlet::Outlet;
-pub(super) use outlet::{NextStep, OutletFailure, PendingOutput};
 pub use peer::{Peer, PeerAddress};
+pub(super) use pending_output::{OutputFailure, PendingOutput};
 pub use work::{TimeDistribution, Work, WorkKind};
 
 /// A protocol of a server. Each shard has a clone of the service that the server was started with,

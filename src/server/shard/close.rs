@@ -87,7 +87,7 @@ mod tests {
     use std::io::{ErrorKind, Read};
     use std::net::TcpStream;
 
-    use super::super::rig::{one_sided_pair, worker_with};
+    use super::super::test_worker::{one_sided_pair, worker_with};
     use super::super::worker::Worker;
     use super::*;
     use crate::base::{EventBase, LoopFlags};

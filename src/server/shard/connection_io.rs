@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
 use crate::server::config::ProxyMode;
-use crate::server::service::{Hosted, NextStep, Outlet, OutletFailure, Peer};
+use crate::server::service::{Hosted, NextStep, Outlet, OutputFailure, Peer};
 use crate::sys::socket::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
@@ -404,8 +404,8 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
         Some(answer) => {
             return match out.finish() {
                 Ok(next_step) => Ok((answer, next_step)),
-                Err(OutletFailure::Broken) => Err(CloseReason::Broken),
-                Err(OutletFailure::TooLarge) => Err(CloseReason::TooLarge),
+                Err(OutputFailure::Broken) => Err(CloseReason::Broken),
+                Err(OutputFailure::TooLarge) => Err(CloseReason::TooLarge),
             };
         }
     };
@@ -415,7 +415,7 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::rig::{SENT, one_sided_pair, worker_with};
+    use super::super::test_worker::{SENT, one_sided_pair, worker_with};
     use crate::base::LoopFlags;
     use crate::server::service::Discard;
 

@@ -1,9 +1,9 @@
 //! Draining: how a worker ends without cutting off busy connections.
 //!
-//! It notifies the services, and connections continue. A connection is closed once it was quiet for
-//! a tick, with everything answered, and its time in the window has come. The window spreads the
-//! closes, so that clients do not all reconnect at once. Connections still busy at the deadline are
-//! cut. The worker ends with the last.
+//! It notifies the services, and connections continue. Each tick closes the connections that were
+//! quiet since the last one, have sent all output, and are due in the spread. The spread keeps
+//! clients from all reconnecting at once. At the deadline the other connections are closed, too; one
+//! with pending output by a reset. The worker ends with its last connection.
 
 use std::time::Duration;
 

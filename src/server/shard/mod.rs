@@ -13,6 +13,6 @@ pub(super) mod drain;
 mod drain_spread;
 mod proxy_header;
 #[cfg(all(test, not(loom)))]
-mod rig;
+mod test_worker;
 mod timings;
 pub(super) mod worker;

@@ -4,11 +4,11 @@
 //! Counters and histograms are plain, and owned by the thread that counts. A reader asks each
 //! thread for a copy; no counter is shared.
 
-mod exposition;
 mod fairness;
 mod json;
 mod process;
 mod prometheus;
+mod prometheus_format;
 mod recorder;
 mod table;
 mod timing;

@@ -3,7 +3,7 @@
 //! Names end in their unit, counters in `_total`. The label `shard` names a shard, the label
 //! `acceptor` an accepting thread.
 
-use super::exposition::{Exposition, Kind, seconds};
+use super::prometheus_format::{Exposition, Kind, seconds};
 use super::{AcceptorStats, ProcessStats, ServerStats, ShardStats, ShardTimings, Timing};
 
 /// Name, help, and accessor. `S` is a shard or an acceptor.
@@ -25,12 +25,16 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_waits_total", "Waits of the event base, one per turn.", |s| s.waits),
     ("evshard_shard_events_total", "Ready descriptors that waits reported.", |s| s.events),
     ("evshard_shard_changes_total", "Changes of interest passed to the kernel.", |s| s.changes),
-    ("evshard_shard_changes_coalesced_total", "Changes folded into an unflushed one.", |s| {
-        s.changes_coalesced
-    }),
-    ("evshard_shard_changes_cancelled_total", "Changes that undid an unflushed one.", |s| {
-        s.changes_cancelled
-    }),
+    (
+        "evshard_shard_changes_coalesced_total",
+        "Changes merged into a pending one of the same descriptor.",
+        |s| s.changes_coalesced,
+    ),
+    (
+        "evshard_shard_changes_cancelled_total",
+        "Pending changes that cancelled out before they were flushed.",
+        |s| s.changes_cancelled,
+    ),
     ("evshard_shard_slow_callbacks_total", "Callbacks of connections over the threshold.", |s| {
         s.slow_callbacks
     }),
@@ -70,7 +74,7 @@ const ACCEPTOR_COUNTERS: &[Metric<AcceptorStats>] = &[
     ),
     ("evshard_acceptor_batches_total", "Batches of accepts.", |g| g.batches),
     ("evshard_acceptor_shed_total", "Connections reset for lack of room.", |g| g.shed),
-    ("evshard_acceptor_aborted_total", "HasAcceptor of connections that had ended already.", |g| {
+    ("evshard_acceptor_aborted_total", "Accepts of connections that had ended already.", |g| {
         g.aborted
     }),
 ];

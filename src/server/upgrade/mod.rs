@@ -54,7 +54,7 @@ mod channel;
 mod listing;
 mod message;
 mod offer;
-mod successor;
+mod successor_connection;
 mod take_over;
 
 #[cfg(test)]

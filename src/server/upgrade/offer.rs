@@ -13,7 +13,7 @@ use log::{info, warn};
 use super::channel::expect_same_user;
 use super::listing::Listing;
 use super::message::Message;
-use super::successor::{Events, Step, Successor, send};
+use super::successor_connection::{Events, Step, Successor, send};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::base::{Config, EventBase, Registry};
 use crate::event::{EventId, EventSpec, Fired, Interest};
@@ -163,10 +163,10 @@ impl Offering {
         let Some(successor) = &self.successor else { return Ok(()) };
         let process = successor.process()?;
         let files = || self.offered.iter().chain([&self.upgrade]).filter_map(|l| l.file.as_ref());
-        files().for_each(|file| file.renounce());
+        files().for_each(|file| file.give_up_ownership());
         successor
             .send(&Message::Draining)
-            .inspect_err(|_| files().for_each(|file| file.claim()))?;
+            .inspect_err(|_| files().for_each(|file| file.take_ownership()))?;
         info!(target: "upgrade", "a successor has the listening sockets; this server drains");
         self.taken_by = Some(process);
         // Connections of this last turn belong to the successor.

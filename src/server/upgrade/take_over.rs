@@ -70,7 +70,7 @@ impl TakeOver {
                 other => Err(refusal(other)),
             })
             .map_err(|source| Error::TakeOver { path: self.path, source })?;
-        self.files.iter().for_each(|file| file.claim());
+        self.files.iter().for_each(|file| file.take_ownership());
         Ok(self.upgrade)
     }
 }

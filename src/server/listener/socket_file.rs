@@ -24,7 +24,7 @@ pub(in crate::server) struct FileIdentity {
 pub(in crate::server) struct SocketFile {
     identity: FileIdentity,
     /// Needs no memory order: the last drop comes after all earlier accesses.
-    ours: AtomicBool,
+    is_owner: AtomicBool,
 }
 
 impl SocketFile {
@@ -34,26 +34,26 @@ impl SocketFile {
         let path = path::absolute(path)?;
         let found = fs::symlink_metadata(&path)?;
         let identity = FileIdentity { device: found.dev(), inode: found.ino(), path };
-        Ok(Self { identity, ours: AtomicBool::new(true) })
+        Ok(Self { identity, is_owner: AtomicBool::new(true) })
     }
 
-    /// The file of another process, until it is claimed.
+    /// The file of another process, until this one takes ownership.
     pub(in crate::server) fn of_another(identity: FileIdentity) -> Self {
-        Self { identity, ours: AtomicBool::new(false) }
+        Self { identity, is_owner: AtomicBool::new(false) }
     }
 
     pub(in crate::server) fn identity(&self) -> &FileIdentity {
         &self.identity
     }
 
-    /// Takes ownership from the former owner.
-    pub(in crate::server) fn claim(&self) {
-        self.ours.store(true, Ordering::Relaxed);
+    /// Takes ownership from the other process.
+    pub(in crate::server) fn take_ownership(&self) {
+        self.is_owner.store(true, Ordering::Relaxed);
     }
 
     /// Gives up ownership to another process.
-    pub(in crate::server) fn renounce(&self) {
-        self.ours.store(false, Ordering::Relaxed);
+    pub(in crate::server) fn give_up_ownership(&self) {
+        self.is_owner.store(false, Ordering::Relaxed);
     }
 }
 
@@ -66,7 +66,7 @@ impl FileIdentity {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.ours.load(Ordering::Relaxed) && self.identity.is_unchanged() {
+        if self.is_owner.load(Ordering::Relaxed) && self.identity.is_unchanged() {
             // A file that cannot be removed is stale, which the next server detects.
             let _ = fs::remove_file(&self.identity.path);
         }
@@ -86,12 +86,12 @@ mod tests {
         let _socket = UnixListener::bind(&path).unwrap();
         let file = SocketFile::created(&path).unwrap();
         let successor = SocketFile::of_another(file.identity().clone());
-        file.renounce();
+        file.give_up_ownership();
         drop(file);
         assert!(path.exists(), "it was left to another process");
         drop(SocketFile::of_another(successor.identity().clone()));
         assert!(path.exists(), "it was never claimed");
-        successor.claim();
+        successor.take_ownership();
         drop(successor);
         assert!(!path.exists());
     }

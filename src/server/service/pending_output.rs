@@ -1,0 +1,97 @@
+//! The output of a connection: what its socket does not take is pending, up to a limit.
+
+use std::io::{self, Write};
+
+use socket2::Socket;
+
+use crate::sys::socket::would_block;
+
+/// Output that the socket has not taken yet.
+#[derive(Debug, Default)]
+pub(in crate::server) struct PendingOutput {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl PendingOutput {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        // Reuse the space of sent bytes before growing.
+        if self.sent > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Sends more; returns how many bytes the socket took.
+    pub(in crate::server) fn send(&mut self, socket: &Socket) -> io::Result<usize> {
+        let sent = send(socket, &self.bytes[self.sent..])?;
+        self.sent += sent;
+        Ok(sent)
+    }
+
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The output side of a connection during a call.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    pub(super) socket: &'a Socket,
+    /// Output that is already pending.
+    pub(super) pending: &'a mut Option<Box<PendingOutput>>,
+    pub(super) pending_bytes_max: usize,
+    pub(super) bytes_out: &'a mut u64,
+    pub(super) failure: Option<OutputFailure>,
+}
+
+/// Why a connection must be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum OutputFailure {
+    /// A call on its socket failed.
+    Broken,
+    /// The pending output exceeds its limit.
+    TooLarge,
+}
+
+impl Output<'_> {
+    /// Sends while no output is pending, and keeps what the socket does not take.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        match send(self.socket, bytes) {
+            Ok(sent) => {
+                *self.bytes_out += sent as u64;
+                if sent < bytes.len() {
+                    self.queue(&bytes[sent..]);
+                }
+            }
+            Err(_) => self.failure = Some(OutputFailure::Broken),
+        }
+    }
+
+    /// Adds to the pending output, unless that would exceed its limit.
+    #[cold]
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        let pending = self.pending.get_or_insert_default();
+        if pending.len() + bytes.len() > self.pending_bytes_max {
+            self.failure = Some(OutputFailure::TooLarge);
+        } else {
+            pending.push(bytes);
+        }
+    }
+}
+
+/// Sends as much as the socket takes; this may be nothing.
+fn send(mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    match socket.write(bytes) {
+        Err(error) if would_block(&error) => Ok(0),
+        result => result,
+    }
+}
