@@ -1,4 +1,4 @@
-//! The changelist: unflushed changes of interest, folded to one net change per descriptor.
+//! The changelist: unflushed changes of interest, merged to one net change per descriptor.
 //!
 //! It is a policy of the base, not of a backend, and follows libevent (`event_changelist_add_`).
 //! A change that undoes an unflushed one vanishes. A registration that is deleted and added again
@@ -21,7 +21,7 @@ pub enum ChangelistPolicy {
     Deferred,
 }
 
-/// One descriptor's unflushed changes, folded.
+/// One descriptor's unflushed changes, merged.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     fd: RawFd,

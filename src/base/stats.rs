@@ -82,11 +82,11 @@ pub struct LoopStats {
     pub event_capacity: u64,
     /// Net changes of interest passed to the kernel.
     pub changes: u64,
-    /// Changes folded into an unflushed change of the same descriptor. Always 0 with the immediate
+    /// Changes merged into an unflushed change of the same descriptor. Always 0 with the immediate
     /// changelist. With the deferred one, the sum of this, `changes_cancelled` and `changes` is the
     /// number of all changes flushed.
     pub changes_coalesced: u64,
-    /// Descriptors whose folded changes cancelled out at a flush, so that the kernel was not
+    /// Descriptors whose merged changes cancelled out at a flush, so that the kernel was not
     /// called.
     pub changes_cancelled: u64,
 }

@@ -73,7 +73,7 @@ pub struct ShardStats {
     pub event_capacity: u64,
     /// Changes of interest that were passed to the kernel.
     pub changes: u64,
-    /// Changes folded into one that was not flushed yet.
+    /// Changes merged into one that was not flushed yet.
     pub changes_coalesced: u64,
     /// Changes that undid an unflushed one, so that neither was passed to the kernel.
     pub changes_cancelled: u64,
