@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -322,4 +323,46 @@ fn what_the_machine_refuses_is_logged_once_with_what_is_lost() {
         1,
         "{message}"
     );
+}
+
+#[test]
+fn a_server_that_cannot_start_its_first_thread_ends_with_an_error() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    let mut command = Command::new("strace");
+    // The C library tries clone(2) where clone3(2) is missing.
+    command.args(["-f", "-o", "/dev/null", "-e", "inject=clone3,clone:error=EAGAIN:when=1+"]);
+    command.args([env!("CARGO_BIN_EXE_evshard"), "serve", "--listen", "127.0.0.1:0"]);
+    let output = command.output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("start a thread: Resource temporarily unavailable"), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+/// The acceptor of the server gets no connection here, so each call of accept is the admin's.
+#[test]
+fn the_admin_pauses_when_accept_fails_again_and_again() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    let folder = test_needs::folder();
+    let (trace, admin) = (folder.path().join("trace"), folder.path().join("admin"));
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-ttt", "-o", trace.to_str().unwrap(), "-e", "trace=accept4"]);
+    command.args(["-e", "inject=accept4:error=EPERM:when=1+", env!("CARGO_BIN_EXE_evshard")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin"]);
+    command.arg(format!("unix:{}", admin.display()));
+    let server = ServerProcess::spawn(command);
+    let _client = UnixStream::connect(&admin).unwrap();
+    let times = || -> Vec<f64> {
+        let text = std::fs::read_to_string(&trace).unwrap_or_default();
+        let calls = text.lines().filter(|line| line.contains("accept4("));
+        calls.filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect()
+    };
+    eventually("accept was called three times", || times().len() >= 3);
+    let times = times();
+    assert!(times[2] - times[0] > 0.15, "{times:?}");
+    assert!(server.terminate().0.success());
 }

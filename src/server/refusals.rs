@@ -11,21 +11,29 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::server::config::ServerConfig;
+use crate::server::listen_address::ListenAddress;
+use crate::server::listener::Listener;
 
-/// Logs what a server with this configuration loses here, and why.
-pub(super) fn log_all(config: &ServerConfig) {
+/// Logs what a server with this configuration and these listeners loses here, and why.
+pub(super) fn log_all(config: &ServerConfig, listeners: &[Listener]) {
     // When a ring is closed, the kernel interrupts a later wait of the thread that opened it. So a
     // thread of its own opens this one.
-    let ring_refusal = thread::scope(|scope| scope.spawn(|| config.base.ring_refusal()).join());
-    if let Ok(Some(why)) = ring_refusal {
+    // If there is no thread for it, the start of the server reports that.
+    let ring_refusal = thread::scope(|scope| {
+        let ring = thread::Builder::new().spawn_scoped(scope, || config.base.ring_refusal());
+        ring.ok()?.join().ok()?
+    });
+    if let Some(why) = ring_refusal {
         let lost = "epoll changes take one system call each, instead of one for many";
         log::info!(target: "machine", "{lost}: {why}");
     }
     log_lost(wait_a_nanosecond(), "timeouts are rounded up to milliseconds: epoll_pwait2(2)");
-    log_lost(
-        attach_filter(),
-        "clients that connect just before the server ends may be reset: SO_ATTACH_FILTER",
-    );
+    if listeners.iter().any(|listener| matches!(listener.address(), ListenAddress::Tcp(_))) {
+        log_lost(
+            attach_filter(),
+            "clients that connect just before the server ends may be reset: SO_ATTACH_FILTER",
+        );
+    }
     if config.pin {
         log_lost(
             bind_to_own_cores(),
@@ -34,9 +42,11 @@ pub(super) fn log_all(config: &ServerConfig) {
     }
 }
 
+/// Without a free descriptor an attempt shows nothing; the start of the server reports that.
 fn log_lost(attempt: io::Result<()>, lost: &str) {
-    if let Err(error) = attempt {
-        log::warn!(target: "machine", "{lost}: {error}");
+    match attempt.map_err(|error| (error.raw_os_error(), error)) {
+        Ok(()) | Err((Some(libc::EMFILE | libc::ENFILE), _)) => {}
+        Err((_, error)) => log::warn!(target: "machine", "{lost}: {error}"),
     }
 }
 

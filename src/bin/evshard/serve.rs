@@ -59,10 +59,12 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
 /// server also runs if it cannot raise the limit.
 fn raise_descriptor_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or_default();
+        let effect = match rlimit::Resource::NOFILE.get_soft() {
+            Ok(limit) => format!("fewer than {limit} connections can be open"),
+            Err(_) => "it limits how many connections can be open".to_owned(),
+        };
         log::warn!(
-            target: "machine", error:%;
-            "the limit of open files cannot be raised: fewer than {limit} connections can be open"
+            target: "machine", error:%; "the limit of open files cannot be raised: {effect}"
         );
     }
 }

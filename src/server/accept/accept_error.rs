@@ -8,7 +8,7 @@ pub(in crate::server) enum AcceptError {
     /// The backlog is empty.
     NoneWaiting,
     /// A connection ended before it was accepted. The next one may be fine.
-    Aborted,
+    Aborted(io::Error),
     /// The kernel has no descriptor or memory for another, or reports an unknown error.
     Exhausted(io::Error),
 }
@@ -19,7 +19,7 @@ impl From<io::Error> for AcceptError {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Self::NoneWaiting,
-            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => Self::Aborted,
+            Some(code) if CONCERNS_ONE_CONNECTION.contains(&code) => Self::Aborted(error),
             _ => Self::Exhausted(error),
         }
     }
@@ -49,7 +49,7 @@ mod tests {
         let error = |code| AcceptError::from(io::Error::from_raw_os_error(code));
         assert!(matches!(error(libc::EAGAIN), AcceptError::NoneWaiting));
         for code in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
-            assert!(matches!(error(code), AcceptError::Aborted));
+            assert!(matches!(error(code), AcceptError::Aborted(_)));
         }
         for code in
             [libc::EINVAL, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSYS]

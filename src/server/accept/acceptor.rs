@@ -248,7 +248,7 @@ impl Acceptor {
     ) -> std::result::Result<(), BatchEnd> {
         match error {
             AcceptError::NoneWaiting => Err(BatchEnd::Empty),
-            AcceptError::Aborted => {
+            AcceptError::Aborted(_) => {
                 self.stats.aborted += 1;
                 Ok(())
             }

@@ -46,8 +46,9 @@ impl AdminSocket {
         }
         match accepted.map_err(AcceptError::from) {
             Ok(socket) => Ok(Some(Socket::from(socket))),
-            Err(AcceptError::NoneWaiting | AcceptError::Aborted) => Ok(None),
-            Err(AcceptError::Exhausted(error)) => Err(error),
+            Err(AcceptError::NoneWaiting) => Ok(None),
+            // An error of one connection may repeat without end, so the caller pauses for it, too.
+            Err(AcceptError::Aborted(error) | AcceptError::Exhausted(error)) => Err(error),
         }
     }
 }

@@ -71,6 +71,8 @@ fn state(interval: &Interval<'_>, style: Style) -> String {
     let accepting = now.acceptors.iter().filter(|acceptor| acceptor.accepting).count();
     let state = if now.draining {
         style.set(YELLOW, "draining")
+    } else if now.acceptors.is_empty() {
+        style.set(YELLOW, "accepting unknown (another version)")
     } else if accepting == 0 {
         style.set(RED, "not accepting")
     } else {
@@ -226,6 +228,9 @@ mod tests {
     #[test]
     fn a_server_that_drains_or_does_not_accept_is_shown_so() {
         let mut now = snapshot();
+        let acceptors = std::mem::take(&mut now.acceptors);
+        assert!(render(&Interval::since_start(&now), Style::Plain).contains("accepting unknown"));
+        now.acceptors = acceptors;
         now.acceptors[0].accepting = false;
         assert!(render(&Interval::since_start(&now), Style::Plain).contains("not accepting"));
         now.draining = true;
