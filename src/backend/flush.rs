@@ -184,16 +184,16 @@ mod tests {
         let message = thread::spawn(|| {
             refuse(libc::SYS_io_uring_setup, libc::EPERM).unwrap();
             let error = BackendKind::Epoll.open(ChangelistFlush::IoUring).map(drop).unwrap_err();
-            let mut rig = TestBackend::of(
+            let mut test = TestBackend::of(
                 BackendKind::Epoll,
                 BackendKind::Epoll.open(ChangelistFlush::Auto).unwrap(),
             );
             let many: Vec<EventFd> = (0..2 * AUTO_MIN).map(|_| signalled()).collect();
             let adds: Vec<Change> =
                 many.iter().map(|fd| Change::of(fd.as_raw_fd(), NOTHING, READ)).collect();
-            rig.backend.apply(&adds, &mut rig.refused);
-            assert_eq!(rig.refused, []);
-            assert_eq!(rig.now().len(), many.len());
+            test.backend.apply(&adds, &mut test.refused);
+            assert_eq!(test.refused, []);
+            assert_eq!(test.now().len(), many.len());
             let mut flush = Flush::new(ChangelistFlush::Auto).unwrap();
             assert!(flush.ring_for(AUTO_MIN).is_none());
             assert!(matches!(flush, Flush::Calls), "it tries only once");
@@ -210,16 +210,16 @@ mod tests {
             return;
         }
         thread::spawn(|| {
-            let mut rig = TestBackend::of(
+            let mut test = TestBackend::of(
                 BackendKind::Epoll,
                 BackendKind::Epoll.open(ChangelistFlush::IoUring).unwrap(),
             );
             refuse(libc::SYS_io_uring_enter, libc::EPERM).unwrap();
             let ready = signalled();
             for _ in 0..2 {
-                rig.change(&ready, NOTHING, READ);
-                assert_eq!(rig.now().len(), 1);
-                rig.change(&ready, READ, NOTHING);
+                test.change(&ready, NOTHING, READ);
+                assert_eq!(test.now().len(), 1);
+                test.change(&ready, READ, NOTHING);
             }
         })
         .join()

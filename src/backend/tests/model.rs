@@ -99,14 +99,14 @@ fn interest_of(bits: u8, has_closed: bool) -> Interest {
 
 /// A backend, the streams it watches, and the changes that the next wait applies.
 struct Run {
-    rig: TestBackend,
+    test: TestBackend,
     streams: Vec<WatchedStream>,
     deferred: Vec<Change>,
 }
 
 impl Run {
-    fn of(rig: TestBackend) -> Self {
-        Self { rig, streams: (0..5).map(|_| WatchedStream::new()).collect(), deferred: Vec::new() }
+    fn of(test: TestBackend) -> Self {
+        Self { test, streams: (0..5).map(|_| WatchedStream::new()).collect(), deferred: Vec::new() }
     }
 
     /// Changes of one descriptor keep their order, deferred or not.
@@ -115,13 +115,13 @@ impl Run {
             self.deferred.push(change);
         } else {
             for change in self.deferred.drain(..).chain([change]) {
-                self.rig.apply(change);
+                self.test.apply(change);
             }
         }
     }
 
     fn step(&mut self, at: usize, step: &Step) {
-        let has_closed = self.rig.has(Features::EARLY_CLOSE);
+        let has_closed = self.test.has(Features::EARLY_CLOSE);
         let stream = &mut self.streams[at];
         match *step {
             Step::Change { interest, once, deferred } => {
@@ -163,10 +163,10 @@ impl Run {
 
     fn wait(&mut self) {
         let mut ready = Vec::new();
-        let (rig, now) = (&mut self.rig, Some(Duration::ZERO));
-        rig.backend.apply_and_wait(&self.deferred, &mut rig.refused, now, &mut ready).unwrap();
+        let (test, now) = (&mut self.test, Some(Duration::ZERO));
+        test.backend.apply_and_wait(&self.deferred, &mut test.refused, now, &mut ready).unwrap();
         self.deferred.clear();
-        assert_eq!(self.rig.refused, []);
+        assert_eq!(self.test.refused, []);
         let mut expected = Vec::new();
         for stream in &mut self.streams {
             let truth = stream.truth();
@@ -187,12 +187,12 @@ impl Run {
         let mut reports: Vec<FdReady> = ready.into_iter().map(masked).collect();
         reports.sort_by_key(|report| report.fd);
         expected.sort_by_key(|expected| expected.fd);
-        assert_eq!(reports, expected, "{:?}", self.rig.kind);
+        assert_eq!(reports, expected, "{:?}", self.test.kind);
     }
 }
 
-fn run(rig: TestBackend, steps: &[(usize, Step)]) {
-    let mut run = Run::of(rig);
+fn run(test: TestBackend, steps: &[(usize, Step)]) {
+    let mut run = Run::of(test);
     for (at, step) in steps {
         run.step(*at, step);
     }

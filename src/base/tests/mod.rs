@@ -103,163 +103,163 @@ fn change(fd: i32, old: Interest, new: Interest) -> Change {
 
 #[test]
 fn descriptors_fire_in_the_order_reported_and_the_newest_event_of_each_first() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
     for (token, fd) in [(1, 0), (2, 1), (3, 0)] {
-        rig.waiting(fd, READ, token);
+        test.waiting(fd, READ, token);
     }
-    rig.report(&[(1, Ready::READ), (0, Ready::READ)]);
-    assert_eq!(rig.turn(), [(2, Ready::READ), (3, Ready::READ), (1, Ready::READ)]);
+    test.report(&[(1, Ready::READ), (0, Ready::READ)]);
+    assert_eq!(test.turn(), [(2, Ready::READ), (3, Ready::READ), (1, Ready::READ)]);
 }
 
 #[test]
 fn each_event_of_a_descriptor_gets_only_its_own_interest() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    rig.waiting(0, READ, 1);
-    rig.waiting(0, WRITE, 2);
-    rig.waiting(0, READ | WRITE, 3);
-    rig.report(&[(0, Ready::READ | Ready::WRITE)]);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    test.waiting(0, READ, 1);
+    test.waiting(0, WRITE, 2);
+    test.waiting(0, READ | WRITE, 3);
+    test.report(&[(0, Ready::READ | Ready::WRITE)]);
     let both = Ready::READ | Ready::WRITE;
-    assert_eq!(rig.turn(), [(3, both), (2, Ready::WRITE), (1, Ready::READ)]);
-    rig.report(&[(0, Ready::WRITE)]);
-    assert_eq!(rig.turn(), [(3, Ready::WRITE), (2, Ready::WRITE)]);
+    assert_eq!(test.turn(), [(3, both), (2, Ready::WRITE), (1, Ready::READ)]);
+    test.report(&[(0, Ready::WRITE)]);
+    assert_eq!(test.turn(), [(3, Ready::WRITE), (2, Ready::WRITE)]);
 }
 
 #[test]
 fn readiness_and_timeout_in_one_turn_are_one_call() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::io(&0, READ), 1);
-    rig.registry().add(id, Some(Duration::ZERO)).unwrap();
-    rig.report(&[(0, Ready::READ)]);
-    assert_eq!(rig.turn(), [(1, Ready::READ | Ready::TIMEOUT)]);
-    assert_eq!(rig.registry().pending(id), Ready::empty(), "a one-shot event is idle again");
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::io(&0, READ), 1);
+    test.registry().add(id, Some(Duration::ZERO)).unwrap();
+    test.report(&[(0, Ready::READ)]);
+    assert_eq!(test.turn(), [(1, Ready::READ | Ready::TIMEOUT)]);
+    assert_eq!(test.registry().pending(id), Ready::empty(), "a one-shot event is idle again");
 }
 
 #[test]
 fn timers_run_after_descriptors_in_the_order_they_are_due() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    rig.waiting(0, READ, 1);
-    rig.registry().timers.clock.pretend(0);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    test.waiting(0, READ, 1);
+    test.registry().timers.clock.pretend(0);
     for (token, due_ns) in [(2, 30), (3, 10), (4, 20)] {
-        let id = rig.create(EventSpec::timer(), token);
-        rig.registry().add(id, Some(Duration::from_nanos(due_ns))).unwrap();
+        let id = test.create(EventSpec::timer(), token);
+        test.registry().add(id, Some(Duration::from_nanos(due_ns))).unwrap();
     }
-    rig.report(&[(0, Ready::READ)]);
-    let tokens: Vec<u64> = rig.turn().into_iter().map(|(token, _)| token).collect();
+    test.report(&[(0, Ready::READ)]);
+    let tokens: Vec<u64> = test.turn().into_iter().map(|(token, _)| token).collect();
     assert_eq!(tokens, [1, 3, 4, 2]);
 }
 
 #[test]
 fn an_interval_counts_from_the_moment_it_was_due() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::timer().persist(), 1);
-    rig.registry().timers.clock.pretend(0);
-    rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
-    assert_eq!(rig.at(9 * MS), []);
-    assert_eq!(rig.at(13 * MS), [(1, Ready::TIMEOUT)]);
-    assert_eq!(rig.at(19 * MS), []);
-    assert_eq!(rig.at(20 * MS), [(1, Ready::TIMEOUT)], "not 23: no drift");
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::timer().persist(), 1);
+    test.registry().timers.clock.pretend(0);
+    test.registry().add(id, Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(test.at(9 * MS), []);
+    assert_eq!(test.at(13 * MS), [(1, Ready::TIMEOUT)]);
+    assert_eq!(test.at(19 * MS), []);
+    assert_eq!(test.at(20 * MS), [(1, Ready::TIMEOUT)], "not 23: no drift");
 }
 
 #[test]
 fn ticks_that_were_missed_collapse_into_one() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::timer().persist(), 1);
-    rig.registry().timers.clock.pretend(0);
-    rig.registry().add(id, Some(Duration::from_millis(10))).unwrap();
-    assert_eq!(rig.at(57 * MS), [(1, Ready::TIMEOUT)], "one call for five ticks");
-    assert_eq!(rig.at(66 * MS), []);
-    assert_eq!(rig.at(67 * MS), [(1, Ready::TIMEOUT)], "an interval after the late one");
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::timer().persist(), 1);
+    test.registry().timers.clock.pretend(0);
+    test.registry().add(id, Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(test.at(57 * MS), [(1, Ready::TIMEOUT)], "one call for five ticks");
+    assert_eq!(test.at(66 * MS), []);
+    assert_eq!(test.at(67 * MS), [(1, Ready::TIMEOUT)], "an interval after the late one");
 }
 
 #[test]
 fn an_interval_starts_anew_when_the_event_fires_for_another_reason() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
-    rig.registry().timers.clock.pretend(0);
-    rig.registry().add(id, Some(Duration::from_millis(200))).unwrap();
-    rig.registry().timers.clock.pretend(100 * MS);
-    rig.registry().activate(id, Ready::READ).unwrap();
-    assert_eq!(rig.at(100 * MS), [(1, Ready::READ)]);
-    assert_eq!(rig.at(299 * MS), []);
-    assert_eq!(rig.at(300 * MS), [(1, Ready::TIMEOUT)]);
-    assert_eq!(rig.at(500 * MS), [(1, Ready::TIMEOUT)]);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::io(&0, READ).persist(), 1);
+    test.registry().timers.clock.pretend(0);
+    test.registry().add(id, Some(Duration::from_millis(200))).unwrap();
+    test.registry().timers.clock.pretend(100 * MS);
+    test.registry().activate(id, Ready::READ).unwrap();
+    assert_eq!(test.at(100 * MS), [(1, Ready::READ)]);
+    assert_eq!(test.at(299 * MS), []);
+    assert_eq!(test.at(300 * MS), [(1, Ready::TIMEOUT)]);
+    assert_eq!(test.at(500 * MS), [(1, Ready::TIMEOUT)]);
 }
 
 #[test]
 fn a_zero_interval_fires_once() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::io(&0, READ).persist(), 1);
-    rig.registry().timers.clock.pretend(0);
-    rig.registry().add(id, Some(Duration::ZERO)).unwrap();
-    assert_eq!(rig.at(0), [(1, Ready::TIMEOUT)]);
-    assert_eq!(rig.registry().pending(id), Ready::READ, "still waits for its descriptor");
-    assert_eq!(rig.at(MS), []);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::io(&0, READ).persist(), 1);
+    test.registry().timers.clock.pretend(0);
+    test.registry().add(id, Some(Duration::ZERO)).unwrap();
+    assert_eq!(test.at(0), [(1, Ready::TIMEOUT)]);
+    assert_eq!(test.registry().pending(id), Ready::READ, "still waits for its descriptor");
+    assert_eq!(test.at(MS), []);
 }
 
 #[test]
 fn a_new_timeout_replaces_an_expiry_that_was_not_reported_yet() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
     let [timer, both] = [(EventSpec::timer(), 1), (EventSpec::io(&0, READ), 2)]
-        .map(|(spec, token)| rig.create(spec, token));
-    rig.registry().timers.clock.pretend(0);
+        .map(|(spec, token)| test.create(spec, token));
+    test.registry().timers.clock.pretend(0);
     for id in [timer, both] {
-        rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
+        test.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
     }
-    rig.registry().timers.clock.pretend(5);
-    rig.registry().activate_expired();
-    rig.registry().activate(both, Ready::READ).unwrap();
+    test.registry().timers.clock.pretend(5);
+    test.registry().activate_expired();
+    test.registry().activate(both, Ready::READ).unwrap();
     for id in [timer, both] {
-        rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
+        test.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
     }
-    assert_eq!(rig.at(5), [(2, Ready::READ)], "the other reason stays");
-    assert_eq!(rig.at(10), [(1, Ready::TIMEOUT)]);
+    assert_eq!(test.at(5), [(2, Ready::READ)], "the other reason stays");
+    assert_eq!(test.at(10), [(1, Ready::TIMEOUT)]);
 }
 
 #[test]
 fn adding_a_pending_event_changes_only_its_timeout() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let id = rig.create(EventSpec::io(&0, READ), 1);
-    rig.registry().timers.clock.pretend(0);
-    rig.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
-    rig.registry().add(id, None).unwrap();
-    assert_eq!(rig.registry().pending(id), Ready::READ | Ready::TIMEOUT, "the timeout stays");
-    rig.registry().add(id, Some(Duration::from_nanos(9))).unwrap();
-    assert_eq!(rig.at(8), []);
-    rig.registry().remove_timeout(id);
-    assert_eq!(rig.at(9), []);
-    assert_eq!(rig.registry().pending(id), Ready::READ);
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let id = test.create(EventSpec::io(&0, READ), 1);
+    test.registry().timers.clock.pretend(0);
+    test.registry().add(id, Some(Duration::from_nanos(5))).unwrap();
+    test.registry().add(id, None).unwrap();
+    assert_eq!(test.registry().pending(id), Ready::READ | Ready::TIMEOUT, "the timeout stays");
+    test.registry().add(id, Some(Duration::from_nanos(9))).unwrap();
+    assert_eq!(test.at(8), []);
+    test.registry().remove_timeout(id);
+    assert_eq!(test.at(9), []);
+    assert_eq!(test.registry().pending(id), Ready::READ);
     let once = Change { once: true, ..change(0, NOTHING, READ) };
-    assert_eq!(rig.changes(), [once], "registered once");
+    assert_eq!(test.changes(), [once], "registered once");
 }
 
 #[test]
 fn waits_last_until_the_next_timer_and_for_ever_without_one() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let reader = rig.waiting(0, READ, 1);
-    rig.report(&[(0, Ready::READ)]);
-    rig.base.run_once(&mut rig.log).unwrap();
-    rig.registry().add(reader, Some(Duration::from_secs(60))).unwrap();
-    rig.report(&[(0, Ready::READ)]);
-    rig.base.run_once(&mut rig.log).unwrap();
-    let timeouts = rig.script.0.lock().unwrap().timeouts.clone();
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let reader = test.waiting(0, READ, 1);
+    test.report(&[(0, Ready::READ)]);
+    test.base.run_once(&mut test.log).unwrap();
+    test.registry().add(reader, Some(Duration::from_secs(60))).unwrap();
+    test.report(&[(0, Ready::READ)]);
+    test.base.run_once(&mut test.log).unwrap();
+    let timeouts = test.script.0.lock().unwrap().timeouts.clone();
     let [None, Some(until_timer)] = timeouts[..] else { panic!("{timeouts:?}") };
     assert!(until_timer <= Duration::from_secs(60) && until_timer > Duration::from_secs(50));
 }
 
 #[test]
 fn interest_turned_on_and_off_in_one_turn_costs_nothing_when_deferred() {
-    let mut rig = TestBase::new(ChangelistPolicy::Deferred);
-    rig.waiting(0, READ, 1);
-    rig.turn();
-    assert_eq!(rig.changes(), [change(0, NOTHING, READ)]);
-    let writer = rig.create(EventSpec::io(&0, WRITE), 2);
+    let mut test = TestBase::new(ChangelistPolicy::Deferred);
+    test.waiting(0, READ, 1);
+    test.turn();
+    assert_eq!(test.changes(), [change(0, NOTHING, READ)]);
+    let writer = test.create(EventSpec::io(&0, WRITE), 2);
     for _ in 0..3 {
-        rig.registry().add(writer, None).unwrap();
-        rig.registry().del(writer);
+        test.registry().add(writer, None).unwrap();
+        test.registry().del(writer);
     }
-    rig.turn();
-    assert_eq!(rig.changes(), []);
-    assert_eq!(rig.registry().stats().changes, 2, "the notifier's and the reader's");
+    test.turn();
+    assert_eq!(test.changes(), []);
+    assert_eq!(test.registry().stats().changes, 2, "the notifier's and the reader's");
 }
 
 #[test]
@@ -268,34 +268,34 @@ fn turning_from_reading_to_writing_is_one_change_when_deferred_and_two_when_not(
         (ChangelistPolicy::Deferred, vec![change(0, READ, WRITE)]),
         (ChangelistPolicy::Immediate, vec![change(0, READ, NOTHING), change(0, NOTHING, WRITE)]),
     ] {
-        let mut rig = TestBase::new(policy);
-        let reader = rig.waiting(0, READ, 1);
-        rig.turn();
-        rig.changes();
-        rig.registry().del(reader);
-        rig.waiting(0, WRITE, 2);
-        rig.turn();
-        assert_eq!(rig.changes(), expected);
+        let mut test = TestBase::new(policy);
+        let reader = test.waiting(0, READ, 1);
+        test.turn();
+        test.changes();
+        test.registry().del(reader);
+        test.waiting(0, WRITE, 2);
+        test.turn();
+        assert_eq!(test.changes(), expected);
     }
 }
 
 #[test]
 fn a_refusal_at_the_flush_reaches_every_event_of_the_descriptor() {
-    let mut rig = TestBase::new(ChangelistPolicy::Deferred);
-    rig.script.0.lock().unwrap().refuses.push(0);
-    let reader = rig.waiting(0, READ, 1);
-    let writer = rig.create(EventSpec::io(&0, WRITE), 2);
+    let mut test = TestBase::new(ChangelistPolicy::Deferred);
+    test.script.0.lock().unwrap().refuses.push(0);
+    let reader = test.waiting(0, READ, 1);
+    let writer = test.create(EventSpec::io(&0, WRITE), 2);
     for id in [reader, writer] {
-        rig.registry().add(id, Some(Duration::from_secs(60))).unwrap();
+        test.registry().add(id, Some(Duration::from_secs(60))).unwrap();
     }
-    assert_eq!(rig.turn(), [(2, Ready::REFUSED), (1, Ready::REFUSED)]);
+    assert_eq!(test.turn(), [(2, Ready::REFUSED), (1, Ready::REFUSED)]);
     for id in [reader, writer] {
-        assert_eq!(rig.registry().pending(id), Ready::empty());
-        let why = rig.registry().take_refusal(id).unwrap().to_string();
+        assert_eq!(test.registry().pending(id), Ready::empty());
+        let why = test.registry().take_refusal(id).unwrap().to_string();
         assert!(why.contains("fd 0") && why.contains("not permitted"), "{why}");
-        assert!(rig.registry().take_refusal(id).is_none(), "reported once");
+        assert!(test.registry().take_refusal(id).is_none(), "reported once");
     }
-    assert_eq!(rig.base.run(&mut rig.log).unwrap(), LoopEnd::Empty);
+    assert_eq!(test.base.run(&mut test.log).unwrap(), LoopEnd::Empty);
 }
 
 #[test]
@@ -330,23 +330,23 @@ fn a_base_whose_notifier_is_refused_cannot_be_created() {
 
 #[test]
 fn a_refused_addition_is_reported_to_the_events_watched_before() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    let reader = rig.waiting(0, READ, 1);
-    rig.script.0.lock().unwrap().refuses.push(0);
-    let writer = rig.create(EventSpec::io(&0, WRITE), 2);
-    rig.registry().add(writer, None).unwrap_err();
-    assert_eq!(rig.registry().pending(writer), Ready::empty());
-    assert_eq!(rig.turn(), [(1, Ready::REFUSED)]);
-    assert!(rig.registry().take_refusal(reader).is_some());
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    let reader = test.waiting(0, READ, 1);
+    test.script.0.lock().unwrap().refuses.push(0);
+    let writer = test.create(EventSpec::io(&0, WRITE), 2);
+    test.registry().add(writer, None).unwrap_err();
+    assert_eq!(test.registry().pending(writer), Ready::empty());
+    assert_eq!(test.turn(), [(1, Ready::REFUSED)]);
+    assert!(test.registry().take_refusal(reader).is_some());
 }
 
 #[test]
 fn a_refusal_at_once_leaves_the_event_as_it_was() {
-    let mut rig = TestBase::new(ChangelistPolicy::Immediate);
-    rig.script.0.lock().unwrap().refuses.push(0);
-    let id = rig.create(EventSpec::io(&0, READ), 1);
-    let error = rig.registry().add(id, Some(Duration::ZERO)).unwrap_err();
+    let mut test = TestBase::new(ChangelistPolicy::Immediate);
+    test.script.0.lock().unwrap().refuses.push(0);
+    let id = test.create(EventSpec::io(&0, READ), 1);
+    let error = test.registry().add(id, Some(Duration::ZERO)).unwrap_err();
     assert!(matches!(error, Error::Fd { fd: 0, .. }), "{error}");
-    assert_eq!(rig.registry().pending(id), Ready::empty());
-    rig.registry().check();
+    assert_eq!(test.registry().pending(id), Ready::empty());
+    test.registry().check();
 }

@@ -126,7 +126,7 @@ impl Model {
 
 /// The base under test, the models of its events, and the current time of both.
 struct Comparison {
-    rig: TestBase,
+    test: TestBase,
     models: Vec<Model>,
     freed: Vec<EventId>,
     common: CommonTimeout,
@@ -135,26 +135,26 @@ struct Comparison {
 
 impl Comparison {
     fn new(policy: ChangelistPolicy) -> Self {
-        let mut rig = TestBase::with(Config::default().changelist(policy).priorities(PRIORITIES));
-        let common = rig.registry().common_timeout(Duration::from_nanos(COMMON_NS)).unwrap();
-        Self { rig, models: Vec::new(), freed: Vec::new(), common, now_ns: 0 }
+        let mut test = TestBase::with(Config::default().changelist(policy).priorities(PRIORITIES));
+        let common = test.registry().common_timeout(Duration::from_nanos(COMMON_NS)).unwrap();
+        Self { test, models: Vec::new(), freed: Vec::new(), common, now_ns: 0 }
     }
 
     fn step(&mut self, token: u64, step: Step) {
-        self.rig.registry().timers.clock.pretend(self.now_ns);
+        self.test.registry().timers.clock.pretend(self.now_ns);
         match step {
             Step::Create { fd, interest, persist, stable, priority } => {
                 let interest = if fd.is_some() { interest_of(interest) } else { NOTHING };
                 let mut spec = fd.map_or(EventSpec::timer(), |fd| EventSpec::io(&fd, interest));
                 (spec.persist, spec.stable_fd) = (persist, stable);
-                let id = self.rig.create(spec, token);
-                self.rig.registry().set_priority(id, priority).unwrap();
+                let id = self.test.create(spec, token);
+                self.test.registry().set_priority(id, priority).unwrap();
                 let model = self.model(id, token, fd, interest);
                 self.models.push(Model { persist, priority, ..model });
             }
             Step::Once { fd, timeout_ns } => self.once(token, fd, timeout_ns),
             Step::ActivateFd { fd } => {
-                self.rig.registry().activate_by_fd(fd, Ready::WRITE);
+                self.test.registry().activate_by_fd(fd, Ready::WRITE);
                 self.models.iter_mut().for_each(|model| model.report(fd, Ready::WRITE));
             }
             Step::Pass { report, later_ns } => self.pass(&report, later_ns),
@@ -191,7 +191,7 @@ impl Comparison {
         let interest = if fd.is_some() { READ } else { NOTHING };
         let spec = fd.map_or(EventSpec::timer(), |fd| EventSpec::io(&fd, interest));
         let timeout = Some(Duration::from_nanos(timeout_ns));
-        let id = self.rig.registry().once(spec.token(Token(token)), timeout, log).unwrap();
+        let id = self.test.registry().once(spec.token(Token(token)), timeout, log).unwrap();
         let mut model = self.model(id, token, fd, interest);
         model.once = true;
         if fd.is_none() && timeout_ns == 0 {
@@ -203,7 +203,7 @@ impl Comparison {
     }
 
     fn act_on(&mut self, index: usize, step: &Step) {
-        let (registry, model) = (self.rig.base.registry(), &mut self.models[index]);
+        let (registry, model) = (self.test.base.registry(), &mut self.models[index]);
         match *step {
             Step::Add { timeout_ns, .. } => {
                 registry.add(model.id, timeout_ns.map(Duration::from_nanos)).unwrap();
@@ -243,17 +243,17 @@ impl Comparison {
 
     fn pass(&mut self, report: &[i32], later_ns: u64) {
         self.now_ns += later_ns;
-        let registry = self.rig.base.registry();
+        let registry = self.test.base.registry();
         registry.flush_changes();
         registry.control.begin_turn();
         registry.events.active.promote_later(&mut registry.events.slots);
         for &fd in report {
             registry.activate_reported(FdReady { fd, ready: Ready::all() });
         }
-        let mut fired = self.rig.at(self.now_ns);
-        while self.rig.registry().has_active() {
-            self.rig.base.run_active(&mut self.rig.log);
-            fired.append(&mut self.rig.log);
+        let mut fired = self.test.at(self.now_ns);
+        while self.test.registry().has_active() {
+            self.test.base.run_active(&mut self.test.log);
+            fired.append(&mut self.test.log);
         }
         let report = report.iter().copied().collect();
         let priority_of = |models: &[Model], token| {
@@ -273,7 +273,7 @@ impl Comparison {
     }
 
     fn compare(&mut self) {
-        let registry = self.rig.base.registry();
+        let registry = self.test.base.registry();
         registry.check();
         for model in &self.models {
             assert_eq!(registry.pending(model.id), model.pending(), "{model:?}");

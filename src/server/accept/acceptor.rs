@@ -50,7 +50,7 @@ pub(in crate::server) struct Acceptor {
     pub(super) sockets: Vec<WatchedSocket>,
     pub(super) state: State,
     pub(super) shutdown: Option<Shutdown>,
-    pub(super) events: Events,
+    pub(super) events: AcceptorEvents,
     pub(super) queues: ShardQueues,
     pub(super) connection_limit: Arc<ConnectionLimit>,
     pub(super) exhaustion: FdExhaustion,
@@ -61,7 +61,7 @@ pub(in crate::server) struct Acceptor {
 
 /// The events of the acceptor besides its listen sockets.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(super) struct AcceptorEvents {
     notified: EventId,
     pub(super) pause_over: EventId,
     pub(super) shutdown: EventId,
@@ -111,7 +111,7 @@ impl Acceptor {
             sockets,
             state: State::Accepting,
             shutdown: None,
-            events: Events { notified, pause_over, shutdown },
+            events: AcceptorEvents { notified, pause_over, shutdown },
             queues,
             connection_limit,
             exhaustion: FdExhaustion::new(),
@@ -267,7 +267,7 @@ impl Acceptor {
     }
 }
 
-impl Events {
+impl AcceptorEvents {
     pub(super) fn free<C>(&self, registry: &mut Registry<C>) {
         for event in [self.notified, self.pause_over, self.shutdown] {
             registry.free(event);

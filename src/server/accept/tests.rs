@@ -23,7 +23,7 @@ use crate::server::placement::Placement;
 use crate::server::placement::load::ShardLoad;
 
 /// An acceptor of shards whose connections only the test adopts.
-struct Rig {
+struct TestAcceptor {
     base: EventBase<AcceptorThread>,
     thread: AcceptorThread,
     shards: Shards,
@@ -31,7 +31,7 @@ struct Rig {
     _workers: Vec<EventBase<()>>,
 }
 
-impl Rig {
+impl TestAcceptor {
     /// One shard with a queue of one.
     fn new() -> Self {
         Self::with(|_| {})
@@ -126,19 +126,19 @@ fn capacity(count: usize) -> NonZeroUsize {
 
 #[test]
 fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
-    let mut rig = Rig::new();
-    let clients = rig.connect(5);
-    rig.run_until(Rig::is_full);
-    assert!(!rig.is_listening(), "the kernel's backlog holds the rest");
-    assert_eq!(rig.acceptor().stats().pauses_full, 1);
+    let mut test = TestAcceptor::new();
+    let clients = test.connect(5);
+    test.run_until(TestAcceptor::is_full);
+    assert!(!test.is_listening(), "the kernel's backlog holds the rest");
+    assert_eq!(test.acceptor().stats().pauses_full, 1);
     let mut served = Vec::new();
     for _ in &clients {
-        rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
-        served.push(rig.take().unwrap().peer_addr().unwrap());
+        test.run_until(|test| !test.shards.handoffs[0].is_empty());
+        served.push(test.take().unwrap().peer_addr().unwrap());
     }
-    rig.run();
-    assert!(rig.take().is_none());
-    assert!(rig.is_listening(), "there is room again");
+    test.run();
+    assert!(test.take().is_none());
+    assert!(test.is_listening(), "there is room again");
     let mut connected: Vec<_> = clients.iter().map(|c| c.local_addr().unwrap()).collect();
     connected.sort();
     served.sort();
@@ -147,26 +147,28 @@ fn what_no_worker_has_room_for_waits_and_nothing_is_lost() {
 
 #[test]
 fn an_acceptor_that_found_all_full_goes_on_when_half_of_a_queue_is_empty() {
-    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(4));
-    let _clients = rig.connect(8);
-    rig.run_until(Rig::is_full);
-    let _first = rig.take();
-    rig.run();
-    assert!(rig.is_full(), "three of four slots are taken");
-    let _second = rig.take();
-    rig.run_until(|rig| rig.shards.handoffs[0].is_empty() || rig.acceptor().stats().accepted == 7);
+    let mut test = TestAcceptor::with(|config| config.handoff_capacity = capacity(4));
+    let _clients = test.connect(8);
+    test.run_until(TestAcceptor::is_full);
+    let _first = test.take();
+    test.run();
+    assert!(test.is_full(), "three of four slots are taken");
+    let _second = test.take();
+    test.run_until(|test| {
+        test.shards.handoffs[0].is_empty() || test.acceptor().stats().accepted == 7
+    });
 }
 
 #[test]
 fn one_client_costs_one_call_of_accept() {
-    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
+    let mut test = TestAcceptor::with(|config| config.handoff_capacity = capacity(64));
     for connected in 1..=5 {
-        let _client = rig.connect(1);
-        rig.run_until(|rig| rig.acceptor().stats().accepted == connected);
-        rig.run();
-        assert_eq!(rig.acceptor().stats().accept_calls, connected);
+        let _client = test.connect(1);
+        test.run_until(|test| test.acceptor().stats().accepted == connected);
+        test.run();
+        assert_eq!(test.acceptor().stats().accept_calls, connected);
     }
-    assert_eq!(rig.acceptor().stats().batch_max, 1);
+    assert_eq!(test.acceptor().stats().batch_max, 1);
 }
 
 #[test]
@@ -174,14 +176,14 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
     if test_needs::missing(Need::Descriptors(1_000)) {
         return;
     }
-    let mut rig = Rig::with(|config| {
+    let mut test = TestAcceptor::with(|config| {
         config.accept = AcceptMode::Acceptor;
         config.handoff_capacity = capacity(400);
     });
-    let _clients = rig.connect(300);
-    rig.run_until(|rig| rig.acceptor().stats().accepted == 300);
-    rig.run();
-    let stats = rig.acceptor().stats();
+    let _clients = test.connect(300);
+    test.run_until(|test| test.acceptor().stats().accepted == 300);
+    test.run();
+    let stats = test.acceptor().stats();
     assert_eq!(stats.batch_max, 64);
     // 1, 1, 2, 4, 8, 16, 32, 64, 64, 64, and the last 44.
     assert_eq!(stats.batches, 11);
@@ -191,32 +193,32 @@ fn a_storm_is_accepted_in_few_batches_with_one_wake_each_and_one_more_at_half() 
 
 #[test]
 fn an_acceptor_that_shares_a_shard_accepts_at_most_four_a_turn() {
-    let mut rig = Rig::with(|config| {
+    let mut test = TestAcceptor::with(|config| {
         config.accept = AcceptMode::AcceptorInShard0;
         config.handoff_capacity = capacity(400);
     });
-    let _clients = rig.connect(100);
-    rig.run_until(|rig| rig.acceptor().stats().accepted == 100);
-    assert_eq!(rig.acceptor().stats().batch_max, 4);
+    let _clients = test.connect(100);
+    test.run_until(|test| test.acceptor().stats().accepted == 100);
+    assert_eq!(test.acceptor().stats().batch_max, 4);
 }
 
 #[test]
 fn the_limit_holds_and_the_first_close_lets_the_next_one_in() {
-    let mut rig = Rig::with(|config| {
+    let mut test = TestAcceptor::with(|config| {
         config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(3);
     });
-    let _clients = rig.connect(5);
-    rig.run_until(|rig| matches!(rig.acceptor().state, State::Paused(Paused::AtLimit)));
-    assert!(!rig.is_listening());
-    assert_eq!((rig.acceptor().stats().accepted, rig.shards.connection_limit.open()), (3, 3));
-    let connection = rig.take().unwrap();
-    rig.run();
-    assert_eq!(rig.acceptor().stats().accepted, 3, "adopted is not closed");
-    rig.close(connection);
-    rig.run_until(|rig| rig.acceptor().stats().accepted == 4);
-    assert_eq!(rig.shards.connection_limit.open(), 3);
-    assert!(rig.acceptor().stats().pauses_at_limit >= 1);
+    let _clients = test.connect(5);
+    test.run_until(|test| matches!(test.acceptor().state, State::Paused(Paused::AtLimit)));
+    assert!(!test.is_listening());
+    assert_eq!((test.acceptor().stats().accepted, test.shards.connection_limit.open()), (3, 3));
+    let connection = test.take().unwrap();
+    test.run();
+    assert_eq!(test.acceptor().stats().accepted, 3, "adopted is not closed");
+    test.close(connection);
+    test.run_until(|test| test.acceptor().stats().accepted == 4);
+    assert_eq!(test.shards.connection_limit.open(), 3);
+    assert!(test.acceptor().stats().pauses_at_limit >= 1);
 }
 
 /// Whether a rejected client sees a reset.
@@ -227,79 +229,79 @@ fn is_reset(mut client: &TcpStream) -> bool {
 
 #[test]
 fn a_connection_shed_at_the_limit_is_reset_at_once_and_the_acceptor_goes_on_listening() {
-    let mut rig = Rig::with(|config| {
+    let mut test = TestAcceptor::with(|config| {
         config.handoff_capacity = capacity(64);
         config.connections_max = NonZeroUsize::new(2);
         config.overload = Overload::Shed;
     });
-    let clients = rig.connect(5);
-    rig.run_until(|rig| rig.acceptor().stats().shed == 3);
-    assert!(rig.is_listening());
+    let clients = test.connect(5);
+    test.run_until(|test| test.acceptor().stats().shed == 3);
+    assert!(test.is_listening());
     assert!(clients[2..].iter().all(is_reset));
-    let calls = rig.acceptor().stats().accept_calls;
-    (0..100).for_each(|_| rig.run());
-    assert_eq!(rig.acceptor().stats().accept_calls, calls, "it does not spin");
-    assert_eq!(rig.shards.connection_limit.open(), 2);
+    let calls = test.acceptor().stats().accept_calls;
+    (0..100).for_each(|_| test.run());
+    assert_eq!(test.acceptor().stats().accept_calls, calls, "it does not spin");
+    assert_eq!(test.shards.connection_limit.open(), 2);
 }
 
 #[test]
 fn a_connection_shed_because_all_queues_are_full_is_reset_and_not_counted() {
-    let mut rig = Rig::with(|config| config.overload = Overload::Shed);
-    let clients = rig.connect(4);
-    rig.run_until(|rig| rig.acceptor().stats().shed == 3);
-    assert!(rig.is_listening() && clients[1..].iter().all(is_reset));
-    assert_eq!((rig.shards.connection_limit.open(), rig.shards.loads[0].connections()), (1, 1));
+    let mut test = TestAcceptor::with(|config| config.overload = Overload::Shed);
+    let clients = test.connect(4);
+    test.run_until(|test| test.acceptor().stats().shed == 3);
+    assert!(test.is_listening() && clients[1..].iter().all(is_reset));
+    assert_eq!((test.shards.connection_limit.open(), test.shards.loads[0].connections()), (1, 1));
 }
 
 #[test]
 fn a_listen_socket_that_the_kernel_refuses_to_watch_is_tried_again_later() {
-    let mut rig = Rig::new();
-    let watched = rig.acceptor().sockets[0].event;
-    rig.base.registry().activate(watched, Ready::REFUSED).unwrap();
-    rig.run();
-    assert!(!rig.is_listening());
-    assert_eq!(rig.acceptor().stats().pauses_exhausted, 1);
-    rig.run_until(Rig::is_listening);
+    let mut test = TestAcceptor::new();
+    let watched = test.acceptor().sockets[0].event;
+    test.base.registry().activate(watched, Ready::REFUSED).unwrap();
+    test.run();
+    assert!(!test.is_listening());
+    assert_eq!(test.acceptor().stats().pauses_exhausted, 1);
+    test.run_until(TestAcceptor::is_listening);
 }
 
 #[test]
 fn without_workers_the_acceptor_ends_instead_of_holding_a_client_for_ever() {
-    let mut rig = Rig::new();
-    let clients = rig.connect(3);
-    rig.run_until(Rig::is_full);
-    drop(rig.shards.handoffs[0].clone().adopting());
-    rig.run_until(Rig::is_done);
-    assert!(rig.base.registry().got_exit());
+    let mut test = TestAcceptor::new();
+    let clients = test.connect(3);
+    test.run_until(TestAcceptor::is_full);
+    drop(test.shards.handoffs[0].clone().adopting());
+    test.run_until(TestAcceptor::is_done);
+    assert!(test.base.registry().got_exit());
     assert!(clients.iter().all(|mut client| matches!(client.read(&mut [0]), Ok(0) | Err(_))));
-    assert_eq!(rig.shards.connection_limit.open(), 0);
+    assert_eq!(test.shards.connection_limit.open(), 0);
 }
 
 #[test]
 fn stopping_hands_over_what_is_held_and_what_the_kernel_has_queued() {
-    let mut rig = Rig::new();
-    let clients = rig.connect(4);
-    rig.run_until(Rig::is_full);
-    let done = rig.stop();
+    let mut test = TestAcceptor::new();
+    let clients = test.connect(4);
+    test.run_until(TestAcceptor::is_full);
+    let done = test.stop();
     let mut served = Vec::new();
-    while !rig.is_done() {
-        served.extend(rig.take());
-        rig.run();
+    while !test.is_done() {
+        served.extend(test.take());
+        test.run();
     }
-    served.extend(rig.take());
+    served.extend(test.take());
     assert_eq!(served.len(), clients.len());
     assert_eq!(done.try_recv(), Err(TryRecvError::Disconnected));
-    assert!(rig.base.registry().got_exit(), "with everything handed over, it ends");
-    assert!(TcpStream::connect(rig.address).is_err(), "no socket listens");
+    assert!(test.base.registry().got_exit(), "with everything handed over, it ends");
+    assert!(TcpStream::connect(test.address).is_err(), "no socket listens");
 }
 
 #[test]
 fn a_worker_that_is_stuck_does_not_keep_the_acceptor_from_ending() {
-    let mut rig = Rig::new();
-    let _clients = rig.connect(4);
-    rig.run_until(Rig::is_full);
-    let _done = rig.stop();
-    rig.run_until(Rig::is_done);
-    assert_eq!(rig.shards.connection_limit.open(), 1, "the held connection is rejected");
+    let mut test = TestAcceptor::new();
+    let _clients = test.connect(4);
+    test.run_until(TestAcceptor::is_full);
+    let _done = test.stop();
+    test.run_until(TestAcceptor::is_done);
+    assert_eq!(test.shards.connection_limit.open(), 1, "the held connection is rejected");
 }
 
 /// A client whose SYN gets no answer.
@@ -315,12 +317,12 @@ fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
     if test_needs::missing(Need::SocketFilter) {
         return;
     }
-    let mut rig = Rig::with(|config| config.handoff_capacity = capacity(64));
-    let before = rig.connect(5);
-    let _done = rig.stop();
-    let after: Vec<_> = (0..5).map(|_| connecting(rig.address)).collect();
-    rig.run_until(Rig::is_done);
-    assert_eq!(rig.acceptor().stats().accepted, before.len() as u64);
+    let mut test = TestAcceptor::with(|config| config.handoff_capacity = capacity(64));
+    let before = test.connect(5);
+    let _done = test.stop();
+    let after: Vec<_> = (0..5).map(|_| connecting(test.address)).collect();
+    test.run_until(TestAcceptor::is_done);
+    assert_eq!(test.acceptor().stats().accepted, before.len() as u64);
     assert!(after.iter().all(|socket| socket.peer_addr().is_err()), "no handshake completed");
 }
 
@@ -334,14 +336,14 @@ fn a_socket_shared_with_another_process_is_left_to_it_with_its_backlog() {
     let mut listeners = listener::open(&config).unwrap();
     let other = listeners[0].sockets[0].try_clone().unwrap();
     listeners[0].origin = Origin::Shared;
-    let mut rig = Rig::on(listeners, &config);
-    let _done = rig.stop();
-    let _clients = rig.connect(3);
-    rig.run_until(Rig::is_done);
-    assert_eq!(rig.acceptor().stats().accepted, 0);
+    let mut test = TestAcceptor::on(listeners, &config);
+    let _done = test.stop();
+    let _clients = test.connect(3);
+    test.run_until(TestAcceptor::is_done);
+    assert_eq!(test.acceptor().stats().accepted, 0);
     let accepted = (0..3).map(|_| other.accept()).collect::<io::Result<Vec<_>>>();
     assert_eq!(accepted.unwrap().len(), 3, "and it can accept without a filter");
-    let _later = TcpStream::connect(rig.address).unwrap();
+    let _later = TcpStream::connect(test.address).unwrap();
     other.accept().unwrap();
 }
 
@@ -358,18 +360,18 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     };
     let listeners = listener::open(&config).unwrap();
     let duplicate = listeners[0].sockets[0].try_clone().unwrap();
-    let mut rig = Rig::on(listeners, &config);
-    rig.run();
-    let _done = rig.stop();
-    rig.run_until(Rig::is_done);
+    let mut test = TestAcceptor::on(listeners, &config);
+    test.run();
+    let _done = test.stop();
+    test.run_until(TestAcceptor::is_done);
     duplicate.detach_filter().unwrap();
-    let _client = rig.connect(1);
-    let registry = rig.base.registry();
+    let _client = test.connect(1);
+    let registry = test.base.registry();
     let soon = Some(Duration::from_millis(30));
     registry.once(EventSpec::timer(), soon, |registry, _, _| registry.loop_exit()).unwrap();
-    let before = rig.base.registry().stats().waits;
-    rig.base.run_until_exit(&mut rig.thread).unwrap();
-    let waits = rig.base.registry().stats().waits - before;
+    let before = test.base.registry().stats().waits;
+    test.base.run_until_exit(&mut test.thread).unwrap();
+    let waits = test.base.registry().stats().waits - before;
     assert!(waits < 5, "{waits} waits in a moment: the kernel still reports it");
 }
 
@@ -384,22 +386,22 @@ fn a_unix_socket_refuses_after_the_stop_and_serves_earlier_clients() {
         Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None };
     let (workers, handoff_capacity) = (NonZeroUsize::MIN, capacity(64));
     let config = ServerConfig { workers, handoff_capacity, ..Default::default() };
-    let mut rig = Rig::on(vec![listener], &config);
+    let mut test = TestAcceptor::on(vec![listener], &config);
     let _before: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    let _done = rig.stop();
+    let _done = test.stop();
     assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    rig.run_until(Rig::is_done);
-    assert_eq!(rig.acceptor().stats().accepted, 5);
-    let calls = rig.acceptor().stats().accept_calls;
+    test.run_until(TestAcceptor::is_done);
+    assert_eq!(test.acceptor().stats().accepted, 5);
+    let calls = test.acceptor().stats().accept_calls;
     assert!(calls < 20, "{calls} calls: a shut socket is readable for ever");
 }
 
 #[test]
 fn accepted_sockets_inherit_no_delay_and_do_not_block() {
-    let mut rig = Rig::new();
-    let _client = rig.connect(1);
-    rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
-    let socket = rig.take().unwrap();
+    let mut test = TestAcceptor::new();
+    let _client = test.connect(1);
+    test.run_until(|test| !test.shards.handoffs[0].is_empty());
+    let socket = test.take().unwrap();
     assert!(socket.nodelay().unwrap());
     let error = (&socket).read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -407,23 +409,23 @@ fn accepted_sockets_inherit_no_delay_and_do_not_block() {
 
 #[test]
 fn a_client_meets_the_same_shard_with_every_connection() {
-    let mut rig = Rig::with(|config| {
+    let mut test = TestAcceptor::with(|config| {
         config.workers = capacity(3);
         config.handoff_capacity = capacity(64);
         config.placement = Placement::SourceHash;
     });
-    let _clients = rig.connect(9);
-    rig.run_until(|rig| rig.acceptor().stats().accepted == 9);
-    let loads = rig.shards.loads.iter().map(ShardLoad::connections);
+    let _clients = test.connect(9);
+    test.run_until(|test| test.acceptor().stats().accepted == 9);
+    let loads = test.shards.loads.iter().map(ShardLoad::connections);
     assert_eq!(loads.max(), Some(9));
 }
 
 #[test]
 fn the_core_that_received_a_connection_can_be_asked() {
-    let mut rig = Rig::new();
-    let _client = rig.connect(1);
-    rig.run_until(|rig| !rig.shards.handoffs[0].is_empty());
-    let core = crate::sys::socket::incoming_core(&rig.take().unwrap());
+    let mut test = TestAcceptor::new();
+    let _client = test.connect(1);
+    test.run_until(|test| !test.shards.handoffs[0].is_empty());
+    let core = crate::sys::socket::incoming_core(&test.take().unwrap());
     assert!(core.is_some_and(|core| core < 4096), "{core:?}");
     let (unix, _) = UnixStream::pair().unwrap();
     assert_eq!(crate::sys::socket::incoming_core(&unix), None);

@@ -29,24 +29,24 @@ pub(super) enum Phase {
 
 /// The events of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Events {
+pub(super) struct ConnectionEvents {
     pub(super) readable: EventId,
     pub(super) writable: EventId,
     pub(super) deadline: EventId,
 }
 
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AdminConnection {
     pub(super) socket: Socket,
-    pub(super) events: Events,
+    pub(super) events: ConnectionEvents,
     pub(super) phase: Phase,
     head: Vec<u8>,
     answer: Vec<u8>,
     written: usize,
 }
 
-impl Connection {
-    pub(super) fn new(socket: Socket, events: Events) -> Self {
+impl AdminConnection {
+    pub(super) fn new(socket: Socket, events: ConnectionEvents) -> Self {
         let (head, answer) = (Vec::new(), Vec::new());
         Self { socket, events, phase: Phase::Reading, head, answer, written: 0 }
     }

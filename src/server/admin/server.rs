@@ -6,7 +6,7 @@ use std::time::Duration;
 use slab::Slab;
 use socket2::Socket;
 
-use super::connection::{Connection, Events, Phase};
+use super::connection::{AdminConnection, ConnectionEvents, Phase};
 use super::listen_socket::AdminSocket;
 use super::parts::{PendingAnswer, Unanswered};
 use super::request::{Head, Method, Request};
@@ -45,7 +45,7 @@ pub(super) struct AdminServer<S: Source> {
     listen_socket: AdminSocket,
     acceptable: EventId,
     accept_again: EventId,
-    pub(super) connections: Slab<Connection>,
+    pub(super) connections: Slab<AdminConnection>,
     /// By numbers that are never reused: a late answer finds nothing.
     pub(super) pending_answers: HashMap<u64, PendingAnswer<S::Part>>,
     pub(super) next_answer: u64,
@@ -94,12 +94,12 @@ impl<S: Source> AdminServer<S> {
         let entry = self.connections.vacant_entry();
         let (key, token) = (entry.key(), Token(entry.key() as u64));
         let io = |interest| EventSpec::io(&socket, interest).persist().token(token);
-        let events = Events {
+        let events = ConnectionEvents {
             readable: registry.create(io(Interest::READ), on_readable),
             writable: registry.create(io(Interest::WRITE), on_writable),
             deadline: registry.create(EventSpec::timer().token(token), on_deadline),
         };
-        entry.insert(Connection::new(socket, events));
+        entry.insert(AdminConnection::new(socket, events));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
@@ -126,7 +126,7 @@ impl<S: Source> AdminServer<S> {
     /// Frees everything of a connection and closes its socket.
     fn remove(&mut self, registry: &mut Registry<Self>, key: usize) {
         let connection = self.connections.remove(key);
-        let Events { readable, writable, deadline } = connection.events;
+        let ConnectionEvents { readable, writable, deadline } = connection.events;
         [readable, writable, deadline].into_iter().for_each(|event| registry.free(event));
         if let Phase::Collecting(number) = connection.phase
             && let Some(pending) = self.pending_answers.remove(&number)
@@ -192,7 +192,7 @@ impl<S: Source> AdminServer<S> {
         match connection.write() {
             Ok(false) => {}
             Ok(true) if connection.shutdown_write().is_ok() => {
-                let Events { readable, writable, .. } = connection.events;
+                let ConnectionEvents { readable, writable, .. } = connection.events;
                 registry.del(writable);
                 self.add_or_remove(registry, key, readable, None);
             }

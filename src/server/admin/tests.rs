@@ -81,19 +81,19 @@ impl Source for Fake {
 }
 
 /// An admin of fake threads.
-struct Rig {
+struct TestAdmin {
     admin: Admin<Fake>,
     seen: Arc<Seen>,
 }
 
-fn rig(habits: &[Habit]) -> Rig {
+fn test(habits: &[Habit]) -> TestAdmin {
     rig_at("127.0.0.1:0", habits, true)
 }
 
-fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> Rig {
+fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> TestAdmin {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts, seen: seen.clone() };
-    Rig { admin: start(Timeouts::default(), address, fake), seen }
+    TestAdmin { admin: start(Timeouts::default(), address, fake), seen }
 }
 
 fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
@@ -101,15 +101,15 @@ fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
 }
 
-/// A rig whose connections have a short timeout, and whose threads have a long one.
-fn hurried_rig(habits: &[Habit]) -> Rig {
+/// An admin whose connections have a short timeout, and whose threads have a long one.
+fn hurried_rig(habits: &[Habit]) -> TestAdmin {
     let seen = Arc::new(Seen::default());
     let fake = Fake { habits: habits.to_vec(), accepts: true, seen: seen.clone() };
     let timeouts = Timeouts { connection: Duration::from_millis(200), collect: TEST_TIMEOUT };
-    Rig { admin: start(timeouts, "127.0.0.1:0", fake), seen }
+    TestAdmin { admin: start(timeouts, "127.0.0.1:0", fake), seen }
 }
 
-impl Rig {
+impl TestAdmin {
     fn address(&self) -> SocketAddr {
         match self.admin.address() {
             ListenAddress::Tcp(address) => *address,
@@ -180,26 +180,26 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn every_path_answers_with_its_type() {
-    let rig = rig(&[Answers, Answers]);
-    let metrics = rig.get("/metrics");
+    let test = test(&[Answers, Answers]);
+    let metrics = test.get("/metrics");
     assert_eq!(metrics.status, 200);
     assert_eq!(metrics.header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
     let line = "evshard_shard_connections_total{shard=\"1\"} 11";
     assert!(metrics.body.contains(line), "{}", metrics.body);
-    let stats = rig.get("/stats");
+    let stats = test.get("/stats");
     assert_eq!((stats.status, stats.header("Content-Type")), (200, "application/json"));
-    assert_eq!(rig.stats()["shards"][1]["connections"], 11);
-    let full: Value = serde_json::from_str(&rig.get("/stats?histograms").body).unwrap();
+    assert_eq!(test.stats()["shards"][1]["connections"], 11);
+    let full: Value = serde_json::from_str(&test.get("/stats?histograms").body).unwrap();
     assert_eq!(full["histograms"].as_array().unwrap().len(), 2);
-    assert_eq!(rig.get("/healthz").body, "alive\n");
-    assert_eq!(rig.get("/readyz").body, "ready\n");
+    assert_eq!(test.get("/healthz").body, "alive\n");
+    assert_eq!(test.get("/readyz").body, "ready\n");
 }
 
 #[test]
 fn a_head_is_the_answer_without_its_body() {
-    let rig = rig(&[Answers]);
+    let test = test(&[Answers]);
     for path in ["/metrics", "/stats", "/healthz", "/readyz"] {
-        let answer = rig.ask(&format!("HEAD {path} HTTP/1.0\r\n\r\n"));
+        let answer = test.ask(&format!("HEAD {path} HTTP/1.0\r\n\r\n"));
         assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{path}");
         assert_ne!(answer.header("Content-Length"), "0", "{path}");
     }
@@ -207,28 +207,28 @@ fn a_head_is_the_answer_without_its_body() {
 
 #[test]
 fn what_there_is_not_is_answered_with_what_there_is() {
-    let rig = rig(&[Answers]);
-    let answer = rig.get("/metric");
+    let test = test(&[Answers]);
+    let answer = test.get("/metric");
     assert_eq!(answer.status, 404);
     for path in ["/metrics", "/stats", "/healthz", "/readyz", "/drain"] {
         assert!(answer.body.contains(path), "{}", answer.body);
     }
-    let answer = rig.ask("DELETE /stats HTTP/1.1\r\n\r\n");
+    let answer = test.ask("DELETE /stats HTTP/1.1\r\n\r\n");
     assert_eq!((answer.status, answer.header("Allow")), (405, "GET, HEAD"));
 }
 
 #[test]
 fn a_drain_is_begun_by_a_post_of_an_operator_alone() {
-    let rig = rig(&[Answers]);
-    let answer = rig.get("/drain");
+    let test = test(&[Answers]);
+    let answer = test.get("/drain");
     assert_eq!((answer.status, answer.header("Allow")), (405, "POST"));
-    let page = rig.ask("POST /drain HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n");
+    let page = test.ask("POST /drain HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n");
     assert_eq!(page.status, 403);
-    assert_eq!(rig.seen.drains.load(Ordering::Relaxed), 0);
-    let answer = rig.ask("POST /drain HTTP/1.1\r\nContent-Length: 4\r\n\r\nnow!");
+    assert_eq!(test.seen.drains.load(Ordering::Relaxed), 0);
+    let answer = test.ask("POST /drain HTTP/1.1\r\nContent-Length: 4\r\n\r\nnow!");
     assert_eq!(answer.status, 202);
-    assert_eq!(rig.seen.drains.load(Ordering::Relaxed), 1);
-    let answer = rig.get("/readyz");
+    assert_eq!(test.seen.drains.load(Ordering::Relaxed), 1);
+    let answer = test.get("/readyz");
     assert_eq!(answer.status, 503);
     assert!(answer.body.starts_with("draining"), "{answer:?}");
 }
@@ -237,28 +237,28 @@ fn a_drain_is_begun_by_a_post_of_an_operator_alone() {
 fn a_server_that_accepts_no_connection_is_not_ready_and_reports_why() {
     let answer = rig_at("127.0.0.1:0", &[Answers], false).get("/readyz");
     assert!(answer.status == 503 && answer.body.starts_with("full"), "{answer:?}");
-    let answer = rig(&[IsGone]).get("/readyz");
+    let answer = test(&[IsGone]).get("/readyz");
     assert!(answer.status == 503 && answer.body.starts_with("stuck"), "{answer:?}");
 }
 
 #[test]
 fn a_thread_that_never_answers_is_reported_and_delays_no_other_request() {
-    let rig = rig(&[Answers, IsStuck]);
-    let waiting = rig.send("GET /stats HTTP/1.1\r\n\r\n");
-    assert_eq!(rig.get("/healthz").status, 200);
+    let test = test(&[Answers, IsStuck]);
+    let waiting = test.send("GET /stats HTTP/1.1\r\n\r\n");
+    assert_eq!(test.get("/healthz").status, 200);
     let stats: Value = serde_json::from_str(&Answer::read(waiting).body).unwrap();
     assert_eq!(stats["shards"][0]["answered"], true);
     assert_eq!(stats["shards"][1]["answered"], false);
     // A late answer finds no request, and the next count is not affected.
-    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(7));
-    assert_eq!(rig.stats()["shards"][1]["answered"], false);
+    test.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(7));
+    assert_eq!(test.stats()["shards"][1]["answered"], false);
 }
 
 #[test]
 fn a_thread_that_is_gone_is_not_waited_for() {
-    let rig = rig(&[IsGone, Answers]);
+    let test = test(&[IsGone, Answers]);
     let begun = Instant::now();
-    let stats = rig.stats();
+    let stats = test.stats();
     assert!(begun.elapsed() < Duration::from_secs(1), "it was waited for");
     assert_eq!(stats["shards"][0]["answered"], false);
     assert_eq!(stats["shards"][1]["answered"], true);
@@ -266,27 +266,27 @@ fn a_thread_that_is_gone_is_not_waited_for() {
 
 #[test]
 fn a_stuck_thread_is_not_asked_for_ever() {
-    let rig = rig(&[IsStuck]);
+    let test = test(&[IsStuck]);
     for _ in 0..2 {
-        let asking: Vec<_> = (0..32).map(|_| rig.send("GET /stats HTTP/1.1\r\n\r\n")).collect();
+        let asking: Vec<_> = (0..32).map(|_| test.send("GET /stats HTTP/1.1\r\n\r\n")).collect();
         assert!(asking.into_iter().map(Answer::read).all(|answer| answer.status == 200));
     }
-    assert_eq!(rig.seen.asked.load(Ordering::Relaxed), 32);
-    rig.seen.kept.lock().unwrap().clear();
-    rig.stats();
-    assert_eq!(rig.seen.asked.load(Ordering::Relaxed), 33, "once it answers it is asked again");
+    assert_eq!(test.seen.asked.load(Ordering::Relaxed), 32);
+    test.seen.kept.lock().unwrap().clear();
+    test.stats();
+    assert_eq!(test.seen.asked.load(Ordering::Relaxed), 33, "once it answers it is asked again");
 }
 
 #[test]
 fn several_requests_at_once_each_get_their_own_answer() {
-    let rig = rig(&[IsStuck]);
+    let test = test(&[IsStuck]);
     let paths = ["/stats", "/metrics", "/readyz"];
     let mut waiting = Vec::new();
     for (index, path) in paths.into_iter().enumerate() {
-        waiting.push(rig.send(&format!("GET {path} HTTP/1.1\r\n\r\n")));
-        eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == index + 1);
+        waiting.push(test.send(&format!("GET {path} HTTP/1.1\r\n\r\n")));
+        eventually("asked", || test.seen.asked.load(Ordering::Relaxed) == index + 1);
     }
-    let kept = std::mem::take(&mut *rig.seen.kept.lock().unwrap());
+    let kept = std::mem::take(&mut *test.seen.kept.lock().unwrap());
     for (index, question) in kept.into_iter().enumerate().rev() {
         question.answer(100 + index as u64);
     }
@@ -299,40 +299,40 @@ fn several_requests_at_once_each_get_their_own_answer() {
 
 #[test]
 fn a_client_that_closes_before_the_answer_is_forgotten() {
-    let rig = rig(&[IsStuck]);
+    let test = test(&[IsStuck]);
     for _ in 0..3 {
-        drop(rig.send("GET /stats HTTP/1.1\r\n\r\n"));
+        drop(test.send("GET /stats HTTP/1.1\r\n\r\n"));
     }
-    eventually("asked", || rig.seen.asked.load(Ordering::Relaxed) == 3);
-    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
-    assert_eq!(rig.get("/healthz").status, 200);
+    eventually("asked", || test.seen.asked.load(Ordering::Relaxed) == 3);
+    test.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
+    assert_eq!(test.get("/healthz").status, 200);
 }
 
 #[test]
 fn malformed_http_is_answered_400_and_does_no_harm() {
-    let rig = rig(&[Answers]);
+    let test = test(&[Answers]);
     for garbage in ["\0\0\0\0", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "hello there\n\n"] {
-        assert_eq!(rig.ask(garbage).status, 400, "{garbage:?}");
+        assert_eq!(test.ask(garbage).status, 400, "{garbage:?}");
     }
     let endless = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(20_000));
-    assert_eq!(rig.ask(&endless).status, 431);
-    drop(rig.connect());
-    assert_eq!(rig.get("/healthz").status, 200);
+    assert_eq!(test.ask(&endless).status, 431);
+    drop(test.connect());
+    assert_eq!(test.get("/healthz").status, 200);
 }
 
 #[test]
 fn what_follows_a_request_is_ignored_without_a_reset() {
-    let rig = rig(&[Answers]);
+    let test = test(&[Answers]);
     let second = "GET /stats HTTP/1.1\r\n\r\n".repeat(2_000);
-    let answer = rig.ask(&format!("GET /healthz HTTP/1.1\r\n\r\n{second}"));
+    let answer = test.ask(&format!("GET /healthz HTTP/1.1\r\n\r\n{second}"));
     assert_eq!(answer.body, "alive\n", "the first one, then the end");
     assert_eq!(answer.header("Connection"), "close");
 }
 
 #[test]
 fn a_request_in_pieces_is_one_request() {
-    let rig = rig(&[Answers]);
-    let mut stream = rig.connect();
+    let test = test(&[Answers]);
+    let mut stream = test.connect();
     stream.set_nodelay(true).unwrap();
     for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" {
         stream.write_all(&[*byte]).unwrap();
@@ -342,28 +342,28 @@ fn a_request_in_pieces_is_one_request() {
 
 #[test]
 fn a_request_that_does_not_come_is_given_up() {
-    let rig = hurried_rig(&[Answers]);
-    assert_eq!(rig.ask("GET /healthz HTTP/1.1\r\nHo").status, 408);
+    let test = hurried_rig(&[Answers]);
+    assert_eq!(test.ask("GET /healthz HTTP/1.1\r\nHo").status, 408);
 }
 
 #[test]
 fn a_connection_that_ends_while_threads_are_asked_takes_nothing_along() {
-    let rig = hurried_rig(&[IsStuck]);
+    let test = hurried_rig(&[IsStuck]);
     let mut text = String::new();
-    rig.send("GET /stats HTTP/1.1\r\n\r\n").read_to_string(&mut text).unwrap();
+    test.send("GET /stats HTTP/1.1\r\n\r\n").read_to_string(&mut text).unwrap();
     assert_eq!(text, "", "it ends without an answer");
     // Another connection has its key when the answer comes.
-    let mut idle = rig.connect();
-    rig.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
+    let mut idle = test.connect();
+    test.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
     idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(Answer::read(idle).body, "alive\n");
 }
 
 #[test]
 fn one_connection_too_many_waits_for_another_to_close() {
-    let rig = rig(&[Answers]);
-    let idle: Vec<_> = (0..32).map(|_| rig.connect()).collect();
-    let mut late = rig.send("GET /healthz HTTP/1.1\r\n\r\n");
+    let test = test(&[Answers]);
+    let idle: Vec<_> = (0..32).map(|_| test.connect()).collect();
+    let mut late = test.send("GET /healthz HTTP/1.1\r\n\r\n");
     late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert_eq!(late.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
     late.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
@@ -375,19 +375,19 @@ fn one_connection_too_many_waits_for_another_to_close() {
 fn a_unix_socket_answers_as_well() {
     let folder = test_needs::folder();
     let path = folder.path().join("admin");
-    let rig = rig_at(&format!("unix:{}", path.display()), &[Answers], true);
+    let test = rig_at(&format!("unix:{}", path.display()), &[Answers], true);
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(Answer::read(stream).status, 200);
-    drop(rig);
+    drop(test);
     assert!(!path.exists());
 }
 
 #[test]
 fn a_dropped_admin_answers_no_more() {
-    let rig = rig(&[Answers]);
-    let address = rig.address();
-    drop(rig);
+    let test = test(&[Answers]);
+    let address = test.address();
+    drop(test);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
@@ -405,14 +405,14 @@ fn an_admin_is_reached_when_descriptors_have_run_out() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
     }
-    let rig = rig(&[Answers]);
+    let test = test(&[Answers]);
     let open = || ProcessStats::read().open_fds;
     let at_rest = open();
     for _ in 0..3 {
         let mut taken = Vec::new();
         taken.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
         taken.pop().expect("one for the client");
-        let answer = rig.get("/metrics");
+        let answer = test.get("/metrics");
         assert_eq!(answer.status, 200);
         assert!(!answer.body.contains("process_open_fds"), "there was none left to look with");
         drop(taken);

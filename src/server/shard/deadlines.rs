@@ -14,14 +14,14 @@ const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The deadlines of a shard. `None` is no deadline.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadlines {
+pub(super) struct ConnectionDeadlines {
     pub(super) first_byte: Option<CommonTimeout>,
     pub(super) idle: Option<CommonTimeout>,
     pub(super) message: Option<CommonTimeout>,
     pub(super) proxy_header: CommonTimeout,
 }
 
-impl Deadlines {
+impl ConnectionDeadlines {
     pub(super) fn new<C>(limits: &Limits, registry: &mut Registry<C>) -> Result<Self> {
         let mut common = |limit: Option<Duration>| {
             limit.map(|duration| registry.common_timeout(duration)).transpose()

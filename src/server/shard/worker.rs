@@ -7,7 +7,7 @@ use core_affinity::CoreId;
 use slab::Slab;
 
 use super::connection::Connection;
-use super::deadlines::Deadlines;
+use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
 use super::timings::Timings;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
@@ -42,7 +42,7 @@ pub(in crate::server) struct Worker {
     /// Collects the small writes of a service during a call.
     pub(super) buffered: Vec<u8>,
     pub(super) limits: Limits,
-    pub(super) deadlines: Deadlines,
+    pub(super) deadlines: ConnectionDeadlines,
     pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
     pub(super) timings: Option<Box<Timings>>,
@@ -86,7 +86,7 @@ impl Worker {
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             buffered: Vec::new(),
             limits: config.limits,
-            deadlines: Deadlines::new(&config.limits, registry)?,
+            deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),
             stats: ShardStats::default(),
             timings,

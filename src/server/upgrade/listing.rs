@@ -15,13 +15,13 @@ const SOCKETS_MAX: usize = 1 << 16;
 /// The upgrade socket and the listeners. Their sockets follow in this order.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listing {
-    upgrade: Entry,
-    listeners: Vec<Entry>,
+    upgrade: ListedListener,
+    listeners: Vec<ListedListener>,
 }
 
 /// A [`Listener`] with the number of its sockets.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+struct ListedListener {
     address: ListenAddress,
     sockets: usize,
     origin: Origin,
@@ -31,8 +31,8 @@ struct Entry {
 
 impl Listing {
     pub(super) fn of(upgrade: &Listener, listeners: &[Listener]) -> Self {
-        let listeners = listeners.iter().map(Entry::of).collect();
-        Self { upgrade: Entry::of(upgrade), listeners }
+        let listeners = listeners.iter().map(ListedListener::of).collect();
+        Self { upgrade: ListedListener::of(upgrade), listeners }
     }
 
     /// The number of listed sockets.
@@ -69,7 +69,7 @@ impl Listing {
     }
 }
 
-impl Entry {
+impl ListedListener {
     fn of(listener: &Listener) -> Self {
         Self {
             address: listener.address.clone(),

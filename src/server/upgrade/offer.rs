@@ -13,7 +13,7 @@ use log::{info, warn};
 use super::channel::expect_same_user;
 use super::listing::Listing;
 use super::message::Message;
-use super::successor_connection::{Events, Step, Successor, send};
+use super::successor_connection::{HandoverStep, Successor, SuccessorEvents, send};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::base::{Config, EventBase, Registry};
 use crate::event::{EventId, EventSpec, Fired, Interest};
@@ -122,7 +122,7 @@ impl Offering {
         }
         let readable = EventSpec::io(&stream, Interest::READ).persist();
         let writable = EventSpec::io(&stream, Interest::WRITE);
-        let events = Events {
+        let events = SuccessorEvents {
             readable: registry.create(readable, on_readable),
             writable: registry.create(writable, on_writable),
             deadline: registry.create(EventSpec::timer(), on_late),
@@ -143,8 +143,8 @@ impl Offering {
     fn receive(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
         let Some(successor) = &mut self.successor else { return Ok(()) };
         match successor.receive(&self.upgrade, &self.offered)? {
-            Step::Wait => self.send_unsent(registry),
-            Step::Ready => self.hand_over(registry),
+            HandoverStep::Wait => self.send_unsent(registry),
+            HandoverStep::Ready => self.hand_over(registry),
         }
     }
 
@@ -185,7 +185,7 @@ impl Offering {
 
     fn dismiss(&mut self, registry: &mut Registry<Self>) -> Option<Successor> {
         let successor = self.successor.take()?;
-        let Events { readable, writable, deadline } = successor.events();
+        let SuccessorEvents { readable, writable, deadline } = successor.events();
         for event in [readable, writable, deadline] {
             registry.free(event);
         }

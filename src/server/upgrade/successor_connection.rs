@@ -20,7 +20,7 @@ const LINE_BYTES_MAX: usize = 256;
 /// A process that connected to the upgrade socket.
 pub(super) struct Successor {
     stream: OwnedFd,
-    events: Events,
+    events: SuccessorEvents,
     received: Vec<u8>,
     unsent: VecDeque<Part>,
     /// Whether it asked for the sockets; only then it can be ready.
@@ -29,7 +29,7 @@ pub(super) struct Successor {
 
 /// The events of its connection and of its deadline.
 #[derive(Clone, Copy)]
-pub(super) struct Events {
+pub(super) struct SuccessorEvents {
     pub(super) readable: EventId,
     /// Pending while something is unsent.
     pub(super) writable: EventId,
@@ -45,7 +45,7 @@ struct Part {
 
 /// The state of the handover after a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum HandoverStep {
     /// Messages or sockets are still missing.
     Wait,
     /// It accepts connections.
@@ -53,7 +53,7 @@ pub(super) enum Step {
 }
 
 impl Successor {
-    pub(super) fn new(stream: OwnedFd, events: Events) -> Self {
+    pub(super) fn new(stream: OwnedFd, events: SuccessorEvents) -> Self {
         Self { stream, events, received: Vec::new(), unsent: VecDeque::new(), asked: false }
     }
 
@@ -62,7 +62,7 @@ impl Successor {
         Ok(sockopt::socket_peercred(&self.stream)?.pid.as_raw_nonzero().get().unsigned_abs())
     }
 
-    pub(super) fn events(&self) -> Events {
+    pub(super) fn events(&self) -> SuccessorEvents {
         self.events
     }
 
@@ -75,13 +75,17 @@ impl Successor {
     /// # Errors
     ///
     /// Why it is no successor: it closed, or broke the protocol.
-    pub(super) fn receive(&mut self, upgrade: &Listener, offered: &[Listener]) -> io::Result<Step> {
+    pub(super) fn receive(
+        &mut self,
+        upgrade: &Listener,
+        offered: &[Listener],
+    ) -> io::Result<HandoverStep> {
         let mut bytes = [0; LINE_BYTES_MAX];
         // Descriptors that it sends are closed.
         match channel::receive(&self.stream, &mut bytes, &mut Vec::new()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => self.received.extend_from_slice(&bytes[..count]),
-            Err(error) if would_block(&error) => return Ok(Step::Wait),
+            Err(error) if would_block(&error) => return Ok(HandoverStep::Wait),
             Err(error) => return Err(error),
         }
         while let Some(message) = Message::take(&mut self.received, LINE_BYTES_MAX)? {
@@ -91,11 +95,13 @@ impl Successor {
                     self.unsent = parts(Listing::of(upgrade, offered))?;
                 }
                 Message::TakeOver { version } if !self.asked => return Err(foreign(version)),
-                Message::Ready if self.asked && self.unsent.is_empty() => return Ok(Step::Ready),
+                Message::Ready if self.asked && self.unsent.is_empty() => {
+                    return Ok(HandoverStep::Ready);
+                }
                 _ => return Err(io::Error::other("it sent a message out of turn")),
             }
         }
-        Ok(Step::Wait)
+        Ok(HandoverStep::Wait)
     }
 
     /// Sends what the connection takes of the unsent parts.

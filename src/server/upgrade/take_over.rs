@@ -24,7 +24,7 @@ const READ_BYTES: usize = 4096;
 #[must_use = "the other server continues until this one is ready"]
 pub struct TakeOver {
     path: PathBuf,
-    server: Connection,
+    server: OfferConnection,
     upgrade: UpgradeSocket,
     files: Vec<Arc<SocketFile>>,
 }
@@ -45,7 +45,7 @@ pub(super) fn take_over_within(
     path: &Path,
 ) -> Result<(Vec<Listener>, TakeOver)> {
     let error = |source| Error::TakeOver { path: path.to_owned(), source };
-    let mut server = Connection::begin(path, timeout).map_err(error)?;
+    let mut server = OfferConnection::begin(path, timeout).map_err(error)?;
     let (upgrade, listeners) = server.sockets().map_err(error)?;
     let files = listeners.iter().chain([&upgrade]).filter_map(|l| l.file.clone()).collect();
     let take_over =
@@ -77,13 +77,13 @@ impl TakeOver {
 
 /// The connection to the other server.
 #[derive(Debug)]
-struct Connection {
+struct OfferConnection {
     stream: Socket,
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
-impl Connection {
+impl OfferConnection {
     fn begin(path: &Path, timeout: Duration) -> io::Result<Self> {
         let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // If the other server's backlog is full, connecting blocks like sending.
