@@ -135,7 +135,7 @@ fn layers_that_name_higher_ones(ladder: &[(&str, &[&str])], all: &[Source]) -> V
         let Some(layer) = module.first() else { continue };
         let Some((_, allowed)) = ladder.iter().find(|(name, _)| name == layer) else {
             complaints
-                .push(format!("{path}: add `{layer}` to the ladder in tests/tidy/ladders.rs"));
+                .push(format!("{path}: add `{layer}` to the ladder in tests/tidy/layers.rs"));
             continue;
         };
         for (number, steps) in named(source) {
@@ -172,7 +172,7 @@ impl Ladder {
             let Some(position) = self.order.iter().position(|name| *name == module) else {
                 let path = &source.path;
                 complaints
-                    .push(format!("{path}: add `{module}` to the ladder in tests/tidy/ladders.rs"));
+                    .push(format!("{path}: add `{module}` to the ladder in tests/tidy/layers.rs"));
                 continue;
             };
             for (number, path) in named(source) {
