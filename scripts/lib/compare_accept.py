@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import accept_report
 import cli
+import connect_flood
 import machine
 import measure
 import procfs
 import results
 import shards
-import storm
 import syscalls
 from child import run_main
 from programs import Programs
@@ -27,7 +27,7 @@ TRACED_CONNECTIONS = 5000
 class Run:
     """One run of the client on a fresh server."""
 
-    report: storm.Report
+    report: connect_flood.Report
     server: dict
 
     @property
@@ -135,7 +135,7 @@ def write_results(args, programs, subjects, measured, load, facts, folder):
                f"--seconds {args.seconds} --rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 " ".join(load.argv("127.0.0.1:PORT"))]
-    paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], storm.PROGRAM: load.program}
+    paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], connect_flood.PROGRAM: load.program}
     folder.publish(results.Findings(
         accept_report.TITLE, accept_report.QUESTION, accept_report.answer(measured), accept_report.body(measured),
         [results.Picture("accept", "by accept mode", accept_report.picture(measured))],
@@ -149,7 +149,7 @@ def main():
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     subjects = subjects_of(args, programs)
-    load = storm.Storm(programs.compile_peer(storm.PROGRAM), args.slots, args.seconds)
+    load = connect_flood.Storm(programs.compile_peer(connect_flood.PROGRAM), args.slots, args.seconds)
     counted = replace(load, seconds=60, count=TRACED_CONNECTIONS // (10 if args.quick else 1))
     minutes = args.rounds * len(subjects) * (args.seconds + 1) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)

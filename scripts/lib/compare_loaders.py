@@ -5,12 +5,12 @@ import sys
 from dataclasses import dataclass
 
 import cli
-import foreign
 import loaders_report
 import machine
 import measure
+import other_loaders
+import other_servers
 import results
-import rivals
 from child import Failure, run_main
 from loader import Load
 from programs import DEBIAN_PACKAGES, Programs, require, require_cores
@@ -74,14 +74,14 @@ def cases_of(args, programs, names):
     load = Load(programs.loadgen)
     made = {
         "http": lambda: Case(
-            "http", "HTTP: nginx, a file of 64 bytes", lambda: foreign.Foreign(foreign.nginx, args.server_core),
-            Load(programs.loadgen, size=None, protocol="http"), "wrk", rivals.wrk),
+            "http", "HTTP: nginx, a file of 64 bytes", lambda: other_servers.Foreign(other_servers.nginx, args.server_core),
+            Load(programs.loadgen, size=None, protocol="http"), "wrk", other_loaders.wrk),
         "echo": lambda: Case(
             "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,
-            rivals.echo_client(programs.compile_peer(CLIENT))),
+            other_loaders.echo_client(programs.compile_peer(CLIENT))),
         "ping": lambda: Case(
-            "ping", "Redis: PING", lambda: foreign.Foreign(foreign.redis, args.server_core),
-            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", rivals.redis_benchmark),
+            "ping", "Redis: PING", lambda: other_servers.Foreign(other_servers.redis, args.server_core),
+            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", other_loaders.redis_benchmark),
     }
     return [made[name]() for name in names]
 
@@ -94,11 +94,11 @@ def echo_server(programs, core):
 
 def measure_all(args, cases, folder):
     """Every case in every round, loader and rival side by side; the runs by case and program, in round order."""
-    shape = rivals.Shape(args.connections, args.seconds, args.loader_core)
+    shape = other_loaders.Shape(args.connections, args.seconds, args.loader_core)
     runs = {case.name: {loaders_report.OURS: [], case.rival: []} for case in cases}
     for round_index in range(args.rounds):
         for case in cases:
-            programs = [(loaders_report.OURS, rivals.loadgen(case.load)), (case.rival, case.run_rival)]
+            programs = [(loaders_report.OURS, other_loaders.loadgen(case.load)), (case.rival, case.run_rival)]
             for name, run in measure.rotated(programs, round_index):
                 print(f"round {round_index + 1}/{args.rounds}, {case.name}, {name} ...", end="", file=sys.stderr,
                       flush=True)

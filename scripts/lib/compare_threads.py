@@ -4,8 +4,8 @@ import shlex
 import sys
 
 import cli
-import foreign
 import machine
+import other_servers
 import results
 import sweeps
 import syscalls
@@ -53,7 +53,7 @@ def server_command(programs, workers, cores):
 def rates_of(args, programs, load, cores, folder):
     """Shares of what one worker can do at most: the same rates for every worker count, so that curves compare."""
     print("the peak ...", file=sys.stderr)
-    address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "probe"
+    address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / "probe"
     command = server_command(programs, "{workers}", cores)
     flags = [*load.flags, "--duration", PROBE]
     argv = sweeps.sweep_argv(load.program, address, command, flags, {"workers": args.workers[:1]}, 1, out)
@@ -66,7 +66,7 @@ def rates_of(args, programs, load, cores, folder):
 def sweep(args, programs, load, cores, rates, folder):
     """The closed loop and every rate with every worker count: the cells, and the command."""
     print(f"{args.rounds} round(s) of {len(args.workers)} worker counts by {len(rates) + 1} rates ...", file=sys.stderr)
-    address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "sweep"
+    address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / "sweep"
     variables = {"workers": args.workers, "rate": [sweeps.CLOSED, *(f"{rate:.0f}" for rate in rates)]}
     command = server_command(programs, "{workers}", cores)
     argv = sweeps.sweep_argv(load.program, address, command, load.flags, variables, args.rounds, out)
@@ -83,7 +83,7 @@ def search(args, programs, load, cores, folder):
     for round_index in range(args.searches):
         for count in rotated(args.workers, round_index):
             print(f"search {round_index + 1}/{args.searches}, workers {count} ...", end="", file=sys.stderr, flush=True)
-            address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / f"search-{round_index + 1:02}-{count}"
+            address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / f"search-{round_index + 1:02}-{count}"
             command = server_command(programs, count, cores)
             argv = sweeps.search_argv(load.program, address, command, load.flags, args.slo, limits, out)
             answers[count].append(sweeps.run_search(argv, out, (SEARCH_MINUTES + 2) * 60))

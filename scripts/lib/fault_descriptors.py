@@ -5,12 +5,12 @@ import time
 
 import admin
 import procfs
-from bystander import Bystander
 from child import Failure
 from connections import Crowd
 from fault import cpu_share
+from pending_echoes import Waiting
+from probe_client import Bystander
 from server import Server
-from waiting import Waiting
 
 NAME = "descriptors"
 WHAT = "descriptor exhaustion"

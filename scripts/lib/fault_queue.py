@@ -4,9 +4,9 @@ import admin
 import procfs
 from connections import Crowd
 from fault import WORKERS, cpu_share
+from pending_echoes import Waiting
 from server import Server
 from stopped_thread import stopped, workers
-from waiting import Waiting
 
 NAME = "queue"
 WHAT = "stopped workers and full queues"

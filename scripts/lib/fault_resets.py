@@ -4,9 +4,9 @@ import contextlib
 
 import admin
 import procfs
-from bystander import Bystander
 from connections import connect
 from fault import BACK_TO_NORMAL_S, wait_until
+from probe_client import Bystander
 from server import Server
 
 NAME = "resets"

@@ -7,10 +7,10 @@ ends without a reset.
 
 import time
 
+from connect_flood import Storm
 from connections import Crowd
+from pending_echoes import Waiting
 from server import Server
-from storm import Storm
-from waiting import Waiting
 
 NAME = "shutdown"
 WHAT = "SIGTERM while clients connect"

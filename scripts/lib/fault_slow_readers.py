@@ -5,8 +5,8 @@ import selectors
 import time
 
 import procfs
-from bystander import Bystander
 from connections import Crowd
+from probe_client import Bystander
 from server import Server
 
 NAME = "slow-readers"

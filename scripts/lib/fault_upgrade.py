@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import procfs
+from connect_flood import Storm
 from connections import connect, echo
 from fault import DESCRIPTORS_TOLERANCE
 from server import Server
-from storm import Storm
 
 NAME = "upgrade"
 WHAT = "upgrade under load"

@@ -3,18 +3,18 @@
 import sys
 
 import cli
+import connect_flood
 import connections
 import fault_descriptors
 import fault_kill
-import fault_shutdown
 import fault_queue
 import fault_resets
+import fault_shutdown
 import fault_slow_readers
 import fault_upgrade
 import machine
 import plot
 import results
-import storm
 from child import Failure, run_main
 from fault import Bench, Outcome
 from programs import Programs, require
@@ -102,7 +102,7 @@ def write_results(args, programs, bench, outcomes, facts, folder):
         TITLE, QUESTION, answer(outcomes), verdict_table(outcomes),
         [results.Picture("faults", "longest wait of others", picture(outcomes))],
         [f"{SCRIPT} --faults {','.join(args.faults)}"], notes(),
-    ), facts, {"evshard": programs.evshard, storm.PROGRAM: bench.storm})
+    ), facts, {"evshard": programs.evshard, connect_flood.PROGRAM: bench.storm})
 
 
 def main():
@@ -112,7 +112,7 @@ def main():
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    bench = Bench(programs.evshard, programs.compile_peer(storm.PROGRAM), args.quick)
+    bench = Bench(programs.evshard, programs.compile_peer(connect_flood.PROGRAM), args.quick)
     with results.ResultFolder("faults", args.out, args.quick) as folder:
         outcomes = inject(args.faults, bench, folder)
         write_results(args, programs, bench, outcomes, facts, folder)

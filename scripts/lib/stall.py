@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cli
-import foreign
 import hlog
 import loader
 import machine
 import measure
+import other_servers
 import results
 from child import Failure, run_main
 from fault import SMOKE_SLACK, Outcome
@@ -80,7 +80,7 @@ def expected_s(quantile, stall_s, run_s):
 def serving(case, programs):
     """The server of a case: its address and the process to stop."""
     if case.protocol == "http":
-        with foreign.Foreign(foreign.nginx, SERVER_CORE) as server:
+        with other_servers.Foreign(other_servers.nginx, SERVER_CORE) as server:
             yield server.address, lambda: server.worker
     else:
         with Server(evshard(programs.evshard, 1, core=SERVER_CORE)) as server:
