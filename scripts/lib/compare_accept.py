@@ -149,7 +149,7 @@ def main():
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     subjects = subjects_of(args, programs)
-    load = connect_flood.Storm(programs.compile_peer(connect_flood.PROGRAM), args.slots, args.seconds)
+    load = connect_flood.ConnectFlood(programs.compile_peer(connect_flood.PROGRAM), args.slots, args.seconds)
     counted = replace(load, seconds=60, count=TRACED_CONNECTIONS // (10 if args.quick else 1))
     minutes = args.rounds * len(subjects) * (args.seconds + 1) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)

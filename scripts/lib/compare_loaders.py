@@ -9,10 +9,10 @@ import loaders_report
 import machine
 import measure
 import other_loaders
-import other_servers
 import results
 from child import Failure, run_main
 from loader import Load
+from other_servers import OtherServer, nginx, redis
 from programs import DEBIAN_PACKAGES, Programs, require, require_cores
 from server import Server, Subject
 
@@ -24,14 +24,14 @@ NEEDED = {"http": ("wrk", "nginx"), "echo": ("cc",), "ping": ("redis-server", "r
 
 @dataclass(frozen=True)
 class Case:
-    """A server, our loader's load for it, and the loader that it is compared with."""
+    """A server, loadgen's load for it, and the other loader."""
 
     name: str
     what: str
-    server: object  # returns a context manager that has an address
+    server: object  # a function that returns a context manager with an address
     load: Load
-    rival: str
-    run_rival: object
+    other: str
+    run_other: object  # a function of other_loaders.Shape and the server's address
 
 
 def parse_arguments():
@@ -56,49 +56,49 @@ def parse_arguments():
 
 
 def available(names):
-    """The cases whose tools are installed. It prints the others. A Failure if none is left."""
+    """The cases whose programs are installed. Prints the cases that are omitted. A Failure if none is left."""
     found = []
     for name in names:
         missing = [DEBIAN_PACKAGES[tool] for tool in NEEDED[name] if shutil.which(tool) is None]
         if missing:
-            print(f"case {name} is left out: install the Debian packages {', '.join(missing)}", file=sys.stderr)
+            print(f"case {name} is omitted: install the Debian packages {', '.join(missing)}", file=sys.stderr)
         else:
             found.append(name)
     if not found:
-        raise Failure("no case is left")
+        raise Failure("all cases are omitted: their programs are missing")
     return found
 
 
 def cases_of(args, programs, names):
-    """The cases of these names, their programs compiled."""
+    """The cases with these names. Compiles the programs that they need."""
     load = Load(programs.loadgen)
     made = {
         "http": lambda: Case(
-            "http", "HTTP: nginx, a file of 64 bytes", lambda: other_servers.Foreign(other_servers.nginx, args.server_core),
+            "http", "HTTP: nginx, a file of 64 bytes", lambda: OtherServer(nginx, args.server_core),
             Load(programs.loadgen, size=None, protocol="http"), "wrk", other_loaders.wrk),
         "echo": lambda: Case(
             "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,
             other_loaders.echo_client(programs.compile_peer(CLIENT))),
         "ping": lambda: Case(
-            "ping", "Redis: PING", lambda: other_servers.Foreign(other_servers.redis, args.server_core),
+            "ping", "Redis: PING", lambda: OtherServer(redis, args.server_core),
             Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", other_loaders.redis_benchmark),
     }
     return [made[name]() for name in names]
 
 
 def echo_server(programs, core):
-    """What makes the bare epoll server."""
+    """Compile the bare epoll server. Returns a function that makes a fresh one."""
     subject = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), core, ends_by_signal=True)
     return lambda: Server(subject)
 
 
 def measure_all(args, cases, folder):
-    """Every case in every round, loader and rival side by side; the runs by case and program, in round order."""
+    """Every case in every round, loadgen and the other loader in turns: runs by case and program, in round order."""
     shape = other_loaders.Shape(args.connections, args.seconds, args.loader_core)
-    runs = {case.name: {loaders_report.OURS: [], case.rival: []} for case in cases}
+    runs = {case.name: {loaders_report.OURS: [], case.other: []} for case in cases}
     for round_index in range(args.rounds):
         for case in cases:
-            programs = [(loaders_report.OURS, other_loaders.loadgen(case.load)), (case.rival, case.run_rival)]
+            programs = [(loaders_report.OURS, other_loaders.loadgen(case.load)), (case.other, case.run_other)]
             for name, run in measure.rotated(programs, round_index):
                 print(f"round {round_index + 1}/{args.rounds}, {case.name}, {name} ...", end="", file=sys.stderr,
                       flush=True)
@@ -139,7 +139,7 @@ def main():
     print(f"{args.rounds} round(s) of {len(cases)} case(s), about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("loaders", args.out, args.quick) as folder:
         runs = measure_all(args, cases, folder)
-        measured = loaders_report.Measured({case.name: case.rival for case in cases}, runs,
+        measured = loaders_report.Measured({case.name: case.other for case in cases}, runs,
                                            {case.name: case.what for case in cases})
         write_results(args, programs, measured, facts, folder)
 

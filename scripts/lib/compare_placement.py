@@ -10,10 +10,10 @@ import machine
 import measure
 import placement_report
 import results
-import skewed_rates
 from child import run_main
 from programs import Programs
 from server import Server, evshard
+from skewed_rates import PROGRAM, Report, SkewedRates
 from stats import jain
 
 SCRIPT = "scripts/compare_placement.sh"
@@ -26,7 +26,7 @@ GAP_MS = 50  # between connects: time for a placement by load to see what the on
 class Run:
     """One load on a fresh server."""
 
-    report: skewed_rates.Report
+    report: Report
     record: dict
 
     @property
@@ -72,8 +72,8 @@ def loads_of(args, program):
     equal_rate = (args.hot * args.hot_rate + cold * args.cold_rate) // CONNECTIONS
     times = {"gap_ms": 5, "warmup_ms": 100} if args.quick else {"gap_ms": GAP_MS, "warmup_ms": 1000}
     return {
-        "unequal": skewed_rates.Unequal(program, args.hot, args.hot_rate, cold, args.cold_rate, seconds=args.seconds, **times),
-        "equal": skewed_rates.Unequal(program, 0, 1, CONNECTIONS, equal_rate, seconds=args.seconds, **times),
+        "unequal": SkewedRates(program, args.hot, args.hot_rate, cold, args.cold_rate, seconds=args.seconds, **times),
+        "equal": SkewedRates(program, 0, 1, CONNECTIONS, equal_rate, seconds=args.seconds, **times),
     }
 
 
@@ -130,7 +130,7 @@ def write_results(args, programs, subjects, loads, measured, facts, folder):
                f"--rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 *(" ".join(load.argv("127.0.0.1:PORT")) for load in loads.values())]
-    paths = {"evshard": programs.evshard, skewed_rates.PROGRAM: loads["equal"].program}
+    paths = {"evshard": programs.evshard, PROGRAM: loads["equal"].program}
     folder.publish(results.Findings(
         placement_report.TITLE, placement_report.QUESTION, placement_report.answer(measured),
         placement_report.body(measured),
@@ -144,7 +144,7 @@ def main():
     args = parse_arguments()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    subjects, loads = subjects_of(args, programs), loads_of(args, programs.compile_peer(skewed_rates.PROGRAM))
+    subjects, loads = subjects_of(args, programs), loads_of(args, programs.compile_peer(PROGRAM))
     minutes = args.rounds * len(subjects) * sum(load.total_s + 1 for load in loads.values()) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} placements, about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("placement", args.out, args.quick) as folder:

@@ -4,7 +4,7 @@ import time
 
 import procfs
 from child import Failure
-from connections import Crowd, connect, echo
+from connections import HeldConnections, connect, echo
 from server import Server
 
 ACCEPT_TIMEOUT_S = 10.0
@@ -17,12 +17,12 @@ def measure(subject, connections, touched):
     One connection is served and closed before the first reading: what a server allocates once, at its first
     connection, is not a cost per connection.
     """
-    with Server(subject) as server, Crowd() as held:
+    with Server(subject) as server, HeldConnections() as held:
         with connect(server.address) as first:
             echo(first)
         time.sleep(SETTLE_S)
         before, descriptors = procfs.memory_bytes(server.pid), procfs.open_descriptors(server.pid)
-        held.join(server.address, connections, echoed=touched)
+        held.open(server.address, connections, echoed=touched)
         _wait_for_descriptors(server, descriptors + connections)
         time.sleep(SETTLE_S)
         after = procfs.memory_bytes(server.pid)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import loader
 import procfs
 from child import Failure
-from connections import Crowd
+from connections import HeldConnections
 from server import Server
 
 # Before: worker threads finish starting after the listening line. After: the server still closes the loader's
@@ -35,8 +35,8 @@ class Run:
 
 def run(subject, load, idle=0):
     """Start `subject`, drive it with `load` beside `idle` connections that have echoed once, stop it."""
-    with Server(subject) as server, Crowd() as crowd:
-        crowd.join(server.address, idle, echoed=True)
+    with Server(subject) as server, HeldConnections() as held:
+        held.open(server.address, idle, echoed=True)
         time.sleep(SETTLE_S)
         before = procfs.sample(server.pid)
         report = loader.run(load, server.address)
@@ -44,7 +44,7 @@ def run(subject, load, idle=0):
         server.check_alive()
         after = procfs.sample(server.pid)
         command = load.measured_argv(server.address)
-        crowd.close()
+        held.close()
         shard_table = server.stop()
     threads = procfs.difference(before, after)
     _check_pinning(subject, threads)

@@ -13,11 +13,11 @@ import hlog
 import loader
 import machine
 import measure
-import other_servers
 import results
 from child import Failure, run_main
 from fault import SMOKE_SLACK, Outcome
 from loader import Load
+from other_servers import OtherServer, nginx
 from programs import Programs
 from server import Server, evshard
 from stats import table
@@ -80,7 +80,7 @@ def expected_s(quantile, stall_s, run_s):
 def serving(case, programs):
     """The server of a case: its address and the process to stop."""
     if case.protocol == "http":
-        with other_servers.Foreign(other_servers.nginx, SERVER_CORE) as server:
+        with OtherServer(nginx, SERVER_CORE) as server:
             yield server.address, lambda: server.worker
     else:
         with Server(evshard(programs.evshard, 1, core=SERVER_CORE)) as server:

@@ -76,13 +76,13 @@ Requests/sec:  62650.12
 REDIS = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms"\n"PING_MBULK","57670.13","0.563","0.160","0.519"\n'
 
 
-class Rivals(unittest.TestCase):
+class OtherLoaders(unittest.TestCase):
     def run_of(self, cpu_s, rate=100.0, p50_us=100.0, report=None):
         """A run of 1,000 requests."""
         return other_loaders.Run(["x"], other_loaders.Summary(1000, rate, p50_us, 200.0, report), cpu_s, "")
 
     def measured(self, ours_s, theirs_s, **of_ours):
-        """One round in each case, with this CPU time of ours and of the rival."""
+        """One round in each case, with these CPU times of loadgen and of the other loader."""
         report = loader.parse(json.dumps(record("SUSPECT", ["closed-loop"])))
         names = {"http": "wrk", "echo": "echo_client", "ping": "redis-benchmark"}
         runs = {case: {"loadgen": [self.run_of(ours_s, report=report, **of_ours)], name: [self.run_of(theirs_s)]}
