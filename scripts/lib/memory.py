@@ -97,9 +97,9 @@ def main():
     with results.ResultFolder("memory", args.out, args.quick) as folder:
         samples = []
         try:
-            with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as driving:
-                watch(driving, load, samples)
-                report = loader.finish(driving, load)
+            with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as task:
+                watch(task, load, samples)
+                report = loader.finish(task, load)
         finally:
             folder.save("memory", {"settled_s": settled_s, "samples": samples})
         folder.save("loadgen", report.values)

@@ -103,10 +103,10 @@ def measure_case(case, programs, scale, out):
     load = Load(programs.loadgen, connections=CONNECTIONS, pipeline=case.pipeline, protocol=case.protocol, rate=RATE,
                 size=None if case.protocol else 64, arrival="constant", duration=f"{RUN_S * scale:.0f}s", interval="1s",
                 core=LOADER_CORE, pacing="hybrid", out=str(out))
-    with serving(case, programs) as (address, process), loader.start(load, address) as driving:
+    with serving(case, programs) as (address, process), loader.start(load, address) as task:
         time.sleep(loader.seconds(load.warmup) + loader.seconds(load.duration) * STALL_AT + measure.SETTLE_S)
         stall_s = hold(process(), STALL_S * scale)
-        report = loader.finish(driving, load)
+        report = loader.finish(task, load)
     logs = sorted(out.glob("*.hlog"))
     if len(logs) != 1:
         raise Failure(f"loadgen left {len(logs)} interval logs in its directory, and one was asked for")

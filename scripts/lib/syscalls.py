@@ -81,10 +81,10 @@ def measure(subject, load, window_s):
     """Trace a fresh `subject` for `window_s` seconds in the middle of a load of 50 busy connections."""
     load = replace(load, connections=CONNECTIONS, size=64, pipeline=1, warmup="1s", duration=f"{window_s + 2:.0f}s")
     with Server(subject) as server:
-        with loader.start(load, server.address) as driving:
+        with loader.start(load, server.address) as task:
             time.sleep(1.0)  # connected, placed and busy: steady state begins
             trace = watch(server.pid, lambda: time.sleep(window_s))
-            loader.finish(driving, load)
+            loader.finish(task, load)
         server.stop()
     if trace.echoes <= 0:
         raise Failure(f"strace saw no echo of {subject.name}: {trace.calls}")
