@@ -88,7 +88,7 @@ def add_comparison_flags(parser, rounds, threads):
 def add_rounds_flag(parser, rounds):
     """The flag for the number of rounds."""
     parser.add_argument("--rounds", type=count, default=rounds, metavar="N",
-                        help=f"rounds; each runs everything once (default {rounds})")
+                        help=f"number of rounds, each of which measures everything once (default {rounds})")
 
 
 def add_core_flags(parser):

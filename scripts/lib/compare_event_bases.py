@@ -31,7 +31,7 @@ def parse_arguments():
         f"{SCRIPT} --cases chain,timeouts --rounds 25 --core 1",
     )
     parser.add_argument("--cases", type=cli.choices(*known), default=list(known), metavar="LIST",
-                        help=f"of {', '.join(known)} (default: all)")
+                        help=f"cases, of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=cli.count, default=25, metavar="N",
                         help="default 25; every second one has a million timers, every fifth one memory")
     parser.add_argument("--core", type=cli.core, default=max(os.sched_getaffinity(0)), metavar="CORE",

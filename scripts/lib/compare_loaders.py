@@ -1,4 +1,4 @@
-"""compare_loaders: the loader's cost per request beside other loaders, and whether they agree."""
+"""compare_loaders: what loadgen costs per request beside other loaders, and whether both measure the same."""
 
 import shutil
 import sys
@@ -38,15 +38,16 @@ def parse_arguments():
     """The command line of compare_loaders.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen and another loader in turns in a closed loop, each time with a fresh server: wrk on nginx, a\n"
-        "bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the loaders' own CPU per request,\n"
-        "and the rate and median that they report.",
+        "Compares loadgen with other loaders: with wrk on nginx, with a bare client in C on a bare epoll server, and\n"
+        "with redis-benchmark on Redis. The two run in turns in a closed loop, each time with a fresh server. Compares\n"
+        "the CPU time that each loader takes per request, and the rate and median that it reports.",
         f"{SCRIPT} --cases http,echo --rounds 9",
     )
     parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",
-                        help=f"of {', '.join(NEEDED)} (default: all)")
-    parser.add_argument("--connections", type=cli.count, default=50, metavar="N", help="default 50")
-    parser.add_argument("--seconds", type=cli.count, default=4, metavar="S", help="of each run (default 4)")
+                        help=f"cases, of {', '.join(NEEDED)} (default: all)")
+    parser.add_argument("--connections", type=cli.count, default=50, metavar="N", help="connections (default 50)")
+    parser.add_argument("--seconds", type=cli.count, default=4, metavar="S",
+                        help="seconds of each run (default 4)")
     cli.add_core_flags(parser)
     cli.add_rounds_flag(parser, rounds=7)
     cli.add_result_flags(parser)

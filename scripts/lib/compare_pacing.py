@@ -30,7 +30,7 @@ def parse_arguments():
         f"{SCRIPT} --rate 50000 --rounds 7",
     )
     parser.add_argument("--rate", type=cli.count, default=20_000, metavar="R", help="requests/s (default 20000)")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     cli.add_core_flags(parser)
     cli.add_rounds_flag(parser, rounds=5)
     parser.add_argument("--duration", type=cli.duration, default="5s", metavar="D", help="measured time (default 5s)")

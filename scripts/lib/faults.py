@@ -38,7 +38,7 @@ def parse_arguments():
         f"{SCRIPT} --faults descriptors,upgrade",
     )
     parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
-                        help=f"of {', '.join(FAULTS)} (default: all)")
+                        help=f"faults, of {', '.join(FAULTS)} (default: all)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 

@@ -34,9 +34,9 @@ def parse_arguments():
         "first minute.",
         f"{SCRIPT} --duration 30m",
     )
-    parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="default 10m")
+    parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="length of the run (default 10m)")
     parser.add_argument("--rate", type=cli.count, default=5000, metavar="R", help="requests/s (default 5000)")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     cli.add_result_flags(parser)
     args = cli.parse(parser)
     args.duration = "6s" if args.quick else args.duration

@@ -65,7 +65,7 @@ def parse_arguments():
     )
     names = [case.name for case in CASES]
     parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",
-                        help=f"of {', '.join(names)} (default: all)")
+                        help=f"cases, of {', '.join(names)} (default: all)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 

@@ -241,7 +241,7 @@ class Storms(unittest.TestCase):
 
 class Placements(unittest.TestCase):
     def run_of(self, p99_ms, placed):
-        """A run with that p99 in all groups and that many connections on each worker."""
+        """A run with this p99 in all groups, and this many connections on each worker."""
         percentiles = dict.fromkeys(("p50", "p90", "p99", "p999", "max"), p99_ms * 1e6)
         values = {"ended_by_server": 0, "unanswered": 0, "requests": 9, "lateness_ns": percentiles,
                   "response_ns": dict.fromkeys(skewed_rates.GROUPS, percentiles)}
@@ -252,7 +252,7 @@ class Placements(unittest.TestCase):
         runs = {"round-robin": [self.run_of(4.0, [16, 16])], "least-loaded": [self.run_of(1.0, [14, 18])]}
         measured = placement_report.Measured(list(runs), {"unequal": runs, "equal": runs})
         self.assertEqual(measured.ratio("unequal", "least-loaded").median, 0.25)
-        self.assertIn("1 of 3 promises met", placement_report.answer(measured))
+        self.assertIn("met in 1 of 3 targets", placement_report.answer(measured))
         self.assertEqual(placement_report.body(measured).count("not met in any round"), 2)
         xml.fromstring(placement_report.picture(measured))
 
@@ -267,13 +267,13 @@ class Placements(unittest.TestCase):
 
 
 class Overhead(unittest.TestCase):
-    def test_a_cost_is_judged_beside_no_difference(self):
+    def test_a_cost_is_judged_beside_two_equal_servers(self):
         case = compare_overhead.CASES[0]
         costs = zip(overhead_report.names(case.name), (10.0, 10.1, 10.3), strict=True)
         runs = {case.name: {name: [type("Run", (), {"cpu_us_per_request": cost})] for name, cost in costs}}
         measured = overhead_report.Measured([case], runs, {"no timings": 400, "timings": 430})
-        self.assertIn("timings: 1.010 × the CPU per request (target 1.02; no difference gives 1.030 here), "
-                      "+30 instructions an echo on 400", overhead_report.answer(measured))
+        self.assertIn("timings: 1.010 × the CPU per request (target 1.02; two equal servers: 1.030), "
+                      "+30 instructions per echo, from 400", overhead_report.answer(measured))
         self.assertIn("met in every round", overhead_report.body(measured))
         xml.fromstring(overhead_report.picture(measured))
 
