@@ -176,7 +176,7 @@ def parse(text):
     if schema != SCHEMA:
         raise Failure(f"loadgen's JSON has the schema {schema!r}, and these scripts read {SCHEMA!r}")
     if report.lost or not report.completed:
-        raise Failure(f"loadgen's run is not usable, because requests were lost or none was answered: {report.values['counters']}")
+        raise Failure(f"loadgen's run lost requests or answered none: {report.values['counters']}")
     return report
 
 

@@ -114,8 +114,8 @@ def _search_section(measured):
     rows = [[count, len(answers), ", ".join(one.words for one in answers), cell(measured.found(count), 0),
              sum(one.probes for one in answers)] for count, answers in measured.searches.items()]
     header = ["workers", "searches", "found, req/s", "median", "probes"]
-    return (f"## Largest rate with {measured.objective}\n\n{measured.place}. The rate that each search found, with the limit "
-            f"in parentheses if the limit is not the objective.\n\n{table(header, rows)}")
+    return (f"## Largest rate with {measured.objective}\n\n{measured.place}. The rate that each search found, with its limit "
+            f"in parentheses if that is not the objective.\n\n{table(header, rows)}")
 
 
 def _curve_section(measured):
