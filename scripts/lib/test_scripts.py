@@ -125,7 +125,7 @@ class Reading(unittest.TestCase):
         self.assertEqual((trace.echoes, trace.receives), (10, 10))
         self.assertEqual(trace.calls_per_echo, 2.8)
         self.assertEqual(trace.coordination(), "eventfd write 1×")
-        self.assertIn("recvfrom 1.200 (2 of 12 refused)", trace.listing())
+        self.assertIn("recvfrom 1.200 (2 of 12 failed)", trace.listing())
 
     def test_durations_need_a_unit(self):
         self.assertEqual([loader.seconds(text) for text in ("3s", "500ms", "1m")], [3, 0.5, 60])
