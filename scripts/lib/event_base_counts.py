@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import child
 import event_base
 import event_base_cases as cases
 import instructions
