@@ -14,14 +14,14 @@ cargo clippy --workspace --all-targets -- --deny warnings
 step "documentation"
 RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
 
-step "tidy: layers, sizes, unsafe, results"
+step "tidy: layers, sizes, words, unsafe code, results"
 cargo test --test tidy
 
 step "loom: the cross-thread protocols, and mutations of them that must fail"
 # It has its own target folder. Otherwise cargo would rebuild everything at each change of --cfg loom.
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib loom_
 
-step "the event base alone: lints, tests, dependencies"
+step "the event base without the server: lints, tests, dependencies"
 # It has its own target folder, as loom has.
 CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --all-targets -- --deny warnings
 CARGO_TARGET_DIR=target/base cargo test --package evshard --no-default-features
@@ -71,7 +71,7 @@ step "smoke: the comparisons"
 ./scripts/compare_placement.sh --quick
 ./scripts/compare_overhead.sh --quick
 
-step "smoke: the loader beside others"
+step "smoke: the scripts about the loader"
 ./scripts/compare_loaders.sh --quick
 # Only this comparison needs tokio. All other checks must also work without a network.
 if cargo fetch --locked --manifest-path benches/peers/tokio_timer/Cargo.toml; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Counts epoll_ctl calls where interest comes and goes within one turn, by changelist policy. See --help.
+# Counts epoll_ctl calls if a turn sets and clears an interest, by changelist policy. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares the loader with other loaders: its cost, and whether they agree. See --help.
+# Compares loadgen with other loaders: its cost, and whether both measure the same. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares the placements under connections of unequal rates, and of equal ones. See --help.
+# Compares the placements with hot and cold connections, and with equal ones. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures what changes when the server gets more workers. See --help.
+# Measures the effect of more workers. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

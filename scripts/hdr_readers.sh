@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that other HdrHistogram libraries read what loadgen writes. See --help.
+# Checks that other HdrHistogram libraries read the files of loadgen. See --help.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib/run.sh"

@@ -32,7 +32,7 @@ await() { # PORT
         (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
         sleep 0.1
     done
-    echo "nothing answers on port $1" >&2
+    echo "no server listens on port $1" >&2
     exit 1
 }
 serve 127.0.0.1:5551 127.0.0.1:9101

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import plot
 from stats import MISSING, cell, median_cell, paired_ratios, spread, table, verdict
 
-TITLE = "Accept modes under a connect storm"
-QUESTION = "What does it cost to accept a connection, in each mode and as memcached does?"
+TITLE = "Accept modes under a connect flood"
+QUESTION = "What does it cost to accept a connection, in each mode and in the way of memcached?"
 WAKES_TARGET, RATE_TARGET = 0.25, 1.0
-# All other calls belong to the echo and the close, which are the same for all.
+# The calls that accepting needs. The others belong to the echo and the close, which are the same for all.
 ACCEPTING = ("accept4", "epoll_ctl", "epoll_wait", "epoll_pwait2", "write", "read", "setsockopt", "futex", "fcntl")
 
 
@@ -31,16 +31,16 @@ class Measured:
         return [run.report.rate_per_s for run in self.runs[name]]
 
     def rate_ratio(self, mode):
-        """The rounds' own ratios to the peer."""
+        """The ratios of the rates to the peer's, one per round."""
         return spread(paired_ratios(self.rates(mode), self.rates(self.peer)))
 
     def cpu_ratio(self, mode):
-        """The same for CPU per connection."""
+        """The ratios of CPU per connection to the peer's, one per round."""
         ours, theirs = (self.figures(name, "cpu_us_per_connection") for name in (mode, self.peer))
         return spread(paired_ratios(ours, theirs))
 
     def wakes(self, mode):
-        """Wakes per connection of each round, by the server's own count: the peer's is 1, by construction."""
+        """Wakes per connection of each round, as the server counts them. The peer always needs 1."""
         return spread(self.figures(mode, "wakes_per_connection"))
 
     def traced_wakes(self, name):
@@ -52,7 +52,7 @@ class Measured:
 
 def body(measured):
     """The tables with their headings, as Markdown."""
-    return "\n\n".join([_target_section(measured), _storm_section(measured), _syscall_section(measured)])
+    return "\n\n".join([_target_section(measured), _flood_section(measured), _syscall_section(measured)])
 
 
 def answer(measured):
@@ -73,7 +73,7 @@ def picture(measured):
     rounds = len(measured.runs[measured.peer])
     labels = {mode: mode.replace("acceptor-in-", "acceptor\nin ") for mode in measured.modes}
     panels = [
-        plot.Panel("Connections per second", "× memcached's way", "", from_zero=False, target=RATE_TARGET,
+        plot.Panel("Connections per second", "× memcached_accept", "", from_zero=False, target=RATE_TARGET,
                    points=[(labels[mode], measured.rate_ratio(mode)) for mode in measured.modes]),
         plot.Panel("Wakes", "per connection", "", target=WAKES_TARGET,
                    points=[(labels[mode], measured.wakes(mode)) for mode in measured.modes]),
@@ -85,17 +85,18 @@ def notes(cores, workers):
     """What a reader must know before a conclusion."""
     return [
         f"{cores} cores carry the client's one thread, the acceptor and {workers} workers. No thread is pinned. "
-        "Connections per second are what server and client achieve together, not what the server could.",
-        "The load is a closed loop. More slots make larger accept batches, and so fewer wakes per connection.",
-        "Each ratio is of two runs that followed each other in one round. The order rotates.",
-        "The server itself counts wakes, without strace, until the end of a run. strace's count stands beside them. It "
-        "is lower, because a traced server is slower and finds more connections at each accept.",
+        "Connections per second are the rate of server and client together, not the highest rate of the server.",
+        "The load is a closed loop. With more connections at a time (--slots), accept batches are larger, and there are "
+        "fewer wakes per connection.",
+        "Each ratio is that of two runs that followed each other in one round. The order rotates.",
+        "The server itself counts wakes, without strace. The count of strace is lower, because a traced server is "
+        "slower, and finds more connections whenever it accepts.",
         "CPU per connection is the first field of schedstat, summed over the server's threads, divided by the "
-        "connections served. It includes accept, one echo and the close. It includes the kernel's part of the "
-        "handshake only where that ran in the server's threads.",
+        "connections served. It includes accept, one echo and the close. It includes the kernel's work for the "
+        "handshake only if that ran in the server's threads.",
         "strace counts every system call of the server for a known number of connections, n = 1.",
-        "memcached_accept.c accepts as memcached does, without its sources. It has one accept for each readiness, a "
-        "list under a mutex, and a write to an eventfd for every connection.",
+        "memcached_accept.c is our own program and accepts as memcached does: one accept for each readiness, a list "
+        "under a mutex, and a write to an eventfd for every connection.",
     ]
 
 
@@ -110,7 +111,7 @@ def _target_section(measured):
     return f"## Targets\n\n{table(['figure', 'target', 'found', 'verdict'], rows)}"
 
 
-def _storm_section(measured):
+def _flood_section(measured):
     rows = []
     for name in (measured.peer, *measured.modes):
         runs = measured.runs[name]
@@ -124,8 +125,8 @@ def _storm_section(measured):
         ])
     header = ["server", "n", "conns/s", "ratio", "server CPU, µs/conn", "ratio", "p50, µs", "p99, µs", "p99.9, µs",
               "client CPU"]
-    return ("## The storm\n\nMedian [lowest..highest] of n rounds; ratios are the rounds' own, to the peer. Latency is "
-            f"from connect to echo, medians over the runs.\n\n{table(header, rows)}")
+    return ("## The connect flood\n\nMedian [lowest..highest] of n rounds. Each round has its own ratio to the peer. "
+            f"Latency is from connect to echo; it is the median over the runs.\n\n{table(header, rows)}")
 
 
 def _syscall_section(measured):

@@ -1,4 +1,4 @@
-"""What the server reports on its admin listener: /stats, as JSON."""
+"""The statistics of a server: /stats of its admin listener, as JSON."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ TIMEOUT_S = 5.0
 
 
 def stats(address):
-    """The server's numbers now."""
+    """The server's statistics at this moment."""
     host, port = address.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
     try:
@@ -20,13 +20,13 @@ def stats(address):
             raise Failure(f"/stats on {address} answered {answer.status}: {text[:200]!r}")
         return json.loads(text)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Failure(f"/stats on {address} gave nothing: {error!r}") from error
+        raise Failure(f"/stats on {address} cannot be read: {error!r}") from error
     finally:
         connection.close()
 
 
 def per_shard(values, name):
-    """A figure of each shard, in their order."""
+    """A figure of each shard, in the order of the shards."""
     return [shard[name] for shard in values["shards"]]
 
 

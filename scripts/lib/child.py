@@ -1,4 +1,4 @@
-"""Child processes, which end with the script at the latest."""
+"""Child processes. They end when the script ends, or before."""
 
 import ctypes
 import os
@@ -18,14 +18,14 @@ class Failure(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived; unwinds like Ctrl-C so that every child is stopped."""
+    """SIGTERM or SIGHUP arrived. It unwinds as Ctrl-C does, so that every child is stopped."""
 
 
 def start(argv, cores=None, **options):
-    """Start `argv`, on these cores alone if there are any; only this script ends it.
+    """Start `argv`, on the given cores or on all.
 
-    The child gets a session of its own, so a Ctrl-C in the terminal reaches the script alone and the script decides
-    the order in which things stop. Should the script itself be killed outright, the kernel kills the child.
+    The child gets a session of its own. So a Ctrl-C in the terminal reaches only the script, which stops its children in
+    the right order. If the script is killed by SIGKILL, the kernel kills the child (PR_SET_PDEATHSIG).
     """
 
     def prepare():
@@ -44,7 +44,7 @@ def start(argv, cores=None, **options):
 def stop(process, timeout_s=STOP_TIMEOUT_S):
     """End a child by SIGTERM, or by SIGKILL if it does not end in time.
 
-    Signals go to the process group that `start` gave it, so that the compilers end with cargo.
+    The signals go to the child's process group, so that the compilers end with cargo.
     """
     if process.poll() is not None:
         return
@@ -57,10 +57,10 @@ def stop(process, timeout_s=STOP_TIMEOUT_S):
 
 
 class Task:
-    """A child that is expected to end by itself, and what it prints.
+    """A child that ends by itself, and what it prints.
 
-    Use as a context manager: leaving the block ends the child in any case. `what` names it in messages. With
-    `capture=False` its output goes straight to the terminal.
+    Use as a context manager: the end of the block always ends the child. `what` names it in messages. With
+    `capture=False` its output goes to the terminal.
     """
 
     def __init__(self, argv, what, capture=True):
@@ -84,7 +84,7 @@ class Task:
         return self._process.pid
 
     def interrupt(self):
-        """Send what Ctrl-C sends: some programs report only then."""
+        """Send SIGINT, as Ctrl-C does. Some programs print their report only then."""
         if not self.ended():
             self._process.send_signal(signal.SIGINT)
 
@@ -93,7 +93,7 @@ class Task:
         return self._process.poll() is not None
 
     def finish(self, timeout_s=None, expected=(0,)):
-        """Wait for the end and return stdout; an unexpected status is a Failure with the program's own words."""
+        """Wait for the end and return stdout. An unexpected status is a Failure with what the program printed."""
         try:
             output, _ = self._process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -117,9 +117,9 @@ def run(argv, what, timeout_s=None, capture=True, expected=(0,)):
 
 
 def run_timed(argv, what, timeout_s=None, expected=(0,)):
-    """Run `argv` to its end; its stdout and its CPU time in seconds, from its start to its end.
+    """Run `argv` to its end. Returns its stdout, and its CPU time in seconds from start to end.
 
-    The kernel adds up what ended children used, so no other child may be waited for meanwhile.
+    The kernel sums the CPU time of all children that were waited for, so the script must wait for no other one meanwhile.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with Task(argv, what) as task:
@@ -136,13 +136,13 @@ def status(returncode):
 
 
 def indented(text):
-    """A program's error text as an indented block below our message; empty for no text."""
+    """The error text of a program as an indented block, to follow our message. Empty if there is none."""
     lines = text.strip().splitlines()
     return "".join(f"\n    {line}" for line in lines)
 
 
 def run_main(main):
-    """Run a script's `main`. Exit with its status, after at most one message."""
+    """Run a script's `main`. Failures and signals end the script with one message and the exit status."""
 
     def on_terminate(number, _frame):
         raise Terminated(number)
@@ -155,8 +155,8 @@ def run_main(main):
         print(f"error: {failure}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("\ninterrupted: everything started here has been stopped", file=sys.stderr)
+        print("\ninterrupted: all processes of this script are stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Terminated as terminated:
-        print("\nterminated: everything started here has been stopped", file=sys.stderr)
+        print("\nterminated: all processes of this script are stopped", file=sys.stderr)
         sys.exit(128 + terminated.args[0])

@@ -1,4 +1,4 @@
-"""What the scripts' command lines have in common."""
+"""Flags and argument types that several scripts have in common."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from loader import seconds
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit status 2. One that `builds` takes --bin-dir, too."""
+    """An argument parser. An error is one line and exit status 2. With `builds` it has the flag --bin-dir."""
 
     def __init__(self, script, description, example, builds=True):
         super().__init__(
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
         )
         if builds:
             self.add_argument("--bin-dir", type=Path, metavar="DIR",
-                              help="use the evshard and loadgen found there instead of building")
+                              help="use the binaries evshard and loadgen in DIR instead of building them")
 
     def error(self, message):
         """Print what is wrong in one line, without the whole usage."""
@@ -39,7 +39,7 @@ def core(text):
 
 
 def counts(text):
-    """Whole numbers of at least 1, separated by commas, none twice."""
+    """Whole numbers of at least 1, separated by commas, without duplicates."""
     numbers = [count(part) for part in text.split(",")]
     if len(set(numbers)) != len(numbers):
         raise argparse.ArgumentTypeError(f"'{text}' names a number twice")
@@ -47,19 +47,19 @@ def counts(text):
 
 
 def choices(*known):
-    """The type of a comma-separated list of some of the known words, none twice."""
+    """The argument type of a comma-separated list of known words, without duplicates."""
 
     def parse_list(text):
         words = text.split(",")
         if not set(words) <= set(known) or len(set(words)) != len(words):
-            raise argparse.ArgumentTypeError(f"'{text}' is not a list of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of {', '.join(known)}")
         return words
 
     return parse_list
 
 
 def duration(text):
-    """A duration, checked and kept as written: so it is passed on."""
+    """A duration. It is checked, and passed on as the user wrote it."""
     try:
         seconds(text)
     except ValueError as error:
@@ -74,44 +74,49 @@ def _whole_number(text, least):
 
 
 def add_comparison_flags(parser, rounds, threads):
-    """The flags of every comparison with the loader: rounds, times, threads, and the folder of the result."""
+    """The flags of a comparison that runs loadgen: rounds, times, threads, and those of the result."""
     add_rounds_flag(parser, rounds)
-    parser.add_argument("--duration", type=duration, default="3s", metavar="D", help="measured time (default 3s)")
-    parser.add_argument("--warmup", type=duration, default="1s", metavar="D", help="time before it (default 1s)")
-    parser.add_argument("--threads", type=count, default=threads, metavar="N", help=f"of the loader; default {threads}")
+    parser.add_argument("--duration", type=duration, default="3s", metavar="D",
+                        help="measured time of each run (default 3s)")
+    parser.add_argument("--warmup", type=duration, default="1s", metavar="D",
+                        help="warm-up before the measured time (default 1s)")
+    parser.add_argument("--threads", type=count, default=threads, metavar="N",
+                        help=f"threads of the loader (default {threads})")
     add_result_flags(parser)
 
 
 def add_rounds_flag(parser, rounds):
     """The flag for the number of rounds."""
-    parser.add_argument("--rounds", type=count, default=rounds, metavar="N", help=f"default {rounds}")
+    parser.add_argument("--rounds", type=count, default=rounds, metavar="N",
+                        help=f"number of rounds, each of which measures everything once (default {rounds})")
 
 
 def add_core_flags(parser):
     """The flags for the cores of server and client."""
-    parser.add_argument("--server-core", type=core, default=0, metavar="CORE", help="default 0")
-    parser.add_argument("--loader-core", type=core, default=1, metavar="CORE", help="default 1")
+    parser.add_argument("--server-core", type=core, default=0, metavar="CORE", help="core of the server (default 0)")
+    parser.add_argument("--loader-core", type=core, default=1, metavar="CORE", help="core of the loader (default 1)")
 
 
 def add_result_flags(parser):
     """The flags for the folder of the result, and for a smoke run."""
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder (default: results/<date>-<topic>)")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="write the result to DIR, which must not exist (default: results/<date>-<topic>)")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="smoke run: as short as possible; the result is in a temporary folder unless --out is given",
+        help="smoke run: as short as possible; without --out, the result goes to a temporary folder",
     )
 
 
 def parse(parser):
-    """Parse the command line; --quick overrides the settings that make a measurement one."""
+    """Parse the command line. --quick overrides the number of rounds and the times."""
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.duration, args.warmup = 1, "1s", "500ms"
     if args.out is not None:
         args.out = args.out.absolute()  # before the working directory becomes the repository root
         if args.out.exists():
-            parser.error(f"--out {args.out.name} exists already, and results are never overwritten; choose another folder")
+            parser.error(f"--out {args.out.name} exists, and the script never overwrites a result; choose another folder")
     if "server_core" in args and args.server_core == args.loader_core:
-        parser.error("--server-core and --loader-core must differ, or the loader measures itself")
+        parser.error("--server-core and --loader-core must differ: on one core, loader and server delay each other")
     return args

@@ -1,4 +1,4 @@
-"""compare_accept: what it costs to accept a connection, in each accept mode and as memcached does."""
+"""compare_accept: the cost of accepting a connection, in each accept mode and in the way of memcached."""
 
 import sys
 import time
@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import accept_report
 import cli
+import connect_flood
 import machine
 import measure
 import procfs
 import results
 import shards
-import storm
 import syscalls
 from child import run_main
 from programs import Programs
@@ -27,7 +27,7 @@ TRACED_CONNECTIONS = 5000
 class Run:
     """One run of the client on a fresh server."""
 
-    report: storm.Report
+    report: connect_flood.Report
     server: dict
 
     @property
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def wakes_per_connection(self):
-        """By the server's own table; None for a server without one."""
+        """The wakes that the server's table reports; None for a server without a table."""
         rows = shards.rows(self.server["shard_table"])
         return sum(int(row["wakes-sent"]) for row in rows) / self.report.connections if rows else None
 
@@ -46,18 +46,20 @@ def parse_arguments():
     """The command line of compare_accept.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Asks what it costs to accept a connection. Runs benches/peers/storm.c (connect, one byte, its echo, close)\n"
-        "on evshard in each accept mode, in turns with benches/peers/memcached_accept.c, which wakes a worker for\n"
-        "every connection. Each has two workers, and each run a fresh server. Compares connections per second, and\n"
-        "CPU and wakes per connection. Then strace counts system calls per connection.",
+        "Measures what it costs to accept a connection. Clients connect, send one byte, read its echo and close\n"
+        "(benches/peers/storm.c). They do so on evshard in each accept mode, in turns with\n"
+        "benches/peers/memcached_accept.c, which wakes a worker for every connection. Each server has two workers, and\n"
+        "each run has a fresh server. Compares connections per second, and CPU and wakes per connection. Then strace\n"
+        "counts system calls per connection.",
         f"{SCRIPT} --modes acceptor,reuseport --rounds 7",
     )
     parser.add_argument("--modes", type=cli.choices(*MODES), default=list(MODES), metavar="LIST",
-                        help=f"of {', '.join(MODES)} (default: all)")
-    parser.add_argument("--workers", type=cli.count, default=2, metavar="N", help="default 2")
+                        help=f"accept modes, of {', '.join(MODES)} (default: all)")
+    parser.add_argument("--workers", type=cli.count, default=2, metavar="N", help="workers (default 2)")
     parser.add_argument("--slots", type=cli.count, default=64, metavar="N",
                         help="open connections at any time (default 64)")
-    parser.add_argument("--seconds", type=cli.count, default=3, metavar="S", help="of each run (default 3)")
+    parser.add_argument("--seconds", type=cli.count, default=3, metavar="S",
+                        help="seconds of each run (default 3)")
     cli.add_rounds_flag(parser, 7)
     cli.add_result_flags(parser)
     args = cli.parse(parser)
@@ -67,7 +69,7 @@ def parse_arguments():
 
 
 def subjects_of(args, programs):
-    """The peer first, then the server in each mode. No threads are pinned, because the peer cannot pin its own."""
+    """The peer, then the server in each mode. No thread is pinned, because the peer cannot pin its threads."""
     peer = Subject(PEER, (programs.compile_peer(PEER), "0", str(args.workers)), ends_by_signal=True)
     return [peer, *(evshard(programs.evshard, args.workers, name=mode, flags=("--no-pin", "--accept", mode))
                     for mode in args.modes)]
@@ -117,7 +119,7 @@ def trace(subject, load):
 
 
 def count_calls(subjects, load, folder):
-    """The system calls of each subject by name, or why this machine cannot count them."""
+    """The system calls of each subject by name, or the reason why they cannot be counted here."""
     records = {}
 
     def count(subject):
@@ -135,7 +137,7 @@ def write_results(args, programs, subjects, measured, load, facts, folder):
                f"--seconds {args.seconds} --rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 " ".join(load.argv("127.0.0.1:PORT"))]
-    paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], storm.PROGRAM: load.program}
+    paths = {"evshard": programs.evshard, PEER: subjects[0].command[0], connect_flood.PROGRAM: load.program}
     folder.publish(results.Findings(
         accept_report.TITLE, accept_report.QUESTION, accept_report.answer(measured), accept_report.body(measured),
         [results.Picture("accept", "by accept mode", accept_report.picture(measured))],
@@ -149,7 +151,7 @@ def main():
     facts = machine.facts()
     programs = Programs(args.bin_dir)
     subjects = subjects_of(args, programs)
-    load = storm.Storm(programs.compile_peer(storm.PROGRAM), args.slots, args.seconds)
+    load = connect_flood.ConnectFlood(programs.compile_peer(connect_flood.PROGRAM), args.slots, args.seconds)
     counted = replace(load, seconds=60, count=TRACED_CONNECTIONS // (10 if args.quick else 1))
     minutes = args.rounds * len(subjects) * (args.seconds + 1) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} servers, about {minutes:.1f} min", file=sys.stderr)

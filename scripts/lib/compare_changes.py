@@ -16,7 +16,7 @@ from stats import spread, table
 SCRIPT = "scripts/compare_changes.sh"
 EXAMPLE = "toggle_write"
 TITLE = "Interest that comes and goes within one turn"
-QUESTION = "What does a turn cost in which a connection's write interest is turned on and off again?"
+QUESTION = "How many epoll_ctl calls does a turn make in which a connection's write interest is set and cleared?"
 POLICIES = ("immediate", "deferred")
 TURNS = 10_000  # the example's own number
 TIMEOUT_S = 60
@@ -27,7 +27,7 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs examples/toggle_write.rs under strace with each changelist policy and counts its epoll_ctl calls.\n"
-        "A count needs one run.",
+        "One run of each is enough, because a count does not vary.",
         f"{SCRIPT} --quick",
     )
     cli.add_result_flags(parser)
@@ -35,15 +35,15 @@ def parse_arguments():
 
 
 def count_calls(program, policy):
-    """How many epoll_ctl calls the example makes, start and end included."""
+    """The number of epoll_ctl calls of the example, with those of its start and end."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "strace"
         argv = ["strace", "-C", "-f", "-y", "-e", "trace=epoll_ctl", "-o", str(log), program, policy]
         with child.Task(argv, "strace") as strace:
-            said = strace.finish(TIMEOUT_S)
+            output = strace.finish(TIMEOUT_S)
         calls = syscalls.parse(log.read_text()).calls.get("epoll_ctl", {"calls": 0})["calls"]
     return {"policy": policy, "turns": TURNS, "epoll_ctl": calls, "epoll_ctl_per_turn": calls / TURNS,
-            "program_says": said.strip()}
+            "program_says": output.strip()}
 
 
 def main():
@@ -65,8 +65,8 @@ def main():
                      [[r["policy"], f"{TURNS:,}", f"{r['epoll_ctl']:,}", f"{r['epoll_ctl_per_turn']:.4f}"]
                       for r in records])
         answer = (f"{per_turn['immediate']:.2f} epoll_ctl calls with the immediate changelist and "
-                  f"{per_turn['deferred']:.4f} with the deferred one. The program's registrations at its start "
-                  "remain.")
+                  f"{per_turn['deferred']:.4f} with the deferred one, per turn. The calls that remain are those of the "
+                  "program's start.")
         panel = plot.Panel("epoll_ctl calls", "calls per turn", "changelist",
                            [(policy, spread([value])) for policy, value in per_turn.items()])
         commands = [SCRIPT, "", "# which runs", *(f"strace -C -f -y -e trace=epoll_ctl {program} {p}" for p in POLICIES)]
@@ -75,8 +75,8 @@ def main():
             [results.Picture("changes", "calls per turn", plot.svg(TITLE, f"{TURNS:,} turns, one run each", [panel]))],
             commands, [
                 "System calls are counted. The count is the same in every run and on every machine.",
-                "It shows what is saved where a protocol toggles within a turn. It does not show how often protocols "
-                "do so.",
+                "The result shows what a turn saves if it sets and clears an interest. It does not show how often "
+                "protocols do so.",
             ],
         ), facts, {EXAMPLE: program})
 

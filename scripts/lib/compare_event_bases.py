@@ -26,16 +26,18 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs the well-known benchmarks of event bases on evshard, libevent and libev, in turns on one core:\n"
-        "libevent's chain and cascade, libev's chain with timeouts, timers, changes of interest, memory.\n"
-        "Then counts system calls and instructions per hop. Takes about eleven minutes.",
+        "libevent's chain of socket pairs and its cascade, libev's chain with timeouts, timers, changes of interest,\n"
+        "and memory per event. Then counts system calls and instructions per hop, that is, per event dispatched.\n"
+        "Takes about eleven minutes.",
         f"{SCRIPT} --cases chain,timeouts --rounds 25 --core 1",
     )
     parser.add_argument("--cases", type=cli.choices(*known), default=list(known), metavar="LIST",
-                        help=f"of {', '.join(known)} (default: all)")
+                        help=f"cases, of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=cli.count, default=25, metavar="N",
-                        help="default 25; every second one has a million timers, every fifth one memory")
+                        help="number of rounds (default 25); a million timers run in every second round, and memory in "
+                             "every fifth")
     parser.add_argument("--core", type=cli.core, default=max(os.sched_getaffinity(0)), metavar="CORE",
-                        help="for all programs; default: the last usable one")
+                        help="core of all programs (default: the last usable core)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 
@@ -47,7 +49,7 @@ def build(programs):
 
 
 def find_missing(paths, all_cases):
-    """Why optional subjects cannot take part, by name: a build or a kernel may not have what they use."""
+    """The reasons why optional subjects cannot run, by name. The build or the kernel may lack what they need."""
     missing = {}
     optional = {subject.name: (subject, case) for case in all_cases for subject in case.subjects if subject.optional}
     for name, (subject, case) in optional.items():
@@ -59,7 +61,7 @@ def find_missing(paths, all_cases):
 
 
 def measure_all(args, paths, all_cases, missing, folder):
-    """Every case in every round it takes part in, its subjects side by side: records by case and subject name."""
+    """Every case in its rounds, the subjects in turns. Returns the records by case and subject name."""
     records = {case: {s.name: [] for s in case.subjects if s.name not in missing} for case in all_cases}
     for round_index in range(args.rounds):
         for number, case in enumerate(all_cases, 1):
@@ -77,7 +79,7 @@ def measure_all(args, paths, all_cases, missing, folder):
 
 
 def save_case(folder, paths, args, case, records):
-    """Write what a case gave so far, a line a run: the record as it was printed."""
+    """Write the records of a case so far, one line per run, as the program printed it."""
     commands = {subject.name: " ".join(event_base.command(paths, subject, case, args.core))
                 for subject in case.subjects if subject.name in records}
     folder.save(case.key, {"commands": commands, "runs_in_round_order": {
@@ -86,7 +88,7 @@ def save_case(folder, paths, args, case, records):
 
 
 def common_how(records):
-    """How each library has common timeouts, as its program says."""
+    """How each library implements common timeouts, as its program reports it."""
     return {record["library"]: record["common_how"]
             for subjects in records.values() for runs in subjects.values() for record in runs[:1]
             if "common_how" in record}
@@ -100,7 +102,8 @@ def write_results(args, paths, measured, facts, folder):
                 for case in first.values() for subject in case.subjects]
     folder.publish(results.Findings(
         report.TITLE, report.QUESTION, report.answer(measured), report.body(measured), report.pictures(measured),
-        [command, "", f"# which runs, among others (all are in {raw.NAME}),", *examples], report.notes(args.core),
+        [command, "", f"# which runs these programs and others (all are in {raw.NAME})", *examples],
+        report.notes(args.core),
     ), facts, {f"{name} program": path for name, path in paths.items()})
 
 

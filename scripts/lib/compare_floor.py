@@ -1,4 +1,4 @@
-"""compare_floor: the CPU, system calls and memory of the server against a bare epoll loop."""
+"""compare_floor: CPU time, system calls and memory of the server, beside those of a bare epoll loop."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ from server import Subject, evshard
 SCRIPT = "scripts/compare_floor.sh"
 FLOOR = "bare_epoll"
 NULL = "bare_epoll-again"
-CHANGELISTS = ("default", "immediate", "deferred")  # default passes no flag: what a user gets
+CHANGELISTS = ("default", "immediate", "deferred")  # default passes no flag, as most users do
 IDLE_CONNECTIONS = 9000
 MEMORY_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """One workload: many connections, deep pipelines and large messages stress different parts of a server."""
+    """One workload. Many connections, deep pipelines and large messages load different parts of a server."""
 
     name: str
     connections: int
@@ -50,27 +50,29 @@ def parse_arguments():
     """The command line of compare_floor.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs evshard with one worker and benches/peers/bare_epoll.c in turns on one core, each time with a fresh\n"
-        "server. The loader has another core. Compares CPU per request, then system calls and instructions per echo,\n"
-        "then user memory per idle connection.",
+        "Runs evshard with one worker and a bare epoll loop in C (benches/peers/bare_epoll.c), in turns on one core,\n"
+        "each time with a fresh server. The loader has another core. Compares CPU per request, then system calls and\n"
+        "instructions per echo, then user memory per idle connection.",
         f"{SCRIPT} --rounds 7 --changelist immediate,deferred --server-core 0 --loader-core 1",
     )
     parser.add_argument("--changelist", type=cli.choices(*CHANGELISTS), default=["default"], metavar="LIST",
-                        help="of default, immediate, deferred (default: default, the server's own)")
+                        help="changelist policies of the server: default, immediate, deferred; `default` is the policy "
+                             "that the server uses without a flag (default: default)")
     parser.add_argument("--cases", type=cli.counts, default=list(range(1, len(CASES) + 1)), metavar="LIST",
-                        help="; ".join(f"{number}: {case.name}" for number, case in enumerate(CASES, 1)) + " (default: all)")
+                        help=f"numbers of cases: {'; '.join(f'{n}: {case.name}' for n, case in enumerate(CASES, 1))} "
+                             "(default: all)")
     cli.add_core_flags(parser)
     parser.add_argument("--null", action="store_true",
-                        help="also measure the bare loop against itself, which gives the ratio without a difference")
+                        help="also measure the bare loop against itself, to show the ratio of two equal servers")
     cli.add_comparison_flags(parser, rounds=7, threads=1)
     args = cli.parse(parser)
     if max(args.cases) > len(CASES):
-        parser.error(f"--cases knows 1 to {len(CASES)}")
+        parser.error(f"--cases takes numbers from 1 to {len(CASES)}")
     return args
 
 
 def subjects_of(args, programs):
-    """The bare loop first, then the server in each mode. The script pins both, so the server must not pin itself."""
+    """The bare loop, then the server with each policy. taskset pins both, so the server must not pin its threads."""
     floor = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), args.server_core, ends_by_signal=True)
     servers = []
     for mode in args.changelist:

@@ -1,18 +1,18 @@
-"""compare_loaders: the loader's cost per request beside other loaders, and whether they agree."""
+"""compare_loaders: what loadgen costs per request beside other loaders, and whether both measure the same."""
 
 import shutil
 import sys
 from dataclasses import dataclass
 
 import cli
-import foreign
 import loaders_report
 import machine
 import measure
+import other_loaders
 import results
-import rivals
 from child import Failure, run_main
 from loader import Load
+from other_servers import OtherServer, nginx, redis
 from programs import DEBIAN_PACKAGES, Programs, require, require_cores
 from server import Server, Subject
 
@@ -24,29 +24,30 @@ NEEDED = {"http": ("wrk", "nginx"), "echo": ("cc",), "ping": ("redis-server", "r
 
 @dataclass(frozen=True)
 class Case:
-    """A server, our loader's load for it, and the loader that it is compared with."""
+    """A server, loadgen's load for it, and the other loader."""
 
     name: str
     what: str
-    server: object  # returns a context manager that has an address
+    server: object  # a function that returns a context manager with an address
     load: Load
-    rival: str
-    run_rival: object
+    other: str
+    run_other: object  # a function of other_loaders.Shape and the server's address
 
 
 def parse_arguments():
     """The command line of compare_loaders.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen and another loader in turns in a closed loop, each time with a fresh server: wrk on nginx, a\n"
-        "bare client in C on a bare epoll server, redis-benchmark on Redis. Compares the loaders' own CPU per request,\n"
-        "and the rate and median that they report.",
+        "Compares loadgen with other loaders: with wrk on nginx, with a bare client in C on a bare epoll server, and\n"
+        "with redis-benchmark on Redis. The two run in turns in a closed loop, each time with a fresh server. Compares\n"
+        "the CPU time that each loader takes per request, and the rate and median that it reports.",
         f"{SCRIPT} --cases http,echo --rounds 9",
     )
     parser.add_argument("--cases", type=cli.choices(*NEEDED), default=list(NEEDED), metavar="LIST",
-                        help=f"of {', '.join(NEEDED)} (default: all)")
-    parser.add_argument("--connections", type=cli.count, default=50, metavar="N", help="default 50")
-    parser.add_argument("--seconds", type=cli.count, default=4, metavar="S", help="of each run (default 4)")
+                        help=f"cases, of {', '.join(NEEDED)} (default: all)")
+    parser.add_argument("--connections", type=cli.count, default=50, metavar="N", help="connections (default 50)")
+    parser.add_argument("--seconds", type=cli.count, default=4, metavar="S",
+                        help="seconds of each run (default 4)")
     cli.add_core_flags(parser)
     cli.add_rounds_flag(parser, rounds=7)
     cli.add_result_flags(parser)
@@ -56,49 +57,49 @@ def parse_arguments():
 
 
 def available(names):
-    """The cases whose tools are installed. It prints the others. A Failure if none is left."""
+    """The cases whose programs are installed. Prints the cases that are omitted. A Failure if none is left."""
     found = []
     for name in names:
         missing = [DEBIAN_PACKAGES[tool] for tool in NEEDED[name] if shutil.which(tool) is None]
         if missing:
-            print(f"case {name} is left out: install the Debian packages {', '.join(missing)}", file=sys.stderr)
+            print(f"case {name} is omitted: install the Debian packages {', '.join(missing)}", file=sys.stderr)
         else:
             found.append(name)
     if not found:
-        raise Failure("no case is left")
+        raise Failure("all cases are omitted: their programs are missing")
     return found
 
 
 def cases_of(args, programs, names):
-    """The cases of these names, their programs compiled."""
+    """The cases with these names. Compiles the programs that they need."""
     load = Load(programs.loadgen)
     made = {
         "http": lambda: Case(
-            "http", "HTTP: nginx, a file of 64 bytes", lambda: foreign.Foreign(foreign.nginx, args.server_core),
-            Load(programs.loadgen, size=None, protocol="http"), "wrk", rivals.wrk),
+            "http", "HTTP: nginx, a file of 64 bytes", lambda: OtherServer(nginx, args.server_core),
+            Load(programs.loadgen, size=None, protocol="http"), "wrk", other_loaders.wrk),
         "echo": lambda: Case(
             "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,
-            rivals.echo_client(programs.compile_peer(CLIENT))),
+            other_loaders.echo_client(programs.compile_peer(CLIENT))),
         "ping": lambda: Case(
-            "ping", "Redis: PING", lambda: foreign.Foreign(foreign.redis, args.server_core),
-            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", rivals.redis_benchmark),
+            "ping", "Redis: PING", lambda: OtherServer(redis, args.server_core),
+            Load(programs.loadgen, size=None, protocol="resp-ping"), "redis-benchmark", other_loaders.redis_benchmark),
     }
     return [made[name]() for name in names]
 
 
 def echo_server(programs, core):
-    """What makes the bare epoll server."""
+    """Compile the bare epoll server. Returns a function that makes a fresh one."""
     subject = Subject(FLOOR, (programs.compile_peer(FLOOR), "0"), core, ends_by_signal=True)
     return lambda: Server(subject)
 
 
 def measure_all(args, cases, folder):
-    """Every case in every round, loader and rival side by side; the runs by case and program, in round order."""
-    shape = rivals.Shape(args.connections, args.seconds, args.loader_core)
-    runs = {case.name: {loaders_report.OURS: [], case.rival: []} for case in cases}
+    """Every case in every round, loadgen and the other loader in turns: runs by case and program, in round order."""
+    shape = other_loaders.Shape(args.connections, args.seconds, args.loader_core)
+    runs = {case.name: {loaders_report.OURS: [], case.other: []} for case in cases}
     for round_index in range(args.rounds):
         for case in cases:
-            programs = [(loaders_report.OURS, rivals.loadgen(case.load)), (case.rival, case.run_rival)]
+            programs = [(loaders_report.OURS, other_loaders.loadgen(case.load)), (case.other, case.run_other)]
             for name, run in measure.rotated(programs, round_index):
                 print(f"round {round_index + 1}/{args.rounds}, {case.name}, {name} ...", end="", file=sys.stderr,
                       flush=True)
@@ -139,7 +140,7 @@ def main():
     print(f"{args.rounds} round(s) of {len(cases)} case(s), about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("loaders", args.out, args.quick) as folder:
         runs = measure_all(args, cases, folder)
-        measured = loaders_report.Measured({case.name: case.rival for case in cases}, runs,
+        measured = loaders_report.Measured({case.name: case.other for case in cases}, runs,
                                            {case.name: case.what for case in cases})
         write_results(args, programs, measured, facts, folder)
 

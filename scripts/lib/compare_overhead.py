@@ -22,7 +22,7 @@ IDLE_CONNECTIONS = 10_000
 
 @dataclass(frozen=True)
 class Case:
-    """A feature: the flags without and with it, the number of idle connections, and the most it may cost."""
+    """A feature: the flags without it and with it, the number of idle connections, and the largest ratio allowed."""
 
     name: str
     without: tuple
@@ -42,21 +42,21 @@ def parse_arguments():
     names = [case.name for case in CASES]
     parser = cli.Parser(
         SCRIPT,
-        "Runs evshard with one worker with and without its timings, and with and without deadlines beside\n"
+        "Runs evshard with one worker, with and without its timings. Then runs it with and without deadlines, beside\n"
         f"{IDLE_CONNECTIONS:,} idle connections. Server and loader have a core each, and each run has a fresh server.\n"
-        "Measures the server without them twice, to show the ratio that no difference gives. Compares CPU per\n"
-        "request, then instructions per echo (callgrind).",
+        "Each round measures the server without the feature twice, to show the ratio of two equal servers. Compares\n"
+        "CPU per request, then instructions per echo (callgrind).",
         f"{SCRIPT} --cases timings --rounds 15 --server-core 0 --loader-core 1",
     )
     parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",
-                        help=f"of {', '.join(names)} (default: all)")
+                        help=f"cases, of {', '.join(names)} (default: all)")
     cli.add_core_flags(parser)
     cli.add_comparison_flags(parser, rounds=15, threads=1)
     return cli.parse(parser)
 
 
 def subjects_of(args, programs, case):
-    """Without it, with it, and without it again."""
+    """The server without the feature, with it, and without it again."""
     def server(name, flags):
         return evshard(programs.evshard, 1, name=name, core=args.server_core, flags=("--no-pin", *flags))
 

@@ -1,4 +1,4 @@
-"""compare_pacing: how late the loader sends with each pacing, beside a loop on tokio's timers."""
+"""compare_pacing: the lateness of loadgen's sends with each pacing, beside that of a loop on tokio's timers."""
 
 import sys
 from dataclasses import replace
@@ -24,13 +24,13 @@ def parse_arguments():
     """The command line of compare_pacing.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen at a rate with each pacing and arrival process, in turns with benches/peers/tokio_timer at the\n"
-        "same rate. The server is evshard with one worker, fresh for every run. Client and server have a core each.\n"
-        "Compares how late the clients send.",
+        "Measures how late loadgen sends at a rate, with each pacing and each arrival process. A loop on tokio's timers\n"
+        "(benches/peers/tokio_timer) runs in turns with it, at the same rate. The server is evshard with one worker,\n"
+        "fresh for every run. Client and server have a core each.",
         f"{SCRIPT} --rate 50000 --rounds 7",
     )
     parser.add_argument("--rate", type=cli.count, default=20_000, metavar="R", help="requests/s (default 20000)")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     cli.add_core_flags(parser)
     cli.add_rounds_flag(parser, rounds=5)
     parser.add_argument("--duration", type=cli.duration, default="5s", metavar="D", help="measured time (default 5s)")
@@ -42,7 +42,7 @@ def parse_arguments():
 
 
 def subjects_of(args, programs, peer):
-    """A subject: a name, and a load of loadgen or of the peer."""
+    """The subjects: pairs of a name and a load, of loadgen or of the peer."""
     ours = Load(programs.loadgen, args.connections, pipeline=None, duration=args.duration, warmup=args.warmup,
                 core=args.loader_core, rate=args.rate)
     loads = [(f"{pacing}, {arrival}", replace(ours, pacing=pacing, arrival=arrival))
@@ -53,14 +53,14 @@ def subjects_of(args, programs, peer):
 
 
 def run_ours(load, address):
-    """A run of loadgen: its lateness, and the record."""
+    """Run loadgen. Returns the lateness, and the record."""
     report = loader.run(load, address)
     lateness_us = {quantile: report.us("lateness", quantile) for quantile in tokio_timer.QUANTILES}
     return pacing_report.Run(lateness_us, report.busiest_thread_share, report), report.values
 
 
 def run_peer(load, address):
-    """A run of the peer: its lateness, and the record."""
+    """Run the peer. Returns the lateness, and the record."""
     lateness_us, cpu_s = load.run(address)
     cpu_share = cpu_s / (tokio_timer.WARMUP_S + load.seconds)
     return pacing_report.Run(lateness_us, cpu_share), {"lateness_us": lateness_us, "cpu_s": cpu_s}

@@ -1,4 +1,4 @@
-"""compare_placement: each placement with connections of unequal rates, and with equal ones."""
+"""compare_placement: each placement with hot and cold connections, and with connections of equal rates."""
 
 import sys
 import time
@@ -10,33 +10,33 @@ import machine
 import measure
 import placement_report
 import results
-import unequal
 from child import run_main
 from programs import Programs
 from server import Server, evshard
+from skewed_rates import PROGRAM, Report, SkewedRates
 from stats import jain
 
 SCRIPT = "scripts/compare_placement.sh"
 PLACEMENTS = ("round-robin", "least-connections", "least-loaded", "two-choices", "source-hash", "incoming-cpu")
 CONNECTIONS = 32
-GAP_MS = 50  # between connects: time for a placement by load to see what the one before has begun
+GAP_MS = 50  # between connects, so that a placement by load sees the load of the connections before
 
 
 @dataclass(frozen=True)
 class Run:
     """One load on a fresh server."""
 
-    report: unequal.Report
+    report: Report
     record: dict
 
     @property
     def jain_connections(self):
-        """How evenly connections were placed."""
+        """Jain's index of the connections that the shards got."""
         return jain(self.record["connections"])
 
     @property
     def jain_busy(self):
-        """How evenly CPU time was used over the whole run."""
+        """Jain's index of the CPU time that the shards used over the whole run."""
         return jain(self.record["cpu_ns"])
 
 
@@ -44,47 +44,53 @@ def parse_arguments():
     """The command line of compare_placement.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs evshard with two workers and `--service work` with each placement, in turns, each time with a fresh\n"
-        f"server. An open-loop client (benches/peers/unequal.c) has {CONNECTIONS} long-lived connections: first a few hot\n"
-        "ones among cold ones, then all alike. Compares response times and the balance of the workers.",
+        "Runs evshard with two workers and `--service work`, with each placement in turns, each time with a fresh\n"
+        f"server. An open-loop client (benches/peers/unequal.c) has {CONNECTIONS} long-lived connections. First, a few\n"
+        "are hot, with a high rate, and the others are cold. Then all have the same rate. Compares response times and\n"
+        "the balance of the workers.",
         f"{SCRIPT} --placements round-robin,least-loaded --rounds 7",
     )
     parser.add_argument("--placements", type=cli.choices(*PLACEMENTS), default=list(PLACEMENTS), metavar="LIST",
-                        help=f"of {', '.join(PLACEMENTS)} (default: all)")
-    parser.add_argument("--work", default="spin:150us", metavar="TIME", help="of each request (default spin:150us)")
-    parser.add_argument("--hot", type=cli.count, default=4, metavar="N", help=f"of {CONNECTIONS}; default 4")
-    parser.add_argument("--hot-rate", type=cli.count, default=800, metavar="PER_S", help="of each (default 800)")
-    parser.add_argument("--cold-rate", type=cli.count, default=20, metavar="PER_S", help="of each (default 20)")
-    parser.add_argument("--seconds", type=cli.count, default=5, metavar="S", help="measured time (default 5)")
+                        help=f"placements, of {', '.join(PLACEMENTS)} (default: all)")
+    parser.add_argument("--work", default="spin:150us", metavar="TIME",
+                        help="what a request costs, as the server's --work (default spin:150us)")
+    parser.add_argument("--hot", type=cli.count, default=4, metavar="N",
+                        help=f"hot connections, of {CONNECTIONS} (default 4)")
+    parser.add_argument("--hot-rate", type=cli.count, default=800, metavar="PER_S",
+                        help="requests/s of each hot connection (default 800)")
+    parser.add_argument("--cold-rate", type=cli.count, default=20, metavar="PER_S",
+                        help="requests/s of each cold connection (default 20)")
+    parser.add_argument("--seconds", type=cli.count, default=5, metavar="S",
+                        help="measured time of each run (default 5)")
     cli.add_rounds_flag(parser, 7)
     cli.add_result_flags(parser)
     args = cli.parse(parser)
     if args.hot >= CONNECTIONS:
-        parser.error(f"--hot must leave some of the {CONNECTIONS} connections cold")
+        parser.error(f"--hot must be less than {CONNECTIONS}, so that some connections are cold")
     if args.quick:
         args.seconds, args.placements = 1, args.placements[:3]
     return args
 
 
 def loads_of(args, program):
-    """The loads by name; the equal one has the same rate in all."""
+    """The loads by name. With equal rates, the sum of the rates is the same."""
     cold = CONNECTIONS - args.hot
     equal_rate = (args.hot * args.hot_rate + cold * args.cold_rate) // CONNECTIONS
     times = {"gap_ms": 5, "warmup_ms": 100} if args.quick else {"gap_ms": GAP_MS, "warmup_ms": 1000}
     return {
-        "unequal": unequal.Unequal(program, args.hot, args.hot_rate, cold, args.cold_rate, seconds=args.seconds, **times),
-        "equal": unequal.Unequal(program, 0, 1, CONNECTIONS, equal_rate, seconds=args.seconds, **times),
+        "unequal": SkewedRates(program, args.hot, args.hot_rate, cold, args.cold_rate, seconds=args.seconds, **times),
+        "equal": SkewedRates(program, 0, 1, CONNECTIONS, equal_rate, seconds=args.seconds, **times),
     }
 
 
 def subjects_of(args, programs):
-    """The server with each placement; its accept mode is set, so that the machine's size does not choose."""
+    """The server with each placement. The accept mode is given, because its default depends on the number of cores."""
     flags = ("--accept", "acceptor", "--service", "work", "--work", args.work, "--admin", "127.0.0.1:0")
     return [evshard(programs.evshard, 2, name=name, flags=(*flags, "--placement", name)) for name in args.placements]
 
 
 def run(subject, load):
-    """Start `subject`, drive it with `load`, ask it what its shards did, stop it."""
+    """Start `subject`, run `load` on it, read the statistics of its shards, and stop it."""
     with Server(subject) as server:
         time.sleep(measure.SETTLE_S)
         before = admin.stats(server.admin)
@@ -130,7 +136,7 @@ def write_results(args, programs, subjects, loads, measured, facts, folder):
                f"--rounds {args.rounds}")
     commands = [command, "", "# which runs, in turns,", *(" ".join(subject.argv) for subject in subjects),
                 *(" ".join(load.argv("127.0.0.1:PORT")) for load in loads.values())]
-    paths = {"evshard": programs.evshard, unequal.PROGRAM: loads["equal"].program}
+    paths = {"evshard": programs.evshard, PROGRAM: loads["equal"].program}
     folder.publish(results.Findings(
         placement_report.TITLE, placement_report.QUESTION, placement_report.answer(measured),
         placement_report.body(measured),
@@ -144,7 +150,7 @@ def main():
     args = parse_arguments()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    subjects, loads = subjects_of(args, programs), loads_of(args, programs.compile_peer(unequal.PROGRAM))
+    subjects, loads = subjects_of(args, programs), loads_of(args, programs.compile_peer(PROGRAM))
     minutes = args.rounds * len(subjects) * sum(load.total_s + 1 for load in loads.values()) / 60
     print(f"{args.rounds} round(s) of {len(subjects)} placements, about {minutes:.1f} min", file=sys.stderr)
     with results.ResultFolder("placement", args.out, args.quick) as folder:

@@ -1,11 +1,11 @@
-"""compare_threads: what more workers change: peak, rate within an objective, latency curves, CPU per request."""
+"""compare_threads: the effect of more workers on peak rate, rate within an objective, latency, CPU per request."""
 
 import shlex
 import sys
 
 import cli
-import foreign
 import machine
+import other_servers
 import results
 import sweeps
 import syscalls
@@ -28,15 +28,18 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Measures evshard with several worker counts by `loadgen sweep` and `loadgen search`. Each run has a fresh\n"
-        "server. Reports the closed-loop peak, latency against throughput, CPU per request, the balance of the\n"
-        "workers, and the largest rate that keeps an objective.",
+        "server. Reports the peak rate of a closed loop, latency against throughput, CPU per request, the balance of\n"
+        "the workers, and the largest rate that meets an objective.",
         f"{SCRIPT} --workers 1,2,4 --rounds 5 --slo 'p99<2ms'",
     )
-    parser.add_argument("--workers", type=cli.counts, default=[1, 2, 4], metavar="LIST", help="default 1,2,4")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--workers", type=cli.counts, default=[1, 2, 4], metavar="LIST",
+                        help="worker counts (default 1,2,4)")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     parser.add_argument("--size", type=cli.count, default=64, metavar="BYTES", help="message size (default 64)")
-    parser.add_argument("--slo", default="p99<5ms", metavar="EXPR", help="what a search must keep (default 'p99<5ms')")
-    parser.add_argument("--searches", type=cli.count, default=3, metavar="N", help="of each worker count (default 3)")
+    parser.add_argument("--slo", default="p99<5ms", metavar="EXPR",
+                        help="the objective that a rate must meet in a search (default 'p99<5ms')")
+    parser.add_argument("--searches", type=cli.count, default=3, metavar="N",
+                        help="searches with each worker count (default 3)")
     cli.add_comparison_flags(parser, rounds=5, threads=machine.default_loader_threads())
     args = cli.parse(parser)
     if args.quick:
@@ -45,15 +48,15 @@ def parse_arguments():
 
 
 def server_command(programs, workers, cores):
-    """The server as the loader starts it; {addr} is where, and {workers} what a sweep varies."""
+    """The command by which loadgen starts the server. loadgen replaces {addr}, and in a sweep also {workers}."""
     command = evshard(programs.evshard, workers, listen="{addr}").command
     return " ".join(("taskset", "-c", ",".join(map(str, cores)), *command))
 
 
 def rates_of(args, programs, load, cores, folder):
-    """Shares of what one worker can do at most: the same rates for every worker count, so that curves compare."""
-    print("the peak ...", file=sys.stderr)
-    address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "probe"
+    """The rates of the curves: shares of the peak rate of the first worker count, the same for all counts."""
+    print("peak rate ...", file=sys.stderr)
+    address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / "probe"
     command = server_command(programs, "{workers}", cores)
     flags = [*load.flags, "--duration", PROBE]
     argv = sweeps.sweep_argv(load.program, address, command, flags, {"workers": args.workers[:1]}, 1, out)
@@ -64,9 +67,9 @@ def rates_of(args, programs, load, cores, folder):
 
 
 def sweep(args, programs, load, cores, rates, folder):
-    """The closed loop and every rate with every worker count: the cells, and the command."""
-    print(f"{args.rounds} round(s) of {len(args.workers)} worker counts by {len(rates) + 1} rates ...", file=sys.stderr)
-    address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / "sweep"
+    """Measure the closed loop and every rate with every worker count. Returns the cells, and the command."""
+    print(f"{args.rounds} round(s) of {len(args.workers)} worker counts × {len(rates) + 1} rates ...", file=sys.stderr)
+    address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / "sweep"
     variables = {"workers": args.workers, "rate": [sweeps.CLOSED, *(f"{rate:.0f}" for rate in rates)]}
     command = server_command(programs, "{workers}", cores)
     argv = sweeps.sweep_argv(load.program, address, command, load.flags, variables, args.rounds, out)
@@ -75,7 +78,7 @@ def sweep(args, programs, load, cores, rates, folder):
 
 
 def search(args, programs, load, cores, folder):
-    """The searches of every worker count, taking turns: answers by worker count, and the last command."""
+    """Search with every worker count, in turns. Returns the answers by worker count, and the last command."""
     answers = {count: [] for count in args.workers}
     limits = ["--max-time", f"{SEARCH_MINUTES}m"]
     if args.quick:
@@ -83,7 +86,7 @@ def search(args, programs, load, cores, folder):
     for round_index in range(args.searches):
         for count in rotated(args.workers, round_index):
             print(f"search {round_index + 1}/{args.searches}, workers {count} ...", end="", file=sys.stderr, flush=True)
-            address, out = f"127.0.0.1:{foreign.free_port()}", folder.raw / f"search-{round_index + 1:02}-{count}"
+            address, out = f"127.0.0.1:{other_servers.free_port()}", folder.raw / f"search-{round_index + 1:02}-{count}"
             command = server_command(programs, count, cores)
             argv = sweeps.search_argv(load.program, address, command, load.flags, args.slo, limits, out)
             answers[count].append(sweeps.run_search(argv, out, (SEARCH_MINUTES + 2) * 60))
@@ -92,23 +95,23 @@ def search(args, programs, load, cores, folder):
 
 
 def syscall_section(traces):
-    """System calls per echo by worker count: what stays flat whatever the cores are busy with."""
+    """System calls per echo by worker count, which do not depend on other load of the machine."""
     heading = "## System calls per echo\n\n"
     if isinstance(traces, str):
         return heading + traces
     rows = [[name, f"{trace.echoes:,}", f"{trace.calls_per_echo:.3f}", trace.listing(), trace.coordination()]
             for name, trace in traces.items()]
-    return (f"{heading}At 50 busy connections, one window of strace each.\n\n"
+    return (f"{heading}At 50 busy connections, one trace of each.\n\n"
             f"{table(['server', 'echoes seen', 'calls/echo', 'by name, per echo', 'between threads'], rows)}")
 
 
 def pictures_of(measured, folder):
-    """Ours, and those that the sweep has made of its cells."""
+    """The plot of this script, and those that loadgen has drawn of the sweep."""
     found = [results.Picture("threads", "peak, rate within the objective and CPU per request by worker count",
                              threads_report.picture(measured))]
     for path in sorted((folder.raw / "sweep").glob("plot-*.svg")):
         name = path.stem.removeprefix("plot-")
-        found.append(results.Picture(name, f"the sweep's {name.replace('-', ' ')}", path.read_text()))
+        found.append(results.Picture(name, f"the sweep: {name.replace('-', ' ')}", path.read_text()))
     return found
 
 
@@ -132,7 +135,7 @@ def main():
                    f"--connections {args.connections} --size {args.size} --slo '{args.slo}' "
                    f"--searches {args.searches} --duration {args.duration} --warmup {args.warmup} "
                    f"--threads {args.threads}")
-        commands = [command, "", "# which runs, FOLDER being a folder of its own,"]
+        commands = [command, "", "# which runs, with a temporary FOLDER,"]
         commands += [shlex.join(argv).replace(str(folder.raw), "FOLDER") for argv in (sweep_argv, search_argv)]
         folder.publish(results.Findings(
             threads_report.TITLE, threads_report.QUESTION, threads_report.answer(measured),

@@ -1,4 +1,4 @@
-"""Connections that a script holds itself: many of them, echoing, reset at the end."""
+"""Connections that the script itself holds open: to open them, to echo on them, and to reset them at the end."""
 
 import contextlib
 import resource
@@ -9,10 +9,10 @@ from child import Failure
 
 MESSAGE = b"m" * 64
 TIMEOUT_S = 10.0
-PER_SOURCE = 5000  # far from the ephemeral ports of one address, whatever lingers there
+PER_SOURCE = 5000  # far fewer than the ephemeral ports of one address, some of which may be in TIME_WAIT
 DESCRIPTORS_SPARE = 200
 IP_BIND_ADDRESS_NO_PORT = 24  # Linux: choose the port at connect, when the destination is known
-# SO_LINGER on, 0 s: close by reset, or thousands of sockets in TIME_WAIT would disturb the next run.
+# SO_LINGER on, 0 s: close by reset. Otherwise thousands of sockets in TIME_WAIT would disturb the next run.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -24,12 +24,12 @@ def raise_descriptor_limit():
 
 
 def affordable(wanted):
-    """How many of the wanted connections the descriptor limit allows."""
+    """The wanted number of connections, or fewer if the descriptor limit requires it."""
     return min(wanted, raise_descriptor_limit() - DESCRIPTORS_SPARE)
 
 
 def connect(address, number=0):
-    """A connection to HOST:PORT, from one of several addresses by its number, or to unix:PATH."""
+    """A connection to HOST:PORT or to unix:PATH. The number chooses one of several source addresses."""
     is_unix = address.startswith("unix:")
     connection = socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET)
     try:
@@ -69,18 +69,18 @@ def receive(connection, message=MESSAGE):
             raise Failure("the server closed a held connection")
         received += piece
     if received != message:
-        raise Failure("the server echoed other bytes than it was sent")
+        raise Failure("the server echoed other bytes than the client sent")
 
 
-class Crowd(contextlib.ExitStack):
+class HeldConnections(contextlib.ExitStack):
     """Connections that are closed when the block ends, or by `close`."""
 
     def __init__(self):
         super().__init__()
         self.members = []
 
-    def join(self, address, count, echoed=False):
-        """`count` more of them; with `echoed`, each has echoed one message."""
+    def open(self, address, count, echoed=False):
+        """Open `count` more. With `echoed`, wait for the echo of one message on each."""
         for _ in range(count):
             connection = self.enter_context(connect(address, len(self.members)))
             self.members.append(connection)

@@ -1,4 +1,4 @@
-"""One program of an event-base comparison, a run of it, and the figures of its JSON."""
+"""The programs of compare_event_bases: their command lines, a run, and the figures of their JSON."""
 
 import json
 import statistics
@@ -12,17 +12,17 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Subject:
-    """A library used in one way: its program, and the flags for that way."""
+    """A library that is used in one way: its program, and the flags for this way."""
 
     name: str
     library: str
     flags: tuple = ()
-    optional: bool = False  # a build or a kernel may not have it
+    optional: bool = False  # the build or the kernel may lack what it needs
 
 
 @dataclass(frozen=True)
 class Case:
-    """One workload for several subjects. With `every` it runs in every k-th round only."""
+    """One workload for several subjects. With `every` = k, it runs only in every k-th round."""
 
     group: str
     name: str
@@ -38,12 +38,12 @@ class Case:
 
     @property
     def label(self):
-        """A short name below an axis: a number a line."""
+        """A short name below an axis, with each number on a line of its own."""
         return "\n".join(word.rpartition("=")[2] for word in self.name.split(", "))
 
 
 def command(programs, subject, case, core=None):
-    """The command: on one core alone, or below a tool that counts."""
+    """The command line, on one core if it is given. A tool that counts needs no core."""
     pinned = () if core is None else ("taskset", "-c", str(core))
     return [*pinned, programs[subject.library], *case.flags, *subject.flags]
 
@@ -54,7 +54,7 @@ def run(argv, what):
 
 
 def parse(text, what):
-    """The record a program printed."""
+    """The record that a program printed."""
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
@@ -62,16 +62,16 @@ def parse(text, what):
     if not isinstance(record, dict) or "benchmark" not in record:
         raise Failure(f"{what} printed no record")
     if not record.get("backend", "epoll").startswith("epoll"):
-        raise Failure(f"{what} waits by {record['backend']}, not by epoll")
+        raise Failure(f"{what} uses the backend {record['backend']}, and the comparison needs epoll")
     return record
 
 
 def figures(record):
-    """The figures of a record by name, each the median of the runs the process reported."""
+    """The figures of a record by name. Each is the median of the runs that the process reported."""
     try:
         return _FIGURES[record["benchmark"]](record)
     except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise Failure(f"a record lacks what its benchmark measures: {error!r} in {record}") from error
+        raise Failure(f"a record lacks a figure of its benchmark: {error!r} in {record}") from error
 
 
 def _chain(record):

@@ -12,7 +12,7 @@ LIBRARIES = (
 GROUPS = ("chain", "timeouts", "cascade", "timers", "changes", "memory")
 PIPES, ACTIVE = (100, 1000, 9000), (1, 100, 1000)
 WRITES_LEAST = 10_000
-RUNS = 2  # in one process, after one that is not reported
+RUNS = 2  # runs that a process reports, after one that it does not report
 
 EVSHARD = Subject("evshard", "evshard")
 DEFERRED = Subject("evshard deferred", "evshard", ("--variant", "deferred"))
@@ -39,7 +39,7 @@ CASCADE = (EVSHARD, DEFERRED, LIBEVENT, CHANGELIST, LIBEV)
 THREE = (EVSHARD, LIBEVENT, LIBEV)
 CHANGES = (BY_EPOLL_CTL, BY_IO_URING, LIBEVENT, CHANGELIST, LIBEV)
 
-# The ratios beside the medians in a group's tables: subject and peer.
+# The ratios in the tables of a group: subject and peer.
 RATIOS = {
     "chain": ((EVSHARD, LIBEVENT), (EVSHARD, LIBEV)),
     "timeouts": ((STABLE_DEL_ADD, LIBEVENT_DEL_ADD), (STABLE_DEL_ADD, LIBEVENT_ADD), (STABLE_DEL_ADD, LIBEV_AGAIN),
@@ -55,7 +55,8 @@ RATIOS = {
 class Target:
     """A target: a figure of `subject`, or its ratio to the figure of `peer`, is at most `limit`.
 
-    `against` names another case of the group for the peer's figure; `cases` picks cases by a part of their name.
+    `cases` selects the cases whose name contains one of these texts. The peer's figure comes from the same case, or from
+    the case of the group that `against` names.
     """
 
     group: str
@@ -89,14 +90,14 @@ TARGETS = (
 
 
 def cases(groups, quick):
-    """The cases of some groups. With `quick` they are small and show only that everything runs."""
+    """The cases of some groups. With `quick` they are small, for a smoke run."""
     makers = {"chain": _chain, "timeouts": _timeouts, "cascade": _cascade, "timers": _timers, "changes": _changes,
               "memory": _memory}
     return [case for group in groups for case in makers[group](quick)]
 
 
 def chain_flags(pipes, active, writes=None):
-    """The command line of a chain: at least 10,000 writes, and ten for each active pair."""
+    """The flags of a chain, by default with 10,000 writes or more, and with ten or more for each active pair."""
     writes = writes or max(WRITES_LEAST, 10 * active)
     return ("chain", "--pipes", str(pipes), "--active", str(active), "--writes", str(writes))
 
@@ -120,7 +121,7 @@ def _cascade(quick):
 
 
 def _timers(quick):
-    # A million takes seconds, most of them libevent's expiry: every second round.
+    # A million timers take seconds, most of them for the expiry in libevent. So they run in every second round.
     sizes = ((1000, 1), (1_000_000, 2))[:1] if quick else ((100_000, 1), (1_000_000, 2))
     return [Case("timers", f"{kind}, {n}", ("timers", "--timers", str(n), "--deadlines", kind), THREE, every)
             for kind in ("random", "common") for n, every in sizes]
@@ -132,7 +133,7 @@ def _changes(quick):
 
 
 def _memory(quick):
-    # A figure that hardly varies: every fifth round.
+    # The figure hardly varies, so it is measured in every fifth round.
     sizes = ((2000, 1000),) if quick else ((18_000, 18_000), (100_000, 18_000))
     return [Case("memory", f"{events} events, {descriptors} descriptors",
                  ("memory", "--events", str(events), "--descriptors", str(descriptors)), THREE, 5)

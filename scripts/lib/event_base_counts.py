@@ -1,6 +1,7 @@
-"""System calls and user-space instructions per hop of an event base. Other load on the machine does not change them.
+"""System calls and user-space instructions per hop of an event base. They do not depend on other load of the machine.
 
-Both are counted in two runs of different length. The cost of start, registration and end is in both, and cancels.
+Both are counted in two runs of different length, and the counts are subtracted. So the costs of start, registration and
+end cancel.
 """
 
 import shutil
@@ -9,7 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import child
 import event_base
 import event_base_cases as cases
 import instructions
@@ -17,12 +17,12 @@ import syscalls
 from child import Failure
 from event_base import Case
 
-NOT_OF_THE_LOOP = ("socketpair", "close", "fcntl", "ioctl")  # of the sockets, which the cascade makes anew
+NOT_OF_THE_LOOP = ("socketpair", "close", "fcntl", "ioctl")  # they create and close sockets, as the cascade does in a run
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Something to count in: two cases that differ in length only."""
+    """Two cases that differ only in length."""
 
     name: str
     short: Case
@@ -41,7 +41,7 @@ def _cascade(name, subjects, pipes):
 
 
 def workloads(quick):
-    """What is counted, of whom."""
+    """The workloads with their subjects."""
     pipes, active, writes = (100, 10, (400, 1200)) if quick else (1000, 100, (2000, 6000))
     one = _chain(f"chain, n={pipes}, a=1", pipes, 1, cases.CHAIN, writes)
     chain = _chain(f"chain, n={pipes}, a={active}", pipes, active, cases.CHAIN, writes)
@@ -51,17 +51,17 @@ def workloads(quick):
 
 
 def count_syscalls(programs, quick, save):
-    """Calls per hop by (workload, subject) and name, or the reason why there are none."""
+    """System calls per hop by (workload, subject) and name, or the reason why they are not counted."""
     return _count("strace", "system calls", _syscalls, programs, quick, save)
 
 
 def count_instructions(programs, quick, save):
-    """Instructions per hop by (workload, subject), or the reason why there are none."""
+    """Instructions per hop by (workload, subject), or the reason why they are not counted."""
     return _count("valgrind", "instructions", _instructions, programs, quick, save)
 
 
 def per_hop(short, long):
-    """The difference of two counts over the difference of the hops they come from; each is (hops, count)."""
+    """The difference of two counts, divided by the difference of their hops. Each argument is (hops, count)."""
     hops = long[0] - short[0]
     if hops <= 0:
         raise Failure(f"the longer run made no more hops than the shorter: {long[0]} and {short[0]}")
@@ -86,22 +86,22 @@ def _count(tool, what, count, programs, quick, save):
 
 
 def _syscalls(programs, subject, case):
-    record, log = _below(("strace", "-f", "-c", "-o", "OUT"), programs, subject, case)
+    record, log = _run_under(("strace", "-f", "-c", "-o", "OUT"), programs, subject, case)
     calls = syscalls.parse(log).calls
     return record["all_hops"], {name: call["calls"] for name, call in calls.items() if name not in NOT_OF_THE_LOOP}
 
 
 def _instructions(programs, subject, case):
     tool = ("valgrind", "--quiet", "--tool=callgrind", "--callgrind-out-file=OUT")
-    record, log = _below(tool, programs, subject, case)
+    record, log = _run_under(tool, programs, subject, case)
     total = instructions.TOTAL.search(log)
     if total is None:
         raise Failure(f"callgrind wrote no total for {subject.name}")
     return record["all_hops"], {"instructions": int(total[1])}
 
 
-def _below(tool, programs, subject, case):
-    """Run a program below a tool that writes to OUT; its record, and what the tool wrote."""
+def _run_under(tool, programs, subject, case):
+    """Run a program under a tool that writes to OUT. Returns the program's record, and what the tool wrote."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         argv = [word.replace("OUT", str(out)) for word in tool]

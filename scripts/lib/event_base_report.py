@@ -10,7 +10,7 @@ from stats import cell, median_cell, paired_ratios, spread, table, verdict
 TITLE = "evshard, libevent and libev in the well-known benchmarks"
 QUESTION = "How does the event base compare with libevent and libev in their well-known benchmarks?"
 HEADINGS = {
-    "chain": "Chain: a byte that goes from pair to pair",
+    "chain": "Chain: a byte that each socket pair passes to the next",
     "timeouts": "Chain with a timeout that every read sets again",
     "cascade": "Cascade: one-shot events with a timeout",
     "timers": "Timers",
@@ -21,7 +21,7 @@ CALLS_SHOWN = ("epoll_ctl", "epoll_wait", "epoll_pwait2", "io_uring_enter", "tim
 CALLS_AIMED_AT = (
     (cases.STABLE_DEL_ADD, 0), (cases.OUR_ADD, 0), (cases.PLAIN_DEL_ADD, 1),
 )
-CALLS_TOLERANCE = 0.01  # a call at the beginning or the end of one of the two runs
+CALLS_TOLERANCE = 0.01  # for a call at the start or the end of only one of the two runs
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Judged:
 
     @property
     def met(self):
-        """By the median."""
+        """Whether the median meets the target."""
         return self.value.median <= self.target.limit
 
 
@@ -46,22 +46,23 @@ class Measured:
 
     cases: list
     figures: dict  # case to subject name to figures, in round order
-    syscalls: dict | str | None  # (workload, subject name) to calls per hop by name; why there are none; not asked for
-    instructions: dict | str | None
-    missing: dict  # subject name to why it took no part
-    common_how: dict  # library to how it has common timeouts
+    # (workload, subject name) to calls per hop by name; or the reason why they were not counted; None without `counts`
+    syscalls: dict | str | None
+    instructions: dict | str | None  # the same for instructions
+    missing: dict  # subject name to the reason why it did not run
+    common_how: dict  # library to how it implements common timeouts
 
     def values(self, case, subject, figure):
-        """A figure of each round; empty for a subject that took no part."""
+        """A figure of each round; empty for a subject that did not run."""
         return [found[figure] for found in self.figures[case].get(subject.name, [])]
 
     def ratio(self, case, figure, subject, peer, peer_case=None):
-        """Median and range of the rounds' own ratios; None where one of the two took no part."""
+        """Median and range of the ratios, one per round; None if one of the two subjects did not run."""
         ours, theirs = self.values(case, subject, figure), self.values(peer_case or case, peer, figure)
         return spread(paired_ratios(ours, theirs)) if ours and theirs else None
 
     def judged(self, target):
-        """The target's figure in every case it applies to."""
+        """The target's figure in every case to which it applies."""
         found = []
         for case in filter(target.applies_to, self.cases):
             others = [c for c in self.cases if c.group == case.group and c.name == target.against]
@@ -95,7 +96,7 @@ def body(measured):
 
 
 def answer(measured):
-    """One clause a target: the range of the medians, and how often it was met."""
+    """One clause for each target: the range of the medians, and in how many cases it was met."""
     clauses = []
     for target in cases.TARGETS:
         judged = measured.judged(target)
@@ -112,7 +113,7 @@ def answer(measured):
 
 
 def pictures(measured):
-    """A plot for each group with a target: a panel a target."""
+    """A plot for each group that has targets, with a panel for each target."""
     found = []
     for group in dict.fromkeys(case.group for case in measured.cases):
         panels = []
@@ -132,30 +133,31 @@ def notes(core):
     """What a reader must know before a conclusion."""
     return [
         f"Every program runs on core {core} alone. Each run is a fresh process. Each round runs the subjects of a "
-        "case one after the other, and the order rotates. A ratio is of two runs of one round. The tables show its "
+        "case one after the other, and the order rotates. A ratio is that of two runs of one round. The tables show the "
         "median and range over the rounds.",
-        "A process makes one run that is not reported and then the reported ones, each with a base of its own. Its "
-        "figure is their median. Before a chain's loop, a shorter loop lets the event array grow. *total* is the "
-        "registration of all n events and the loop after it, without opening the sockets.",
-        "All have the same sockets, random numbers, flags, and system calls on the sockets (recvfrom and sendto of one "
-        "byte). The peers are Debian's libraries as packaged (-O2, shared). The programs that drive them are compiled "
-        "with -O2 and inline everything but the library. evshard is built as its users build it, in release mode with "
-        "thin LTO.",
+        "A process makes one run that it does not report, and then those that it reports, each with a base of its own. "
+        "Its figure is the median. Before the measured loop of a chain, a shorter loop lets the event array grow. *total* "
+        "is the registration of all n events and the loop after it, without opening the sockets.",
+        "All programs use the same kind of sockets, the same random numbers and flags, and the same system calls on the "
+        "sockets (recvfrom and sendto of one byte). The peers are the packaged libraries of Debian (-O2, shared). Their "
+        "programs are compiled with -O2, so the compiler can inline all code but the library's. evshard is built in "
+        "release mode with thin LTO, as users build it.",
         "libevent runs without thread support. Its default clock is coarse (a few ms). *precise* is its "
-        "EVENT_BASE_FLAG_PRECISE_TIMER, as fine as evshard's and libev's clocks, at the cost of a timerfd_settime for "
-        "each wait. Targets are judged against the default, which is faster and keeps time less well.",
-        "libev is used with its own calls: ev_io, ev_timer, ev_timer_again. Its backend is epoll. It leaves a stopped "
-        "watcher in the epoll set until the kernel reports it. That saves an epoll_ctl for each event of the cascade, "
-        "and the kernel goes on reporting what no event waits for.",
-        "Handlers add, re-set and delete the timers, so every library uses its cached clock. Expiring is one pass over "
+        "EVENT_BASE_FLAG_PRECISE_TIMER, as fine as the clocks of evshard and libev, at the cost of a timerfd_settime for "
+        "each wait. The targets compare with the default, which is faster and less precise.",
+        "The program on libev uses ev_io, ev_timer and ev_timer_again. Its backend is epoll. libev leaves the descriptor "
+        "of a stopped watcher in the epoll set until the kernel reports it. That saves an epoll_ctl for each event of the "
+        "cascade. In return, the kernel reports descriptors for which no event waits.",
+        "Handlers add, reset and delete the timers, so every library uses its cached time. *expire* is one pass over "
         "timers that are all due, common timeouts included.",
-        "A change adds or deletes an event for writing beside one for reading that stays. That is one EPOLL_CTL_MOD "
-        "for every library. The time of a turn without changes is subtracted.",
-        "Memory is user memory: the growth of the process while it makes the events. It includes the array or list by "
-        "which their owner finds them. It excludes what the kernel keeps for a descriptor, which is the same for all.",
-        "A hop is one event dispatched: its share of the wait, a read and, except for the last, a write. The kernel "
-        "does most of it, so no change of user code can move a ratio far from 1. Instructions are those of user "
-        "space, the C library included. System calls and instructions are of one run, because a count varies little.",
+        "A change adds or deletes an event for writing, while an event for reading stays on the same descriptor. That is "
+        "one EPOLL_CTL_MOD in every library. The time of a turn without changes is subtracted.",
+        "Memory is user memory: the growth of the process while it creates the events. It includes the array or list in "
+        "which the program holds them. It does not include the kernel's memory for a descriptor, which is the same for "
+        "all.",
+        "A hop is one event dispatched: its share of the wait, a read and, except for the last hop, a write. Most of the "
+        "time is the kernel's, so user code cannot move a ratio far from 1. Instructions are those of user space, the C "
+        "library included. System calls and instructions are those of one run, because a count varies little.",
     ]
 
 
@@ -177,8 +179,8 @@ def _target_section(measured):
     if not rows:
         return None
     header = ["target", "case", "figure", "n", "measured", "at most", "verdict"]
-    return ("## Targets\n\nRatios to the peer of the same round, or the figure itself where there is no peer: median "
-            f"[lowest..highest] of n rounds.\n\n{table(header, rows)}")
+    return ("## Targets\n\nA measured value is the ratio to the peer of the same round, or the figure itself if there is "
+            f"no peer: median [lowest..highest] of n rounds.\n\n{table(header, rows)}")
 
 
 def _call_verdict(calls, aim):
@@ -193,7 +195,7 @@ def _group_section(measured, group):
     parts += [f"{name}: not measured, {why}" for name, why in measured.missing.items()
               if name in {subject.name for subject in group_cases[0].subjects}]
     if group == "timers":
-        parts.append("*common* is one duration for all. " + "; ".join(
+        parts.append("*common* means that all timers have the same duration. " + "; ".join(
             f"{library}: {how}" for library, how in measured.common_how.items()) + ".")
     for figure in next(iter(measured.figures[group_cases[0]].values()))[0]:
         rows = [[case.name, len(measured.values(case, subjects[0], figure)),

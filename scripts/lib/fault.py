@@ -1,4 +1,4 @@
-"""What every fault gets, and the checks by which it reports."""
+"""What every fault gets: the programs, and an outcome to which it adds checks."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -9,17 +9,17 @@ from server import evshard
 WORKERS = 2
 POLL_S = 0.01
 BACK_TO_NORMAL_S = 5.0
-SMOKE_SLACK = 10  # other work may run beside a smoke run, so its limits on times are wide
+SMOKE_SLACK = 10  # other work may run beside a smoke run, so its limits on time and CPU are ten times as wide
 TIMED_UNITS = ("ms", "% of a core")
 DESCRIPTORS_TOLERANCE = 2  # a socket may be accepted or closed during the count
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The programs, and whether this is a smoke run."""
+class FaultContext:
+    """The paths of the programs that a fault runs. With `quick` it is a smoke run."""
 
     evshard: str
-    storm: str
+    connect_flood: str
     quick: bool
 
     def subject(self, *flags, listen="127.0.0.1:0"):
@@ -27,7 +27,7 @@ class Bench:
         return evshard(self.evshard, WORKERS, flags=("--admin", "127.0.0.1:0", *flags), listen=listen)
 
     def limited(self, subject, descriptors):
-        """The same server with so few descriptors."""
+        """The same server with RLIMIT_NOFILE set to `descriptors`."""
         return replace(subject, command=("prlimit", f"--nofile={descriptors}:{descriptors}", *subject.command))
 
 
@@ -42,7 +42,7 @@ class Check:
 
 @dataclass
 class Outcome:
-    """The result of a fault. `waited_ms` is the longest wait of a client that the fault does not concern."""
+    """The result of a fault. `waited_ms` is the longest wait of an unaffected client."""
 
     quick: bool = False
     checks: list = field(default_factory=list)
@@ -53,7 +53,7 @@ class Outcome:
         self.checks.append(Check(claim, str(found), bool(passed)))
 
     def expect_most(self, claim, value, limit, unit="", digits=0):
-        """Add a check of a figure that must not exceed `limit`; None if there was no figure."""
+        """Add a check that `value` does not exceed `limit`. A value of None fails: what was measured never happened."""
         limit *= SMOKE_SLACK if self.quick and unit in TIMED_UNITS else 1
         found = "never" if value is None else f"{value:,.{digits}f} {unit}".strip()
         self.expect(f"{claim} ≤ {limit:,} {unit}".strip(), found, value is not None and value <= limit)
@@ -62,11 +62,11 @@ class Outcome:
         """Add a check that something did not happen."""
         self.expect(claim, f"{count:,}", count == 0)
 
-    def expect_unharmed(self, bystander, limit_ms):
-        """Add checks of a bystander."""
-        self.waited_ms = max(self.waited_ms or 0, bystander.longest_ms)
-        self.expect_none("failures of a bystander", bystander.failures)
-        self.expect_most("longest wait of a bystander", bystander.longest_ms, limit_ms, "ms", 1)
+    def expect_unharmed(self, probe, limit_ms):
+        """Add the checks of an unaffected client: no failure, and no wait above the limit."""
+        self.waited_ms = max(self.waited_ms or 0, probe.longest_ms)
+        self.expect_none("failures of an unaffected client", probe.failures)
+        self.expect_most("longest wait of an unaffected client", probe.longest_ms, limit_ms, "ms", 1)
 
     def expect_descriptors(self, server, before):
         """Add a check that the server has as many descriptors as before."""
@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def passed(self):
-        """Whether everything held."""
+        """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
 

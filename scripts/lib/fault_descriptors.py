@@ -1,16 +1,16 @@
-"""Descriptors run out: the server must not spin, must serve again, and must count the pauses."""
+"""Descriptors run out: the server must not spin, must serve again after a close, and must count its pauses."""
 
 import contextlib
 import time
 
 import admin
 import procfs
-from bystander import Bystander
 from child import Failure
-from connections import Crowd
+from connections import HeldConnections
 from fault import cpu_share
+from pending_echoes import PendingEchoes
+from probe_client import ProbeClient
 from server import Server
-from waiting import Waiting
 
 NAME = "descriptors"
 WHAT = "descriptor exhaustion"
@@ -20,27 +20,27 @@ CPU_TARGET_PERCENT = 1
 BACK_MS = 100
 
 
-def run(bench, outcome):
+def run(context, outcome):
     """More clients than descriptors for five seconds. Then one disconnects."""
-    subject = bench.limited(bench.subject(), LIMIT)
-    with Server(subject) as server, Crowd() as clients:
+    subject = context.limited(context.subject(), LIMIT)
+    with Server(subject) as server, HeldConnections() as clients:
         before = procfs.open_descriptors(server.pid)
-        with Bystander(server.address) as bystander:
+        with ProbeClient(server.address) as probe:
             for _ in range(CLIENTS):
-                with contextlib.suppress(Failure):  # reset while it connected: a server may shed some
-                    clients.join(server.address, 1)
-            with Waiting(clients.members) as waiting:
-                waiting.look(1.0, enough=CLIENTS)
+                with contextlib.suppress(Failure):  # a server may reset some while they connect
+                    clients.open(server.address, 1)
+            with PendingEchoes(clients.members) as waiting:
+                waiting.receive(1.0, enough=CLIENTS)
                 outcome.expect("clients beyond the descriptors are not served", f"{len(waiting.served)} of {CLIENTS} are",
                                0 < len(waiting.served) < LIMIT)
-                share = cpu_share(server.pid, 1 if bench.quick else 5)
+                share = cpu_share(server.pid, 1 if context.quick else 5)
                 outcome.expect_most("CPU while exhausted, one echo in 20 ms included", 100 * share, CPU_TARGET_PERCENT,
                                     "% of a core", 2)
-                waiting.look(0)
+                waiting.receive(0)
                 lost = CLIENTS - len(clients.members) + len(waiting.lost)
                 outcome.expect_most("a waiting client is served after a close",
                                     _served_after_close_ms(waiting, server), BACK_MS, "ms", 1)
-        outcome.expect_unharmed(bystander, 250)
+        outcome.expect_unharmed(probe, 250)
         clients.close()
         outcome.expect_descriptors(server, before)
         numbers = admin.stats(server.admin)
@@ -51,11 +51,11 @@ def run(bench, outcome):
 
 
 def _served_after_close_ms(waiting, server):
-    """From the close of a served connection to the echo of one that waited or has just connected."""
-    with Crowd() as latecomer:
-        latecomer.join(server.address, 1)
+    """Time from the close of a served connection to the echo of a client that waited or has just connected."""
+    with HeldConnections() as latecomer:
+        latecomer.open(server.address, 1)
         started = time.monotonic()
         waiting.served.pop().close()
         waiting.add(latecomer.members[0])
-        served = waiting.look(5.0, enough=1)
+        served = waiting.receive(5.0, enough=1)
         return (time.monotonic() - started) * 1000 if served else None

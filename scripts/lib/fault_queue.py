@@ -1,12 +1,12 @@
-"""Workers are stopped: the others serve, queues are bounded, the backlog holds what is over, nothing is lost."""
+"""Workers are stopped: the others serve, queues are bounded, the backlog holds the rest, no connection is lost."""
 
 import admin
 import procfs
-from connections import Crowd
+from connections import HeldConnections
 from fault import WORKERS, cpu_share
+from pending_echoes import PendingEchoes
 from server import Server
 from stopped_thread import stopped, workers
-from waiting import Waiting
 
 NAME = "queue"
 WHAT = "stopped workers and full queues"
@@ -17,9 +17,9 @@ SERVED_TIMEOUT_S = 10.0
 CPU_TARGET_PERCENT = 1
 
 
-def run(bench, outcome):
+def run(context, outcome):
     """First one worker is stopped while many clients connect, then all workers."""
-    with Server(bench.subject("--accept", "acceptor", "--placement", "round-robin",
+    with Server(context.subject("--accept", "acceptor", "--placement", "round-robin",
                               "--handoff-capacity", str(QUEUE_CAPACITY))) as server:
         before = procfs.open_descriptors(server.pid)
         _one_stopped(server, outcome)
@@ -33,16 +33,16 @@ def run(bench, outcome):
 
 
 def _one_stopped(server, outcome):
-    with Crowd() as old, Crowd() as new:
-        old.join(server.address, OLD_CLIENTS, echoed=True)
+    with HeldConnections() as old, HeldConnections() as new:
+        old.open(server.address, OLD_CLIENTS, echoed=True)
         with stopped(workers(server.pid)[:1]):
-            with Waiting(old.members) as others:
-                others.look(1.0, enough=OLD_CLIENTS // WORKERS)
+            with PendingEchoes(old.members) as others:
+                others.receive(1.0, enough=OLD_CLIENTS // WORKERS)
                 outcome.expect("one worker stopped: the clients of the other are served", f"{len(others.served)} of "
                                f"{OLD_CLIENTS // WORKERS}", len(others.served) == OLD_CLIENTS // WORKERS)
-            new.join(server.address, NEW_CLIENTS)
-            waiting = Waiting(new.members)
-            waiting.look(1.0)
+            new.open(server.address, NEW_CLIENTS)
+            waiting = PendingEchoes(new.members)
+            waiting.receive(1.0)
             outcome.expect("one worker stopped: half of the new clients are served",
                            f"{len(waiting.served)} of {NEW_CLIENTS}",
                            len(waiting.served) >= NEW_CLIENTS // 2 - QUEUE_CAPACITY)
@@ -50,20 +50,20 @@ def _one_stopped(server, outcome):
 
 
 def _all_stopped(server, outcome):
-    with Crowd() as new:
+    with HeldConnections() as new:
         with stopped(workers(server.pid)):
-            new.join(server.address, NEW_CLIENTS)
-            waiting = Waiting(new.members)
+            new.open(server.address, NEW_CLIENTS)
+            waiting = PendingEchoes(new.members)
             share = cpu_share(server.pid, 1)
             outcome.expect_most("all stopped, queues full: CPU", 100 * share, CPU_TARGET_PERCENT, "% of a core", 2)
-            waiting.look(0)
+            waiting.receive(0)
             outcome.expect_none("clients that lost their connection meanwhile", len(waiting.lost))
         _expect_all_served(outcome, "all workers run again", waiting)
 
 
 def _expect_all_served(outcome, when, waiting):
     with waiting:
-        waiting.look(SERVED_TIMEOUT_S)
+        waiting.receive(SERVED_TIMEOUT_S)
         outcome.expect(f"{when}: every client is served",
                        f"{len(waiting.served):,} of {NEW_CLIENTS:,}, {len(waiting.lost)} lost",
                        len(waiting.served) == NEW_CLIENTS)

@@ -1,12 +1,12 @@
-"""Clients reset their connections: before a byte, and in the middle of writing."""
+"""Clients reset their connections: before they have sent a byte, and while they write."""
 
 import contextlib
 
 import admin
 import procfs
-from bystander import Bystander
 from connections import connect
 from fault import BACK_TO_NORMAL_S, wait_until
+from probe_client import ProbeClient
 from server import Server
 
 NAME = "resets"
@@ -15,18 +15,18 @@ PART = b"r" * 65536
 MEMORY_MIB = 16  # what an allocator keeps; buffers of thousands of connections would take hundreds of MiB
 
 
-def run(bench, outcome):
-    """Thousands of connections are reset at once, then thousands with bytes under way in both directions."""
-    rounds = 300 if bench.quick else 5000
-    with Server(bench.subject()) as server:
+def run(context, outcome):
+    """Thousands of connections are reset before a byte, then thousands with bytes in flight in both directions."""
+    rounds = 300 if context.quick else 5000
+    with Server(context.subject()) as server:
         before, memory = procfs.open_descriptors(server.pid), procfs.memory_bytes(server.pid)["pss_anon"]
-        with Bystander(server.address) as bystander:
+        with ProbeClient(server.address) as probe:
             for number in range(rounds):
                 connect(server.address, number).close()
             for number in range(rounds):
                 _reset_while_writing(server.address, number)
             server.check_alive()
-        outcome.expect_unharmed(bystander, 250)
+        outcome.expect_unharmed(probe, 250)
         outcome.expect_descriptors(server, before)
         outcome.expect("the server counts no connection as open", *_all_closed(server))
         grown = procfs.memory_bytes(server.pid)["pss_anon"] - memory
@@ -42,7 +42,7 @@ def _reset_while_writing(address, number):
 
 
 def _all_closed(server):
-    """How many connections the server counts as open after a while, and whether that is none."""
+    """The number of connections that the server counts as open in the end, and whether it is zero."""
     def count():
         return sum(admin.per_shard(admin.stats(server.admin), "open"))
 

@@ -1,35 +1,35 @@
 """SIGTERM while clients connect, in every accept mode: each accepted connection is served.
 
-A client whose connect succeeded gets its echo before its connection ends. Connects after the listening sockets are
-closed are refused and nothing else. A connection from before the signal gets the echo of all that it had sent, and then
-ends without a reset.
+A client whose connect succeeds gets its echo before its connection ends. Once the listening sockets are closed, connects
+are refused and do not fail in another way. A connection from before the signal gets the echo of all that it has sent,
+and then ends without a reset.
 """
 
 import time
 
-from connections import Crowd
+from connect_flood import ConnectFlood
+from connections import HeldConnections
+from pending_echoes import PendingEchoes
 from server import Server
-from storm import Storm
-from waiting import Waiting
 
 NAME = "shutdown"
 WHAT = "SIGTERM while clients connect"
 MODES = ("acceptor", "acceptor-in-shard0", "reuseport", "hybrid")
-STORM_S = 10  # it ends earlier, with the first refusal
+FLOOD_S = 10  # it ends earlier, with the first refusal
 BEFORE_S = 0.5
 OLD_CLIENTS = 50
 
 
-def run(bench, outcome):
+def run(context, outcome):
     """Each mode several times, because the moment of the signal is random."""
     for mode in MODES:
-        _stop_under_load(bench, outcome, mode, 1 if bench.quick else 5)
+        _stop_under_load(context, outcome, mode, 1 if context.quick else 5)
 
 
-def _stop_under_load(bench, outcome, mode, times):
+def _stop_under_load(context, outcome, mode, times):
     totals = {"connections": 0, "refused": 0, "timeout": 0, "reset": 0, "closed": 0, "wrong": 0, "old": 0}
     for _ in range(times):
-        report, answered = _once(bench, mode)
+        report, answered = _once(context, mode)
         totals["connections"] += report.connections
         totals["old"] += answered
         for kind, count in report.failures.items():
@@ -43,15 +43,15 @@ def _stop_under_load(bench, outcome, mode, times):
                    totals["old"] == times * OLD_CLIENTS)
 
 
-def _once(bench, mode):
-    """The report of the connecting clients, and how many old clients got their answer."""
-    storm = Storm(bench.storm, seconds=STORM_S, flags=("--until-refused",))
-    with Server(bench.subject("--accept", mode, "--drain-spread", "500ms")) as server, Crowd() as old:
-        old.join(server.address, OLD_CLIENTS, echoed=True)
-        with storm.start(server.address) as driving:
+def _once(context, mode):
+    """The report of the clients that connect, and how many of the older connections got their echo."""
+    flood = ConnectFlood(context.connect_flood, seconds=FLOOD_S, flags=("--until-refused",))
+    with Server(context.subject("--accept", mode, "--drain-spread", "500ms")) as server, HeldConnections() as old:
+        old.open(server.address, OLD_CLIENTS, echoed=True)
+        with flood.start(server.address) as client:
             time.sleep(BEFORE_S)
-            with Waiting(old.members) as waiting:
+            with PendingEchoes(old.members) as waiting:
                 server.stop()
-                report = storm.finish(driving)
-                waiting.look(1.0)
+                report = flood.finish(client)
+                waiting.receive(1.0)
                 return report, len(waiting.served)

@@ -5,41 +5,41 @@ import selectors
 import time
 
 import procfs
-from bystander import Bystander
-from connections import Crowd
+from connections import HeldConnections
+from probe_client import ProbeClient
 from server import Server
 
 NAME = "slow-readers"
 WHAT = "slow readers"
 BUFFER_KIB = 64
-# Each direction of a connection may have a buffer, and an allocator twice that while the buffer grows.
+# A connection may have a buffer in each direction. While a buffer grows, the allocator may hold it twice.
 KIB_PER_CLIENT = 4 * BUFFER_KIB
 KIB_IN_ALL = 8 * 1024
 PIECE = bytes(range(256)) * 64
 READ_TIMEOUT_S = 20.0
 
 
-def run(bench, outcome):
-    """Many clients write all that the kernel takes for some seconds. Then they read it back."""
-    count, seconds = (20, 1) if bench.quick else (200, 5)
-    with Server(bench.subject("--buffer", f"{BUFFER_KIB}KiB")) as server, Crowd() as clients:
+def run(context, outcome):
+    """Many clients write as much as the kernel takes, for some seconds. Then they read the echoes."""
+    count, seconds = (20, 1) if context.quick else (200, 5)
+    with Server(context.subject("--buffer", f"{BUFFER_KIB}KiB")) as server, HeldConnections() as clients:
         memory = procfs.memory_bytes(server.pid)["pss_anon"]
-        with Bystander(server.address) as bystander:
-            clients.join(server.address, count)
+        with ProbeClient(server.address) as probe:
+            clients.open(server.address, count)
             for client in clients.members:
                 client.setblocking(False)
             sent = _write(clients.members, seconds)
             grown = (procfs.memory_bytes(server.pid)["pss_anon"] - memory) / 1024
-            outcome.expect_most(f"memory for {count} of them, {sum(sent.values()) >> 20} MiB written", grown,
+            outcome.expect_most(f"memory for {count} clients, {sum(sent.values()) >> 20} MiB written", grown,
                                 KIB_IN_ALL + count * KIB_PER_CLIENT, "KiB")
-        outcome.expect_unharmed(bystander, 250)
+        outcome.expect_unharmed(probe, 250)
         right = _read_back(sent)
         outcome.expect("every byte that they wrote comes back", f"{right} of {count} clients", right == count)
         server.stop()
 
 
 def _write(clients, seconds):
-    """Bytes written by each client: PIECE repeated, up to a length."""
+    """Write PIECE over and over on every client. Returns the number of bytes that each has written."""
     sent, deadline = dict.fromkeys(clients, 0), time.monotonic() + seconds
     while time.monotonic() < deadline:
         for client in clients:
@@ -50,7 +50,7 @@ def _write(clients, seconds):
 
 
 def _read_back(sent):
-    """How many clients read exactly what they wrote."""
+    """The number of clients that read exactly what they wrote."""
     read, deadline, right = dict.fromkeys(sent, 0), time.monotonic() + READ_TIMEOUT_S, 0
     with selectors.DefaultSelector() as selector:
         for client in sent:
@@ -66,7 +66,7 @@ def _read_back(sent):
 
 
 def _read_some(client, read, expected):
-    """Whether a client has read all that it wrote; None if not yet, False if it read something else."""
+    """True if a client has read all that it wrote, False if it read other bytes or an error, None if bytes are missing."""
     try:
         piece = client.recv(len(PIECE) - read[client] % len(PIECE))
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Servers take over the same sockets while clients connect: no connection is refused, nothing is lost."""
+"""Servers take over the sockets of their predecessors while clients connect: no connection is refused or lost."""
 
 import contextlib
 import os
@@ -7,37 +7,37 @@ import time
 from pathlib import Path
 
 import procfs
+from connect_flood import ConnectFlood
 from connections import connect, echo
 from fault import DESCRIPTORS_TOLERANCE
 from server import Server
-from storm import Storm
 
 NAME = "upgrade"
 WHAT = "upgrade under load"
 UPGRADES = 10
 SLOTS = 8
-STORM_S = 120  # interrupted after the last upgrade
+FLOOD_S = 120  # interrupted after the last upgrade
 STEADY_S = 0.3  # between upgrades, so that the new server serves
 GAP_MS = 1000
 
 
-def run(bench, outcome):
+def run(context, outcome):
     """Ten upgrades in a row while clients connect."""
-    upgrades = 2 if bench.quick else UPGRADES
-    storm = Storm(bench.storm, SLOTS, seconds=STORM_S)
+    upgrades = 2 if context.quick else UPGRADES
+    flood = ConnectFlood(context.connect_flood, SLOTS, seconds=FLOOD_S)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         path = str(Path(folder) / "upgrade")
-        first = running.enter_context(Server(bench.subject("--upgrade-socket", path)))
+        first = running.enter_context(Server(context.subject("--upgrade-socket", path)))
         address, before = first.address, procfs.open_descriptors(first.pid)
-        driving = running.enter_context(storm.start(address))
+        client = running.enter_context(flood.start(address))
         servers = [first]
         for _ in range(upgrades):
             time.sleep(STEADY_S)
-            servers.append(running.enter_context(Server(bench.subject("--upgrade-from", path))))
+            servers.append(running.enter_context(Server(context.subject("--upgrade-from", path))))
             servers[-2].wait()  # it ends within the drain timeout, with status 0
         time.sleep(STEADY_S)
-        driving.interrupt()
-        report = storm.finish(driving)
+        client.interrupt()
+        report = flood.finish(client)
         last = servers[-1]
         outcome.waited_ms = report.longest_gap_ms
         outcome.expect(f"connections are served through {upgrades} upgrades", f"{report.connections:,}",

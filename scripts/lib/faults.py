@@ -3,20 +3,20 @@
 import sys
 
 import cli
+import connect_flood
 import connections
 import fault_descriptors
 import fault_kill
-import fault_shutdown
 import fault_queue
 import fault_resets
+import fault_shutdown
 import fault_slow_readers
 import fault_upgrade
 import machine
 import plot
 import results
-import storm
 from child import Failure, run_main
-from fault import Bench, Outcome
+from fault import FaultContext, Outcome
 from programs import Programs, require
 from stats import spread, table
 
@@ -38,19 +38,19 @@ def parse_arguments():
         f"{SCRIPT} --faults descriptors,upgrade",
     )
     parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
-                        help=f"of {', '.join(FAULTS)} (default: all)")
+                        help=f"faults, of {', '.join(FAULTS)} (default: all)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 
 
-def inject(names, bench, folder):
-    """The outcome of each fault by name. A fault that cannot be run to its end has failed. The others still run."""
+def inject(names, context, folder):
+    """The outcome of each fault by name. A fault that stops with an error has failed. The others still run."""
     outcomes = {}
     for name in names:
         print(f"{FAULTS[name].WHAT} ...", file=sys.stderr, flush=True)
-        outcome = Outcome(bench.quick)
+        outcome = Outcome(context.quick)
         try:
-            FAULTS[name].run(bench, outcome)
+            FAULTS[name].run(context, outcome)
         except Failure as failure:
             print(f"{FAULTS[name].WHAT}: {failure}", file=sys.stderr)
             outcome.expect("the fault can be run to its end", str(failure).splitlines()[-1].strip(), False)
@@ -76,12 +76,11 @@ def answer(outcomes):
 
 
 def picture(outcomes):
-    """The longest wait of clients that a fault does not concern."""
+    """A plot of the longest wait of unaffected clients."""
     points = [(name.replace("-", "\n"), spread([outcome.waited_ms])) for name, outcome in outcomes.items()
               if outcome.waited_ms is not None]
-    panel = plot.Panel("Longest wait of others", "ms", "fault", points or [("none", spread([0.0]))])
-    return plot.svg(TITLE, "clients that the fault does not concern; upgrade: time without a served client; one run",
-                    [panel])
+    panel = plot.Panel("Longest wait of unaffected clients", "ms", "fault", points or [("none", spread([0.0]))])
+    return plot.svg(TITLE, "one run; for the upgrade: the longest time in which no client was served", [panel])
 
 
 def notes():
@@ -89,20 +88,20 @@ def notes():
     return [
         "Each fault is a file scripts/lib/fault_*.py, whose first lines say what must hold.",
         "Client and server share one machine and its loopback, so no network loses or delays anything.",
-        "A passed check held in this run. Where the moment is random (upgrade, SIGTERM), the number of connections "
-        "says how often it was tried.",
+        "A passed check held in this run. The upgrade and SIGTERM come at a random moment of a connection. The number "
+        "of connections shows how many such moments were tried.",
         "A worker is stopped by ptrace(2), as SIGSTOP stops a process.",
-        "Times include the waiting of a loaded machine of few cores.",
+        "Client and server share few cores. The times include waiting for one.",
     ]
 
 
-def write_results(args, programs, bench, outcomes, facts, folder):
+def write_results(args, programs, context, outcomes, facts, folder):
     """Publish what was found."""
     folder.publish(results.Findings(
         TITLE, QUESTION, answer(outcomes), verdict_table(outcomes),
-        [results.Picture("faults", "longest wait of others", picture(outcomes))],
+        [results.Picture("faults", "longest wait of unaffected clients", picture(outcomes))],
         [f"{SCRIPT} --faults {','.join(args.faults)}"], notes(),
-    ), facts, {"evshard": programs.evshard, storm.PROGRAM: bench.storm})
+    ), facts, {"evshard": programs.evshard, connect_flood.PROGRAM: context.connect_flood})
 
 
 def main():
@@ -112,10 +111,10 @@ def main():
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    bench = Bench(programs.evshard, programs.compile_peer(storm.PROGRAM), args.quick)
+    context = FaultContext(programs.evshard, programs.compile_peer(connect_flood.PROGRAM), args.quick)
     with results.ResultFolder("faults", args.out, args.quick) as folder:
-        outcomes = inject(args.faults, bench, folder)
-        write_results(args, programs, bench, outcomes, facts, folder)
+        outcomes = inject(args.faults, context, folder)
+        write_results(args, programs, context, outcomes, facts, folder)
     if not all(outcome.passed for outcome in outcomes.values()):
         raise Failure(answer(outcomes))
 

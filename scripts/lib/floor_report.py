@@ -18,7 +18,7 @@ class Measured:
 
     floor: str
     servers: list
-    null: str | None  # the floor measured a second time, as if it were a server
+    null: str | None  # the bare loop measured a second time, as if it were a server
     runs: dict  # case name to subject name to runs, in round order
     traces: dict | str  # subject name to Trace, or why there is none
     events_per_wait: dict  # server name to Spread or None
@@ -30,16 +30,16 @@ class Measured:
         return [run.cpu_us_per_request for run in self.runs[case][subject]]
 
     def ratio(self, case, server) -> Spread:
-        """Median and range of the rounds' own ratios to the floor."""
+        """Median and range of the ratios to the bare loop, one ratio per round."""
         return spread(paired_ratios(self.cpu(case, server), self.cpu(case, self.floor)))
 
     def bytes_per_connection(self, subject, touched, kind):
-        """Growth per held connection over the rounds."""
+        """Growth of memory per held connection, over the rounds."""
         return spread(record["bytes_per_connection"][kind] for record in self.memory[subject, touched])
 
 
 def body(measured):
-    """The three tables with their headings, as Markdown."""
+    """The tables with their headings, as Markdown."""
     return "\n\n".join([
         *(_cpu_section(measured, server) for server in measured.servers),
         *([_cpu_section(measured, measured.null)] if measured.null else []),
@@ -50,12 +50,12 @@ def body(measured):
 
 
 def answer(measured):
-    """The numbers as one or a few short sentences."""
+    """The answer, one sentence for each server."""
     sentences = []
     for server in measured.servers:
         ratios = [measured.ratio(case, server).median for case in measured.runs]
         met = sum(ratio <= TARGET for ratio in ratios)
-        sentences.append(f"{server}: {min(ratios):.2f} to {max(ratios):.2f} times the floor's CPU per request by case "
+        sentences.append(f"{server}: {min(ratios):.2f} to {max(ratios):.2f} times the bare loop's CPU per request, by case "
                          f"(target {TARGET} met in {met} of {len(ratios)} cases)")
         if isinstance(measured.traces, dict):
             calls, floor_calls = (measured.traces[name].calls_per_echo for name in (server, measured.floor))
@@ -66,11 +66,11 @@ def answer(measured):
 
 
 def picture(measured):
-    """The ratio by case, one panel for each mode of the server."""
+    """The ratio by case, one panel for each changelist policy of the server."""
     rounds = len(next(iter(measured.runs.values()))[measured.floor])
     labels = {case: case.replace(", ", "\n").replace(" × ", "\n× ") for case in measured.runs}
     panels = [
-        plot.Panel(server, "CPU per request, × floor", "", [(labels[c], measured.ratio(c, server)) for c in labels],
+        plot.Panel(server, "CPU per request, × bare loop", "", [(labels[c], measured.ratio(c, server)) for c in labels],
                    from_zero=False, target=TARGET)
         for server in (*measured.servers, *([measured.null] if measured.null else []))
     ]
@@ -83,16 +83,16 @@ def notes(args):
     return [
         f"Both servers run on core {args.server_core} alone, and the loader on core {args.loader_core}. The server "
         "does not pin its threads itself. After each run the script checks the allowed core of every thread.",
-        "Each ratio is of two runs that followed each other in one round. The order alternates. The tables show the "
-        "ratio's median and range over the rounds, never a ratio of averages.",
+        "Each ratio is that of two runs that followed each other in one round. The order alternates. The tables show "
+        "the median and range of the rounds' ratios, and no ratio of averages.",
         "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), summed over the threads, after the load "
         "minus before it. utime + stime count in ticks of 10 ms, which is too coarse for a difference of a few per "
         f"cent. They are in {raw.NAME} as a cross-check. CPU time is divided by all requests answered. It includes "
         "the warm-up, and accepting and closing the connections.",
-        "Absolute times hold for this machine at this time. Ratios hold better elsewhere, and system calls and bytes "
-        "best.",
-        "strace slows the server, so more connections are ready at each wait than without it. The waits per echo are "
-        "then lower for both. The server's own events per wait, without strace, stand beside them.",
+        "Absolute times are valid for this machine at this time. Ratios differ less from machine to machine, and system "
+        "calls and bytes differ least.",
+        "strace slows a server, so each wait returns more connections than without strace. Both servers then have fewer "
+        "waits per echo. The column of untraced events per wait has the server's own count, without strace.",
         "Memory is user memory. Socket buffers and epoll entries in the kernel are the same for both, and not "
         "included.",
     ]
@@ -106,9 +106,10 @@ def _cpu_section(measured, server):
         rows.append([case, ratio.n, *costs, cell(ratio, 3), verdict(ratio, TARGET)])
     header = ["case", "n", f"{measured.floor}, µs/req", f"{server}, µs/req", "ratio", f"target {TARGET}"]
     is_null = server == measured.null
-    null = " This is the floor against itself: ratios as far from 1 as here mean nothing." if is_null else ""
-    return (f"## CPU per request: {server}\n\nMedian [lowest..highest] of n rounds; the ratio is that of the rounds' "
-            f"own ratios.{null}\n\n{table(header, rows)}")
+    null = (" This is the bare loop against itself: a ratio of the server that is as close to 1 shows no difference."
+            if is_null else "")
+    return (f"## CPU per request: {server}\n\nMedian [lowest..highest] of n rounds. Each round has a ratio of its own."
+            f"{null}\n\n{table(header, rows)}")
 
 
 def _syscall_section(measured):
@@ -121,15 +122,15 @@ def _syscall_section(measured):
         for name, trace in measured.traces.items()
     ]
     header = ["server", "echoes seen", "calls/echo", "by name, per echo", "between threads", "untraced events/wait"]
-    return (f"{heading}50 busy connections, 64 B, one message in flight each; one window of strace, n = 1. Calls and "
-            f"echoes (successful sends) are counted in the same window.\n\n{table(header, rows)}")
+    return (f"{heading}50 busy connections, 64 B, one message in flight on each; one trace, n = 1. System calls and "
+            f"echoes (successful sends) are counted in the same time.\n\n{table(header, rows)}")
 
 
 def _memory_section(measured):
     rows = []
     for (subject, touched), records in measured.memory.items():
         figures = [cell(measured.bytes_per_connection(subject, touched, kind), 0) for kind in ("pss_anon", "pss")]
-        rows.append([subject, "after one echo each" if touched else "never used", len(records), *figures])
+        rows.append([subject, "after one echo each" if touched else "without a message", len(records), *figures])
     held = next(iter(measured.memory.values()))[0]["connections"]
     header = ["server", "connections", "n", "anonymous Pss, B/conn", "whole Pss, B/conn"]
     return (f"## User memory per idle connection\n\nGrowth of Pss over {held:,} held connections, median "

@@ -19,12 +19,12 @@ HELPERS = Path(__file__).resolve().parent / "hdr_readers"
 JAR = Path("/usr/share/java/hdrhistogram.jar")
 JAVA_MISSING = "install the Debian packages libhdrhistogram-java and default-jre-headless"
 NODE_MISSING = "install Node.js with its npm"
-# A bucket is one part in a thousand wide, so two readers may differ by that much.
+# Two readers may differ by the width of a bucket, which is a thousandth of its value.
 TOLERANCE = 1e-3
 PERCENTILES = {"p50": "50", "p90": "90", "p99": "99", "p999": "99.9", "p9999": "99.99"}
 TASK_TIMEOUT_S = 120
 NS_PER_US = 1000
-# The last line that Java's log processor writes: the percentiles of everything up to then.
+# A line of Java's log processor. The last such line has the percentiles of the whole log.
 TOTALS = re.compile(r"T:(\d+) \(\s*([\d.\s]+?)\s*\)")
 
 
@@ -32,31 +32,32 @@ def parse_arguments():
     """The command line of hdr_readers.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Checks loadgen's files with other readers. HdrHistogram's log processor (Java) and the npm package\n"
-        "hdr-histogram-js read a run's interval log, and the script compares their percentiles with loadgen's.\n"
-        "It also checks the columns of every .hgrm file. It names what it skips.",
+        "Checks loadgen's files with other HdrHistogram libraries. HdrHistogram's log processor (Java) and the npm\n"
+        "package hdr-histogram-js read the interval log of a run. The script compares their percentiles with loadgen's.\n"
+        "It also checks the columns of every .hgrm file. A library that is missing is skipped, and the script says so.",
         f"{SCRIPT} --require",
     )
-    parser.add_argument("--result", type=Path, metavar="DIR", help="a result directory [default: measures one]")
-    parser.add_argument("--require", action="store_true", help="fail instead of skipping a reader that is missing")
+    parser.add_argument("--result", type=Path, metavar="DIR", help="check this directory that loadgen wrote (default: that of a new run)")
+    parser.add_argument("--require", action="store_true", help="fail if a library is missing")
     return parser.parse_args()
 
 
 def measure(programs, folder):
-    """A short open-loop run against our server, with all that it writes in `folder`."""
+    """Run loadgen in an open loop for some seconds. It writes its files to `folder`."""
     with Server(evshard(programs.evshard, 1)) as server:
         argv = [programs.loadgen, "run", server.address, "--rate", "5k", "--duration", "4s", "--warmup", "500ms",
                 "--interval", "500ms", "--connections", "8", "--out", str(folder), "--quiet"]
-        # The verdict does not matter here: status 3 has a complete result, too.
+        # The verdict does not matter here: with status 3 (INVALID) the result is complete, too.
         with child.Task(argv, "loadgen") as task:
             task.finish(TASK_TIMEOUT_S, (0, 3))
 
 
 def expected(folder):
-    """loadgen's figures of run 1 by tag: count, max, and the percentiles that it knows, in nanoseconds."""
+    """loadgen's figures of run 1 by tag, in nanoseconds: count, max, and the percentiles that it reports."""
     record = json.loads((folder / "result.json").read_text())
     if record["counters"]["censored"]:
-        print("note: some requests were not answered; response times are not compared, because the log splits them")
+        print("note: some requests were not answered, so response times are not compared: the log has those requests "
+              "under another tag")
     latencies = record["runs"][0]["latency_ns"]
     known = {}
     for tag, latency in latencies.items():
@@ -77,7 +78,7 @@ def agree(reader, tag, ours, theirs):
 
 
 def java(log, tag, scratch):
-    """What Java's log processor finds for a tag, in nanoseconds."""
+    """The figures of a tag that Java's log processor computes, in nanoseconds."""
     out = scratch / f"java-{tag}"
     processor = ["java", "-cp", str(JAR), "org.HdrHistogram.HistogramLogProcessor"]
     flags = ["-i", str(log), "-tag", tag, "-outputValueUnitRatio", str(NS_PER_US), "-o", str(out)]
@@ -91,13 +92,13 @@ def java(log, tag, scratch):
 
 
 def check_java(log, known, scratch):
-    """Every tag through the Java library."""
+    """Check every tag with the Java library."""
     for tag, ours in known.items():
         agree("java", tag, ours, java(log, tag, scratch))
 
 
 def check_javascript(log, known, scratch):
-    """Every tag through the npm package, installed by its name into a folder of its own."""
+    """Check every tag with the npm package, which npm installs into a temporary folder."""
     install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(scratch), "hdr-histogram-js"]
     child.run(install, "npm install", TASK_TIMEOUT_S)
     program = shutil.copy(HELPERS / "percentiles.js", scratch)
@@ -109,7 +110,7 @@ def check_javascript(log, known, scratch):
 
 
 def check_percentile_files(folder):
-    """Every .hgrm file by the rules of HdrHistogram's plotter."""
+    """Check every .hgrm file by the rules of HdrHistogram's plotter."""
     files = sorted(folder.glob("*.us.hgrm"))
     if not files:
         raise Failure(f"{folder}: there is no .hgrm file")
@@ -140,7 +141,7 @@ def first_missing(*things):
 
 
 def main():
-    """Take or make a result, and let all users read it."""
+    """Read or measure a result, and check it with each library."""
     args = parse_arguments()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)

@@ -1,11 +1,11 @@
-"""HdrHistogram's percentile text, read as strictly as its plotter reads it."""
+"""A check of HdrHistogram's percentile text, as strict as HdrHistogram's plotter."""
 
 HEADER = ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
 FOOTER = ("#[Mean ", "#[Max ", "#[Buckets ")
 
 
 def check(text):
-    """Raise ValueError, with the line, unless every row can be plotted and the columns rise."""
+    """Raise ValueError, with the line, unless every row can be plotted and no column decreases."""
     lines = text.splitlines()
     if len(lines) < 3 or lines[0].split() != HEADER or lines[1]:
         raise ValueError("line 1: not the header of a percentile file and an empty line")
@@ -19,7 +19,7 @@ def check(text):
         if len(values) != (3 if last else 4):
             raise ValueError(f"line {number}: {len(values)} columns")
         if any(now < then for now, then in zip(values, before, strict=False)):
-            raise ValueError(f"line {number}: a column falls")
+            raise ValueError(f"line {number}: a column decreases")
         if not last and abs(values[3] * (1 - values[1]) - 1) > 0.01 + 0.01 * (1 - values[1]):
             raise ValueError(f"line {number}: {values[3]} is not 1/(1 - {values[1]})")
         before = tuple(values[:3])

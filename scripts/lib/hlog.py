@@ -1,7 +1,7 @@
-"""HdrHistogram's interval log, read without code of the loader.
+"""A reader of HdrHistogram's interval log that shares no code with the loader.
 
-The format is that of the Java library's HistogramLogReader: a line for an interval and a tag, its histogram in base64
-of zlib of the V2 encoding.
+The format is that of the Java library's HistogramLogReader. Each line has an interval, a tag and a histogram. The
+histogram is in the V2 encoding, compressed by zlib, as base64.
 """
 
 import base64
@@ -23,7 +23,7 @@ class Samples:
 
     @property
     def count(self):
-        """How many there are."""
+        """The number of samples."""
         return sum(self.counts.values())
 
     def above(self, value):
@@ -41,7 +41,7 @@ class Samples:
 
 
 def read(text):
-    """All intervals of a log added up, by tag."""
+    """The sum of all intervals of a log, by tag."""
     found = {}
     for line in text.splitlines():
         if not line or line.startswith(("#", '"')):
@@ -60,7 +60,7 @@ def read(text):
 
 
 def decode(text):
-    """Counts by value of one histogram."""
+    """The counts by value of one histogram."""
     packed = base64.b64decode(text, validate=True)
     cookie, length = struct.unpack_from(">II", packed)
     if cookie != COMPRESSED:

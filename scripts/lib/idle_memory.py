@@ -4,7 +4,7 @@ import time
 
 import procfs
 from child import Failure
-from connections import Crowd, connect, echo
+from connections import HeldConnections, connect, echo
 from server import Server
 
 ACCEPT_TIMEOUT_S = 10.0
@@ -12,17 +12,17 @@ SETTLE_S = 0.5
 
 
 def measure(subject, connections, touched):
-    """Bytes per connection that a fresh `subject` grows by; `touched` lets each connection echo one message first.
+    """The bytes per connection by which a fresh `subject` grows. With `touched`, each connection first echoes a message.
 
-    One connection is served and closed before the first reading: what a server allocates once, at its first
-    connection, is not a cost per connection.
+    One connection is served and closed before the first reading. So the figure does not include what a server allocates
+    once, at its first connection.
     """
-    with Server(subject) as server, Crowd() as held:
+    with Server(subject) as server, HeldConnections() as held:
         with connect(server.address) as first:
             echo(first)
         time.sleep(SETTLE_S)
         before, descriptors = procfs.memory_bytes(server.pid), procfs.open_descriptors(server.pid)
-        held.join(server.address, connections, echoed=touched)
+        held.open(server.address, connections, echoed=touched)
         _wait_for_descriptors(server, descriptors + connections)
         time.sleep(SETTLE_S)
         after = procfs.memory_bytes(server.pid)
@@ -40,7 +40,7 @@ def measure(subject, connections, touched):
 
 
 def _wait_for_descriptors(server, expected):
-    """A connection may still wait in the backlog. It counts once the server has accepted it."""
+    """Wait until the server has accepted all connections, some of which may still be in the backlog."""
     deadline = time.monotonic() + ACCEPT_TIMEOUT_S
     while (held := procfs.open_descriptors(server.pid)) < expected:
         server.check_alive()

@@ -1,4 +1,4 @@
-"""User-space instructions per echo of a server, counted by callgrind. Other load does not change them."""
+"""User-space instructions per echo of a server, counted by callgrind. They do not depend on other load."""
 
 import re
 import shutil
@@ -12,13 +12,13 @@ from child import Failure
 from server import Server
 from stats import table
 
-# Two loads of different length: the cost of the start, the connects and the end is in both, and cancels.
+# Two loads of different length, whose counts are subtracted. So the costs of start, connects and end cancel.
 DURATIONS = ("300ms", "2300ms")
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 
 def measure_all(subjects, load, save):
-    """One figure a subject by name, or the reason why there is none; `save` gets a file name and a record."""
+    """A figure for each subject by name, or the reason why there are none. `save` takes a file name and a record."""
     if shutil.which("valgrind") is None:
         return "Not measured: valgrind is not installed (Debian package valgrind)."
     figures = {}
@@ -54,10 +54,10 @@ def _count(subject, load, duration):
 
 
 def section(figures):
-    """The part of a summary that shows what `measure_all` found, or why it found nothing."""
+    """The section of a report with the figures of `measure_all`, or with its reason."""
     heading = "## Instructions per echo\n\n"
     if isinstance(figures, str):
         return heading + figures
     rows = [[name, f"{count:,.0f}"] for name, count in figures.items()]
-    return (f"{heading}In user space, the C library included; 50 connections, 64 B, counted by callgrind, start and end "
-            f"subtracted. n = 1, for a count varies little.\n\n{table(['server', 'instructions/echo'], rows)}")
+    return (f"{heading}In user space, the C library included, counted by callgrind at 50 connections and 64 B. Start and end "
+            f"are subtracted. n = 1, because a count varies little.\n\n{table(['server', 'instructions/echo'], rows)}")

@@ -11,7 +11,7 @@ from child import Failure
 OVERHEAD_S = 20.0
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 SCHEMA = "loadgen/2"
-# All is well, an objective was missed, or the measurement is INVALID. In each case the record is complete and has its
+# 0: done. 2: an objective was missed. 3: the measurement is INVALID. In each case the record is complete and has the
 # reasons. The scripts publish the verdict beside the numbers.
 USABLE_STATUS = (0, 2, 3)
 QUANTILES = ("p50", "p99", "p999")
@@ -27,9 +27,9 @@ def seconds(text):
 
 @dataclass(frozen=True)
 class Load:
-    """One workload. Durations stay as the user wrote them: that is how they are passed on.
+    """One workload. Durations are passed on as the user wrote them.
 
-    Without a rate the loop is closed. What is None is left to the loader's own default.
+    Without a rate, the loop is closed. For a field that is None, the loader's default applies.
     """
 
     program: str
@@ -85,13 +85,13 @@ class Load:
         return [*pinning, self.program, "run", address, *self.flags, *output]
 
     def measured_argv(self, address):
-        """The command line of a measured run: nothing but JSON, on stdout."""
+        """The command line of a measured run, which prints only JSON, on stdout."""
         return self.argv(address, "--quiet", "--json", "-")
 
 
 @dataclass(frozen=True)
 class Report:
-    """One measurement as the loader printed it: the text untouched, and the same parsed."""
+    """One measurement: the text that the loader printed, and the same text parsed."""
 
     text: str
     values: dict
@@ -103,7 +103,7 @@ class Report:
 
     @property
     def reasons(self):
-        """The reasons of the verdict, as stable words; none for VALID."""
+        """The codes of the reasons for the verdict; none for VALID."""
         return [reason["code"] for reason in self.values["validity"]["reasons"]]
 
     @property
@@ -113,7 +113,7 @@ class Report:
 
     @property
     def completed(self):
-        """Requests answered in the whole run, warm-up included: what the server's CPU time is divided by."""
+        """Requests answered in the whole run, warm-up included. The server's CPU time is divided by this number."""
         return self.values["counters"]["completed"]
 
     @property
@@ -128,11 +128,11 @@ class Report:
 
     @property
     def intervals(self):
-        """The first run in steps of the interval."""
+        """The intervals of the first run."""
         return self.values["runs"][0]["intervals"]
 
     def ns(self, kind, quantile):
-        """A percentile, maximum or mean of a distribution in ns; None where there are too few samples to know."""
+        """A percentile, maximum or mean of a distribution in ns; None if there are too few samples."""
         return self.values["latency_ns"][kind][quantile]
 
     def us(self, kind, quantile):
@@ -146,23 +146,23 @@ class Report:
 
 
 def start(load, address):
-    """Start the loader against `address` in the background; give the task to `finish`."""
+    """Start the loader in the background. Pass the task to `finish`."""
     return child.Task(load.measured_argv(address), "loadgen")
 
 
 def finish(task, load):
-    """Wait for the loader's report. A loader that failed, or one that lost requests, is a Failure."""
+    """Wait for the loader's report. A run that fails or loses requests is a Failure."""
     return parse(task.finish(load.seconds + OVERHEAD_S, USABLE_STATUS))
 
 
 def run(load, address):
-    """Drive the server at `address` to the end of the load."""
+    """Run the load on the server at `address`, to its end."""
     with start(load, address) as task:
         return finish(task, load)
 
 
 def parse(text):
-    """Check that the loader's JSON holds what the scripts read from it."""
+    """Check that the loader's JSON has the fields that the scripts read."""
     try:
         report = Report(text, json.loads(text))
         schema = report.values["schema"]
@@ -174,9 +174,9 @@ def parse(text):
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Failure(f"loadgen's JSON lacks what is needed: {error!r}") from error
     if schema != SCHEMA:
-        raise Failure(f"loadgen's JSON is of schema {schema!r}, and these scripts read {SCHEMA!r}")
+        raise Failure(f"loadgen's JSON has the schema {schema!r}, and these scripts read {SCHEMA!r}")
     if report.lost or not report.completed:
-        raise Failure(f"loadgen succeeded, but its run is not usable: {report.values['counters']}")
+        raise Failure(f"loadgen's run lost requests or answered none: {report.values['counters']}")
     return report
 
 

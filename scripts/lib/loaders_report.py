@@ -13,10 +13,13 @@ OURS = "loadgen"
 
 @dataclass(frozen=True)
 class Target:
-    """A figure of ours as a multiple of the rival's. `within` is how far from 1 it may be; otherwise `most` is."""
+    """A limit on the ratio of loadgen's figure to the other loader's.
+
+    The ratio is at most `most`. Or it differs from 1 by at most `within`.
+    """
 
     figure: str
-    of: object  # a run's figure
+    of: object  # a function that takes the figure from a run
     most: float | None = None
     within: float | None = None
 
@@ -42,26 +45,26 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything the script measured: by case, the rival's name, and the runs of each in round order."""
+    """Everything the script measured."""
 
-    rivals: dict
-    runs: dict  # case name to program name to runs
-    whats: dict  # case name to what it is, in words
+    others: dict  # case name to the name of the other loader
+    runs: dict  # case name to program name to runs, in round order
+    whats: dict  # case name to its heading
 
     def ratio(self, case, of):
-        """loadgen's figure over the other loader's, of the pairs of each round; None where one has no figure."""
-        ours, theirs = ([of(run) for run in self.runs[case][name]] for name in (OURS, self.rivals[case]))
+        """loadgen's figure divided by the other loader's, of the pairs of each round; None where one has no figure."""
+        ours, theirs = ([of(run) for run in self.runs[case][name]] for name in (OURS, self.others[case]))
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
     def judged(self):
-        """Every target with the ratio and the verdict on it, in words."""
+        """For every target: its case, the target, the ratio, and the verdict in words."""
         return [(case, target, self.ratio(case, target.of), self._verdict(case, target))
                 for case in self.runs for target in TARGETS[case]]
 
     def _verdict(self, case, target):
         if target.most is not None:
             return verdict(self.ratio(case, target.of), target.most)
-        ours, theirs = ([target.of(run) for run in self.runs[case][name]] for name in (OURS, self.rivals[case]))
+        ours, theirs = ([target.of(run) for run in self.runs[case][name]] for name in (OURS, self.others[case]))
         return verdict(spread(abs(ratio - 1) for ratio in paired_ratios(ours, theirs)), target.within)
 
     def reports(self):
@@ -76,15 +79,15 @@ def body(measured):
 
 def answer(measured):
     """The answer, in one sentence."""
-    parts = [f"{target.figure} {ratio.median:.2f} × {measured.rivals[case]}'s ({_wanted(target)}: {said})"
+    parts = [f"{target.figure} {ratio.median:.2f} × {measured.others[case]}'s ({_wanted(target)}: {said})"
              for case, target, ratio, said in measured.judged()]
     return f"{'; '.join(parts)}."
 
 
 def picture(measured):
-    """The ratios of each case beside each other."""
+    """A plot of the ratio of every target."""
     panels = [
-        plot.Panel(f"{target.figure}, {case}", f"× {measured.rivals[case]}", "", [(OURS, ratio)], from_zero=False,
+        plot.Panel(f"{target.figure}, {case}", f"× {measured.others[case]}", "", [(OURS, ratio)], from_zero=False,
                    target=target.most or 1.0)
         for case, target, ratio, _ in measured.judged()
     ]
@@ -97,19 +100,19 @@ def notes(args, measured):
     return [
         f"CO-LOCATED: every server runs on core {args.server_core} alone and every loader on core "
         f"{args.loader_core} of one machine, over loopback.",
-        "Each runs in a closed loop with one thread and one request in flight per connection. Every round runs all of "
-        "them one after the other, with a fresh server each, and the order alternates. A ratio is of one round.",
+        "Each loader runs in a closed loop with one thread and one request in flight per connection. A round runs all "
+        "loaders in turn, each on a fresh server, and the order alternates. A ratio is of two runs of one round.",
         "CPU per request is the user and system time of the whole process, from its start to its end, as the kernel "
         "counted it (wait4). It is divided by the requests that the program reports.",
-        "A loader that finds replies faster finds fewer of them at a time, and waits more often for each. So the "
+        "The faster a loader is, the fewer replies each wait returns, and the more waits it needs per reply. So the "
         "cost per request depends on which is slower, loader or server.",
         "loadgen compares every byte of every reply and keeps several histograms. wrk parses replies and keeps one. "
         "The bare client does neither.",
-        "redis-benchmark prints the median in steps of 1 µs. It takes a number of requests instead of a time. A "
-        "short run beforehand chooses the number so that the run takes as long as the others.",
-        "In flight is Little's law with the rate and mean time that each loader reports. Other connections, unless "
-        "they are idle on purpose, wait inside the loader. Where a loader uses its whole core, that waiting limits "
-        "the rate and is in no latency. The rates of two loaders agree only where the server is the limit.",
+        "redis-benchmark prints the median in steps of 1 µs. Its flags take a number of requests and no time. A short "
+        "run beforehand finds the number with which the run takes as long as the others.",
+        "\"In flight\" is the rate times the mean service time that each loader reports (Little's law). The other "
+        "connections wait inside the loader. Where a loader uses its whole core, that waiting limits the rate, and no "
+        "latency includes it. The rates of two loaders agree only where the server is the limit.",
         f"The loader's verdicts on its own runs: {loader.verdicts(measured.reports())}.",
     ]
 
@@ -132,6 +135,6 @@ def _case_section(measured, case):
 
 
 def _target_section(measured):
-    rows = [[f"{target.figure} against {measured.rivals[case]}", _wanted(target), said, cell(ratio, 3)]
+    rows = [[f"{target.figure} against {measured.others[case]}", _wanted(target), said, cell(ratio, 3)]
             for case, target, ratio, said in measured.judged()]
     return f"## Targets\n\n{table(['figure', 'target', 'verdict', 'ratio'], rows, words=3)}"

@@ -24,14 +24,14 @@ def cores():
 
 
 def default_loader_threads():
-    """Half the cores. The server has the other half. A loader that lacks CPU measures itself."""
+    """Half of the cores. The server has the other half. A loader that lacks CPU measures its own delays."""
     return max(1, cores() // 2)
 
 
 def divided(threads):
-    """The cores of a server, and of a loader with this number of threads. They share a core only if there is one.
+    """The cores of a server, and of a loader with this number of threads. They share a core only if there is only one.
 
-    Two processors that are threads of one core count as one core, unless they are all there is.
+    Two processors that are hardware threads of one core count as one core, unless the machine has no other core.
     """
     groups = _by_core(usable())
     if len(groups) == 1:
@@ -44,10 +44,10 @@ def divided(threads):
 
 @dataclass(frozen=True)
 class Division:
-    """The cores of a server and those of its loader, both None where they are left to the kernel.
+    """The cores of a server and those of its loader; both are None if the kernel chooses them.
 
-    `shared` is None where each has cores of its own; else it completes the sentence "server and loader share ...".
-    A loader that may spin takes no time from the server while it waits.
+    `shared` is None if each has cores of its own. Otherwise it completes the sentence "server and loader share ...".
+    `may_spin` is whether the loader can spin while it waits without taking CPU time from the server.
     """
 
     server: list | None
@@ -57,7 +57,7 @@ class Division:
 
 
 def division(threads):
-    """The result of `divided` if this machine allows it; else the reason."""
+    """The result of `divided` if this machine allows it; otherwise the reason why not."""
     server, loader = divided(threads)
     if server == loader:
         return Division(None, None, f"core {server[0]}, the only one that this process may use", may_spin=False)
@@ -72,12 +72,12 @@ def division(threads):
 
 
 def listed(processors):
-    """Processors in the format of the programs' flags: 0,2,3."""
+    """Processors in the format of the programs' flags, as 0,2,3."""
     return ",".join(map(str, processors))
 
 
 def _by_core(processors):
-    """The processors, those together that are threads of one core; each by itself where the kernel does not say."""
+    """The processors in groups that are hardware threads of one core. Without that information, each is its own group."""
     groups = {}
     for processor in processors:
         siblings = _read(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
@@ -86,7 +86,7 @@ def _by_core(processors):
 
 
 def _refusal(processors):
-    """Why a process cannot be bound to these processors, None if it can. It tries, and then undoes it."""
+    """Why a process cannot be bound to these processors; None if it can. It tries, and restores the former binding."""
     try:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, processors)
@@ -108,7 +108,7 @@ def _quota():
             root, names = Path("/sys/fs/cgroup/cpu"), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         else:
             continue
-        # A path that does not exist here is one of another cgroup namespace; its ancestors are still looked at.
+        # A path that does not exist here belongs to another cgroup namespace. Its ancestors may still exist.
         folder = root / path.lstrip("/")
         for place in (folder, *folder.parents):
             quotas += _quota_of(" ".join(_read(place / name) for name in names).split())
@@ -118,14 +118,14 @@ def _quota():
 
 
 def _quota_of(words):
-    """The quota that a kernel file's words stand for, in a list; an empty one for `max`, -1 or no such file."""
+    """A list of the quota in these words of a kernel file. It is empty for `max`, for -1, and if there is no file."""
     if len(words) != 2 or not all(word.isdigit() for word in words):
         return []
     return [int(words[0]) / int(words[1])]
 
 
 def facts():
-    """Label and value of everything worth knowing when reading the numbers later; unknown is said, never guessed."""
+    """Labels and values of the machine and the toolchain, for the readers of a result. An unknown value is "unknown"."""
     return [
         ("date", datetime.date.today().isoformat()),
         ("commit", _commit()),
@@ -143,7 +143,7 @@ def facts():
 
 
 def _commit():
-    # Without optional locks: a measurement must not write to the index of a repository in use.
+    # Without optional locks, git does not write to the index, which another git process may use.
     commit = _first_line("git", "--no-optional-locks", "rev-parse", "--short=12", "HEAD")
     if commit == "unknown":
         return commit

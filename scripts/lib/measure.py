@@ -1,4 +1,4 @@
-"""One measured run: a fresh server, a load, and the CPU time of the server."""
+"""One measured run: a load on a fresh server, and the CPU time of the server."""
 
 import json
 import time
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import loader
 import procfs
 from child import Failure
-from connections import Crowd
+from connections import HeldConnections
 from server import Server
 
-# Before: worker threads finish starting after the listening line. After: the server still closes the loader's
-# connections when the loader is gone. Both belong to the same run for every server, so wait for both.
+# Before the run: worker threads may still start after the listening line. After the run: the server still closes the
+# loader's connections. The first must not be in the figures, and the second must be, for every server alike.
 SETTLE_S = 0.2
 
 
@@ -34,9 +34,9 @@ class Run:
 
 
 def run(subject, load, idle=0):
-    """Start `subject`, drive it with `load` beside `idle` connections that have echoed once, stop it."""
-    with Server(subject) as server, Crowd() as crowd:
-        crowd.join(server.address, idle, echoed=True)
+    """Start `subject`, run `load` on it beside `idle` connections that have echoed once, and stop it."""
+    with Server(subject) as server, HeldConnections() as held:
+        held.open(server.address, idle, echoed=True)
         time.sleep(SETTLE_S)
         before = procfs.sample(server.pid)
         report = loader.run(load, server.address)
@@ -44,7 +44,7 @@ def run(subject, load, idle=0):
         server.check_alive()
         after = procfs.sample(server.pid)
         command = load.measured_argv(server.address)
-        crowd.close()
+        held.close()
         shard_table = server.stop()
     threads = procfs.difference(before, after)
     _check_pinning(subject, threads)
@@ -66,7 +66,7 @@ def run(subject, load, idle=0):
 
 
 def rotated(subjects, round_index):
-    """The subjects in the order of this round. Each is first equally often, so none always runs on a warm machine."""
+    """The subjects in the order of this round. Each is first equally often, because the first run may differ."""
     shift = round_index % len(subjects)
     return subjects[shift:] + subjects[:shift]
 
@@ -74,13 +74,13 @@ def rotated(subjects, round_index):
 def loader_note(reports):
     """The loader's verdicts, as a note."""
     return (f"The loader's verdicts on its own runs: {loader.verdicts(reports)}. A verdict depends on "
-            "whether the loader has a machine of its own. CPU per request is as good beside the server.")
+            "whether the loader has a machine of its own. The server's CPU per request does not.")
 
 
 def _check_pinning(subject, threads):
-    """Fail if a thread of the server may run on another core: it would have an advantage over its peer."""
+    """Fail if a thread of the server may run on another core, which would be an advantage over the peer."""
     if subject.core is None:
         return
     elsewhere = [f"{t['name']} on {t['cpus_allowed']}" for t in threads if t["cpus_allowed"] != str(subject.core)]
     if elsewhere:
-        raise Failure(f"{subject.name} left core {subject.core}: {', '.join(elsewhere)}")
+        raise Failure(f"{subject.name} has threads that may leave core {subject.core}: {', '.join(elsewhere)}")

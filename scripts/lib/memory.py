@@ -1,4 +1,4 @@
-"""memory: whether the loader's memory grows over a long run."""
+"""memory: measures whether the loader's memory grows over a long run."""
 
 import sys
 import time
@@ -19,24 +19,24 @@ SCRIPT = "scripts/memory.sh"
 TITLE = "The loader's memory over time"
 QUESTION = "Does the loader's resident memory grow over a long run?"
 TARGET = 1.02
-SETTLED_S = 60.0  # of a run of ten minutes; every buffer was used by then
-SETTLED_SHARE = 0.3  # of a shorter run
+SETTLED_S = 60.0  # after this time every buffer has been used
+SETTLED_SHARE = 0.3  # of the run, if that is earlier
 SAMPLE_S = 5.0
-PARTS = 6  # of the plot
+PARTS = 6  # of the run, each a point of the plot
 
 
 def parse_arguments():
     """The command line of memory.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs loadgen for a long time at a rate, with Poisson arrivals, mixed sizes, and connections that are\n"
-        "replaced. Reads its resident memory every few seconds. Exit status 1 if it grows by more than 2 % after the\n"
-        "first minute.",
+        "Runs loadgen for a long time at a rate, with Poisson arrivals and random message sizes. Each connection is\n"
+        "replaced after 500 requests. Reads loadgen's resident memory every few seconds. The exit status is 1 if it\n"
+        "grows by more than 2 % after the first minute.",
         f"{SCRIPT} --duration 30m",
     )
-    parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="default 10m")
+    parser.add_argument("--duration", type=cli.duration, default="10m", metavar="D", help="length of the run (default 10m)")
     parser.add_argument("--rate", type=cli.count, default=5000, metavar="R", help="requests/s (default 5000)")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     cli.add_result_flags(parser)
     args = cli.parse(parser)
     args.duration = "6s" if args.quick else args.duration
@@ -44,7 +44,7 @@ def parse_arguments():
 
 
 def watch(task, load, samples):
-    """Add (seconds, bytes) of the loader to `samples`, from its start until it is about to end."""
+    """Add (seconds, resident bytes) of the loader to `samples`, until the end of the load or of the loader."""
     step_s = min(SAMPLE_S, load.seconds / 20)
     started = time.monotonic()
     while (at_s := time.monotonic() - started) < load.seconds and not task.ended():
@@ -53,10 +53,10 @@ def watch(task, load, samples):
 
 
 def growth(samples, settled_s):
-    """The memory when it had settled, the largest after that, and their ratio."""
+    """The memory at `settled_s`, the largest after that, and the ratio of the second to the first."""
     later = [size for at_s, size in samples if at_s >= settled_s]
     if len(later) < 2:
-        raise Failure("the loader ended before its memory could be watched")
+        raise Failure("the loader ended before its memory could be measured twice")
     return later[0], max(later), max(later) / later[0]
 
 
@@ -80,7 +80,7 @@ def notes(report, settled_s):
         f"Memory is VmRSS of /proc/PID/status. The later values are compared with that after {settled_s:.0f} s.",
         f"{counters['completed']:,} requests over {counters['connects']:,} connections, each replaced after 500 "
         "requests.",
-        "A loader that keeps every sample grows with every request. This one keeps histograms of a fixed size.",
+        "The memory of a loader that keeps every sample grows with every request. loadgen has histograms of fixed size.",
         f"The loader's verdict on its own run: {loader.verdicts([report])}. This script judges only its memory.",
     ]
 
@@ -97,15 +97,15 @@ def main():
     with results.ResultFolder("memory", args.out, args.quick) as folder:
         samples = []
         try:
-            with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as driving:
-                watch(driving, load, samples)
-                report = loader.finish(driving, load)
+            with Server(evshard(programs.evshard, 1)) as server, loader.start(load, server.address) as task:
+                watch(task, load, samples)
+                report = loader.finish(task, load)
         finally:
             folder.save("memory", {"settled_s": settled_s, "samples": samples})
         folder.save("loadgen", report.values)
         first, largest, ratio = growth(samples, settled_s)
         rows = table(["resident memory", "MiB"], [[f"after {settled_s:.0f} s", f"{first / 2**20:.3f}"],
-                                                  ["largest later", f"{largest / 2**20:.3f}"]])
+                                                  ["largest after that", f"{largest / 2**20:.3f}"]])
         panel = plot.Panel("Resident memory", "MiB", "seconds from the start", parts(samples))
         folder.publish(results.Findings(
             TITLE, QUESTION, answer(first, largest, ratio, settled_s, report.completed), rows,
@@ -116,7 +116,7 @@ def main():
             notes(report, settled_s),
         ), facts, {"evshard": programs.evshard, "loadgen": programs.loadgen})
     if ratio > TARGET and not args.quick:
-        raise Failure(f"the loader's memory grew to {ratio:.3f} × what it was, and {TARGET} is allowed")
+        raise Failure(f"the loader's memory grew by a factor of {ratio:.3f}, and {TARGET} is allowed")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import plot
 from stats import cell, paired_ratios, spread, table, verdict
 
 TITLE = "What timings and deadlines cost"
-QUESTION = "How much CPU per request do the server's own timings cost, and how much deadlines?"
+QUESTION = "How much CPU per request do the server's timings cost, and how much do deadlines cost?"
 
 
 def names(case):
-    """The three subjects of a case: without it, with it, and without it again."""
+    """The names of the three servers of a case: without the feature, with it, and without it again."""
     return f"no {case}", case, f"no {case}, again"
 
 
@@ -28,11 +28,11 @@ class Measured:
         return [run.cpu_us_per_request for run in self.runs[case.name][subject]]
 
     def ratio(self, case, subject):
-        """The rounds' own ratios to the server without it."""
+        """The ratios to the server without the feature, one per round."""
         return spread(paired_ratios(self.cpu(case, subject), self.cpu(case, names(case.name)[0])))
 
     def more_instructions(self, case):
-        """What it adds to an echo, and to how many; None without a count."""
+        """The instructions that the feature adds to an echo, and those of an echo without it; None if not counted."""
         without, with_it, _ = names(case.name)
         if isinstance(self.instructions, str) or with_it not in self.instructions:
             return None
@@ -50,15 +50,15 @@ def answer(measured):
     for case in measured.cases:
         _, with_it, again = names(case.name)
         part = (f"{case.name}: {measured.ratio(case, with_it).median:.3f} × the CPU per request (target {case.target}; "
-                f"no difference gives {measured.ratio(case, again).text(3)} here)")
+                f"two equal servers: {measured.ratio(case, again).text(3)})")
         if (more := measured.more_instructions(case)) is not None:
-            part += f", {more[0]:+,.0f} instructions an echo on {more[1]:,.0f}"
+            part += f", {more[0]:+,.0f} instructions per echo, from {more[1]:,.0f}"
         parts.append(part)
     return "; ".join(parts) + "."
 
 
 def picture(measured):
-    """The ratios, each beside that of no difference."""
+    """A plot of the ratio of each case, beside that of two equal servers."""
     panels = []
     for case in measured.cases:
         _, with_it, again = names(case.name)
@@ -75,12 +75,12 @@ def notes(args):
         f"The server has one worker, on core {args.server_core} alone. The loader runs on core {args.loader_core}. "
         "The load is 50 busy connections, 64 B, one message in flight each.",
         "Each idle connection has echoed one message, so its idle deadline runs. None ends during a run.",
-        "Each ratio is of two runs of one round. The order rotates. Every round measures the server without it twice: "
-        "this machine cannot distinguish a ratio within the range of `again` from no difference.",
+        "Each ratio is that of two runs of one round. The order rotates. Every round measures the server without the "
+        "feature twice. The ratio of these two is the column `without, again`. A ratio within its range shows no cost.",
         "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), summed over the threads and divided by all "
-        "requests answered. User space is a small part of it. The kernel uses the rest.",
+        "requests answered. The kernel uses most of it, and user space a small part.",
         "Instructions are those of user space, counted by callgrind without the idle connections. They are the best "
-        "evidence, because they do not depend on what else the machine does.",
+        "evidence, because they do not depend on other load of the machine.",
     ]
 
 
@@ -94,5 +94,5 @@ def _cpu_section(measured):
                      case.target, verdict(ratio, case.target)])
     header = ["case", "idle connections", "n", "without, µs/req", "with, µs/req", "ratio", "without, again", "target",
               "verdict"]
-    return (f"## CPU per request\n\nMedian [lowest..highest] of n rounds; ratios are the rounds' own.\n\n"
+    return (f"## CPU per request\n\nMedian [lowest..highest] of n rounds. Each round has ratios of its own.\n\n"
             f"{table(header, rows)}")

@@ -15,7 +15,7 @@ TARGET_US = 50.0
 
 @dataclass(frozen=True)
 class Run:
-    """The lateness of one run in µs by quantile, CPU share of the client, and the report of our loader."""
+    """One run: the lateness in µs by quantile, the client's share of a core, and loadgen's report if it is loadgen."""
 
     lateness_us: dict
     cpu_share: float
@@ -31,20 +31,20 @@ class Measured:
 
     @property
     def ours(self):
-        """The subjects that are our loader."""
+        """The names of the subjects that are loadgen."""
         return [name for name in self.runs if name != PEER]
 
     def lateness(self, name, quantile):
-        """Median and range of a percentile over the rounds; None where a run had too few samples for it."""
+        """Median and range of a percentile over the rounds; None if a run had too few samples for it."""
         return spread(run.lateness_us[quantile] for run in self.runs[name])
 
     def ratio(self, name):
-        """p99.9 over the peer's, of the rounds' own pairs."""
+        """The ratios of p99.9 to the peer's, one per round."""
         ours, theirs = ([run.lateness_us["p999"] for run in self.runs[one]] for one in (name, PEER))
         return None if None in ours + theirs else spread(paired_ratios(ours, theirs))
 
     def reports(self):
-        """What our loader reported of its runs."""
+        """loadgen's reports of its runs."""
         return [run.report for name in self.ours for run in self.runs[name]]
 
 
@@ -61,8 +61,9 @@ def body(measured):
                      f"{spread(100 * run.cpu_share for run in runs).median:.0f} %"])
     header = ["client", f"p99.9 ≤ {TARGET_US:g} µs", "its own verdict", "n", "p50, µs", "p99, µs", "p99.9, µs",
               "max, µs", f"p99.9, × {PEER}", "its CPU"]
-    return (f"## Lateness at {measured.rate:,} requests/s\n\nCO-LOCATED, a core each. From when a request was due to "
-            f"its send; median [lowest..highest] of n rounds.\n\n{table(header, rows, words=3)}")
+    return (f"## Lateness at {measured.rate:,} requests/s\n\nCO-LOCATED: client and server have a core each. Lateness is "
+            "the time from when a request was due to its send: median [lowest..highest] of n rounds.\n\n"
+            f"{table(header, rows, words=3)}")
 
 
 def answer(measured):
@@ -77,13 +78,13 @@ def answer(measured):
 
 
 def picture(measured):
-    """p99.9 of all, and of loadgen alone, because tokio's is much larger."""
+    """A plot of p99.9: of loadgen alone, and beside the peer, whose lateness is much larger."""
     def points(names):
         return [(name.replace(", ", "\n").replace("_", "\n"), found) for name in names
                 if (found := measured.lateness(name, "p999")) is not None]
 
     panels = [
-        plot.Panel("Ours", "lateness p99.9, µs", "", points(measured.ours), target=TARGET_US),
+        plot.Panel("loadgen", "lateness p99.9, µs", "", points(measured.ours), target=TARGET_US),
         plot.Panel(f"Beside {PEER}", "lateness p99.9, µs", "", points([measured.ours[0], measured.ours[-1], PEER])),
     ]
     rounds = len(measured.runs[PEER])
@@ -94,14 +95,14 @@ def picture(measured):
 def notes(args):
     """What a reader must know before a conclusion."""
     return [
-        f"CO-LOCATED: the server runs on core {args.server_core}, each client on core {args.loader_core}. "
-        "Other programs may run there, too.",
-        "Lateness is the actual send minus the intended time, for every request of the measured window. It counts "
-        "every cause, also a connection that could not be used.",
-        f"{PEER} has a task per connection on one thread. Each sleeps until its next request is due. tokio's timers "
-        "have a resolution of 1 ms, as its documentation says. They are not made for loaders.",
-        "Poisson arrivals can come closer together than constant ones. A request that is due while another is being "
-        "sent or received waits.",
-        "Spinning uses the whole core. Hybrid and sleep leave some of it. The CPU column is the client's share of a "
+        f"CO-LOCATED: the server runs on core {args.server_core}, and each client on core {args.loader_core}. Other "
+        "programs may run on these cores, too.",
+        "Lateness is the actual send time minus the intended send time, for every request of the measured window. It "
+        "includes every cause, also a connection that was not free.",
+        f"{PEER} has one thread, with a task for each connection. Each task sleeps until its next request is due. The "
+        "timers of tokio have a resolution of 1 ms, as its documentation says. They are not made for load generators.",
+        "Poisson arrivals can be closer together than constant ones. A request that is due while the client sends or "
+        "receives another one waits.",
+        "`spin` uses the whole core. `hybrid` and `sleep` use a part of it. The CPU column is the client's share of a "
         "core.",
     ]

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import plot
 from stats import MISSING, cell, median_cell, paired_ratios, spread, table, verdict
 
-TITLE = "Placements and connections of unequal rate"
+TITLE = "Placements with connections of unequal rates"
 QUESTION = "What does each placement do to response times and to the balance of the workers?"
 FIRST = "round-robin"  # what the others are compared with
 JAIN_TARGET = 0.99
-# Which placements promise what: the others decide by something that the connections bring along.
+# The placements that distribute evenly. The others decide by a property of the connection.
 EVEN_CONNECTIONS = ("round-robin", "least-connections")
-EVEN_LOAD = ("round-robin", "least-connections", "least-loaded")  # for clients that are all alike
+EVEN_LOAD = ("round-robin", "least-connections", "least-loaded")  # for connections of equal rates
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Measured:
         return [run.report.response_ms(group, quantile) for run in self.runs[load][placement]]
 
     def p99(self, load, placement, group="all"):
-        """Its median and range."""
+        """Median and range of p99 over the rounds, in ms."""
         return spread(self.response(load, placement, group, "p99"))
 
     def ratio(self, load, placement):
-        """The rounds' own ratios of p99 to round robin's; None if that was not run."""
+        """The ratios of p99 to that of round robin, one per round; None if round robin was not measured."""
         if FIRST not in self.placements:
             return None
         ours, theirs = (self.response(load, name, "all", "p99") for name in (placement, FIRST))
@@ -41,15 +41,15 @@ class Measured:
         return spread(getattr(run, figure) for run in self.runs[load][placement])
 
     def judged(self):
-        """What was promised, its index, and whether it reached the target, for clients that are all alike."""
-        promises = [("connections", "jain_connections", EVEN_CONNECTIONS), ("busy", "jain_busy", EVEN_LOAD)]
+        """The targets for connections of equal rates: the name of each, and its Jain index."""
+        targets = [("connections", "jain_connections", EVEN_CONNECTIONS), ("busy", "jain_busy", EVEN_LOAD)]
         return [(f"{placement}: Jain index of {name}", self.jain("equal", placement, figure))
-                for name, figure, promising in promises for placement in self.placements if placement in promising]
+                for name, figure, even in targets for placement in self.placements if placement in even]
 
 
 def body(measured):
     """The tables with their headings, as Markdown."""
-    headings = {"unequal": "A few hot connections among cold ones", "equal": "Clients that are all alike"}
+    headings = {"unequal": "A few hot connections among cold ones", "equal": "Connections of equal rates"}
     return "\n\n".join([*(f"## {headings[load]}\n\n{_load_table(measured, load)}" for load in measured.runs),
                         _target_section(measured)])
 
@@ -60,8 +60,8 @@ def answer(measured):
              f"{median_cell((run.jain_busy for run in runs), 3)})" for name, runs in measured.runs["unequal"].items()]
     judged = [value for _, value in measured.judged()]
     met = sum(value is not None and value.median > JAIN_TARGET for value in judged)
-    return (f"p99 with hot and cold connections: {', '.join(parts)}. For equal clients, Jain above {JAIN_TARGET}: "
-            f"{met} of {len(judged)} promises met.")
+    return (f"p99 with hot and cold connections: {', '.join(parts)}. With equal rates, a Jain index above {JAIN_TARGET}: "
+            f"met in {met} of {len(judged)} targets.")
 
 
 def picture(measured):
@@ -83,15 +83,15 @@ def notes(cores, loads):
     return [
         f"Requests per second of each connection ({shapes}). The gaps are exponential, and the same in every run.",
         "Response time counts from when a request was due to be sent. The client keeps all samples, so percentiles are "
-        "exact. A connection has one request on the wire. The next ones wait at the client, and that time counts.",
-        "Hot and cold connections are made in turn, hot first. With two workers, round robin then puts all hot ones "
-        "on one worker. This is the worst case for round robin, not an average one.",
-        f"{cores} cores carry two workers, the acceptor and the client. The table has the client's own lateness. "
-        "Where it is as long as the differences between placements, they mean little.",
-        "Busy is the CPU time of a worker's thread over the whole run. The server counts it, and the connections "
-        "placed.",
-        "Source hash decides by the client's address, and incoming CPU by the core that received its packets. All "
-        "clients are on this machine, each with an address of its own. On loopback the core is the client's.",
+        "exact. A connection has one request in flight. The next ones wait in the client, and that time counts.",
+        "The client opens hot and cold connections in turn, a hot one first. With two workers, round robin then places "
+        "all hot ones on one worker. This is the worst case for round robin, not an average one.",
+        f"Two workers, the acceptor and the client share {cores} cores. The table has the client's own lateness. If it "
+        "is as long as the difference between two placements, the difference means little.",
+        "\"Busy\" is the CPU time of a worker's thread over the whole run. The server reports it, and the number of "
+        "connections of each worker.",
+        "Source hash decides by the client's address, and incoming CPU by the core that received its packets. Here "
+        "each connection has an address of its own. On loopback, the core is that of the client.",
     ]
 
 
@@ -111,11 +111,11 @@ def _load_table(measured, load):
     header = ["placement", "n", "p99, ms", "× round-robin", "p50, ms", "p99.9, ms",
               *(["p99 of cold, ms"] if load == "unequal" else []),
               "Jain, connections", "Jain, busy", "unanswered", "client's lateness, p99, ms"]
-    return f"Median [lowest..highest] of n rounds; the ratio is that of the rounds' own.\n\n{table(header, rows)}"
+    return f"Median [lowest..highest] of n rounds. Each round has a ratio of its own.\n\n{table(header, rows)}"
 
 
 def _target_section(measured):
     rows = [[text, f"> {JAIN_TARGET}", cell(value, 4),
              MISSING if value is None else verdict(value, JAIN_TARGET, at_least=True)]
             for text, value in measured.judged()]
-    return f"## Targets, for clients that are all alike\n\n{table(['figure', 'target', 'found', 'verdict'], rows)}"
+    return f"## Targets, for connections of equal rates\n\n{table(['figure', 'target', 'found', 'verdict'], rows)}"

@@ -1,6 +1,6 @@
-"""SVG plots of medians with min-to-max whiskers, written by hand.
+"""SVG plots of medians with whiskers from minimum to maximum.
 
-No plotting package is needed, and equal input gives equal bytes: a plot in the repository changes only with its data.
+The plots need no package. Equal input gives equal bytes, so a plot in the repository changes only with its data.
 """
 
 import math
@@ -15,7 +15,7 @@ INK, GRID, MARK, TARGET = "#222", "#ddd", "#1f5fa8", "#b3261e"
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram: a labelled category per Spread. `target` draws a dashed line; `from_zero` starts the axis at 0."""
+    """One diagram, with a labelled category for each Spread. `target` is a dashed line; `from_zero` starts the axis at 0."""
 
     title: str
     y_label: str
@@ -44,7 +44,7 @@ def svg(title, caption, panels):
 
 
 def axis(low, high):
-    """Round tick values that cover low to high, about five of them, and the digits needed to write them apart."""
+    """About five round tick values that cover low to high, and the number of digits that distinguishes them."""
     span = (high - low) or abs(high) or 1.0
     magnitude = 10 ** math.floor(math.log10(span / 5))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= span / 5 * 0.999)

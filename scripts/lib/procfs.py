@@ -20,7 +20,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Sample:
-    """A process at one moment: its threads by id, and the coarse process-wide clock."""
+    """A process at one moment: its threads by id, and its CPU time in the resolution of ticks."""
 
     threads: dict
     tick_cpu_ns: int
@@ -39,8 +39,8 @@ def tracer(task):
 def sample(pid):
     """Read the counters of `pid` now.
 
-    schedstat's first field is the thread's CPU time in nanoseconds. utime + stime is the same in ticks of (mostly)
-    10 ms: kept as a cross-check, too coarse to divide by a request count.
+    schedstat's first field is the thread's CPU time in nanoseconds. utime + stime is the same in ticks, which are mostly
+    10 ms. This is only a cross-check, because it is too coarse to divide by a number of requests.
     """
     try:
         threads = {int(task.name): _thread(task) for task in tasks(pid)}
@@ -67,13 +67,13 @@ def _thread(task):
 
 
 def difference(before, after):
-    """What each thread did between two samples, as JSON-ready dictionaries.
+    """The differences of each thread's counters between two samples, as JSON-ready dictionaries.
 
-    The counters of a thread that ended in between are lost, so the sum would be too low. That is a Failure.
+    A thread that ended in between is a Failure: its counters are lost, and the sum would be too low.
     """
     lost = [thread.name for tid, thread in before.threads.items() if tid not in after.threads]
     if lost:
-        raise Failure(f"server threads ended during the run, their CPU time is unknown: {', '.join(lost)}")
+        raise Failure(f"server threads ended during the run, so their CPU time is unknown: {', '.join(lost)}")
     none = Thread("", 0, 0, 0, "")
     return [
         {
@@ -100,7 +100,7 @@ def resident_bytes(pid):
 def memory_bytes(pid):
     """Pss and its anonymous part.
 
-    Pss divides a shared page among its users; anonymous memory is what the process allocated itself.
+    Pss divides a shared page among the processes that map it. Anonymous memory is what the process itself allocated.
     """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {key: int(rest.split()[0]) for key, rest in (line.split(":", 1) for line in lines)}
@@ -108,5 +108,5 @@ def memory_bytes(pid):
 
 
 def open_descriptors(pid):
-    """How many descriptors the process holds."""
+    """The number of open descriptors of the process."""
     return len(os.listdir(f"/proc/{pid}/fd"))

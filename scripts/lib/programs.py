@@ -1,4 +1,4 @@
-"""The programs under test, built or found."""
+"""The programs under test: builds them, or finds them in the folder of --bin-dir."""
 
 import hashlib
 import json
@@ -39,9 +39,9 @@ def require(*tools):
 
 
 class Programs:
-    """The folder of the binaries, relative to the repository root, so that recorded commands have no local paths.
+    """The programs under test. Their paths are relative to the repository root, so recorded commands have no local paths.
 
-    Changes the working directory to the root.
+    The constructor changes the working directory to the root.
     """
 
     def __init__(self, bin_dir=None):
@@ -56,7 +56,7 @@ class Programs:
         self.loadgen = self._existing("loadgen")
 
     def compile_peer(self, name):
-        """Compile benches/peers/NAME.c and return the program's path."""
+        """Compile benches/peers/NAME.c. Returns the path of the program."""
         require("cc")
         self._peers.mkdir(parents=True, exist_ok=True)
         program = str(self._peers / name)
@@ -64,7 +64,7 @@ class Programs:
         return program
 
     def compile_against(self, library, folder):
-        """Compile benches/peers/FOLDER/LIBRARY.c against the library and return the program's path."""
+        """Compile benches/peers/FOLDER/LIBRARY.c and link the library. Returns the path of the program."""
         require("cc")
         self._peers.mkdir(parents=True, exist_ok=True)
         try:
@@ -76,7 +76,7 @@ class Programs:
         return str(program)
 
     def cargo_peer(self, name):
-        """Build the cargo project benches/peers/NAME, unless the programs were given, and return the program's path."""
+        """Build the cargo project benches/peers/NAME, unless --bin-dir is given. Returns the path of the program."""
         if not self.built:
             return self._existing(name)
         folder = self._peers / name
@@ -85,7 +85,7 @@ class Programs:
         return str(folder / "release" / name)
 
     def example(self, name):
-        """Build examples/NAME.rs, unless the programs were given, and return the program's path."""
+        """Build examples/NAME.rs, unless --bin-dir is given. Returns the path of the program."""
         if not self.built:
             return self._existing(name)
         child.run(["cargo", "build", "--release", "--example", name], f"building the example {name}", capture=False)
@@ -99,7 +99,7 @@ class Programs:
 
 
 def require_cores(args):
-    """Fail when a core that a flag names may not be used here."""
+    """Fail if this process may not use a core that a flag names."""
     usable = os.sched_getaffinity(0)
     for flag, core in (("--server-core", args.server_core), ("--loader-core", args.loader_core)):
         if core not in usable:
@@ -107,7 +107,7 @@ def require_cores(args):
 
 
 def fingerprint(program):
-    """The first 12 digits of a program's SHA-256. They show whether two results measured the same binary."""
+    """The first 12 digits of the SHA-256 of a binary. They show whether two results measured the same binary."""
     return hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]
 
 
@@ -122,12 +122,12 @@ def _build():
 
 
 def with_temporary_folder(substitute):
-    """Let compilers use `substitute` where they cannot write to the folder for temporary files."""
+    """If the folder for temporary files is not writable, let compilers use `substitute`."""
     folder = os.environ.get("TMPDIR", "/tmp")
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        print(f"nothing can be written to {folder} ({error.strerror}): the build uses {substitute} instead",
+        print(f"{folder} is not writable ({error.strerror}): the build writes its temporary files to {substitute}",
               file=sys.stderr)
         substitute.mkdir(parents=True, exist_ok=True)
         os.environ["TMPDIR"] = str(substitute.absolute())

@@ -16,47 +16,50 @@ RATE = "10k"  # far below what a core can do, and enough requests for p99.99 in 
 
 
 def parse_arguments():
-    """The command line of quickstart.sh; every flag has a default that suits the machine."""
-    workers = max(2, machine.cores() // 2)  # at least two, or there are no shards to see
+    """The command line of quickstart.sh. Every flag has a default that suits the machine."""
+    workers = max(2, machine.cores() // 2)  # at least two, so that the table of shards shows the placement
     parser = cli.Parser(
         SCRIPT,
         "Builds evshard and loadgen, starts the server on a free port, and sends requests for about five seconds.\n"
         "Prints the loader's verdict and latency table, stops the server, and prints its table of shards.\n\n"
-        "The loader has a core for each thread, and the server has the others. With two cores, the workers share one.\n"
-        "The table then shows how connections are placed, not that two cores are faster. Where the loader cannot have\n"
-        "cores of its own, the first line gives the reason.",
+        "The loader has a core for each of its threads, and the server has the other cores. With two cores, the workers\n"
+        "share one core. The table then shows how connections are placed, and not how the server scales. If the loader\n"
+        "cannot have cores of its own, the first line gives the reason.",
         f"{SCRIPT} --rate 50k --workers 4 --threads 2",
     )
-    parser.add_argument("--workers", type=cli.count, default=workers, metavar="N", help=f"default {workers}")
-    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="default 64")
+    parser.add_argument("--workers", type=cli.count, default=workers, metavar="N",
+                        help=f"workers of the server (default {workers})")
+    parser.add_argument("--connections", type=cli.count, default=64, metavar="N", help="connections (default 64)")
     parser.add_argument(
         "--rate", type=rate, metavar="R",
-        help=f"requests per second, or '{CLOSED}' for as fast as replies come. That shows how much both can do "
-        "together. It is INVALID where the loader's core is full before the server's. "
-        f"Default: {RATE}, which leaves both idle time; '{CLOSED}' on one core, which allows no schedule",
+        help=f"requests per second, or '{CLOSED}' for a closed loop, which sends as fast as replies come and shows the "
+        "highest rate of both together; the verdict is INVALID if the loader uses its whole core before the server does "
+        f"(default: {RATE}, which leaves both idle time; on a machine of one core '{CLOSED}', because no schedule can be "
+        "kept there)",
     )
     parser.add_argument(
         "--threads", type=cli.count, metavar="N",
-        help=f"loader threads (default: 1; half the cores for '{CLOSED}')",
+        help=f"threads of the loader (default: 1; for '{CLOSED}', half the cores)",
     )
-    parser.add_argument("--duration", type=cli.duration, default="4s", metavar="D", help="after 1s warm-up; default 4s")
+    parser.add_argument("--duration", type=cli.duration, default="4s", metavar="D",
+                        help="measured time, after a warm-up of 1 s (default 4s)")
     return parser.parse_args()
 
 
 def rate(text):
-    """A rate of the loader, which checks it, or the word for none."""
+    """A rate, which the loader checks, or the word for a closed loop."""
     if text != CLOSED and not text[:1].isdigit():
         raise argparse.ArgumentTypeError(f"'{text}' is not a rate such as 10k, and not '{CLOSED}'")
     return text
 
 
 def step(text):
-    """Print what happens next. It is flushed, so that it precedes the output of the child."""
+    """Print what happens next. Flush it, so that it precedes the output of a child."""
     print(f"==> {text}", flush=True)
 
 
 def plan(args):
-    """The cores of server and loader, and the load that suits them."""
+    """The cores of server and loader, and the settings of the load."""
     chosen = args.rate or (CLOSED if machine.cores() == 1 else RATE)
     threads = args.threads or (machine.default_loader_threads() if chosen == CLOSED else 1)
     threads = min(threads, args.connections)
@@ -73,7 +76,7 @@ def plan(args):
 
 
 def main():
-    """Build, serve, load, stop. The first failure ends it with that message."""
+    """Build, start the server, load it, stop it."""
     args = parse_arguments()
     division, settings = plan(args)
     if division.shared:
@@ -96,14 +99,14 @@ def main():
 
 
 def on(cores):
-    """Where a program runs, for the line that starts it."""
+    """The cores of a program, as words for the line that announces it."""
     if cores is None:
         return ""
     return f", on core{'s' if len(cores) > 1 else ''} {machine.listed(cores)}"
 
 
 def pace(requests_per_s):
-    """What paces the requests, in words."""
+    """The pace of the requests, in words."""
     return f"{requests_per_s} requests/s" if requests_per_s else "as fast as replies come"
 
 

@@ -1,8 +1,8 @@
 """raw: the raw records of a result in one file, raw.jsonl.xz, and the command that shows them.
 
-A line of JSON for every file that the runs left: `{"file": "echo/result.json", "content": {…}}`. For a JSON file,
-`content` is its JSON, with numbers and strings as they were spelled. For any other file it is the text, as a string.
-`read` returns every file byte for byte.
+The file has a line of JSON for every file that the runs wrote: `{"file": "echo/result.json", "content": {…}}`. For a JSON
+file, `content` is its JSON, with every number and string as it was written. For any other file, `content` is the text as a
+string. `read` returns every file byte for byte.
 """
 
 import fnmatch
@@ -23,7 +23,7 @@ from child import Failure, run_main
 
 SCRIPT = "scripts/raw.sh"
 NAME = "raw.jsonl.xz"
-PRESET = 6  # 94 MiB for compressing; more would help only records of more than 8 MiB
+PRESET = 6  # compressing takes 94 MiB of memory; a higher preset helps only records of more than 8 MiB
 STRING = r'"(?:[^"\\]|\\.)*"'
 TOKEN = re.compile(rf'{STRING}|[^\s"{{}}\[\],:]+|[{{}}\[\],:]')
 LINE = re.compile(rf'\{{"file": ({STRING}), "content": (.*)\}}\n', re.DOTALL)
@@ -31,14 +31,14 @@ OPENING, CLOSING = ("{", "["), ("}", "]")
 
 
 def require_lzma():
-    """Fail with what to install, at the start rather than after the last run."""
+    """Fail at the start if the module lzma is missing, and not after the last run."""
     if lzma is None:
         raise Failure(f"this Python ({sys.executable}) has no module lzma, which writes and reads {NAME}: use Debian's "
                       "python3, or install liblzma-dev and build this Python again")
 
 
 def pack(folder, target):
-    """Write every file below `folder` to `target`, sorted by path. Atomic: `target` is there whole or not at all."""
+    """Write every file below `folder` to `target`, sorted by path. `target` is written atomically."""
     require_lzma()
     partial = target.with_name(f"{target.name}.partial")
     with lzma.open(partial, "wb", preset=PRESET) as packed:
@@ -48,7 +48,7 @@ def pack(folder, target):
 
 
 def read(path):
-    """The files of a raw.jsonl.xz, in order: path and bytes."""
+    """The path and the bytes of each file in a raw.jsonl.xz, in order."""
     require_lzma()
     try:
         with lzma.open(path) as packed:
@@ -61,13 +61,13 @@ def read(path):
 
 
 def line_of(name, data):
-    """A file as a line. Bytes that are not UTF-8 become surrogates, which JSON can hold."""
+    """The line for a file. Bytes that are not UTF-8 become surrogates, which JSON can hold."""
     content = _content(data.decode("utf-8", "surrogateescape"))
     return f'{{"file": {json.dumps(name)}, "content": {content}}}\n'.encode()
 
 
 def file_of(line, where):
-    """The path and the bytes of the file that `line_of` made this line of."""
+    """The path and the bytes of the file in a line of `line_of`."""
     matched = LINE.fullmatch(line.decode())
     if matched is None:
         raise Failure(f'{where} is not {{"file": …, "content": …}}')
@@ -77,7 +77,7 @@ def file_of(line, where):
 
 
 def _content(text):
-    """JSON as JSON, if its layout is the usual one and can be restored; everything else as a string."""
+    """JSON as JSON if `laid_out` can restore its layout; all other text as a string."""
     try:
         if isinstance(json.loads(text.encode()), dict | list) and laid_out(text) == text:
             return "".join(TOKEN.findall(text))
@@ -87,7 +87,7 @@ def _content(text):
 
 
 def laid_out(text):
-    """JSON in the layout of loadgen and of json.dumps(…, indent=2), every token as it is."""
+    """JSON in the layout of loadgen and of json.dumps(…, indent=2). The tokens do not change."""
     parts, before, new_line = [], "", "\n"
     for token in TOKEN.findall(text):
         if token in CLOSING:
@@ -107,23 +107,23 @@ def parse_arguments():
     """The command line of raw.sh."""
     parser = cli.Parser(
         SCRIPT,
-        f"Shows what the runs of a result left, from its {NAME}: the list of files with their sizes, the content of\n"
-        "those that match a pattern, or, with --to, the files themselves.",
+        f"Shows the files in the {NAME} of a result, which its runs wrote. Without a pattern, it lists the files with\n"
+        "their sizes. With patterns, it prints the files that match. With --to, it writes them to a folder.",
         f"{SCRIPT} results/2026-11-24-stall 'echo/*.csv'",
         builds=False,
     )
     parser.add_argument("result", type=Path, metavar="RESULT", help=f"a result folder, or its {NAME}")
     parser.add_argument("patterns", nargs="*", default=[], metavar="PATTERN",
-                        help="paths; * stands for anything, / included")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="write the files there, a new folder")
+                        help="paths of files; * matches any text, also with /")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="write the files to DIR, which must not exist")
     args = parser.parse_intermixed_args()
     if args.to is not None and args.to.exists():
-        parser.error(f"--to {args.to} exists already; choose another folder")
+        parser.error(f"--to {args.to} exists; choose another folder")
     return args
 
 
 def matching(path, patterns):
-    """The files that match a pattern, or all of them where there is none; no match is a Failure."""
+    """The files that match a pattern, or all files if there are no patterns. No match is a Failure."""
     found = [(name, data) for name, data in read(path)
              if not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     if patterns and not found:
@@ -144,7 +144,7 @@ def write(files, folder):
 def main():
     """Parse, read, show."""
     args = parse_arguments()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is a usual end
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader of a pipe, such as head, may end first
     files = matching(args.result / NAME if args.result.is_dir() else args.result, args.patterns)
     if args.to is not None:
         write(files, args.to)

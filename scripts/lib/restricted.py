@@ -17,9 +17,9 @@ from pathlib import Path
 
 SCRIPT = "scripts/restricted.sh"
 RESTRICTIONS = ("user", "io_uring", "descriptors", "ipv6", "programs")
-USER_ID = 1000  # an ordinary user, who owns the files of the caller
+USER_ID = 1000  # an ordinary user, who owns the files of the caller in the namespace
 HIDDEN_PROGRAMS = ("haproxy", "promtool")
-# The same numbers on every architecture: calls have been numbered alike since Linux 5.1.
+# The numbers are the same on every architecture, as for all system calls since Linux 5.1.
 IO_URING_CALLS = (425, 426, 427)  # io_uring_setup, io_uring_enter, io_uring_register
 
 # <linux/sched.h>, <linux/prctl.h>, <linux/seccomp.h>, <linux/bpf_common.h>, <linux/sockios.h>, <linux/if.h>
@@ -45,17 +45,20 @@ def parse_arguments():
         prog=SCRIPT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        description="Runs a command as on a restricted machine, and ends with its exit status. The restrictions are:\n"
-        f"  user         an ordinary user (id {USER_ID}) without any capability\n"
+        description="Runs a command as on a restricted machine, and exits with the status of the command.\n"
+        "The restrictions are:\n"
+        f"  user         the command runs as an ordinary user (id {USER_ID}) without capabilities\n"
         "  io_uring     the system calls of io_uring fail with EPERM, as in a container\n"
         "  descriptors  the hard limit of open files is that of --descriptors\n"
-        "  ipv6         a network namespace with a loopback interface and without IPv6\n"
-        f"  programs     a PATH without {' and '.join(HIDDEN_PROGRAMS)}\n"
-        "It needs user namespaces, and no rights. The command keeps access to the caller's files.",
+        "  ipv6         the network is a namespace with a loopback interface and without IPv6\n"
+        f"  programs     PATH does not have {' and '.join(HIDDEN_PROGRAMS)}\n"
+        "The script needs user namespaces, and no rights. The command has access to the caller's files.",
         epilog=f"example:\n  {SCRIPT} cargo test --workspace\n  {SCRIPT} --only io_uring,ipv6 cargo test --test event",
     )
-    parser.add_argument("--only", default=",".join(RESTRICTIONS), metavar="LIST", help="some of them (default: all)")
-    parser.add_argument("--descriptors", type=int, default=1024, metavar="N", help="default 1024")
+    parser.add_argument("--only", default=",".join(RESTRICTIONS), metavar="LIST",
+                        help="apply only these restrictions (default: all)")
+    parser.add_argument("--descriptors", type=int, default=1024, metavar="N",
+                        help="hard limit of open files (default 1024)")
     parser.add_argument("command", metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
     args = parser.parse_args()
@@ -66,7 +69,7 @@ def parse_arguments():
 
 
 def main():
-    """Restrict this process, then become the command, which keeps every restriction."""
+    """Restrict this process, then execute the command, which inherits the restrictions."""
     args = parse_arguments()
     environment = dict(os.environ)
     with contextlib.ExitStack() as at_end:
@@ -75,7 +78,7 @@ def main():
             environment["PATH"] = path_without(HIDDEN_PROGRAMS, Path(folder))
         try:
             restrict(args)
-            # Without a folder to remove, nothing is left to do afterwards.
+            # Without a temporary folder, there is nothing to do after the command, so it can replace this process.
             if "programs" not in args.only:
                 os.execvpe(args.command, [args.command, *args.arguments], environment)
             ended = run([args.command, *args.arguments], environment)
@@ -87,9 +90,9 @@ def main():
 
 
 def restrict(args):
-    """Apply the restrictions, namespaces first, because a filter may forbid them."""
+    """Apply the restrictions. The namespaces are first, because a seccomp filter may forbid the calls for them."""
     if "ipv6" in args.only:
-        leave_the_network()
+        enter_network_namespace()
     if "user" in args.only:
         enter_user_namespace(USER_ID, USER_ID)
     if "descriptors" in args.only:
@@ -102,16 +105,16 @@ def restrict(args):
 
 
 def run(command, environment):
-    """Run the command to its end, and pass on the signals that end it. Returns its status as `subprocess` does."""
+    """Run the command to its end, and forward signals to it. Returns the status as `subprocess` does."""
     process = subprocess.Popen(command, env=environment)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A Ctrl-C in a terminal reaches the command by itself.
+        # A Ctrl-C in a terminal reaches the command without this script, so SIGINT is not forwarded.
         signal.signal(number, lambda number, _: number != signal.SIGINT and process.send_signal(number))
     return process.wait()
 
 
 def path_without(hidden, folder):
-    """A PATH of one folder, with a link to every program of the present PATH except the hidden ones."""
+    """Fill the folder with a link to every program of PATH except the hidden ones. Returns the new PATH."""
     for place in os.get_exec_path():
         for program in Path(place).glob("*"):
             link = folder / program.name
@@ -121,7 +124,7 @@ def path_without(hidden, folder):
 
 
 def enter_user_namespace(user, group):
-    """A user namespace in which the caller is that user: `root` there for 0, and without any right once it execs."""
+    """Enter a user namespace in which the caller has this user id. If the id is not 0, an exec drops all rights."""
     outside = os.getuid(), os.getgid()
     _unshare(CLONE_NEWUSER, "a user namespace")
     Path("/proc/self/setgroups").write_text("deny")
@@ -129,8 +132,8 @@ def enter_user_namespace(user, group):
     Path("/proc/self/gid_map").write_text(f"{group} {outside[1]} 1")
 
 
-def leave_the_network():
-    """A network namespace with a loopback interface alone, which has no IPv6 address and can have none."""
+def enter_network_namespace():
+    """Enter a network namespace that has only a loopback interface, which cannot have an IPv6 address."""
     enter_user_namespace(0, 0)
     _unshare(CLONE_NEWNET, "a network namespace")
     switch = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
@@ -143,7 +146,7 @@ def leave_the_network():
 
 
 def refuse_calls(numbers, code):
-    """From now on these system calls fail with that errno, for this process and its children (`seccomp(2)`)."""
+    """Make these system calls fail with the errno `code`, in this process and its children (`seccomp(2)`)."""
     steps = [(BPF_LD_W_ABS, 0, 0, 0)]  # the number is the first field of struct seccomp_data
     for index, number in enumerate(numbers):
         steps.append((BPF_JEQ_K, len(numbers) - index, 0, number))
@@ -155,7 +158,7 @@ def refuse_calls(numbers, code):
 
 
 def _unshare(kind, name):
-    _checked(_libc.unshare(kind), f"make {name} (is it forbidden here? try as root, or without --only user,ipv6)")
+    _checked(_libc.unshare(kind), f"create {name} (if it is forbidden here, run as root, or omit user and ipv6: see --only)")
 
 
 def _checked(result, what):

@@ -14,8 +14,8 @@ import raw
 from programs import ROOT, fingerprint
 
 RESULTS = ROOT / "results"
-PORT = re.compile(r"(127\.0\.0\.1:)[1-9]\d*")  # not 0: that asks for a free one
-ARCHIVE = RESULTS / "archive"  # of results that newer ones have replaced
+PORT = re.compile(r"(127\.0\.0\.1:)[1-9]\d*")  # port 0 is not replaced: it asks for a free port
+ARCHIVE = RESULTS / "archive"  # results that newer ones have replaced
 INDEX_RULE = "|---|---|---|"
 INDEX_HEADER = (
     "# Results\n\nNewest first. The README of a folder has the whole answer, the machine, the commands and the limits.\n\n"
@@ -41,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Findings:
-    """The findings of a script."""
+    """What a script found, and all that its pages need."""
 
     title: str
     question: str
@@ -52,7 +52,7 @@ class Findings:
     notes: list
 
     def files(self, facts):
-        """The pages and plots, relative path to text."""
+        """The text of each page and plot by relative path."""
         images = "\n\n".join(f"![{picture.alt}]({picture.path})" for picture in self.pictures)
         return {
             "README.md": self._readme(facts),
@@ -69,7 +69,7 @@ class Findings:
             "The tables are in [summary.md](summary.md), and the records of all runs in "
             f"[{raw.NAME}]({raw.NAME}).",
             "## Reading\n\n_To be written by hand: what the numbers mean, what was unexpected, what to try next._",
-            "## Commands\n\nFrom the root of the repository; PORT is the free port that the server announced.\n\n"
+            "## Commands\n\nRun them in the root of the repository. PORT is the free port that the server printed.\n\n"
             "```sh\n" + "\n".join(self.commands) + "\n```",
             "## Machine\n\n" + "\n".join(f"- {label}: {value}" for label, value in facts),
             "## What this can and cannot show\n\n" + "\n".join(f"- {note}" for note in self.notes),
@@ -78,11 +78,11 @@ class Findings:
 
 
 class ResultFolder:
-    """Collects a result in a temporary folder, and moves the folder into place when the result is complete.
+    """Collects a result in a temporary folder, and moves the folder to results/ when the result is complete.
 
-    Use as a context manager. A run's records go to files below `raw` as they come. However the script ends, they
-    become one file, raw.jsonl.xz. Where it fails or is interrupted, that file stays in the temporary folder, and a
-    line says where. An existing folder is never written to.
+    Use as a context manager. The runs write their records to files below `raw`. At the end of the script these become one
+    file, raw.jsonl.xz. If the script fails or is interrupted, this file stays in the temporary folder, and a line prints
+    its path. An existing result is never overwritten.
     """
 
     def __init__(self, topic, out, quick):
@@ -108,7 +108,7 @@ class ResultFolder:
         except OSError as error:
             print(f"\ncannot write {raw.NAME}: {error.strerror}", file=sys.stderr)
             where = self.raw
-        print(f"\nwhat was recorded until then is in {where}", file=sys.stderr)
+        print(f"\nthe records of the runs until then are in {where}", file=sys.stderr)
 
     def save(self, name, record):
         """Write a record atomically to raw/NAME.json; a later one of the same name replaces it."""
@@ -118,7 +118,7 @@ class ResultFolder:
         partial.replace(path)
 
     def _pack(self):
-        """Turn the files below `raw` into raw.jsonl.xz, unless that is done; where it is."""
+        """Pack the files below `raw` into raw.jsonl.xz, unless that is done. Returns its path."""
         packed = self._staging / raw.NAME
         if self.raw.exists():
             raw.pack(self.raw, packed)
@@ -126,9 +126,9 @@ class ResultFolder:
         return packed
 
     def publish(self, findings, facts, programs):
-        """Print the findings, write them down, move the folder into place, list it, and return where it is.
+        """Print the findings, write the pages, move the folder to results/, and add it to the index. Returns its path.
 
-        `facts` are the machine's; `programs` have their fingerprints, path by name.
+        `facts` are those of the machine. `programs` are paths by name, whose fingerprints are listed.
         """
         print(f"{findings.body}\n\n{findings.answer}")
         facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in programs.items()]
@@ -152,7 +152,7 @@ class ResultFolder:
         return target
 
     def _claim(self):
-        """Create the target folder. mkdir is atomic, so two scripts that finish together get two folders."""
+        """Create the target folder. mkdir is atomic, so two scripts that end at the same time get two folders."""
         if self._out is not None:
             self._out.mkdir(parents=True)
             return self._out
@@ -169,7 +169,7 @@ class ResultFolder:
 
 
 def add_to_index(index, folder, question, answer):
-    """Put the folder's row above the others, replacing one it may already have."""
+    """Insert the row of the folder above the others. A row that it already has is replaced."""
     text = index.read_text() if index.exists() else INDEX_HEADER
     link = f"[{folder}]({folder}/README.md)"
     lines = [line for line in text.splitlines() if link not in line]
@@ -178,17 +178,17 @@ def add_to_index(index, folder, question, answer):
 
 
 def escaped(text):
-    """A text as it stands in a cell of a table."""
+    """A text, escaped for a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
 def cut(text):
-    """A text that fits the index. A longer one is cut at a word and ends in CUT, until someone shortens it."""
+    """A text that fits the index. A text that is too long is cut at a word, and CUT marks it."""
     if len(text) <= ANSWER_LENGTH_MAX:
         return text
     return text[: ANSWER_LENGTH_MAX - len(CUT) + 1].rpartition(" ")[0] + CUT
 
 
 def unported(argv):
-    """A recorded command as text, its port replaced by PORT: the port differs from run to run."""
+    """A command as text, with PORT instead of its port, which differs from run to run."""
     return " ".join(PORT.sub(r"\g<1>PORT", word) for word in argv)

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # The scripts in the folder above source this file. Each of them starts one Python program of this folder.
 
-# run_python NAME ARGUMENT...: replaces this shell by the program NAME.py. The working directory stays the caller's, so
-# relative paths among the arguments work. The program reads them and then changes to the repository root. With -B, Python
-# writes no byte code into the source tree.
+# run_python NAME ARGUMENT...: replaces this shell by the program NAME.py. The program starts in the caller's working
+# directory, so relative paths among the arguments work. It parses the arguments, and then changes to the repository root.
+# With -B, Python writes no byte code into the source tree.
 run_python() {
     local lib name="$1"
     shift

@@ -1,4 +1,4 @@
-"""A server under test: started fresh, known to accept, stopped by SIGTERM."""
+"""A server under test: it starts the process, waits until it listens, and stops it by SIGTERM."""
 
 import os
 import re
@@ -24,32 +24,32 @@ class Subject:
     name: str
     command: tuple
     core: int | None = None  # taskset -c CORE; None leaves the choice to the kernel
-    ends_by_signal: bool = False  # a bare loop has no shutdown: the default action of SIGTERM ends it
+    ends_by_signal: bool = False  # it does not handle SIGTERM, as a bare loop: the signal's default action ends it
 
     @property
     def argv(self):
-        """The full command line, pinning included."""
+        """The command line, with taskset if there is a core."""
         pinning = () if self.core is None else ("taskset", "-c", str(self.core))
         return [*pinning, *self.command]
 
 
 def evshard(program, workers, name="evshard", core=None, flags=(), listen="127.0.0.1:0"):
-    """The subject that is this repository's server."""
+    """evshard as a subject."""
     command = (program, "serve", "--listen", listen, "--workers", str(workers))
     return Subject(name, (*command, "--drain-timeout", f"{DRAIN_TIMEOUT_S}s", *flags), core)
 
 
 class Server:
-    """A running subject. Use as a context manager: leaving the block always ends the process.
+    """A running subject. Use as a context manager: the end of the block always ends the process.
 
-    `cores` are those it may use, without a taskset in its command; None for all.
+    `cores` are the cores that it may use, for a command without taskset; None for all.
     """
 
     def __init__(self, subject, cores=None):
         self.subject = subject
         self._cores = cores
         self.address = None
-        self.admin = None  # its admin listener, for a subject that has one
+        self.admin = None  # the address of its admin listener, if it has one
         self._output = b""
 
     def __enter__(self):
@@ -71,7 +71,7 @@ class Server:
 
     @property
     def pid(self):
-        """The server's process id; taskset replaces itself by the server, so there is only one."""
+        """The server's process id. taskset executes the server in its own process, so there is only one."""
         return self._process.pid
 
     def check_alive(self):
@@ -80,13 +80,13 @@ class Server:
             raise Failure(f"{self._title()} ended on its own with {self._ending()}")
 
     def stop(self):
-        """SIGTERM, then everything the server printed after its first line. A bad exit status is a Failure."""
+        """Send SIGTERM and wait. Returns what the server printed after its addresses. A bad exit status is a Failure."""
         self.check_alive()
         self._process.terminate()
         return self.wait()
 
     def wait(self):
-        """The end of a server that was asked to end, in any way; see `stop`."""
+        """Wait for a server that ends for any reason. Returns what `stop` returns."""
         try:
             rest, _ = self._process.communicate(timeout=DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
@@ -97,19 +97,19 @@ class Server:
         return (self._output + rest).decode(errors="replace")
 
     def kill(self):
-        """SIGKILL: no server can prepare for that."""
+        """Send SIGKILL and wait."""
         self._process.kill()
         self._process.wait()
 
     def _announced(self, line):
-        """The address in the server's next line."""
+        """Wait for the server's next line, which matches `line`. Returns the address in it."""
         deadline = time.monotonic() + START_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not (match := line.match(self._output)):
                 left = deadline - time.monotonic()
                 if left <= 0 or not selector.select(left):
-                    wanted = f"did not say '{line.pattern.decode().strip()}' within {START_TIMEOUT_S:.0f} s"
+                    wanted = f"did not print '{line.pattern.decode().strip()}' within {START_TIMEOUT_S:.0f} s"
                     raise Failure(f"{self._title()} {wanted}{self._said()}")
                 piece = os.read(self._process.stdout.fileno(), 4096)
                 if not piece:

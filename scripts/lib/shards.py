@@ -1,8 +1,8 @@
-"""The per-shard table that the server prints when it has drained."""
+"""The table of shards that the server prints after the drain."""
 
 
 def rows(text):
-    """The table's rows as dictionaries by column name, without the total; empty when there is no table."""
+    """The table's rows as dictionaries by column name, without the total. Empty if there is no table."""
     lines = [line.split() for line in text.splitlines()]
     start = next((i for i, words in enumerate(lines) if words[:1] == ["shard"]), None)
     if start is None:
@@ -16,7 +16,7 @@ def rows(text):
 
 
 def mean_weighted(text, column, weight):
-    """The mean of a column, weighted by another (events/wait by waits); None if the weights are zero."""
+    """The mean of a column, weighted by another, as events/wait by waits; None if all weights are zero."""
     pairs = [(float(row[column]), float(row[weight])) for row in rows(text) if row.get(column, "-") != "-"]
     total = sum(weight_value for _, weight_value in pairs)
     return sum(value * weight_value for value, weight_value in pairs) / total if total else None

@@ -1,4 +1,4 @@
-"""stall: stops a server for a second under a constant rate, and compares the loader's percentiles with theory."""
+"""stall: stops a server for a second at a constant rate, and compares the loader's percentiles with theory."""
 
 import os
 import shutil
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cli
-import foreign
 import hlog
 import loader
 import machine
@@ -18,6 +17,7 @@ import results
 from child import Failure, run_main
 from fault import SMOKE_SLACK, Outcome
 from loader import Load
+from other_servers import OtherServer, nginx
 from programs import Programs
 from server import Server, evshard
 from stats import table
@@ -31,8 +31,8 @@ STALL_S = 1.0
 RUN_S = 10
 STALL_AT = 0.4  # of the measured time
 TOLERANCE = 0.05
-LONG_NS = 100_000_000  # no request takes so long unless it met the stall
-# A core each, so that the loader is there when a request is due, and its verdict can be VALID.
+LONG_NS = 100_000_000  # only a request that was due in the stall takes so long
+# Server and loader have a core each, so that the loader can send when a request is due, and its verdict can be VALID.
 SERVER_CORE, LOADER_CORE = (0, 1) if machine.cores() > 1 else (None, None)
 PLOTS = ("plot-percentiles.svg", "plot-time.svg")
 
@@ -58,29 +58,29 @@ def parse_arguments():
     """The command line of stall.sh."""
     parser = cli.Parser(
         SCRIPT,
-        f"Stops evshard, and then nginx's worker, by SIGSTOP for {STALL_S:.0f} s of a run of {RUN_S} s at a constant\n"
-        f"{RATE:,} requests/s. Compares the response percentiles with those that theory gives for such a stall.\n"
-        "Exit status 1 if they differ by more than 5 %.",
+        f"Stops evshard by SIGSTOP for {STALL_S:.0f} s, in a run of {RUN_S} s at a constant {RATE:,} requests/s. Then does\n"
+        "the same with nginx's worker. Compares the response percentiles with those that theory gives for such a stall.\n"
+        "The exit status is 1 if they differ by more than 5 %.",
         f"{SCRIPT} --cases echo-one",
     )
     names = [case.name for case in CASES]
     parser.add_argument("--cases", type=cli.choices(*names), default=names, metavar="LIST",
-                        help=f"of {', '.join(names)} (default: all)")
+                        help=f"cases, of {', '.join(names)} (default: all)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 
 
 def expected_s(quantile, stall_s, run_s):
-    """The response time at a quantile: a share stall/run of the requests waits evenly between 0 and the stall."""
+    """The response time at a quantile. Of all requests, the share stall_s/run_s waits, evenly between 0 and stall_s."""
     share = stall_s / run_s
     return max(0.0, stall_s * (quantile - (1 - share)) / share)
 
 
 @contextmanager
 def serving(case, programs):
-    """The server of a case: its address and the process to stop."""
+    """Run the server of a case. Yields its address, and a function that returns the process to stop."""
     if case.protocol == "http":
-        with foreign.Foreign(foreign.nginx, SERVER_CORE) as server:
+        with OtherServer(nginx, SERVER_CORE) as server:
             yield server.address, lambda: server.worker
     else:
         with Server(evshard(programs.evshard, 1, core=SERVER_CORE)) as server:
@@ -88,7 +88,7 @@ def serving(case, programs):
 
 
 def hold(pid, seconds):
-    """Stop a process for so long; how long it was."""
+    """Stop a process for `seconds`. Returns how long it was stopped."""
     os.kill(pid, signal.SIGSTOP)
     try:
         stopped = time.monotonic()
@@ -99,22 +99,22 @@ def hold(pid, seconds):
 
 
 def measure_case(case, programs, scale, out):
-    """The loader's report, its histograms by tag, how long the stall was, and the command."""
+    """Run a case. Returns the loader's report, its histograms by tag, the length of the stall, and the command."""
     load = Load(programs.loadgen, connections=CONNECTIONS, pipeline=case.pipeline, protocol=case.protocol, rate=RATE,
                 size=None if case.protocol else 64, arrival="constant", duration=f"{RUN_S * scale:.0f}s", interval="1s",
                 core=LOADER_CORE, pacing="hybrid", out=str(out))
-    with serving(case, programs) as (address, process), loader.start(load, address) as driving:
+    with serving(case, programs) as (address, process), loader.start(load, address) as task:
         time.sleep(loader.seconds(load.warmup) + loader.seconds(load.duration) * STALL_AT + measure.SETTLE_S)
         stall_s = hold(process(), STALL_S * scale)
-        report = loader.finish(driving, load)
+        report = loader.finish(task, load)
     logs = sorted(out.glob("*.hlog"))
     if len(logs) != 1:
-        raise Failure(f"loadgen left {len(logs)} interval logs in its directory, and one was asked for")
+        raise Failure(f"loadgen wrote {len(logs)} interval logs to its directory, and one was expected")
     return report, hlog.read(logs[0].read_text()), stall_s, results.unported(load.measured_argv(address))
 
 
 def check(case, report, samples, stall_s, outcome):
-    """What must hold of one run; a smoke run, which may stand beside anything, has more room."""
+    """Add the checks of one run. A smoke run may share the machine with other work, so its tolerance is larger."""
     tolerance = TOLERANCE * (SMOKE_SLACK if outcome.quick else 1)
     run_s = report.values["args"]["duration_s"]
     response, service = samples["response"], samples["service"]
@@ -157,19 +157,19 @@ def notes(reports):
         "the stall, and their waits are spread evenly between 0 and S. The other requests take almost no time. So "
         "the response time at a quantile q above 1 − S/D is S · (q − (1 − S/D)) / (S/D). S is measured, from SIGSTOP "
         "to SIGCONT.",
-        "After the stall the server needs time for the requests that piled up. The formula leaves that out, so "
+        "After the stall the server needs time for the requests that waited. The formula does not include that time, so "
         "measured figures are larger.",
         "The service time is what a closed loop would have reported: it begins when a request is sent. With one "
-        "request outstanding per connection, it shows a stall once per connection, whatever the number of requests "
-        "that could not be sent.",
-        "p95 comes from the .hlog, by the scripts' own reader. p99 is the loader's.",
-        "Server and loader share the machine, and have a core each.",
+        "request outstanding per connection, it shows the stall once per connection, however many requests could not be "
+        "sent.",
+        "p95 is computed from the .hlog file by lib/hlog.py, which shares no code with the loader. p99 is the loader's.",
+        "Server and loader run on one machine and have a core each.",
         f"The loader's verdicts on its own runs: {loader.verdicts(reports)}.",
     ]
 
 
 def measure_all(args, programs, cases, folder, outcome):
-    """Every case once; the loader's reports, its plots, and the commands."""
+    """Run every case once. Returns the loader's reports, its plots, and the commands."""
     reports, pictures, commands = [], [], []
     scale = 0.3 if args.quick else 1
     for case in cases:
@@ -187,11 +187,11 @@ def measure_all(args, programs, cases, folder, outcome):
 
 
 def main():
-    """Parse, build, stop, compare, write; a failed check fails the script."""
+    """Parse, build, measure, compare, write. A failed check fails the script."""
     args = parse_arguments()
     cases = [case for case in CASES if case.name in args.cases]
     if shutil.which("nginx") is None and any(case.protocol for case in cases):
-        print("the case of HTTP is left out: install the Debian package nginx-light", file=sys.stderr)
+        print("case http-one is omitted: install the Debian package nginx-light", file=sys.stderr)
         cases = [case for case in cases if not case.protocol]
     facts = machine.facts()
     programs = Programs(args.bin_dir)

@@ -1,4 +1,4 @@
-"""Medians with their spread, ratios of pairs, and how numbers and tables are written."""
+"""Medians with their ranges, ratios of pairs, and the format of numbers and tables."""
 
 import statistics
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, the range around it and how many runs it came from."""
+    """A median, the lowest and highest value, and the number of runs."""
 
     median: float
     low: float
@@ -16,14 +16,14 @@ class Spread:
     n: int
 
     def text(self, digits=2):
-        """`6.41 [6.30..6.72]`, or the number alone when there was one run and so no range."""
+        """`6.41 [6.30..6.72]`, or only the number if there was one run."""
         if self.n == 1:
             return f"{self.median:,.{digits}f}"
         return f"{self.median:,.{digits}f} [{self.low:,.{digits}f}..{self.high:,.{digits}f}]"
 
 
 def spread(values):
-    """The median and range of `values`; None when there are none, or when a run did not give the figure."""
+    """The median and range of `values`; None if there are no values, or if one of them is None."""
     values = list(values)
     if not values or None in values:
         return None
@@ -43,7 +43,7 @@ def cell(value, digits=2):
 
 
 def median_cell(values, digits=2):
-    """The median alone, for tables that would be too wide with ranges."""
+    """A table cell with only the median, for tables that would be too wide with ranges."""
     found = spread(values)
     return MISSING if found is None else f"{found.median:,.{digits}f}"
 
@@ -61,14 +61,14 @@ def verdict(ratio, target, at_least=False):
 
 
 def jain(values):
-    """Jain's fairness index: 1 when all have the same, 1/n when one has all; None when all have nothing."""
+    """Jain's fairness index: 1 if all values are equal, 1/n if one value has the whole sum; None if all are zero."""
     values = list(values)
     squares = sum(value * value for value in values)
     return sum(values) ** 2 / (len(values) * squares) if squares else None
 
 
 def table(header, rows, words=1):
-    """A Markdown table padded so that it also reads well in a terminal: `words` columns left, then numbers right."""
+    """A Markdown table, padded for a terminal. The first `words` columns are aligned left, and the others right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(str(value)) for value in column) for column in columns]
 

@@ -10,22 +10,22 @@ from child import Failure
 from stats import Spread
 
 SWEEP_SCHEMA, SEARCH_SCHEMA = "loadgen-sweep/1", "loadgen-search/1"
-CLOSED = "closed"  # the rate that stands for a closed loop
+CLOSED = "closed"  # the word for a closed loop in place of a rate
 RUN_OVERHEAD_S = 10.0  # starting a server, connecting, draining, stopping
-# A search may find no good rate. It may find only a bound, because the loader or the time was at its limit. Its record
-# has the reason, and the reader judges.
+# A search may find no rate that meets the objective, or only a lower bound of it. Its record has the reason, and the
+# scripts publish it.
 SEARCH_STATUS = (*loader.USABLE_STATUS, 1)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of values, all its runs."""
+    """One combination of the variables' values, with all its runs."""
 
     settings: dict  # variable name to value
     summary: dict
 
     def spread(self, figure, scale=1.0):
-        """Median and range of a figure over the runs; None where a run did not know it."""
+        """Median and range of a figure over the runs; None if a run has no such figure."""
         found = self.summary[figure]
         if found is None:
             return None
@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a search: a rate or None, how it ended, and why higher rates do not count."""
+    """The result of a search: a rate or None, how the search ended, and what limits higher rates."""
 
     rate_per_s: float | None
     end: str
@@ -59,26 +59,26 @@ class Answer:
 
 
 def sweep_argv(program, address, server_command, flags, variables, runs, out):
-    """A sweep's command line; `variables` are the values by name."""
+    """The command line of a sweep. `variables` has the values of each variable."""
     chosen = [word for name, values in variables.items() for word in ("--var", f"{name}={','.join(map(str, values))}")]
     return [program, "sweep", address, "--server-cmd", server_command, *flags, *chosen, "--runs", str(runs),
             "--out", str(out), "--quiet"]
 
 
 def run_sweep(argv, out, load, count):
-    """Carry out `count` runs of a sweep of this load; its cells."""
+    """Run a sweep of `count` runs. Returns its cells."""
     child.run(argv, "loadgen sweep", count * (load.seconds + RUN_OVERHEAD_S), expected=loader.USABLE_STATUS)
     return parse_sweep((Path(out) / "sweep.json").read_text())
 
 
 def search_argv(program, address, server_command, flags, objective, limits, out):
-    """A search's command line; `limits` are the flags that bound it."""
+    """The command line of a search. `limits` are the flags that bound the search."""
     return [program, "search", address, "--server-cmd", server_command, *flags, "--slo", objective, *limits,
             "--out", str(out), "--quiet"]
 
 
 def run_search(argv, out, timeout_s):
-    """Carry out a search; what it found."""
+    """Run a search. Returns its answer."""
     child.run(argv, "loadgen search", timeout_s, expected=SEARCH_STATUS)
     path = Path(out) / "search.json"
     if not path.exists():
@@ -87,7 +87,7 @@ def run_search(argv, out, timeout_s):
 
 
 def parse_sweep(text):
-    """The cells of a sweep.json; one that is not complete, or in which requests were lost, is a Failure."""
+    """The cells of a sweep.json. An incomplete sweep, or one that lost requests, is a Failure."""
     values = _parse(text, SWEEP_SCHEMA)
     try:
         cells = [Cell({one["name"]: one["value"] for one in cell["settings"]}, cell["summary"])
@@ -102,7 +102,7 @@ def parse_sweep(text):
 
 
 def parse_search(text):
-    """The answer of a search.json; a search that ended in an error is a Failure."""
+    """The answer of a search.json. A search that ended with an error is a Failure."""
     values = _parse(text, SEARCH_SCHEMA)
     try:
         answer = values["answer"]
@@ -110,7 +110,7 @@ def parse_search(text):
     except (KeyError, TypeError) as error:
         raise Failure(f"the search's JSON lacks what is needed: {error!r}") from error
     if found.end in ("failed", "interrupted"):
-        raise Failure(f"the search ended by itself: {found.end}")
+        raise Failure(f"the search has no answer, because it ended early: {found.end}")
     return found
 
 
@@ -119,7 +119,7 @@ def _parse(text, schema):
         values = json.loads(text)
         found = values["schema"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"what loadgen wrote is no {schema} ({error!r}): {text[:200]!r}") from error
+        raise Failure(f"loadgen's file does not have the schema {schema} ({error!r}): {text[:200]!r}") from error
     if found != schema:
-        raise Failure(f"what loadgen wrote is {found!r}, and these scripts read {schema!r}")
+        raise Failure(f"loadgen's file has the schema {found!r}, and these scripts read {schema!r}")
     return values

@@ -25,33 +25,33 @@ EVENTFD = re.compile(r"\b(read|write)\(\d+<anon_inode:\[eventfd\]")
 
 @dataclass(frozen=True)
 class Trace:
-    """The counts of one window of strace, echoes included."""
+    """The system calls that strace counted in a time, and the echoes among them."""
 
     calls: dict  # name to {"calls": n, "errors": n}
     eventfd: dict  # "read" and "write" to n: wakes between threads
 
     @property
     def echoes(self):
-        """Successful sends to a client. One message a connection is in flight, so one send is one echo."""
+        """Successful sends to a client. A connection has one message in flight, so a send is an echo."""
         return self._successes(SENDS) - self.eventfd["write"]
 
     @property
     def receives(self):
-        """Successful receives from a client: must agree with the echoes up to the edges of the window."""
+        """Successful receives from a client. They differ from the echoes only by those at the start and end."""
         return self._successes(RECEIVES) - self.eventfd["read"]
 
     @property
     def calls_per_echo(self):
-        """All system calls over the echoes of the same window."""
+        """All system calls, divided by the echoes of the same time."""
         return sum(call["calls"] for call in self.calls.values()) / self.echoes
 
     def listing(self):
         """Calls per echo by name, most frequent first. Failed calls (mostly EAGAIN) are marked."""
         most = sorted(self.calls.items(), key=lambda item: -item[1]["calls"])
-        return ", ".join(f"{name} {call['calls'] / self.echoes:.3f}" + _refused(call) for name, call in most)
+        return ", ".join(f"{name} {call['calls'] / self.echoes:.3f}" + _failed(call) for name, call in most)
 
     def coordination(self):
-        """Whether threads communicated in steady state."""
+        """The calls by which threads wake each other, with their counts."""
         counts = {
             "futex": self.calls.get("futex", {"calls": 0})["calls"],
             "eventfd write": self.eventfd["write"],
@@ -81,10 +81,10 @@ def measure(subject, load, window_s):
     """Trace a fresh `subject` for `window_s` seconds in the middle of a load of 50 busy connections."""
     load = replace(load, connections=CONNECTIONS, size=64, pipeline=1, warmup="1s", duration=f"{window_s + 2:.0f}s")
     with Server(subject) as server:
-        with loader.start(load, server.address) as driving:
-            time.sleep(1.0)  # connected, placed and busy: steady state begins
+        with loader.start(load, server.address) as task:
+            time.sleep(1.0)  # until the connections are placed and busy
             trace = watch(server.pid, lambda: time.sleep(window_s))
-            loader.finish(driving, load)
+            loader.finish(task, load)
         server.stop()
     if trace.echoes <= 0:
         raise Failure(f"strace saw no echo of {subject.name}: {trace.calls}")
@@ -92,7 +92,7 @@ def measure(subject, load, window_s):
 
 
 def measure_all(subjects, load, quick, save):
-    """One trace of each subject by name, or the reason why there is none; `save` gets a file name and a record."""
+    """One trace of each subject by name, or the reason why there are none. `save` takes a file name and a record."""
 
     def trace(subject):
         found = measure(subject, load, window_s=1 if quick else 2)
@@ -103,7 +103,7 @@ def measure_all(subjects, load, quick, save):
 
 
 def of_each(subjects, trace):
-    """What `trace` finds of each subject, by name, or the reason why nothing can be traced here."""
+    """The result of `trace` for each subject by name, or the reason why nothing can be traced here."""
     if shutil.which("strace") is None:
         return "Not measured: strace is not installed (Debian package strace)."
     traces = {}
@@ -136,14 +136,14 @@ def parse(text):
 
 
 def watch(pid, work):
-    """Trace a process, all threads of it, while `work` is done."""
+    """Trace all threads of a process while `work` runs."""
     with tempfile.TemporaryDirectory() as folder:
         return _watch(pid, work, Path(folder) / "trace")
 
 
 def _watch(pid, work, log):
-    # -C is -c with the calls listed as well, -y names their descriptors: only so is a write to an eventfd distinguished from
-    # a write to a socket. -s 0: the payload is of no interest.
+    # -C is -c and also lists the calls. -y prints what a descriptor is, which distinguishes a write to an eventfd from a
+    # write to a socket. -s 0 omits the payload.
     argv = ["strace", "-C", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(pid)]
     with child.Task(argv, "strace") as strace:
         _wait_until_traced(pid, strace)
@@ -154,7 +154,7 @@ def _watch(pid, work, log):
 
 
 def _wait_until_traced(pid, strace):
-    """strace attaches to one thread after the other. Calls of a thread before that are not counted."""
+    """Wait until strace has attached to all threads. It does so one by one, and counts no call of a thread before."""
     deadline = time.monotonic() + ATTACH_TIMEOUT_S
     while not all(procfs.tracer(task) for task in procfs.tasks(pid)):
         if strace.ended() or time.monotonic() > deadline:
@@ -164,5 +164,5 @@ def _wait_until_traced(pid, strace):
         time.sleep(0.01)
 
 
-def _refused(call):
-    return f" ({call['errors']} of {call['calls']} refused)" if call["errors"] else ""
+def _failed(call):
+    return f" ({call['errors']} of {call['calls']} failed)" if call["errors"] else ""

@@ -15,8 +15,8 @@ import hlog
 import loader
 import loaders_report
 import memory
+import other_loaders
 import pacing_report
-import rivals
 import stall
 import stats
 import sweeps
@@ -76,13 +76,13 @@ Requests/sec:  62650.12
 REDIS = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms"\n"PING_MBULK","57670.13","0.563","0.160","0.519"\n'
 
 
-class Rivals(unittest.TestCase):
+class OtherLoaders(unittest.TestCase):
     def run_of(self, cpu_s, rate=100.0, p50_us=100.0, report=None):
         """A run of 1,000 requests."""
-        return rivals.Run(["x"], rivals.Summary(1000, rate, p50_us, 200.0, report), cpu_s, "")
+        return other_loaders.Run(["x"], other_loaders.Summary(1000, rate, p50_us, 200.0, report), cpu_s, "")
 
     def measured(self, ours_s, theirs_s, **of_ours):
-        """One round in each case, with this CPU time of ours and of the rival."""
+        """One round in each case, with these CPU times of loadgen and of the other loader."""
         report = loader.parse(json.dumps(record("SUSPECT", ["closed-loop"])))
         names = {"http": "wrk", "echo": "echo_client", "ping": "redis-benchmark"}
         runs = {case: {"loadgen": [self.run_of(ours_s, report=report, **of_ours)], name: [self.run_of(theirs_s)]}
@@ -90,22 +90,22 @@ class Rivals(unittest.TestCase):
         return loaders_report.Measured(names, runs, {case: case for case in names})
 
     def test_what_others_print_is_read(self):
-        self.assertEqual(rivals.parse_wrk(WRK), rivals.Summary(62860, 62650.12, 1500, 730.3))
-        self.assertEqual(rivals.parse_redis_benchmark(REDIS, 7), rivals.Summary(7, 57670.13, 519, 563))
-        self.assertEqual(rivals.parse_echo_client('{"requests": 8, "service_mean_ns": 7000}', 2),
-                         rivals.Summary(8, 4, None, 7))
-        self.assertEqual(rivals.parse_loadgen(json.dumps(record())).p50_us, 2)
+        self.assertEqual(other_loaders.parse_wrk(WRK), other_loaders.Summary(62860, 62650.12, 1500, 730.3))
+        self.assertEqual(other_loaders.parse_redis_benchmark(REDIS, 7), other_loaders.Summary(7, 57670.13, 519, 563))
+        self.assertEqual(other_loaders.parse_echo_client('{"requests": 8, "service_mean_ns": 7000}', 2),
+                         other_loaders.Summary(8, 4, None, 7))
+        self.assertEqual(other_loaders.parse_loadgen(json.dumps(record())).p50_us, 2)
 
     def test_what_is_no_report_is_refused(self):
         errors = WRK + "  Socket errors: connect 0, read 3, write 0, timeout 0\n"
-        for parse, text in ((rivals.parse_wrk, ""), (rivals.parse_wrk, errors),
-                            (lambda text: rivals.parse_redis_benchmark(text, 1), "no CSV"),
-                            (lambda text: rivals.parse_echo_client(text, 1), "{}")):
+        for parse, text in ((other_loaders.parse_wrk, ""), (other_loaders.parse_wrk, errors),
+                            (lambda text: other_loaders.parse_redis_benchmark(text, 1), "no CSV"),
+                            (lambda text: other_loaders.parse_echo_client(text, 1), "{}")):
             with self.assertRaises(Failure):
                 parse(text)
 
     def test_what_is_not_in_flight_waits_in_the_loader(self):
-        run = rivals.Run(["x"], rivals.Summary(1000, 50_000, 300, 400, None), 0.01, "")
+        run = other_loaders.Run(["x"], other_loaders.Summary(1000, 50_000, 300, 400, None), 0.01, "")
         self.assertEqual((run.in_flight, run.cpu_share), (20, 0.5))
 
     def test_a_cost_has_a_limit_and_a_cross_check_has_two(self):

@@ -22,6 +22,7 @@ import admin
 import child
 import cli
 import compare_overhead
+import connect_flood
 import event_base
 import event_base_cases as bases
 import event_base_counts
@@ -41,10 +42,9 @@ import quickstart
 import raw
 import results
 import shards
+import skewed_rates
 import stats
-import storm
 import syscalls
-import unequal
 from child import Failure
 from server import Server, Subject
 
@@ -125,7 +125,7 @@ class Reading(unittest.TestCase):
         self.assertEqual((trace.echoes, trace.receives), (10, 10))
         self.assertEqual(trace.calls_per_echo, 2.8)
         self.assertEqual(trace.coordination(), "eventfd write 1×")
-        self.assertIn("recvfrom 1.200 (2 of 12 refused)", trace.listing())
+        self.assertIn("recvfrom 1.200 (2 of 12 failed)", trace.listing())
 
     def test_durations_need_a_unit(self):
         self.assertEqual([loader.seconds(text) for text in ("3s", "500ms", "1m")], [3, 0.5, 60])
@@ -211,7 +211,7 @@ class Storms(unittest.TestCase):
         """Rounds of one mode against the peer, with these connections a second and wakes per connection."""
         def run(rate, wake):
             stand_in = type("Run", (), {"cpu_us_per_connection": 10.0, "wakes_per_connection": wake})
-            stand_in.report = storm.Report(self.values(rate))
+            stand_in.report = connect_flood.Report(self.values(rate))
             return stand_in
 
         runs = {"peer": [run(rate, None) for rate in theirs], "acceptor": [run(rate, wakes) for rate in ours]}
@@ -219,11 +219,11 @@ class Storms(unittest.TestCase):
         return accept_report.Measured("peer", ["acceptor"], runs, traces, 10)
 
     def test_failures_are_counted_by_kind(self):
-        report = storm.Report(storm.parse(json.dumps(self.values(1.0, reset=2, refused=1))))
+        report = connect_flood.Report(connect_flood.parse(json.dumps(self.values(1.0, reset=2, refused=1))))
         self.assertEqual((report.failed, report.failures_listing(), report.longest_gap_ms), (3, "1 refused, 2 reset", 5))
         for text in ("", "{}", "[]"):
             with self.assertRaises(Failure):
-                storm.parse(text)
+                connect_flood.parse(text)
 
     def test_accept_targets_are_judged_by_pairs(self):
         self.assertIn("met in 1 of 1 modes; connections per second at least 1.0 ×: in 1 of 1",
@@ -241,25 +241,25 @@ class Storms(unittest.TestCase):
 
 class Placements(unittest.TestCase):
     def run_of(self, p99_ms, placed):
-        """A run with that p99 in all groups and that many connections on each worker."""
+        """A run with this p99 in all groups, and this many connections on each worker."""
         percentiles = dict.fromkeys(("p50", "p90", "p99", "p999", "max"), p99_ms * 1e6)
         values = {"ended_by_server": 0, "unanswered": 0, "requests": 9, "lateness_ns": percentiles,
-                  "response_ns": dict.fromkeys(unequal.GROUPS, percentiles)}
-        report = unequal.parse(json.dumps(values))
+                  "response_ns": dict.fromkeys(skewed_rates.GROUPS, percentiles)}
+        report = skewed_rates.parse(json.dumps(values))
         return type("Run", (), {"report": report, "jain_connections": stats.jain(placed), "jain_busy": 0.5})
 
     def test_placements_are_compared_with_round_robin(self):
         runs = {"round-robin": [self.run_of(4.0, [16, 16])], "least-loaded": [self.run_of(1.0, [14, 18])]}
         measured = placement_report.Measured(list(runs), {"unequal": runs, "equal": runs})
         self.assertEqual(measured.ratio("unequal", "least-loaded").median, 0.25)
-        self.assertIn("1 of 3 promises met", placement_report.answer(measured))
+        self.assertIn("met in 1 of 3 targets", placement_report.answer(measured))
         self.assertEqual(placement_report.body(measured).count("not met in any round"), 2)
         xml.fromstring(placement_report.picture(measured))
 
     def test_a_client_that_was_cut_off_is_no_measurement(self):
         for text in ("", "{}", '{"ended_by_server": 1}'):
             with self.assertRaises(Failure):
-                unequal.parse(text)
+                skewed_rates.parse(text)
 
     def test_counters_are_summed_over_acceptors_and_listed_by_shard(self):
         values = {"shards": [{"open": 1}, {"open": 2}], "acceptors": [{"shed": 3}, {"shed": 4}]}
@@ -267,13 +267,13 @@ class Placements(unittest.TestCase):
 
 
 class Overhead(unittest.TestCase):
-    def test_a_cost_is_judged_beside_no_difference(self):
+    def test_a_cost_is_judged_beside_two_equal_servers(self):
         case = compare_overhead.CASES[0]
         costs = zip(overhead_report.names(case.name), (10.0, 10.1, 10.3), strict=True)
         runs = {case.name: {name: [type("Run", (), {"cpu_us_per_request": cost})] for name, cost in costs}}
         measured = overhead_report.Measured([case], runs, {"no timings": 400, "timings": 430})
-        self.assertIn("timings: 1.010 × the CPU per request (target 1.02; no difference gives 1.030 here), "
-                      "+30 instructions an echo on 400", overhead_report.answer(measured))
+        self.assertIn("timings: 1.010 × the CPU per request (target 1.02; two equal servers: 1.030), "
+                      "+30 instructions per echo, from 400", overhead_report.answer(measured))
         self.assertIn("met in every round", overhead_report.body(measured))
         xml.fromstring(overhead_report.picture(measured))
 

@@ -23,7 +23,7 @@ class Measured:
     loader_cores: list
 
     @property
-    def crowded(self):
+    def has_too_few_cores(self):
         """Whether there are more workers than the server has cores."""
         return len(self.server_cores) < max(self.workers)
 
@@ -40,7 +40,7 @@ class Measured:
         return self.peak[count].spread("server_cpu_us_per_request")
 
     def found(self, count):
-        """Median and range of the rates that the searches found; None if one found no rate."""
+        """Median and range of the rates that the searches found; None if a search found no rate."""
         return spread(answer.rate_per_s for answer in self.searches[count])
 
 
@@ -57,7 +57,7 @@ def answer(measured):
         parts.append(f"{count} worker{'s' if count > 1 else ''}: peak {peak} req/s, "
                      f"{cell(measured.found(count), 0)} req/s with {measured.objective}, "
                      f"{cell(measured.cpu(count))} µs CPU per request")
-    claim = "; too few cores to say how the server scales" if measured.crowded else ""
+    claim = "; too few cores to say how the server scales" if measured.has_too_few_cores else ""
     return f"{'; '.join(parts)}{claim}."
 
 
@@ -83,17 +83,17 @@ def notes(measured):
     return [
         f"One machine, {measured.place}, over loopback. " + (
             "There are more workers than the server has cores, so more workers cannot go faster here. Rate and latency "
-            "show the cost of too many workers, and not how the server scales." if measured.crowded else
+            "show the cost of too many workers, and not how the server scales." if measured.has_too_few_cores else
             "Where the loader's verdict is not VALID, the loader may have limited the rate."),
-        "Every run starts a server of its own and stops it. Each round measures worker counts and rates in a random "
-        "order, which the seed fixes. The searches take turns.",
-        "The peak is of a closed loop: its latency is the service time, and rate and latency determine each other. The "
-        "curves are of open loops with Poisson arrivals: their latency counts from when a request was due.",
-        "A rate that a search found met the objective with the upper end of the percentile's confidence interval, "
-        "and met it again on fresh servers. '≥' means that the search ended because the loader reached its own limit.",
-        "CPU per request is the CPU time of all threads of the server over the requests it answered. The balance is "
-        "the CPU time of the busiest worker over the workers' mean: 1.00 is even.",
-        "The verdicts are the loader's on its own runs. Percentiles are medians over runs of each run's percentile.",
+        "Every run has a fresh server. Each round measures worker counts and rates in a random order, which the seed "
+        "determines. The searches take turns.",
+        "The peak is that of a closed loop. Its latency is the service time, and rate and latency determine each other. "
+        "The curves are those of open loops with Poisson arrivals. Their latency counts from when a request was due.",
+        "At a rate that a search found, the upper end of the percentile's confidence interval met the objective, also "
+        "on further fresh servers. '≥' means that the search ended because the loader reached its own limit.",
+        "CPU per request is the CPU time of all threads of the server, divided by the requests it answered. \"CPU "
+        "max/mean\" is the CPU time of the busiest worker, divided by the mean of all workers: 1.00 is even.",
+        "The verdicts are those of loadgen on its own runs. A percentile is the median of the runs' percentiles.",
     ]
 
 
@@ -114,8 +114,8 @@ def _search_section(measured):
     rows = [[count, len(answers), ", ".join(one.words for one in answers), cell(measured.found(count), 0),
              sum(one.probes for one in answers)] for count, answers in measured.searches.items()]
     header = ["workers", "searches", "found, req/s", "median", "probes"]
-    return (f"## Largest rate with {measured.objective}\n\n{measured.place}. What each search found, and why it is no more "
-            f"where that is not the objective.\n\n{table(header, rows)}")
+    return (f"## Largest rate with {measured.objective}\n\n{measured.place}. The rate that each search found, with its limit "
+            f"in parentheses if that is not the objective.\n\n{table(header, rows)}")
 
 
 def _curve_section(measured):
@@ -130,7 +130,7 @@ def _curve_section(measured):
 
 
 def split(cells, workers):
-    """The cells of a sweep: of the closed loop by worker count, and of the rates by worker count."""
+    """The cells of a sweep by worker count: the one of the closed loop, and those of the rates."""
     of = {count: [one for one in cells if one.settings["workers"] == str(count)] for count in workers}
     peak = {count: next(one for one in found if one.settings["rate"] == CLOSED) for count, found in of.items()}
     return peak, {count: [one for one in found if one.settings["rate"] != CLOSED] for count, found in of.items()}

@@ -1,4 +1,4 @@
-"""The client that waits on tokio's timers: the command line of benches/peers/tokio_timer, and its figures."""
+"""The client that waits on tokio's timers, benches/peers/tokio_timer: its command line, and the figures it prints."""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class TokioTimer:
 
 
 def parse(text):
-    """Read its JSON. A run with almost no answers is a Failure."""
+    """Read the client's JSON. A run with unanswered requests is a Failure."""
     try:
         values = json.loads(text)
         lateness_us = {quantile: values["lateness_ns"][quantile] / 1000 for quantile in QUANTILES}
@@ -42,5 +42,5 @@ def parse(text):
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{PROGRAM}'s report is not usable ({error!r}): {text[:200]!r}") from error
     if not requests or answered < requests:
-        raise Failure(f"{PROGRAM} was not answered: {text[:200]!r}")
+        raise Failure(f"requests of {PROGRAM} were not answered: {text[:200]!r}")
     return lateness_us

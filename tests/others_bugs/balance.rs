@@ -118,10 +118,10 @@ fn counts_return_to_zero(mode: AcceptMode, placement: Placement) {
     server.drain().unwrap();
 }
 
-/// Seastar: the count of a shard was lowered by a message, late, and one shard got three times
+/// Seastar: a message decremented the count of a shard, late, and one shard got three times
 /// the others' connections.
 #[test]
-fn a_late_decrement_skews_a_storm_of_connects_and_closes() {
+fn a_late_decrement_skews_the_placement() {
     // Both ends of each held connection are in this process.
     if test_needs::missing(Need::Descriptors(2 * HELD as u64 + 1_000)) {
         return;

@@ -1,4 +1,4 @@
-//! Bugs where one connection got everything, and others waited for it.
+//! Bugs where one connection was always served, and others waited for it.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

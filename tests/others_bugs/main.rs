@@ -18,7 +18,7 @@
 //!   `a_shard_that_lost_its_clients_…`
 //! - the kernel's hash decides alone (h2o, ingress-nginx): `balance.rs`: `the_kernels_hash_…`
 //! - no descriptors: a spinning core, no accepts, no recovery (bun, libuv, ranch, pg_doorman):
-//!   `exhaustion.rs`: `running_out_of_descriptors_…`; `scripts/faults.sh` has the sharp bounds
+//!   `exhaustion.rs`: `running_out_of_descriptors_…`; `scripts/faults.sh` has stricter limits
 //! - an error of accept(2) ends the server (gnet): `exhaustion.rs`: `an_error_of_…`;
 //!   `server/accept/listen_socket.rs`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:

@@ -1,4 +1,4 @@
-//! Ends of servers, and of connections whose service or client misbehaved.
+//! Bugs at the end of a server, or of a connection whose service or client misbehaves.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -176,8 +176,8 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
         config.listen.push("127.0.0.1:0".parse().unwrap());
         let server = Server::start(&config, Clumsy).unwrap();
         let evshard::server::ListenAddress::Tcp(other) = server.addresses()[1] else { panic!() };
-        let bystander = connect(address_of(&server));
-        assert!(is_served(&bystander));
+        let unaffected = connect(address_of(&server));
+        assert!(is_served(&unaffected));
         for clumsy in *b"orpec" {
             let mut stream = connect(if clumsy == b'o' { other } else { address_of(&server) });
             // A reset is reported once, to the first call.
@@ -186,13 +186,13 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
             let end = sent.and_then(|()| stream.read_to_end(&mut Vec::new()));
             let end = end.map_err(|error| error.kind());
             assert!(matches!(end, Ok(1) | Err(ErrorKind::ConnectionReset)), "{mode}: {end:?}");
-            assert!(is_served(&bystander), "{mode}: after a panic in {}", clumsy as char);
+            assert!(is_served(&unaffected), "{mode}: after a panic in {}", clumsy as char);
         }
         let mut last = connect(address_of(&server));
         last.write_all(b"d").unwrap();
         last.read_exact(&mut [0]).unwrap();
         eventually("the others are gone", || server.stats().total().open == 2);
-        drop(bystander);
+        drop(unaffected);
         let panicked = server.drain().unwrap().total().errors.panicked;
         assert_eq!(panicked, 6, "{mode}: and each is counted");
         assert!(

@@ -66,11 +66,11 @@ fn an_upgrade_loses_the_queued_the_idle_and_those_in_the_middle() {
     });
 }
 
-/// Connects until it is stopped. Every connection must be served; counts them.
-fn storm(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
+/// Connects over and over until it is stopped. Every connection must be served, and is counted.
+fn connect_repeatedly(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
-        let crowd: Vec<TcpStream> = (0..10).map(|_| connect(address)).collect();
-        for stream in crowd {
+        let streams: Vec<TcpStream> = (0..10).map(|_| connect(address)).collect();
+        for stream in streams {
             assert_eq!(ask(&stream, b"hello").expect("no client is reset"), b"hello");
             reset_when_dropped(&stream);
             served.fetch_add(1, Ordering::Relaxed);
@@ -89,12 +89,14 @@ fn fewer_workers_than_before_reset_the_queue_of_a_socket_or_forget_it() {
                 (old.server.address, AtomicBool::new(false), AtomicUsize::new(0));
             thread::scope(|scope| {
                 let _stop = StopAtEnd(&stop);
-                (0..3).for_each(|_| drop(scope.spawn(|| storm(address, &stop, &served))));
-                eventually("a storm", || served.load(Ordering::Relaxed) > 500);
+                (0..3).for_each(|_| {
+                    drop(scope.spawn(|| connect_repeatedly(address, &stop, &served)));
+                });
+                eventually("many connections", || served.load(Ordering::Relaxed) > 500);
                 let new = old.succeed(&["--workers", after, "--no-pin", "--accept", mode]);
                 assert!(old.server.wait().0.success());
                 let so_far = served.load(Ordering::Relaxed);
-                eventually("more of it", || served.load(Ordering::Relaxed) > so_far + 500);
+                eventually("more connections", || served.load(Ordering::Relaxed) > so_far + 500);
                 stop.store(true, Ordering::Relaxed);
                 // Enough to reach every socket of the group.
                 let clients: Vec<TcpStream> = (0..200).map(|_| new.connect()).collect();
@@ -130,14 +132,14 @@ fn old_servers_pile_up_behind_their_last_connections() {
     let drain = ["--workers", "1", "--drain-timeout", "300ms"];
     let mut old = Offering::start(&drain);
     for _ in 0..3 {
-        let chatty = old.server.connect();
-        let chat = thread::spawn(move || while is_served(&chatty) {});
+        let stream = old.server.connect();
+        let client = thread::spawn(move || while is_served(&stream) {});
         let new = old.succeed(&drain);
         let (start, last) = (Instant::now(), std::mem::replace(&mut old.server, new));
         assert!(last.wait().0.success());
         let took = start.elapsed();
         assert!(took < Duration::from_secs(20), "{took:?}");
-        chat.join().unwrap();
+        client.join().unwrap();
         assert!(is_served(&old.server.connect()));
         thread::sleep(MS);
     }

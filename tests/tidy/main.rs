@@ -5,7 +5,7 @@
 //! given texts, so that the tests below it can see it fail.
 
 mod dependencies;
-mod ladders;
+mod layers;
 mod modules;
 mod paths;
 mod results;

@@ -5,7 +5,7 @@ use std::fs;
 use super::expect_tidy;
 use super::source::{files_below, root};
 
-/// Words of a private vocabulary, and the field's words for them. CONTRIBUTING.md has the table.
+/// Words that we do not use, and the words of the field for them. CONTRIBUTING.md has the table.
 const BANNED_WORDS: &[(&str, &str)] = &[
     ("gate", "acceptor"),
     ("door", "listen socket"),

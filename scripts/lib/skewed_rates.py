@@ -1,4 +1,4 @@
-"""The open-loop client: the command line of benches/peers/unequal.c, and the fields of its JSON."""
+"""The open-loop client with hot and cold connections, benches/peers/unequal.c: its command line, its JSON."""
 
 import json
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import child
 from child import Failure
 
 PROGRAM = "unequal"
-OVERHEAD_S = 30.0  # connecting, its grace time for answers, and sorting
+OVERHEAD_S = 30.0  # to connect, to wait for the last replies, and to sort the samples
 GROUPS = ("all", "hot", "cold")
 
 
 @dataclass(frozen=True)
-class Unequal:
-    """Some hot connections among cold ones, requests per second each."""
+class SkewedRates:
+    """A few hot connections among cold ones. The rates are requests per second of each connection."""
 
     program: str
     hot: int
@@ -41,7 +41,7 @@ class Unequal:
         return [self.program, address, *(str(word) for pair in shape.items() for word in pair)]
 
     def run(self, address):
-        """Load the server at `address`. A server that ends connections is a Failure."""
+        """Send the load to `address`. A connection that the server ends is a Failure."""
         return parse(child.run(self.argv(address), PROGRAM, timeout_s=self.total_s + OVERHEAD_S))
 
 
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def unanswered(self):
-        """Requests of the measured time without an answer seconds after it. No percentile includes them."""
+        """Requests of the measured time that had no reply when the client stopped waiting. No percentile has them."""
         return self.values["unanswered"]
 
     def response_ms(self, group, quantile):
@@ -62,12 +62,12 @@ class Report:
         return None if nanoseconds is None else nanoseconds / 1e6
 
     def lateness_ms(self, quantile):
-        """How late the client itself sent what it could have sent."""
+        """How late the client sent requests whose connection was free."""
         return self.values["lateness_ns"][quantile] / 1e6
 
 
 def parse(text):
-    """Check that the client's JSON holds what the scripts read from it."""
+    """Check that the client's JSON has the fields that the scripts read."""
     try:
         report = Report(json.loads(text))
         _used = [report.response_ms(group, quantile) for group in GROUPS for quantile in ("p50", "p99", "p999", "max")]

@@ -1,4 +1,4 @@
-"""Connections that have sent a message and wait for its echo."""
+"""Echoes that clients wait for."""
 
 import selectors
 import time
@@ -6,8 +6,11 @@ import time
 import connections
 
 
-class Waiting:
-    """Sends a message on each connection, then sorts the connections: waiting, served, lost."""
+class PendingEchoes:
+    """Sends a message on each connection and receives the echoes.
+
+    `served` are the connections with a complete echo. `lost` are those that ended or received other bytes.
+    """
 
     def __init__(self, members):
         self.served, self.lost = [], []
@@ -23,7 +26,7 @@ class Waiting:
         self._selector.close()
 
     def add(self, member):
-        """One more: sends its message."""
+        """Send a message on one more connection."""
         try:
             member.sendall(connections.MESSAGE)
         except OSError:
@@ -33,14 +36,17 @@ class Waiting:
         self._selector.register(member, selectors.EVENT_READ)
 
     @property
-    def left(self):
-        """How many still wait."""
+    def pending(self):
+        """The number of connections that still wait."""
         return len(self._received)
 
-    def look(self, timeout_s, enough=None):
-        """Take what arrives until no client waits, `enough` more are served, or the time is up; how many were served."""
+    def receive(self, timeout_s, enough=None):
+        """Receive echoes until none is pending, `enough` more are complete, or the timeout expires.
+
+        Returns how many became complete.
+        """
         before, deadline = len(self.served), time.monotonic() + timeout_s
-        while self.left and (enough is None or len(self.served) - before < enough):
+        while self.pending and (enough is None or len(self.served) - before < enough):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 break

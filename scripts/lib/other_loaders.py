@@ -1,4 +1,4 @@
-"""Other load generators in a closed loop: their command lines, and the figures that they print."""
+"""Load generators in a closed loop, ours and others: their command lines, and the figures that they print."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ PROBE_REQUESTS = 20_000  # for the rate of redis-benchmark, which takes a number
 
 @dataclass(frozen=True)
 class Summary:
-    """The figures of a run, by the program's own count."""
+    """The figures of a run, as the program itself reports them."""
 
     requests: int
     rate_per_s: float
@@ -32,7 +32,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Run:
-    """Its summary, and the CPU time that the kernel counted for the program."""
+    """A run: the summary, and the CPU time that the kernel counted for the program."""
 
     argv: list
     summary: Summary
@@ -46,12 +46,12 @@ class Run:
 
     @property
     def cpu_share(self):
-        """Of one core. Near 1, the loader limits the rate."""
+        """The loader's share of one core. Near 1, the loader limits the rate."""
         return self.cpu_us_per_request * self.summary.rate_per_s / 1e6
 
     @property
     def in_flight(self):
-        """Requests in flight by Little's law. The other connections waited inside the loader."""
+        """Requests in flight by Little's law. The other connections waited inside the loader, which is in no latency."""
         return self.summary.rate_per_s * self.summary.mean_us / 1e6
 
     @property
@@ -72,7 +72,7 @@ class Shape:
 
     @property
     def pinning(self):
-        """In front of a command line."""
+        """The words before a command line that bind the program to the core."""
         return ["taskset", "-c", str(self.core)]
 
 
@@ -84,7 +84,7 @@ def wrk(shape, address):
 
 
 def redis_benchmark(shape, address):
-    """redis-benchmark, PING as an array, as many as fit into the time by a short run before."""
+    """redis-benchmark with PING as an array. A short run first finds how many requests take the wanted time."""
     def argv(requests):
         return [*shape.pinning, "redis-benchmark", "-h", "127.0.0.1", "-p", address.partition(":")[2],
                 "-t", "ping_mbulk", "-c", str(shape.connections), "-n", str(requests), "--csv"]
@@ -95,7 +95,7 @@ def redis_benchmark(shape, address):
 
 
 def echo_client(program):
-    """benches/peers/echo_client.c, compiled to `program`."""
+    """The runner of benches/peers/echo_client.c, whose binary is `program`."""
     def run(shape, address):
         argv = [*shape.pinning, program, address, "--connections", str(shape.connections), "--size", "64",
                 "--seconds", str(shape.seconds)]
@@ -104,7 +104,7 @@ def echo_client(program):
 
 
 def loadgen(load):
-    """loadgen with the protocol of this load. All of its time counts, so there is no warm-up."""
+    """The runner of loadgen with the protocol of this load. There is no warm-up: the others have none."""
     def run(shape, address):
         asked = replace(load, connections=shape.connections, duration=f"{shape.seconds}s", warmup="0s", core=shape.core)
         return _run(asked.measured_argv(address), parse_loadgen, shape, loader.USABLE_STATUS)
@@ -112,7 +112,7 @@ def loadgen(load):
 
 
 def parse_wrk(text):
-    """Read wrk's report; one with errors in it is a Failure."""
+    """Read wrk's report. A report of errors is a Failure."""
     if trouble := WRK_TROUBLE.search(text):
         raise Failure(f"wrk's run is not usable: {trouble[0].strip()}")
     found = [pattern.search(text) for pattern in (WRK_REQUESTS, WRK_RATE, WRK_MEDIAN, WRK_MEAN)]
@@ -124,7 +124,7 @@ def parse_wrk(text):
 
 
 def parse_redis_benchmark(text, requests):
-    """Read the CSV of one test."""
+    """Read redis-benchmark's CSV of one test."""
     try:
         rows = list(csv.DictReader(text.splitlines()))
         median_us, mean_us = (float(rows[0][f"{name}_latency_ms"]) * 1000 for name in ("p50", "avg"))
@@ -134,7 +134,7 @@ def parse_redis_benchmark(text, requests):
 
 
 def parse_echo_client(text, seconds):
-    """Read the JSON of the bare client; it keeps no distribution."""
+    """Read the JSON of the bare client, which has no percentiles."""
     try:
         values = json.loads(text)
         return Summary(values["requests"], values["requests"] / seconds, None, values["service_mean_ns"] / 1000)
@@ -143,7 +143,7 @@ def parse_echo_client(text, seconds):
 
 
 def parse_loadgen(text):
-    """Read our own record."""
+    """Read loadgen's JSON."""
     report = loader.parse(text)
     return Summary(report.completed, report.rate_per_s, report.service_us("p50"), report.service_us("mean"), report)
 

@@ -1,4 +1,4 @@
-"""A client that a fault does not concern: one connection, an echo every 20 ms, and its longest wait."""
+"""An unaffected client: one connection, an echo every 20 ms. It records the longest wait for an echo."""
 
 import threading
 import time
@@ -9,8 +9,8 @@ from child import Failure
 EVERY_S = 0.02
 
 
-class Bystander:
-    """Runs in its own thread while the block runs. It ends at the first failure and counts it."""
+class ProbeClient:
+    """Runs in a thread of its own while the block runs. It counts the first failure and then ends."""
 
     def __init__(self, address):
         self.failures = 0

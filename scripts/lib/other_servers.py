@@ -1,4 +1,4 @@
-"""Servers of other projects, which do not print their address: nginx and Redis, each in its own folder."""
+"""Servers of other projects, nginx and Redis: each has a folder of its own, and a port that the script chooses."""
 
 import os
 import socket
@@ -36,30 +36,33 @@ http {{
 
 
 def free_port():
-    """A port that was free a moment ago."""
+    """A port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def nginx(folder, port):
-    """nginx with one worker and a small file at /; the command line, its folder prepared."""
+    """The command line of nginx with one worker and a small file at /. Writes its files to the folder."""
     (folder / "www").mkdir()
     (folder / "www" / "index.html").write_text("x" * FILE_BYTES)
-    # Its worker gives up root for a user who may not read a temporary folder.
+    # Started by root, a worker of nginx changes to a user who may not read a temporary folder.
     user = "user root root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(NGINX.format(user=user, port=port))
     return ["nginx", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "stderr"]
 
 
 def redis(folder, port):
-    """Redis without persistence."""
+    """The command line of Redis without persistence."""
     return ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
             "--appendonly", "no"]
 
 
-class Foreign:
-    """A running one. Use as a context manager: leaving the block always ends the process."""
+class OtherServer:
+    """A running server. Use as a context manager: the end of the block always ends the process.
+
+    `prepare` is a function of folder and port that returns the command line.
+    """
 
     def __init__(self, prepare, core=None):
         self._prepare = prepare
@@ -67,13 +70,13 @@ class Foreign:
         self.address = None
 
     def __enter__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="foreign-")
-        self._said = tempfile.TemporaryFile("w+")
+        self._folder = tempfile.TemporaryDirectory(prefix="other-server-")
+        self._output = tempfile.TemporaryFile("w+")
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         pinning = () if self._core is None else ("taskset", "-c", str(self._core))
         self.argv = [*pinning, *self._prepare(Path(self._folder.name), port)]
-        self._process = child.start(self.argv, stdout=self._said, stderr=subprocess.STDOUT)
+        self._process = child.start(self.argv, stdout=self._output, stderr=subprocess.STDOUT)
         try:
             self._await_listening(port)
         except BaseException:
@@ -83,12 +86,12 @@ class Foreign:
 
     def __exit__(self, *_exception):
         child.stop(self._process)
-        self._said.close()
+        self._output.close()
         self._folder.cleanup()
 
     @property
     def worker(self):
-        """The process that serves: nginx's first process is its master."""
+        """The id of the process that serves. nginx's first process is its master, and a child serves."""
         return next(iter(procfs.children(self._process.pid)), self._process.pid)
 
     @property
@@ -104,6 +107,6 @@ class Foreign:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self._said.seek(0)
-                raise Failure(f"{self.argv} does not listen{child.indented(self._said.read())}")
+                self._output.seek(0)
+                raise Failure(f"{self.argv} does not listen{child.indented(self._output.read())}")
             time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""The client that connects over and over: the command line of benches/peers/storm.c, and the fields of its JSON."""
+"""The client that connects over and over, benches/peers/storm.c: its command line, and the fields of its JSON."""
 
 import json
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import child
 from child import Failure
 
 PROGRAM = "storm"
-OVERHEAD_S = 20.0  # the connections in flight at the end, each bounded by the program's own timeout
+OVERHEAD_S = 20.0  # for the connections that are open at the end; the program's own timeout bounds each
 
 
 @dataclass(frozen=True)
-class Storm:
-    """One run: how many connections at once, and when it ends. `flags` are other flags of the program."""
+class ConnectFlood:
+    """One run: `slots` connections at a time, and when it ends. `flags` are other flags of the program."""
 
     program: str
     slots: int = 64
@@ -21,24 +21,24 @@ class Storm:
     flags: tuple = ()
 
     def argv(self, address):
-        """The storm's command line."""
+        """The client's command line."""
         shape = {"--slots": self.slots, "--seconds": self.seconds, "--count": self.count}
         return [self.program, address, *(str(word) for pair in shape.items() for word in pair), *self.flags]
 
     def start(self, address):
-        """Start it against `address` in the background; give the task to `finish`."""
+        """Start the client in the background. Pass the task to `finish`."""
         return child.Task(self.argv(address), PROGRAM)
 
     def finish(self, task):
-        """Wait for its end: what it counted."""
+        """Wait for the client's end and return what it counted."""
         return Report(parse(task.finish(self.seconds + OVERHEAD_S)))
 
     def run(self, address):
-        """A storm in which no connection may fail."""
+        """Run the client to its end. A connection that fails is a Failure."""
         with self.start(address) as task:
             report = self.finish(task)
         if report.failed or not report.connections:
-            raise Failure(f"connections of the storm on {address} failed: {report.values}")
+            raise Failure(f"connections to {address} failed: {report.values}")
         return report
 
 
@@ -50,17 +50,17 @@ class Report:
 
     @property
     def connections(self):
-        """Those that got their echo."""
+        """The number of connections that got their echo."""
         return self.values["connections"]
 
     @property
     def failures(self):
-        """The others by kind: refused, timeout, and, after they were established, reset, closed, wrong."""
+        """The number of the others by kind: refused, timeout, and once established, reset, closed, wrong (echo)."""
         return self.values["failures"]
 
     @property
     def failed(self):
-        """How many did not get it."""
+        """The number of connections that got no echo."""
         return sum(self.failures.values())
 
     @property
@@ -89,12 +89,12 @@ class Report:
 
 
 def parse(text):
-    """Check that the storm's JSON holds what the scripts read from it."""
+    """Check that the client's JSON has the fields that the scripts read."""
     try:
         values = json.loads(text)
         report = Report(values)
         _used = (report.connections, report.failed, report.rate_per_s, report.cpu_share, report.longest_gap_ms,
                  report.latency_us("p50"), report.latency_us("p99"))
     except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"the storm's report is not usable ({error!r}): {text[:200]!r}") from error
+        raise Failure(f"the report of {PROGRAM} is not usable ({error!r}): {text[:200]!r}") from error
     return values

@@ -1,11 +1,11 @@
-//! The ladders: which layer of `src`, and which module of a folder, may name which.
+//! Which layer of `src` may import which, and which module of a folder may import which.
 
 use super::expect_tidy;
 use super::paths::{imports, named};
 use super::source::{Source, sources};
 
-/// Who may name whom, by folder or file of `src`. What is not listed is not allowed.
-const LADDER: &[(&str, &[&str])] = &[
+/// The layers of `src`, each with all that it may import: a layer, or a module of one.
+const LAYERS: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("sync", &[]),
     ("error", &["event"]),
@@ -35,8 +35,8 @@ const LADDER: &[(&str, &[&str])] = &[
     ("bin", &[]),
 ];
 
-/// The modules of `loadgen/src`, lowest first: each may name those before it.
-const LOADGEN_LADDER: &[&str] = &[
+/// The modules of `loadgen/src`.
+const LOADGEN_ORDER: &[&str] = &[
     "clock",
     "exit",
     "error",
@@ -63,23 +63,23 @@ const LOADGEN_LADDER: &[&str] = &[
     "commands",
 ];
 
-/// The modules directly below one folder, lowest first: each may name those before it.
-struct Ladder {
+/// The modules directly below a folder, lowest first. Each may import those before it.
+struct ModuleOrder {
     folder: &'static str,
-    order: &'static [&'static str],
+    modules: &'static [&'static str],
 }
 
-/// The folder's own file. It may name all modules, and none may name its items.
+/// The folder's own file. It may import from all modules, and none may import what it defines.
 const OWN_FILE: &str = "mod";
 
-const LADDERS: &[Ladder] = &[
-    Ladder { folder: "loadgen/src", order: LOADGEN_LADDER },
-    Ladder { folder: "src/base", order: BASE_LADDER },
-    Ladder { folder: "src/server", order: SERVER_LADDER },
+const MODULE_ORDERS: &[ModuleOrder] = &[
+    ModuleOrder { folder: "loadgen/src", modules: LOADGEN_ORDER },
+    ModuleOrder { folder: "src/base", modules: BASE_ORDER },
+    ModuleOrder { folder: "src/server", modules: SERVER_ORDER },
 ];
 
 /// The modules of `src/base`.
-const BASE_LADDER: &[&str] = &[
+const BASE_ORDER: &[&str] = &[
     "control",
     "changelist",
     "stats",
@@ -94,7 +94,7 @@ const BASE_LADDER: &[&str] = &[
 ];
 
 /// The modules of `src/server`.
-const SERVER_LADDER: &[&str] = &[
+const SERVER_ORDER: &[&str] = &[
     "error",
     "listen_address",
     "connection_limit",
@@ -116,50 +116,49 @@ const SERVER_LADDER: &[&str] = &[
 ];
 
 #[test]
-fn a_lower_layer_never_names_a_higher_one() {
-    expect_tidy(&layers_that_name_higher_ones(LADDER, &sources(&["src"])));
+fn a_lower_layer_never_imports_a_higher_one() {
+    expect_tidy(&forbidden_imports_of_layers(LAYERS, &sources(&["src"])));
 }
 
 #[test]
-fn a_lower_module_never_names_a_higher_one() {
+fn a_lower_module_never_imports_a_higher_one() {
     let all = sources(&["src", "loadgen/src"]);
     let complaints: Vec<String> =
-        LADDERS.iter().flat_map(|ladder| ladder.modules_that_name_higher_ones(&all)).collect();
+        MODULE_ORDERS.iter().flat_map(|order| order.forbidden_imports(&all)).collect();
     expect_tidy(&complaints);
 }
 
-/// What the files of `src` name that `ladder` does not allow them.
-fn layers_that_name_higher_ones(ladder: &[(&str, &[&str])], all: &[Source]) -> Vec<String> {
+/// The imports in `src` that `layers` does not allow.
+fn forbidden_imports_of_layers(layers: &[(&str, &[&str])], all: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in all.iter().filter(|source| !source.is_test(all)) {
         let (path, module) = (&source.path, source.module());
         let Some(layer) = module.first() else { continue };
-        let Some((_, allowed)) = ladder.iter().find(|(name, _)| name == layer) else {
-            complaints
-                .push(format!("{path}: add `{layer}` to the ladder in tests/tidy/ladders.rs"));
+        let Some((_, allowed)) = layers.iter().find(|(name, _)| name == layer) else {
+            complaints.push(format!("{path}: add `{layer}` to LAYERS in tests/tidy/layers.rs"));
             continue;
         };
         for (number, steps) in named(source) {
             let target = steps.first().map_or("*", String::as_str);
             let part = steps[..steps.len().min(2)].join("::");
             if target != *layer && !allowed.contains(&target) && !allowed.contains(&&*part) {
-                complaints.push(upward(path, number, layer, &part));
+                complaints.push(forbidden(path, number, layer, &part));
             }
         }
     }
     complaints
 }
 
-fn upward(path: &str, number: usize, module: &str, target: &str) -> String {
+fn forbidden(path: &str, number: usize, module: &str, target: &str) -> String {
     format!(
-        "{path}:{number}: `{module}` must not name `{target}`; move the code down, or pass what it \
-         needs in"
+        "{path}:{number}: `{module}` must not import `{target}`; move the code down, or pass what \
+         it needs as an argument"
     )
 }
 
-impl Ladder {
-    /// What the files of the folder name further up.
-    fn modules_that_name_higher_ones(&self, all: &[Source]) -> Vec<String> {
+impl ModuleOrder {
+    /// The imports in the folder's files from modules that come later in the order.
+    fn forbidden_imports(&self, all: &[Source]) -> Vec<String> {
         let prefix = format!("{}/", self.folder);
         let own = all.iter().find(|source| source.path == format!("{prefix}{OWN_FILE}.rs"));
         let exported = own.map(|own| imports(&own.text)).unwrap_or_default();
@@ -170,16 +169,17 @@ impl Ladder {
             if matches!(module, OWN_FILE | "main") {
                 continue;
             }
-            let Some(position) = self.order.iter().position(|name| *name == module) else {
+            let Some(position) = self.modules.iter().position(|name| *name == module) else {
                 let path = &source.path;
-                complaints
-                    .push(format!("{path}: add `{module}` to the ladder in tests/tidy/ladders.rs"));
+                complaints.push(format!(
+                    "{path}: add `{module}` to the order of its folder in tests/tidy/layers.rs"
+                ));
                 continue;
             };
             for (number, path) in named(source) {
                 let Some(target) = self.module_of(&path, &exported) else { continue };
-                if target != module && !self.order[..position].contains(&target) {
-                    complaints.push(upward(&source.path, number, module, target));
+                if target != module && !self.modules[..position].contains(&target) {
+                    complaints.push(forbidden(&source.path, number, module, target));
                 }
             }
         }
@@ -203,7 +203,7 @@ impl Ladder {
         let name = steps.next().map_or(OWN_FILE, String::as_str);
         let export = exported.iter().find(|(exported, _)| exported == name);
         let module = export.and_then(|(_, path)| path.first()).map_or(name, String::as_str);
-        Some(if self.order.contains(&module) { module } else { OWN_FILE })
+        Some(if self.modules.contains(&module) { module } else { OWN_FILE })
     }
 }
 
@@ -217,13 +217,13 @@ mod tests {
     fn complaints(folder: &'static str, path: &str, text: &str) -> Vec<String> {
         let own = "mod low;\npub use high::Exported;\npub use low::{Low, deep::Deeper};\n";
         let all = [source(path, text), source(&format!("{folder}/mod.rs"), own)];
-        Ladder { folder, order: ORDER }.modules_that_name_higher_ones(&all)
+        ModuleOrder { folder, modules: ORDER }.forbidden_imports(&all)
     }
 
     #[test]
     fn an_upward_import_is_found_in_src() {
-        let ladder: &[(&str, &[&str])] = &[("sys", &[]), ("base", &["sys::fd"])];
-        let complaints = |path, text| layers_that_name_higher_ones(ladder, &[source(path, text)]);
+        let layers: &[(&str, &[&str])] = &[("sys", &[]), ("base", &["sys::fd"])];
+        let complaints = |path, text| forbidden_imports_of_layers(layers, &[source(path, text)]);
         for allowed in ["use crate::sys::fd::Fd;", "use super::config;", "use crate::base::Config;"]
         {
             assert_eq!(complaints("src/base/limit.rs", allowed), [""; 0], "{allowed}");
@@ -280,8 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_the_ladder_lacks_is_a_complaint() {
+    fn a_module_that_the_order_lacks_is_a_complaint() {
         let found = complaints("src/base", "src/base/new/mod.rs", "");
-        assert!(found[0].contains("add `new` to the ladder"), "{found:?}");
+        assert!(found[0].contains("add `new` to the order of its folder"), "{found:?}");
     }
 }
