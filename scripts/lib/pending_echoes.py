@@ -43,14 +43,14 @@ class PendingEchoes:
     def receive(self, timeout_s, enough=None):
         """Receive echoes until none is pending, `enough` more are complete, or the timeout expires.
 
-        Returns how many became complete.
+        It takes what has come already, even with a timeout of zero. Returns how many became complete.
         """
         before, deadline = len(self.served), time.monotonic() + timeout_s
         while self.pending and (enough is None or len(self.served) - before < enough):
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
+            ready = self._selector.select(max(0, deadline - time.monotonic()))
+            if not ready:
                 break
-            for key, _ in self._selector.select(left_s):
+            for key, _ in ready:
                 self._take(key.fileobj)
         return len(self.served) - before
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ import loader
 import machine
 import measure
 import overhead_report
+import pending_echoes
 import placement_report
 import plot
 import procfs
@@ -293,6 +295,19 @@ class Faults(unittest.TestCase):
     def test_waiting_for_a_condition_has_an_end(self):
         self.assertIsNone(fault.wait_until(lambda: False, 0.05))
         self.assertLess(fault.wait_until(lambda: True, 5), 1)
+
+
+class PendingEchoes(unittest.TestCase):
+    def test_a_receive_without_a_timeout_takes_what_has_come(self):
+        sockets = [socket.socketpair() for _ in range(3)]
+        mine, peers = [pair[0] for pair in sockets], [pair[1] for pair in sockets]
+        with pending_echoes.PendingEchoes(mine) as echoes:
+            peers[0].sendall(peers[0].recv(100))
+            peers[1].close()
+            self.assertEqual(echoes.receive(0), 1)
+            self.assertEqual((echoes.served, echoes.lost, echoes.pending), ([mine[0]], [mine[1]], 1))
+        for opened in (*mine, *peers):
+            opened.close()
 
 
 class Processes(unittest.TestCase):
