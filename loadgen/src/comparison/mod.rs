@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! side         the runs of A, or of B
-//! finding      one metric, and which way is better: medians, ratio, rank test, judgement
+//! judgement    whether B is faster or slower in one metric, by medians, their ratio and a rank test
 //! differences  what else differs between the sides, field by field
 //! text         the comparison as a person reads it
 //! ```
@@ -17,7 +17,7 @@
 //! metric alone, and only if the whole confidence interval lies within the tolerance.
 
 mod differences;
-mod finding;
+mod judgement;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -26,8 +26,8 @@ mod text;
 use serde::Serialize;
 
 pub(crate) use self::differences::Difference;
-use self::finding::Measured;
-pub(crate) use self::finding::{Finding, Judgement};
+use self::judgement::Measured;
+pub(crate) use self::judgement::{Finding, Judgement};
 pub(crate) use self::side::Side;
 pub(crate) use self::text::render;
 use crate::exit;
@@ -74,10 +74,11 @@ impl Comparison {
     /// Compares B with A.
     pub(crate) fn of(a: &Side, b: &Side, delta: f64) -> Self {
         let measured: Vec<Measured> =
-            finding::METRICS.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
+            judgement::METRICS.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
         let known = |name: &str| measured.iter().any(|measured| measured.name() == name);
-        let tried =
-            finding::METRICS.iter().filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
+        let tried = judgement::METRICS
+            .iter()
+            .filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
         let unknown = tried.map(|metric| metric.name).filter(|name| !known(name)).collect();
         let p_values: Vec<f64> = measured.iter().map(Measured::p).collect();
         let corrected = stats::holm(&p_values);
