@@ -4,7 +4,7 @@
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
 //! record       search.json
-//! report       the answer and all probes, as text and as a picture
+//! report       the answer and all probes, as text and as a chart
 //! ```
 
 mod record;
@@ -128,8 +128,8 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     if let Some(folder) = &output.directory {
         atomic_file::json(&folder.join("search.json"), record)?;
         atomic_file::text(&folder.join("search.txt"), &report::render(record))?;
-        let picture = report::picture(record).svg();
-        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
+        let chart = report::chart(record).svg();
+        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &chart)?;
     }
     match &output.record {
         Some(RecordSink::File(path)) => atomic_file::json(path, record)?,

@@ -167,7 +167,7 @@ fn reason(probe: &ProbeRecord) -> String {
 }
 
 /// Percentiles of the response time against what was achieved, of every probe at a rate.
-pub(super) fn picture(record: &SearchRecord) -> Chart {
+pub(super) fn chart(record: &SearchRecord) -> Chart {
     let mut probes: Vec<&ProbeRecord> =
         record.probes.iter().filter(|probe| probe.rate_per_s.is_some()).collect();
     probes.sort_by(|a, b| {

@@ -5,7 +5,7 @@
 //! sweep.csv                     one line a run, in the order of measurement
 //! cells/<settings>/run-01.json  the record of a run
 //! summary.txt, summary.md       medians and ranges
-//! plot-*.svg                    the same as pictures
+//! plot-*.svg                    the same as charts
 //! ```
 
 use std::fs::{self, OpenOptions};

@@ -1,4 +1,4 @@
-//! The pictures of a result, made from its numbers.
+//! The charts of a result, made from its numbers.
 
 use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;
@@ -27,7 +27,7 @@ fn percentile_curve(name: &str, latency: &Latency) -> Series {
     let max = units::duration(latency.max_ns().unwrap_or(0));
     Series {
         name: format!("{name} (max {}, n = {})", max.trim_end(), units::grouped(count)),
-        points: hgrm::ladder()
+        points: hgrm::percentile_rows()
             .take_while(known)
             .map(|quantile| Point::at(quantile, latency.quantile_ns(quantile) as f64))
             .collect(),
