@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
+use super::due_requests::DueRequests;
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder, Request};
-use super::send_schedule::SendSchedule;
 use crate::wire::Exchange;
 
 /// The state of a connection's stream.
@@ -95,8 +95,8 @@ pub(crate) struct Connection<S> {
     pub(crate) generation: u32,
     /// Attempts in a row that did not lead to a single reply.
     pub(crate) failures: u32,
-    /// The schedule; nothing in a closed loop, or before the run has started.
-    pub(crate) schedule: Option<SendSchedule>,
+    /// The requests that are due; nothing in a closed loop, or before the run has started.
+    pub(crate) due_requests: Option<DueRequests>,
     exchange: Exchange,
     /// Since when server and plan have allowed it to send.
     free_ns: u64,
@@ -121,7 +121,7 @@ impl<S: Read + Write> Connection<S> {
             stream: StreamState::Closed,
             failures: 0,
             generation: 0,
-            schedule: None,
+            due_requests: None,
             exchange: Exchange::new(&plan.traffic, number),
             free_ns: 0,
         }
@@ -191,8 +191,10 @@ impl<S: Read + Write> Connection<S> {
         let allowance = if ends { 0 } else { stream.allowance(plan) };
         // Decides what is due, and is the time stamp of the send: the write follows at once.
         let now_ns = (tools.now_ns)();
-        let new = match (&mut self.schedule, &plan.intensity) {
-            (Some(schedule), Some(intensity)) => schedule.take(allowance, now_ns, intensity),
+        let new = match (&mut self.due_requests, &plan.intensity) {
+            (Some(due_requests), Some(intensity)) => {
+                due_requests.take(allowance, now_ns, intensity)
+            }
             _ if closed => allowance,
             _ => 0,
         };
@@ -217,7 +219,8 @@ impl<S: Read + Write> Connection<S> {
         let in_connect = plan.connects_per_request() && stream.replies == 0;
         let sent_ns = if in_connect { stream.begun_ns } else { now_ns };
         for _ in 0..begun {
-            let intended_ns = self.schedule.as_mut().and_then(SendSchedule::pop).unwrap_or(sent_ns);
+            let intended_ns =
+                self.due_requests.as_mut().and_then(DueRequests::pop).unwrap_or(sent_ns);
             let request = Request { intended_ns, sent_ns: sent_ns.max(intended_ns) };
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);

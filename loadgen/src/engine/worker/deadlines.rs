@@ -125,9 +125,11 @@ impl<N: Network> Worker<'_, '_, N> {
             return 0.0;
         };
         let connections = self.plan.options.connections;
-        let schedule =
-            self.connections.iter().filter_map(|connection| connection.schedule.as_ref());
-        schedule.map(|schedule| schedule.backlog(self.now_ns, intensity, connections)).sum()
+        let due_requests =
+            self.connections.iter().filter_map(|connection| connection.due_requests.as_ref());
+        due_requests
+            .map(|due_requests| due_requests.backlog(self.now_ns, intensity, connections))
+            .sum()
     }
 
     /// Ends the schedule at the end of the window, on an interrupt, or when connecting has failed
@@ -144,8 +146,8 @@ impl<N: Network> Worker<'_, '_, N> {
             self.stop = Some(self.stopping(drain_ns));
             self.begun = self.share.connections;
             for connection in &mut self.connections {
-                if let Some(schedule) = &mut connection.schedule {
-                    schedule.end(self.now_ns);
+                if let Some(due_requests) = &mut connection.due_requests {
+                    due_requests.end(self.now_ns);
                 }
             }
         }
@@ -192,8 +194,11 @@ impl<N: Network> Worker<'_, '_, N> {
                     self.recorder.censored(request, now_ns);
                 }
             }
-            if let (Some(schedule), Some(intensity)) = (connection.schedule, &self.plan.intensity) {
-                schedule.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+            if let (Some(due_requests), Some(intensity)) =
+                (connection.due_requests, &self.plan.intensity)
+            {
+                due_requests
+                    .drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
             }
         }
         let state = State { now_ns, ..self.state() };

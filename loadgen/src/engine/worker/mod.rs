@@ -14,12 +14,12 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::connection::{Connection, StreamState, Tools};
 use crate::engine::dialer::Dialer;
+use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Ready, Token};
 use crate::engine::plan::{Plan, Share};
 use crate::engine::recorder::{Recorded, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::send_queue::SendQueue;
-use crate::engine::send_schedule::SendSchedule;
 use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::schedule::Window;
@@ -203,8 +203,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             if let (Some(arrivals), Some(intensity)) =
                 (plan.arrivals(connection.number), &plan.intensity)
             {
-                connection.schedule =
-                    Some(SendSchedule::new(arrivals, intensity, window.start_ns, window.end_ns));
+                connection.due_requests =
+                    Some(DueRequests::new(arrivals, intensity, window.start_ns, window.end_ns));
             }
         }
     }
@@ -216,7 +216,10 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         };
         let is_done = |connection: &Connection<N::Stream>| {
             connection.is_idle()
-                && connection.schedule.as_ref().is_none_or(|schedule| schedule.next_ns().is_none())
+                && connection
+                    .due_requests
+                    .as_ref()
+                    .is_none_or(|due_requests| due_requests.next_ns().is_none())
         };
         // The count is one comparison; only when it is zero is every connection looked at.
         self.now_ns >= stop.drain_until_ns
@@ -339,7 +342,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
         let connection = &self.connections[index as usize];
         // A connection that is not free is served by the event that frees it, not by the time.
-        match connection.schedule.as_ref().and_then(SendSchedule::next_ns) {
+        match connection.due_requests.as_ref().and_then(DueRequests::next_ns) {
             Some(due_ns) if connection.is_free(self.plan) => self.send_queue.set(index, due_ns),
             _ => self.send_queue.clear(index),
         }
