@@ -35,7 +35,7 @@ pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffi
 
 /// A connection in memory.
 #[derive(Debug)]
-pub(super) struct Bench<'a> {
+pub(super) struct Fixture<'a> {
     traffic: &'a Traffic,
     protocol: Protocol,
     connection: u32,
@@ -56,7 +56,7 @@ pub(super) struct Bench<'a> {
     read_bytes: usize,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Fixture<'a> {
     pub(super) fn new(traffic: &'a Traffic, protocol: Protocol, connection: u32) -> Self {
         Self {
             traffic,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::bench::traffic;
+use super::fixture::traffic;
 use crate::wire::{Exchange, Mismatch, Protocol, Sizes, Traffic, TrafficSpec, Verify};
 
 /// How long a server may take to start, and a reply to come.
