@@ -3,7 +3,7 @@
 
 use super::frame::common_bytes;
 use super::framing::{HeadBuffer, Way};
-use super::http::{Decoder, Fault};
+use super::http::{Fault, ReplyDecoder};
 use super::mismatch::said;
 use super::stream::Stream;
 use super::traffic::{Traffic, Verify};
@@ -19,7 +19,7 @@ pub(crate) struct Exchange {
     connection: u32,
     requests: Stream,
     replies: Stream,
-    http: Option<Box<Decoder>>,
+    http: Option<Box<ReplyDecoder>>,
 }
 
 impl Exchange {
@@ -30,7 +30,7 @@ impl Exchange {
             connection,
             requests: Stream::new(traffic, Way::Request, connection),
             replies: Stream::new(traffic, Way::Reply, connection),
-            http: is_http.then(|| Box::new(Decoder::new(connection))),
+            http: is_http.then(|| Box::new(ReplyDecoder::new(connection))),
         }
     }
 
@@ -152,7 +152,7 @@ impl Exchange {
 
     /// Compares one reply that says itself how long it is.
     fn came_http(
-        http: &mut Decoder,
+        http: &mut ReplyDecoder,
         replies: &mut Stream,
         traffic: &Traffic,
         bytes: &[u8],

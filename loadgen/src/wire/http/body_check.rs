@@ -2,7 +2,7 @@
 
 use super::super::frame::common_bytes;
 use super::super::traffic::Verify;
-use super::decoder::{Fault, Learned, Reference, STORED_BYTES_MAX};
+use super::reply_decoder::{Fault, Learned, Reference, STORED_BYTES_MAX};
 
 /// What a body is compared with, and how closely.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::super::mismatch::said;
-use super::decoder::Fault;
+use super::reply_decoder::Fault;
 
 /// Most headers of a reply.
 const HEADERS_MAX: usize = 100;

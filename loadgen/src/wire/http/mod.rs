@@ -5,15 +5,15 @@
 //! request    the text of every request
 //! head       what the head of a reply says: status, how its body ends, whether the connection does
 //! body       what is compared of a body
-//! decoder    the state of a connection in its replies, the body that every reply must have, and
+//! reply_decoder    the state of a connection in its replies, the body that every reply must have, and
 //!            the byte that is wrong
 //! ```
 
-mod body;
-mod decoder;
+mod body_check;
 mod head;
+mod reply_decoder;
 mod request;
 
-pub(super) use self::decoder::{Decoder, Fault, Reference};
+pub(super) use self::reply_decoder::{Fault, Reference, ReplyDecoder};
 pub(super) use self::request::request;
 pub(crate) use self::request::{header, path};

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::super::frame::common_bytes;
 use super::super::mismatch::said;
 use super::super::traffic::Verify;
-use super::body::{Body, Rules};
+use super::body_check::{Body, Rules};
 use super::head::{BodyEnd, Head};
 
 /// Most bytes of a head, or of a line between chunks, that are read in several pieces.
@@ -34,7 +34,7 @@ enum Expecting {
 
 /// Parses replies. It stores no body, and of a head only what has come in pieces.
 #[derive(Debug)]
-pub(in crate::wire) struct Decoder {
+pub(in crate::wire) struct ReplyDecoder {
     stage: Expecting,
     /// Where in the reply that begins which comes next.
     offset: u64,
@@ -47,7 +47,7 @@ pub(in crate::wire) struct Decoder {
     wants_close: bool,
 }
 
-impl Decoder {
+impl ReplyDecoder {
     /// The beginning of connection number `connection`.
     pub(in crate::wire) fn new(connection: u32) -> Self {
         Self {
