@@ -208,7 +208,7 @@ impl<S: Read + Write> Connection<S> {
             Err(error) if is_transient(&error) => return Ok(true),
             Err(error) => return Err(error.into()),
         };
-        let begun = self.exchange.took(&plan.traffic, taken);
+        let begun = self.exchange.advance_sent(&plan.traffic, taken);
         tools.recorder.bytes_sent(taken);
         // With more than one reply outstanding, sending is no progress of the oldest request.
         if stream.outstanding.len() <= 1 {
@@ -247,7 +247,7 @@ impl<S: Read + Write> Connection<S> {
         let full = stream.allowance(tools.plan) == 0;
         let outstanding = stream.outstanding.len();
         let (completed, right) =
-            self.exchange.came(&tools.plan.traffic, &tools.buffer[..count], outstanding);
+            self.exchange.verify_received(&tools.plan.traffic, &tools.buffer[..count], outstanding);
         for _ in 0..completed {
             let answered = stream.outstanding.pop_front();
             let request = answered.expect("no more replies than requests are accepted");

@@ -2,11 +2,10 @@
 //! compared with the first one.
 //!
 //! ```text
-//! request    the text of every request
-//! head       what the head of a reply says: status, how its body ends, whether the connection does
-//! body       what is compared of a body
-//! reply_decoder    the state of a connection in its replies, the body that every reply must have, and
-//!            the byte that is wrong
+//! request        the text of every request
+//! head           the fields of a reply's head: status, where the body ends, whether the server closes
+//! reply_decoder  the replies of one connection, parsed as they are received
+//! body_check     a body, compared with that of the run's first reply
 //! ```
 
 mod body_check;
@@ -14,6 +13,7 @@ mod head;
 mod reply_decoder;
 mod request;
 
-pub(super) use self::reply_decoder::{Fault, Reference, ReplyDecoder};
+pub(super) use self::body_check::Reference;
+pub(super) use self::reply_decoder::ReplyDecoder;
 pub(super) use self::request::request;
 pub(crate) use self::request::{header, path};
