@@ -40,7 +40,7 @@ pub(crate) struct OpenStream<S> {
     pub(crate) last_progress_ns: u64,
     /// Whether unsent bytes wait for the socket to take them.
     pub(crate) write_armed: bool,
-    /// No request is begun any more: it is closed when all are answered.
+    /// Whether the stream begins no further request and is closed when all are answered.
     pub(crate) closing: bool,
 }
 
@@ -64,7 +64,7 @@ impl<S> OpenStream<S> {
         self.outstanding.len()
     }
 
-    /// Whether any reply has come.
+    /// Whether any reply was received.
     pub(crate) fn has_worked(&self) -> bool {
         self.replies > 0
     }
@@ -93,22 +93,22 @@ pub(crate) struct Connection<S> {
     pub(crate) stream: StreamState<S>,
     /// Number of its latest stream.
     pub(crate) generation: u32,
-    /// Attempts in a row that did not lead to a single reply.
+    /// Attempts to connect in a row without a single reply.
     pub(crate) failures: u32,
     /// The requests that are due; nothing in a closed loop, or before the run has started.
     pub(crate) due_requests: Option<DueRequests>,
     exchange: Exchange,
-    /// Since when server and plan have allowed it to send.
+    /// Since when the server and the plan allow it to send.
     free_ns: u64,
 }
 
-/// What the calls on a connection need besides it.
+/// The parts of the thread that a connection's calls use.
 pub(crate) struct Tools<'a, 'run> {
     pub(crate) plan: &'a Plan<'run>,
     pub(crate) recorder: &'a mut Recorder,
-    /// Receives what is read.
+    /// Memory for received bytes.
     pub(crate) buffer: &'a mut [u8],
-    /// Holds what is sent.
+    /// Memory for assembled requests.
     pub(crate) scratch: &'a mut Vec<u8>,
     pub(crate) now_ns: &'a dyn Fn() -> u64,
 }
@@ -127,7 +127,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Takes over an established stream.
+    /// Sets an established stream.
     pub(crate) fn set_open(&mut self, stream: OpenStream<S>) {
         self.exchange.restart();
         self.stream = StreamState::Open(stream);
@@ -160,7 +160,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Whether its stream has sent all that it was for, and all replies have come.
+    /// Whether its stream has sent its last request, and all replies were received.
     pub(crate) fn is_used_up(&self, plan: &Plan<'_>) -> bool {
         match &self.stream {
             StreamState::Open(stream) => {
@@ -173,7 +173,8 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Finishes a partly sent request and begins those that are due and allowed, in one write.
+    /// Sends the rest of a partly sent request, and the requests that are due and allowed, in one
+    /// write.
     ///
     /// `closed` says whether a connection without a schedule may begin requests. Returns whether
     /// bytes are left that the socket did not take. A request counts as sent, and gets its time
@@ -189,7 +190,8 @@ impl<S: Read + Write> Connection<S> {
         let plan = tools.plan;
         let ends = self.exchange.wants_close();
         let allowance = if ends { 0 } else { stream.allowance(plan) };
-        // Decides what is due, and is the time stamp of the send: the write follows at once.
+        // This time decides which requests are due, and is their send time: the write follows at
+        // once.
         let now_ns = (tools.now_ns)();
         let new = match (&mut self.due_requests, &plan.intensity) {
             (Some(due_requests), Some(intensity)) => {

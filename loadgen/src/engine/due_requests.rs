@@ -21,7 +21,7 @@ pub(crate) struct DueRequests {
     end_ns: u64,
     /// Intended time of the next request in the schedule.
     next_ns: u64,
-    /// Taken out and not yet sent: their intended times.
+    /// The intended times of the requests that are taken out and not sent yet.
     taken: VecDeque<u64>,
 }
 
@@ -43,7 +43,8 @@ impl DueRequests {
         self.next_ns = if at_ns < self.end_ns { at_ns } else { NEVER };
     }
 
-    /// Takes requests whose time has come, so that up to `most` are ready; returns how many are.
+    /// Takes requests that are due at `now_ns` out of the schedule, until `most` are ready. Returns
+    /// how many are ready.
     pub(crate) fn take(&mut self, most: usize, now_ns: u64, intensity: &Intensity) -> usize {
         while self.taken.len() < most && self.next_ns <= now_ns {
             self.taken.push_back(self.next_ns);
@@ -57,7 +58,8 @@ impl DueRequests {
         self.taken.pop_front()
     }
 
-    /// When the oldest unsent request is, or was, due; nothing when the schedule has ended.
+    /// When the oldest unsent request is due, which may be past; nothing when the schedule has
+    /// ended.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         // Those taken out are older than the next one in the schedule.
         let next_ns = self.taken.front().copied().unwrap_or(self.next_ns);
@@ -86,7 +88,7 @@ impl DueRequests {
         self.taken.len() as f64 + waiting
     }
 
-    /// All unsent requests to the end of the schedule, one by one.
+    /// Calls `each` with the intended time of every unsent request, to the end of the schedule.
     pub(crate) fn drain(mut self, intensity: &Intensity, mut each: impl FnMut(u64)) {
         self.taken.drain(..).for_each(&mut each);
         while self.next_ns != NEVER {
