@@ -11,7 +11,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    Stated, Verdict,
+    TextValue, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -69,7 +69,7 @@ pub(crate) fn measure(
             env.server_may_use(&cpus);
         }
         let pacing = engine::choose_pacing(options, &env);
-        args.pacing = Stated::of(pacing);
+        args.pacing = TextValue::of(pacing);
         let options = &Options { pacing, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;

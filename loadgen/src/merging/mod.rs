@@ -13,7 +13,7 @@ use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, Stated, Validity, Verdict,
+    RunRecord, TextValue, Validity, Verdict,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
@@ -50,7 +50,7 @@ impl Merged {
             .args
             .slo
             .iter()
-            .filter_map(Stated::value)
+            .filter_map(TextValue::value)
             .map(|slo| slo.check(&record))
             .collect();
         Ok(Self { measurement: Measurement { record, latencies }, sources })
@@ -89,7 +89,7 @@ fn rate_of(runs: &[RunRecord]) -> RateRecord {
 fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
     let plans = || sources.iter().map(|source| &source.record.args);
     let rates: Option<Vec<&str>> =
-        plans().map(|plan| plan.rate.as_ref().map(Stated::text)).collect();
+        plans().map(|plan| plan.rate.as_ref().map(TextValue::text)).collect();
     ArgsRecord {
         target: distinct(plans().map(|plan| plan.target.as_str())),
         connections: plans().map(|plan| plan.connections).fold(0, u32::saturating_add),

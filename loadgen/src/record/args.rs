@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Stated;
+use super::TextValue;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
@@ -15,7 +15,7 @@ pub(crate) struct ArgsRecord {
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
-    pub(crate) rate: Option<Stated<RateProfile>>,
+    pub(crate) rate: Option<TextValue<RateProfile>>,
     /// "poisson" or "constant"; nothing in a closed loop.
     pub(crate) arrival: Option<String>,
     /// Requested connections.
@@ -43,9 +43,9 @@ pub(crate) struct ArgsRecord {
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
-    pub(crate) pacing: Stated<Pacing>,
+    pub(crate) pacing: TextValue<Pacing>,
     /// Objectives, as given.
-    pub(crate) slo: Vec<Stated<Slo>>,
+    pub(crate) slo: Vec<TextValue<Slo>>,
     /// Requested runs.
     pub(crate) runs: u32,
     /// The command that started the server for each run.
@@ -65,7 +65,7 @@ impl From<&Options> for ArgsRecord {
         Self {
             target: options.target.to_string(),
             mode: options.load.mode(),
-            rate: open.map(|open| Stated::of(open.profile.clone())),
+            rate: open.map(|open| TextValue::of(open.profile.clone())),
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,
             threads: options.threads,
@@ -79,8 +79,8 @@ impl From<&Options> for ArgsRecord {
             warmup_s: options.warmup.as_secs_f64(),
             timeout_s: options.timeout.as_secs_f64(),
             seed: options.seed,
-            pacing: Stated::of(options.pacing),
-            slo: options.slo.iter().cloned().map(Stated::of).collect(),
+            pacing: TextValue::of(options.pacing),
+            slo: options.slo.iter().cloned().map(TextValue::of).collect(),
             runs: options.runs,
             server_command: options.server.as_ref().and_then(ServerSource::command),
         }

@@ -8,7 +8,7 @@ mod arrivals;
 mod counters;
 mod latency;
 mod run;
-mod stated;
+mod text_value;
 mod validity;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
-pub(crate) use self::stated::Stated;
+pub(crate) use self::text_value::TextValue;
 pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 

@@ -13,7 +13,8 @@ mod rules;
 pub(crate) use self::objective::Decision;
 use crate::environment::Environment;
 use crate::record::{
-    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, Stated, Validity, Verdict,
+    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, TextValue, Validity,
+    Verdict,
 };
 use crate::schedule::RateProfile;
 
@@ -93,7 +94,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether the intended load was constant: a closed loop, or a flat rate.
     fn is_flat(&self) -> bool {
-        let profile = self.args.rate.as_ref().map(Stated::value);
+        let profile = self.args.rate.as_ref().map(TextValue::value);
         matches!(profile, None | Some(Some(RateProfile::Flat(_))))
     }
 

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{ArrivalRecord, Code, Stated};
+    use crate::record::{ArrivalRecord, Code, TextValue};
 
     /// What is found when p99 of the loader's lateness and the median response are these.
     fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, Verdict)> {
@@ -233,7 +233,7 @@ mod tests {
     fn a_loader_that_spins_is_judged_by_its_lateness_alone() {
         let spinning = |pacing: Pacing, measurement| {
             codes(measurement, |record, run| {
-                record.args.pacing = Stated::of(pacing);
+                record.args.pacing = TextValue::of(pacing);
                 run.threads[0].cpu_share = 1.0;
             })
         };

@@ -6,7 +6,7 @@
 use super::super::Evidence;
 use super::percent;
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::{Code, IntervalRecord, Reason, Stated};
+use crate::record::{Code, IntervalRecord, Reason, TextValue};
 use crate::slo::Slo;
 use crate::stats::{self, FittedLine};
 use crate::units::{brief, grouped};
@@ -106,7 +106,7 @@ pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
     let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
-    let objectives = evidence.args.slo.iter().filter_map(Stated::value);
+    let objectives = evidence.args.slo.iter().filter_map(TextValue::value);
     let needed = objectives.filter_map(Slo::percentile);
     if let Some(percentile) = needed.filter(unknown).max_by_key(|percentile| percentile.samples_min)
     {
