@@ -9,9 +9,9 @@ use super::super::traffic::Verify;
 const STORED_BYTES_MAX: usize = 1 << 20;
 
 /// How many connections, those with the lowest numbers, store bodies until the first reply is
-/// complete. If all ten thousand connections of a run did, each would store a mebibyte.
+/// complete. If all connections did, ten thousand of them would store ten gibibytes.
 ///
-/// A reply that another connection is receiving at that time is compared from its next byte on.
+/// The other connections compare the bytes that they receive from then on, and no earlier ones.
 const RECORDING_CONNECTIONS: u32 = 64;
 
 /// The body of the run's first complete reply: written once, read by all threads without a lock.
