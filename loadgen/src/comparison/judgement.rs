@@ -18,7 +18,7 @@ pub(crate) enum Judgement {
     Slower,
     /// Any difference is within the tolerance.
     Same,
-    /// Whether there is a difference is not known; more runs may show it.
+    /// The runs do not decide whether there is a difference; more runs may.
     Undecided,
     NotEnoughRuns,
 }

@@ -50,7 +50,7 @@ pub(crate) struct Comparison {
     /// Differences within this share are the same.
     pub(crate) delta: f64,
     /// All metrics together: slower if one is, faster if one is and none is slower, the same if all
-    /// are, and otherwise not known.
+    /// are, and otherwise undecided.
     pub(crate) judgement: Judgement,
     pub(crate) findings: Vec<Finding>,
     /// Metrics that cannot be compared because some runs know them, and some do not.

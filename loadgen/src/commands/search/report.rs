@@ -101,7 +101,7 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "NOT KNOWN: the runs were too short to decide whether {objectives} holds (--duration)\n"
+            "UNDECIDED: the runs were too short to decide whether {objectives} holds (--duration)\n"
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),
