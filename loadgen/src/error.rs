@@ -1,4 +1,4 @@
-//! Errors that end the program. Their texts say what failed and what to do about it.
+//! Errors that end the program. Their texts state what failed and the remedy.
 //!
 //! Errors of single connections during a run are results, not errors: see the recorder.
 

@@ -1,4 +1,4 @@
-//! One message on the wire: what comes before the payload, the payload, what comes after it.
+//! One message on the wire: its head, its payload, its tail.
 
 use super::payload::{Cursor, Payload};
 
@@ -13,7 +13,7 @@ pub(super) struct Frame<'a> {
 /// The rest of one part of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Piece<'a> {
-    /// Of the head or the tail.
+    /// Bytes of the head or the tail.
     Framing(&'a [u8]),
     Payload(&'a [u8]),
 }

@@ -1,4 +1,4 @@
-//! How each protocol wraps a payload, as request and as reply.
+//! The head and tail that each protocol adds to a payload, in requests and replies.
 
 use super::frame::Frame;
 use super::payload::Alphabet;
@@ -24,7 +24,7 @@ pub(super) enum Direction {
     Reply,
 }
 
-/// The wrapping of a run's messages.
+/// The framing of a run's messages.
 #[derive(Debug)]
 pub(super) struct Framing {
     protocol: Protocol,
@@ -37,7 +37,7 @@ impl Framing {
         Self { protocol, http_request }
     }
 
-    /// What payloads may consist of.
+    /// The bytes that payloads may contain.
     pub(super) fn alphabet(&self) -> Alphabet {
         match self.protocol {
             Protocol::Line => Alphabet::Printable,

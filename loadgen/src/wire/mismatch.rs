@@ -1,4 +1,4 @@
-//! The first byte that is wrong: how it is found, and what is known about it.
+//! The first wrong byte of a reply: the search for it, and its record.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,14 +64,14 @@ impl Fault {
 
 /// The length of the common prefix of both, in bytes.
 pub(super) fn common_bytes(received: &[u8], expected: &[u8]) -> usize {
-    // One comparison of memory where all is well, which is nearly always.
+    // One comparison of memory if all bytes are right, which is nearly always so.
     if expected.get(..received.len()) == Some(received) {
         return received.len();
     }
     received.iter().zip(expected).take_while(|(received, expected)| received == expected).count()
 }
 
-/// Most characters of the server's message that are shown.
+/// Maximum number of characters shown of the server's message.
 const MESSAGE_CHARACTERS_MAX: usize = 100;
 
 /// The note about a message of the server: the first line of `received`, made printable. Most

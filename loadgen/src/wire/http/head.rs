@@ -6,7 +6,7 @@ use httparse::{Header, ParserConfig, Response, Status};
 
 use super::super::mismatch::{Fault, server_message};
 
-/// Most headers of a reply.
+/// Maximum number of headers of a reply.
 const HEADERS_MAX: usize = 100;
 
 /// Where a body ends (RFC 9112, section 6.3).

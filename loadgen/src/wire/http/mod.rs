@@ -1,5 +1,5 @@
-//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112): the request, and replies, parsed and
-//! compared with the first one.
+//! HTTP/1.1, as much of it as a `GET` needs (RFC 9112). Replies are parsed and compared with the
+//! first one.
 //!
 //! ```text
 //! request        the text of every request
