@@ -20,8 +20,8 @@ impl Interrupt {
     pub(crate) fn install() -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Handlers run in the order of registration: this one acts only if the flag is
-            // already up, that is, on the second signal.
+            // Handlers run in the order of registration. This one acts only if the flag is
+            // already set, that is, on the second signal.
             flag::register_conditional_shutdown(
                 signal,
                 i32::from(exit::INTERRUPTED),

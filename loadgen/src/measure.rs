@@ -1,5 +1,5 @@
-//! A measurement from its plan to its record. It makes the runs, each with a new server if it starts
-//! one, adds them up, and judges them.
+//! A measurement from its plan to its record. It makes the runs, each with a new server if it
+//! starts one, adds them up, and judges them.
 
 use crate::console;
 use crate::engine::{self, Observer, RunOutcome};

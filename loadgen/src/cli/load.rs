@@ -182,8 +182,8 @@ pub(crate) struct LoaderArgs {
 /// The server process, if it is to be started or watched.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// Start this command before each run; {addr} is replaced by the target. The run begins when the
-    /// target accepts; the command is watched, and stopped after the run
+    /// Start this command before each run; {addr} is replaced by the target. The run begins when
+    /// the target accepts; the command is watched, and stopped after the run
     #[arg(long, value_name = "CMD", conflicts_with = "server_pid")]
     pub(crate) server_cmd: Option<ServerCommand>,
 

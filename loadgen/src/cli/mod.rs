@@ -128,8 +128,8 @@ pub(crate) fn print(text: &Text) -> u8 {
     }
 }
 
-/// Joins the paragraphs of a parser's message in one line: the error and the tips, without the usage
-/// summary.
+/// Joins the paragraphs of a parser's message in one line: the error and the tips, without the
+/// usage summary.
 fn fold(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let kept: Vec<&str> = lines

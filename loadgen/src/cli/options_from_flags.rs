@@ -11,8 +11,8 @@ use crate::options::{
 };
 use crate::wire::{Protocol, TrafficSpec};
 
-/// Maximum number of requests outstanding per connection: with more, the run measures a queue, not a
-/// server.
+/// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
+/// a server.
 const PIPELINE_MAX: u32 = 65_536;
 
 /// Default number of requests outstanding per connection. A closed loop has one at a time. An open

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! side         the runs of A, or of B
-//! judgement    whether B is faster or slower in one metric, by medians, their ratio and a rank test
+//! judgement    whether B is faster in one metric: medians, their ratio, a rank test
 //! differences  what else differs between the sides, field by field
 //! text         the comparison as a person reads it
 //! ```

@@ -4,9 +4,10 @@
 //! distribution. So the value of rank `l` is below the true percentile, and that of rank `u` above
 //! it, with a known probability; the ranks are looked up in the histogram.
 //!
-//! Requests that waited in one queue are not independent. [`dispersion`] estimates how much more the
-//! number of values beyond a percentile varies between intervals than chance explains: a factor.
-//! The confidence interval divides the number of values by this factor, which makes it wider.
+//! Requests that waited in one queue are not independent. [`dispersion`] estimates how much more
+//! the number of values beyond a percentile varies between intervals than chance explains: a
+//! factor. The confidence interval divides the number of values by this factor, which makes it
+//! wider.
 
 use super::{Latency, Percentile};
 
@@ -44,8 +45,8 @@ pub(crate) fn dispersion(quantile: f64, batches: &[Batch]) -> f64 {
 impl Latency {
     /// The 95 % confidence interval of a percentile, rounded outwards to the histogram's buckets.
     ///
-    /// Nothing if there are too few values for the upper end. `dispersion` (at least 1) is the number
-    /// of values that count as one.
+    /// Nothing if there are too few values for the upper end. `dispersion` (at least 1) is the
+    /// number of values that count as one.
     pub(crate) fn ci95_ns(&self, percentile: Percentile, dispersion: f64) -> Option<[u64; 2]> {
         let independent = (self.count() as f64 / dispersion).floor();
         let (low, high) = ranks(independent, percentile.quantile)?;
@@ -55,8 +56,8 @@ impl Latency {
         Some([low_ns, self.at_rank((high * scale).ceil()).min(self.max_ns)])
     }
 
-    /// The share of the values that lie beyond `value_ns`. The values in its bucket have no order, so
-    /// of the shares that they allow, this is the nearest to the percentile's own share.
+    /// The share of the values that lie beyond `value_ns`. The values in its bucket have no order,
+    /// so of the shares that they allow, this is the nearest to the percentile's own share.
     pub(crate) fn share_beyond(&self, value_ns: u64, percentile: Percentile) -> f64 {
         let count = self.count() as f64;
         let bucket = self.histogram.count_at(value_ns) as f64 / count;

@@ -11,8 +11,8 @@ use crate::schedule::Mode;
 pub(crate) enum Distribution {
     /// Intended time to reply; open loop only.
     Response,
-    /// Requests without a reply: how long they had waited at the end, which is a lower bound of their
-    /// response time; open loop only.
+    /// Requests without a reply: how long they had waited at the end, which is a lower bound of
+    /// their response time; open loop only.
     Unanswered,
     /// Write to reply.
     Service,
@@ -20,8 +20,8 @@ pub(crate) enum Distribution {
     Lateness,
     /// The loader's own part of the lateness.
     LoaderLate,
-    /// The part of the lateness in which the connection could not be used; only of requests that were
-    /// blocked.
+    /// The part of the lateness in which the connection could not be used; only of requests that
+    /// were blocked.
     Blocked,
     /// Handshakes.
     Connect,

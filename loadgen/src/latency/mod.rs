@@ -139,8 +139,8 @@ impl Latency {
 
     /// The distribution in a stored histogram; nothing if its bounds differ from ours.
     ///
-    /// Its minimum, maximum and mean are as exact as the buckets: to one part in a thousand. The number
-    /// of saturated values is lost.
+    /// Its minimum, maximum and mean are as exact as the buckets: to one part in a thousand. The
+    /// number of saturated values is lost.
     pub(crate) fn from_histogram(histogram: Histogram<u64>) -> Option<Self> {
         let bounds = (histogram.low(), histogram.high(), histogram.sigfig());
         (bounds == (1, HIGHEST_NS, SIGNIFICANT_DIGITS)).then(|| Self {

@@ -2,11 +2,11 @@
 //!
 //! Every connection has a schedule of its own, so the threads share no schedule.
 //!
-//! - Constant: the connections take turns. Request `k` of connection `c` of `n` is the run's request
-//!   `k * n + c`.
-//! - Poisson: a connection's gaps are exponential, at an `n`th of the rate. All connections together
-//!   are Poisson at the whole rate (superposition). A rate that changes is a change of time, by the
-//!   [`Intensity`].
+//! - Constant: the connections take turns. Request `k` of connection `c` of `n` is the run's
+//!   request `k * n + c`.
+//! - Poisson: a connection's gaps are exponential, at an `n`th of the rate. All connections
+//!   together are Poisson at the whole rate (superposition). A rate that changes is a change of
+//!   time, by the [`Intensity`].
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! A rate profile over a run's time: the number of requests due by a time, and the inverse.
 //!
-//! Time is divided into segments. In each the rate is a straight line, so the number of requests due
-//! is a parabola (a line where the rate is flat). Its inverse is the time of a given request.
+//! Time is divided into segments. In each the rate is a straight line, so the number of requests
+//! due is a parabola (a line where the rate is flat). Its inverse is the time of a given request.
 
 use std::time::Duration;
 

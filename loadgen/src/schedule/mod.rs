@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! RateProfile  the requested rate: 50k, 10k..50k, 10k,20k@5s
-//! Intensity    the profile over a run's time: the number of requests due by a time, and the inverse
+//! Intensity    the profile over a run's time: the requests due by a time, and the inverse
 //! Arrivals     one connection's share: request k is due where the intensity reaches its number
 //! Window       which intended times are measured
 //! ```
@@ -23,11 +23,11 @@ pub(crate) use self::window::{Phase, Window};
 
 use serde::{Deserialize, Serialize};
 
-/// What makes a connection send its next request.
+/// The event that makes a connection send its next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
-    /// The time in the schedule.
+    /// Its time in the schedule.
     Open,
     /// A reply.
     Closed,

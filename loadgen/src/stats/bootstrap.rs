@@ -17,8 +17,8 @@ impl Default for Resampling {
     }
 }
 
-/// The median of `b` divided by that of `a`, and its 95 % confidence interval: the middle 95 % of the
-/// ratios of resampled sides. Nothing if a side is empty or its median is not positive.
+/// The median of `b` divided by that of `a`, and its 95 % confidence interval: the middle 95 % of
+/// the ratios of resampled sides. Nothing if a side is empty or its median is not positive.
 ///
 /// With five values a side, a resampled median is one of five numbers, so the interval is coarse. A
 /// verdict also needs the rank test, which is exact for few values.

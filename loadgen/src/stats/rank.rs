@@ -3,16 +3,16 @@
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// Up to this many values, the distribution is counted exactly. For more values, counting would take
-/// long, and the normal distribution is close enough for any p value.
+/// Up to this many values, the distribution is counted exactly. For more values, counting would
+/// take long, and the normal distribution is close enough for any p value.
 const EXACT_MAX: usize = 50;
 
 /// The p value: if both samples come from one distribution, the probability that their ranks are
 /// divided at least as unevenly as these. 1 if a sample is empty.
 ///
-/// Equal values have the mean of their ranks. Up to 50 values the result is exact, given the ties: of
-/// all ways to divide the ranks, the share with a rank sum at least as far from its mean. For more
-/// values it is the normal approximation, corrected for ties and continuity.
+/// Equal values have the mean of their ranks. Up to 50 values the result is exact, given the ties:
+/// of all ways to divide the ranks, the share with a rank sum at least as far from its mean. For
+/// more values it is the normal approximation, corrected for ties and continuity.
 pub(crate) fn mann_whitney(a: &[f64], b: &[f64]) -> f64 {
     if a.is_empty() || b.is_empty() {
         return 1.0;
@@ -72,8 +72,8 @@ fn approximate(doubled: &[usize], chosen: usize, distance: usize) -> f64 {
     two_sided_tail((distance as f64 - 1.0).max(0.0) / variance.sqrt())
 }
 
-/// The p values, corrected for their number (Holm, 1979): the smallest times the number of tests, the
-/// next times one less, and so on, never falling. If nothing differs, the probability that any
+/// The p values, corrected for their number (Holm, 1979): the smallest times the number of tests,
+/// the next times one less, and so on, never falling. If nothing differs, the probability that any
 /// corrected value is below a level is at most that level, however the tests depend on each other.
 pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();

@@ -2,9 +2,9 @@
 //! position).
 //!
 //! All connections share one pseudo-random block per run. A connection's stream is that block,
-//! repeated, from the connection's own entry point on. So request `k` of `size` bytes is the stream's
-//! bytes `k * size ..`, and consecutive requests are one contiguous slice. A pipelined batch is one
-//! write, and its check is one comparison of memory.
+//! repeated, from the connection's own entry point on. So request `k` of `size` bytes is the
+//! stream's bytes `k * size ..`, and consecutive requests are one contiguous slice. A pipelined
+//! batch is one write, and its check is one comparison of memory.
 
 use crate::schedule::random::split_mix;
 

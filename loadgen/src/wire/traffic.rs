@@ -120,7 +120,8 @@ pub(crate) enum Verify {
     Full,
     /// The length; over HTTP the status, and the length of the body.
     Length,
-    /// Only what finding the end of a reply needs. Except over HTTP, this is the same as the length.
+    /// Only what finding the end of a reply needs. Except over HTTP, this is the same as the
+    /// length.
     None,
 }
 

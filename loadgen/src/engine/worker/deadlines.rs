@@ -132,8 +132,8 @@ impl<N: Network> Worker<'_, '_, N> {
             .sum()
     }
 
-    /// Ends the schedule at the end of the window, on an interrupt, or when every attempt to connect
-    /// has failed for the timeout. An interrupt also shortens the drain.
+    /// Ends the schedule at the end of the window, on an interrupt, or when every attempt to
+    /// connect has failed for the timeout. An interrupt also shortens the drain.
     pub(super) fn stop_when_due(&mut self) {
         let interrupted = self.is_called_off();
         let over = self.window.phase(self.now_ns) == Phase::Over;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! request        the text of every request
-//! head           the fields of a reply's head: status, where the body ends, whether the server closes
+//! head           the fields of a reply's head: status, end of the body, end of the connection
 //! reply_decoder  the replies of one connection, parsed as they are received
 //! body_check     a body, compared with that of the run's first reply
 //! ```

@@ -120,8 +120,8 @@ impl LogNormal {
         self.at(radius * (TAU * second).cos())
     }
 
-    /// The mean size: the integral over the sizes that can be drawn. These are whole numbers, clamped
-    /// at both ends. The mean of the unclamped distribution may be far larger.
+    /// The mean size: the integral over the sizes that can be drawn. These are whole numbers,
+    /// clamped at both ends. The mean of the unclamped distribution may be far larger.
     fn mean_bytes(&self) -> f64 {
         let width = 2.0 * SIGMAS / f64::from(STEPS);
         let term = |step: u32| {
