@@ -1,4 +1,4 @@
-//! The plan of a measurement, as the record states it.
+//! The plan of a measurement in the record.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,15 +22,15 @@ pub(crate) struct ArgsRecord {
     pub(crate) connections: u32,
     /// Threads used, at most one per connection.
     pub(crate) threads: u32,
-    /// Most requests outstanding per connection.
+    /// Maximum number of requests outstanding per connection.
     pub(crate) pipeline: u32,
     /// How requests and replies look on the wire.
     pub(crate) protocol: String,
     /// Sizes of requests, as given.
     pub(crate) size: String,
-    /// Mean size of a request's payload in bytes, as far as it is known beforehand.
+    /// Mean size of a request's payload in bytes, if it is known beforehand.
     pub(crate) size_mean_bytes: f64,
-    /// What is compared of a reply: "full", "length", "none".
+    /// The part of a reply that is compared: "full", "length", "none".
     pub(crate) verify: String,
     /// When connections are closed and replaced, as given.
     pub(crate) churn: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) duration_s: f64,
     /// Load before the window.
     pub(crate) warmup_s: f64,
-    /// Longest silence of a connection with a reply outstanding.
+    /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) timeout_s: f64,
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,

@@ -1,4 +1,4 @@
-//! Measurements without fault, for tests that then change what they are about.
+//! Measurements without fault, which tests then change.
 
 use std::iter;
 
