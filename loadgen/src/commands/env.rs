@@ -1,4 +1,4 @@
-//! `loadgen env`: what is recorded about this machine, and reasons not to measure on it.
+//! `loadgen env`: the facts about this machine, and reasons not to measure on it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -1,7 +1,7 @@
 //! Whether B is faster or slower than A, or the same: the statistics of `loadgen compare`.
 //!
-//! The unit is the run, not the request: what a restart changes (where things lie in memory, which
-//! connection went to which thread) does not become clearer by more requests.
+//! The unit is the run, not the request. A restart changes the layout of memory, and the thread of
+//! each connection. More requests do not average that out.
 //!
 //! ```text
 //! side         the runs of A, or of B
@@ -53,9 +53,9 @@ pub(crate) struct Comparison {
     /// are, and otherwise undecided.
     pub(crate) judgement: Judgement,
     pub(crate) findings: Vec<Finding>,
-    /// Metrics that cannot be compared because some runs know them, and some do not.
+    /// Metrics that are not compared, because only some runs have a value of them.
     pub(crate) unknown: Vec<&'static str>,
-    /// What differs between plans and machines, which may be the reason for all of it.
+    /// Differences between plans and machines, which may explain the result.
     pub(crate) differences: Vec<Difference>,
 }
 

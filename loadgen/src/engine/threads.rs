@@ -69,7 +69,7 @@ struct Start {
 
 type Handle<'scope> = ScopedJoinHandle<'scope, Result<Option<Finished>, Error>>;
 
-/// The loading threads, seen from the one that started them.
+/// The loading threads, as their starter holds them.
 struct Threads<'scope> {
     handles: Vec<Handle<'scope>>,
     /// One starting signal per thread.
@@ -160,7 +160,7 @@ impl<'scope> Threads<'scope> {
                 Reporter::new(thread, sender, empty_histograms, window.start_ns, interval_ns);
             histogram_senders.push(histogram_sender);
             if !plan.abandoned.load(Ordering::Relaxed) {
-                // A thread that is gone says why when it is joined.
+                // Sending fails if the thread has ended. Joining it returns the error.
                 let _ = starter.send(Start { window, reporter });
             }
         }

@@ -1,7 +1,7 @@
-//! What several loaders measured at the same time with the same plan, as one measurement.
+//! Merges the results of several loaders that ran at the same time with the same plan.
 //!
 //! Histograms and counters are added, and so are rates, for the loaders ran at the same time.
-//! Nothing is averaged. `agreement` finds out whether the results are parts of one measurement.
+//! Nothing is averaged. `agreement` checks whether the results are parts of one measurement.
 
 mod agreement;
 
@@ -27,7 +27,7 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    /// Puts the results together, at least two of them. Everything is read and checked before.
+    /// Merges at least two results. Reads and checks all of them first.
     pub(crate) fn of(sources: Vec<StoredResult>) -> Result<Self, Error> {
         let found = agreement::check(&sources)?;
         let args = added_plan(&sources);
@@ -173,7 +173,7 @@ fn added_validity(sources: &[StoredResult], index: usize) -> Validity {
     all
 }
 
-/// The worst of them: samples of different loaders' gaps cannot be put together.
+/// The worst of them: gap samples of different loaders cannot be merged.
 fn worst_arrivals<'a>(parts: impl Iterator<Item = &'a RunRecord>) -> Option<ArrivalRecord> {
     let badness = |arrivals: &ArrivalRecord| arrivals.distance / arrivals.distance_by_chance;
     let known = parts.filter_map(|run| run.arrivals.as_ref());

@@ -1,5 +1,5 @@
-//! What several loaders counted is in the merged result exactly once, and nothing is put together
-//! that does not belong together.
+//! A merged result has each loader's counts exactly once, and results of different measurements are
+//! not merged.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Every view of a stored result.
+//! The views of a stored result.
 
 use std::fs;
 use std::path::Path;

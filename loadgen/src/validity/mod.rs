@@ -1,8 +1,8 @@
-//! When not to believe a measurement, and whether it met its objectives.
+//! The verdict on a measurement, with its reasons, and the check of its objectives.
 //!
 //! ```text
-//! rules/       one function a rule: the evidence of a run in, at most one finding out
-//! objective    service-level objectives, checked
+//! rules/       one function per rule: it returns at most one finding about a run
+//! objective    the check of service-level objectives
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
@@ -19,7 +19,7 @@ use crate::record::{
 use crate::schedule::RateProfile;
 
 impl Reason {
-    /// A fact that a reader must know, but that does not lower the verdict.
+    /// A note that does not lower the verdict.
     fn label(code: Code, text: String) -> Self {
         Self { code, level: Verdict::Valid, text }
     }

@@ -47,7 +47,7 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     Ok(if record.complete { worst(rows.map(|row| row.exit_code)) } else { exit::INTERRUPTED })
 }
 
-/// A sweep under way.
+/// The state of a sweep.
 struct Sweep<'a> {
     plan: &'a SweepPlan,
     folder: &'a SweepFolder,

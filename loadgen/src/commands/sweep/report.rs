@@ -39,7 +39,7 @@ pub(super) fn markdown(record: &SweepRecord) -> String {
     text
 }
 
-/// The verdict on all of it, and what a reader must know of every number.
+/// The verdict on the sweep, and the notes that apply to every number.
 fn heading(record: &SweepRecord) -> String {
     let count =
         |of: fn(&Summary) -> usize| record.cells.iter().map(|c| of(&c.summary)).sum::<usize>();
@@ -65,7 +65,7 @@ fn heading(record: &SweepRecord) -> String {
             send, in a closed loop service times.\n"
 }
 
-/// The table's cells, its head first. Columns that no row knows anything for are left out.
+/// The table's cells, its head first. Columns without any value are left out.
 fn rows(record: &SweepRecord) -> Vec<Vec<String>> {
     let mut head: Vec<String> = record.plan.variables.iter().map(|v| v.name.clone()).collect();
     let numbers = ["rate", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];

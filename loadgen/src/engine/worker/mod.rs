@@ -134,7 +134,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
     }
 
-    /// The time, as this thread knows it.
+    /// The time of the latest wake-up or reply.
     #[cfg(test)]
     pub(crate) fn now_ns(&self) -> u64 {
         self.network.now_ns()
@@ -329,7 +329,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.retire(index);
             return Ok(());
         }
-        // A schedule says itself when it has ended; a closed loop has none.
+        // A schedule has an end of its own; a closed loop has no schedule.
         let closed = self.started && self.stop.is_none();
         match self.with(index, |connection, tools| connection.send(closed, tools)) {
             Ok(unsent) => self.arm_write(index, unsent)?,

@@ -6,7 +6,7 @@ use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
 use crate::report::hgrm;
 use crate::units;
 
-/// So many samples beyond a quantile are needed to know it with 95 % confidence.
+/// Fewest samples beyond a quantile for which it has a 95 % confidence interval.
 const SAMPLES_BEYOND: f64 = 3.68;
 
 /// Distributions as percentile curves, as far as their samples support them.
@@ -86,7 +86,7 @@ fn load(record: &Record) -> String {
     }
 }
 
-/// The verdict, what speaks about it, and what was measured.
+/// The verdict, its reasons, and the plan.
 fn caption(record: &Record) -> String {
     let args = &record.args;
     let mut text = String::new();

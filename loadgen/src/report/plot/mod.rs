@@ -11,8 +11,8 @@ mod draw;
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// What a reader must know beside the title: who measured what, on what. Every line is broken
-    /// where it gets too long.
+    /// The text below the title: the plan, the machine, the verdict. Lines that are too long are
+    /// broken.
     pub(crate) caption: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -99,7 +99,7 @@ impl Chart {
     }
 }
 
-/// About the most points of a line; a chart is not much wider in pixels.
+/// Approximate maximum number of points of a line; a chart is not much wider in pixels.
 const POINTS_MAX: usize = 300;
 
 /// The points, or of each group of neighbours the lowest and the highest in their order. Breaks of

@@ -1,4 +1,4 @@
-//! Whether a longer run would have found the same, and whether there are enough samples.
+//! Whether a longer run would have the same result, and whether there are enough samples.
 //!
 //! The rules use the intervals of the measured window, if there are enough of them and the load was
 //! constant.
@@ -22,10 +22,10 @@ const HALF_MIN: usize = 5;
 const GROWTH_SUSPECT: f64 = 0.01;
 const GROWTH_CORRELATION: f64 = 0.8;
 
-/// How constant the rate of replies must be.
+/// Least correlation of the number of replies with time.
 const PACE_CORRELATION_MIN: f64 = 0.99;
 
-/// By what factor p99 may change from the first half to the second, and with what chance.
+/// Largest factor between the p99 of both halves, and the level of the test.
 const P99_FACTOR: f64 = 1.5;
 const P99_CHANCE: f64 = 0.01;
 

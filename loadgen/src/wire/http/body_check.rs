@@ -89,7 +89,7 @@ impl BodyCheck {
                 self.compare(bytes, offset, reference, rules.verify)?;
             }
             None if rules.verify == Verify::Full && self.records_reference => {
-                self.store(bytes, offset)
+                self.store(bytes, offset);
             }
             Some(_) | None => {}
         }
