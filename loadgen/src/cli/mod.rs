@@ -173,9 +173,9 @@ pub(crate) struct RunArgs {
 
 /// Help below the flags.
 const SEARCH_HELP: &str = "\
-The search measures the peak of a closed loop, and then rates in an open loop. A rate is good if the \
-upper end of each percentile's confidence interval meets the objective, no request failed, and the \
-measurement is not INVALID. If the interval contains the objective, or the measurement was not \
+The search measures the peak of a closed loop, and then rates in an open loop. A rate is good if \
+the upper end of each percentile's confidence interval meets the objective, no request failed, and \
+the measurement is not INVALID. If the interval contains the objective, or the measurement was not \
 steady, the search repeats it for longer. It confirms the rate that it found with new connections \
 and, with --server-cmd, a new server.
 
@@ -188,8 +188,8 @@ Example:
 
 /// Help of `--slo`, whose exit code differs from that of `run` and `sweep`.
 const SEARCH_SLO_HELP: &str = "\
-Objective that a good rate meets, repeatable, at least one: p99<1ms, p99.9<5ms, max<50ms, mean<1ms, \
-err<0.1%, achieved>=0.99, rate>=10k";
+Objective that a good rate meets, repeatable, at least one: p99<1ms, p99.9<5ms, max<50ms, \
+mean<1ms, err<0.1%, achieved>=0.99, rate>=10k";
 
 /// The flags of `loadgen search`.
 #[derive(Debug, Clone, Args)]
@@ -227,11 +227,12 @@ pub(crate) struct SearchArgs {
 /// Help below the flags.
 const SWEEP_HELP: &str = "\
 A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
-of your own that appears in braces in --server-cmd. The sweep measures every combination --runs times, \
-in random order, and writes each result at once. The same command continues an interrupted sweep.
+of your own that appears in braces in --server-cmd. The sweep measures every combination --runs \
+times, in random order, and writes each result at once. The same command continues an interrupted \
+sweep.
 
-The exit code is that of the gravest run: 1 failed, then 3 INVALID, then 2 an objective was missed, then \
-0 ok. It is 130 if the sweep was interrupted.
+The exit code is that of the gravest run: 1 failed, then 3 INVALID, then 2 an objective was \
+missed, then 0 ok. It is 130 if the sweep was interrupted.
 
 Example:
   loadgen sweep --var workers=1,2,4 --var rate=5k,10k,20k --runs 5 \\

@@ -84,7 +84,7 @@ fn system(environment: &Environment) -> Vec<String> {
     }
     if let Some(quota) = system.cgroup_cpu_quota {
         found.push(format!(
-            "the control group may use {quota} processors; the kernel stops it when it has used more"
+            "the control group may use {quota} processors; the kernel stops it when it used more"
         ));
     }
     if system.transparent_huge_pages.as_deref() == Some("always") {
@@ -100,8 +100,8 @@ fn system(environment: &Environment) -> Vec<String> {
     }
     if let Some(ports) = system.local_ports().filter(|&ports| ports < LOCAL_PORTS_MIN) {
         found.push(format!(
-            "the range of {ports} local ports (net.ipv4.ip_local_port_range) limits the connections \
-             to one address; widen the range or use --source"
+            "the range of {ports} local ports (net.ipv4.ip_local_port_range) limits the \
+             connections to one address; widen the range or use --source"
         ));
     }
     found

@@ -15,8 +15,8 @@ const KNOWN_HEAD_BYTES_MAX: usize = 1024;
 const STATUS_AT: usize = 9;
 
 /// Why a reply that only the close of the connection ends is a fault.
-const UNTIL_CLOSE: &str = "the reply has neither a Content-Length nor chunks, so only the end of the \
-                      connection ends it; that is not supported";
+const UNTIL_CLOSE: &str = "the reply has neither a Content-Length nor chunks, so only the end of \
+                           the connection ends it; that is not supported";
 
 /// The element of a reply that is being received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
