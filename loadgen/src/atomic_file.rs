@@ -1,4 +1,4 @@
-//! Atomic writes: a file is complete or not there, whatever happens while it is written.
+//! Atomic writes: a file is either complete or does not exist.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::error::Error;
 /// Suffix of a file's name until the file is complete.
 pub(crate) const UNFINISHED: &str = ".unfinished";
 
-/// Makes a folder and those above it.
+/// Creates a folder and its parents.
 pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make", path))
 }
@@ -33,7 +33,7 @@ pub(crate) fn json(path: &Path, record: &impl Serialize) -> Result<(), Error> {
     text(path, &(json.map_err(failure("write", path))? + "\n"))
 }
 
-/// Makes an I/O error of a file an error of the program.
+/// Converts an I/O error of a file to an error of the program.
 pub(crate) fn failure(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { operation, path: path.to_owned(), source }
 }

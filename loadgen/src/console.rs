@@ -1,4 +1,4 @@
-//! What the program writes to the terminal beside its results.
+//! Output to the terminal.
 
 use std::io::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! Errors that end the program. Their texts say what failed and what to do about it.
+//! Errors that end the program. Their texts state what failed and the remedy.
 //!
 //! Errors of single connections during a run are results, not errors: see the recorder.
 
@@ -25,7 +25,7 @@ pub(crate) enum Error {
     Connect {
         address: String,
         source: io::Error,
-        /// Connections of the same thread that had been established before.
+        /// Connections that the same thread had established before.
         done: usize,
         timeout: Duration,
     },
@@ -60,15 +60,17 @@ pub(crate) enum Error {
     #[error("start the server '{command}': {source}; is its path right?")]
     SpawnServer { command: String, source: io::Error },
 
-    #[error("start the server '{command}': it ended before {target} accepted ({status}){said}")]
-    ServerEnded { command: String, target: String, status: String, said: String },
+    #[error(
+        "start the server '{command}': it ended before {target} accepted ({status}){last_output}"
+    )]
+    ServerEnded { command: String, target: String, status: String, last_output: String },
 
     #[error(
         "start the server '{command}': {target} did not accept within {}; does it listen there? \
-         {{addr}} in the command stands for the target (--timeout){said}",
+         {{addr}} in the command stands for the target (--timeout){last_output}",
         humantime::format_duration(*within)
     )]
-    ServerNotReady { command: String, target: String, within: Duration, said: String },
+    ServerNotReady { command: String, target: String, within: Duration, last_output: String },
 
     #[error("watch the server: there is no process {pid}; is its id right?")]
     NoSuchProcess { pid: u32 },
@@ -85,7 +87,7 @@ pub(crate) enum Error {
     )]
     ForeignDirectory { path: PathBuf, found: String },
 
-    /// A stored result that cannot be used; the complaint says why and what to do.
+    /// A stored result that cannot be used; the complaint states the reason and the remedy.
     #[error("read {}: {complaint}", path.display())]
     BadResult { path: PathBuf, complaint: String },
 

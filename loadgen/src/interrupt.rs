@@ -1,4 +1,4 @@
-//! Ctrl-C and termination: the first ends the run, the second ends the program.
+//! SIGINT and SIGTERM: the first signal ends the run, the second ends the program.
 //!
 //! The signal only sets a flag, which the workers read.
 
@@ -16,12 +16,12 @@ use crate::exit;
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Takes over SIGINT and SIGTERM.
+    /// Installs handlers for SIGINT and SIGTERM.
     pub(crate) fn install() -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Handlers run in the order of registration: this one acts only if the flag is
-            // already up, that is, on the second signal.
+            // Handlers run in the order of registration. This one acts only if the flag is
+            // already set, that is, on the second signal.
             flag::register_conditional_shutdown(
                 signal,
                 i32::from(exit::INTERRUPTED),
@@ -32,7 +32,7 @@ impl Interrupt {
         Ok(Self(requested))
     }
 
-    /// One without signal handlers, for tests.
+    /// An interrupt without signal handlers, for tests.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
         Self(Arc::new(AtomicBool::new(false)))

@@ -1,5 +1,5 @@
-//! A load generator for TCP request/response servers: the program from the first flag to the exit
-//! code. What each step does is in the module of its name.
+//! A load generator for request/response servers: the program from its flags to its exit code. The
+//! module of the same name has the details of each step.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! A measurement from its plan to its record: it runs the plan, each time with a fresh server if it
-//! starts one, puts the runs together, and judges them.
+//! A measurement from its plan to its record. It makes the runs, each with a new server if it
+//! starts one, adds them up, and judges them.
 
 use crate::console;
 use crate::engine::{self, Observer, RunOutcome};
@@ -11,7 +11,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    Stated, Verdict,
+    TextValue, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -69,7 +69,7 @@ pub(crate) fn measure(
             env.server_may_use(&cpus);
         }
         let pacing = engine::choose_pacing(options, &env);
-        args.pacing = Stated::of(pacing);
+        args.pacing = TextValue::of(pacing);
         let options = &Options { pacing, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
@@ -88,7 +88,7 @@ pub(crate) fn measure(
     Ok(Measurement { record, latencies })
 }
 
-/// Makes one run. It watches the server, if there is one, and stops one that it started.
+/// Makes one run. Watches the server, if there is one, and stops a server that it started.
 fn run_once(
     options: &Options,
     interrupt: &Interrupt,
@@ -107,7 +107,7 @@ fn run_once(
     Ok(outcome)
 }
 
-/// Puts the runs of one plan together.
+/// Adds up the runs of one plan.
 pub(crate) fn combine(
     args: ArgsRecord,
     env: Environment,

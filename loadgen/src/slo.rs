@@ -12,7 +12,7 @@ use crate::units;
 pub(crate) struct Slo {
     text: String,
     metric: Metric,
-    /// Whether the limit itself is still good.
+    /// Whether the limit itself meets the objective.
     inclusive: bool,
     /// In the metric's unit: nanoseconds, a share, requests per second.
     limit: f64,
@@ -24,7 +24,7 @@ impl Slo {
         self.metric
     }
 
-    /// The percentile that the objective is about, if it is about one.
+    /// The percentile that the objective limits, if it limits one.
     pub(crate) fn percentile(&self) -> Option<Percentile> {
         match self.metric {
             Metric::Time(_, Statistic::Percentile(percentile)) => Some(percentile.into()),
@@ -118,11 +118,11 @@ impl fmt::Display for Slo {
 /// A number of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// Of a distribution; without one, of the headline latency.
+    /// A statistic of a distribution; if none is named, of the headline latency.
     Time(Option<Distribution>, Statistic),
-    /// Requests without a right reply, by requests scheduled.
+    /// Requests without a correct reply, divided by requests scheduled.
     Errors,
-    /// Achieved by offered rate.
+    /// Achieved rate divided by offered rate.
     Achieved,
     /// Measured requests per second.
     Rate,
@@ -147,7 +147,7 @@ impl From<PercentileIndex> for Percentile {
 }
 
 impl Metric {
-    /// Whether less is better.
+    /// Whether smaller values are better.
     fn is_better_low(self) -> bool {
         matches!(self, Self::Time(..) | Self::Errors)
     }
@@ -163,7 +163,7 @@ impl Metric {
     }
 }
 
-/// Those that an objective may be about.
+/// The distributions that an objective may limit.
 const DISTRIBUTIONS: [Distribution; 4] =
     [Distribution::Response, Distribution::Service, Distribution::Lateness, Distribution::Connect];
 
@@ -195,7 +195,7 @@ impl FromStr for Metric {
     }
 }
 
-/// The statistic, if the text is one at all, or why the record does not contain it.
+/// The statistic that the text names. An error says why the record does not contain it.
 fn statistic(text: &str) -> Option<Result<Statistic, String>> {
     match text {
         "max" => return Some(Ok(Statistic::Max)),

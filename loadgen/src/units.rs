@@ -5,7 +5,7 @@ use bytesize::ByteSize;
 /// A duration with the unit that suits it and at least three digits: "57.3 µs", "1.24 ms".
 pub(crate) fn duration(ns: u64) -> String {
     const UNITS: [(f64, &str); 3] = [(1e9, "s "), (1e6, "ms"), (1e3, "µs")];
-    // What rounds to a thousand of one unit is one of the next.
+    // A value that rounds to a thousand of one unit is one of the next.
     let fits = |unit: f64| ns as f64 >= unit * 0.999_5;
     match UNITS.into_iter().find(|&(unit, _)| fits(unit)) {
         Some((unit, name)) => format!("{} {name}", three_digits(ns as f64 / unit)),

@@ -1,4 +1,4 @@
-//! The flags that say what load to put on what server; shared by `run`, `search` and `sweep`.
+//! The flags of the load and of the server; `run`, `search` and `sweep` share them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
 use crate::wire::{Protocol, Sizes, Verify, http};
 
-/// What load to put on what server, typed but not yet checked against each other.
+/// The load and the server: typed flags, not yet checked against each other.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
     /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path
@@ -63,11 +63,11 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "D", default_value = "1s")]
     pub(crate) warmup: humantime::Duration,
 
-    /// Give up a connect, or a connection with a reply outstanding, after this time without a byte
+    /// Fail a connect, or a connection that awaits a reply, after this long without progress
     #[arg(long, value_name = "D", default_value = "5s")]
     pub(crate) timeout: humantime::Duration,
 
-    /// How long to wait for the last replies [default: the timeout]
+    /// How long to wait for the last replies [default: the value of --timeout]
     #[arg(long, value_name = "D")]
     pub(crate) drain: Option<humantime::Duration>,
 
@@ -89,11 +89,13 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "BYTES", default_value_t)]
     pub(crate) size: Sizes,
 
-    /// Most requests outstanding per connection [default: 1; with --rate 1024, for http 1]
+    /// Maximum number of requests outstanding per connection [default: 1 in a closed loop or with
+    /// http, otherwise 1024]
     #[arg(long, value_name = "D")]
     pub(crate) pipeline: Option<u32>,
 
-    /// Compare replies: full (every byte), length, none
+    /// Compare replies: full (every byte; over http the status, and the length and the first MiB of
+    /// the body, but no headers, and of the first replies perhaps only a part), length, none
     #[arg(long, value_name = "V", default_value_t)]
     pub(crate) verify: Verify,
 
@@ -126,7 +128,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, conflicts_with_all = ["churn", "lifetime"])]
     pub(crate) connect_per_request: bool,
 
-    /// Most new connections per second
+    /// Maximum number of new connections per second
     #[arg(long, value_name = "R")]
     pub(crate) connect_rate: Option<f64>,
 
@@ -180,7 +182,8 @@ pub(crate) struct LoaderArgs {
 /// The server process, if it is to be started or watched.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
-    /// Start this server for every run, wait for the target to accept, watch it, and stop it
+    /// Start this command before each run; {addr} is replaced by the target. The run begins when
+    /// the target accepts; the command is watched, and stopped after the run
     #[arg(long, value_name = "CMD", conflicts_with = "server_pid")]
     pub(crate) server_cmd: Option<ServerCommand>,
 

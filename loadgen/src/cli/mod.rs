@@ -1,8 +1,7 @@
-//! The command line: its commands, their flags as typed text, help, and the one line that says what
-//! is wrong.
+//! The command line: its commands, their typed flags, help, and errors in one line.
 //!
-//! `load` has the flags that several commands share. Whether the values make sense together is
-//! decided in `options`.
+//! `load` has the flags that several commands share. `options_from_flags` checks the values against
+//! each other.
 
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
@@ -24,19 +23,19 @@ const EXAMPLES: &str = "\
 Examples:
   loadgen run --rate 20k                       open loop against 127.0.0.1:5555
   loadgen run 10.0.0.7:7000 -c 1000 -t 2       closed loop, as fast as replies come
-  loadgen search --slo 'p99<1ms'               the largest rate that keeps the objective
-  loadgen compare before/ after/               faster, slower, the same, or not known
-  loadgen selftest                             whether this loader can be trusted here
+  loadgen search --slo 'p99<1ms'               the highest rate that meets the objective
+  loadgen compare before/ after/               faster, slower, the same, or undecided
+  loadgen selftest                             whether this loader measures correctly here
 
 Exit codes:
-  0 ok    1 the run failed or had errors    2 an objective was missed, or a regression
+  0 ok    1 the run failed or had errors    2 an objective was missed, or B is slower than A
   3 the measurement is INVALID    64 usage    130 interrupted, partial results";
 
 #[derive(Debug, Parser)]
 #[command(
     name = "loadgen",
     version,
-    about = "Loads a server, measures its latency, and says when not to believe it",
+    about = "Loads a server, measures its latency, and reports whether the result is valid",
     after_help = EXAMPLES,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -53,35 +52,41 @@ pub(crate) enum Command {
     /// Measure a server once or several times
     #[command(after_help = RUN_HELP, args_override_self = true)]
     Run(Box<RunArgs>),
-    /// Find the largest rate whose objectives hold
-    #[command(after_help = SEARCH_HELP, args_override_self = true)]
+    /// Find the highest rate that meets the objectives
+    #[command(
+        after_help = SEARCH_HELP,
+        args_override_self = true,
+        // A search chooses the rate: `SearchPlan` rejects the flag and names --from and --to.
+        mut_arg("rate", |rate| rate.hide(true)),
+        mut_arg("slo", |slo| slo.help(SEARCH_SLO_HELP))
+    )]
     Search(Box<SearchArgs>),
     /// Measure every combination of some settings, in random order
     #[command(after_help = SWEEP_HELP, args_override_self = true)]
     Sweep(Box<SweepArgs>),
-    /// Say whether B is faster or slower than A, or the same
+    /// Decide whether B is faster than A, slower, or the same
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
-    /// Make any view again from a result directory
+    /// Show a stored result: as text, JSON, CSV, a plot or a page
     Report(ReportArgs),
-    /// Put together what several loaders measured at the same time
+    /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
     /// Check the loader itself against a server with known behaviour
     Selftest(SelftestArgs),
-    /// Measure what the loader can do at most on this machine
+    /// Measure the maximum rate of this loader on this machine
     Calibrate(CalibrateArgs),
-    /// Print what is recorded about this machine, and what speaks against measuring on it
+    /// Print the facts about this machine, and reasons not to measure on it
     Env(EnvArgs),
 }
 
-/// What the command line says.
+/// The request of the command line.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     Do(Command),
     Print(Text),
 }
 
-/// Text the command line itself produces.
+/// Text that the command line itself produces.
 #[derive(Debug)]
 pub(crate) enum Text {
     /// Requested: help or version, for stdout.
@@ -123,8 +128,8 @@ pub(crate) fn print(text: &Text) -> u8 {
     }
 }
 
-/// Folds a parser message of several paragraphs into one line, with the complaint and the tips,
-/// without the usage summary.
+/// Joins the paragraphs of a parser's message in one line: the error and the tips, without the
+/// usage summary.
 fn fold(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let kept: Vec<&str> = lines
@@ -140,8 +145,8 @@ const RUN_HELP: &str = "\
 With --rate the loop is open: every request has an intended time, fixed before the run by rate, \
 arrival process and seed. The response time counts from it, the service time from the actual send; \
 a request that is late is sent at once and keeps its intended time. Without --rate the loop is \
-closed, and the latency shown is the service time: it leaves out the waiting that a stalled server \
-would have caused to requests arriving in the meantime (coordinated omission).
+closed, and the latency shown is the service time. It does not contain the time that requests of \
+independent users would have waited for a stalled server (coordinated omission).
 
 Examples:
   loadgen run --rate 20k                                  open loop against 127.0.0.1:5555
@@ -168,12 +173,23 @@ pub(crate) struct RunArgs {
 
 /// Help below the flags.
 const SEARCH_HELP: &str = "\
-A rate counts as good only if the upper end of each percentile's confidence interval meets the \
-objective and the run is VALID; where the interval straddles the objective, the run is repeated \
-longer. The rate found is confirmed on fresh connections and, with --server-cmd, fresh servers.
+The search measures the peak of a closed loop, and then rates in an open loop. A rate is good if \
+the upper end of each percentile's confidence interval meets the objective, no request failed, and \
+the measurement is not INVALID. If the interval contains the objective, or the measurement was not \
+steady, the search repeats it for longer. It confirms the rate that it found with new connections \
+and, with --server-cmd, a new server.
+
+Exit codes:
+  0 a rate was found    1 the search failed, or was out of time    2 no rate met all objectives
+  3 INVALID: the loader was the limit    64 usage    130 interrupted, partial results
 
 Example:
-  loadgen search --slo 'p99<1ms' --server-cmd 'evshard serve --workers 2'";
+  loadgen search --slo 'p99<1ms' --server-cmd 'evshard serve --listen {addr} --workers 2'";
+
+/// Help of `--slo`, whose exit code differs from that of `run` and `sweep`.
+const SEARCH_SLO_HELP: &str = "\
+Objective that a good rate meets, repeatable, at least one: p99<1ms, p99.9<5ms, max<50ms, \
+mean<1ms, err<0.1%, achieved>=0.99, rate>=10k";
 
 /// The flags of `loadgen search`.
 #[derive(Debug, Clone, Args)]
@@ -192,15 +208,15 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "R", help_heading = "Search")]
     pub(crate) to: Option<Rate>,
 
-    /// Stop when the answer is known within this share
+    /// Stop when the lowest bad rate is within this share of the highest good one
     #[arg(long, value_name = "SHARE", default_value = "2%", help_heading = "Search")]
     pub(crate) tolerance: String,
 
-    /// How often to confirm the answer
+    /// How often to confirm the rate that was found
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Search")]
     pub(crate) confirm: u32,
 
-    /// Give up after this time, with the best rate known
+    /// Stop after this time, and report the highest good rate so far
     #[arg(long, value_name = "D", default_value = "30m", help_heading = "Search")]
     pub(crate) max_time: humantime::Duration,
 
@@ -211,12 +227,16 @@ pub(crate) struct SearchArgs {
 /// Help below the flags.
 const SWEEP_HELP: &str = "\
 A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
-of your own that appears in braces in --server-cmd. Every combination is measured --runs times, in \
-random order, and written as soon as it exists; the same command continues an interrupted sweep.
+of your own that appears in braces in --server-cmd. The sweep measures every combination --runs \
+times, in random order, and writes each result at once. The same command continues an interrupted \
+sweep.
+
+The exit code is that of the gravest run: 1 failed, then 3 INVALID, then 2 an objective was \
+missed, then 0 ok. It is 130 if the sweep was interrupted.
 
 Example:
   loadgen sweep --var workers=1,2,4 --var rate=5k,10k,20k --runs 5 \\
-      --server-cmd 'evshard serve --workers {workers}' --out sweep/";
+      --server-cmd 'evshard serve --listen {addr} --workers {workers}' --out sweep/";
 
 /// The flags of `loadgen sweep`.
 #[derive(Debug, Clone, Args)]
@@ -246,10 +266,12 @@ pub(crate) struct SweepArgs {
 
 /// Help below the flags.
 const COMPARE_HELP: &str = "\
-The unit of comparison is the run, not the request: five runs a side are the least for a verdict. \
+The unit of comparison is the run, not the request. A verdict needs at least five runs a side. \
 A and B are result directories, result.json files, or directories of several of them.
 
-Exit codes: 0 no regression, 2 B is slower in one of the metrics, 3 one of the sides is INVALID.
+Results: faster, slower, the same, undecided (more runs may decide), not enough runs.
+
+Exit codes: 0 B is not slower, 2 B is slower in one of the metrics, 3 one of the sides is INVALID.
 
 Example:
   loadgen run --rate 10k --runs 10 --out before/    ...    --out after/
@@ -258,15 +280,15 @@ Example:
 /// The flags of `loadgen compare`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CompareArgs {
-    /// The side to compare with
+    /// The results of the baseline
     #[arg(value_name = "A")]
     pub(crate) a: PathBuf,
 
-    /// The side in question
+    /// The results to judge
     #[arg(value_name = "B")]
     pub(crate) b: PathBuf,
 
-    /// Differences within this share are the same
+    /// A difference within this share counts as the same
     #[arg(long, value_name = "SHARE", default_value = "3%")]
     pub(crate) delta: String,
 
@@ -282,11 +304,11 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "DIR")]
     pub(crate) source: PathBuf,
 
-    /// What to make of it
+    /// The form in which to show it
     #[arg(long, value_name = "VIEW", default_value = "text")]
     pub(crate) view: View,
 
-    /// Where to [default: stdout; all: the directory itself]
+    /// File to write, or for the view 'all' a directory [default: stdout; all: DIR]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -369,5 +391,16 @@ mod tests {
         );
         let instead = parse(["loadgen"]).unwrap();
         assert!(matches!(instead, Invocation::Print(Text::Instead(text)) if text.contains("run")));
+    }
+
+    #[test]
+    fn the_help_of_search_does_not_offer_a_rate_and_has_exit_codes_of_its_own() {
+        let Ok(Invocation::Print(Text::Wanted(text))) = parse(["loadgen", "search", "--help"])
+        else {
+            panic!("no help");
+        };
+        assert!(!text.contains("--rate "), "{text}");
+        assert!(text.contains("2 no rate met all objectives"), "{text}");
+        assert!(!text.contains("the exit code is 2 if one is missed"), "{text}");
     }
 }

@@ -11,30 +11,31 @@ use crate::options::{
 };
 use crate::wire::{Protocol, TrafficSpec};
 
-/// Most requests outstanding per connection: beyond this a queue is measured, not a server.
+/// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
+/// a server.
 const PIPELINE_MAX: u32 = 65_536;
 
-/// Default for the requests outstanding per connection: a closed loop is one
-/// request at a time, an open one sends when the schedule says so.
+/// Default number of requests outstanding per connection. A closed loop has one at a time. An open
+/// one sends when the schedule requires it.
 const PIPELINE_CLOSED: u32 = 1;
 const PIPELINE_OPEN: u32 = 1_024;
 
-/// Most threads; each has its own histograms and buffers.
+/// Maximum number of threads; each has its own histograms and buffers.
 const THREADS_MAX: u32 = 1_024;
 
-/// Most source addresses.
+/// Maximum number of source addresses.
 const SOURCES_MAX: usize = 65_536;
 
-/// Most runs of one measurement.
+/// Maximum number of runs of one measurement.
 const RUNS_MAX: u32 = 10_000;
 
 /// Longest duration of anything; far beyond use, far below overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// Shortest timeout: below this the loader's own wake-ups would be taken for a silent server.
+/// Shortest timeout: a shorter one would also count the loader's own wake-ups.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Shortest interval: below this its histograms would cost more than what they show.
+/// Shortest interval: the histograms of a shorter one would cost too much.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 impl TryFrom<RunArgs> for Options {
@@ -138,7 +139,7 @@ fn pipeline(
     }
     match (requested, load, protocol) {
         (Some(requested), ..) => at_least_one("--pipeline", requested, PIPELINE_MAX),
-        // Many servers and all proxies answer pipelined HTTP badly or not at all.
+        // Many servers and most proxies do not support pipelined HTTP.
         (None, _, Protocol::Http) | (None, Load::Closed, _) => Ok(PIPELINE_CLOSED),
         (None, Load::Open(_), _) => Ok(PIPELINE_OPEN),
     }

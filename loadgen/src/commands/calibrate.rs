@@ -1,7 +1,7 @@
 //! `loadgen calibrate`: the loader's maximum on this machine, stored for later runs.
 //!
-//! The server is an echo in a thread of this process that does nothing else. Its work is in the
-//! numbers, too: they are what this machine can show, not what the loader alone could do.
+//! The server is an echo server in a thread of this process. Its work is in the numbers, too. They
+//! are the maximum of loader and server on this machine, not of the loader alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

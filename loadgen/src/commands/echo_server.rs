@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::Options;
 
-/// How often it looks whether it is to end.
+/// Time between two checks whether the server must end.
 const LOOK_UP_MS: u16 = 20;
 
 /// Most bytes of one read.
@@ -29,18 +29,19 @@ const READ_BYTES: usize = 64 * 1024;
 /// Most connections reported by one wait.
 const EVENTS: usize = 256;
 
-/// What it does with the bytes it gets. The numbers count all bytes of all connections from 0.
+/// The server's reaction to the bytes it receives. Byte numbers count all connections together,
+/// from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
-    /// Every byte back at once.
+    /// Sends every byte back at once.
     Faithful,
     /// Sends nothing for this long before this byte, on any connection.
     Stall { at_byte: u64, length: Duration },
-    /// This byte with its lowest bit turned over.
+    /// Sends this byte with its lowest bit inverted.
     Flip { at_byte: u64 },
-    /// This byte not at all.
+    /// Leaves out this byte.
     Swallow { at_byte: u64 },
-    /// A byte too many before this one.
+    /// Sends an extra byte before this one.
     Insert { at_byte: u64 },
 }
 
@@ -80,14 +81,14 @@ impl Drop for Echo {
     }
 }
 
-/// What the thread has at hand.
+/// The state of the thread.
 struct EchoThread {
     poll: Epoll,
     listener: TcpListener,
     /// By the number of their descriptors.
     clients: BTreeMap<u64, TcpStream>,
     behaviour: Behaviour,
-    /// Bytes got so far.
+    /// Bytes received so far.
     bytes: u64,
 }
 

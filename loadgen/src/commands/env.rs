@@ -1,4 +1,4 @@
-//! `loadgen env`: what is recorded about this machine, and reasons not to measure on it.
+//! `loadgen env`: the facts about this machine, and reasons not to measure on it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -42,7 +42,7 @@ fn render(environment: &Environment) -> String {
     text
 }
 
-/// What a person wants to know; the JSON has everything.
+/// The facts for a person; the JSON has all of them.
 fn facts(environment: &Environment) -> Vec<(&'static str, Option<String>)> {
     let Environment { processors, system, calibration, .. } = environment;
     let yes = |value: Option<bool>| value.map(|yes| if yes { "yes" } else { "no" }.to_owned());
@@ -97,7 +97,7 @@ mod tests {
     fn concerns_come_before_facts_and_what_is_not_known_says_so() {
         let text = render(&Environment::default());
         let (concerns, facts) = text.split_once("\n\n").unwrap();
-        assert!(concerns.contains("  ! whether turbo is on is not known"), "{text}");
+        assert!(concerns.contains("  ! the kernel does not report whether turbo is on"), "{text}");
         assert!(facts.contains("turbo                not known"), "{text}");
     }
 

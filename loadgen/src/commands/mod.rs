@@ -1,5 +1,4 @@
-//! What the subcommands do, each from its flags to its exit code. The longer ones have files of
-//! their own.
+//! The subcommands, each from its flags to its exit code. The longer ones have files of their own.
 
 mod calibrate;
 mod echo_server;
@@ -50,7 +49,7 @@ fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     Ok(measurement.exit_code())
 }
 
-/// `loadgen report`: any view of a stored result again.
+/// `loadgen report`: a stored result, in any of its views.
 fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let result = StoredResult::read(&args.source)?;
     if args.view == View::All {
@@ -65,7 +64,7 @@ fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     Ok(exit::OK)
 }
 
-/// `loadgen merge`: what several loaders measured at the same time, added.
+/// `loadgen merge`: the results of several loaders that ran at the same time, added.
 fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let out = fs::canonicalize(&args.out).ok();
     for (index, source) in args.sources.iter().enumerate() {
@@ -124,7 +123,7 @@ fn json(comparison: &Comparison) -> String {
     text.expect("a comparison is plain data") + "\n"
 }
 
-/// A reader who has seen enough (`| head`) is no failure.
+/// A reader that closes the pipe early (`| head`) is no failure.
 fn write(out: &mut impl Write, text: &str) -> Result<(), Error> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::WriteResults(error)),

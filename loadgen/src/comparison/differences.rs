@@ -1,4 +1,4 @@
-//! What else differs between two sides: a comparison shows the effect of all of it together.
+//! Other differences between two sides: a comparison shows the effect of all of them together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::Side;
 
-/// What may differ from run to run without meaning anything: times, counts of runs, momentary
-/// loads, and the command line, whose flags are in the plan.
+/// Fields that may differ between runs: times, numbers of runs, momentary loads, and the command
+/// line, whose flags are in the plan.
 const EXPECTED: [&str; 8] = [
     "args.runs",
     "args.slo",

@@ -1,11 +1,11 @@
 //! Whether B is faster or slower than A, or the same: the statistics of `loadgen compare`.
 //!
-//! The unit is the run, not the request: what a restart changes (where things lie in memory, which
-//! connection went to which thread) does not become clearer by more requests.
+//! The unit is the run, not the request. A restart changes the layout of memory, and the thread of
+//! each connection. More requests do not average that out.
 //!
 //! ```text
 //! side         the runs of A, or of B
-//! finding      one metric, and which way is better: medians, ratio, rank test, judgement
+//! judgement    whether B is faster in one metric: medians, their ratio, a rank test
 //! differences  what else differs between the sides, field by field
 //! text         the comparison as a person reads it
 //! ```
@@ -17,7 +17,7 @@
 //! metric alone, and only if the whole confidence interval lies within the tolerance.
 
 mod differences;
-mod finding;
+mod judgement;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -26,8 +26,8 @@ mod text;
 use serde::Serialize;
 
 pub(crate) use self::differences::Difference;
-use self::finding::Measured;
-pub(crate) use self::finding::{Finding, Judgement};
+use self::judgement::Measured;
+pub(crate) use self::judgement::{Finding, Judgement};
 pub(crate) use self::side::Side;
 pub(crate) use self::text::render;
 use crate::exit;
@@ -50,12 +50,12 @@ pub(crate) struct Comparison {
     /// Differences within this share are the same.
     pub(crate) delta: f64,
     /// All metrics together: slower if one is, faster if one is and none is slower, the same if all
-    /// are, and otherwise not known.
+    /// are, and otherwise undecided.
     pub(crate) judgement: Judgement,
     pub(crate) findings: Vec<Finding>,
-    /// Metrics that cannot be compared because some runs know them, and some do not.
+    /// Metrics that are not compared, because only some runs have a value of them.
     pub(crate) unknown: Vec<&'static str>,
-    /// What differs between plans and machines, which may be the reason for all of it.
+    /// Differences between plans and machines, which may explain the result.
     pub(crate) differences: Vec<Difference>,
 }
 
@@ -74,10 +74,11 @@ impl Comparison {
     /// Compares B with A.
     pub(crate) fn of(a: &Side, b: &Side, delta: f64) -> Self {
         let measured: Vec<Measured> =
-            finding::METRICS.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
+            judgement::METRICS.iter().filter_map(|metric| Measured::of(metric, a, b)).collect();
         let known = |name: &str| measured.iter().any(|measured| measured.name() == name);
-        let tried =
-            finding::METRICS.iter().filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
+        let tried = judgement::METRICS
+            .iter()
+            .filter(|metric| metric.is_known_to(a) || metric.is_known_to(b));
         let unknown = tried.map(|metric| metric.name).filter(|name| !known(name)).collect();
         let p_values: Vec<f64> = measured.iter().map(Measured::p).collect();
         let corrected = stats::holm(&p_values);

@@ -73,7 +73,7 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
         Judgement::Faster => format!("B is faster than A in {}", named(Judgement::Faster)),
         Judgement::Same => format!("B is as fast as A within {delta}"),
         Judgement::Undecided => {
-            format!("not known for {}; measure more runs", named(Judgement::Undecided))
+            format!("undecided for {}; measure more runs", named(Judgement::Undecided))
         }
         Judgement::NotEnoughRuns => {
             format!("a verdict needs {} runs a side; measure with --runs", super::RUNS_MIN)

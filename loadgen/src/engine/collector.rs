@@ -15,30 +15,32 @@ use crate::record::{Counters, IntervalRecord};
 use crate::schedule::{Mode, Window};
 use crate::server::Server;
 
-/// A shorter interval without events is dropped: the remainder of a run that ends with an interval.
+/// Longest last interval that is dropped if it has no events. Such an interval remains when the
+/// run ends with a full one.
 const REMAINDER_NS_MAX: u64 = 1_000_000;
 
-/// Most intervals to reserve memory for: half a day of seconds.
+/// Maximum number of intervals to reserve memory for: half a day of seconds.
 const EXPECTED_MAX: usize = 43_200;
 
-/// What the collector knows of one thread.
+/// The latest report of one thread.
 #[derive(Debug)]
 struct Thread {
     /// Its latest counters.
     counters: Counters,
     outstanding: u64,
     backlog: u64,
-    /// It has reported all intervals below this one.
+    /// The thread has reported all intervals below this one.
     reported: u64,
-    spares: Sender<Box<Latencies>>,
+    /// Sends emptied histograms back to the thread.
+    empty_histograms: Sender<Box<Latencies>>,
 }
 
 impl Thread {
-    /// Empties histograms and lets the thread use them again.
-    fn give_back(&self, mut latencies: Box<Latencies>) {
+    /// Empties histograms and sends them back to the thread.
+    fn return_histograms(&self, mut latencies: Box<Latencies>) {
         latencies.clear();
-        // A thread that has ended needs none any more.
-        let _ = self.spares.send(latencies);
+        // A thread that has ended needs no more histograms.
+        let _ = self.empty_histograms.send(latencies);
     }
 }
 
@@ -48,9 +50,9 @@ struct Pending {
     end_ns: u64,
     /// The histograms of the first thread that reported, and of the others added to them.
     latencies: Box<Latencies>,
-    /// The thread that they belong to.
-    lender: usize,
-    /// The largest share of a processor that a thread has used.
+    /// Number of the first thread, which gets the histograms back.
+    owner: usize,
+    /// The largest processor time of a thread in the interval.
     cpu_ns: u64,
 }
 
@@ -70,29 +72,29 @@ pub(crate) struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// A collector for as many threads as there are channels to return histograms.
+    /// A collector for one thread per sender.
     ///
-    /// It reserves memory for `expected` intervals. Only they grow with the length of a run, by
-    /// some 150 bytes each.
+    /// It reserves memory for `expected` intervals. Each takes some 150 bytes. Nothing else grows
+    /// with the length of a run.
     pub(crate) fn new(
         mode: Mode,
         window: Window,
         expected: usize,
-        spares: Vec<Sender<Box<Latencies>>>,
+        histogram_senders: Vec<Sender<Box<Latencies>>>,
         observer: &'a mut dyn Observer,
         server: Option<&'a mut Server>,
     ) -> Self {
-        let thread = |spares| Thread {
+        let thread = |empty_histograms| Thread {
             counters: Counters::default(),
             outstanding: 0,
             backlog: 0,
             reported: 0,
-            spares,
+            empty_histograms,
         };
         Self {
             mode,
             window,
-            threads: spares.into_iter().map(thread).collect(),
+            threads: histogram_senders.into_iter().map(thread).collect(),
             pending: BTreeMap::new(),
             observer,
             server_cpu_s: server.as_ref().and_then(|server| server.cpu_s()),
@@ -104,27 +106,27 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Adds a thread's part, and passes on the intervals that it completes.
+    /// Adds a thread's part of an interval. Passes complete intervals to the observer.
     pub(crate) fn take(&mut self, report: IntervalReport) -> Result<(), Error> {
         let IntervalReport { thread: number, index, end_ns, latencies, .. } = report;
         match self.pending.entry(index) {
             Entry::Vacant(place) => {
                 let cpu_ns = report.cpu_ns;
-                place.insert(Pending { end_ns, latencies, lender: number, cpu_ns });
+                place.insert(Pending { end_ns, latencies, owner: number, cpu_ns });
             }
             Entry::Occupied(mut place) => {
                 let pending = place.get_mut();
                 pending.latencies.merge(&latencies);
                 pending.end_ns = pending.end_ns.max(end_ns);
                 pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
-                self.threads[number].give_back(latencies);
+                self.threads[number].return_histograms(latencies);
             }
         }
         let thread = &mut self.threads[number];
         thread.counters = report.counters;
         thread.outstanding = report.outstanding;
         thread.backlog = report.backlog;
-        // A thread that has ended holds up no interval.
+        // No interval waits for a thread that has ended.
         thread.reported = if report.last { u64::MAX } else { index + 1 };
         self.pass_on_complete()
     }
@@ -170,7 +172,7 @@ impl<'a> Collector<'a> {
         self.end_ns = pending.end_ns;
         let observed = self.observer.interval(&record, &pending.latencies);
         self.records.push(record);
-        self.threads[pending.lender].give_back(pending.latencies);
+        self.threads[pending.owner].return_histograms(pending.latencies);
         observed
     }
 
@@ -192,12 +194,12 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Receives runs and their intervals while they last. What it writes then survives a later failure.
+/// Receives runs and their intervals during the run. What it writes survives a later failure.
 pub(crate) trait Observer {
     /// Run number `number` (from 1) has opened its connections and starts at `started_unix_s`.
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error>;
 
-    /// An interval has passed: what was measured in it. All intervals together are the run.
+    /// The measurements of an interval that has ended. The sum of all intervals is the run.
     fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error>;
 }
 

@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
+use super::due_requests::DueRequests;
 use super::plan::Plan;
 use super::recorder::{Failure, Recorder, Request};
-use super::send_schedule::SendSchedule;
 use crate::wire::Exchange;
 
 /// The state of a connection's stream.
@@ -40,7 +40,7 @@ pub(crate) struct OpenStream<S> {
     pub(crate) last_progress_ns: u64,
     /// Whether unsent bytes wait for the socket to take them.
     pub(crate) write_armed: bool,
-    /// No request is begun any more: it is closed when all are answered.
+    /// Whether the stream begins no further request and is closed when all are answered.
     pub(crate) closing: bool,
 }
 
@@ -64,7 +64,7 @@ impl<S> OpenStream<S> {
         self.outstanding.len()
     }
 
-    /// Whether any reply has come.
+    /// Whether any reply was received.
     pub(crate) fn has_worked(&self) -> bool {
         self.replies > 0
     }
@@ -93,22 +93,22 @@ pub(crate) struct Connection<S> {
     pub(crate) stream: StreamState<S>,
     /// Number of its latest stream.
     pub(crate) generation: u32,
-    /// Attempts in a row that did not lead to a single reply.
+    /// Attempts to connect in a row without a single reply.
     pub(crate) failures: u32,
-    /// The schedule; nothing in a closed loop, or before the run has started.
-    pub(crate) schedule: Option<SendSchedule>,
+    /// The requests that are due; nothing in a closed loop, or before the run has started.
+    pub(crate) due_requests: Option<DueRequests>,
     exchange: Exchange,
-    /// Since when server and plan have allowed it to send.
+    /// Since when the server and the plan allow it to send.
     free_ns: u64,
 }
 
-/// What the calls on a connection need besides it.
+/// The parts of the thread that a connection's calls use.
 pub(crate) struct Tools<'a, 'run> {
     pub(crate) plan: &'a Plan<'run>,
     pub(crate) recorder: &'a mut Recorder,
-    /// Receives what is read.
+    /// Memory for received bytes.
     pub(crate) buffer: &'a mut [u8],
-    /// Holds what is sent.
+    /// Memory for assembled requests.
     pub(crate) scratch: &'a mut Vec<u8>,
     pub(crate) now_ns: &'a dyn Fn() -> u64,
 }
@@ -121,13 +121,13 @@ impl<S: Read + Write> Connection<S> {
             stream: StreamState::Closed,
             failures: 0,
             generation: 0,
-            schedule: None,
+            due_requests: None,
             exchange: Exchange::new(&plan.traffic, number),
             free_ns: 0,
         }
     }
 
-    /// Takes over an established stream.
+    /// Sets an established stream.
     pub(crate) fn set_open(&mut self, stream: OpenStream<S>) {
         self.exchange.restart();
         self.stream = StreamState::Open(stream);
@@ -160,7 +160,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Whether its stream has sent all that it was for, and all replies have come.
+    /// Whether its stream has sent its last request, and all replies were received.
     pub(crate) fn is_used_up(&self, plan: &Plan<'_>) -> bool {
         match &self.stream {
             StreamState::Open(stream) => {
@@ -173,7 +173,8 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Finishes a partly sent request and begins those that are due and allowed, in one write.
+    /// Sends the rest of a partly sent request, and the requests that are due and allowed, in one
+    /// write.
     ///
     /// `closed` says whether a connection without a schedule may begin requests. Returns whether
     /// bytes are left that the socket did not take. A request counts as sent, and gets its time
@@ -189,10 +190,13 @@ impl<S: Read + Write> Connection<S> {
         let plan = tools.plan;
         let ends = self.exchange.wants_close();
         let allowance = if ends { 0 } else { stream.allowance(plan) };
-        // Decides what is due, and is the time stamp of the send: the write follows at once.
+        // This time decides which requests are due, and is their send time: the write follows at
+        // once.
         let now_ns = (tools.now_ns)();
-        let new = match (&mut self.schedule, &plan.intensity) {
-            (Some(schedule), Some(intensity)) => schedule.take(allowance, now_ns, intensity),
+        let new = match (&mut self.due_requests, &plan.intensity) {
+            (Some(due_requests), Some(intensity)) => {
+                due_requests.take(allowance, now_ns, intensity)
+            }
             _ if closed => allowance,
             _ => 0,
         };
@@ -206,7 +210,7 @@ impl<S: Read + Write> Connection<S> {
             Err(error) if is_transient(&error) => return Ok(true),
             Err(error) => return Err(error.into()),
         };
-        let begun = self.exchange.took(&plan.traffic, taken);
+        let begun = self.exchange.advance_sent(&plan.traffic, taken);
         tools.recorder.bytes_sent(taken);
         // With more than one reply outstanding, sending is no progress of the oldest request.
         if stream.outstanding.len() <= 1 {
@@ -217,7 +221,8 @@ impl<S: Read + Write> Connection<S> {
         let in_connect = plan.connects_per_request() && stream.replies == 0;
         let sent_ns = if in_connect { stream.begun_ns } else { now_ns };
         for _ in 0..begun {
-            let intended_ns = self.schedule.as_mut().and_then(SendSchedule::pop).unwrap_or(sent_ns);
+            let intended_ns =
+                self.due_requests.as_mut().and_then(DueRequests::pop).unwrap_or(sent_ns);
             let request = Request { intended_ns, sent_ns: sent_ns.max(intended_ns) };
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);
@@ -244,7 +249,7 @@ impl<S: Read + Write> Connection<S> {
         let full = stream.allowance(tools.plan) == 0;
         let outstanding = stream.outstanding.len();
         let (completed, right) =
-            self.exchange.came(&tools.plan.traffic, &tools.buffer[..count], outstanding);
+            self.exchange.verify_received(&tools.plan.traffic, &tools.buffer[..count], outstanding);
         for _ in 0..completed {
             let answered = stream.outstanding.pop_front();
             let request = answered.expect("no more replies than requests are accepted");

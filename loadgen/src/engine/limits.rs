@@ -17,7 +17,8 @@ const SPARE_DESCRIPTORS: u64 = 16;
 /// Checks ports and descriptors for the connections and threads of a plan, and raises the soft
 /// limit of open files to the hard one if need be.
 ///
-/// Returns a sentence for that, and for each thing that is refused and that the run does without.
+/// Returns a sentence for that, and for each request that the kernel refuses and the run can do
+/// without.
 pub(crate) fn provide(options: &Options) -> Result<Vec<String>, Error> {
     let mut notes = refusals().map_err(Error::Start)?;
     let (connections, threads) = (options.connections, options.threads);

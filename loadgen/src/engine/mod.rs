@@ -3,7 +3,7 @@
 //! ```text
 //! threads          starts the threads, gives the starting signal, collects the results
 //!  └ worker        one thread: serves its connections when they are due or ready
-//!     └ connection   its send_schedule, its traffic (wire::Exchange) and its stream
+//!     └ connection   its due requests, its traffic (wire::Exchange) and its stream
 //! send_queue       the time at which each connection is served next
 //! recorder ─▶ reporter ─▶ collector ─▶ Observer   the measurements, interval by interval
 //! network          clock, streams, readiness: sockets in a run, a simulation in tests
@@ -12,6 +12,7 @@
 mod collector;
 mod connection;
 mod dialer;
+mod due_requests;
 pub(crate) mod limits;
 mod network;
 mod pacing;
@@ -21,7 +22,6 @@ mod progress;
 mod recorder;
 mod reporter;
 mod send_queue;
-mod send_schedule;
 mod threads;
 mod usage;
 mod worker;

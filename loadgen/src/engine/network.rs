@@ -1,8 +1,8 @@
-//! What a loading thread needs: a clock, streams, and a way to wait for both.
+//! The network of one loading thread: streams to the server, their readiness, and the clock.
 //!
-//! The loop uses only the trait. The real network is non-blocking sockets, one epoll set and the
-//! monotonic clock. Tests run the loop on a simulated one, with a clock that they move and servers
-//! whose replies follow from a formula.
+//! The thread's loop uses only the trait [`Network`]. In a run, [`Sockets`] implements it with
+//! non-blocking sockets, one epoll set and the monotonic clock. In tests, a simulation implements
+//! it: the tests set the clock, and a formula computes the replies.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -28,24 +28,24 @@ pub(crate) enum Interest {
     ReadWrite,
 }
 
-/// What has happened to one stream.
+/// The readiness of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ready {
     pub(crate) token: Token,
-    /// Also set on errors and hang-ups: the read finds out which.
+    /// Also set on errors and hang-ups; the read returns which.
     pub(crate) readable: bool,
     pub(crate) writable: bool,
 }
 
-/// Names a stream. The streams of a connection have different generations, so an event of an old
-/// stream is never taken for one of its successor.
+/// Identifies a stream. The streams of a connection have different generations, so an event of an
+/// old stream never reaches its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) connection: u32,
     pub(crate) generation: u32,
 }
 
-/// A clock, streams to one server, and readiness.
+/// Streams to one server, their readiness, and the clock.
 pub(crate) trait Network {
     type Stream: Read + Write;
 
@@ -53,19 +53,20 @@ pub(crate) trait Network {
     fn now_ns(&self) -> u64;
 
     /// Begins to connect; the stream is watched for [`Interest::Write`] and becomes writable when
-    /// the handshake has ended. `number` counts the run's connections, to share out addresses.
+    /// the handshake has ended. `number` is the connection's number in the run. It chooses the
+    /// source address.
     fn connect(&mut self, token: Token, number: u32) -> io::Result<Self::Stream>;
 
-    /// How the handshake ended.
+    /// Whether the handshake succeeded, or its error.
     fn connected(&self, stream: &Self::Stream) -> io::Result<()>;
 
-    /// Changes what a stream waits for. Closing a stream ends its watch.
+    /// Changes the readiness that a stream waits for. Closing a stream ends its watch.
     fn watch(&self, stream: &Self::Stream, token: Token, interest: Interest) -> io::Result<()>;
 
     /// Waits until a stream is ready or `until_ns` has come; returns how many are ready.
     fn wait(&mut self, until_ns: u64) -> io::Result<usize>;
 
-    /// What the latest wait found, `index` below the number it returned.
+    /// Event number `index` of the latest wait; less than the number that the wait returned.
     fn ready(&self, index: usize) -> Ready;
 }
 
@@ -81,7 +82,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Not write(2): a peer that is gone must be an error, not a signal.
+        // write(2) would raise SIGPIPE when the peer has closed the connection.
         Ok(net::send(&self.0, bytes, net::SendFlags::NOSIGNAL)?)
     }
 
@@ -99,7 +100,7 @@ impl AsFd for Socket {
 /// One thread's sockets to one server.
 pub(crate) struct Sockets {
     address: Address,
-    /// To connect from in turn; empty for the kernel's choice.
+    /// Source addresses, used in turn. If there are none, the kernel chooses.
     sources: Vec<IpAddr>,
     clock: Clock,
     pacer: Pacer,
@@ -141,8 +142,8 @@ impl Network for Sockets {
 
     fn connected(&self, socket: &Socket) -> io::Result<()> {
         sockopt::socket_error(socket)??;
-        // With no server on a port of the local range, a socket can be given that very port and
-        // connect to itself; it would echo everything, quickly and correctly.
+        // If no server listens on a port of the ephemeral range, the kernel can choose that port
+        // for the socket itself. The socket then connects to itself and echoes every request.
         if let Address::Tcp(address) = self.address {
             let own: Option<SocketAddr> = net::getsockname(socket)?.try_into().ok();
             if own == Some(address) {
@@ -174,8 +175,8 @@ fn connect_tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket
     let socket = open(family)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     if let Some(source) = source {
-        // IP_BIND_ADDRESS_NO_PORT would let a port serve several servers at once; no safe binding
-        // offers it, and one server is all there is here.
+        // IP_BIND_ADDRESS_NO_PORT would let sockets to several servers share a port. No safe
+        // binding offers it, and a run has one server.
         net::bind(&socket, &SocketAddr::new(source, 0))?;
     }
     match net::connect(&socket, &address) {
@@ -214,9 +215,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// Resolves the target. A name with several addresses (such as IPv6 and IPv4) means the first
-/// that accepts a connection, so that a run never mixes addresses; trying costs the server one
-/// connection that is closed again. A single address is not tried.
+/// Resolves the target.
+///
+/// Of a name's several addresses (such as IPv6 and IPv4), a run uses one: the first that accepts a
+/// connection. The trial connection is closed again. A single address is not tried.
 pub(crate) fn resolve(target: &Target, timeout: Duration) -> Result<Address, Error> {
     match target {
         Target::Tcp(text) => resolve_name(text, timeout).map(Address::Tcp),
@@ -240,6 +242,6 @@ fn resolve_name(text: &str, timeout: Duration) -> Result<SocketAddr, Error> {
         return Ok(*first);
     }
     let accepts = |address: &&SocketAddr| TcpStream::connect_timeout(address, timeout).is_ok();
-    // When none accepts, the run's own connect says why.
+    // If no address accepts, the run's own connect returns the error.
     Ok(*addresses.iter().find(accepts).unwrap_or(first))
 }

@@ -1,4 +1,4 @@
-//! How a thread waits for the next request's time.
+//! How a thread waits until the next request is due.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -14,7 +14,7 @@ use crate::options::{Options, Pacing};
 /// wake-up on a machine whose processors go idle.
 const GUARD_NS: u64 = 80_000;
 
-/// Waits as the plan says.
+/// Waits with the pacing of the plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pacer {
     /// How long before the time it spins instead of sleeping.
@@ -26,7 +26,8 @@ impl Pacer {
     ///
     /// By default a thread is woken up to 50 µs late, so that the kernel can wake several at once.
     pub(crate) fn new(pacing: Pacing) -> Self {
-        // Refused, timers are less precise; `limits::provide` says so before the run.
+        // If the kernel refuses, timers are less precise. `limits::provide` reports that before
+        // the run.
         let _ = set_timer_slack();
         Self {
             spin_from_ns: match pacing {

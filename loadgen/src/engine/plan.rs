@@ -1,8 +1,8 @@
-//! What all threads of a run share. It is constant, except two flags and the progress board.
+//! The plan of a run, shared by all threads: constant, except two flags and the progress.
 
 use std::sync::atomic::AtomicBool;
 
-use super::progress::Board;
+use super::progress::SharedProgress;
 use crate::clock::nanoseconds;
 use crate::interrupt::Interrupt;
 use crate::options::{Churn, Load, OpenLoad, Options};
@@ -17,9 +17,9 @@ pub(crate) struct Plan<'run> {
     /// Requests due over time; nothing in a closed loop.
     pub(crate) intensity: Option<Intensity>,
     pub(crate) interrupt: &'run Interrupt,
-    /// Set when the run cannot start after all.
+    /// Set when the run cannot start.
     pub(crate) abandoned: AtomicBool,
-    pub(crate) board: Board,
+    pub(crate) shared_progress: SharedProgress,
 }
 
 impl<'run> Plan<'run> {
@@ -33,7 +33,7 @@ impl<'run> Plan<'run> {
             intensity: options.load.open().map(intensity),
             interrupt,
             abandoned: AtomicBool::new(false),
-            board: Board::new(options.threads),
+            shared_progress: SharedProgress::new(options.threads),
         }
     }
 
@@ -48,7 +48,7 @@ impl<'run> Plan<'run> {
         }
     }
 
-    /// Most requests outstanding on a connection.
+    /// Maximum number of requests outstanding on a connection.
     pub(crate) fn pipeline(&self) -> usize {
         self.options.pipeline as usize
     }
@@ -67,7 +67,7 @@ impl<'run> Plan<'run> {
         self.options.churn == Churn::EachRequest
     }
 
-    /// Longest silence of a connection with a reply outstanding.
+    /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) fn timeout_ns(&self) -> u64 {
         nanoseconds(self.options.timeout)
     }

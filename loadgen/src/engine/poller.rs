@@ -3,8 +3,8 @@
 //! A wait is one call of `epoll_pwait2(2)`. Some sandboxes refuse it. Then a wait is `ppoll(2)` of
 //! the set, which counts nanoseconds, too, and `epoll_wait(2)` for the events.
 //!
-//! It knows descriptors and tokens, not connections. Level-triggered: what one wake-up leaves
-//! unread comes back with the next, which is what lets callers bound their work per wake-up.
+//! It knows descriptors and tokens, not connections. Events are level-triggered: a descriptor with
+//! unread bytes is ready again in the next wait. So callers can bound their work per wake-up.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::network::{Interest, Ready, Token};
 
-/// Events taken from the kernel at once; the rest comes with the next wait.
+/// Maximum number of events that one wait returns; the next wait returns the rest.
 const EVENTS_PER_WAIT_MAX: usize = 512;
 
 /// One thread's epoll set and the events of its latest wait.
@@ -36,7 +36,7 @@ impl Poller {
             events: Vec::with_capacity(EVENTS_PER_WAIT_MAX),
             waits_by_poll: false,
         };
-        // Old sandboxes answer EPERM where they do not know a call.
+        // Old sandboxes return EPERM for a call that they do not know.
         match poller.wait_once(Timespec { tv_sec: 0, tv_nsec: 1 }) {
             Err(Errno::NOSYS | Errno::PERM) => poller.waits_by_poll = true,
             result => drop(result?),
@@ -60,7 +60,7 @@ impl Poller {
         Ok(epoll::add(&self.epoll.0, source, data, flags(interest))?)
     }
 
-    /// Changes what `source` waits for.
+    /// Changes the readiness that `source` waits for.
     pub(crate) fn modify(
         &self,
         source: impl AsFd,

@@ -1,6 +1,6 @@
-//! The live line on a terminal: what phase the run is in and how fast it goes.
+//! The live line on a terminal: the phase of the run, the rate, the latency so far.
 //!
-//! It measures nothing that is reported; the final numbers come from the recorders.
+//! The report uses none of its numbers. They come from the recorders.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::latency::{Latency, P99};
 use crate::schedule::{Phase, Window};
 use crate::units::{duration, grouped};
 
-/// What one thread publishes, alone on its cache lines: writing it costs the thread a plain store.
+/// The progress of one thread. It has cache lines of its own, so publishing is a plain store.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct ThreadProgress {
@@ -18,14 +18,14 @@ struct ThreadProgress {
     completed: AtomicU64,
 }
 
-/// What all threads publish.
+/// The progress that all threads publish.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct SharedProgress {
     threads: Vec<ThreadProgress>,
 }
 
-impl Board {
-    /// A board for `threads` threads.
+impl SharedProgress {
+    /// Zero for each of `threads` threads.
     pub(crate) fn new(threads: u32) -> Self {
         Self { threads: (0..threads).map(|_| ThreadProgress::default()).collect() }
     }
@@ -35,7 +35,7 @@ impl Board {
         self.threads[thread].connected.store(connected as u64, Ordering::Relaxed);
     }
 
-    /// Publishes how many replies a thread has had.
+    /// Publishes how many replies a thread has received.
     pub(crate) fn set_completed(&self, thread: usize, completed: u64) {
         self.threads[thread].completed.store(completed, Ordering::Relaxed);
     }
@@ -55,14 +55,14 @@ impl Board {
 #[derive(Debug)]
 pub(crate) struct Progress {
     visible: bool,
-    /// Which of several runs it is, in words.
+    /// The prefix with the number of the run, if there are several runs.
     run: String,
     last_ns: u64,
     last_completed: u64,
 }
 
 impl Progress {
-    /// A line that is shown if it is wanted and stderr is a terminal.
+    /// A line that is visible if it is `wanted` and stderr is a terminal.
     pub(crate) fn new(wanted: bool, number: u32, runs: u32) -> Self {
         let run = if runs > 1 { format!("run {number}/{runs}  ") } else { String::new() };
         let visible = wanted && io::stderr().is_terminal();
@@ -70,15 +70,15 @@ impl Progress {
     }
 
     /// Shows how many of `connections` are established.
-    pub(crate) fn show_connecting(&self, board: &Board, connections: u32) {
-        let (done, all) = (board.connected(), u64::from(connections));
+    pub(crate) fn show_connecting(&self, shared: &SharedProgress, connections: u32) {
+        let (done, all) = (shared.connected(), u64::from(connections));
         self.draw(&format!("connecting  {}/{}", grouped(done), grouped(all)));
     }
 
     /// Shows the phase, the rate since the last call, and the latency so far.
     pub(crate) fn show_load(
         &mut self,
-        board: &Board,
+        shared: &SharedProgress,
         window: &Window,
         headline: &Latency,
         now_ns: u64,
@@ -86,7 +86,7 @@ impl Progress {
         if !self.visible {
             return;
         }
-        let completed = board.completed();
+        let completed = shared.completed();
         let since_ns = self.last_ns.max(window.start_ns);
         let elapsed_s = seconds(now_ns.saturating_sub(since_ns));
         let rate = (completed - self.last_completed) as f64 / elapsed_s.max(1e-9);
@@ -103,7 +103,7 @@ impl Progress {
 
     fn draw(&self, line: &str) {
         if self.visible {
-            // A terminal that has gone away must not end the run.
+            // A terminal that is gone must not end the run.
             let mut stderr = io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K{}{line}", self.run);
             let _ = stderr.flush();
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn the_board_adds_up_all_threads() {
-        let board = Board::new(2);
-        board.set_completed(0, 40);
-        board.set_completed(1, 2);
-        board.set_connected(1, 7);
-        assert_eq!((board.completed(), board.connected()), (42, 7));
+        let shared = SharedProgress::new(2);
+        shared.set_completed(0, 40);
+        shared.set_completed(1, 2);
+        shared.set_connected(1, 7);
+        assert_eq!((shared.completed(), shared.connected()), (42, 7));
     }
 }

@@ -1,4 +1,4 @@
-//! What one thread measures: counters for the whole run, latencies since the last interval.
+//! Records the measurements of one thread: counters of the run, latencies of the interval.
 //!
 //! The thread owns it: measuring needs no lock and no shared counter. Each value is recorded once,
 //! in the histograms of the interval. The thread reports them when the interval ends. The
@@ -43,7 +43,7 @@ impl From<io::Error> for Failure {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     window: Window,
-    /// Only in an open loop requests have intended times.
+    /// Requests have intended times only in an open loop.
     mode: Mode,
     counters: Counters,
     latencies: Box<Latencies>,
@@ -198,7 +198,7 @@ impl Recorder {
         }
     }
 
-    /// Requests due, but unsent or unanswered, when the window opened.
+    /// Adds `backlog` requests that were due but unsent or unanswered when the window opened.
     pub(crate) fn window_opens(&mut self, backlog: u64) {
         self.counters.backlog_at_window += backlog;
     }
@@ -211,7 +211,7 @@ impl Recorder {
         self.summed_until_ns = self.summed_until_ns.max(until_ns);
     }
 
-    /// Requests sent and not yet accounted for.
+    /// Requests that were sent and have no result yet.
     pub(crate) fn outstanding(&self) -> u64 {
         let counters = &self.counters;
         counters.sent
@@ -252,14 +252,14 @@ pub(crate) struct Recorded {
     /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
     pub(crate) gaps: Vec<(u64, u64)>,
     pub(crate) first_mismatch: Option<Mismatch>,
-    /// The text of the first error without a counter of its own.
+    /// The text of the first error that has no counter of its own.
     pub(crate) first_error: Option<String>,
     /// Requests outstanding, summed over the nanoseconds of the window.
     pub(crate) outstanding_ns: u128,
 }
 
 impl Recorded {
-    /// Adds another thread's.
+    /// Adds the results of another thread.
     pub(crate) fn merge(&mut self, other: Self) {
         self.counters.merge(&other.counters);
         self.gaps.extend(other.gaps);
@@ -269,18 +269,19 @@ impl Recorded {
     }
 }
 
-/// Size of a thread's sample. It makes a distance of 0.02 between distributions significant.
+/// Size of a thread's sample. With this size, a distance of 0.02 between distributions is
+/// significant.
 const GAPS_MAX: usize = 8_192;
 
-/// Part of a seed that the choice is made of.
+/// Part of the seed from which the choice is made.
 const CHOICE: u64 = 3 << 40;
 
-/// Gaps between consecutive sends of one thread, as intended and as they were.
+/// A sample of the gaps between consecutive sends of one thread, intended and actual.
 #[derive(Debug)]
 struct GapSample {
     pairs: Vec<(u64, u64)>,
     seen: u64,
-    /// Intended and actual time of the send before, unless it says nothing about the next gap.
+    /// Intended and actual time of the last request, unless the next gap is left out.
     last: Option<(u64, u64)>,
     key: u64,
 }
@@ -291,10 +292,10 @@ impl GapSample {
         Self { pairs: Vec::new(), seen: 0, last: None, key: random::key(seed, CHOICE) }
     }
 
-    /// A request was sent that only the loader itself could have delayed.
+    /// Adds the gap before a request that only the loader could have delayed.
     pub(crate) fn sent(&mut self, intended_ns: u64, sent_ns: u64) {
         let before = self.last.replace((intended_ns, sent_ns));
-        // Requests of different connections may overtake each other; that is no gap.
+        // A request may overtake one of another connection. There is no gap between them.
         if let Some((before_ns, before_sent_ns)) = before
             && intended_ns >= before_ns
         {
@@ -302,7 +303,7 @@ impl GapSample {
         }
     }
 
-    /// A request was sent whose time says nothing about the loader; nor does the next gap.
+    /// Leaves out the next gap: the last request's time does not depend on the loader alone.
     pub(crate) fn interrupt(&mut self) {
         self.last = None;
     }

@@ -1,4 +1,4 @@
-//! What a thread reports when an interval ends.
+//! Reports one thread's measurements when an interval ends.
 
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -7,7 +7,7 @@ use super::usage;
 use crate::latency::Latencies;
 use crate::record::Counters;
 
-/// What a thread reports to the one that started it. The channel closes when all have ended.
+/// A message of a loading thread to the main thread. The channel closes when all have ended.
 #[derive(Debug)]
 pub(crate) enum ThreadMessage {
     Connected,
@@ -23,18 +23,18 @@ pub(crate) struct IntervalReport {
     pub(crate) index: u64,
     /// When it ended.
     pub(crate) end_ns: u64,
-    /// The counters of the run up to here.
+    /// The counters of the run up to `end_ns`.
     pub(crate) counters: Counters,
     pub(crate) outstanding: u64,
     pub(crate) backlog: u64,
     /// Processor time of the thread within the interval.
     pub(crate) cpu_ns: u64,
     pub(crate) latencies: Box<Latencies>,
-    /// Whether the thread will report no more.
+    /// Whether this is the thread's last report.
     pub(crate) last: bool,
 }
 
-/// The state of a thread.
+/// The state of a thread at the end of an interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct State {
     pub(crate) now_ns: u64,
@@ -47,8 +47,8 @@ pub(crate) struct State {
 pub(crate) struct Reporter {
     thread: usize,
     sender: Sender<ThreadMessage>,
-    /// Returns emptied histograms.
-    spares: Receiver<Box<Latencies>>,
+    /// Emptied histograms from the collector.
+    empty_histograms: Receiver<Box<Latencies>>,
     interval_ns: u64,
     index: u64,
     due_ns: u64,
@@ -56,16 +56,16 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Reports of `thread` from `start_ns` on, each `interval_ns`.
+    /// A reporter of `thread`, whose intervals of `interval_ns` begin at `start_ns`.
     pub(crate) fn new(
         thread: usize,
         sender: Sender<ThreadMessage>,
-        spares: Receiver<Box<Latencies>>,
+        empty_histograms: Receiver<Box<Latencies>>,
         start_ns: u64,
         interval_ns: u64,
     ) -> Self {
         let due_ns = start_ns.saturating_add(interval_ns);
-        Self { thread, sender, spares, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+        Self { thread, sender, empty_histograms, interval_ns, index: 0, due_ns, cpu_ns: 0 }
     }
 
     /// Begins the first interval of the calling thread.
@@ -78,8 +78,8 @@ impl Reporter {
         self.due_ns
     }
 
-    /// Reports the interval. If the thread could not run when an interval ended, that one is part
-    /// of the interval before.
+    /// Reports the interval. If the thread could not run when an interval ended, that interval is
+    /// part of the one before.
     pub(crate) fn report(&mut self, recorder: &mut Recorder, state: State) {
         self.send_interval(recorder, state, false);
         let passed = state.now_ns.saturating_sub(self.due_ns) / self.interval_ns + 1;
@@ -87,14 +87,14 @@ impl Reporter {
         self.due_ns = self.due_ns.saturating_add(passed.saturating_mul(self.interval_ns));
     }
 
-    /// Reports the rest at the end.
+    /// Reports the last, incomplete interval.
     pub(crate) fn last(&mut self, recorder: &mut Recorder, state: State) {
         self.send_interval(recorder, state, true);
     }
 
     fn send_interval(&mut self, recorder: &mut Recorder, state: State, last: bool) {
         let cpu_ns = usage::cpu_ns();
-        let latencies = recorder.take_latencies(self.spares.try_recv().ok());
+        let latencies = recorder.take_latencies(self.empty_histograms.try_recv().ok());
         let report = IntervalReport {
             thread: self.thread,
             index: self.index,

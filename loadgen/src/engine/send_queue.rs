@@ -1,4 +1,4 @@
-//! When each connection is served next: at most one time for each.
+//! The time at which each connection is served next: at most one per connection.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,11 +7,11 @@ use std::collections::BinaryHeap;
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     heap: BinaryHeap<Reverse<(u64, u32)>>,
-    /// The time that counts for each connection; other entries of the heap are out of date.
+    /// The current time of each connection; entries of the heap with another time are out of date.
     times: Vec<u64>,
 }
 
-/// No time at all.
+/// Not served.
 const NEVER: u64 = u64::MAX;
 
 impl SendQueue {
@@ -20,10 +20,10 @@ impl SendQueue {
         Self { heap: BinaryHeap::with_capacity(connections), times: vec![NEVER; connections] }
     }
 
-    /// Serves the connection at `at_ns`, and not at a time set before.
+    /// Sets the time at which the connection is served; replaces an earlier one.
     pub(crate) fn set(&mut self, connection: u32, at_ns: u64) {
         let time = &mut self.times[connection as usize];
-        // An old time stays in the heap, where removal takes a search; `drop_outdated` skips it.
+        // Removing an old time from the heap would take a search. `drop_outdated` skips it.
         if *time != at_ns {
             *time = at_ns;
             if at_ns != NEVER {
@@ -43,7 +43,7 @@ impl SendQueue {
         self.heap.peek().map(|Reverse((at_ns, _))| *at_ns)
     }
 
-    /// Takes the first connection whose time has come.
+    /// Removes and returns the first connection that is due.
     pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<u32> {
         self.drop_outdated();
         let &Reverse((at_ns, connection)) = self.heap.peek()?;

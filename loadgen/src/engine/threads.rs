@@ -69,7 +69,7 @@ struct Start {
 
 type Handle<'scope> = ScopedJoinHandle<'scope, Result<Option<Finished>, Error>>;
 
-/// The loading threads, seen from the one that started them.
+/// The loading threads, as their starter holds them.
 struct Threads<'scope> {
     handles: Vec<Handle<'scope>>,
     /// One starting signal per thread.
@@ -125,12 +125,18 @@ impl<'scope> Threads<'scope> {
         let options = plan.options;
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
-        let spares = self.start(plan, window);
+        let histogram_senders = self.start(plan, window);
         // The threads load already: an observer that writes files cannot delay the start.
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
-            let collector =
-                Collector::new(options.load.mode(), window, expected, spares, observer, server);
+            let collector = Collector::new(
+                options.load.mode(),
+                window,
+                expected,
+                histogram_senders,
+                observer,
+                server,
+            );
             self.collect(plan, window, collector, progress)
         });
         if collected.is_err() {
@@ -143,20 +149,22 @@ impl<'scope> Threads<'scope> {
 
     fn start(&mut self, plan: &Plan<'_>, window: Window) -> Vec<Sender<Box<Latencies>>> {
         let interval_ns = nanoseconds(plan.options.interval);
-        let mut spares = Vec::new();
+        let mut histogram_senders = Vec::new();
         for (thread, starter) in self.starters.drain(..).enumerate() {
-            let (spare, returned) = mpsc::channel();
-            // Made here, where it delays no request; one set is filled while the other travels.
-            let _ = spare.send(Box::new(Latencies::new()));
+            let (histogram_sender, empty_histograms) = mpsc::channel();
+            // The thread fills one set while the collector has the other. Allocating the second
+            // set here delays no request.
+            let _ = histogram_sender.send(Box::new(Latencies::new()));
             let sender = self.sender.clone();
-            let reporter = Reporter::new(thread, sender, returned, window.start_ns, interval_ns);
-            spares.push(spare);
+            let reporter =
+                Reporter::new(thread, sender, empty_histograms, window.start_ns, interval_ns);
+            histogram_senders.push(histogram_sender);
             if !plan.abandoned.load(Ordering::Relaxed) {
-                // A thread that is gone says why when it is joined.
+                // Sending fails if the thread has ended. Joining it returns the error.
                 let _ = starter.send(Start { window, reporter });
             }
         }
-        spares
+        histogram_senders
     }
 
     fn collect(
@@ -175,7 +183,12 @@ impl<'scope> Threads<'scope> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(collector.finish()),
             }
-            progress.show_load(&plan.board, &window, collector.headline(), self.clock.now_ns());
+            progress.show_load(
+                &plan.shared_progress,
+                &window,
+                collector.headline(),
+                self.clock.now_ns(),
+            );
         }
     }
 
@@ -187,7 +200,7 @@ impl<'scope> Threads<'scope> {
                 Ok(ThreadMessage::ConnectFailed | ThreadMessage::Interval(_))
                 | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => {
-                    progress.show_connecting(&plan.board, plan.options.connections);
+                    progress.show_connecting(&plan.shared_progress, plan.options.connections);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What the calling thread has used of the machine.
+//! Processor time, preemptions and major faults of the calling thread.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) struct Usage {
     /// Processor time.
     pub(crate) cpu_ns: u64,
-    /// Times the kernel took the processor away.
+    /// Number of preemptions by the kernel.
     pub(crate) involuntary_switches: u64,
     /// Page faults that waited for a disk.
     pub(crate) major_faults: u64,
 }
 
 impl Usage {
-    /// What this thread has used so far; what cannot be known is 0.
+    /// The sums of this thread; an unknown value is 0.
     pub(crate) fn now() -> Self {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();

@@ -11,7 +11,7 @@ use super::PROFILE;
 use crate::atomic_file;
 use crate::error::Error;
 
-/// What `loadgen calibrate` has measured.
+/// The results of `loadgen calibrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
     /// Version and build of the program that measured.
@@ -19,13 +19,13 @@ pub(crate) struct Calibration {
     pub(crate) loadgen_profile: String,
     pub(crate) kernel: String,
     pub(crate) cpu_model: Option<String>,
-    /// When, in seconds since 1970.
+    /// Time of the measurement, in seconds since 1970.
     pub(crate) made_unix_s: Option<u64>,
-    /// Requests per second of one thread in a closed loop against an echo that does nothing else.
+    /// Requests per second of one thread in a closed loop against an echo server.
     pub(crate) ceiling_per_s: f64,
     /// The rate at which the lateness was measured.
     pub(crate) lateness_rate_per_s: f64,
-    /// How late the loader is by itself, by the pacing's name.
+    /// The loader's own lateness, by the name of the pacing.
     pub(crate) lateness: BTreeMap<String, LatenessFloor>,
 }
 
@@ -61,7 +61,7 @@ impl Calibration {
         atomic_file::json(path, self)
     }
 
-    /// Whether it is about this program on this machine.
+    /// Whether this program measured it on this machine.
     pub(super) fn is_of(&self, kernel: &str, cpu_model: &Option<String>) -> bool {
         self.loadgen_version == env!("CARGO_PKG_VERSION")
             && self.loadgen_profile == PROFILE

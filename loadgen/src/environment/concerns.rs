@@ -2,22 +2,22 @@
 
 use super::Environment;
 
-/// Idle states that take longer to wake up from distort latencies of the same order.
+/// Idle states with a longer wake-up time distort latencies of the same order.
 const IDLE_EXIT_US_MAX: u64 = 20;
 
-/// Fewer open files than this stop a load of many connections.
+/// A load of many connections needs at least this many open files.
 const OPEN_FILES_MIN: u64 = 4_096;
 
-/// Fewer local ports than Linux gives by default stop one to a single address.
+/// Many connections to one address need at least this many local ports; Linux has more by default.
 const LOCAL_PORTS_MIN: u32 = 20_000;
 
-/// From this share on, the hypervisor's other guests are in the numbers.
+/// Above this share of stolen time, the hypervisor's other guests affect the numbers.
 const STEAL_SHARE_MAX: f64 = 0.01;
 
-/// From this share of busy processors on, other work is in the numbers.
+/// Above this share of busy processors, other work affects the numbers.
 const LOAD_SHARE_MAX: f64 = 0.25;
 
-/// The concerns, the gravest first.
+/// The reasons, the gravest first.
 pub(crate) fn of(environment: &Environment) -> Vec<String> {
     let mut found = Vec::new();
     if environment.loadgen_profile == "debug" {
@@ -33,7 +33,7 @@ fn load(environment: &Environment) -> Option<String> {
     let online = environment.processors.online.as_ref().map(super::CpuList::len);
     let (load, online) = (environment.system.load_average_1m?, online?);
     (load > LOAD_SHARE_MAX * online as f64).then(|| {
-        format!("{load:.2} tasks wanted a processor during the last minute, of {online}; end them")
+        format!("{load:.2} tasks wanted one of {online} processors in the last minute; end them")
     })
 }
 
@@ -46,17 +46,17 @@ fn processors(environment: &Environment) -> Vec<String> {
     match processors.governor.as_deref() {
         Some("performance") => {}
         Some(governor) => found.push(format!(
-            "the frequency is chosen by '{governor}', slow to raise it; choose 'performance'"
+            "the governor '{governor}' raises the frequency slowly; choose 'performance'"
         )),
-        None => found.push("who chooses the frequency is not known".to_owned()),
+        None => found.push("the kernel does not report the frequency governor".to_owned()),
     }
     match processors.turbo {
         Some(false) => {}
         Some(true) => found.push(
-            "turbo is on: speed depends on heat and on what else runs; turn it off to compare"
+            "turbo is on: speed depends on heat and on other work; turn it off to compare"
                 .to_owned(),
         ),
-        None => found.push("whether turbo is on is not known".to_owned()),
+        None => found.push("the kernel does not report whether turbo is on".to_owned()),
     }
     if let Some(exit_us) = processors.idle_exit_us_max.filter(|&us| us > IDLE_EXIT_US_MAX) {
         found.push(format!(
@@ -66,7 +66,8 @@ fn processors(environment: &Environment) -> Vec<String> {
     }
     if processors.hypervisor == Some(true) {
         found.push(
-            "this is a virtual machine: what others do on its host is in the numbers".to_owned(),
+            "this is a virtual machine: the work of others on its host affects the numbers"
+                .to_owned(),
         );
     }
     found
@@ -77,30 +78,30 @@ fn system(environment: &Environment) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(share) = system.steal_share_since_boot.filter(|&share| share > STEAL_SHARE_MAX) {
         found.push(format!(
-            "{:.1} % of the processors' time was stolen by the hypervisor since the start",
+            "the hypervisor stole {:.1} % of the processors' time since the machine started",
             share * 100.0
         ));
     }
     if let Some(quota) = system.cgroup_cpu_quota {
         found.push(format!(
-            "the control group may use {quota} processors, and is stopped when it used more"
+            "the control group may use {quota} processors; the kernel stops it when it used more"
         ));
     }
     if system.transparent_huge_pages.as_deref() == Some("always") {
         found.push(
-            "huge pages are made for all programs, which causes stalls; choose 'madvise'"
+            "the kernel makes huge pages for all programs, which causes stalls; choose 'madvise'"
                 .to_owned(),
         );
     }
     if let Some(limit) = system.open_files_hard.filter(|&limit| limit < OPEN_FILES_MIN) {
         found.push(format!(
-            "only {limit} open files are allowed (ulimit -Hn), so fewer connections"
+            "the limit of {limit} open files (ulimit -Hn) also limits the connections"
         ));
     }
     if let Some(ports) = system.local_ports().filter(|&ports| ports < LOCAL_PORTS_MIN) {
         found.push(format!(
-            "only {ports} local ports (net.ipv4.ip_local_port_range), so fewer connections to one \
-             address; widen the range or use --source"
+            "the range of {ports} local ports (net.ipv4.ip_local_port_range) limits the \
+             connections to one address; widen the range or use --source"
         ));
     }
     found
@@ -132,9 +133,9 @@ mod tests {
         };
         flaw(|e| e.loadgen_profile = "debug".to_owned(), "--release");
         flaw(|e| e.processors.governor = Some("powersave".to_owned()), "'powersave'");
-        flaw(|e| e.processors.governor = None, "frequency is not known");
+        flaw(|e| e.processors.governor = None, "report the frequency governor");
         flaw(|e| e.processors.turbo = Some(true), "turbo is on");
-        flaw(|e| e.processors.turbo = None, "turbo is on is not known");
+        flaw(|e| e.processors.turbo = None, "report whether turbo is on");
         flaw(|e| e.processors.idle_exit_us_max = Some(200), "200 µs");
         flaw(|e| e.processors.hypervisor = Some(true), "virtual machine");
         flaw(|e| e.cpus = Some(1), "one processor");

@@ -1,4 +1,4 @@
-//! Kernel files that contain one value: read completely, without the end of the line.
+//! Reads kernel files that contain one value, without the line end.
 
 use std::fs;
 use std::str::FromStr;

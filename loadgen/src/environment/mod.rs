@@ -1,12 +1,11 @@
-//! Where and when a run took place, for the record. What cannot be found out is null: missing is
-//! not zero.
+//! The machine and the time of a run, for the record. An unknown value is null, not zero.
 //!
 //! ```text
 //! processors   the processors, what slows them down or delays their wake-up, and stolen time
-//! system       the kernel, its switches and limits
-//! sharing      whether loader and server are in each other's way
-//! calibration  what the loader can do at most on this machine, if it was measured
-//! concerns     what speaks against measuring here, in sentences
+//! system       the kernel, its settings and limits
+//! sharing      whether loader and server share processors
+//! calibration  the loader's maximum on this machine, if it was measured
+//! concerns     reasons not to measure here, in sentences
 //! ```
 
 pub(crate) mod calibration;
@@ -29,7 +28,7 @@ pub(crate) use self::sharing::Sharing;
 use self::system::System;
 use crate::options::Target;
 
-/// How this program was built: the unoptimised one is no ruler.
+/// How this program was built. A debug build must not measure.
 const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
 /// The machine and the moment of a run.
@@ -48,7 +47,7 @@ pub(crate) struct Environment {
     pub(crate) kernel: String,
     /// Model name of the processor.
     pub(crate) cpu_model: Option<String>,
-    /// Processors this process may use, its cgroup's quota considered.
+    /// Processors that this process may use, limited by its cgroup's quota.
     pub(crate) cpus: Option<usize>,
     /// Processors the loader's threads may use, as the kernel lists them ("0-3").
     pub(crate) loader_cpus: Option<CpuList>,
@@ -56,13 +55,13 @@ pub(crate) struct Environment {
     pub(crate) sharing: Option<Sharing>,
     pub(crate) processors: Processors,
     pub(crate) system: System,
-    /// What the loader can do at most here, if `loadgen calibrate` has measured it.
+    /// The loader's maximum here, if `loadgen calibrate` has measured it.
     pub(crate) calibration: Option<Calibration>,
 }
 
 impl Environment {
-    /// Describes this machine now, and how loader and target share it; `pinned` are the
-    /// processors that the loader's threads are bound to.
+    /// Describes this machine now, and how loader and target share it. The loader's threads are
+    /// bound to the processors `pinned`.
     pub(crate) fn capture(target: &Target, pinned: Option<CpuList>) -> Self {
         let mut environment = Self::of_machine();
         environment.loader_cpus = pinned.or(environment.loader_cpus);
@@ -93,7 +92,7 @@ impl Environment {
         }
     }
 
-    /// Takes into account where the server may run, which is known only once it does.
+    /// Updates the sharing with the processors of the server, which are known once it runs.
     pub(crate) fn server_may_use(&mut self, cpus_allowed: &str) {
         if self.sharing != Some(Sharing::SeparateMachines)
             && let (Some(loader), Ok(server)) = (&self.loader_cpus, cpus_allowed.parse())
@@ -103,7 +102,7 @@ impl Environment {
     }
 }
 
-/// The word as a shell would need it.
+/// The word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,5 +1,5 @@
-//! The processors: which there are, what slows them down or delays their wake-up, and the time that
-//! the hypervisor took from them.
+//! The processors: their number, their frequency and wake-up, and the time that the hypervisor
+//! stole from them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,30 +12,30 @@ use super::file;
 
 const CPU: &str = "/sys/devices/system/cpu";
 
-/// The processors and how they are run.
+/// The processors and their settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Processors {
-    /// Those online.
+    /// The processors that are online.
     pub(crate) online: Option<CpuList>,
     /// Cores of all sockets together.
     pub(crate) cores: Option<usize>,
     pub(crate) sockets: Option<usize>,
-    /// Nodes of memory.
+    /// NUMA nodes.
     pub(crate) numa_nodes: Option<usize>,
     /// Whether a core runs several threads at once.
     pub(crate) smt: Option<bool>,
-    /// Who chooses the frequency: "performance", "schedutil", ...
+    /// The frequency governor: "performance", "schedutil", ...
     pub(crate) governor: Option<String>,
     /// Whether the frequency may rise above the nominal one.
     pub(crate) turbo: Option<bool>,
-    /// Who chooses how deep an idle processor sleeps.
+    /// The idle governor, which chooses the idle states.
     pub(crate) idle_driver: Option<String>,
-    /// Longest time in microseconds that the enabled idle states take to wake up from.
+    /// Longest wake-up time of the enabled idle states, in microseconds.
     pub(crate) idle_exit_us_max: Option<u64>,
     /// Whether this is a virtual machine.
     pub(crate) hypervisor: Option<bool>,
-    /// Who made the machine, or the hypervisor's name.
+    /// The manufacturer of the machine, or the hypervisor's name.
     pub(crate) machine: Option<String>,
 }
 
@@ -82,7 +82,7 @@ fn idle_exit_us_max() -> Option<u64> {
     (0..10).map_while(state).max()
 }
 
-/// How many different cores the processors belong to.
+/// The number of cores that the processors belong to.
 fn cores(cpu_info: &str) -> Option<usize> {
     let mut cores: Vec<(&str, &str)> =
         values(cpu_info, "physical id").zip(values(cpu_info, "core id")).collect();
@@ -98,7 +98,7 @@ fn sockets(cpu_info: &str) -> Option<usize> {
     Some(sockets.len()).filter(|&count| count > 0)
 }
 
-/// The processor's own word for it; only x86 has it.
+/// Whether the processor reports a hypervisor; only x86 does.
 fn hypervisor(cpu_info: &str) -> Option<bool> {
     let flags = values(cpu_info, "flags").next()?;
     Some(flags.split(' ').any(|flag| flag == "hypervisor"))
@@ -112,7 +112,7 @@ fn values<'a>(cpu_info: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// More than any machine has; larger numbers are not accepted.
+/// Largest accepted number of a processor; no machine has as many.
 const CPUS_MAX: usize = 8_192;
 
 /// A set of processors, as the kernel writes it: "0-3,8".
@@ -121,7 +121,7 @@ const CPUS_MAX: usize = 8_192;
 pub(crate) struct CpuList(BTreeSet<usize>);
 
 impl CpuList {
-    /// Those that this process may use.
+    /// The processors that this process may use.
     pub(crate) fn of_this_process() -> Option<Self> {
         let set = sched_getaffinity(None).ok()?;
         Some((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
@@ -201,12 +201,12 @@ impl fmt::Display for CpuList {
     }
 }
 
-/// Processor time that the hypervisor gave to other machines while this one wanted it, since the
-/// machine started, in ticks, all processors together.
+/// Stolen time: the time that the hypervisor gave to other machines although this one had work. In
+/// ticks since the machine started, over all processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Steal {
     stolen: u64,
-    /// User, nice, system, idle, I/O wait, interrupts and what was stolen; guests are in user.
+    /// User, nice, system, idle, I/O wait, interrupts and stolen time; user includes guests.
     all: u64,
 }
 
@@ -216,13 +216,13 @@ impl Steal {
         Self::parse(&file::text("/proc/stat")?)
     }
 
-    /// Which share of all processors' time was stolen since `earlier`.
+    /// The share of all processors' time that was stolen since `earlier`.
     pub(crate) fn share_since(&self, earlier: &Self) -> Option<f64> {
         let all = self.all.checked_sub(earlier.all).filter(|&all| all > 0)?;
         Some(self.stolen.saturating_sub(earlier.stolen) as f64 / all as f64)
     }
 
-    /// Which share of all processors' time was stolen since the machine started.
+    /// The share of all processors' time that was stolen since the machine started.
     pub(crate) fn share(&self) -> Option<f64> {
         self.share_since(&Self { stolen: 0, all: 0 })
     }

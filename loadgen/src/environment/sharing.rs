@@ -15,29 +15,29 @@ pub(crate) enum Sharing {
     /// On one machine, on different cores: they share memory and caches.
     #[serde(rename = "same machine, separate processors")]
     SeparateProcessors,
-    /// One's work takes time from the other.
+    /// They share processors: the work of one delays the other.
     #[serde(rename = "shared processors")]
     SharedProcessors,
 }
 
 impl Sharing {
-    /// Whether the processors' time is shared, so that every number must say so.
+    /// Whether they share processors, so that every output must say so.
     pub(crate) fn is_co_located(self) -> bool {
         self == Self::SharedProcessors
     }
 }
 
-/// What is known before it is known where the server runs.
+/// The sharing as far as it is known before the server runs.
 pub(super) fn of(target: &Target, loader: Option<&CpuList>) -> Option<Sharing> {
     if !is_local(target)? {
         return Some(Sharing::SeparateMachines);
     }
-    // Wherever the server runs, a loader that may run everywhere may run there.
+    // A loader that may run on all processors may run on those of the server.
     let online = file::value::<CpuList>("/sys/devices/system/cpu/online")?;
     loader?.covers(&online).then_some(Sharing::SharedProcessors)
 }
 
-/// Two processes of one machine; the two threads of a core count as one processor.
+/// The sharing of two processes on one machine. The two threads of a core count as one processor.
 pub(super) fn on_one_machine(loader: &CpuList, server: &CpuList) -> Sharing {
     let siblings = |cpu: usize| {
         let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
@@ -58,7 +58,7 @@ fn is_local(target: &Target) -> Option<bool> {
     }
 }
 
-/// Whether the address is one of this machine's: only then may a socket be bound to it.
+/// Whether the address is one of this machine's. Only then can a socket be bound to it.
 fn is_own(address: IpAddr) -> bool {
     address.is_loopback() || TcpListener::bind((address, 0)).is_ok()
 }

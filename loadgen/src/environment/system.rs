@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Steal, file};
 
-/// Settings that decide about queues and ports of connections.
+/// Settings for queues and ports of connections.
 const SYSCTLS: [&str; 8] = [
     "net.core.somaxconn",
     "net.core.netdev_max_backlog",
@@ -19,8 +19,8 @@ const SYSCTLS: [&str; 8] = [
     "kernel.sched_autogroup_enabled",
 ];
 
-/// Beginnings of words of the kernel's command line that change how fast or how late things run.
-/// The other words are the machine's private matters.
+/// Prefixes of the kernel's boot parameters that affect speed or latency. The record leaves the
+/// others out, as they may be private.
 const BOOT_WORDS: [&str; 12] = [
     "mitigations=",
     "spectre",
@@ -36,11 +36,11 @@ const BOOT_WORDS: [&str; 12] = [
     "preempt=",
 ];
 
-/// The kernel, as it is set up.
+/// The kernel and its settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct System {
-    /// Words of its command line that change how fast or how late things run.
+    /// Boot parameters that affect speed or latency.
     pub(crate) boot_options: Option<Vec<String>>,
     /// Processor flaws that are mitigated, by the kernel's names, and how.
     pub(crate) mitigations: Option<BTreeMap<String, String>>,
@@ -50,11 +50,11 @@ pub(crate) struct System {
     pub(crate) address_randomization: Option<u8>,
     /// Settings of the network, by their names; null where the kernel has none of that name.
     pub(crate) sysctls: BTreeMap<String, Option<String>>,
-    /// Open files this process may have now.
+    /// Limit of open files of this process (soft).
     pub(crate) open_files_soft: Option<u64>,
-    /// Open files it may allow itself.
+    /// Limit up to which it can raise the soft one (hard).
     pub(crate) open_files_hard: Option<u64>,
-    /// Processors that the control group may use at once; null without a limit.
+    /// Quota of the control group in processors; null without a limit.
     pub(crate) cgroup_cpu_quota: Option<f64>,
     /// Mean number of tasks that wanted a processor during the last minute.
     pub(crate) load_average_1m: Option<f64>,
@@ -82,7 +82,7 @@ impl System {
         }
     }
 
-    /// How many local ports there are for connections to one address.
+    /// Number of local ports for connections to one address.
     pub(crate) fn local_ports(&self) -> Option<u32> {
         let range = self.sysctls.get("net.ipv4.ip_local_port_range")?.as_ref()?;
         let mut bounds = range.split_whitespace().map(|word| word.parse::<u32>().ok());
@@ -124,7 +124,7 @@ fn cgroup_quota() -> Option<f64> {
     quota(&format!("{} {}", read("quota")?, read("period")?))
 }
 
-/// The path of the group of a controller in `/proc/PID/cgroup`; version 2 has no names.
+/// The path of a controller's group in `/proc/PID/cgroup`. Version 2 has no controller names.
 fn group<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);

@@ -1,37 +1,37 @@
-//! How sure a percentile is: its 95 % confidence interval by order statistics.
+//! The 95 % confidence interval of a percentile, by order statistics.
 //!
 //! Of `n` independent values the number below the true percentile `p` is binomial, whatever the
 //! distribution. So the value of rank `l` is below the true percentile, and that of rank `u` above
 //! it, with a known probability; the ranks are looked up in the histogram.
 //!
-//! Requests that waited in one queue are not independent. [`dispersion`] says by what factor the
-//! number of values beyond a percentile varies more from interval to interval than chance
-//! explains; so many values are then as good as one, and the interval is as wide as that fewer
-//! values make it.
+//! Requests that waited in one queue are not independent. [`dispersion`] estimates how much more
+//! the number of values beyond a percentile varies between intervals than chance explains: a
+//! factor. The confidence interval divides the number of values by this factor, which makes it
+//! wider.
 
 use super::{Latency, Percentile};
 
 /// Two-sided 95 % of the normal distribution.
 const Z: f64 = 1.959_964;
 
-/// What may lie beyond either end.
+/// Probability that the true value lies beyond one end.
 const TAIL: f64 = 0.025;
 
-/// With fewer values than this beyond the percentile the normal distribution is too coarse, and the
-/// binomial one is counted out.
+/// With fewer values than this beyond the percentile, the normal distribution is too coarse. Then
+/// the binomial distribution is summed.
 const EXACT_BELOW: f64 = 20.0;
 
-/// The values of one interval, as far as the percentile goes.
+/// The values of one interval, counted on both sides of the percentile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Batch {
-    /// Share of the values that lie beyond the percentile of the whole.
+    /// Share of the values that lie beyond the percentile of all intervals together.
     pub(crate) beyond: f64,
-    /// How many values there are.
+    /// The number of values.
     pub(crate) count: u64,
 }
 
-/// The index of dispersion of the numbers beyond a percentile: their variance from batch to batch
-/// by the binomial one, at least 1. Fewer than two batches say nothing, which is 1.
+/// The index of dispersion of the numbers beyond a percentile: their variance between batches,
+/// divided by the binomial variance; at least 1. It is 1 for fewer than two batches.
 pub(crate) fn dispersion(quantile: f64, batches: &[Batch]) -> f64 {
     let beyond = 1.0 - quantile;
     let squares = batches.iter().map(|batch| {
@@ -45,8 +45,8 @@ pub(crate) fn dispersion(quantile: f64, batches: &[Batch]) -> f64 {
 impl Latency {
     /// The 95 % confidence interval of a percentile, rounded outwards to the histogram's buckets.
     ///
-    /// Nothing where there are too few values for its upper end; `dispersion` (at least 1) says how
-    /// many values count as one.
+    /// Nothing if there are too few values for the upper end. `dispersion` (at least 1) is the
+    /// number of values that count as one.
     pub(crate) fn ci95_ns(&self, percentile: Percentile, dispersion: f64) -> Option<[u64; 2]> {
         let independent = (self.count() as f64 / dispersion).floor();
         let (low, high) = ranks(independent, percentile.quantile)?;
@@ -56,8 +56,8 @@ impl Latency {
         Some([low_ns, self.at_rank((high * scale).ceil()).min(self.max_ns)])
     }
 
-    /// How the value's place among all values compares with the percentile: the share beyond it, as
-    /// near to that of the percentile itself as the value's bucket leaves open.
+    /// The share of the values that lie beyond `value_ns`. The values in its bucket have no order,
+    /// so of the shares that they allow, this is the nearest to the percentile's own share.
     pub(crate) fn share_beyond(&self, value_ns: u64, percentile: Percentile) -> f64 {
         let count = self.count() as f64;
         let bucket = self.histogram.count_at(value_ns) as f64 / count;
@@ -65,10 +65,10 @@ impl Latency {
         (1.0 - percentile.quantile).clamp(beyond, beyond + bucket)
     }
 
-    /// The value of a rank from 1 to the count.
+    /// The value of a rank, which is from 1 to the count.
     fn at_rank(&self, rank: f64) -> u64 {
         let count = self.count() as f64;
-        // From the middle of the rank, so that rounding cannot reach its neighbour.
+        // The middle of the rank, so that rounding does not reach the neighbouring rank.
         self.histogram.value_at_quantile((rank.clamp(1.0, count) - 0.5) / count)
     }
 }
@@ -85,7 +85,7 @@ fn ranks(n: f64, p: f64) -> Option<(f64, f64)> {
     (high <= n).then_some((low.max(1.0), high))
 }
 
-/// By the number of values beyond the quantile, which is binomial with a small mean.
+/// The ranks by the number of values beyond the quantile, which is binomial with a small mean.
 fn exact_ranks(n: f64, p: f64) -> Option<(f64, f64)> {
     let odds = (1.0 - p) / p;
     let (mut probability, mut up_to) = (p.powf(n), 0.0);

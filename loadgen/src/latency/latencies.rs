@@ -1,4 +1,4 @@
-//! The distributions that a run is described by.
+//! The latency distributions of a run.
 
 use std::borrow::Cow;
 use std::ops::{Index, IndexMut};
@@ -6,13 +6,13 @@ use std::ops::{Index, IndexMut};
 use super::Latency;
 use crate::schedule::Mode;
 
-/// What a distribution is of.
+/// The kinds of latency that have a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distribution {
     /// Intended time to reply; open loop only.
     Response,
-    /// For requests without a reply: how long they had waited at the end, a lower bound of their
-    /// response time; open loop only.
+    /// Requests without a reply: how long they had waited at the end, which is a lower bound of
+    /// their response time; open loop only.
     Unanswered,
     /// Write to reply.
     Service,
@@ -20,7 +20,8 @@ pub(crate) enum Distribution {
     Lateness,
     /// The loader's own part of the lateness.
     LoaderLate,
-    /// The part in which the connection could not be used; only of requests that were blocked.
+    /// The part of the lateness in which the connection could not be used; only of requests that
+    /// were blocked.
     Blocked,
     /// Handshakes.
     Connect,
@@ -60,7 +61,7 @@ impl Distribution {
         }
     }
 
-    /// The one that has this name in files.
+    /// The distribution with this name in files.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|distribution| distribution.name() == name)
     }
@@ -106,8 +107,8 @@ impl Latencies {
         &self[Distribution::headline(mode)]
     }
 
-    /// A distribution of all requests: of response times, with the lower bounds of those of
-    /// unanswered requests.
+    /// A distribution of all requests. The response times include the lower bounds of unanswered
+    /// requests.
     pub(crate) fn with_bounds(&self, distribution: Distribution) -> Cow<'_, Latency> {
         let mut latency = Cow::Borrowed(&self[distribution]);
         if distribution == Distribution::Response {
@@ -116,7 +117,7 @@ impl Latencies {
         latency
     }
 
-    /// Empties all, without freeing their memory.
+    /// Empties all distributions, without freeing their memory.
     pub(crate) fn clear(&mut self) {
         self.0.iter_mut().for_each(Latency::clear);
     }

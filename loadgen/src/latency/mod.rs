@@ -1,4 +1,4 @@
-//! Latencies in constant memory: a histogram with its exact extremes and exact mean beside it.
+//! A latency distribution in constant memory: a histogram, exact extremes and the exact mean.
 //!
 //! Histograms are merged; percentiles are never averaged.
 
@@ -14,7 +14,7 @@ pub(crate) use self::latencies::{Distribution, Latencies};
 const HIGHEST_NS: u64 = 60_000_000_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// A percentile and how many samples it takes to know it.
+/// A percentile and the number of samples that it needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Percentile {
     pub(crate) label: &'static str,
@@ -31,7 +31,7 @@ pub(crate) const P99: Percentile = percentile("p99", "p99", 0.99, 368);
 pub(crate) const P999: Percentile = percentile("p99.9", "p999", 0.999, 3_688);
 pub(crate) const P9999: Percentile = percentile("p99.99", "p9999", 0.999_9, 36_887);
 
-/// Those that reports show.
+/// The percentiles that reports show.
 pub(crate) const PERCENTILES: [Percentile; 5] = [P50, P90, P99, P999, P9999];
 
 const fn percentile(
@@ -105,14 +105,14 @@ impl Latency {
         self.saturated
     }
 
-    /// The percentile, unless there are too few values to know it.
+    /// The percentile; nothing if there are too few values.
     pub(crate) fn percentile_ns(&self, percentile: Percentile) -> Option<u64> {
         (self.count() >= percentile.samples_min).then(|| self.quantile_ns(percentile.quantile))
     }
 
     /// The value below which a share of the samples lies, for any number of samples.
     pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
-        // A bucket answers with its upper edge; no value lay beyond the exact maximum.
+        // The histogram returns the upper edge of a bucket, which may exceed the exact maximum.
         self.histogram.value_at_quantile(quantile).min(self.max_ns)
     }
 
@@ -137,10 +137,10 @@ impl Latency {
         &self.histogram
     }
 
-    /// What a stored histogram holds, or nothing if it has other bounds than ours.
+    /// The distribution in a stored histogram; nothing if its bounds differ from ours.
     ///
-    /// Minimum, maximum and mean are then only as exact as the buckets, to one part in a thousand,
-    /// and what saturated it is no longer known.
+    /// Its minimum, maximum and mean are as exact as the buckets: to one part in a thousand. The
+    /// number of saturated values is lost.
     pub(crate) fn from_histogram(histogram: Histogram<u64>) -> Option<Self> {
         let bounds = (histogram.low(), histogram.high(), histogram.sigfig());
         (bounds == (1, HIGHEST_NS, SIGNIFICANT_DIGITS)).then(|| Self {
@@ -152,14 +152,14 @@ impl Latency {
         })
     }
 
-    /// Puts right what a stored histogram knows only to a bucket, by what was noted beside it.
+    /// Replaces the minimum, maximum and mean of a stored histogram by exact ones.
     pub(crate) fn refine(&mut self, min_ns: u64, max_ns: u64, mean_ns: u64) {
         self.min_ns = min_ns;
         self.max_ns = max_ns;
         self.sum_ns = u128::from(mean_ns) * u128::from(self.count());
     }
 
-    /// The occupied buckets in rising order: (highest value of the bucket, how many).
+    /// The occupied buckets in rising order: (highest value of the bucket, number of values).
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.histogram
             .iter_recorded()

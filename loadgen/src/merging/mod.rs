@@ -1,7 +1,7 @@
-//! What several loaders measured at the same time with the same plan, as one measurement.
+//! Merges the results of several loaders that ran at the same time with the same plan.
 //!
 //! Histograms and counters are added, and so are rates, for the loaders ran at the same time.
-//! Nothing is averaged. `agreement` finds out whether the results are parts of one measurement.
+//! Nothing is averaged. `agreement` checks whether the results are parts of one measurement.
 
 mod agreement;
 
@@ -13,7 +13,7 @@ use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, Stated, Validity, Verdict,
+    RunRecord, TextValue, Validity, Verdict,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
@@ -27,7 +27,7 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    /// Puts the results together, at least two of them. Everything is read and checked before.
+    /// Merges at least two results. Reads and checks all of them first.
     pub(crate) fn of(sources: Vec<StoredResult>) -> Result<Self, Error> {
         let found = agreement::check(&sources)?;
         let args = added_plan(&sources);
@@ -50,7 +50,7 @@ impl Merged {
             .args
             .slo
             .iter()
-            .filter_map(Stated::value)
+            .filter_map(TextValue::value)
             .map(|slo| slo.check(&record))
             .collect();
         Ok(Self { measurement: Measurement { record, latencies }, sources })
@@ -89,7 +89,7 @@ fn rate_of(runs: &[RunRecord]) -> RateRecord {
 fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
     let plans = || sources.iter().map(|source| &source.record.args);
     let rates: Option<Vec<&str>> =
-        plans().map(|plan| plan.rate.as_ref().map(Stated::text)).collect();
+        plans().map(|plan| plan.rate.as_ref().map(TextValue::text)).collect();
     ArgsRecord {
         target: distinct(plans().map(|plan| plan.target.as_str())),
         connections: plans().map(|plan| plan.connections).fold(0, u32::saturating_add),
@@ -173,7 +173,7 @@ fn added_validity(sources: &[StoredResult], index: usize) -> Validity {
     all
 }
 
-/// The worst of them: samples of different loaders' gaps cannot be put together.
+/// The worst of them: gap samples of different loaders cannot be merged.
 fn worst_arrivals<'a>(parts: impl Iterator<Item = &'a RunRecord>) -> Option<ArrivalRecord> {
     let badness = |arrivals: &ArrivalRecord| arrivals.distance / arrivals.distance_by_chance;
     let known = parts.filter_map(|run| run.arrivals.as_ref());

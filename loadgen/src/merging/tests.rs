@@ -1,5 +1,5 @@
-//! What several loaders counted is in the merged result exactly once, and nothing is put together
-//! that does not belong together.
+//! A merged result has each loader's counts exactly once, and results of different measurements are
+//! not merged.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::latency::Distribution;
 use crate::latency::tests::{latencies_of, latency_of};
 use crate::options::Pacing;
 use crate::record::tests::sample;
-use crate::record::{Code, LatenciesRecord, Record, Stated, Verdict};
+use crate::record::{Code, LatenciesRecord, Record, TextValue, Verdict};
 use crate::report::ResultFolder;
 
 /// A stored result of two runs, each of three steps with these response times, changed by `change`.
@@ -69,7 +69,7 @@ fn rates_counters_and_distributions_are_added_and_runs_matched() {
     assert_eq!(record.rate.measured_s, one.rate.measured_s);
     assert_eq!(record.runs[1].rate.achieved_per_s, 2.0 * one.runs[1].rate.achieved_per_s);
     assert_eq!(record.args.connections, 2 * one.args.connections);
-    assert_eq!(record.args.rate.as_ref().map(Stated::text), Some("2000 + 2000"));
+    assert_eq!(record.args.rate.as_ref().map(TextValue::text), Some("2000 + 2000"));
     assert_eq!(latencies[Distribution::Response].count(), 2 * 2 * 3 * 400);
     let response = &record.latency_ns.response;
     assert_eq!((response.min, response.max), (Some(100_003), Some(900_007 + 399 * 1_009)));
@@ -125,12 +125,12 @@ fn what_belongs_to_a_loader_may_differ() {
         record.args.connections = 3;
         record.args.threads = 2;
         record.args.rate = Some("1k".to_owned().into());
-        record.args.pacing = Stated::of(Pacing::Spin);
+        record.args.pacing = TextValue::of(Pacing::Spin);
     });
     let args = merged.unwrap().measurement.record.args;
     assert_eq!(args.target, "127.0.0.1:5555 + 10.0.0.2:5555");
     assert_eq!((args.connections, args.threads), (67, 3));
-    assert_eq!(args.rate.as_ref().map(Stated::text), Some("2000 + 1k"));
+    assert_eq!(args.rate.as_ref().map(TextValue::text), Some("2000 + 1k"));
     assert_eq!(args.pacing.text(), "sleep + spin");
 }
 

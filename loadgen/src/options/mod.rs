@@ -1,5 +1,4 @@
-//! The plan of a measurement, requested and checked. `cli` checks the options once; the code below
-//! it does not check them again.
+//! The plan of a measurement. `cli` checks the options once; no other code checks them again.
 
 mod server;
 
@@ -14,7 +13,7 @@ use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
 use crate::wire::TrafficSpec;
 
-/// What makes a connection send a request.
+/// The event that makes a connection send a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Load {
     /// A reply.
@@ -24,7 +23,7 @@ pub(crate) enum Load {
 }
 
 impl Load {
-    /// Which of the two it is.
+    /// Whether the loop is open or closed.
     pub(crate) fn mode(&self) -> Mode {
         match self {
             Self::Closed => Mode::Closed,
@@ -48,7 +47,7 @@ pub(crate) struct OpenLoad {
     pub(crate) arrival: Arrival,
 }
 
-/// Where the JSON record goes.
+/// The output for the JSON record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecordSink {
     Stdout,
@@ -61,7 +60,7 @@ impl From<PathBuf> for RecordSink {
     }
 }
 
-/// Where results go.
+/// The outputs of a measurement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OutputOptions {
     pub(crate) directory: Option<PathBuf>,
@@ -77,13 +76,13 @@ pub(crate) struct Options {
     pub(crate) load: Load,
     pub(crate) traffic: TrafficSpec,
     pub(crate) connections: u32,
-    /// Never more than there are connections.
+    /// At most the number of connections.
     pub(crate) threads: u32,
     pub(crate) pipeline: u32,
     pub(crate) churn: Churn,
-    /// Most new connections per second.
+    /// Maximum number of new connections per second.
     pub(crate) connect_rate: Option<f64>,
-    /// Addresses to connect from in turn; empty for the kernel's choice.
+    /// Source addresses, used in turn. If there are none, the kernel chooses.
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) duration: Duration,
     pub(crate) warmup: Duration,
@@ -100,7 +99,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The processors that the threads are bound to, thread by thread, if they are.
+    /// The processor of each thread, if the threads are bound to processors.
     pub(crate) fn pinned(&self) -> Option<impl Iterator<Item = usize>> {
         let pins = self.pins.as_ref()?;
         Some((0..self.threads as usize).map(|thread| pins.of(thread)))
@@ -127,7 +126,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The host name in a request; a unix socket has none, so it is `localhost`.
+    /// The host name in a request: `localhost` for a unix socket.
     pub(crate) fn http_host(&self) -> String {
         match self {
             Self::Tcp(text) => text.clone(),
@@ -151,11 +150,11 @@ pub(crate) enum Pacing {
     /// Hybrid where the loader has processors of its own, otherwise sleep.
     #[default]
     Auto,
-    /// In the kernel, to the nanosecond; the wake-up itself makes it late.
+    /// In the kernel, with a timer in nanoseconds. The wake-up itself makes the thread late.
     Sleep,
-    /// In the kernel until shortly before, then by spinning.
+    /// In the kernel until shortly before the time, then by spinning.
     Hybrid,
-    /// Never in the kernel: the thread uses its processor all the time.
+    /// By spinning alone: the thread uses its processor all the time.
     Spin,
 }
 
@@ -221,16 +220,16 @@ pub(crate) enum Churn {
     /// As long as the run.
     #[default]
     None,
-    /// So many requests.
+    /// This many requests.
     Requests(u64),
-    /// So long, and then until every request is answered.
+    /// This long, and then until every request is answered.
     Lifetime(Duration),
     /// One request, whose times include the connect.
     EachRequest,
 }
 
 impl Churn {
-    /// In words, or nothing.
+    /// The text for the record; nothing if connections live as long as the run.
     pub(crate) fn describe(&self) -> Option<String> {
         match self {
             Self::None => None,

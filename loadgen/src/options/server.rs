@@ -1,11 +1,11 @@
-//! The server, and the command line that starts it without a shell.
+//! The server under test: the command line that starts it, or its process id.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Target;
 
-/// Stands for the target's text in a command line.
+/// Placeholder of the target in a command line.
 const ADDRESS: &str = "{addr}";
 
 /// Which process serves the target.
@@ -16,7 +16,7 @@ pub(crate) enum ServerSource {
 }
 
 impl ServerSource {
-    /// The command, if the server is started here.
+    /// The command, if the loader starts the server.
     pub(crate) fn command(&self) -> Option<String> {
         match self {
             Self::Command(command) => Some(command.to_string()),
@@ -41,7 +41,7 @@ impl ServerCommand {
         self.words.iter().map(|word| word.replace(ADDRESS, &address)).collect()
     }
 
-    /// Whether `{name}` appears in it.
+    /// Whether `{name}` appears in the command.
     pub(crate) fn mentions(&self, name: &str) -> bool {
         let place = format!("{{{name}}}");
         self.words.iter().any(|word| word.contains(&place))

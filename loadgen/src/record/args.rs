@@ -1,8 +1,8 @@
-//! The plan of a measurement, as the record states it.
+//! The plan of a measurement in the record.
 
 use serde::{Deserialize, Serialize};
 
-use super::Stated;
+use super::TextValue;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
@@ -15,22 +15,22 @@ pub(crate) struct ArgsRecord {
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: Mode,
     /// The rate as given, such as "50k" or "10k..50k"; nothing in a closed loop.
-    pub(crate) rate: Option<Stated<RateProfile>>,
+    pub(crate) rate: Option<TextValue<RateProfile>>,
     /// "poisson" or "constant"; nothing in a closed loop.
     pub(crate) arrival: Option<String>,
     /// Requested connections.
     pub(crate) connections: u32,
     /// Threads used, at most one per connection.
     pub(crate) threads: u32,
-    /// Most requests outstanding per connection.
+    /// Maximum number of requests outstanding per connection.
     pub(crate) pipeline: u32,
     /// How requests and replies look on the wire.
     pub(crate) protocol: String,
     /// Sizes of requests, as given.
     pub(crate) size: String,
-    /// Mean size of a request's payload in bytes, as far as it is known beforehand.
+    /// Mean size of a request's payload in bytes, if it is known beforehand.
     pub(crate) size_mean_bytes: f64,
-    /// What is compared of a reply: "full", "length", "none".
+    /// The part of a reply that is compared: "full", "length", "none".
     pub(crate) verify: String,
     /// When connections are closed and replaced, as given.
     pub(crate) churn: Option<String>,
@@ -38,14 +38,14 @@ pub(crate) struct ArgsRecord {
     pub(crate) duration_s: f64,
     /// Load before the window.
     pub(crate) warmup_s: f64,
-    /// Longest silence of a connection with a reply outstanding.
+    /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) timeout_s: f64,
     /// Seed of schedule, sizes and payload.
     pub(crate) seed: u64,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
-    pub(crate) pacing: Stated<Pacing>,
+    pub(crate) pacing: TextValue<Pacing>,
     /// Objectives, as given.
-    pub(crate) slo: Vec<Stated<Slo>>,
+    pub(crate) slo: Vec<TextValue<Slo>>,
     /// Requested runs.
     pub(crate) runs: u32,
     /// The command that started the server for each run.
@@ -65,7 +65,7 @@ impl From<&Options> for ArgsRecord {
         Self {
             target: options.target.to_string(),
             mode: options.load.mode(),
-            rate: open.map(|open| Stated::of(open.profile.clone())),
+            rate: open.map(|open| TextValue::of(open.profile.clone())),
             arrival: open.map(|open| open.arrival.to_string()),
             connections: options.connections,
             threads: options.threads,
@@ -79,8 +79,8 @@ impl From<&Options> for ArgsRecord {
             warmup_s: options.warmup.as_secs_f64(),
             timeout_s: options.timeout.as_secs_f64(),
             seed: options.seed,
-            pacing: Stated::of(options.pacing),
-            slo: options.slo.iter().cloned().map(Stated::of).collect(),
+            pacing: TextValue::of(options.pacing),
+            slo: options.slo.iter().cloned().map(TextValue::of).collect(),
             runs: options.runs,
             server_command: options.server.as_ref().and_then(ServerSource::command),
         }

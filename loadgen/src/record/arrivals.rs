@@ -1,11 +1,11 @@
-//! How far the sends were from the requested arrival process.
+//! Compares the sends of a run with the requested arrival process.
 
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Arrival;
 use crate::stats;
 
-/// Probability that a loader which follows the process exactly is still reported.
+/// Probability of a report about a loader that follows the process exactly.
 const BY_CHANCE: f64 = 0.001;
 
 /// Gaps that differ by less than this share of the mean gap are the same.
@@ -14,9 +14,9 @@ const BY_CHANCE: f64 = 0.001;
 /// much as one that is twice as long.
 const SAME_WITHIN: f64 = 0.1;
 
-/// How the gaps between sends compare with the gaps that the schedule intended.
+/// The gaps between sends, compared with those that the schedule intended.
 ///
-/// Taken over a bounded random sample of consecutive sends of one thread that were not blocked.
+/// They are a bounded random sample of consecutive sends of one thread that were not blocked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArrivalRecord {
     /// Gaps in the sample.

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Counts over the whole run, with warm-up and drain unless stated otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counters {
-    /// Requests whose time came; in a closed loop, requests sent.
+    /// Requests that were due; in a closed loop, requests sent.
     pub(crate) scheduled: u64,
-    /// Requests of which at least the first byte was handed to the kernel.
+    /// Requests whose first byte was written to a socket.
     pub(crate) sent: u64,
     /// Scheduled requests that could not be sent before the drain ended.
     pub(crate) unsent: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Counters {
     pub(crate) censored: u64,
     /// Scheduled requests whose intended time lies inside the measured window.
     pub(crate) in_window: u64,
-    /// Completed ones of these: those the latencies describe.
+    /// The completed ones of these requests. The latencies are theirs.
     pub(crate) measured: u64,
     /// Measured requests slower than the histogram's maximum.
     pub(crate) saturated: u64,
@@ -33,15 +33,15 @@ pub(crate) struct Counters {
     pub(crate) connect_failures: u64,
     /// Connections closed by plan (churn).
     pub(crate) churned: u64,
-    /// Bytes handed to the kernel.
+    /// Bytes written to sockets.
     pub(crate) bytes_sent: u64,
     /// Reply bytes read, wrong ones included.
     pub(crate) bytes_received: u64,
     /// Connections closed because of a wrong byte.
     pub(crate) mismatches: u64,
-    /// Connections the server closed in mid-run.
+    /// Connections that the server closed during the run.
     pub(crate) closed_by_server: u64,
-    /// Connections the server reset.
+    /// Connections that the server reset.
     pub(crate) resets: u64,
     /// Connections with a reply outstanding that made no progress for the timeout.
     pub(crate) timeouts: u64,
@@ -50,7 +50,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Whether every request scheduled, and every request sent, is accounted for exactly once.
+    /// Whether every scheduled request, and every sent one, has exactly one result.
     pub(crate) fn conserved(&self) -> bool {
         self.scheduled == self.sent + self.unsent
             && self.sent == self.completed + self.failed + self.timed_out + self.censored

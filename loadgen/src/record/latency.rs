@@ -1,4 +1,4 @@
-//! How long: percentiles with the samples and the confidence behind them.
+//! Latencies in the record: percentiles, with their samples and confidence intervals.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) struct LatenciesRecord {
     pub(crate) service: LatencyRecord,
     /// From the intended time of a request to its write; open loop only.
     pub(crate) lateness: LatencyRecord,
-    /// The part of the lateness that is the loader's own: it could have sent, but was not there.
+    /// The part of the lateness that the loader itself caused: the connection was free.
     pub(crate) loader_late: LatencyRecord,
     /// The part of the lateness during which the connection could not be used: as many requests
     /// outstanding as allowed, a full socket, no connection. Only requests that were blocked.
@@ -30,9 +30,8 @@ pub(crate) struct LatenciesRecord {
 }
 
 impl LatenciesRecord {
-    /// With a confidence interval of the headline latency that is as wide as the `intervals` of the
-    /// same requests demand: where they differ by more than chance, the requests depend on each
-    /// other.
+    /// The distributions in the record. If the `intervals` differ by more than chance, the requests
+    /// depend on each other, and the confidence interval of the headline latency is wider.
     pub(crate) fn with_intervals<'a>(
         latencies: &Latencies,
         mode: Mode,
@@ -65,7 +64,7 @@ impl LatenciesRecord {
         }
     }
 
-    /// A distribution. Unanswered requests are in that of the response times.
+    /// A distribution. The response times include unanswered requests.
     pub(crate) fn of(&self, distribution: Distribution) -> &LatencyRecord {
         match distribution {
             Distribution::Response | Distribution::Unanswered => &self.response,
@@ -89,7 +88,7 @@ impl From<&Latencies> for LatenciesRecord {
     }
 }
 
-/// One distribution in nanoseconds; null where there are too few samples to know.
+/// One distribution in nanoseconds. A value without enough samples is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LatencyRecord {
     pub(crate) p50: Option<u64>,
@@ -105,9 +104,9 @@ pub(crate) struct LatencyRecord {
     pub(crate) mean: Option<u64>,
     /// How many samples, unanswered requests included.
     pub(crate) count: u64,
-    /// How many of the samples are only known to be at least as long as they were waited for.
+    /// Number of samples that are lower bounds: requests without a reply.
     pub(crate) censored: u64,
-    /// Where values from here on are lower bounds ("at least"), because of censored samples.
+    /// Values from this one on are lower bounds ("at least"), because of censored samples.
     pub(crate) at_least_from: Option<u64>,
     /// 95 % confidence interval of each percentile that is known, by the field's name. An end from
     /// `at_least_from` on is a lower bound like any other value. Missing where requests depend on
@@ -139,12 +138,12 @@ impl LatencyRecord {
         self.ci95.get(percentile.field).copied()
     }
 
-    /// Whether a value of this distribution is only known to be at least that large.
+    /// Whether a value of this distribution is a lower bound.
     pub(crate) fn is_at_least(&self, value_ns: u64) -> bool {
         self.at_least_from.is_some_and(|from_ns| value_ns >= from_ns)
     }
 
-    /// The value under a percentile, if it is known.
+    /// The value of a percentile, if it is known.
     pub(crate) fn at(&self, percentile: Percentile) -> Option<u64> {
         match percentile.field {
             "p50" => self.p50,
@@ -166,23 +165,22 @@ fn confidence(latency: &Latency, dispersion: Dispersion) -> BTreeMap<String, [u6
     PERCENTILES.into_iter().filter_map(interval).collect()
 }
 
-/// Fewer intervals than this say nothing about the variance between them.
+/// Fewest intervals from which their variance is estimated.
 const INTERVALS_MIN: usize = 5;
 
-/// How far the requests of a run depend on each other, estimated from its intervals: a factor, 1
-/// where they do not.
+/// How much the requests of a run depend on each other, estimated from its intervals: a factor. It
+/// is 1 for independent requests.
 ///
-/// An index of dispersion counts, in each interval, the requests beyond a percentile of the whole
-/// run. That percentile is not known while the interval lasts. What an interval stores are
-/// its own p50 and p99. Their ranks among all requests of the run say nearly the same: where many
-/// requests are beyond the run's percentile, the interval's own lies as far beyond it (Bahadur,
-/// 1966).
+/// An index of dispersion counts the requests of each interval beyond a percentile of the whole
+/// run. That percentile is not known during the interval, which stores its own p50 and p99. Their
+/// ranks among all requests of the run contain nearly the same information: if many requests are
+/// beyond the run's percentile, the interval's own lies as far beyond it (Bahadur, 1966).
 ///
-/// The method has limits. It does not see dependence within an interval. p90, p99.9 and p99.99 take
-/// the index of their neighbours. Intervals do not describe connects, lateness and the service
-/// times of an open loop; their confidence intervals assume independent requests. In a stall a
-/// whole interval is beyond the run's p99. Its share is bounded by 1 %, so the index is then rather
-/// too small than too large.
+/// The method has limits. It does not detect dependence within an interval. p90, p99.9 and p99.99
+/// use the index of their neighbours. Intervals do not contain connects, lateness and the service
+/// times of an open loop, whose confidence intervals assume independent requests. In a stall, a
+/// whole interval is beyond the run's p99. The method bounds its share by 1 %, so the index is too
+/// small rather than too large.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Dispersion {
     p50: f64,
@@ -193,7 +191,7 @@ impl Dispersion {
     /// Requests are independent.
     const NONE: Self = Self { p50: 1.0, p99: 1.0 };
 
-    /// By the intervals of the measured window, which together are `latency`.
+    /// Estimated from the intervals of the measured window, whose sum is `latency`.
     fn of<'a>(
         latency: &Latency,
         intervals: impl Iterator<Item = &'a IntervalRecord> + Clone,
@@ -217,7 +215,7 @@ impl Dispersion {
         }
     }
 
-    /// The factor for a percentile: its own, or that of its neighbours.
+    /// The factor of a percentile: its own, or that of its neighbours.
     fn at(self, percentile: Percentile) -> f64 {
         if percentile.quantile <= P50.quantile {
             self.p50

@@ -1,14 +1,14 @@
 //! The machine-readable result of a measurement, `result.json`: the contract with scripts.
 //!
-//! It holds what was found, not how it is shown; that is the report's business. Field by field it
-//! is described in `loadgen/schema/result.schema.json`, and a test holds the two together.
+//! It contains results, not their presentation, which is in `report`. The file
+//! `loadgen/schema/result.schema.json` describes every field. A test compares the two.
 
 mod args;
 mod arrivals;
 mod counters;
 mod latency;
 mod run;
-mod stated;
+mod text_value;
 mod validity;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
-pub(crate) use self::stated::Stated;
+pub(crate) use self::text_value::TextValue;
 pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
@@ -37,23 +37,23 @@ pub(crate) struct Record {
     pub(crate) schema: String,
     /// The requested plan.
     pub(crate) args: ArgsRecord,
-    /// Where and when.
+    /// The machine and the time.
     pub(crate) env: Environment,
-    /// Whether to believe it.
+    /// The verdict.
     pub(crate) validity: Validity,
-    /// What the service-level objectives came to.
+    /// The results of the service-level objectives.
     pub(crate) slo: Vec<SloRecord>,
-    /// How fast.
+    /// The rates.
     pub(crate) rate: RateRecord,
-    /// How long, in nanoseconds.
+    /// The latencies, in nanoseconds.
     pub(crate) latency_ns: LatenciesRecord,
-    /// How many.
+    /// The counters.
     pub(crate) counters: Counters,
-    /// Every run by itself.
+    /// The record of each run.
     pub(crate) runs: Vec<RunRecord>,
     /// The server process, if it was started or watched, over all runs.
     pub(crate) server: Option<ServerRecord>,
-    /// Whether a signal ended it; the numbers then describe the part that took place.
+    /// Whether a signal ended it. Then the numbers are those of the part before the signal.
     pub(crate) interrupted: bool,
 }
 

@@ -5,25 +5,25 @@ use serde::{Deserialize, Serialize};
 use super::{ArrivalRecord, Counters, LatenciesRecord, Validity};
 use crate::wire::Mismatch;
 
-/// One run: a fresh set of connections and, if it was started here, a fresh server.
+/// One run: new connections and, if the loader starts the server, a new server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
-    /// From 1.
+    /// Number of the run, from 1.
     pub(crate) number: u32,
     /// Start in seconds since 1970.
     pub(crate) started_unix_s: f64,
-    /// Whether to believe it.
+    /// The verdict.
     pub(crate) validity: Validity,
     pub(crate) rate: RateRecord,
     pub(crate) latency_ns: LatenciesRecord,
     pub(crate) counters: Counters,
     /// The loader's own threads.
     pub(crate) threads: Vec<ThreadRecord>,
-    /// How the sends followed the schedule; open loop only.
+    /// The sends compared with the schedule; open loop only.
     pub(crate) arrivals: Option<ArrivalRecord>,
     /// Time-weighted mean of the requests outstanding in the window, for Little's law.
     pub(crate) outstanding_mean: f64,
-    /// The run, interval by interval.
+    /// The intervals of the run.
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.
     pub(crate) server: Option<ServerRecord>,
@@ -50,11 +50,11 @@ pub(crate) struct ThreadRecord {
     pub(crate) cpu_s: f64,
     /// Elapsed time.
     pub(crate) wall_s: f64,
-    /// `cpu_s / wall_s`; near 1 the loader is the limit.
+    /// `cpu_s / wall_s`. Near 1, the loader is the limit.
     pub(crate) cpu_share: f64,
-    /// Times the kernel took the processor away.
+    /// Number of preemptions by the kernel (involuntary context switches).
     pub(crate) involuntary_switches: u64,
-    /// Page faults that waited for a disk.
+    /// Page faults that waited for a disk (major faults).
     pub(crate) major_faults: u64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct IntervalRecord {
     /// Seconds from the start of the measured window (negative in the warm-up) to its beginning.
     pub(crate) start_s: f64,
     pub(crate) length_s: f64,
-    /// Requests whose intended time came.
+    /// Requests that were due.
     pub(crate) scheduled: u64,
     pub(crate) sent: u64,
     pub(crate) completed: u64,
@@ -74,7 +74,8 @@ pub(crate) struct IntervalRecord {
     pub(crate) outstanding: u64,
     /// Due and unsent at the end of the interval.
     pub(crate) backlog: u64,
-    /// Of the measured requests answered here: response in an open loop, service in a closed one.
+    /// Of the measured requests that were answered in the interval: response in an open loop,
+    /// service in a closed one.
     pub(crate) p50_ns: Option<u64>,
     pub(crate) p99_ns: Option<u64>,
     pub(crate) max_ns: Option<u64>,
@@ -84,17 +85,17 @@ pub(crate) struct IntervalRecord {
     pub(crate) server_cpu: Option<f64>,
 }
 
-/// A server process between the first request and the last reply. What cannot be known is null.
+/// A server process between the first request and the last reply. An unknown value is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ServerRecord {
     /// Its command line.
     pub(crate) command: String,
     pub(crate) pid: u32,
-    /// Elapsed seconds that the numbers below are about.
+    /// Elapsed seconds between the two readings of the numbers below.
     pub(crate) wall_s: f64,
     /// Processor time of all its threads.
     pub(crate) cpu_s: f64,
-    /// `cpu_s` by completed request, in microseconds.
+    /// `cpu_s` divided by completed requests, in microseconds.
     pub(crate) cpu_us_per_request: Option<f64>,
     pub(crate) voluntary_switches: u64,
     pub(crate) involuntary_switches: u64,
@@ -123,7 +124,7 @@ pub(crate) struct ServerThread {
 /// Throughput of the measured window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RateRecord {
-    /// Requests the schedule put into the window, per second of it; a closed loop offers none.
+    /// Requests scheduled in the window, per second of it; nothing in a closed loop.
     pub(crate) offered_per_s: Option<f64>,
     /// Measured requests per second of the actual window.
     pub(crate) achieved_per_s: f64,
@@ -134,7 +135,7 @@ pub(crate) struct RateRecord {
 }
 
 impl RateRecord {
-    /// The rate of `measured` requests, and of those the schedule offered, within `measured_s`.
+    /// The rates of `measured` and scheduled requests within `measured_s`.
     pub(crate) fn new(
         measured: u64,
         offered: Option<u64>,

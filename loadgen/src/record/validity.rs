@@ -1,16 +1,16 @@
-//! Whether to believe a measurement, and whether it met its objectives.
+//! The verdict on a measurement, and the results of its objectives.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How far a measurement can be believed, worst last.
+/// The verdict on a measurement, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verdict {
-    /// There is no reason for doubt.
+    /// The rules found no fault.
     Valid,
-    /// Something may have distorted it; the reasons say what.
+    /// Something may have distorted it; see the reasons.
     Suspect,
     /// Its numbers do not describe the server.
     Invalid,
@@ -27,15 +27,15 @@ impl fmt::Display for Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Validity {
     pub(crate) verdict: Verdict,
-    /// Why the verdict is not better; empty for [`Verdict::Valid`].
+    /// The reasons of the verdict; empty for [`Verdict::Valid`].
     pub(crate) reasons: Vec<Reason>,
-    /// What a reader must know although it does not lower the verdict: "overloaded",
+    /// Notes that do not lower the verdict: "overloaded",
     /// "co-located", ...
     pub(crate) labels: Vec<Reason>,
 }
 
 impl Validity {
-    /// Nothing found.
+    /// VALID, without reasons and notes.
     pub(crate) fn valid() -> Self {
         Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
     }
@@ -50,9 +50,9 @@ impl Validity {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reason {
     pub(crate) code: Code,
-    /// The verdict it leads to; [`Verdict::Valid`] for a label.
+    /// The verdict that it causes; [`Verdict::Valid`] for a label.
     pub(crate) level: Verdict,
-    /// A sentence for people, with the figures and what to do.
+    /// A sentence with the figures and the remedy.
     pub(crate) text: String,
 }
 
@@ -61,14 +61,14 @@ pub(crate) struct Reason {
 pub(crate) struct SloRecord {
     /// As given, such as "p99<1ms".
     pub(crate) objective: String,
-    /// Whether it was met; null when there are too few samples to know.
+    /// Whether it was met; null if there are too few samples.
     pub(crate) met: Option<bool>,
-    /// What was found, in words with units.
+    /// The measured value, with its unit.
     pub(crate) found: String,
 }
 
-/// What a finding is about. `validity/rules` says what each code means; the last ones are of
-/// `loadgen merge`.
+/// The kind of a finding. `validity/rules` has the meaning of each code. `loadgen merge` finds the
+/// last ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Code {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::plot::pictures;
+use super::plot::charts;
 use super::{csv, hgrm, html, json};
 use crate::latency::{Distribution, Latencies};
 use crate::record::Record;
@@ -53,7 +53,7 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
     for (name, content) in [
         (INTERVALS, csv::text(record)),
         (PERCENTILE_PLOT, percentile_plot(record, latencies)),
-        (TIME_PLOT, pictures::time(record).svg()),
+        (TIME_PLOT, charts::time(record).svg()),
         (PAGE, page(record, latencies)),
         (RECORD, json::text(record)?),
     ] {
@@ -67,12 +67,12 @@ pub(super) fn percentile_plot(record: &Record, latencies: &Latencies) -> String 
     let curves = [Distribution::Response, Distribution::Service, Distribution::Lateness];
     let curves = curves.map(|curve| (curve.name(), latencies.with_bounds(curve)));
     let curves = curves.each_ref().map(|(name, latency)| (*name, latency.as_ref()));
-    pictures::percentiles(record, &curves).svg()
+    charts::percentiles(record, &curves).svg()
 }
 
 /// The page with everything on it.
 pub(super) fn page(record: &Record, latencies: &Latencies) -> String {
-    let plots = [percentile_plot(record, latencies), pictures::time(record).svg()];
+    let plots = [percentile_plot(record, latencies), charts::time(record).svg()];
     html::page(record, &plots)
 }
 

@@ -21,7 +21,7 @@ const SUB_BUCKETS: u32 = 2_048;
 const NS_PER_US: f64 = 1e3;
 
 /// The percentiles of the rows, as shares below 1.
-pub(super) fn ladder() -> impl Iterator<Item = f64> {
+pub(super) fn percentile_rows() -> impl Iterator<Item = f64> {
     (0..HALVINGS).flat_map(|halving| {
         let distance = 0.5_f64.powi(halving as i32);
         (0..TICKS_PER_HALVING).map(move |tick| {
@@ -38,7 +38,8 @@ pub(super) fn text(latency: &Latency) -> String {
         "{:>12} {:>14} {:>10} {:>14}\n\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
     );
-    for quantile in ladder().take_while(|quantile| (1.0 - quantile) * count as f64 >= 1.0) {
+    for quantile in percentile_rows().take_while(|quantile| (1.0 - quantile) * count as f64 >= 1.0)
+    {
         let value_ns = latency.quantile_ns(quantile);
         let value = value_ns as f64 / NS_PER_US;
         let total = latency.histogram().count_between(0, value_ns);
@@ -128,7 +129,7 @@ mod tests {
         let last_but_one = rows_of[rows_of.len() - 2][1];
         assert!(last_but_one <= 0.99 && last_but_one > 0.989, "{last_but_one}");
         assert_eq!(rows(&text(&Latency::new())).len(), 1);
-        assert_eq!(ladder().count(), 200);
-        assert!(ladder().last().unwrap() < 1.0 - 0.5e-6);
+        assert_eq!(percentile_rows().count(), 200);
+        assert!(percentile_rows().last().unwrap() < 1.0 - 0.5e-6);
     }
 }

@@ -1,4 +1,4 @@
-//! Where results go: the text report for people, the JSON record for scripts.
+//! The outputs of a measurement: the text report for people, the JSON record for scripts.
 //!
 //! Outputs are opened before the run, so that a bad path costs no measurement.
 

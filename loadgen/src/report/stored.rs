@@ -1,4 +1,4 @@
-//! A result directory read back.
+//! Reads a result directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) struct StoredResult {
 }
 
 impl StoredResult {
-    /// Reads the record of a result directory, or a record that is named itself.
+    /// Reads the record of a result directory, or a record by its file name.
     pub(crate) fn read(source: &Path) -> Result<Self, Error> {
         let file = match source.is_dir() {
             true => source.join(files::RECORD),
@@ -93,7 +93,7 @@ fn schema_of(text: &str) -> Option<String> {
     Some(value.get("schema")?.as_str()?.to_owned())
 }
 
-/// Puts right by the record what buckets know only roughly.
+/// Replaces values that are rounded to buckets by the exact ones of the record.
 fn refine(latencies: &mut Latencies, record: &LatenciesRecord) -> Result<(), String> {
     for distribution in Distribution::ALL {
         // The record has them only as lower bounds of response times.

@@ -1,11 +1,11 @@
-//! Every view of a stored result.
+//! The views of a stored result.
 
 use std::fs;
 use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::plot::pictures;
+use super::plot::charts;
 use super::text::{self, Style};
 use super::{StoredResult, csv, files, hgrm, hlog, json};
 use crate::error::Error;
@@ -54,7 +54,7 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),
-        View::SvgTime => pictures::time(record).svg(),
+        View::SvgTime => charts::time(record).svg(),
         View::Html => files::page(record, &result.latencies()?),
     })
 }

@@ -1,10 +1,12 @@
 //! One connection's share of the requests: when its request `k` is due.
 //!
-//! Every connection has a schedule of its own, so threads need nothing in common. Constant: the
-//! connections take turns, request `k` of connection `c` of `n` is the run's request `k * n + c`.
-//! Poisson: a connection's gaps are exponential at an `n`th of the rate; all connections together
-//! then are Poisson at the whole rate (superposition), whatever the rate does over time (time
-//! change by the [`Intensity`]).
+//! Every connection has a schedule of its own, so the threads share no schedule.
+//!
+//! - Constant: the connections take turns. Request `k` of connection `c` of `n` is the run's
+//!   request `k * n + c`.
+//! - Poisson: a connection's gaps are exponential, at an `n`th of the rate. All connections
+//!   together are Poisson at the whole rate (superposition). A rate that changes is a change of
+//!   time, by the [`Intensity`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,16 +14,16 @@ use std::str::FromStr;
 use super::intensity::Intensity;
 use super::random;
 
-/// Fractions of a request are counted in 2^-32, so that sums of gaps are exact and do not drift.
+/// Gaps are multiples of 2^-32 of a request, so that their sums are exact.
 const ONE: f64 = (1_u64 << 32) as f64;
 
-/// Part of a seed that the gaps are made of.
+/// Part of a seed from which the gaps are drawn.
 const GAPS: u64 = 1 << 40;
 
 /// How the requests of a rate are spread in time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// At random, independently of each other: as the requests of many users come.
+    /// At random, independently of each other, as from many users.
     #[default]
     Poisson,
     /// At equal distances.

@@ -1,7 +1,7 @@
-//! A rate profile laid over a run's time: how many requests are due by when, and back.
+//! A rate profile over a run's time: the number of requests due by a time, and the inverse.
 //!
-//! Time is cut into segments with a straight rate each. Within one, the number of requests due is a
-//! parabola (a line where the rate is flat), and its inverse is the time of a given request.
+//! Time is divided into segments. In each the rate is a straight line, so the number of requests
+//! due is a parabola (a line where the rate is flat). Its inverse is the time of a given request.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::profile::RateProfile;
 /// Requests due over the time of a run, in nanoseconds from its start.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Intensity {
-    /// In order of time; the last has no end.
+    /// In order of time; the last segment has no end.
     segments: Vec<Segment>,
 }
 
@@ -22,7 +22,7 @@ struct Segment {
     before: f64,
     /// Requests per nanosecond at its beginning.
     rate: f64,
-    /// By how much that rises per nanosecond.
+    /// Change of that rate per nanosecond.
     slope: f64,
 }
 
@@ -32,8 +32,8 @@ impl Segment {
         self.before + (self.rate + self.slope * elapsed_ns / 2.0) * elapsed_ns
     }
 
-    /// The time after which `number` requests are due. The form of the quadratic formula that
-    /// does not cancel, and also holds where the slope is zero.
+    /// The time after which `number` requests are due. This form of the quadratic formula has no
+    /// cancellation, and also holds if the slope is zero.
     fn at_ns(&self, number: f64) -> f64 {
         let missing = number - self.before;
         let under_root = self.rate * self.rate + 2.0 * self.slope * missing;
@@ -69,7 +69,7 @@ impl Intensity {
     /// from the start of the run.
     pub(crate) fn time_of(&self, number: f64) -> u64 {
         let after = self.segments.partition_point(|segment| segment.before <= number);
-        // Rounded up: a request is never sent before its time.
+        // Rounded up, so that no request is sent before its time.
         self.segments[after.saturating_sub(1)].at_ns(number).ceil() as u64
     }
 
@@ -86,7 +86,7 @@ impl Intensity {
     }
 }
 
-/// Segments put one after the other.
+/// A row of segments under construction.
 #[derive(Debug, Default)]
 struct Segments {
     done: Vec<Segment>,

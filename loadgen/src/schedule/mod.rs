@@ -1,9 +1,9 @@
-//! When requests are due, and which of them count: pure functions of the plan, never of what the
-//! server does.
+//! When requests are due, and which of them count: pure functions of the plan. They do not depend
+//! on the server.
 //!
 //! ```text
 //! RateProfile  the requested rate: 50k, 10k..50k, 10k,20k@5s
-//! Intensity    the profile laid over a run's time: how many requests are due by when, and back
+//! Intensity    the profile over a run's time: the requests due by a time, and the inverse
 //! Arrivals     one connection's share: request k is due where the intensity reaches its number
 //! Window       which intended times are measured
 //! ```
@@ -23,11 +23,11 @@ pub(crate) use self::window::{Phase, Window};
 
 use serde::{Deserialize, Serialize};
 
-/// What makes a connection send its next request.
+/// The event that makes a connection send its next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
-    /// The time in the schedule.
+    /// Its time in the schedule.
     Open,
     /// A reply.
     Closed,

@@ -13,7 +13,7 @@ const RATE_MAX: f64 = 1e9;
 pub(crate) struct Rate(f64);
 
 impl Rate {
-    /// So many requests per second, brought into the range of what can be scheduled.
+    /// This many requests per second, clamped to the range that can be scheduled.
     pub(crate) fn per_s(per_s: f64) -> Self {
         Self(per_s.clamp(RATE_MIN, RATE_MAX))
     }
@@ -58,9 +58,9 @@ impl fmt::Display for Rate {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RateProfile {
     Flat(Rate),
-    /// In a straight line from the beginning of the window to its end.
+    /// A straight line from the beginning of the window to its end.
     Ramp(Rate, Rate),
-    /// One after the other, each for `each`, or all for the same part of the window.
+    /// One rate after the other, each for the duration `each`, or for an equal part of the window.
     Steps {
         rates: Vec<Rate>,
         each: Option<Duration>,

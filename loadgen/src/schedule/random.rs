@@ -1,7 +1,7 @@
-//! Pseudo-random numbers that never change. In every version of this program, request `k` of a seed
-//! has the same time, size and bytes.
+//! Pseudo-random numbers that are the same in every version of this program: request `k` of a seed
+//! always has the same time, size and bytes.
 
-/// Added between two numbers of a sequence: the golden section of 2^64.
+/// Increment between two numbers of a sequence: the golden section of 2^64.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The SplitMix64 generator (Steele, Lea and Flood, 2014).
@@ -10,7 +10,7 @@ pub(crate) fn split_mix(state: &mut u64) -> u64 {
     mix(*state)
 }
 
-/// Number `index` of the sequence that starts from `key`, without those before it.
+/// Number `index` of the sequence that starts from `key`, computed directly.
 pub(crate) fn at(key: u64, index: u64) -> u64 {
     mix(key.wrapping_add(GAMMA.wrapping_mul(index.wrapping_add(1))))
 }

@@ -1,14 +1,14 @@
-//! Which moments of a run are measured.
+//! The measured window of a run.
 
 use std::time::Duration;
 
 use crate::clock::nanoseconds;
 
-/// The measured stretch of a run, cut by intended time (in a closed loop by send time):
+/// The measured part of a run, by intended time (in a closed loop by send time):
 /// `[measure_from_ns, end_ns)`.
 ///
-/// A request intended inside counts even when its reply arrives later. Cutting by reply time
-/// instead would drop exactly the slow replies at the end.
+/// A request with an intended time inside the window counts, even if its reply arrives later. A
+/// window by reply time would drop the slow replies at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) start_ns: u64,

@@ -1,5 +1,5 @@
-//! A server process of our own: started without a shell in a process group of its own, ended with
-//! everything that it started. Its last output is stored, to be shown if it fails.
+//! A server process that the loader starts, without a shell, in a process group of its own. Ending
+//! it ends all processes that it started. Its last output is stored for error messages.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 /// How long a server may take to end after the signal.
 const ENDING_MAX: Duration = Duration::from_secs(5);
 
-/// How often an ending is looked for.
+/// Time between two checks whether the process has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The process; ended and reaped when this is dropped.
@@ -33,7 +33,7 @@ impl ServerChild {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null());
         command.stdout(writer.try_clone()?).stderr(writer);
-        // Of its own, so that Ctrl-C at the terminal is ours to act upon.
+        // A group of its own: Ctrl-C at the terminal signals only the loader.
         let child = command.process_group(0).spawn()?;
         Ok(Self { child, output: Tail::of(reader), reaped: false })
     }
@@ -43,7 +43,7 @@ impl ServerChild {
         self.child.id()
     }
 
-    /// How it ended, if it has ended by itself. It stays to be reaped, so its id stays taken.
+    /// How the process ended, if it has. It is not reaped, so no other process can get its id.
     pub(super) fn ended(&self) -> Option<String> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let status = waitid(WaitId::Pid(self.pid()?), options).ok()??;
@@ -54,8 +54,8 @@ impl ServerChild {
         })
     }
 
-    /// What it wrote last, as a further sentence of a message about it; empty if it wrote nothing.
-    pub(super) fn said(&self) -> String {
+    /// The last output, as a further sentence of an error message; empty if there is none.
+    pub(super) fn last_output(&self) -> String {
         let text = match self.ended() {
             Some(_) => self.output.last_words(),
             None => self.output.text(),
@@ -63,7 +63,7 @@ impl ServerChild {
         if text.is_empty() { text } else { format!("; its last words:\n{text}") }
     }
 
-    /// Asks it to end, waits, and kills what is left of its group.
+    /// Sends SIGTERM, waits, and kills the rest of its group.
     pub(super) fn end(&mut self) -> io::Result<()> {
         if self.reaped {
             return Ok(());
@@ -73,7 +73,7 @@ impl ServerChild {
         while self.ended().is_none() && begun.elapsed() < ENDING_MAX {
             thread::sleep(LOOK_AGAIN);
         }
-        // Before the process is reaped: until then no other process can get its id.
+        // The process is not reaped yet, so no other process can have its id.
         self.signal(Signal::KILL);
         self.reaped = true;
         self.child.wait().map(drop)
@@ -81,7 +81,7 @@ impl ServerChild {
 
     fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            // A group that has ended is as good as one that obeys.
+            // The group may have ended already.
             let _ = kill_process_group(pid, signal);
         }
     }
@@ -97,13 +97,13 @@ impl Drop for ServerChild {
     }
 }
 
-/// Bytes stored: a few lines of a log, or the end of a backtrace.
+/// Number of bytes stored: a few lines of a log, or the end of a backtrace.
 const TAIL_BYTES: usize = 4_096;
 
-/// How long the output of a process that has ended may take to arrive.
+/// How long to wait for the output of a process that has ended.
 const OUTPUT_DELAY_MAX: Duration = Duration::from_millis(200);
 
-/// Reads a stream in a thread of its own, and stores its end.
+/// The end of a stream, which a thread of its own reads.
 #[derive(Debug)]
 struct Tail {
     stored: Arc<Mutex<VecDeque<u8>>>,
@@ -127,16 +127,16 @@ impl Tail {
         Self { stored, reader }
     }
 
-    /// The end of what has been written so far.
+    /// The end of the output so far.
     pub(super) fn text(&self) -> String {
         let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(stored.make_contiguous()).trim_end().to_owned()
     }
 
-    /// The end of all that was written by a process that has ended.
+    /// The end of the output of a process that has ended.
     fn last_words(&self) -> String {
         let begun = Instant::now();
-        // A process that inherited the stream may hold it open.
+        // A child process may have inherited the stream and hold it open.
         while !self.reader.is_finished() && begun.elapsed() < OUTPUT_DELAY_MAX {
             thread::sleep(Duration::from_millis(1));
         }
@@ -177,7 +177,7 @@ mod tests {
             thread::sleep(LOOK_AGAIN);
         }
         assert_eq!(child.ended().as_deref(), Some("exit code 3"));
-        let said = child.said();
+        let said = child.last_output();
         assert!(said.contains("to stdout") && said.contains("no such file"), "{said}");
     }
 

@@ -1,9 +1,9 @@
-//! The server process: started for a run, watched while it lasts, stopped after it.
+//! The server process: started before a run, watched during it, stopped after it.
 //!
 //! ```text
-//! child     a process of our own, ended with its group, and its last output
+//! child     a process that the loader starts, and its last output
 //! procfs    figures of a process from /proc
-//! snapshot  all of them at one moment, and the growth
+//! snapshot  all figures at one moment, and their growth between two
 //! ```
 
 mod child;
@@ -24,10 +24,10 @@ use crate::interrupt::Interrupt;
 use crate::options::{Options, ServerCommand, ServerSource, Target};
 use crate::record::ServerRecord;
 
-/// Minimum time that a server gets to start.
-const START_MAX: Duration = Duration::from_secs(10);
+/// Minimum time that a server has to start.
+const START_TIME_MIN: Duration = Duration::from_secs(10);
 
-/// How often the target is tried while a server starts.
+/// Time between two attempts to connect while a server starts.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// A watched server. Dropping it stops a server that was started here.
@@ -37,15 +37,15 @@ pub(crate) struct Server {
     command: String,
     program_sha256: Option<String>,
     begun: Snapshot,
-    /// The process, if it is ours.
+    /// The process, if the loader started it.
     child: Option<ServerChild>,
 }
 
 impl Server {
     /// Starts the server and waits until the target accepts, or finds the running one.
     ///
-    /// Refuses to start one where another accepts already, and gives up when it ends, when the
-    /// target does not accept for the timeout or ten seconds, or when the user interrupts.
+    /// Fails if another server accepts already, if the process ends, if the target accepts within
+    /// neither the timeout nor ten seconds, or if the user interrupts.
     pub(crate) fn start(
         source: &ServerSource,
         options: &Options,
@@ -56,7 +56,7 @@ impl Server {
             ServerSource::Command(command) => {
                 let target = &options.target;
                 let child = spawn(command, target)?;
-                let within = options.timeout.max(START_MAX);
+                let within = options.timeout.max(START_TIME_MIN);
                 await_ready(&child, command, target, within, interrupt)?;
                 Ok(Self::watch(child.id(), command.to_string(), Some(child)))
             }
@@ -76,12 +76,13 @@ impl Server {
         Self { pid, command, program_sha256, begun, child }
     }
 
-    /// Takes the figures at the start of the run.
+    /// Reads the figures at the start of the run.
     pub(crate) fn begin(&mut self) {
         self.begun = Snapshot::take(self.pid);
     }
 
-    /// Processor time of the process so far, in seconds and in steps of 10 ms, which is cheap.
+    /// Processor time of the process so far, in seconds. It has steps of 10 ms, but is cheap to
+    /// read.
     pub(crate) fn cpu_s(&self) -> Option<f64> {
         procfs::family(self.pid).into_iter().map(procfs::cpu_s).sum()
     }
@@ -91,7 +92,7 @@ impl Server {
         cpus_allowed(self.pid)
     }
 
-    /// Takes the figures since [`Self::begin`].
+    /// The growth of the figures since [`Self::begin`].
     pub(crate) fn record(&mut self, completed: u64) -> ServerRecord {
         let growth = Snapshot::take(self.pid).since(&self.begun);
         let family = procfs::family(self.pid);
@@ -113,12 +114,14 @@ impl Server {
 
     /// Stops a server that was started here, and waits for its end.
     ///
-    /// Reports a server that has ended by itself; its effect on the run is in the run's counters.
+    /// Prints a message if the server has ended by itself. The run's counters show the effect.
     pub(crate) fn stop(self) -> Result<(), Error> {
         let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
         if let Some(status) = child.ended() {
-            let said = child.said();
-            console::say(&format!("the server '{command}' ended during the run ({status}){said}"));
+            let last_output = child.last_output();
+            console::say(&format!(
+                "the server '{command}' ended during the run ({status}){last_output}"
+            ));
         }
         child.end().map_err(|source| Error::StopServer { command, pid, source })
     }
@@ -144,7 +147,12 @@ fn await_ready(
         let accepts = accepts(target);
         if let Some(status) = child.ended() {
             let (command, target) = (command.to_string(), target.to_string());
-            return Err(Error::ServerEnded { command, target, status, said: child.said() });
+            return Err(Error::ServerEnded {
+                command,
+                target,
+                status,
+                last_output: child.last_output(),
+            });
         }
         if accepts {
             return Ok(());
@@ -154,13 +162,18 @@ fn await_ready(
         }
         if begun.elapsed() >= within {
             let (command, target) = (command.to_string(), target.to_string());
-            return Err(Error::ServerNotReady { command, target, within, said: child.said() });
+            return Err(Error::ServerNotReady {
+                command,
+                target,
+                within,
+                last_output: child.last_output(),
+            });
         }
         thread::sleep(TRY_AGAIN);
     }
 }
 
-/// Longest wait for one connect; a listening server on this machine answers at once.
+/// Longest wait for one connect; a server that listens on this machine accepts at once.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// Tries to connect once to every address of the target, and closes the connection.

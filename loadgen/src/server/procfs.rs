@@ -1,4 +1,4 @@
-//! What /proc (proc(5)) shows of a process: the figures of the record, and its program.
+//! The figures of a process from /proc (proc(5)), and its program.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 /// Ticks of `/proc/PID/stat` in a second; the same on every architecture that this runs on.
 const TICKS_PER_S: f64 = 100.0;
 
-/// Most processes of one server that are looked at.
+/// Maximum number of processes of one server.
 const PROCESSES_MAX: usize = 1_024;
 
 /// The current figures of one thread.
@@ -30,7 +30,7 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     while let Some(pid) = next.pop_front().filter(|_| found.len() < PROCESSES_MAX) {
         found.push(pid);
         for tid in threads(pid) {
-            // A kernel may be built without this file; a server is then its own process alone.
+            // A kernel may be built without this file. Then the family is one process.
             let path = format!("/proc/{pid}/task/{tid}/children");
             let children = fs::read_to_string(path).unwrap_or_default();
             next.extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
@@ -69,7 +69,7 @@ pub(super) fn rss_bytes(pid: u32) -> Option<u64> {
     Some(number(&status, "VmRSS:")? * 1024)
 }
 
-/// Proportional share of memory of a process. Another user's is often forbidden.
+/// Proportional share of memory of a process. Reading that of another user's is often forbidden.
 pub(super) fn pss_bytes(pid: u32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     Some(number(&rollup, "Pss:")? * 1024)

@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::procfs::{self, ThreadFigures};
 use crate::record::ServerThread;
 
-/// By how much the processor time of processes may exceed that of their threads. A larger
-/// difference means that threads have ended meanwhile; the kernel counts in steps of 10 ms.
+/// How much larger the processor time of processes may be than that of their threads, because the
+/// kernel counts it in steps of 10 ms. A larger difference means that threads have ended.
 const STEP_S: f64 = 0.025;
 
 /// A server at one moment.

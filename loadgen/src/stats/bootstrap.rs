@@ -1,10 +1,9 @@
-//! The bootstrap (Efron, 1979): how much a ratio of medians would vary if everything was measured
-//! again.
+//! The bootstrap (Efron, 1979): how much a ratio of medians would vary in repeated measurements.
 
 use super::median;
 use crate::schedule::random;
 
-/// How often, and from which seed; the same seed gives the same interval.
+/// The number of resamples, and their seed. The same seed gives the same interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resampling {
     pub(crate) times: usize,
@@ -18,11 +17,11 @@ impl Default for Resampling {
     }
 }
 
-/// The median of `b` by that of `a`, and its 95 % confidence interval: the middle 95 % of the
-/// ratios of resampled sides. Nothing where a side is empty or has a median of zero or below.
+/// The median of `b` divided by that of `a`, and its 95 % confidence interval: the middle 95 % of
+/// the ratios of resampled sides. Nothing if a side is empty or its median is not positive.
 ///
-/// With five values a side a median can come out as one of five numbers only, and the interval is
-/// coarse. A verdict needs the rank test besides, which is exact however few values there are.
+/// With five values a side, a resampled median is one of five numbers, so the interval is coarse. A
+/// verdict also needs the rank test, which is exact for few values.
 pub(crate) fn ratio_of_medians(
     a: &[f64],
     b: &[f64],
@@ -43,7 +42,7 @@ pub(crate) fn ratio_of_medians(
     Some((found, [low, high]))
 }
 
-/// As many values, drawn with putting back.
+/// The same number of values, drawn with replacement.
 fn resample(values: &[f64], state: &mut u64) -> Vec<f64> {
     let draw = |_| {
         let place = random::unit(random::split_mix(state)) * values.len() as f64;

@@ -45,7 +45,7 @@ pub(crate) fn distance_by_chance(size: f64, probability: f64) -> f64 {
     if size <= 0.0 { 1.0 } else { ((2.0 / probability).ln() / (2.0 * size)).sqrt().min(1.0) }
 }
 
-/// The size of one sample that is as good as these two.
+/// The size of the one sample for which the bound is the same as for these two.
 pub(crate) fn effective_size(a: usize, b: usize) -> f64 {
     let (a, b) = (a as f64, b as f64);
     if a + b > 0.0 { a * b / (a + b) } else { 0.0 }
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(distance_by_chance(0.0, 0.05), 1.0);
     }
 
-    /// The definition, looked up at every value there is.
+    /// The definition, evaluated at every value.
     fn naive(a: &[f64], b: &[f64]) -> f64 {
         let share = |values: &[f64], up_to: f64| {
             values.iter().filter(|&&value| value <= up_to).count() as f64 / values.len() as f64

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! rank         Mann–Whitney: does one sample tend to be larger? Holm: several tests at once
-//! bootstrap    how sure is a ratio of medians?
+//! bootstrap    how precise is a ratio of medians?
 //! kolmogorov   how far apart are two distributions?
 //! ```
 
@@ -16,7 +16,7 @@ pub(crate) use self::kolmogorov::{
 };
 pub(crate) use self::rank::{holm, mann_whitney};
 
-/// The middle value, or the mean of the two in the middle; nothing of nothing.
+/// The middle value, or the mean of the two in the middle; nothing if there are no values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -35,14 +35,14 @@ pub(crate) fn range(values: &[f64]) -> Option<(f64, f64)> {
 /// The least-squares line through points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FittedLine {
-    /// Units of y by unit of x.
+    /// Units of y per unit of x.
     pub(crate) slope: f64,
     /// Pearson's coefficient, from -1 to 1; 0 where y does not change.
     pub(crate) correlation: f64,
 }
 
 impl FittedLine {
-    /// Through `points`, if they are at least two with different x.
+    /// The line through `points`, if at least two of them differ in x.
     pub(crate) fn through(points: &[(f64, f64)]) -> Option<Self> {
         let count = points.len() as f64;
         let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;

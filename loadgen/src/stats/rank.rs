@@ -1,18 +1,18 @@
-//! The rank test of Mann and Whitney (1947): does one sample tend to be larger than another? And
-//! the correction for several such tests at once.
+//! The rank test of Mann and Whitney (1947): does one sample tend to be larger than another? Holm's
+//! correction for several such tests.
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// Up to so many values the distribution is counted exactly. For more values that would take long,
-/// and the normal distribution is close enough for any p value.
+/// Up to this many values, the distribution is counted exactly. For more values, counting would
+/// take long, and the normal distribution is close enough for any p value.
 const EXACT_MAX: usize = 50;
 
-/// Probability, if both samples come from one distribution, of ranks at least as unevenly divided
-/// between them as these; 1 if there is nothing to compare.
+/// The p value: if both samples come from one distribution, the probability that their ranks are
+/// divided at least as unevenly as these. 1 if a sample is empty.
 ///
-/// Equal values share the mean of their ranks. Up to 50 values the result is exact, given the
-/// ties: the share of all ways to divide the ranks whose rank sum is at least as far from its mean.
-/// For more it is the normal approximation, corrected for ties and continuity.
+/// Equal values have the mean of their ranks. Up to 50 values the result is exact, given the ties:
+/// of all ways to divide the ranks, the share with a rank sum at least as far from its mean. For
+/// more values it is the normal approximation, corrected for ties and continuity.
 pub(crate) fn mann_whitney(a: &[f64], b: &[f64]) -> f64 {
     if a.is_empty() || b.is_empty() {
         return 1.0;
@@ -59,10 +59,10 @@ fn exact(doubled: &[usize], chosen: usize, distance: usize) -> f64 {
     as_far / ways[chosen].iter().sum::<f64>()
 }
 
-/// The same by the normal distribution of the same variance.
+/// The same share by the normal distribution with the same variance.
 fn approximate(doubled: &[usize], chosen: usize, distance: usize) -> f64 {
     let (n, m) = (doubled.len() as f64, chosen as f64);
-    // The variance of a sum of `chosen` of these numbers, drawn without putting back.
+    // The variance of a sum of `chosen` of these numbers, drawn without replacement.
     let squares: f64 = doubled.iter().map(|&rank| (rank as f64 - n - 1.0).powi(2)).sum();
     let variance = m * (n - m) / (n * (n - 1.0)) * squares;
     if variance == 0.0 {
@@ -72,10 +72,9 @@ fn approximate(doubled: &[usize], chosen: usize, distance: usize) -> f64 {
     two_sided_tail((distance as f64 - 1.0).max(0.0) / variance.sqrt())
 }
 
-/// The p values as they count when all of them are looked at (Holm, 1979): the smallest times their
-/// number, the next times one less, and so on, never falling. The chance that any of these is below
-/// a level although nothing is different is at most that level, whatever the tests have to do with
-/// each other.
+/// The p values, corrected for their number (Holm, 1979): the smallest times the number of tests,
+/// the next times one less, and so on, never falling. If nothing differs, the probability that any
+/// corrected value is below a level is at most that level, however the tests depend on each other.
 pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
@@ -88,7 +87,7 @@ pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Where the series and the continued fraction are equally good.
+/// Argument at which the series and the continued fraction are equally accurate.
 const SERIES_UP_TO: f64 = 2.5;
 
 /// Probability that a standard normal value lies further from zero than `z`, on either side.

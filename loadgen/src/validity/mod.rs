@@ -1,8 +1,8 @@
-//! When not to believe a measurement, and whether it met its objectives.
+//! The verdict on a measurement, with its reasons, and the check of its objectives.
 //!
 //! ```text
-//! rules/       one function a rule: the evidence of a run in, at most one finding out
-//! objective    service-level objectives, checked
+//! rules/       one function per rule: it returns at most one finding about a run
+//! objective    the check of service-level objectives
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
@@ -13,12 +13,13 @@ mod rules;
 pub(crate) use self::objective::Decision;
 use crate::environment::Environment;
 use crate::record::{
-    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, Stated, Validity, Verdict,
+    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, TextValue, Validity,
+    Verdict,
 };
 use crate::schedule::RateProfile;
 
 impl Reason {
-    /// A fact that a reader must know, but that does not lower the verdict.
+    /// A note that does not lower the verdict.
     fn label(code: Code, text: String) -> Self {
         Self { code, level: Verdict::Valid, text }
     }
@@ -93,7 +94,7 @@ impl<'a> Evidence<'a> {
 
     /// Whether the intended load was constant: a closed loop, or a flat rate.
     fn is_flat(&self) -> bool {
-        let profile = self.args.rate.as_ref().map(Stated::value);
+        let profile = self.args.rate.as_ref().map(TextValue::value);
         matches!(profile, None | Some(Some(RateProfile::Flat(_))))
     }
 

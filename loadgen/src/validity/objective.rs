@@ -1,26 +1,26 @@
-//! Whether a record meets an objective, and how sure that is.
+//! Whether a record meets an objective, and with which confidence.
 
 use crate::latency::Distribution;
 use crate::record::{LatencyRecord, Record, SloRecord};
 use crate::slo::{Metric, Slo, Statistic};
 use crate::units;
 
-/// What can be said about an objective at the 95 % level.
+/// The decision about an objective at the 95 % level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// The whole confidence interval meets it.
     Passed,
     /// The whole confidence interval misses it.
     Failed,
-    /// The interval contains the limit, or is not known; a longer run may decide it.
+    /// The interval contains the limit, or there is none. A longer run may decide.
     Undecided,
 }
 
-/// A number, as far as it is known.
+/// A number that may be a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bounded {
     Exactly(f64),
-    /// Requests that were never answered would only make it larger.
+    /// A lower bound: with the unanswered requests it would be larger.
     AtLeast(f64),
     Unknown,
 }
@@ -100,7 +100,7 @@ impl Metric {
         }
     }
 
-    /// The ends of its 95 % confidence interval; twice the value itself where that is exact.
+    /// The ends of its 95 % confidence interval. Both are the value itself if it is exact.
     fn ends(self, record: &Record) -> Option<(Bounded, Bounded)> {
         match (self, self.latency(record)) {
             (Self::Time(_, Statistic::Percentile(known)), Some(latency)) => {

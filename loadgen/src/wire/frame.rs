@@ -1,7 +1,6 @@
-//! One message on the wire: what comes before the payload, the payload, what comes after it.
+//! One message on the wire: its head, its payload, its tail.
 
 use super::payload::{Cursor, Payload};
-use super::traffic::Verify;
 
 /// A message; every part may be empty.
 #[derive(Debug, Clone, Copy)]
@@ -11,10 +10,10 @@ pub(super) struct Frame<'a> {
     pub(super) tail: &'a [u8],
 }
 
-/// A contiguous part of a message.
+/// The rest of one part of a message.
 #[derive(Debug, Clone, Copy)]
-enum Piece<'a> {
-    /// Of the head or the tail.
+pub(super) enum Piece<'a> {
+    /// Bytes of the head or the tail.
     Framing(&'a [u8]),
     Payload(&'a [u8]),
 }
@@ -25,8 +24,8 @@ impl<'a> Frame<'a> {
         self.head.len() as u64 + self.payload_bytes + self.tail.len() as u64
     }
 
-    /// The stretch that begins `offset` bytes into the message; empty at its end.
-    fn piece<'b>(&self, offset: u64, payload: &'b Payload, start: Cursor) -> Piece<'b>
+    /// The head, payload or tail from `offset` bytes into the message on; empty at its end.
+    pub(super) fn piece<'b>(&self, offset: u64, payload: &'b Payload, start: Cursor) -> Piece<'b>
     where
         'a: 'b,
     {
@@ -41,8 +40,8 @@ impl<'a> Frame<'a> {
         Piece::Framing(&self.tail[(passed - self.payload_bytes) as usize..])
     }
 
-    /// Appends the message from `offset` on to `out`, until that has `limit` bytes; returns how
-    /// many bytes it has become longer.
+    /// Appends the message from `offset` on to `out`, until `out` has `limit` bytes. Returns the
+    /// number of bytes appended.
     pub(super) fn append(
         &self,
         offset: u64,
@@ -63,63 +62,17 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// How many of the bytes that came, from the first on, are those of the message from `offset`
-    /// on, as far as `verify` looks; those behind its end are not.
-    pub(super) fn right_bytes(
-        &self,
-        offset: u64,
-        payload: &Payload,
-        start: Cursor,
-        came: &[u8],
-        verify: Verify,
-    ) -> usize {
-        let mut right = 0;
-        loop {
-            let piece = self.piece(offset + right as u64, payload, start);
-            let compared = piece.bytes().len().min(came.len() - right);
-            let same = match piece {
-                Piece::Payload(_) if verify != Verify::Full => {
-                    self.before_tail(&came[right..right + compared])
-                }
-                Piece::Framing(expected) | Piece::Payload(expected) => {
-                    common_bytes(&came[right..right + compared], expected)
-                }
-            };
-            right += same;
-            if same < compared || compared == 0 {
-                return right;
-            }
-        }
-    }
-
-    /// How many of the bytes can belong to the payload whatever it is: with a tail and no head
-    /// that states the length, the tail's byte ends it.
-    fn before_tail(&self, came: &[u8]) -> usize {
-        match (self.head, self.tail) {
-            ([], [end]) => came.iter().take_while(|&byte| byte != end).count(),
-            _ => came.len(),
-        }
-    }
-
-    /// The byte `offset` bytes into the message, if it is that long.
+    /// The byte `offset` bytes into the message; nothing behind its end.
     pub(super) fn byte_at(&self, offset: u64, payload: &Payload, start: Cursor) -> Option<u8> {
         self.piece(offset, payload, start).bytes().first().copied()
     }
 }
 
 impl<'a> Piece<'a> {
-    fn bytes(self) -> &'a [u8] {
+    /// Its bytes.
+    pub(super) fn bytes(self) -> &'a [u8] {
         match self {
             Self::Framing(bytes) | Self::Payload(bytes) => bytes,
         }
     }
-}
-
-/// How many bytes at the beginning of both are the same.
-pub(super) fn common_bytes(came: &[u8], expected: &[u8]) -> usize {
-    // One comparison of memory where all is well, which is nearly always.
-    if expected.get(..came.len()) == Some(came) {
-        return came.len();
-    }
-    came.iter().zip(expected).take_while(|(came, expected)| came == expected).count()
 }

@@ -1,10 +1,10 @@
-//! How each protocol wraps a payload, as request and as reply.
+//! The head and tail that each protocol adds to a payload, in requests and replies.
 
 use super::frame::Frame;
 use super::payload::Alphabet;
 use super::traffic::Protocol;
 
-/// Longest head that is made per message: exactly `set lg:4294967295 0 0 67108864\r\n`.
+/// Longest generated head: exactly `set lg:4294967295 0 0 67108864\r\n`.
 const HEAD_BYTES_MAX: usize = 32;
 
 /// Redis `PING` and `ECHO`, from the specification of RESP.
@@ -17,14 +17,14 @@ const STORED: &[u8] = b"STORED\r\n";
 
 /// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// To the server.
     Request,
     /// From the server.
     Reply,
 }
 
-/// The wrapping of a run's messages.
+/// The framing of a run's messages.
 #[derive(Debug)]
 pub(super) struct Framing {
     protocol: Protocol,
@@ -32,12 +32,12 @@ pub(super) struct Framing {
 }
 
 impl Framing {
-    /// Messages of `protocol`; with HTTP, every request is `http_request`.
+    /// The framing of `protocol`. Over HTTP, every request is `http_request`.
     pub(super) fn new(protocol: Protocol, http_request: Vec<u8>) -> Self {
         Self { protocol, http_request }
     }
 
-    /// What payloads may consist of.
+    /// The bytes that payloads may contain.
     pub(super) fn alphabet(&self) -> Alphabet {
         match self.protocol {
             Protocol::Line => Alphabet::Printable,
@@ -46,48 +46,48 @@ impl Framing {
     }
 
     /// Whether messages are payload and nothing else.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(super) fn is_raw(&self) -> bool {
         self.protocol == Protocol::Raw
     }
 
-    /// Whether errors come as text instead of the head of a reply.
+    /// Whether the server sends an error as text in place of the head of a reply.
     pub(super) fn has_text_heads(&self) -> bool {
         matches!(self.protocol, Protocol::RespPing | Protocol::RespEcho | Protocol::Memcached)
     }
 
-    /// Whether replies say themselves how long they are, so that [`Self::frame`] cannot know.
+    /// Whether replies state their own length, so that [`Self::frame`] cannot compute it.
     pub(super) fn is_http(&self) -> bool {
         self.protocol == Protocol::Http
     }
 
-    /// A message of `size` bytes on connection number `connection`. The reply of HTTP is unknown
-    /// and appears empty.
+    /// The message for a payload of `size` bytes on connection number `connection`. The frame of
+    /// an HTTP reply is empty, because the reply is not known beforehand.
     pub(super) fn frame<'a>(
         &'a self,
-        way: Way,
+        direction: Direction,
         connection: u32,
         size: u64,
         buffer: &'a mut HeadBuffer,
     ) -> Frame<'a> {
         let crlf: &[u8] = b"\r\n";
-        let (head, payload_bytes, tail): (&[u8], u64, &[u8]) = match (self.protocol, way) {
+        let (head, payload_bytes, tail): (&[u8], u64, &[u8]) = match (self.protocol, direction) {
             (Protocol::Raw, _) => (&[], size, &[]),
             (Protocol::Len32, _) => (buffer.big_endian(size), size, &[]),
             (Protocol::Line, _) => (&[], size - 1, b"\n"),
-            (Protocol::Http, Way::Request) => (&self.http_request, 0, &[]),
-            (Protocol::Http, Way::Reply) => (&[], 0, &[]),
-            (Protocol::RespPing, Way::Request) => (PING, 0, &[]),
-            (Protocol::RespPing, Way::Reply) => (PONG, 0, &[]),
-            (Protocol::RespEcho, Way::Request) => (buffer.bulk(ECHO, size), size, crlf),
-            (Protocol::RespEcho, Way::Reply) => (buffer.bulk(&[], size), size, crlf),
-            (Protocol::Memcached, Way::Request) => (buffer.set(connection, size), size, crlf),
-            (Protocol::Memcached, Way::Reply) => (STORED, 0, &[]),
+            (Protocol::Http, Direction::Request) => (&self.http_request, 0, &[]),
+            (Protocol::Http, Direction::Reply) => (&[], 0, &[]),
+            (Protocol::RespPing, Direction::Request) => (PING, 0, &[]),
+            (Protocol::RespPing, Direction::Reply) => (PONG, 0, &[]),
+            (Protocol::RespEcho, Direction::Request) => (buffer.bulk(ECHO, size), size, crlf),
+            (Protocol::RespEcho, Direction::Reply) => (buffer.bulk(&[], size), size, crlf),
+            (Protocol::Memcached, Direction::Request) => (buffer.set(connection, size), size, crlf),
+            (Protocol::Memcached, Direction::Reply) => (STORED, 0, &[]),
         };
         Frame { head, payload_bytes, tail }
     }
 }
 
-/// Room for the head of a message, so that none is ever allocated.
+/// Memory for the head of a message, so that none is allocated per message.
 #[derive(Debug, Default)]
 pub(super) struct HeadBuffer {
     bytes: [u8; HEAD_BYTES_MAX],
@@ -122,8 +122,8 @@ impl HeadBuffer {
         self
     }
 
-    /// Appends the number in digits. This happens for every message; the formatter of the standard
-    /// library would cost more than all the rest of it.
+    /// Appends the number in decimal digits. It runs for every message. The formatter of the
+    /// standard library would cost more than the rest of the message.
     fn push_decimal(&mut self, number: u64) -> &mut Self {
         let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
         let mut left = number;
@@ -141,10 +141,10 @@ mod tests {
     use super::*;
 
     /// Head and tail of a message, with the length of the payload between them.
-    fn shown(protocol: Protocol, way: Way, connection: u32, size: u64) -> String {
+    fn shown(protocol: Protocol, direction: Direction, connection: u32, size: u64) -> String {
         let framing = Framing::new(protocol, b"GET / HTTP/1.1\r\n\r\n".to_vec());
         let mut buffer = HeadBuffer::default();
-        let frame = framing.frame(way, connection, size, &mut buffer);
+        let frame = framing.frame(direction, connection, size, &mut buffer);
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         format!("{}<{}>{}", text(frame.head), frame.payload_bytes, text(frame.tail))
     }
@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn messages_look_as_the_protocols_define_them() {
         let both = |protocol, size| {
-            (shown(protocol, Way::Request, 7, size), shown(protocol, Way::Reply, 7, size))
+            (
+                shown(protocol, Direction::Request, 7, size),
+                shown(protocol, Direction::Reply, 7, size),
+            )
         };
         let same = |text: &str| (text.to_owned(), text.to_owned());
         assert_eq!(both(Protocol::Raw, 5), same("<5>"));
@@ -165,12 +168,12 @@ mod tests {
         assert_eq!(reply, r"$10\r\n<10>\r\n");
         let (request, reply) = both(Protocol::Memcached, 109);
         assert_eq!((&*request, &*reply), (r"set lg:7 0 0 109\r\n<109>\r\n", r"STORED\r\n<0>"));
-        assert_eq!(shown(Protocol::Http, Way::Request, 7, 5), r"GET / HTTP/1.1\r\n\r\n<0>");
+        assert_eq!(shown(Protocol::Http, Direction::Request, 7, 5), r"GET / HTTP/1.1\r\n\r\n<0>");
     }
 
     #[test]
     fn the_longest_head_fits() {
-        let head = shown(Protocol::Memcached, Way::Request, u32::MAX, 64 << 20);
+        let head = shown(Protocol::Memcached, Direction::Request, u32::MAX, 64 << 20);
         assert_eq!(head, r"set lg:4294967295 0 0 67108864\r\n<67108864>\r\n");
     }
 

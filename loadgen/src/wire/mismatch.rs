@@ -1,4 +1,4 @@
-//! The first byte of a reply that was wrong, and what the server sent instead.
+//! The first wrong byte of a reply: the search for it, and its record.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,19 +19,72 @@ pub(crate) struct Mismatch {
     pub(crate) note: Option<String>,
 }
 
-/// Most characters of it that are shown.
-const SAID_CHARACTERS_MAX: usize = 100;
+/// A mismatch in the reply that is being received: the first byte that is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Offset of the byte in the bytes that were parsed; in the whole reply once the decoder has
+    /// returned it.
+    pub(super) offset_bytes: u64,
+    /// The expected byte, if only one is right.
+    pub(super) expected: Option<u8>,
+    pub(super) got: u8,
+    pub(super) note: Option<String>,
+}
 
-/// The first line received, made printable: most servers name their error in it.
-pub(super) fn said(came: &[u8]) -> String {
-    let line = came.split(|&byte| byte == b'\n').next().unwrap_or_default();
+impl Fault {
+    /// Byte number `offset` of `bytes` is wrong.
+    pub(super) fn at(bytes: &[u8], offset: usize, expected: Option<u8>, note: String) -> Self {
+        let got = bytes.get(offset).copied().unwrap_or_default();
+        Self { offset_bytes: offset as u64, expected, got, note: Some(note) }
+    }
+
+    /// Finds the first byte that makes `bytes` wrong, by bisection.
+    ///
+    /// `is_wrong` returns whether no continuation makes a prefix right. If it is true of a prefix,
+    /// it is true of all longer ones, and of `bytes`.
+    pub(super) fn search(bytes: &[u8], note: String, is_wrong: impl Fn(&[u8]) -> bool) -> Self {
+        let (mut right, mut wrong) = (0, bytes.len());
+        while wrong - right > 1 {
+            let middle = right + (wrong - right) / 2;
+            if is_wrong(&bytes[..middle]) {
+                wrong = middle;
+            } else {
+                right = middle;
+            }
+        }
+        Self::at(bytes, right, None, note)
+    }
+
+    /// The same fault, `before` bytes further into the reply.
+    pub(super) fn moved_by(mut self, before: u64) -> Self {
+        self.offset_bytes += before;
+        self
+    }
+}
+
+/// The length of the common prefix of both, in bytes.
+pub(super) fn common_bytes(received: &[u8], expected: &[u8]) -> usize {
+    // One comparison of memory if all bytes are right, which is nearly always so.
+    if expected.get(..received.len()) == Some(received) {
+        return received.len();
+    }
+    received.iter().zip(expected).take_while(|(received, expected)| received == expected).count()
+}
+
+/// Maximum number of characters shown of the server's message.
+const MESSAGE_CHARACTERS_MAX: usize = 100;
+
+/// The note about a message of the server: the first line of `received`, made printable. Most
+/// servers name their error in it.
+pub(super) fn server_message(received: &[u8]) -> String {
+    let line = received.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let printable = |&byte: &u8| match byte {
         b' '..=b'~' => char::from(byte),
         _ => '.',
     };
-    let text: String = line.iter().take(SAID_CHARACTERS_MAX).map(printable).collect();
-    let cut = if line.len() > SAID_CHARACTERS_MAX { "..." } else { "" };
+    let text: String = line.iter().take(MESSAGE_CHARACTERS_MAX).map(printable).collect();
+    let cut = if line.len() > MESSAGE_CHARACTERS_MAX { "..." } else { "" };
     format!("the server said '{text}{cut}'")
 }
 
@@ -41,19 +94,19 @@ mod tests {
 
     #[test]
     fn only_the_first_line_is_shown() {
-        assert_eq!(said(b"-ERR unknown\r\n+PONG\r\n"), "the server said '-ERR unknown'");
-        assert_eq!(said(b"ERROR"), "the server said 'ERROR'");
+        assert_eq!(server_message(b"-ERR unknown\r\n+PONG\r\n"), "the server said '-ERR unknown'");
+        assert_eq!(server_message(b"ERROR"), "the server said 'ERROR'");
     }
 
     #[test]
     fn what_would_upset_a_terminal_becomes_a_dot() {
-        assert_eq!(said(b"a\x1b[2Jb\xff"), "the server said 'a.[2Jb.'");
+        assert_eq!(server_message(b"a\x1b[2Jb\xff"), "the server said 'a.[2Jb.'");
     }
 
     #[test]
     fn a_long_line_is_cut() {
-        let text = said(&[b'x'; 500]);
-        assert_eq!(text.matches('x').count(), SAID_CHARACTERS_MAX);
+        let text = server_message(&[b'x'; 500]);
+        assert_eq!(text.matches('x').count(), MESSAGE_CHARACTERS_MAX);
         assert!(text.ends_with("...'"), "{text}");
     }
 }

@@ -1,13 +1,15 @@
-//! The bytes on the wire: what a request looks like, what its reply must be, how long it is.
+//! The bytes on the wire: the requests, their lengths, and the expected replies.
 //!
 //! ```text
 //! Protocol, Sizes, Verify  the options of the traffic
 //! TrafficSpec              all three, as options
-//! Traffic                  all of it together with the payload: shared by all connections
+//! Traffic                  all three and the payload: shared by all connections
 //! Exchange                 one connection's position in both directions
-//!   Stream                   one direction: a row of messages, and the position in it
+//!   Stream                   one direction: its messages, and the position in them
 //!     Framing, Frame           a message: head, payload, tail
-//!   http                     replies that are not known beforehand
+//!   verify                   compares received bytes with the expected replies
+//!     http                     replies that are not known beforehand
+//!     Mismatch                 the first byte that is wrong
 //! ```
 //!
 //! Request `k` of a connection is a pure function of seed, connection and `k`, and so is its reply,
@@ -24,6 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod verify;
 
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::mismatch::Mismatch;

@@ -1,26 +1,27 @@
-//! What is sent and must come back: every byte a pure function of (seed, connection, position).
+//! The payload of requests and replies: every byte is a pure function of (seed, connection,
+//! position).
 //!
-//! One pseudo-random block per run is shared by all connections. A connection's stream is that
-//! block repeated, entered at the connection's own place, so request `k` of `size` bytes is the
-//! stream's bytes `k * size ..`. Consecutive requests are therefore one contiguous slice: a
-//! pipelined batch is one plain write and its check is one memory comparison.
+//! All connections share one pseudo-random block per run. A connection's stream is that block,
+//! repeated, from the connection's own entry point on. So request `k` of `size` bytes is the
+//! stream's bytes `k * size ..`, and consecutive requests are one contiguous slice. A pipelined
+//! batch is one write, and its check is one comparison of memory.
 
 use crate::schedule::random::split_mix;
 
 /// Length of the repeating block: the largest prime below 2^18.
 ///
-/// Prime, so that a reply displaced by a power of two (the usual buffer bug) never looks right;
-/// small enough to stay in a second-level cache.
+/// It is prime, so that a reply shifted by a power of two (the usual buffer bug) is never right. It
+/// fits into a second-level cache.
 const PERIOD: usize = 262_139;
 
-/// Most bytes one slice can hold; longer transfers take several.
+/// Maximum length of a slice; longer transfers take several.
 pub(crate) const SLICE_BYTES_MAX: usize = 128 * 1024;
 
-/// Distance between the entry points of neighbouring connections: the golden section of the
-/// period, which spreads any number of connections evenly and never puts two in one place.
+/// Distance between the entry points of neighbouring connections: the golden section of the period.
+/// It spreads any number of connections evenly, and no two have the same entry point.
 const STRIDE: u64 = 162_011;
 
-/// Which bytes a payload may consist of.
+/// The bytes that a payload may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alphabet {
     /// All of them.
@@ -32,7 +33,7 @@ pub(super) enum Alphabet {
 /// The bytes of a run.
 #[derive(Debug)]
 pub(super) struct Payload {
-    /// The block, then its own beginning again, so that a slice never has to wrap.
+    /// The block, then its own beginning again, so that no slice wraps around.
     bytes: Vec<u8>,
     entry: u64,
 }

@@ -1,17 +1,17 @@
-//! One direction of a connection: an endless row of messages, and the position in it.
+//! One direction of a connection: its messages one after the other, and the position in them.
 
 use super::frame::Frame;
-use super::framing::{HeadBuffer, Way};
+use super::framing::{Direction, HeadBuffer};
 use super::payload::{Cursor, SLICE_BYTES_MAX};
 use super::traffic::Traffic;
 
 /// A position in the requests or in the replies of a connection.
 ///
-/// At the end of a message it has not entered the next one yet. It does so with the next call that
-/// wants more and passes the traffic.
+/// At the end of a message it is still in that message. It enters the next one with the next call
+/// of [`Self::enter`] or [`Self::advance`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
-    way: Way,
+    direction: Direction,
     connection: u32,
     sizes_key: u64,
     /// The current message, from 0.
@@ -26,20 +26,20 @@ pub(super) struct Stream {
     offset: u64,
 }
 
-/// What lies between two positions.
+/// The messages that begin or end between two positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// Messages whose first byte did.
+    /// Messages whose first byte lies between them.
     pub(super) begun: usize,
-    /// Messages whose last byte did.
+    /// Messages whose last byte lies between them.
     pub(super) ended: usize,
 }
 
 impl Stream {
     /// The beginning of a direction of connection number `connection`.
-    pub(super) fn new(traffic: &Traffic, way: Way, connection: u32) -> Self {
+    pub(super) fn new(traffic: &Traffic, direction: Direction, connection: u32) -> Self {
         let mut stream = Self {
-            way,
+            direction,
             connection,
             sizes_key: traffic.sizes_key(connection),
             number: 0,
@@ -57,22 +57,22 @@ impl Stream {
         0 < self.offset && self.offset < self.bytes
     }
 
-    /// Which message the next byte belongs to, and which of its bytes it is.
+    /// The number of the message that the next byte belongs to, and its offset in the message.
     pub(super) fn next_byte(&self) -> (u64, u64) {
         if self.is_at_end() { (self.number + 1, 0) } else { (self.number, self.offset) }
     }
 
-    /// The message of the next byte, its head in `buffer` if it has to be made.
+    /// The current message. Its head is in `buffer` if it is generated.
     pub(super) fn frame<'a>(&self, traffic: &'a Traffic, buffer: &'a mut HeadBuffer) -> Frame<'a> {
-        traffic.framing.frame(self.way, self.connection, self.size, buffer)
+        traffic.framing.frame(self.direction, self.connection, self.size, buffer)
     }
 
-    /// Where the payload of the message begins, and how far the place is into the message.
+    /// Where the payload of the message begins, and the offset of the position in the message.
     pub(super) fn position(&self) -> (Cursor, u64) {
         (self.start, self.offset)
     }
 
-    /// Enters the next message if the place is the end of one.
+    /// Enters the next message if the position is the end of one.
     pub(super) fn enter(&mut self, traffic: &Traffic) {
         if self.is_at_end() {
             self.number += 1;
@@ -104,17 +104,17 @@ impl Stream {
         }
     }
 
-    /// Goes to the end of the message at whose end `other`, the other direction, is. Where that
-    /// has not begun any message, this one has not either.
+    /// Moves to the end of the message at whose end the other direction, `other`, is. If `other`
+    /// has begun no message, this direction stays at its beginning.
     pub(super) fn follow(&mut self, other: &Self) {
         if other.offset > 0 {
-            *self = Self { way: self.way, ..*other };
+            *self = Self { direction: self.direction, ..*other };
         }
     }
 
-    /// The rest of the message, if one has been begun, and `new` further ones, as one slice of the
-    /// payload: of bare messages only. At most [`SLICE_BYTES_MAX`] bytes.
-    pub(super) fn bare<'a>(&self, traffic: &'a Traffic, new: usize) -> &'a [u8] {
+    /// The rest of a begun message and `new` further ones, as one slice of the payload. Only raw
+    /// messages are one slice. It has at most [`SLICE_BYTES_MAX`] bytes.
+    pub(super) fn payload_slice<'a>(&self, traffic: &'a Traffic, new: usize) -> &'a [u8] {
         let mut ahead = *self;
         ahead.skip_rest();
         let mut bytes = if self.is_inside() { self.bytes - self.offset } else { 0 };
@@ -129,7 +129,7 @@ impl Stream {
         traffic.payload.slice(self.start.plus(self.offset), bytes)
     }
 
-    /// The same of any messages, put together in `out`.
+    /// The same bytes for any protocol, assembled in `out`.
     pub(super) fn assemble(&self, traffic: &Traffic, new: usize, out: &mut Vec<u8>) {
         out.clear();
         let mut ahead = *self;
@@ -144,7 +144,7 @@ impl Stream {
         }
     }
 
-    /// Ends the message here, as its own bytes have said.
+    /// Ends the message at this position: its own bytes state its length.
     pub(super) fn end_here(&mut self) {
         self.bytes = self.offset;
     }
@@ -155,9 +155,9 @@ impl Stream {
 
     fn measure(&mut self, traffic: &Traffic) {
         self.size = traffic.sizes.size_of(self.sizes_key, self.number);
-        let is_unknown = self.way == Way::Reply && traffic.framing.is_http();
+        let is_unknown = self.direction == Direction::Reply && traffic.framing.is_http();
         self.bytes = match is_unknown {
-            // Until its end has come.
+            // Until its end is received.
             true => u64::MAX,
             false => self.frame(traffic, &mut HeadBuffer::default()).bytes(),
         };

@@ -1,4 +1,4 @@
-//! What all connections of a run exchange: the protocol, what is compared, the sizes, the payload.
+//! The traffic that all connections of a run share: protocol, comparison, sizes, payload.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,23 +9,22 @@ use super::payload::Payload;
 use super::sizes::Sizes;
 use crate::schedule::random;
 
-/// What is sent and compared.
+/// The options of the traffic.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TrafficSpec {
     pub(crate) protocol: Protocol,
     pub(crate) sizes: Sizes,
     pub(crate) verify: Verify,
-    /// What http requests name as the host they are for.
+    /// Value of the `Host` header of HTTP requests.
     pub(crate) http_host: String,
     pub(crate) http_path: String,
     pub(crate) http_headers: Vec<String>,
 }
 
-/// Part of a seed that the sizes are made of.
+/// Part of a seed from which the sizes are drawn.
 const SIZES: u64 = 2 << 40;
 
-/// The traffic of a run: the same for all threads, which only read it. What they learn together
-/// (how the body of an HTTP reply must look) is written once.
+/// The traffic of a run. All threads read it. Only the reference for HTTP replies is written, once.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(super) framing: Framing,
@@ -51,7 +50,7 @@ impl Traffic {
         }
     }
 
-    /// What the sizes of a connection are made of.
+    /// The key from which the sizes of a connection are drawn.
     pub(super) fn sizes_key(&self, connection: u32) -> u64 {
         random::key(self.seed, SIZES + u64::from(connection))
     }
@@ -111,15 +110,18 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What is compared of a reply.
+/// The part of a reply that is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Every byte; over HTTP, every byte of the body against the first reply's, and the status.
+    /// Every byte. Over HTTP: the status, and the length and the first MiB of the body, which must
+    /// be those of the run's first reply. Headers are not compared. A body that a connection was
+    /// receiving while there was no first reply yet may be compared only in part.
     #[default]
     Full,
-    /// That it is as long as it must be; over HTTP, as the first one's body, and the status.
+    /// The length; over HTTP the status, and the length of the body.
     Length,
-    /// Nothing that the framing does not need: for all but HTTP the same as the length.
+    /// Only what finding the end of a reply needs. Except over HTTP, this is the same as the
+    /// length.
     None,
 }
 

@@ -1,10 +1,10 @@
-//! `loadgen search`: the largest rate whose objectives hold.
+//! `loadgen search`: the highest rate that meets the objectives.
 //!
 //! ```text
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
 //! record       search.json
-//! report       the answer and all probes, as text and as a picture
+//! report       the answer and all probes, as text and as a chart
 //! ```
 
 mod record;
@@ -30,7 +30,7 @@ use crate::schedule::Rate;
 use crate::slo::{Metric, Slo};
 use crate::validity::Decision;
 
-/// The share of the closed loop's rate to begin with.
+/// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
 
 /// Carries out the command and returns the exit code.
@@ -51,7 +51,7 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
     answer.map(|answer| exit_code(&answer))
 }
 
-/// A search under way.
+/// The state of a search.
 struct Search<'a> {
     plan: &'a SearchPlan,
     interrupt: &'a Interrupt,
@@ -108,7 +108,7 @@ impl Search<'_> {
         Options { duration, ..options }
     }
 
-    /// Adds what a probe found to the record, and prints it in a line.
+    /// Adds a probe to the record, and prints its result in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
         if !self.plan.open.output.quiet {
             console::say(&report::line(&probe));
@@ -128,8 +128,8 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     if let Some(folder) = &output.directory {
         atomic_file::json(&folder.join("search.json"), record)?;
         atomic_file::text(&folder.join("search.txt"), &report::render(record))?;
-        let picture = report::picture(record).svg();
-        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &picture)?;
+        let chart = report::chart(record).svg();
+        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &chart)?;
     }
     match &output.record {
         Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
@@ -165,10 +165,10 @@ fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
 
 fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
     let mut reasons = validity.reasons.iter();
-    // Everything that makes a run INVALID is the loader's, but for a server that answers nothing.
+    // The loader causes everything that makes a run INVALID, except a server that never answers.
     let is_loader_limited = reasons
         .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
-    // Where a queue grows, an objective is met until it is long enough.
+    // If a queue grows, a run can meet the objective only because it is short.
     let depends_on_length = validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
     if is_loader_limited {
         ProbeFinding::LoaderLimited

@@ -101,7 +101,7 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "NOT KNOWN: the runs were too short to decide whether {objectives} holds (--duration)\n"
+            "UNDECIDED: the runs were too short to decide whether {objectives} holds (--duration)\n"
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),
@@ -167,7 +167,7 @@ fn reason(probe: &ProbeRecord) -> String {
 }
 
 /// Percentiles of the response time against what was achieved, of every probe at a rate.
-pub(super) fn picture(record: &SearchRecord) -> Chart {
+pub(super) fn chart(record: &SearchRecord) -> Chart {
     let mut probes: Vec<&ProbeRecord> =
         record.probes.iter().filter(|probe| probe.rate_per_s.is_some()).collect();
     probes.sort_by(|a, b| {

@@ -1,6 +1,6 @@
 //! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
-//! Pure: it requests probes and takes what they found. It neither measures nor waits.
+//! It is pure: it requests probes and receives their results. It neither measures nor waits.
 //!
 //! ```text
 //! rise     from the lowest rate by half until one is not good
@@ -30,12 +30,12 @@ const LENGTHENINGS_MAX: u32 = 3;
 const STEP_DOWN: f64 = 0.98;
 const STEPS_DOWN_MAX: u32 = 20;
 
-/// What to look for, between what, how well.
+/// The bounds and the precision of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Bounds {
     /// The rate to begin with.
     pub(super) from_per_s: f64,
-    /// Whether nothing below it is of interest.
+    /// Whether the search tries no lower rate.
     pub(super) from_is_least: bool,
     /// Never exceeded.
     pub(super) to_per_s: f64,
@@ -64,7 +64,7 @@ pub(super) struct Probe {
     pub(super) length: u32,
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ProbeFinding {
@@ -72,7 +72,7 @@ pub(super) enum ProbeFinding {
     Good,
     /// One is missed for certain.
     Bad,
-    /// Not known for certain; a longer run may decide it.
+    /// Undecided; a longer run may decide it.
     Undecided,
     /// The measurement is not valid: the loader is the limit.
     LoaderLimited,
@@ -115,7 +115,7 @@ pub(super) enum SearchStep {
     },
 }
 
-/// A search under way.
+/// The state of a search.
 #[derive(Debug, Clone)]
 pub(super) struct Strategy {
     bounds: Bounds,
@@ -231,7 +231,7 @@ impl Strategy {
     fn step_down(&mut self, rate_per_s: f64, limit: Limit) -> SearchStep {
         self.confirmed = 0;
         self.steps_down += 1;
-        // It was good once and is not always: it is no answer.
+        // The rate was good once, but not each time, so it is no answer.
         self.good_per_s = None;
         let lower_per_s = rate_per_s * STEP_DOWN;
         let too_low = self.bounds.from_is_least && lower_per_s < self.bounds.from_per_s;

@@ -1,4 +1,4 @@
-//! How late the loader sends, by itself, in each way of waiting.
+//! The loader's own lateness with each pacing.
 
 use super::Check;
 use crate::commands::echo_server::{self, Behaviour};
@@ -17,7 +17,7 @@ const GOOD_NS: u64 = 50_000;
 /// Up to this one, those of a slow one.
 const FAIR_NS: u64 = 500_000;
 
-/// Sends at a constant rate in each way of waiting.
+/// Sends at a constant rate with each pacing.
 pub(super) fn check(interrupt: &Interrupt) -> Result<Vec<Check>, Error> {
     let kinds = [
         ("pacing sleep", Pacing::Sleep),

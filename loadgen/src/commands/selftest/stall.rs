@@ -61,7 +61,7 @@ fn expected_ns(quantile: f64) -> u64 {
     (nanoseconds(STALL) as f64 * waited) as u64
 }
 
-/// Of the requests that waited, the service time knows the one outstanding on each connection.
+/// Of the requests that waited, the service times contain only the one outstanding per connection.
 fn service(latencies: &Latencies) -> Check {
     let slow_ns = nanoseconds(STALL) / 2;
     let slow: u64 = latencies[Distribution::Service]

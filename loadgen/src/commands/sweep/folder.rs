@@ -5,7 +5,7 @@
 //! sweep.csv                     one line a run, in the order of measurement
 //! cells/<settings>/run-01.json  the record of a run
 //! summary.txt, summary.md       medians and ranges
-//! plot-*.svg                    the same as pictures
+//! plot-*.svg                    medians and ranges as charts
 //! ```
 
 use std::fs::{self, OpenOptions};
@@ -19,7 +19,7 @@ use crate::atomic_file;
 use crate::error::Error;
 use crate::record::Record;
 
-/// The directory of a sweep under way.
+/// The directory of a sweep.
 #[derive(Debug)]
 pub(super) struct SweepFolder {
     path: PathBuf,

@@ -5,7 +5,7 @@
 //! folder      what is stored, and an interrupted sweep found
 //! row         one run's numbers
 //! record      sweep.json: every cell's summary
-//! report      a table and pictures, for people
+//! report      a table and charts, for people
 //! ```
 
 mod folder;
@@ -47,7 +47,7 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     Ok(if record.complete { worst(rows.map(|row| row.exit_code)) } else { exit::INTERRUPTED })
 }
 
-/// A sweep under way.
+/// The state of a sweep.
 struct Sweep<'a> {
     plan: &'a SweepPlan,
     folder: &'a SweepFolder,
@@ -132,7 +132,7 @@ fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Resu
     let text = report::text(record);
     folder.write_text("summary.txt", &text)?;
     folder.write_text("summary.md", &report::markdown(record))?;
-    for (name, chart) in report::pictures(record) {
+    for (name, chart) in report::charts(record) {
         folder.write_text(&name, &chart.svg())?;
     }
     if !plan.quiet {

@@ -1,4 +1,4 @@
-//! The report of a sweep for people: a table for a terminal and in Markdown, and pictures of
+//! The report of a sweep for people: a table for a terminal and in Markdown, and charts of
 //! latency against throughput and of every number by the first variable.
 
 use super::record::{CellRecord, Spread, Summary, SweepRecord};
@@ -39,7 +39,7 @@ pub(super) fn markdown(record: &SweepRecord) -> String {
     text
 }
 
-/// The verdict on all of it, and what a reader must know of every number.
+/// The verdict on the sweep, and the notes that apply to every number.
 fn heading(record: &SweepRecord) -> String {
     let count =
         |of: fn(&Summary) -> usize| record.cells.iter().map(|c| of(&c.summary)).sum::<usize>();
@@ -65,7 +65,7 @@ fn heading(record: &SweepRecord) -> String {
             send, in a closed loop service times.\n"
 }
 
-/// The table's cells, its head first. Columns that no row knows anything for are left out.
+/// The table's cells, its head first. Columns without any value are left out.
 fn rows(record: &SweepRecord) -> Vec<Vec<String>> {
     let mut head: Vec<String> = record.plan.variables.iter().map(|v| v.name.clone()).collect();
     let numbers = ["rate", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];
@@ -122,7 +122,7 @@ fn verdicts(summary: &Summary) -> String {
     words.join(", ")
 }
 
-/// A number of a cell, as pictures show it.
+/// A number of a cell, as charts show it.
 struct Number {
     /// In the file's name.
     word: &'static str,
@@ -173,25 +173,25 @@ const fn time(
     Number { word, label, unit: Unit::Nanoseconds, scale: Scale::Log, of }
 }
 
-/// Every picture with data, and the name of its file.
-pub(super) fn pictures(record: &SweepRecord) -> Vec<(String, Chart)> {
+/// Every chart with data, and the name of its file.
+pub(super) fn charts(record: &SweepRecord) -> Vec<(String, Chart)> {
     let variables = &record.plan.variables;
     let rates = variables.iter().find(|v| v.name == "rate").map_or(0, |v| v.values.len());
-    let mut pictures = Vec::new();
+    let mut charts = Vec::new();
     if rates > 1 {
         for number in &TIMES {
             let name = format!("plot-throughput-{}.svg", number.word);
-            pictures.push((name, against_throughput(record, number)));
+            charts.push((name, against_throughput(record, number)));
         }
     }
     if let Some(variable) = variables.iter().find(|v| v.name != "rate" && v.values.len() > 1) {
         for number in [&RATE].into_iter().chain(&TIMES).chain([&CPU, &BALANCE]) {
             let name = format!("plot-{}-by-{}.svg", number.word, variable.name);
-            pictures.push((name, by_variable(record, variable, number)));
+            charts.push((name, by_variable(record, variable, number)));
         }
     }
-    pictures.retain(|(_, chart)| !chart.series.is_empty());
-    pictures
+    charts.retain(|(_, chart)| !chart.series.is_empty());
+    charts
 }
 
 /// One line for every combination of the other variables. Cells in a closed loop have no place:
@@ -304,22 +304,22 @@ mod tests {
         );
     }
 
-    fn pictures_of(co_located: bool) -> Vec<(String, Chart)> {
+    fn charts_of(co_located: bool) -> Vec<(String, Chart)> {
         let plan = plan("--var workers=1,2 --var rate=closed,1k,2k --server-cmd 's {workers}'");
         let rows: Vec<Row> = (0..6)
             .map(|cell| Row { co_located, ..row(cell, 1, 500.0 * cell as f64, 1_000) })
             .collect();
-        pictures(&SweepRecord::new(&plan.unwrap(), None, &rows))
+        charts(&SweepRecord::new(&plan.unwrap(), None, &rows))
     }
 
-    fn named<'a>(pictures: &'a [(String, Chart)], name: &str) -> &'a Chart {
-        &pictures.iter().find(|(found, _)| found == name).unwrap().1
+    fn named<'a>(charts: &'a [(String, Chart)], name: &str) -> &'a Chart {
+        &charts.iter().find(|(found, _)| found == name).unwrap().1
     }
 
     #[test]
     fn latency_against_throughput_has_a_line_for_each_value_of_the_other_variable() {
-        let pictures = pictures_of(false);
-        let chart = named(&pictures, "plot-throughput-p99.svg");
+        let charts = charts_of(false);
+        let chart = named(&charts, "plot-throughput-p99.svg");
         let names: Vec<&str> = chart.series.iter().map(|line| &*line.name).collect();
         assert_eq!(names, ["workers=1", "workers=2"]);
         let xs: Vec<f64> = chart.series[0].points.iter().map(|point| point.x).collect();
@@ -328,21 +328,21 @@ mod tests {
 
     #[test]
     fn a_comparison_has_a_line_for_each_rate_the_closed_loop_included() {
-        let pictures = pictures_of(false);
-        let chart = named(&pictures, "plot-rate-by-workers.svg");
+        let charts = charts_of(false);
+        let chart = named(&charts, "plot-rate-by-workers.svg");
         let names: Vec<&str> = chart.series.iter().map(|line| &*line.name).collect();
         assert_eq!(names, ["rate=closed", "rate=1k", "rate=2k"]);
         assert_eq!(chart.x.names, ["1", "2"]);
     }
 
     #[test]
-    fn unknown_numbers_have_no_picture() {
-        assert!(pictures_of(false).iter().all(|(name, _)| !name.contains("p50")));
+    fn unknown_numbers_have_no_chart() {
+        assert!(charts_of(false).iter().all(|(name, _)| !name.contains("p50")));
     }
 
     #[test]
     fn every_caption_mentions_shared_processors() {
-        assert!(pictures_of(true).iter().all(|(_, chart)| chart.caption.contains("CO-LOCATED")));
-        assert!(pictures_of(false).iter().all(|(_, chart)| !chart.caption.contains("CO-LOCATED")));
+        assert!(charts_of(true).iter().all(|(_, chart)| chart.caption.contains("CO-LOCATED")));
+        assert!(charts_of(false).iter().all(|(_, chart)| !chart.caption.contains("CO-LOCATED")));
     }
 }

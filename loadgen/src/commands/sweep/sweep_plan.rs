@@ -232,7 +232,7 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Whether it is the rate, which every picture treats apart.
+    /// Whether it is the rate, which every chart treats apart.
     fn is_rate(&self) -> bool {
         self.name == "rate"
     }

@@ -43,14 +43,14 @@ fn simulate(flags: &str, world: Simulation) -> SimulationResult {
     worker.connect_all().unwrap();
     let window = Window::new(worker.now_ns(), options.warmup, options.duration);
     let (sender, messages) = mpsc::channel();
-    let (spare, spares) = mpsc::channel();
+    let (histogram_sender, empty_histograms) = mpsc::channel();
     let interval_ns = nanoseconds(options.interval);
-    let mut reporter = Reporter::new(0, sender, spares, window.start_ns, interval_ns);
+    let mut reporter = Reporter::new(0, sender, empty_histograms, window.start_ns, interval_ns);
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();
     let mut collector =
-        Collector::new(options.load.mode(), window, 0, vec![spare], &mut observer, None);
+        Collector::new(options.load.mode(), window, 0, vec![histogram_sender], &mut observer, None);
     for message in messages {
         if let ThreadMessage::Interval(report) = message {
             collector.take(*report).unwrap();

@@ -5,9 +5,9 @@ use std::mem;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, Worker};
 use crate::engine::connection::{OpenStream, StreamState};
+use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
-use crate::engine::send_schedule::SendSchedule;
 use crate::error::Error;
 
 /// Wait before another attempt on a unix socket whose backlog is full. Unlike a TCP handshake, the
@@ -18,7 +18,7 @@ impl<N: Network> Worker<'_, '_, N> {
     /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
     pub(super) fn dial_when_due(&mut self, index: u32) {
         let due_ns =
-            self.connections[index as usize].schedule.as_ref().and_then(SendSchedule::next_ns);
+            self.connections[index as usize].due_requests.as_ref().and_then(DueRequests::next_ns);
         let over = self.stop.is_some() && due_ns.is_none();
         if over || (self.plan.connects_per_request() && !self.started) {
             return;

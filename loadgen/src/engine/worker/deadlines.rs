@@ -1,10 +1,10 @@
-//! What happens at a time: timeouts, lifetimes, the end of the run, intervals.
+//! Deadlines: timeouts, lifetimes, the end of the run, intervals.
 
 use std::io;
 
 use super::{
-    Finished, HOLD_UPS_PER_TIMEOUT, INTERRUPTED_DRAIN_NS_MAX, LIFETIMES, SWEEP_INTERVAL_NS_MAX,
-    SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
+    Finished, INTERRUPTED_DRAIN_NS_MAX, LATE_SWEEP_TIMEOUT_DIVISOR, LIFETIMES,
+    SWEEP_INTERVAL_NS_MAX, SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
 };
 use crate::clock::nanoseconds;
 use crate::engine::connection::{Connection, StreamState};
@@ -16,10 +16,10 @@ use crate::error::Error;
 use crate::options::Churn;
 use crate::schedule::{Phase, random};
 
-/// What a sweep has found about a connection.
+/// The result of checking one connection in a sweep.
 enum CheckResult {
     Nothing,
-    /// A reply is outstanding, and no byte has come for the timeout.
+    /// A reply is outstanding, and no byte was received for the timeout.
     Silent,
     /// Its handshake took longer than the timeout.
     Unanswered,
@@ -34,9 +34,9 @@ impl<N: Network> Worker<'_, '_, N> {
             return Ok(());
         }
         let timeout_ns = self.plan.timeout_ns();
-        // This thread stood still, not the server: its replies may be here, unread.
-        if self.now_ns - self.sweep_due_ns >= timeout_ns / HOLD_UPS_PER_TIMEOUT {
-            self.attentive_since_ns = self.now_ns;
+        // This thread did not run. Replies may be in the socket buffers, unread.
+        if self.now_ns - self.sweep_due_ns >= timeout_ns / LATE_SWEEP_TIMEOUT_DIVISOR {
+            self.responsive_since_ns = self.now_ns;
         }
         let interval_ns =
             (timeout_ns / SWEEPS_PER_TIMEOUT).clamp(SWEEP_INTERVAL_NS_MIN, SWEEP_INTERVAL_NS_MAX);
@@ -56,7 +56,7 @@ impl<N: Network> Worker<'_, '_, N> {
 
     fn check(&self, connection: &Connection<N::Stream>) -> CheckResult {
         let overdue = |since_ns: u64| {
-            let since_ns = since_ns.max(self.attentive_since_ns);
+            let since_ns = since_ns.max(self.responsive_since_ns);
             self.now_ns.saturating_sub(since_ns) >= self.plan.timeout_ns()
         };
         match &connection.stream {
@@ -97,7 +97,7 @@ impl<N: Network> Worker<'_, '_, N> {
     }
 
     fn expire(&mut self, index: u32) {
-        // It begins no request, and is closed when those outstanding are answered.
+        // The stream begins no request. It is closed when its outstanding requests are answered.
         if let StreamState::Open(stream) = &mut self.connections[index as usize].stream {
             stream.closing = true;
             self.send_queue.clear(index);
@@ -125,13 +125,15 @@ impl<N: Network> Worker<'_, '_, N> {
             return 0.0;
         };
         let connections = self.plan.options.connections;
-        let schedule =
-            self.connections.iter().filter_map(|connection| connection.schedule.as_ref());
-        schedule.map(|schedule| schedule.backlog(self.now_ns, intensity, connections)).sum()
+        let due_requests =
+            self.connections.iter().filter_map(|connection| connection.due_requests.as_ref());
+        due_requests
+            .map(|due_requests| due_requests.backlog(self.now_ns, intensity, connections))
+            .sum()
     }
 
-    /// Ends the schedule at the end of the window, on an interrupt, or when connecting has failed
-    /// for the timeout. An interrupt also shortens the drain.
+    /// Ends the schedule at the end of the window, on an interrupt, or when every attempt to
+    /// connect has failed for the timeout. An interrupt also shortens the drain.
     pub(super) fn stop_when_due(&mut self) {
         let interrupted = self.is_called_off();
         let over = self.window.phase(self.now_ns) == Phase::Over;
@@ -144,13 +146,13 @@ impl<N: Network> Worker<'_, '_, N> {
             self.stop = Some(self.stopping(drain_ns));
             self.begun = self.share.connections;
             for connection in &mut self.connections {
-                if let Some(schedule) = &mut connection.schedule {
-                    schedule.end(self.now_ns);
+                if let Some(due_requests) = &mut connection.due_requests {
+                    due_requests.end(self.now_ns);
                 }
             }
         }
         if interrupted && let Some(stop) = &mut self.stop {
-            // Each wake-up would move this limit on, were it not a minimum.
+            // The minimum keeps the first limit; each wake-up computes a later one.
             let limit_ns = self.now_ns + INTERRUPTED_DRAIN_NS_MAX;
             stop.drain_until_ns = stop.drain_until_ns.min(limit_ns);
         }
@@ -167,7 +169,7 @@ impl<N: Network> Worker<'_, '_, N> {
     /// Reports an interval that has ended.
     pub(super) fn report_when_due(&mut self, reporter: &mut Reporter) {
         let completed = self.recorder.counters().completed;
-        self.plan.board.set_completed(self.share.thread, completed);
+        self.plan.shared_progress.set_completed(self.share.thread, completed);
         if self.now_ns >= reporter.due_ns() {
             let state = self.state();
             reporter.report(&mut self.recorder, state);
@@ -192,8 +194,11 @@ impl<N: Network> Worker<'_, '_, N> {
                     self.recorder.censored(request, now_ns);
                 }
             }
-            if let (Some(schedule), Some(intensity)) = (connection.schedule, &self.plan.intensity) {
-                schedule.drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+            if let (Some(due_requests), Some(intensity)) =
+                (connection.due_requests, &self.plan.intensity)
+            {
+                due_requests
+                    .drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
             }
         }
         let state = State { now_ns, ..self.state() };

@@ -1,11 +1,11 @@
 //! One thread of load: its connections and the loop between them.
 //!
 //! ```text
-//! connect ─▶ report that, wait for the starting signal ─▶ load until the end ─▶ drain
+//! connect ─▶ report it, wait for the starting signal ─▶ load until the end ─▶ drain
 //! ```
 //!
-//! No data on the path of a request is shared with another thread, except a progress counter that
-//! only this thread writes.
+//! A request touches no data of another thread, except a progress counter that only this thread
+//! writes.
 
 mod connecting;
 mod deadlines;
@@ -14,30 +14,31 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::connection::{Connection, StreamState, Tools};
 use crate::engine::dialer::Dialer;
+use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Ready, Token};
 use crate::engine::plan::{Plan, Share};
 use crate::engine::recorder::{Recorded, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::send_queue::SendQueue;
-use crate::engine::send_schedule::SendSchedule;
 use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::schedule::Window;
 use crate::wire::SLICE_BYTES_MAX;
 
-/// How many connections send their first request between two waits for replies. Without a bound,
-/// the first replies of a large run would wait for the last connection to begin.
-const BEGINNERS_PER_WAKE_MAX: u32 = 32;
+/// Maximum number of connections that send their first request between two waits for replies.
+/// Without this bound, the first replies of a large run would wait until the last connection has
+/// sent its first request.
+const FIRST_SENDS_PER_WAKE_MAX: u32 = 32;
 
-/// How often within a timeout the connections are checked for it ...
+/// How often within the timeout all connections are checked for it ...
 const SWEEPS_PER_TIMEOUT: u64 = 10;
 /// ... but at most this often, so that checking costs nothing,
 const SWEEP_INTERVAL_NS_MIN: u64 = 1_000_000;
-/// and at least this often, so that a signal is noticed: a wait lasts until the next sweep at most.
+/// and at least this often: a wait ends at the next sweep, where the thread checks for signals.
 const SWEEP_INTERVAL_NS_MAX: u64 = 100_000_000;
 
-/// A sweep late by this part of the timeout means that the thread could not run.
-const HOLD_UPS_PER_TIMEOUT: u64 = 4;
+/// A sweep that is late by the timeout divided by this means that the thread could not run.
+const LATE_SWEEP_TIMEOUT_DIVISOR: u64 = 4;
 
 /// How long an interrupted run waits for outstanding replies.
 const INTERRUPTED_DRAIN_NS_MAX: u64 = 1_000_000_000;
@@ -95,9 +96,9 @@ pub(crate) struct Worker<'a, 'run, N: Network> {
     window_opened: bool,
     started_usage: Usage,
     sweep_due_ns: u64,
-    /// Since when this thread has served its connections regularly. After a pause of its own,
-    /// replies may be unread, so the time before does not count as the server's silence.
-    attentive_since_ns: u64,
+    /// Since when this thread has run without a long pause. After a pause, replies may be unread,
+    /// so the time before it does not count towards the timeout.
+    responsive_since_ns: u64,
     stop: Option<Stop>,
 }
 
@@ -127,13 +128,13 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             window_opened: false,
             started_usage: Usage::default(),
             sweep_due_ns: now_ns,
-            attentive_since_ns: now_ns,
+            responsive_since_ns: now_ns,
             stop: None,
             network,
         }
     }
 
-    /// The time, as this thread knows it.
+    /// The time of the latest wake-up or reply.
     #[cfg(test)]
     pub(crate) fn now_ns(&self) -> u64 {
         self.network.now_ns()
@@ -154,7 +155,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.wait_until(due_ns.map_or(until_ns, |due_ns| due_ns.min(until_ns)))?;
             self.serve_send_queue()?;
             self.sweep_when_due()?;
-            self.plan.board.set_connected(self.share.thread, self.live);
+            self.plan.shared_progress.set_connected(self.share.thread, self.live);
         }
         Ok(())
     }
@@ -176,7 +177,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.stop_when_due();
         while !self.is_over() {
             // First what can be sent now; then this thread may sleep.
-            self.begin_some()?;
+            self.serve_new_connections()?;
             self.serve_send_queue()?;
             self.dial_some()?;
             let until_ns = self.next_wake_ns().min(reporter.due_ns());
@@ -196,15 +197,15 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.started = true;
         self.started_usage = Usage::now();
         self.now_ns = self.network.now_ns();
-        self.attentive_since_ns = self.now_ns;
+        self.responsive_since_ns = self.now_ns;
         self.sweep_due_ns = self.now_ns;
         for connection in &mut self.connections {
             connection.freed(window.start_ns);
             if let (Some(arrivals), Some(intensity)) =
                 (plan.arrivals(connection.number), &plan.intensity)
             {
-                connection.schedule =
-                    Some(SendSchedule::new(arrivals, intensity, window.start_ns, window.end_ns));
+                connection.due_requests =
+                    Some(DueRequests::new(arrivals, intensity, window.start_ns, window.end_ns));
             }
         }
     }
@@ -216,16 +217,16 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         };
         let is_done = |connection: &Connection<N::Stream>| {
             connection.is_idle()
-                && connection.schedule.as_ref().is_none_or(|schedule| schedule.next_ns().is_none())
+                && connection.due_requests.as_ref().is_none_or(|due| due.next_ns().is_none())
         };
-        // The count is one comparison; only when it is zero is every connection looked at.
+        // The count is one comparison. Connections are checked only when it is zero.
         self.now_ns >= stop.drain_until_ns
             || (self.recorder.outstanding() == 0 && self.connections.iter().all(is_done))
     }
 
     /// Serves the next connections for their first request.
-    fn begin_some(&mut self) -> Result<(), Error> {
-        let until = self.share.connections.min(self.begun + BEGINNERS_PER_WAKE_MAX);
+    fn serve_new_connections(&mut self) -> Result<(), Error> {
+        let until = self.share.connections.min(self.begun + FIRST_SENDS_PER_WAKE_MAX);
         while self.begun < until {
             self.begun += 1;
             self.send_or_connect(self.begun - 1)?;
@@ -233,9 +234,9 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         Ok(())
     }
 
-    /// Until when to wait if nothing happens.
+    /// When the next wait ends if nothing is ready.
     fn next_wake_ns(&mut self) -> u64 {
-        // Connections are still to begin: look for replies, but do not sleep.
+        // Some connections have not sent their first request: poll for replies, do not sleep.
         if self.begun < self.share.connections {
             return self.now_ns;
         }
@@ -253,7 +254,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         self.now_ns = self.network.now_ns();
         for index in 0..ready {
             self.on_ready(self.network.ready(index))?;
-            // Many replies at once must not hold up requests whose time has come.
+            // Many replies at once must not delay requests that are due.
             if self.send_queue.next_ns().is_some_and(|due_ns| due_ns <= self.now_ns) {
                 self.serve_send_queue()?;
             }
@@ -284,7 +285,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     fn on_ready(&mut self, ready: Ready) -> Result<(), Error> {
         let connection = &mut self.connections[ready.token.connection as usize];
-        // An event of this wait may be about a stream that an event before it has closed.
+        // An earlier event of this wait may have closed the stream.
         if connection.generation != ready.token.generation {
             return Ok(());
         }
@@ -328,7 +329,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             self.retire(index);
             return Ok(());
         }
-        // A schedule says itself when it has ended; a closed loop has none.
+        // A schedule has an end of its own; a closed loop has no schedule.
         let closed = self.started && self.stop.is_none();
         match self.with(index, |connection, tools| connection.send(closed, tools)) {
             Ok(unsent) => self.arm_write(index, unsent)?,
@@ -339,7 +340,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
         let connection = &self.connections[index as usize];
         // A connection that is not free is served by the event that frees it, not by the time.
-        match connection.schedule.as_ref().and_then(SendSchedule::next_ns) {
+        match connection.due_requests.as_ref().and_then(DueRequests::next_ns) {
             Some(due_ns) if connection.is_free(self.plan) => self.send_queue.set(index, due_ns),
             _ => self.send_queue.clear(index),
         }

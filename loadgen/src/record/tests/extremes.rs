@@ -1,10 +1,10 @@
-//! Records for tests: one in which everything there is to know is known, and one with the least.
+//! Records for tests: one in which every value is known, and one with the fewest.
 
 use serde_json::{Value, json};
 
 use crate::record::*;
 
-/// Everything is known.
+/// A record in which every value is known.
 pub(crate) fn full() -> Record {
     let mut record = minimal_value();
     let latency = json!({
@@ -93,7 +93,7 @@ fn run(record: &Value) -> Value {
     })
 }
 
-/// Nothing is known that need not be.
+/// A record in which every value that may be unknown is unknown.
 pub(crate) fn minimal() -> Record {
     serde_json::from_value(minimal_value()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Measurements without fault, for tests that then change what they are about.
+//! Measurements without fault, which tests then change.
 
 use std::iter;
 
@@ -8,7 +8,7 @@ use crate::latency::{Distribution, Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, Stated,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, TextValue,
     ThreadRecord, Validity,
 };
 use crate::schedule::Mode;
@@ -60,7 +60,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         warmup_s: 1.0,
         timeout_s: 5.0,
         seed: 1,
-        pacing: Stated::of(Pacing::Sleep),
+        pacing: TextValue::of(Pacing::Sleep),
         slo: Vec::new(),
         runs: 1,
         server_command: None,

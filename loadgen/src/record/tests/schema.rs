@@ -1,4 +1,4 @@
-//! The record and its published description, `loadgen/schema/result.schema.json`, are one.
+//! The record has the fields that its schema, `loadgen/schema/result.schema.json`, describes.
 
 use std::collections::BTreeSet;
 use std::fs;

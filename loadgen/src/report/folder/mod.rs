@@ -1,4 +1,4 @@
-//! The directory that holds everything about a measurement.
+//! The result directory of a measurement.
 //!
 //! An interval log grows while its run lasts, so whatever ends the loader leaves it readable. All
 //! other files are written at the end, each in one step, `result.json` last: where it is, the
@@ -34,8 +34,8 @@ struct RunLog {
 }
 
 impl ResultFolder {
-    /// Makes the directory if need be, and makes sure that it can be written to. One that holds
-    /// something else than an earlier result is refused.
+    /// Creates the directory if it does not exist, and checks that it can be written to. Refuses a
+    /// directory that contains anything but an earlier result.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed =
             |operation| move |source| Error::File { operation, path: path.to_owned(), source };
@@ -54,7 +54,7 @@ impl ResultFolder {
         Ok(Self { path: path.to_owned(), log: None })
     }
 
-    /// Removes what an earlier measurement has left, so that no two are ever mixed.
+    /// Removes the files of an earlier measurement, so that no two are mixed.
     pub(super) fn clear(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -69,7 +69,7 @@ impl ResultFolder {
         Ok(())
     }
 
-    /// Writes what can only be written at the end.
+    /// Writes the files that are complete only at the end of the measurement.
     pub(crate) fn finish(&mut self, measurement: &Measurement) -> Result<(), Error> {
         self.log = None;
         self.write(&measurement.record, &measurement.latencies)

@@ -32,7 +32,7 @@ const LEGEND: &str =
 /// The column of maxima is in milliseconds, as the Java library has it.
 const MAX_DIVISOR: f64 = 1e6;
 
-/// From here on a year has too many digits to be written.
+/// First time whose year has too many digits for the format.
 const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 
 /// The lines before the first interval. `base_unix_s` is when the log's time begins, in seconds
@@ -56,7 +56,7 @@ pub(crate) fn stamp(seconds: f64) -> String {
     format!("{seconds:.3}")
 }
 
-/// Several logs as one. Its time begins with the first log.
+/// Joins several logs. The time of the result begins with the first log.
 pub(crate) fn joined(logs: &[Log]) -> io::Result<String> {
     let base_unix_s = logs.first().map_or(0.0, |log| log.base_unix_s);
     let mut text = header(base_unix_s)?;
@@ -67,7 +67,7 @@ pub(crate) fn joined(logs: &[Log]) -> io::Result<String> {
     Ok(text)
 }
 
-/// A log that is being written.
+/// The writer of a log.
 #[derive(Debug)]
 pub(super) struct LogWriter<W> {
     out: W,

@@ -1,4 +1,4 @@
-//! From values to positions along an axis, and the values that are marked on it.
+//! The axes of a chart: positions of values, and the values that are marked.
 
 use super::{Axis, Scale, Unit};
 use crate::units;

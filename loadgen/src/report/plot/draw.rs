@@ -92,7 +92,7 @@ struct PlotArea<'a> {
     x: Ruler<'a>,
     y: Ruler<'a>,
     y_ticks: Vec<Tick>,
-    /// Of the rectangle, from the picture's left side.
+    /// Of the rectangle, from the chart's left side.
     left: f64,
     width: f64,
     categories: bool,

@@ -1,25 +1,25 @@
 //! Plots as SVG, drawn by hand: the same numbers give the same bytes.
 //!
-//! A picture is one file without references to others, and follows the reader's preference for
+//! A chart is one file without references to others, and follows the reader's preference for
 //! light or dark. The colours suit the colour-blind, and every series has marks of its own shape.
 
 mod axis;
+pub(crate) mod charts;
 mod draw;
-pub(crate) mod pictures;
 
-/// One picture.
+/// One chart.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// What a reader must know beside the title: who measured what, on what. Every line is broken
-    /// where it gets too long.
+    /// The text below the title: the plan, the machine, the verdict. Lines that are too long are
+    /// broken.
     pub(crate) caption: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     pub(crate) series: Vec<Series>,
 }
 
-/// One direction of a picture.
+/// One direction of a chart.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
     /// What it shows.
@@ -93,13 +93,13 @@ impl Point {
 }
 
 impl Chart {
-    /// The picture as a self-contained SVG document.
+    /// The chart as a self-contained SVG document.
     pub(crate) fn svg(&self) -> String {
         draw::svg(self)
     }
 }
 
-/// About the most points of a line; a picture is not much wider in pixels.
+/// Approximate maximum number of points of a line; a chart is not much wider in pixels.
 const POINTS_MAX: usize = 300;
 
 /// The points, or of each group of neighbours the lowest and the highest in their order. Breaks of

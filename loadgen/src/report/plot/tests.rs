@@ -1,6 +1,6 @@
-//! Pictures are documents that everything can open, and always the same for the same numbers.
+//! Charts are documents that everything can open, and always the same for the same numbers.
 
-use super::{pictures, *};
+use super::{charts, *};
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
 use crate::record::tests::extremes;
@@ -38,7 +38,7 @@ fn ranged(x: f64, y: f64) -> Point {
     Point { low: Some(y * 0.93), high: Some(y * 1.05), ..Point::at(x, y) }
 }
 
-/// A picture of every kind, with its name.
+/// A chart of every kind, with its name.
 fn all() -> Vec<(&'static str, Chart)> {
     let (response, service) = (long_tail(200_000), long_tail(20_000));
     let curves = [("response", &response), ("service", &service), ("lateness", &service)];
@@ -76,18 +76,18 @@ fn all() -> Vec<(&'static str, Chart)> {
         &threads,
     );
     vec![
-        ("percentiles", pictures::percentiles(&record(1), &curves)),
-        ("time", pictures::time(&record(1))),
-        ("time of runs", pictures::time(&record(3))),
+        ("percentiles", charts::percentiles(&record(1), &curves)),
+        ("time", charts::time(&record(1))),
+        ("time of runs", charts::time(&record(3))),
         ("throughput", throughput),
         ("threads", threads),
-        ("empty percentiles", pictures::percentiles(&extremes::minimal(), &[])),
-        ("empty time", pictures::time(&extremes::minimal())),
+        ("empty percentiles", charts::percentiles(&extremes::minimal(), &[])),
+        ("empty time", charts::time(&extremes::minimal())),
     ]
 }
 
 #[test]
-fn every_picture_is_well_formed_and_refers_to_nothing_outside() {
+fn every_chart_is_well_formed_and_refers_to_nothing_outside() {
     for (name, chart) in all() {
         let svg = chart.svg();
         expect_well_formed(&svg);
@@ -105,7 +105,7 @@ fn the_same_numbers_give_the_same_bytes() {
 }
 
 #[test]
-fn names_of_series_cannot_break_the_picture() {
+fn names_of_series_cannot_break_the_chart() {
     let mut chart = all().swap_remove(0).1;
     chart.series[0].name = "<script>&\"'".to_owned();
     chart.title = "</svg>".to_owned();
@@ -114,7 +114,7 @@ fn names_of_series_cannot_break_the_picture() {
 }
 
 #[test]
-fn no_text_leaves_the_picture_or_meets_another() {
+fn no_text_leaves_the_chart_or_meets_another() {
     for (name, chart) in all() {
         let svg = chart.svg();
         let document = roxmltree::Document::parse(&svg).unwrap();
@@ -151,7 +151,7 @@ fn no_text_leaves_the_picture_or_meets_another() {
 }
 
 #[test]
-fn a_co_located_measurement_says_so_in_every_picture() {
+fn a_co_located_measurement_says_so_in_every_chart() {
     for (_, chart) in all().into_iter().take(3) {
         assert!(chart.svg().contains("CO-LOCATED"));
     }
@@ -160,15 +160,15 @@ fn a_co_located_measurement_says_so_in_every_picture() {
 #[test]
 fn a_curve_ends_where_its_samples_do() {
     let few = long_tail(400);
-    let chart = pictures::percentiles(&extremes::full(), &[("response", &few)]);
+    let chart = charts::percentiles(&extremes::full(), &[("response", &few)]);
     let last = chart.series[0].points.last().unwrap();
     assert!(last.x >= 0.98 && last.x < 0.991, "{}", last.x);
 }
 
 #[test]
-fn a_picture_can_be_looked_at() {
-    // LOADGEN_PICTURES=DIR keeps them.
-    let Some(folder) = std::env::var_os("LOADGEN_PICTURES") else { return };
+fn a_chart_can_be_looked_at() {
+    // LOADGEN_CHARTS=DIR keeps them.
+    let Some(folder) = std::env::var_os("LOADGEN_CHARTS") else { return };
     for (name, chart) in all() {
         let path = std::path::Path::new(&folder).join(format!("{}.svg", name.replace(' ', "-")));
         std::fs::write(path, chart.svg()).unwrap();

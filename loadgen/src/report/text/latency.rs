@@ -1,5 +1,5 @@
-//! How long: the distributions side by side, how far the loader itself is in them, and the shape of
-//! the headline latency.
+//! The latencies: the distributions side by side, the loader's own lateness, and the shape of the
+//! headline latency.
 
 use std::fmt::{self, Write as _};
 
@@ -48,7 +48,7 @@ fn columns(record: &Record) -> Vec<(&'static str, &LatencyRecord)> {
     }
 }
 
-/// A value, and beside it how sure it is.
+/// A value, and its confidence interval.
 fn beside(value: &str, interval: &str) -> String {
     format!("{value:>VALUE$}{interval:<INTERVAL$}")
 }
@@ -76,7 +76,7 @@ fn half_width(latency: &LatencyRecord, percentile: Percentile, ns: u64) -> Strin
     }
 }
 
-/// The value with its unit; a lower bound says so.
+/// The value with its unit, and with ">=" if it is a lower bound.
 fn bounded(latency: &LatencyRecord, ns: u64) -> String {
     let sign = if latency.is_at_least(ns) { ">= " } else { "" };
     format!("{sign}{}", duration(ns))
@@ -86,7 +86,7 @@ fn extreme(latency: &LatencyRecord, ns: Option<u64>) -> String {
     ns.map_or_else(|| "n/a".to_owned(), |ns| bounded(latency, ns))
 }
 
-/// One unanswered request makes the mean a lower bound, however short it has waited.
+/// A single unanswered request makes the mean a lower bound.
 fn mean(latency: &LatencyRecord) -> String {
     let sign = if latency.censored > 0 { ">= " } else { "" };
     latency.mean.map_or_else(|| "n/a".to_owned(), |ns| format!("{sign}{}", duration(ns)))
@@ -151,7 +151,7 @@ struct HistogramRow {
     count: u64,
 }
 
-/// Bars for what was answered; nothing for nothing.
+/// A bar chart of the answered requests; nothing if there are none.
 pub(super) fn write_histogram(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
     let rows = finest_fitting(latency);
     let Some(highest) = rows.iter().map(|row| row.count).max() else {

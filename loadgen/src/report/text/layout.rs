@@ -1,4 +1,4 @@
-//! How text is shown: aligned columns, wrapped sentences, and colours where they are wanted.
+//! The layout of text: aligned columns, wrapped sentences, and colours on a terminal.
 
 use std::env;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Each run by itself: what the merged numbers hide.
+//! The table of the runs, whose differences the merged numbers hide.
 
 use std::fmt::{self, Write as _};
 
@@ -54,7 +54,7 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     cells
 }
 
-/// One number of each column; unknown where a run does not know it.
+/// One number per column; unknown if a run has none.
 fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<String> {
     let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
     let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];

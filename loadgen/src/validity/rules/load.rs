@@ -10,19 +10,19 @@ use crate::units::{self, grouped};
 const ACHIEVED_SUSPECT: f64 = 0.99;
 const ACHIEVED_INVALID: f64 = 0.95;
 
-/// Share of the calibrated ceiling up to which the loader has capacity to spare.
+/// Share of the calibrated maximum up to which the loader has spare capacity.
 const CEILING_SUSPECT: f64 = 0.8;
 
-/// How far N may be from X · R, and how many samples it takes to say so.
+/// Largest difference between N and X · R, and fewest samples for this rule.
 const LITTLE_SUSPECT: f64 = 0.05;
 const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
-/// What caused requests to stay unanswered.
+/// The cause of unanswered requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
-    /// It could have sent and did not.
+    /// The loader did not send, although it could have.
     Loader,
-    /// It left requests waiting: connections blocked, replies missing.
+    /// The server left requests waiting: connections were blocked, replies missing.
     Server,
     /// Connections broke.
     Errors,
@@ -80,7 +80,7 @@ fn blame(evidence: &Evidence<'_>) -> Blame {
     }
 }
 
-/// The rate is so near to the loader's maximum here that the loader affects the result.
+/// The rate is so close to the loader's maximum on this machine that the loader affects the result.
 pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     let of_a_thread = evidence.env.calibration.as_ref()?.ceiling_per_s;
     let threads = evidence.run.threads.len().min(evidence.env.cpus.unwrap_or(usize::MAX));
@@ -103,8 +103,8 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
 /// (Little, 1961), whatever the distribution.
 ///
 /// N counts requests from their write to their reply, so R is the service time in either loop.
-/// Where requests were lost, or are so long that many reach beyond the window, N and R are about
-/// different requests, and nothing is said.
+/// The rule finds nothing if requests were lost, or if many reach beyond the window: then N and R
+/// describe different requests.
 pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
     let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
     let mean_s = service.mean? as f64 / 1e9;

@@ -48,8 +48,8 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
     }
 }
 
-/// The loader had no processor time to spare. A loader that spins uses all there is; there, the
-/// lateness shows the problem instead. A closed loop has no times to spin for.
+/// The loader had no spare processor time. A loader that spins uses all of it; then the lateness
+/// shows the problem instead. A closed loop does not spin.
 pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
     match evidence.args.pacing.value() {
         Some(Pacing::Spin) => return None,
@@ -105,8 +105,8 @@ pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// The distance that matters. In a large sample any distance is significant, but queues differ only
-/// if a tenth of the gaps have another length.
+/// Smallest distance that the rule reports. In a large sample any distance is significant, but
+/// queues differ only if a tenth of the gaps have another length.
 const DISTANCE_SUSPECT: f64 = 0.1;
 
 /// Below this mean gap a program that wakes up for each request sends a few at a time. The lateness
@@ -147,7 +147,7 @@ pub(super) fn steal(evidence: &Evidence<'_>) -> Option<Reason> {
     Some(Reason::suspect(Code::Steal, text))
 }
 
-/// Loader and server take time from each other: what is slow may be either.
+/// Loader and server share processors: either may have delayed the other.
 pub(super) fn co_located(evidence: &Evidence<'_>) -> Option<Reason> {
     evidence.env.sharing.filter(|sharing: &Sharing| sharing.is_co_located()).map(|_| {
         let text = "loader and server share processors: latencies contain both, and the rate is \
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
-    use crate::record::{ArrivalRecord, Code, Stated};
+    use crate::record::{ArrivalRecord, Code, TextValue};
 
     /// What is found when p99 of the loader's lateness and the median response are these.
     fn when_late(late_ns: u64, median_ns: Option<u64>) -> Vec<(Code, Verdict)> {
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(found, one(Code::LoaderLate, Invalid));
     }
 
-    /// What is found when the threads use these shares of so many processors.
+    /// What is found when the threads use these shares of this many processors.
     fn when_busy(shares: &[f64], cpus: usize) -> Vec<(Code, Verdict)> {
         codes(sample::closed(), |record, run| {
             record.env.cpus = Some(cpus);
@@ -233,7 +233,7 @@ mod tests {
     fn a_loader_that_spins_is_judged_by_its_lateness_alone() {
         let spinning = |pacing: Pacing, measurement| {
             codes(measurement, |record, run| {
-                record.args.pacing = Stated::of(pacing);
+                record.args.pacing = TextValue::of(pacing);
                 run.threads[0].cpu_share = 1.0;
             })
         };

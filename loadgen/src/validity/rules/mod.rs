@@ -1,11 +1,11 @@
 //! The rules, in the order in which their findings are reported.
 //!
-//! | code | says | worst |
+//! | code | meaning | worst |
 //! |---|---|---|
 //! | `nothing-measured` | no request was answered | INVALID |
 //! | `loader-late` | the loader sent after the intended times | INVALID |
 //! | `loader-cpu` | the loader had no processor time left | INVALID |
-//! | `below-rate`, `overloaded` | fewer requests than scheduled; by whose fault | INVALID, label |
+//! | `below-rate`, `overloaded` | fewer requests than scheduled: loader, server | INVALID, label |
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
 //! | `arrivals` | sends did not follow the arrival process | SUSPECT |
 //! | `not-steady` | the result depends on how long the run was | SUSPECT |

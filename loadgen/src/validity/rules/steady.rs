@@ -1,4 +1,4 @@
-//! Whether a longer run would have found the same, and whether there are enough samples.
+//! Whether a longer run would have the same result, and whether there are enough samples.
 //!
 //! The rules use the intervals of the measured window, if there are enough of them and the load was
 //! constant.
@@ -6,7 +6,7 @@
 use super::super::Evidence;
 use super::percent;
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::{Code, IntervalRecord, Reason, Stated};
+use crate::record::{Code, IntervalRecord, Reason, TextValue};
 use crate::slo::Slo;
 use crate::stats::{self, FittedLine};
 use crate::units::{brief, grouped};
@@ -22,10 +22,10 @@ const HALF_MIN: usize = 5;
 const GROWTH_SUSPECT: f64 = 0.01;
 const GROWTH_CORRELATION: f64 = 0.8;
 
-/// How constant the rate of replies must be.
+/// Least correlation of the number of replies with time.
 const PACE_CORRELATION_MIN: f64 = 0.99;
 
-/// By what factor p99 may change from the first half to the second, and with what chance.
+/// Largest factor between the p99 of both halves, and the level of the test.
 const P99_FACTOR: f64 = 1.5;
 const P99_CHANCE: f64 = 0.01;
 
@@ -106,7 +106,7 @@ pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
     let count = evidence.headline().count;
     let expected = count * u64::from(evidence.args.runs.max(1));
     let unknown = |percentile: &Percentile| percentile.samples_min > expected;
-    let objectives = evidence.args.slo.iter().filter_map(Stated::value);
+    let objectives = evidence.args.slo.iter().filter_map(TextValue::value);
     let needed = objectives.filter_map(Slo::percentile);
     if let Some(percentile) = needed.filter(unknown).max_by_key(|percentile| percentile.samples_min)
     {

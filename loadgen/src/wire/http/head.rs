@@ -4,21 +4,20 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Response, Status};
 
-use super::super::mismatch::said;
-use super::decoder::Fault;
+use super::super::mismatch::{Fault, server_message};
 
-/// Most headers of a reply.
+/// Maximum number of headers of a reply.
 const HEADERS_MAX: usize = 100;
 
-/// How the end of a body is found (RFC 9112, section 6.3).
+/// Where a body ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyEnd {
     /// After this number of bytes.
     Length(u64),
-    /// By the last of its chunks.
+    /// With the last of its chunks.
     Chunks,
-    /// By the end of the connection alone.
-    Unsaid,
+    /// When the server closes the connection.
+    UntilClose,
 }
 
 /// The fields of a reply's head that matter here.
@@ -31,12 +30,12 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Reads the head that `bytes` begin with: its length and what it says, or nothing if its end
-    /// has not come yet.
+    /// Parses the head that `bytes` begin with. Returns its length and its fields, or nothing if
+    /// its end has not been received.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<(usize, Self)>, Fault> {
         // The parser accepts empty lines before a head, but a reply must not begin with one.
         if bytes.first().is_some_and(|&first| first != b'H') {
-            return Err(Fault::at(bytes, 0, Some(b'H'), said(bytes)));
+            return Err(Fault::at(bytes, 0, Some(b'H'), server_message(bytes)));
         }
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut response = Response::new(&mut []);
@@ -47,7 +46,7 @@ impl Head {
                 Self::new(&response, &bytes[..length]).map(|head| Some((length, head)))
             }
             Err(error) => {
-                let note = format!("not HTTP/1.1: {error}; {}", said(bytes));
+                let note = format!("not HTTP/1.1: {error}; {}", server_message(bytes));
                 Err(Fault::search(bytes, note, |beginning| {
                     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
                     let mut response = Response::new(&mut []);
@@ -59,7 +58,7 @@ impl Head {
         }
     }
 
-    /// Whether another head follows to the same request.
+    /// Whether another head follows that answers the same request.
     pub(super) fn is_interim(&self) -> bool {
         (100..200).contains(&self.status)
     }
@@ -83,13 +82,13 @@ impl Head {
             (100..200 | 204 | 304, ..) => BodyEnd::Length(0),
             (_, Some(true), _) => BodyEnd::Chunks,
             (_, None, Some(length)) => BodyEnd::Length(length),
-            (_, Some(false), _) | (_, None, None) => BodyEnd::Unsaid,
+            (_, Some(false), _) | (_, None, None) => BodyEnd::UntilClose,
         };
         Ok(Self { status, body, closes })
     }
 }
 
-/// The length that a header announces, which must not contradict an earlier one.
+/// The value of a Content-Length header, which must not contradict an earlier one.
 fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64, Fault> {
     let text = std::str::from_utf8(value).unwrap_or_default();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -97,7 +96,7 @@ fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64
     match length.filter(|length| earlier.is_none_or(|earlier| earlier == *length)) {
         Some(length) => Ok(length),
         None => {
-            // The value is a part of the head, so the distance is its place there.
+            // The value is a slice of the head, so the distance is its offset there.
             let at = value.as_ptr().addr() - head.as_ptr().addr();
             let note = format!("a Content-Length that cannot be right: '{}'", value.escape_ascii());
             Err(Fault::at(head, at, None, note))
@@ -105,7 +104,7 @@ fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64
     }
 }
 
-/// The words of a list in a header, as they are separated by commas.
+/// The words of a header's list, which commas separate.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
@@ -143,8 +142,8 @@ mod tests {
         assert_eq!(body("204 No Content"), BodyEnd::Length(0));
         assert_eq!(body("304 Not Modified\r\nContent-Length: 12"), BodyEnd::Length(0));
         assert_eq!(body("100 Continue"), BodyEnd::Length(0));
-        assert_eq!(body("200 OK"), BodyEnd::Unsaid);
-        assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip"), BodyEnd::Unsaid);
+        assert_eq!(body("200 OK"), BodyEnd::UntilClose);
+        assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip"), BodyEnd::UntilClose);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The text of every request.
+//! The text of a request, and the checks of its parts.
 
-/// The bytes of a request for `path` on `host`. A header given by the user replaces ours.
+/// The bytes of a request for `path` on `host`. A `Host` header of the user replaces ours.
 pub(in crate::wire) fn request(path: &str, host: &str, headers: &[String]) -> Vec<u8> {
     let is_host = |header: &String| name_of(header).eq_ignore_ascii_case("host");
     let mut text = format!("GET {path} HTTP/1.1\r\n");
@@ -15,11 +15,11 @@ pub(in crate::wire) fn request(path: &str, host: &str, headers: &[String]) -> Ve
     text.into_bytes()
 }
 
-/// A path as `--http-path` may give it.
+/// Checks a value of `--http-path`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in a sentence.
+/// A sentence that says what is wrong with it.
 pub(crate) fn path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err(format!("'{text}' is no path; write it as /path"));
@@ -30,11 +30,11 @@ pub(crate) fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// A header as `--http-header` may give it.
+/// Checks a value of `--http-header`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in a sentence.
+/// A sentence that says what is wrong with it.
 pub(crate) fn header(text: &str) -> Result<String, String> {
     let name = name_of(text);
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

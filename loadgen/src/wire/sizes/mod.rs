@@ -1,4 +1,4 @@
-//! How long the payload of a request is.
+//! The sizes of payloads.
 
 mod text;
 
@@ -14,11 +14,11 @@ pub(super) const SIZE_MAX_BYTES: u64 = 64 * bytesize::MIB;
 pub(crate) enum Sizes {
     /// All the same.
     Fixed(u64),
-    /// Any from the least to the most, both included, as likely as any other.
+    /// Uniform from the least to the most, both included.
     Range { least: u64, most: u64 },
     /// One of several, some more often than others.
     Weighted(Weights),
-    /// Most near a median, few far beyond it, as objects in caches are.
+    /// Log-normal: most near a median, few far beyond it, like objects in caches.
     LogNormal(LogNormal),
 }
 
@@ -53,12 +53,12 @@ impl Sizes {
     }
 }
 
-/// An even choice from `0..bound` by a random number.
+/// A uniform choice from `0..bound` by a random number.
 fn below(bound: u64, number: u64) -> u64 {
     ((u128::from(number) * u128::from(bound)) >> 64) as u64
 }
 
-/// Sizes and how often each comes, in the order they were given in.
+/// Sizes and their weights, in the order of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Weights {
     /// A size in bytes, its weight, and the sum of the weights up to it.
@@ -102,11 +102,11 @@ const SIGMA_MAX: f64 = 10.0;
 /// Beyond this many sigmas, the normal distribution is too small for a float to represent.
 const SIGMAS: f64 = 9.0;
 
-/// Steps of the numerical mean. The function is smooth but where it is cut; with these it is
-/// right to six digits.
+/// Steps of the numerical integration. The function is smooth except where it is clamped. With this
+/// many steps the mean is right to six digits.
 const STEPS: u32 = 20_000;
 
-/// A median, and the standard deviation of the logarithm; sizes are cut to what is possible.
+/// A median, and the standard deviation of the logarithm. Sizes are clamped to the possible ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LogNormal {
     median_bytes: u64,
@@ -114,14 +114,14 @@ pub(crate) struct LogNormal {
 }
 
 impl LogNormal {
-    /// The size that two random numbers in `[0, 1)` stand for, by Box and Muller's transform.
+    /// The size for two random numbers in `[0, 1)`, by Box and Muller's transform.
     fn pick(&self, first: f64, second: f64) -> u64 {
         let radius = (-2.0 * (1.0 - first).ln()).sqrt();
         self.at(radius * (TAU * second).cos())
     }
 
-    /// The mean size: the integral over what can be drawn, since sizes are whole and cut at both
-    /// ends, and the mean of an uncut distribution may be far beyond them.
+    /// The mean size: the integral over the sizes that can be drawn. These are whole numbers,
+    /// clamped at both ends. The mean of the unclamped distribution may be far larger.
     fn mean_bytes(&self) -> f64 {
         let width = 2.0 * SIGMAS / f64::from(STEPS);
         let term = |step: u32| {
@@ -132,10 +132,10 @@ impl LogNormal {
         (0..STEPS).map(term).sum()
     }
 
-    /// The size so many sigmas above the median.
+    /// The size this many sigmas above the median.
     fn at(&self, sigmas: f64) -> u64 {
         let size = self.median_bytes as f64 * (self.sigma * sigmas).exp();
-        // The conversion saturates, so that nothing is too large for it.
+        // The conversion saturates.
         (size.round() as u64).clamp(1, SIZE_MAX_BYTES)
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         (0..REQUESTS).map(|k| sizes.size_of(5, k)).collect()
     }
 
-    /// The mean of so many sizes lies within five standard errors of the one that is claimed.
+    /// The mean of this many sizes lies within five standard errors of the one that is claimed.
     #[track_caller]
     fn expect_the_mean(text: &str) {
         let drawn = drawn(text);

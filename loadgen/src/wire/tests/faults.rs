@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::bench::{Bench, PROTOCOLS, SIZES, VERIFY, traffic};
+use super::fixture::{Fixture, PROTOCOLS, SIZES, VERIFY, traffic};
 use super::peer::{Reply, body, http};
 use crate::wire::{Mismatch, Protocol, Verify};
 
@@ -98,13 +98,13 @@ proptest! {
     ) {
         prop_assume!(protocol != Protocol::Http);
         let traffic = traffic(protocol, sizes, verify);
-        let mut bench = Bench::new(&traffic, protocol, 9);
-        bench.send(requests, usize::MAX);
-        let replies = std::mem::take(&mut bench.replies);
+        let mut fixture = Fixture::new(&traffic, protocol, 9);
+        fixture.send(requests, usize::MAX);
+        let replies = std::mem::take(&mut fixture.replies);
         let stream: Vec<u8> = replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
         let came = fault.applied(&stream, (share * stream.len() as f64) as usize);
         let wrong = expected(protocol, verify, &replies, &came);
-        let (completed, mismatch) = bench.read(&came, &pieces);
+        let (completed, mismatch) = fixture.read(&came, &pieces);
         prop_assert_eq!(mismatch.map(found), wrong);
         prop_assert_eq!(completed, whole_before(&replies, wrong, came.len()));
     }
@@ -118,8 +118,8 @@ proptest! {
         pieces in prop::collection::vec(1_usize..200, 1..5),
     ) {
         let traffic = traffic(Protocol::Http, "1", Verify::Full);
-        let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-        bench.send(3, usize::MAX);
+        let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+        fixture.send(3, usize::MAX);
         let replies = [http(0, &body()), http(turn, &body()), http(turn + 1, &body())];
         let stream: Vec<u8> = replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
         let is_payload: Vec<bool> =
@@ -131,7 +131,7 @@ proptest! {
         let came = fault.applied(&stream, at);
         prop_assume!(came.get(at) != Some(&stream[at]));
         let wrong = expected(Protocol::Http, Verify::Full, &replies, &came);
-        let (completed, mismatch) = bench.read(&came, &pieces);
+        let (completed, mismatch) = fixture.read(&came, &pieces);
         prop_assert_eq!(mismatch.map(found), wrong);
         prop_assert_eq!(completed, 1);
     }
@@ -140,9 +140,9 @@ proptest! {
 /// What comes instead of the replies to two requests.
 fn mismatch_of(protocol: Protocol, came: &[u8], pieces: &[usize]) -> (usize, Mismatch) {
     let traffic = traffic(protocol, "8", Verify::Full);
-    let mut bench = Bench::new(&traffic, protocol, 9);
-    bench.send(2, usize::MAX);
-    let (completed, mismatch) = bench.read(came, pieces);
+    let mut fixture = Fixture::new(&traffic, protocol, 9);
+    fixture.send(2, usize::MAX);
+    let (completed, mismatch) = fixture.read(came, pieces);
     (completed, mismatch.unwrap())
 }
 
@@ -177,13 +177,13 @@ fn a_wrong_payload_is_not_mistaken_for_a_complaint() {
 fn an_unrequested_byte_is_a_mismatch_with_nothing_expected() {
     for protocol in PROTOCOLS {
         let traffic = traffic(protocol, "10", Verify::None);
-        let mut bench = Bench::new(&traffic, protocol, 9);
-        let (completed, early) = bench.read(b"-ERR too many\r\n", &[100]);
+        let mut fixture = Fixture::new(&traffic, protocol, 9);
+        let (completed, early) = fixture.read(b"-ERR too many\r\n", &[100]);
         assert_eq!((completed, found(early.unwrap())), (0, (0, 0, None, b'-')), "{protocol}");
 
-        bench.send(1, usize::MAX);
-        bench.receive(usize::MAX);
-        let (completed, late) = bench.read(b"x", &[100]);
+        fixture.send(1, usize::MAX);
+        fixture.receive(usize::MAX);
+        let (completed, late) = fixture.read(b"x", &[100]);
         assert_eq!((completed, found(late.unwrap())), (0, (1, 0, None, b'x')), "{protocol}");
     }
 }

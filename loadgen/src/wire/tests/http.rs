@@ -1,6 +1,6 @@
 //! Replies over HTTP, which say themselves what they are.
 
-use super::bench::{Bench, traffic};
+use super::fixture::{Fixture, traffic};
 use super::peer::{body, http};
 use crate::wire::{Mismatch, Protocol, Traffic, Verify};
 
@@ -8,9 +8,9 @@ const ONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// What connection 9 finds in these replies to ten requests.
 fn read(traffic: &Traffic, came: &str) -> (usize, Option<Mismatch>) {
-    let mut bench = Bench::new(traffic, Protocol::Http, 9);
-    bench.send(10, usize::MAX);
-    bench.read(came.as_bytes(), &[1_000_000])
+    let mut fixture = Fixture::new(traffic, Protocol::Http, 9);
+    fixture.send(10, usize::MAX);
+    fixture.read(came.as_bytes(), &[1_000_000])
 }
 
 fn full() -> Traffic {
@@ -21,9 +21,9 @@ fn full() -> Traffic {
 fn expect_mismatch(came: &str, completed: usize, offset: u64, got: u8, note: &str) {
     for pieces in [1_000_000, 1, 7] {
         let traffic = full();
-        let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-        bench.send(10, usize::MAX);
-        let (whole, mismatch) = bench.read(came.as_bytes(), &[pieces]);
+        let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+        fixture.send(10, usize::MAX);
+        let (whole, mismatch) = fixture.read(came.as_bytes(), &[pieces]);
         let mismatch = mismatch.unwrap();
         assert_eq!((whole, mismatch.request), (completed, completed as u64));
         assert_eq!((mismatch.offset_bytes, mismatch.got), (offset, got), "{:?}", mismatch.note);
@@ -36,9 +36,9 @@ fn replies_cut_in_two_at_any_byte_are_the_same_replies() {
     let replies: Vec<u8> = (0..4).flat_map(|turn| http(turn, &body()).bytes).collect();
     for cut in 1..replies.len() {
         let traffic = full();
-        let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-        bench.send(4, usize::MAX);
-        let result = bench.read(&replies, &[cut, replies.len()]);
+        let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+        fixture.send(4, usize::MAX);
+        let result = fixture.read(&replies, &[cut, replies.len()]);
         assert_eq!(result, (4, None), "cut at {cut}");
     }
 }
@@ -47,20 +47,20 @@ fn replies_cut_in_two_at_any_byte_are_the_same_replies() {
 fn replies_that_come_byte_by_byte_are_the_same_replies() {
     let replies: Vec<u8> = (0..8).flat_map(|turn| http(turn, &body()).bytes).collect();
     let traffic = full();
-    let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-    bench.send(8, usize::MAX);
-    assert_eq!(bench.read(&replies, &[1]), (8, None));
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+    fixture.send(8, usize::MAX);
+    assert_eq!(fixture.read(&replies, &[1]), (8, None));
 }
 
 #[test]
 fn a_head_that_comes_in_pieces_is_one_even_if_its_end_looks_like_the_last_one() {
     let traffic = full();
-    let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-    bench.send(3, usize::MAX);
-    assert_eq!(bench.read(ONE.as_bytes(), &[100]), (1, None));
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+    fixture.send(3, usize::MAX);
+    assert_eq!(fixture.read(ONE.as_bytes(), &[100]), (1, None));
     let begin = "HTTP/1.1 200 OK\r\nA: ";
-    assert_eq!(bench.read(begin.as_bytes(), &[100]), (0, None));
-    let (_, mismatch) = bench.read(ONE.replace("hello", "hallo").as_bytes(), &[100]);
+    assert_eq!(fixture.read(begin.as_bytes(), &[100]), (0, None));
+    let (_, mismatch) = fixture.read(ONE.replace("hello", "hallo").as_bytes(), &[100]);
     assert_eq!(mismatch.unwrap().offset_bytes, begin.len() as u64 + 39);
 }
 
@@ -109,7 +109,7 @@ fn the_reference_is_that_of_the_run_and_not_of_the_connection() {
 #[test]
 fn a_body_that_began_before_the_reference_was_known_is_compared_all_the_same() {
     let traffic = full();
-    let mut early = Bench::new(&traffic, Protocol::Http, 8);
+    let mut early = Fixture::new(&traffic, Protocol::Http, 8);
     early.send(1, usize::MAX);
     // Wrong on both sides of the cut: the first of them counts.
     let wrong = ONE.replace("hello", "hallx");
@@ -139,33 +139,33 @@ fn a_body_longer_than_the_stored_part_is_compared_as_far_as_it_is_stored() {
 #[test]
 fn the_end_of_the_connection_is_known_once_the_reply_that_announces_it_is_whole() {
     let traffic = full();
-    let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-    bench.send(2, usize::MAX);
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+    fixture.send(2, usize::MAX);
     let last = ONE.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let (begin, end) = last.split_at(last.len() - 1);
-    assert_eq!(bench.read(ONE.as_bytes(), &[100]), (1, None));
-    assert!(!bench.exchange.wants_close());
-    assert_eq!(bench.read(begin.as_bytes(), &[100]), (0, None));
-    assert!(!bench.exchange.wants_close());
-    assert_eq!(bench.read(end.as_bytes(), &[100]), (1, None));
-    assert!(bench.exchange.wants_close());
-    bench.restart();
-    assert!(!bench.exchange.wants_close());
-    bench.send(1, usize::MAX);
-    assert_eq!(bench.read(ONE.as_bytes(), &[100]), (1, None));
-    assert!(!bench.exchange.wants_close());
+    assert_eq!(fixture.read(ONE.as_bytes(), &[100]), (1, None));
+    assert!(!fixture.exchange.wants_close());
+    assert_eq!(fixture.read(begin.as_bytes(), &[100]), (0, None));
+    assert!(!fixture.exchange.wants_close());
+    assert_eq!(fixture.read(end.as_bytes(), &[100]), (1, None));
+    assert!(fixture.exchange.wants_close());
+    fixture.restart();
+    assert!(!fixture.exchange.wants_close());
+    fixture.send(1, usize::MAX);
+    assert_eq!(fixture.read(ONE.as_bytes(), &[100]), (1, None));
+    assert!(!fixture.exchange.wants_close());
 }
 
 #[test]
 fn a_restart_in_the_middle_of_a_head_or_of_a_body_forgets_it() {
     let traffic = full();
-    let mut bench = Bench::new(&traffic, Protocol::Http, 9);
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
     for cut in 1..ONE.len() {
-        bench.send(1, usize::MAX);
-        assert_eq!(bench.read(&ONE.as_bytes()[..cut], &[1_000]), (0, None));
-        bench.restart();
-        bench.send(1, usize::MAX);
-        assert_eq!(bench.read(ONE.as_bytes(), &[1_000]), (1, None), "cut at {cut}");
+        fixture.send(1, usize::MAX);
+        assert_eq!(fixture.read(&ONE.as_bytes()[..cut], &[1_000]), (0, None));
+        fixture.restart();
+        fixture.send(1, usize::MAX);
+        assert_eq!(fixture.read(ONE.as_bytes(), &[1_000]), (1, None), "cut at {cut}");
     }
 }
 
@@ -195,9 +195,9 @@ fn a_head_without_end_is_given_up_at_its_bound() {
     let head = format!("HTTP/1.1 200 OK\r\nLong: {}", "x".repeat(70_000));
     let traffic = full();
     for pieces in [100_000, 60_000, 5_000] {
-        let mut bench = Bench::new(&traffic, Protocol::Http, 9);
-        bench.send(1, usize::MAX);
-        let (completed, mismatch) = bench.read(head.as_bytes(), &[pieces]);
+        let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+        fixture.send(1, usize::MAX);
+        let (completed, mismatch) = fixture.read(head.as_bytes(), &[pieces]);
         let mismatch = mismatch.unwrap();
         assert_eq!((completed, mismatch.offset_bytes), (0, 65_535));
         assert!(mismatch.note.unwrap().contains("no end of a head within 65536 bytes"));

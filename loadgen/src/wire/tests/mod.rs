@@ -1,11 +1,11 @@
 //! Exchanges against servers: a naive one in memory, and real ones where they are installed.
 
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod exchanges;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::bench::traffic;
+use super::fixture::traffic;
 use crate::wire::{Exchange, Mismatch, Protocol, Sizes, Traffic, TrafficSpec, Verify};
 
 /// How long a server may take to start, and a reply to come.
@@ -103,14 +103,15 @@ fn ask(
         let bytes = exchange.outgoing(traffic, new, &mut scratch);
         if !bytes.is_empty() {
             let taken = socket.write(bytes).unwrap();
-            begun += exchange.took(traffic, taken);
+            begun += exchange.advance_sent(traffic, taken);
             if exchange.is_mid_request() {
                 continue;
             }
         }
         let count = socket.read(&mut buffer).unwrap();
         assert_ne!(count, 0, "the server closed after {completed} replies");
-        let (ended, result) = exchange.came(traffic, &buffer[..count], begun - completed);
+        let (ended, result) =
+            exchange.verify_received(traffic, &buffer[..count], begun - completed);
         completed += ended;
         if let Err(mismatch) = result {
             return (completed, Err(mismatch));

@@ -10,7 +10,7 @@ use crate::units;
 /// Chance of a false alarm over all metrics together.
 const LEVEL: f64 = 0.05;
 
-/// What follows from the numbers.
+/// The judgement about one metric, or about all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Judgement {
@@ -18,7 +18,7 @@ pub(crate) enum Judgement {
     Slower,
     /// Any difference is within the tolerance.
     Same,
-    /// Whether there is a difference is not known; more runs may show it.
+    /// The runs do not decide whether there is a difference; more runs may.
     Undecided,
     NotEnoughRuns,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Finding {
     /// request.
     pub(super) a: f64,
     pub(super) b: f64,
-    /// Whether a run knows its value only as a lower bound.
+    /// Whether the value of any run is a lower bound.
     pub(super) a_at_least: bool,
     pub(super) b_at_least: bool,
     /// Median of B by median of A, with the 95 % bootstrap interval; null where A's is zero.
@@ -58,7 +58,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// The metric, if all runs of both sides know it.
+    /// The metric, if all runs of both sides have a value of it.
     pub(super) fn of(metric: &'static ComparedMetric, a: &Side, b: &Side) -> Option<Self> {
         let (a, b) = (metric.values(a)?, metric.values(b)?);
         let p = stats::mann_whitney(&a.values, &b.values);
@@ -73,7 +73,7 @@ impl Measured {
         self.p
     }
 
-    /// What follows, with the corrected p value and the tolerance.
+    /// The finding, by the corrected p value and the tolerance.
     pub(super) fn judged(self, p_holm: f64, delta: f64) -> Finding {
         let (a, b) = (&self.a.values, &self.b.values);
         let ratio = stats::ratio_of_medians(a, b, Resampling::default());
@@ -97,7 +97,8 @@ impl Measured {
             return Judgement::NotEnoughRuns;
         }
         let Some([low, high]) = interval else { return Judgement::Undecided };
-        // A lower bound could only be larger: it supports that its side is, and nothing else.
+        // The true value of a lower bound is larger. So a lower bound supports only the judgement
+        // that its side is larger.
         let exact = !self.a.at_least && !self.b.at_least;
         let is_different = p_holm < LEVEL;
         if exact && low >= 1.0 - delta && high <= 1.0 + delta {
@@ -117,7 +118,7 @@ impl Measured {
 pub(super) struct ComparedMetric {
     pub(super) name: &'static str,
     pub(super) more_is_better: bool,
-    /// The value, and whether it is only a lower bound; nothing where the run does not know it.
+    /// The value, and whether it is a lower bound; nothing if the run has none.
     of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
     /// The value as people read it.
     pub(super) show: fn(f64) -> String,
@@ -174,14 +175,14 @@ pub(super) struct Values {
 }
 
 impl ComparedMetric {
-    /// Whether any run of a side knows it.
+    /// Whether any run of a side has a value.
     pub(super) fn is_known_to(&self, side: &Side) -> bool {
         let knows =
             |record: &Record| record.runs.iter().any(|run| (self.of)(record, run).is_some());
         side.records.iter().any(knows)
     }
 
-    /// The values of a side, if all of its runs know them.
+    /// The values of a side, if all of its runs have one.
     pub(super) fn values(&self, side: &Side) -> Option<Values> {
         let runs = side
             .records

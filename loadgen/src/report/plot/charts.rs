@@ -1,4 +1,4 @@
-//! The pictures of a result, made from its numbers.
+//! The charts of a result, made from its numbers.
 
 use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;
@@ -6,7 +6,7 @@ use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
 use crate::report::hgrm;
 use crate::units;
 
-/// So many samples beyond a quantile are needed to know it with 95 % confidence.
+/// Fewest samples beyond a quantile for which it has a 95 % confidence interval.
 const SAMPLES_BEYOND: f64 = 3.68;
 
 /// Distributions as percentile curves, as far as their samples support them.
@@ -27,7 +27,7 @@ fn percentile_curve(name: &str, latency: &Latency) -> Series {
     let max = units::duration(latency.max_ns().unwrap_or(0));
     Series {
         name: format!("{name} (max {}, n = {})", max.trim_end(), units::grouped(count)),
-        points: hgrm::ladder()
+        points: hgrm::percentile_rows()
             .take_while(known)
             .map(|quantile| Point::at(quantile, latency.quantile_ns(quantile) as f64))
             .collect(),
@@ -86,7 +86,7 @@ fn load(record: &Record) -> String {
     }
 }
 
-/// The verdict, what speaks about it, and what was measured.
+/// The verdict, its reasons, and the plan.
 fn caption(record: &Record) -> String {
     let args = &record.args;
     let mut text = String::new();

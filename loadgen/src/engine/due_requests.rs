@@ -1,5 +1,5 @@
-//! The send times of one connection: the requests whose time has come, oldest first, and the time
-//! of the next one.
+//! The requests of one connection whose intended time has come, oldest first, and the time of the
+//! next one. The intended times themselves come from `schedule::Arrivals`.
 //!
 //! Only as many requests as can be sent are taken out of the schedule. A backlog is computed from
 //! the schedule again, so it uses no memory.
@@ -11,9 +11,9 @@ use crate::schedule::{Arrivals, Intensity};
 /// No further request.
 const NEVER: u64 = u64::MAX;
 
-/// The position of a connection in its schedule.
+/// The requests of one connection that are due, and its position in the schedule.
 #[derive(Debug)]
-pub(crate) struct SendSchedule {
+pub(crate) struct DueRequests {
     arrivals: Arrivals,
     /// Start of the run, from which the schedule counts.
     start_ns: u64,
@@ -21,21 +21,21 @@ pub(crate) struct SendSchedule {
     end_ns: u64,
     /// Intended time of the next request in the schedule.
     next_ns: u64,
-    /// Taken out and not yet sent: their intended times.
+    /// The intended times of the requests that are taken out and not sent yet.
     taken: VecDeque<u64>,
 }
 
-impl SendSchedule {
-    /// The schedule of a connection, for a run from `start_ns` to `end_ns`.
+impl DueRequests {
+    /// The requests of a connection that follows `arrivals` from `start_ns` to `end_ns`.
     pub(crate) fn new(
         arrivals: Arrivals,
         intensity: &Intensity,
         start_ns: u64,
         end_ns: u64,
     ) -> Self {
-        let mut schedule = Self { arrivals, start_ns, end_ns, next_ns: 0, taken: VecDeque::new() };
-        schedule.advance(intensity);
-        schedule
+        let mut due = Self { arrivals, start_ns, end_ns, next_ns: 0, taken: VecDeque::new() };
+        due.advance(intensity);
+        due
     }
 
     fn advance(&mut self, intensity: &Intensity) {
@@ -43,7 +43,8 @@ impl SendSchedule {
         self.next_ns = if at_ns < self.end_ns { at_ns } else { NEVER };
     }
 
-    /// Takes requests whose time has come, so that up to `most` are ready; returns how many are.
+    /// Takes requests that are due at `now_ns` out of the schedule, until `most` are ready. Returns
+    /// how many are ready.
     pub(crate) fn take(&mut self, most: usize, now_ns: u64, intensity: &Intensity) -> usize {
         while self.taken.len() < most && self.next_ns <= now_ns {
             self.taken.push_back(self.next_ns);
@@ -57,7 +58,8 @@ impl SendSchedule {
         self.taken.pop_front()
     }
 
-    /// When the oldest unsent request is, or was, due; nothing when the schedule has ended.
+    /// When the oldest unsent request is due, which may be past; nothing when the schedule has
+    /// ended.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         // Those taken out are older than the next one in the schedule.
         let next_ns = self.taken.front().copied().unwrap_or(self.next_ns);
@@ -86,7 +88,7 @@ impl SendSchedule {
         self.taken.len() as f64 + waiting
     }
 
-    /// All unsent requests to the end of the schedule, one by one.
+    /// Calls `each` with the intended time of every unsent request, to the end of the schedule.
     pub(crate) fn drain(mut self, intensity: &Intensity, mut each: impl FnMut(u64)) {
         self.taken.drain(..).for_each(&mut each);
         while self.next_ns != NEVER {
@@ -104,49 +106,49 @@ mod tests {
     use crate::schedule::Arrival;
 
     /// One connection of two with a request each millisecond from 1 s on, for 10 ms.
-    fn schedule() -> (SendSchedule, Intensity) {
+    fn due_requests() -> (DueRequests, Intensity) {
         let profile = "2000".parse().unwrap();
         let intensity = Intensity::new(&profile, Duration::ZERO, Duration::from_secs(1));
         let arrivals = Arrivals::new(Arrival::Constant, 1, 0, 2);
-        let schedule = SendSchedule::new(arrivals, &intensity, 1_000_000_000, 1_010_000_000);
-        (schedule, intensity)
+        let due = DueRequests::new(arrivals, &intensity, 1_000_000_000, 1_010_000_000);
+        (due, intensity)
     }
 
     #[test]
     fn requests_are_taken_when_their_time_has_come_and_not_before() {
-        let (mut schedule, intensity) = schedule();
-        assert_eq!(schedule.next_ns(), Some(1_000_000_000));
-        assert_eq!(schedule.take(9, 999_999_999, &intensity), 0);
-        assert_eq!(schedule.take(9, 1_002_500_000, &intensity), 3);
-        assert_eq!((schedule.pop(), schedule.pop()), (Some(1_000_000_000), Some(1_001_000_000)));
-        assert_eq!(schedule.next_ns(), Some(1_002_000_000), "the one that is left");
+        let (mut due, intensity) = due_requests();
+        assert_eq!(due.next_ns(), Some(1_000_000_000));
+        assert_eq!(due.take(9, 999_999_999, &intensity), 0);
+        assert_eq!(due.take(9, 1_002_500_000, &intensity), 3);
+        assert_eq!((due.pop(), due.pop()), (Some(1_000_000_000), Some(1_001_000_000)));
+        assert_eq!(due.next_ns(), Some(1_002_000_000), "the one that is left");
     }
 
     #[test]
     fn no_more_is_taken_than_can_be_sent() {
-        let (mut schedule, intensity) = schedule();
-        assert_eq!(schedule.take(2, 1_009_000_000, &intensity), 2);
-        assert_eq!(schedule.take(2, 1_009_000_000, &intensity), 2);
-        assert_eq!(schedule.taken.len(), 2);
-        assert_eq!(schedule.backlog(1_009_000_000, &intensity, 2), 10.0);
+        let (mut due, intensity) = due_requests();
+        assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
+        assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
+        assert_eq!(due.taken.len(), 2);
+        assert_eq!(due.backlog(1_009_000_000, &intensity, 2), 10.0);
     }
 
     #[test]
     fn the_schedule_ends_where_the_run_does_and_what_is_unsent_is_counted() {
-        let (mut schedule, intensity) = schedule();
-        schedule.take(4, 1_003_000_000, &intensity);
-        schedule.pop();
+        let (mut due, intensity) = due_requests();
+        due.take(4, 1_003_000_000, &intensity);
+        due.pop();
         let mut unsent = Vec::new();
-        schedule.drain(&intensity, |at_ns| unsent.push(at_ns));
+        due.drain(&intensity, |at_ns| unsent.push(at_ns));
         assert_eq!(unsent, (1..10).map(|n| 1_000_000_000 + n * 1_000_000).collect::<Vec<u64>>());
     }
 
     #[test]
     fn a_schedule_that_ends_early_still_has_the_requests_due_before() {
-        let (mut schedule, intensity) = schedule();
-        schedule.end(1_004_500_000);
+        let (mut due, intensity) = due_requests();
+        due.end(1_004_500_000);
         let mut unsent = 0;
-        schedule.drain(&intensity, |_| unsent += 1);
+        due.drain(&intensity, |_| unsent += 1);
         assert_eq!(unsent, 5);
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffi
 
 /// A connection in memory.
 #[derive(Debug)]
-pub(super) struct Bench<'a> {
+pub(super) struct Fixture<'a> {
     traffic: &'a Traffic,
     protocol: Protocol,
     connection: u32,
@@ -56,7 +56,7 @@ pub(super) struct Bench<'a> {
     read_bytes: usize,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Fixture<'a> {
     pub(super) fn new(traffic: &'a Traffic, protocol: Protocol, connection: u32) -> Self {
         Self {
             traffic,
@@ -84,7 +84,7 @@ impl<'a> Bench<'a> {
         let taken = bytes.len().min(write_max);
         let is_all = taken == bytes.len() && taken < SLICE_BYTES_MAX;
         self.arriving.extend_from_slice(&bytes[..taken]);
-        let begun = self.exchange.took(self.traffic, taken);
+        let begun = self.exchange.advance_sent(self.traffic, taken);
         assert!(begun <= new);
         if is_all {
             assert_eq!((begun, self.exchange.is_mid_request()), (new, false));
@@ -141,7 +141,8 @@ impl<'a> Bench<'a> {
         let stream: Vec<u8> = self.replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
         let unread = &stream[self.read_bytes..];
         let bytes = &unread[..unread.len().min(read_max)];
-        let (completed, result) = self.exchange.came(self.traffic, bytes, self.outstanding);
+        let (completed, result) =
+            self.exchange.verify_received(self.traffic, bytes, self.outstanding);
         assert_eq!(result, Ok(()), "{}", self.protocol);
         self.read_bytes += bytes.len();
         let mut whole = 0;
@@ -172,7 +173,8 @@ impl<'a> Bench<'a> {
         let mut total = 0;
         for &piece in pieces.iter().cycle() {
             let (now, later) = left.split_at(piece.min(left.len()));
-            let (completed, result) = self.exchange.came(self.traffic, now, self.outstanding);
+            let (completed, result) =
+                self.exchange.verify_received(self.traffic, now, self.outstanding);
             self.outstanding -= completed;
             total += completed;
             match result {
