@@ -67,7 +67,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("evshard needs 64-bit Linux: its backends and wake-ups are that kernel's");
 
-// The order is the ladder: a module names only those above it (tests/tidy/layers.rs).
+// A module imports only those above it (tests/tidy/layers.rs).
 mod sync;
 
 mod event;

@@ -6,9 +6,11 @@
 //!     └ connection   its due requests, its traffic (wire::Exchange) and its stream
 //! send_queue       the time at which each connection is served next
 //! recorder ─▶ reporter ─▶ collector ─▶ Observer   the measurements, interval by interval
-//! network          clock, streams, readiness: sockets in a run, a simulation in tests
+//! network          clock, streams, readiness: `sockets` in a run, a simulation in tests
+//! address          where the server listens
 //! ```
 
+mod address;
 mod collector;
 mod connection;
 mod dialer;
@@ -22,6 +24,7 @@ mod progress;
 mod recorder;
 mod reporter;
 mod send_queue;
+mod sockets;
 mod threads;
 mod usage;
 mod worker;

@@ -6,13 +6,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::address::{self, Address};
 use super::collector::{Collector, Observer};
-use super::network::{self, Address, Sockets};
 use super::pacing::{self, Pacer};
 use super::plan::{Plan, Share, shares};
 use super::progress::Progress;
 use super::recorder::Recorded;
 use super::reporter::{Reporter, ThreadMessage};
+use super::sockets::Sockets;
 use super::worker::{Finished, Worker};
 use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
@@ -42,7 +43,7 @@ pub(crate) fn run(
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, Error> {
     let plan = Plan::new(options, interrupt);
-    let address = network::resolve(&options.target, options.timeout)?;
+    let address = address::resolve(&options.target, options.timeout)?;
     let mut progress = Progress::new(options.output.progress, number, options.runs);
     let result = thread::scope(|scope| {
         let threads = Threads::spawn(scope, &plan, address)?;

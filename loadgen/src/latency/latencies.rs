@@ -18,10 +18,10 @@ pub(crate) enum Distribution {
     Service,
     /// Intended time to write; open loop only.
     Lateness,
-    /// The loader's own part of the lateness.
+    /// The loader's own part of the lateness; open loop only.
     LoaderLate,
-    /// The part of the lateness in which the connection could not be used; only of requests that
-    /// were blocked.
+    /// The part of the lateness in which the connection could not be used; open loop only, and only
+    /// of requests that were blocked.
     Blocked,
     /// Handshakes.
     Connect,

@@ -11,7 +11,8 @@ use crate::record::tests::sample;
 use crate::record::{Code, LatenciesRecord, Record, TextValue, Verdict};
 use crate::report::ResultFolder;
 
-/// A stored result of two runs, each of three steps with these response times, changed by `change`.
+/// A stored result of two runs, each of three intervals with these response times. `change` changes
+/// it.
 fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResult {
     let mut measurement = sample::several(&sample::open_args(), 2);
     measurement.latencies = Latencies::new();
@@ -79,7 +80,7 @@ fn rates_counters_and_distributions_are_added_and_runs_matched() {
 }
 
 #[test]
-fn steps_are_added_too_with_percentiles_of_all_requests_in_them() {
+fn intervals_are_added_too_with_percentiles_of_all_requests_in_them() {
     let merged = merged(&|_| {}).unwrap();
     let interval = &merged.measurement.record.runs[0].intervals[1];
     let one = sample::open().record.runs[0].intervals[1].clone();

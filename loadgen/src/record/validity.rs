@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The verdict on a measurement, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,8 +30,7 @@ pub(crate) struct Validity {
     pub(crate) verdict: Verdict,
     /// The reasons of the verdict; empty for [`Verdict::Valid`].
     pub(crate) reasons: Vec<Reason>,
-    /// Notes that do not lower the verdict: "overloaded",
-    /// "co-located", ...
+    /// Notes that do not lower the verdict: "overloaded", "co-located", ...
     pub(crate) labels: Vec<Reason>,
 }
 
@@ -67,10 +67,10 @@ pub(crate) struct SloRecord {
     pub(crate) found: String,
 }
 
-/// The kind of a finding. `validity/rules` has the meaning of each code. `loadgen merge` finds the
-/// last ones.
+/// The kind of a finding, a stable word for scripts. `validity/rules` has the meaning of each code.
+/// `loadgen merge` finds the last ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", remote = "Self")]
 pub(crate) enum Code {
     NothingMeasured,
     LoaderLate,
@@ -102,6 +102,20 @@ pub(crate) enum Code {
     Other(String),
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// Anything but a string is an error.
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::deserialize(IntoDeserializer::<D::Error>::into_deserializer(text))
+    }
+}
+
 /// As in the file.
 impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +131,14 @@ mod tests {
     fn a_code_is_shown_as_it_stands_in_the_file() {
         assert_eq!(serde_json::to_string(&Code::BelowRate).unwrap(), "\"below-rate\"");
         assert_eq!(Code::BelowRate.to_string(), "below-rate");
+    }
+
+    #[test]
+    fn a_code_that_is_no_string_is_an_error_that_says_so() {
+        for text in ["null", "5", "{\"loader-late\": null}"] {
+            let error = serde_json::from_str::<Code>(text).unwrap_err().to_string();
+            assert!(error.contains("expected a string"), "{error}");
+        }
     }
 
     #[test]

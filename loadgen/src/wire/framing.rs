@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::payload::Alphabet;
-use super::traffic::Protocol;
+use super::spec::Protocol;
 
 /// Longest generated head: exactly `set lg:4294967295 0 0 67108864\r\n`.
 const HEAD_BYTES_MAX: usize = 32;

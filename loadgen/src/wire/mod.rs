@@ -22,6 +22,7 @@ pub(crate) mod http;
 mod mismatch;
 mod payload;
 mod sizes;
+mod spec;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -32,4 +33,5 @@ pub(crate) use self::exchange::Exchange;
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
 pub(crate) use self::sizes::Sizes;
-pub(crate) use self::traffic::{Protocol, Traffic, TrafficSpec, Verify};
+pub(crate) use self::spec::{Protocol, TrafficSpec, Verify};
+pub(crate) use self::traffic::Traffic;

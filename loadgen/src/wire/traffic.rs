@@ -1,25 +1,11 @@
-//! The traffic that all connections of a run share: protocol, comparison, sizes, payload.
-
-use std::fmt;
-use std::str::FromStr;
+//! The traffic that all connections of a run share: framing, comparison, sizes, payload.
 
 use super::framing::Framing;
 use super::http::{self, Reference};
 use super::payload::Payload;
 use super::sizes::Sizes;
+use super::spec::{TrafficSpec, Verify};
 use crate::schedule::random;
-
-/// The options of the traffic.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TrafficSpec {
-    pub(crate) protocol: Protocol,
-    pub(crate) sizes: Sizes,
-    pub(crate) verify: Verify,
-    /// Value of the `Host` header of HTTP requests.
-    pub(crate) http_host: String,
-    pub(crate) http_path: String,
-    pub(crate) http_headers: Vec<String>,
-}
 
 /// Part of a seed from which the sizes are drawn.
 const SIZES: u64 = 2 << 40;
@@ -53,97 +39,5 @@ impl Traffic {
     /// The key from which the sizes of a connection are drawn.
     pub(super) fn sizes_key(&self, connection: u32) -> u64 {
         random::key(self.seed, SIZES + u64::from(connection))
-    }
-}
-
-/// How requests and replies look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// The payload and nothing else; the reply is the same bytes.
-    #[default]
-    Raw,
-    /// A big-endian u32 length, then as many bytes; the reply is the same.
-    Len32,
-    /// Printable characters and a line feed; the reply is the same.
-    Line,
-    /// `GET` over HTTP/1.1 with keep-alive; every reply must be like the first.
-    Http,
-    /// Redis `PING`.
-    RespPing,
-    /// Redis `ECHO`.
-    RespEcho,
-    /// memcached `set`.
-    Memcached,
-}
-
-impl FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            "len32" => Ok(Self::Len32),
-            "line" => Ok(Self::Line),
-            "http" => Ok(Self::Http),
-            "resp-ping" => Ok(Self::RespPing),
-            "resp-echo" => Ok(Self::RespEcho),
-            "memcached" => Ok(Self::Memcached),
-            _ => Err(format!(
-                "'{text}' is no protocol; write raw, len32, line, http, resp-ping, resp-echo or \
-                 memcached"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Raw => "raw",
-            Self::Len32 => "len32",
-            Self::Line => "line",
-            Self::Http => "http",
-            Self::RespPing => "resp-ping",
-            Self::RespEcho => "resp-echo",
-            Self::Memcached => "memcached",
-        })
-    }
-}
-
-/// The part of a reply that is compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Verify {
-    /// Every byte. Over HTTP: the status, and the length and the first MiB of the body, which must
-    /// be those of the run's first reply. Headers are not compared. A body that a connection was
-    /// receiving while there was no first reply yet may be compared only in part.
-    #[default]
-    Full,
-    /// The length; over HTTP the status, and the length of the body.
-    Length,
-    /// Only what finding the end of a reply needs. Except over HTTP, this is the same as the
-    /// length.
-    None,
-}
-
-impl FromStr for Verify {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "full" => Ok(Self::Full),
-            "length" => Ok(Self::Length),
-            "none" => Ok(Self::None),
-            _ => Err(format!("'{text}' is no check; write full, length or none")),
-        }
-    }
-}
-
-impl fmt::Display for Verify {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Full => "full",
-            Self::Length => "length",
-            Self::None => "none",
-        })
     }
 }

@@ -8,8 +8,9 @@ use super::framing::{Direction, HeadBuffer};
 use super::http::ReplyDecoder;
 use super::mismatch::{Fault, Mismatch, common_bytes, server_message};
 use super::payload::{Cursor, Payload};
+use super::spec::Verify;
 use super::stream::Stream;
-use super::traffic::{Traffic, Verify};
+use super::traffic::Traffic;
 
 /// The check of one connection's replies.
 #[derive(Debug)]

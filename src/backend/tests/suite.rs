@@ -517,7 +517,8 @@ on_every_backend! {
         let mut test = std::thread::spawn(move || {
             let mut test = TestBackend::new(kind, flush);
             test.change(&first, NOTHING, READ);
-            test.must(Change { edge: test.has(Features::EDGE), ..Change::of(other, NOTHING, READ) });
+            let edge = test.has(Features::EDGE);
+            test.must(Change { edge, ..Change::of(other, NOTHING, READ) });
             assert_eq!(test.now(), []);
             test
         })

@@ -2,8 +2,8 @@
 //!
 //! It notifies the services, and connections continue. Each tick closes the connections that were
 //! quiet since the last one, have sent all output, and are due in the spread. The spread keeps
-//! clients from all reconnecting at once. At the deadline the other connections are closed, too; one
-//! with pending output by a reset. The worker ends with its last connection.
+//! clients from all reconnecting at once. At the deadline the other connections are closed, too;
+//! one with pending output by a reset. The worker ends with its last connection.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Whether a longer run would have the same result, and whether there are enough samples.
 //!
-//! The rules use the intervals of the measured window, if there are enough of them and the load was
-//! constant.
+//! The rules on steadiness use the intervals of the measured window, if there are enough of them
+//! and the load was constant. The rule on samples uses the counts of the whole window.
 
 use super::super::Evidence;
 use super::percent;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::super::mismatch::{Fault, common_bytes};
-use super::super::traffic::Verify;
+use super::super::spec::Verify;
 
 /// Most bytes of a body that are compared; further ones are only counted.
 const STORED_BYTES_MAX: usize = 1 << 20;

@@ -1,7 +1,7 @@
 //! Parses the replies of one connection as they are received, and checks status and body.
 
 use super::super::mismatch::{Fault, common_bytes, server_message};
-use super::super::traffic::Verify;
+use super::super::spec::Verify;
 use super::body_check::{BodyCheck, Reference, Rules};
 use super::head::{BodyEnd, Head};
 
