@@ -21,9 +21,8 @@ use super::accept_error::AcceptError;
 use super::batch::{Batch, BatchEnd};
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::{ListenSocket, reset};
-use super::pause::Paused;
 use super::shard_queues::{ShardQueues, UnplacedConnection};
-use super::shutdown::{BacklogOwner, Shutdown};
+use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
@@ -65,24 +64,6 @@ pub(super) struct AcceptorEvents {
     notified: EventId,
     pub(super) pause_over: EventId,
     pub(super) shutdown: EventId,
-}
-
-/// A listen socket and its event.
-#[derive(Debug)]
-pub(super) struct WatchedSocket {
-    pub(super) listen_socket: ListenSocket,
-    pub(super) event: EventId,
-    pub(super) batch: Batch,
-}
-
-/// Whether an acceptor accepts.
-#[derive(Debug)]
-pub(super) enum State {
-    Accepting,
-    Paused(Paused),
-    /// The sockets are no longer watched, and are closed in the next turn.
-    Closing,
-    Done,
 }
 
 impl Acceptor {

@@ -11,6 +11,7 @@ mod reserve_fd;
 mod shard_queues;
 mod shards;
 mod shutdown;
+mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -19,4 +20,4 @@ pub(super) use acceptor::{Acceptor, HasAcceptor};
 pub(super) use acceptor_thread::AcceptorThread;
 pub(super) use reserve_fd::ReserveFd;
 pub(super) use shards::{Shards, distribute};
-pub(super) use shutdown::BacklogOwner;
+pub(super) use state::BacklogOwner;

@@ -13,21 +13,10 @@
 use std::fmt::Display;
 use std::time::Instant;
 
-use super::acceptor::{Acceptor, State};
+use super::acceptor::Acceptor;
 use super::batch::BatchEnd;
-use super::shard_queues::UnplacedConnection;
+use super::state::{Paused, State};
 use crate::base::Registry;
-
-/// Why an acceptor does not accept.
-#[derive(Debug)]
-pub(super) enum Paused {
-    /// Every queue is full; holds one accepted connection.
-    QueueFull(UnplacedConnection),
-    /// The connection limit is reached.
-    AtLimit,
-    /// The kernel has no descriptor or memory for another connection, or does not watch a socket.
-    Exhausted,
-}
 
 impl Acceptor {
     /// Stops accepting until a notification or a timer ends the reason.

@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::acceptor::{Acceptor, State, WatchedSocket};
+use super::acceptor::Acceptor;
 use super::batch::BatchEnd;
-use super::pause::Paused;
+use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 use crate::server::listener::Origin;
 
@@ -25,36 +25,6 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 /// How long an acceptor waits for queue room, the connection limit or descriptors for its last
 /// connections. A stuck worker must not delay the shutdown for ever.
 const LAST_WAIT: Duration = Duration::from_secs(1);
-
-/// Which process serves the connections in the kernel's backlog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum BacklogOwner {
-    /// This one, unless a service manager shares the socket.
-    ThisProcess,
-    /// A successor that has every socket.
-    Successor,
-}
-
-/// The state of a shutdown.
-#[derive(Debug)]
-pub(super) struct Shutdown {
-    pub(super) accepts_left: usize,
-    /// Whether the settle time is over.
-    pub(super) settled: bool,
-    /// Shared sockets, no longer watched. Closed when the acceptor is done.
-    pub(super) _shared: Vec<WatchedSocket>,
-    /// Dropped when the acceptor is done.
-    pub(super) _done: Sender<Infallible>,
-}
-
-impl Shutdown {
-    /// Whether another connection may be accepted; counts it.
-    pub(super) fn may_accept(&mut self) -> bool {
-        let may = self.accepts_left > 0;
-        self.accepts_left = self.accepts_left.saturating_sub(1);
-        may
-    }
-}
 
 impl Acceptor {
     /// Starts the shutdown.

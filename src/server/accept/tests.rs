@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 use test_needs::Need;
 
-use super::acceptor::State;
-use super::pause::Paused;
+use super::state::{Paused, State};
 use super::*;
 use crate::base::{EventBase, LoopFlags};
 use crate::event::{EventSpec, Ready};

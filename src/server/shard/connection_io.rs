@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use super::close::CloseReason;
+use super::close_reason::CloseReason;
 use super::connection::{Connection, Stage};
 use super::connection_mut::ConnectionMut;
 use super::proxy_header::{self, HeaderProgress};

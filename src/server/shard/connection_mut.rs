@@ -1,9 +1,10 @@
-//! A connection during a callback: together with its worker and the registry of the worker's base.
+//! A connection during a callback, together with its worker and the registry of the worker's base:
+//! its events, its timer, and its close.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::close::CloseReason;
+use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::worker::Worker;
 use crate::base::{CommonTimeout, Handler, Registry};
@@ -108,6 +109,88 @@ impl ConnectionMut<'_> {
     pub(super) fn free_timer(&mut self) {
         if let Some(timer) = self.timer.take() {
             self.registry.free(timer);
+        }
+    }
+}
+
+/// The close.
+impl ConnectionMut<'_> {
+    /// Closes it; its peer is done and got everything.
+    pub(super) fn close(&mut self) {
+        let connection = self.worker.connections.remove(self.key);
+        for event in
+            [Some(connection.readable), connection.writable, connection.timer].into_iter().flatten()
+        {
+            self.registry.free(event);
+        }
+        if self.worker.service.close(self.key).is_none() {
+            CloseReason::Panicked.count(&mut self.worker.stats.errors);
+        }
+        // Close the socket first: an acceptor that is woken may need its descriptor.
+        drop(connection);
+        self.worker.handoff.closed();
+        if self.worker.draining.is_some() && self.worker.connections.is_empty() {
+            self.registry.loop_exit();
+        }
+    }
+
+    /// Closes it early, by a reset if its peer would miss anything.
+    pub(super) fn fail(&mut self, reason: CloseReason) {
+        reason.count(&mut self.worker.stats.errors);
+        if !reason.is_orderly(self) {
+            self.reset_on_close();
+        }
+        self.close();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::net::TcpStream;
+
+    use super::super::test_worker::{one_sided_pair, worker_with};
+    use super::super::worker::Worker;
+    use super::*;
+    use crate::base::{EventBase, LoopFlags};
+    use crate::event::Ready;
+    use crate::server::service::Echo;
+
+    /// A worker whose one connection has pending output.
+    fn echoing(socket: TcpStream) -> (EventBase<Worker>, Worker, usize) {
+        let (mut base, mut worker) = worker_with(Echo, socket);
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        let [key] = worker.connection_keys()[..] else { panic!("one connection was adopted") };
+        while !worker.connections[key].has_pending_output() {
+            base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        }
+        (base, worker, key)
+    }
+
+    /// Everything was read and not everything was sent. An orderly close would claim that the echo
+    /// is complete.
+    #[test]
+    fn a_connection_cut_with_pending_output_ends_in_a_reset() {
+        let (mut client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = echoing(socket);
+        worker.connection(base.registry(), key).fail(CloseReason::Cut);
+        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(worker.stats.errors.cut, 1);
+        assert_eq!(worker.handoff.load().connections(), 0);
+    }
+
+    #[test]
+    fn a_connection_that_the_kernel_refuses_to_watch_ends_visibly() {
+        let (_client, socket) = one_sided_pair();
+        let (mut base, mut worker, key) = echoing(socket);
+        let events = [Some(worker.connections[key].readable), worker.connections[key].writable];
+        base.registry().activate(events[1].unwrap(), Ready::REFUSED).unwrap();
+        base.run_with(&mut worker, LoopFlags::NONBLOCK).unwrap();
+        assert!(worker.connections.is_empty());
+        assert_eq!(worker.stats.errors.refused, 1);
+        for id in events.into_iter().flatten() {
+            assert!(base.registry().add(id, None).is_err(), "its events are freed");
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::close::CloseReason;
+use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::connection_mut::ConnectionMut;
 use super::drain_spread::DrainSpread;

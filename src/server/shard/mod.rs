@@ -1,10 +1,10 @@
 //! A shard: a worker thread, its connections, and how it drains.
 //!
 //! `worker.rs` holds the state of a shard and runs its thread. A worker owns a connection from its
-//! adoption (`adopt.rs`) over its I/O (`connection_io.rs`) to its close (`close.rs`).
+//! adoption (`adopt.rs`) over its I/O (`connection_io.rs`) to its close (`connection_mut.rs`).
 
 pub(super) mod adopt;
-mod close;
+mod close_reason;
 mod connection;
 mod connection_io;
 mod connection_mut;

@@ -1,0 +1,52 @@
+//! Why a connection is closed early, and whether its peer gets a reset.
+
+use super::connection::Connection;
+use crate::server::stats::ConnectionErrors;
+
+/// Why a connection was closed early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// The peer reset it, or a call on it failed.
+    Broken,
+    /// The first byte did not arrive in time.
+    FirstByte,
+    /// Idle for too long.
+    Idle,
+    /// A message did not become complete in time.
+    Message,
+    /// A message or a reply exceeds the memory limit of a connection.
+    TooLarge,
+    /// Its PROXY header is missing, invalid or not trusted.
+    Proxy,
+    /// Its service panicked.
+    Panicked,
+    /// Its service aborted it.
+    Aborted,
+    /// The kernel refuses to watch it.
+    Refused,
+    /// The drain timeout is over.
+    Cut,
+}
+
+impl CloseReason {
+    pub(super) fn count(self, errors: &mut ConnectionErrors) {
+        *match self {
+            Self::Broken => &mut errors.broken,
+            Self::FirstByte => &mut errors.first_byte,
+            Self::Idle => &mut errors.idle,
+            Self::Message => &mut errors.message,
+            Self::TooLarge => &mut errors.too_large,
+            Self::Proxy => &mut errors.proxy,
+            Self::Panicked => &mut errors.panicked,
+            Self::Aborted => &mut errors.aborted,
+            Self::Refused => &mut errors.refused,
+            Self::Cut => &mut errors.cut,
+        } += 1;
+    }
+
+    /// Whether an orderly end of stream is correct: the peer sent nothing incomplete and misses
+    /// nothing.
+    pub(super) fn is_orderly(self, connection: &Connection) -> bool {
+        matches!(self, Self::FirstByte | Self::Idle) && !connection.has_pending_output()
+    }
+}
