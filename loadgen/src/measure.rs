@@ -119,12 +119,11 @@ pub(crate) fn combine(
         counters.merge(&run.counters);
     }
     let measured_s = runs.iter().map(|run| run.rate.measured_s).sum();
-    let offered = (args.is_open()).then_some(counters.in_window);
     Record {
         schema: SCHEMA.to_owned(),
         validity: validity::judge_all(&runs),
         slo: Vec::new(),
-        rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
+        rate: RateRecord::new(&counters, args.mode, measured_s),
         latency_ns: LatenciesRecord::with_intervals(
             latencies,
             args.mode,

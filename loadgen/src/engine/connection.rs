@@ -211,7 +211,7 @@ impl<S: Read + Write> Connection<S> {
             Err(error) => return Err(error.into()),
         };
         let begun = self.exchange.advance_sent(&plan.traffic, taken);
-        tools.recorder.bytes_sent(taken);
+        tools.recorder.bytes_sent(taken, now_ns);
         // With more than one reply outstanding, sending is no progress of the oldest request.
         if stream.outstanding.len() <= 1 {
             stream.last_progress_ns = now_ns;
@@ -245,7 +245,7 @@ impl<S: Read + Write> Connection<S> {
         };
         let reply_ns = (tools.now_ns)();
         stream.last_progress_ns = reply_ns;
-        tools.recorder.bytes_received(count);
+        tools.recorder.bytes_received(count, reply_ns);
         let full = stream.allowance(tools.plan) == 0;
         let outstanding = stream.outstanding.len();
         let (completed, right) =

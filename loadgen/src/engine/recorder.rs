@@ -77,6 +77,12 @@ impl Recorder {
         self.summed_until_ns = window.measure_from_ns;
     }
 
+    /// Ends the window at `now_ns`, if it has not ended: the load stops early.
+    pub(crate) fn stops(&mut self, now_ns: u64) {
+        self.passed(now_ns);
+        self.window.end_ns = self.window.end_ns.min(now_ns);
+    }
+
     /// Records the time of a handshake.
     pub(crate) fn connected(&mut self, took_ns: u64) {
         self.counters.connects += 1;
@@ -94,14 +100,20 @@ impl Recorder {
         self.counters.churned += 1;
     }
 
-    /// Counts the bytes that one write took.
-    pub(crate) fn bytes_sent(&mut self, bytes: usize) {
+    /// Counts the bytes that one write took at `now_ns`.
+    pub(crate) fn bytes_sent(&mut self, bytes: usize, now_ns: u64) {
         self.counters.bytes_sent += bytes as u64;
+        if self.window.contains(now_ns) {
+            self.counters.bytes_sent_in_window += bytes as u64;
+        }
     }
 
-    /// Counts the bytes of one read.
-    pub(crate) fn bytes_received(&mut self, bytes: usize) {
+    /// Counts the bytes of one read at `now_ns`.
+    pub(crate) fn bytes_received(&mut self, bytes: usize, now_ns: u64) {
         self.counters.bytes_received += bytes as u64;
+        if self.window.contains(now_ns) {
+            self.counters.bytes_received_in_window += bytes as u64;
+        }
     }
 
     /// Records a request whose first byte was sent. Its connection could be used since `free_ns`.
@@ -138,8 +150,12 @@ impl Recorder {
     pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
         self.passed(reply_ns);
         self.counters.completed += 1;
+        if self.window.contains(reply_ns) {
+            self.counters.answered_in_window += 1;
+        }
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
+            self.counters.answered_after_window += u64::from(reply_ns >= self.window.end_ns);
             self.latencies[Distribution::Service].record(reply_ns.saturating_sub(request.sent_ns));
             if self.mode == Mode::Open {
                 self.latencies[Distribution::Response]

@@ -288,14 +288,12 @@ fn conclude(
     }
     let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
     let interrupted = plan.interrupt.is_requested();
-    let offered = options.load.open().map(|_| all.counters.in_window);
-    let mean_bytes = options.traffic.sizes.mean_bytes();
     let ended_early = !interrupted && stopped_ns < window.end_ns;
     let record = RunRecord {
         number,
         started_unix_s,
         validity: Validity::valid(),
-        rate: RateRecord::new(all.counters.measured, offered, mean_bytes, seconds(measured_ns)),
+        rate: RateRecord::new(&all.counters, options.load.mode(), seconds(measured_ns)),
         latency_ns: (&latencies).into(),
         threads,
         arrivals: options.load.open().map(|open| {

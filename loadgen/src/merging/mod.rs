@@ -80,7 +80,8 @@ fn rate_of(runs: &[RunRecord]) -> RateRecord {
     RateRecord {
         offered_per_s: is_open.then(|| mean(&|rate| rate.offered_per_s.unwrap_or(0.0))),
         achieved_per_s: mean(&|rate| rate.achieved_per_s),
-        bytes_per_s: mean(&|rate| rate.bytes_per_s),
+        sent_bytes_per_s: mean(&|rate| rate.sent_bytes_per_s),
+        received_bytes_per_s: mean(&|rate| rate.received_bytes_per_s),
         measured_s,
     }
 }
@@ -151,7 +152,8 @@ fn added_rate<'a>(parts: impl Iterator<Item = &'a RateRecord> + Clone) -> RateRe
     RateRecord {
         offered_per_s: offered.map(|rates| rates.iter().sum()),
         achieved_per_s: parts.clone().map(|rate| rate.achieved_per_s).sum(),
-        bytes_per_s: parts.clone().map(|rate| rate.bytes_per_s).sum(),
+        sent_bytes_per_s: parts.clone().map(|rate| rate.sent_bytes_per_s).sum(),
+        received_bytes_per_s: parts.clone().map(|rate| rate.received_bytes_per_s).sum(),
         measured_s: parts.map(|rate| rate.measured_s).fold(0.0, f64::max),
     }
 }

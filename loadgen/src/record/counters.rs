@@ -23,6 +23,11 @@ pub(crate) struct Counters {
     pub(crate) in_window: u64,
     /// The completed ones of these requests. The latencies are theirs.
     pub(crate) measured: u64,
+    /// Measured requests whose reply came after the window.
+    pub(crate) answered_after_window: u64,
+    /// Replies that came inside the measured window, those to requests of the warm-up included.
+    /// The achieved rate is theirs.
+    pub(crate) answered_in_window: u64,
     /// Measured requests slower than the histogram's maximum.
     pub(crate) saturated: u64,
     /// Requests due but unsent, or sent and unanswered, when the measured window opened.
@@ -37,6 +42,10 @@ pub(crate) struct Counters {
     pub(crate) bytes_sent: u64,
     /// Reply bytes read, wrong ones included.
     pub(crate) bytes_received: u64,
+    /// Bytes written inside the measured window.
+    pub(crate) bytes_sent_in_window: u64,
+    /// Reply bytes read inside the measured window.
+    pub(crate) bytes_received_in_window: u64,
     /// Connections closed because of a wrong byte.
     pub(crate) mismatches: u64,
     /// Connections that the server closed during the run.
@@ -77,6 +86,8 @@ impl Counters {
         self.censored += other.censored;
         self.in_window += other.in_window;
         self.measured += other.measured;
+        self.answered_after_window += other.answered_after_window;
+        self.answered_in_window += other.answered_in_window;
         self.saturated += other.saturated;
         self.backlog_at_window += other.backlog_at_window;
         self.connects += other.connects;
@@ -84,6 +95,8 @@ impl Counters {
         self.churned += other.churned;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
+        self.bytes_sent_in_window += other.bytes_sent_in_window;
+        self.bytes_received_in_window += other.bytes_received_in_window;
         self.mismatches += other.mismatches;
         self.closed_by_server += other.closed_by_server;
         self.resets += other.resets;

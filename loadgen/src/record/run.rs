@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ArrivalRecord, Counters, LatenciesRecord, Validity};
+use crate::schedule::Mode;
 use crate::wire::Mismatch;
 
 /// One run: new connections and, if the loader starts the server, a new server.
@@ -121,32 +122,30 @@ pub(crate) struct ServerThread {
     pub(crate) involuntary_switches: u64,
 }
 
-/// Throughput of the measured window.
+/// Throughput of the measured window: what happened inside it, divided by its length.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RateRecord {
     /// Requests scheduled in the window, per second of it; nothing in a closed loop.
     pub(crate) offered_per_s: Option<f64>,
-    /// Measured requests per second of the actual window.
+    /// Correct replies received in the window, per second of it.
     pub(crate) achieved_per_s: f64,
-    /// Bytes of measured requests' payload per second, one way.
-    pub(crate) bytes_per_s: f64,
+    /// Bytes written to sockets in the window, per second of it.
+    pub(crate) sent_bytes_per_s: f64,
+    /// Bytes read from sockets in the window, per second of it.
+    pub(crate) received_bytes_per_s: f64,
     /// Seconds of the actual window, over all runs.
     pub(crate) measured_s: f64,
 }
 
 impl RateRecord {
-    /// The rates of `measured` and scheduled requests within `measured_s`.
-    pub(crate) fn new(
-        measured: u64,
-        offered: Option<u64>,
-        mean_bytes: f64,
-        measured_s: f64,
-    ) -> Self {
+    /// The rates of what was counted within `measured_s`.
+    pub(crate) fn new(counters: &Counters, mode: Mode, measured_s: f64) -> Self {
         let per_s = |count: u64| if measured_s > 0.0 { count as f64 / measured_s } else { 0.0 };
         Self {
-            offered_per_s: offered.map(per_s),
-            achieved_per_s: per_s(measured),
-            bytes_per_s: per_s(measured) * mean_bytes,
+            offered_per_s: (mode == Mode::Open).then(|| per_s(counters.in_window)),
+            achieved_per_s: per_s(counters.answered_in_window),
+            sent_bytes_per_s: per_s(counters.bytes_sent_in_window),
+            received_bytes_per_s: per_s(counters.bytes_received_in_window),
             measured_s,
         }
     }
@@ -158,13 +157,24 @@ mod tests {
 
     #[test]
     fn a_window_that_never_opened_has_rate_zero() {
-        let rate = RateRecord::new(0, Some(0), 64.0, 0.0);
+        let rate = RateRecord::new(&Counters::default(), Mode::Open, 0.0);
         assert_eq!((rate.achieved_per_s, rate.offered_per_s), (0.0, Some(0.0)));
     }
 
     #[test]
-    fn the_rate_counts_payload_in_one_direction() {
-        let rate = RateRecord::new(1_000, None, 64.0, 2.0);
-        assert_eq!((rate.achieved_per_s, rate.bytes_per_s), (500.0, 32_000.0));
+    fn the_rates_are_those_of_the_window_whatever_came_before_and_after() {
+        let counters = Counters {
+            completed: 5_000,
+            measured: 3_000,
+            answered_in_window: 1_000,
+            bytes_sent: 9_999,
+            bytes_sent_in_window: 64_000,
+            bytes_received: 9_999,
+            bytes_received_in_window: 128_000,
+            ..Counters::default()
+        };
+        let rate = RateRecord::new(&counters, Mode::Closed, 2.0);
+        assert_eq!((rate.offered_per_s, rate.achieved_per_s), (None, 500.0));
+        assert_eq!((rate.sent_bytes_per_s, rate.received_bytes_per_s), (32_000.0, 64_000.0));
     }
 }

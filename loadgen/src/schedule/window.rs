@@ -7,8 +7,9 @@ use crate::clock::nanoseconds;
 /// The measured part of a run, by intended time (in a closed loop by send time):
 /// `[measure_from_ns, end_ns)`.
 ///
-/// A request with an intended time inside the window counts, even if its reply arrives later. A
-/// window by reply time would drop the slow replies at its end.
+/// A request with an intended time inside the window counts for the latencies, even if its reply
+/// arrives later. A window by reply time would drop the slow replies at its end. The throughput
+/// counts replies by the time of the reply: what the server did inside the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) start_ns: u64,

@@ -58,6 +58,28 @@ fn a_backlog_of_unsent_requests_counts_like_one_of_sent_ones() {
 }
 
 #[test]
+fn the_achieved_rate_of_an_overloaded_server_is_its_capacity_whatever_the_drain() {
+    // 20,000 requests/s are offered to a server that can do 5,000/s.
+    for drain in ["100ms", "2s", "5s", "20s"] {
+        let flags = "--rate 20k --warmup 1s --duration 2s -c 64 --pipeline 1 --timeout 60s";
+        let found = simulate(&format!("{flags} --drain {drain}"), constant(200_000));
+        let counters = &found.recorded.counters;
+        expect_within(0.001, counters.answered_in_window as f64, 10_000.0);
+        expect_within(0.001, counters.bytes_sent_in_window as f64, 64.0 * 10_000.0);
+        assert_eq!(counters.answered_after_window > 0, drain != "100ms");
+    }
+}
+
+#[test]
+fn a_run_without_backlog_achieves_the_offered_rate() {
+    let found = simulate("--rate 1000 --warmup 1s --duration 10s -c 7", constant(600_000));
+    let counters = &found.recorded.counters;
+    let achieved = counters.answered_in_window as f64 / counters.in_window as f64;
+    expect_within(0.001, achieved, 1.0);
+    assert!(counters.answered_after_window <= 5);
+}
+
+#[test]
 fn poisson_arrivals_at_a_constant_service_wait_as_in_m_d_1() {
     // 100,000/s at 8 us: utilisation 0.8. Mean wait: rho / (2 (1 - rho)) services = 16 us.
     let found = simulate("--rate 100k --warmup 1s --duration 10s -c 16", constant(8_000));

@@ -144,6 +144,7 @@ impl<N: Network> Worker<'_, '_, N> {
         if self.stop.is_none() && (interrupted || over || lost) {
             let drain_ns = if lost { 0 } else { nanoseconds(self.plan.options.drain) };
             self.stop = Some(self.stopping(drain_ns));
+            self.recorder.stops(self.now_ns);
             self.begun = self.share.connections;
             for connection in &mut self.connections {
                 if let Some(due_requests) = &mut connection.due_requests {

@@ -21,8 +21,8 @@ pub(crate) fn full() -> Record {
         json!({"code": "co-located", "level": "VALID", "text": "they share processors 0-1"});
     let validity = json!({"verdict": "SUSPECT", "reasons": [reason], "labels": [label]});
     let rate = json!({
-        "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "bytes_per_s": 63_376.0,
-        "measured_s": 1.0,
+        "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "sent_bytes_per_s": 63_376.0,
+        "received_bytes_per_s": 63_370.5, "measured_s": 1.0,
     });
     let server = json!({
         "command": "evshard serve --workers 2", "pid": 4711, "wall_s": 2.0, "cpu_s": 0.5,
@@ -112,7 +112,7 @@ fn minimal_value() -> Value {
         "env": Environment::of_machine(),
         "validity": Validity::valid(),
         "slo": [],
-        "rate": RateRecord::new(0, None, 64.0, 0.0),
+        "rate": RateRecord::new(&Counters::default(), crate::schedule::Mode::Closed, 0.0),
         "latency_ns": latencies,
         "counters": Counters::default(),
         "runs": [],

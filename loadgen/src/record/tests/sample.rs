@@ -110,8 +110,19 @@ fn latencies(args: &ArgsRecord) -> Latencies {
 
 fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
     let measured = latencies[Distribution::Service].count();
-    let offered = (args.is_open()).then_some(measured);
-    let rate = RateRecord::new(measured, offered, args.size_mean_bytes, args.duration_s);
+    let counters = Counters {
+        scheduled: measured,
+        sent: measured,
+        completed: measured,
+        in_window: measured,
+        measured,
+        answered_in_window: measured,
+        bytes_sent_in_window: 64 * measured,
+        bytes_received_in_window: 64 * measured,
+        connects: 64,
+        ..Counters::default()
+    };
+    let rate = RateRecord::new(&counters, args.mode, args.duration_s);
     let mean_s = latencies[Distribution::Service].mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
         number,
@@ -119,15 +130,7 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
         latency_ns: LatenciesRecord::from(latencies),
-        counters: Counters {
-            scheduled: measured,
-            sent: measured,
-            completed: measured,
-            in_window: measured,
-            measured,
-            connects: 64,
-            ..Counters::default()
-        },
+        counters,
         threads: vec![ThreadRecord {
             connections: 64,
             completed: measured,

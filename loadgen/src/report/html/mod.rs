@@ -77,10 +77,11 @@ fn rate(record: &Record) -> String {
         _ => "closed loop: the latency is the service time".to_owned(),
     };
     format!(
-        "<p class=\"rate\"><strong>{}</strong> requests/s{}, {} each way<br/>{}</p>\n",
+        "<p class=\"rate\"><strong>{}</strong> requests/s{}; sent {}, received {}<br/>{}</p>\n",
         units::rate(rate.achieved_per_s),
         offered.unwrap_or_default(),
-        units::throughput(rate.bytes_per_s),
+        units::throughput(rate.sent_bytes_per_s),
+        units::throughput(rate.received_bytes_per_s),
         escape(&loop_of),
     )
 }

@@ -93,6 +93,10 @@ fn write_objective(out: &mut String, slo: &SloRecord, style: Style) -> fmt::Resu
     writeln!(out, "  slo {}  {came_to}: {}", slo.objective, slo.found)
 }
 
+/// Share of the window's requests answered after it from which the report mentions them. A few are
+/// always outstanding at its end.
+const LATE_SHARE_MIN: f64 = 0.01;
+
 /// Target, kind of loop, plan, rate.
 fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     let args = &record.args;
@@ -109,10 +113,17 @@ fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     };
     writeln!(
         out,
-        "\n  rate    {} requests/s{offered}   {} each way\n",
+        "\n  rate    {} requests/s{offered}   sent {}, received {}",
         rate(found.achieved_per_s),
-        throughput(found.bytes_per_s)
-    )
+        throughput(found.sent_bytes_per_s),
+        throughput(found.received_bytes_per_s)
+    )?;
+    let counters = &record.counters;
+    if counters.answered_after_window as f64 > LATE_SHARE_MIN * counters.in_window as f64 {
+        let late = grouped(counters.answered_after_window);
+        writeln!(out, "          {late} more requests of the window were answered after it")?;
+    }
+    writeln!(out)
 }
 
 /// Which loop: what the numbers mean depends on it.

@@ -31,7 +31,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   64 connections, 1 thread, raw requests of 64 B, pipeline 1024, 20 s after 1 s warm-up, seed 1,
   pacing sleep
 
-  rate    2,000 requests/s of 2,000 offered (100.0 %)   0.12 MiB/s each way
+  rate    2,000 requests/s of 2,000 offered (100.0 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
              response                service               lateness                connect
   n            40,000                 40,000                 40,000                     64
@@ -67,7 +67,7 @@ loadgen 127.0.0.1:5555  closed loop, service time
   64 connections, 1 thread, raw requests of 64 B, pipeline 1, 10 s after 1 s warm-up, seed 1, pacing
   sleep
 
-  rate    4,000 requests/s   0.24 MiB/s each way
+  rate    4,000 requests/s   sent 0.24 MiB/s, received 0.24 MiB/s
 
               service                connect
   n            40,000                     64
@@ -103,7 +103,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   64 connections, 1 thread, raw requests of 64 B, pipeline 1024, 20 s after 1 s warm-up, seed 1,
   pacing sleep
 
-  rate    2,000 requests/s of 3,000 offered (66.7 %)   0.12 MiB/s each way
+  rate    2,000 requests/s of 3,000 offered (66.7 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
   CO-LOCATED: loader and server share processors
              response                service               lateness                connect
@@ -142,7 +142,7 @@ loadgen 127.0.0.1:5555  closed loop, service time
   64 connections, 1 thread, raw requests of 64 B, pipeline 1, 10 s after 1 s warm-up, seed 1, pacing
   sleep
 
-  rate    0.00 requests/s   0.24 MiB/s each way
+  rate    0.00 requests/s   sent 0.24 MiB/s, received 0.24 MiB/s
 
               service                connect
   n                 0                      0
@@ -175,7 +175,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   64 connections, 1 thread, raw requests of 64 B, pipeline 1024, 3 runs of 20 s after 1 s warm-up,
   seed 1, pacing sleep
 
-  rate    2,000 requests/s of 2,000 offered (100.0 %)   0.12 MiB/s each way
+  rate    2,000 requests/s of 2,000 offered (100.0 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
              response                service               lateness                connect
   n           120,000                120,000                120,000                    192
