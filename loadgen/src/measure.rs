@@ -7,7 +7,7 @@ use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::latency::Latencies;
+use crate::latency::{Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
@@ -61,6 +61,7 @@ pub(crate) fn measure(
     let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
     let mut args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
+    let mut batches = Vec::new();
     let mut runs: Vec<RunRecord> = Vec::new();
     for number in 1..=options.runs {
         let server = options.server.as_ref();
@@ -73,18 +74,18 @@ pub(crate) fn measure(
         let options = &Options { pacing, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
-        run.latency_ns =
-            LatenciesRecord::with_intervals(&outcome.latencies, args.mode, run.intervals.iter());
         run.validity = validity::judge(&run, &args, &env);
         latencies.merge(&outcome.latencies);
+        batches.push(outcome.batches);
         let interrupted = run.interrupted;
         runs.push(run);
         if interrupted {
             break;
         }
     }
-    let mut record = combine(args, env, runs, &latencies);
-    record.slo = options.slo.iter().map(|slo| slo.check(&record)).collect();
+    let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
+    let mut record = combine(args, env, runs, LatenciesRecord::new(&samples));
+    record.slo = options.slo.iter().map(|slo| slo.check(&record, &samples)).collect();
     Ok(Measurement { record, latencies })
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn combine(
     args: ArgsRecord,
     env: Environment,
     runs: Vec<RunRecord>,
-    latencies: &Latencies,
+    latency_ns: LatenciesRecord,
 ) -> Record {
     let mut counters = Counters::default();
     for run in &runs {
@@ -124,11 +125,7 @@ pub(crate) fn combine(
         validity: validity::judge_all(&runs),
         slo: Vec::new(),
         rate: RateRecord::new(&counters, args.mode, measured_s),
-        latency_ns: LatenciesRecord::with_intervals(
-            latencies,
-            args.mode,
-            runs.iter().flat_map(|run| &run.intervals),
-        ),
+        latency_ns,
         counters,
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),

@@ -18,6 +18,15 @@ pub(crate) fn brief(ns: u64) -> String {
     duration(ns).trim_end().to_owned()
 }
 
+/// The ends of a confidence interval, of which the upper one may be unknown: "[1.20 ms, 1.30 ms]".
+pub(crate) fn interval((low_ns, high_ns): (u64, Option<u64>)) -> String {
+    let (low, high) = (brief(low_ns), high_ns.map_or_else(|| "?".to_owned(), brief));
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("[{number}, {high}]"),
+        _ => format!("[{low}, {high}]"),
+    }
+}
+
 /// A bound between two rows of a table: as [`duration`], without trailing zeros.
 pub(crate) fn bound(ns: u64) -> String {
     let text = duration(ns);

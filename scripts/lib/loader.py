@@ -10,7 +10,7 @@ from child import Failure
 # Connecting, draining and writing the report, on top of warm-up and duration.
 OVERHEAD_S = 20.0
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
-SCHEMA = "loadgen/2"
+SCHEMA = "loadgen/3"
 # 0: done. 2: an objective was missed. 3: the measurement is INVALID. In each case the record is complete and has the
 # reasons. The scripts publish the verdict beside the numbers.
 USABLE_STATUS = (0, 2, 3)

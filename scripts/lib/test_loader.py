@@ -29,7 +29,7 @@ def record(verdict="VALID", reasons=(), **counters):
     """The loader's record, as far as the scripts read it."""
     latency = dict.fromkeys(("p50", "p90", "p99", "p999", "p9999", "max", "mean", "count"))
     return {
-        "schema": "loadgen/2",
+        "schema": "loadgen/3",
         "validity": {"verdict": verdict, "reasons": [{"code": code} for code in reasons], "labels": []},
         "rate": {"achieved_per_s": 1.0},
         "latency_ns": {"response": latency, "lateness": latency, "service": {**latency, "p50": 2000, "mean": 3000}},

@@ -133,10 +133,10 @@ pub(super) const METRICS: &[ComparedMetric] = &[
         of: |_, run| Some((run.rate.achieved_per_s, false)),
         show: |per_s| format!("{} /s", units::rate(per_s)),
     },
-    latency("p50", |record, run| headline(record, run, |latency| latency.p50)),
-    latency("p99", |record, run| headline(record, run, |latency| latency.p99)),
-    latency("p99.9", |record, run| headline(record, run, |latency| latency.p999)),
-    latency("max", |record, run| headline(record, run, |latency| latency.max)),
+    latency("p50", |record, run| headline(record, run, "p50", |latency| latency.p50)),
+    latency("p99", |record, run| headline(record, run, "p99", |latency| latency.p99)),
+    latency("p99.9", |record, run| headline(record, run, "p999", |latency| latency.p999)),
+    latency("max", |record, run| headline(record, run, "max", |latency| latency.max)),
     ComparedMetric {
         name: "server cpu",
         more_is_better: false,
@@ -160,10 +160,11 @@ const fn latency(
 fn headline(
     record: &Record,
     run: &RunRecord,
+    field: &str,
     statistic: fn(&LatencyRecord) -> Option<u64>,
 ) -> Option<(f64, bool)> {
     let latency = run.latency_ns.headline(record.args.mode);
-    statistic(latency).map(|ns| (ns as f64, latency.is_at_least(ns)))
+    statistic(latency).map(|ns| (ns as f64, latency.is_at_least(field)))
 }
 
 /// The values of a side, one for each run.

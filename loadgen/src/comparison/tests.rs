@@ -108,7 +108,7 @@ fn a_lower_bound_shows_that_its_side_is_slower_and_nothing_else() {
     let bounded = |side: &mut Side| {
         change(side, |record| {
             for run in &mut record.runs {
-                run.latency_ns.response.at_least_from = run.latency_ns.response.p99;
+                run.latency_ns.response.at_most.insert("p99".to_owned(), None);
             }
         });
     };

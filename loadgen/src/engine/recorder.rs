@@ -7,7 +7,7 @@
 use std::io;
 use std::mem;
 
-use crate::latency::{Distribution, Latencies};
+use crate::latency::{Batches, Distribution, Latencies};
 use crate::record::Counters;
 use crate::schedule::{Mode, Window, random};
 use crate::wire::Mismatch;
@@ -47,6 +47,7 @@ pub(crate) struct Recorder {
     mode: Mode,
     counters: Counters,
     latencies: Box<Latencies>,
+    batches: Batches,
     gaps: GapSample,
     first_mismatch: Option<Mismatch>,
     first_error: Option<String>,
@@ -63,6 +64,7 @@ impl Recorder {
             mode,
             counters: Counters::default(),
             latencies: Box::new(Latencies::new()),
+            batches: Batches::new(window),
             gaps: GapSample::new(seed),
             first_mismatch: None,
             first_error: None,
@@ -74,6 +76,7 @@ impl Recorder {
     /// Sets the window when the load starts.
     pub(crate) fn starts(&mut self, window: Window) {
         self.window = window;
+        self.batches = Batches::new(window);
         self.summed_until_ns = window.measure_from_ns;
     }
 
@@ -136,7 +139,7 @@ impl Recorder {
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
         let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
-        self.latencies[Distribution::Lateness].record(late_ns);
+        self.record(Distribution::Lateness, intended_ns, late_ns);
         self.latencies[Distribution::LoaderLate].record(late_ns - blocked_ns);
         if blocked_ns > 0 {
             self.latencies[Distribution::Blocked].record(blocked_ns);
@@ -156,12 +159,19 @@ impl Recorder {
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
             self.counters.answered_after_window += u64::from(reply_ns >= self.window.end_ns);
-            self.latencies[Distribution::Service].record(reply_ns.saturating_sub(request.sent_ns));
+            let service_ns = reply_ns.saturating_sub(request.sent_ns);
+            self.record(Distribution::Service, request.intended_ns, service_ns);
             if self.mode == Mode::Open {
-                self.latencies[Distribution::Response]
-                    .record(reply_ns.saturating_sub(request.intended_ns));
+                let response_ns = reply_ns.saturating_sub(request.intended_ns);
+                self.record(Distribution::Response, request.intended_ns, response_ns);
             }
         }
+    }
+
+    /// Adds a value of a request that was intended for a time inside the window.
+    fn record(&mut self, distribution: Distribution, intended_ns: u64, value_ns: u64) {
+        self.latencies[distribution].record(value_ns);
+        self.batches.record(distribution, intended_ns, value_ns);
     }
 
     /// Records a connection lost at `now_ns` with these requests outstanding.
@@ -209,8 +219,10 @@ impl Recorder {
 
     /// Records how long a request without a reply has waited: a lower bound.
     fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
-        if self.mode == Mode::Open && self.window.contains(intended_ns) {
-            self.latencies[Distribution::Unanswered].record(now_ns.saturating_sub(intended_ns));
+        if self.window.contains(intended_ns) {
+            let waited_ns = now_ns.saturating_sub(intended_ns);
+            self.latencies[Distribution::Unanswered].record(waited_ns);
+            self.batches.record(Distribution::headline(self.mode), intended_ns, waited_ns);
         }
     }
 
@@ -253,6 +265,7 @@ impl Recorder {
     pub(crate) fn finish(self) -> Recorded {
         Recorded {
             counters: self.counters,
+            batches: Some(self.batches),
             gaps: self.gaps.into_pairs(),
             first_mismatch: self.first_mismatch,
             first_error: self.first_error,
@@ -265,6 +278,8 @@ impl Recorder {
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
     pub(crate) counters: Counters,
+    /// The latencies of the window in batches.
+    pub(crate) batches: Option<Batches>,
     /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
     pub(crate) gaps: Vec<(u64, u64)>,
     pub(crate) first_mismatch: Option<Mismatch>,
@@ -278,6 +293,10 @@ impl Recorded {
     /// Adds the results of another thread.
     pub(crate) fn merge(&mut self, other: Self) {
         self.counters.merge(&other.counters);
+        match (&mut self.batches, other.batches) {
+            (Some(ours), Some(theirs)) => ours.merge(&theirs),
+            (ours, theirs) => *ours = ours.take().or(theirs),
+        }
         self.gaps.extend(other.gaps);
         self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
         self.first_error = self.first_error.take().or(other.first_error);

@@ -18,9 +18,11 @@ use super::worker::{Finished, Worker};
 use crate::clock::{Clock, nanoseconds, seconds};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::latency::Latencies;
+use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
-use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
+use crate::record::{
+    ArrivalRecord, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord, Validity,
+};
 use crate::schedule::{Intensity, Window};
 use crate::server::Server;
 
@@ -32,6 +34,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct RunOutcome {
     pub(crate) record: RunRecord,
     pub(crate) latencies: Latencies,
+    pub(crate) batches: Batches,
 }
 
 /// Loads the server as planned and returns the result, still without a verdict.
@@ -289,12 +292,16 @@ fn conclude(
     let measured_ns = stopped_ns.min(window.end_ns).saturating_sub(window.measure_from_ns);
     let interrupted = plan.interrupt.is_requested();
     let ended_early = !interrupted && stopped_ns < window.end_ns;
+    let mode = options.load.mode();
+    let batches = all.batches.take().unwrap_or_else(|| Batches::new(window));
+    let runs = std::slice::from_ref(&batches);
+    let samples = Samples { mode, latencies: &latencies, runs };
     let record = RunRecord {
         number,
         started_unix_s,
         validity: Validity::valid(),
-        rate: RateRecord::new(&all.counters, options.load.mode(), seconds(measured_ns)),
-        latency_ns: (&latencies).into(),
+        rate: RateRecord::new(&all.counters, mode, seconds(measured_ns)),
+        latency_ns: LatenciesRecord::new(&samples),
         threads,
         arrivals: options.load.open().map(|open| {
             let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
@@ -310,7 +317,7 @@ fn conclude(
         interrupted,
         counters: all.counters,
     };
-    Ok(RunOutcome { record, latencies })
+    Ok(RunOutcome { record, latencies, batches })
 }
 
 fn thread_record(finished: &Finished) -> ThreadRecord {

@@ -11,8 +11,8 @@ use crate::schedule::Mode;
 pub(crate) enum Distribution {
     /// Intended time to reply; open loop only.
     Response,
-    /// Requests without a reply: how long they had waited at the end, which is a lower bound of
-    /// their response time; open loop only.
+    /// Requests without a correct reply: how long they had waited at the end, which is a lower
+    /// bound of their headline latency.
     Unanswered,
     /// Write to reply.
     Service,
@@ -107,11 +107,11 @@ impl Latencies {
         &self[Distribution::headline(mode)]
     }
 
-    /// A distribution of all requests. The response times include the lower bounds of unanswered
-    /// requests.
-    pub(crate) fn with_bounds(&self, distribution: Distribution) -> Cow<'_, Latency> {
+    /// A distribution of all requests. The headline latency includes the lower bounds of
+    /// unanswered requests.
+    pub(crate) fn with_bounds(&self, distribution: Distribution, mode: Mode) -> Cow<'_, Latency> {
         let mut latency = Cow::Borrowed(&self[distribution]);
-        if distribution == Distribution::Response {
+        if distribution == Distribution::headline(mode) {
             latency.to_mut().merge(&self[Distribution::Unanswered]);
         }
         latency
@@ -140,10 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_answered_is_a_lower_bound_of_the_response_alone() {
+    fn what_was_never_answered_is_a_lower_bound_of_the_headline_latency_alone() {
         let mut latencies = Latencies::new();
         Distribution::ALL.into_iter().for_each(|distribution| latencies[distribution].record(5));
-        assert_eq!(latencies.with_bounds(Distribution::Response).count(), 2);
-        assert_eq!(latencies.with_bounds(Distribution::Service).count(), 1);
+        assert_eq!(latencies.with_bounds(Distribution::Response, Mode::Open).count(), 2);
+        assert_eq!(latencies.with_bounds(Distribution::Service, Mode::Open).count(), 1);
+        assert_eq!(latencies.with_bounds(Distribution::Service, Mode::Closed).count(), 2);
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Histograms are merged; percentiles are never averaged.
 
+mod batches;
 mod confidence;
 mod latencies;
 
 use hdrhistogram::Histogram;
 
-pub(crate) use self::confidence::{Batch, dispersion};
+pub(crate) use self::batches::Batches;
+pub(crate) use self::confidence::{Samples, ranks};
 pub(crate) use self::latencies::{Distribution, Latencies};
 
 /// Largest value of the histogram; longer ones are clamped to it and counted.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::Observer;
 use crate::error::Error;
-use crate::latency::{Latencies, P50, P99};
+use crate::latency::{Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
@@ -43,7 +43,10 @@ impl Merged {
             latencies.merge(&of_run);
         }
         let rate = rate_of(&runs);
-        let mut record = combine(args, sources[0].record.env.clone(), runs, &latencies);
+        let of_runs: Vec<_> = runs.iter().map(|run| &run.latency_ns).collect();
+        let latency_ns = LatenciesRecord::of_runs(&latencies, args.mode, &of_runs);
+        let samples = Samples { mode: args.mode, latencies: &latencies, runs: &[] };
+        let mut record = combine(args, sources[0].record.env.clone(), runs, latency_ns);
         record.rate = rate;
         found.add_to(&mut record.validity);
         record.slo = record
@@ -51,7 +54,7 @@ impl Merged {
             .slo
             .iter()
             .filter_map(TextValue::value)
-            .map(|slo| slo.check(&record))
+            .map(|slo| slo.check(&record, &samples))
             .collect();
         Ok(Self { measurement: Measurement { record, latencies }, sources })
     }
@@ -127,10 +130,10 @@ fn added_run(
         started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
         validity: added_validity(sources, index),
         rate: added_rate(parts().map(|run| &run.rate)),
-        latency_ns: LatenciesRecord::with_intervals(
+        latency_ns: LatenciesRecord::of_one_time(
             latencies,
             sources[0].record.args.mode,
-            intervals.iter(),
+            &parts().map(|run| &run.latency_ns).collect::<Vec<_>>(),
         ),
         counters,
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),

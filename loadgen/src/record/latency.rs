@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::IntervalRecord;
 use crate::latency::{
-    Batch, Distribution, Latencies, Latency, P50, P90, P99, P999, P9999, PERCENTILES, Percentile,
-    dispersion,
+    Distribution, Latencies, Latency, P50, P90, P99, P999, P9999, PERCENTILES, Percentile, Samples,
+    ranks,
 };
 use crate::schedule::Mode;
+use crate::units;
 
 /// The distributions of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,33 +29,69 @@ pub(crate) struct LatenciesRecord {
     pub(crate) connect: LatencyRecord,
 }
 
+/// How many independent values say as much about a percentile of a distribution as all values do;
+/// nothing if that is not known.
+type EffectiveCount<'a> = &'a dyn Fn(Distribution, Percentile) -> Option<f64>;
+
 impl LatenciesRecord {
-    /// The distributions in the record. If the `intervals` differ by more than chance, the requests
-    /// depend on each other, and the confidence interval of the headline latency is wider.
-    pub(crate) fn with_intervals<'a>(
-        latencies: &Latencies,
-        mode: Mode,
-        intervals: impl Iterator<Item = &'a IntervalRecord> + Clone,
-    ) -> Self {
-        let headline = Distribution::headline(mode);
-        let dispersion = Dispersion::of(&latencies.with_bounds(headline), intervals);
-        let of =
-            |distribution| if distribution == headline { dispersion } else { Dispersion::NONE };
-        Self::new(latencies, of)
+    /// The distributions of these samples.
+    pub(crate) fn new(samples: &Samples<'_>) -> Self {
+        let of = |distribution| (distribution, samples.dependence(distribution));
+        let dependences = Distribution::ALL.map(of);
+        let effective = |distribution, percentile: Percentile| {
+            let (_, dependence) = dependences.iter().find(|(known, _)| *known == distribution)?;
+            Some(dependence.as_ref()?.effective_count(percentile.quantile))
+        };
+        Self::with(samples.latencies, samples.mode, &effective)
     }
 
-    fn new(latencies: &Latencies, dispersion: impl Fn(Distribution) -> Dispersion) -> Self {
-        let one = |distribution: Distribution| {
-            let all = latencies.with_bounds(distribution);
-            LatencyRecord::new(&all, dispersion(distribution))
+    /// The distributions of several loaders that measured one server at the same time. Their
+    /// requests waited in the same queue, so they may depend on each other completely.
+    pub(crate) fn of_one_time(latencies: &Latencies, mode: Mode, parts: &[&Self]) -> Self {
+        let indices = |indices: &[f64]| indices.iter().sum();
+        Self::of_parts(latencies, mode, parts, &indices)
+    }
+
+    /// The distributions of several runs, one after the other, of which only the records are known.
+    pub(crate) fn of_runs(latencies: &Latencies, mode: Mode, runs: &[&Self]) -> Self {
+        let indices = |indices: &[f64]| indices.iter().copied().fold(1.0, f64::max);
+        Self::of_parts(latencies, mode, runs, &indices)
+    }
+
+    /// The index of dispersion of all parts together is `index` of theirs.
+    fn of_parts(
+        latencies: &Latencies,
+        mode: Mode,
+        parts: &[&Self],
+        index: &dyn Fn(&[f64]) -> f64,
+    ) -> Self {
+        let effective = |distribution: Distribution, percentile: Percentile| {
+            let of = |part: &&Self| {
+                let latency = part.of(distribution);
+                let effective = *latency.effective_n.get(percentile.field)?;
+                Some(latency.count as f64 / effective.max(1) as f64)
+            };
+            let indices: Vec<f64> = parts.iter().map(of).collect::<Option<_>>()?;
+            let count = latencies.with_bounds(distribution, mode).count();
+            Some((count as f64 / index(&indices)).floor())
         };
-        let unanswered = &latencies[Distribution::Unanswered];
+        Self::with(latencies, mode, &effective)
+    }
+
+    fn with(latencies: &Latencies, mode: Mode, effective: EffectiveCount<'_>) -> Self {
+        let none = Latency::new();
+        let one = |distribution: Distribution| {
+            let is_headline = distribution == Distribution::headline(mode);
+            let unanswered = if is_headline { &latencies[Distribution::Unanswered] } else { &none };
+            let bounds = Bounds {
+                answered: &latencies[distribution],
+                unanswered,
+                all: &latencies.with_bounds(distribution, mode),
+            };
+            bounds.record(&|percentile| effective(distribution, percentile))
+        };
         Self {
-            response: LatencyRecord {
-                censored: unanswered.count(),
-                at_least_from: unanswered.min_ns(),
-                ..one(Distribution::Response)
-            },
+            response: one(Distribution::Response),
             service: one(Distribution::Service),
             lateness: one(Distribution::Lateness),
             loader_late: one(Distribution::LoaderLate),
@@ -64,7 +100,7 @@ impl LatenciesRecord {
         }
     }
 
-    /// A distribution. The response times include unanswered requests.
+    /// A distribution. The headline latency includes unanswered requests.
     pub(crate) fn of(&self, distribution: Distribution) -> &LatencyRecord {
         match distribution {
             Distribution::Response | Distribution::Unanswered => &self.response,
@@ -82,14 +118,12 @@ impl LatenciesRecord {
     }
 }
 
-impl From<&Latencies> for LatenciesRecord {
-    fn from(latencies: &Latencies) -> Self {
-        Self::new(latencies, |_| Dispersion::NONE)
-    }
-}
-
 /// One distribution in nanoseconds. A value without enough samples is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Of a request without a correct reply only a lower bound is known: how long it had waited. A
+/// value is given with these lower bounds, and where it would be larger if such requests had
+/// never been answered, `at_most` says how large.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LatencyRecord {
     pub(crate) p50: Option<u64>,
     pub(crate) p90: Option<u64>,
@@ -104,43 +138,32 @@ pub(crate) struct LatencyRecord {
     pub(crate) mean: Option<u64>,
     /// How many samples, unanswered requests included.
     pub(crate) count: u64,
-    /// Number of samples that are lower bounds: requests without a reply.
+    /// Number of samples that are lower bounds: requests without a correct reply.
     pub(crate) censored: u64,
-    /// Values from this one on are lower bounds ("at least"), because of censored samples.
-    pub(crate) at_least_from: Option<u64>,
-    /// 95 % confidence interval of each percentile that is known, by the field's name. An end from
-    /// `at_least_from` on is a lower bound like any other value. Missing where requests depend on
-    /// each other so much that too few independent ones are left.
-    pub(crate) ci95: BTreeMap<String, [u64; 2]>,
+    /// The values, by the field's name, that are lower bounds because of censored samples, with
+    /// their upper bound; null if there is none. A value whose two bounds agree to three digits is
+    /// not among them.
+    pub(crate) at_most: BTreeMap<String, Option<u64>>,
+    /// 95 % confidence interval of each percentile for which there are enough independent samples,
+    /// by the field's name. The upper end is null where it depends on unanswered requests.
+    pub(crate) ci95: BTreeMap<String, Interval>,
+    /// The effective sample size of each percentile: the number of independent samples that say as
+    /// much about it. Missing where it is not known.
+    pub(crate) effective_n: BTreeMap<String, u64>,
 }
 
-impl LatencyRecord {
-    /// The distribution as it is, without lower bounds.
-    fn new(latency: &Latency, dispersion: Dispersion) -> Self {
-        Self {
-            p50: latency.percentile_ns(P50),
-            p90: latency.percentile_ns(P90),
-            p99: latency.percentile_ns(P99),
-            p999: latency.percentile_ns(P999),
-            p9999: latency.percentile_ns(P9999),
-            max: latency.max_ns(),
-            min: latency.min_ns(),
-            mean: latency.mean_ns(),
-            count: latency.count(),
-            censored: 0,
-            at_least_from: None,
-            ci95: confidence(latency, dispersion),
-        }
-    }
+/// The ends of a confidence interval, in nanoseconds. The upper one may be unknown.
+pub(crate) type Interval = (u64, Option<u64>);
 
+impl LatencyRecord {
     /// The confidence interval of a percentile, if it has one.
-    pub(crate) fn ci95_at(&self, percentile: Percentile) -> Option<[u64; 2]> {
+    pub(crate) fn ci95_at(&self, percentile: Percentile) -> Option<Interval> {
         self.ci95.get(percentile.field).copied()
     }
 
-    /// Whether a value of this distribution is a lower bound.
-    pub(crate) fn is_at_least(&self, value_ns: u64) -> bool {
-        self.at_least_from.is_some_and(|from_ns| value_ns >= from_ns)
+    /// Whether the value with this field name is a lower bound.
+    pub(crate) fn is_at_least(&self, field: &str) -> bool {
+        self.at_most.contains_key(field)
     }
 
     /// The value of a percentile, if it is known.
@@ -156,75 +179,65 @@ impl LatencyRecord {
     }
 }
 
-/// The confidence interval of every percentile that has one, by its name in the record.
-fn confidence(latency: &Latency, dispersion: Dispersion) -> BTreeMap<String, [u64; 2]> {
-    let interval = |percentile: Percentile| {
-        let ends = latency.ci95_ns(percentile, dispersion.at(percentile))?;
-        Some((percentile.field.to_owned(), ends))
-    };
-    PERCENTILES.into_iter().filter_map(interval).collect()
+/// A distribution in which unanswered requests leave a value between two bounds.
+struct Bounds<'a> {
+    answered: &'a Latency,
+    /// How long requests without a correct reply had waited.
+    unanswered: &'a Latency,
+    /// Both.
+    all: &'a Latency,
 }
 
-/// Fewest intervals from which their variance is estimated.
-const INTERVALS_MIN: usize = 5;
-
-/// How much the requests of a run depend on each other, estimated from its intervals: a factor. It
-/// is 1 for independent requests.
-///
-/// An index of dispersion counts the requests of each interval beyond a percentile of the whole
-/// run. That percentile is not known during the interval, which stores its own p50 and p99. Their
-/// ranks among all requests of the run contain nearly the same information: if many requests are
-/// beyond the run's percentile, the interval's own lies as far beyond it (Bahadur, 1966).
-///
-/// The method has limits. It does not detect dependence within an interval. p90, p99.9 and p99.99
-/// use the index of their neighbours. Intervals do not contain connects, lateness and the service
-/// times of an open loop, whose confidence intervals assume independent requests. In a stall, a
-/// whole interval is beyond the run's p99. The method bounds its share by 1 %, so the index is too
-/// small rather than too large.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Dispersion {
-    p50: f64,
-    p99: f64,
-}
-
-impl Dispersion {
-    /// Requests are independent.
-    const NONE: Self = Self { p50: 1.0, p99: 1.0 };
-
-    /// Estimated from the intervals of the measured window, whose sum is `latency`.
-    fn of<'a>(
-        latency: &Latency,
-        intervals: impl Iterator<Item = &'a IntervalRecord> + Clone,
-    ) -> Self {
-        let index = |percentile: Percentile, own: fn(&IntervalRecord) -> Option<u64>| {
-            let batches = intervals.clone().filter(|interval| interval.start_s >= 0.0);
-            let batches = batches.filter_map(|interval| {
-                let beyond = latency.share_beyond(own(interval)?, percentile);
-                Some(Batch { beyond, count: interval.completed })
-            });
-            let batches: Vec<Batch> = batches.filter(|batch| batch.count > 0).collect();
-            let enough = batches.len() >= INTERVALS_MIN;
-            if enough { dispersion(percentile.quantile, &batches) } else { 1.0 }
+impl Bounds<'_> {
+    fn record(&self, effective: &dyn Fn(Percentile) -> Option<f64>) -> LatencyRecord {
+        let all = self.all;
+        let mut record = LatencyRecord {
+            p50: all.percentile_ns(P50),
+            p90: all.percentile_ns(P90),
+            p99: all.percentile_ns(P99),
+            p999: all.percentile_ns(P999),
+            p9999: all.percentile_ns(P9999),
+            max: all.max_ns(),
+            min: all.min_ns(),
+            mean: all.mean_ns(),
+            count: all.count(),
+            censored: self.unanswered.count(),
+            ..LatencyRecord::default()
         };
-        if latency.count() == 0 {
-            return Self::NONE;
+        for percentile in PERCENTILES {
+            let Some(value_ns) = record.at(percentile) else { continue };
+            let name = || percentile.field.to_owned();
+            let rank = (percentile.quantile * record.count as f64).ceil();
+            let at_most_ns = self.at_most(rank);
+            if !agree(value_ns, at_most_ns) {
+                record.at_most.insert(name(), at_most_ns);
+            }
+            let Some(effective) = effective(percentile) else { continue };
+            record.effective_n.insert(name(), effective as u64);
+            if let Some([low, high]) = ranks(record.count, effective, percentile.quantile) {
+                let low_ns = all.lowest_at_rank(low);
+                record.ci95.insert(name(), (low_ns, self.at_most(high)));
+            }
         }
-        Self {
-            p50: index(P50, |interval| interval.p50_ns),
-            p99: index(P99, |interval| interval.p99_ns),
+        if record.censored > 0 {
+            record.at_most.extend(["max", "mean"].map(|name| (name.to_owned(), None)));
         }
+        record
     }
 
-    /// The factor of a percentile: its own, or that of its neighbours.
-    fn at(self, percentile: Percentile) -> f64 {
-        if percentile.quantile <= P50.quantile {
-            self.p50
-        } else if percentile.quantile < P99.quantile {
-            self.p50.max(self.p99)
-        } else {
-            self.p99
-        }
+    /// The value of a rank if no unanswered request had ever been answered.
+    fn at_most(&self, rank: f64) -> Option<u64> {
+        let is_answered = rank <= self.answered.count() as f64;
+        is_answered.then(|| self.answered.at_rank(rank))
     }
+}
+
+/// Whether the two bounds of a value are the same to the digits that reports show.
+fn agree(at_least_ns: u64, at_most_ns: Option<u64>) -> bool {
+    at_most_ns.is_some_and(|at_most_ns| {
+        at_most_ns.saturating_sub(at_least_ns) <= at_least_ns / 1_000
+            || units::duration(at_most_ns) == units::duration(at_least_ns)
+    })
 }
 
 #[cfg(test)]
@@ -232,88 +245,98 @@ mod tests {
     use super::*;
     use crate::latency::P90;
     use crate::latency::tests::latency_of;
-    use crate::schedule::random;
+
+    /// Latencies alone: nothing is known about how far they depend on each other.
+    impl From<&Latencies> for LatenciesRecord {
+        fn from(latencies: &Latencies) -> Self {
+            Self::new(&Samples { mode: Mode::Open, latencies, runs: &[] })
+        }
+    }
+
+    fn record(answered: &Latency, unanswered: &Latency) -> LatencyRecord {
+        let mut all = answered.clone();
+        all.merge(unanswered);
+        let count = all.count() as f64;
+        Bounds { answered, unanswered, all: &all }.record(&|_| Some(count))
+    }
 
     #[test]
     fn unsupported_percentiles_are_null() {
-        let mut latency = Latency::new();
-        (1..=40).for_each(|n| latency.record(n * 1_000));
-        let record = LatencyRecord::new(&latency, Dispersion::NONE);
+        let record = record(&latency_of((1..=40).map(|n| n * 1_000)), &Latency::new());
         assert!(record.p90.is_some());
         assert_eq!(serde_json::to_value(&record).unwrap()["p99"], serde_json::Value::Null);
     }
 
     #[test]
-    fn every_known_percentile_has_its_confidence_interval() {
-        let mut latency = Latency::new();
-        (1..=1_000).for_each(|n| latency.record(n));
-        let record = LatencyRecord::new(&latency, Dispersion::NONE);
-        let names: Vec<&String> = record.ci95.keys().collect();
+    fn every_percentile_has_the_interval_of_its_effective_sample_size() {
+        let latency = latency_of(1..=1_000);
+        let known = record(&latency, &Latency::new());
+        let names: Vec<&String> = known.ci95.keys().collect();
         assert_eq!(names, ["p50", "p90", "p99"]);
-        assert_eq!(record.ci95_at(P50), Some([469, 532]));
+        assert_eq!(known.ci95_at(P50), Some((469, Some(532))));
+        assert_eq!(known.effective_n["p50"], 1_000);
+        let bounds = Bounds { answered: &latency, unanswered: &Latency::new(), all: &latency };
+        let known = bounds.record(&|_| Some(100.0));
+        assert_eq!(known.ci95_at(P50), Some((400, Some(610))));
+        assert_eq!((known.ci95_at(P99), known.effective_n["p99"]), (None, 100));
+        assert_eq!(bounds.record(&|_| None).ci95_at(P50), None);
     }
 
     #[test]
-    fn an_unanswered_request_makes_what_is_as_long_a_lower_bound() {
+    fn one_failed_request_of_many_leaves_the_percentiles_known() {
+        let answered = latency_of((1..=1_238).map(|n| 1_000_000 + n));
+        let record = record(&answered, &latency_of([500]));
+        assert_eq!((record.count, record.censored), (1_239, 1));
+        for field in ["p50", "p90", "p99"] {
+            assert!(!record.is_at_least(field), "{field}: {record:?}");
+            assert!(record.ci95[field].1.is_some(), "{field}");
+        }
+        assert!(record.is_at_least("max") && record.is_at_least("mean"));
+    }
+
+    #[test]
+    fn requests_without_a_reply_leave_a_value_between_two_bounds() {
+        // 5 of 100 had waited for 1 us; the others took 1 to 95 ms.
+        let answered = latency_of((1..=95).map(|n| n * 1_000_000));
+        let record = record(&answered, &latency_of([1_000; 5]));
+        let ms = |ns: Option<u64>| ns.map(|ns| (ns as f64 / 1e6).round() as u64);
+        assert_eq!((ms(record.p50), ms(record.at_most["p50"])), (Some(45), Some(50)));
+        assert_eq!((ms(record.p90), ms(record.at_most["p90"])), (Some(85), Some(90)));
+        assert_eq!(record.at_most["max"], None);
+        let (low_ns, high_ns) = record.ci95_at(P90).unwrap();
+        assert!(low_ns < 85_000_000 && high_ns.is_none(), "{low_ns} {high_ns:?}");
+    }
+
+    #[test]
+    fn a_closed_loop_counts_unanswered_requests_in_its_service_times() {
         let mut latencies = Latencies::new();
-        (1..=990).for_each(|n| latencies[Distribution::Response].record(n));
+        (1..=90).for_each(|n| latencies[Distribution::Service].record(n));
         (0..10).for_each(|_| latencies[Distribution::Unanswered].record(500));
-        let record = LatenciesRecord::from(&latencies).response;
-        assert_eq!((record.count, record.censored), (1_000, 10));
-        assert!(!record.is_at_least(499) && record.is_at_least(500));
-        assert!(record.is_at_least(record.p90.unwrap()));
+        let of = |mode| LatenciesRecord::new(&Samples { mode, latencies: &latencies, runs: &[] });
+        let closed = of(Mode::Closed).service;
+        assert_eq!((closed.count, closed.censored, closed.max), (100, 10, Some(500)));
+        assert_eq!((of(Mode::Open).service.count, of(Mode::Open).response.censored), (90, 10));
     }
 
-    /// Ten intervals of a thousand requests whose typical time changes by `wave` from one to the
-    /// next, and all of their requests.
-    fn series(wave: u64) -> (Latency, Vec<IntervalRecord>) {
-        let mut all = Latency::new();
-        let interval = |number: u64| {
-            let base = 1_000_000 + wave * (number % 3);
-            let values = (0..1_000).map(|n| base + random::at(number, n) % 100_000);
-            let latency = latency_of(values);
-            all.merge(&latency);
-            IntervalRecord {
-                start_s: number as f64,
-                length_s: 1.0,
-                scheduled: 1_000,
-                sent: 1_000,
-                completed: 1_000,
-                failed: 0,
-                outstanding: 0,
-                backlog: 0,
-                p50_ns: latency.percentile_ns(P50),
-                p99_ns: latency.percentile_ns(P99),
-                max_ns: latency.max_ns(),
-                loader_cpu: 0.1,
-                server_cpu: None,
-            }
-        };
-        let intervals = (0..10).map(interval).collect();
-        (all, intervals)
+    /// Latencies of `count` requests, of which `effective` are independent.
+    fn part(count: u64, effective: u64) -> LatenciesRecord {
+        let mut latencies = Latencies::new();
+        (1..=count).for_each(|n| latencies[Distribution::Response].record(n));
+        LatenciesRecord::with(&latencies, Mode::Open, &|_, _| Some(effective as f64))
     }
 
     #[test]
-    fn intervals_alike_leave_the_requests_independent() {
-        let (all, intervals) = series(0);
-        let dispersion = Dispersion::of(&all, intervals.iter());
-        assert!(dispersion.at(P50) < 3.0 && dispersion.at(P99) < 3.0, "{dispersion:?}");
-    }
-
-    #[test]
-    fn intervals_that_differ_make_many_requests_count_as_one() {
-        let (all, intervals) = series(60_000);
-        let dispersion = Dispersion::of(&all, intervals.iter());
-        assert!(dispersion.at(P50) > 50.0, "{dispersion:?}");
-        assert_eq!(dispersion.at(P90), dispersion.at(P50).max(dispersion.at(P99)));
-    }
-
-    #[test]
-    fn few_intervals_and_the_warm_up_say_nothing() {
-        let (all, mut intervals) = series(60_000);
-        assert_eq!(Dispersion::of(&all, intervals[..4].iter()), Dispersion::NONE);
-        intervals.iter_mut().for_each(|interval| interval.start_s -= 20.0);
-        assert_eq!(Dispersion::of(&all, intervals.iter()), Dispersion::NONE);
-        assert_eq!(Dispersion::of(&Latency::new(), intervals.iter()), Dispersion::NONE);
+    fn loaders_of_one_server_do_not_add_to_each_other_s_confidence() {
+        let parts = [&part(10_000, 1_000), &part(10_000, 1_000)];
+        let mut latencies = Latencies::new();
+        for n in 1..=10_000 {
+            latencies[Distribution::Response].record(n);
+            latencies[Distribution::Response].record(n);
+        }
+        let of_one_time = LatenciesRecord::of_one_time(&latencies, Mode::Open, &parts).response;
+        assert_eq!((of_one_time.count, of_one_time.effective_n["p50"]), (20_000, 1_000));
+        let of_runs = LatenciesRecord::of_runs(&latencies, Mode::Open, &parts).response;
+        assert_eq!(of_runs.effective_n["p50"], 2_000);
+        assert!(of_runs.ci95["p50"].0 > of_one_time.ci95["p50"].0);
     }
 }

@@ -61,10 +61,24 @@ pub(crate) struct Reason {
 pub(crate) struct SloRecord {
     /// As given, such as "p99<1ms".
     pub(crate) objective: String,
-    /// Whether it was met; null if there are too few samples.
+    /// Whether the measured value meets it; null if that is not known.
     pub(crate) met: Option<bool>,
+    /// Whether the true value does, at the 95 % level.
+    pub(crate) decision: Decision,
     /// The measured value, with its unit.
     pub(crate) found: String,
+}
+
+/// The decision about an objective at the 95 % level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Decision {
+    /// It is met.
+    Passed,
+    /// It is missed.
+    Failed,
+    /// The measurement does not say. A longer one may.
+    Undecided,
 }
 
 /// The kind of a finding, a stable word for scripts. `validity/rules` has the meaning of each code.

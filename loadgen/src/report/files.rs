@@ -45,7 +45,7 @@ pub(crate) fn is_log(name: &str) -> bool {
 pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for distribution in HGRM {
-        let latency = latencies.with_bounds(distribution);
+        let latency = latencies.with_bounds(distribution, record.args.mode);
         if latency.count() > 0 {
             files.push((format!("{}.us.hgrm", distribution.name()), hgrm::text(&latency)));
         }
@@ -65,7 +65,7 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
 /// The percentile curves.
 pub(super) fn percentile_plot(record: &Record, latencies: &Latencies) -> String {
     let curves = [Distribution::Response, Distribution::Service, Distribution::Lateness];
-    let curves = curves.map(|curve| (curve.name(), latencies.with_bounds(curve)));
+    let curves = curves.map(|curve| (curve.name(), latencies.with_bounds(curve, record.args.mode)));
     let curves = curves.each_ref().map(|(name, latency)| (*name, latency.as_ref()));
     charts::percentiles(record, &curves).svg()
 }

@@ -96,7 +96,7 @@ fn schema_of(text: &str) -> Option<String> {
 /// Replaces values that are rounded to buckets by the exact ones of the record.
 fn refine(latencies: &mut Latencies, record: &LatenciesRecord) -> Result<(), String> {
     for distribution in Distribution::ALL {
-        // The record has them only as lower bounds of response times.
+        // The record has them only as lower bounds of the headline latency.
         if distribution == Distribution::Unanswered {
             continue;
         }

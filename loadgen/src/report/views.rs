@@ -49,8 +49,8 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
-            let headline = Distribution::headline(record.args.mode);
-            hgrm::text(&latencies.with_bounds(headline))
+            let mode = record.args.mode;
+            hgrm::text(&latencies.with_bounds(Distribution::headline(mode), mode))
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),

@@ -10,7 +10,6 @@
 mod objective;
 mod rules;
 
-pub(crate) use self::objective::Decision;
 use crate::environment::Environment;
 use crate::record::{
     ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, TextValue, Validity,

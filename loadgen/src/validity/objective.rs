@@ -1,60 +1,61 @@
 //! Whether a record meets an objective, and with which confidence.
 
-use crate::latency::Distribution;
-use crate::record::{LatencyRecord, Record, SloRecord};
+use crate::latency::{Distribution, Percentile, Samples};
+use crate::record::{Decision, LatencyRecord, Record, SloRecord};
 use crate::slo::{Metric, Slo, Statistic};
 use crate::units;
 
-/// The decision about an objective at the 95 % level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// The whole confidence interval meets it.
-    Passed,
-    /// The whole confidence interval misses it.
-    Failed,
-    /// The interval contains the limit, or there is none. A longer run may decide.
-    Undecided,
-}
-
-/// A number that may be a lower bound.
+/// A number of a record. Unanswered requests can leave it between two bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bounded {
     Exactly(f64),
-    /// A lower bound: with the unanswered requests it would be larger.
-    AtLeast(f64),
+    /// A lower and an upper bound. There may be no upper one.
+    Between(f64, Option<f64>),
     Unknown,
 }
 
 impl Slo {
-    /// Whether `record` meets it: by the value found, as far as that is known.
-    pub(crate) fn check(&self, record: &Record) -> SloRecord {
+    /// Whether `record` meets it: by the value found, as far as that is known, and with
+    /// confidence, by its samples.
+    ///
+    /// A percentile passes or fails by the number of samples on both sides of the limit. What has
+    /// no confidence interval (connects, extremes, means, rates) decides by its value.
+    pub(crate) fn check(&self, record: &Record, samples: &Samples<'_>) -> SloRecord {
         let found = self.metric().of(record);
+        let show = |value: f64| self.metric().show(value);
         let text = match found {
-            Bounded::Exactly(value) => self.metric().show(value),
-            Bounded::AtLeast(value) => format!("at least {}", self.metric().show(value)),
+            Bounded::Exactly(value) => show(value),
+            Bounded::Between(low, None) => format!("at least {}", show(low)),
+            Bounded::Between(low, Some(high)) => format!("from {} to {}", show(low), show(high)),
             Bounded::Unknown => self.why_unknown(record),
         };
-        SloRecord { objective: self.to_string(), met: self.met(found), found: text }
-    }
-
-    /// Whether it is met or missed with confidence; if neither, a longer measurement can decide.
-    ///
-    /// A percentile passes by the upper end of its confidence interval and fails by the lower one.
-    /// What has no interval (extremes, means, rates) decides by its value, which is exact.
-    pub(crate) fn decide(&self, record: &Record) -> Decision {
-        let Some((low, high)) = self.metric().ends(record) else { return Decision::Undecided };
-        match (self.met(low), self.met(high)) {
-            (Some(true), Some(true)) => Decision::Passed,
-            (Some(false), Some(false)) => Decision::Failed,
-            _ => Decision::Undecided,
-        }
+        let met = self.met(found);
+        let certain = match self.metric() {
+            Metric::Time(distribution, Statistic::Percentile(percentile)) => {
+                let headline = Distribution::headline(record.args.mode);
+                let distribution = distribution.unwrap_or(headline);
+                let quantile = Percentile::from(percentile).quantile;
+                match distribution {
+                    Distribution::Connect => met,
+                    _ => samples.meets(distribution, quantile, &|ns| self.holds(ns as f64)),
+                }
+            }
+            _ => met,
+        };
+        let decision = match certain {
+            Some(true) => Decision::Passed,
+            Some(false) => Decision::Failed,
+            None => Decision::Undecided,
+        };
+        SloRecord { objective: self.to_string(), met, decision, found: text }
     }
 
     fn met(&self, found: Bounded) -> Option<bool> {
         match found {
             Bounded::Exactly(value) => Some(self.holds(value)),
             // What is too long already cannot get shorter.
-            Bounded::AtLeast(value) => (!self.holds(value)).then_some(false),
+            Bounded::Between(low, _) if !self.holds(low) => Some(false),
+            Bounded::Between(_, high) => high.is_some_and(|high| self.holds(high)).then_some(true),
             Bounded::Unknown => None,
         }
     }
@@ -99,42 +100,30 @@ impl Metric {
             Self::Rate => Bounded::Exactly(rate.achieved_per_s),
         }
     }
-
-    /// The ends of its 95 % confidence interval. Both are the value itself if it is exact.
-    fn ends(self, record: &Record) -> Option<(Bounded, Bounded)> {
-        match (self, self.latency(record)) {
-            (Self::Time(_, Statistic::Percentile(known)), Some(latency)) => {
-                let [low, high] = latency.ci95_at(known.into())?;
-                Some((found(latency, low), found(latency, high)))
-            }
-            _ => Some((self.of(record), self.of(record))),
-        }
-    }
 }
 
 impl Statistic {
     fn of(self, latency: &LatencyRecord) -> Bounded {
-        let value = match self {
-            Self::Percentile(known) => latency.at(known.into()),
-            Self::Max => latency.max,
-            Self::Mean if latency.censored > 0 => {
-                return latency.mean.map_or(Bounded::Unknown, |mean| Bounded::AtLeast(mean as f64));
+        let (field, value) = match self {
+            Self::Percentile(known) => {
+                let percentile = Percentile::from(known);
+                (percentile.field, latency.at(percentile))
             }
-            Self::Mean => latency.mean,
+            Self::Max => ("max", latency.max),
+            Self::Mean => ("mean", latency.mean),
         };
-        value.map_or(Bounded::Unknown, |value| found(latency, value))
+        let Some(value) = value else { return Bounded::Unknown };
+        match latency.at_most.get(field) {
+            None => Bounded::Exactly(value as f64),
+            Some(at_most) => Bounded::Between(value as f64, at_most.map(|ns| ns as f64)),
+        }
     }
-}
-
-/// A value of a distribution, which may be a lower bound.
-fn found(latency: &LatencyRecord, value_ns: u64) -> Bounded {
-    let bound = latency.is_at_least(value_ns);
-    if bound { Bounded::AtLeast(value_ns as f64) } else { Bounded::Exactly(value_ns as f64) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Latencies;
     use crate::record::tests::sample;
 
     fn open() -> Record {
@@ -145,8 +134,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// The check of a record whose samples are not known.
+    fn checked(text: &str, record: &Record) -> SloRecord {
+        let latencies = Latencies::new();
+        let samples = Samples { mode: record.args.mode, latencies: &latencies, runs: &[] };
+        slo(text).check(record, &samples)
+    }
+
     fn met(text: &str, record: &Record) -> Option<bool> {
-        slo(text).check(record).met
+        checked(text, record).met
     }
 
     #[test]
@@ -174,46 +170,45 @@ mod tests {
     fn a_percentile_without_samples_is_neither_met_nor_missed() {
         let mut record = open();
         record.latency_ns.response.p9999 = None;
-        record.latency_ns.response.ci95.remove("p9999");
-        let checked = slo("p99.99<1s").check(&record);
+        let checked = checked("p99.99<1s", &record);
         assert_eq!(checked.met, None);
         assert!(
             checked.found.starts_with("n/a (needs n >= 36887, there are "),
             "{}",
             checked.found
         );
-        assert_eq!(slo("p99.99<1s").decide(&record), Decision::Undecided);
+        assert_eq!(checked.decision, Decision::Undecided);
     }
 
     #[test]
-    fn a_lower_bound_can_miss_but_never_meet() {
+    fn a_value_between_two_bounds_meets_by_the_upper_and_misses_by_the_lower_one() {
         let mut record = open();
-        record.latency_ns.response.p99 = Some(2_000_000);
-        record.latency_ns.response.censored = 10;
-        record.latency_ns.response.at_least_from = Some(1_500_000);
-        record.latency_ns.response.max = Some(9_000_000);
+        let response = &mut record.latency_ns.response;
+        response.p99 = Some(2_000_000);
+        response.p90 = Some(1_000_000);
+        let bounds = [("p90", Some(2_000_000)), ("p99", None), ("max", None), ("mean", None)];
+        response.at_most = bounds.map(|(name, at_most)| (name.to_owned(), at_most)).into();
         assert_eq!(met("p99<1ms", &record), Some(false));
         assert_eq!(met("p99<3ms", &record), None);
-        assert_eq!(slo("p99<3ms").check(&record).found, "at least 2.00 ms");
+        assert_eq!(checked("p99<3ms", &record).found, "at least 2.00 ms");
+        assert_eq!(met("p90<900us", &record), Some(false));
+        assert_eq!(met("p90<1.5ms", &record), None);
+        assert_eq!(met("p90<3ms", &record), Some(true));
+        assert_eq!(checked("p90<3ms", &record).found, "from 1.00 ms to 2.00 ms");
         assert_eq!(met("max<60s", &record), None);
         assert_eq!(met("mean<60s", &record), None);
     }
 
     #[test]
-    fn confidence_passes_by_the_upper_end_and_fails_by_the_lower_one() {
-        let mut record = open();
-        record.latency_ns.response.p99 = Some(1_000_000);
-        let interval = [900_000, 1_200_000];
-        record.latency_ns.response.ci95.insert("p99".to_owned(), interval);
-        assert_eq!(slo("p99<1.3ms").decide(&record), Decision::Passed);
-        assert_eq!(slo("p99<=1.2ms").decide(&record), Decision::Passed);
-        assert_eq!(slo("p99<1.2ms").decide(&record), Decision::Undecided);
-        assert_eq!(slo("p99<=900us").decide(&record), Decision::Undecided);
-        assert_eq!(slo("p99<900us").decide(&record), Decision::Failed);
-        record.latency_ns.response.at_least_from = Some(1_100_000);
-        assert_eq!(slo("p99<1.3ms").decide(&record), Decision::Undecided, "the end is a bound");
-        record.latency_ns.response.ci95.clear();
-        assert_eq!(slo("p99<1.3ms").decide(&record), Decision::Undecided);
+    fn a_percentile_is_decided_by_its_samples_and_a_connect_by_its_value() {
+        let mut args = sample::open_args();
+        let p99 = format!("p99<={}ns", open().latency_ns.response.p99.unwrap());
+        args.slo = ["p99<150us", &p99, "p99<300us", "connect.p50<1s", "connect.p50<1ns"]
+            .map(|text| text.to_owned().into())
+            .into();
+        let decisions = sample::several(&args, 1).record.slo.into_iter().map(|slo| slo.decision);
+        use Decision::{Failed, Passed, Undecided};
+        assert_eq!(decisions.collect::<Vec<_>>(), [Failed, Undecided, Passed, Passed, Failed]);
     }
 
     #[test]
@@ -223,8 +218,8 @@ mod tests {
         record.counters.completed = 9_990;
         assert_eq!(met("err<0.1%", &record), Some(false));
         assert_eq!(met("err<=0.1%", &record), Some(true));
-        assert_eq!(slo("err<=0.1%").decide(&record), Decision::Passed);
-        assert_eq!(slo("err<0.1%").check(&record).found, "0.100 %");
+        assert_eq!(checked("err<=0.1%", &record).decision, Decision::Passed);
+        assert_eq!(checked("err<0.1%", &record).found, "0.100 %");
     }
 
     #[test]
@@ -237,9 +232,6 @@ mod tests {
         assert_eq!(met("rate>=9900", &record), Some(true));
         assert_eq!(met("rate>=10k", &record), Some(false));
         record.rate.offered_per_s = None;
-        assert_eq!(
-            slo("achieved>=0.99").check(&record).found,
-            "n/a (a closed loop offers no rate)"
-        );
+        assert_eq!(checked("achieved>=0.99", &record).found, "n/a (a closed loop offers no rate)");
     }
 }

@@ -55,7 +55,7 @@ fn the_record_has_the_promised_keys() {
             assert!(keys.split(' ').any(|name| name == key), "{key} of {latency}: {keys}");
         }
     }
-    assert_eq!(record["schema"], "loadgen/2");
+    assert_eq!(record["schema"], "loadgen/3");
     assert_eq!(record["args"]["mode"], "open");
     assert_eq!(record["latency_ns"]["connect"]["p50"], Value::Null, "2 samples are too few");
 }
@@ -184,7 +184,7 @@ fn a_json_file_is_replaced_only_by_a_finished_run() {
     let finished = loadgen(&[&["run", &Server::echo().address()], &short[..]].concat());
     expect_no_errors(&finished);
     let record: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    assert_eq!(record["schema"], "loadgen/2");
+    assert_eq!(record["schema"], "loadgen/3");
 }
 
 #[test]

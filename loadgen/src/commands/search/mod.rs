@@ -25,10 +25,9 @@ use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
-use crate::record::{Code, Record, Validity, Verdict};
+use crate::record::{Code, Decision, Record, Validity, Verdict};
 use crate::schedule::Rate;
 use crate::slo::{Metric, Slo};
-use crate::validity::Decision;
 
 /// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
@@ -159,7 +158,7 @@ fn exit_code(answer: &Answer) -> u8 {
 fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
     let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
     let failed = record.counters.has_errors() && !tolerates_errors;
-    let decisions: Vec<Decision> = objectives.iter().map(|slo| slo.decide(record)).collect();
+    let decisions: Vec<Decision> = record.slo.iter().map(|slo| slo.decision).collect();
     finding(&record.validity, failed || record.counters.measured == 0, &decisions)
 }
 

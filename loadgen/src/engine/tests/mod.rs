@@ -1,6 +1,7 @@
 //! What a latency tool must find out, where it can be calculated: the whole loading thread in a
 //! simulated world.
 
+mod coverage;
 mod faults;
 mod queues;
 mod simulation;

@@ -10,7 +10,9 @@ pub(crate) fn full() -> Record {
     let latency = json!({
         "p50": 51_200, "p90": 90_000, "p99": 180_250, "p999": 400_000, "p9999": 800_000,
         "max": 912_345, "min": 20_001, "mean": 60_000, "count": 100_000, "censored": 3,
-        "at_least_from": 700_000, "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
+        "at_most": {"p9999": 850_000, "max": null},
+        "ci95": {"p50": [51_000, 51_400], "p99": [179_000, null]},
+        "effective_n": {"p50": 90_000, "p99": 40_000},
     });
     let names = ["response", "service", "lateness", "loader_late", "blocked", "connect"];
     let latencies: Value =
@@ -52,7 +54,7 @@ pub(crate) fn full() -> Record {
         "lateness": {"sleep": {"p50_ns": 900, "p99_ns": 9_000, "p999_ns": 40_000}},
     });
     record["validity"] = validity;
-    record["slo"] = json!([{"objective": "p99<1ms", "met": true, "found": "p99 is 180 µs"}]);
+    record["slo"] = json!([{"objective": "p99<1ms", "met": true, "decision": "passed", "found": "p99 is 180 µs"}]);
     record["rate"] = rate;
     record["latency_ns"] = latencies;
     record["server"] = server;

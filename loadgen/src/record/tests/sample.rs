@@ -1,17 +1,19 @@
 //! Measurements without fault, which tests then change.
 
 use std::iter;
+use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
-use crate::latency::{Distribution, Latencies, P50, P99};
+use crate::latency::{Batches, Distribution, Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::options::Pacing;
 use crate::record::{
     ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, TextValue,
     ThreadRecord, Validity,
 };
-use crate::schedule::Mode;
+use crate::schedule::{Mode, Window, random};
+use crate::slo::Slo;
 
 /// 2,000 requests a second for 20 s, answered within 100 to 200 µs.
 pub(crate) fn open() -> Measurement {
@@ -34,11 +36,18 @@ pub(crate) fn closed() -> Measurement {
 /// The same plan, run several times.
 pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
     let args = ArgsRecord { runs, ..args.clone() };
-    let one = latencies(&args);
+    let (one, batches) = latencies(&args);
     let mut latencies = Latencies::new();
     iter::repeat_n(&one, runs as usize).for_each(|run| latencies.merge(run));
-    let runs = (1..=runs).map(|number| run(number, &args, &one)).collect();
-    Measurement { record: combine(args, environment(), runs, &latencies), latencies }
+    let batches: Vec<Batches> = iter::repeat_n(batches, runs as usize).collect();
+    let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
+    let latency_ns = LatenciesRecord::new(&samples);
+    let of_run = Samples { latencies: &one, runs: &batches[..1], ..samples };
+    let runs = (1..=runs).map(|number| run(number, &args, &of_run)).collect();
+    let objectives: Vec<Slo> = args.slo.iter().filter_map(TextValue::value).cloned().collect();
+    let mut record = combine(args, environment(), runs, latency_ns);
+    record.slo = objectives.iter().map(|slo| slo.check(&record, &samples)).collect();
+    Measurement { record, latencies }
 }
 
 /// The plan of [`open`].
@@ -93,22 +102,31 @@ fn environment() -> Environment {
 }
 
 /// 40,000 requests: service times of 100 to 200 µs, sends 1 to 9 µs late.
-fn latencies(args: &ArgsRecord) -> Latencies {
+fn latencies(args: &ArgsRecord) -> (Latencies, Batches) {
     let mut latencies = Latencies::new();
+    let window = Window::new(0, Duration::ZERO, Duration::from_nanos(40_000));
+    let mut batches = Batches::new(window);
     for n in 0..40_000_u64 {
         let (service_ns, late_ns) = (100_000 + n * 5 / 2, 1_000 + n % 9 * 1_000);
-        latencies[Distribution::Service].record(service_ns);
+        // In an order that has nothing to do with the values.
+        let intended_ns = random::at(5, n) % 40_000;
+        let mut record = |distribution: Distribution, value_ns: u64| {
+            latencies[distribution].record(value_ns);
+            batches.record(distribution, intended_ns, value_ns);
+        };
+        record(Distribution::Service, service_ns);
         if args.is_open() {
-            latencies[Distribution::Response].record(service_ns + late_ns);
-            latencies[Distribution::Lateness].record(late_ns);
-            latencies[Distribution::LoaderLate].record(late_ns);
+            record(Distribution::Response, service_ns + late_ns);
+            record(Distribution::Lateness, late_ns);
+            record(Distribution::LoaderLate, late_ns);
         }
     }
     (1..=64).for_each(|n| latencies[Distribution::Connect].record(n * 1_000));
-    latencies
+    (latencies, batches)
 }
 
-fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
+fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
+    let latencies = samples.latencies;
     let measured = latencies[Distribution::Service].count();
     let counters = Counters {
         scheduled: measured,
@@ -129,7 +147,7 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
-        latency_ns: LatenciesRecord::from(latencies),
+        latency_ns: LatenciesRecord::new(samples),
         counters,
         threads: vec![ThreadRecord {
             connections: 64,

@@ -9,7 +9,7 @@ use super::table_of;
 use crate::latency::{PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record, ServerRecord};
 use crate::report::markup::escape;
-use crate::units::{brief, grouped, percent, rate, size};
+use crate::units::{brief, grouped, interval, percent, rate, size};
 
 /// A table under construction. A second line of a cell is set smaller.
 #[derive(Debug)]
@@ -108,16 +108,16 @@ pub(super) fn latencies(record: &Record) -> String {
         return table;
     }
     format!(
-        "{table}<p><small>Below a percentile: its 95 % confidence interval. n/a: too few samples. \
-         &gt;=: a lower bound, as some requests were never answered.</small></p>\n"
+        "{table}<p><small>Below a percentile: its 95 % confidence interval; none where too few \
+         requests were independent of each other. n/a: too few samples. &gt;=: a lower bound, as \
+         some requests were never answered.</small></p>\n"
     )
 }
 
 fn latency_row(name: &str, latency: &LatencyRecord) -> [String; 9] {
     let [p50, p90, p99, p999, p9999] = PERCENTILES.map(|percentile| cell(latency, percentile));
-    let max = latency.max.map_or_else(unknown, |ns| bounded(latency, ns));
-    let at_least = if latency.censored > 0 { ">= " } else { "" };
-    let mean = latency.mean.map_or_else(unknown, |ns| format!("{at_least}{}", brief(ns)));
+    let max = latency.max.map_or_else(unknown, |ns| bounded(latency, "max", ns));
+    let mean = latency.mean.map_or_else(unknown, |ns| bounded(latency, "mean", ns));
     [name.to_owned(), count(latency), p50, p90, p99, p999, p9999, max, mean]
 }
 
@@ -136,15 +136,15 @@ fn cell(latency: &LatencyRecord, percentile: Percentile) -> String {
     let Some(ns) = latency.at(percentile) else {
         return format!("n/a\nneeds n >= {}", grouped(percentile.samples_min));
     };
-    let value = bounded(latency, ns);
+    let value = bounded(latency, percentile.field, ns);
     match latency.ci95_at(percentile) {
-        Some([low, high]) => format!("{value}\n{} – {}", brief(low), bounded(latency, high)),
-        None => format!("{value}\ninterval not known"),
+        Some(ends) => format!("{value}\n{}", interval(ends)),
+        None => format!("{value}\nno interval"),
     }
 }
 
-fn bounded(latency: &LatencyRecord, ns: u64) -> String {
-    let sign = if latency.is_at_least(ns) { ">= " } else { "" };
+fn bounded(latency: &LatencyRecord, field: &str, ns: u64) -> String {
+    let sign = if latency.is_at_least(field) { ">= " } else { "" };
     format!("{sign}{}", brief(ns))
 }
 

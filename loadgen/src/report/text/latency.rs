@@ -6,102 +6,103 @@ use std::fmt::{self, Write as _};
 use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{Latency, PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
-use crate::units::{bound, brief, duration, grouped};
+use crate::units::{bound, brief, duration, grouped, interval};
 
-/// Label of a row, value and interval of a column: four columns fit.
+/// Label of a row, value and interval of a column. Four columns fit, two of them with intervals.
 const LABEL: usize = 6;
-const VALUE: usize = 13;
-const INTERVAL: usize = 10;
+const VALUE: usize = 12;
+const INTERVAL: usize = 20;
 
 /// The table, and what is needed to read it.
 pub(super) fn write_table(out: &mut String, record: &Record) -> fmt::Result {
     write_co_located(out, record)?;
     let columns = columns(record);
-    let names: String = columns.iter().map(|(name, _)| beside(name, "")).collect();
+    let names: String = columns.iter().map(|column| column.cell(column.name, "")).collect();
     writeln!(out, "{}", format!("  {:<LABEL$}{names}", "").trim_end())?;
-    let mut row = |label: &str, cell: &dyn Fn(&LatencyRecord) -> String| {
-        let cells: String = columns.iter().map(|(_, latency)| cell(latency)).collect();
+    let mut row = |label: &str, cell: &dyn Fn(&Column<'_>) -> String| {
+        let cells: String = columns.iter().map(cell).collect();
         writeln!(out, "{}", format!("  {label:<LABEL$}{cells}").trim_end())
     };
-    row("n", &|latency| beside(&grouped(latency.count), ""))?;
+    row("n", &|column| column.cell(&grouped(column.latency.count), ""))?;
     for percentile in PERCENTILES {
-        row(percentile.label, &|latency| percentile_cell(latency, percentile))?;
+        row(percentile.label, &|column| column.percentile(percentile))?;
     }
-    row("max", &|latency| beside(&extreme(latency, latency.max), ""))?;
-    row("mean", &|latency| beside(&mean(latency), ""))?;
+    row("max", &|column| column.value("max", column.latency.max))?;
+    row("mean", &|column| column.value("mean", column.latency.mean))?;
     write_legend(out, record)?;
     write_lateness(out, record)
 }
 
+/// A distribution in the table.
+struct Column<'a> {
+    name: &'static str,
+    latency: &'a LatencyRecord,
+    has_intervals: bool,
+}
+
 /// The distributions that this kind of loop has.
-fn columns(record: &Record) -> Vec<(&'static str, &LatencyRecord)> {
+fn columns(record: &Record) -> Vec<Column<'_>> {
     let latency = &record.latency_ns;
+    let column = |name, latency, has_intervals| Column { name, latency, has_intervals };
+    let service = column("service", &latency.service, true);
+    let connect = column("connect", &latency.connect, false);
     if record.args.is_open() {
-        vec![
-            ("response", &latency.response),
-            ("service", &latency.service),
-            ("lateness", &latency.lateness),
-            ("connect", &latency.connect),
-        ]
+        let response = column("response", &latency.response, true);
+        let lateness = column("lateness", &latency.lateness, false);
+        vec![response, service, lateness, connect]
     } else {
-        vec![("service", &latency.service), ("connect", &latency.connect)]
+        vec![service, connect]
     }
 }
 
-/// A value, and its confidence interval.
-fn beside(value: &str, interval: &str) -> String {
-    format!("{value:>VALUE$}{interval:<INTERVAL$}")
-}
-
-fn percentile_cell(latency: &LatencyRecord, percentile: Percentile) -> String {
-    match latency.at(percentile) {
-        None => {
-            let missing = format!("n/a (needs n >= {})", percentile.samples_min);
-            format!("{missing:>width$}", width = VALUE + INTERVAL)
-        }
-        Some(ns) => beside(&bounded(latency, ns), &half_width(latency, percentile, ns)),
+impl Column<'_> {
+    /// A value, and its confidence interval.
+    fn cell(&self, value: &str, interval: &str) -> String {
+        let width = if self.has_intervals { INTERVAL } else { 0 };
+        let interval = if self.has_intervals { interval } else { "" };
+        format!("{value:>VALUE$} {interval:<width$}")
     }
-}
 
-/// The interval's further end in percent of the value; unknown where that end is.
-fn half_width(latency: &LatencyRecord, percentile: Percentile, ns: u64) -> String {
-    match latency.ci95_at(percentile) {
-        Some([low, high]) if !latency.is_at_least(high) => {
-            let further = high.saturating_sub(ns).max(ns.saturating_sub(low));
-            let share = 100.0 * further as f64 / ns.max(1) as f64;
-            let digits = usize::from(share < 9.95);
-            format!(" ±{share:.digits$} %")
-        }
-        _ => " ±?".to_owned(),
+    fn percentile(&self, percentile: Percentile) -> String {
+        let Some(ns) = self.latency.at(percentile) else {
+            return self.cell("n/a", &format!("needs n >= {}", percentile.samples_min));
+        };
+        let ends = self.latency.ci95_at(percentile).map(interval).unwrap_or_default();
+        self.cell(&self.bounded(percentile.field, ns), &ends)
     }
-}
 
-/// The value with its unit, and with ">=" if it is a lower bound.
-fn bounded(latency: &LatencyRecord, ns: u64) -> String {
-    let sign = if latency.is_at_least(ns) { ">= " } else { "" };
-    format!("{sign}{}", duration(ns))
-}
+    fn value(&self, field: &str, ns: Option<u64>) -> String {
+        let text = ns.map_or_else(|| "n/a".to_owned(), |ns| self.bounded(field, ns));
+        self.cell(&text, "")
+    }
 
-fn extreme(latency: &LatencyRecord, ns: Option<u64>) -> String {
-    ns.map_or_else(|| "n/a".to_owned(), |ns| bounded(latency, ns))
-}
-
-/// A single unanswered request makes the mean a lower bound.
-fn mean(latency: &LatencyRecord) -> String {
-    let sign = if latency.censored > 0 { ">= " } else { "" };
-    latency.mean.map_or_else(|| "n/a".to_owned(), |ns| format!("{sign}{}", duration(ns)))
+    /// The value with its unit, and with ">=" if it is a lower bound.
+    fn bounded(&self, field: &str, ns: u64) -> String {
+        let sign = if self.latency.is_at_least(field) { ">= " } else { "" };
+        format!("{sign}{}", duration(ns))
+    }
 }
 
 fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
-    let censored = record.latency_ns.headline(record.args.mode).censored;
-    let bounds = match censored {
-        0 => String::new(),
-        _ => format!(
+    let headline = record.latency_ns.headline(record.args.mode);
+    let mut text = "[ ] 95 % confidence interval".to_owned();
+    let effective: Vec<String> = PERCENTILES
+        .iter()
+        .filter(|percentile| headline.at(**percentile).is_some())
+        .filter_map(|percentile| {
+            let count = headline.effective_n.get(percentile.field)?;
+            Some(format!("{} {}", percentile.label, grouped(*count)))
+        })
+        .collect();
+    if !effective.is_empty() {
+        text.push_str(&format!("; effective sample size: {}", effective.join(", ")));
+    }
+    if headline.censored > 0 {
+        text.push_str(&format!(
             "; >= at least: {} requests were never answered and count as long as they waited",
-            grouped(censored)
-        ),
-    };
-    let text = format!("± 95 % confidence interval, ±? not known{bounds}");
+            grouped(headline.censored)
+        ));
+    }
     out.write_str(&wrap("  ", &text, WIDTH))
 }
 

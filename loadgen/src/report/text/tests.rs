@@ -4,7 +4,9 @@ use super::*;
 use crate::latency::{Distribution, Latencies};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
-use crate::record::{ArgsRecord, Code, Reason, ServerRecord, ServerThread, SloRecord, Verdict};
+use crate::record::{
+    ArgsRecord, Code, Decision, Reason, ServerRecord, ServerThread, SloRecord, Verdict,
+};
 use crate::wire::Mismatch;
 
 fn shown(measurement: &Measurement) -> String {
@@ -33,16 +35,17 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
 
   rate    2,000 requests/s of 2,000 offered (100.0 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
-             response                service               lateness                connect
-  n            40,000                 40,000                 40,000                     64
-  p50          155 µs ±0.3 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±28 %
-  p90          195 µs ±0.2 %          190 µs ±0.2 %         9.00 µs ±0.0 %         58.0 µs ±8.7 %
-  p99          205 µs ±0.2 %          199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9        208 µs ±0.2 %          200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
-  max          209 µs                 200 µs                9.00 µs                64.0 µs
-  mean         155 µs                 150 µs                5.00 µs                32.5 µs
-  ± 95 % confidence interval, ±? not known
+            response                          service                         lateness      connect
+  n           40,000                           40,000                           40,000           64
+  p50         155 µs [154, 156 µs]             150 µs [149, 151 µs]            5.00 µs      32.0 µs
+  p90         195 µs [195, 195 µs]             190 µs [190, 190 µs]            9.00 µs      58.0 µs
+  p99         205 µs [205, 206 µs]             199 µs [199, 199 µs]            9.00 µs          n/a
+  p99.9       208 µs [208, 209 µs]             200 µs [200, 200 µs]            9.00 µs          n/a
+  p99.99      209 µs [209, 209 µs]             200 µs [200, 200 µs]            9.00 µs          n/a
+  max         209 µs                           200 µs                          9.00 µs      64.0 µs
+  mean        155 µs                           150 µs                          5.00 µs      32.5 µs
+  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 37,835, p99 38,325, p99.9
+  38,325, p99.99 38,325
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
@@ -69,16 +72,17 @@ loadgen 127.0.0.1:5555  closed loop, service time
 
   rate    4,000 requests/s   sent 0.24 MiB/s, received 0.24 MiB/s
 
-              service                connect
-  n            40,000                     64
-  p50          150 µs ±0.3 %         32.0 µs ±28 %
-  p90          190 µs ±0.2 %         58.0 µs ±8.7 %
-  p99          199 µs ±0.1 %      n/a (needs n >= 368)
-  p99.9        200 µs ±0.1 %     n/a (needs n >= 3688)
-  p99.99       200 µs ±0.0 %    n/a (needs n >= 36887)
-  max          200 µs                64.0 µs
-  mean         150 µs                32.5 µs
-  ± 95 % confidence interval, ±? not known
+             service                          connect
+  n           40,000                               64
+  p50         150 µs [149, 151 µs]            32.0 µs
+  p90         190 µs [190, 190 µs]            58.0 µs
+  p99         199 µs [199, 199 µs]                n/a
+  p99.9       200 µs [200, 200 µs]                n/a
+  p99.99      200 µs [200, 200 µs]                n/a
+  max         200 µs                          64.0 µs
+  mean        150 µs                          32.5 µs
+  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 35,919, p99 38,325, p99.9
+  38,325, p99.99 38,325
 
   service of answered requests
     100 µs -   125 µs   24.99 %  █████████████████████████
@@ -106,17 +110,17 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   rate    2,000 requests/s of 3,000 offered (66.7 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
   CO-LOCATED: loader and server share processors
-             response                service               lateness                connect
-  n            60,000                 40,000                 40,000                     64
-  p50          180 µs ±0.4 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±28 %
-  p90      >= 6.40 s  ±?              190 µs ±0.2 %         9.00 µs ±0.0 %         58.0 µs ±8.7 %
-  p99      >= 6.94 s  ±?              199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9    >= 7.00 s  ±?              200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99   >= 7.00 s  ±?              200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
-  max      >= 7.00 s                  200 µs                9.00 µs                64.0 µs
-  mean     >= 2.00 s                  150 µs                5.00 µs                32.5 µs
-  ± 95 % confidence interval, ±? not known; >= at least: 20,000 requests were never answered and
-  count as long as they waited
+            response                          service                         lateness      connect
+  n           60,000                           40,000                           40,000           64
+  p50         180 µs                           150 µs                          5.00 µs      32.0 µs
+  p90     >= 6.40 s                            190 µs                          9.00 µs      58.0 µs
+  p99     >= 6.94 s                            199 µs                          9.00 µs          n/a
+  p99.9   >= 7.00 s                            200 µs                          9.00 µs          n/a
+  p99.99  >= 7.00 s                            200 µs                          9.00 µs          n/a
+  max     >= 7.00 s                            200 µs                          9.00 µs      64.0 µs
+  mean    >= 2.00 s                            150 µs                          5.00 µs      32.5 µs
+  [ ] 95 % confidence interval; >= at least: 20,000 requests were never answered and count as long
+  as they waited
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 1.25 % of the requests were
   blocked (p99 3.00 s); 1,234 requests were waiting when the window opened
 
@@ -144,16 +148,16 @@ loadgen 127.0.0.1:5555  closed loop, service time
 
   rate    0.00 requests/s   sent 0.24 MiB/s, received 0.24 MiB/s
 
-              service                connect
-  n                 0                      0
-  p50        n/a (needs n >= 6)     n/a (needs n >= 6)
-  p90       n/a (needs n >= 36)    n/a (needs n >= 36)
-  p99      n/a (needs n >= 368)   n/a (needs n >= 368)
-  p99.9   n/a (needs n >= 3688)  n/a (needs n >= 3688)
-  p99.99 n/a (needs n >= 36887) n/a (needs n >= 36887)
-  max             n/a                    n/a
-  mean            n/a                    n/a
-  ± 95 % confidence interval, ±? not known
+             service                          connect
+  n                0                                0
+  p50            n/a needs n >= 6                 n/a
+  p90            n/a needs n >= 36                n/a
+  p99            n/a needs n >= 368               n/a
+  p99.9          n/a needs n >= 3688              n/a
+  p99.99         n/a needs n >= 36887             n/a
+  max            n/a                              n/a
+  mean           n/a                              n/a
+  [ ] 95 % confidence interval
 
   1 request took longer than 60 s: percentiles stop there, the maximum is exact
   errors: 3 failed, 2 timed out, 0 unanswered at the end, 0 never sent, of 40,000 requests
@@ -177,16 +181,17 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
 
   rate    2,000 requests/s of 2,000 offered (100.0 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
-             response                service               lateness                connect
-  n           120,000                120,000                120,000                    192
-  p50          155 µs ±0.2 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±16 %
-  p90          195 µs ±0.1 %          190 µs ±0.1 %         9.00 µs ±0.0 %         58.0 µs ±5.2 %
-  p99          205 µs ±0.1 %          199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9        208 µs ±0.1 %          200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
-  max          209 µs                 200 µs                9.00 µs                64.0 µs
-  mean         155 µs                 150 µs                5.00 µs                32.5 µs
-  ± 95 % confidence interval, ±? not known
+            response                          service                         lateness      connect
+  n          120,000                          120,000                          120,000          192
+  p50         155 µs [155, 155 µs]             150 µs [150, 150 µs]            5.00 µs      32.0 µs
+  p90         195 µs [195, 195 µs]             190 µs [190, 190 µs]            9.00 µs      58.0 µs
+  p99         205 µs [205, 205 µs]             199 µs [199, 199 µs]            9.00 µs          n/a
+  p99.9       208 µs [208, 208 µs]             200 µs [200, 200 µs]            9.00 µs          n/a
+  p99.99      209 µs [209, 209 µs]             200 µs [200, 200 µs]            9.00 µs          n/a
+  max         209 µs                           200 µs                          9.00 µs      64.0 µs
+  mean        155 µs                           150 µs                          5.00 µs      32.5 µs
+  [ ] 95 % confidence interval; effective sample size: p50 118,444, p90 117,815, p99 102,501, p99.9
+  116,806, p99.99 118,326
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
@@ -237,6 +242,7 @@ fn overloaded() -> Measurement {
     record.slo.push(SloRecord {
         objective: "p99<1ms".to_owned(),
         met: Some(false),
+        decision: Decision::Failed,
         found: "at least 6.97 s".to_owned(),
     });
     measurement
