@@ -1,0 +1,129 @@
+"""search: whether searches of a queue with a known limit find it, again and again.
+
+The server is an M/D/1 queue. Theory gives the highest rate at which p99 of the response meets the objective. Several
+searches with different seeds go on beside each other, because the queue uses little processor time.
+"""
+
+import contextlib
+import json
+import shlex
+
+import child
+import plot
+from child import Failure
+from loader import Load
+from loader_truth_study import RUN_OVERHEAD_S, Section, clock, seed_of
+from other_servers import free_port
+from queue_server import QueueServer
+from queue_theory import largest_rate_per_s
+from stats import MISSING, cell, spread, table
+from sweeps import SEARCH_STATUS, Answer
+
+NAME = "search"
+WHAT = "repeatability of searches"
+WEIGHT = 4
+QUANTILE, SERVICE_S, OBJECTIVE_S = 0.99, 0.010, 0.050
+BESIDE = 12  # searches that go on beside each other
+MAX_S = 200.0  # of a search
+CLOSE = 0.05  # of the true rate
+CONNECTIONS = 16
+
+
+def run(study):
+    """Make searches beside each other, in each round."""
+    # A quick run has a service time of a tenth, so that its probes have as many requests in a tenth of the time.
+    scale, beside, longest_s = (0.1, 2, 12.0) if study.quick else (1.0, BESIDE, MAX_S)
+    if study.rounds is None:
+        longest_s = max(60.0, min(longest_s, study.seconds - RUN_OVERHEAD_S))
+    names = [name for name in study.loaders for _ in range(max(1, beside // len(study.loaders)))]
+    for _ in study.each_round():
+        study.progress(f"{len(names)} searches beside each other, at most {clock(longest_s)} ...")
+        searches = [command(study, name, scale, longest_s, number) for number, name in enumerate(names)]
+        for name, record in zip(names, search_beside(searches, longest_s), strict=True):
+            study.save({"loader": name, "true_per_s": largest_rate_per_s(SERVICE_S * scale, QUANTILE, OBJECTIVE_S * scale),
+                        **record})
+
+
+def command(study, name, scale, longest_s, number):
+    """The command line of a search, and the file that it writes."""
+    generator = study.random()
+    server = QueueServer(study.queue_server, f"constant:{SERVICE_S * scale * 1e9:.0f}ns", seed=seed_of(generator))
+    address, record = f"127.0.0.1:{free_port()}", study.scratch / f"search-{number}.json"
+    load = Load(study.loaders[name], connections=CONNECTIONS, pipeline=None, pacing="sleep", seed=seed_of(generator),
+                duration="1s" if study.quick else "10s", warmup="500ms" if study.quick else "1s")
+    argv = [load.program, "search", address, *load.flags, "--server-cmd", shlex.join([*server.argv, "{addr}"]),
+            "--slo", f"p99<{OBJECTIVE_S * scale * 1000:g}ms", "--max-time", f"{longest_s:.0f}s",
+            "--quiet", "--json", str(record)]
+    return argv, record
+
+
+def search_beside(searches, longest_s):
+    """Run searches at the same time. Returns what is kept of each."""
+    with contextlib.ExitStack() as stack:
+        tasks = [stack.enter_context(child.Task(argv, "loadgen search")) for argv, _ in searches]
+        found = []
+        for task, (argv, path) in zip(tasks, searches, strict=True):
+            task.finish(2 * longest_s + RUN_OVERHEAD_S, SEARCH_STATUS)
+            if not path.exists():
+                raise Failure(f"loadgen search left no record{child.indented(task.errors)}")
+            found.append({"command": argv[1:], **parse(path.read_text())})
+            path.unlink()
+        return found
+
+
+def parse(text):
+    """What is kept of a search.json: the answer, and the plain fields of each probe.
+
+    It reads any version of the format with these fields, because builds of different ages are compared.
+    """
+    try:
+        values = json.loads(text)
+        answer = values["answer"]
+        return {"rate_per_s": answer["rate_per_s"], "end": answer["end"], "limit": answer["limit"],
+                "confirmed": answer["confirmed"], "elapsed_s": values["elapsed_s"],
+                "probes": [{name: value for name, value in probe.items() if not isinstance(value, dict | list)}
+                           for probe in values["probes"]]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Failure(f"loadgen's search is not usable ({error!r}): {text[:200]!r}") from error
+
+
+def answer_of(one):
+    """The answer of a search, as the other scripts read it."""
+    return Answer(one["rate_per_s"], one["end"], one["limit"], len(one["probes"]))
+
+
+def ratios(records):
+    """Found rates as shares of the true ones."""
+    return [one["rate_per_s"] / one["true_per_s"] for one in records if one["rate_per_s"]]
+
+
+def report(records):
+    """The section of the study."""
+    groups = {}
+    for one in records:
+        groups.setdefault(one["loader"], []).append(one)
+    rows = [[name, answer_of(one).words, f"{one['true_per_s']:.1f}",
+             f"{one['rate_per_s'] / one['true_per_s']:.3f}" if one["rate_per_s"] else MISSING, one["confirmed"],
+             len(one["probes"]), f"{one['elapsed_s']:.0f}"] for name, found in groups.items() for one in found]
+    header = ["loader", "found, /s", "true, /s", "found / true", "confirmed", "probes", "time, s"]
+    parts, summary = [], []
+    for name, found in groups.items():
+        close = sum(abs(ratio - 1) <= CLOSE for ratio in ratios(found))
+        ended = sum(answer_of(one).end == "found" for one in found)
+        summary.append([name, len(found), ended, close, cell(spread(ratios(found)), 3)])
+        parts.append(f"{name}: {close} of {len(found)} within {CLOSE:.0%}, found / true {cell(spread(ratios(found)), 3)}")
+    points = [(name, spread(ratios(found))) for name, found in groups.items() if ratios(found)]
+    drawn = None if not points else plot.svg(
+        "Searches of a queue with a known limit", "median and range of the searches",
+        [plot.Panel("Found rate by true rate", "found / true", "", points, from_zero=False, target=1.0)])
+    return Section(
+        "Repeatability of searches",
+        f"Searches of a known limit: {'; '.join(parts)}.",
+        f"The objective is p99 < {OBJECTIVE_S * 1000:g} ms, and the server an M/D/1 queue with {SERVICE_S * 1000:g} ms of "
+        "service (quick runs: a tenth of both).\n\n"
+        + table(["loader", "searches", "ended with a rate", f"within {CLOSE:.0%}", "found / true"], summary)
+        + "\n\n" + table(header, rows, words=2),
+        [("search", "found rate by true rate", drawn)],
+        [f"search: p99 of the steady state meets the objective up to the true rate. A search that does not end within its "
+         "time reports the highest rate so far; its qualifier is in the table."],
+    )
