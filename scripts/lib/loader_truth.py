@@ -78,6 +78,12 @@ def loaders_of(args):
     return {"loadgen": built.loadgen}, built.peers
 
 
+def below_root(path):
+    """A path in the repository; the word PATH for any other, which exists on this machine only."""
+    path = Path(path)
+    return path.relative_to(programs.ROOT) if path.is_relative_to(programs.ROOT) else "PATH"
+
+
 def run_studies(args, loaders, peers, folder):
     """Run the studies. Returns their records by name, and the exception that interrupted them, if any."""
     chosen = [STUDIES[name] for name in args.studies]
@@ -111,7 +117,7 @@ def findings_of(args, loaders, records, interrupted):
     pictures = [results.Picture(name, alt, svg) for section in sections for name, alt, svg in section.pictures
                 if svg is not None]
     length = f"--minutes {args.minutes}" if args.rounds is None else f"--rounds {args.rounds}"
-    builds = "".join(f" --loadgen {name}={path}" for name, path in loaders.items()) if args.loadgen else ""
+    builds = "".join(f" --loadgen {name}={below_root(path)}" for name, path in loaders.items()) if args.loadgen else ""
     notes = [note for section in sections for note in section.notes] + [
         "The server is a queue on real sockets. It computes when a service ends, and waits: theory holds for its response "
         "times, apart from the time of sockets and wake-ups.",
@@ -120,7 +126,8 @@ def findings_of(args, loaders, records, interrupted):
     ]
     if interrupted:
         notes.insert(0, "The script was interrupted, so some studies are shorter than planned or missing.")
-    command = f"{SCRIPT}{builds} --studies {','.join(args.studies)} {length} --comparisons {args.comparisons} --seed {args.seed}"
+    command = (f"{SCRIPT}{builds} --studies {','.join(args.studies)} {length} --comparisons {args.comparisons} "
+               f"--seed {args.seed}")
     answer = " ".join(section.answer for section in sections)
     return results.Findings(TITLE, QUESTION, answer, body, pictures, [command], notes)
 

@@ -15,7 +15,7 @@ import child
 import plot
 from child import Failure
 from loader import Load
-from loader_truth_study import Job, Section, distilled, run_beside, seed_of
+from loader_truth_study import SHARES, Job, Section, distilled, drawn, run_beside, seed_of
 from queue_server import QueueServer
 from queue_theory import M_M_1, Queue
 from stats import MISSING, percent, share, table
@@ -37,6 +37,7 @@ ALARMS_MAX = 0.05
 COMPARE_STATUS = (0, 1, 2, 3)
 COMPARE_TIMEOUT_S = 60.0
 BESIDE_COMPARISONS = 2
+PROGRESS_COMPARISONS = 500
 NONE = "none"  # the difference of two sides from the pools of A and A again
 DIFFERENT = ("faster", "slower")
 
@@ -103,6 +104,8 @@ def compare_all(study, loader, pools):
                           for _ in range(max(1, study.comparisons // POWER_COMPARISONS))]
     study.progress(f"{len(draws):,} comparisons with {loader} ...")
     for first in range(0, len(draws), BESIDE_COMPARISONS):
+        if first and first % PROGRESS_COMPARISONS == 0:
+            study.progress(f"{first:,} of {len(draws):,} comparisons")
         for record in compare(study, loader, draws[first:first + BESIDE_COMPARISONS]):
             study.save(record)
 
@@ -153,7 +156,8 @@ def report(records):
     rows = [[loader, difference, size, len(found), percent(slower(found)), percent(judged(found, ("faster",))),
              percent(judged(found, ("same",))), metrics(found)]
             for (loader, difference, size), found in sorted(groups.items(), key=order)]
-    header = ["loader", "difference", "runs a side", "comparisons", "slower", "faster", "the same", "metrics that differ"]
+    header = ["loader", "difference", "runs a side", "comparisons", "slower", "faster", "the same",
+              "metrics that differ"]
     invalid = sum(one["verdict"] == "INVALID" for one in runs)
     return Section(
         "False alarms and power of compare",
@@ -195,30 +199,34 @@ def metrics(comparisons):
 
 
 def answer(groups):
-    """False alarms over all sizes, and power by size, for each loader."""
+    """False alarms over all sizes, and power by difference and size, for each loader."""
     parts = []
     for loader in dict.fromkeys(name for name, _, _ in groups):
         same = [one for (name, difference, _), found in groups.items() for one in found
                 if (name, difference) == (loader, NONE)]
-        power = [f"{difference} with {size} runs {100 * slower(groups[loader, difference, size]).median:.0f} %"
-                 for difference in SLOWER for size in SIDES if (loader, difference, size) in groups]
-        parts.append(f"{loader}: false alarms {percent(judged(same, DIFFERENT))}; seen as slower: "
-                     f"{', '.join(power) or MISSING}")
+        power = [power_words(groups, loader, difference) for difference in SLOWER if difference not in SAME]
+        parts.append(f"{loader}: false alarms {percent(judged(same, DIFFERENT))}, seen as slower: {', '.join(power)}")
     return "; ".join(parts) or "nothing was compared"
 
 
-def picture(groups):
-    """A plot of the false alarms and of the power of each loader."""
-    panels = []
-    for loader in dict.fromkeys(name for name, _, _ in groups):
-        def points(differences, judgements, named=loader):
-            return [(f"{size} runs" if difference == NONE else f"{difference}\n{size} runs", judged(found, judgements))
-                    for (name, difference, size), found in sorted(groups.items(), key=order)
-                    if name == named and difference in differences]
+def power_words(groups, loader, difference):
+    """`+20 % in 60, 100 % (5, 8 runs)`."""
+    found = {size: groups[loader, difference, size] for size in SIDES if (loader, difference, size) in groups}
+    if not found:
+        return f"{difference} {MISSING}"
+    shares = ", ".join(f"{100 * slower(one).median:.0f}" for one in found.values())
+    return f"{difference} in {shares} % ({', '.join(map(str, found))} runs)"
 
-        panels += [plot.Panel(f"{loader}: false alarms", "share of the comparisons", "", points((NONE,), DIFFERENT),
-                              target=ALARMS_MAX),
-                   plot.Panel(f"{loader}: power", "share judged slower", "",
-                              points([name for name in SLOWER if name not in SAME], ("slower",)))]
-    panels = [panel for panel in panels if panel.points]
-    return plot.svg("False alarms and power of compare", "share and its 95 % interval (Wilson)", panels) if panels else None
+
+def picture(groups):
+    """A plot of the false alarms, and one of the power for each difference, by the number of runs a side."""
+    panels = []
+    for difference in (NONE, *SLOWER):
+        is_same = difference == NONE
+        points = [(f"{size} runs\n{loader}", judged(found, DIFFERENT if is_same else ("slower",)))
+                  for (loader, one, size), found in sorted(groups.items(), key=lambda group: group[0][2])
+                  if one == difference]
+        panels.append(plot.Panel("False alarms" if is_same else f"B slower by {difference.removeprefix('+')}",
+                                 "share judged different" if is_same else "share judged slower", "", points,
+                                 target=ALARMS_MAX if is_same else None))
+    return drawn("False alarms and power of compare", SHARES, panels)

@@ -10,7 +10,7 @@ import plot
 from child import Task
 from loader import Load
 from loader_truth_situations import LOADER, NOTHING, RATE_PER_S, SERVER, SITUATIONS, Running
-from loader_truth_study import Job, Section, argv_of, distilled, finish, seed_of
+from loader_truth_study import SHARES, Job, Section, argv_of, distilled, drawn, finish, seed_of
 from queue_server import QueueServer
 from server import Server, Subject
 from stats import MISSING, percent, share, table
@@ -33,21 +33,22 @@ BELOW_RATE = "below-rate"  # its text names the cause
 
 def run(study):
     """Run each situation with each loop and loader, in each round."""
+    cases = [(situation, loop, name) for situation in SITUATIONS
+             if not study.quick or situation.name in QUICK_SITUATIONS
+             for loop in situation.loops for name in study.loaders]
     for _ in study.each_round():
-        for situation in SITUATIONS:
-            if study.quick and situation.name not in QUICK_SITUATIONS:
-                continue
-            for loop in situation.loops:
-                for name in study.loaders:
-                    measure(study, situation, loop, name)
+        for number, (situation, loop, name) in enumerate(cases, 1):
+            record = measure(study, situation, loop, name)
+            study.progress(f"{number} of {len(cases)}: {situation.name}, {loop} loop, {name}: {record['verdict']}, "
+                           f"blame {record['blame']}")
 
 
 def measure(study, situation, loop, name):
-    """Run a situation once, and save its record."""
+    """Run a situation once, and save its record. Returns it."""
     job = job_of(study, situation, loop, name)
     with situation.around(study.loader_core), Server(job.server) as server, \
             Task(argv_of(job, server.address), "loadgen") as task:
-        act_at = time.monotonic() + WARMUP_S + ACT_AT * job.load.seconds
+        act_at = time.monotonic() + WARMUP_S + ACT_AT * MEASURED_S
         while not task.ended() and time.monotonic() < act_at:
             time.sleep(0.01)
         if not task.ended():
@@ -58,6 +59,7 @@ def measure(study, situation, loop, name):
               "seed": job.load.seed, "status": ran.status, "errors": ran.errors, **kept}
     record["blame"] = blame(record)
     study.save(record)
+    return record
 
 
 def job_of(study, situation, loop, name):
@@ -67,8 +69,7 @@ def job_of(study, situation, loop, name):
                          flags=situation.faults).subject(study.server_core)
     if situation.bare:
         server = Subject(BARE_SERVER, (study.bare_server,), study.server_core, ends_by_signal=True)
-    shape = {"connections": CONNECTIONS, "rate": RATE_PER_S, "pipeline": None, "drain": "1s", "timeout": "2s",
-             **situation.load}
+    shape = {"connections": CONNECTIONS, "rate": RATE_PER_S, "pipeline": None, "drain": "1s", **situation.load}
     if loop == "closed":
         shape["rate"] = None
         shape["pipeline"] = shape["pipeline"] or 1
@@ -128,11 +129,10 @@ def report(records):
         f"Right blame: {'; '.join(parts)} runs.",
         "A blame of the loader includes its machine. The server is blamed by errors and by `overloaded`.\n\n"
         + table(header, rows, words=8),
-        [("confusion", "share of runs with the right blame", plot.svg(
-            "Verdict and blame", "share and its 95 % interval (Wilson)",
-            [plot.Panel("Right blame", "share of the runs", "", points)]) if points else None)],
-        ["confusion: SIGSTOP stops a process by its id, in the middle of the measured time. Busy loops run on the loader's "
-         "core. The blame follows from the codes of the reasons, and for `below-rate` from its text. Notes can blame the "
+        [("confusion", "share of runs with the right blame",
+          drawn("Verdict and blame", SHARES, [plot.Panel("Right blame", "share of the runs", "", points)]))],
+        ["confusion: SIGSTOP stops a process by its id, in the middle of the measured time. Busy loops run on the "
+         "loader's core. The blame follows from the codes of the reasons, and for `below-rate` from its text. Notes can blame the "
          "server only.",
          "confusion: other programs on the machine are a cause of their own. A quiet run that blames the loader may be "
          "right about them."],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import plot
 import queue_server
 from loader import Load
-from loader_truth_study import Job, Section, distilled, run_beside, seed_of
+from loader_truth_study import SHARES, Job, Section, distilled, drawn, run_beside, seed_of
 from queue_server import QueueServer
 from queue_theory import M_D_1, M_M_1, Queue
 from stats import MISSING, percent, share, table
@@ -67,6 +67,7 @@ def run(study):
             cells = [Cell(name, model, utilisation, shape) for model, utilisation, name in
                      itertools.product(MODELS, UTILISATIONS, study.loaders)]
             cells *= max(1, shape.beside // len(cells))
+            study.progress(f"{len(cells)} runs of {shape.words}, {shape.beside} beside each other ...")
             for first in range(0, len(cells), shape.beside):
                 measure(study, cells[first:first + shape.beside])
 
@@ -104,7 +105,8 @@ def record(cell, done, ran, requests):
         "loader": cell.loader, "model": cell.model, "utilisation": cell.utilisation,
         "rate_per_s": cell.shape.rate_per_s, "seconds": cell.shape.seconds, "seed": done.load.seed,
         "server": done.server.argv[1:], **kept,
-        "true_ns": {name: round(1e9 * cell.queue.response_s(quantile)) for name, quantile in QUANTILES.items()},
+        "true_ns": {name: round(1e9 * cell.queue.response_s(quantile)) for name, quantile in QUANTILES.items()
+                    if not cell.queue.is_unqueued(quantile)},
         "overhead_ns": None if None in (mean_ns, queue_mean_ns) else round(mean_ns - queue_mean_ns),
         "server_report": None if ran.server_output is None else queue_server.parse_summary(ran.server_output),
     }
@@ -149,6 +151,8 @@ def coverage_of(records, quantile, with_overhead=False):
     """The coverage of a percentile. With `with_overhead`, the true value has the overhead of the sockets added."""
     found = Coverage()
     for one in usable(records):
+        if quantile not in one["true_ns"]:
+            continue
         overhead_ns = (one["overhead_ns"] or 0) if with_overhead else 0
         found.add(one["latency_ns"].get("ci95", {}).get(quantile), one["true_ns"][quantile] + overhead_ns)
     return found
@@ -211,8 +215,8 @@ def picture(pooled, records):
         [one for one in records if (one["loader"], one["utilisation"]) == (name, utilisation)], "p99", True))
         for utilisation in UTILISATIONS for name in loaders)
     panels = [plot.Panel(title, "share that holds the true value", "", found, from_zero=False, target=TARGET)
-              for title, found in (("All queues", by_quantile), ("p99 by utilisation", by_load)) if found]
-    return plot.svg("Coverage of the intervals of 95 %", "share and its 95 % interval (Wilson)", panels) if panels else None
+              for title, found in (("All queues", by_quantile), ("p99 by utilisation", by_load))]
+    return drawn("Coverage of the intervals of 95 %", SHARES, panels)
 
 
 def notes():
@@ -223,6 +227,8 @@ def notes():
         "coverage: sockets, wake-ups and the loader add some time to each response. This overhead is the loader's mean "
         "minus the mean of the same requests in the server's log. \"With the overhead added\" adds it to the true value. "
         "It matters where service times are short.",
+        "coverage: half of the requests of M/D/1 at a utilisation of 0.5 do not wait. Their response times are equal, so "
+        "p50 is the overhead's. It is not counted.",
         "coverage: an open interval has no upper end, because the run was too short for one. It holds all values above "
         "its lower end.",
     ]

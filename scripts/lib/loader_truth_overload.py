@@ -6,7 +6,7 @@ window, so it must be 1,000/s for any --drain.
 
 import plot
 from loader import Load
-from loader_truth_study import Job, Section, distilled, run_beside, seed_of
+from loader_truth_study import Job, Section, distilled, drawn, run_beside, seed_of
 from queue_server import QueueServer
 from stats import cell, spread, table
 
@@ -51,9 +51,9 @@ def report(records):
     for loader in dict.fromkeys(name for name, _ in found):
         rates = [one.median for (name, _), one in found.items() if name == loader]
         off = max(abs(rate / CAPACITY_PER_S - 1) for rate in rates)
-        parts.append(f"{loader} {min(rates):,.0f} to {max(rates):,.0f}/s by drain, "
-                     f"{'within' if off <= CLOSE else 'not within'} {CLOSE:.0%} of the {CAPACITY_PER_S:,} that the "
-                     "server completes")
+        within = f"{'within' if off <= CLOSE else 'not within'} {100 * CLOSE:.0f} %"
+        parts.append(f"{loader} {min(rates):,.0f} to {max(rates):,.0f}/s by drain, {within} of the {CAPACITY_PER_S:,} "
+                     "that the server completes")
     panels = [plot.Panel(loader, "reported rate, /s", "--drain",
                          [(drain, one) for (name, drain), one in found.items() if name == loader],
                          target=CAPACITY_PER_S) for loader in dict.fromkeys(name for name, _ in found)]
@@ -62,7 +62,6 @@ def report(records):
         f"Overload: {'; '.join(parts)}.",
         f"{RATE_PER_S:,} requests/s are sent to a server that completes {CAPACITY_PER_S:,}.\n\n"
         + table(["loader", "--drain", "runs", "reported rate, /s", "by capacity"], rows, words=2),
-        [("overload", "reported rate by drain", plot.svg("An overloaded server", "median and range", panels)
-          if panels else None)],
+        [("overload", "reported rate by drain", drawn("An overloaded server", "median and range", panels))],
         [],
     )

@@ -12,7 +12,7 @@ import child
 import plot
 from child import Failure
 from loader import Load
-from loader_truth_study import RUN_OVERHEAD_S, Section, clock, seed_of
+from loader_truth_study import RUN_OVERHEAD_S, Section, clock, drawn, seed_of
 from other_servers import free_port
 from queue_server import QueueServer
 from queue_theory import largest_rate_per_s
@@ -36,12 +36,12 @@ def run(study):
     if study.rounds is None:
         longest_s = max(60.0, min(longest_s, study.seconds - RUN_OVERHEAD_S))
     names = [name for name in study.loaders for _ in range(max(1, beside // len(study.loaders)))]
+    true_per_s = largest_rate_per_s(SERVICE_S * scale, QUANTILE, OBJECTIVE_S * scale)
     for _ in study.each_round():
         study.progress(f"{len(names)} searches beside each other, at most {clock(longest_s)} ...")
         searches = [command(study, name, scale, longest_s, number) for number, name in enumerate(names)]
-        for name, record in zip(names, search_beside(searches, longest_s), strict=True):
-            study.save({"loader": name, "true_per_s": largest_rate_per_s(SERVICE_S * scale, QUANTILE, OBJECTIVE_S * scale),
-                        **record})
+        for name, (argv, _), record in zip(names, searches, search_beside(searches, longest_s), strict=True):
+            study.save({"loader": name, "seed": argv[argv.index("--seed") + 1], "true_per_s": true_per_s, **record})
 
 
 def command(study, name, scale, longest_s, number):
@@ -62,11 +62,11 @@ def search_beside(searches, longest_s):
     with contextlib.ExitStack() as stack:
         tasks = [stack.enter_context(child.Task(argv, "loadgen search")) for argv, _ in searches]
         found = []
-        for task, (argv, path) in zip(tasks, searches, strict=True):
+        for task, (_, path) in zip(tasks, searches, strict=True):
             task.finish(2 * longest_s + RUN_OVERHEAD_S, SEARCH_STATUS)
             if not path.exists():
                 raise Failure(f"loadgen search left no record{child.indented(task.errors)}")
-            found.append({"command": argv[1:], **parse(path.read_text())})
+            found.append(parse(path.read_text()))
             path.unlink()
         return found
 
@@ -111,19 +111,19 @@ def report(records):
         close = sum(abs(ratio - 1) <= CLOSE for ratio in ratios(found))
         ended = sum(answer_of(one).end == "found" for one in found)
         summary.append([name, len(found), ended, close, cell(spread(ratios(found)), 3)])
-        parts.append(f"{name}: {close} of {len(found)} within {CLOSE:.0%}, found / true {cell(spread(ratios(found)), 3)}")
+        parts.append(f"{name}: {close} of {len(found)} within {100 * CLOSE:.0f} %, found / true "
+                     f"{cell(spread(ratios(found)), 3)}")
     points = [(name, spread(ratios(found))) for name, found in groups.items() if ratios(found)]
-    drawn = None if not points else plot.svg(
-        "Searches of a queue with a known limit", "median and range of the searches",
-        [plot.Panel("Found rate by true rate", "found / true", "", points, from_zero=False, target=1.0)])
+    panel = plot.Panel("Found rate by true rate", "found / true", "", points, from_zero=False, target=1.0)
     return Section(
         "Repeatability of searches",
         f"Searches of a known limit: {'; '.join(parts)}.",
-        f"The objective is p99 < {OBJECTIVE_S * 1000:g} ms, and the server an M/D/1 queue with {SERVICE_S * 1000:g} ms of "
-        "service (quick runs: a tenth of both).\n\n"
-        + table(["loader", "searches", "ended with a rate", f"within {CLOSE:.0%}", "found / true"], summary)
+        f"The objective is p99 < {OBJECTIVE_S * 1000:g} ms, and the server an M/D/1 queue with {SERVICE_S * 1000:g} ms "
+        "of service (quick runs: a tenth of both).\n\n"
+        + table(["loader", "searches", "ended with a rate", f"within {100 * CLOSE:.0f} %", "found / true"], summary)
         + "\n\n" + table(header, rows, words=2),
-        [("search", "found rate by true rate", drawn)],
-        [f"search: p99 of the steady state meets the objective up to the true rate. A search that does not end within its "
-         "time reports the highest rate so far; its qualifier is in the table."],
+        [("search", "found rate by true rate",
+          drawn("Searches of a queue with a known limit", "median and range of the searches", [panel]))],
+        ["search: p99 of the steady state meets the objective up to the true rate. A search that does not end within "
+         "its time reports the highest rate so far; its qualifier is in the table."],
     )

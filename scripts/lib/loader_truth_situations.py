@@ -19,7 +19,7 @@ LOADER, SERVER, NOTHING = "loader", "server", "none"
 BUSY_LOOP = ("-c", "while True: pass")
 SERVICE = "exp:2ms"  # with eight virtual servers: 4,000/s
 SERVERS = 8
-RATE_PER_S = 1_000
+RATE_PER_S = 2_000
 OVERLOADED_SERVICE = "constant:2ms"  # with one virtual server: 500/s
 RATE_TOO_HIGH = "5M"
 

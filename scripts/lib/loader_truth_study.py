@@ -10,9 +10,11 @@ from pathlib import Path
 
 import child
 import loader
+import plot
 from child import Failure
 from server import Server
 
+SHARES = "share and its 95 % interval (Wilson)"  # the caption of a plot of shares
 RUN_OVERHEAD_S = 30.0  # connecting, the drain, writing the record, and waiting for a processor
 
 
@@ -67,15 +69,13 @@ class Study:
         started, number = time.monotonic(), 0
         while True:
             spent = time.monotonic() - started
-            length = spent / number if number else 0.0
+            if self.rounds is None and number and spent + spent / number > seconds:
+                return
             if self.rounds is not None and number >= self.rounds:
                 return
-            if self.rounds is None and number and spent + length > seconds:
-                return
-            of = f" of {self.rounds}" if self.rounds is not None else ""
-            left = seconds - spent if self.rounds is None else length * (self.rounds - number)
-            about = f", about {clock(left)} left" if left else ""
-            self.progress(f"round {number + 1}{of}{about}")
+            left = seconds - spent if self.rounds is None else spent / max(1, number) * (self.rounds - number)
+            of = "" if self.rounds is None else f" of {self.rounds}"
+            self.progress(f"round {number + 1}{of}" + (f", about {clock(left)} left" if left > 0 else ""))
             yield number
             number += 1
 
@@ -112,6 +112,12 @@ class Ran:
     status: int
     errors: str
     server_output: str | None  # None if the server did not live until its end
+
+
+def drawn(title, caption, panels):
+    """A plot of the panels that have points; None if none has."""
+    panels = [panel for panel in panels if panel.points]
+    return plot.svg(title, caption, panels) if panels else None
 
 
 def argv_of(job, address):

@@ -42,6 +42,11 @@ class Queue:
             return -math.log(1 - quantile) / (1 / self.service_s - self.rate_per_s)
         return self.service_s * (1 + constant_wait(self.utilisation, quantile))
 
+    def is_unqueued(self, quantile):
+        """Whether the response time at a quantile is the constant service time of all requests that do not wait. Then
+        only the overhead of the sockets distinguishes the values."""
+        return self.model == M_D_1 and quantile <= 1 - self.utilisation
+
     def mean_response_s(self):
         """The mean response time (Pollaczek, Khinchine)."""
         spread = 2 if self.model == M_M_1 else 1  # the second moment of the service time, in squares of its mean
