@@ -71,9 +71,11 @@ def measure(study):
         for config, done, ran in zip(configs, jobs, run_beside(jobs), strict=True):
             if ran.values is None:
                 continue
-            study.save({"loader": loader, "server": config, "seed": done.load.seed, **distilled(ran.values)})
             # A smoke run compares all, so that it compares anything on a machine that is not quiet.
-            if study.quick or ran.values["validity"]["verdict"] != "INVALID":
+            compared = study.quick or ran.values["validity"]["verdict"] != "INVALID"
+            study.save({"loader": loader, "server": config, "seed": done.load.seed, "compared": compared,
+                        **distilled(ran.values)})
+            if compared:
                 path = study.scratch / f"{len(study.records):05}.json"
                 path.write_text(json.dumps(ran.values))
                 yield (loader, config), path
@@ -158,7 +160,7 @@ def report(records):
             for (loader, difference, size), found in sorted(groups.items(), key=order)]
     header = ["loader", "difference", "runs a side", "comparisons", "slower", "faster", "the same",
               "metrics that differ"]
-    invalid = sum(one["verdict"] == "INVALID" for one in runs)
+    invalid = sum(not one["compared"] for one in runs)
     return Section(
         "False alarms and power of compare",
         f"compare: {answer(groups)}.",

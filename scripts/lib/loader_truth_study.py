@@ -75,7 +75,7 @@ class Study:
                 return
             left = seconds - spent if self.rounds is None else spent / max(1, number) * (self.rounds - number)
             of = "" if self.rounds is None else f" of {self.rounds}"
-            self.progress(f"round {number + 1}{of}" + (f", about {clock(left)} left" if left > 0 else ""))
+            self.progress(f"round {number + 1}{of}" + (f", about {clock(left)} left" if left >= 1 else ""))
             yield number
             number += 1
 
