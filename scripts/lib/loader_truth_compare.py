@@ -55,19 +55,20 @@ class Draw:
 def run(study):
     """Measure the pools, and compare drawn sides."""
     pools = {}
-    for _ in study.each_round(study.seconds * POOL_SHARE):
-        for name, path in measure(study):
+    for number in study.each_round(study.seconds * POOL_SHARE):
+        for name, path in measure(study, number):
             pools.setdefault(name, []).append(path)
     for loader in study.loaders:
         compare_all(study, loader, {config: pools.get((loader, config), []) for config in SLOWER})
 
 
-def measure(study):
+def measure(study, round_number):
     """Run each server several times with each loader. Yields (loader, server) and the path of a usable record."""
     seconds, beside = (1, 5) if study.quick else (SECONDS, BESIDE)
     for loader in study.loaders:
         configs = list(SLOWER) * beside
-        jobs = [job(study, loader, config, seconds, number) for number, config in enumerate(configs)]
+        jobs = [job(study, loader, config, seconds, study.random(config, round_number, number),
+                    study.scratch / f"record-{number}.json") for number, config in enumerate(configs)]
         for config, done, ran in zip(configs, jobs, run_beside(jobs), strict=True):
             if ran.values is None:
                 continue
@@ -81,20 +82,19 @@ def measure(study):
                 yield (loader, config), path
 
 
-def job(study, loader, config, seconds, number):
+def job(study, loader, config, seconds, generator, record):
     """A run of a server."""
-    generator = study.random()
     queue = Queue(M_M_1, RATE_PER_S, UTILISATION * (1 + SLOWER[config]))
     server = QueueServer(study.queue_server, queue.service, seed=seed_of(generator),
                          backlog_s=queue.backlog_s(generator.random()))
     load = Load(study.loaders[loader], connections=CONNECTIONS, pipeline=None, rate=RATE_PER_S, duration=f"{seconds}s",
                 warmup="500ms", pacing="sleep", seed=seed_of(generator))
-    return Job(server.subject(), load, study.scratch / f"record-{number}.json")
+    return Job(server.subject(), load, record)
 
 
 def compare_all(study, loader, pools):
     """Draw and compare: false alarms for each size of a side, and power for each size and difference."""
-    generator = study.random()
+    generator = study.random("draws")
     draws = []
     for size in SIDES:
         same = [path for config in SAME for path in pools[config]]

@@ -36,16 +36,16 @@ def run(study):
     cases = [(situation, loop, name) for situation in SITUATIONS
              if not study.quick or situation.name in QUICK_SITUATIONS
              for loop in situation.loops for name in study.loaders]
-    for _ in study.each_round():
+    for round_number in study.each_round():
         for number, (situation, loop, name) in enumerate(cases, 1):
-            record = measure(study, situation, loop, name)
+            record = measure(study, situation, loop, name, round_number)
             study.progress(f"{number} of {len(cases)}: {situation.name}, {loop} loop, {name}: {record['verdict']}, "
                            f"blame {record['blame']}")
 
 
-def measure(study, situation, loop, name):
+def measure(study, situation, loop, name, round_number):
     """Run a situation once, and save its record. Returns it."""
-    job = job_of(study, situation, loop, name)
+    job = job_of(study, situation, loop, name, study.random(situation.name, loop, round_number))
     with situation.around(study.loader_core), Server(job.server) as server, \
             Task(argv_of(job, server.address), "loadgen") as task:
         act_at = time.monotonic() + WARMUP_S + ACT_AT * MEASURED_S
@@ -62,9 +62,8 @@ def measure(study, situation, loop, name):
     return record
 
 
-def job_of(study, situation, loop, name):
+def job_of(study, situation, loop, name, generator):
     """The server and the load of a situation."""
-    generator = study.random()
     server = QueueServer(study.queue_server, situation.service, situation.servers, seed_of(generator),
                          flags=situation.faults).subject(study.server_core)
     if situation.bare:

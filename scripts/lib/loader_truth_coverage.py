@@ -47,12 +47,13 @@ QUICK_SHAPES = (Shape(200, 2, 12), Shape(1_000, 2, 4))
 
 @dataclass(frozen=True)
 class Cell:
-    """A queue and a length of the run, measured by one build of the loader."""
+    """A queue and a length of the run, measured by one build of the loader. The number decides the seeds."""
 
     loader: str
     model: str
     utilisation: float
     shape: Shape
+    number: int
 
     @property
     def queue(self):
@@ -62,11 +63,12 @@ class Cell:
 
 def run(study):
     """Measure every cell once or more in each round."""
-    for _ in study.each_round():
+    for number in study.each_round():
         for shape in QUICK_SHAPES if study.quick else SHAPES:
-            cells = [Cell(name, model, utilisation, shape) for model, utilisation, name in
-                     itertools.product(MODELS, UTILISATIONS, study.loaders)]
-            cells *= max(1, shape.beside // len(cells))
+            repeated = max(1, shape.beside // (len(MODELS) * len(UTILISATIONS) * len(study.loaders)))
+            cells = [Cell(name, model, utilisation, shape, number * repeated + repetition)
+                     for repetition, model, utilisation, name in
+                     itertools.product(range(repeated), MODELS, UTILISATIONS, study.loaders)]
             study.progress(f"{len(cells)} runs of {shape.words}, {shape.beside} beside each other ...")
             for first in range(0, len(cells), shape.beside):
                 measure(study, cells[first:first + shape.beside])
@@ -74,9 +76,8 @@ def run(study):
 
 def measure(study, cells):
     """Run cells beside each other, and save a record of each."""
-    generators = [study.random() for _ in cells]
     logs = [study.scratch / f"times-{number}.txt" for number in range(len(cells))]
-    jobs = [job(study, *one) for one in zip(cells, generators, logs, strict=True)]
+    jobs = [job(study, cell, log) for cell, log in zip(cells, logs, strict=True)]
     for cell, done, ran, log in zip(cells, jobs, run_beside(jobs), logs, strict=True):
         requests = queue_server.read_log(log.read_text())
         log.unlink()
@@ -84,8 +85,9 @@ def measure(study, cells):
             study.save(record(cell, done, ran, requests))
 
 
-def job(study, cell, generator, log):
+def job(study, cell, log):
     """A run of a cell."""
+    generator = study.random(cell.model, cell.utilisation, cell.shape.words, cell.number)
     alone = cell.shape.beside == 1
     server = QueueServer(study.queue_server, cell.queue.service, seed=seed_of(generator), log=str(log),
                          backlog_s=cell.queue.backlog_s(generator.random()), spins=alone)

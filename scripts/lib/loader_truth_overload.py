@@ -21,22 +21,22 @@ CLOSE = 0.02
 
 def run(study):
     """Run the load with each drain and loader at the same time, in each round."""
-    for _ in study.each_round():
+    for round_number in study.each_round():
         cases = [(name, drain) for name in study.loaders for drain in DRAINS]
-        jobs = [job(study, name, drain, number) for number, (name, drain) in enumerate(cases)]
+        jobs = [job(study, name, drain, study.random(drain, round_number), study.scratch / f"overload-{number}.json")
+                for number, (name, drain) in enumerate(cases)]
         for (name, drain), ran in zip(cases, run_beside(jobs), strict=True):
             if ran.values is not None:
                 study.save({"loader": name, "drain": drain, **distilled(ran.values)})
 
 
-def job(study, name, drain, number):
+def job(study, name, drain, generator, record):
     """A run with one drain."""
-    generator = study.random()
     server = QueueServer(study.queue_server, f"constant:{1e9 / CAPACITY_PER_S:.0f}ns", seed=seed_of(generator))
     load = Load(study.loaders[name], connections=4, pipeline=None, rate=RATE_PER_S,
                 duration=f"{1 if study.quick else SECONDS}s", warmup="500ms", drain=drain, pacing="sleep",
                 seed=seed_of(generator))
-    return Job(server.subject(), load, study.scratch / f"overload-{number}.json")
+    return Job(server.subject(), load, record)
 
 
 def report(records):

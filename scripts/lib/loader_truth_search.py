@@ -35,20 +35,21 @@ def run(study):
     scale, beside, longest_s = (0.1, 2, 12.0) if study.quick else (1.0, BESIDE, MAX_S)
     if study.rounds is None:
         longest_s = max(60.0, min(longest_s, study.seconds - RUN_OVERHEAD_S))
-    names = [name for name in study.loaders for _ in range(max(1, beside // len(study.loaders)))]
+    repeated = range(max(1, beside // len(study.loaders)))
     true_per_s = largest_rate_per_s(SERVICE_S * scale, QUANTILE, OBJECTIVE_S * scale)
-    for _ in study.each_round():
-        study.progress(f"{len(names)} searches beside each other, at most {clock(longest_s)} ...")
-        searches = [command(study, name, scale, longest_s, number) for number, name in enumerate(names)]
-        for name, (argv, _), record in zip(names, searches, search_beside(searches, longest_s), strict=True):
+    for round_number in study.each_round():
+        cases = [(name, repetition) for repetition in repeated for name in study.loaders]
+        study.progress(f"{len(cases)} searches beside each other, at most {clock(longest_s)} ...")
+        searches = [command(study, name, scale, longest_s, study.random(round_number, repetition),
+                            study.scratch / f"search-{name}-{repetition}.json") for name, repetition in cases]
+        for (name, _), (argv, _), record in zip(cases, searches, search_beside(searches, longest_s), strict=True):
             study.save({"loader": name, "seed": argv[argv.index("--seed") + 1], "true_per_s": true_per_s, **record})
 
 
-def command(study, name, scale, longest_s, number):
+def command(study, name, scale, longest_s, generator, record):
     """The command line of a search, and the file that it writes."""
-    generator = study.random()
     server = QueueServer(study.queue_server, f"constant:{SERVICE_S * scale * 1e9:.0f}ns", seed=seed_of(generator))
-    address, record = f"127.0.0.1:{free_port()}", study.scratch / f"search-{number}.json"
+    address = f"127.0.0.1:{free_port()}"
     load = Load(study.loaders[name], connections=CONNECTIONS, pipeline=None, pacing="sleep", seed=seed_of(generator),
                 duration="1s" if study.quick else "10s", warmup="500ms" if study.quick else "1s")
     argv = [load.program, "search", address, *load.flags, "--server-cmd", shlex.join([*server.argv, "{addr}"]),

@@ -50,7 +50,6 @@ class Study:
     lines: Path
     comparisons: int
     records: list = field(default_factory=list)
-    _drawn: int = 0
 
     def save(self, record):
         """Add a record, and append it to the file of this study."""
@@ -58,10 +57,12 @@ class Study:
         with self.lines.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def random(self):
-        """A new random generator; equal flags give equal ones. It also gives the seeds of a run."""
-        self._drawn += 1
-        return random.Random(f"{self.seed} {self.name} {self._drawn}")
+    def random(self, *key):
+        """The random generator of a key. It gives the seeds of a run.
+
+        A key names a run, and not the build of the loader, so all builds have the same seeds.
+        """
+        return random.Random(f"{self.seed} {self.name} {key}")
 
     def each_round(self, seconds=None):
         """The numbers of the rounds: as many as asked for, or as fit into the time. At least one."""

@@ -297,11 +297,21 @@ class Script(unittest.TestCase):
             with unittest.mock.patch("loader_truth_study.time.monotonic", iter(range(0, 1_000, 10)).__next__):
                 self.assertEqual(list(self.study("/", seconds=45).each_round()), [0, 1, 2])
 
-    def test_equal_flags_draw_equal_seeds(self):
-        first, second = ([self.study("/").random().random() for _ in range(2)] for _ in range(2))
-        self.assertEqual(first, second)
+    def test_equal_keys_have_equal_seeds_and_others_do_not(self):
+        def drawn(*key):
+            return self.study("/").random(*key).random()
+
+        self.assertEqual(drawn("A", 1), drawn("A", 1))
+        self.assertNotEqual(drawn("A", 1), drawn("A", 2))
+
+    def test_builds_that_are_compared_measure_the_same_seeds(self):
         study = self.study("/")
-        self.assertNotEqual(study.random().random(), study.random().random())
+        study.loaders = {"before": "before/loadgen", "after": "after/loadgen"}
+        shape = coverage.Shape(80, 2, 2)
+        jobs = [coverage.job(study, coverage.Cell(name, M_D_1, 0.8, shape, 0), Path("/x/times.txt"))
+                for name in study.loaders]
+        self.assertEqual(jobs[0].server.argv, jobs[1].server.argv)
+        self.assertEqual(jobs[0].load.flags, jobs[1].load.flags)
 
     def test_each_record_is_a_line_at_once(self):
         with tempfile.TemporaryDirectory() as folder:
