@@ -13,7 +13,7 @@ import plot
 from child import Failure
 from loader import Load
 from loader_truth_study import RUN_OVERHEAD_S, Section, clock, drawn, seed_of
-from other_servers import free_port
+from other_servers import lasting_ports
 from queue_server import QueueServer
 from queue_theory import largest_rate_per_s
 from stats import MISSING, cell, spread, table
@@ -40,36 +40,34 @@ def run(study):
     for round_number in study.each_round():
         cases = [(name, repetition) for repetition in repeated for name in study.loaders]
         study.progress(f"{len(cases)} searches beside each other, at most {clock(longest_s)} ...")
-        searches = [command(study, name, scale, longest_s, study.random(round_number, repetition),
-                            study.scratch / f"search-{name}-{repetition}.json") for name, repetition in cases]
+        searches = [command(study, name, scale, longest_s, study.random(round_number, repetition), port)
+                    for (name, repetition), port in zip(cases, lasting_ports(len(cases)), strict=True)]
         for (name, _), (argv, _), record in zip(cases, searches, search_beside(searches, longest_s), strict=True):
             study.save({"loader": name, "seed": argv[argv.index("--seed") + 1], "true_per_s": true_per_s, **record})
 
 
-def command(study, name, scale, longest_s, generator, record):
+def command(study, name, scale, longest_s, generator, port):
     """The command line of a search, and the file that it writes."""
     server = QueueServer(study.queue_server, f"constant:{SERVICE_S * scale * 1e9:.0f}ns", seed=seed_of(generator))
-    address = f"127.0.0.1:{free_port()}"
+    record = study.scratch / f"search-{port}.json"
     load = Load(study.loaders[name], connections=CONNECTIONS, pipeline=None, pacing="sleep", seed=seed_of(generator),
                 duration="1s" if study.quick else "10s", warmup="500ms" if study.quick else "1s")
-    argv = [load.program, "search", address, *load.flags, "--server-cmd", shlex.join([*server.argv, "{addr}"]),
+    argv = [load.program, "search", f"127.0.0.1:{port}", *load.flags, "--server-cmd", shlex.join([*server.argv, "{addr}"]),
             "--slo", f"p99<{OBJECTIVE_S * scale * 1000:g}ms", "--max-time", f"{longest_s:.0f}s",
             "--quiet", "--json", str(record)]
     return argv, record
 
 
 def search_beside(searches, longest_s):
-    """Run searches at the same time. Returns what is kept of each."""
+    """Run searches at the same time. Yields what is kept of each, in their order."""
     with contextlib.ExitStack() as stack:
         tasks = [stack.enter_context(child.Task(argv, "loadgen search")) for argv, _ in searches]
-        found = []
         for task, (_, path) in zip(tasks, searches, strict=True):
             task.finish(2 * longest_s + RUN_OVERHEAD_S, SEARCH_STATUS)
             if not path.exists():
                 raise Failure(f"loadgen search left no record{child.indented(task.errors)}")
-            found.append(parse(path.read_text()))
+            yield parse(path.read_text())
             path.unlink()
-        return found
 
 
 def parse(text):

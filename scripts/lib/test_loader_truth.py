@@ -20,6 +20,7 @@ import loader_truth_confusion as confusion
 import loader_truth_coverage as coverage
 import loader_truth_overload as overload
 import loader_truth_search as search
+import other_servers
 import queue_server
 import queue_theory
 import stats
@@ -220,6 +221,12 @@ class Search(unittest.TestCase):
         self.assertIn("1 of 3 within 5 %", section.answer)
         self.assertIn("40 (time-up)", section.body)
         self.assertIn("none (objective)", section.body)
+
+    def test_the_kernel_gives_no_outgoing_connection_the_port_of_a_server_that_starts_again(self):
+        ports = other_servers.lasting_ports(3)
+        first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        self.assertEqual(len(set(ports)), 3)
+        self.assertLess(max(ports), first_outgoing)
 
     def test_no_rate_within_the_limit_of_the_loader_is_none(self):
         self.assertEqual(search.answer_of(self.record(None, "none-is-good", "loader")).words, "none (loader)")
