@@ -17,6 +17,7 @@ import programs
 import queue_server
 import results
 from child import Failure, Terminated, run_main
+from loader import seconds
 from loader_truth_study import Study, clock
 
 SCRIPT = "scripts/loader_truth.sh"
@@ -58,11 +59,16 @@ def parse_arguments():
     parser.add_argument("--rounds", type=cli.count, metavar="N", help="rounds of each study, instead of --minutes")
     parser.add_argument("--comparisons", type=cli.count, default=400, metavar="N",
                         help="comparisons without a difference for each size of a side: 5, 8 and 10 runs (default 400)")
+    parser.add_argument("--search-service", type=cli.duration, default="2ms", metavar="D",
+                        help="service time of the queue that is searched (default 2ms): a longer one is more exact, "
+                             "because wake-ups matter less, and needs more --minutes")
     parser.add_argument("--seed", type=int, default=1, metavar="N",
                         help="seed from which the seeds of all runs are drawn (default 1)")
     cli.add_result_flags(parser)
     args = cli.parse(parser)
     names = [name for name, _ in args.loadgen or ()]
+    if not seconds(args.search_service):
+        parser.error("--search-service must be longer than 0: choose 2ms or more")
     if len(set(names)) != len(names):
         parser.error("two builds of --loadgen have the same name: give them names, as in before=PATH")
     if args.quick:
@@ -85,11 +91,12 @@ def below_root(path):
 
 
 def run_studies(args, loaders, peers, folder):
-    """Run the studies. Returns their records by name, and the exception that interrupted them, if any."""
+    """Run the studies. Returns their records by name, and the exceptions that ended one or all of them early."""
     chosen = [STUDIES[name] for name in args.studies]
     server, bare = (programs.compile_peer(name, peers)
                     for name in (queue_server.PROGRAM, loader_truth_confusion.BARE_SERVER))
-    weights, left_s, records = sum(study.WEIGHT for study in chosen), 60.0 * args.minutes, {}
+    weights, left_s = sum(study.WEIGHT for study in chosen), 60.0 * args.minutes
+    records, errors = {}, []
     for study in chosen:
         part_s = left_s * study.WEIGHT / weights
         of_time = "" if args.rounds is not None else f", {clock(part_s)} of the {clock(left_s)} left"
@@ -97,18 +104,22 @@ def run_studies(args, loaders, peers, folder):
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="loader-truth-") as scratch:
             context = Study(study.NAME, loaders, server, bare, args.seed, part_s, args.rounds, args.quick, SERVER_CORE,
-                            LOADER_CORE, Path(scratch), folder.raw / f"{study.NAME}.jsonl", args.comparisons)
+                            LOADER_CORE, Path(scratch), folder.raw / f"{study.NAME}.jsonl", args.comparisons,
+                            seconds(args.search_service))
             records[study.NAME] = context.records
             try:
                 study.run(context)
+            except Failure as failure:  # the other studies still run
+                print(f"{study.NAME}: {failure}", file=sys.stderr)
+                errors.append(failure)
             except (KeyboardInterrupt, Terminated) as interruption:
-                return records, interruption
+                return records, [*errors, interruption]
         left_s = max(0.0, left_s - (time.monotonic() - started))
         weights -= study.WEIGHT
-    return records, None
+    return records, errors
 
 
-def findings_of(args, loaders, records, interrupted):
+def findings_of(args, loaders, records, errors):
     """The report of all studies that have records."""
     sections = [STUDIES[name].report(found) for name, found in records.items() if found]
     if not sections:
@@ -119,15 +130,16 @@ def findings_of(args, loaders, records, interrupted):
     length = f"--minutes {args.minutes}" if args.rounds is None else f"--rounds {args.rounds}"
     builds = "".join(f" --loadgen {name}={below_root(path)}" for name, path in loaders.items()) if args.loadgen else ""
     notes = [note for section in sections for note in section.notes] + [
-        "The server is a queue on real sockets. It computes when a service ends, and waits: theory holds for its response "
-        "times, apart from the time of sockets and wake-ups.",
+        "The server is a queue on real sockets. It computes when a service ends, and waits: theory holds for its "
+        "response times, apart from the time of sockets and wake-ups.",
         "CO-LOCATED: loaders and servers run on one machine. coverage, compare, search and overload run several pairs "
         "beside each other, which use little processor time.",
     ]
-    if interrupted:
-        notes.insert(0, "The script was interrupted, so some studies are shorter than planned or missing.")
+    if errors:
+        why = " ".join(str(error).partition("\n")[0] or "It was interrupted." for error in errors)
+        notes.insert(0, f"The script ended early, so some studies are shorter than planned or missing. {why}")
     command = (f"{SCRIPT}{builds} --studies {','.join(args.studies)} {length} --comparisons {args.comparisons} "
-               f"--seed {args.seed}")
+               f"--search-service {args.search_service} --seed {args.seed}")
     answer = " ".join(section.answer for section in sections)
     return results.Findings(TITLE, QUESTION, answer, body, pictures, [command], notes)
 
@@ -139,13 +151,13 @@ def main():
     facts = machine.facts()
     loaders, peers = loaders_of(args)
     with results.ResultFolder("loader-truth", args.out, args.quick) as folder:
-        records, interruption = run_studies(args, loaders, peers, folder)
-        findings = findings_of(args, loaders, records, interruption is not None)
+        records, errors = run_studies(args, loaders, peers, folder)
+        findings = findings_of(args, loaders, records, errors)
         if findings is None:
-            raise interruption or Failure("no run has a usable record")
-        folder.publish(findings, facts, loaders, complete=interruption is None)
-    if interruption is not None:
-        raise interruption
+            raise errors[-1] if errors else Failure("no run has a usable record")
+        folder.publish(findings, facts, loaders, complete=not errors)
+    if errors:
+        raise errors[-1]
 
 
 if __name__ == "__main__":

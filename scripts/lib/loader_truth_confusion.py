@@ -131,8 +131,8 @@ def report(records):
         [("confusion", "share of runs with the right blame",
           drawn("Verdict and blame", SHARES, [plot.Panel("Right blame", "share of the runs", "", points)]))],
         ["confusion: SIGSTOP stops a process by its id, in the middle of the measured time. Busy loops run on the "
-         "loader's core. The blame follows from the codes of the reasons, and for `below-rate` from its text. Notes can blame the "
-         "server only.",
+         "loader's core. The blame follows from the codes of the reasons, and for `below-rate` from its text. Notes can "
+         "blame the server only.",
          "confusion: other programs on the machine are a cause of their own. A quiet run that blames the loader may be "
          "right about them."],
     )

@@ -22,39 +22,42 @@ from sweeps import SEARCH_STATUS, Answer
 NAME = "search"
 WHAT = "repeatability of searches"
 WEIGHT = 4
-QUANTILE, SERVICE_S, OBJECTIVE_S = 0.99, 0.010, 0.050
+QUANTILE = 0.99
+SERVICES = 5  # the objective, in service times
 BESIDE = 12  # searches that go on beside each other
-MAX_S = 200.0  # of a search
+PROBE_SERVICES = 2_000  # the length of a probe in service times: some 1,100 requests at the true rate
+QUICK_SERVICE_S, QUICK_PROBE_S, QUICK_MAX_S = 0.001, 1.0, 12.0
+LEAST_MAX_S = 60.0
 CLOSE = 0.05  # of the true rate
 CONNECTIONS = 16
 
 
 def run(study):
     """Make searches beside each other, in each round."""
-    # A quick run has a service time of a tenth, so that its probes have as many requests in a tenth of the time.
-    scale, beside, longest_s = (0.1, 2, 12.0) if study.quick else (1.0, BESIDE, MAX_S)
-    if study.rounds is None:
-        longest_s = max(60.0, min(longest_s, study.seconds - RUN_OVERHEAD_S))
+    service_s, beside = (QUICK_SERVICE_S, 2) if study.quick else (study.search_service_s, BESIDE)
+    longest_s = QUICK_MAX_S if study.quick else max(LEAST_MAX_S, study.seconds - RUN_OVERHEAD_S)
     repeated = range(max(1, beside // len(study.loaders)))
-    true_per_s = largest_rate_per_s(SERVICE_S * scale, QUANTILE, OBJECTIVE_S * scale)
+    true_per_s = largest_rate_per_s(service_s, QUANTILE, SERVICES * service_s)
     for round_number in study.each_round():
         cases = [(name, repetition) for repetition in repeated for name in study.loaders]
         study.progress(f"{len(cases)} searches beside each other, at most {clock(longest_s)} ...")
-        searches = [command(study, name, scale, longest_s, study.random(round_number, repetition), port)
+        searches = [command(study, name, service_s, longest_s, study.random(round_number, repetition), port)
                     for (name, repetition), port in zip(cases, lasting_ports(len(cases)), strict=True)]
         for (name, _), (argv, _), record in zip(cases, searches, search_beside(searches, longest_s), strict=True):
-            study.save({"loader": name, "seed": argv[argv.index("--seed") + 1], "true_per_s": true_per_s, **record})
+            study.save({"loader": name, "seed": argv[argv.index("--seed") + 1], "service_s": service_s,
+                        "true_per_s": true_per_s, **record})
 
 
-def command(study, name, scale, longest_s, generator, port):
+def command(study, name, service_s, longest_s, generator, port):
     """The command line of a search, and the file that it writes."""
-    server = QueueServer(study.queue_server, f"constant:{SERVICE_S * scale * 1e9:.0f}ns", seed=seed_of(generator))
+    server = QueueServer(study.queue_server, f"constant:{service_s * 1e9:.0f}ns", seed=seed_of(generator))
     record = study.scratch / f"search-{port}.json"
+    probe_s = QUICK_PROBE_S if study.quick else PROBE_SERVICES * service_s
     load = Load(study.loaders[name], connections=CONNECTIONS, pipeline=None, pacing="sleep", seed=seed_of(generator),
-                duration="1s" if study.quick else "10s", warmup="500ms" if study.quick else "1s")
-    argv = [load.program, "search", f"127.0.0.1:{port}", *load.flags, "--server-cmd", shlex.join([*server.argv, "{addr}"]),
-            "--slo", f"p99<{OBJECTIVE_S * scale * 1000:g}ms", "--max-time", f"{longest_s:.0f}s",
-            "--quiet", "--json", str(record)]
+                duration=f"{1000 * probe_s:.0f}ms", warmup="500ms")
+    argv = [load.program, "search", f"127.0.0.1:{port}", *load.flags,
+            "--server-cmd", shlex.join([*server.argv, "{addr}"]), "--slo", f"p99<{SERVICES * service_s * 1000:g}ms",
+            "--max-time", f"{longest_s:.0f}s", "--quiet", "--json", str(record)]
     return argv, record
 
 
@@ -98,7 +101,7 @@ def ratios(records):
 
 def report(records):
     """The section of the study."""
-    groups = {}
+    groups, service_ms = {}, 1000 * records[0]["service_s"]
     for one in records:
         groups.setdefault(one["loader"], []).append(one)
     rows = [[name, answer_of(one).words, f"{one['true_per_s']:.1f}",
@@ -117,8 +120,8 @@ def report(records):
     return Section(
         "Repeatability of searches",
         f"Searches of a known limit: {'; '.join(parts)}.",
-        f"The objective is p99 < {OBJECTIVE_S * 1000:g} ms, and the server an M/D/1 queue with {SERVICE_S * 1000:g} ms "
-        "of service (quick runs: a tenth of both).\n\n"
+        f"The objective is p99 < {SERVICES * service_ms:g} ms, and the server an M/D/1 queue with {service_ms:g} ms of "
+        "service.\n\n"
         + table(["loader", "searches", "ended with a rate", f"within {100 * CLOSE:.0f} %", "found / true"], summary)
         + "\n\n" + table(header, rows, words=2),
         [("search", "found rate by true rate",

@@ -49,6 +49,7 @@ class Study:
     scratch: Path
     lines: Path
     comparisons: int
+    search_service_s: float
     records: list = field(default_factory=list)
 
     def save(self, record):

@@ -207,8 +207,8 @@ class Search(unittest.TestCase):
               "probes": [{"rate_per_s": 57.0, "stage": "rates", "latency_ns": {"p50": 1}}]}
 
     def record(self, rate, end="found", limit="objective"):
-        return {"loader": "now", "true_per_s": 56.0, **search.parse(json.dumps(self.RECORD)), "rate_per_s": rate,
-                "end": end, "limit": limit}
+        return {"loader": "now", "service_s": 0.01, "true_per_s": 56.0, **search.parse(json.dumps(self.RECORD)),
+                "rate_per_s": rate, "end": end, "limit": limit}
 
     def test_the_plain_fields_of_a_probe_are_kept(self):
         self.assertEqual(search.parse(json.dumps(self.RECORD))["probes"], [{"rate_per_s": 57.0, "stage": "rates"}])
@@ -295,7 +295,7 @@ class Overload(unittest.TestCase):
 class Script(unittest.TestCase):
     def study(self, folder, **how):
         return Study("coverage", {"now": "loadgen"}, "queue_server", "bare_epoll", 1, how.get("seconds", 0.0),
-                     how.get("rounds"), True, None, None, Path(folder), Path(folder) / "coverage.jsonl", 4)
+                     how.get("rounds"), True, None, None, Path(folder), Path(folder) / "coverage.jsonl", 4, 0.002)
 
     def test_a_study_takes_one_round_at_least_and_no_more_than_fit(self):
         with contextlib.redirect_stderr(io.StringIO()):
@@ -343,17 +343,34 @@ class Script(unittest.TestCase):
             raise KeyboardInterrupt
 
         args = unittest.mock.Mock(studies=["coverage", "compare"], minutes=1, rounds=None, seed=1, quick=True,
-                                  comparisons=1)
+                                  comparisons=1, search_service="2ms")
         with tempfile.TemporaryDirectory() as raw, contextlib.redirect_stderr(io.StringIO()), \
                 unittest.mock.patch("loader_truth.programs.compile_peer"), \
                 unittest.mock.patch("loader_truth_coverage.run", interrupted):
-            records, interruption = loader_truth.run_studies(args, {}, None, unittest.mock.Mock(raw=Path(raw)))
-        self.assertIsInstance(interruption, KeyboardInterrupt)
+            records, errors = loader_truth.run_studies(args, {}, None, unittest.mock.Mock(raw=Path(raw)))
+        self.assertIsInstance(errors[0], KeyboardInterrupt)
         self.assertEqual((list(records), len(records["coverage"])), (["coverage"], 1))
         args = unittest.mock.MagicMock(studies=["coverage"], loadgen=None)
-        findings = loader_truth.findings_of(args, {}, records, True)
-        self.assertIn("interrupted", findings.notes[0])
-        self.assertIsNone(loader_truth.findings_of(args, {}, {"coverage": []}, True))
+        findings = loader_truth.findings_of(args, {}, records, errors)
+        self.assertIn("It was interrupted.", findings.notes[0])
+        self.assertIsNone(loader_truth.findings_of(args, {}, {"coverage": []}, errors))
+
+    def test_a_study_that_fails_does_not_end_the_others(self):
+        def failing(_study):
+            raise Failure("loadgen did not end")
+
+        args = unittest.mock.Mock(studies=["compare", "overload"], minutes=1, rounds=None, seed=1, quick=True,
+                                  comparisons=1, search_service="2ms")
+        overloaded = {"loader": "now", "drain": "2s", "rate": {"achieved_per_s": 1_000.0}}
+        with tempfile.TemporaryDirectory() as raw, contextlib.redirect_stderr(io.StringIO()), \
+                unittest.mock.patch("loader_truth.programs.compile_peer"), \
+                unittest.mock.patch("loader_truth_compare.run", failing), \
+                unittest.mock.patch("loader_truth_overload.run", lambda study: study.save(overloaded)):
+            records, errors = loader_truth.run_studies(args, {}, None, unittest.mock.Mock(raw=Path(raw)))
+        self.assertEqual((records["compare"], records["overload"]), ([], [overloaded]))
+        args = unittest.mock.MagicMock(studies=args.studies, loadgen=None)
+        findings = loader_truth.findings_of(args, {}, records, errors)
+        self.assertIn("loadgen did not end", findings.notes[0])
 
 
 if __name__ == "__main__":
