@@ -176,9 +176,9 @@ def report(records):
 
 
 def order(group):
-    """Sort by loader, difference in the order of the servers, and size."""
-    (loader, difference, size), _ = group
-    return loader, -1 if difference == NONE else list(SLOWER).index(difference), size
+    """Sort by difference in the order of the servers, and by size. The builds of the loader stay beside each other."""
+    (_, difference, size), _ = group
+    return -1 if difference == NONE else list(SLOWER).index(difference), size
 
 
 def judged(comparisons, judgements):
@@ -226,8 +226,7 @@ def picture(groups):
     for difference in (NONE, *SLOWER):
         is_same = difference == NONE
         points = [(f"{size} runs\n{loader}", judged(found, DIFFERENT if is_same else ("slower",)))
-                  for (loader, one, size), found in sorted(groups.items(), key=lambda group: group[0][2])
-                  if one == difference]
+                  for (loader, one, size), found in sorted(groups.items(), key=order) if one == difference]
         panels.append(plot.Panel("False alarms" if is_same else f"B slower by {difference.removeprefix('+')}",
                                  "share judged different" if is_same else "share judged slower", "", points,
                                  target=ALARMS_MAX if is_same else None))

@@ -195,7 +195,7 @@ def cells_table(records):
         key = (one["loader"], one["model"], one["utilisation"], f"{one['rate_per_s']:,}/s × {one['seconds']} s")
         groups.setdefault(key, []).append(one)
     rows = []
-    for key, found in sorted(groups.items()):
+    for key, found in groups.items():
         covered = [coverage_of(found, quantile, with_overhead=True) for quantile in QUANTILES]
         overheads = [one["overhead_ns"] for one in usable(found) if one["overhead_ns"] is not None]
         overhead = f"{sum(overheads) / len(overheads) / 1000:,.0f}" if overheads else MISSING
