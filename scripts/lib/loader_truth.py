@@ -121,7 +121,9 @@ def run_studies(args, loaders, peers, folder):
 
 def findings_of(args, loaders, records, errors):
     """The report of all studies that have records."""
-    sections = [STUDIES[name].report(found) for name, found in records.items() if found]
+    failed = {name: [one for one in found if "failed" in one] for name, found in records.items()}
+    measured = {name: [one for one in found if "failed" not in one] for name, found in records.items()}
+    sections = [STUDIES[name].report(found) for name, found in measured.items() if found]
     if not sections:
         return None
     body = "\n\n".join(f"## {section.title}\n\n{section.body}" for section in sections)
@@ -135,6 +137,8 @@ def findings_of(args, loaders, records, errors):
         "CO-LOCATED: loaders and servers run on one machine. coverage, compare, search and overload run several pairs "
         "beside each other, which use little processor time.",
     ]
+    notes += [f"{name}: {len(found):,} runs left no record and are not counted. The first message: {found[0]['failed']}"
+              for name, found in failed.items() if found]
     if errors:
         why = " ".join(str(error).partition("\n")[0] or "It was interrupted." for error in errors)
         notes.insert(0, f"The script ended early, so some studies are shorter than planned or missing. {why}")

@@ -71,6 +71,7 @@ def measure(study, round_number):
                     study.scratch / f"record-{number}.json") for number, config in enumerate(configs)]
         for config, done, ran in zip(configs, jobs, run_beside(jobs), strict=True):
             if ran.values is None:
+                study.save_failure(loader, ran)
                 continue
             # A smoke run compares all, so that it compares anything on a machine that is not quiet.
             compared = study.quick or ran.values["validity"]["verdict"] != "INVALID"

@@ -81,7 +81,9 @@ def measure(study, cells):
     for cell, done, ran, log in zip(cells, jobs, run_beside(jobs), logs, strict=True):
         requests = queue_server.read_log(log.read_text())
         log.unlink()
-        if ran.values is not None:
+        if ran.values is None:
+            study.save_failure(cell.loader, ran)
+        else:
             study.save(record(cell, done, ran, requests))
 
 

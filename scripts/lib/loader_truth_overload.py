@@ -26,7 +26,9 @@ def run(study):
         jobs = [job(study, name, drain, study.random(drain, round_number), study.scratch / f"overload-{number}.json")
                 for number, (name, drain) in enumerate(cases)]
         for (name, drain), ran in zip(cases, run_beside(jobs), strict=True):
-            if ran.values is not None:
+            if ran.values is None:
+                study.save_failure(name, ran)
+            else:
                 study.save({"loader": name, "drain": drain, **distilled(ran.values)})
 
 

@@ -58,6 +58,11 @@ class Study:
         with self.lines.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    def save_failure(self, name, ran):
+        """Add a run of a build of the loader that left no record. No study counts it, and the report names it."""
+        self.progress(f"a run of {name} left no record: {ran.errors}")
+        self.save({"failed": ran.errors, "loader": name, "status": ran.status})
+
     def random(self, *key):
         """The random generator of a key. It gives the seeds of a run.
 

@@ -26,7 +26,7 @@ import queue_theory
 import stats
 from child import Failure
 from loader_truth_situations import SITUATIONS
-from loader_truth_study import Study
+from loader_truth_study import Ran, Study
 from queue_theory import M_D_1, M_M_1, Queue
 
 
@@ -354,6 +354,18 @@ class Script(unittest.TestCase):
         findings = loader_truth.findings_of(args, {}, records, errors)
         self.assertIn("It was interrupted.", findings.notes[0])
         self.assertIsNone(loader_truth.findings_of(args, {}, {"coverage": []}, errors))
+
+    def test_a_run_without_a_record_is_named_and_not_counted(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            study = self.study(folder)
+            study.save_failure("now", Ran(None, 1, "connect: refused", ""))
+            study.save(coverage_record({"p50": [90, 110]}))
+        args = unittest.mock.MagicMock(studies=["coverage"], loadgen=None)
+        findings = loader_truth.findings_of(args, {}, {"coverage": study.records}, [])
+        self.assertIn("1 runs, of which 0 are INVALID", findings.body)
+        self.assertIn("coverage: 1 runs left no record and are not counted. The first message: connect: refused",
+                      findings.notes)
+        self.assertIsNone(loader_truth.findings_of(args, {}, {"coverage": study.records[:1]}, []))
 
     def test_a_study_that_fails_does_not_end_the_others(self):
         def failing(_study):
