@@ -11,15 +11,13 @@
  * one line of JSON with what it counted. Replies of one connection are sent in the order of its requests.
  */
 #include "listen.h"
+#include "service_time.h"
+
 #include <getopt.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
-
-#define SECOND_NS UINT64_C(1000000000)
-#define SERVICE_MAX_NS (UINT64_C(3600) * SECOND_NS) /* a Pareto time has no upper end, and a clock has one */
 
 enum {
     DESCRIPTORS_MAX = 65536,
@@ -49,11 +47,6 @@ static const char USAGE[] =
     "  --slow-read D             read at most one request of a connection every D\n"
     "\n"
     "Durations are 500us, 10ms, 2s.\n";
-
-struct service {
-    enum { CONSTANT, EXPONENTIAL, PARETO, BIMODAL } kind;
-    double a, b, share; /* ns, except for Pareto's a, which is alpha */
-};
 
 /* What the server does at a time. All but READ_AGAIN are the outcome of a request. */
 enum what { REPLY, WRONG_BYTE, RESET, CLOSE, READ_AGAIN };
@@ -110,28 +103,6 @@ static uint64_t now_ns(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
-}
-
-/* Above 0, at most 1, by SplitMix64. */
-static double next_fraction(uint64_t *random) {
-    uint64_t mixed = *random += UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94D049BB133111EB);
-    mixed ^= mixed >> 31;
-    return (double)((mixed >> 11) + 1) / (double)(UINT64_C(1) << 53);
-}
-
-static uint64_t next_service_ns(struct server *server) {
-    const struct service *service = &server->service;
-    double fraction = next_fraction(&server->service_random), ns = service->a;
-
-    switch (service->kind) {
-    case CONSTANT: break;
-    case EXPONENTIAL: ns = -log(fraction) * service->a; break;
-    case PARETO: ns = service->b * pow(fraction, -1 / service->a); break;
-    case BIMODAL: ns = fraction <= service->share ? service->b : service->a; break;
-    }
-    return ns < (double)SERVICE_MAX_NS ? (uint64_t)llround(ns) : SERVICE_MAX_NS;
 }
 
 /* One draw for each request, whatever the shares are, so that one fault does not change where another occurs. */
@@ -204,7 +175,7 @@ static void enqueue(struct server *server, int fd, uint64_t arrival_ns) {
             chosen = i;
     action->arrival_ns = arrival_ns;
     action->begin_ns = arrival_ns > server->free_ns[chosen] ? arrival_ns : server->free_ns[chosen];
-    action->completion_ns = server->free_ns[chosen] = action->begin_ns + next_service_ns(server);
+    action->completion_ns = server->free_ns[chosen] = action->begin_ns + next_service_ns(&server->service, &server->service_random);
     /* With several virtual servers, a later request may be complete before an earlier one of its connection. */
     action->due_ns = action->completion_ns > connection->last_due_ns ? action->completion_ns : connection->last_due_ns;
     connection->last_due_ns = action->due_ns;
@@ -442,43 +413,12 @@ static void report(struct server *server) {
            (uintmax_t)(answered ? server->late_sum_ns / answered : 0), (uintmax_t)server->late_max_ns);
 }
 
-static void refuse(const char *flag, const char *text, const char *expected) {
-    fprintf(stderr, "queue_server: %s '%s' is not %s (see --help)\n", flag, text, expected);
-    exit(2);
-}
-
-/* Reads a number and a unit. Returns what follows, or NULL if there is no duration. */
-static const char *scan_duration(const char *text, double *ns) {
-    static const struct { const char *unit; double ns; } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
-    char *end;
-    double number = strtod(text, &end);
-
-    if (end == text || !(number >= 0) || !isfinite(number))
-        return NULL;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        size_t length = strlen(units[i].unit);
-        if (strncmp(end, units[i].unit, length) == 0) {
-            *ns = number * units[i].ns;
-            return *ns <= (double)SERVICE_MAX_NS ? end + length : NULL;
-        }
-    }
-    return NULL;
-}
-
 static uint64_t parse_duration(const char *flag, const char *text) {
     double ns;
     const char *end = scan_duration(text, &ns);
     if (end == NULL || *end != '\0')
         refuse(flag, text, "a duration such as 10ms, at most 3600s");
     return (uint64_t)llround(ns);
-}
-
-static double parse_share(const char *flag, const char *text) {
-    char *end;
-    double share = strtod(text, &end);
-    if (end == text || *end != '\0' || !(share >= 0 && share <= 1))
-        refuse(flag, text, "a share from 0 to 1");
-    return share;
 }
 
 static unsigned parse_count(const char *flag, const char *text, unsigned least, unsigned most) {
@@ -488,38 +428,6 @@ static unsigned parse_count(const char *flag, const char *text, unsigned least, 
     if (*text < '0' || *text > '9' || *end != '\0' || number < least || number > most)
         refuse(flag, text, expected);
     return (unsigned)number;
-}
-
-static struct service parse_service(const char *text) {
-    struct service service = {.kind = CONSTANT};
-    const char *end = NULL;
-    char *number_end;
-
-    if (strncmp(text, "constant:", 9) == 0) {
-        end = scan_duration(text + 9, &service.a);
-    } else if (strncmp(text, "exp:", 4) == 0) {
-        service.kind = EXPONENTIAL;
-        end = scan_duration(text + 4, &service.a);
-    } else if (strncmp(text, "pareto:", 7) == 0) {
-        service.kind = PARETO;
-        service.a = strtod(text + 7, &number_end);
-        if (service.a > 0 && isfinite(service.a) && *number_end == ',')
-            end = scan_duration(number_end + 1, &service.b);
-    } else if (strncmp(text, "bimodal:", 8) == 0) {
-        service.kind = BIMODAL;
-        end = scan_duration(text + 8, &service.a);
-        if (end != NULL)
-            end = *end == ',' ? scan_duration(end + 1, &service.b) : NULL;
-        if (end != NULL && *end == ',') {
-            service.share = parse_share("--service", end + 1);
-            end = "";
-        } else {
-            end = NULL;
-        }
-    }
-    if (end == NULL || *end != '\0')
-        refuse("--service", text, "constant:TIME, exp:MEAN, pareto:ALPHA,MINIMUM or bimodal:SHORT,LONG,SHARE");
-    return service;
 }
 
 static void parse_stall(struct server *server, const char *text) {
