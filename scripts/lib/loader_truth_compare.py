@@ -6,6 +6,7 @@ again, and share no run.
 """
 
 import contextlib
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass
@@ -38,14 +39,16 @@ COMPARE_STATUS = (0, 1, 2, 3)
 COMPARE_TIMEOUT_S = 60.0
 BESIDE_COMPARISONS = 2
 PROGRESS_COMPARISONS = 500
+LEAST_COMPARISONS = 200  # are made even if the time is over
 NONE = "none"  # the difference of two sides from the pools of A and A again
 DIFFERENT = ("faster", "slower")
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Two sides of a comparison: paths of records."""
+    """Two sides of a comparison, which are paths of records, and the build that compares them."""
 
+    loader: str
     runs: int
     difference: str
     a: list
@@ -58,8 +61,9 @@ def run(study):
     for number in study.each_round(study.seconds * POOL_SHARE):
         for name, path in measure(study, number):
             pools.setdefault(name, []).append(path)
-    for loader in study.loaders:
-        compare_all(study, loader, {config: pools.get((loader, config), []) for config in SLOWER})
+    draws = [draws_of(study, loader, {config: pools.get((loader, config), []) for config in SLOWER})
+             for loader in study.loaders]
+    compare_all(study, [draw for beside in itertools.zip_longest(*draws) for draw in beside if draw is not None])
 
 
 def measure(study, round_number):
@@ -93,23 +97,37 @@ def job(study, loader, config, seconds, generator, record):
     return Job(server.subject(), load, record)
 
 
-def compare_all(study, loader, pools):
-    """Draw and compare: false alarms for each size of a side, and power for each size and difference."""
+def draws_of(study, loader, pools):
+    """The comparisons of a build: false alarms for each size of a side, and power for each size and difference.
+
+    Their order is random, so that those that are made before the time is over are a random part.
+    """
     generator = study.random("draws")
+    same = [path for config in SAME for path in pools[config]]
     draws = []
     for size in SIDES:
-        same = [path for config in SAME for path in pools[config]]
         if len(same) >= 2 * size:
-            draws += [Draw(size, NONE, *halves(generator.sample(same, 2 * size))) for _ in range(study.comparisons)]
+            draws += [Draw(loader, size, NONE, *halves(generator.sample(same, 2 * size)))
+                      for _ in range(study.comparisons)]
         for config in SLOWER:
             if config not in SAME and min(len(pools["A"]), len(pools[config])) >= size:
-                draws += [Draw(size, config, generator.sample(pools["A"], size), generator.sample(pools[config], size))
+                draws += [Draw(loader, size, config, generator.sample(pools["A"], size),
+                               generator.sample(pools[config], size))
                           for _ in range(max(1, study.comparisons // POWER_COMPARISONS))]
-    study.progress(f"{len(draws):,} comparisons with {loader} ...")
+    generator.shuffle(draws)
+    return draws
+
+
+def compare_all(study, draws):
+    """Make the comparisons, until the time is over."""
+    study.progress(f"{len(draws):,} comparisons ...")
     for first in range(0, len(draws), BESIDE_COMPARISONS):
+        if first >= LEAST_COMPARISONS and study.is_over:
+            study.progress(f"the time is over after {first:,} comparisons")
+            return
         if first and first % PROGRESS_COMPARISONS == 0:
             study.progress(f"{first:,} of {len(draws):,} comparisons")
-        for record in compare(study, loader, draws[first:first + BESIDE_COMPARISONS]):
+        for record in compare(study, draws[first:first + BESIDE_COMPARISONS]):
             study.save(record)
 
 
@@ -118,7 +136,7 @@ def halves(drawn):
     return drawn[:len(drawn) // 2], drawn[len(drawn) // 2:]
 
 
-def compare(study, loader, draws):
+def compare(study, draws):
     """Run `loadgen compare` on some draws at the same time. Returns their records."""
     with contextlib.ExitStack() as stack:
         tasks = []
@@ -126,9 +144,9 @@ def compare(study, loader, draws):
             folders = [linked(stack.enter_context(tempfile.TemporaryDirectory(dir=study.scratch)), side)
                        for side in (draw.a, draw.b)]
             tasks.append(stack.enter_context(
-                child.Task([study.loaders[loader], "compare", *folders, "--json", "-"], "loadgen compare")))
+                child.Task([study.loaders[draw.loader], "compare", *folders, "--json", "-"], "loadgen compare")))
         judged = [parse(task.finish(COMPARE_TIMEOUT_S, COMPARE_STATUS)) for task in tasks]
-    return [{"loader": loader, "difference": draw.difference, "runs": draw.runs, "judgement": judgement,
+    return [{"loader": draw.loader, "difference": draw.difference, "runs": draw.runs, "judgement": judgement,
              "findings": findings, "a": [path.stem for path in draw.a], "b": [path.stem for path in draw.b]}
             for draw, (judgement, findings) in zip(draws, judged, strict=True)]
 

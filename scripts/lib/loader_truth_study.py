@@ -51,6 +51,7 @@ class Study:
     comparisons: int
     search_service_s: float
     records: list = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
 
     def save(self, record):
         """Add a record, and append it to the file of this study."""
@@ -85,6 +86,11 @@ class Study:
             self.progress(f"round {number + 1}{of}" + (f", about {clock(left)} left" if left >= 1 else ""))
             yield number
             number += 1
+
+    @property
+    def is_over(self):
+        """Whether the time of the study is over. It never is with a number of rounds."""
+        return self.rounds is None and time.monotonic() - self.started > self.seconds
 
     def progress(self, text):
         """Print what the study does."""

@@ -42,6 +42,12 @@ def simulated_s(queue, requests, start_s=0.0):
     return sorted(found)
 
 
+def a_study(folder, seconds=0.0, rounds=None):
+    """A study that writes to the folder."""
+    return Study("coverage", {"now": "loadgen"}, "queue_server", "bare_epoll", 1, seconds, rounds, True, None, None,
+                 Path(folder), Path(folder) / "coverage.jsonl", 4, 0.002)
+
+
 class Theory(unittest.TestCase):
     def test_percentiles_are_those_of_a_simulated_queue(self):
         for model in (M_M_1, M_D_1):
@@ -189,6 +195,23 @@ class Compare(unittest.TestCase):
         drawn = compare.halves(random.Random(1).sample(range(20), 10))
         self.assertEqual(len(set(drawn[0]) | set(drawn[1])), 10)
 
+    def test_builds_compare_the_same_draws_in_turns_until_the_time_is_over(self):
+        pools = {config: [Path(f"{config}-{number}.json") for number in range(12)] for config in compare.SLOWER}
+        made = []
+        with contextlib.redirect_stderr(io.StringIO()), \
+                unittest.mock.patch("loader_truth_compare.compare", lambda _study, draws: made.extend(draws) or []):
+            study = a_study("/", seconds=-1.0)
+            draws = [compare.draws_of(study, name, pools) for name in ("before", "after")]
+            self.assertEqual([draw.a for draw in draws[0]], [draw.a for draw in draws[1]])
+            self.assertEqual({(draw.runs, draw.difference) for draw in draws[0]},
+                             {(size, difference) for size in (5, 8, 10) for difference in
+                              ("none", "+5 %", "+10 %", "+20 %")})
+            self.assertFalse(any(set(draw.a) & set(draw.b) for draw in draws[0]))
+            compare.compare_all(study, 100 * draws[0])
+            self.assertEqual(len(made), compare.LEAST_COMPARISONS)
+            compare.compare_all(a_study("/", rounds=1), draws[0])
+            self.assertEqual(len(made), compare.LEAST_COMPARISONS + len(draws[0]))
+
     def test_nothing_was_compared_if_there_are_too_few_runs(self):
         section = compare.report([{"loader": "now", "server": "A", "compared": False}])
         self.assertIn("nothing was compared", section.answer)
@@ -293,26 +316,22 @@ class Overload(unittest.TestCase):
 
 
 class Script(unittest.TestCase):
-    def study(self, folder, **how):
-        return Study("coverage", {"now": "loadgen"}, "queue_server", "bare_epoll", 1, how.get("seconds", 0.0),
-                     how.get("rounds"), True, None, None, Path(folder), Path(folder) / "coverage.jsonl", 4, 0.002)
-
     def test_a_study_takes_one_round_at_least_and_no_more_than_fit(self):
         with contextlib.redirect_stderr(io.StringIO()):
-            self.assertEqual(list(self.study("/").each_round()), [0])
-            self.assertEqual(list(self.study("/", rounds=3).each_round()), [0, 1, 2])
+            self.assertEqual(list(a_study("/").each_round()), [0])
+            self.assertEqual(list(a_study("/", rounds=3).each_round()), [0, 1, 2])
             with unittest.mock.patch("loader_truth_study.time.monotonic", iter(range(0, 1_000, 10)).__next__):
-                self.assertEqual(list(self.study("/", seconds=45).each_round()), [0, 1, 2])
+                self.assertEqual(list(a_study("/", seconds=45).each_round()), [0, 1, 2])
 
     def test_equal_keys_have_equal_seeds_and_others_do_not(self):
         def drawn(*key):
-            return self.study("/").random(*key).random()
+            return a_study("/").random(*key).random()
 
         self.assertEqual(drawn("A", 1), drawn("A", 1))
         self.assertNotEqual(drawn("A", 1), drawn("A", 2))
 
     def test_builds_that_are_compared_measure_the_same_seeds(self):
-        study = self.study("/")
+        study = a_study("/")
         study.loaders = {"before": "before/loadgen", "after": "after/loadgen"}
         shape = coverage.Shape(80, 2, 2)
         jobs = [coverage.job(study, coverage.Cell(name, M_D_1, 0.8, shape, 0), Path("/x/times.txt"))
@@ -322,7 +341,7 @@ class Script(unittest.TestCase):
 
     def test_each_record_is_a_line_at_once(self):
         with tempfile.TemporaryDirectory() as folder:
-            study = self.study(folder)
+            study = a_study(folder)
             study.save({"n": 1})
             study.save({"n": 2})
             lines = study.lines.read_text().splitlines()
@@ -357,7 +376,7 @@ class Script(unittest.TestCase):
 
     def test_a_run_without_a_record_is_named_and_not_counted(self):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-            study = self.study(folder)
+            study = a_study(folder)
             study.save_failure("now", Ran(None, 1, "connect: refused", ""))
             study.save(coverage_record({"p50": [90, 110]}))
         args = unittest.mock.MagicMock(studies=["coverage"], loadgen=None)
