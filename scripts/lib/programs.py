@@ -108,12 +108,16 @@ def enter_root():
 
 
 def compile_peer(name, folder):
-    """Compile benches/peers/NAME.c into `folder`. Returns the path of the program."""
+    """Compile benches/peers/NAME.c into `folder`. Returns the path of the program.
+
+    The program is replaced in one step, because another script may be starting it.
+    """
     require("cc")
     folder.mkdir(parents=True, exist_ok=True)
-    program = str(folder / name)
-    child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
-    return program
+    program, partial = folder / name, folder / f"{name}.{os.getpid()}.partial"
+    child.run(["cc", *C_FLAGS, "-o", str(partial), str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
+    partial.replace(program)
+    return str(program)
 
 
 def require_cores(args):
