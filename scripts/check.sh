@@ -81,6 +81,7 @@ else
 fi
 ./scripts/stall.sh --quick
 ./scripts/memory.sh --quick
+./scripts/loader_truth.sh --quick
 
 step "smoke: faults"
 ./scripts/faults.sh --quick

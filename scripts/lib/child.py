@@ -99,10 +99,20 @@ class Task:
         except subprocess.TimeoutExpired as error:
             raise Failure(f"{self._what} did not end within {timeout_s:.0f} s and was stopped") from error
         if self._process.returncode not in expected:
-            self._errors.seek(0)
-            said = indented((output or "") + self._errors.read())
+            said = indented((output or "") + self.errors)
             raise Failure(f"{self._what} failed with {status(self._process.returncode)}{said}")
         return output
+
+    @property
+    def status(self):
+        """Its exit status, or minus the number of the signal that ended it; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def errors(self):
+        """What it has printed on stderr."""
+        self._errors.seek(0)
+        return self._errors.read()
 
 
 def memory_file(name):

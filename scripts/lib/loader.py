@@ -48,6 +48,8 @@ class Load:
     interval: str | None = None
     churn: int | None = None
     timeout: str | None = None
+    drain: str | None = None
+    seed: int | None = None
     server_pid: int | None = None
     out: str | None = None
 
@@ -71,6 +73,8 @@ class Load:
             "--protocol": self.protocol,
             "--churn": self.churn,
             "--timeout": self.timeout,
+            "--drain": self.drain,
+            "--seed": self.seed,
             "--duration": self.duration,
             "--warmup": self.warmup,
             "--interval": self.interval,

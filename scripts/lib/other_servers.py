@@ -1,5 +1,6 @@
 """Servers of other projects, nginx and Redis: each has a folder of its own, and a port that the script chooses."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from child import Failure
 START_TIMEOUT_S = 10.0
 POLL_S = 0.01
 FILE_BYTES = 64
+UNPRIVILEGED_PORT = 1024
 
 # One worker and no log, as in benchmarks of nginx. nginx never closes a connection after a number of requests, because
 # loaders handle that differently.
@@ -40,6 +42,22 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def lasting_ports(count):
+    """Free ports that stay free while no one listens on them, for servers that are started several times.
+
+    They are below the ports that the kernel gives to outgoing connections.
+    """
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in range(first_outgoing - 1, UNPRIVILEGED_PORT, -1):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise Failure(f"fewer than {count} ports below {first_outgoing} are free: end other servers")
 
 
 def nginx(folder, port):

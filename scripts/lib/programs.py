@@ -49,29 +49,25 @@ class Programs:
         os.chdir(ROOT)
         self.built = given is None
         if given is None:
-            self._folder, self._peers = _build()
+            self._folder, self.peers = _build()
         else:
-            self._folder = self._peers = Path(os.path.relpath(given))
+            self._folder = self.peers = Path(os.path.relpath(given))
         self.evshard = self._existing("evshard")
         self.loadgen = self._existing("loadgen")
 
     def compile_peer(self, name):
         """Compile benches/peers/NAME.c. Returns the path of the program."""
-        require("cc")
-        self._peers.mkdir(parents=True, exist_ok=True)
-        program = str(self._peers / name)
-        child.run(["cc", *C_FLAGS, "-o", program, str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
-        return program
+        return compile_peer(name, self.peers)
 
     def compile_against(self, library, folder):
         """Compile benches/peers/FOLDER/LIBRARY.c and link the library. Returns the path of the program."""
         require("cc")
-        self._peers.mkdir(parents=True, exist_ok=True)
+        self.peers.mkdir(parents=True, exist_ok=True)
         try:
             child.run(["cc", "-fsyntax-only", "-include", library.header, "-x", "c", os.devnull], library.header)
         except Failure as failure:
             raise Failure(f"{library.header} is missing: install the Debian package {library.package}") from failure
-        program, source = self._peers / f"{folder}-{library.name}", PEERS / folder / f"{library.name}.c"
+        program, source = self.peers / f"{folder}-{library.name}", PEERS / folder / f"{library.name}.c"
         child.run(["cc", *C_FLAGS, "-o", str(program), str(source), library.link], f"compiling {source}")
         return str(program)
 
@@ -79,7 +75,7 @@ class Programs:
         """Build the cargo project benches/peers/NAME, unless --bin-dir is given. Returns the path of the program."""
         if not self.built:
             return self._existing(name)
-        folder = self._peers / name
+        folder = self.peers / name
         child.run(["cargo", "build", "--release", "--locked", "--manifest-path", str(PEERS / name / "Cargo.toml"),
                    "--target-dir", str(folder)], f"building the peer {name}", capture=False)
         return str(folder / "release" / name)
@@ -96,6 +92,32 @@ class Programs:
         if not os.access(program, os.X_OK):
             raise Failure(f"no program {name} in {self._folder}")
         return str(program)
+
+
+def given(path):
+    """The path of a program that a flag names. It must be executable."""
+    if not os.access(path, os.X_OK) or path.is_dir():
+        raise Failure(f"{path} is not a program: build it, or choose another path")
+    return str(path)
+
+
+def enter_root():
+    """Change to the repository root, for programs that are not built here. Returns the folder for compiled peers."""
+    os.chdir(ROOT)
+    return Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "peers"
+
+
+def compile_peer(name, folder):
+    """Compile benches/peers/NAME.c into `folder`. Returns the path of the program.
+
+    The program is replaced in one step, because another script may be starting it.
+    """
+    require("cc")
+    folder.mkdir(parents=True, exist_ok=True)
+    program, partial = folder / name, folder / f"{name}.{os.getpid()}.partial"
+    child.run(["cc", *C_FLAGS, "-o", str(partial), str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
+    partial.replace(program)
+    return str(program)
 
 
 def require_cores(args):

@@ -125,10 +125,11 @@ class ResultFolder:
             shutil.rmtree(self.raw)
         return packed
 
-    def publish(self, findings, facts, programs):
+    def publish(self, findings, facts, programs, complete=True):
         """Print the findings, write the pages, move the folder to results/, and add it to the index. Returns its path.
 
-        `facts` are those of the machine. `programs` are paths by name, whose fingerprints are listed.
+        `facts` are those of the machine. `programs` are paths by name, whose fingerprints are listed. The folder of
+        findings that are not complete stays temporary, unless the user named one.
         """
         print(f"{findings.body}\n\n{findings.answer}")
         facts = facts + [(f"{name} (SHA-256)", fingerprint(path)) for name, path in programs.items()]
@@ -137,12 +138,12 @@ class ResultFolder:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         self._pack()
-        target = self._move(findings)
+        target = self._move(findings, complete)
         print(f"results: {target}", file=sys.stderr)
         return target
 
-    def _move(self, findings):
-        if self._quick and self._out is None:
+    def _move(self, findings, complete):
+        if self._out is None and (self._quick or not complete):
             return self._staging
         target = self._claim()
         shutil.copytree(self._staging, target, dirs_exist_ok=True)

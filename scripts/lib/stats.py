@@ -1,9 +1,11 @@
-"""Medians with their ranges, ratios of pairs, and the format of numbers and tables."""
+"""Medians with their ranges, shares with their intervals, ratios of pairs, and the format of numbers and tables."""
 
+import math
 import statistics
 from dataclasses import dataclass
 
 MISSING = "–"
+Z95 = 1.959964  # of the normal distribution, two-sided
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,23 @@ def spread(values):
     if not values or None in values:
         return None
     return Spread(statistics.median(values), min(values), max(values), len(values))
+
+
+def share(successes, n):
+    """A share with its 95 % interval (Wilson), as a Spread; None if n is 0."""
+    if not n:
+        return None
+    found, z2 = successes / n, Z95 * Z95
+    middle = (found + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * math.sqrt(found * (1 - found) / n + z2 / (4 * n * n))
+    return Spread(found, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def percent(spread):
+    """A share in words: `96 % [92..98]`, or MISSING."""
+    if spread is None:
+        return MISSING
+    return f"{100 * spread.median:.1f} % [{100 * spread.low:.1f}..{100 * spread.high:.1f}]"
 
 
 def paired_ratios(numerators, denominators):

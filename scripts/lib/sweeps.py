@@ -51,7 +51,7 @@ class Answer:
     def words(self):
         """`12,300`, `≥ 12,300 (loader)`, `none (objective)`, `12,300 (time-up)`."""
         rate = "none" if self.rate_per_s is None else f"{self.rate_per_s:,.0f}"
-        if self.limit == "loader":
+        if self.limit == "loader" and self.rate_per_s is not None:
             return f"≥ {rate} (loader)"
         if self.end == "found" and self.limit in ("objective", "highest"):
             return rate
