@@ -50,7 +50,7 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Hgrm => {
             let latencies = result.latencies()?;
             let headline = Distribution::headline(record.args.mode);
-            hgrm::text(&latencies.with_bounds(headline))
+            hgrm::text(&latencies.with_bounds(headline), &record.validity)
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),
@@ -59,11 +59,13 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
     })
 }
 
-/// Writes every file of a result again, into its own directory or another.
-pub(crate) fn rewrite(result: &StoredResult, out: &Path) -> Result<(), Error> {
+/// Writes every file of a result again, into its own directory or another. Results in another
+/// directory are replaced only with `force`.
+pub(crate) fn rewrite(result: &StoredResult, out: &Path, force: bool) -> Result<(), Error> {
     let latencies = result.latencies()?;
-    let folder = ResultFolder::open(out)?;
-    if !is_same(out, &result.path) {
+    let is_own = is_same(out, &result.path);
+    let folder = if is_own { ResultFolder::at(out) } else { ResultFolder::open(out, force)? };
+    if !is_own {
         folder.clear()?;
         for run in &result.record.runs {
             let name = files::log_of(run.number);
@@ -79,7 +81,8 @@ pub(crate) fn rewrite(result: &StoredResult, out: &Path) -> Result<(), Error> {
     folder.write(&result.record, &latencies)
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+/// Whether two paths lead to the same directory.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
         let path = if path == Path::new("") { Path::new(".") } else { path };
         fs::canonicalize(path).ok()

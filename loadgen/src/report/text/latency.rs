@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{Latency, PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
-use crate::units::{bound, brief, duration, grouped};
+use crate::units::{bound, brief, counted, duration, grouped};
 
 /// Label of a row, value and interval of a column: four columns fit.
 const LABEL: usize = 6;
@@ -24,7 +24,9 @@ pub(super) fn write_table(out: &mut String, record: &Record) -> fmt::Result {
         writeln!(out, "{}", format!("  {label:<LABEL$}{cells}").trim_end())
     };
     row("n", &|latency| beside(&grouped(latency.count), ""))?;
-    for percentile in PERCENTILES {
+    let known =
+        |percentile: &Percentile| columns.iter().any(|(_, of)| of.at(*percentile).is_some());
+    for percentile in PERCENTILES.into_iter().filter(known) {
         row(percentile.label, &|latency| percentile_cell(latency, percentile))?;
     }
     row("max", &|latency| beside(&extreme(latency, latency.max), ""))?;
@@ -55,10 +57,7 @@ fn beside(value: &str, interval: &str) -> String {
 
 fn percentile_cell(latency: &LatencyRecord, percentile: Percentile) -> String {
     match latency.at(percentile) {
-        None => {
-            let missing = format!("n/a (needs n >= {})", percentile.samples_min);
-            format!("{missing:>width$}", width = VALUE + INTERVAL)
-        }
+        None => beside("n/a", ""),
         Some(ns) => beside(&bounded(latency, ns), &half_width(latency, percentile, ns)),
     }
 }
@@ -97,12 +96,26 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
     let bounds = match censored {
         0 => String::new(),
         _ => format!(
-            "; >= at least: {} requests were never answered and count as long as they waited",
-            grouped(censored)
+            "; >= at least: the time that {} without an answer waited until the end",
+            counted(censored, "request")
         ),
     };
     let text = format!("± 95 % confidence interval, ±? not known{bounds}");
-    out.write_str(&wrap("  ", &text, WIDTH))
+    out.write_str(&wrap("  ", &text, WIDTH))?;
+    let columns = columns(record);
+    let missing =
+        |percentile: &Percentile| columns.iter().any(|(_, of)| of.at(*percentile).is_none());
+    let needs = |percentile: Percentile| {
+        format!("{} needs {}", percentile.label, grouped(percentile.samples_min))
+    };
+    let needed: Vec<String> = PERCENTILES.into_iter().filter(missing).map(needs).collect();
+    match needed.is_empty() {
+        true => Ok(()),
+        false => {
+            let text = format!("n/a, or no row: too few samples (n); {}", needed.join(", "));
+            out.write_str(&wrap("  ", &text, WIDTH))
+        }
+    }
 }
 
 /// How far the loader itself was late, and how often it could not send.
@@ -125,8 +138,8 @@ fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
         text.push_str(&format!(" (p99 {})", brief(p99)));
     }
     if record.counters.backlog_at_window > 0 {
-        let waiting = grouped(record.counters.backlog_at_window);
-        text.push_str(&format!("; {waiting} requests were waiting when the window opened"));
+        let waiting = counted(record.counters.backlog_at_window, "request");
+        text.push_str(&format!("; {waiting} waited when the window opened"));
     }
     out.write_str(&wrap("  ", &text, WIDTH))
 }

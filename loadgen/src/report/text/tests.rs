@@ -37,12 +37,13 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   n            40,000                 40,000                 40,000                     64
   p50          155 µs ±0.3 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±28 %
   p90          195 µs ±0.2 %          190 µs ±0.2 %         9.00 µs ±0.0 %         58.0 µs ±8.7 %
-  p99          205 µs ±0.2 %          199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9        208 µs ±0.2 %          200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
+  p99          205 µs ±0.2 %          199 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.9        208 µs ±0.2 %          200 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %             n/a
   max          209 µs                 200 µs                9.00 µs                64.0 µs
   mean         155 µs                 150 µs                5.00 µs                32.5 µs
   ± 95 % confidence interval, ±? not known
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
@@ -73,12 +74,13 @@ loadgen 127.0.0.1:5555  closed loop, service time
   n            40,000                     64
   p50          150 µs ±0.3 %         32.0 µs ±28 %
   p90          190 µs ±0.2 %         58.0 µs ±8.7 %
-  p99          199 µs ±0.1 %      n/a (needs n >= 368)
-  p99.9        200 µs ±0.1 %     n/a (needs n >= 3688)
-  p99.99       200 µs ±0.0 %    n/a (needs n >= 36887)
+  p99          199 µs ±0.1 %             n/a
+  p99.9        200 µs ±0.1 %             n/a
+  p99.99       200 µs ±0.0 %             n/a
   max          200 µs                64.0 µs
   mean         150 µs                32.5 µs
   ± 95 % confidence interval, ±? not known
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
 
   service of answered requests
     100 µs -   125 µs   24.99 %  █████████████████████████
@@ -110,15 +112,16 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   n            60,000                 40,000                 40,000                     64
   p50          180 µs ±0.4 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±28 %
   p90      >= 6.40 s  ±?              190 µs ±0.2 %         9.00 µs ±0.0 %         58.0 µs ±8.7 %
-  p99      >= 6.94 s  ±?              199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9    >= 7.00 s  ±?              200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99   >= 7.00 s  ±?              200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
+  p99      >= 6.94 s  ±?              199 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.9    >= 7.00 s  ±?              200 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.99   >= 7.00 s  ±?              200 µs ±0.0 %         9.00 µs ±0.0 %             n/a
   max      >= 7.00 s                  200 µs                9.00 µs                64.0 µs
   mean     >= 2.00 s                  150 µs                5.00 µs                32.5 µs
-  ± 95 % confidence interval, ±? not known; >= at least: 20,000 requests were never answered and
-  count as long as they waited
+  ± 95 % confidence interval, ±? not known; >= at least: the time that 20,000 requests without an
+  answer waited until the end
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 1.25 % of the requests were
-  blocked (p99 3.00 s); 1,234 requests were waiting when the window opened
+  blocked (p99 3.00 s); 1,234 requests waited when the window opened
 
   response of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
@@ -146,14 +149,11 @@ loadgen 127.0.0.1:5555  closed loop, service time
 
               service                connect
   n                 0                      0
-  p50        n/a (needs n >= 6)     n/a (needs n >= 6)
-  p90       n/a (needs n >= 36)    n/a (needs n >= 36)
-  p99      n/a (needs n >= 368)   n/a (needs n >= 368)
-  p99.9   n/a (needs n >= 3688)  n/a (needs n >= 3688)
-  p99.99 n/a (needs n >= 36887) n/a (needs n >= 36887)
   max             n/a                    n/a
   mean            n/a                    n/a
   ± 95 % confidence interval, ±? not known
+  n/a, or no row: too few samples (n); p50 needs 6, p90 needs 36, p99 needs 368, p99.9 needs 3,688,
+  p99.99 needs 36,887
 
   1 request took longer than 60 s: percentiles stop there, the maximum is exact
   errors: 3 failed, 2 timed out, 0 unanswered at the end, 0 never sent, of 40,000 requests
@@ -181,12 +181,13 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   n           120,000                120,000                120,000                    192
   p50          155 µs ±0.2 %          150 µs ±0.3 %         5.00 µs ±0.1 %         32.0 µs ±16 %
   p90          195 µs ±0.1 %          190 µs ±0.1 %         9.00 µs ±0.0 %         58.0 µs ±5.2 %
-  p99          205 µs ±0.1 %          199 µs ±0.1 %         9.00 µs ±0.0 %      n/a (needs n >= 368)
-  p99.9        208 µs ±0.1 %          200 µs ±0.1 %         9.00 µs ±0.0 %     n/a (needs n >= 3688)
-  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %    n/a (needs n >= 36887)
+  p99          205 µs ±0.1 %          199 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.9        208 µs ±0.1 %          200 µs ±0.1 %         9.00 µs ±0.0 %             n/a
+  p99.99       209 µs ±0.1 %          200 µs ±0.0 %         9.00 µs ±0.0 %             n/a
   max          209 µs                 200 µs                9.00 µs                64.0 µs
   mean         155 µs                 150 µs                5.00 µs                32.5 µs
   ± 95 % confidence interval, ±? not known
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
@@ -206,8 +207,8 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
 
   errors: none
   loader cpu per thread: 45 %
-  server: 7.25 µs of processor time per request, 0.35 processors busy, 120,000 voluntary and 321
-  involuntary switches, 12 MiB resident
+  server: 7.25 µs of processor time per request, 0.35 processors busy, 120,000 voluntary switches
+  and 321 involuntary switches, 12 MiB resident
     balance 1.30 (busiest thread by the mean): shard-0 65 %, shard-1 35 %
 ";
     expect(&repeated(), expected);
