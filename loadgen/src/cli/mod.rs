@@ -229,7 +229,7 @@ const SWEEP_HELP: &str = "\
 A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
 of your own that appears in braces in --server-cmd. The sweep measures every combination --runs \
 times, in random order, and writes each result at once. The same command continues an interrupted \
-sweep.
+sweep, and 'loadgen report DIR' shows what it has measured.
 
 The exit code is that of the gravest run: 1 failed, then 3 INVALID, then 2 an objective was \
 missed, then 0 ok. It is 130 if the sweep was interrupted.

@@ -17,21 +17,21 @@ use crate::report::folder::ResultFolder;
 pub(crate) enum View {
     /// The report as on the terminal
     Text,
-    /// result.json
+    /// The record, as JSON
     Json,
-    /// Intervals as CSV
+    /// The intervals of a run, the runs of a sweep or the probes of a search, as CSV
     Csv,
-    /// Percentiles as HdrHistogram text, in microseconds
+    /// The percentiles as HdrHistogram text, in microseconds
     Hgrm,
     /// The interval log of all runs
     Hlog,
-    /// Percentile curve
+    /// The plot of the percentiles, as SVG
     SvgPercentiles,
-    /// Latency over time
+    /// The plot of the latency over time, as SVG
     SvgTime,
-    /// The self-contained page
+    /// The page with everything on it, as HTML
     Html,
-    /// Every file of a result directory, written again
+    /// Every file of the directory, written again
     All,
 }
 

@@ -172,7 +172,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 
 /// Whether the process has ended, without taking note of how.
 pub(crate) fn has_ended(child: &Child) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     stat.is_empty() || stat.contains(") Z ")
 }
 

@@ -9,8 +9,8 @@ use crate::units::{about, counted};
 /// Halvings of the range between two rates, at most: the tolerance is at least 0.1 %.
 const HALVINGS_MAX: u32 = 40;
 
-/// What is left, as the end of a sentence: the probes and their time, or the time until `--max-time`
-/// where the number of probes is not known yet.
+/// What is left, as the end of a sentence: the probes and their time, or the time until
+/// `--max-time` where the number of probes is not known yet.
 pub(super) fn text(record: &SearchRecord, elapsed: Duration, max_time: Duration) -> String {
     let at_most = max_time.saturating_sub(elapsed);
     let Some(left) = probes(record) else {

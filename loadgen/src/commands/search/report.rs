@@ -10,6 +10,7 @@ use crate::environment::Sharing;
 use crate::error::Error;
 use crate::record::{LatencyRecord, Verdict};
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
+use crate::report::text::{WIDTH, wrap};
 use crate::report::{files, json};
 use crate::units::{self, counted};
 
@@ -125,7 +126,8 @@ fn limits_of_the_loader(record: &SearchRecord) -> String {
         return String::new();
     };
     let reasons = probe.validity.reasons.iter().filter(|reason| reason.level == Verdict::Invalid);
-    reasons.map(|reason| format!("  - at {}: {}\n", rate(probe), reason.text)).collect()
+    let text = |text: &str| wrap("  - ", &format!("at {}: {text}", rate(probe)), WIDTH);
+    reasons.map(|reason| text(&reason.text)).collect()
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {

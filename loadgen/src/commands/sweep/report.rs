@@ -130,7 +130,8 @@ fn heading(record: &SweepRecord) -> String {
 /// The table's cells, its head first. Columns without any value are left out.
 fn rows(record: &SweepRecord) -> Vec<Vec<String>> {
     let mut head: Vec<String> = record.plan.variables.iter().map(|v| v.name.clone()).collect();
-    let numbers = ["rate", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];
+    let numbers =
+        ["achieved", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];
     head.extend(numbers.map(str::to_owned));
     let has_objectives = !record.plan.args.slo.is_empty();
     if has_objectives {
@@ -210,7 +211,7 @@ const TIMES: [Number; 3] = [
 
 const CPU: Number = Number {
     word: "cpu",
-    label: "server's processor time per request",
+    label: "server CPU time per request",
     unit: Unit::Nanoseconds,
     scale: Scale::Linear,
     of: |summary| {
@@ -221,7 +222,7 @@ const CPU: Number = Number {
 
 const BALANCE: Number = Number {
     word: "balance",
-    label: "busiest worker by the workers' mean",
+    label: "busiest worker divided by the workers' mean",
     unit: Unit::Count,
     scale: Scale::Linear,
     of: |summary| summary.balance,
@@ -325,8 +326,14 @@ fn caption(record: &SweepRecord) -> String {
         true => "CO-LOCATED: loader and server share processors.\n",
         false => "",
     };
-    let connections = counted(args.connections.into(), "connection");
-    format!("{shared}{spread}; {connections}, {}, {} B", args.protocol, args.size)
+    let common = [
+        ("connections", counted(args.connections.into(), "connection")),
+        ("protocol", args.protocol.clone()),
+        ("size", format!("{} B", args.size)),
+    ];
+    let is_varied = |name: &str| record.plan.variables.iter().any(|other| other.name == name);
+    let common = common.into_iter().filter(|(name, _)| !is_varied(name)).map(|(_, text)| text);
+    format!("{shared}{spread}; {}", common.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -368,7 +375,7 @@ mod tests {
     fn markdown_has_a_line_under_its_head() {
         let text = markdown(&record("--var size=10 --runs 1", &[row(0, 1, 1.0, 5)]));
         assert!(
-            text.contains("| size | rate | p99 | verdicts |\n|---|---|---|---|\n| 10 |"),
+            text.contains("| size | achieved | p99 | verdicts |\n|---|---|---|---|\n| 10 |"),
             "{text}"
         );
     }
@@ -440,6 +447,19 @@ mod tests {
     #[test]
     fn unknown_numbers_have_no_chart() {
         assert!(charts_of(false).iter().all(|(name, _)| !name.contains("p50")));
+    }
+
+    #[test]
+    fn a_caption_has_no_default_of_what_is_varied() {
+        let caption = |flags: &str| caption(&record(flags, &[]));
+        assert_eq!(
+            caption("--var workers=1,2 --server-cmd 's {workers}' --runs 1"),
+            "one run a point; 64 connections, raw, 64 B"
+        );
+        assert_eq!(
+            caption("--var connections=4,16 --runs 5"),
+            "median and range of 5 runs; raw, 64 B"
+        );
     }
 
     #[test]

@@ -220,7 +220,7 @@ fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
             _ => {}
         }
         if name == "rate" && values.iter().any(|value| value.contains("..")) {
-            return usage("--var: a ramp is no rate to compare others with; name flat rates");
+            return usage("--var: rate has a ramp; a sweep compares constant rates, such as 10k");
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ fn the_verdict_and_its_reasons_come_before_every_number() {
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text} in {page}"));
     let order = ["SUSPECT", "loader-late", "co-located", "p99&lt;1ms", "990", "<table>", "<svg"];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
+    assert!(page.contains("<title>SUSPECT loadgen: 127"), "the browser shows it, too: {page}");
 }
 
 #[test]

@@ -170,7 +170,7 @@ pub(super) fn write_histogram(out: &mut String, name: &str, latency: &Latency) -
     let Some(highest) = rows.iter().map(|row| row.count).max() else {
         return Ok(());
     };
-    writeln!(out, "\n  {name} of answered requests")?;
+    writeln!(out, "\n  {name} times of answered requests")?;
     for row in &rows {
         let share = match 100.0 * row.count as f64 / latency.count() as f64 {
             tiny if row.count > 0 && tiny < 0.01 => "< 0.01".to_owned(),

@@ -247,7 +247,7 @@ fn write_cost(out: &mut String, record: &Record) -> fmt::Result {
         loader.push(format!("{}{more}", shares.join(", ")));
     }
     loader.dedup();
-    let text = format!("loader cpu per thread: {}", loader.join("; "));
+    let text = format!("loader CPU per thread: {}", loader.join("; "));
     out.write_str(&wrap("  ", &text, WIDTH))?;
     match &record.server {
         Some(server) => write_server(out, server),
@@ -293,8 +293,10 @@ fn write_threads(out: &mut String, threads: &[ServerThread]) -> fmt::Result {
         .collect();
     let more = if workers.len() > THREADS_SHOWN { ", ..." } else { "" };
     let balance = largest * workers.len() as f64 / sum;
-    let text =
-        format!("balance {balance:.2} (busiest thread by the mean): {}{more}", shares.join(", "));
+    let text = format!(
+        "balance {balance:.2} (busiest thread divided by the mean): {}{more}",
+        shares.join(", ")
+    );
     out.write_str(&wrap("    ", &text, WIDTH))
 }
 

@@ -47,14 +47,14 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    5.06 %  █████
 
   errors: none
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&sample::open(), expected);
 }
@@ -82,14 +82,14 @@ loadgen 127.0.0.1:5555  closed loop, service time
   ± 95 % confidence interval, ±? not known
   n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
 
-  service of answered requests
+  service times of answered requests
     100 µs -   125 µs   24.99 %  █████████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    0.06 %  ▏
 
   errors: none
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&sample::closed(), expected);
 }
@@ -123,14 +123,14 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 1.25 % of the requests were
   blocked (p99 3.00 s); 1,234 requests waited when the window opened
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    5.06 %  █████
 
   errors: 0 failed, 0 timed out, 8,000 unanswered at the end, 12,000 never sent, of 60,000 requests
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&overloaded(), expected);
 }
@@ -161,7 +161,7 @@ loadgen 127.0.0.1:5555  closed loop, service time
     2 connections silent for the timeout with a reply outstanding; is the server stuck? (--timeout)
     first wrong byte: connection 7, request 12, offset 3: expected 0x0a, got 0xff
     first other error: Network is unreachable
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&broken(), expected);
 }
@@ -191,7 +191,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
@@ -206,10 +206,10 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   highest       2,000  155 µs  2.50 ms     n/a  209 µs
 
   errors: none
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
   server: 7.25 µs of processor time per request, 0.35 processors busy, 120,000 voluntary switches
   and 321 involuntary switches, 12 MiB resident
-    balance 1.30 (busiest thread by the mean): shard-0 65 %, shard-1 35 %
+    balance 1.30 (busiest thread divided by the mean): shard-0 65 %, shard-1 35 %
 ";
     expect(&repeated(), expected);
 }
