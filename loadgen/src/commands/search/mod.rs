@@ -130,6 +130,9 @@ impl Search<'_> {
 
     /// A measurement; nothing if it was interrupted before it began.
     fn measure(&self, options: &Options) -> Result<Option<Measurement>, Error> {
+        if self.interrupt.is_requested() {
+            return Ok(None);
+        }
         match measure::measure(options, self.interrupt, &mut ()) {
             Err(Error::Interrupted) => Ok(None),
             measured => measured.map(Some),

@@ -216,21 +216,22 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
         let point = Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64);
         Some(Point { verdict: probe.validity.verdict, ..point })
     };
-    let series = |name: &str, of: fn(&LatencyRecord) -> Option<u64>| Series {
+    let percentiles: [(&str, fn(&LatencyRecord) -> Option<u64>); 3] = [
+        ("p50", |latency| latency.p50),
+        ("p99", |latency| latency.p99),
+        ("p99.9", |latency| latency.p999),
+    ];
+    let series = percentiles.into_iter().map(|(name, of)| Series {
         name: name.to_owned(),
         points: probes.iter().filter_map(|probe| point(probe, of)).collect(),
-    };
+    });
     Chart {
         title: format!("Search for the largest rate with {}", record.objectives.join(" and ")),
         verdict: verdict(record),
         caption: caption(record),
         x: Axis::new("achieved rate", Unit::PerSecond, Scale::Linear),
         y: Axis::new("response time", Unit::Nanoseconds, Scale::Log),
-        series: vec![
-            series("p50", |latency| latency.p50),
-            series("p99", |latency| latency.p99),
-            series("p99.9", |latency| latency.p999),
-        ],
+        series: series.filter(|line| !line.points.is_empty()).collect(),
     }
 }
 

@@ -31,7 +31,8 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure;
+use crate::measure::{self, Measurement};
+use crate::options::Options;
 use crate::record::Verdict;
 use crate::units::{self, about, counted};
 
@@ -87,15 +88,10 @@ impl Sweep<'_> {
             let title = sweep_plan::title(&cell.settings);
             let mut options = cell.options_of(round);
             options.output.position = format!("{}/{all} {title}", self.rows.len() + 1);
-            let measurement = measure::measure(&options, interrupt, &mut ());
-            // An interrupted run is measured again when the sweep continues.
-            let is_interrupted = matches!(&measurement, Ok(found) if found.record.interrupted)
-                || matches!(&measurement, Err(Error::Interrupted));
-            if is_interrupted {
+            let Some(measurement) = measure_whole(&options, interrupt)? else {
                 console::say(&interrupted(self.plan, self.rows.len(), all));
                 return Ok(());
-            }
-            let measurement = measurement?;
+            };
             let row = Row::new(place, &cell.settings, round, &measurement.record);
             if done == 0 {
                 self.folder.begin(&self.plan.text, &self.rows)?;
@@ -132,6 +128,17 @@ impl Sweep<'_> {
             counted(missing.len() as u64, "run"),
             about(length)
         ));
+    }
+}
+
+/// A measurement; nothing if it was interrupted. It is made again when the sweep continues.
+fn measure_whole(options: &Options, interrupt: &Interrupt) -> Result<Option<Measurement>, Error> {
+    if interrupt.is_requested() {
+        return Ok(None);
+    }
+    match measure::measure(options, interrupt, &mut ()) {
+        Err(Error::Interrupted) => Ok(None),
+        measured => Ok(Some(measured?).filter(|found| !found.record.interrupted)),
     }
 }
 
