@@ -17,12 +17,15 @@ pub(crate) fn claim(path: &Path, force: bool) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make the result directory", path))?;
     let entries = fs::read_dir(path).map_err(failure("list the result directory", path))?;
     let (ours, foreign): (Vec<_>, Vec<_>) = entries.flatten().partition(is_ours);
-    let found = |entry: &DirEntry| entry.file_name().to_string_lossy().into_owned();
-    if let Some(entry) = foreign.first() {
-        return Err(Error::ForeignDirectory { path: path.to_owned(), found: found(entry) });
+    let name = |entry: &DirEntry| entry.file_name().to_string_lossy().into_owned();
+    if let Some(found) = foreign.first().map(name) {
+        return Err(Error::ForeignDirectory { path: path.to_owned(), found });
     }
-    if let Some(entry) = ours.first().filter(|_| !force) {
-        return Err(Error::ExistingResult { path: path.to_owned(), found: found(entry) });
+    // The record, if it is there, says best what the result is.
+    let is_record = |entry: &&DirEntry| name(entry).ends_with(".json");
+    let found = ours.iter().find(is_record).or(ours.first()).map(name);
+    if let Some(found) = found.filter(|_| !force) {
+        return Err(Error::ExistingResult { path: path.to_owned(), found });
     }
     let probe = path.join(format!("{}{UNFINISHED}", files::RECORD));
     let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
@@ -100,7 +103,7 @@ mod tests {
         for names in RESULTS {
             let folder = with(names);
             let error = claim(folder.path(), false).unwrap_err().to_string();
-            assert!(error.contains("already") && error.contains("--force"), "{error}");
+            assert!(error.contains(names[0]) && error.contains("add --force"), "{error}");
             claim(folder.path(), true).unwrap();
             assert!(folder.path().join(names[0]).exists(), "nothing is removed yet");
             clear(folder.path()).unwrap();

@@ -70,12 +70,13 @@ fn over_time(
     for run in runs {
         let longest_s = run.intervals.iter().map(|interval| interval.length_s).fold(0.0, f64::max);
         // The warm-up measures nothing. The short interval of the last replies has too few of them
-        // to be a point beside whole intervals.
-        let whole = run
-            .intervals
-            .iter()
-            .filter(|interval| interval.start_s > -1e-9 && interval.length_s > longest_s / 2.0);
-        points.extend(whole.map(|interval| {
+        // to be a point beside whole intervals. Any other is whole, also beside one that a stall of
+        // the loader made long.
+        let last = run.intervals.len().saturating_sub(1);
+        let whole = run.intervals.iter().enumerate().filter(|(at, interval)| {
+            interval.start_s > -1e-9 && (*at < last || interval.length_s > longest_s / 2.0)
+        });
+        points.extend(whole.map(|(_, interval)| {
             let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
             let x = begins_s + interval.start_s + interval.length_s / 2.0;
             Point { verdict: run.validity.verdict, ..Point::at(x, y) }

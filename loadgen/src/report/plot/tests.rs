@@ -233,6 +233,15 @@ fn the_one_point_of_a_long_line_that_is_not_valid_is_marked() {
 }
 
 #[test]
+fn an_interval_that_a_stall_made_long_hides_no_other() {
+    let mut record = record(1);
+    record.runs[0].intervals[5].length_s = 4.0;
+    let known = charts::time(&record).series[0].points.iter().filter(|p| p.y.is_finite()).count();
+    // All but that of the warm-up, and the last one, which is short beside the longest.
+    assert_eq!(known, record.runs[0].intervals.len() - 2);
+}
+
+#[test]
 fn a_curve_ends_where_its_samples_do() {
     let few = long_tail(400);
     let chart = charts::percentiles(&extremes::full(), &[("response", &few)]);
