@@ -147,8 +147,8 @@ fn interrupted(plan: &SweepPlan, done: usize, all: usize) -> String {
     match done {
         0 => format!("interrupted before the first of {} was complete", counted(all as u64, "run")),
         _ => format!(
-            "interrupted after {done} of {}; the results so far are in {folder}, and the same command \
-             measures the others",
+            "interrupted after {done} of {}; the results so far are in {folder}, and the same \
+             command measures the others",
             counted(all as u64, "run")
         ),
     }
