@@ -228,7 +228,7 @@ fn the_one_point_of_a_long_line_that_is_not_valid_is_marked() {
     let point = |n: i32| Point::at(f64::from(n), 1_000.0);
     chart.series.truncate(1);
     chart.series[0].points = (1..200).map(point).collect();
-    chart.series[0].points[8].verdict = Verdict::Invalid;
+    chart.series[0].points[3].verdict = Verdict::Invalid;
     assert_eq!(marks(&chart, "cross"), 1);
 }
 
