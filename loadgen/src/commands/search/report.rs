@@ -205,6 +205,9 @@ fn reason(probe: &ProbeRecord) -> String {
     if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
 }
 
+/// One percentile of a distribution.
+type Percentile = fn(&LatencyRecord) -> Option<u64>;
+
 /// Percentiles of the response time against what was achieved, of every probe at a rate.
 pub(super) fn chart(record: &SearchRecord) -> Chart {
     let mut probes: Vec<&ProbeRecord> =
@@ -212,11 +215,11 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
     probes.sort_by(|a, b| {
         a.rate_per_s.partial_cmp(&b.rate_per_s).unwrap_or(std::cmp::Ordering::Equal)
     });
-    let point = |probe: &&ProbeRecord, of: fn(&LatencyRecord) -> Option<u64>| {
+    let point = |probe: &&ProbeRecord, of: Percentile| {
         let point = Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64);
         Some(Point { verdict: probe.validity.verdict, ..point })
     };
-    let percentiles: [(&str, fn(&LatencyRecord) -> Option<u64>); 3] = [
+    let percentiles: [(&str, Percentile); 3] = [
         ("p50", |latency| latency.p50),
         ("p99", |latency| latency.p99),
         ("p99.9", |latency| latency.p999),
