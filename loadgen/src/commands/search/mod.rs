@@ -182,7 +182,7 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
         Some(RecordSink::Stdout) => {
             console::print(&json::text(record).map_err(Error::WriteResults)?);
         }
-        None if output.quiet => {}
+        None if output.quiet || record.probes.is_empty() => {}
         None => console::print(&report::render(record)),
     }
     let (verdict, text) = report::verdict(record);

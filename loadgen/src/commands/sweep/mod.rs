@@ -178,11 +178,12 @@ fn publish(
     record: &SweepRecord,
     rows: &[Row],
 ) -> Result<(), Error> {
-    // Other results stay where they are if nothing was measured.
-    if !rows.is_empty() {
-        for (name, text) in report::files(record, rows)? {
-            folder.write(&name, &text)?;
-        }
+    // Nothing measured is nothing to report, and other results stay where they are.
+    if rows.is_empty() {
+        return Ok(());
+    }
+    for (name, text) in report::files(record, rows)? {
+        folder.write(&name, &text)?;
     }
     if !plan.quiet {
         console::print(&report::text(record));

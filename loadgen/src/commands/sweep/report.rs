@@ -303,6 +303,8 @@ fn lines<'a>(
         let Some(Spread { median, least, most }) = (number.of)(&cell.summary) else { continue };
         let others = cell.settings.iter().filter(|setting| setting.name != along);
         let name = others.map(Setting::text).collect::<Vec<_>>().join(" ");
+        // A single line has nothing that distinguishes it.
+        let name = if name.is_empty() { number.label.to_owned() } else { name };
         let (low, high, verdict) = (Some(least), Some(most), cell.summary.verdict());
         let point = Point { x: x(cell), y: median, low, high, verdict };
         match series.iter_mut().find(|line| line.name == name) {
