@@ -87,6 +87,12 @@ pub(crate) enum Error {
     )]
     ForeignDirectory { path: PathBuf, found: String },
 
+    #[error(
+        "write results into {}: it already contains a result ({found}); add --force to replace \
+         it, or name another directory", path.display()
+    )]
+    ExistingResult { path: PathBuf, found: String },
+
     /// A stored result that cannot be used; the complaint states the reason and the remedy.
     #[error("read {}: {complaint}", path.display())]
     BadResult { path: PathBuf, complaint: String },

@@ -1,5 +1,7 @@
 //! Numbers as people read them: durations, counts, rates, sizes.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 
 /// A duration with the unit that suits it and at least three digits: "57.3 µs", "1.24 ms".
@@ -62,6 +64,20 @@ pub(crate) fn grouped(count: u64) -> String {
     text
 }
 
+/// A count with its noun: "1 run", "2,000 requests", "0 replies". The noun is given in the
+/// singular, and its plural is regular.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{} {}", grouped(count), plural(noun)) }
+}
+
+fn plural(noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if noun.ends_with(['s', 'x']) || noun.ends_with("ch") => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    }
+}
+
 /// A rate: whole with separated thousands, or with decimals when small.
 pub(crate) fn rate(per_s: f64) -> String {
     if per_s < 99.95 { three_digits(per_s) } else { grouped(per_s.round() as u64) }
@@ -75,6 +91,16 @@ pub(crate) fn throughput(bytes_per_s: f64) -> String {
 /// A size in bytes: "64 B", "16 KiB".
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string().replace(".0 ", " ")
+}
+
+/// A length of time that need not be exact: "1m 30s", "2h 5m", "less than 1s".
+pub(crate) fn about(length: Duration) -> String {
+    let seconds = length.as_secs_f64().round() as u64;
+    let rounded = if seconds < 600 { seconds } else { seconds.div_ceil(60) * 60 };
+    match rounded {
+        0 => "less than 1s".to_owned(),
+        _ => humantime::format_duration(Duration::from_secs(rounded)).to_string(),
+    }
 }
 
 /// A share as whole per cent.
@@ -119,6 +145,31 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(1_032_140), "1,032,140");
+    }
+
+    #[test]
+    fn one_thing_is_not_written_in_the_plural() {
+        for (count, noun, text) in [
+            (1, "run", "1 run"),
+            (0, "run", "0 runs"),
+            (2_000, "lost request", "2,000 lost requests"),
+            (2, "reply", "2 replies"),
+            (2, "process", "2 processes"),
+            (1, "switch", "1 switch"),
+            (2, "switch", "2 switches"),
+            (3, "day", "3 days"),
+        ] {
+            assert_eq!(counted(count, noun), text);
+        }
+    }
+
+    #[test]
+    fn a_rough_time_has_no_useless_digits() {
+        for (ms, text) in
+            [(90_400, "1m 30s"), (499, "less than 1s"), (7_501_000, "2h 6m"), (600_000, "10m")]
+        {
+            assert_eq!(about(Duration::from_millis(ms)), text);
+        }
     }
 
     #[test]

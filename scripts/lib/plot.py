@@ -4,18 +4,24 @@ The plots need no package. Equal input gives equal bytes, so a plot in the repos
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 PANEL_WIDTH, PANEL_HEIGHT = 460, 340
 LEFT, RIGHT, TOP, BOTTOM = 84, 36, 46, 64
 TITLE_HEIGHT, CAPTION_HEIGHT = 34, 26
-INK, GRID, MARK, TARGET = "#222", "#ddd", "#1f5fa8", "#b3261e"
+INK, GRID, MARK, TARGET, PAPER = "#222", "#ddd", "#1f5fa8", "#b3261e", "#fff"
+# The marks of points whose measurements are not all VALID, as in the plots of loadgen.
+SUSPECT, INVALID = "SUSPECT", "INVALID"
+MEANINGS = {SUSPECT: "hollow: a run was SUSPECT", INVALID: "crossed out: a run was INVALID, do not use"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram, with a labelled category for each Spread. `target` is a dashed line; `from_zero` starts the axis at 0."""
+    """One diagram, with a labelled category for each Spread. `target` is a dashed line; `from_zero` starts the axis at 0.
+
+    `verdicts` has the worst verdict by label. A label that is not in it is VALID.
+    """
 
     title: str
     y_label: str
@@ -23,11 +29,14 @@ class Panel:
     points: list  # of (label, Spread); a label may hold newlines
     from_zero: bool = True
     target: float | None = None
+    verdicts: dict = field(default_factory=dict)
 
 
 def svg(title, caption, panels):
-    """The whole picture: a title, the panels side by side, a caption."""
-    width, height = PANEL_WIDTH * len(panels), TITLE_HEIGHT + PANEL_HEIGHT + CAPTION_HEIGHT
+    """The whole picture: a title, the panels side by side, a caption, and what the marks mean that are not VALID."""
+    meanings = [MEANINGS[verdict] for verdict in MEANINGS if any(verdict in _shown(panel) for panel in panels)]
+    width = PANEL_WIDTH * len(panels)
+    height = TITLE_HEIGHT + PANEL_HEIGHT + CAPTION_HEIGHT * (1 + bool(meanings))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" font-family="sans-serif" font-size="13" fill="{INK}">',
@@ -39,8 +48,15 @@ def svg(title, caption, panels):
         parts.append(f'<g transform="translate({index * PANEL_WIDTH} {TITLE_HEIGHT})">')
         parts += _panel(panel)
         parts.append("</g>")
-    parts.append(_text(width / 2, height - 9, caption, size=12))
+    parts.append(_text(width / 2, TITLE_HEIGHT + PANEL_HEIGHT + CAPTION_HEIGHT - 9, caption, size=12))
+    if meanings:
+        parts.append(_text(width / 2, height - 9, "; ".join(meanings), size=12, weight="bold", fill=TARGET))
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _shown(panel):
+    """The verdicts of the points of a panel."""
+    return {panel.verdicts[label] for label, _ in panel.points if label in panel.verdicts}
 
 
 def axis(low, high):
@@ -75,19 +91,23 @@ def _panel(panel):
         parts.append(_text(LEFT + plot_width, y(panel.target) - 5, f"target {panel.target:g}", "end", 12, fill=TARGET))
     slot = plot_width / len(panel.points)
     for index, (label, point) in enumerate(panel.points):
-        parts += _point(LEFT + slot * (index + 0.5), y, point)
+        parts += _point(LEFT + slot * (index + 0.5), y, point, panel.verdicts.get(label))
         parts += _category(LEFT + slot * (index + 0.5), TOP + plot_height + 17, label)
     return parts
 
 
-def _point(x, y, point):
+def _point(x, y, point, verdict):
     digits = 0 if point.median >= 1000 else 1 if point.median >= 100 else 2
+    middle = y(point.median)
+    fill = PAPER if verdict in MEANINGS else MARK
+    cross = [_line(x - 7, middle - 7, x + 7, middle + 7, MARK, 2), _line(x - 7, middle + 7, x + 7, middle - 7, MARK, 2)]
     return [
         _line(x, y(point.low), x, y(point.high), MARK, 2),
         _line(x - 7, y(point.low), x + 7, y(point.low), MARK, 2),
         _line(x - 7, y(point.high), x + 7, y(point.high), MARK, 2),
-        f'<circle cx="{x:.1f}" cy="{y(point.median):.1f}" r="5" fill="{MARK}"/>',
-        _text(x + 10, y(point.median) + 4, f"{point.median:,.{digits}f}", "start", 12),
+        f'<circle cx="{x:.1f}" cy="{middle:.1f}" r="5" fill="{fill}" stroke="{MARK}" stroke-width="2"/>',
+        *(cross if verdict == INVALID else []),
+        _text(x + 10, middle + 4, f"{point.median:,.{digits}f}", "start", 12),
     ]
 
 

@@ -23,6 +23,7 @@ class Cell:
 
     settings: dict  # variable name to value
     summary: dict
+    runs: list  # of dicts, with the verdict of each run and its first reason
 
     def spread(self, figure, scale=1.0):
         """Median and range of a figure over the runs; None if a run has no such figure."""
@@ -30,6 +31,17 @@ class Cell:
         if found is None:
             return None
         return Spread(*(found[name] * scale for name in ("median", "least", "most")), self.summary["runs"])
+
+    @property
+    def verdict(self):
+        """The worst verdict of the runs; None if all are VALID."""
+        return next((name.upper() for name in ("invalid", "suspect") if self.summary[name]), None)
+
+    @property
+    def reason(self):
+        """The first reason of the worst verdict, such as "workers=2 rate=9000: loader-late: ..."."""
+        settings = " ".join(f"{name}={value}" for name, value in self.settings.items())
+        return next((f"{settings}: {run['reason']}" for run in self.runs if run["verdict"] == self.verdict), settings)
 
     @property
     def verdicts(self):
@@ -46,6 +58,11 @@ class Answer:
     end: str
     limit: str | None
     probes: int
+
+    @property
+    def verdict(self):
+        """INVALID if the loader was the limit, so that the true answer is at least the rate; otherwise None."""
+        return "INVALID" if self.limit == "loader" else None
 
     @property
     def words(self):
@@ -90,7 +107,7 @@ def parse_sweep(text):
     """The cells of a sweep.json. An incomplete sweep, or one that lost requests, is a Failure."""
     values = _parse(text, SWEEP_SCHEMA)
     try:
-        cells = [Cell({one["name"]: one["value"] for one in cell["settings"]}, cell["summary"])
+        cells = [Cell({one["name"]: one["value"] for one in cell["settings"]}, cell["summary"], cell["runs"])
                  for cell in values["cells"]]
         lost = [cell.settings for cell in cells if cell.summary["with_errors"]]
         complete = values["complete"]

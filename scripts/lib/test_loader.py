@@ -226,7 +226,9 @@ class Sweeps(unittest.TestCase):
         summary = {"runs": 3, "valid": 2, "suspect": 0, "invalid": 1, "with_errors": 0, "balance": None,
                    **dict.fromkeys(("achieved_per_s", "p50_ns", "p99_ns", "p999_ns", "server_cpu_us_per_request"), known)}
         settings = [{"name": "workers", "value": str(workers)}, {"name": "rate", "value": rate}]
-        return {"settings": settings, "summary": {**summary, **more}}
+        runs = [*({"verdict": "VALID", "reason": None} for _ in range(2)),
+                {"verdict": "INVALID", "reason": "loader-late: p99 1 ms; more threads"}]
+        return {"settings": settings, "summary": {**summary, **more}, "runs": runs}
 
     def sweep(self, *cells, **more):
         """A sweep.json."""
@@ -268,7 +270,10 @@ class Sweeps(unittest.TestCase):
                       threads_report.answer(measured))
         self.assertIn("too few cores to say how the server scales", threads_report.answer(measured))
         self.assertEqual(threads_report.body(measured).count("server on core 0, loader on core 1"), 3)
-        xml.fromstring(threads_report.picture(measured))
+        picture = threads_report.picture(measured)
+        xml.fromstring(picture)
+        self.assertIn("; INVALID: workers=1 rate=closed: loader-late", picture)
+        self.assertIn("crossed out", picture)
 
 
 class Memory(unittest.TestCase):

@@ -46,6 +46,7 @@ import results
 import shards
 import skewed_rates
 import stats
+import sweeps
 import syscalls
 from child import Failure
 from server import Server, Subject
@@ -532,6 +533,25 @@ class Writing(unittest.TestCase):
     def test_a_plot_is_well_formed(self):
         panel = plot.Panel("<a & b>", "µs", "x", [("1\n2", stats.Spread(1, 0.9, 1.2, 3))], target=1.05)
         xml.fromstring(plot.svg("title", "caption", [panel, panel]))
+
+    def test_a_point_that_is_not_valid_is_hollow_or_crossed_out_and_explained(self):
+        points = [(name, stats.Spread(1, 0.9, 1.2, 3)) for name in ("good", "doubtful", "bad")]
+        valid = plot.svg("title", "caption", [plot.Panel("x", "y", "z", points)])
+        self.assertNotIn("hollow", valid)
+        self.assertEqual(valid.count(f'fill="{plot.PAPER}" stroke'), 0)
+        verdicts = {"doubtful": plot.SUSPECT, "bad": plot.INVALID, "not shown": plot.INVALID}
+        doubted = plot.svg("title", "caption", [plot.Panel("x", "y", "z", points, verdicts=verdicts)])
+        xml.fromstring(doubted)
+        self.assertEqual(doubted.count(f'fill="{plot.PAPER}" stroke'), 2)
+        for meaning in plot.MEANINGS.values():
+            self.assertIn(meaning, doubted)
+
+    def test_a_cell_has_the_worst_verdict_of_its_runs_and_its_reason(self):
+        runs = [{"verdict": "VALID", "reason": None}, {"verdict": "INVALID", "reason": "loader-late: p99 1 ms"}]
+        summary = {"valid": 1, "suspect": 0, "invalid": 1}
+        cell = sweeps.Cell({"workers": "2"}, summary, runs)
+        self.assertEqual((cell.verdict, cell.reason), ("INVALID", "workers=2: loader-late: p99 1 ms"))
+        self.assertIsNone(sweeps.Cell({}, {"valid": 2, "suspect": 0, "invalid": 0}, runs[:1]).verdict)
 
     def test_a_wrong_flag_is_one_line_and_status_2(self):
         parser = cli.Parser("x.sh", "what", "x.sh")

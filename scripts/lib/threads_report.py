@@ -66,16 +66,35 @@ def picture(measured):
     def points(of):
         return [(str(count), found) for count in measured.workers if (found := of(count)) is not None]
 
+    peaks = {str(count): one.verdict for count, one in measured.peak.items() if one.verdict}
+    answers = {str(count): "INVALID" for count, found in measured.searches.items() if any(one.verdict for one in found)}
     panels = [
         plot.Panel("Peak, closed loop", "requests per second", "workers",
-                   points(lambda count: measured.peak[count].spread("achieved_per_s"))),
+                   points(lambda count: measured.peak[count].spread("achieved_per_s")), verdicts=peaks),
         plot.Panel(f"Largest rate with {measured.objective}", "requests per second", "workers",
-                   points(measured.found)),
-        plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu)),
+                   points(measured.found), verdicts=answers),
+        plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu),
+                   verdicts=peaks),
     ]
     runs = measured.peak[measured.workers[0]].summary["runs"]
-    caption = f"median and range of {runs} run(s), and of the searches; {measured.place}"
+    caption = f"median and range of {runs} run(s), and of the searches; {measured.place}{_doubt(measured, answers)}"
     return plot.svg(TITLE, caption, [panel for panel in panels if panel.points])
+
+
+def _doubt(measured, answers):
+    """The worst verdict with its first reason, for the caption of the plot; nothing if all is VALID."""
+    for verdict in ("INVALID", "SUSPECT"):
+        for found in measured.peak.values():
+            if found.verdict == verdict:
+                return f"; {verdict}: {_brief(found.reason)}"
+        if verdict == "INVALID" and answers:
+            return f"; INVALID above the rate of a search, workers {', '.join(answers)}: the loader was the limit"
+    return ""
+
+
+def _brief(reason):
+    """A reason without its advice and its figures, which the tables have room for."""
+    return ":".join(reason.split(":")[:2])
 
 
 def notes(measured):

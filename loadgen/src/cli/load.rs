@@ -208,11 +208,16 @@ pub(crate) struct OutputArgs {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Write the result as JSON to FILE; with '-' to stdout, the report then goes to stderr
+    /// Replace the results that the directory of --out already contains
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Write the result as JSON to FILE, and replace a file of this name; '-' writes to stdout, and
+    /// the report goes to stderr
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Print no report and no progress, only errors
+    /// Print no report and no progress, only errors and a verdict that is not VALID
     #[arg(short, long)]
     pub(crate) quiet: bool,
 

@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Decide whether B is faster than A, slower, or the same
     #[command(after_help = COMPARE_HELP)]
     Compare(CompareArgs),
-    /// Show a stored result: as text, JSON, CSV, a plot or a page
+    /// Show a stored run, sweep or search: as text, JSON, CSV, plots or a page
     Report(ReportArgs),
     /// Merge the results of several loaders that ran at the same time
     Merge(MergeArgs),
@@ -229,7 +229,7 @@ const SWEEP_HELP: &str = "\
 A variable is a flag of 'loadgen run' (rate, connections, size, pipeline, threads, ...) or a name \
 of your own that appears in braces in --server-cmd. The sweep measures every combination --runs \
 times, in random order, and writes each result at once. The same command continues an interrupted \
-sweep.
+sweep, and 'loadgen report DIR' shows what it has measured.
 
 The exit code is that of the gravest run: 1 failed, then 3 INVALID, then 2 an objective was \
 missed, then 0 ok. It is 130 if the sweep was interrupted.
@@ -256,10 +256,14 @@ pub(crate) struct SweepArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Sweep")]
     pub(crate) out: PathBuf,
 
+    /// Replace the results that the directory already contains; the sweep begins anew
+    #[arg(long, help_heading = "Sweep")]
+    pub(crate) force: bool,
+
     #[command(flatten, next_help_heading = "Sweep")]
     pub(crate) slo: SloArgs,
 
-    /// Print no report and no progress, only errors
+    /// Print no report and no progress, only errors and a verdict that is not VALID
     #[arg(short, long, help_heading = "Sweep")]
     pub(crate) quiet: bool,
 }
@@ -300,17 +304,21 @@ pub(crate) struct CompareArgs {
 /// The flags of `loadgen report`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReportArgs {
-    /// A result directory, or a result.json
+    /// The directory of a run, a sweep or a search, or the JSON file in it
     #[arg(value_name = "DIR")]
     pub(crate) source: PathBuf,
 
-    /// The form in which to show it
+    /// The form in which to show it; a sweep and a search have text, json, csv and all
     #[arg(long, value_name = "VIEW", default_value = "text")]
     pub(crate) view: View,
 
     /// File to write, or for the view 'all' a directory [default: stdout; all: DIR]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
+
+    /// For the view 'all': replace the results that the directory of --out already contains
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// The flags of `loadgen merge`.
@@ -323,6 +331,10 @@ pub(crate) struct MergeArgs {
     /// Directory of the merged result
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+
+    /// Replace the results that the directory of --out already contains
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// The flags of `loadgen selftest`.

@@ -104,9 +104,11 @@ impl Options {
         self.interval = duration("--interval", *args.interval, INTERVAL_MIN)?;
         self.output = OutputOptions {
             directory: args.out,
+            force: args.force,
             record: args.json.map(RecordSink::from),
             quiet: args.quiet,
             progress: !args.quiet && !args.no_progress,
+            position: String::new(),
         };
         Ok(())
     }

@@ -1,28 +1,30 @@
 //! The subcommands, each from its flags to its exit code. The longer ones have files of their own.
 
 mod calibrate;
+mod csv;
 mod echo_server;
 mod env;
+mod report;
 mod search;
 mod selftest;
+mod stored;
 mod sweep;
+mod verdicts;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use crate::atomic_file;
-use crate::cli::{Command, CompareArgs, MergeArgs, ReportArgs, RunArgs};
+use crate::cli::{Command, CompareArgs, MergeArgs, RunArgs};
 use crate::comparison::{self, Comparison, Side};
 use crate::console;
 use crate::error::Error;
-use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure;
 use crate::merging::Merged;
 use crate::options::Options;
 use crate::report::text::{self, Style};
-use crate::report::{Reports, ResultFolder, StoredResult, View, rewrite, view};
+use crate::report::{Reports, ResultFolder, StoredResult};
 use crate::slo;
 
 /// Carries out a command and returns the exit code.
@@ -32,7 +34,7 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
         Command::Search(args) => search::search(*args, interrupt),
         Command::Sweep(args) => sweep::sweep(*args, interrupt),
         Command::Compare(args) => compare(args, interrupt),
-        Command::Report(args) => report(args, interrupt),
+        Command::Report(args) => report::report(args, interrupt),
         Command::Merge(args) => merge(args, interrupt),
         Command::Selftest(args) => selftest::selftest(args, interrupt),
         Command::Calibrate(args) => calibrate::calibrate(args, interrupt),
@@ -47,21 +49,6 @@ fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let measurement = measure::measure(&options, interrupt, reports.observer())?;
     reports.write(&measurement)?;
     Ok(measurement.exit_code())
-}
-
-/// `loadgen report`: a stored result, in any of its views.
-fn report(args: ReportArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
-    let result = StoredResult::read(&args.source)?;
-    if args.view == View::All {
-        rewrite(&result, args.out.as_deref().unwrap_or(&result.path))?;
-        return Ok(exit::OK);
-    }
-    match args.out.as_deref().filter(|path| *path != Path::new("-")) {
-        None => console::print(&view(&result, args.view, Style::of(&io::stdout()))?),
-        Some(path) => fs::write(path, view(&result, args.view, Style::PLAIN)?)
-            .map_err(atomic_file::failure("write", path))?,
-    }
-    Ok(exit::OK)
 }
 
 /// `loadgen merge`: the results of several loaders that ran at the same time, added.
@@ -85,7 +72,7 @@ fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     }
     let sources = args.sources.iter().map(|path| StoredResult::read(path));
     let merged = Merged::of(sources.collect::<Result<_, _>>()?)?;
-    let mut folder = ResultFolder::open(&args.out)?;
+    let mut folder = ResultFolder::open(&args.out, args.force)?;
     merged.replay(&mut folder)?;
     folder.finish(&merged.measurement)?;
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::environment::Sharing;
 use crate::record::tests::sample;
+use crate::record::tests::schema::Schema;
 use crate::record::{Record, ServerRecord};
 use crate::report::text::Style;
 
@@ -214,4 +215,18 @@ fn the_json_has_its_schema_and_names() {
     let p99 = &json["findings"][2];
     assert_eq!((&p99["metric"], &p99["judgement"]), (&"p99".into(), &"slower".into()));
     assert!(p99["ratio"].as_f64().is_some_and(|ratio| (ratio - 1.1).abs() < 0.001));
+}
+
+#[test]
+fn a_comparison_is_what_its_schema_says() {
+    let (a, mut b) = (side("a", 200.0, &SPREAD), side("b", 220.0, &SPREAD));
+    change(&mut b, |record| {
+        record.args.connections += 1;
+        record.runs[0].latency_ns.response.p999 = None;
+    });
+    let comparison = Comparison::of(&a, &b, 0.03);
+    assert!(!comparison.differences.is_empty() && !comparison.unknown.is_empty());
+    let schema = Schema::named("compare");
+    schema.expect_valid(&comparison);
+    schema.expect_same_fields(&comparison, |_| false);
 }

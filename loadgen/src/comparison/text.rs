@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{Comparison, Finding, Judgement, SideSummary};
 use crate::record::Verdict;
 use crate::report::text::{Columns, Style, WIDTH, wrap};
+use crate::units::counted;
 
 /// The comparison as text.
 pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
@@ -82,10 +83,14 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
 }
 
 fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) -> fmt::Result {
-    let plural = if side.runs == 1 { "" } else { "s" };
     let verdict = style.judged(side.verdict, side.verdict);
     let shared = if side.co_located { ", CO-LOCATED" } else { "" };
-    writeln!(out, "  {name}  {}  {} run{plural}, {verdict}{shared}", side.path, side.runs)
+    writeln!(
+        out,
+        "  {name}  {}  {}, {verdict}{shared}",
+        side.path,
+        counted(side.runs as u64, "run")
+    )
 }
 
 fn row(finding: &Finding) -> Vec<String> {

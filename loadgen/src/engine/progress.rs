@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::seconds;
 use crate::latency::{Latency, P99};
+use crate::options::OutputOptions;
 use crate::schedule::{Phase, Window};
 use crate::units::{duration, grouped};
 
@@ -55,18 +56,20 @@ impl SharedProgress {
 #[derive(Debug)]
 pub(crate) struct Progress {
     visible: bool,
-    /// The prefix with the number of the run, if there are several runs.
-    run: String,
+    /// The prefix: where a sweep or a search is, and the number of the run, if there are several.
+    prefix: String,
     last_ns: u64,
     last_completed: u64,
 }
 
 impl Progress {
-    /// A line that is visible if it is `wanted` and stderr is a terminal.
-    pub(crate) fn new(wanted: bool, number: u32, runs: u32) -> Self {
-        let run = if runs > 1 { format!("run {number}/{runs}  ") } else { String::new() };
-        let visible = wanted && io::stderr().is_terminal();
-        Self { visible, run, last_ns: 0, last_completed: 0 }
+    /// A line that is visible if it is wanted and stderr is a terminal.
+    pub(crate) fn new(output: &OutputOptions, number: u32, runs: u32) -> Self {
+        let run = if runs > 1 { format!("run {number}/{runs}") } else { String::new() };
+        let parts = [&*output.position, &*run].into_iter().filter(|part| !part.is_empty());
+        let prefix = parts.map(|part| format!("{part}  ")).collect();
+        let visible = output.progress && io::stderr().is_terminal();
+        Self { visible, prefix, last_ns: 0, last_completed: 0 }
     }
 
     /// Shows how many of `connections` are established.
@@ -97,7 +100,7 @@ impl Progress {
 
     /// Removes the line.
     pub(crate) fn clear(&mut self) {
-        self.run.clear();
+        self.prefix.clear();
         self.draw("");
     }
 
@@ -105,7 +108,7 @@ impl Progress {
         if self.visible {
             // A terminal that is gone must not end the run.
             let mut stderr = io::stderr().lock();
-            let _ = write!(stderr, "\r\x1b[K{}{line}", self.run);
+            let _ = write!(stderr, "\r\x1b[K{}{line}", self.prefix);
             let _ = stderr.flush();
         }
     }
@@ -141,6 +144,17 @@ mod tests {
         assert!(at(11_000).starts_with("draining"));
         let slow = load_line(&window, 4_200_000_000, 9.0, Some(1_500_000));
         assert!(slow.ends_with("9 requests/s  p99 1.50 ms"), "{slow}");
+    }
+
+    #[test]
+    fn the_line_begins_with_the_place_in_a_sweep_and_the_number_of_the_run() {
+        let prefix = |position: &str, runs| {
+            let output = OutputOptions { position: position.to_owned(), ..Default::default() };
+            Progress::new(&output, 2, runs).prefix
+        };
+        assert_eq!(prefix("", 1), "");
+        assert_eq!(prefix("", 5), "run 2/5  ");
+        assert_eq!(prefix("3/40 size=64", 1), "3/40 size=64  ");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn run(
 ) -> Result<RunOutcome, Error> {
     let plan = Plan::new(options, interrupt);
     let address = address::resolve(&options.target, options.timeout)?;
-    let mut progress = Progress::new(options.output.progress, number, options.runs);
+    let mut progress = Progress::new(&options.output, number, options.runs);
     let result = thread::scope(|scope| {
         let threads = Threads::spawn(scope, &plan, address)?;
         threads.run(&plan, number, server.as_deref_mut(), observer, &mut progress)

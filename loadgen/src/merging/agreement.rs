@@ -7,9 +7,11 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::record::{Code, Reason, RunRecord, Validity, Verdict};
 use crate::report::StoredResult;
+use crate::units::counted;
 
 /// Parts of the plan that belong to a loader and not to the load.
-const OF_LOADER: [&str; 6] = ["target", "connections", "threads", "rate", "seed", "pacing"];
+const OF_LOADER: [&str; 7] =
+    ["target", "connections", "threads", "rate", "seed", "merged_seeds", "pacing"];
 
 /// Parts of the environment that differ between any two loaders.
 const OF_MOMENT: [&str; 4] =
@@ -110,9 +112,10 @@ fn same_runs(first: &StoredResult, other: &StoredResult) -> Result<(), Error> {
     if numbers(first) == numbers(other) {
         return Ok(());
     }
-    let (here, there) = (other.record.runs.len(), first.record.runs.len());
+    let runs = |source: &StoredResult| counted(source.record.runs.len() as u64, "run");
+    let (here, there) = (runs(other), runs(first));
     let first = name(first);
-    refuse(other, format!("it has {here} runs, and {first} has {there}; runs are added by number"))
+    refuse(other, format!("it has {here}, and {first} has {there}; runs are added by number"))
 }
 
 /// When a run's window opened and closed, in seconds since 1970.

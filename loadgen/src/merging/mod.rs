@@ -89,9 +89,13 @@ fn rate_of(runs: &[RunRecord]) -> RateRecord {
     }
 }
 
-/// The plans of all loaders, added. The seed is the first one's.
+/// The plans of all loaders, added.
 fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
     let plans = || sources.iter().map(|source| &source.record.args);
+    let seeds = |plan: &ArgsRecord| match plan.merged_seeds.as_slice() {
+        [] => vec![plan.seed],
+        merged => merged.to_vec(),
+    };
     let rates: Option<Vec<&str>> =
         plans().map(|plan| plan.rate.as_ref().map(TextValue::text)).collect();
     ArgsRecord {
@@ -100,6 +104,7 @@ fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
         threads: plans().map(|plan| plan.threads).fold(0, u32::saturating_add),
         rate: rates.map(|rates| rates.join(" + ").into()),
         pacing: distinct(plans().map(|plan| plan.pacing.text())).into(),
+        merged_seeds: plans().flat_map(seeds).collect(),
         ..sources[0].record.args.clone()
     }
 }

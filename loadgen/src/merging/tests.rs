@@ -10,6 +10,7 @@ use crate::options::Pacing;
 use crate::record::tests::sample;
 use crate::record::{Code, LatenciesRecord, Record, TextValue, Verdict};
 use crate::report::ResultFolder;
+use crate::report::text::Style;
 
 /// A stored result of two runs, each of three intervals with these response times. `change` changes
 /// it.
@@ -17,7 +18,7 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
     let mut measurement = sample::several(&sample::open_args(), 2);
     measurement.latencies = Latencies::new();
     measurement.record.args.seed = base_ns;
-    let mut folder = ResultFolder::open(path).unwrap();
+    let mut folder = ResultFolder::open(path, false).unwrap();
     for run in &mut measurement.record.runs {
         folder.run_begins(run.number, run.started_unix_s).unwrap();
         let mut of_run = Latencies::new();
@@ -98,7 +99,7 @@ fn a_merged_result_is_a_result_like_any_other() {
         stored(&folder.path().join("b"), 900_007, &|_| {}),
     ];
     let merged = Merged::of(sources).unwrap();
-    let mut results = ResultFolder::open(out.path()).unwrap();
+    let mut results = ResultFolder::open(out.path(), false).unwrap();
     merged.replay(&mut results).unwrap();
     results.finish(&merged.measurement).unwrap();
     let read = StoredResult::read(out.path()).unwrap().latencies().unwrap();
@@ -138,7 +139,7 @@ fn what_belongs_to_a_loader_may_differ() {
 #[test]
 fn a_missing_run_is_refused() {
     let text = refusal(&|record| drop(record.runs.pop()));
-    assert!(text.contains("it has 1 runs, and"), "{text}");
+    assert!(text.contains("it has 1 run, and"), "{text}");
 }
 
 #[test]
@@ -154,6 +155,14 @@ fn loaders_that_did_not_run_together_are_refused_and_doubted() {
     assert!(codes(&doubted).contains(&&Code::NotSimultaneous));
     let fine = merged(&later(0.5)).unwrap().measurement.record;
     assert!(!codes(&fine).contains(&&Code::NotSimultaneous));
+}
+
+#[test]
+fn a_merged_report_has_the_seeds_of_all_loaders() {
+    let Measurement { record, latencies } = merged(&|_| {}).unwrap().measurement;
+    assert_eq!(record.args.merged_seeds, [100_003, 900_007]);
+    let text = crate::report::text::render(&record, &latencies, Style::PLAIN);
+    assert!(text.contains("seeds 100003, 900007,"), "{text}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(crate) use self::server::{ServerCommand, ServerSource};
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
+use crate::units;
 use crate::wire::TrafficSpec;
 
 /// The event that makes a connection send a request.
@@ -64,9 +65,13 @@ impl From<PathBuf> for RecordSink {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OutputOptions {
     pub(crate) directory: Option<PathBuf>,
+    /// Whether results that the directory already contains may be replaced.
+    pub(crate) force: bool,
     pub(crate) record: Option<RecordSink>,
     pub(crate) quiet: bool,
     pub(crate) progress: bool,
+    /// Where a sweep or a search is, for the live line: "3/40 size=64". Empty for a single run.
+    pub(crate) position: String,
 }
 
 /// One measurement, requested and checked.
@@ -233,7 +238,9 @@ impl Churn {
     pub(crate) fn describe(&self) -> Option<String> {
         match self {
             Self::None => None,
-            Self::Requests(requests) => Some(format!("after {requests} requests")),
+            Self::Requests(requests) => {
+                Some(format!("after {}", units::counted(*requests, "request")))
+            }
             Self::Lifetime(lifetime) => {
                 Some(format!("after {}", humantime::format_duration(*lifetime)))
             }

@@ -40,8 +40,10 @@ pub(crate) struct ArgsRecord {
     pub(crate) warmup_s: f64,
     /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) timeout_s: f64,
-    /// Seed of schedule, sizes and payload.
+    /// Seed of schedule, sizes and payload; in a merged result, that of the first loader.
     pub(crate) seed: u64,
+    /// In a merged result, the seeds of all loaders; otherwise empty.
+    pub(crate) merged_seeds: Vec<u64>,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
     pub(crate) pacing: TextValue<Pacing>,
     /// Objectives, as given.
@@ -79,6 +81,7 @@ impl From<&Options> for ArgsRecord {
             warmup_s: options.warmup.as_secs_f64(),
             timeout_s: options.timeout.as_secs_f64(),
             seed: options.seed,
+            merged_seeds: Vec::new(),
             pacing: TextValue::of(options.pacing),
             slo: options.slo.iter().cloned().map(TextValue::of).collect(),
             runs: options.runs,

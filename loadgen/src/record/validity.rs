@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::units::counted;
+
 /// The verdict on a measurement, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -38,6 +40,18 @@ impl Validity {
     /// VALID, without reasons and notes.
     pub(crate) fn valid() -> Self {
         Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
+    }
+
+    /// The verdict with its first reason, in a line, and how many reasons more there are.
+    pub(crate) fn summary(&self) -> String {
+        let Some((first, others)) = self.reasons.split_first() else {
+            return self.verdict.to_string();
+        };
+        let more = match others.len() as u64 {
+            0 => String::new(),
+            count => format!(" (and {})", counted(count, "more reason")),
+        };
+        format!("{}: {}: {}{more}", self.verdict, first.code, first.text)
     }
 
     /// Whether it is labelled [`Code::CoLocated`].
@@ -140,6 +154,18 @@ impl fmt::Display for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_in_one_line_names_its_first_reason_and_counts_the_others() {
+        let reason = |code, level| Reason { code, level, text: "p99 1 ms".to_owned() };
+        let mut validity = Validity::valid();
+        assert_eq!(validity.summary(), "VALID");
+        validity.verdict = Verdict::Invalid;
+        validity.reasons.push(reason(Code::LoaderLate, Verdict::Invalid));
+        assert_eq!(validity.summary(), "INVALID: loader-late: p99 1 ms");
+        validity.reasons.push(reason(Code::LoaderCpu, Verdict::Suspect));
+        assert_eq!(validity.summary(), "INVALID: loader-late: p99 1 ms (and 1 more reason)");
+    }
 
     #[test]
     fn a_code_is_shown_as_it_stands_in_the_file() {

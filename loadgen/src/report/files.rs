@@ -1,4 +1,4 @@
-//! The files of a result directory: their names and contents.
+//! The files of a result directory: their names, and the contents of those of a run.
 
 use std::io;
 
@@ -13,13 +13,30 @@ const PERCENTILE_PLOT: &str = "plot-percentiles.svg";
 const TIME_PLOT: &str = "plot-time.svg";
 const PAGE: &str = "index.html";
 
-/// Every name but those of the interval logs.
-pub(crate) const NAMES: [&str; 9] = [
+/// The record of a sweep, its table, and its report for people.
+pub(crate) const SWEEP: &str = "sweep.json";
+pub(crate) const SWEEP_TABLE: &str = "sweep.csv";
+pub(crate) const SWEEP_TEXT: &str = "summary.txt";
+pub(crate) const SWEEP_MARKDOWN: &str = "summary.md";
+/// The directory of a sweep's runs.
+pub(crate) const CELLS: &str = "cells";
+/// The record of a search, its table, and its report for people.
+pub(crate) const SEARCH: &str = "search.json";
+pub(crate) const SEARCH_TABLE: &str = "search.csv";
+pub(crate) const SEARCH_TEXT: &str = "search.txt";
+
+/// Every name but those of interval logs and plots.
+pub(super) const NAMES: [&str; 14] = [
     RECORD,
     INTERVALS,
-    PERCENTILE_PLOT,
-    TIME_PLOT,
     PAGE,
+    SWEEP,
+    SWEEP_TABLE,
+    SWEEP_TEXT,
+    SWEEP_MARKDOWN,
+    SEARCH,
+    SEARCH_TABLE,
+    SEARCH_TEXT,
     "response.us.hgrm",
     "service.us.hgrm",
     "lateness.us.hgrm",
@@ -36,9 +53,28 @@ pub(crate) fn log_of(run: u32) -> String {
 }
 
 /// Whether this is the name of an interval log.
-pub(crate) fn is_log(name: &str) -> bool {
-    let number = name.strip_prefix("run-").and_then(|rest| rest.strip_suffix(".hlog"));
-    number.is_some_and(|n| n.len() >= 3 && n.bytes().all(|byte| byte.is_ascii_digit()))
+pub(super) fn is_log(name: &str) -> bool {
+    is_numbered(name, 3, ".hlog")
+}
+
+/// Name of the record of one run of a sweep.
+pub(crate) fn run_of(round: u32) -> String {
+    format!("run-{round:02}.json")
+}
+
+/// Whether this is the name of the record of one run of a sweep.
+pub(super) fn is_run(name: &str) -> bool {
+    is_numbered(name, 2, ".json")
+}
+
+fn is_numbered(name: &str, digits: usize, end: &str) -> bool {
+    let number = name.strip_prefix("run-").and_then(|rest| rest.strip_suffix(end));
+    number.is_some_and(|n| n.len() >= digits && n.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether this is the name of a plot.
+pub(super) fn is_plot(name: &str) -> bool {
+    name.starts_with("plot-") && name.ends_with(".svg")
 }
 
 /// Everything but the interval logs, the record last.
@@ -47,7 +83,10 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
     for distribution in HGRM {
         let latency = latencies.with_bounds(distribution, record.args.mode);
         if latency.count() > 0 {
-            files.push((format!("{}.us.hgrm", distribution.name()), hgrm::text(&latency)));
+            files.push((
+                format!("{}.us.hgrm", distribution.name()),
+                hgrm::text(&latency, &record.validity),
+            ));
         }
     }
     for (name, content) in [

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use crate::latency::Latency;
+use crate::record::Validity;
 
 /// Rows for every halving of the distance to 100 %.
 const TICKS_PER_HALVING: u32 = 10;
@@ -31,8 +32,9 @@ pub(super) fn percentile_rows() -> impl Iterator<Item = f64> {
     })
 }
 
-/// The content of the file.
-pub(super) fn text(latency: &Latency) -> String {
+/// The content of the file. Its last line is the verdict: a line that begins with # is a comment
+/// to all readers of this format.
+pub(super) fn text(latency: &Latency, validity: &Validity) -> String {
     let count = latency.count();
     let mut text = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",
@@ -49,7 +51,7 @@ pub(super) fn text(latency: &Latency) -> String {
     let max = latency.max_ns().unwrap_or(0) as f64 / NS_PER_US;
     // The last row has no fourth column: some plotters would read an infinite position from it.
     let _ = writeln!(text, "{max:12.3} {:2.12} {count:10}", 1.0);
-    text + &footer(latency, max)
+    text + &footer(latency, max) + &format!("#[Verdict = {}]\n", validity.summary())
 }
 
 fn footer(latency: &Latency, max: f64) -> String {
@@ -71,7 +73,8 @@ mod tests {
     use super::*;
     use crate::latency::tests::latency_of;
 
-    fn rows(text: &str) -> Vec<Vec<f64>> {
+    fn rows_of(latency: &Latency) -> Vec<Vec<f64>> {
+        let text = text(latency, &Validity::valid());
         let lines = text.lines().skip(2).filter(|line| !line.starts_with('#'));
         lines
             .map(|line| line.split_whitespace().map(|word| word.parse().unwrap()).collect())
@@ -80,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_file_is_written_to_the_letter() {
-        let text = text(&latency_of([1_000, 2_000, 3_000, 1_000_000]));
+        let text = text(&latency_of([1_000, 2_000, 3_000, 1_000_000]), &Validity::valid());
         let lines: Vec<&str> = text.lines().collect();
         let head = [
             "       Value     Percentile TotalCount 1/(1-Percentile)",
@@ -96,14 +99,14 @@ mod tests {
             "#[Max     =     1000.000, Total count    =            4]",
             "#[Buckets =           26, SubBuckets     =         2048]",
             "#[Values in microseconds]",
+            "#[Verdict = VALID]",
         ];
-        assert_eq!(&lines[lines.len() - 6..], tail);
+        assert_eq!(&lines[lines.len() - 7..], tail);
     }
 
     #[test]
     fn all_columns_rise_and_only_the_last_row_has_three() {
-        let text = text(&latency_of((1..=100_000).map(|n| n * 37)));
-        let rows = rows(&text);
+        let rows = rows_of(&latency_of((1..=100_000).map(|n| n * 37)));
         let (last, others) = rows.split_last().unwrap();
         assert_eq!(last.len(), 3);
         assert!(others.iter().all(|row| row.len() == 4));
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn rows_are_the_same_percentiles_whatever_the_data() {
         let percentiles = |latency: &Latency| -> Vec<f64> {
-            rows(&text(latency)).into_iter().filter_map(|row| row.get(3).copied()).collect()
+            rows_of(latency).into_iter().filter_map(|row| row.get(3).copied()).collect()
         };
         let few = percentiles(&latency_of((1..=1_000).map(|n| n * n)));
         let many = percentiles(&latency_of(vec![5; 100_000]));
@@ -125,10 +128,10 @@ mod tests {
 
     #[test]
     fn rows_end_where_the_samples_do() {
-        let rows_of = rows(&text(&latency_of(vec![5; 100])));
-        let last_but_one = rows_of[rows_of.len() - 2][1];
+        let rows = rows_of(&latency_of(vec![5; 100]));
+        let last_but_one = rows[rows.len() - 2][1];
         assert!(last_but_one <= 0.99 && last_but_one > 0.989, "{last_but_one}");
-        assert_eq!(rows(&text(&Latency::new())).len(), 1);
+        assert_eq!(rows_of(&Latency::new()).len(), 1);
         assert_eq!(percentile_rows().count(), 200);
         assert!(percentile_rows().last().unwrap() < 1.0 - 0.5e-6);
     }

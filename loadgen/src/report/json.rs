@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::record::Record;
 
 /// Opens the file for the record, without changing it before there is a new record.
@@ -27,6 +29,6 @@ pub(super) fn write(out: &mut impl Write, record: &Record) -> io::Result<()> {
 }
 
 /// The record and a line end.
-pub(super) fn text(record: &Record) -> io::Result<String> {
+pub(crate) fn text(record: &impl Serialize) -> io::Result<String> {
     Ok(serde_json::to_string_pretty(record)? + "\n")
 }

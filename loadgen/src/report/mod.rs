@@ -5,18 +5,21 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
+use crate::console;
 use crate::engine::Observer;
 use crate::error::Error;
 use crate::measure::Measurement;
 use crate::options::{OutputOptions, RecordSink};
+use crate::record::{Validity, Verdict};
 
 mod csv;
-mod files;
+pub(crate) mod existing;
+pub(crate) mod files;
 mod folder;
 mod hgrm;
 pub(crate) mod hlog;
 mod html;
-mod json;
+pub(crate) mod json;
 mod markup;
 pub(crate) mod plot;
 mod stored;
@@ -24,9 +27,9 @@ pub(crate) mod text;
 mod views;
 
 pub(crate) use self::folder::ResultFolder;
-pub(crate) use self::stored::StoredResult;
+pub(crate) use self::stored::{StoredResult, read_record};
 use self::text::Style;
-pub(crate) use self::views::{View, rewrite, view};
+pub(crate) use self::views::{View, is_same, rewrite, view};
 
 /// The opened outputs of a measurement.
 #[derive(Debug)]
@@ -45,7 +48,8 @@ enum RecordOutput {
 
 #[derive(Debug)]
 enum TextOutput {
-    None,
+    /// Only a verdict that is not VALID, in a line on stderr.
+    Verdict,
     Stdout,
     /// When stdout is for the record alone.
     Stderr,
@@ -64,11 +68,12 @@ impl Reports {
             }
         };
         let text = match record {
-            _ if options.quiet => TextOutput::None,
+            _ if options.quiet => TextOutput::Verdict,
             Some(RecordOutput::Stdout) => TextOutput::Stderr,
             _ => TextOutput::Stdout,
         };
-        let folder = options.directory.as_deref().map(ResultFolder::open).transpose()?;
+        let folder = options.directory.as_deref();
+        let folder = folder.map(|path| ResultFolder::open(path, options.force)).transpose()?;
         Ok(Self { folder, record, text, no_observer: () })
     }
 
@@ -90,13 +95,22 @@ impl Reports {
             Some(RecordOutput::File(file)) => json::replace(file, &measurement.record),
         };
         let text = match self.text {
-            TextOutput::None => Ok(()),
+            TextOutput::Verdict => {
+                say_verdict(&measurement.record.validity);
+                Ok(())
+            }
             TextOutput::Stdout => write_text(&mut io::stdout().lock(), measurement),
             TextOutput::Stderr => write_text(&mut io::stderr().lock(), measurement),
         };
         let written = reader_may_leave(record).and(reader_may_leave(text));
         written.map_err(Error::WriteResults)?;
         self.folder.as_mut().map_or(Ok(()), |folder| folder.finish(measurement))
+    }
+}
+
+fn say_verdict(validity: &Validity) {
+    if validity.verdict > Verdict::Valid {
+        console::say(&validity.summary());
     }
 }
 

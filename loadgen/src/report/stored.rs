@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use super::files;
 use super::hlog::Log;
 use crate::error::Error;
 use crate::latency::{Distribution, Latencies};
 use crate::record::{LatenciesRecord, Record, RunRecord, SCHEMA};
+use crate::units::counted;
 
 /// A stored result. Its interval logs are optional, and read only on request.
 #[derive(Debug)]
@@ -24,25 +28,7 @@ impl StoredResult {
             true => source.join(files::RECORD),
             false => source.to_owned(),
         };
-        let bad = |complaint: String| Error::BadResult { path: file.clone(), complaint };
-        let text = fs::read_to_string(&file).map_err(|error| {
-            bad(format!(
-                "{error}; name a directory that a measurement was written to (--out), or a \
-                 {}, which is there when the measurement has come to its end",
-                files::RECORD
-            ))
-        })?;
-        let record: Record = serde_json::from_str(&text).map_err(|error| {
-            let schema = schema_of(&text).filter(|schema| schema != SCHEMA);
-            bad(schema.map_or_else(
-                || format!("this is no record of a measurement: {error}"),
-                |schema| format!("its format is {schema}, and this program reads {SCHEMA}"),
-            ))
-        })?;
-        if record.schema != SCHEMA {
-            let schema = &record.schema;
-            return Err(bad(format!("its format is {schema}, and this program reads {SCHEMA}")));
-        }
+        let record = read_record(&file, SCHEMA, "a measurement")?;
         let path = file.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { path, record })
     }
@@ -88,9 +74,28 @@ impl StoredResult {
     }
 }
 
-fn schema_of(text: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    Some(value.get("schema")?.as_str()?.to_owned())
+/// Reads a record of the format `schema` from its file. `what` is what such a record is one of.
+pub(crate) fn read_record<T: DeserializeOwned>(
+    file: &Path,
+    schema: &str,
+    what: &str,
+) -> Result<T, Error> {
+    let bad = |complaint: String| Error::BadResult { path: file.to_owned(), complaint };
+    let text = fs::read_to_string(file).map_err(|error| {
+        bad(format!(
+            "{error}; name a directory that {what} was written to (--out), or the JSON file in \
+             it, which is there when {what} has come to its end"
+        ))
+    })?;
+    let no_record = |error: String| bad(format!("this is no record of {what}: {error}"));
+    let value: Value = serde_json::from_str(&text).map_err(|error| no_record(error.to_string()))?;
+    match value.get("schema").and_then(Value::as_str) {
+        Some(found) if found != schema => {
+            Err(bad(format!("its format is {found}, and this program reads {schema}")))
+        }
+        // From the text: an error names the line.
+        _ => serde_json::from_str(&text).map_err(|error| no_record(error.to_string())),
+    }
 }
 
 /// Replaces values that are rounded to buckets by the exact ones of the record.
@@ -105,8 +110,8 @@ fn refine(latencies: &mut Latencies, record: &LatenciesRecord) -> Result<(), Str
         let latency = &mut latencies[distribution];
         if latency.count() != count {
             return Err(format!(
-                "{} samples of {name}, and {} has {count}; they are not of one measurement",
-                latency.count(),
+                "{} of {name}, and {} has {count}; they are not of one measurement",
+                counted(latency.count(), "sample"),
                 files::RECORD
             ));
         }

@@ -17,21 +17,21 @@ use crate::report::folder::ResultFolder;
 pub(crate) enum View {
     /// The report as on the terminal
     Text,
-    /// result.json
+    /// The record, as JSON
     Json,
-    /// Intervals as CSV
+    /// The intervals of a run, the runs of a sweep or the probes of a search, as CSV
     Csv,
-    /// Percentiles as HdrHistogram text, in microseconds
+    /// The percentiles as HdrHistogram text, in microseconds
     Hgrm,
     /// The interval log of all runs
     Hlog,
-    /// Percentile curve
+    /// The plot of the percentiles, as SVG
     SvgPercentiles,
-    /// Latency over time
+    /// The plot of the latency over time, as SVG
     SvgTime,
-    /// The self-contained page
+    /// The page with everything on it, as HTML
     Html,
-    /// Every file of a result directory, written again
+    /// Every file of the directory, written again
     All,
 }
 
@@ -50,7 +50,8 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
         View::Hgrm => {
             let latencies = result.latencies()?;
             let mode = record.args.mode;
-            hgrm::text(&latencies.with_bounds(Distribution::headline(mode), mode))
+            let headline = latencies.with_bounds(Distribution::headline(mode), mode);
+            hgrm::text(&headline, &record.validity)
         }
         View::Hlog => hlog::joined(&result.logs()?).map_err(Error::WriteResults)?,
         View::SvgPercentiles => files::percentile_plot(record, &result.latencies()?),
@@ -59,11 +60,13 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
     })
 }
 
-/// Writes every file of a result again, into its own directory or another.
-pub(crate) fn rewrite(result: &StoredResult, out: &Path) -> Result<(), Error> {
+/// Writes every file of a result again, into its own directory or another. Results in another
+/// directory are replaced only with `force`.
+pub(crate) fn rewrite(result: &StoredResult, out: &Path, force: bool) -> Result<(), Error> {
     let latencies = result.latencies()?;
-    let folder = ResultFolder::open(out)?;
-    if !is_same(out, &result.path) {
+    let is_own = is_same(out, &result.path);
+    let folder = if is_own { ResultFolder::at(out) } else { ResultFolder::open(out, force)? };
+    if !is_own {
         folder.clear()?;
         for run in &result.record.runs {
             let name = files::log_of(run.number);
@@ -79,7 +82,8 @@ pub(crate) fn rewrite(result: &StoredResult, out: &Path) -> Result<(), Error> {
     folder.write(&result.record, &latencies)
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+/// Whether two paths lead to the same directory.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
         let path = if path == Path::new("") { Path::new(".") } else { path };
         fs::canonicalize(path).ok()

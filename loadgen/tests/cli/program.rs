@@ -1,7 +1,10 @@
 //! The real program, started and waited for, and what every run must satisfy.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,6 +121,41 @@ pub(crate) fn expect_one_line(finished: &Finished, code: i32, said: &str) {
     assert!(finished.stdout.is_empty(), "{finished:?}");
 }
 
+/// `loadgen report` makes every file of a directory again: into another one, and in place.
+#[track_caller]
+pub(crate) fn expect_the_same_when_made_again(out: &Path) {
+    let folder = test_needs::folder();
+    let copy = folder.path().join("copy");
+    let (from, to) = (out.to_str().unwrap(), copy.to_str().unwrap());
+    let made = loadgen(&["report", from, "--view=all", "--out", to]);
+    assert_eq!((made.code, &*made.stderr), (Some(0), ""), "{made:?}");
+    let contents = files(out);
+    assert_eq!(files(&copy), contents);
+    let made = loadgen(&["report", from, "--view=all"]);
+    assert_eq!((made.code, &*made.stderr), (Some(0), ""), "{made:?}");
+    assert_eq!(files(out), contents);
+    let refused = loadgen(&["report", from, "--view=all", "--out", to]);
+    expect_one_line(&refused, 1, "--force");
+}
+
+/// The contents of all files of a directory and those in it, by path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_owned();
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -134,7 +172,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
 
 /// Whether the process has ended, without taking note of how.
 pub(crate) fn has_ended(child: &Child) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     stat.is_empty() || stat.contains(") Z ")
 }
 

@@ -66,6 +66,11 @@ fn everything_is_stored_and_each_probe_has_a_server_of_its_own() {
     assert!(record["probes"][1]["server_cpu_us_per_request"].is_number(), "{record}");
     assert!(out.join("plot-throughput-latency.svg").exists());
     assert_eq!(fs::read_to_string(out.join("search.txt")).unwrap(), finished.stdout);
+    let table = fs::read_to_string(out.join("search.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + record["probes"].as_array().unwrap().len(), "{table}");
+    expect_the_same_when_made_again(&out);
+    let again = loadgen(&[&words[..], &more, &[out.to_str().unwrap()]].concat());
+    expect_one_line(&again, 1, "already contains a result");
 }
 
 #[test]
@@ -80,6 +85,7 @@ fn an_interrupt_leaves_what_was_found() {
     let finished = wait(child);
     assert!(begun.elapsed() < RUN_TIME_MAX);
     assert_eq!(finished.code, Some(130), "{finished:?}");
+    assert!(finished.stderr.contains("interrupted after 1 probe"), "{finished:?}");
     let record = finished.json();
     assert_eq!(record["answer"]["end"], "interrupted");
     assert_eq!(stages(&record), ["peak"]);
@@ -91,7 +97,7 @@ fn a_search_out_of_time_says_so() {
     let finished = search(&server.address(), "--slo max<60s --max-time 1ms --quiet --json -");
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert_eq!(finished.json()["answer"]["end"], "time-up");
-    assert!(finished.stderr.is_empty(), "{finished:?}");
+    assert!(finished.stderr.is_empty(), "no probe at a rate was made: {finished:?}");
 }
 
 #[test]

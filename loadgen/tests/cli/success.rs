@@ -158,14 +158,50 @@ fn the_report_is_on_stdout_and_says_what_kind_of_latency_it_shows() {
 }
 
 #[test]
-fn json_on_stdout_moves_the_report_to_stderr_and_quiet_silences_it() {
+fn json_on_stdout_moves_the_report_to_stderr_and_quiet_leaves_only_a_verdict_that_is_not_valid() {
     let server = Server::echo();
     let finished = load(&server, "-c 1");
     finished.json();
     assert!(finished.stderr.contains("closed loop, service time"), "{finished:?}");
     let quiet = load(&server, "-c 1 --quiet");
-    quiet.json();
-    assert!(quiet.stderr.is_empty(), "{quiet:?}");
+    let validity = &quiet.json()["validity"];
+    match validity["verdict"].as_str().unwrap() {
+        "VALID" => assert!(quiet.stderr.is_empty(), "{quiet:?}"),
+        verdict => {
+            let reason = validity["reasons"][0]["code"].as_str().unwrap();
+            let line = format!("loadgen: {verdict}: {reason}: ");
+            assert!(quiet.stderr.starts_with(&line), "{quiet:?}");
+            assert_eq!(quiet.stderr.lines().count(), 1, "{quiet:?}");
+        }
+    }
+}
+
+#[test]
+fn an_invalid_run_says_so_in_one_line_even_if_it_is_quiet() {
+    let server = Server::start(|mut client| client.swallow());
+    let flags = "-c 1 --quiet --timeout 60s --drain 1ms --warmup 0s";
+    let finished = load(&server, flags);
+    assert_eq!(finished.json()["validity"]["verdict"], "INVALID", "{finished:?}");
+    assert!(finished.stderr.starts_with("loadgen: INVALID: nothing-measured: "), "{finished:?}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+}
+
+#[test]
+fn a_result_directory_is_not_replaced_without_force_and_nothing_is_measured() {
+    let folder = test_needs::folder();
+    let (server, path) = (Server::echo(), folder.path().join("out"));
+    let out = path.to_str().unwrap();
+    let flags = format!("-c 1 --quiet --out {out}");
+    expect_no_errors(&load(&server, &flags));
+    let before = std::fs::read_to_string(path.join("result.json")).unwrap();
+    let accepted = server.accepted();
+    let refused = load(&server, &flags);
+    expect_one_line(&refused, 1, "already contains a result");
+    assert!(refused.stderr.contains("--force"), "{refused:?}");
+    assert_eq!(server.accepted(), accepted);
+    assert_eq!(std::fs::read_to_string(path.join("result.json")).unwrap(), before);
+    expect_no_errors(&load(&server, &format!("{flags} --force")));
+    assert_ne!(std::fs::read_to_string(path.join("result.json")).unwrap(), before);
 }
 
 #[test]

@@ -60,6 +60,9 @@ fn every_combination_is_measured_and_stored() {
     assert_eq!(whole["cells"].as_array().unwrap().len(), 4);
     assert_eq!(fs::read_to_string(out.join("summary.txt")).unwrap(), finished.stdout);
     assert!(out.join("summary.md").exists() && out.join("plot-rate-by-size.svg").exists());
+    assert!(finished.stderr.contains("8 runs to measure of 4 combinations, at least "));
+    assert!(finished.stderr.contains("loadgen: 8/8 size="), "{finished:?}");
+    expect_the_same_when_made_again(&out);
 }
 
 #[test]
@@ -90,17 +93,36 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     let finished = wait(child);
     if finished.code == Some(130) {
         assert!(finished.stdout.contains("NOT COMPLETE"), "{finished:?}");
+        assert!(finished.stderr.contains("the same command measures the others"), "{finished:?}");
     }
+    // As if it had been killed before the summary.
+    let mut killed = json(&out.join("sweep.json"));
+    killed["cells"] = Value::Array(Vec::new());
+    fs::write(out.join("sweep.json"), killed.to_string()).unwrap();
+    let reported = loadgen(&["report", out.to_str().unwrap()]);
+    assert_eq!(reported.stdout, finished.stdout, "no run is lost");
     let before: Vec<(PathBuf, String)> = records(out)
         .into_iter()
         .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
         .collect();
     let finished = sweep(&address, out, &[]);
-    assert!(finished.stderr.contains("runs are there already"), "{finished:?}");
+    assert!(finished.stderr.contains(" there already"), "{finished:?}");
     assert_eq!((records(out).len(), lines(out).len()), (8, 8));
     for (path, text) in before {
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "{}", path.display());
     }
+}
+
+#[test]
+fn a_sweep_that_cannot_measure_leaves_the_results_that_it_would_have_replaced() {
+    let server = Server::echo();
+    let folder = test_needs::folder();
+    sweep(&server.address(), folder.path(), &["--runs=1", "--quiet"]);
+    let before = fs::read_to_string(folder.path().join("sweep.json")).unwrap();
+    let failed = sweep(&unused_address(), folder.path(), &["--runs=1", "--quiet", "--force"]);
+    expect_one_line(&failed, 1, "connection refused");
+    assert_eq!(fs::read_to_string(folder.path().join("sweep.json")).unwrap(), before);
+    assert_eq!(records(folder.path()).len(), 4);
 }
 
 #[test]
@@ -110,6 +132,11 @@ fn another_plan_is_refused_with_the_difference() {
     sweep(&server.address(), folder.path(), &["--runs=1", "--quiet"]);
     let finished = sweep(&server.address(), folder.path(), &["--runs=1", "--seed=9"]);
     expect_one_line(&finished, 64, "seed: 1 there, 9 here");
+    let more = ["--runs=1", "--seed=9", "--quiet", "--force"];
+    let forced = sweep(&server.address(), folder.path(), &more);
+    assert!(matches!(forced.code, Some(0 | 3)), "{forced:?}");
+    assert_eq!(json(&folder.path().join("sweep.json"))["plan"]["args"]["seed"], 9);
+    assert_eq!(records(folder.path()).len(), 4);
 }
 
 #[test]

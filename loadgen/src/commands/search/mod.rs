@@ -4,18 +4,25 @@
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
 //! record       search.json
-//! report       the answer and all probes, as text and as a chart
+//! report       the answer and all probes, as text and as a chart, and the files of a search
+//! table        all probes as CSV
+//! remaining    how much of the search is left
+//! stored       a search that was made before
 //! ```
 
 mod record;
+mod remaining;
 mod report;
 mod search_plan;
+mod stored;
 mod strategy;
+mod table;
 
 use std::time::{Duration, Instant};
 
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
+pub(super) use self::stored::stored;
 use self::strategy::{Bounds, Limit, Probe, ProbeFinding, SearchStep, Strategy};
 use crate::atomic_file;
 use crate::cli::SearchArgs;
@@ -26,8 +33,10 @@ use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
 use crate::record::{Code, Decision, Record, Validity, Verdict};
+use crate::report::{existing, json};
 use crate::schedule::Rate;
 use crate::slo::{Metric, Slo};
+use crate::units::{self, about, counted};
 
 /// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
@@ -35,8 +44,16 @@ const FIRST_SHARE: f64 = 0.1;
 /// Carries out the command and returns the exit code.
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let plan = SearchPlan::try_from(args)?;
-    if let Some(folder) = &plan.open.output.directory {
-        atomic_file::folder(folder)?;
+    let output = &plan.open.output;
+    if let Some(folder) = &output.directory {
+        existing::claim(folder, output.force)?;
+    }
+    if !output.quiet {
+        console::say(&format!(
+            "first a closed loop, then open loops of {} each; at most {} in all (--max-time)",
+            about(expected(&plan.open)),
+            about(plan.max_time)
+        ));
     }
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
@@ -47,7 +64,11 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
         search.record.answer = answer.clone();
     }
     publish(&plan, &search.record)?;
-    answer.map(|answer| exit_code(&answer))
+    let answer = answer?;
+    if answer.end == End::Interrupted {
+        console::say(&interrupted(&plan, search.record.probes.len()));
+    }
+    Ok(exit_code(&answer))
 }
 
 /// The state of a search.
@@ -60,7 +81,10 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn find(&mut self) -> Result<Answer, Error> {
-        let peak = measure::measure(&self.plan.closed, self.interrupt, &mut ())?;
+        let closed = self.placed(self.plan.closed.clone(), "closed loop");
+        let Some(peak) = self.measure(&closed)? else {
+            return Ok(Answer::without_end(End::Interrupted, None));
+        };
         let peak_per_s = peak.record.rate.achieved_per_s;
         self.note(ProbeRecord::peak(&peak.record), &peak);
         if peak.record.interrupted {
@@ -76,11 +100,13 @@ impl Search<'_> {
                 }
                 SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
-            let options = self.options(probe);
+            let options = self.placed(self.options(probe), &units::rate(probe.rate_per_s));
             if self.begun.elapsed() + expected(&options) > self.plan.max_time {
                 return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
             }
-            let measurement = measure::measure(&options, self.interrupt, &mut ())?;
+            let Some(measurement) = self.measure(&options)? else {
+                return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
+            };
             let finding = judge(&measurement.record, &self.plan.open.slo);
             self.note(ProbeRecord::new(probe, finding, &measurement.record), &measurement);
             if measurement.record.interrupted {
@@ -101,19 +127,38 @@ impl Search<'_> {
         }
     }
 
+    /// A measurement; nothing if it was interrupted before it began.
+    fn measure(&self, options: &Options) -> Result<Option<Measurement>, Error> {
+        if self.interrupt.is_requested() {
+            return Ok(None);
+        }
+        match measure::measure(options, self.interrupt, &mut ()) {
+            Err(Error::Interrupted) => Ok(None),
+            measured => measured.map(Some),
+        }
+    }
+
+    /// With the number of the probe in the live line.
+    fn placed(&self, mut options: Options, load: &str) -> Options {
+        options.output.position = format!("probe {} {load}", self.record.probes.len() + 1);
+        options
+    }
+
     fn options(&self, probe: Probe) -> Options {
         let options = self.plan.open.at_rate(Some(Rate::per_s(probe.rate_per_s)));
         let duration = options.duration.saturating_mul(probe.length);
         Options { duration, ..options }
     }
 
-    /// Adds a probe to the record, and prints its result in a line.
+    /// Adds a probe to the record, and prints its result and what is left in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
-        if !self.plan.open.output.quiet {
-            console::say(&report::line(&probe));
-        }
+        let line = report::line(self.record.probes.len() + 1, &probe);
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
+        if !self.plan.open.output.quiet {
+            let left = remaining::text(&self.record, self.begun.elapsed(), self.plan.max_time);
+            console::say(&format!("{line}; {left}"));
+        }
     }
 }
 
@@ -124,22 +169,39 @@ fn expected(options: &Options) -> Duration {
 
 fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
-    if let Some(folder) = &output.directory {
-        atomic_file::json(&folder.join("search.json"), record)?;
-        atomic_file::text(&folder.join("search.txt"), &report::render(record))?;
-        let chart = report::chart(record).svg();
-        atomic_file::text(&folder.join("plot-throughput-latency.svg"), &chart)?;
+    // Other results stay where they are if nothing was measured.
+    if let Some(folder) = output.directory.as_ref().filter(|_| !record.probes.is_empty()) {
+        existing::clear(folder)?;
+        for (name, text) in report::files(record)? {
+            atomic_file::text(&folder.join(name), &text)?;
+        }
     }
     match &output.record {
         Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
         Some(RecordSink::Stdout) => {
-            let json = serde_json::to_string_pretty(record).map_err(std::io::Error::from);
-            console::print(&(json.map_err(Error::WriteResults)? + "\n"));
+            console::print(&json::text(record).map_err(Error::WriteResults)?);
         }
-        None if output.quiet => {}
+        None if output.quiet || record.probes.is_empty() => {}
         None => console::print(&report::render(record)),
     }
+    let (verdict, text) = report::verdict(record);
+    if output.quiet && record.answer.limit == Some(Limit::Loader) {
+        console::say(report::answer(record).trim_end());
+    } else if output.quiet && verdict > Verdict::Valid {
+        console::say(&text);
+    }
     Ok(())
+}
+
+fn interrupted(plan: &SearchPlan, probes: usize) -> String {
+    let probes = counted(probes as u64, "probe");
+    let results = plan
+        .open
+        .output
+        .directory
+        .as_ref()
+        .map_or_else(String::new, |folder| format!("; they are in {}", folder.display()));
+    format!("interrupted after {probes}{results}. A search starts anew when it is called again")
 }
 
 fn exit_code(answer: &Answer) -> u8 {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::search_plan::SearchPlan;
 use super::strategy::{Limit, Probe, ProbeFinding, Stage};
@@ -11,13 +11,13 @@ use crate::record::{ArgsRecord, LatencyRecord, Record, SloRecord, Validity};
 use crate::schedule::Rate;
 
 /// Name and version of the format.
-const SCHEMA: &str = "loadgen-search/1";
+pub(super) const SCHEMA: &str = "loadgen-search/1";
 
 /// A search, every probe of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SearchRecord {
     /// Always [`SCHEMA`].
-    pub(super) schema: &'static str,
+    pub(super) schema: String,
     /// The plan of every probe; each probe has its own rate.
     pub(super) args: ArgsRecord,
     /// Where and when, as of the last probe.
@@ -41,7 +41,7 @@ pub(super) struct SearchRecord {
 }
 
 /// How a search ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum End {
     /// With a rate.
@@ -57,7 +57,7 @@ pub(super) enum End {
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub(super) end: End,
     /// The largest rate that is good.
@@ -86,7 +86,7 @@ impl Answer {
 }
 
 /// What a probe was made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ProbeStage {
     /// What a closed loop achieves, before the search.
@@ -103,7 +103,7 @@ impl fmt::Display for ProbeStage {
 }
 
 /// One probe.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ProbeRecord {
     pub(super) stage: ProbeStage,
     /// Null for the peak, which is a closed loop.
@@ -128,7 +128,7 @@ impl SearchRecord {
     pub(super) fn new(plan: &SearchPlan) -> Self {
         let args = ArgsRecord { rate: None, ..ArgsRecord::from(&plan.open) };
         Self {
-            schema: SCHEMA,
+            schema: SCHEMA.to_owned(),
             objectives: args.slo.iter().map(ToString::to_string).collect(),
             args,
             env: Environment::default(),
@@ -174,5 +174,44 @@ impl ProbeRecord {
             server_cpu_us_per_request: record.server.as_ref().and_then(|s| s.cpu_us_per_request),
             interrupted: record.interrupted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::search_plan::tests::plan;
+    use super::*;
+    use crate::record::tests::extremes;
+    use crate::record::tests::schema::Schema;
+
+    /// A search in which every value is known, and whose peak is a closed loop.
+    fn full() -> SearchRecord {
+        let measured = extremes::full();
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms --from 1k").unwrap());
+        record.args = measured.args.clone();
+        record.env = measured.env.clone();
+        record.peak_per_s = Some(9_000.0);
+        record.answer = Answer::found(1_000.0, Limit::Loader, 3);
+        let probe = Probe { stage: Stage::Confirm, rate_per_s: 1_000.0, length: 1 };
+        record.probes.push(ProbeRecord::peak(&measured));
+        record.probes.push(ProbeRecord::new(probe, ProbeFinding::LoaderLimited, &measured));
+        record
+    }
+
+    #[test]
+    fn a_search_is_what_its_schema_says() {
+        let schema = Schema::named("search");
+        schema.expect_valid(&full());
+        schema.expect_valid(&SearchRecord::new(&plan("--slo p99<1ms").unwrap()));
+        schema.expect_same_fields(&full(), |at| {
+            at.starts_with("/env/") || ["/probes/0/rate_per_s", "/probes/0/decision"].contains(&at)
+        });
+    }
+
+    #[test]
+    fn a_search_survives_its_way_through_a_file() {
+        let text = serde_json::to_string(&full()).unwrap();
+        let read: SearchRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 }

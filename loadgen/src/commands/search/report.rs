@@ -4,20 +4,55 @@ use std::fmt::Write as _;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::{Limit, ProbeFinding};
+use super::table;
+use crate::commands::verdicts::{self, Judged, first_reason};
 use crate::environment::Sharing;
+use crate::error::Error;
 use crate::record::{LatencyRecord, Verdict};
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
-use crate::units;
+use crate::report::text::{WIDTH, wrap};
+use crate::report::{files, json};
+use crate::units::{self, counted};
+
+const PLOT: &str = "plot-throughput-latency.svg";
+
+/// The files of a search, `search.json` last.
+pub(super) fn files(record: &SearchRecord) -> Result<Vec<(String, String)>, Error> {
+    let files = [
+        (PLOT, chart(record).svg()),
+        (files::SEARCH_TABLE, table::text(record)),
+        (files::SEARCH_TEXT, render(record)),
+        (files::SEARCH, json::text(record).map_err(Error::WriteResults)?),
+    ];
+    Ok(files.map(|(name, content)| (name.to_owned(), content)).into())
+}
 
 /// The result of a probe in a line, during the search.
-pub(super) fn line(probe: &ProbeRecord) -> String {
+pub(super) fn line(number: usize, probe: &ProbeRecord) -> String {
     let latency = &probe.latency_ns;
-    let rate = rate(probe);
-    let times = format!("p50 {}, p99 {}", known(latency.p50), known(latency.p99));
+    let [p50, p99] = [latency.p50, latency.p99].map(known);
+    let times = format!("p50 {}, p99 {}, {}", p50.trim(), p99.trim(), probe.validity.verdict);
     match probe.decision {
-        None => format!("peak of a closed loop: {}/s ({times})", units::rate(probe.achieved_per_s)),
-        Some(decision) => format!("{}: {rate} is {decision} ({times})", probe.stage),
+        None => format!(
+            "probe {number}, peak of a closed loop: {}/s ({times})",
+            units::rate(probe.achieved_per_s)
+        ),
+        Some(decision) => {
+            let rate = rate(probe);
+            format!("probe {number}, {}: {rate} is {decision} ({times})", probe.stage)
+        }
     }
+}
+
+/// The verdict on all probes at a rate, and the first reason.
+pub(super) fn verdict(record: &SearchRecord) -> (Verdict, String) {
+    let probes = record.probes.iter().filter(|probe| probe.rate_per_s.is_some());
+    let judged = probes.map(|probe| Judged {
+        name: rate(probe),
+        verdict: probe.validity.verdict,
+        reason: first_reason(&probe.validity),
+    });
+    verdicts::summary("probe", &judged.collect::<Vec<_>>())
 }
 
 /// The report as text.
@@ -32,7 +67,7 @@ pub(super) fn render(record: &SearchRecord) -> String {
         _ = writeln!(text, "A closed loop with the same connections achieves {peak}/s.");
     }
     text.push('\n');
-    text.push_str(&table(record));
+    text.push_str(&rows(record));
     text
 }
 
@@ -41,7 +76,8 @@ pub(super) fn is_co_located(record: &SearchRecord) -> bool {
     record.env.sharing.is_some_and(Sharing::is_co_located)
 }
 
-fn answer(record: &SearchRecord) -> String {
+/// What the search found, in a line.
+pub(super) fn answer(record: &SearchRecord) -> String {
     let objectives = record.objectives.join(" and ");
     let Answer { end, rate_per_s, limit, confirmed } = record.answer;
     let rate = rate_per_s.map(|per_s| format!("{}/s", units::rate(per_s)));
@@ -90,7 +126,8 @@ fn limits_of_the_loader(record: &SearchRecord) -> String {
         return String::new();
     };
     let reasons = probe.validity.reasons.iter().filter(|reason| reason.level == Verdict::Invalid);
-    reasons.map(|reason| format!("  - at {}: {}\n", rate(probe), reason.text)).collect()
+    let text = |text: &str| wrap("  - ", &format!("at {}: {text}", rate(probe)), WIDTH);
+    reasons.map(|reason| text(&reason.text)).collect()
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
@@ -109,7 +146,7 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
 }
 
 /// Every probe, by rate.
-fn table(record: &SearchRecord) -> String {
+fn rows(record: &SearchRecord) -> String {
     let mut probes: Vec<&ProbeRecord> = record.probes.iter().collect();
     probes.sort_by(|a, b| key(a).total_cmp(&key(b)));
     let columns = ["offered", "achieved", "p50", "p99", "p99.9", "max", "n", "stage", "verdict"];
@@ -160,11 +197,16 @@ fn reason(probe: &ProbeRecord) -> String {
     if probe.had_errors {
         why.push("requests failed".to_owned());
     }
+    // What was not met counts for nothing if the loader is the limit.
     if decision == ProbeFinding::LoaderLimited {
-        why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
+        why.clear();
     }
+    why.extend(probe.validity.reasons.iter().map(|reason| reason.code.to_string()));
     if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
 }
+
+/// One percentile of a distribution.
+type Percentile = fn(&LatencyRecord) -> Option<u64>;
 
 /// Percentiles of the response time against what was achieved, of every probe at a rate.
 pub(super) fn chart(record: &SearchRecord) -> Chart {
@@ -173,50 +215,52 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
     probes.sort_by(|a, b| {
         a.rate_per_s.partial_cmp(&b.rate_per_s).unwrap_or(std::cmp::Ordering::Equal)
     });
-    let series = |name: &str, of: fn(&LatencyRecord) -> Option<u64>| Series {
-        name: name.to_owned(),
-        points: probes
-            .iter()
-            .filter_map(|probe| {
-                Some(Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64))
-            })
-            .collect(),
+    let point = |probe: &&ProbeRecord, of: Percentile| {
+        let point = Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64);
+        Some(Point { verdict: probe.validity.verdict, ..point })
     };
+    let percentiles: [(&str, Percentile); 3] = [
+        ("p50", |latency| latency.p50),
+        ("p99", |latency| latency.p99),
+        ("p99.9", |latency| latency.p999),
+    ];
+    let series = percentiles.into_iter().map(|(name, of)| Series {
+        name: name.to_owned(),
+        points: probes.iter().filter_map(|probe| point(probe, of)).collect(),
+    });
     Chart {
         title: format!("Search for the largest rate with {}", record.objectives.join(" and ")),
+        verdict: verdict(record),
         caption: caption(record),
         x: Axis::new("achieved rate", Unit::PerSecond, Scale::Linear),
         y: Axis::new("response time", Unit::Nanoseconds, Scale::Log),
-        series: vec![
-            series("p50", |latency| latency.p50),
-            series("p99", |latency| latency.p99),
-            series("p99.9", |latency| latency.p999),
-        ],
+        series: series.filter(|line| !line.points.is_empty()).collect(),
     }
 }
 
 fn caption(record: &SearchRecord) -> String {
     let args = &record.args;
-    let mut caption = format!(
-        "{} connections, {}, {} B, {} arrivals",
-        args.connections,
+    let shared = match is_co_located(record) {
+        true => "CO-LOCATED: loader and server share processors.\n",
+        false => "",
+    };
+    format!(
+        "{}{shared}{}, {}, {} B, {} arrivals",
+        answer(record),
+        counted(args.connections.into(), "connection"),
         args.protocol,
         args.size,
         args.arrival.as_deref().unwrap_or("no")
-    );
-    if let Some(rate_per_s) = record.answer.rate_per_s {
-        caption.push_str(&format!("; answer {}/s", units::rate(rate_per_s)));
-    }
-    if is_co_located(record) {
-        caption.push_str("; CO-LOCATED: loader and server share processors");
-    }
-    caption
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::search_plan::tests::plan;
+    use super::super::strategy::{Probe, Stage};
     use super::*;
+    use crate::record::tests::sample;
+    use crate::record::{Code, Reason, Validity};
 
     fn report(answer: Answer) -> String {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
@@ -235,6 +279,29 @@ mod tests {
         assert!(report(Answer::none(Limit::Objective)).starts_with("MISSED: no rate tried keeps"));
         let text = report(Answer::without_end(End::TimeUp, Some(500.0)));
         assert!(text.starts_with("NOT CONFIRMED: out of time"), "{text}");
+    }
+
+    #[test]
+    fn a_probe_that_is_not_valid_is_crossed_out_and_the_chart_says_why() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        let mut measured = sample::open().record;
+        let probe = |rate_per_s| Probe { stage: Stage::Rise, rate_per_s, length: 1 };
+        record.probes.push(ProbeRecord::new(probe(2e3), ProbeFinding::Good, &measured));
+        assert_eq!(chart(&record).verdict.0, Verdict::Valid);
+        let late =
+            Reason { code: Code::LoaderLate, level: Verdict::Invalid, text: "p99 1 ms".to_owned() };
+        measured.validity =
+            Validity { verdict: Verdict::Invalid, reasons: vec![late], labels: Vec::new() };
+        let limited = ProbeFinding::LoaderLimited;
+        record.probes.push(ProbeRecord::new(probe(9e3), limited, &measured));
+        let chart = chart(&record);
+        let said = "INVALID: 1 of 2 probes. First: 9,000/s: loader-late: p99 1 ms";
+        assert_eq!(chart.verdict, (Verdict::Invalid, said.to_owned()));
+        for line in &chart.series {
+            let verdicts: Vec<Verdict> = line.points.iter().map(|point| point.verdict).collect();
+            assert_eq!(verdicts, [Verdict::Valid, Verdict::Invalid], "{}", line.name);
+        }
+        assert!(render(&record).contains("INVALID  loader-limited (loader-late)"));
     }
 
     #[test]

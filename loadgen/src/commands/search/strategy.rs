@@ -14,7 +14,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
@@ -46,7 +46,7 @@ pub(super) struct Bounds {
 }
 
 /// The part of the search that a probe belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
     Rise,
@@ -65,7 +65,7 @@ pub(super) struct Probe {
 }
 
 /// The result of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ProbeFinding {
     /// All objectives are met for certain.
@@ -86,7 +86,7 @@ impl fmt::Display for ProbeFinding {
 }
 
 /// Why no higher rate is the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Limit {
     /// An objective was missed above it.

@@ -10,6 +10,7 @@ use crate::cli::SelftestArgs;
 use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::units::counted;
 
 /// A test and what it found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +33,13 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     for test in tests {
         for check in test(interrupt)? {
             console::print(&line(&check));
-            failed += u32::from(!check.passed);
+            failed += u64::from(!check.passed);
         }
     }
     if failed > 0 {
         console::say(&format!(
-            "{failed} failed: do not believe this loader here until they pass; is the machine busy?"
+            "{} failed: this loader does not measure correctly here now; is the machine busy?",
+            counted(failed, "check")
         ));
     }
     Ok(echo_server::exit_code(failed == 0))

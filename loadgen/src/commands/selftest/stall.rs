@@ -13,7 +13,7 @@ use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::{Distribution, Latencies};
-use crate::units;
+use crate::units::{self, counted};
 
 const RATE_PER_S: u64 = 2_000;
 const DURATION: Duration = Duration::from_secs(2);
@@ -75,7 +75,8 @@ fn service(latencies: &Latencies) -> Check {
         name: "stall, seen from sends",
         passed: (1..=CONNECTIONS).contains(&slow),
         figures: format!(
-            "{slow} of {CONNECTIONS} connections saw it once, and {waited} requests waited so long"
+            "{slow} of {CONNECTIONS} connections saw it once, and {} waited so long",
+            counted(waited, "request")
         ),
     }
 }

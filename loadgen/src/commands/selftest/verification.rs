@@ -7,6 +7,7 @@ use crate::commands::echo_server::{self, Behaviour};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::record::{Counters, Record};
+use crate::units::counted;
 use crate::wire::Mismatch;
 
 const SIZE_BYTES: u64 = 64;
@@ -42,7 +43,7 @@ fn none(counters: &Counters) -> Check {
     Check {
         name: "no mistake",
         passed: !counters.has_errors() && counters.measured > 0,
-        figures: format!("{} replies, {} wrong", counters.completed, counters.mismatches),
+        figures: format!("{}, {} wrong", counted(counters.completed, "reply"), counters.mismatches),
     }
 }
 
@@ -66,7 +67,11 @@ fn lost(counters: &Counters) -> Check {
     Check {
         name: "a missing byte",
         passed: counters.mismatches + counters.timeouts == 1,
-        figures: format!("{} wrong replies, {} timeouts", counters.mismatches, counters.timeouts),
+        figures: format!(
+            "{}, {}",
+            counted(counters.mismatches, "wrong reply"),
+            counted(counters.timeouts, "timeout")
+        ),
     }
 }
 

@@ -5,13 +5,15 @@
 //! folder      what is stored, and an interrupted sweep found
 //! row         one run's numbers
 //! record      sweep.json: every cell's summary
-//! report      a table and charts, for people
+//! report      a table and charts, for people, and the files of a sweep
+//! stored      a sweep that was measured before
 //! ```
 
 mod folder;
 mod record;
 mod report;
 mod row;
+mod stored;
 mod sweep_plan;
 
 use std::env;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 use self::folder::SweepFolder;
 use self::record::SweepRecord;
 use self::row::Row;
+pub(super) use self::stored::stored;
 use self::sweep_plan::SweepPlan;
 use crate::cli::SweepArgs;
 use crate::console;
@@ -28,8 +31,10 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure;
-use crate::units;
+use crate::measure::{self, Measurement};
+use crate::options::Options;
+use crate::record::Verdict;
+use crate::units::{self, about, counted};
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -37,11 +42,11 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     let plan = SweepPlan::new(args, &words)?;
     let folder = SweepFolder::open(&plan)?;
     let mut sweep = Sweep { plan: &plan, folder: &folder, rows: Vec::new(), env: None };
-    sweep.find_what_is_there()?;
+    sweep.find_what_is_there();
     let measured = sweep.measure(interrupt);
     // Whatever was measured is summed up, also if it ends in an error.
-    let record = SweepRecord::new(&plan, sweep.env, &sweep.rows);
-    publish(&plan, &folder, &record)?;
+    let record = SweepRecord::new(&plan.text, sweep.env, &sweep.rows);
+    publish(&plan, &folder, &record, &sweep.rows)?;
     measured?;
     let rows = sweep.rows.iter();
     Ok(if record.complete { worst(rows.map(|row| row.exit_code)) } else { exit::INTERRUPTED })
@@ -56,56 +61,96 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Every run of the plan in the order of measurement: round and cell.
-    fn runs(&self) -> impl Iterator<Item = (u32, usize)> + use<'_> {
-        let rounds = 1..=self.plan.text.runs;
-        rounds.flat_map(|round| self.plan.order(round).into_iter().map(move |cell| (round, cell)))
-    }
-
-    fn find_what_is_there(&mut self) -> Result<(), Error> {
-        let mut found = Vec::new();
-        for (round, place) in self.runs() {
+    fn find_what_is_there(&mut self) {
+        if self.plan.force {
+            return;
+        }
+        for (round, place) in self.plan.text.order() {
             let cell = &self.plan.cells[place];
-            if let Some(record) = self.folder.run(cell, round) {
-                found.push((Row::new(place, cell, round, &record), record.env));
+            if let Some(record) = self.folder.run(&cell.folder(), round) {
+                self.rows.push(Row::new(place, &cell.settings, round, &record));
+                self.env = Some(record.env);
             }
         }
-        if !found.is_empty() && !self.plan.quiet {
-            console::say(&format!("{} runs are there already; going on", found.len()));
-        }
-        for (row, env) in found {
-            self.rows.push(row);
-            self.env = Some(env);
-        }
-        self.folder.begin_table(&self.plan.text, &self.rows)
     }
 
     fn measure(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
         let is_there = |&(round, cell): &(u32, usize)| {
             self.rows.iter().any(|row| (row.round, row.cell) == (round, cell))
         };
-        let missing: Vec<(u32, usize)> = self.runs().filter(|run| !is_there(run)).collect();
+        let missing: Vec<(u32, usize)> =
+            self.plan.text.order().filter(|run| !is_there(run)).collect();
+        let all = self.rows.len() + missing.len();
+        self.announce(&missing);
         let begun = Instant::now();
         for (done, &(round, place)) in missing.iter().enumerate() {
-            if interrupt.is_requested() {
-                return Ok(());
-            }
             let cell = &self.plan.cells[place];
-            let measurement = measure::measure(&cell.options_of(round), interrupt, &mut ())?;
-            // An interrupted run is measured again when the sweep continues.
-            if measurement.record.interrupted {
+            let title = sweep_plan::title(&cell.settings);
+            let mut options = cell.options_of(round);
+            options.output.position = format!("{}/{all} {title}", self.rows.len() + 1);
+            let Some(measurement) = measure_whole(&options, interrupt)? else {
+                console::say(&interrupted(self.plan, self.rows.len(), all));
                 return Ok(());
+            };
+            let row = Row::new(place, &cell.settings, round, &measurement.record);
+            if done == 0 {
+                self.folder.begin(&self.plan.text, &self.rows)?;
             }
-            let row = Row::new(place, cell, round, &measurement.record);
-            self.folder.write_run(cell, &row, &measurement.record)?;
-            if !self.plan.quiet {
-                let left = remaining(begun.elapsed(), done + 1, missing.len());
-                console::say(&line(&cell.title(), &row, left));
-            }
+            self.folder.write_run(&cell.folder(), &row, &measurement.record)?;
             self.rows.push(row);
             self.env = Some(measurement.record.env);
+            if !self.plan.quiet {
+                let left = remaining(begun.elapsed(), done + 1, missing.len());
+                let row = &self.rows[self.rows.len() - 1];
+                console::say(&line(&format!("{}/{all} {title}", self.rows.len()), row, left));
+            }
         }
         Ok(())
+    }
+
+    /// Says how many runs there are to make, and about how long they take.
+    fn announce(&self, missing: &[(u32, usize)]) {
+        if self.plan.quiet {
+            return;
+        }
+        let lengths = missing.iter().map(|&(_, place)| {
+            let options = &self.plan.cells[place].options;
+            options.warmup.saturating_add(options.duration)
+        });
+        let length = lengths.fold(Duration::ZERO, Duration::saturating_add);
+        let found = match self.rows.len() as u64 {
+            0 => String::new(),
+            found => format!("; {} there already", counted(found, "run")),
+        };
+        let cells = counted(self.plan.cells.len() as u64, "combination");
+        console::say(&format!(
+            "{} to measure of {cells}, at least {}{found}",
+            counted(missing.len() as u64, "run"),
+            about(length)
+        ));
+    }
+}
+
+/// A measurement; nothing if it was interrupted. It is made again when the sweep continues.
+fn measure_whole(options: &Options, interrupt: &Interrupt) -> Result<Option<Measurement>, Error> {
+    if interrupt.is_requested() {
+        return Ok(None);
+    }
+    match measure::measure(options, interrupt, &mut ()) {
+        Err(Error::Interrupted) => Ok(None),
+        measured => Ok(Some(measured?).filter(|found| !found.record.interrupted)),
+    }
+}
+
+fn interrupted(plan: &SweepPlan, done: usize, all: usize) -> String {
+    let folder = plan.folder.display();
+    match done {
+        0 => format!("interrupted before the first of {} was complete", counted(all as u64, "run")),
+        _ => format!(
+            "interrupted after {done} of {}; the results so far are in {folder}, and the same \
+             command measures the others",
+            counted(all as u64, "run")
+        ),
     }
 }
 
@@ -116,27 +161,37 @@ fn remaining(elapsed: Duration, done: usize, all: usize) -> Duration {
 }
 
 /// The result of a run in a line, during the sweep.
-fn line(title: &str, row: &Row, left: Duration) -> String {
-    let p99 = row.p99_ns.map_or("n/a".to_owned(), units::duration);
+fn line(position: &str, row: &Row, left: Duration) -> String {
+    let p99 = row.p99_ns.map_or("n/a".to_owned(), units::brief);
     let rate = units::rate(row.achieved_per_s);
     let left = match left {
         Duration::ZERO => String::new(),
-        left => format!(", {} left", humantime::format_duration(left)),
+        left => format!("; about {} left", about(left)),
     };
     let Row { round, verdict, .. } = row;
-    format!("round {round} {title}: {rate}/s, p99 {}, {verdict}{left}", p99.trim_end())
+    format!("{position}, round {round}: {rate}/s, p99 {p99}, {verdict}{left}")
 }
 
-fn publish(plan: &SweepPlan, folder: &SweepFolder, record: &SweepRecord) -> Result<(), Error> {
-    folder.write(record)?;
-    let text = report::text(record);
-    folder.write_text("summary.txt", &text)?;
-    folder.write_text("summary.md", &report::markdown(record))?;
-    for (name, chart) in report::charts(record) {
-        folder.write_text(&name, &chart.svg())?;
+fn publish(
+    plan: &SweepPlan,
+    folder: &SweepFolder,
+    record: &SweepRecord,
+    rows: &[Row],
+) -> Result<(), Error> {
+    // Nothing measured is nothing to report, and other results stay where they are.
+    if rows.is_empty() {
+        return Ok(());
+    }
+    for (name, text) in report::files(record, rows)? {
+        folder.write(&name, &text)?;
     }
     if !plan.quiet {
-        console::print(&text);
+        console::print(&report::text(record));
+        return Ok(());
+    }
+    let (verdict, text) = report::verdict(record.cells.iter());
+    if verdict > Verdict::Valid {
+        console::say(&text);
     }
     Ok(())
 }
@@ -170,7 +225,8 @@ mod tests {
     #[test]
     fn a_run_is_reported_in_a_line() {
         let left = Duration::from_secs(90);
-        let text = line("size=64", &row(0, 2, 1_000.0, 50_000), left);
-        assert_eq!(text, "round 2 size=64: 1,000/s, p99 50.0 µs, VALID, 1m 30s left");
+        let text = line("3/8 size=64", &row(0, 2, 1_000.0, 50_000), left);
+        let expected = "3/8 size=64, round 2: 1,000/s, p99 50.0 µs, VALID; about 1m 30s left";
+        assert_eq!(text, expected);
     }
 }

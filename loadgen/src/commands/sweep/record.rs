@@ -1,21 +1,21 @@
 //! The machine-readable result of a sweep, `sweep.json`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::row::Row;
-use super::sweep_plan::{PlanText, Setting, SweepPlan};
+use super::sweep_plan::{PlanText, Setting, folder_name};
 use crate::environment::Environment;
 use crate::record::Verdict;
 use crate::stats;
 
 /// Name and version of the format.
-const SCHEMA: &str = "loadgen-sweep/1";
+pub(super) const SCHEMA: &str = "loadgen-sweep/1";
 
 /// A sweep: its plan and what it has found so far.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SweepRecord {
     /// Always [`SCHEMA`].
-    pub(super) schema: &'static str,
+    pub(super) schema: String,
     pub(super) plan: PlanText,
     /// Where, as of the last run; null before the first one.
     pub(super) env: Option<Environment>,
@@ -28,7 +28,7 @@ pub(super) struct SweepRecord {
 }
 
 /// One combination of values.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CellRecord {
     pub(super) settings: Vec<Setting>,
     /// Its folder in `cells`.
@@ -41,7 +41,7 @@ impl SweepRecord {
     /// Before the first run.
     pub(super) fn beginning(plan: &PlanText) -> Self {
         Self {
-            schema: SCHEMA,
+            schema: SCHEMA.to_owned(),
             plan: plan.clone(),
             env: None,
             complete: false,
@@ -51,26 +51,26 @@ impl SweepRecord {
     }
 
     /// After these runs.
-    pub(super) fn new(plan: &SweepPlan, env: Option<Environment>, rows: &[Row]) -> Self {
-        let cells = plan.cells.iter().enumerate().filter_map(|(place, cell)| {
+    pub(super) fn new(plan: &PlanText, env: Option<Environment>, rows: &[Row]) -> Self {
+        let cells = plan.cells().into_iter().enumerate().filter_map(|(place, settings)| {
             let mut runs: Vec<Row> = rows.iter().filter(|row| row.cell == place).cloned().collect();
             runs.sort_by_key(|row| row.round);
             let summary = Summary::of(&runs)?;
-            let (settings, folder) = (cell.settings.clone(), cell.file_name());
+            let folder = folder_name(place, &settings);
             Some(CellRecord { settings, folder, summary, runs })
         });
         Self {
             env,
-            complete: rows.len() == plan.cells.len() * plan.text.runs as usize,
+            complete: rows.len() == plan.order().count(),
             co_located: rows.iter().any(|row| row.co_located),
             cells: cells.collect(),
-            ..Self::beginning(&plan.text)
+            ..Self::beginning(plan)
         }
     }
 }
 
 /// A median and the range around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Spread {
     pub(super) median: f64,
     pub(super) least: f64,
@@ -78,7 +78,7 @@ pub(super) struct Spread {
 }
 
 /// The runs of one cell together: medians with the full range, never means of percentiles.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Summary {
     pub(super) runs: usize,
     pub(super) achieved_per_s: Spread,
@@ -108,6 +108,15 @@ impl Spread {
 }
 
 impl Summary {
+    /// The worst verdict of the runs.
+    pub(super) fn verdict(&self) -> Verdict {
+        match (self.invalid, self.suspect) {
+            (1.., _) => Verdict::Invalid,
+            (0, 1..) => Verdict::Suspect,
+            (0, 0) => Verdict::Valid,
+        }
+    }
+
     /// Of the runs of one cell; nothing of none.
     pub(super) fn of(runs: &[Row]) -> Option<Self> {
         let time = |of: fn(&Row) -> Option<u64>| {
@@ -138,7 +147,10 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::super::row::tests::row;
+    use super::super::sweep_plan::tests::plan;
     use super::*;
+    use crate::record::tests::extremes;
+    use crate::record::tests::schema::Schema;
 
     #[test]
     fn a_cell_is_described_by_its_median_run_and_the_whole_range() {
@@ -155,6 +167,31 @@ mod tests {
         let unknown = Row { p99_ns: None, ..row(0, 2, 1.0, 0) };
         assert_eq!(Summary::of(&[row(0, 1, 1.0, 5), unknown]).unwrap().p99_ns, None);
         assert_eq!(Summary::of(&[]), None);
+    }
+
+    /// A sweep of one run in which every value is known.
+    fn full() -> SweepRecord {
+        let measured = extremes::full();
+        let plan = plan("--var size=1,2 --slo p99<1ms").unwrap().text;
+        let plan = PlanText { args: measured.args.clone(), ..plan };
+        let row = Row::new(0, &plan.cells()[0], 1, &measured);
+        let row = Row { balance: Some(1.5), ..row };
+        SweepRecord::new(&plan, Some(measured.env), &[row])
+    }
+
+    #[test]
+    fn a_sweep_is_what_its_schema_says() {
+        let schema = Schema::named("sweep");
+        schema.expect_valid(&full());
+        schema.expect_valid(&SweepRecord::beginning(&full().plan));
+        schema.expect_same_fields(&full(), |at| at.starts_with("/env/"));
+    }
+
+    #[test]
+    fn a_sweep_survives_its_way_through_a_file() {
+        let text = serde_json::to_string(&full()).unwrap();
+        let read: SweepRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     #[test]

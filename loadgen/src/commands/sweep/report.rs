@@ -2,9 +2,44 @@
 //! latency against throughput and of every number by the first variable.
 
 use super::record::{CellRecord, Spread, Summary, SweepRecord};
-use super::sweep_plan::{Setting, Variable};
+use super::row::Row;
+use super::sweep_plan::{Setting, Variable, title};
+use crate::commands::verdicts::{self, Judged};
+use crate::error::Error;
+use crate::record::Verdict;
+use crate::report::files;
+use crate::report::json;
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
-use crate::units;
+use crate::report::text::{WIDTH, wrap};
+use crate::units::{self, counted};
+
+/// The files of a sweep but the records of its runs, `sweep.json` last. The rows are in the order
+/// of measurement.
+pub(super) fn files(record: &SweepRecord, rows: &[Row]) -> Result<Vec<(String, String)>, Error> {
+    let charts = charts(record).into_iter().map(|(name, chart)| (name, chart.svg()));
+    let mut files: Vec<(String, String)> = charts.collect();
+    for (name, content) in [
+        (files::SWEEP_TABLE, Row::table(&record.plan, rows)),
+        (files::SWEEP_TEXT, text(record)),
+        (files::SWEEP_MARKDOWN, markdown(record)),
+        (files::SWEEP, json::text(record).map_err(Error::WriteResults)?),
+    ] {
+        files.push((name.to_owned(), content));
+    }
+    Ok(files)
+}
+
+/// The verdict on all runs of these cells, and the first reason.
+pub(super) fn verdict<'a>(cells: impl Iterator<Item = &'a CellRecord>) -> (Verdict, String) {
+    let judged = |cell: &'a CellRecord| {
+        cell.runs.iter().map(|row| Judged {
+            name: format!("{}, round {}", title(&cell.settings), row.round),
+            verdict: row.verdict,
+            reason: row.reason.clone(),
+        })
+    };
+    verdicts::summary("run", &cells.flat_map(judged).collect::<Vec<_>>())
+}
 
 const CO_LOCATED: &str = "CO-LOCATED: loader and server share processors; both are slower for it.";
 
@@ -21,7 +56,23 @@ pub(super) fn text(record: &SweepRecord) -> String {
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
+    let reasons = reasons(record);
+    if !reasons.is_empty() {
+        text.push('\n');
+    }
+    reasons.iter().for_each(|reason| text.push_str(&wrap("- ", reason, WIDTH)));
     text
+}
+
+/// The first reason of each cell that is not VALID, of its worst run.
+fn reasons(record: &SweepRecord) -> Vec<String> {
+    let reason = |cell: &CellRecord| {
+        let worst = cell.summary.verdict();
+        let mut runs = cell.runs.iter().filter(|row| row.verdict == worst);
+        let reason = runs.next()?.reason.as_ref()?;
+        Some(format!("{}: {worst}: {reason}", title(&cell.settings)))
+    };
+    record.cells.iter().filter_map(reason).collect()
 }
 
 /// As a table in Markdown.
@@ -36,6 +87,11 @@ pub(super) fn markdown(record: &SweepRecord) -> String {
             text.push_str(&format!("|{}\n", "---|".repeat(row.len())));
         }
     }
+    let reasons = reasons(record);
+    if !reasons.is_empty() {
+        text.push('\n');
+    }
+    reasons.iter().for_each(|reason| text.push_str(&format!("- {reason}\n")));
     text
 }
 
@@ -46,29 +102,36 @@ fn heading(record: &SweepRecord) -> String {
     let (runs, invalid) = (count(|s| s.runs), count(|s| s.invalid));
     let (suspect, errors) = (count(|s| s.suspect), count(|s| s.with_errors));
     let mut text = format!(
-        "{} runs: {} VALID, {suspect} SUSPECT, {invalid} INVALID",
-        runs,
+        "{}: {} VALID, {suspect} SUSPECT, {invalid} INVALID",
+        counted(runs as u64, "run"),
         count(|s| s.valid)
     );
     if errors > 0 {
         text.push_str(&format!("; {errors} with failed requests"));
     }
-    if !record.complete {
-        text.push_str("; NOT COMPLETE: the same command goes on");
-    }
     text.push('\n');
+    if !record.complete {
+        let all = counted(record.plan.order().count() as u64, "run");
+        text.push_str(&format!(
+            "NOT COMPLETE: {runs} of {all}; the same command measures the others.\n"
+        ));
+    }
     if record.co_located {
         text.push_str(CO_LOCATED);
         text.push('\n');
     }
-    text + "Medians of the runs of each cell, with their range; response times from the intended \
-            send, in a closed loop service times.\n"
+    let latency = "Latency is the response time; in a closed loop, the service time.";
+    match record.plan.runs {
+        1 => format!("{text}{latency}\n"),
+        runs => format!("{text}Median of {runs} runs (lowest..highest). {latency}\n"),
+    }
 }
 
 /// The table's cells, its head first. Columns without any value are left out.
 fn rows(record: &SweepRecord) -> Vec<Vec<String>> {
     let mut head: Vec<String> = record.plan.variables.iter().map(|v| v.name.clone()).collect();
-    let numbers = ["rate", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];
+    let numbers =
+        ["achieved", "p50", "p99", "p99.9", "server CPU/request", "busiest/mean", "verdicts"];
     head.extend(numbers.map(str::to_owned));
     let has_objectives = !record.plan.args.slo.is_empty();
     if has_objectives {
@@ -148,7 +211,7 @@ const TIMES: [Number; 3] = [
 
 const CPU: Number = Number {
     word: "cpu",
-    label: "server's processor time per request",
+    label: "server CPU time per request",
     unit: Unit::Nanoseconds,
     scale: Scale::Linear,
     of: |summary| {
@@ -159,7 +222,7 @@ const CPU: Number = Number {
 
 const BALANCE: Number = Number {
     word: "balance",
-    label: "busiest worker by the workers' mean",
+    label: "busiest worker divided by the workers' mean",
     unit: Unit::Count,
     scale: Scale::Linear,
     of: |summary| summary.balance,
@@ -201,6 +264,7 @@ fn against_throughput(record: &SweepRecord, number: &Number) -> Chart {
     let cells = record.cells.iter().filter(is_open);
     Chart {
         title: format!("{} against throughput", number.label),
+        verdict: verdict(cells.clone()),
         caption: caption(record),
         x: Axis::new("achieved rate (median)", Unit::PerSecond, Scale::Linear),
         y: Axis::new(number.label, number.unit, number.scale),
@@ -219,6 +283,7 @@ fn by_variable(record: &SweepRecord, variable: &Variable, number: &Number) -> Ch
     x.names.clone_from(&variable.values);
     Chart {
         title: format!("{} by {}", number.label, variable.name),
+        verdict: verdict(record.cells.iter()),
         caption: caption(record),
         x,
         y: Axis::new(number.label, number.unit, number.scale),
@@ -238,7 +303,10 @@ fn lines<'a>(
         let Some(Spread { median, least, most }) = (number.of)(&cell.summary) else { continue };
         let others = cell.settings.iter().filter(|setting| setting.name != along);
         let name = others.map(Setting::text).collect::<Vec<_>>().join(" ");
-        let point = Point { x: x(cell), y: median, low: Some(least), high: Some(most) };
+        // A single line has nothing that distinguishes it.
+        let name = if name.is_empty() { number.label.to_owned() } else { name };
+        let (low, high, verdict) = (Some(least), Some(most), cell.summary.verdict());
+        let point = Point { x: x(cell), y: median, low, high, verdict };
         match series.iter_mut().find(|line| line.name == name) {
             Some(line) => line.points.push(point),
             None => series.push(Series { name, points: vec![point] }),
@@ -252,32 +320,42 @@ fn lines<'a>(
 
 fn caption(record: &SweepRecord) -> String {
     let args = &record.plan.args;
-    let mut caption = format!(
-        "median and range of {} runs; {} connections, {}, {} B",
-        record.plan.runs, args.connections, args.protocol, args.size
-    );
-    if record.co_located {
-        caption.push_str("; CO-LOCATED: loader and server share processors");
-    }
-    caption
+    let spread = match record.plan.runs {
+        1 => "one run a point".to_owned(),
+        runs => format!("median and range of {runs} runs"),
+    };
+    let shared = match record.co_located {
+        true => "CO-LOCATED: loader and server share processors.\n",
+        false => "",
+    };
+    let common = [
+        ("connections", counted(args.connections.into(), "connection")),
+        ("protocol", args.protocol.clone()),
+        ("size", format!("{} B", args.size)),
+    ];
+    let is_varied = |name: &str| record.plan.variables.iter().any(|other| other.name == name);
+    let common = common.into_iter().filter(|(name, _)| !is_varied(name)).map(|(_, text)| text);
+    format!("{shared}{spread}; {}", common.collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::Row;
     use super::super::row::tests::row;
     use super::super::sweep_plan::tests::plan;
     use super::*;
 
     fn record(flags: &str, rows: &[Row]) -> SweepRecord {
-        SweepRecord::new(&plan(flags).unwrap(), None, rows)
+        SweepRecord::new(&plan(flags).unwrap().text, None, rows)
     }
 
     #[test]
     fn every_cell_is_a_row_with_median_and_range() {
         let rows = [row(0, 1, 1_000.0, 5_000), row(0, 2, 3_000.0, 7_000), row(1, 1, 9.0, 1_000)];
         let text = text(&record("--var size=10,20 --runs 2", &rows));
-        assert!(text.starts_with("3 runs: 3 VALID, 0 SUSPECT, 0 INVALID; NOT COMPLETE"), "{text}");
+        assert!(
+            text.starts_with("3 runs: 3 VALID, 0 SUSPECT, 0 INVALID\nNOT COMPLETE: 3 of 4 runs"),
+            "{text}"
+        );
         assert!(
             text.contains("10    2,000/s (1,000/s..3,000/s)  6.00 µs (5.00 µs..7.00 µs)"),
             "{text}"
@@ -299,7 +377,7 @@ mod tests {
     fn markdown_has_a_line_under_its_head() {
         let text = markdown(&record("--var size=10 --runs 1", &[row(0, 1, 1.0, 5)]));
         assert!(
-            text.contains("| size | rate | p99 | verdicts |\n|---|---|---|---|\n| 10 |"),
+            text.contains("| size | achieved | p99 | verdicts |\n|---|---|---|---|\n| 10 |"),
             "{text}"
         );
     }
@@ -309,7 +387,7 @@ mod tests {
         let rows: Vec<Row> = (0..6)
             .map(|cell| Row { co_located, ..row(cell, 1, 500.0 * cell as f64, 1_000) })
             .collect();
-        charts(&SweepRecord::new(&plan.unwrap(), None, &rows))
+        charts(&SweepRecord::new(&plan.unwrap().text, None, &rows))
     }
 
     fn named<'a>(charts: &'a [(String, Chart)], name: &str) -> &'a Chart {
@@ -335,9 +413,55 @@ mod tests {
         assert_eq!(chart.x.names, ["1", "2"]);
     }
 
+    /// Six cells of one run, the last of them INVALID.
+    fn with_an_invalid_run() -> SweepRecord {
+        let plan = plan("--var size=1,2 --var rate=1k,2k,3k --runs 1").unwrap().text;
+        let invalid = Row {
+            verdict: Verdict::Invalid,
+            reason: Some("loader-late: p99 1 ms".to_owned()),
+            ..row(5, 1, 2_500.0, 9_000)
+        };
+        let valid = (0..5).map(|cell| row(cell, 1, 500.0 * (cell + 1) as f64, 1_000));
+        SweepRecord::new(&plan, None, &valid.chain([invalid]).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_point_that_is_not_valid_is_crossed_out_and_the_chart_says_why() {
+        for (name, chart) in charts(&with_an_invalid_run()) {
+            let said =
+                "INVALID: 1 of 6 runs. First: size=2 rate=3k, round 1: loader-late: p99 1 ms";
+            assert_eq!(chart.verdict, (Verdict::Invalid, said.to_owned()), "{name}");
+            let verdicts = chart.series.iter().flat_map(|line| &line.points);
+            let invalid = verdicts.filter(|point| point.verdict == Verdict::Invalid);
+            assert_eq!(invalid.count(), 1, "{name}");
+        }
+        assert!(charts_of(false).iter().all(|(_, chart)| chart.verdict.0 == Verdict::Valid));
+    }
+
+    #[test]
+    fn the_tables_name_the_reason_of_each_cell_that_is_not_valid() {
+        let record = with_an_invalid_run();
+        for text in [text(&record), markdown(&record)] {
+            assert!(text.contains("- size=2 rate=3k: INVALID: loader-late: p99 1 ms\n"), "{text}");
+        }
+    }
+
     #[test]
     fn unknown_numbers_have_no_chart() {
         assert!(charts_of(false).iter().all(|(name, _)| !name.contains("p50")));
+    }
+
+    #[test]
+    fn a_caption_has_no_default_of_what_is_varied() {
+        let caption = |flags: &str| caption(&record(flags, &[]));
+        assert_eq!(
+            caption("--var workers=1,2 --server-cmd 's {workers}' --runs 1"),
+            "one run a point; 64 connections, raw, 64 B"
+        );
+        assert_eq!(
+            caption("--var connections=4,16 --runs 5"),
+            "median and range of 5 runs; raw, 64 B"
+        );
     }
 
     #[test]

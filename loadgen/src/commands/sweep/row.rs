@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::sweep_plan::{Cell, PlanText};
+use super::sweep_plan::{PlanText, Setting};
+use crate::commands::csv::{known, quoted};
+use crate::commands::verdicts::first_reason;
 use crate::environment::Sharing;
 use crate::measure::Measurement;
 use crate::record::{Record, ServerThread, Verdict};
 
 /// One run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     /// Place of its cell in the plan.
     #[serde(skip)]
@@ -32,6 +34,8 @@ pub(super) struct Row {
     /// Processor time of the busiest of the server's workers by their mean.
     pub(super) balance: Option<f64>,
     pub(super) verdict: Verdict,
+    /// The first reason of the verdict; null for VALID.
+    pub(super) reason: Option<String>,
     /// Whether every objective was met; null without objectives.
     pub(super) slo_met: Option<bool>,
     pub(super) had_errors: bool,
@@ -42,13 +46,13 @@ pub(super) struct Row {
 
 impl Row {
     /// The numbers of a run's record.
-    pub(super) fn new(place: usize, cell: &Cell, round: u32, record: &Record) -> Self {
+    pub(super) fn new(place: usize, settings: &[Setting], round: u32, record: &Record) -> Self {
         let latency = record.latency_ns.headline(record.args.mode);
         let server = record.server.as_ref();
         let met = record.slo.iter().all(|slo| slo.met == Some(true));
         Self {
             cell: place,
-            values: cell.settings.iter().map(|setting| setting.value.clone()).collect(),
+            values: values(settings),
             round,
             started_unix_s: record.runs.first().map(|run| run.started_unix_s),
             offered_per_s: record.rate.offered_per_s,
@@ -60,6 +64,7 @@ impl Row {
             server_cpu_us_per_request: server.and_then(|server| server.cpu_us_per_request),
             balance: server.and_then(|server| balance(&server.threads)),
             verdict: record.validity.verdict,
+            reason: first_reason(&record.validity),
             slo_met: (!record.slo.is_empty()).then_some(met),
             had_errors: record.counters.has_errors(),
             co_located: record.env.sharing.is_some_and(Sharing::is_co_located),
@@ -67,12 +72,22 @@ impl Row {
         }
     }
 
+    /// The same run, which was read from `sweep.json`, in its cell.
+    pub(super) fn in_cell(&self, place: usize, settings: &[Setting]) -> Self {
+        Self { cell: place, values: values(settings), ..self.clone() }
+    }
+
+    /// The whole table.
+    pub(super) fn table(plan: &PlanText, rows: &[Self]) -> String {
+        rows.iter().fold(Self::header(plan), |table, row| table + &row.csv())
+    }
+
     /// The first line of the table.
-    pub(super) fn header(plan: &PlanText) -> String {
+    fn header(plan: &PlanText) -> String {
         let mut line = String::from("round");
         plan.variables.iter().for_each(|variable| _ = write!(line, ",{}", variable.name));
         line + ",started_unix_s,offered_per_s,achieved_per_s,p50_ns,p99_ns,p999_ns,max_ns,\
-                server_cpu_us_per_request,balance,verdict,slo_met,had_errors,co_located\n"
+                server_cpu_us_per_request,balance,verdict,reason,slo_met,had_errors,co_located\n"
     }
 
     /// Its line of the table; what is not known is empty.
@@ -90,6 +105,7 @@ impl Row {
             known(self.server_cpu_us_per_request),
             known(self.balance),
             self.verdict.to_string(),
+            self.reason.as_deref().map(quoted).unwrap_or_default(),
             known(self.slo_met),
             self.had_errors.to_string(),
             self.co_located.to_string(),
@@ -98,17 +114,8 @@ impl Row {
     }
 }
 
-fn known(value: Option<impl ToString>) -> String {
-    value.map(|value| value.to_string()).unwrap_or_default()
-}
-
-/// A value with quotes or spaces, as RFC 4180 writes it.
-fn quoted(value: &str) -> String {
-    if value.contains(['"', ' ', '\n']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
-    } else {
-        value.to_owned()
-    }
+fn values(settings: &[Setting]) -> Vec<String> {
+    settings.iter().map(|setting| setting.value.clone()).collect()
 }
 
 /// The busiest worker's processor time by the workers' mean: 1 is even, the number of workers is
@@ -150,6 +157,7 @@ pub(super) mod tests {
             server_cpu_us_per_request: None,
             balance: None,
             verdict: Verdict::Valid,
+            reason: None,
             slo_met: None,
             had_errors: false,
             co_located: false,
@@ -168,9 +176,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn values_with_spaces_are_quoted() {
-        assert_eq!(quoted("serve --fast \"x\""), "\"serve --fast \"\"x\"\"\"");
-        assert_eq!(quoted("5k"), "5k");
+    fn a_line_has_the_verdict_and_its_first_reason() {
+        let reason = Some("loader-late: p99 1 ms, busy".to_owned());
+        let row = Row { verdict: Verdict::Invalid, reason, ..row(0, 3, 12.5, 99) };
+        assert!(row.csv().contains(",INVALID,\"loader-late: p99 1 ms, busy\","), "{}", row.csv());
     }
 
     fn threads(times: &[(&str, f64)]) -> Vec<ServerThread> {

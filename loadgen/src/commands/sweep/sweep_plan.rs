@@ -23,6 +23,8 @@ pub(super) struct SweepPlan {
     pub(super) text: PlanText,
     pub(super) cells: Vec<Cell>,
     pub(super) folder: PathBuf,
+    /// Whether other results in the folder are replaced.
+    pub(super) force: bool,
     pub(super) quiet: bool,
 }
 
@@ -62,10 +64,11 @@ impl SweepPlan {
             .collect::<Result<_, _>>()
             .map_err(Error::Usage)?;
         check(&variables, &args)?;
-        let count =
-            variables.iter().map(|variable| variable.values.len()).fold(1, usize::saturating_mul);
-        if count > CELLS_MAX {
-            return usage(format!("--var: {count} combinations; at most {CELLS_MAX} are possible"));
+        let combinations_count = count(&variables);
+        if combinations_count > CELLS_MAX {
+            return usage(format!(
+                "--var: {combinations_count} combinations; at most {CELLS_MAX} are possible"
+            ));
         }
         let settings = combinations(&variables).into_iter().enumerate();
         let cells = settings.map(|(place, settings)| Cell::new(place, settings, words));
@@ -78,23 +81,41 @@ impl SweepPlan {
             runs: args.runs,
             args: ArgsRecord::from(&base),
         };
-        Ok(Self { text, cells, folder: args.out, quiet: args.quiet })
-    }
-
-    /// The cells in the order of their runs in a round: random, and the same for the same seed.
-    pub(super) fn order(&self, round: u32) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.cells.len()).collect();
-        let mut state = random::key(self.text.args.seed, u64::from(round));
-        // Fisher and Yates.
-        for last in (1..order.len()).rev() {
-            let chosen = random::unit(random::split_mix(&mut state)) * (last + 1) as f64;
-            order.swap(last, chosen as usize);
-        }
-        order
+        Ok(Self { text, cells, folder: args.out, force: args.force, quiet: args.quiet })
     }
 }
 
 impl PlanText {
+    /// Complains of a stored plan that no sweep can have had.
+    pub(super) fn expect_possible(&self) -> Result<(), String> {
+        if self.runs > RUNS_MAX || count(&self.variables) > CELLS_MAX {
+            return Err("its plan has more runs than a sweep can have".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The settings of each cell.
+    pub(super) fn cells(&self) -> Vec<Vec<Setting>> {
+        combinations(&self.variables)
+    }
+
+    /// Every run in the order of measurement, as round and place of the cell. Each round has all
+    /// cells in a random order, which is the same for the same seed.
+    pub(super) fn order(&self) -> impl Iterator<Item = (u32, usize)> + use<> {
+        let cells = count(&self.variables);
+        let seed = self.args.seed;
+        (1..=self.runs).flat_map(move |round| {
+            let mut order: Vec<usize> = (0..cells).collect();
+            let mut state = random::key(seed, u64::from(round));
+            // Fisher and Yates.
+            for last in (1..order.len()).rev() {
+                let chosen = random::unit(random::split_mix(&mut state)) * (last + 1) as f64;
+                order.swap(last, chosen as usize);
+            }
+            order.into_iter().map(move |cell| (round, cell))
+        })
+    }
+
     /// In which fields another plan differs, as "runs: 5 there, 3 here".
     pub(super) fn differences(&self, stored: &Self) -> Vec<String> {
         let fields = |plan: &Self| {
@@ -143,18 +164,9 @@ impl Cell {
         Ok(Self { place, settings, options })
     }
 
-    /// As a person reads it: "workers=2 rate=10k".
-    pub(super) fn title(&self) -> String {
-        self.settings.iter().map(Setting::text).collect::<Vec<_>>().join(" ")
-    }
-
-    /// As a file is named: "workers=2,rate=10k", or by its number where that would be too long.
-    pub(super) fn file_name(&self) -> String {
-        let plain =
-            |c: char| if c.is_ascii_alphanumeric() || "=._+-".contains(c) { c } else { '-' };
-        let words = self.settings.iter().map(|s| s.text().chars().map(plain).collect::<String>());
-        let name = words.collect::<Vec<_>>().join(",");
-        if name.len() > NAME_CHARACTERS_MAX { format!("cell-{}", self.place + 1) } else { name }
+    /// The name of its folder.
+    pub(super) fn folder(&self) -> String {
+        folder_name(self.place, &self.settings)
     }
 
     /// The options of a round: a schedule of its own, so that the rounds are independent.
@@ -164,12 +176,27 @@ impl Cell {
     }
 }
 
+/// Settings as a person reads them: "workers=2 rate=10k".
+pub(super) fn title(settings: &[Setting]) -> String {
+    settings.iter().map(Setting::text).collect::<Vec<_>>().join(" ")
+}
+
+/// The name of a cell's folder: "workers=2,rate=10k", or its number where that would be too long.
+pub(super) fn folder_name(place: usize, settings: &[Setting]) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "=._+-".contains(c) { c } else { '-' };
+    let words = settings.iter().map(|s| s.text().chars().map(plain).collect::<String>());
+    let name = words.collect::<Vec<_>>().join(",");
+    if name.len() > NAME_CHARACTERS_MAX { format!("cell-{}", place + 1) } else { name }
+}
+
 /// A variable is a flag, or it appears in the server's command.
 fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
     let command = args.load.server.server_cmd.as_ref();
     for (at, Variable { name, values }) in variables.iter().enumerate() {
         if variables[..at].iter().any(|other| other.name == *name) {
-            return usage(format!("--var: '{name}' stands there twice"));
+            return usage(format!(
+                "--var: '{name}' is named twice; give all its values in one --var"
+            ));
         }
         let is_flag = LoadArgs::has_flag(name);
         // A command that is varied itself may mention it in any of its forms.
@@ -193,14 +220,14 @@ fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
             _ => {}
         }
         if name == "rate" && values.iter().any(|value| value.contains("..")) {
-            return usage("--var: a ramp is no rate to compare others with; name flat rates");
+            return usage("--var: rate has a ramp; a sweep compares constant rates, such as 10k");
         }
     }
     Ok(())
 }
 
 fn expect_distinct(cells: &[Cell]) -> Result<(), Error> {
-    let mut names: Vec<String> = cells.iter().map(Cell::file_name).collect();
+    let mut names: Vec<String> = cells.iter().map(Cell::folder).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => {
@@ -266,11 +293,16 @@ impl FromStr for Variable {
         }
         for (at, value) in values.iter().enumerate() {
             if values[..at].contains(value) {
-                return Err(invalid(&format!("the value {value} stands there twice")));
+                return Err(invalid(&format!("it has the value {value} twice")));
             }
         }
         Ok(Self { name: name.to_owned(), values })
     }
+}
+
+/// How many combinations of values there are.
+fn count(variables: &[Variable]) -> usize {
+    variables.iter().map(|variable| variable.values.len()).fold(1, usize::saturating_mul)
 }
 
 /// Every combination of values, the last variable varying fastest.
@@ -309,8 +341,8 @@ pub(super) mod tests {
         );
         let cells = plan.unwrap().cells;
         assert_eq!(cells.len(), 4);
-        assert_eq!(cells[3].title(), "workers=2 rate=5k connections=7");
-        assert_eq!(cells[3].file_name(), "workers=2,rate=5k,connections=7");
+        assert_eq!(title(&cells[3].settings), "workers=2 rate=5k connections=7");
+        assert_eq!(cells[3].folder(), "workers=2,rate=5k,connections=7");
         assert_eq!(cells[3].options.connections, 7);
         assert_eq!(cells[3].options.load.open().unwrap().profile.to_string(), "5000");
         let command = cells[3].options.server.as_ref().unwrap().command().unwrap();
@@ -347,20 +379,23 @@ pub(super) mod tests {
         let plan = plan("--var 'server-cmd=a {n},b {n}' --var n=1,2").unwrap();
         let command = plan.cells[3].options.server.as_ref().unwrap().command().unwrap();
         assert_eq!(command, "b 2");
-        assert_eq!(plan.cells[3].file_name(), "server-cmd=b--n-,n=2");
+        assert_eq!(plan.cells[3].folder(), "server-cmd=b--n-,n=2");
     }
 
     #[test]
     fn a_cell_with_a_long_name_is_stored_under_its_number() {
         let plan = plan(&format!("--var server-cmd={} --var size=1,2", "s".repeat(200))).unwrap();
-        assert_eq!(plan.cells[1].file_name(), "cell-2");
+        assert_eq!(plan.cells[1].folder(), "cell-2");
     }
 
     #[test]
     fn every_round_has_every_cell_once_in_an_order_of_its_own() {
         let orders = |seed: u32| {
-            let plan = plan(&format!("--var size=1,2,3,4,5,6,7,8 --seed {seed}")).unwrap();
-            (1..=20).map(|round| plan.order(round)).collect::<Vec<_>>()
+            let plan =
+                plan(&format!("--var size=1,2,3,4,5,6,7,8 --runs 20 --seed {seed}")).unwrap();
+            let runs: Vec<(u32, usize)> = plan.text.order().collect();
+            let rounds = runs.chunk_by(|one, next| one.0 == next.0);
+            rounds.map(|round| round.iter().map(|run| run.1).collect()).collect::<Vec<Vec<_>>>()
         };
         let of_one = orders(1);
         for order in &of_one {

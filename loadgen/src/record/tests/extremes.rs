@@ -10,8 +10,8 @@ pub(crate) fn full() -> Record {
     let latency = json!({
         "p50": 51_200, "p90": 90_000, "p99": 180_250, "p999": 400_000, "p9999": 800_000,
         "max": 912_345, "min": 20_001, "mean": 60_000, "count": 100_000, "censored": 3,
-        "at_most": {"p9999": 850_000, "max": null},
-        "ci95": {"p50": [51_000, 51_400], "p99": [179_000, null]},
+        "at_most": {"p9999": 850_000, "max": 990_000},
+        "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
         "effective_n": {"p50": 90_000, "p99": 40_000},
     });
     let names = ["response", "service", "lateness", "loader_late", "blocked", "connect"];
@@ -108,8 +108,8 @@ fn minimal_value() -> Value {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
             "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
-            "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "pacing": "sleep", "slo": [],
-            "runs": 1, "server_command": null,
+            "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],
+            "pacing": "sleep", "slo": [], "runs": 1, "server_command": null,
         },
         "env": Environment::of_machine(),
         "validity": Validity::valid(),

@@ -2,4 +2,4 @@
 
 pub(crate) mod extremes;
 pub(crate) mod sample;
-mod schema;
+pub(crate) mod schema;

@@ -69,6 +69,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         warmup_s: 1.0,
         timeout_s: 5.0,
         seed: 1,
+        merged_seeds: Vec::new(),
         pacing: TextValue::of(Pacing::Sleep),
         slo: Vec::new(),
         runs: 1,

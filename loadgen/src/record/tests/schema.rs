@@ -1,73 +1,135 @@
-//! The record has the fields that its schema, `loadgen/schema/result.schema.json`, describes.
+//! Records have the fields that their schemas, `loadgen/schema/*.schema.json`, describe.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use jsonschema::Validator;
+use jsonschema::{Resource, Validator};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::extremes;
 use crate::record::Record;
 
-fn schema() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/result.schema.json");
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+/// The schema that the others refer to for shared parts.
+const RESULT: &str = "result.schema.json";
+
+/// One of the schemas.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    root: Value,
+    result: Value,
 }
 
-fn validator() -> Validator {
-    jsonschema::draft202012::new(&schema()).unwrap()
-}
-
-fn value(record: &Record) -> Value {
-    serde_json::to_value(record).unwrap()
-}
-
-#[track_caller]
-fn expect_valid(record: &Value) {
-    let complaints: Vec<String> = validator()
-        .iter_errors(record)
-        .map(|error| format!("{}: {error}", error.instance_path))
-        .collect();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-/// The schema that a reference or a choice between an object and null leads to.
-fn resolved<'a>(root: &'a Value, part: &'a Value) -> &'a Value {
-    let chosen = part.get("oneOf").map_or(part, |choices| &choices[0]);
-    match chosen.get("$ref").and_then(Value::as_str) {
-        Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => chosen,
+impl Schema {
+    /// The schema of this name, such as "sweep".
+    pub(crate) fn named(name: &str) -> Self {
+        let read = |file: &str| -> Value {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(file);
+            serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+        };
+        Self { root: read(&format!("{name}.schema.json")), result: read(RESULT) }
     }
+
+    fn validator(&self) -> Validator {
+        let result = Resource::from_contents(self.result.clone()).unwrap();
+        let uri = format!("json-schema:///{RESULT}");
+        jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .with_resource(&uri, result)
+            .build(&self.root)
+            .unwrap()
+    }
+
+    /// Fails unless the record is what the schema says.
+    #[track_caller]
+    pub(crate) fn expect_valid(&self, record: &impl Serialize) {
+        let complaints: Vec<String> = self
+            .validator()
+            .iter_errors(&value(record))
+            .map(|error| format!("{}: {error}", error.instance_path))
+            .collect();
+        assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    }
+
+    /// Fails unless record and schema have the same fields everywhere. Below a null nothing could
+    /// be compared, so only what `may_be_null` accepts is null.
+    #[track_caller]
+    pub(crate) fn expect_same_fields(
+        &self,
+        record: &impl Serialize,
+        may_be_null: impl Fn(&str) -> bool,
+    ) {
+        let (record, mut complaints) = (value(record), Vec::new());
+        let unknown = nulls(&record);
+        assert!(unknown.iter().all(|at| may_be_null(at)), "{unknown:?}");
+        self.compare((&self.root, &self.root), &record, "", &mut complaints);
+        assert!(complaints.is_empty(), "the schema differs:\n{}", complaints.join("\n"));
+    }
+
+    /// Fails unless every field has a description.
+    #[track_caller]
+    pub(crate) fn expect_described(&self) {
+        let mut complaints = Vec::new();
+        undescribed(&self.root, "", &mut complaints);
+        for (name, part) in self.root["$defs"].as_object().unwrap() {
+            undescribed(part, name, &mut complaints);
+        }
+        assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    }
+
+    /// The part that a reference or a choice between an object and null leads to, with the root of
+    /// its file.
+    fn resolved<'a>(&'a self, (root, part): (&'a Value, &'a Value)) -> (&'a Value, &'a Value) {
+        let chosen = part.get("oneOf").map_or(part, |choices| &choices[0]);
+        let Some(reference) = chosen.get("$ref").and_then(Value::as_str) else {
+            return (root, chosen);
+        };
+        let (file, pointer) = reference.split_once('#').unwrap();
+        let root = if file == RESULT { &self.result } else { root };
+        (root, root.pointer(pointer).unwrap())
+    }
+
+    /// Complains of every object in `value` that has other keys than the schema describes or
+    /// demands.
+    fn compare(
+        &self,
+        place: (&Value, &Value),
+        value: &Value,
+        at: &str,
+        complaints: &mut Vec<String>,
+    ) {
+        let (root, part) = self.resolved(place);
+        match value {
+            Value::Object(fields) if part["additionalProperties"] == false => {
+                let required = part["required"].as_array().unwrap();
+                let required: BTreeSet<&str> =
+                    required.iter().map(|name| name.as_str().unwrap()).collect();
+                let described = keys(&part["properties"]);
+                if keys(value) != described || required != described {
+                    complaints.push(format!("{at}: {:?} in the record", keys(value)));
+                }
+                for (name, field) in fields {
+                    let place = (root, &part["properties"][name]);
+                    self.compare(place, field, &format!("{at}/{name}"), complaints);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    self.compare((root, &part["items"]), item, &format!("{at}[]"), complaints);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn value(record: &impl Serialize) -> Value {
+    serde_json::to_value(record).unwrap()
 }
 
 fn keys(object: &Value) -> BTreeSet<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
-}
-
-/// Complains of every object in `value` that has other keys than the schema describes or demands.
-fn compare(root: &Value, part: &Value, value: &Value, at: &str, complaints: &mut Vec<String>) {
-    let part = resolved(root, part);
-    match value {
-        Value::Object(fields) if part["additionalProperties"] == false => {
-            let required = part["required"].as_array().unwrap();
-            let required: BTreeSet<&str> = required.iter().map(|n| n.as_str().unwrap()).collect();
-            let described = keys(&part["properties"]);
-            if keys(value) != described || required != described {
-                complaints.push(format!("{at}: {:?} in the record", keys(value)));
-            }
-            for (name, field) in fields {
-                let at = format!("{at}/{name}");
-                compare(root, &part["properties"][name], field, &at, complaints);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                compare(root, &part["items"], item, &format!("{at}[]"), complaints);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Where the record has null, so that what lies below it would not be compared.
@@ -98,40 +160,39 @@ fn undescribed(part: &Value, at: &str, complaints: &mut Vec<String>) {
 
 #[test]
 fn a_record_in_which_everything_is_known_fits_the_schema() {
-    expect_valid(&value(&extremes::full()));
+    Schema::named("result").expect_valid(&extremes::full());
 }
 
 #[test]
 fn a_record_with_the_least_fits_the_schema() {
-    expect_valid(&value(&extremes::minimal()));
+    Schema::named("result").expect_valid(&extremes::minimal());
 }
 
 #[test]
 fn record_and_schema_have_the_same_fields_everywhere() {
-    let (schema, mut complaints) = (schema(), Vec::new());
-    let record = value(&extremes::full());
-    let unknown = nulls(&record);
-    let unknown_at = ["/intervals/", "/at_most/", "/ci95/"];
-    let known_to_be_unknown =
-        |at: &&str| at.starts_with("/env/") || unknown_at.iter().any(|part| at.contains(part));
-    assert!(unknown.iter().all(|at| known_to_be_unknown(&at.as_str())), "{unknown:?}");
-    compare(&schema, &schema, &record, "", &mut complaints);
-    assert!(complaints.is_empty(), "the schema differs:\n{}", complaints.join("\n"));
+    let known_to_be_unknown = |at: &str| at.contains("/intervals/") || at.starts_with("/env/");
+    Schema::named("result").expect_same_fields(&extremes::full(), known_to_be_unknown);
+}
+
+#[test]
+fn an_upper_bound_may_be_unknown() {
+    let mut record = extremes::full();
+    let response = &mut record.latency_ns.response;
+    response.at_most.insert("max".to_owned(), None);
+    response.ci95.insert("p99".to_owned(), (179_000, None));
+    Schema::named("result").expect_valid(&record);
 }
 
 #[test]
 fn every_field_is_described() {
-    let (schema, mut complaints) = (schema(), Vec::new());
-    undescribed(&schema, "", &mut complaints);
-    for (name, part) in schema["$defs"].as_object().unwrap() {
-        undescribed(part, name, &mut complaints);
+    for name in ["result", "search", "sweep", "compare"] {
+        Schema::named(name).expect_described();
     }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[test]
 fn a_record_that_says_something_else_does_not_fit() {
-    let good = value(&extremes::full());
+    let (good, validator) = (value(&extremes::full()), Schema::named("result").validator());
     for (pointer, wrong) in [
         ("/schema", json!("loadgen/1")),
         ("/validity/verdict", json!("FINE")),
@@ -143,7 +204,7 @@ fn a_record_that_says_something_else_does_not_fit() {
     ] {
         let mut record = good.clone();
         *record.pointer_mut(pointer).unwrap() = wrong;
-        assert!(!validator().is_valid(&record), "{pointer}");
+        assert!(!validator.is_valid(&record), "{pointer}");
     }
 }
 

@@ -4,13 +4,13 @@
 //! other files are written at the end, each in one step, `result.json` last: where it is, the
 //! result is whole.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files;
 use super::hlog::LogWriter;
-use crate::atomic_file::{self, UNFINISHED};
+use super::{existing, files};
+use crate::atomic_file;
 use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
@@ -34,39 +34,21 @@ struct RunLog {
 }
 
 impl ResultFolder {
-    /// Creates the directory if it does not exist, and checks that it can be written to. Refuses a
-    /// directory that contains anything but an earlier result.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let failed =
-            |operation| move |source| Error::File { operation, path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(failed("make the result directory"))?;
-        let entries = fs::read_dir(path).map_err(failed("list the result directory"))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if !file || !is_ours(&name) {
-                return Err(Error::ForeignDirectory { path: path.to_owned(), found: name });
-            }
-        }
-        let probe = path.join(format!("{}{UNFINISHED}", files::RECORD));
-        let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
-        written.map_err(failed("write into the result directory"))?;
-        Ok(Self { path: path.to_owned(), log: None })
+    /// Creates the directory if it does not exist. Refuses a directory that contains anything but
+    /// results, and with results unless they may be replaced (`force`).
+    pub(crate) fn open(path: &Path, force: bool) -> Result<Self, Error> {
+        existing::claim(path, force)?;
+        Ok(Self::at(path))
     }
 
-    /// Removes the files of an earlier measurement, so that no two are mixed.
+    /// The directory of a result that is written again.
+    pub(super) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), log: None }
+    }
+
+    /// Removes the files of an earlier result, so that no two are mixed.
     pub(super) fn clear(&self) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if is_ours(&entry.file_name().to_string_lossy()) {
-                fs::remove_file(&path).map_err(|source| Error::File {
-                    operation: "remove the earlier result",
-                    path,
-                    source,
-                })?;
-            }
-        }
-        Ok(())
+        existing::clear(&self.path)
     }
 
     /// Writes the files that are complete only at the end of the measurement.
@@ -87,12 +69,6 @@ impl ResultFolder {
     pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
         atomic_file::text(&self.path.join(name), content)
     }
-}
-
-/// Whether a file of this name is one that we write.
-fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
-    files::NAMES.contains(&name) || files::is_log(name)
 }
 
 impl Observer for ResultFolder {

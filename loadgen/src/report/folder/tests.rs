@@ -12,7 +12,7 @@ use crate::report::{StoredResult, View, rewrite, view};
 
 /// Two runs of three intervals as they would be measured, written into `path`.
 fn write(path: &Path) -> Measurement {
-    let mut folder = ResultFolder::open(path).unwrap();
+    let mut folder = ResultFolder::open(path, false).unwrap();
     let mut measurement = sample::open();
     let mut template = measurement.record.runs[0].clone();
     // The first interval is the warm-up.
@@ -86,8 +86,11 @@ fn a_result_made_again_from_its_logs_is_the_same_to_the_byte() {
         fs::remove_file(folder.path().join(file)).unwrap();
     }
     let result = StoredResult::read(folder.path()).unwrap();
-    rewrite(&result, folder.path()).unwrap();
-    rewrite(&result, copy.path()).unwrap();
+    rewrite(&result, folder.path(), false).unwrap();
+    rewrite(&result, copy.path(), false).unwrap();
+    let error = rewrite(&result, copy.path(), false).unwrap_err().to_string();
+    assert!(error.contains("--force"), "a copy is a result, too: {error}");
+    rewrite(&result, copy.path(), true).unwrap();
     for made in [folder.path(), copy.path()] {
         for ((name, before), (_, after)) in before.iter().zip(contents(made)) {
             assert_eq!(*before, after, "{name}");
@@ -122,11 +125,8 @@ fn every_view_is_the_file_of_its_name() {
 fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
     let folder = test_needs::folder();
     fs::write(folder.path().join("thesis.tex"), "x").unwrap();
-    let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
+    let error = ResultFolder::open(folder.path(), false).unwrap_err().to_string();
     assert!(error.contains("it contains thesis.tex"), "{error}");
-    let inner = test_needs::folder();
-    fs::create_dir(inner.path().join("index.html")).unwrap();
-    assert!(ResultFolder::open(inner.path()).is_err(), "a directory is no file of ours");
     assert_eq!(names(folder.path()), ["thesis.tex"]);
 }
 
@@ -134,7 +134,7 @@ fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
 fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
     let folder = test_needs::folder();
     write(folder.path());
-    let mut again = ResultFolder::open(folder.path()).unwrap();
+    let mut again = ResultFolder::open(folder.path(), true).unwrap();
     assert!(folder.path().join("result.json").exists());
     again.run_begins(1, 1_700_000_000.0).unwrap();
     assert_eq!(names(folder.path()), ["run-001.hlog"]);
@@ -143,7 +143,7 @@ fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
 #[test]
 fn what_a_loader_that_died_has_left_can_be_read() {
     let folder = test_needs::folder();
-    let mut results = ResultFolder::open(folder.path()).unwrap();
+    let mut results = ResultFolder::open(folder.path(), false).unwrap();
     results.run_begins(1, 1_700_000_000.0).unwrap();
     let interval = sample::open().record.runs[0].intervals[0].clone();
     let latencies = latencies_of([(Distribution::Service, latency_of([5, 6]))]);
@@ -151,12 +151,12 @@ fn what_a_loader_that_died_has_left_can_be_read() {
     let log = crate::report::hlog::Log::read(&folder.path().join("run-001.hlog")).unwrap();
     assert_eq!(log.latencies().unwrap()[Distribution::Service].count(), 2);
     let error = StoredResult::read(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("when the measurement has come to its end"), "{error}");
+    assert!(error.contains("when a measurement has come to its end"), "{error}");
 }
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
-    let error = ResultFolder::open(Path::new("/proc/no/such")).unwrap_err().to_string();
+    let error = ResultFolder::open(Path::new("/proc/no/such"), false).unwrap_err().to_string();
     assert!(error.starts_with("make the result directory /proc/no/such: "), "{error}");
 }
 

@@ -15,7 +15,11 @@ const STYLE: &str = include_str!("style.css");
 
 /// The page. `plots` are SVG documents.
 pub(super) fn page(record: &Record, plots: &[String]) -> String {
-    let title = escape(&format!("loadgen: {}", record.args.target));
+    let title = match record.validity.verdict {
+        Verdict::Valid => format!("loadgen: {}", record.args.target),
+        verdict => format!("{verdict} loadgen: {}", record.args.target),
+    };
+    let title = escape(&title);
     let mut body = verdict(record) + &rate(record);
     body += &section("Latency", &tables::latencies(record));
     for plot in plots {

@@ -4,7 +4,7 @@ use super::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::latency::Latency;
 use crate::record::{IntervalRecord, Record, RunRecord, Verdict};
 use crate::report::hgrm;
-use crate::units;
+use crate::units::{self, counted};
 
 /// Fewest samples beyond a quantile for which it has a 95 % confidence interval.
 const SAMPLES_BEYOND: f64 = 3.68;
@@ -14,14 +14,17 @@ pub(crate) fn percentiles(record: &Record, curves: &[(&str, &Latency)]) -> Chart
     let curves = curves.iter().filter(|(_, latency)| latency.count() > 0);
     Chart {
         title: format!("Latency by percentile, {}", load(record)),
+        verdict: (record.validity.verdict, record.validity.summary()),
         caption: caption(record),
         x: Axis::new("percentile", Unit::Share, Scale::Percentile),
         y: Axis::new("latency (logarithmic)", Unit::Nanoseconds, Scale::Log),
-        series: curves.map(|(name, latency)| percentile_curve(name, latency)).collect(),
+        series: curves
+            .map(|(name, latency)| percentile_curve(name, latency, record.validity.verdict))
+            .collect(),
     }
 }
 
-fn percentile_curve(name: &str, latency: &Latency) -> Series {
+fn percentile_curve(name: &str, latency: &Latency, verdict: Verdict) -> Series {
     let count = latency.count();
     let known = |quantile: &f64| (1.0 - quantile) * count as f64 >= SAMPLES_BEYOND;
     let max = units::duration(latency.max_ns().unwrap_or(0));
@@ -29,7 +32,10 @@ fn percentile_curve(name: &str, latency: &Latency) -> Series {
         name: format!("{name} (max {}, n = {})", max.trim_end(), units::grouped(count)),
         points: hgrm::percentile_rows()
             .take_while(known)
-            .map(|quantile| Point::at(quantile, latency.quantile_ns(quantile) as f64))
+            .map(|quantile| {
+                let y = latency.quantile_ns(quantile) as f64;
+                Point { verdict, ..Point::at(quantile, y) }
+            })
             .collect(),
     }
 }
@@ -42,6 +48,7 @@ pub(crate) fn time(record: &Record) -> Chart {
     };
     Chart {
         title: format!("Latency over time, {}", load(record)),
+        verdict: (record.validity.verdict, record.validity.summary()),
         caption: caption(record),
         x: Axis::new(x_label, Unit::Seconds, Scale::Linear),
         y: Axis::new("latency in each interval (logarithmic)", Unit::Nanoseconds, Scale::Log),
@@ -63,14 +70,16 @@ fn over_time(
     for run in runs {
         let longest_s = run.intervals.iter().map(|interval| interval.length_s).fold(0.0, f64::max);
         // The warm-up measures nothing. The short interval of the last replies has too few of them
-        // to be a point beside whole intervals.
-        let whole = run
-            .intervals
-            .iter()
-            .filter(|interval| interval.start_s > -1e-9 && interval.length_s > longest_s / 2.0);
-        points.extend(whole.map(|interval| {
+        // to be a point beside whole intervals. Any other is whole, also beside one that a stall of
+        // the loader made long.
+        let last = run.intervals.len().saturating_sub(1);
+        let whole = run.intervals.iter().enumerate().filter(|(at, interval)| {
+            interval.start_s > -1e-9 && (*at < last || interval.length_s > longest_s / 2.0)
+        });
+        points.extend(whole.map(|(_, interval)| {
             let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
-            Point::at(begins_s + interval.start_s + interval.length_s / 2.0, y)
+            let x = begins_s + interval.start_s + interval.length_s / 2.0;
+            Point { verdict: run.validity.verdict, ..Point::at(x, y) }
         }));
         points.push(Point::BREAK);
         begins_s += run.intervals.last().map_or(0.0, |last| last.start_s + last.length_s);
@@ -86,31 +95,20 @@ fn load(record: &Record) -> String {
     }
 }
 
-/// The verdict, its reasons, and the plan.
+/// The plan, and what a reader must know of the machine.
 fn caption(record: &Record) -> String {
     let args = &record.args;
-    let mut text = String::new();
-    let validity = &record.validity;
-    if validity.is_co_located() {
-        text += "CO-LOCATED: loader and server share processors. ";
-    }
-    text += match validity.verdict {
-        Verdict::Valid => "VALID.",
-        Verdict::Suspect => "SUSPECT: ",
-        Verdict::Invalid => "INVALID: ",
-    };
-    let reasons = validity.reasons.iter().map(|reason| reason.code.to_string());
-    text += &reasons.collect::<Vec<_>>().join(", ");
-    let plural = |count: u32, thing: &str| {
-        format!("{} {thing}{}", units::grouped(count.into()), if count == 1 { "" } else { "s" })
+    let shared = match record.validity.is_co_located() {
+        true => "CO-LOCATED: loader and server share processors.\n",
+        false => "",
     };
     format!(
-        "{text}\n{} ({}), {}, {} B, {} of {} s; achieved {}/s",
+        "{shared}{} ({}), {}, {} B, {} of {} s; achieved {}/s",
         args.target,
         args.protocol,
-        plural(args.connections, "connection"),
+        counted(args.connections.into(), "connection"),
         args.size,
-        plural(record.runs.len() as u32, "run"),
+        counted(record.runs.len() as u64, "run"),
         args.duration_s,
         units::rate(record.rate.achieved_per_s),
     )

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::axis::{Ruler, Tick};
 use super::{Chart, Point, Scale, Series, thinned};
+use crate::record::Verdict;
 use crate::report::markup::escape;
 
 const WIDTH: f64 = 860.0;
@@ -46,9 +47,12 @@ pub(super) fn svg(chart: &Chart) -> String {
     let mut body = String::new();
     let mut y = MARGIN + LINE_HEIGHT;
     text(&mut body, "title", "start", MARGIN, y, &chart.title);
-    for line in chart.caption.lines().flat_map(|line| wrapped(line, WIDTH - 2.0 * MARGIN)) {
-        y += LINE_HEIGHT;
-        text(&mut body, "muted", "start", MARGIN, y, &line);
+    let (verdict, reason) = &chart.verdict;
+    for (class, lines) in [(class_of(*verdict), reason), ("muted", &chart.caption)] {
+        for line in lines.lines().flat_map(|line| wrapped(line, WIDTH - 2.0 * MARGIN)) {
+            y += LINE_HEIGHT;
+            text(&mut body, class, "start", MARGIN, y, &line);
+        }
     }
     y = legend(&mut body, &series, y + 1.5 * LINE_HEIGHT) + 1.5 * LINE_HEIGHT;
     text(&mut body, "muted", "start", MARGIN, y, &chart.y.label);
@@ -70,6 +74,14 @@ pub(super) fn svg(chart: &Chart) -> String {
     )
 }
 
+fn class_of(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "muted",
+        Verdict::Suspect => "suspect",
+        Verdict::Invalid => "invalid",
+    }
+}
+
 fn style() -> String {
     let (mut light, mut dark) = (String::new(), String::new());
     for (index, (on_light, on_dark)) in COLOURS.into_iter().enumerate() {
@@ -78,12 +90,15 @@ fn style() -> String {
     }
     format!(
         "text{{font:{FONT_SIZE}px system-ui,sans-serif;fill:#222}}text.title{{font-size:16px;\
-         font-weight:600}}text.muted{{fill:#5c5c5c}}.ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
+         font-weight:600}}text.muted{{fill:#5c5c5c}}text.suspect{{fill:#8a5a00;font-weight:600}}\
+         text.invalid{{fill:#b3261e;font-weight:600}}.ground{{fill:#fff}}.grid{{stroke:#e2e2e2}}\
          .axis{{stroke:#8a8a8a}}.line{{fill:none;stroke-width:2;stroke-linejoin:round}}\
-         .range{{stroke-width:1.5;fill:none}}{light}.line,.range{{fill:none}}\
+         .range{{stroke-width:1.5;fill:none}}{light}.line,.range,.cross{{fill:none}}\
+         .cross{{stroke-width:1.8}}.hollow{{fill:#fff;stroke-width:1.8}}.any{{stroke:#222}}\
          @media(prefers-color-scheme:dark){{text{{fill:#e6e6e6}}text.muted{{fill:#a8a8a8}}\
+         text.suspect{{fill:#f0c040}}text.invalid{{fill:#ff8a80}}\
          .ground{{fill:#16181c}}.grid{{stroke:#30343a}}.axis{{stroke:#777}}{dark}\
-         .line,.range{{fill:none}}}}"
+         .line,.range,.cross{{fill:none}}.hollow{{fill:#16181c}}.any{{stroke:#e6e6e6}}}}"
     )
 }
 
@@ -155,10 +170,16 @@ impl<'a> PlotArea<'a> {
             beside.iter().all(|at| positions.get(*at).copied().flatten().is_none())
         };
         let every = if positions.len() <= MARKS_MAX { 1 } else { positions.len() / MARKS_OF_MANY };
-        for (at, place) in positions.iter().enumerate() {
-            // A point without neighbours is no line and would not be seen.
-            if let Some(place) = place.filter(|_| at % every == every / 2 || single(at)) {
-                mark(out, place, index);
+        let verdicts = || series.points.iter().map(|point| point.verdict);
+        let before = [Verdict::Valid].into_iter().chain(verdicts());
+        for ((at, place), (verdict, before)) in
+            positions.iter().enumerate().zip(verdicts().zip(before))
+        {
+            // A point without neighbours is no line and would not be seen. Where the verdict gets
+            // worse is always seen.
+            let is_marked = at % every == every / 2 || single(at) || verdict > before;
+            if let Some(place) = place.filter(|_| is_marked) {
+                mark(out, place, Some(index), verdict);
             }
         }
     }
@@ -200,19 +221,26 @@ fn path(out: &mut String, positions: &[Option<(f64, f64)>], index: usize) {
     }
 }
 
-/// The mark of a series: circle, square, triangle, diamond in turn.
-fn mark(out: &mut String, (x, y): (f64, f64), index: usize) {
-    let colour = index % COLOURS.len();
-    let shape = match index % 4 {
+/// The mark of a series: circle, square, triangle, diamond in turn. It is hollow for a SUSPECT
+/// point, and for an INVALID one also crossed out. Without a series: a circle of no colour.
+fn mark(out: &mut String, (x, y): (f64, f64), series: Option<usize>, verdict: Verdict) {
+    let shape = match series.unwrap_or(0) % 4 {
         0 => "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
         1 => "m-3.2-3.2h6.4v6.4h-6.4z",
         2 => "m0-4.2l4 7h-8z",
         _ => "m0-4.4l4.4 4.4l-4.4 4.4l-4.4-4.4z",
     };
-    let _ = writeln!(out, r#"<path class="s{colour}" d="M{x:.1} {y:.1}{shape}"/>"#);
+    let colour = series.map_or("any".to_owned(), |index| format!("s{}", index % COLOURS.len()));
+    let hollow = if verdict == Verdict::Valid { "" } else { " hollow" };
+    let _ = writeln!(out, r#"<path class="{colour}{hollow}" d="M{x:.1} {y:.1}{shape}"/>"#);
+    if verdict == Verdict::Invalid {
+        let cross = "m-6-6l12 12m0-12l-12 12";
+        let _ = writeln!(out, r#"<path class="{colour} cross" d="M{x:.1} {y:.1}{cross}"/>"#);
+    }
 }
 
-/// The names of the series beside a piece of their lines, and the height at which that ends.
+/// The names of the series beside a piece of their lines, then what the marks of points mean that
+/// are not VALID, and the height at which that ends.
 fn legend(out: &mut String, series: &[Series], top: f64) -> f64 {
     let (mut x, mut y) = (MARGIN, top);
     for (index, one) in series.iter().enumerate() {
@@ -222,9 +250,25 @@ fn legend(out: &mut String, series: &[Series], top: f64) -> f64 {
         }
         let middle = y - 4.5;
         path(out, &[Some((x, middle)), Some((x + SWATCH, middle))], index);
-        mark(out, (x + SWATCH / 2.0, middle), index);
+        mark(out, (x + SWATCH / 2.0, middle), Some(index), Verdict::Valid);
         text(out, "", "start", x + SWATCH + GAP, y, &one.name);
         x += needed + 2.5 * GAP;
+    }
+    let shown = |verdict| {
+        let points = series.iter().flat_map(|one| &one.points);
+        points.filter(|point| point.y.is_finite()).any(|point| point.verdict == verdict)
+    };
+    x = MARGIN;
+    for (verdict, meaning) in [
+        (Verdict::Suspect, "hollow: SUSPECT, may be distorted"),
+        (Verdict::Invalid, "crossed out: INVALID, do not use"),
+    ] {
+        if shown(verdict) {
+            y += if x > MARGIN { 0.0 } else { 1.2 * LINE_HEIGHT };
+            mark(out, (x + SWATCH / 2.0, y - 4.5), None, verdict);
+            text(out, class_of(verdict), "start", x + SWATCH + GAP, y, meaning);
+            x += SWATCH + GAP + width(meaning) + 2.5 * GAP;
+        }
     }
     y
 }

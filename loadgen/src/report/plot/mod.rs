@@ -7,12 +7,16 @@ mod axis;
 pub(crate) mod charts;
 mod draw;
 
+use crate::record::Verdict;
+
 /// One chart.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub(crate) title: String,
-    /// The text below the title: the plan, the machine, the verdict. Lines that are too long are
-    /// broken.
+    /// The line directly below the title, in the colour of its verdict: the verdict on what is
+    /// shown, and its first reason.
+    pub(crate) verdict: (Verdict, String),
+    /// The text below that: the plan and the machine. Lines that are too long are broken.
     pub(crate) caption: String,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
@@ -73,23 +77,26 @@ pub(crate) struct Series {
     pub(crate) points: Vec<Point>,
 }
 
-/// One point, with the range that the runs behind it have.
+/// One point, with the range that the runs behind it have, and the worst of their verdicts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
     pub(crate) x: f64,
     pub(crate) y: f64,
     pub(crate) low: Option<f64>,
     pub(crate) high: Option<f64>,
+    /// A point that is not VALID has another mark, which the legend explains.
+    pub(crate) verdict: Verdict,
 }
 
 impl Point {
-    /// A point without a range.
+    /// A VALID point without a range.
     pub(crate) fn at(x: f64, y: f64) -> Self {
-        Self { x, y, low: None, high: None }
+        Self { x, y, ..Self::BREAK }
     }
 
     /// Where a line breaks.
-    pub(crate) const BREAK: Self = Self { x: f64::NAN, y: f64::NAN, low: None, high: None };
+    pub(crate) const BREAK: Self =
+        Self { x: f64::NAN, y: f64::NAN, low: None, high: None, verdict: Verdict::Valid };
 }
 
 impl Chart {

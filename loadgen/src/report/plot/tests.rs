@@ -4,7 +4,7 @@ use super::{charts, *};
 use crate::latency::Latency;
 use crate::latency::tests::latency_of;
 use crate::record::tests::extremes;
-use crate::record::{IntervalRecord, Record, RunRecord};
+use crate::record::{IntervalRecord, Record, RunRecord, Validity, Verdict};
 use crate::report::markup::tests::expect_well_formed;
 
 fn long_tail(count: u64) -> Latency {
@@ -38,6 +38,28 @@ fn ranged(x: f64, y: f64) -> Point {
     Point { low: Some(y * 0.93), high: Some(y * 1.05), ..Point::at(x, y) }
 }
 
+/// The chart with a SUSPECT and an INVALID point in each line.
+fn with_verdicts(chart: &Chart) -> Chart {
+    let mut chart = chart.clone();
+    let reason = "loader-late: the loader itself sent late: p99 1.20 ms, more than half of the \
+                  median response; give it a processor of its own, or more threads";
+    chart.verdict = (Verdict::Invalid, format!("INVALID: 3 of 27 runs. First: 50k: {reason}"));
+    for line in &mut chart.series {
+        line.points[6].verdict = Verdict::Suspect;
+        line.points[8].verdict = Verdict::Invalid;
+    }
+    chart
+}
+
+/// A record of three runs, of which the second is INVALID.
+fn invalid() -> Record {
+    let mut record = record(3);
+    let validity = Validity { verdict: Verdict::Invalid, ..record.validity.clone() };
+    record.runs[1].validity = validity.clone();
+    record.validity = validity;
+    record
+}
+
 /// A chart of every kind, with its name.
 fn all() -> Vec<(&'static str, Chart)> {
     let (response, service) = (long_tail(200_000), long_tail(20_000));
@@ -58,6 +80,7 @@ fn all() -> Vec<(&'static str, Chart)> {
     });
     let chart = |title: &str, x: Axis, y: Axis, series: &[Series]| Chart {
         title: title.to_owned(),
+        verdict: (Verdict::Valid, "VALID".to_owned()),
         caption: "CO-LOCATED: loader and server share processors.\n5 runs each".to_owned(),
         x,
         y,
@@ -75,7 +98,11 @@ fn all() -> Vec<(&'static str, Chart)> {
         Axis::new("requests per second", Unit::PerSecond, Scale::Linear),
         &threads,
     );
+    let doubtful = with_verdicts(&throughput);
     vec![
+        ("verdicts", doubtful),
+        ("percentiles of an invalid run", charts::percentiles(&invalid(), &curves)),
+        ("time of an invalid run", charts::time(&invalid())),
         ("percentiles", charts::percentiles(&record(1), &curves)),
         ("time", charts::time(&record(1))),
         ("time of runs", charts::time(&record(3))),
@@ -152,9 +179,66 @@ fn no_text_leaves_the_chart_or_meets_another() {
 
 #[test]
 fn a_co_located_measurement_says_so_in_every_chart() {
-    for (_, chart) in all().into_iter().take(3) {
+    for (_, chart) in all().into_iter().take(6) {
         assert!(chart.svg().contains("CO-LOCATED"));
     }
+}
+
+/// How many marks of the charts' area have a class: the legend is not counted.
+fn marks(chart: &Chart, class: &str) -> usize {
+    let svg = chart.svg();
+    let area = &svg[svg.find("<g ").unwrap()..];
+    area.matches(&format!("{class}\" d=")).count()
+}
+
+#[test]
+fn points_that_are_not_valid_are_hollow_or_crossed_out_and_the_legend_says_so() {
+    let valid = all().into_iter().find(|(name, _)| *name == "throughput").unwrap().1;
+    assert!(!valid.svg().contains("hollow:") && !valid.svg().contains("crossed out:"));
+    assert_eq!((marks(&valid, "hollow"), marks(&valid, "cross")), (0, 0));
+    let chart = with_verdicts(&valid);
+    assert_eq!((marks(&chart, "hollow"), marks(&chart, "cross")), (6, 3));
+    let svg = chart.svg();
+    assert!(svg.contains("hollow: SUSPECT") && svg.contains("crossed out: INVALID"), "{svg}");
+    assert!(svg.contains(r#"<text class="invalid""#), "{svg}");
+}
+
+#[test]
+fn the_charts_of_an_invalid_run_are_crossed_out_and_say_why_below_the_title() {
+    let record = invalid();
+    let response = long_tail(200_000);
+    let percentiles = charts::percentiles(&record, &[("response", &response)]);
+    assert!(marks(&percentiles, "cross") > 5);
+    let time = charts::time(&record);
+    let of = |verdict| {
+        let points = time.series[0].points.iter().filter(|point| point.y.is_finite());
+        points.filter(|point| point.verdict == verdict).count()
+    };
+    assert_eq!(2 * of(Verdict::Invalid), of(Verdict::Suspect), "one of three runs is INVALID");
+    assert!(marks(&time, "cross") > 0);
+    for chart in [percentiles, time] {
+        let said = "INVALID: loader-late: late &lt;by&gt; 1 ms &amp; more";
+        assert!(chart.svg().contains(said), "{}", chart.svg());
+    }
+}
+
+#[test]
+fn the_one_point_of_a_long_line_that_is_not_valid_is_marked() {
+    let mut chart = all().into_iter().find(|(name, _)| *name == "throughput").unwrap().1;
+    let point = |n: i32| Point::at(f64::from(n), 1_000.0);
+    chart.series.truncate(1);
+    chart.series[0].points = (1..200).map(point).collect();
+    chart.series[0].points[3].verdict = Verdict::Invalid;
+    assert_eq!(marks(&chart, "cross"), 1);
+}
+
+#[test]
+fn an_interval_that_a_stall_made_long_hides_no_other() {
+    let mut record = record(1);
+    record.runs[0].intervals[5].length_s = 4.0;
+    let known = charts::time(&record).series[0].points.iter().filter(|p| p.y.is_finite()).count();
+    // All but that of the warm-up, and the last one, which is short beside the longest.
+    assert_eq!(known, record.runs[0].intervals.len() - 2);
 }
 
 #[test]

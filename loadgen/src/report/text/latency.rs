@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{Latency, PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
-use crate::units::{bound, brief, duration, grouped, interval};
+use crate::units::{bound, brief, counted, duration, grouped, interval};
 
 /// Label of a row, value and interval of a column. Four columns fit, two of them with intervals.
 const LABEL: usize = 6;
@@ -24,7 +24,10 @@ pub(super) fn write_table(out: &mut String, record: &Record) -> fmt::Result {
         writeln!(out, "{}", format!("  {label:<LABEL$}{cells}").trim_end())
     };
     row("n", &|column| column.cell(&grouped(column.latency.count), ""))?;
-    for percentile in PERCENTILES {
+    let known = |percentile: &Percentile| {
+        columns.iter().any(|column| column.latency.at(*percentile).is_some())
+    };
+    for percentile in PERCENTILES.into_iter().filter(known) {
         row(percentile.label, &|column| column.percentile(percentile))?;
     }
     row("max", &|column| column.value("max", column.latency.max))?;
@@ -65,7 +68,7 @@ impl Column<'_> {
 
     fn percentile(&self, percentile: Percentile) -> String {
         let Some(ns) = self.latency.at(percentile) else {
-            return self.cell("n/a", &format!("needs n >= {}", percentile.samples_min));
+            return self.cell("n/a", "");
         };
         let ends = self.latency.ci95_at(percentile).map(interval).unwrap_or_default();
         self.cell(&self.bounded(percentile.field, ns), &ends)
@@ -99,10 +102,23 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
     }
     if headline.censored > 0 {
         text.push_str(&format!(
-            "; >= at least: {} requests were never answered and count as long as they waited",
-            grouped(headline.censored)
+            "; >= at least: the time that {} without an answer waited until the end",
+            counted(headline.censored, "request")
         ));
     }
+    out.write_str(&wrap("  ", &text, WIDTH))?;
+    let columns = columns(record);
+    let missing = |percentile: &Percentile| {
+        columns.iter().any(|column| column.latency.at(*percentile).is_none())
+    };
+    let needs = |percentile: Percentile| {
+        format!("{} needs {}", percentile.label, grouped(percentile.samples_min))
+    };
+    let needed: Vec<String> = PERCENTILES.into_iter().filter(missing).map(needs).collect();
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let text = format!("n/a, or no row: too few samples (n); {}", needed.join(", "));
     out.write_str(&wrap("  ", &text, WIDTH))
 }
 
@@ -126,8 +142,8 @@ fn write_lateness(out: &mut String, record: &Record) -> fmt::Result {
         text.push_str(&format!(" (p99 {})", brief(p99)));
     }
     if record.counters.backlog_at_window > 0 {
-        let waiting = grouped(record.counters.backlog_at_window);
-        text.push_str(&format!("; {waiting} requests were waiting when the window opened"));
+        let waiting = counted(record.counters.backlog_at_window, "request");
+        text.push_str(&format!("; {waiting} waited when the window opened"));
     }
     out.write_str(&wrap("  ", &text, WIDTH))
 }
@@ -158,7 +174,7 @@ pub(super) fn write_histogram(out: &mut String, name: &str, latency: &Latency) -
     let Some(highest) = rows.iter().map(|row| row.count).max() else {
         return Ok(());
     };
-    writeln!(out, "\n  {name} of answered requests")?;
+    writeln!(out, "\n  {name} times of answered requests")?;
     for row in &rows {
         let share = match 100.0 * row.count as f64 / latency.count() as f64 {
             tiny if row.count > 0 && tiny < 0.01 => "< 0.01".to_owned(),

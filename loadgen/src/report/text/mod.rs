@@ -19,7 +19,7 @@ use crate::latency::{Distribution, Latencies};
 use crate::record::{
     ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
-use crate::units::{grouped, percent, rate, size, throughput};
+use crate::units::{counted, grouped, percent, rate, size, throughput};
 use crate::wire::Mismatch;
 
 /// Most columns of a line.
@@ -54,12 +54,6 @@ fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
         writeln!(out, "  CO-LOCATED: loader and server share processors")?;
     }
     Ok(())
-}
-
-/// "1 thread", "2 threads".
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
 }
 
 /// Verdict, reasons, labels, objectives.
@@ -138,10 +132,10 @@ fn loop_of(args: &ArgsRecord) -> String {
 
 fn plan(args: &ArgsRecord) -> String {
     let churn = args.churn.as_ref().map(|churn| format!("replaced {churn}, "));
-    let runs = if args.runs > 1 { format!("{} runs of ", args.runs) } else { String::new() };
+    let runs = counted(args.runs.into(), "run");
+    let runs = if args.runs > 1 { format!("{runs} of ") } else { String::new() };
     format!(
-        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, seed {}, \
-         pacing {}",
+        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing {}",
         counted(u64::from(args.connections), "connection"),
         churn.unwrap_or_default(),
         counted(u64::from(args.threads), "thread"),
@@ -150,9 +144,19 @@ fn plan(args: &ArgsRecord) -> String {
         args.pipeline,
         args.duration_s,
         args.warmup_s,
-        args.seed,
+        seeds(args),
         args.pacing
     )
+}
+
+/// The seed, or those of all loaders whose results are merged.
+fn seeds(args: &ArgsRecord) -> String {
+    let seeds: Vec<String> = args.merged_seeds.iter().map(u64::to_string).collect();
+    if seeds.is_empty() {
+        format!("seed {}", args.seed)
+    } else {
+        format!("seeds {}", seeds.join(", "))
+    }
 }
 
 /// A size as given; a bare number is of bytes.
@@ -179,12 +183,12 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
         return writeln!(out, "  errors: none");
     }
     let lost = format!(
-        "errors: {} failed, {} timed out, {} unanswered at the end, {} never sent, of {} requests",
+        "errors: {} failed, {} timed out, {} unanswered at the end, {} never sent, of {}",
         grouped(counters.failed),
         grouped(counters.timed_out),
         grouped(counters.censored),
         grouped(counters.unsent),
-        grouped(counters.scheduled)
+        counted(counters.scheduled, "request")
     );
     out.write_str(&wrap("  ", &lost, WIDTH))?;
     for (connections, what) in kinds(counters) {
@@ -254,7 +258,7 @@ fn write_cost(out: &mut String, record: &Record) -> fmt::Result {
         loader.push(format!("{}{more}", shares.join(", ")));
     }
     loader.dedup();
-    let text = format!("loader cpu per thread: {}", loader.join("; "));
+    let text = format!("loader CPU per thread: {}", loader.join("; "));
     out.write_str(&wrap("  ", &text, WIDTH))?;
     match &record.server {
         Some(server) => write_server(out, server),
@@ -271,9 +275,9 @@ fn write_server(out: &mut String, server: &ServerRecord) -> fmt::Result {
         parts.push(format!("{:.2} processors busy", server.cpu_s / server.wall_s));
     }
     parts.push(format!(
-        "{} voluntary and {} involuntary switches",
-        grouped(server.voluntary_switches),
-        grouped(server.involuntary_switches)
+        "{} and {}",
+        counted(server.voluntary_switches, "voluntary switch"),
+        counted(server.involuntary_switches, "involuntary switch")
     ));
     if let Some(bytes) = server.rss_bytes {
         parts.push(format!("{} resident", size(bytes)));
@@ -300,8 +304,10 @@ fn write_threads(out: &mut String, threads: &[ServerThread]) -> fmt::Result {
         .collect();
     let more = if workers.len() > THREADS_SHOWN { ", ..." } else { "" };
     let balance = largest * workers.len() as f64 / sum;
-    let text =
-        format!("balance {balance:.2} (busiest thread by the mean): {}{more}", shares.join(", "));
+    let text = format!(
+        "balance {balance:.2} (busiest thread divided by the mean): {}{more}",
+        shares.join(", ")
+    );
     out.write_str(&wrap("    ", &text, WIDTH))
 }
 

@@ -46,17 +46,18 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   mean        155 µs                           150 µs                          5.00 µs      32.5 µs
   [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 37,835, p99 38,325, p99.9
   38,325, p99.99 38,325
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    5.06 %  █████
 
   errors: none
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&sample::open(), expected);
 }
@@ -83,15 +84,16 @@ loadgen 127.0.0.1:5555  closed loop, service time
   mean        150 µs                          32.5 µs
   [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 35,919, p99 38,325, p99.9
   38,325, p99.99 38,325
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
 
-  service of answered requests
+  service times of answered requests
     100 µs -   125 µs   24.99 %  █████████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    0.06 %  ▏
 
   errors: none
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&sample::closed(), expected);
 }
@@ -119,19 +121,20 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   p99.99  >= 7.00 s                            200 µs                          9.00 µs          n/a
   max     >= 7.00 s                            200 µs                          9.00 µs      64.0 µs
   mean    >= 2.00 s                            150 µs                          5.00 µs      32.5 µs
-  [ ] 95 % confidence interval; >= at least: 20,000 requests were never answered and count as long
-  as they waited
+  [ ] 95 % confidence interval; >= at least: the time that 20,000 requests without an answer waited
+  until the end
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 1.25 % of the requests were
-  blocked (p99 3.00 s); 1,234 requests were waiting when the window opened
+  blocked (p99 3.00 s); 1,234 requests waited when the window opened
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    5.06 %  █████
 
   errors: 0 failed, 0 timed out, 8,000 unanswered at the end, 12,000 never sent, of 60,000 requests
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&overloaded(), expected);
 }
@@ -150,14 +153,11 @@ loadgen 127.0.0.1:5555  closed loop, service time
 
              service                          connect
   n                0                                0
-  p50            n/a needs n >= 6                 n/a
-  p90            n/a needs n >= 36                n/a
-  p99            n/a needs n >= 368               n/a
-  p99.9          n/a needs n >= 3688              n/a
-  p99.99         n/a needs n >= 36887             n/a
   max            n/a                              n/a
   mean           n/a                              n/a
   [ ] 95 % confidence interval
+  n/a, or no row: too few samples (n); p50 needs 6, p90 needs 36, p99 needs 368, p99.9 needs 3,688,
+  p99.99 needs 36,887
 
   1 request took longer than 60 s: percentiles stop there, the maximum is exact
   errors: 3 failed, 2 timed out, 0 unanswered at the end, 0 never sent, of 40,000 requests
@@ -165,7 +165,7 @@ loadgen 127.0.0.1:5555  closed loop, service time
     2 connections silent for the timeout with a reply outstanding; is the server stuck? (--timeout)
     first wrong byte: connection 7, request 12, offset 3: expected 0x0a, got 0xff
     first other error: Network is unreachable
-  loader cpu per thread: 45 %
+  loader CPU per thread: 45 %
 ";
     expect(&broken(), expected);
 }
@@ -192,10 +192,11 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   mean        155 µs                           150 µs                          5.00 µs      32.5 µs
   [ ] 95 % confidence interval; effective sample size: p50 118,444, p90 117,815, p99 102,501, p99.9
   116,806, p99.99 118,326
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
 
-  response of answered requests
+  response times of answered requests
     100 µs -   125 µs   19.99 %  ████████████████████
     125 µs -   160 µs   35.01 %  ███████████████████████████████████
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
@@ -210,10 +211,10 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   highest       2,000  155 µs  2.50 ms     n/a  209 µs
 
   errors: none
-  loader cpu per thread: 45 %
-  server: 7.25 µs of processor time per request, 0.35 processors busy, 120,000 voluntary and 321
-  involuntary switches, 12 MiB resident
-    balance 1.30 (busiest thread by the mean): shard-0 65 %, shard-1 35 %
+  loader CPU per thread: 45 %
+  server: 7.25 µs of processor time per request, 0.35 processors busy, 120,000 voluntary switches
+  and 321 involuntary switches, 12 MiB resident
+    balance 1.30 (busiest thread divided by the mean): shard-0 65 %, shard-1 35 %
 ";
     expect(&repeated(), expected);
 }

@@ -1,0 +1,68 @@
+//! Several measurements together, a sweep or a search, that were stored before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::atomic_file;
+use crate::error::Error;
+use crate::report::{View, existing, is_same};
+
+/// The files of a stored sweep or search, made again.
+#[derive(Debug)]
+pub(super) struct StoredFiles {
+    /// "a sweep", "a search".
+    pub(super) what: &'static str,
+    /// Where it was read.
+    pub(super) folder: PathBuf,
+    /// The names of the files that are the views of these names.
+    pub(super) text: &'static str,
+    pub(super) json: &'static str,
+    pub(super) csv: &'static str,
+    /// Names and contents.
+    pub(super) files: Vec<(String, String)>,
+    /// The records of the single runs, from the folder.
+    pub(super) runs: Vec<PathBuf>,
+}
+
+impl StoredFiles {
+    /// One view as text. [`View::All`] is a directory: see [`Self::rewrite`].
+    pub(super) fn view(&self, view: View) -> Result<&str, Error> {
+        let name = match view {
+            View::Text => self.text,
+            View::Json => self.json,
+            View::Csv => self.csv,
+            _ => {
+                let example = self.runs.first().map(|run| {
+                    let run = self.folder.join(run);
+                    format!("; a single run has others: loadgen report {}", run.display())
+                });
+                return Err(Error::Usage(format!(
+                    "--view: {} has the views text, json, csv and all, which makes the plots, \
+                     too{}",
+                    self.what,
+                    example.unwrap_or_default()
+                )));
+            }
+        };
+        let file = self.files.iter().find(|(known, _)| known == name);
+        Ok(file.map_or("", |(_, text)| text))
+    }
+
+    /// Writes every file again, into the own directory or another. Results in another directory
+    /// are replaced only with `force`.
+    pub(super) fn rewrite(&self, out: &Path, force: bool) -> Result<(), Error> {
+        if !is_same(out, &self.folder) {
+            existing::claim(out, force)?;
+            existing::clear(out)?;
+            for run in &self.runs {
+                let (from, to) = (self.folder.join(run), out.join(run));
+                to.parent().map_or(Ok(()), atomic_file::folder)?;
+                fs::copy(&from, &to).map_err(atomic_file::failure("copy", &from))?;
+            }
+        }
+        for (name, text) in &self.files {
+            atomic_file::text(&out.join(name), text)?;
+        }
+        Ok(())
+    }
+}

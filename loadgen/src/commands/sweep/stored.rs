@@ -1,0 +1,51 @@
+//! A sweep that was measured before.
+
+use std::path::Path;
+
+use super::folder::SweepFolder;
+use super::record::{self, SweepRecord};
+use super::report;
+use super::row::Row;
+use super::sweep_plan::folder_name;
+use crate::commands::stored::StoredFiles;
+use crate::error::Error;
+use crate::report::{files, read_record};
+
+/// The files of the sweep in this directory, made again from `sweep.json` and from the records of
+/// runs that are not in it yet, because the sweep was killed.
+pub(in crate::commands) fn stored(folder: &Path) -> Result<StoredFiles, Error> {
+    let file = folder.join(files::SWEEP);
+    let stored: SweepRecord = read_record(&file, record::SCHEMA, "a sweep")?;
+    stored
+        .plan
+        .expect_possible()
+        .map_err(|complaint| Error::BadResult { path: file, complaint })?;
+    let (cells, directory) = (stored.plan.cells(), SweepFolder::at(folder));
+    let (mut rows, mut env) = (Vec::new(), stored.env.clone());
+    let mut runs = Vec::new();
+    for (round, place) in stored.plan.order() {
+        let (settings, name) = (&cells[place], folder_name(place, &cells[place]));
+        let in_cell = stored.cells.iter().filter(|cell| cell.folder == name);
+        let known = in_cell.flat_map(|cell| &cell.runs).find(|row| row.round == round);
+        let record = directory.run(&name, round);
+        if record.is_some() {
+            runs.push(SweepFolder::run_file(&name, round));
+        }
+        if let Some(row) = known {
+            rows.push(row.in_cell(place, settings));
+        } else if let Some(record) = record {
+            rows.push(Row::new(place, settings, round, &record));
+            env = Some(record.env);
+        }
+    }
+    let record = SweepRecord::new(&stored.plan, env, &rows);
+    Ok(StoredFiles {
+        what: "a sweep",
+        folder: folder.to_owned(),
+        text: files::SWEEP_TEXT,
+        json: files::SWEEP,
+        csv: files::SWEEP_TABLE,
+        files: report::files(&record, &rows)?,
+        runs,
+    })
+}
