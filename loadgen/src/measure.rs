@@ -11,7 +11,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    TextValue, Verdict,
+    StatusesRecord, TextValue, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -131,6 +131,7 @@ pub(crate) fn combine(
             runs.iter().flat_map(|run| &run.intervals),
         ),
         counters,
+        statuses: StatusesRecord::sum(runs.iter().map(|run| &run.statuses), latencies),
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),
         args,

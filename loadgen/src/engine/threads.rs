@@ -20,7 +20,9 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::options::Options;
-use crate::record::{ArrivalRecord, IntervalRecord, RateRecord, RunRecord, ThreadRecord, Validity};
+use crate::record::{
+    ArrivalRecord, IntervalRecord, RateRecord, RunRecord, StatusesRecord, ThreadRecord, Validity,
+};
 use crate::schedule::{Intensity, Window};
 use crate::server::Server;
 
@@ -297,6 +299,7 @@ fn conclude(
         validity: Validity::valid(),
         rate: RateRecord::new(all.counters.measured, offered, mean_bytes, seconds(measured_ns)),
         latency_ns: (&latencies).into(),
+        statuses: StatusesRecord::new(all.statuses, &latencies),
         threads,
         arrivals: options.load.open().map(|open| {
             let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
@@ -307,6 +310,8 @@ fn conclude(
         server: server.map(|server| server.record(all.counters.completed)),
         steal_share: None,
         first_mismatch: all.first_mismatch,
+        first_unexpected_reply: all.first_unexpected_reply,
+        first_changed_body: all.first_changed_body,
         first_other_error: all.first_error,
         ended_early_s: ended_early.then(|| seconds(stopped_ns - window.start_ns)),
         interrupted,

@@ -4,11 +4,13 @@
 
 mod confidence;
 mod latencies;
+mod reply_class;
 
 use hdrhistogram::Histogram;
 
 pub(crate) use self::confidence::{Batch, dispersion};
 pub(crate) use self::latencies::{Distribution, Latencies};
+pub(crate) use self::reply_class::ReplyClass;
 
 /// Largest value of the histogram; longer ones are clamped to it and counted.
 const HIGHEST_NS: u64 = 60_000_000_000;

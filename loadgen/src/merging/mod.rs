@@ -13,7 +13,7 @@ use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, TextValue, Validity, Verdict,
+    RunRecord, StatusesRecord, TextValue, Validity, Verdict,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
@@ -132,6 +132,7 @@ fn added_run(
             intervals.iter(),
         ),
         counters,
+        statuses: StatusesRecord::sum(parts().map(|run| &run.statuses), latencies),
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),
@@ -139,6 +140,8 @@ fn added_run(
         server: parts().find_map(|run| run.server.clone()),
         steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),
         first_mismatch: parts().find_map(|run| run.first_mismatch.clone()),
+        first_unexpected_reply: parts().find_map(|run| run.first_unexpected_reply.clone()),
+        first_changed_body: parts().find_map(|run| run.first_changed_body.clone()),
         first_other_error: parts().find_map(|run| run.first_other_error.clone()),
         ended_early_s: parts().filter_map(|run| run.ended_early_s).reduce(f64::min),
         interrupted: parts().any(|run| run.interrupted),

@@ -114,6 +114,13 @@ pub(crate) struct LatencyRecord {
     pub(crate) ci95: BTreeMap<String, [u64; 2]>,
 }
 
+/// A distribution of independent requests.
+impl From<&Latency> for LatencyRecord {
+    fn from(latency: &Latency) -> Self {
+        Self::new(latency, Dispersion::NONE)
+    }
+}
+
 impl LatencyRecord {
     /// The distribution as it is, without lower bounds.
     fn new(latency: &Latency, dispersion: Dispersion) -> Self {

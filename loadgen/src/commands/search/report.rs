@@ -198,10 +198,9 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
 fn caption(record: &SearchRecord) -> String {
     let args = &record.args;
     let mut caption = format!(
-        "{} connections, {}, {} B, {} arrivals",
+        "{} connections, {}, {} arrivals",
         args.connections,
-        args.protocol,
-        args.size,
+        args.requests(),
         args.arrival.as_deref().unwrap_or("no")
     );
     if let Some(rate_per_s) = record.answer.rate_per_s {

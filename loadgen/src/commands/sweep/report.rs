@@ -253,8 +253,10 @@ fn lines<'a>(
 fn caption(record: &SweepRecord) -> String {
     let args = &record.plan.args;
     let mut caption = format!(
-        "median and range of {} runs; {} connections, {}, {} B",
-        record.plan.runs, args.connections, args.protocol, args.size
+        "median and range of {} runs; {} connections, {}",
+        record.plan.runs,
+        args.connections,
+        args.requests()
     );
     if record.co_located {
         caption.push_str("; CO-LOCATED: loader and server share processors");

@@ -8,8 +8,8 @@ use crate::latency::{Distribution, Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, TextValue,
-    ThreadRecord, Validity,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, StatusesRecord,
+    TextValue, ThreadRecord, Validity,
 };
 use crate::schedule::Mode;
 
@@ -52,6 +52,8 @@ pub(crate) fn open_args() -> ArgsRecord {
         threads: 1,
         pipeline: 1_024,
         protocol: "raw".to_owned(),
+        http_path: None,
+        expect_status: None,
         size: "64".to_owned(),
         size_mean_bytes: 64.0,
         verify: "full".to_owned(),
@@ -119,6 +121,7 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
         latency_ns: LatenciesRecord::from(latencies),
+        statuses: StatusesRecord::default(),
         counters: Counters {
             scheduled: measured,
             sent: measured,
@@ -143,6 +146,8 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
         server: None,
         steal_share: None,
         first_mismatch: None,
+        first_unexpected_reply: None,
+        first_changed_body: None,
         first_other_error: None,
         ended_early_s: None,
         interrupted: false,

@@ -105,11 +105,10 @@ fn caption(record: &Record) -> String {
         format!("{} {thing}{}", units::grouped(count.into()), if count == 1 { "" } else { "s" })
     };
     format!(
-        "{text}\n{} ({}), {}, {} B, {} of {} s; achieved {}/s",
+        "{text}\n{}, {}, {}, {} of {} s; achieved {}/s",
         args.target,
-        args.protocol,
         plural(args.connections, "connection"),
-        args.size,
+        args.requests(),
         plural(record.runs.len() as u32, "run"),
         args.duration_s,
         units::rate(record.rate.achieved_per_s),

@@ -97,7 +97,7 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
     let bounds = match censored {
         0 => String::new(),
         _ => format!(
-            "; >= at least: {} requests were never answered and count as long as they waited",
+            "; >= at least: {} requests got no right reply and count as long as they waited",
             grouped(censored)
         ),
     };
