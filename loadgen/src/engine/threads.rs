@@ -121,6 +121,9 @@ impl<'scope> Threads<'scope> {
     ) -> Result<ThreadResults, Error> {
         if !self.everyone_connected(plan, progress) {
             plan.abandoned.store(true, Ordering::Relaxed);
+            // Without the signal the threads end, those that failed with their error.
+            self.starters.clear();
+            return Err(self.join().err().unwrap_or(Error::Interrupted));
         }
         if let Some(server) = &mut server {
             server.begin();
@@ -129,7 +132,9 @@ impl<'scope> Threads<'scope> {
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let histogram_senders = self.start(plan, window);
-        // The threads load already: an observer that writes files cannot delay the start.
+        // The threads load already: an observer that writes files cannot delay the start. A run
+        // that is interrupted before its start has nothing to write.
+        let observer = if plan.interrupt.is_requested() { &mut () } else { observer };
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
             let collector = Collector::new(
@@ -162,10 +167,8 @@ impl<'scope> Threads<'scope> {
             let reporter =
                 Reporter::new(thread, sender, empty_histograms, window.start_ns, interval_ns);
             histogram_senders.push(histogram_sender);
-            if !plan.abandoned.load(Ordering::Relaxed) {
-                // Sending fails if the thread has ended. Joining it returns the error.
-                let _ = starter.send(Start { window, reporter });
-            }
+            // Sending fails if the thread has ended. Joining it returns the error.
+            let _ = starter.send(Start { window, reporter });
         }
         histogram_senders
     }

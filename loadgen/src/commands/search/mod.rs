@@ -37,11 +37,15 @@ const FIRST_SHARE: f64 = 0.1;
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let plan = SearchPlan::try_from(args)?;
     if let Some(folder) = &plan.open.output.directory {
-        atomic_file::folder(folder)?;
+        atomic_file::check_folder(folder)
+            .map_err(atomic_file::failure("make, or write into,", folder))?;
     }
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
     let answer = search.find();
+    if search.record.probes.is_empty() {
+        return answer.map(|answer| exit_code(&answer));
+    }
     // Everything measured is written, even if the search ends in an error.
     search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
     if let Ok(answer) = &answer {
@@ -126,6 +130,7 @@ fn expected(options: &Options) -> Duration {
 fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
     if let Some(folder) = &output.directory {
+        atomic_file::folder(folder)?;
         atomic_file::json(&folder.join("search.json"), record)?;
         atomic_file::text(&folder.join("search.txt"), &report::render(record))?;
         let chart = report::chart(record).svg();

@@ -26,24 +26,34 @@ pub(super) struct SweepFolder {
 }
 
 impl SweepFolder {
-    /// Makes the directory for this plan, or finds what an interrupted sweep with the same plan has
-    /// left there. Another plan's results are refused.
+    /// Checks that the directory can be made and written to, or that an interrupted sweep with the
+    /// same plan has left it. Another plan's results are refused. Changes nothing.
     pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
         let folder = Self { path: plan.folder.clone() };
-        atomic_file::folder(&folder.path.join("cells"))?;
-        match folder.stored_plan()? {
-            Some(stored) if stored != plan.text => {
-                let directory = folder.path.display();
-                let differences = plan.text.differences(&stored).join("; ");
-                return Err(Error::Usage(format!(
-                    "--out {directory}: another sweep's results are there ({differences}); name \
-                     another directory"
-                )));
-            }
-            Some(_) => {}
-            None => folder.write(&SweepRecord::beginning(&plan.text))?,
+        if let Some(stored) = folder.stored_plan()?
+            && stored != plan.text
+        {
+            let directory = folder.path.display();
+            let differences = plan.text.differences(&stored).join("; ");
+            return Err(Error::Usage(format!(
+                "--out {directory}: another sweep's results are there ({differences}); name \
+                 another directory"
+            )));
         }
+        atomic_file::check_folder(&folder.path)
+            .map_err(atomic_file::failure("make, or write into,", &folder.path))?;
         Ok(folder)
+    }
+
+    /// Makes the directory and writes the plan, before the first run is written. Writes the table
+    /// again from the records, in case a record has no line yet.
+    pub(super) fn begin(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
+        atomic_file::folder(&self.path.join("cells"))?;
+        if self.stored_plan()?.is_none() {
+            self.write(&SweepRecord::beginning(plan))?;
+        }
+        let lines: String = rows.iter().map(Row::csv).collect();
+        self.write_text("sweep.csv", &(Row::header(plan) + &lines))
     }
 
     /// Writes `sweep.json`.
@@ -74,12 +84,6 @@ impl SweepFolder {
         append().map_err(atomic_file::failure("append to", &table))
     }
 
-    /// Writes the table again from the records, in case a record has no line yet.
-    pub(super) fn begin_table(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
-        let lines: String = rows.iter().map(Row::csv).collect();
-        self.write_text("sweep.csv", &(Row::header(plan) + &lines))
-    }
-
     fn run_path(&self, cell: &Cell, round: u32) -> PathBuf {
         self.path.join("cells").join(cell.file_name()).join(format!("run-{round:02}.json"))
     }
@@ -105,8 +109,19 @@ mod tests {
     use super::*;
 
     fn open(folder: &std::path::Path, flags: &str) -> Result<SweepFolder, Error> {
-        let plan = plan(flags).unwrap();
-        SweepFolder::open(&SweepPlan { folder: folder.to_owned(), ..plan })
+        let plan = SweepPlan { folder: folder.to_owned(), ..plan(flags).unwrap() };
+        let opened = SweepFolder::open(&plan)?;
+        opened.begin(&plan.text, &[])?;
+        Ok(opened)
+    }
+
+    #[test]
+    fn a_sweep_that_has_measured_nothing_leaves_no_directory() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("new");
+        SweepFolder::open(&SweepPlan { folder: path.clone(), ..plan("--var size=1").unwrap() })
+            .unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

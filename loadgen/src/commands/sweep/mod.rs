@@ -37,8 +37,11 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     let plan = SweepPlan::new(args, &words)?;
     let folder = SweepFolder::open(&plan)?;
     let mut sweep = Sweep { plan: &plan, folder: &folder, rows: Vec::new(), env: None };
-    sweep.find_what_is_there()?;
+    sweep.find_what_is_there();
     let measured = sweep.measure(interrupt);
+    if sweep.rows.is_empty() {
+        return measured.map(|()| exit::INTERRUPTED);
+    }
     // Whatever was measured is summed up, also if it ends in an error.
     let record = SweepRecord::new(&plan, sweep.env, &sweep.rows);
     publish(&plan, &folder, &record)?;
@@ -62,7 +65,7 @@ impl Sweep<'_> {
         rounds.flat_map(|round| self.plan.order(round).into_iter().map(move |cell| (round, cell)))
     }
 
-    fn find_what_is_there(&mut self) -> Result<(), Error> {
+    fn find_what_is_there(&mut self) {
         let mut found = Vec::new();
         for (round, place) in self.runs() {
             let cell = &self.plan.cells[place];
@@ -77,7 +80,6 @@ impl Sweep<'_> {
             self.rows.push(row);
             self.env = Some(env);
         }
-        self.folder.begin_table(&self.plan.text, &self.rows)
     }
 
     fn measure(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
@@ -97,6 +99,9 @@ impl Sweep<'_> {
                 return Ok(());
             }
             let row = Row::new(place, cell, round, &measurement.record);
+            if done == 0 {
+                self.folder.begin(&self.plan.text, &self.rows)?;
+            }
             self.folder.write_run(cell, &row, &measurement.record)?;
             if !self.plan.quiet {
                 let left = remaining(begun.elapsed(), done + 1, missing.len());

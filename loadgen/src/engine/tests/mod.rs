@@ -5,6 +5,7 @@ mod faults;
 mod queues;
 mod simulation;
 mod stalls;
+mod statuses;
 mod streams;
 
 use std::sync::mpsc;

@@ -17,7 +17,7 @@ use crate::latency::Latencies;
 use crate::measure::Measurement;
 use crate::record::{IntervalRecord, Record};
 
-/// An opened result directory.
+/// A result directory, which is made when the first run begins.
 #[derive(Debug)]
 pub(crate) struct ResultFolder {
     path: PathBuf,
@@ -34,28 +34,32 @@ struct RunLog {
 }
 
 impl ResultFolder {
-    /// Creates the directory if it does not exist, and checks that it can be written to. Refuses a
-    /// directory that contains anything but an earlier result.
+    /// Checks that the directory can be made and written to. Refuses a directory that contains
+    /// anything but an earlier result. Changes nothing.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed =
             |operation| move |source| Error::File { operation, path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(failed("make the result directory"))?;
-        let entries = fs::read_dir(path).map_err(failed("list the result directory"))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if !file || !is_ours(&name) {
-                return Err(Error::ForeignDirectory { path: path.to_owned(), found: name });
+        let operation = if path.exists() {
+            let entries = fs::read_dir(path).map_err(failed("list the result directory"))?;
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let file = entry.file_type().is_ok_and(|kind| kind.is_file());
+                if !file || !is_ours(&name) {
+                    return Err(Error::ForeignDirectory { path: path.to_owned(), found: name });
+                }
             }
-        }
-        let probe = path.join(format!("{}{UNFINISHED}", files::RECORD));
-        let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
-        written.map_err(failed("write into the result directory"))?;
+            "write into the result directory"
+        } else {
+            "make the result directory"
+        };
+        atomic_file::check_folder(path).map_err(failed(operation))?;
         Ok(Self { path: path.to_owned(), log: None })
     }
 
-    /// Removes the files of an earlier measurement, so that no two are mixed.
+    /// Makes the directory, or removes the files of an earlier measurement from it, so that no two
+    /// are mixed.
     pub(super) fn clear(&self) -> Result<(), Error> {
+        atomic_file::folder(&self.path)?;
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let path = entry.path();
             if is_ours(&entry.file_name().to_string_lossy()) {
