@@ -17,7 +17,7 @@ pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make", path))
 }
 
-/// Checks that files can be written into a folder, which need not exist. Creates nothing that stays.
+/// Checks that files can be written into a folder, which need not exist. Leaves nothing behind.
 pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
@@ -32,7 +32,7 @@ pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
     checked
 }
 
-/// Checks that a file which does not exist can be written. Creates nothing that stays.
+/// Checks that a file which does not exist can be written. Leaves nothing behind.
 pub(crate) fn check_new_file(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(path)?;
     fs::remove_file(path)

@@ -9,8 +9,8 @@ use super::mismatch::Mismatch;
 pub(crate) enum Reply {
     /// The expected reply. Over HTTP it has a status.
     Right { status: Option<u16> },
-    /// The status is not an expected one; or, without a status, an error line of Redis or memcached.
-    /// The first of each connection is quoted.
+    /// The status is not an expected one; or, without a status, an error line of Redis or
+    /// memcached. The first of each connection is quoted.
     Unexpected { status: Option<u16>, quote: Option<Box<UnexpectedReply>> },
     /// The status is expected, but the body is not that of the run's first reply with this status.
     BodyChanged { status: u16, change: Box<Mismatch> },

@@ -1,5 +1,5 @@
-//! Replies that are complete, but not the wanted ones: they are failed requests, the connection goes
-//! on, and their times are those of their class.
+//! Replies that are complete, but not the wanted ones: they are failed requests, the connection
+//! goes on, and their times are those of their class.
 
 use super::simulation::{SimulatedReply, SimulatedServer, Simulation};
 use super::{MS, SimulationResult, simulate};
@@ -23,7 +23,7 @@ fn with_status(status: u16, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A thousand requests in a second on one connection, or as many as a closed loop sends.
+/// What a second of load on one connection finds.
 fn answered_by(target: &str, flags: &str, replies: &[String]) -> SimulationResult {
     let flags = format!("{target} {flags} --warmup 0s --duration 1s -c 1 --pipeline 1");
     simulate(&flags, Simulation::new(InTurn { replies: replies.to_vec(), seen: 0 }))

@@ -161,7 +161,8 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
         return writeln!(out, "  errors: none");
     }
     let lost = format!(
-        "errors: {}{} failed, {} timed out, {} unanswered at the end, {} never sent, of {} requests",
+        "errors: {}{} failed, {} timed out, {} unanswered at the end, {} never sent, of {} \
+         requests",
         not_wanted(counters),
         grouped(counters.failed),
         grouped(counters.timed_out),

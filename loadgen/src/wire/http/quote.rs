@@ -13,7 +13,7 @@ pub(in crate::wire) struct Words {
     pub(in crate::wire) body_line: Option<String>,
 }
 
-/// Quotes one reply. Later replies are not quoted, because that would cost the loader time for each.
+/// Quotes one reply. Later ones are not quoted: it would cost the loader time for each.
 #[derive(Debug, Default)]
 pub(super) struct Quote {
     is_done: bool,

@@ -293,8 +293,8 @@ fn read_head(
     Ok(Some((length, head)))
 }
 
-/// The last expected head and its meaning, so that the same bytes are parsed only once. In the heads of
-/// most servers only the date changes, once a second.
+/// The last expected head and its meaning, so that the same bytes are parsed only once. In the
+/// heads of most servers only the date changes, once a second.
 #[derive(Debug, Default)]
 struct KnownHead {
     bytes: Vec<u8>,
