@@ -197,7 +197,7 @@ fn not_wanted(counters: &Counters) -> String {
         0 => String::new(),
         count => format!("{} {what}, ", grouped(count)),
     };
-    count(counters.unexpected_status, "with an unexpected status")
+    count(counters.unexpected_status, "with an unexpected reply")
         + &count(counters.changed_bodies, "with a changed body")
 }
 

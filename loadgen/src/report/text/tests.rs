@@ -180,7 +180,7 @@ fn replies_with_an_unexpected_status_are_shown_by_class_and_the_first_is_quoted(
   5xx         400  50.0 µs  50.0 µs  50.0 µs  50.0 µs
   replies by status, warm-up included: 200: 39,600, 503: 400
 
-  errors: 400 with an unexpected status, 2 with a changed body, 0 failed, 0 timed out, 0 unanswered
+  errors: 400 with an unexpected reply, 2 with a changed body, 0 failed, 0 timed out, 0 unanswered
   at the end, 0 never sent, of 40,000 requests
     first unexpected reply (--expect-status 2xx,3xx): connection 7, request 12: the server said
     'HTTP/1.1 503 Busy', 'try later'
