@@ -173,9 +173,9 @@ loadgen 127.0.0.1:5555  closed loop, service time
 fn replies_with_an_unexpected_status_are_shown_by_class_and_the_first_is_quoted() {
     let measurement = unexpected();
     let text = shown(&measurement);
-    let from = text.find("  replies ").unwrap();
+    let from = text.find("replies       n").unwrap();
     let expected = "\
-  replies       n      p50      p90      p99      max
+replies       n      p50      p90      p99      max
   2xx      36,000   150 µs   190 µs   199 µs   200 µs
   5xx         400  50.0 µs  50.0 µs  50.0 µs  50.0 µs
   replies by status, warm-up included: 200: 39,600, 503: 400
