@@ -139,7 +139,7 @@ fn address(text: &str, address: &str) -> Result<Target, String> {
         return Err(format!("target '{text}' has no port; write it as HOST:PORT"));
     };
     let bracketed = host.starts_with('[') && host.ends_with(']');
-    if (host.contains(':') && !bracketed) || (host.starts_with('[') && !bracketed) {
+    if (host.contains(':') || host.starts_with('[')) && !bracketed {
         return Err(format!(
             "target '{text}': put an IPv6 address in brackets, for example [::1]:5555"
         ));

@@ -206,7 +206,7 @@ impl<'a> Fixture<'a> {
             let before = replies.len();
             let result =
                 self.exchange.verify_received(self.traffic, now, self.outstanding, |reply| {
-                    replies.push(reply)
+                    replies.push(reply);
                 });
             self.outstanding -= replies.len() - before;
             match result {
