@@ -1,6 +1,7 @@
-//! Atomic writes: a file is either complete or does not exist.
+//! Atomic writes: a file is either complete or does not exist. Checks whether a later write can
+//! succeed, which leave nothing behind.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -14,6 +15,27 @@ pub(crate) const UNFINISHED: &str = ".unfinished";
 /// Creates a folder and its parents.
 pub(crate) fn folder(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(failure("make", path))
+}
+
+/// Checks that files can be written into a folder, which need not exist. Leaves nothing behind.
+pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    let probe = path.join(format!("probe{UNFINISHED}"));
+    let checked = fs::create_dir_all(path)
+        .and_then(|()| File::create(&probe))
+        .and_then(|_| fs::remove_file(&probe));
+    for folder in missing {
+        // Another program may use it already; then it is not empty, and stays.
+        let _ = fs::remove_dir(folder);
+    }
+    checked
+}
+
+/// Checks that a file which does not exist can be written. Leaves nothing behind.
+pub(crate) fn check_new_file(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    fs::remove_file(path)
 }
 
 /// Writes a file under a temporary name, and then renames it.
@@ -52,6 +74,21 @@ mod tests {
         json(&path, &[1, 2]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  1,\n  2\n]\n");
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_check_leaves_what_was_there_and_nothing_else() {
+        let temporary = test_needs::folder();
+        let new = temporary.path().join("a/b/c");
+        check_folder(&new).unwrap();
+        check_new_file(&temporary.path().join("x.json")).unwrap();
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+        folder(&new).unwrap();
+        text(&new.join("x"), "kept").unwrap();
+        check_folder(&new).unwrap();
+        assert_eq!(fs::read_to_string(new.join("x")).unwrap(), "kept");
+        assert!(check_folder(Path::new("/proc/no/such")).is_err());
+        assert!(check_new_file(Path::new("/proc/no/such.json")).is_err());
     }
 
     #[test]

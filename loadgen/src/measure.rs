@@ -11,7 +11,7 @@ use crate::latency::{Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    TextValue, Verdict,
+    StatusesRecord, TextValue, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -84,7 +84,7 @@ pub(crate) fn measure(
         }
     }
     let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
-    let mut record = combine(args, env, runs, LatenciesRecord::new(&samples));
+    let mut record = combine(args, env, runs, &latencies, LatenciesRecord::new(&samples));
     record.slo = options.slo.iter().map(|slo| slo.check(&record, &samples)).collect();
     Ok(Measurement { record, latencies })
 }
@@ -113,6 +113,7 @@ pub(crate) fn combine(
     args: ArgsRecord,
     env: Environment,
     runs: Vec<RunRecord>,
+    latencies: &Latencies,
     latency_ns: LatenciesRecord,
 ) -> Record {
     let mut counters = Counters::default();
@@ -127,6 +128,7 @@ pub(crate) fn combine(
         rate: RateRecord::new(&counters, args.mode, measured_s),
         latency_ns,
         counters,
+        statuses: StatusesRecord::sum(runs.iter().map(|run| &run.statuses), latencies),
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),
         args,

@@ -8,12 +8,14 @@ use clap::{Args, Command};
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
-use crate::wire::{Protocol, Sizes, Verify, http};
+use crate::wire::{ExpectedStatuses, Protocol, Sizes, Verify, http};
 
 /// The load and the server: typed flags, not yet checked against each other.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
-    /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path
+    /// Server to load: HOST:PORT (an IPv6 address in brackets), unix:/path, or a URL, which also
+    /// names the protocol: http://HOST[:PORT][/PATH], redis://HOST[:PORT] (resp-ping),
+    /// memcached://HOST[:PORT]; tcp://HOST:PORT names none
     #[arg(value_name = "TARGET", default_value = "127.0.0.1:5555")]
     pub(crate) target: String,
 
@@ -80,28 +82,36 @@ pub(crate) struct ShapeArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrafficArgs {
     /// raw (echo of bytes), len32 (length-prefixed echo), line (echo of lines), http (GET),
-    /// resp-ping, resp-echo (Redis), memcached (set)
-    #[arg(long, value_name = "P", default_value_t)]
-    pub(crate) protocol: Protocol,
+    /// resp-ping, resp-echo (Redis), memcached (set) [default: that of the target's URL, otherwise
+    /// raw]
+    #[arg(long, value_name = "P")]
+    pub(crate) protocol: Option<Protocol>,
 
     /// Payload of a request: 64, 16KiB, a range 64..4KiB, weights 64:9,1KiB:1, or
-    /// lognormal:MEDIAN,SIGMA; up to 64MiB
-    #[arg(long, value_name = "BYTES", default_value_t)]
-    pub(crate) size: Sizes,
+    /// lognormal:MEDIAN,SIGMA; up to 64MiB; not with http and resp-ping, which have none
+    /// [default: 64]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<Sizes>,
 
     /// Maximum number of requests outstanding per connection [default: 1 in a closed loop or with
     /// http, otherwise 1024]
     #[arg(long, value_name = "D")]
     pub(crate) pipeline: Option<u32>,
 
-    /// Compare replies: full (every byte; over http the status, and the length and the first MiB of
-    /// the body, but no headers, and of the first replies perhaps only a part), length, none
-    #[arg(long, value_name = "V", default_value_t)]
-    pub(crate) verify: Verify,
+    /// Compare replies: full (every byte; over http the length and the first MiB of the body with
+    /// those of the run's first reply of the same status, but no headers, and of the first replies
+    /// perhaps only a part), length, none [default: full]
+    #[arg(long, value_name = "V")]
+    pub(crate) verify: Option<Verify>,
 
-    /// Path of http requests
-    #[arg(long, value_name = "PATH", default_value = "/", value_parser = http::path)]
-    pub(crate) http_path: String,
+    /// Statuses of http replies that are no errors: classes, codes, ranges, such as
+    /// 2xx,404,500-503 [default: 2xx,3xx]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) expect_status: Option<ExpectedStatuses>,
+
+    /// Path of http requests [default: that of the target's URL, otherwise /]
+    #[arg(long, value_name = "PATH", value_parser = http::path)]
+    pub(crate) http_path: Option<String>,
 
     /// Header of http requests, repeatable, such as 'Accept: */*'
     #[arg(long, value_name = "HEADER", value_parser = http::header)]

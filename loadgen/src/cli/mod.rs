@@ -1,10 +1,12 @@
 //! The command line: its commands, their typed flags, help, and errors in one line.
 //!
 //! `load` has the flags that several commands share. `options_from_flags` checks the values against
-//! each other.
+//! each other, with `target` for the server and `traffic` for the flags of the protocols.
 
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
+mod target;
+mod traffic;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -151,7 +153,7 @@ independent users would have waited for a stalled server (coordinated omission).
 Examples:
   loadgen run --rate 20k                                  open loop against 127.0.0.1:5555
   loadgen run 10.0.0.7:7000 -c 1000 -t 2 --duration 30s   closed loop, as fast as replies come
-  loadgen run 10.0.0.7:80 --protocol http --rate 5k --arrival constant
+  loadgen run http://10.0.0.7/status --rate 5k --arrival constant
   loadgen run unix:/run/echo.sock --rate 10k --slo 'p99<1ms' --json -";
 
 /// The flags of `loadgen run`.

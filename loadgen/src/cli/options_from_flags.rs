@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::RunArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
+use super::{target, traffic};
 use crate::error::Error;
-use crate::options::{
-    Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource, Target,
-};
-use crate::wire::{Protocol, TrafficSpec};
+use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource};
+use crate::wire::Protocol;
 
 /// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
 /// a server.
@@ -52,7 +51,10 @@ impl TryFrom<RunArgs> for Options {
 impl Options {
     /// One run of this load, with no output but the live line.
     pub(crate) fn new(args: LoadArgs, slo: SloArgs) -> Result<Self, Error> {
-        let LoadArgs { target: text, shape, traffic, connections: over, loader, server } = args;
+        let LoadArgs { target, shape, traffic, connections: over, loader, server } = args;
+        let named = target::parse(&target).map_err(Error::Usage)?;
+        let requested_pipeline = traffic.pipeline;
+        let traffic = traffic::traffic(traffic, &named)?;
         let connections = at_least_one("--connections", over.connections, u32::MAX)?;
         let threads = at_least_one("--threads", loader.threads, THREADS_MAX)?;
         let timeout = duration("--timeout", *shape.timeout, TIMEOUT_MIN)?;
@@ -61,20 +63,12 @@ impl Options {
             None => Load::Closed,
             Some(profile) => Load::Open(OpenLoad { profile, arrival: shape.arrival }),
         };
-        let pipeline = pipeline(traffic.pipeline, &load, traffic.protocol, churn)?;
+        let pipeline = pipeline(requested_pipeline, &load, traffic.protocol, churn)?;
         let command = server.server_cmd.map(ServerSource::Command);
-        let target = target(&text)?;
         Ok(Self {
             load,
-            traffic: TrafficSpec {
-                protocol: traffic.protocol,
-                sizes: traffic.size,
-                verify: traffic.verify,
-                http_host: target.http_host(),
-                http_path: traffic.http_path,
-                http_headers: traffic.http_header,
-            },
-            target,
+            traffic,
+            target: named.target,
             connections,
             threads: threads.min(connections),
             pipeline,
@@ -203,35 +197,11 @@ fn duration(flag: &str, value: Duration, least: Duration) -> Result<Duration, Er
     Ok(value)
 }
 
-fn target(text: &str) -> Result<Target, Error> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return match path {
-            "" => usage("target 'unix:' has no path; write it as unix:/path"),
-            path => Ok(Target::Unix(path.into())),
-        };
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return usage(format!("target '{text}' has no port; write it as ADDR:PORT"));
-    };
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    if host.contains(':') && !bracketed {
-        return usage(format!(
-            "target '{text}': put an IPv6 address in brackets, for example [::1]:5555"
-        ));
-    }
-    if host.is_empty() || host == "[]" {
-        return usage(format!("target '{text}' has no host; write it as ADDR:PORT"));
-    }
-    match port.parse::<u16>() {
-        Ok(1..) => Ok(Target::Tcp(text.to_owned())),
-        _ => usage(format!("target '{text}': the port must be a number from 1 to 65535")),
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::cli::{self, Command, Invocation};
+    use crate::options::Target;
     use crate::wire::Sizes;
 
     /// The options of `loadgen run` with these flags.
@@ -243,8 +213,9 @@ pub(crate) mod tests {
         }
     }
 
+    /// What is said of flags that are refused.
     #[track_caller]
-    fn refusal(flags: &str) -> String {
+    pub(crate) fn refusal(flags: &str) -> String {
         match options(flags) {
             Err(Error::Usage(text)) => text,
             other => panic!("expected a usage error, got {other:?}"),
@@ -288,20 +259,6 @@ pub(crate) mod tests {
     #[test]
     fn threads_are_capped_to_the_connections() {
         assert_eq!(options("-c 3 -t 8").unwrap().threads, 3);
-    }
-
-    #[test]
-    fn targets_are_addresses_names_with_a_port_or_paths() {
-        for good in ["localhost:80", "10.0.0.1:65535", "[::1]:5555", "unix:/run/a.sock"] {
-            assert_eq!(options(good).unwrap().target.to_string(), good);
-        }
-        assert!(refusal("localhost").contains("no port"));
-        assert!(refusal("::1:5555").contains("brackets"));
-        assert!(refusal(":5555").contains("no host"));
-        assert!(refusal("unix:").contains("no path"));
-        for port in ["0", "65536", "http", ""] {
-            assert!(refusal(&format!("localhost:{port}")).contains("1 to 65535"));
-        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl StoredFiles {
     /// are replaced only with `force`.
     pub(super) fn rewrite(&self, out: &Path, force: bool) -> Result<(), Error> {
         if !is_same(out, &self.folder) {
-            existing::claim(out, force)?;
+            existing::check(out, force)?;
             existing::clear(out)?;
             for run in &self.runs {
                 let (from, to) = (self.folder.join(run), out.join(run));

@@ -158,7 +158,7 @@ impl<'a> Collector<'a> {
             scheduled: counters.scheduled - before.scheduled,
             sent: counters.sent - before.sent,
             completed: counters.completed - before.completed,
-            failed: counters.failed + counters.timed_out - before.failed - before.timed_out,
+            failed: counters.failed_requests() - before.failed_requests(),
             outstanding: self.threads.iter().map(|thread| thread.outstanding).sum(),
             backlog: self.threads.iter().map(|thread| thread.backlog).sum(),
             p50_ns: headline.percentile_ns(P50),

@@ -248,16 +248,15 @@ impl<S: Read + Write> Connection<S> {
         tools.recorder.bytes_received(count, reply_ns);
         let full = stream.allowance(tools.plan) == 0;
         let outstanding = stream.outstanding.len();
-        let (completed, right) =
-            self.exchange.verify_received(&tools.plan.traffic, &tools.buffer[..count], outstanding);
-        for _ in 0..completed {
+        let (traffic, bytes) = (&tools.plan.traffic, &tools.buffer[..count]);
+        let right = self.exchange.verify_received(traffic, bytes, outstanding, |reply| {
             let answered = stream.outstanding.pop_front();
             let request = answered.expect("no more replies than requests are accepted");
             stream.replies += 1;
-            tools.recorder.completed(request, reply_ns);
-        }
+            tools.recorder.replied(request, reply, reply_ns);
+        });
         // Only the full pipeline kept it from sending; this reply has made room.
-        if full && completed > 0 {
+        if full && stream.outstanding.len() < outstanding {
             self.free_ns = reply_ns;
         }
         right.map_err(Failure::Mismatch)

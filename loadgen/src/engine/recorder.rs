@@ -7,10 +7,10 @@
 use std::io;
 use std::mem;
 
-use crate::latency::{Batches, Distribution, Latencies};
-use crate::record::Counters;
+use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
+use crate::record::{Counters, StatusCounts};
 use crate::schedule::{Mode, Window, random};
-use crate::wire::Mismatch;
+use crate::wire::{Mismatch, Reply, UnexpectedReply};
 
 /// A request that has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,10 @@ pub(crate) struct Recorder {
     latencies: Box<Latencies>,
     batches: Batches,
     gaps: GapSample,
+    statuses: StatusCounts,
     first_mismatch: Option<Mismatch>,
+    first_unexpected_reply: Option<UnexpectedReply>,
+    first_changed_body: Option<Mismatch>,
     first_error: Option<String>,
     /// Requests outstanding, summed over the nanoseconds of the window up to `summed_until_ns`.
     outstanding_ns: u128,
@@ -66,7 +69,10 @@ impl Recorder {
             latencies: Box::new(Latencies::new()),
             batches: Batches::new(window),
             gaps: GapSample::new(seed),
+            statuses: StatusCounts::default(),
             first_mismatch: None,
+            first_unexpected_reply: None,
+            first_changed_body: None,
             first_error: None,
             outstanding_ns: 0,
             summed_until_ns: 0,
@@ -149,8 +155,45 @@ impl Recorder {
         }
     }
 
+    /// Records a complete reply.
+    pub(crate) fn replied(&mut self, request: Request, reply: Reply, reply_ns: u64) {
+        if let Some(status) = reply.status() {
+            self.statuses.add(status);
+        }
+        if let Some(class) = class_of(&reply)
+            && self.window.contains(request.intended_ns)
+        {
+            let from_ns = match self.mode {
+                Mode::Open => request.intended_ns,
+                Mode::Closed => request.sent_ns,
+            };
+            self.latencies.of_class(class).record(reply_ns.saturating_sub(from_ns));
+        }
+        match reply {
+            Reply::Right { .. } => self.completed(request, reply_ns),
+            Reply::Unexpected { quote, .. } => {
+                self.refused(request, reply_ns);
+                self.counters.unexpected_status += 1;
+                self.first_unexpected_reply =
+                    self.first_unexpected_reply.take().or(quote.map(|quote| *quote));
+            }
+            Reply::BodyChanged { change, .. } => {
+                self.refused(request, reply_ns);
+                self.counters.changed_bodies += 1;
+                self.first_changed_body.get_or_insert(*change);
+            }
+        }
+    }
+
+    /// Records that a request got a reply at `now_ns` that is not the wanted one. For the headline
+    /// latency it is a request without a reply.
+    fn refused(&mut self, request: Request, now_ns: u64) {
+        self.passed(now_ns);
+        self.unanswered(request.intended_ns, now_ns);
+    }
+
     /// Records a complete and correct reply.
-    pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
+    fn completed(&mut self, request: Request, reply_ns: u64) {
         self.passed(reply_ns);
         self.counters.completed += 1;
         if self.window.contains(reply_ns) {
@@ -242,11 +285,7 @@ impl Recorder {
     /// Requests that were sent and have no result yet.
     pub(crate) fn outstanding(&self) -> u64 {
         let counters = &self.counters;
-        counters.sent
-            - counters.completed
-            - counters.failed
-            - counters.timed_out
-            - counters.censored
+        counters.sent - counters.completed - counters.failed_requests() - counters.censored
     }
 
     /// The counters so far.
@@ -267,10 +306,22 @@ impl Recorder {
             counters: self.counters,
             batches: Some(self.batches),
             gaps: self.gaps.into_pairs(),
+            statuses: self.statuses,
             first_mismatch: self.first_mismatch,
+            first_unexpected_reply: self.first_unexpected_reply,
+            first_changed_body: self.first_changed_body,
             first_error: self.first_error,
             outstanding_ns: self.outstanding_ns,
         }
+    }
+}
+
+/// The class of a reply that has a status or is an error line.
+fn class_of(reply: &Reply) -> Option<ReplyClass> {
+    match (reply.status(), reply) {
+        (Some(status), _) => Some(ReplyClass::of_status(status)),
+        (None, Reply::Unexpected { .. }) => Some(ReplyClass::ErrorLine),
+        (None, Reply::Right { .. } | Reply::BodyChanged { .. }) => None,
     }
 }
 
@@ -282,7 +333,10 @@ pub(crate) struct Recorded {
     pub(crate) batches: Option<Batches>,
     /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
     pub(crate) gaps: Vec<(u64, u64)>,
+    pub(crate) statuses: StatusCounts,
     pub(crate) first_mismatch: Option<Mismatch>,
+    pub(crate) first_unexpected_reply: Option<UnexpectedReply>,
+    pub(crate) first_changed_body: Option<Mismatch>,
     /// The text of the first error that has no counter of its own.
     pub(crate) first_error: Option<String>,
     /// Requests outstanding, summed over the nanoseconds of the window.
@@ -298,7 +352,11 @@ impl Recorded {
             (ours, theirs) => *ours = ours.take().or(theirs),
         }
         self.gaps.extend(other.gaps);
+        self.statuses.merge(&other.statuses);
         self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
+        self.first_unexpected_reply =
+            self.first_unexpected_reply.take().or(other.first_unexpected_reply);
+        self.first_changed_body = self.first_changed_body.take().or(other.first_changed_body);
         self.first_error = self.first_error.take().or(other.first_error);
         self.outstanding_ns += other.outstanding_ns;
     }

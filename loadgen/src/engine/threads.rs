@@ -21,7 +21,8 @@ use crate::interrupt::Interrupt;
 use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
-    ArrivalRecord, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, ThreadRecord, Validity,
+    ArrivalRecord, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, StatusesRecord,
+    ThreadRecord, Validity,
 };
 use crate::schedule::{Intensity, Window};
 use crate::server::Server;
@@ -122,6 +123,9 @@ impl<'scope> Threads<'scope> {
     ) -> Result<ThreadResults, Error> {
         if !self.everyone_connected(plan, progress) {
             plan.abandoned.store(true, Ordering::Relaxed);
+            // Without the signal the threads end, those that failed with their error.
+            self.starters.clear();
+            return Err(self.join().err().unwrap_or(Error::Interrupted));
         }
         if let Some(server) = &mut server {
             server.begin();
@@ -130,7 +134,9 @@ impl<'scope> Threads<'scope> {
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let histogram_senders = self.start(plan, window);
-        // The threads load already: an observer that writes files cannot delay the start.
+        // The threads load already: an observer that writes files cannot delay the start. A run
+        // that is interrupted before its start has nothing to write.
+        let observer = if plan.interrupt.is_requested() { &mut () } else { observer };
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
             let collector = Collector::new(
@@ -163,10 +169,8 @@ impl<'scope> Threads<'scope> {
             let reporter =
                 Reporter::new(thread, sender, empty_histograms, window.start_ns, interval_ns);
             histogram_senders.push(histogram_sender);
-            if !plan.abandoned.load(Ordering::Relaxed) {
-                // Sending fails if the thread has ended. Joining it returns the error.
-                let _ = starter.send(Start { window, reporter });
-            }
+            // Sending fails if the thread has ended. Joining it returns the error.
+            let _ = starter.send(Start { window, reporter });
         }
         histogram_senders
     }
@@ -302,6 +306,7 @@ fn conclude(
         validity: Validity::valid(),
         rate: RateRecord::new(&all.counters, mode, seconds(measured_ns)),
         latency_ns: LatenciesRecord::new(&samples),
+        statuses: StatusesRecord::new(all.statuses, &latencies),
         threads,
         arrivals: options.load.open().map(|open| {
             let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
@@ -312,6 +317,8 @@ fn conclude(
         server: server.map(|server| server.record(all.counters.completed)),
         steal_share: None,
         first_mismatch: all.first_mismatch,
+        first_unexpected_reply: all.first_unexpected_reply,
+        first_changed_body: all.first_changed_body,
         first_other_error: all.first_error,
         ended_early_s: ended_early.then(|| seconds(stopped_ns - window.start_ns)),
         interrupted,

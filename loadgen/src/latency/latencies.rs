@@ -1,9 +1,10 @@
 //! The latency distributions of a run.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
-use super::Latency;
+use super::{Latency, ReplyClass};
 use crate::schedule::Mode;
 
 /// The kinds of latency that have a distribution.
@@ -69,37 +70,66 @@ impl Distribution {
 
 /// All distributions of a thread, an interval, a run or several runs.
 #[derive(Debug, Clone)]
-pub(crate) struct Latencies([Latency; Distribution::ALL.len()]);
+pub(crate) struct Latencies {
+    distributions: [Latency; Distribution::ALL.len()],
+    /// The classes that replies had so far; the others need no histogram.
+    classes: BTreeMap<ReplyClass, Latency>,
+}
 
 impl Index<Distribution> for Latencies {
     type Output = Latency;
 
     fn index(&self, distribution: Distribution) -> &Latency {
-        &self.0[distribution as usize]
+        &self.distributions[distribution as usize]
     }
 }
 
 impl IndexMut<Distribution> for Latencies {
     fn index_mut(&mut self, distribution: Distribution) -> &mut Latency {
-        &mut self.0[distribution as usize]
+        &mut self.distributions[distribution as usize]
     }
 }
 
 impl Latencies {
     /// Empty distributions.
     pub(crate) fn new() -> Self {
-        Self(Distribution::ALL.map(|_| Latency::new()))
+        let distributions = Distribution::ALL.map(|_| Latency::new());
+        Self { distributions, classes: BTreeMap::new() }
     }
 
     /// Adds all values of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| ours.merge(theirs));
+        let pairs = self.distributions.iter_mut().zip(&other.distributions);
+        pairs.for_each(|(ours, theirs)| ours.merge(theirs));
+        for (&class, latency) in &other.classes {
+            self.of_class(class).merge(latency);
+        }
     }
 
-    /// Every distribution that has samples.
-    pub(crate) fn recorded(&self) -> impl Iterator<Item = (Distribution, &Latency)> {
-        let all = Distribution::ALL.into_iter().zip(&self.0);
-        all.filter(|(_, latency)| latency.count() > 0)
+    /// Every distribution that has samples, with its name in files.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
+        let names = Distribution::ALL.into_iter().map(Distribution::name);
+        let all = names.zip(&self.distributions);
+        all.filter(|(_, latency)| latency.count() > 0).chain(self.of_classes())
+    }
+
+    /// The latencies of a class of replies.
+    pub(crate) fn of_class(&mut self, class: ReplyClass) -> &mut Latency {
+        self.classes.entry(class).or_insert_with(Latency::new)
+    }
+
+    /// The latencies of every class that has samples, with its name in files.
+    pub(crate) fn of_classes(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
+        let classes = self.classes.iter().map(|(class, latency)| (class.name(), latency));
+        classes.filter(|(_, latency)| latency.count() > 0)
+    }
+
+    /// The distribution, or the class of replies, with this name in files.
+    pub(crate) fn by_name(&mut self, name: &str) -> Option<&mut Latency> {
+        match Distribution::by_name(name) {
+            Some(distribution) => Some(&mut self[distribution]),
+            None => ReplyClass::by_name(name).map(|class| self.of_class(class)),
+        }
     }
 
     /// The headline latency: see [`Distribution::headline`].
@@ -119,7 +149,7 @@ impl Latencies {
 
     /// Empties all distributions, without freeing their memory.
     pub(crate) fn clear(&mut self) {
-        self.0.iter_mut().for_each(Latency::clear);
+        self.distributions.iter_mut().chain(self.classes.values_mut()).for_each(Latency::clear);
     }
 }
 
@@ -137,6 +167,22 @@ mod tests {
         let counts: Vec<u64> = latencies.recorded().map(|(_, latency)| latency.count()).collect();
         assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(Distribution::by_name("other"), None);
+    }
+
+    #[test]
+    fn a_class_of_replies_has_a_histogram_once_there_is_one() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.of_classes().count(), 0);
+        latencies.of_class(ReplyClass::Http5xx).record(5);
+        let mut sum = Latencies::new();
+        sum.merge(&latencies);
+        sum.by_name("5xx").unwrap().record(9);
+        let names: Vec<&str> = sum.recorded().map(|(name, _)| name).collect();
+        assert_eq!(names, ["5xx"]);
+        assert_eq!(sum.of_class(ReplyClass::Http5xx).count(), 2);
+        sum.clear();
+        assert_eq!(sum.recorded().count(), 0);
+        assert!(sum.by_name("unknown").is_none());
     }
 
     #[test]

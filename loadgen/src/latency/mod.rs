@@ -5,12 +5,14 @@
 mod batches;
 mod confidence;
 mod latencies;
+mod reply_class;
 
 use hdrhistogram::Histogram;
 
 pub(crate) use self::batches::Batches;
 pub(crate) use self::confidence::{Samples, ranks};
 pub(crate) use self::latencies::{Distribution, Latencies};
+pub(crate) use self::reply_class::ReplyClass;
 
 /// Largest value of the histogram; longer ones are clamped to it and counted.
 const HIGHEST_NS: u64 = 60_000_000_000;

@@ -13,7 +13,7 @@ use crate::latency::{Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, TextValue, Validity, Verdict,
+    RunRecord, StatusesRecord, TextValue, Validity, Verdict,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
@@ -46,7 +46,7 @@ impl Merged {
         let of_runs: Vec<_> = runs.iter().map(|run| &run.latency_ns).collect();
         let latency_ns = LatenciesRecord::of_runs(&latencies, args.mode, &of_runs);
         let samples = Samples { mode: args.mode, latencies: &latencies, runs: &[] };
-        let mut record = combine(args, sources[0].record.env.clone(), runs, latency_ns);
+        let mut record = combine(args, sources[0].record.env.clone(), runs, &latencies, latency_ns);
         record.rate = rate;
         found.add_to(&mut record.validity);
         record.slo = record
@@ -141,6 +141,7 @@ fn added_run(
             &parts().map(|run| &run.latency_ns).collect::<Vec<_>>(),
         ),
         counters,
+        statuses: StatusesRecord::sum(parts().map(|run| &run.statuses), latencies),
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),
@@ -148,6 +149,8 @@ fn added_run(
         server: parts().find_map(|run| run.server.clone()),
         steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),
         first_mismatch: parts().find_map(|run| run.first_mismatch.clone()),
+        first_unexpected_reply: parts().find_map(|run| run.first_unexpected_reply.clone()),
+        first_changed_body: parts().find_map(|run| run.first_changed_body.clone()),
         first_other_error: parts().find_map(|run| run.first_other_error.clone()),
         ended_early_s: parts().filter_map(|run| run.ended_early_s).reduce(f64::min),
         interrupted: parts().any(|run| run.interrupted),

@@ -130,16 +130,6 @@ pub(crate) enum Target {
     Unix(PathBuf),
 }
 
-impl Target {
-    /// The host name in a request: `localhost` for a unix socket.
-    pub(crate) fn http_host(&self) -> String {
-        match self {
-            Self::Tcp(text) => text.clone(),
-            Self::Unix(_) => "localhost".to_owned(),
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,11 +6,15 @@ use super::TextValue;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
+use crate::wire::Protocol;
+
+/// The size of requests that have no payload.
+const NO_PAYLOAD: &str = "none";
 
 /// The requested plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArgsRecord {
-    /// The server, as given.
+    /// The server: HOST:PORT, also where it was given as a URL, or unix:/path.
     pub(crate) target: String,
     /// "closed": the next request waits for a reply. "open": requests follow the schedule.
     pub(crate) mode: Mode,
@@ -26,7 +30,13 @@ pub(crate) struct ArgsRecord {
     pub(crate) pipeline: u32,
     /// How requests and replies look on the wire.
     pub(crate) protocol: String,
-    /// Sizes of requests, as given.
+    /// Path and query of HTTP requests; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) http_path: Option<String>,
+    /// Statuses of HTTP replies that are no errors, as given; nothing for other protocols.
+    #[serde(default)]
+    pub(crate) expect_status: Option<String>,
+    /// Sizes of requests, as given; "none" where requests have no payload.
     pub(crate) size: String,
     /// Mean size of a request's payload in bytes, if it is known beforehand.
     pub(crate) size_mean_bytes: f64,
@@ -59,11 +69,22 @@ impl ArgsRecord {
     pub(crate) fn is_open(&self) -> bool {
         self.mode == Mode::Open
     }
+
+    /// The requests in words: "raw requests of 64 B", "http requests".
+    pub(crate) fn requests(&self) -> String {
+        let unit = if self.size.bytes().all(|byte| byte.is_ascii_digit()) { " B" } else { "" };
+        match self.size.as_str() {
+            NO_PAYLOAD => format!("{} requests", self.protocol),
+            size => format!("{} requests of {size}{unit}", self.protocol),
+        }
+    }
 }
 
 impl From<&Options> for ArgsRecord {
     fn from(options: &Options) -> Self {
-        let open = options.load.open();
+        let (open, traffic) = (options.load.open(), &options.traffic);
+        let is_http = traffic.protocol == Protocol::Http;
+        let has_payload = traffic.protocol.has_request_payload();
         Self {
             target: options.target.to_string(),
             mode: options.load.mode(),
@@ -72,10 +93,12 @@ impl From<&Options> for ArgsRecord {
             connections: options.connections,
             threads: options.threads,
             pipeline: options.pipeline,
-            protocol: options.traffic.protocol.to_string(),
-            size: options.traffic.sizes.to_string(),
-            size_mean_bytes: options.traffic.sizes.mean_bytes(),
-            verify: options.traffic.verify.to_string(),
+            protocol: traffic.protocol.to_string(),
+            http_path: is_http.then(|| traffic.http_path.clone()),
+            expect_status: is_http.then(|| traffic.http_statuses.to_string()),
+            size: if has_payload { traffic.sizes.to_string() } else { NO_PAYLOAD.to_owned() },
+            size_mean_bytes: if has_payload { traffic.sizes.mean_bytes() } else { 0.0 },
+            verify: traffic.verify.to_string(),
             churn: options.churn.describe(),
             duration_s: options.duration.as_secs_f64(),
             warmup_s: options.warmup.as_secs_f64(),

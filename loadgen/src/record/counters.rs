@@ -13,6 +13,14 @@ pub(crate) struct Counters {
     pub(crate) unsent: u64,
     /// Requests with a complete and correct reply.
     pub(crate) completed: u64,
+    /// Requests whose reply had an unexpected HTTP status, or was an error line of Redis or
+    /// memcached. The connection goes on.
+    #[serde(default)]
+    pub(crate) unexpected_status: u64,
+    /// Requests whose reply had an expected HTTP status, but another body than the run's first
+    /// reply with that status. The connection goes on.
+    #[serde(default)]
+    pub(crate) changed_bodies: u64,
     /// Requests outstanding on a connection when it was lost to an error.
     pub(crate) failed: u64,
     /// Requests outstanding on a connection when it reached the timeout.
@@ -62,7 +70,12 @@ impl Counters {
     /// Whether every scheduled request, and every sent one, has exactly one result.
     pub(crate) fn conserved(&self) -> bool {
         self.scheduled == self.sent + self.unsent
-            && self.sent == self.completed + self.failed + self.timed_out + self.censored
+            && self.sent == self.completed + self.failed_requests() + self.censored
+    }
+
+    /// Requests that were sent and failed, whatever the cause.
+    pub(crate) fn failed_requests(&self) -> u64 {
+        self.unexpected_status + self.changed_bodies + self.failed + self.timed_out
     }
 
     /// Whether any request or connection failed.
@@ -72,7 +85,7 @@ impl Counters {
             + self.resets
             + self.timeouts
             + self.other_errors;
-        lost + self.connect_failures + self.failed + self.timed_out + self.censored > 0
+        lost + self.connect_failures + self.failed_requests() + self.censored > 0
     }
 
     /// Adds another thread's or another run's counts.
@@ -81,6 +94,8 @@ impl Counters {
         self.sent += other.sent;
         self.unsent += other.unsent;
         self.completed += other.completed;
+        self.unexpected_status += other.unexpected_status;
+        self.changed_bodies += other.changed_bodies;
         self.failed += other.failed;
         self.timed_out += other.timed_out;
         self.censored += other.censored;
@@ -129,6 +144,16 @@ mod tests {
             Counters { scheduled: 3, sent: 2, unsent: 1, completed: 2, ..Counters::default() };
         assert!(good.conserved());
         assert!(!Counters { unsent: 0, ..good.clone() }.conserved());
-        assert!(!Counters { completed: 1, ..good }.conserved());
+        assert!(!Counters { completed: 1, ..good.clone() }.conserved());
+        for failed in [
+            Counters { unexpected_status: 1, ..Counters::default() },
+            Counters { changed_bodies: 1, ..Counters::default() },
+            Counters { failed: 1, ..Counters::default() },
+            Counters { timed_out: 1, ..Counters::default() },
+        ] {
+            let mut other = Counters { completed: 1, ..good.clone() };
+            other.merge(&failed);
+            assert!(other.conserved() && other.has_errors(), "{failed:?}");
+        }
     }
 }

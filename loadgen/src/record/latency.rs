@@ -155,6 +155,14 @@ pub(crate) struct LatencyRecord {
 /// The ends of a confidence interval, in nanoseconds. The upper one may be unknown.
 pub(crate) type Interval = (u64, Option<u64>);
 
+/// A distribution in which every request has its value. How far they depend on each other is not
+/// known.
+impl From<&Latency> for LatencyRecord {
+    fn from(latency: &Latency) -> Self {
+        Bounds { answered: latency, unanswered: &Latency::new(), all: latency }.record(&|_| None)
+    }
+}
+
 impl LatencyRecord {
     /// The confidence interval of a percentile, if it has one.
     pub(crate) fn ci95_at(&self, percentile: Percentile) -> Option<Interval> {

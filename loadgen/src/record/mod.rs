@@ -8,6 +8,7 @@ mod arrivals;
 mod counters;
 mod latency;
 mod run;
+mod statuses;
 mod text_value;
 mod validity;
 
@@ -20,6 +21,7 @@ pub(crate) use self::latency::{LatenciesRecord, LatencyRecord};
 pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
+pub(crate) use self::statuses::{StatusCounts, StatusesRecord};
 pub(crate) use self::text_value::TextValue;
 pub(crate) use self::validity::{Code, Decision, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
@@ -49,6 +51,9 @@ pub(crate) struct Record {
     pub(crate) latency_ns: LatenciesRecord,
     /// The counters.
     pub(crate) counters: Counters,
+    /// The replies by status.
+    #[serde(default)]
+    pub(crate) statuses: StatusesRecord,
     /// The record of each run.
     pub(crate) runs: Vec<RunRecord>,
     /// The server process, if it was started or watched, over all runs.

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalRecord, Counters, LatenciesRecord, Validity};
+use super::{ArrivalRecord, Counters, LatenciesRecord, StatusesRecord, Validity};
 use crate::schedule::Mode;
-use crate::wire::Mismatch;
+use crate::wire::{Mismatch, UnexpectedReply};
 
 /// One run: new connections and, if the loader starts the server, a new server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub(crate) struct RunRecord {
     pub(crate) rate: RateRecord,
     pub(crate) latency_ns: LatenciesRecord,
     pub(crate) counters: Counters,
+    /// The replies by status.
+    #[serde(default)]
+    pub(crate) statuses: StatusesRecord,
     /// The loader's own threads.
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.
@@ -32,6 +35,12 @@ pub(crate) struct RunRecord {
     pub(crate) steal_share: Option<f64>,
     /// The first wrong byte.
     pub(crate) first_mismatch: Option<Mismatch>,
+    /// The words of the first reply with an unexpected status.
+    #[serde(default)]
+    pub(crate) first_unexpected_reply: Option<UnexpectedReply>,
+    /// The first byte of an HTTP body that differs from the run's first reply with that status.
+    #[serde(default)]
+    pub(crate) first_changed_body: Option<Mismatch>,
     /// The text of the first error counted as "other", or of the first failed connect.
     pub(crate) first_other_error: Option<String>,
     /// Seconds after which no connection was left, if that was before the end.
@@ -69,7 +78,7 @@ pub(crate) struct IntervalRecord {
     pub(crate) scheduled: u64,
     pub(crate) sent: u64,
     pub(crate) completed: u64,
-    /// Requests that failed or timed out.
+    /// Requests that failed: see `Counters::failed_requests`.
     pub(crate) failed: u64,
     /// Sent and unanswered at the end of the interval.
     pub(crate) outstanding: u64,

@@ -2,7 +2,7 @@
 //!
 //! A result is never mixed with another one, and never overwritten unless the user says so.
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
@@ -10,11 +10,20 @@ use super::files;
 use crate::atomic_file::{self, UNFINISHED};
 use crate::error::Error;
 
-/// Creates the directory if it does not exist, and checks that it can be written to. Refuses a
-/// directory that contains anything but results, and one with results unless they may be replaced
-/// (`force`). Changes nothing in it: see [`clear`].
-pub(crate) fn claim(path: &Path, force: bool) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(failure("make the result directory", path))?;
+/// Checks that the directory can be made and written to. Refuses a directory that contains anything
+/// but results, and one with results unless they may be replaced (`force`). Changes nothing: see
+/// [`clear`].
+pub(crate) fn check(path: &Path, force: bool) -> Result<(), Error> {
+    let operation = if path.exists() {
+        check_content(path, force)?;
+        "write into the result directory"
+    } else {
+        "make the result directory"
+    };
+    atomic_file::check_folder(path).map_err(failure(operation, path))
+}
+
+fn check_content(path: &Path, force: bool) -> Result<(), Error> {
     let entries = fs::read_dir(path).map_err(failure("list the result directory", path))?;
     let (ours, foreign): (Vec<_>, Vec<_>) = entries.flatten().partition(is_ours);
     let name = |entry: &DirEntry| entry.file_name().to_string_lossy().into_owned();
@@ -27,13 +36,12 @@ pub(crate) fn claim(path: &Path, force: bool) -> Result<(), Error> {
     if let Some(found) = found.filter(|_| !force) {
         return Err(Error::ExistingResult { path: path.to_owned(), found });
     }
-    let probe = path.join(format!("{}{UNFINISHED}", files::RECORD));
-    let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
-    written.map_err(failure("write into the result directory", path))
+    Ok(())
 }
 
-/// Removes all files of earlier results.
+/// Makes the directory, or removes all files of earlier results from it.
 pub(crate) fn clear(path: &Path) -> Result<(), Error> {
+    atomic_file::folder(path)?;
     for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(is_ours) {
         let path = entry.path();
         let removed =
@@ -102,13 +110,13 @@ mod tests {
     fn a_result_is_not_replaced_without_force() {
         for names in RESULTS {
             let folder = with(names);
-            let error = claim(folder.path(), false).unwrap_err().to_string();
+            let error = check(folder.path(), false).unwrap_err().to_string();
             assert!(error.contains(names[0]) && error.contains("add --force"), "{error}");
-            claim(folder.path(), true).unwrap();
+            check(folder.path(), true).unwrap();
             assert!(folder.path().join(names[0]).exists(), "nothing is removed yet");
             clear(folder.path()).unwrap();
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-            claim(folder.path(), false).unwrap();
+            check(folder.path(), false).unwrap();
         }
     }
 
@@ -117,7 +125,7 @@ mod tests {
         for name in ["thesis.tex", "cells/thesis.tex", "cells/a/thesis.tex", "index.html/x", "a/b"]
         {
             let folder = with(&["result.json", name]);
-            let error = claim(folder.path(), true).unwrap_err().to_string();
+            let error = check(folder.path(), true).unwrap_err().to_string();
             assert!(error.contains("which is not a result of loadgen"), "{error}");
             clear(folder.path()).unwrap();
             assert!(folder.path().join(name).exists(), "{name}");

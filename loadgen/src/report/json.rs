@@ -2,19 +2,43 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::atomic_file;
 use crate::record::Record;
 
-/// Opens the file for the record, without changing it before there is a new record.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+/// The file for the record.
+#[derive(Debug)]
+pub(super) enum RecordFile {
+    /// It does not exist before there is a record.
+    New(PathBuf),
+    /// It keeps its content until there is a record. It may be a device or a named pipe.
+    Opened(File),
+}
+
+impl RecordFile {
+    /// Opens the file, or checks that it can be made. Changes nothing.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path.exists() {
+            return OpenOptions::new().write(true).open(path).map(Self::Opened);
+        }
+        atomic_file::check_new_file(path)?;
+        Ok(Self::New(path.to_owned()))
+    }
+
+    /// Writes the record into the file.
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        match self {
+            Self::New(path) => replace(&File::create(path)?, record),
+            Self::Opened(file) => replace(file, record),
+        }
+    }
 }
 
 /// Replaces the content of an opened file by the record.
-pub(super) fn replace(file: &File, record: &Record) -> io::Result<()> {
+fn replace(file: &File, record: &Record) -> io::Result<()> {
     // A device or a named pipe has no length to cut.
     if file.metadata()?.is_file() {
         file.set_len(0)?;

@@ -1,8 +1,8 @@
 //! The outputs of a measurement: the text report for people, the JSON record for scripts.
 //!
-//! Outputs are opened before the run, so that a bad path costs no measurement.
+//! Outputs are checked before the run, so that a bad path costs no measurement. Files are written
+//! once there is something to write: a run that cannot start leaves no file, and changes none.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
 use crate::console;
@@ -10,7 +10,7 @@ use crate::engine::Observer;
 use crate::error::Error;
 use crate::measure::Measurement;
 use crate::options::{OutputOptions, RecordSink};
-use crate::record::{Validity, Verdict};
+use crate::record::{Record, Validity, Verdict};
 
 mod csv;
 pub(crate) mod existing;
@@ -27,6 +27,7 @@ pub(crate) mod text;
 mod views;
 
 pub(crate) use self::folder::ResultFolder;
+use self::json::RecordFile;
 pub(crate) use self::stored::{StoredResult, read_record};
 use self::text::Style;
 pub(crate) use self::views::{View, is_same, rewrite, view};
@@ -43,7 +44,7 @@ pub(crate) struct Reports {
 #[derive(Debug)]
 enum RecordOutput {
     Stdout,
-    File(File),
+    File(RecordFile),
 }
 
 #[derive(Debug)]
@@ -56,13 +57,13 @@ enum TextOutput {
 }
 
 impl Reports {
-    /// Opens the outputs that the options name.
+    /// Checks the outputs that the options name.
     pub(crate) fn open(options: &OutputOptions) -> Result<Self, Error> {
         let record = match &options.record {
             None => None,
             Some(RecordSink::Stdout) => Some(RecordOutput::Stdout),
             Some(RecordSink::File(path)) => {
-                let opened = json::open(path)
+                let opened = RecordFile::open(path)
                     .map_err(|source| Error::OpenRecord { path: path.clone(), source })?;
                 Some(RecordOutput::File(opened))
             }
@@ -85,14 +86,18 @@ impl Reports {
         }
     }
 
-    /// Writes everything; the record first, as a script may wait for it.
+    /// Writes everything; the record first, as a script may wait for it. Files stay as they are if
+    /// the run was interrupted before it sent anything.
     pub(crate) fn write(&mut self, measurement: &Measurement) -> Result<(), Error> {
+        let Record { interrupted, counters, .. } = &measurement.record;
+        let has_begun = !interrupted || counters.sent > 0;
         let record = match &self.record {
             None => Ok(()),
             Some(RecordOutput::Stdout) => {
                 json::write(&mut io::stdout().lock(), &measurement.record)
             }
-            Some(RecordOutput::File(file)) => json::replace(file, &measurement.record),
+            Some(RecordOutput::File(file)) if has_begun => file.write(&measurement.record),
+            Some(RecordOutput::File(_)) => Ok(()),
         };
         let text = match self.text {
             TextOutput::Verdict => {
@@ -104,7 +109,10 @@ impl Reports {
         };
         let written = reader_may_leave(record).and(reader_may_leave(text));
         written.map_err(Error::WriteResults)?;
-        self.folder.as_mut().map_or(Ok(()), |folder| folder.finish(measurement))
+        match &mut self.folder {
+            Some(folder) if has_begun => folder.finish(measurement),
+            _ => Ok(()),
+        }
     }
 }
 

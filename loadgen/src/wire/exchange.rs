@@ -2,6 +2,7 @@
 
 use super::framing::Direction;
 use super::mismatch::Mismatch;
+use super::reply::Reply;
 use super::stream::Stream;
 use super::traffic::Traffic;
 use super::verify::ReplyCheck;
@@ -59,15 +60,17 @@ impl Exchange {
         self.requests.advance(traffic, sent).begun
     }
 
-    /// Compares received bytes, in place, while `outstanding` requests are unanswered. Returns
-    /// how many replies they complete, and the first byte that is wrong, if one is.
+    /// Compares received bytes, in place, while `outstanding` requests are unanswered. Calls
+    /// `on_reply` for each complete reply. An error is the first byte that is wrong: the connection
+    /// cannot be used after it.
     pub(crate) fn verify_received(
         &mut self,
         traffic: &Traffic,
         bytes: &[u8],
         outstanding: usize,
-    ) -> (usize, Result<(), Mismatch>) {
-        self.replies.verify_received(traffic, bytes, outstanding)
+        on_reply: impl FnMut(Reply),
+    ) -> Result<(), Mismatch> {
+        self.replies.verify_received(traffic, bytes, outstanding, on_reply)
     }
 
     /// Drops the unanswered requests: a new connection has replaced the old one. Its first request

@@ -15,6 +15,10 @@ const ECHO: &[u8] = b"*2\r\n$4\r\nECHO\r\n";
 /// memcached's answer to `set`, from its doc/protocol.txt.
 const STORED: &[u8] = b"STORED\r\n";
 
+/// How error lines begin: Redis, from the specification of RESP; memcached, from doc/protocol.txt.
+const RESP_ERRORS: &[&[u8]] = &[b"-"];
+const MEMCACHED_ERRORS: &[&[u8]] = &[b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR", b"NOT_STORED"];
+
 /// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -50,9 +54,30 @@ impl Framing {
         self.protocol == Protocol::Raw
     }
 
-    /// Whether the server sends an error as text in place of the head of a reply.
-    pub(super) fn has_text_heads(&self) -> bool {
-        matches!(self.protocol, Protocol::RespPing | Protocol::RespEcho | Protocol::Memcached)
+    /// How a line begins that the server sends instead of a reply, to report an error.
+    fn error_words(&self) -> &'static [&'static [u8]] {
+        match self.protocol {
+            Protocol::RespPing | Protocol::RespEcho => RESP_ERRORS,
+            Protocol::Memcached => MEMCACHED_ERRORS,
+            Protocol::Raw | Protocol::Len32 | Protocol::Line | Protocol::Http => &[],
+        }
+    }
+
+    /// Whether the server reports errors as lines of text.
+    pub(super) fn has_error_lines(&self) -> bool {
+        !self.error_words().is_empty()
+    }
+
+    /// Whether `received` can be the beginning of an error line.
+    pub(super) fn begins_error_line(&self, received: &[u8]) -> bool {
+        let agrees = |word: &&[u8]| {
+            if received.len() < word.len() {
+                word.starts_with(received)
+            } else {
+                received.starts_with(word)
+            }
+        };
+        self.error_words().iter().any(agrees)
     }
 
     /// Whether replies state their own length, so that [`Self::frame`] cannot compute it.

@@ -77,6 +77,11 @@ const MESSAGE_CHARACTERS_MAX: usize = 100;
 /// The note about a message of the server: the first line of `received`, made printable. Most
 /// servers name their error in it.
 pub(super) fn server_message(received: &[u8]) -> String {
+    format!("the server said '{}'", printable_line(received))
+}
+
+/// The first line of `received`, made printable and cut if it is long.
+pub(super) fn printable_line(received: &[u8]) -> String {
     let line = received.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let printable = |&byte: &u8| match byte {
@@ -85,7 +90,7 @@ pub(super) fn server_message(received: &[u8]) -> String {
     };
     let text: String = line.iter().take(MESSAGE_CHARACTERS_MAX).map(printable).collect();
     let cut = if line.len() > MESSAGE_CHARACTERS_MAX { "..." } else { "" };
-    format!("the server said '{text}{cut}'")
+    format!("{text}{cut}")
 }
 
 #[cfg(test)]

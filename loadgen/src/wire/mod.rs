@@ -9,6 +9,7 @@
 //!     Framing, Frame           a message: head, payload, tail
 //!   verify                   compares received bytes with the expected replies
 //!     http                     replies that are not known beforehand
+//!     Reply                    a complete reply: right, unexpected, or changed
 //!     Mismatch                 the first byte that is wrong
 //! ```
 //!
@@ -21,6 +22,7 @@ mod framing;
 pub(crate) mod http;
 mod mismatch;
 mod payload;
+mod reply;
 mod sizes;
 mod spec;
 mod stream;
@@ -30,8 +32,10 @@ mod traffic;
 mod verify;
 
 pub(crate) use self::exchange::Exchange;
+pub(crate) use self::http::ExpectedStatuses;
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::payload::SLICE_BYTES_MAX;
+pub(crate) use self::reply::{Reply, UnexpectedReply};
 pub(crate) use self::sizes::Sizes;
 pub(crate) use self::spec::{Protocol, TrafficSpec, Verify};
 pub(crate) use self::traffic::Traffic;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::http::ExpectedStatuses;
 use super::sizes::Sizes;
 
 /// The options of the traffic.
@@ -15,6 +16,7 @@ pub(crate) struct TrafficSpec {
     pub(crate) http_host: String,
     pub(crate) http_path: String,
     pub(crate) http_headers: Vec<String>,
+    pub(crate) http_statuses: ExpectedStatuses,
 }
 
 /// How requests and replies look.
@@ -27,7 +29,7 @@ pub(crate) enum Protocol {
     Len32,
     /// Printable characters and a line feed; the reply is the same.
     Line,
-    /// `GET` over HTTP/1.1 with keep-alive; every reply must be like the first.
+    /// `GET` over HTTP/1.1 with keep-alive; every reply must be like the first of its status.
     Http,
     /// Redis `PING`.
     RespPing,
@@ -35,6 +37,18 @@ pub(crate) enum Protocol {
     RespEcho,
     /// memcached `set`.
     Memcached,
+}
+
+impl Protocol {
+    /// Whether requests have a payload, so that they have a size.
+    pub(crate) fn has_request_payload(self) -> bool {
+        !matches!(self, Self::Http | Self::RespPing)
+    }
+
+    /// Whether replies have a payload or a body, so that there is a choice of what to compare.
+    pub(crate) fn has_reply_payload(self) -> bool {
+        !matches!(self, Self::RespPing | Self::Memcached)
+    }
 }
 
 impl FromStr for Protocol {
@@ -74,12 +88,12 @@ impl fmt::Display for Protocol {
 /// The part of a reply that is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Verify {
-    /// Every byte. Over HTTP: the status, and the length and the first MiB of the body, which must
-    /// be those of the run's first reply. Headers are not compared. A body that a connection was
-    /// receiving while there was no first reply yet may be compared only in part.
+    /// Every byte. Over HTTP: the length and the first MiB of the body, which must be those of the
+    /// run's first reply with the same status. Headers are not compared. A body that a connection
+    /// was receiving while there was no first reply yet may be compared only in part.
     #[default]
     Full,
-    /// The length; over HTTP the status, and the length of the body.
+    /// The length; over HTTP that of the body.
     Length,
     /// Only what finding the end of a reply needs. Except over HTTP, this is the same as the
     /// length.

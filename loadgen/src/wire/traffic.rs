@@ -1,7 +1,7 @@
 //! The traffic that all connections of a run share: framing, comparison, sizes, payload.
 
 use super::framing::Framing;
-use super::http::{self, Reference};
+use super::http;
 use super::payload::Payload;
 use super::sizes::Sizes;
 use super::spec::{TrafficSpec, Verify};
@@ -10,14 +10,15 @@ use crate::schedule::random;
 /// Part of a seed from which the sizes are drawn.
 const SIZES: u64 = 2 << 40;
 
-/// The traffic of a run. All threads read it. Only the reference for HTTP replies is written, once.
+/// The traffic of a run. All threads read it. Only the first HTTP reply of each status is
+/// written, once.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(super) framing: Framing,
     pub(super) sizes: Sizes,
     pub(super) verify: Verify,
     pub(super) payload: Payload,
-    pub(super) reference: Reference,
+    pub(super) http: http::Rules,
     seed: u64,
 }
 
@@ -31,7 +32,7 @@ impl Traffic {
             framing,
             sizes: spec.sizes.clone(),
             verify: spec.verify,
-            reference: Reference::default(),
+            http: http::Rules::new(spec.verify, spec.http_statuses.clone()),
             seed,
         }
     }

@@ -5,12 +5,16 @@
 
 use super::frame::{Frame, Piece};
 use super::framing::{Direction, HeadBuffer};
-use super::http::ReplyDecoder;
-use super::mismatch::{Fault, Mismatch, common_bytes, server_message};
+use super::http::{DecodedReply, ReplyDecoder};
+use super::mismatch::{Fault, Mismatch, common_bytes, printable_line, server_message};
 use super::payload::{Cursor, Payload};
+use super::reply::{Reply, UnexpectedReply};
 use super::spec::Verify;
 use super::stream::Stream;
 use super::traffic::Traffic;
+
+/// Longest error line: those of Redis and memcached have some 100 bytes.
+const ERROR_LINE_BYTES_MAX: usize = 4096;
 
 /// The check of one connection's replies.
 #[derive(Debug)]
@@ -18,6 +22,10 @@ pub(super) struct ReplyCheck {
     connection: u32,
     replies: Stream,
     http: Option<Box<ReplyDecoder>>,
+    /// The beginning of an error line that is being received instead of a reply.
+    error_line: Option<Vec<u8>>,
+    /// Whether an error line has been quoted.
+    has_quoted: bool,
 }
 
 impl ReplyCheck {
@@ -28,6 +36,8 @@ impl ReplyCheck {
             connection,
             replies: Stream::new(traffic, Direction::Reply, connection),
             http: is_http.then(|| Box::new(ReplyDecoder::new(connection))),
+            error_line: None,
+            has_quoted: false,
         }
     }
 
@@ -39,45 +49,63 @@ impl ReplyCheck {
     /// Moves to the reply of the request at whose beginning `requests` is, on a new connection.
     pub(super) fn restart(&mut self, requests: &Stream) {
         self.replies.follow(requests);
+        self.error_line = None;
         if let Some(http) = &mut self.http {
             http.restart();
         }
     }
 
-    /// Compares received bytes while `outstanding` requests are unanswered. Returns how many
-    /// replies they complete, and the first byte that is wrong, if one is.
+    /// Compares received bytes while `outstanding` requests are unanswered. Calls `on_reply` for
+    /// each complete reply. An error is the first byte that is wrong: nothing behind it can be
+    /// understood.
     pub(super) fn verify_received(
         &mut self,
         traffic: &Traffic,
         bytes: &[u8],
         outstanding: usize,
-    ) -> (usize, Result<(), Mismatch>) {
-        let mut completed = 0;
+        mut on_reply: impl FnMut(Reply),
+    ) -> Result<(), Mismatch> {
+        let mut left = outstanding;
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            if completed == outstanding {
-                return (completed, Err(self.unexpected(traffic, rest)));
+            if left == 0 {
+                return Err(self.unrequested(traffic, rest));
+            }
+            if self.http.is_some() || self.error_line.is_some() {
+                let (taken, reply) = self.read_reply(traffic, rest)?;
+                if let Some(reply) = reply {
+                    on_reply(reply);
+                    left -= 1;
+                }
+                at += taken;
+                continue;
             }
             let step = if traffic.framing.is_raw() {
-                Ok(self.verify_raw(traffic, rest, outstanding - completed))
-            } else if let Some(http) = &mut self.http {
-                Self::verify_http(http, &mut self.replies, traffic, rest)
+                self.verify_raw(traffic, rest, left)
             } else {
-                Ok(self.verify_framed(traffic, rest))
+                self.verify_framed(traffic, rest)
             };
-            match step {
-                Err(fault) => return (completed, Err(self.faulty(fault))),
-                Ok(step) => {
-                    at += step.right;
-                    completed += step.ended;
-                    if step.is_wrong {
-                        return (completed, Err(self.wrong(traffic, &bytes[at..])));
-                    }
-                }
+            (0..step.ended).for_each(|_| on_reply(Reply::Right { status: None }));
+            left -= step.ended;
+            at += step.right;
+            if step.is_wrong && !self.begin_error_line(traffic, &bytes[at..]) {
+                return Err(self.wrong(traffic, &bytes[at..]));
             }
         }
-        (completed, Ok(()))
+        Ok(())
+    }
+
+    /// Reads a reply, or a part of it, whose bytes state its length.
+    fn read_reply(
+        &mut self,
+        traffic: &Traffic,
+        bytes: &[u8],
+    ) -> Result<(usize, Option<Reply>), Mismatch> {
+        match self.error_line.take() {
+            Some(line) => self.read_error_line(traffic, line, bytes),
+            None => self.read_http(traffic, bytes),
+        }
     }
 
     /// Compares raw replies, which are payload and nothing else, many at a time.
@@ -104,19 +132,81 @@ impl ReplyCheck {
         Compared { right, ended, is_wrong: ended == 0 && right < bytes.len() }
     }
 
-    /// Compares one reply that states its own length.
-    fn verify_http(
-        http: &mut ReplyDecoder,
-        replies: &mut Stream,
+    /// Parses and compares an HTTP reply.
+    fn read_http(
+        &mut self,
         traffic: &Traffic,
         bytes: &[u8],
-    ) -> Result<Compared, Fault> {
-        let (taken, is_whole) = http.verify_received(bytes, traffic.verify, &traffic.reference)?;
-        replies.advance(traffic, taken);
-        if is_whole {
-            replies.end_here();
+    ) -> Result<(usize, Option<Reply>), Mismatch> {
+        let Some(http) = &mut self.http else { return Ok((0, None)) };
+        let (taken, decoded) = match http.verify_received(bytes, &traffic.http) {
+            Ok(read) => read,
+            Err(fault) => return Err(self.faulty(fault)),
+        };
+        self.replies.advance(traffic, taken);
+        let reply = decoded.map(|decoded| match decoded {
+            DecodedReply::Right { status } => Reply::Right { status: Some(status) },
+            DecodedReply::Unexpected { status, words } => {
+                let quote =
+                    words.map(|words| Box::new(self.quoted(words.first_line, words.body_line)));
+                Reply::Unexpected { status: Some(status), quote }
+            }
+            DecodedReply::BodyChanged { status, change } => {
+                Reply::BodyChanged { status, change: Box::new(self.faulty(change)) }
+            }
+        });
+        if reply.is_some() {
+            self.replies.end_here();
         }
-        Ok(Compared { right: taken, ended: is_whole.into(), is_wrong: false })
+        Ok((taken, reply))
+    }
+
+    /// Whether `received`, which is not the expected head of a reply, can begin an error line. If
+    /// so, [`Self::read_error_line`] reads it.
+    fn begin_error_line(&mut self, traffic: &Traffic, received: &[u8]) -> bool {
+        self.replies.enter(traffic);
+        let mut buffer = HeadBuffer::default();
+        let head = self.replies.frame(traffic, &mut buffer).head;
+        let (_, offset) = self.replies.position();
+        // The bytes before were those of the expected head, so the line begins with them.
+        let Some(before) = head.get(..offset as usize) else { return false };
+        if offset == head.len() as u64
+            || !traffic.framing.begins_error_line(&[before, received].concat())
+        {
+            return false;
+        }
+        self.error_line = Some(before.to_vec());
+        true
+    }
+
+    /// Reads an error line, which begins with `line`, up to its end.
+    fn read_error_line(
+        &mut self,
+        traffic: &Traffic,
+        mut line: Vec<u8>,
+        bytes: &[u8],
+    ) -> Result<(usize, Option<Reply>), Mismatch> {
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        let taken = end.map_or(bytes.len(), |end| end + 1);
+        line.extend_from_slice(&bytes[..taken]);
+        if !traffic.framing.begins_error_line(&line) || line.len() > ERROR_LINE_BYTES_MAX {
+            let (_, offset) = self.replies.position();
+            return Err(self.wrong(traffic, &line[offset as usize..]));
+        }
+        if end.is_none() {
+            self.error_line = Some(line);
+            return Ok((taken, None));
+        }
+        let is_first = !std::mem::replace(&mut self.has_quoted, true);
+        let quote = is_first.then(|| Box::new(self.quoted(printable_line(&line), None)));
+        self.replies.end_here();
+        Ok((taken, Some(Reply::Unexpected { status: None, quote })))
+    }
+
+    /// The words of the current reply.
+    fn quoted(&self, first_line: String, body_line: Option<String>) -> UnexpectedReply {
+        let (request, _) = self.replies.next_byte();
+        UnexpectedReply { connection: self.connection, request, first_line, body_line }
     }
 
     /// The mismatch of the first byte of `received`, which differs from the expected one.
@@ -126,7 +216,7 @@ impl ReplyCheck {
         let frame = self.replies.frame(traffic, &mut buffer);
         let (start, offset) = self.replies.position();
         let expected = frame.byte_at(offset, &traffic.payload, start);
-        let is_in_head = offset < frame.head.len() as u64 && traffic.framing.has_text_heads();
+        let is_in_head = offset < frame.head.len() as u64 && traffic.framing.has_error_lines();
         // The bytes before it were those of the expected head, so the server's message begins
         // with them.
         let note = is_in_head
@@ -135,8 +225,8 @@ impl ReplyCheck {
     }
 
     /// The mismatch of bytes that were received while no reply was outstanding.
-    fn unexpected(&self, traffic: &Traffic, received: &[u8]) -> Mismatch {
-        let is_text = traffic.framing.has_text_heads() || traffic.framing.is_http();
+    fn unrequested(&self, traffic: &Traffic, received: &[u8]) -> Mismatch {
+        let is_text = traffic.framing.has_error_lines() || traffic.framing.is_http();
         self.mismatch(None, received[0], is_text.then(|| server_message(received)))
     }
 

@@ -42,14 +42,18 @@ fn an_interrupted_drain_is_short_and_leaves_the_unanswered_censored() {
 }
 
 #[test]
-fn an_interrupt_while_connecting_sends_nothing_and_still_reports() {
+fn an_interrupt_while_connecting_sends_nothing_reports_and_leaves_earlier_files() {
     if test_needs::missing(Need::Descriptors(1_000)) {
         return;
     }
     // Nothing accepts: connects beyond the queue of 128 get no answer.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let words = ["run", &address, "-c900", "--timeout=60s", "--json", "-"];
+    let out = test_needs::folder();
+    let earlier = out.path().join("result.json");
+    std::fs::write(&earlier, "earlier").unwrap();
+    let directory = out.path().to_str().unwrap();
+    let words = ["run", &address, "-c900", "--timeout=60s", "--json", "-", "--out", directory];
     let child = command(&words).spawn().unwrap();
     until(|| has_handler(&child, 2));
     signal(&child, "INT");
@@ -58,6 +62,8 @@ fn an_interrupt_while_connecting_sends_nothing_and_still_reports() {
     let record = finished.json();
     assert_eq!(count(&record, "sent"), 0);
     assert!(count(&record, "connects") < 900);
+    assert_eq!(std::fs::read_to_string(&earlier).unwrap(), "earlier");
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
 }
 
 /// Whether the process catches the signal `number` yet.

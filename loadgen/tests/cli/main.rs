@@ -2,6 +2,7 @@
 
 mod connections;
 mod failure;
+mod http;
 mod interrupt;
 mod itself;
 mod open_loop;

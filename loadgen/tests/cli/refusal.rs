@@ -1,5 +1,6 @@
 //! Runs that cannot start: each ends with one line that says what to do.
 
+use std::fs;
 use std::process::Command;
 
 use crate::program::*;
@@ -9,6 +10,32 @@ use crate::servers::Server;
 fn a_refused_connect_is_one_line_with_advice() {
     let finished = loadgen(&["run", &unused_address(), "-c", "4", "-t", "2"]);
     expect_one_line(&finished, 1, "connection refused; is the server running?");
+}
+
+#[test]
+fn a_refused_connect_leaves_no_file_and_changes_none() {
+    let folder = test_needs::folder();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let address = unused_address();
+    let refused = "connection refused; is the server running?";
+    let (out, json) = (path("new/out"), path("new.json"));
+    let run = ["run", &address, "--out", &out, "--json", &json];
+    expect_one_line(&loadgen(&run), 1, refused);
+    let search = ["search", &address, "--slo", "p99<1ms", "--out", &out, "--json", &json];
+    expect_one_line(&loadgen(&search), 1, refused);
+    let sweep = ["sweep", &address, "--var", "rate=1k", "--out", &out];
+    expect_one_line(&loadgen(&sweep), 1, refused);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let (out, json) = (path("old"), path("old.json"));
+    fs::create_dir(&out).unwrap();
+    let earlier = [format!("{out}/result.json"), format!("{out}/run-001.hlog"), json.clone()];
+    earlier.iter().for_each(|file| fs::write(file, "earlier").unwrap());
+    let run = ["run", &address, "--out", &out, "--json", &json];
+    expect_one_line(&loadgen(&run), 1, refused);
+    for file in earlier {
+        assert_eq!(fs::read_to_string(&file).unwrap(), "earlier", "{file}");
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
     let plan = SearchPlan::try_from(args)?;
     let output = &plan.open.output;
     if let Some(folder) = &output.directory {
-        existing::claim(folder, output.force)?;
+        existing::check(folder, output.force)?;
     }
     if !output.quiet {
         console::say(&format!(
@@ -58,6 +58,9 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
     let mut search =
         Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
     let answer = search.find();
+    if search.record.probes.is_empty() {
+        return answer.map(|answer| exit_code(&answer));
+    }
     // Everything measured is written, even if the search ends in an error.
     search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
     if let Ok(answer) = &answer {

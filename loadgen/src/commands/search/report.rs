@@ -245,11 +245,10 @@ fn caption(record: &SearchRecord) -> String {
         false => "",
     };
     format!(
-        "{}{shared}{}, {}, {} B, {} arrivals",
+        "{}{shared}{}, {}, {} arrivals",
         answer(record),
         counted(args.connections.into(), "connection"),
-        args.protocol,
-        args.size,
+        args.requests(),
         args.arrival.as_deref().unwrap_or("no")
     )
 }

@@ -44,7 +44,7 @@ impl SweepFolder {
                 )));
             }
             Some(_) => {}
-            None => existing::claim(&path, plan.force)?,
+            None => existing::check(&path, plan.force)?,
         }
         Ok(Self { path, continues: stored.is_some() })
     }
@@ -126,6 +126,14 @@ mod tests {
     fn open(folder: &Path, flags: &str) -> Result<SweepFolder, Error> {
         let plan = plan(flags).unwrap();
         SweepFolder::open(&SweepPlan { folder: folder.to_owned(), ..plan })
+    }
+
+    #[test]
+    fn a_sweep_that_has_measured_nothing_leaves_no_directory() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("new");
+        open(&path, "--var size=1").unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     let mut sweep = Sweep { plan: &plan, folder: &folder, rows: Vec::new(), env: None };
     sweep.find_what_is_there();
     let measured = sweep.measure(interrupt);
+    if sweep.rows.is_empty() {
+        return measured.map(|()| exit::INTERRUPTED);
+    }
     // Whatever was measured is summed up, also if it ends in an error.
     let record = SweepRecord::new(&plan.text, sweep.env, &sweep.rows);
     publish(&plan, &folder, &record, &sweep.rows)?;

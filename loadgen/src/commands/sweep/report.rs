@@ -328,14 +328,16 @@ fn caption(record: &SweepRecord) -> String {
         true => "CO-LOCATED: loader and server share processors.\n",
         false => "",
     };
-    let common = [
-        ("connections", counted(args.connections.into(), "connection")),
-        ("protocol", args.protocol.clone()),
-        ("size", format!("{} B", args.size)),
-    ];
     let is_varied = |name: &str| record.plan.variables.iter().any(|other| other.name == name);
-    let common = common.into_iter().filter(|(name, _)| !is_varied(name)).map(|(_, text)| text);
-    format!("{shared}{spread}; {}", common.collect::<Vec<_>>().join(", "))
+    let requests = match (is_varied("protocol"), is_varied("size")) {
+        (false, false) => Some(args.requests()),
+        (false, true) => Some(format!("{} requests", args.protocol)),
+        (true, _) => None,
+    };
+    let connections = counted(args.connections.into(), "connection");
+    let common = [Some(connections).filter(|_| !is_varied("connections")), requests];
+    let common: Vec<String> = common.into_iter().flatten().collect();
+    format!("{shared}{spread}; {}", common.join(", "))
 }
 
 #[cfg(test)]
@@ -456,11 +458,11 @@ mod tests {
         let caption = |flags: &str| caption(&record(flags, &[]));
         assert_eq!(
             caption("--var workers=1,2 --server-cmd 's {workers}' --runs 1"),
-            "one run a point; 64 connections, raw, 64 B"
+            "one run a point; 64 connections, raw requests of 64 B"
         );
         assert_eq!(
             caption("--var connections=4,16 --runs 5"),
-            "median and range of 5 runs; raw, 64 B"
+            "median and range of 5 runs; raw requests of 64 B"
         );
     }
 

@@ -6,6 +6,7 @@ mod faults;
 mod queues;
 mod simulation;
 mod stalls;
+mod statuses;
 mod streams;
 
 use std::sync::mpsc;

@@ -40,6 +40,11 @@ pub(crate) fn full() -> Record {
         ("mode", json!("open")),
         ("rate", json!("1k")),
         ("arrival", json!("poisson")),
+        ("protocol", json!("http")),
+        ("http_path", json!("/a?b=c")),
+        ("expect_status", json!("2xx,404")),
+        ("size", json!("none")),
+        ("size_mean_bytes", json!(0.0)),
         ("churn", json!("after 100 requests")),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
@@ -57,6 +62,8 @@ pub(crate) fn full() -> Record {
     record["slo"] = json!([{"objective": "p99<1ms", "met": true, "decision": "passed", "found": "p99 is 180 µs"}]);
     record["rate"] = rate;
     record["latency_ns"] = latencies;
+    record["statuses"] =
+        json!({"codes": {"200": 1_989, "503": 11}, "latency_ns": {"5xx": latency}});
     record["server"] = server;
     record["runs"] = json!([run(&record)]);
     serde_json::from_value(record).unwrap()
@@ -68,6 +75,7 @@ fn run(record: &Value) -> Value {
         "number": 1, "started_unix_s": 1_700_000_000.25, "validity": record["validity"],
         "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
+        "statuses": record["statuses"],
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1,
@@ -91,6 +99,14 @@ fn run(record: &Value) -> Value {
             "connection": 3, "request": 7, "offset_bytes": 12, "expected": 65, "got": 66,
             "note": "-ERR unknown command",
         },
+        "first_unexpected_reply": {
+            "connection": 4, "request": 9, "first_line": "HTTP/1.1 503 Busy",
+            "body_line": "try <again> later",
+        },
+        "first_changed_body": {
+            "connection": 3, "request": 7, "offset_bytes": 52, "expected": 65, "got": 66,
+            "note": "the body differs",
+        },
         "first_other_error": "read: connection aborted",
     })
 }
@@ -107,6 +123,7 @@ fn minimal_value() -> Value {
         "args": {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
             "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
+            "http_path": null, "expect_status": null,
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],
             "pacing": "sleep", "slo": [], "runs": 1, "server_command": null,
@@ -117,6 +134,7 @@ fn minimal_value() -> Value {
         "rate": RateRecord::new(&Counters::default(), crate::schedule::Mode::Closed, 0.0),
         "latency_ns": latencies,
         "counters": Counters::default(),
+        "statuses": StatusesRecord::default(),
         "runs": [],
         "server": null,
         "interrupted": false,

@@ -9,8 +9,8 @@ use crate::latency::{Batches, Distribution, Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, TextValue,
-    ThreadRecord, Validity,
+    ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, StatusesRecord,
+    TextValue, ThreadRecord, Validity,
 };
 use crate::schedule::{Mode, Window, random};
 use crate::slo::Slo;
@@ -45,7 +45,7 @@ pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
     let of_run = Samples { latencies: &one, runs: &batches[..1], ..samples };
     let runs = (1..=runs).map(|number| run(number, &args, &of_run)).collect();
     let objectives: Vec<Slo> = args.slo.iter().filter_map(TextValue::value).cloned().collect();
-    let mut record = combine(args, environment(), runs, latency_ns);
+    let mut record = combine(args, environment(), runs, &latencies, latency_ns);
     record.slo = objectives.iter().map(|slo| slo.check(&record, &samples)).collect();
     Measurement { record, latencies }
 }
@@ -61,6 +61,8 @@ pub(crate) fn open_args() -> ArgsRecord {
         threads: 1,
         pipeline: 1_024,
         protocol: "raw".to_owned(),
+        http_path: None,
+        expect_status: None,
         size: "64".to_owned(),
         size_mean_bytes: 64.0,
         verify: "full".to_owned(),
@@ -149,6 +151,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
         latency_ns: LatenciesRecord::new(samples),
+        statuses: StatusesRecord::default(),
         counters,
         threads: vec![ThreadRecord {
             connections: 64,
@@ -165,6 +168,8 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         server: None,
         steal_share: None,
         first_mismatch: None,
+        first_unexpected_reply: None,
+        first_changed_body: None,
         first_other_error: None,
         ended_early_s: None,
         interrupted: false,

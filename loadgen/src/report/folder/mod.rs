@@ -17,7 +17,7 @@ use crate::latency::Latencies;
 use crate::measure::Measurement;
 use crate::record::{IntervalRecord, Record};
 
-/// An opened result directory.
+/// A result directory, which is made when the first run begins.
 #[derive(Debug)]
 pub(crate) struct ResultFolder {
     path: PathBuf,
@@ -37,7 +37,7 @@ impl ResultFolder {
     /// Creates the directory if it does not exist. Refuses a directory that contains anything but
     /// results, and with results unless they may be replaced (`force`).
     pub(crate) fn open(path: &Path, force: bool) -> Result<Self, Error> {
-        existing::claim(path, force)?;
+        existing::check(path, force)?;
         Ok(Self::at(path))
     }
 

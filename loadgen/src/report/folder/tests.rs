@@ -141,6 +141,16 @@ fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
 }
 
 #[test]
+fn a_directory_is_made_when_the_first_run_begins_and_not_before() {
+    let folder = test_needs::folder();
+    let path = folder.path().join("a/b");
+    let mut results = ResultFolder::open(&path, false).unwrap();
+    assert_eq!(names(folder.path()), [""; 0]);
+    results.run_begins(1, 1_700_000_000.0).unwrap();
+    assert_eq!(names(&path), ["run-001.hlog"]);
+}
+
+#[test]
 fn what_a_loader_that_died_has_left_can_be_read() {
     let folder = test_needs::folder();
     let mut results = ResultFolder::open(folder.path(), false).unwrap();

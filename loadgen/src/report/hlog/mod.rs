@@ -1,7 +1,8 @@
 //! Interval logs (`run-001.hlog`) in HdrHistogram's log format 1.3, read by its Java, JavaScript
 //! and C libraries.
 //!
-//! A log has one line for each distribution and interval, tagged with the distribution's name. Its
+//! A log has one line for each distribution and interval, tagged with the distribution's name, and
+//! one for each class of replies that have a status. Its
 //! time begins with the run's first interval, so stamps are never negative, which not every reader
 //! would take. `StartTime` and `BaseTime` are both there and equal because readers differ in which
 //! of them makes stamps relative. All comments stand before the legend, as the C library fails at
@@ -20,7 +21,7 @@ use hdrhistogram::serialization::interval_log::{
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
 use crate::error::Error;
-use crate::latency::{Distribution, Latencies, Latency};
+use crate::latency::{Latencies, Latency};
 
 /// The first line; the C library refuses a file without it.
 const VERSION_LINE: &str = "#[Histogram log format version 1.3]";
@@ -89,8 +90,8 @@ impl<W: Write> LogWriter<W> {
         latencies: &Latencies,
     ) -> io::Result<()> {
         let mut lines = String::new();
-        for (distribution, latency) in latencies.recorded() {
-            lines += &line(distribution.name(), start_s, length_s, latency)?;
+        for (name, latency) in latencies.recorded() {
+            lines += &line(name, start_s, length_s, latency)?;
         }
         self.out.write_all(lines.as_bytes())?;
         self.out.flush()
@@ -191,9 +192,8 @@ impl Log {
     pub(crate) fn add(&self, line: &LogLine, latencies: &mut Latencies) -> Result<(), Error> {
         let added = line.decode().and_then(|latency| {
             let tag = &line.tag;
-            let known = Distribution::by_name(tag);
-            let known = known.ok_or_else(|| format!("unknown distribution '{tag}'"))?;
-            latencies[known].merge(&latency);
+            let known = latencies.by_name(tag);
+            known.ok_or_else(|| format!("unknown distribution '{tag}'"))?.merge(&latency);
             Ok(())
         });
         added.map_err(|complaint| Error::BadResult {

@@ -29,6 +29,7 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
     body += &section("Loader threads", &tables::loader_threads(record));
     body += &section("Server", &tables::server(record));
     body += &section("Counters", &fields(&record.counters));
+    body += &section("Replies by status", &fields(&record.statuses.codes));
     body += &section("Plan", &fields(&record.args));
     body += &section("Environment", &fields(&record.env));
     let command = escape(&record.env.command);

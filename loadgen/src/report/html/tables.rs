@@ -103,6 +103,10 @@ pub(super) fn latencies(record: &Record) -> String {
             table.row(latency_row(name, latency));
         }
     }
+    for (class, latency) in &record.statuses.latency_ns {
+        let name = format!("{}\nreplies of this status", class.replace('_', " "));
+        table.row(latency_row(&name, latency));
+    }
     let table = table.end();
     if table.is_empty() {
         return table;
@@ -110,7 +114,7 @@ pub(super) fn latencies(record: &Record) -> String {
     format!(
         "{table}<p><small>Below a percentile: its 95 % confidence interval; none where too few \
          requests were independent of each other. n/a: too few samples. &gt;=: a lower bound, as \
-         some requests were never answered.</small></p>\n"
+         some requests got no right reply.</small></p>\n"
     )
 }
 
@@ -128,7 +132,9 @@ fn unknown() -> String {
 fn count(latency: &LatencyRecord) -> String {
     match latency.censored {
         0 => grouped(latency.count),
-        censored => format!("{}\n{} unanswered", grouped(latency.count), grouped(censored)),
+        censored => {
+            format!("{}\n{} without a right reply", grouped(latency.count), grouped(censored))
+        }
     }
 }
 
@@ -167,7 +173,7 @@ pub(super) fn runs(record: &Record) -> String {
         let latency = run.latency_ns.headline(record.args.mode);
         let of = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
         let counters = &run.counters;
-        let errors = counters.failed + counters.timed_out + counters.censored;
+        let errors = counters.failed_requests() + counters.censored;
         let busiest = run.threads.iter().map(|thread| thread.cpu_share).fold(0.0, f64::max);
         table.row([
             run.number.to_string(),

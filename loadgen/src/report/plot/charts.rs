@@ -103,11 +103,10 @@ fn caption(record: &Record) -> String {
         false => "",
     };
     format!(
-        "{shared}{} ({}), {}, {} B, {} of {} s; achieved {}/s",
+        "{shared}{}, {}, {}, {} of {} s; achieved {}/s",
         args.target,
-        args.protocol,
         counted(args.connections.into(), "connection"),
-        args.size,
+        args.requests(),
         counted(record.runs.len() as u64, "run"),
         args.duration_s,
         units::rate(record.rate.achieved_per_s),

@@ -102,7 +102,7 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
     }
     if headline.censored > 0 {
         text.push_str(&format!(
-            "; >= at least: the time that {} without an answer waited until the end",
+            "; >= at least: the time that {} without a right reply had waited",
             counted(headline.censored, "request")
         ));
     }

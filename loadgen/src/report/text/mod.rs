@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! latency   percentiles with their confidence intervals, the loader's own lateness, the shape
+//! statuses  the replies by status
 //! runs      each run by itself, median and range
 //! layout    aligned columns, wrapped sentences, colours
 //! ```
@@ -10,6 +11,7 @@
 mod latency;
 mod layout;
 mod runs;
+mod statuses;
 
 use std::fmt::{self, Write as _};
 
@@ -20,7 +22,7 @@ use crate::record::{
     ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
 use crate::units::{counted, grouped, percent, rate, size, throughput};
-use crate::wire::Mismatch;
+use crate::wire::{Mismatch, UnexpectedReply};
 
 /// Most columns of a line.
 pub(crate) const WIDTH: usize = 100;
@@ -43,6 +45,7 @@ fn write_report(
     latency::write_table(out, record)?;
     let headline = Distribution::headline(record.args.mode);
     latency::write_histogram(out, headline.name(), &latencies[headline])?;
+    statuses::write_statuses(out, record)?;
     runs::write_runs(out, record, style)?;
     write_errors(out, record)?;
     write_cost(out, record)
@@ -132,15 +135,15 @@ fn loop_of(args: &ArgsRecord) -> String {
 
 fn plan(args: &ArgsRecord) -> String {
     let churn = args.churn.as_ref().map(|churn| format!("replaced {churn}, "));
+    let path = args.http_path.as_ref().map(|path| format!(" for {path}")).unwrap_or_default();
     let runs = counted(args.runs.into(), "run");
     let runs = if args.runs > 1 { format!("{runs} of ") } else { String::new() };
     format!(
-        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing {}",
+        "{}, {}{}, {}{path}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing {}",
         counted(u64::from(args.connections), "connection"),
         churn.unwrap_or_default(),
         counted(u64::from(args.threads), "thread"),
-        args.protocol,
-        request_size(&args.size),
+        args.requests(),
         args.pipeline,
         args.duration_s,
         args.warmup_s,
@@ -159,15 +162,6 @@ fn seeds(args: &ArgsRecord) -> String {
     }
 }
 
-/// A size as given; a bare number is of bytes.
-fn request_size(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("{text} B")
-    } else {
-        text.to_owned()
-    }
-}
-
 /// The errors, or that there were none.
 fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
     let counters = &record.counters;
@@ -183,7 +177,8 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
         return writeln!(out, "  errors: none");
     }
     let lost = format!(
-        "errors: {} failed, {} timed out, {} unanswered at the end, {} never sent, of {}",
+        "errors: {}{} failed, {} timed out, {} unanswered at the end, {} never sent, of {}",
+        not_wanted(counters),
         grouped(counters.failed),
         grouped(counters.timed_out),
         grouped(counters.censored),
@@ -197,14 +192,40 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
             out.write_str(&wrap("    ", &text, WIDTH))?;
         }
     }
-    let mut runs = record.runs.iter();
-    if let Some(mismatch) = runs.clone().find_map(|run| run.first_mismatch.as_ref()) {
-        out.write_str(&wrap("    ", &located(mismatch), WIDTH))?;
-    }
-    if let Some(error) = runs.find_map(|run| run.first_other_error.as_ref()) {
-        out.write_str(&wrap("    ", &format!("first other error: {error}"), WIDTH))?;
-    }
-    Ok(())
+    let runs = || record.runs.iter();
+    let unexpected = runs().find_map(|run| run.first_unexpected_reply.as_ref());
+    let changed = runs().find_map(|run| run.first_changed_body.as_ref());
+    let mismatch = runs().find_map(|run| run.first_mismatch.as_ref());
+    let other = runs().find_map(|run| run.first_other_error.as_ref());
+    let firsts = [
+        unexpected.map(|reply| quoted(reply, &record.args)),
+        changed.map(|change| format!("first changed body: {}", located(change))),
+        mismatch.map(|mismatch| format!("first wrong byte: {}", located(mismatch))),
+        other.map(|error| format!("first other error: {error}")),
+    ];
+    firsts.iter().flatten().try_for_each(|text| out.write_str(&wrap("    ", text, WIDTH)))
+}
+
+/// How many replies were complete, but not the wanted ones; nothing if there were none.
+fn not_wanted(counters: &Counters) -> String {
+    let count = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!("{} {what}, ", grouped(count)),
+    };
+    count(counters.unexpected_status, "with an unexpected reply")
+        + &count(counters.changed_bodies, "with a changed body")
+}
+
+/// The words of a reply with an unexpected status.
+fn quoted(reply: &UnexpectedReply, args: &ArgsRecord) -> String {
+    let UnexpectedReply { connection, request, first_line, body_line } = reply;
+    let body = body_line.as_ref().map(|line| format!(", '{line}'")).unwrap_or_default();
+    let expected = args.expect_status.as_ref();
+    let expected = expected.map(|list| format!(" (--expect-status {list})")).unwrap_or_default();
+    format!(
+        "first unexpected reply{expected}: connection {connection}, request {request}: the server \
+         said '{first_line}'{body}"
+    )
 }
 
 /// How many connections each kind of error has cost, and what it suggests.
@@ -232,7 +253,7 @@ fn located(mismatch: &Mismatch) -> String {
     };
     let note = mismatch.note.as_ref().map(|note| format!(" ({note})"));
     format!(
-        "first wrong byte: connection {}, request {}, offset {}: {expected}, got 0x{:02x}{}",
+        "connection {}, request {}, offset {}: {expected}, got 0x{:02x}{}",
         mismatch.connection,
         mismatch.request,
         mismatch.offset_bytes,

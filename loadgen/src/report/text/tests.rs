@@ -1,13 +1,14 @@
 //! Whole reports, as a person gets them.
 
 use super::*;
-use crate::latency::{Distribution, Latencies};
+use crate::latency::{Distribution, Latencies, ReplyClass};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
 use crate::record::{
-    ArgsRecord, Code, Decision, Reason, ServerRecord, ServerThread, SloRecord, Verdict,
+    ArgsRecord, Code, Decision, Reason, ServerRecord, ServerThread, SloRecord, StatusCounts,
+    StatusesRecord, Verdict,
 };
-use crate::wire::Mismatch;
+use crate::wire::{Mismatch, UnexpectedReply};
 
 fn shown(measurement: &Measurement) -> String {
     render(&measurement.record, &measurement.latencies, Style::PLAIN)
@@ -121,8 +122,8 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   p99.99  >= 7.00 s                            200 µs                          9.00 µs          n/a
   max     >= 7.00 s                            200 µs                          9.00 µs      64.0 µs
   mean    >= 2.00 s                            150 µs                          5.00 µs      32.5 µs
-  [ ] 95 % confidence interval; >= at least: the time that 20,000 requests without an answer waited
-  until the end
+  [ ] 95 % confidence interval; >= at least: the time that 20,000 requests without a right reply had
+  waited
   n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 1.25 % of the requests were
   blocked (p99 3.00 s); 1,234 requests waited when the window opened
@@ -143,7 +144,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
 fn errors_are_listed_by_kind_with_advice_and_the_first_wrong_byte() {
     let expected = "\
 INVALID  INTERRUPTED: these are partial results
-  - nothing-measured: no request was measured: every one was lost, or the run was too short
+  - nothing-measured: no request was measured: every one failed, or the run was too short
 
 loadgen 127.0.0.1:5555  closed loop, service time
   64 connections, 1 thread, raw requests of 64 B, pipeline 1, 10 s after 1 s warm-up, seed 1, pacing
@@ -168,6 +169,56 @@ loadgen 127.0.0.1:5555  closed loop, service time
   loader CPU per thread: 45 %
 ";
     expect(&broken(), expected);
+}
+
+#[test]
+fn replies_with_an_unexpected_status_are_shown_by_class_and_the_first_is_quoted() {
+    let measurement = unexpected();
+    let text = shown(&measurement);
+    let from = text.find("replies       n").unwrap();
+    let expected = "\
+VALID
+
+loadgen 127.0.0.1:5555  closed loop, service time
+  64 connections, 1 thread, http requests for /a?b=c, pipeline 1, 10 s after 1 s warm-up, seed 1,
+  pacing sleep
+
+  rate    4,000 requests/s   sent 0.24 MiB/s, received 0.24 MiB/s
+
+             service                          connect
+  n           40,000                               64
+  p50         150 µs [149, 151 µs]            32.0 µs
+  p90         190 µs [190, 190 µs]            58.0 µs
+  p99         199 µs [199, 199 µs]                n/a
+  p99.9       200 µs [200, 200 µs]                n/a
+  p99.99      200 µs [200, 200 µs]                n/a
+  max         200 µs                          64.0 µs
+  mean        150 µs                          32.5 µs
+  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 35,919, p99 38,325, p99.9
+  38,325, p99.99 38,325
+  n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
+
+  service times of answered requests
+    100 µs -   125 µs   24.99 %  █████████████████████████
+    125 µs -   160 µs   35.01 %  ███████████████████████████████████
+    160 µs -   200 µs   39.94 %  ████████████████████████████████████████
+    200 µs -   250 µs    0.06 %  ▏
+
+  replies       n      p50      p90      p99      max
+  2xx      36,000   150 µs   190 µs   199 µs   200 µs
+  5xx         400  50.0 µs  50.0 µs  50.0 µs  50.0 µs
+  replies by status, warm-up included: 200: 39,600, 503: 400
+
+  errors: 400 with an unexpected reply, 2 with a changed body, 0 failed, 0 timed out, 0 unanswered
+  at the end, 0 never sent, of 40,000 requests
+    first unexpected reply (--expect-status 2xx,3xx): connection 7, request 12: the server said
+    'HTTP/1.1 503 Busy', 'try later'
+    first changed body: connection 1, request 2, offset 60: expected 0x61, got 0x62 (the body
+    differs)
+  loader CPU per thread: 45 %
+";
+    assert_eq!(&text[from..], expected, "\n{text}");
+    assert!(text.contains("64 connections, 1 thread, http requests for /a?b=c, pipeline 1"));
 }
 
 #[test]
@@ -261,7 +312,7 @@ fn broken() -> Measurement {
     record.validity.reasons.push(reason(
         Code::NothingMeasured,
         Verdict::Invalid,
-        "no request was measured: every one was lost, or the run was too short",
+        "no request was measured: every one failed, or the run was too short",
     ));
     record.counters.failed = 3;
     record.counters.mismatches = 1;
@@ -277,6 +328,41 @@ fn broken() -> Measurement {
         note: None,
     });
     record.runs[0].first_other_error = Some("Network is unreachable".to_owned());
+    measurement
+}
+
+/// One of a hundred HTTP replies has the status 503, and two bodies change.
+fn unexpected() -> Measurement {
+    let mut measurement = sample::closed();
+    let record = &mut measurement.record;
+    record.args.protocol = "http".to_owned();
+    record.args.size = "none".to_owned();
+    record.args.http_path = Some("/a?b=c".to_owned());
+    record.args.expect_status = Some("2xx,3xx".to_owned());
+    let mut codes = StatusCounts::default();
+    (0..39_600).for_each(|_| codes.add(200));
+    (0..400).for_each(|_| codes.add(503));
+    let mut latencies = Latencies::new();
+    let service = (0..36_000_u64).map(|n| 100_000 + n * 100 / 36);
+    service.for_each(|ns| latencies.of_class(ReplyClass::Http2xx).record(ns));
+    (0..400).for_each(|_| latencies.of_class(ReplyClass::Http5xx).record(50_000));
+    record.statuses = StatusesRecord::new(codes, &latencies);
+    record.counters.unexpected_status = 400;
+    record.counters.changed_bodies = 2;
+    record.runs[0].first_unexpected_reply = Some(UnexpectedReply {
+        connection: 7,
+        request: 12,
+        first_line: "HTTP/1.1 503 Busy".to_owned(),
+        body_line: Some("try later".to_owned()),
+    });
+    record.runs[0].first_changed_body = Some(Mismatch {
+        connection: 1,
+        request: 2,
+        offset_bytes: 60,
+        expected: Some(0x61),
+        got: 0x62,
+        note: Some("the body differs".to_owned()),
+    });
     measurement
 }
 

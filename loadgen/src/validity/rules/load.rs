@@ -24,7 +24,7 @@ enum Blame {
     Loader,
     /// The server left requests waiting: connections were blocked, replies missing.
     Server,
-    /// Connections broke.
+    /// Connections broke, or replies were not the wanted ones.
     Errors,
 }
 
@@ -71,7 +71,8 @@ fn blame(evidence: &Evidence<'_>) -> Blame {
     let total =
         |latency: &LatencyRecord| u128::from(latency.mean.unwrap_or(0)) * u128::from(latency.count);
     let waiting = counters.censored + counters.timed_out;
-    if counters.failed > waiting + counters.unsent {
+    let errors = counters.failed_requests() - counters.timed_out;
+    if errors > waiting + counters.unsent {
         Blame::Errors
     } else if counters.unsent > waiting && total(&latency.loader_late) >= total(&latency.blocked) {
         Blame::Loader
@@ -109,7 +110,7 @@ pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
     let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
     let mean_s = service.mean? as f64 / 1e9;
     let counters = &run.counters;
-    let lost = counters.failed + counters.timed_out + counters.censored;
+    let lost = counters.failed_requests() + counters.censored;
     let beyond = mean_s / run.rate.measured_s.max(f64::MIN_POSITIVE);
     if service.count < LITTLE_SAMPLES_MIN || lost > 0 || beyond > LITTLE_SUSPECT / 5.0 {
         return None;
@@ -145,27 +146,29 @@ const LOST_SUSPECT: f64 = 0.001;
 /// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
-        let text = "no request was measured: every one was lost, or the run was too short";
+        let text = "no request was measured: every one failed, or the run was too short";
         Reason::invalid(Code::NothingMeasured, text.to_owned())
     })
 }
 
-/// Requests were lost with their connections. Their latencies are lower bounds at best.
+/// Requests failed: their connections were lost, or their replies were not the wanted ones. Their
+/// latencies are lower bounds at best.
 pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let counters = &evidence.run.counters;
-    let lost = counters.failed + counters.timed_out;
+    let lost = counters.failed_requests();
     if lost + counters.mismatches + counters.connect_failures == 0 {
         return None;
     }
     let share = lost as f64 / counters.sent.max(1) as f64;
     let text = format!(
-        "{} of {} requests were lost to errors ({}), {} connects failed; see the list of errors",
+        "{} of {} requests failed ({}), {} connects failed; see the list of errors",
         grouped(lost),
         grouped(counters.sent),
         percent(share),
         grouped(counters.connect_failures)
     );
-    let grave = share > LOST_SUSPECT || counters.mismatches > 0;
+    let wrong_bytes = counters.mismatches + counters.changed_bodies;
+    let grave = share > LOST_SUSPECT || wrong_bytes > 0;
     Some(if grave {
         Reason::suspect(Code::Errors, text)
     } else {
@@ -235,6 +238,8 @@ mod tests {
     fn requests_lost_to_errors_are_neither_s_slowness() {
         let found = when(0.5, |run| run.counters.failed = 1_000);
         assert!(found.contains(&(Code::BelowRate, Suspect)), "{found:?}");
+        let found = when(0.5, |run| run.counters.unexpected_status = 1_000);
+        assert!(found.contains(&(Code::BelowRate, Suspect)), "{found:?}");
     }
 
     #[test]
@@ -294,6 +299,20 @@ mod tests {
         assert_eq!(when(10, 0), one(Code::Errors, Valid));
         assert_eq!(when(11, 0), one(Code::Errors, Suspect));
         assert_eq!(when(1, 1), one(Code::Errors, Suspect), "a wrong byte is never a small matter");
+        let changed = codes(sample::closed(), |_, run| run.counters.changed_bodies = 1);
+        assert_eq!(changed, one(Code::Errors, Suspect));
+    }
+
+    #[test]
+    fn a_reply_with_an_unexpected_status_is_a_failed_request() {
+        let when = |unexpected: u64| {
+            codes(sample::closed(), |_, run| {
+                run.counters.sent = 10_000;
+                run.counters.unexpected_status = unexpected;
+            })
+        };
+        assert_eq!(when(10), one(Code::Errors, Valid));
+        assert_eq!(when(11), one(Code::Errors, Suspect));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Compares the body of a reply with that of the run's first reply while it is received.
+//! Compares the body of a reply, while it is received, with that of the run's first reply that has
+//! the same status.
 
 use std::sync::OnceLock;
 
@@ -14,36 +15,37 @@ const STORED_BYTES_MAX: usize = 1 << 20;
 /// The other connections compare the bytes that they receive from then on, and no earlier ones.
 const RECORDING_CONNECTIONS: u32 = 64;
 
-/// The body of the run's first complete reply: written once, read by all threads without a lock.
-#[derive(Debug, Default)]
-pub(in crate::wire) struct Reference(OnceLock<ReferenceBody>);
+/// Most statuses whose bodies are compared. A server uses a few; with more, bodies would take
+/// hundreds of mebibytes.
+const STATUSES_MAX: usize = 16;
 
-/// The body that every later one must equal.
+/// The body of the run's first complete reply of each status: written once, read by all threads
+/// without a lock. The statuses stand in the order of their first replies.
+#[derive(Debug, Default)]
+pub(super) struct References([OnceLock<ReferenceBody>; STATUSES_MAX]);
+
+/// The body that every later one with its status must equal.
 #[derive(Debug)]
 struct ReferenceBody {
+    status: u16,
     /// Its length.
     length: u64,
     /// Its first [`STORED_BYTES_MAX`] bytes; empty where only lengths are compared.
     bytes: Vec<u8>,
 }
 
-impl Reference {
-    /// The body, if a reply is complete.
-    fn get(&self) -> Option<&ReferenceBody> {
-        self.0.get()
+impl References {
+    /// The body, if a reply with this status is complete.
+    fn get(&self, status: u16) -> Option<&ReferenceBody> {
+        self.0.iter().map_while(OnceLock::get).find(|body| body.status == status)
     }
 
-    /// Sets the body, unless another thread has set it; returns the body that is set.
-    fn set(&self, length: u64, bytes: Vec<u8>) -> &ReferenceBody {
-        self.0.get_or_init(|| ReferenceBody { length, bytes })
+    /// Sets the body, unless another thread has set it; returns the body that is set. There is none
+    /// if as many other statuses as possible have one.
+    fn set(&self, status: u16, length: u64, bytes: &[u8]) -> Option<&ReferenceBody> {
+        let new = || ReferenceBody { status, length, bytes: bytes.to_vec() };
+        self.0.iter().map(|place| place.get_or_init(new)).find(|body| body.status == status)
     }
-}
-
-/// What a body is compared with, and how closely.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
-    pub(super) verify: Verify,
-    pub(super) reference: &'a Reference,
 }
 
 /// The check of the body that a connection is receiving.
@@ -51,12 +53,17 @@ pub(super) struct Rules<'a> {
 pub(super) struct BodyCheck {
     /// Whether it stores the body until there is a reference.
     records_reference: bool,
+    status: u16,
+    /// What is compared of this body.
+    verify: Verify,
     /// Bytes received so far.
     length: u64,
     /// The bytes received before there was a reference, [`STORED_BYTES_MAX`] at most.
     stored: Vec<u8>,
     /// Offset of the first of them in the reply.
     stored_at: u64,
+    /// The first difference; nothing is compared after it.
+    change: Option<Fault>,
 }
 
 impl BodyCheck {
@@ -64,60 +71,82 @@ impl BodyCheck {
     pub(super) fn new(connection: u32) -> Self {
         Self {
             records_reference: connection < RECORDING_CONNECTIONS,
+            status: 0,
+            verify: Verify::None,
             length: 0,
             stored: Vec::new(),
             stored_at: 0,
+            change: None,
         }
     }
 
-    /// Begins the next body.
-    pub(super) fn clear(&mut self) {
+    /// Begins the body of a reply with this status.
+    pub(super) fn begin(&mut self, status: u16, verify: Verify) {
+        self.status = status;
+        self.verify = verify;
         self.length = 0;
         self.stored = Vec::new();
+        self.change = None;
+    }
+
+    /// The status of the reply.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Takes the first difference between the body and the reference.
+    pub(super) fn take_change(&mut self) -> Option<Fault> {
+        self.change.take()
     }
 
     /// Compares the next bytes of the body, which begin `offset` bytes into the reply.
-    pub(super) fn verify_received(
-        &mut self,
-        bytes: &[u8],
-        offset: u64,
-        rules: Rules<'_>,
-    ) -> Result<(), Fault> {
-        match rules.reference.get() {
-            Some(reference) if rules.verify != Verify::None => {
-                self.compare_stored(reference)?;
-                self.compare(bytes, offset, reference, rules.verify)?;
-            }
-            None if rules.verify == Verify::Full && self.records_reference => {
-                self.store(bytes, offset);
-            }
-            Some(_) | None => {}
+    pub(super) fn receive(&mut self, bytes: &[u8], offset: u64, references: &References) {
+        if self.verify != Verify::None && self.change.is_none() {
+            self.change = self.compare_next(bytes, offset, references).err();
         }
         self.length += bytes.len() as u64;
-        Ok(())
     }
 
     /// Compares the length of the body, which is complete. `last` is the byte that ended it,
     /// `offset` bytes into the reply. The first complete body becomes the reference.
-    pub(super) fn verify_end(
-        &mut self,
-        last: u8,
-        offset: u64,
-        rules: Rules<'_>,
-    ) -> Result<(), Fault> {
-        let can_set_reference = rules.verify == Verify::Length || self.records_reference;
-        if rules.verify == Verify::None || (rules.reference.get().is_none() && !can_set_reference) {
-            return Ok(());
+    pub(super) fn end(&mut self, last: u8, offset: u64, references: &References) {
+        if self.verify != Verify::None && self.change.is_none() {
+            self.change = self.compare_end(last, offset, references).err();
         }
-        let reference = match rules.reference.get() {
-            Some(reference) => reference,
-            None => rules.reference.set(self.length, self.stored.clone()),
+    }
+
+    fn compare_next(
+        &mut self,
+        bytes: &[u8],
+        offset: u64,
+        references: &References,
+    ) -> Result<(), Fault> {
+        match references.get(self.status) {
+            Some(reference) => {
+                self.compare_stored(reference)?;
+                self.compare(bytes, offset, reference)?;
+            }
+            None if self.verify == Verify::Full && self.records_reference => {
+                self.store(bytes, offset);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn compare_end(&mut self, last: u8, offset: u64, references: &References) -> Result<(), Fault> {
+        let can_set_reference = self.verify == Verify::Length || self.records_reference;
+        let reference = match references.get(self.status) {
+            Some(reference) => Some(reference),
+            None if can_set_reference => references.set(self.status, self.length, &self.stored),
+            None => None,
         };
+        let Some(reference) = reference else { return Ok(()) };
         self.compare_stored(reference)?;
         if self.length == reference.length {
             return Ok(());
         }
-        let note = lengths(self.length, reference);
+        let note = self.other_length(&format!("has {} bytes", self.length), reference);
         Err(Fault { offset_bytes: offset, expected: None, got: last, note: Some(note) })
     }
 
@@ -136,36 +165,42 @@ impl BodyCheck {
         if right == stored.len() {
             return Ok(());
         }
-        let note = "the offset leaves the lines between chunks out, if there were any";
+        let note = self.other_bytes() + "; the offset leaves out the lines between chunks";
         let expected = reference.bytes.get(right).copied();
-        Err(Fault::at(&stored, right, expected, note.to_owned()).moved_by(self.stored_at))
+        Err(Fault::at(&stored, right, expected, note).moved_by(self.stored_at))
     }
 
-    fn compare(
-        &self,
-        bytes: &[u8],
-        offset: u64,
-        reference: &ReferenceBody,
-        verify: Verify,
-    ) -> Result<(), Fault> {
+    fn compare(&self, bytes: &[u8], offset: u64, reference: &ReferenceBody) -> Result<(), Fault> {
         let known = reference.bytes.get(usize::try_from(self.length).unwrap_or(usize::MAX)..);
-        let known = known.filter(|_| verify == Verify::Full).unwrap_or_default();
+        let known = known.filter(|_| self.verify == Verify::Full).unwrap_or_default();
         let compared = bytes.len().min(known.len());
         let right = common_bytes(&bytes[..compared], known);
         if right < compared {
-            let note = "the body differs from that of the first reply".to_owned();
-            return Err(Fault::at(bytes, right, Some(known[right]), note).moved_by(offset));
+            return Err(
+                Fault::at(bytes, right, Some(known[right]), self.other_bytes()).moved_by(offset)
+            );
         }
         let left = reference.length.saturating_sub(self.length);
         if bytes.len() as u64 <= left {
             return Ok(());
         }
-        let note =
-            format!("the body is longer than the {} bytes of the first reply", reference.length);
+        let note = self.other_length("is longer", reference);
         Err(Fault::at(bytes, left as usize, None, note).moved_by(offset))
     }
-}
 
-fn lengths(length: u64, reference: &ReferenceBody) -> String {
-    format!("the body has {length} bytes, that of the first reply {}", reference.length)
+    fn other_bytes(&self) -> String {
+        format!(
+            "the body differs from that of the run's first reply with status {}; if it may differ, \
+             use --verify length",
+            self.status
+        )
+    }
+
+    fn other_length(&self, found: &str, reference: &ReferenceBody) -> String {
+        format!(
+            "the body {found}, that of the run's first reply with status {} had {} bytes; if its \
+             length may differ, use --verify none",
+            self.status, reference.length
+        )
+    }
 }

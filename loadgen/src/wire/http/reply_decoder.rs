@@ -2,8 +2,10 @@
 
 use super::super::mismatch::{Fault, common_bytes, server_message};
 use super::super::spec::Verify;
-use super::body_check::{BodyCheck, Reference, Rules};
+use super::Rules;
+use super::body_check::BodyCheck;
 use super::head::{BodyEnd, Head};
+use super::quote::{Quote, Words};
 
 /// Longest head, or line between chunks, that may be received in several pieces.
 const ELEMENT_BYTES_MAX: usize = 64 * 1024;
@@ -29,6 +31,14 @@ enum Expecting {
     Trailer,
 }
 
+/// A complete reply, and what is wrong with it.
+#[derive(Debug)]
+pub(in crate::wire) enum DecodedReply {
+    Right { status: u16 },
+    Unexpected { status: u16, words: Option<Words> },
+    BodyChanged { status: u16, change: Fault },
+}
+
 /// A parser of replies. It stores only heads and lines between chunks that are incomplete.
 #[derive(Debug)]
 pub(in crate::wire) struct ReplyDecoder {
@@ -39,6 +49,10 @@ pub(in crate::wire) struct ReplyDecoder {
     pending: Vec<u8>,
     known: KnownHead,
     body: BodyCheck,
+    /// Whether the status of the reply that is being received is an expected one.
+    is_expected: bool,
+    /// The words of the connection's first reply with an unexpected status.
+    quote: Quote,
     /// Whether the server closes the connection after the reply that is being received.
     closes: bool,
     /// Whether the server closes the connection after a reply that is complete.
@@ -54,6 +68,8 @@ impl ReplyDecoder {
             pending: Vec::new(),
             known: KnownHead::default(),
             body: BodyCheck::new(connection),
+            is_expected: true,
+            quote: Quote::default(),
             closes: false,
             wants_close: false,
         }
@@ -72,52 +88,72 @@ impl ReplyDecoder {
     }
 
     /// Parses and compares received bytes, up to the end of a reply. Returns how many bytes
-    /// belong to the reply, and whether it is complete.
+    /// belong to the reply, and the reply once it is complete.
     pub(in crate::wire) fn verify_received(
         &mut self,
         bytes: &[u8],
-        verify: Verify,
-        reference: &Reference,
-    ) -> Result<(usize, bool), Fault> {
-        let rules = Rules { verify, reference };
+        rules: &Rules,
+    ) -> Result<(usize, Option<DecodedReply>), Fault> {
         let mut taken = 0;
         while taken < bytes.len() {
-            let rest = &bytes[taken..];
-            let (step, is_whole) = match self.stage {
-                Expecting::Head => self.head(rest, rules)?,
-                Expecting::Body { left } => self.body(rest, left, rules)?,
-                Expecting::ChunkLine => self.chunk_line(rest, rules)?,
-                Expecting::Chunk { left } => self.chunk(rest, left, rules)?,
-                Expecting::ChunkEnd => {
-                    let (step, end) = self.element(rest, chunk_end)?;
-                    if end.is_some() {
-                        self.stage = Expecting::ChunkLine;
-                    }
-                    (step, false)
-                }
-                Expecting::Trailer => {
-                    let (step, is_last) = self.element(rest, trailer_line)?;
-                    (step, is_last == Some(true))
-                }
-            };
+            // A byte that is missing in a body may show only in the framing behind it.
+            let step = self.step(&bytes[taken..], rules);
+            let (step, is_whole) =
+                step.map_err(|fault| self.body.take_change().unwrap_or(fault))?;
             taken += step;
             if is_whole {
+                let reply = self.decoded();
                 self.wants_close |= self.closes;
                 self.begin();
-                return Ok((taken, true));
+                return Ok((taken, Some(reply)));
             }
         }
-        Ok((taken, false))
+        Ok((taken, None))
+    }
+
+    /// Parses what it can of one element. Returns how many bytes that were, and whether they
+    /// complete the reply.
+    fn step(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
+        match self.stage {
+            Expecting::Head => self.head(bytes, rules),
+            Expecting::Body { left } => Ok(self.body(bytes, left, rules)),
+            Expecting::ChunkLine => self.chunk_line(bytes, rules),
+            Expecting::Chunk { left } => Ok(self.chunk(bytes, left, rules)),
+            Expecting::ChunkEnd => {
+                let (step, end) = self.element(bytes, chunk_end)?;
+                if end.is_some() {
+                    self.stage = Expecting::ChunkLine;
+                }
+                Ok((step, false))
+            }
+            Expecting::Trailer => {
+                let (step, is_last) = self.element(bytes, trailer_line)?;
+                Ok((step, is_last == Some(true)))
+            }
+        }
+    }
+
+    /// The reply that is complete now.
+    fn decoded(&mut self) -> DecodedReply {
+        let status = self.body.status();
+        if !self.is_expected {
+            return DecodedReply::Unexpected { status, words: self.quote.take() };
+        }
+        match self.body.take_change() {
+            None => DecodedReply::Right { status },
+            Some(change) => DecodedReply::BodyChanged { status, change },
+        }
     }
 
     fn begin(&mut self) {
         self.stage = Expecting::Head;
         self.offset = 0;
-        self.body.clear();
+        self.body.begin(0, Verify::None);
+        self.quote.restart();
         self.closes = false;
     }
 
-    fn head(&mut self, bytes: &[u8], rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+    fn head(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
         let (taken, head) = match self.known.at_the_beginning_of(bytes) {
             Some((length, head)) if self.pending.is_empty() => {
                 self.offset += length as u64;
@@ -125,8 +161,10 @@ impl ReplyDecoder {
             }
             _ => {
                 let mut known = std::mem::take(&mut self.known);
-                let read = self.element(bytes, |bytes| read_head(bytes, rules, &mut known));
-                self.known = known;
+                let mut quote = std::mem::take(&mut self.quote);
+                let read =
+                    self.element(bytes, |bytes| read_head(bytes, rules, &mut known, &mut quote));
+                (self.known, self.quote) = (known, quote);
                 read?
             }
         };
@@ -134,10 +172,13 @@ impl ReplyDecoder {
             return Ok((taken, false));
         };
         self.closes = head.closes;
+        self.is_expected = rules.expected.contains(head.status);
+        // The body of an unexpected reply is an error page, which no other one need equal.
+        self.body.begin(head.status, if self.is_expected { rules.verify } else { Verify::None });
         match head.body {
             BodyEnd::Chunks => self.stage = Expecting::ChunkLine,
             BodyEnd::Length(0) => {
-                self.body.verify_end(bytes[taken - 1], self.offset - 1, rules)?;
+                self.body.end(bytes[taken - 1], self.offset - 1, &rules.references);
                 return Ok((taken, true));
             }
             BodyEnd::Length(left) => self.stage = Expecting::Body { left },
@@ -146,31 +187,30 @@ impl ReplyDecoder {
                     offset_bytes: self.offset - 1,
                     expected: None,
                     got: bytes[taken - 1],
-                    note: Some(UNTIL_CLOSE.to_owned()),
+                    note: Some(format!("{UNTIL_CLOSE}; {}", server_message(bytes))),
                 });
             }
         }
         Ok((taken, false))
     }
 
-    fn body(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
-        let taken = self.content(bytes, left, rules)?;
+    fn body(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> (usize, bool) {
+        let taken = self.content(bytes, left, rules);
         let left = left - taken as u64;
         self.stage = Expecting::Body { left };
-        if left > 0 {
-            return Ok((taken, false));
+        if left == 0 {
+            self.body.end(bytes[taken - 1], self.offset - 1, &rules.references);
         }
-        self.body.verify_end(bytes[taken - 1], self.offset - 1, rules)?;
-        Ok((taken, true))
+        (taken, left == 0)
     }
 
-    fn chunk_line(&mut self, bytes: &[u8], rules: Rules<'_>) -> Result<(usize, bool), Fault> {
+    fn chunk_line(&mut self, bytes: &[u8], rules: &Rules) -> Result<(usize, bool), Fault> {
         let begins_at = self.offset;
         let (taken, size) = self.element(bytes, size_line)?;
         match size {
             None => {}
             Some(0) => {
-                self.body.verify_end(b'0', begins_at, rules)?;
+                self.body.end(b'0', begins_at, &rules.references);
                 self.stage = Expecting::Trailer;
             }
             Some(left) => self.stage = Expecting::Chunk { left },
@@ -178,21 +218,22 @@ impl ReplyDecoder {
         Ok((taken, false))
     }
 
-    fn chunk(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<(usize, bool), Fault> {
-        let taken = self.content(bytes, left, rules)?;
+    fn chunk(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> (usize, bool) {
+        let taken = self.content(bytes, left, rules);
         self.stage = match left - taken as u64 {
             0 => Expecting::ChunkEnd,
             left => Expecting::Chunk { left },
         };
-        Ok((taken, false))
+        (taken, false)
     }
 
     /// Compares up to `left` bytes of the body; returns how many.
-    fn content(&mut self, bytes: &[u8], left: u64, rules: Rules<'_>) -> Result<usize, Fault> {
+    fn content(&mut self, bytes: &[u8], left: u64, rules: &Rules) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        self.body.verify_received(&bytes[..taken], self.offset, rules)?;
+        self.body.receive(&bytes[..taken], self.offset, &rules.references);
+        self.quote.body(&bytes[..taken]);
         self.offset += taken as u64;
-        Ok(taken)
+        taken
     }
 
     /// Parses an element that must be complete, and joins its pieces in `pending`.
@@ -232,24 +273,28 @@ impl ReplyDecoder {
     }
 }
 
-/// Parses a head, refuses a status that `rules` do not allow, and remembers the head.
+/// Parses a head. Remembers it if its status is expected, and quotes it if not.
 fn read_head(
     bytes: &[u8],
-    rules: Rules<'_>,
+    rules: &Rules,
     known: &mut KnownHead,
+    quote: &mut Quote,
 ) -> Result<Option<(usize, Head)>, Fault> {
     let Some((length, head)) = Head::read(bytes)? else { return Ok(None) };
-    let is_success = (200..400).contains(&head.status);
     // After 101 another protocol follows.
-    if head.status == 101 || !(is_success || head.is_interim() || rules.verify == Verify::None) {
+    if head.status == 101 {
         return Err(Fault::at(bytes, STATUS_AT, Some(b'2'), server_message(bytes)));
     }
-    known.remember(&bytes[..length], head);
+    if rules.expected.contains(head.status) {
+        known.remember(&bytes[..length], head);
+    } else if !head.is_interim() {
+        quote.head(&bytes[..length]);
+    }
     Ok(Some((length, head)))
 }
 
-/// The last head and its meaning, so that the same bytes are parsed only once. In the heads of
-/// most servers only the date changes, once a second.
+/// The last expected head and its meaning, so that the same bytes are parsed only once. In the
+/// heads of most servers only the date changes, once a second.
 #[derive(Debug, Default)]
 struct KnownHead {
     bytes: Vec<u8>,

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::fixture::{Fixture, PROTOCOLS, SIZES, VERIFY, traffic};
-use super::peer::{Reply, body, http};
-use crate::wire::{Mismatch, Protocol, Verify};
+use super::peer::{SentReply, body, http};
+use crate::wire::{Mismatch, Protocol, Reply, UnexpectedReply, Verify};
 
 /// What can happen to a stream.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +44,10 @@ impl InjectedFault {
 fn expected(
     protocol: Protocol,
     verify: Verify,
-    replies: &[Reply],
+    replies: &[SentReply],
     came: &[u8],
 ) -> Option<(u64, u64, Option<u8>, u8)> {
-    let looks = |reply: &Reply, at: usize, byte: u8| match (protocol, verify) {
+    let looks = |reply: &SentReply, at: usize, byte: u8| match (protocol, verify) {
         (_, Verify::Full) => byte != reply.bytes[at],
         // The end of a line is an end wherever it comes.
         (Protocol::Line, _) if reply.is_payload[at] => byte == b'\n',
@@ -72,7 +72,7 @@ fn found(mismatch: Mismatch) -> (u64, u64, Option<u8>, u8) {
 
 /// How many replies lie whole before the byte that is wrong, or before the end.
 fn whole_before(
-    replies: &[Reply],
+    replies: &[SentReply],
     wrong: Option<(u64, u64, Option<u8>, u8)>,
     came: usize,
 ) -> usize {
@@ -146,25 +146,67 @@ fn mismatch_of(protocol: Protocol, came: &[u8], pieces: &[usize]) -> (usize, Mis
     (completed, mismatch.unwrap())
 }
 
+/// The connection's replies, in these pieces, if `came` is received instead of two of them.
+fn replies_in(protocol: Protocol, came: &str, pieces: &[usize]) -> (Vec<Reply>, Option<Mismatch>) {
+    let traffic = traffic(protocol, "8", Verify::Full);
+    let mut fixture = Fixture::new(&traffic, protocol, 9);
+    fixture.send(3, usize::MAX);
+    let right = fixture.replies.last().unwrap().bytes.clone();
+    fixture.replies_in(&[came.as_bytes(), &right].concat(), pieces)
+}
+
 #[test]
-fn a_server_that_complains_is_quoted() {
-    for (protocol, came, offset, said) in [
-        (Protocol::RespPing, "-NOAUTH Authentication required.\r\n", 0, "-NOAUTH Authentication"),
-        (Protocol::RespEcho, "-ERR unknown\r\n", 0, "the server said '-ERR unknown'"),
-        (Protocol::Memcached, "ERROR\r\n", 0, "the server said 'ERROR'"),
-        (Protocol::Memcached, "SERVER_ERROR out of memory\r\n", 1, "'SERVER_ERROR out of memory'"),
-        (Protocol::Http, "HTTP/1.1 503 Busy\r\nA: b\r\n\r\n", 9, "'HTTP/1.1 503 Busy'"),
+fn an_error_line_is_a_complete_reply_that_is_quoted_and_the_connection_goes_on() {
+    for (protocol, first, second) in [
+        (Protocol::RespPing, "-NOAUTH Authentication required.", "-ERR unknown"),
+        (Protocol::RespEcho, "-LOADING Redis is loading", "-ERR unknown"),
+        (Protocol::Memcached, "ERROR", "NOT_STORED"),
+        (Protocol::Memcached, "SERVER_ERROR out of memory", "CLIENT_ERROR bad data chunk"),
     ] {
-        let (completed, mismatch) = mismatch_of(protocol, came.as_bytes(), &[100]);
-        assert_eq!((completed, mismatch.offset_bytes), (0, offset), "{protocol}");
-        assert!(mismatch.note.as_ref().unwrap().contains(said), "{protocol}: {:?}", mismatch.note);
+        let came = format!("{first}\r\n{second}\r\n");
+        for pieces in [1_000, 1, 3] {
+            let (mut replies, mismatch) = replies_in(protocol, &came, &[pieces]);
+            assert_eq!(mismatch, None, "{protocol}");
+            assert_eq!(replies.pop(), Some(Reply::Right { status: None }), "{protocol}");
+            let quote = UnexpectedReply {
+                connection: 9,
+                request: 0,
+                first_line: first.to_owned(),
+                body_line: None,
+            };
+            let quoted = Reply::Unexpected { status: None, quote: Some(Box::new(quote)) };
+            assert_eq!(replies, [quoted, Reply::Unexpected { status: None, quote: None }]);
+        }
     }
 }
 
 #[test]
-fn a_complaint_cut_after_the_bytes_that_could_have_been_right_is_quoted_whole() {
-    let (_, mismatch) = mismatch_of(Protocol::Memcached, b"SERVER_ERROR x\r\n", &[1, 100]);
-    assert_eq!(mismatch.note.as_deref(), Some("the server said 'SERVER_ERROR x'"));
+fn what_only_begins_like_an_error_line_is_located_and_quoted() {
+    for pieces in [1_000, 1] {
+        let came = "SERVER_TERROR x\r\n";
+        let (replies, mismatch) = replies_in(Protocol::Memcached, came, &[pieces]);
+        let mismatch = mismatch.unwrap();
+        assert_eq!((replies.len(), mismatch.request, mismatch.offset_bytes), (0, 0, 1));
+        assert_eq!((mismatch.expected, mismatch.got), (Some(b'T'), b'E'));
+        assert!(mismatch.note.unwrap().contains("the server said 'SERVER_T"));
+    }
+}
+
+#[test]
+fn an_error_line_without_end_is_given_up_at_its_bound() {
+    let (replies, mismatch) = replies_in(Protocol::RespPing, &format!("-{:5000}", ""), &[700]);
+    assert_eq!((replies.len(), mismatch.unwrap().offset_bytes), (0, 0));
+}
+
+#[test]
+fn a_restart_in_the_middle_of_an_error_line_forgets_it() {
+    let traffic = traffic(Protocol::Memcached, "8", Verify::Full);
+    let mut fixture = Fixture::new(&traffic, Protocol::Memcached, 9);
+    fixture.send(1, usize::MAX);
+    assert_eq!(fixture.read(b"SERVER_ERR", &[100]), (0, None));
+    fixture.restart();
+    fixture.send(1, usize::MAX);
+    assert_eq!(fixture.receive(usize::MAX), 1);
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! One exchange and the naive server at its other end.
 
-use super::peer::{self, Reply};
-use crate::wire::{Exchange, Mismatch, Protocol, SLICE_BYTES_MAX, Traffic, TrafficSpec, Verify};
+use super::peer::{self, SentReply};
+use crate::wire::{
+    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, SLICE_BYTES_MAX, Traffic, TrafficSpec,
+    Verify,
+};
 
 /// All protocols.
 pub(super) const PROTOCOLS: [Protocol; 7] = [
@@ -22,15 +25,20 @@ pub(super) const VERIFY: [Verify; 3] = [Verify::Full, Verify::Length, Verify::No
 
 /// A run's traffic.
 pub(super) fn traffic(protocol: Protocol, sizes: &str, verify: Verify) -> Traffic {
-    let options = TrafficSpec {
+    Traffic::new(&spec(protocol, sizes, verify), 11)
+}
+
+/// The options of a run's traffic.
+pub(super) fn spec(protocol: Protocol, sizes: &str, verify: Verify) -> TrafficSpec {
+    TrafficSpec {
         protocol,
         sizes: sizes.parse().unwrap(),
         verify,
         http_host: "example:80".to_owned(),
         http_path: "/path".to_owned(),
         http_headers: vec!["Accept: */*".to_owned()],
-    };
-    Traffic::new(&options, 11)
+        http_statuses: ExpectedStatuses::default(),
+    }
 }
 
 /// A connection in memory.
@@ -52,7 +60,7 @@ pub(super) struct Fixture<'a> {
     /// Bytes of the connection's payload before the next request's.
     payload_before: u64,
     /// Replies on the way back, and how many bytes of the first have been read.
-    pub(super) replies: Vec<Reply>,
+    pub(super) replies: Vec<SentReply>,
     read_bytes: usize,
 }
 
@@ -141,8 +149,12 @@ impl<'a> Fixture<'a> {
         let stream: Vec<u8> = self.replies.iter().flat_map(|reply| reply.bytes.clone()).collect();
         let unread = &stream[self.read_bytes..];
         let bytes = &unread[..unread.len().min(read_max)];
-        let (completed, result) =
-            self.exchange.verify_received(self.traffic, bytes, self.outstanding);
+        let mut completed = 0;
+        let on_reply = |reply| {
+            assert!(matches!(reply, Reply::Right { .. }), "{reply:?}");
+            completed += 1;
+        };
+        let result = self.exchange.verify_received(self.traffic, bytes, self.outstanding, on_reply);
         assert_eq!(result, Ok(()), "{}", self.protocol);
         self.read_bytes += bytes.len();
         let mut whole = 0;
@@ -166,23 +178,43 @@ impl<'a> Fixture<'a> {
         self.replies.clear();
     }
 
-    /// Gives the exchange these bytes in pieces of these lengths, over and over. Returns how many
-    /// replies were completed and what was wrong.
+    /// Gives the exchange these bytes in pieces of these lengths, over and over, up to the first
+    /// reply that is not right. Returns how many right replies were completed before, and the first
+    /// wrong byte.
     pub(super) fn read(&mut self, bytes: &[u8], pieces: &[usize]) -> (usize, Option<Mismatch>) {
+        let (replies, mismatch) = self.replies_in(bytes, pieces);
+        let right = replies.iter().take_while(|reply| matches!(reply, Reply::Right { .. })).count();
+        let change = match replies.into_iter().nth(right) {
+            Some(Reply::BodyChanged { change, .. }) => Some(*change),
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        };
+        (right, change.or(mismatch))
+    }
+
+    /// Gives the exchange these bytes in pieces of these lengths, over and over. Returns the
+    /// complete replies, and the byte at which the connection became useless.
+    pub(super) fn replies_in(
+        &mut self,
+        bytes: &[u8],
+        pieces: &[usize],
+    ) -> (Vec<Reply>, Option<Mismatch>) {
         let mut left = bytes;
-        let mut total = 0;
+        let mut replies = Vec::new();
         for &piece in pieces.iter().cycle() {
             let (now, later) = left.split_at(piece.min(left.len()));
-            let (completed, result) =
-                self.exchange.verify_received(self.traffic, now, self.outstanding);
-            self.outstanding -= completed;
-            total += completed;
+            let before = replies.len();
+            let result =
+                self.exchange.verify_received(self.traffic, now, self.outstanding, |reply| {
+                    replies.push(reply);
+                });
+            self.outstanding -= replies.len() - before;
             match result {
-                Err(mismatch) => return (total, Some(mismatch)),
-                Ok(()) if later.is_empty() => return (total, None),
+                Err(mismatch) => return (replies, Some(mismatch)),
+                Ok(()) if later.is_empty() => break,
                 Ok(()) => left = later,
             }
         }
-        (total, None)
+        (replies, None)
     }
 }

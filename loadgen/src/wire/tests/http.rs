@@ -1,8 +1,8 @@
 //! Replies over HTTP, which say themselves what they are.
 
-use super::fixture::{Fixture, traffic};
+use super::fixture::{Fixture, spec, traffic};
 use super::peer::{body, http};
-use crate::wire::{Mismatch, Protocol, Traffic, Verify};
+use crate::wire::{Mismatch, Protocol, Reply, Traffic, TrafficSpec, Verify};
 
 const ONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -67,11 +67,13 @@ fn a_head_that_comes_in_pieces_is_one_even_if_its_end_looks_like_the_last_one() 
 #[test]
 fn a_body_of_another_length_is_a_fault_where_it_ends_or_goes_on() {
     let longer = format!("{ONE}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!");
-    expect_mismatch(&longer, 1, 43, b'!', "longer than the 5 bytes of the first reply");
+    expect_mismatch(&longer, 1, 43, b'!', "is longer, that of the run's first reply with");
     let shorter = format!("{ONE}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell");
-    expect_mismatch(&shorter, 1, 41, b'l', "has 4 bytes, that of the first reply 5");
-    let empty = format!("{ONE}HTTP/1.1 204 No\r\n\r\n");
-    expect_mismatch(&empty, 1, 18, b'\n', "has 0 bytes, that of the first reply 5");
+    let said = "has 4 bytes, that of the run's first reply with status 200 had 5 bytes; if its \
+                length may differ, use --verify none";
+    expect_mismatch(&shorter, 1, 41, b'l', said);
+    let empty = format!("{ONE}HTTP/1.1 200 No\r\nContent-Length: 0\r\n\r\n");
+    expect_mismatch(&empty, 1, 37, b'\n', "has 0 bytes, that of the run's first reply");
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n0\r\n\r\n";
     expect_mismatch(&format!("{ONE}{chunks}"), 1, 56, b'0', "has 4 bytes");
 }
@@ -83,17 +85,141 @@ fn lengths_alone_are_compared_where_only_they_are_requested() {
     assert_eq!(read(&traffic, &format!("{ONE}{other}")), (2, None));
     let longer = ONE.replace('5', "6").replace("hello", "hello!");
     assert!(read(&traffic, &longer).1.is_some());
-    let failure = ONE.replace("200", "404");
-    assert!(read(&traffic, &failure).1.is_some());
 }
 
 #[test]
 fn nothing_but_the_framing_is_compared_where_no_check_is_requested() {
     let traffic = traffic(Protocol::Http, "1", Verify::None);
-    let failure = ONE.replace("200", "500").replace('5', "3").replace("hello", "bad");
-    let failure = failure.replace("300", "500");
-    assert_eq!(read(&traffic, &format!("{ONE}{failure}")), (2, None));
+    let other = ONE.replace('5', "3").replace("hello", "bad");
+    assert_eq!(read(&traffic, &format!("{ONE}{other}")), (2, None));
     assert!(read(&traffic, "HTTP/1.1 200 OK\r\n\r\n").1.is_some());
+}
+
+/// A reply with this status and body.
+fn with_status(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Every reply with its status, and whether it was right, unexpected or changed.
+fn outcomes(traffic: &Traffic, came: &str, pieces: usize) -> (String, Option<Mismatch>) {
+    let mut fixture = Fixture::new(traffic, Protocol::Http, 9);
+    fixture.send(10, usize::MAX);
+    let (replies, mismatch) = fixture.replies_in(came.as_bytes(), &[pieces]);
+    let text = |reply: &Reply| match reply {
+        Reply::Right { status } => format!("{} right", status.unwrap()),
+        Reply::Unexpected { status, .. } => format!("{} unexpected", status.unwrap()),
+        Reply::BodyChanged { status, .. } => format!("{status} changed"),
+    };
+    (replies.iter().map(text).collect::<Vec<_>>().join(", "), mismatch)
+}
+
+#[test]
+fn an_unexpected_status_is_one_failed_request_and_the_connection_goes_on() {
+    let came = with_status(503, "busy") + ONE + &with_status(404, "gone") + ONE;
+    for verify in [Verify::Full, Verify::Length, Verify::None] {
+        for pieces in [1_000, 1, 7] {
+            let traffic = traffic(Protocol::Http, "1", verify);
+            let found = outcomes(&traffic, &came, pieces);
+            let expected = "503 unexpected, 200 right, 404 unexpected, 200 right";
+            assert_eq!(found, (expected.to_owned(), None));
+        }
+    }
+}
+
+#[test]
+fn a_body_is_compared_with_the_first_of_its_status_and_not_with_an_error_page() {
+    let came = [
+        with_status(503, "a"),
+        with_status(200, "page"),
+        with_status(304, ""),
+        with_status(301, "there"),
+        with_status(503, "longer"),
+        with_status(301, "where"),
+        with_status(200, "page"),
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n".to_owned(),
+    ];
+    let (found, mismatch) = outcomes(&full(), &came.concat(), 1_000);
+    let expected = "503 unexpected, 200 right, 304 right, 301 right, 503 unexpected, 301 changed, \
+                    200 right, 304 right";
+    assert_eq!((found.as_str(), mismatch), (expected, None));
+}
+
+#[test]
+fn a_body_that_changes_is_one_failed_request_and_the_connection_goes_on() {
+    let came = [ONE, &ONE.replace("hello", "hallo"), ONE, &with_status(200, "hi"), ONE].concat();
+    for pieces in [1_000, 1, 7] {
+        let (found, mismatch) = outcomes(&full(), &came, pieces);
+        let expected = "200 right, 200 changed, 200 right, 200 changed, 200 right";
+        assert_eq!((found.as_str(), mismatch), (expected, None));
+    }
+}
+
+#[test]
+fn expected_statuses_are_those_of_the_flag() {
+    let spec = TrafficSpec {
+        http_statuses: "404".parse().unwrap(),
+        ..spec(Protocol::Http, "1", Verify::Full)
+    };
+    let traffic = Traffic::new(&spec, 11);
+    let came = with_status(404, "no") + ONE + &with_status(404, "no") + &with_status(404, "na");
+    let (found, _) = outcomes(&traffic, &came, 1_000);
+    assert_eq!(found, "404 right, 200 unexpected, 404 right, 404 changed");
+}
+
+#[test]
+fn only_so_many_statuses_have_a_body_to_compare_with() {
+    let traffic = full();
+    let came: String = (200..230).map(|status| with_status(status, "a")).collect();
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+    fixture.send(60, usize::MAX);
+    // 204 has no body, so its "a" is none of a reply.
+    let came = came.replace("HTTP/1.1 204 X\r\nContent-Length: 1\r\n\r\na", "");
+    assert_eq!(fixture.read(came.as_bytes(), &[1_000]), (29, None));
+    let (replies, _) = fixture.replies_in(with_status(229, "b").as_bytes(), &[1_000]);
+    assert_eq!(replies, [Reply::Right { status: Some(229) }]);
+    let (replies, _) = fixture.replies_in(with_status(200, "b").as_bytes(), &[1_000]);
+    assert!(matches!(replies[..], [Reply::BodyChanged { status: 200, .. }]), "{replies:?}");
+}
+
+#[test]
+fn the_first_unexpected_reply_is_quoted_with_the_first_line_of_its_body() {
+    let chunked = "HTTP/1.1 503 Busy\x1b[2J\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   4\r\n\r\n\r\n\r\n9\r\ntry later\r\n5\r\n\nmore\r\n0\r\n\r\n";
+    let chunked = chunked.replace('\x1b', "\t");
+    for pieces in [1_000, 1, 7] {
+        let traffic = full();
+        let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+        fixture.send(3, usize::MAX);
+        let came = [ONE, &chunked, &with_status(404, "gone")].concat();
+        let (replies, mismatch) = fixture.replies_in(came.as_bytes(), &[pieces]);
+        assert_eq!(mismatch, None);
+        let quotes = replies.into_iter().map(|reply| match reply {
+            Reply::Unexpected { quote, .. } => quote,
+            _ => None,
+        });
+        let quotes: Vec<_> = quotes.collect();
+        let quote = quotes[1].as_ref().unwrap();
+        assert_eq!((quote.connection, quote.request), (9, 1));
+        assert_eq!(quote.first_line, "HTTP/1.1 503 Busy.[2J");
+        assert_eq!(quote.body_line.as_deref(), Some("try later"));
+        assert_eq!(quotes[2], None, "one of a connection is enough");
+    }
+}
+
+#[test]
+fn a_reply_that_was_cut_off_is_not_quoted_with_the_next_one() {
+    let traffic = full();
+    let mut fixture = Fixture::new(&traffic, Protocol::Http, 9);
+    fixture.send(1, usize::MAX);
+    let cut = "HTTP/1.1 500 Cut\r\nContent-Length: 50\r\n\r\nhalf";
+    assert_eq!(fixture.read(cut.as_bytes(), &[1_000]), (0, None));
+    fixture.restart();
+    fixture.send(1, usize::MAX);
+    let (replies, _) = fixture.replies_in(with_status(404, "gone").as_bytes(), &[1_000]);
+    let [Reply::Unexpected { quote: Some(quote), .. }] = &replies[..] else {
+        panic!("{replies:?}")
+    };
+    assert_eq!((&*quote.first_line, quote.body_line.as_deref()), ("HTTP/1.1 404 X", Some("gone")));
 }
 
 #[test]

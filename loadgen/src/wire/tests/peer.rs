@@ -4,13 +4,13 @@ use crate::wire::Protocol;
 
 /// What a reply consists of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(super) struct SentReply {
     pub(super) bytes: Vec<u8>,
     /// Of each byte, whether it is payload (or, over HTTP, body) and not framing.
     pub(super) is_payload: Vec<bool>,
 }
 
-impl Reply {
+impl SentReply {
     /// Appends bytes of the framing.
     pub(super) fn framing(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.bytes.extend_from_slice(bytes.as_ref());
@@ -89,19 +89,21 @@ fn number(text: &[u8]) -> usize {
 }
 
 /// The reply to a request; `turn` makes replies over HTTP differ in all but their bodies.
-pub(super) fn reply_to(protocol: Protocol, request: &ParsedRequest, turn: usize) -> Reply {
+pub(super) fn reply_to(protocol: Protocol, request: &ParsedRequest, turn: usize) -> SentReply {
     let payload = &request.payload;
     let length = payload.len();
     match protocol {
-        Protocol::Raw => Reply::default().payload(payload),
-        Protocol::Len32 => Reply::default().framing((length as u32).to_be_bytes()).payload(payload),
-        Protocol::Line => Reply::default().payload(payload).framing("\n"),
-        Protocol::Http => http(turn, &body()),
-        Protocol::RespPing => Reply::default().framing("+PONG\r\n"),
-        Protocol::RespEcho => {
-            Reply::default().framing(format!("${length}\r\n")).payload(payload).framing("\r\n")
+        Protocol::Raw => SentReply::default().payload(payload),
+        Protocol::Len32 => {
+            SentReply::default().framing((length as u32).to_be_bytes()).payload(payload)
         }
-        Protocol::Memcached => Reply::default().framing("STORED\r\n"),
+        Protocol::Line => SentReply::default().payload(payload).framing("\n"),
+        Protocol::Http => http(turn, &body()),
+        Protocol::RespPing => SentReply::default().framing("+PONG\r\n"),
+        Protocol::RespEcho => {
+            SentReply::default().framing(format!("${length}\r\n")).payload(payload).framing("\r\n")
+        }
+        Protocol::Memcached => SentReply::default().framing("STORED\r\n"),
     }
 }
 
@@ -111,30 +113,30 @@ pub(super) fn body() -> Vec<u8> {
 }
 
 /// An HTTP reply with this body in one of the ways there are.
-pub(super) fn http(turn: usize, body: &[u8]) -> Reply {
+pub(super) fn http(turn: usize, body: &[u8]) -> SentReply {
     let with_length = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
     match turn % 4 {
-        0 => Reply::default().framing(with_length).framing("\r\n").payload(body),
+        0 => SentReply::default().framing(with_length).framing("\r\n").payload(body),
         1 => chunked(turn, body),
-        2 => Reply::default()
+        2 => SentReply::default()
             .framing("HTTP/1.1 100 Continue\r\n\r\n")
             .framing(with_length)
             .framing("Date: now\r\n\r\n")
             .payload(body),
-        _ => Reply::default()
+        _ => SentReply::default()
             .framing(with_length)
             .framing(format!("Turn: {turn}\r\n\r\n"))
             .payload(body),
     }
 }
 
-fn chunked(turn: usize, body: &[u8]) -> Reply {
+fn chunked(turn: usize, body: &[u8]) -> SentReply {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let chunk = |reply: Reply, chunk: &[u8]| {
+    let chunk = |reply: SentReply, chunk: &[u8]| {
         let line = format!("{:X};note=\"x\"\r\n", chunk.len());
         reply.framing(line).payload(chunk).framing("\r\n")
     };
-    let reply = body.chunks(turn % 90 + 40).fold(Reply::default().framing(head), chunk);
+    let reply = body.chunks(turn % 90 + 40).fold(SentReply::default().framing(head), chunk);
     let trailer = if turn.is_multiple_of(3) { "" } else { "Sum: 1\r\nTime: 2\r\n" };
     reply.framing(format!("0\r\n{trailer}\r\n"))
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::fixture::traffic;
-use crate::wire::{Exchange, Mismatch, Protocol, Sizes, Traffic, TrafficSpec, Verify};
+use crate::wire::{
+    Exchange, ExpectedStatuses, Mismatch, Protocol, Reply, Sizes, Traffic, TrafficSpec, Verify,
+};
 
 /// How long a server may take to start, and a reply to come.
 const REPLY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -86,20 +88,35 @@ fn nginx() -> Option<ServerProcess> {
 }
 
 /// Asks `requests` times, `depth` at once; returns how many replies came, and what was wrong or
-/// whether the server announced the end.
+/// whether the server announced the end. All replies must be right.
 fn ask(
     server: &ServerProcess,
     traffic: &Traffic,
     requests: usize,
     depth: usize,
 ) -> (usize, Result<bool, Mismatch>) {
+    let (replies, result) = replies_to(server, traffic, requests, depth);
+    let wrong = replies.iter().find(|reply| !matches!(reply, Reply::Right { .. }));
+    assert_eq!(wrong, None);
+    (replies.len(), result)
+}
+
+/// Asks `requests` times, `depth` at once; returns the replies, and what was wrong or whether the
+/// server announced the end.
+fn replies_to(
+    server: &ServerProcess,
+    traffic: &Traffic,
+    requests: usize,
+    depth: usize,
+) -> (Vec<Reply>, Result<bool, Mismatch>) {
     let mut socket = server.connect().unwrap();
     socket.set_read_timeout(Some(REPLY_TIME_MAX)).unwrap();
     let mut exchange = Exchange::new(traffic, 2);
     let (mut scratch, mut buffer) = (Vec::new(), vec![0; 100_000]);
-    let (mut begun, mut completed) = (0, 0);
-    while completed < requests && !exchange.wants_close() {
-        let new = (requests - begun).min(depth - (begun - completed));
+    let (mut begun, mut replies) = (0, Vec::new());
+    while replies.len() < requests && !exchange.wants_close() {
+        let outstanding = begun - replies.len();
+        let new = (requests - begun).min(depth - outstanding);
         let bytes = exchange.outgoing(traffic, new, &mut scratch);
         if !bytes.is_empty() {
             let taken = socket.write(bytes).unwrap();
@@ -109,15 +126,16 @@ fn ask(
             }
         }
         let count = socket.read(&mut buffer).unwrap();
-        assert_ne!(count, 0, "the server closed after {completed} replies");
-        let (ended, result) =
-            exchange.verify_received(traffic, &buffer[..count], begun - completed);
-        completed += ended;
-        if let Err(mismatch) = result {
-            return (completed, Err(mismatch));
+        assert_ne!(count, 0, "the server closed after {} replies", replies.len());
+        let outstanding = begun - replies.len();
+        let on_reply = |reply| replies.push(reply);
+        if let Err(mismatch) =
+            exchange.verify_received(traffic, &buffer[..count], outstanding, on_reply)
+        {
+            return (replies, Err(mismatch));
         }
     }
-    (completed, Ok(exchange.wants_close()))
+    (replies, Ok(exchange.wants_close()))
 }
 
 #[track_caller]
@@ -128,12 +146,24 @@ fn expect_replies(server: &ServerProcess, protocol: Protocol, sizes: &str) {
     }
 }
 
+/// The server answers 50 requests on one connection with errors, and says this.
 #[track_caller]
-fn expect_complaint(server: &ServerProcess, traffic: &Traffic, said: &str) {
-    let (completed, result) = ask(server, traffic, 1, 1);
-    let note = result.unwrap_err().note.unwrap();
-    assert_eq!(completed, 0);
-    assert!(note.contains(said), "{note}");
+fn expect_complaints(
+    server: &ServerProcess,
+    traffic: &Traffic,
+    expected: Option<u16>,
+    said: [&str; 2],
+) {
+    let (replies, result) = replies_to(server, traffic, 50, 5);
+    assert_eq!((replies.len(), result), (50, Ok(false)));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let Reply::Unexpected { status, quote } = reply else { panic!("{reply:?}") };
+        assert_eq!((status, quote.is_some()), (expected, number == 0));
+        if let Some(quote) = quote {
+            assert!(quote.first_line.contains(said[0]), "{quote:?}");
+            assert!(quote.body_line.unwrap_or_default().contains(said[1]));
+        }
+    }
 }
 
 #[test]
@@ -149,7 +179,7 @@ fn redis_answers_pings_and_echoes() {
 fn redis_that_wants_a_password_is_quoted() {
     let Some(server) = redis(&["--requirepass", "x"]) else { return };
     let traffic = traffic(Protocol::RespPing, "64", Verify::Full);
-    expect_complaint(&server, &traffic, "-NOAUTH");
+    expect_complaints(&server, &traffic, None, ["-NOAUTH", ""]);
 }
 
 #[test]
@@ -157,7 +187,8 @@ fn memcached_stores_what_it_has_room_for_and_is_quoted_where_it_has_not() {
     let Some(server) = memcached() else { return };
     expect_replies(&server, Protocol::Memcached, "1..2000");
     let traffic = traffic(Protocol::Memcached, "2MiB", Verify::Full);
-    expect_complaint(&server, &traffic, "SERVER_ERROR object too large for cache");
+    let said = ["SERVER_ERROR object too large for cache", ""];
+    expect_complaints(&server, &traffic, None, said);
 }
 
 #[test]
@@ -178,6 +209,7 @@ fn requests_for(path: &str, headers: &[&str]) -> Traffic {
         http_host: "localhost".to_owned(),
         http_path: path.to_owned(),
         http_headers: headers.iter().map(ToString::to_string).collect(),
+        http_statuses: ExpectedStatuses::default(),
     };
     Traffic::new(&options, 1)
 }
@@ -193,5 +225,6 @@ fn nginx_sends_chunks_where_it_compresses() {
 #[test]
 fn nginx_that_has_no_such_file_is_quoted() {
     let Some(server) = nginx() else { return };
-    expect_complaint(&server, &requests_for("/missing", &[]), "'HTTP/1.1 404 Not Found'");
+    let traffic = requests_for("/missing", &[]);
+    expect_complaints(&server, &traffic, Some(404), ["HTTP/1.1 404 Not Found", "<html>"]);
 }
