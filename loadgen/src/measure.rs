@@ -59,6 +59,9 @@ pub(crate) fn measure(
         }
     }
     let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
+    if let Some(path) = &options.calibration {
+        env.calibrate_by(path)?;
+    }
     let mut args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut runs: Vec<RunRecord> = Vec::new();
