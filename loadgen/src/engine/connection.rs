@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use super::due_requests::DueRequests;
 use super::plan::Plan;
-use super::recorder::{Failure, Recorder, Request};
+use super::recorder::{Failure, Obstacle, Recorder, Request};
 use crate::wire::Exchange;
 
 /// The state of a connection's stream.
@@ -147,6 +147,16 @@ impl<S: Read + Write> Connection<S> {
                 open && stream.allowance(plan) > 0
             }
             StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => false,
+        }
+    }
+
+    /// What keeps it from sending a request that is due now.
+    pub(crate) fn obstacle(&self, plan: &Plan<'_>) -> Option<Obstacle> {
+        match self.stream {
+            StreamState::Open(_) => (!self.is_free(plan)).then_some(Obstacle::Blocked),
+            _ if self.failures > 0 => Some(Obstacle::Unconnected),
+            StreamState::Queued | StreamState::Connecting { .. } => Some(Obstacle::Blocked),
+            StreamState::Closed => None,
         }
     }
 

@@ -20,6 +20,15 @@ pub(crate) struct Request {
     pub(crate) sent_ns: u64,
 }
 
+/// Why a connection cannot send. Without an obstacle, only the loader keeps requests back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Requests outstanding, a full socket, or a handshake that has not ended.
+    Blocked,
+    /// It was lost, and the last attempt to connect has failed.
+    Unconnected,
+}
+
 /// Why a connection was lost.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -86,6 +95,9 @@ impl Recorder {
     /// Counts a failed handshake.
     pub(crate) fn connect_failed(&mut self, error: &io::Error) {
         self.counters.connect_failures += 1;
+        self.counters.connects_refused +=
+            u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
+        self.counters.connects_timed_out += u64::from(error.kind() == io::ErrorKind::TimedOut);
         self.first_error.get_or_insert_with(|| format!("connect: {error}"));
     }
 
@@ -158,8 +170,8 @@ impl Recorder {
         self.passed(now_ns);
         let count = outstanding.map(|request| self.unanswered(request.intended_ns, now_ns)).count();
         match &failure {
-            Failure::TimedOut => self.counters.timed_out += count as u64,
-            _ => self.counters.failed += count as u64,
+            Failure::TimedOut => self.counters.timed_out += count,
+            _ => self.counters.failed += count,
         }
         match failure {
             Failure::ClosedByServer => self.counters.closed_by_server += 1,
@@ -184,9 +196,11 @@ impl Recorder {
     }
 
     /// Records a request that was not sent before the drain ended at `now_ns`.
-    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64) {
+    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64, obstacle: Option<Obstacle>) {
         self.counters.scheduled += 1;
         self.counters.unsent += 1;
+        self.counters.unsent_blocked += u64::from(obstacle == Some(Obstacle::Blocked));
+        self.counters.unsent_unconnected += u64::from(obstacle == Some(Obstacle::Unconnected));
         self.counters.in_window += u64::from(self.window.contains(intended_ns));
         self.unanswered(intended_ns, now_ns);
     }
@@ -420,12 +434,13 @@ mod tests {
         recorder.lost(Failure::TimedOut, outstanding(3), 250);
         recorder.lost(io::Error::other("strange").into(), outstanding(0), 250);
         recorder.censored(request(150, 150), 350);
-        recorder.unsent(180, 350);
+        recorder.unsent(180, 350, Some(Obstacle::Unconnected));
         let counters = recorder.counters().clone();
         assert_eq!((counters.closed_by_server, counters.resets), (1, 1));
         assert_eq!((counters.timeouts, counters.other_errors), (1, 1));
         assert_eq!((counters.failed, counters.timed_out, counters.censored), (3, 3, 1));
         assert_eq!((counters.scheduled, counters.unsent, counters.in_window), (9, 1, 9));
+        assert_eq!((counters.unsent_blocked, counters.unsent_unconnected), (0, 1));
         assert!(counters.conserved() && counters.has_errors());
         let latencies = recorder.take_latencies(None);
         let unanswered = &latencies[Distribution::Unanswered];

@@ -4,7 +4,7 @@
 use super::super::Evidence;
 use super::percent;
 use crate::record::{Code, LatencyRecord, Reason};
-use crate::units::{self, grouped};
+use crate::units::{self, counted, grouped};
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
@@ -13,7 +13,7 @@ const ACHIEVED_INVALID: f64 = 0.95;
 /// Share of the calibrated maximum up to which the loader has spare capacity.
 const CEILING_SUSPECT: f64 = 0.8;
 
-/// Largest difference between N and X · R, and fewest samples for this rule.
+/// Largest difference between the two means of outstanding requests.
 const LITTLE_SUSPECT: f64 = 0.05;
 const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
@@ -64,16 +64,20 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// The server causes the loss of requests that were sent. For unsent ones the longer wait decides:
-/// blocked connections are the server's, late sends the loader's.
+/// The most frequent cause: errors for requests that had no connection, the server for blocked
+/// ones, the loader for what it could have sent. If all were answered, the longer wait decides.
 fn blame(evidence: &Evidence<'_>) -> Blame {
     let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
     let total =
         |latency: &LatencyRecord| u128::from(latency.mean.unwrap_or(0)) * u128::from(latency.count);
-    let waiting = counters.censored + counters.timed_out;
-    if counters.failed > waiting + counters.unsent {
+    let by_errors = counters.failed + counters.unsent_unconnected;
+    let by_server = counters.censored + counters.timed_out + counters.unsent_blocked;
+    let by_loader =
+        counters.unsent.saturating_sub(counters.unsent_blocked + counters.unsent_unconnected);
+    let late = total(&latency.loader_late) > total(&latency.blocked) + total(&latency.service);
+    if by_errors > by_server.max(by_loader) {
         Blame::Errors
-    } else if counters.unsent > waiting && total(&latency.loader_late) >= total(&latency.blocked) {
+    } else if by_loader > by_server || by_loader + by_server == 0 && late {
         Blame::Loader
     } else {
         Blame::Server
@@ -102,9 +106,8 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
 /// Requests outstanding, their rate and their service time contradict each other: N = X · R
 /// (Little, 1961), whatever the distribution.
 ///
-/// N counts requests from their write to their reply, so R is the service time in either loop.
-/// The rule finds nothing if requests were lost, or if many reach beyond the window: then N and R
-/// describe different requests.
+/// Both count every request, and each with the part of its time that lies in the window. So they
+/// agree whatever the server does, also for requests that were lost or reach beyond the window.
 pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
     let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
     let mean_s = service.mean? as f64 / 1e9;
@@ -142,6 +145,10 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
 
+/// Share of connects that may fail. While a connection cannot be established, a closed loop asks
+/// less, and no request is counted as lost.
+const CONNECTS_SUSPECT: f64 = 0.05;
+
 /// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
@@ -153,19 +160,27 @@ pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
 /// Requests were lost with their connections. Their latencies are lower bounds at best.
 pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let counters = &evidence.run.counters;
-    let lost = counters.failed + counters.timed_out;
-    if lost + counters.mismatches + counters.connect_failures == 0 {
+    let lost = counters.failed + counters.timed_out + counters.unsent_unconnected;
+    let unconnected = counters.connect_failures;
+    if lost + counters.mismatches + unconnected == 0 {
         return None;
     }
-    let share = lost as f64 / counters.sent.max(1) as f64;
+    let share = lost as f64 / counters.scheduled.max(1) as f64;
+    let attempts = counters.connects + unconnected;
+    let of_connects = unconnected as f64 / attempts.max(1) as f64;
     let text = format!(
-        "{} of {} requests were lost to errors ({}), {} connects failed; see the list of errors",
+        "{} of {} were lost to errors ({}), and {} of {}{}; see the list of errors",
         grouped(lost),
-        grouped(counters.sent),
+        counted(counters.scheduled, "request"),
         percent(share),
-        grouped(counters.connect_failures)
+        grouped(unconnected),
+        counted(attempts, "connect"),
+        match counters.connects_refused {
+            0 => " failed".to_owned(),
+            refused => format!(" failed ({} refused: nothing listened)", grouped(refused)),
+        }
     );
-    let grave = share > LOST_SUSPECT || counters.mismatches > 0;
+    let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || counters.mismatches > 0;
     Some(if grave {
         Reason::suspect(Code::Errors, text)
     } else {
@@ -193,7 +208,7 @@ pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{codes, one};
+    use super::super::tests::{codes, findings, one};
     use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
     use crate::record::{Code, RunRecord};
@@ -213,8 +228,7 @@ mod tests {
 
     fn by_the_server(run: &mut RunRecord) {
         run.counters.unsent = 1_000;
-        run.latency_ns.blocked.count = 1_000;
-        run.latency_ns.blocked.mean = Some(5_000_000_000);
+        run.counters.unsent_blocked = 1_000;
     }
 
     #[test]
@@ -238,6 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn requests_without_a_connection_are_no_fault_of_the_loader() {
+        let found = when(0.5, |run| {
+            run.counters.unsent = 20_000;
+            run.counters.unsent_unconnected = 20_000;
+            run.counters.connect_failures = 749;
+            run.counters.connects_refused = 749;
+        });
+        assert_eq!(found, [(Code::BelowRate, Suspect), (Code::Errors, Suspect)]);
+    }
+
+    #[test]
+    fn late_sends_explain_a_rate_that_was_missed_although_every_request_was_answered() {
+        let late = |mean_ns: u64| when(0.9, |run| run.latency_ns.loader_late.mean = Some(mean_ns));
+        assert!(late(1_000).contains(&(Code::Overloaded, Valid)));
+        assert!(late(200_000).contains(&(Code::BelowRate, Invalid)));
+    }
+
+    #[test]
     fn the_loader_must_have_a_fifth_of_its_ceiling_to_spare() {
         let when = |ceiling_per_s: f64, threads: usize| {
             codes(sample::open(), |record, run| {
@@ -252,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn outstanding_requests_must_agree_with_rate_and_time_within_five_percent() {
+    fn outstanding_requests_must_agree_with_their_times_within_five_percent() {
         let when = |factor: f64| codes(sample::closed(), |_, run| run.outstanding_mean *= factor);
         assert_eq!(when(1.04), []);
         assert_eq!(when(1.06), one(Code::Little, Suspect));
@@ -285,7 +317,7 @@ mod tests {
     fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
         let when = |failed: u64, mismatches: u64| {
             codes(sample::closed(), |_, run| {
-                run.counters.sent = 10_000;
+                run.counters.scheduled = 10_000;
                 run.counters.failed = failed;
                 run.counters.mismatches = mismatches;
             })
@@ -294,6 +326,24 @@ mod tests {
         assert_eq!(when(10, 0), one(Code::Errors, Valid));
         assert_eq!(when(11, 0), one(Code::Errors, Suspect));
         assert_eq!(when(1, 1), one(Code::Errors, Suspect), "a wrong byte is never a small matter");
+    }
+
+    #[test]
+    fn connects_that_fail_count_although_no_request_was_lost() {
+        let found = |failures: u64| {
+            findings(sample::closed(), |_, run| {
+                run.counters.connects = 64;
+                run.counters.connect_failures = failures;
+                run.counters.connects_refused = failures;
+            })
+        };
+        assert_eq!((&found(3)[0].code, found(3)[0].level), (&Code::Errors, Valid));
+        assert_eq!((&found(749)[0].code, found(749)[0].level), (&Code::Errors, Suspect));
+        let text = &found(749)[0].text;
+        assert!(
+            text.contains("749 of 813 connects failed (749 refused: nothing listened)"),
+            "{text}"
+        );
     }
 
     #[test]
