@@ -203,6 +203,7 @@ impl<S: Read + Write> Connection<S> {
         // This time decides which requests are due, and is their send time: the write follows at
         // once.
         let now_ns = (tools.now_ns)();
+        tools.recorder.worked(now_ns);
         let new = match (&mut self.due_requests, &plan.intensity) {
             (Some(due_requests), Some(intensity)) => {
                 due_requests.take(allowance, now_ns, intensity)
@@ -254,6 +255,7 @@ impl<S: Read + Write> Connection<S> {
             Err(error) => return Err(error.into()),
         };
         let reply_ns = (tools.now_ns)();
+        tools.recorder.worked(reply_ns);
         stream.last_progress_ns = reply_ns;
         tools.recorder.bytes_received(count);
         let full = stream.allowance(tools.plan) == 0;

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::mem;
+use std::ops::Range;
 
+use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Distribution, Latencies};
 use crate::record::Counters;
 use crate::schedule::{Mode, Window, random};
@@ -80,10 +82,43 @@ impl Recorder {
         }
     }
 
-    /// Sets the window when the load starts.
-    pub(crate) fn starts(&mut self, window: Window) {
+    /// Sets the window when the load starts, at `now_ns`.
+    pub(crate) fn starts(&mut self, window: Window, now_ns: u64) {
         self.window = window;
         self.summed_until_ns = window.measure_from_ns;
+        self.heartbeat.begin(now_ns);
+    }
+
+    /// Looks for a stall before `now_ns`; since the last look, the thread has only worked.
+    pub(crate) fn worked(&mut self, now_ns: u64) {
+        if let Some(stall) = self.heartbeat.worked(now_ns) {
+            self.stalled(stall);
+        }
+    }
+
+    /// Looks for a stall at the end of a wait that had to end at `until_ns` at the latest.
+    pub(crate) fn waited(&mut self, until_ns: u64, now_ns: u64) {
+        if let Some(stall) = self.heartbeat.waited(until_ns, now_ns) {
+            self.stalled(stall);
+        }
+    }
+
+    /// Records a stall, and how long it may have kept the replies of outstanding requests waiting.
+    fn stalled(&mut self, stall: Range<u64>) {
+        let measured = self.window.measure_from_ns..u64::MAX;
+        let outstanding = self.outstanding();
+        let delay_ns = overlap_ns(&stall, &measured);
+        if delay_ns > 0 {
+            self.latencies[Distribution::Stalled].record_n(delay_ns, outstanding);
+        }
+        self.stalls.add(overlap_ns(&stall, &(measured.start..self.window.end_ns)));
+        self.stalled_ns += stall.end - stall.start;
+        self.last_stall = stall;
+    }
+
+    /// Takes how long the thread stood still since the last call.
+    pub(crate) fn take_stalled_ns(&mut self) -> u64 {
+        mem::take(&mut self.stalled_ns)
     }
 
     /// Records the time of a handshake.
@@ -135,7 +170,9 @@ impl Recorder {
         let Request { intended_ns, sent_ns } = request;
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
-        let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
+        // The server may have freed the connection while this thread stood still.
+        let blocked = intended_ns..free_ns.min(sent_ns).max(intended_ns);
+        let blocked_ns = blocked.end - blocked.start - overlap_ns(&blocked, &self.last_stall);
         self.latencies[Distribution::Lateness].record(late_ns);
         self.latencies[Distribution::LoaderLate].record(late_ns - blocked_ns);
         if blocked_ns > 0 {
@@ -452,7 +489,7 @@ mod tests {
     #[test]
     fn outstanding_requests_are_weighed_by_their_time_in_the_window() {
         let mut recorder = recorder(Mode::Open);
-        recorder.starts(recorder.window);
+        recorder.starts(recorder.window, 0);
         recorder.sent(request(10, 10), 0);
         recorder.passed(50);
         recorder.passed(150);

@@ -68,11 +68,19 @@ impl Latency {
 
     /// Adds one value.
     pub(crate) fn record(&mut self, value_ns: u64) {
-        self.saturated += u64::from(value_ns > HIGHEST_NS);
-        self.histogram.saturating_record(value_ns);
+        self.record_n(value_ns, 1);
+    }
+
+    /// Adds a value `count` times.
+    pub(crate) fn record_n(&mut self, value_ns: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.saturated += if value_ns > HIGHEST_NS { count } else { 0 };
+        self.histogram.saturating_record_n(value_ns, count);
         self.min_ns = self.min_ns.min(value_ns);
         self.max_ns = self.max_ns.max(value_ns);
-        self.sum_ns += u128::from(value_ns);
+        self.sum_ns += u128::from(value_ns) * u128::from(count);
     }
 
     /// Adds all values of `other`.

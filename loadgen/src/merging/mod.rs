@@ -254,6 +254,10 @@ impl<'a> MergedIntervals<'a> {
             p99_ns: headline.percentile_ns(P99),
             max_ns: known().filter_map(|interval| interval.max_ns).max(),
             loader_cpu: known().map(|interval| interval.loader_cpu).fold(0.0, f64::max),
+            loader_stalled_s: known().map(|interval| interval.loader_stalled_s).fold(0.0, f64::max),
+            loader_run_delay: known()
+                .filter_map(|interval| interval.loader_run_delay)
+                .reduce(f64::max),
             server_cpu: known().find_map(|interval| interval.server_cpu),
         })
     }

@@ -27,6 +27,10 @@ pub(crate) struct LatenciesRecord {
     pub(crate) blocked: LatencyRecord,
     /// From the beginning to the end of a handshake.
     pub(crate) connect: LatencyRecord,
+    /// The loader's own stalls, once for each request that was outstanding in one. Older versions
+    /// did not record them.
+    #[serde(default)]
+    pub(crate) stalled: LatencyRecord,
 }
 
 impl LatenciesRecord {
@@ -61,6 +65,7 @@ impl LatenciesRecord {
             loader_late: one(Distribution::LoaderLate),
             blocked: one(Distribution::Blocked),
             connect: one(Distribution::Connect),
+            stalled: one(Distribution::Stalled),
         }
     }
 
@@ -73,6 +78,7 @@ impl LatenciesRecord {
             Distribution::LoaderLate => &self.loader_late,
             Distribution::Blocked => &self.blocked,
             Distribution::Connect => &self.connect,
+            Distribution::Stalled => &self.stalled,
         }
     }
 
@@ -89,7 +95,7 @@ impl From<&Latencies> for LatenciesRecord {
 }
 
 /// One distribution in nanoseconds. A value without enough samples is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LatencyRecord {
     pub(crate) p50: Option<u64>,
     pub(crate) p90: Option<u64>,
@@ -286,6 +292,8 @@ mod tests {
                 p99_ns: latency.percentile_ns(P99),
                 max_ns: latency.max_ns(),
                 loader_cpu: 0.1,
+                loader_stalled_s: 0.0,
+                loader_run_delay: None,
                 server_cpu: None,
             }
         };

@@ -178,7 +178,8 @@ impl Network for Simulation {
         Ok(())
     }
 
-    fn wait(&mut self, until_ns: u64) -> io::Result<usize> {
+    fn wait(&mut self, until_ns: u64, heartbeat_ns: u64) -> io::Result<usize> {
+        let until_ns = until_ns.min(heartbeat_ns);
         let world = &mut *self.world.borrow_mut();
         self.ready.clear();
         let reply_ns = world.arrivals.peek().map(|Reverse((at_ns, ..))| *at_ns);

@@ -12,7 +12,7 @@ pub(crate) fn full() -> Record {
         "max": 912_345, "min": 20_001, "mean": 60_000, "count": 100_000, "censored": 3,
         "at_least_from": 700_000, "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
     });
-    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect"];
+    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect", "stalled"];
     let latencies: Value =
         names.map(|name| (name.to_owned(), latency.clone())).into_iter().collect();
     let reason =
@@ -68,7 +68,8 @@ fn run(record: &Value) -> Value {
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
-            "involuntary_switches": 3, "major_faults": 1,
+            "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,
+            "longest_stall_s": 0.2, "run_delay_s": 0.01,
         }],
         "arrivals": {
             "gaps": 4_096, "intended_mean_ns": 1e6, "actual_mean_ns": 1.001e6, "distance": 0.01,
@@ -141,6 +142,8 @@ fn interval(
         p99_ns,
         max_ns,
         loader_cpu,
+        loader_stalled_s: 0.25,
+        loader_run_delay: server_cpu.map(|_| 0.01),
         server_cpu,
     }
 }

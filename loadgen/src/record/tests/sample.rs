@@ -136,6 +136,10 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
             cpu_share: 0.45,
             involuntary_switches: 0,
             major_faults: 0,
+            stalls: 0,
+            stalled_s: 0.0,
+            longest_stall_s: 0.0,
+            run_delay_s: Some(0.1),
         }],
         arrivals: None,
         intervals: intervals(args, &rate, latencies),
@@ -165,6 +169,8 @@ fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec
         p99_ns: latencies.headline(args.mode).percentile_ns(P99),
         max_ns: latencies.headline(args.mode).max_ns(),
         loader_cpu: 0.45,
+        loader_stalled_s: 0.0,
+        loader_run_delay: Some(0.005),
         server_cpu: None,
     };
     (0..args.duration_s as u32).map(interval).collect()
