@@ -64,6 +64,13 @@ pub(crate) struct Recorder {
     /// Requests outstanding, summed over the nanoseconds of the window up to `summed_until_ns`.
     outstanding_ns: u128,
     summed_until_ns: u64,
+    /// The part of each request's service time that lies in the window, added.
+    served_ns: u128,
+    heartbeat: Heartbeat,
+    stalls: Stalls,
+    last_stall: Range<u64>,
+    /// How long the thread stood still since the last report, warm-up and drain included.
+    stalled_ns: u64,
 }
 
 impl Recorder {
@@ -79,6 +86,11 @@ impl Recorder {
             first_error: None,
             outstanding_ns: 0,
             summed_until_ns: 0,
+            served_ns: 0,
+            heartbeat: Heartbeat::new(),
+            stalls: Stalls::default(),
+            last_stall: 0..0,
+            stalled_ns: 0,
         }
     }
 
@@ -154,6 +166,9 @@ impl Recorder {
     /// Records a request whose first byte was sent. Its connection could be used since `free_ns`.
     pub(crate) fn sent(&mut self, request: Request, free_ns: u64) {
         self.passed(request.sent_ns);
+        // Where the connect is a part of the request, it has begun before.
+        let counted = self.window.measure_from_ns..self.summed_until_ns;
+        self.outstanding_ns += u128::from(overlap_ns(&(request.sent_ns..u64::MAX), &counted));
         self.counters.scheduled += 1;
         self.counters.sent += 1;
         if !self.window.contains(request.intended_ns) {
@@ -186,6 +201,7 @@ impl Recorder {
     /// Records a complete and correct reply.
     pub(crate) fn completed(&mut self, request: Request, reply_ns: u64) {
         self.passed(reply_ns);
+        self.served(request, reply_ns);
         self.counters.completed += 1;
         if self.window.contains(request.intended_ns) {
             self.counters.measured += 1;
@@ -205,7 +221,12 @@ impl Recorder {
         now_ns: u64,
     ) {
         self.passed(now_ns);
-        let count = outstanding.map(|request| self.unanswered(request.intended_ns, now_ns)).count();
+        let mut count = 0;
+        for request in outstanding {
+            self.served(request, now_ns);
+            self.unanswered(request.intended_ns, now_ns);
+            count += 1;
+        }
         match &failure {
             Failure::TimedOut => self.counters.timed_out += count,
             _ => self.counters.failed += count,
@@ -228,6 +249,7 @@ impl Recorder {
     /// Records a request without a reply when the drain ended at `now_ns`.
     pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);
+        self.served(request, now_ns);
         self.counters.censored += 1;
         self.unanswered(request.intended_ns, now_ns);
     }
@@ -262,6 +284,12 @@ impl Recorder {
         self.summed_until_ns = self.summed_until_ns.max(until_ns);
     }
 
+    /// Adds the part of a request's service time that lies in the window.
+    fn served(&mut self, request: Request, end_ns: u64) {
+        let window = self.window.measure_from_ns..self.window.end_ns;
+        self.served_ns += u128::from(overlap_ns(&(request.sent_ns..end_ns), &window));
+    }
+
     /// Requests that were sent and have no result yet.
     pub(crate) fn outstanding(&self) -> u64 {
         let counters = &self.counters;
@@ -292,6 +320,8 @@ impl Recorder {
             first_mismatch: self.first_mismatch,
             first_error: self.first_error,
             outstanding_ns: self.outstanding_ns,
+            served_ns: self.served_ns,
+            stalls: self.stalls,
         }
     }
 }
@@ -307,6 +337,10 @@ pub(crate) struct Recorded {
     pub(crate) first_error: Option<String>,
     /// Requests outstanding, summed over the nanoseconds of the window.
     pub(crate) outstanding_ns: u128,
+    /// The part of each request's service time that lies in the window, added.
+    pub(crate) served_ns: u128,
+    /// The stalls of one thread in the window.
+    pub(crate) stalls: Stalls,
 }
 
 impl Recorded {
@@ -317,6 +351,7 @@ impl Recorded {
         self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
         self.first_error = self.first_error.take().or(other.first_error);
         self.outstanding_ns += other.outstanding_ns;
+        self.served_ns += other.served_ns;
     }
 }
 
@@ -496,6 +531,30 @@ mod tests {
         recorder.sent(request(150, 150), 0);
         recorder.passed(400);
         assert_eq!(recorder.finish().outstanding_ns, 50 + 2 * 50);
+    }
+
+    #[test]
+    fn the_times_of_requests_in_the_window_are_the_requests_outstanding_in_it_whatever_happens() {
+        let mut recorder = recorder(Mode::Open);
+        recorder.starts(recorder.window, 0);
+        let carried_in = request(10, 20);
+        let (answered, lost) = (request(110, 115), request(120, 120));
+        // The connect of this one is a part of it: it has begun before the latest event.
+        let backdated = request(105, 108);
+        let unanswered = request(190, 195);
+        recorder.sent(carried_in, 0);
+        recorder.sent(answered, 0);
+        recorder.sent(lost, 0);
+        recorder.completed(carried_in, 150);
+        recorder.sent(backdated, 0);
+        recorder.completed(answered, 160);
+        recorder.lost(Failure::ClosedByServer, [lost].into_iter(), 170);
+        recorder.sent(unanswered, 0);
+        recorder.completed(backdated, 250);
+        recorder.censored(unanswered, 300);
+        let recorded = recorder.finish();
+        assert_eq!(recorded.served_ns, 50 + 45 + 50 + 92 + 5);
+        assert_eq!(recorded.outstanding_ns, recorded.served_ns);
     }
 
     #[test]

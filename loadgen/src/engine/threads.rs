@@ -303,6 +303,7 @@ fn conclude(
             ArrivalRecord::from_gaps(open.arrival, flat, &all.gaps)
         }),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,
+        outstanding_by_service: all.served_ns as f64 / measured_ns.max(1) as f64,
         intervals,
         server: server.map(|server| server.record(all.counters.completed)),
         steal_share: None,

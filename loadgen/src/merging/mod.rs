@@ -135,6 +135,7 @@ fn added_run(
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),
+        outstanding_by_service: parts().map(|run| run.outstanding_by_service).sum(),
         intervals,
         server: parts().find_map(|run| run.server.clone()),
         steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),

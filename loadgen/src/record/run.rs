@@ -21,8 +21,12 @@ pub(crate) struct RunRecord {
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.
     pub(crate) arrivals: Option<ArrivalRecord>,
-    /// Time-weighted mean of the requests outstanding in the window, for Little's law.
+    /// Time-weighted mean of the requests outstanding in the window, counted at each change.
     pub(crate) outstanding_mean: f64,
+    /// The same mean by Little's law: the parts of all service times that lie in the window, added,
+    /// divided by its length. Older versions did not record it.
+    #[serde(default)]
+    pub(crate) outstanding_by_service: f64,
     /// The intervals of the run.
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.

@@ -66,6 +66,7 @@ fn run(record: &Value) -> Value {
         "number": 1, "started_unix_s": 1_700_000_000.25, "validity": record["validity"],
         "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
+        "outstanding_by_service": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,

@@ -118,6 +118,7 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
+        outstanding_by_service: rate.achieved_per_s * mean_s,
         latency_ns: LatenciesRecord::from(latencies),
         counters: Counters {
             scheduled: measured,

@@ -15,7 +15,6 @@ const CEILING_SUSPECT: f64 = 0.8;
 
 /// Largest difference between the two means of outstanding requests.
 const LITTLE_SUSPECT: f64 = 0.05;
-const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
 /// The cause of unanswered requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +47,10 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
         ),
         Blame::Errors => Reason::suspect(
             Code::BelowRate,
-            format!("{found}: the others were lost to errors; see the list of errors"),
+            format!(
+                "{found}: the others were lost to errors or had no connection; see the list of \
+                 errors"
+            ),
         ),
         Blame::Loader => {
             let text = format!(
@@ -103,25 +105,17 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Requests outstanding, their rate and their service time contradict each other: N = X · R
-/// (Little, 1961), whatever the distribution.
+/// The number of outstanding requests and their service times contradict each other (Little, 1961).
 ///
 /// Both count every request, and each with the part of its time that lies in the window. So they
 /// agree whatever the server does, also for requests that were lost or reach beyond the window.
 pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
-    let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
-    let mean_s = service.mean? as f64 / 1e9;
-    let counters = &run.counters;
-    let lost = counters.failed + counters.timed_out + counters.censored;
-    let beyond = mean_s / run.rate.measured_s.max(f64::MIN_POSITIVE);
-    if service.count < LITTLE_SAMPLES_MIN || lost > 0 || beyond > LITTLE_SUSPECT / 5.0 {
-        return None;
-    }
-    let (found, expected) = (run.outstanding_mean, run.rate.achieved_per_s * mean_s);
+    let (found, expected) = (evidence.run.outstanding_mean, evidence.run.outstanding_by_service);
     ((found - expected).abs() > LITTLE_SUSPECT * found.max(expected)).then(|| {
         let text = format!(
-            "rate times service time says that {expected:.2} requests were outstanding on average, \
-             {found:.2} were (Little's law): the measurement contradicts itself; please report this"
+            "the times of all requests say that {expected:.2} were outstanding on average, and \
+             {found:.2} were counted (Little's law): the measurement contradicts itself; please \
+             report this"
         );
         Reason::suspect(Code::Little, text)
     })
@@ -217,7 +211,6 @@ mod tests {
     fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.rate.achieved_per_s = achieved * run.rate.offered_per_s.unwrap();
-            run.outstanding_mean *= achieved;
             cause(run);
         })
     }
@@ -294,12 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn a_carried_backlog_or_lost_requests_are_no_contradiction() {
+        let found = codes(sample::open(), |_, run| {
+            // The times of requests that were carried in are in both means, not in the latencies.
+            run.outstanding_mean *= 40.0;
+            run.outstanding_by_service *= 40.0;
+        });
+        assert_eq!(found, []);
+    }
+
+    #[test]
     fn a_backlog_beyond_chance_is_a_label() {
         let when = |backlog: u64| {
             codes(sample::open(), |_, run| {
                 // 4 + 3 * 2 + 1 are allowed.
                 run.outstanding_mean = 4.0;
-                run.latency_ns.service.mean = Some(2_000_000);
+                run.outstanding_by_service = 4.0;
                 run.counters.backlog_at_window = backlog;
             })
         };
