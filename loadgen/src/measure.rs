@@ -11,7 +11,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    TextValue, Verdict,
+    TextValue, Validity, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -78,7 +78,7 @@ pub(crate) fn measure(
         let mut run = outcome.record;
         run.latency_ns =
             LatenciesRecord::with_intervals(&outcome.latencies, args.mode, run.intervals.iter());
-        run.validity = validity::judge(&run, &args, &env);
+        run.validity = validity::judge(&run, &outcome.latencies, &args, &env);
         latencies.merge(&outcome.latencies);
         let interrupted = run.interrupted;
         runs.push(run);
@@ -125,7 +125,10 @@ pub(crate) fn combine(
     let offered = (args.is_open()).then_some(counters.in_window);
     Record {
         schema: SCHEMA.to_owned(),
-        validity: validity::judge_all(&runs),
+        validity: Validity {
+            percentiles: validity::loader_parts(latencies, args.mode),
+            ..validity::judge_all(&runs)
+        },
         slo: Vec::new(),
         rate: RateRecord::new(counters.measured, offered, args.size_mean_bytes, measured_s),
         latency_ns: LatenciesRecord::with_intervals(

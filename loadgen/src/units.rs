@@ -68,6 +68,12 @@ pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string().replace(".0 ", " ")
 }
 
+/// A count with its noun: "1 thread", "2 threads".
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
 /// A share as whole per cent.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)

@@ -124,6 +124,16 @@ impl Latency {
         self.histogram.value_at_quantile(quantile).min(self.max_ns)
     }
 
+    /// How many values are larger, to the resolution of the histogram.
+    pub(crate) fn count_above(&self, value_ns: u64) -> u64 {
+        self.count() - self.histogram.count_between(0, value_ns)
+    }
+
+    /// How many values are as large or larger, to the resolution of the histogram.
+    pub(crate) fn count_from(&self, value_ns: u64) -> u64 {
+        self.histogram.count_between(value_ns, u64::MAX)
+    }
+
     /// The exact smallest value.
     pub(crate) fn min_ns(&self) -> Option<u64> {
         (self.count() > 0).then_some(self.min_ns)
@@ -216,6 +226,25 @@ pub(crate) mod tests {
         assert_eq!(latency.saturated(), 2);
         assert_eq!(latency.count(), 4);
         assert_eq!(latency.max_ns(), Some(3 * HIGHEST_NS + 7));
+    }
+
+    #[test]
+    fn a_value_counts_as_often_as_it_is_recorded_and_never_is_no_value() {
+        let mut latency = latency_of([1]);
+        latency.record_n(4, 2);
+        latency.record_n(9, 0);
+        assert_eq!((latency.count(), latency.max_ns(), latency.mean_ns()), (3, Some(4), Some(3)));
+    }
+
+    #[test]
+    fn values_are_counted_above_a_value_and_from_it_on() {
+        let latency = latency_of([1, 1, 5, 7, 2 * HIGHEST_NS]);
+        let counts = |value_ns| (latency.count_above(value_ns), latency.count_from(value_ns));
+        assert_eq!(counts(0), (5, 5));
+        assert_eq!(counts(1), (3, 5));
+        assert_eq!(counts(5), (2, 3));
+        assert_eq!(counts(8), (1, 1));
+        assert_eq!(counts(u64::MAX), (0, 1), "what is clamped is as large as anything");
     }
 
     #[test]

@@ -13,11 +13,12 @@ use crate::latency::{Latencies, P50, P99};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, TextValue, Validity, Verdict,
+    RunRecord, TextValue, Validity,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
 use crate::schedule::Mode;
+use crate::validity;
 
 /// A merged measurement, with the results whose intervals an observer can replay.
 #[derive(Debug)]
@@ -124,7 +125,10 @@ fn added_run(
     RunRecord {
         number: first.number,
         started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
-        validity: added_validity(sources, index),
+        validity: Validity {
+            percentiles: validity::loader_parts(latencies, sources[0].record.args.mode),
+            ..added_validity(sources, index)
+        },
         rate: added_rate(parts().map(|run| &run.rate)),
         latency_ns: LatenciesRecord::with_intervals(
             latencies,
@@ -159,7 +163,7 @@ fn added_rate<'a>(parts: impl Iterator<Item = &'a RateRecord> + Clone) -> RateRe
 
 /// The worst verdict, with the reasons of all runs. Each names the result that it comes from.
 fn added_validity(sources: &[StoredResult], index: usize) -> Validity {
-    let mut all = Validity { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() };
+    let mut all = Validity::valid();
     for source in sources {
         let part = &source.record.runs[index].validity;
         let path = source.path.display();

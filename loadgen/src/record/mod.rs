@@ -21,7 +21,7 @@ pub(crate) use self::run::{
     IntervalRecord, RateRecord, RunRecord, ServerRecord, ServerThread, ThreadRecord,
 };
 pub(crate) use self::text_value::TextValue;
-pub(crate) use self::validity::{Code, Reason, SloRecord, Validity, Verdict};
+pub(crate) use self::validity::{Code, LoaderPart, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
 /// Name and version of the format. A change that breaks a reader raises the number.

@@ -17,6 +17,7 @@ mod hgrm;
 pub(crate) mod hlog;
 mod html;
 mod json;
+mod loader_mark;
 mod markup;
 pub(crate) mod plot;
 mod stored;

@@ -19,7 +19,10 @@ pub(crate) fn full() -> Record {
         json!({"code": "loader-late", "level": "SUSPECT", "text": "late <by> 1 ms & more"});
     let label =
         json!({"code": "co-located", "level": "VALID", "text": "they share processors 0-1"});
-    let validity = json!({"verdict": "SUSPECT", "reasons": [reason], "labels": [label]});
+    let validity = json!({
+        "verdict": "SUSPECT", "reasons": [reason], "labels": [label],
+        "percentiles": {"p999": {"verdict": "SUSPECT", "at_most_ns": 100_000}},
+    });
     let rate = json!({
         "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "bytes_per_s": 63_376.0,
         "measured_s": 1.0,

@@ -2,10 +2,12 @@
 //! headline latency.
 
 use std::fmt::{self, Write as _};
+use std::iter;
 
 use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{Latency, PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record};
+use crate::report::loader_mark;
 use crate::units::{bound, brief, duration, grouped};
 
 /// Label of a row, value and interval of a column: four columns fit.
@@ -19,16 +21,21 @@ pub(super) fn write_table(out: &mut String, record: &Record) -> fmt::Result {
     let columns = columns(record);
     let names: String = columns.iter().map(|(name, _)| beside(name, "")).collect();
     writeln!(out, "{}", format!("  {:<LABEL$}{names}", "").trim_end())?;
-    let mut row = |label: &str, cell: &dyn Fn(&LatencyRecord) -> String| {
-        let cells: String = columns.iter().map(|(_, latency)| cell(latency)).collect();
+    // The verdict on a percentile is about the headline latency, which is the first column.
+    let mut row = |label: &str, field: &str, cell: &dyn Fn(&LatencyRecord, &str) -> String| {
+        let marks =
+            [loader_mark::before(&record.validity, field)].into_iter().chain(iter::repeat(""));
+        let cells: String =
+            columns.iter().zip(marks).map(|((_, latency), mark)| cell(latency, mark)).collect();
         writeln!(out, "{}", format!("  {label:<LABEL$}{cells}").trim_end())
     };
-    row("n", &|latency| beside(&grouped(latency.count), ""))?;
+    row("n", "", &|latency, _| beside(&grouped(latency.count), ""))?;
     for percentile in PERCENTILES {
-        row(percentile.label, &|latency| percentile_cell(latency, percentile))?;
+        let cell = |latency: &_, mark: &_| percentile_cell(latency, percentile, mark);
+        row(percentile.label, percentile.field, &cell)?;
     }
-    row("max", &|latency| beside(&extreme(latency, latency.max), ""))?;
-    row("mean", &|latency| beside(&mean(latency), ""))?;
+    row("max", "max", &|latency, mark| beside(&extreme(latency, latency.max, mark), ""))?;
+    row("mean", "", &|latency, _| beside(&mean(latency), ""))?;
     write_legend(out, record)?;
     write_lateness(out, record)
 }
@@ -53,13 +60,16 @@ fn beside(value: &str, interval: &str) -> String {
     format!("{value:>VALUE$}{interval:<INTERVAL$}")
 }
 
-fn percentile_cell(latency: &LatencyRecord, percentile: Percentile) -> String {
+fn percentile_cell(latency: &LatencyRecord, percentile: Percentile, mark: &str) -> String {
     match latency.at(percentile) {
         None => {
             let missing = format!("n/a (needs n >= {})", percentile.samples_min);
             format!("{missing:>width$}", width = VALUE + INTERVAL)
         }
-        Some(ns) => beside(&bounded(latency, ns), &half_width(latency, percentile, ns)),
+        Some(ns) => {
+            let value = format!("{mark}{}", bounded(latency, ns));
+            beside(&value, &half_width(latency, percentile, ns))
+        }
     }
 }
 
@@ -82,8 +92,8 @@ fn bounded(latency: &LatencyRecord, ns: u64) -> String {
     format!("{sign}{}", duration(ns))
 }
 
-fn extreme(latency: &LatencyRecord, ns: Option<u64>) -> String {
-    ns.map_or_else(|| "n/a".to_owned(), |ns| bounded(latency, ns))
+fn extreme(latency: &LatencyRecord, ns: Option<u64>, mark: &str) -> String {
+    ns.map_or_else(|| "n/a".to_owned(), |ns| format!("{mark}{}", bounded(latency, ns)))
 }
 
 /// A single unanswered request makes the mean a lower bound.
@@ -101,7 +111,9 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
             grouped(censored)
         ),
     };
-    let text = format!("± 95 % confidence interval, ±? not known{bounds}");
+    let of_loader = record.validity.percentiles.keys().any(|f| record.validity.is_of_loader(f));
+    let marked = if of_loader { format!("; {}", loader_mark::LEGEND) } else { String::new() };
+    let text = format!("± 95 % confidence interval, ±? not known{bounds}{marked}");
     out.write_str(&wrap("  ", &text, WIDTH))
 }
 

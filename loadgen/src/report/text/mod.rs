@@ -19,7 +19,7 @@ use crate::latency::{Distribution, Latencies};
 use crate::record::{
     ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
-use crate::units::{grouped, percent, rate, size, throughput};
+use crate::units::{counted, grouped, percent, rate, size, throughput};
 use crate::wire::Mismatch;
 
 /// Most columns of a line.
@@ -54,12 +54,6 @@ fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
         writeln!(out, "  CO-LOCATED: loader and server share processors")?;
     }
     Ok(())
-}
-
-/// "1 thread", "2 threads".
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
 }
 
 /// Verdict, reasons, labels, objectives.

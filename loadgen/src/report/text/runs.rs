@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{Columns, Style, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
+use crate::report::loader_mark;
 use crate::stats;
 use crate::units::{duration, grouped, rate};
 
@@ -37,15 +38,22 @@ pub(super) fn write_runs(out: &mut String, record: &Record, style: Style) -> fmt
 
 /// What the table shows of a run's latency.
 type LatencyField = fn(&LatencyRecord) -> Option<u64>;
-const COLUMNS: [LatencyField; 4] =
-    [|latency| latency.p50, |latency| latency.p99, |latency| latency.p999, |latency| latency.max];
+const COLUMNS: [(&str, LatencyField); 4] = [
+    ("p50", |latency| latency.p50),
+    ("p99", |latency| latency.p99),
+    ("p999", |latency| latency.p999),
+    ("max", |latency| latency.max),
+];
 
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     let latency = run.latency_ns.headline(record.args.mode);
-    let cell = |statistic: &LatencyField| match statistic(latency) {
-        Some(ns) if latency.is_at_least(ns) => format!(">= {}", duration(ns)),
-        Some(ns) => duration(ns),
-        None => "n/a".to_owned(),
+    let cell = |(field, statistic): &(&str, LatencyField)| {
+        let mark = loader_mark::before(&run.validity, field);
+        match statistic(latency) {
+            Some(ns) if latency.is_at_least(ns) => format!("{mark}>= {}", duration(ns)),
+            Some(ns) => format!("{mark}{}", duration(ns)),
+            None => "n/a".to_owned(),
+        }
     };
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];
@@ -58,7 +66,7 @@ fn row(run: &RunRecord, record: &Record) -> Vec<String> {
 fn summary(label: &str, record: &Record, of: &dyn Fn(&[f64]) -> Option<f64>) -> Vec<String> {
     let rates: Vec<f64> = record.runs.iter().map(|run| run.rate.achieved_per_s).collect();
     let mut cells = vec![label.to_owned(), of(&rates).map_or_else(|| "n/a".to_owned(), rate)];
-    cells.extend(COLUMNS.iter().map(|statistic| {
+    cells.extend(COLUMNS.iter().map(|(_, statistic)| {
         let values = record
             .runs
             .iter()
