@@ -234,7 +234,11 @@ impl<S: Read + Write> Connection<S> {
         for _ in 0..begun {
             let intended_ns =
                 self.due_requests.as_mut().and_then(DueRequests::pop).unwrap_or(sent_ns);
-            let request = Request { intended_ns, sent_ns: sent_ns.max(intended_ns) };
+            let request = Request {
+                intended_ns,
+                sent_ns: sent_ns.max(intended_ns),
+                stalled_before_ns: tools.recorder.stalled_ns(),
+            };
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);
         }

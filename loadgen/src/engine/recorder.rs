@@ -20,6 +20,9 @@ pub(crate) struct Request {
     /// The intended send time; in a closed loop the actual one.
     pub(crate) intended_ns: u64,
     pub(crate) sent_ns: u64,
+    /// How long the thread had stood still before it was sent, in all: see
+    /// [`Recorder::stalled_ns`].
+    pub(crate) stalled_before_ns: u64,
 }
 
 /// Why a connection cannot send. Without an obstacle, only the loader keeps requests back.
@@ -69,8 +72,10 @@ pub(crate) struct Recorder {
     heartbeat: Heartbeat,
     stalls: Stalls,
     last_stall: Range<u64>,
-    /// How long the thread stood still since the last report, warm-up and drain included.
+    /// How long the thread has stood still in all, warm-up and drain included.
     stalled_ns: u64,
+    /// How much of it has been reported with an interval.
+    reported_stalled_ns: u64,
 }
 
 impl Recorder {
@@ -91,6 +96,7 @@ impl Recorder {
             stalls: Stalls::default(),
             last_stall: 0..0,
             stalled_ns: 0,
+            reported_stalled_ns: 0,
         }
     }
 
@@ -115,22 +121,23 @@ impl Recorder {
         }
     }
 
-    /// Records a stall, and how long it may have kept the replies of outstanding requests waiting.
     fn stalled(&mut self, stall: Range<u64>) {
-        let measured = self.window.measure_from_ns..u64::MAX;
-        let outstanding = self.outstanding();
-        let delay_ns = overlap_ns(&stall, &measured);
-        if delay_ns > 0 {
-            self.latencies[Distribution::Stalled].record_n(delay_ns, outstanding);
-        }
-        self.stalls.add(overlap_ns(&stall, &(measured.start..self.window.end_ns)));
+        let window = self.window.measure_from_ns..self.window.end_ns;
+        self.stalls.add(overlap_ns(&stall, &window));
         self.stalled_ns += stall.end - stall.start;
         self.last_stall = stall;
     }
 
     /// Takes how long the thread stood still since the last call.
     pub(crate) fn take_stalled_ns(&mut self) -> u64 {
-        mem::take(&mut self.stalled_ns)
+        let before_ns = mem::replace(&mut self.reported_stalled_ns, self.stalled_ns);
+        self.stalled_ns - before_ns
+    }
+
+    /// How long the thread has stood still in all. What this grows by while a request is
+    /// outstanding, its reply may have waited to be read.
+    pub(crate) fn stalled_ns(&self) -> u64 {
+        self.stalled_ns
     }
 
     /// Records the time of a handshake.
@@ -182,7 +189,7 @@ impl Recorder {
     }
 
     fn sent_by_schedule(&mut self, request: Request, free_ns: u64) {
-        let Request { intended_ns, sent_ns } = request;
+        let Request { intended_ns, sent_ns, .. } = request;
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
         // The server may have freed the connection while this thread stood still.
@@ -284,10 +291,15 @@ impl Recorder {
         self.summed_until_ns = self.summed_until_ns.max(until_ns);
     }
 
-    /// Adds the part of a request's service time that lies in the window.
+    /// Adds the part of a request's service time that lies in the window, and records how long the
+    /// thread stood still in its service time.
     fn served(&mut self, request: Request, end_ns: u64) {
         let window = self.window.measure_from_ns..self.window.end_ns;
         self.served_ns += u128::from(overlap_ns(&(request.sent_ns..end_ns), &window));
+        let stalled_ns = self.stalled_ns - request.stalled_before_ns;
+        if stalled_ns > 0 && self.window.contains(request.intended_ns) {
+            self.latencies[Distribution::Stalled].record(stalled_ns);
+        }
     }
 
     /// Requests that were sent and have no result yet.
@@ -427,7 +439,7 @@ mod tests {
     }
 
     fn request(intended_ns: u64, sent_ns: u64) -> Request {
-        Request { intended_ns, sent_ns }
+        Request { intended_ns, sent_ns, stalled_before_ns: 0 }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) enum Distribution {
     Blocked,
     /// Handshakes.
     Connect,
-    /// The loader's own stalls, once for each request that was outstanding in one. The reply can
+    /// How long the loader stood still while a request was outstanding, if it did. The reply can
     /// have been read later by so much.
     Stalled,
 }

@@ -131,7 +131,7 @@ impl Latency {
 
     /// How many values are as large or larger, to the resolution of the histogram.
     pub(crate) fn count_from(&self, value_ns: u64) -> u64 {
-        self.histogram.count_between(value_ns, u64::MAX)
+        self.histogram.count_between(value_ns.min(HIGHEST_NS), u64::MAX)
     }
 
     /// The exact smallest value.

@@ -27,8 +27,8 @@ pub(crate) struct LatenciesRecord {
     pub(crate) blocked: LatencyRecord,
     /// From the beginning to the end of a handshake.
     pub(crate) connect: LatencyRecord,
-    /// The loader's own stalls, once for each request that was outstanding in one. Older versions
-    /// did not record them.
+    /// How long the loader stood still while a request was outstanding; only requests for which it
+    /// did. Older versions did not record it.
     #[serde(default)]
     pub(crate) stalled: LatencyRecord,
 }

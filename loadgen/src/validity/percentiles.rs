@@ -185,10 +185,10 @@ mod tests {
 
     #[test]
     fn a_short_stall_while_the_server_stood_still_has_no_part_in_the_other_requests() {
-        // 40,000 more waited for seconds, and the loader was late to read each of these.
+        // 10,000 more waited for seconds, and the loader was late to read each of these.
         let mut latencies = stalled(0);
-        latencies[Distribution::Service].record_n(3_000 * MS, 40_000);
-        latencies[Distribution::Stalled].record_n(2 * MS, 40_000);
+        latencies[Distribution::Service].record_n(3_000 * MS, 10_000);
+        latencies[Distribution::Stalled].record_n(2 * MS, 10_000);
         let parts = of_headline(&latencies, Mode::Closed);
         assert!(parts.values().all(|part| part.verdict == Valid), "{parts:?}");
     }
