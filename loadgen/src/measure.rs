@@ -11,7 +11,7 @@ use crate::latency::{Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    StatusesRecord, TextValue, Verdict,
+    StatusesRecord, TextValue, Validity, Verdict,
 };
 use crate::server::Server;
 use crate::validity;
@@ -59,6 +59,9 @@ pub(crate) fn measure(
         }
     }
     let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
+    if let Some(path) = &options.calibration {
+        env.calibrate_by(path)?;
+    }
     let mut args = ArgsRecord::from(options);
     let mut latencies = Latencies::new();
     let mut batches = Vec::new();
@@ -74,7 +77,7 @@ pub(crate) fn measure(
         let options = &Options { pacing, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
-        run.validity = validity::judge(&run, &args, &env);
+        run.validity = validity::judge(&run, &outcome.latencies, &args, &env);
         latencies.merge(&outcome.latencies);
         batches.push(outcome.batches);
         let interrupted = run.interrupted;
@@ -123,7 +126,10 @@ pub(crate) fn combine(
     let measured_s = runs.iter().map(|run| run.rate.measured_s).sum();
     Record {
         schema: SCHEMA.to_owned(),
-        validity: validity::judge_all(&runs),
+        validity: Validity {
+            percentiles: validity::loader_parts(latencies, args.mode),
+            ..validity::judge_all(&runs)
+        },
         slo: Vec::new(),
         rate: RateRecord::new(&counters, args.mode, measured_s),
         latency_ns,

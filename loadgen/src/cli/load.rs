@@ -187,6 +187,11 @@ pub(crate) struct LoaderArgs {
     /// Processors for the loader's threads in turn, such as 1,3 or 2-5
     #[arg(long, value_name = "CPUS")]
     pub(crate) pin: Option<Pins>,
+
+    /// Compare the rate with the loader's maximum in this file of 'loadgen calibrate' [default:
+    /// loadgen/calibration.json in the user's cache directory, if it is there and of this machine]
+    #[arg(long, value_name = "FILE", env = "LOADGEN_CALIBRATION")]
+    pub(crate) calibration: Option<PathBuf>,
 }
 
 /// The server process, if it is to be started or watched.

@@ -354,9 +354,9 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "D", default_value = "3s")]
     pub(crate) duration: humantime::Duration,
 
-    /// Where to write the result for later runs [default: loadgen/calibration.json in the user's
-    /// cache directory]
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to write the result. Later runs read the default file by themselves, and another one
+    /// with --calibration [default: loadgen/calibration.json in the user's cache directory]
+    #[arg(short, long, value_name = "FILE", env = "LOADGEN_CALIBRATION")]
     pub(crate) out: Option<PathBuf>,
 }
 

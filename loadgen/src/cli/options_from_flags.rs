@@ -86,6 +86,7 @@ impl Options {
             seed: shape.seed,
             pacing: loader.pacing,
             pins: loader.pin,
+            calibration: loader.calibration,
             slo: slo.slo,
             runs: 1,
             server: command.or(server.server_pid.map(ServerSource::Pid)),

@@ -25,13 +25,20 @@ const CONNECTIONS: u32 = 16;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8, Error> {
-    let path = args.out.or_else(Calibration::path).ok_or_else(|| {
+    let default = Calibration::path();
+    let later = match &args.out {
+        Some(path) if default.as_ref() != Some(path) => {
+            "later runs compare with it if --calibration or LOADGEN_CALIBRATION names it"
+        }
+        _ => "later runs compare with it",
+    };
+    let path = args.out.or(default).ok_or_else(|| {
         Error::Usage("--out: there is no cache directory for the result; name a file".to_owned())
     })?;
     let found = measure(*args.duration, interrupt)?;
     console::print(&render(&found));
     found.write(&path)?;
-    console::say(&format!("written to {}; later runs compare with it", path.display()));
+    console::say(&format!("written to {}; {later}", path.display()));
     Ok(exit::OK)
 }
 

@@ -182,7 +182,9 @@ pub(super) fn measure(
     else {
         return Err(Error::Usage(format!("'{flags}' are no flags of a run")));
     };
-    let measurement = measure::measure(&Options::try_from(*args)?, interrupt, &mut ())?;
+    // The environment may name a calibration, which has not been written yet.
+    let options = Options { calibration: None, ..Options::try_from(*args)? };
+    let measurement = measure::measure(&options, interrupt, &mut ())?;
     if measurement.record.interrupted { Err(Error::Interrupted) } else { Ok(measurement) }
 }
 

@@ -54,6 +54,9 @@ struct Pending {
     owner: usize,
     /// The largest processor time of a thread in the interval.
     cpu_ns: u64,
+    /// The longest that a thread stood still, and waited for a processor.
+    stalled_ns: u64,
+    run_delay_ns: Option<u64>,
 }
 
 /// The intervals of a run.
@@ -74,7 +77,7 @@ pub(crate) struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// A collector for one thread per sender.
     ///
-    /// It reserves memory for `expected` intervals. Each takes some 150 bytes. Nothing else grows
+    /// It reserves memory for `expected` intervals. Each takes some 180 bytes. Nothing else grows
     /// with the length of a run.
     pub(crate) fn new(
         mode: Mode,
@@ -111,14 +114,22 @@ impl<'a> Collector<'a> {
         let IntervalReport { thread: number, index, end_ns, latencies, .. } = report;
         match self.pending.entry(index) {
             Entry::Vacant(place) => {
-                let cpu_ns = report.cpu_ns;
-                place.insert(Pending { end_ns, latencies, owner: number, cpu_ns });
+                place.insert(Pending {
+                    end_ns,
+                    latencies,
+                    owner: number,
+                    cpu_ns: report.cpu_ns,
+                    stalled_ns: report.stalled_ns,
+                    run_delay_ns: report.run_delay_ns,
+                });
             }
             Entry::Occupied(mut place) => {
                 let pending = place.get_mut();
                 pending.latencies.merge(&latencies);
                 pending.end_ns = pending.end_ns.max(end_ns);
                 pending.cpu_ns = pending.cpu_ns.max(report.cpu_ns);
+                pending.stalled_ns = pending.stalled_ns.max(report.stalled_ns);
+                pending.run_delay_ns = pending.run_delay_ns.max(report.run_delay_ns);
                 self.threads[number].return_histograms(latencies);
             }
         }
@@ -165,6 +176,10 @@ impl<'a> Collector<'a> {
             p99_ns: headline.percentile_ns(P99),
             max_ns: headline.max_ns(),
             loader_cpu: pending.cpu_ns as f64 / length_ns.max(1) as f64,
+            loader_stalled_s: seconds(pending.stalled_ns),
+            loader_run_delay: pending
+                .run_delay_ns
+                .map(|delay_ns| delay_ns as f64 / length_ns.max(1) as f64),
             server_cpu: self.server_cpu(length_s),
         };
         self.total.merge(&pending.latencies);

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use super::due_requests::DueRequests;
 use super::plan::Plan;
-use super::recorder::{Failure, Recorder, Request};
+use super::recorder::{Failure, Obstacle, Recorder, Request};
 use crate::wire::Exchange;
 
 /// The state of a connection's stream.
@@ -150,6 +150,16 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
+    /// What keeps it from sending a request that is due now.
+    pub(crate) fn obstacle(&self, plan: &Plan<'_>) -> Option<Obstacle> {
+        match self.stream {
+            StreamState::Open(_) => (!self.is_free(plan)).then_some(Obstacle::Blocked),
+            _ if self.failures > 0 => Some(Obstacle::Unconnected),
+            StreamState::Queued | StreamState::Connecting { .. } => Some(Obstacle::Blocked),
+            StreamState::Closed => None,
+        }
+    }
+
     /// Whether no request is partly sent and no reply is outstanding.
     pub(crate) fn is_idle(&self) -> bool {
         match &self.stream {
@@ -193,6 +203,7 @@ impl<S: Read + Write> Connection<S> {
         // This time decides which requests are due, and is their send time: the write follows at
         // once.
         let now_ns = (tools.now_ns)();
+        tools.recorder.worked(now_ns);
         let new = match (&mut self.due_requests, &plan.intensity) {
             (Some(due_requests), Some(intensity)) => {
                 due_requests.take(allowance, now_ns, intensity)
@@ -223,7 +234,11 @@ impl<S: Read + Write> Connection<S> {
         for _ in 0..begun {
             let intended_ns =
                 self.due_requests.as_mut().and_then(DueRequests::pop).unwrap_or(sent_ns);
-            let request = Request { intended_ns, sent_ns: sent_ns.max(intended_ns) };
+            let request = Request {
+                intended_ns,
+                sent_ns: sent_ns.max(intended_ns),
+                stalled_before_ns: tools.recorder.stalled_ns(),
+            };
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);
         }
@@ -244,6 +259,7 @@ impl<S: Read + Write> Connection<S> {
             Err(error) => return Err(error.into()),
         };
         let reply_ns = (tools.now_ns)();
+        tools.recorder.worked(reply_ns);
         stream.last_progress_ns = reply_ns;
         tools.recorder.bytes_received(count, reply_ns);
         let full = stream.allowance(tools.plan) == 0;

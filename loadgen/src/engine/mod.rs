@@ -6,6 +6,7 @@
 //!     └ connection   its due requests, its traffic (wire::Exchange) and its stream
 //! send_queue       the time at which each connection is served next
 //! recorder ─▶ reporter ─▶ collector ─▶ Observer   the measurements, interval by interval
+//! stalls           when the thread itself stood still
 //! network          clock, streams, readiness: `sockets` in a run, a simulation in tests
 //! address          where the server listens
 //! ```
@@ -25,6 +26,7 @@ mod recorder;
 mod reporter;
 mod send_queue;
 mod sockets;
+mod stalls;
 mod threads;
 mod usage;
 mod worker;

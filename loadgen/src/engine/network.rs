@@ -49,8 +49,11 @@ pub(crate) trait Network {
     /// Changes the readiness that a stream waits for. Closing a stream ends its watch.
     fn watch(&self, stream: &Self::Stream, token: Token, interest: Interest) -> io::Result<()>;
 
-    /// Waits until a stream is ready or `until_ns` has come; returns how many are ready.
-    fn wait(&mut self, until_ns: u64) -> io::Result<usize>;
+    /// Waits until a stream is ready or one of the times has come; returns how many are ready.
+    ///
+    /// The wait ends at `until_ns` as precisely as the pacing allows, and at `heartbeat_ns` as
+    /// precisely as a sleep does.
+    fn wait(&mut self, until_ns: u64, heartbeat_ns: u64) -> io::Result<usize>;
 
     /// Event number `index` of the latest wait; less than the number that the wait returned.
     fn ready(&self, index: usize) -> Ready;

@@ -38,18 +38,22 @@ impl Pacer {
         }
     }
 
-    /// Waits until something is ready or `until_ns` has come; returns how many are ready.
+    /// Waits until something is ready or one of the times has come; returns how many are ready. It
+    /// spins only before `until_ns`.
     pub(crate) fn wait(
         &self,
         poller: &mut Poller,
         clock: &Clock,
         until_ns: u64,
+        heartbeat_ns: u64,
     ) -> io::Result<usize> {
         loop {
-            let left_ns = until_ns.saturating_sub(clock.now_ns());
+            let now_ns = clock.now_ns();
             // Shortly before the time the timeout is 0: the wait only polls, and the loop spins.
-            let ready = poller.wait(left_ns.saturating_sub(self.spin_from_ns))?;
-            if ready > 0 || clock.now_ns() >= until_ns || self.spin_from_ns == 0 {
+            let sleep_ns = until_ns.saturating_sub(now_ns).saturating_sub(self.spin_from_ns);
+            let ready = poller.wait(sleep_ns.min(heartbeat_ns.saturating_sub(now_ns)))?;
+            let over = clock.now_ns() >= until_ns.min(heartbeat_ns);
+            if ready > 0 || over || self.spin_from_ns == 0 {
                 return Ok(ready);
             }
         }

@@ -6,7 +6,9 @@
 
 use std::io;
 use std::mem;
+use std::ops::Range;
 
+use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
 use crate::record::{Counters, StatusCounts};
 use crate::schedule::{Mode, Window, random};
@@ -18,6 +20,18 @@ pub(crate) struct Request {
     /// The intended send time; in a closed loop the actual one.
     pub(crate) intended_ns: u64,
     pub(crate) sent_ns: u64,
+    /// How long the thread had stood still before it was sent, in all: see
+    /// [`Recorder::stalled_ns`].
+    pub(crate) stalled_before_ns: u64,
+}
+
+/// Why a connection cannot send. Without an obstacle, only the loader keeps requests back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Requests outstanding, a full socket, or a handshake that has not ended.
+    Blocked,
+    /// It was lost, and the last attempt to connect has failed.
+    Unconnected,
 }
 
 /// Why a connection was lost.
@@ -57,6 +71,15 @@ pub(crate) struct Recorder {
     /// Requests outstanding, summed over the nanoseconds of the window up to `summed_until_ns`.
     outstanding_ns: u128,
     summed_until_ns: u64,
+    /// The part of each request's service time that lies in the window, added.
+    served_ns: u128,
+    heartbeat: Heartbeat,
+    stalls: Stalls,
+    last_stall: Range<u64>,
+    /// How long the thread has stood still in all, warm-up and drain included.
+    stalled_ns: u64,
+    /// How much of it has been reported with an interval.
+    reported_stalled_ns: u64,
 }
 
 impl Recorder {
@@ -76,14 +99,54 @@ impl Recorder {
             first_error: None,
             outstanding_ns: 0,
             summed_until_ns: 0,
+            served_ns: 0,
+            heartbeat: Heartbeat::new(),
+            stalls: Stalls::default(),
+            last_stall: 0..0,
+            stalled_ns: 0,
+            reported_stalled_ns: 0,
         }
     }
 
-    /// Sets the window when the load starts.
-    pub(crate) fn starts(&mut self, window: Window) {
+    /// Sets the window when the load starts, at `now_ns`.
+    pub(crate) fn starts(&mut self, window: Window, now_ns: u64) {
         self.window = window;
         self.batches = Batches::new(window);
         self.summed_until_ns = window.measure_from_ns;
+        self.heartbeat.begin(now_ns);
+    }
+
+    /// Looks for a stall before `now_ns`; since the last look, the thread has only worked.
+    pub(crate) fn worked(&mut self, now_ns: u64) {
+        if let Some(stall) = self.heartbeat.worked(now_ns) {
+            self.stalled(stall);
+        }
+    }
+
+    /// Looks for a stall at the end of a wait that had to end at `until_ns` at the latest.
+    pub(crate) fn waited(&mut self, until_ns: u64, now_ns: u64) {
+        if let Some(stall) = self.heartbeat.waited(until_ns, now_ns) {
+            self.stalled(stall);
+        }
+    }
+
+    fn stalled(&mut self, stall: Range<u64>) {
+        let window = self.window.measure_from_ns..self.window.end_ns;
+        self.stalls.add(overlap_ns(&stall, &window));
+        self.stalled_ns += stall.end - stall.start;
+        self.last_stall = stall;
+    }
+
+    /// Takes how long the thread stood still since the last call.
+    pub(crate) fn take_stalled_ns(&mut self) -> u64 {
+        let before_ns = mem::replace(&mut self.reported_stalled_ns, self.stalled_ns);
+        self.stalled_ns - before_ns
+    }
+
+    /// How long the thread has stood still in all. What this grows by while a request is
+    /// outstanding, its reply may have waited to be read.
+    pub(crate) fn stalled_ns(&self) -> u64 {
+        self.stalled_ns
     }
 
     /// Ends the window at `now_ns`, if it has not ended: the load stops early.
@@ -101,6 +164,9 @@ impl Recorder {
     /// Counts a failed handshake.
     pub(crate) fn connect_failed(&mut self, error: &io::Error) {
         self.counters.connect_failures += 1;
+        self.counters.connects_refused +=
+            u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
+        self.counters.connects_timed_out += u64::from(error.kind() == io::ErrorKind::TimedOut);
         self.first_error.get_or_insert_with(|| format!("connect: {error}"));
     }
 
@@ -128,6 +194,9 @@ impl Recorder {
     /// Records a request whose first byte was sent. Its connection could be used since `free_ns`.
     pub(crate) fn sent(&mut self, request: Request, free_ns: u64) {
         self.passed(request.sent_ns);
+        // Where the connect is a part of the request, it has begun before.
+        let counted = self.window.measure_from_ns..self.summed_until_ns;
+        self.outstanding_ns += u128::from(overlap_ns(&(request.sent_ns..u64::MAX), &counted));
         self.counters.scheduled += 1;
         self.counters.sent += 1;
         if !self.window.contains(request.intended_ns) {
@@ -141,10 +210,12 @@ impl Recorder {
     }
 
     fn sent_by_schedule(&mut self, request: Request, free_ns: u64) {
-        let Request { intended_ns, sent_ns } = request;
+        let Request { intended_ns, sent_ns, .. } = request;
         debug_assert!(sent_ns >= intended_ns, "sent before its time");
         let late_ns = sent_ns.saturating_sub(intended_ns);
-        let blocked_ns = free_ns.min(sent_ns).saturating_sub(intended_ns);
+        // The server may have freed the connection while this thread stood still.
+        let blocked = intended_ns..free_ns.min(sent_ns).max(intended_ns);
+        let blocked_ns = blocked.end - blocked.start - overlap_ns(&blocked, &self.last_stall);
         self.record(Distribution::Lateness, intended_ns, late_ns);
         self.latencies[Distribution::LoaderLate].record(late_ns - blocked_ns);
         if blocked_ns > 0 {
@@ -189,12 +260,14 @@ impl Recorder {
     /// latency it is a request without a reply.
     fn refused(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);
+        self.served(request, now_ns);
         self.unanswered(request.intended_ns, now_ns);
     }
 
     /// Records a complete and correct reply.
     fn completed(&mut self, request: Request, reply_ns: u64) {
         self.passed(reply_ns);
+        self.served(request, reply_ns);
         self.counters.completed += 1;
         if self.window.contains(reply_ns) {
             self.counters.answered_in_window += 1;
@@ -225,10 +298,15 @@ impl Recorder {
         now_ns: u64,
     ) {
         self.passed(now_ns);
-        let count = outstanding.map(|request| self.unanswered(request.intended_ns, now_ns)).count();
+        let mut count = 0;
+        for request in outstanding {
+            self.served(request, now_ns);
+            self.unanswered(request.intended_ns, now_ns);
+            count += 1;
+        }
         match &failure {
-            Failure::TimedOut => self.counters.timed_out += count as u64,
-            _ => self.counters.failed += count as u64,
+            Failure::TimedOut => self.counters.timed_out += count,
+            _ => self.counters.failed += count,
         }
         match failure {
             Failure::ClosedByServer => self.counters.closed_by_server += 1,
@@ -248,14 +326,17 @@ impl Recorder {
     /// Records a request without a reply when the drain ended at `now_ns`.
     pub(crate) fn censored(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);
+        self.served(request, now_ns);
         self.counters.censored += 1;
         self.unanswered(request.intended_ns, now_ns);
     }
 
     /// Records a request that was not sent before the drain ended at `now_ns`.
-    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64) {
+    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64, obstacle: Option<Obstacle>) {
         self.counters.scheduled += 1;
         self.counters.unsent += 1;
+        self.counters.unsent_blocked += u64::from(obstacle == Some(Obstacle::Blocked));
+        self.counters.unsent_unconnected += u64::from(obstacle == Some(Obstacle::Unconnected));
         self.counters.in_window += u64::from(self.window.contains(intended_ns));
         self.unanswered(intended_ns, now_ns);
     }
@@ -280,6 +361,17 @@ impl Recorder {
         let passed_ns = until_ns.saturating_sub(self.summed_until_ns);
         self.outstanding_ns += u128::from(passed_ns) * u128::from(self.outstanding());
         self.summed_until_ns = self.summed_until_ns.max(until_ns);
+    }
+
+    /// Adds the part of a request's service time that lies in the window, and records how long the
+    /// thread stood still in its service time.
+    fn served(&mut self, request: Request, end_ns: u64) {
+        let window = self.window.measure_from_ns..self.window.end_ns;
+        self.served_ns += u128::from(overlap_ns(&(request.sent_ns..end_ns), &window));
+        let stalled_ns = self.stalled_ns - request.stalled_before_ns;
+        if stalled_ns > 0 && self.window.contains(request.intended_ns) {
+            self.latencies[Distribution::Stalled].record(stalled_ns);
+        }
     }
 
     /// Requests that were sent and have no result yet.
@@ -312,6 +404,8 @@ impl Recorder {
             first_changed_body: self.first_changed_body,
             first_error: self.first_error,
             outstanding_ns: self.outstanding_ns,
+            served_ns: self.served_ns,
+            stalls: self.stalls,
         }
     }
 }
@@ -341,6 +435,10 @@ pub(crate) struct Recorded {
     pub(crate) first_error: Option<String>,
     /// Requests outstanding, summed over the nanoseconds of the window.
     pub(crate) outstanding_ns: u128,
+    /// The part of each request's service time that lies in the window, added.
+    pub(crate) served_ns: u128,
+    /// The stalls of one thread in the window.
+    pub(crate) stalls: Stalls,
 }
 
 impl Recorded {
@@ -359,6 +457,7 @@ impl Recorded {
         self.first_changed_body = self.first_changed_body.take().or(other.first_changed_body);
         self.first_error = self.first_error.take().or(other.first_error);
         self.outstanding_ns += other.outstanding_ns;
+        self.served_ns += other.served_ns;
     }
 }
 
@@ -434,7 +533,7 @@ mod tests {
     }
 
     fn request(intended_ns: u64, sent_ns: u64) -> Request {
-        Request { intended_ns, sent_ns }
+        Request { intended_ns, sent_ns, stalled_before_ns: 0 }
     }
 
     #[test]
@@ -513,12 +612,13 @@ mod tests {
         recorder.lost(Failure::TimedOut, outstanding(3), 250);
         recorder.lost(io::Error::other("strange").into(), outstanding(0), 250);
         recorder.censored(request(150, 150), 350);
-        recorder.unsent(180, 350);
+        recorder.unsent(180, 350, Some(Obstacle::Unconnected));
         let counters = recorder.counters().clone();
         assert_eq!((counters.closed_by_server, counters.resets), (1, 1));
         assert_eq!((counters.timeouts, counters.other_errors), (1, 1));
         assert_eq!((counters.failed, counters.timed_out, counters.censored), (3, 3, 1));
         assert_eq!((counters.scheduled, counters.unsent, counters.in_window), (9, 1, 9));
+        assert_eq!((counters.unsent_blocked, counters.unsent_unconnected), (0, 1));
         assert!(counters.conserved() && counters.has_errors());
         let latencies = recorder.take_latencies(None);
         let unanswered = &latencies[Distribution::Unanswered];
@@ -530,13 +630,37 @@ mod tests {
     #[test]
     fn outstanding_requests_are_weighed_by_their_time_in_the_window() {
         let mut recorder = recorder(Mode::Open);
-        recorder.starts(recorder.window);
+        recorder.starts(recorder.window, 0);
         recorder.sent(request(10, 10), 0);
         recorder.passed(50);
         recorder.passed(150);
         recorder.sent(request(150, 150), 0);
         recorder.passed(400);
         assert_eq!(recorder.finish().outstanding_ns, 50 + 2 * 50);
+    }
+
+    #[test]
+    fn the_times_of_requests_in_the_window_are_the_requests_outstanding_in_it_whatever_happens() {
+        let mut recorder = recorder(Mode::Open);
+        recorder.starts(recorder.window, 0);
+        let carried_in = request(10, 20);
+        let (answered, lost) = (request(110, 115), request(120, 120));
+        // The connect of this one is a part of it: it has begun before the latest event.
+        let backdated = request(105, 108);
+        let unanswered = request(190, 195);
+        recorder.sent(carried_in, 0);
+        recorder.sent(answered, 0);
+        recorder.sent(lost, 0);
+        recorder.completed(carried_in, 150);
+        recorder.sent(backdated, 0);
+        recorder.completed(answered, 160);
+        recorder.lost(Failure::ClosedByServer, [lost].into_iter(), 170);
+        recorder.sent(unanswered, 0);
+        recorder.completed(backdated, 250);
+        recorder.censored(unanswered, 300);
+        let recorded = recorder.finish();
+        assert_eq!(recorded.served_ns, 50 + 45 + 50 + 92 + 5);
+        assert_eq!(recorded.outstanding_ns, recorded.served_ns);
     }
 
     #[test]

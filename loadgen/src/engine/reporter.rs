@@ -29,6 +29,10 @@ pub(crate) struct IntervalReport {
     pub(crate) backlog: u64,
     /// Processor time of the thread within the interval.
     pub(crate) cpu_ns: u64,
+    /// Time that the thread stood still within the interval.
+    pub(crate) stalled_ns: u64,
+    /// Time that it waited for a processor within the interval, if known.
+    pub(crate) run_delay_ns: Option<u64>,
     pub(crate) latencies: Box<Latencies>,
     /// Whether this is the thread's last report.
     pub(crate) last: bool,
@@ -53,6 +57,7 @@ pub(crate) struct Reporter {
     index: u64,
     due_ns: u64,
     cpu_ns: u64,
+    run_delay_ns: Option<u64>,
 }
 
 impl Reporter {
@@ -65,12 +70,22 @@ impl Reporter {
         interval_ns: u64,
     ) -> Self {
         let due_ns = start_ns.saturating_add(interval_ns);
-        Self { thread, sender, empty_histograms, interval_ns, index: 0, due_ns, cpu_ns: 0 }
+        Self {
+            thread,
+            sender,
+            empty_histograms,
+            interval_ns,
+            index: 0,
+            due_ns,
+            cpu_ns: 0,
+            run_delay_ns: None,
+        }
     }
 
     /// Begins the first interval of the calling thread.
     pub(crate) fn begin(&mut self) {
         self.cpu_ns = usage::cpu_ns();
+        self.run_delay_ns = usage::run_delay_ns();
     }
 
     /// When the interval ends.
@@ -93,7 +108,7 @@ impl Reporter {
     }
 
     fn send_interval(&mut self, recorder: &mut Recorder, state: State, last: bool) {
-        let cpu_ns = usage::cpu_ns();
+        let (cpu_ns, run_delay_ns) = (usage::cpu_ns(), usage::run_delay_ns());
         let latencies = recorder.take_latencies(self.empty_histograms.try_recv().ok());
         let report = IntervalReport {
             thread: self.thread,
@@ -103,10 +118,12 @@ impl Reporter {
             outstanding: state.outstanding,
             backlog: state.backlog,
             cpu_ns: cpu_ns - self.cpu_ns,
+            stalled_ns: recorder.take_stalled_ns(),
+            run_delay_ns: usage::difference(run_delay_ns, self.run_delay_ns),
             latencies,
             last,
         };
-        self.cpu_ns = cpu_ns;
+        (self.cpu_ns, self.run_delay_ns) = (cpu_ns, run_delay_ns);
         // Sending fails only when the run has failed and the receiver is gone.
         let _ = self.sender.send(ThreadMessage::Interval(Box::new(report)));
     }

@@ -100,8 +100,8 @@ impl Network for Sockets {
         self.poller.modify(socket, token, interest)
     }
 
-    fn wait(&mut self, until_ns: u64) -> io::Result<usize> {
-        self.pacer.wait(&mut self.poller, &self.clock, until_ns)
+    fn wait(&mut self, until_ns: u64, heartbeat_ns: u64) -> io::Result<usize> {
+        self.pacer.wait(&mut self.poller, &self.clock, until_ns, heartbeat_ns)
     }
 
     fn ready(&self, index: usize) -> Ready {

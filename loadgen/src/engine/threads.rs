@@ -313,6 +313,7 @@ fn conclude(
             ArrivalRecord::from_gaps(open.arrival, flat, &all.gaps)
         }),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,
+        outstanding_by_service: all.served_ns as f64 / measured_ns.max(1) as f64,
         intervals,
         server: server.map(|server| server.record(all.counters.completed)),
         steal_share: None,
@@ -336,5 +337,9 @@ fn thread_record(finished: &Finished) -> ThreadRecord {
         cpu_share: finished.usage.cpu_ns as f64 / finished.wall_ns.max(1) as f64,
         involuntary_switches: finished.usage.involuntary_switches,
         major_faults: finished.usage.major_faults,
+        stalls: finished.recorded.stalls.count,
+        stalled_s: seconds(finished.recorded.stalls.sum_ns),
+        longest_stall_s: seconds(finished.recorded.stalls.longest_ns),
+        run_delay_s: finished.usage.run_delay_ns.map(seconds),
     }
 }

@@ -11,6 +11,9 @@ use super::PROFILE;
 use crate::atomic_file;
 use crate::error::Error;
 
+/// What helps against a file that cannot be used.
+pub(super) const REMEDY: &str = "write it again with 'loadgen calibrate -o FILE'";
+
 /// The results of `loadgen calibrate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Calibration {
@@ -44,13 +47,19 @@ impl Calibration {
         cache_file(variable("XDG_CACHE_HOME").map(Into::into), variable("HOME").map(Into::into))
     }
 
-    /// The stored calibration, if there is one.
+    /// The calibration in the user's cache, if there is one.
     pub(super) fn stored() -> Option<Self> {
-        Self::read(&Self::path()?)
+        Self::read(&Self::path()?).ok()
     }
 
-    fn read(path: &Path) -> Option<Self> {
-        serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+    /// The calibration in a file.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path);
+        let text = text.map_err(atomic_file::failure("read the calibration", path))?;
+        serde_json::from_str(&text).map_err(|error| Error::BadResult {
+            path: path.to_owned(),
+            complaint: format!("it is no calibration ({error}); {REMEDY}"),
+        })
     }
 
     /// Writes it to a file, and makes the folder if necessary.
@@ -100,9 +109,11 @@ mod tests {
         let folder = test_needs::folder();
         let path = folder.path().join("new/calibration.json");
         calibration().write(&path).unwrap();
-        assert_eq!(Calibration::read(&path), Some(calibration()));
+        assert_eq!(Calibration::read(&path).unwrap(), calibration());
         fs::write(&path, "{").unwrap();
-        assert_eq!(Calibration::read(&path), None);
+        let complaint = Calibration::read(&path).unwrap_err().to_string();
+        assert!(complaint.contains("it is no calibration"), "{complaint}");
+        assert!(complaint.ends_with(REMEDY), "{complaint}");
     }
 
     #[test]

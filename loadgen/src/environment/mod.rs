@@ -16,16 +16,18 @@ mod sharing;
 mod system;
 
 use std::env;
+use std::path::Path;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use self::calibration::Calibration;
+use self::calibration::{Calibration, REMEDY};
 use self::processors::Processors;
 pub(crate) use self::processors::{CpuList, Steal};
 pub(crate) use self::sharing::Sharing;
 use self::system::System;
+use crate::error::Error;
 use crate::options::Target;
 
 /// How this program was built. A debug build must not measure.
@@ -92,6 +94,24 @@ impl Environment {
         }
     }
 
+    /// Compares with the calibration in this file, which must be of this program and machine.
+    pub(crate) fn calibrate_by(&mut self, path: &Path) -> Result<(), Error> {
+        let found = Calibration::read(path)?;
+        if !found.is_of(&self.kernel, &self.cpu_model) {
+            let complaint = format!(
+                "it is of loadgen {} ({}), kernel {} and processor {}, not of this program and \
+                 machine; {REMEDY}",
+                found.loadgen_version,
+                found.loadgen_profile,
+                found.kernel,
+                found.cpu_model.as_deref().unwrap_or("unknown")
+            );
+            return Err(Error::BadResult { path: path.to_owned(), complaint });
+        }
+        self.calibration = Some(found);
+        Ok(())
+    }
+
     /// Updates the sharing with the processors of the server, which are known once it runs.
     pub(crate) fn server_may_use(&mut self, cpus_allowed: &str) {
         if self.sharing != Some(Sharing::SeparateMachines)
@@ -141,6 +161,24 @@ mod tests {
         let old = r#"{"loadgen_version": "0.1.0", "kernel": "5.10", "command": "loadgen run"}"#;
         let read: Environment = serde_json::from_str(old).unwrap();
         assert_eq!((&*read.kernel, read.sharing, read.cpus), ("5.10", None, None));
+    }
+
+    #[test]
+    fn a_calibration_of_another_machine_is_refused_and_one_of_this_machine_is_used() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("calibration.json");
+        let mut environment = captured("0");
+        let mut calibration = crate::record::tests::sample::calibration(1e5);
+        calibration.write(&path).unwrap();
+        let complaint = environment.calibrate_by(&path).unwrap_err().to_string();
+        assert!(complaint.contains("kernel 6.1 and processor unknown"), "{complaint}");
+        calibration.loadgen_version = environment.loadgen_version.clone();
+        calibration.loadgen_profile = environment.loadgen_profile.clone();
+        calibration.kernel = environment.kernel.clone();
+        calibration.cpu_model = environment.cpu_model.clone();
+        calibration.write(&path).unwrap();
+        environment.calibrate_by(&path).unwrap();
+        assert_eq!(environment.calibration, Some(calibration));
     }
 
     #[test]

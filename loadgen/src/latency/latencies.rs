@@ -26,11 +26,14 @@ pub(crate) enum Distribution {
     Blocked,
     /// Handshakes.
     Connect,
+    /// How long the loader stood still while a request was outstanding, if it did. The reply can
+    /// have been read later by so much.
+    Stalled,
 }
 
 impl Distribution {
     /// In the order of files.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Response,
         Self::Unanswered,
         Self::Service,
@@ -38,6 +41,7 @@ impl Distribution {
         Self::LoaderLate,
         Self::Blocked,
         Self::Connect,
+        Self::Stalled,
     ];
 
     /// The headline latency: response in an open loop, service in a closed one, which has no
@@ -59,6 +63,7 @@ impl Distribution {
             Self::LoaderLate => "loader_late",
             Self::Blocked => "blocked",
             Self::Connect => "connect",
+            Self::Stalled => "stalled",
         }
     }
 
@@ -165,7 +170,7 @@ mod tests {
             (0..=place).for_each(|_| latencies[distribution].record(5));
         }
         let counts: Vec<u64> = latencies.recorded().map(|(_, latency)| latency.count()).collect();
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(Distribution::by_name("other"), None);
     }
 

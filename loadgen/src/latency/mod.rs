@@ -72,11 +72,19 @@ impl Latency {
 
     /// Adds one value.
     pub(crate) fn record(&mut self, value_ns: u64) {
-        self.saturated += u64::from(value_ns > HIGHEST_NS);
-        self.histogram.saturating_record(value_ns);
+        self.record_n(value_ns, 1);
+    }
+
+    /// Adds a value `count` times.
+    pub(crate) fn record_n(&mut self, value_ns: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.saturated += if value_ns > HIGHEST_NS { count } else { 0 };
+        self.histogram.saturating_record_n(value_ns, count);
         self.min_ns = self.min_ns.min(value_ns);
         self.max_ns = self.max_ns.max(value_ns);
-        self.sum_ns += u128::from(value_ns);
+        self.sum_ns += u128::from(value_ns) * u128::from(count);
     }
 
     /// Adds all values of `other`.
@@ -118,6 +126,16 @@ impl Latency {
     pub(crate) fn quantile_ns(&self, quantile: f64) -> u64 {
         // The histogram returns the upper edge of a bucket, which may exceed the exact maximum.
         self.histogram.value_at_quantile(quantile).min(self.max_ns)
+    }
+
+    /// How many values are larger, to the resolution of the histogram.
+    pub(crate) fn count_above(&self, value_ns: u64) -> u64 {
+        self.count() - self.histogram.count_between(0, value_ns)
+    }
+
+    /// How many values are as large or larger, to the resolution of the histogram.
+    pub(crate) fn count_from(&self, value_ns: u64) -> u64 {
+        self.histogram.count_between(value_ns.min(HIGHEST_NS), u64::MAX)
     }
 
     /// The exact smallest value.
@@ -212,6 +230,25 @@ pub(crate) mod tests {
         assert_eq!(latency.saturated(), 2);
         assert_eq!(latency.count(), 4);
         assert_eq!(latency.max_ns(), Some(3 * HIGHEST_NS + 7));
+    }
+
+    #[test]
+    fn a_value_counts_as_often_as_it_is_recorded_and_never_is_no_value() {
+        let mut latency = latency_of([1]);
+        latency.record_n(4, 2);
+        latency.record_n(9, 0);
+        assert_eq!((latency.count(), latency.max_ns(), latency.mean_ns()), (3, Some(4), Some(3)));
+    }
+
+    #[test]
+    fn values_are_counted_above_a_value_and_from_it_on() {
+        let latency = latency_of([1, 1, 5, 7, 2 * HIGHEST_NS]);
+        let counts = |value_ns| (latency.count_above(value_ns), latency.count_from(value_ns));
+        assert_eq!(counts(0), (5, 5));
+        assert_eq!(counts(1), (3, 5));
+        assert_eq!(counts(5), (2, 3));
+        assert_eq!(counts(8), (1, 1));
+        assert_eq!(counts(u64::MAX), (0, 1), "what is clamped is as large as anything");
     }
 
     #[test]

@@ -13,11 +13,12 @@ use crate::latency::{Latencies, P50, P99, Samples};
 use crate::measure::{Measurement, combine};
 use crate::record::{
     ArgsRecord, ArrivalRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, Reason,
-    RunRecord, StatusesRecord, TextValue, Validity, Verdict,
+    RunRecord, StatusesRecord, TextValue, Validity,
 };
 use crate::report::StoredResult;
 use crate::report::hlog::{Log, stamp};
 use crate::schedule::Mode;
+use crate::validity;
 
 /// A merged measurement, with the results whose intervals an observer can replay.
 #[derive(Debug)]
@@ -133,7 +134,10 @@ fn added_run(
     RunRecord {
         number: first.number,
         started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
-        validity: added_validity(sources, index),
+        validity: Validity {
+            percentiles: validity::loader_parts(latencies, sources[0].record.args.mode),
+            ..added_validity(sources, index)
+        },
         rate: added_rate(parts().map(|run| &run.rate)),
         latency_ns: LatenciesRecord::of_one_time(
             latencies,
@@ -145,6 +149,7 @@ fn added_run(
         threads: parts().flat_map(|run| run.threads.iter().cloned()).collect(),
         arrivals: worst_arrivals(parts()),
         outstanding_mean: parts().map(|run| run.outstanding_mean).sum(),
+        outstanding_by_service: parts().map(|run| run.outstanding_by_service).sum(),
         intervals,
         server: parts().find_map(|run| run.server.clone()),
         steal_share: parts().filter_map(|run| run.steal_share).reduce(f64::max),
@@ -171,7 +176,7 @@ fn added_rate<'a>(parts: impl Iterator<Item = &'a RateRecord> + Clone) -> RateRe
 
 /// The worst verdict, with the reasons of all runs. Each names the result that it comes from.
 fn added_validity(sources: &[StoredResult], index: usize) -> Validity {
-    let mut all = Validity { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() };
+    let mut all = Validity::valid();
     for source in sources {
         let part = &source.record.runs[index].validity;
         let path = source.path.display();
@@ -267,6 +272,10 @@ impl<'a> MergedIntervals<'a> {
             p99_ns: headline.percentile_ns(P99),
             max_ns: known().filter_map(|interval| interval.max_ns).max(),
             loader_cpu: known().map(|interval| interval.loader_cpu).fold(0.0, f64::max),
+            loader_stalled_s: known().map(|interval| interval.loader_stalled_s).fold(0.0, f64::max),
+            loader_run_delay: known()
+                .filter_map(|interval| interval.loader_run_delay)
+                .reduce(f64::max),
             server_cpu: known().find_map(|interval| interval.server_cpu),
         })
     }

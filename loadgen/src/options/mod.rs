@@ -97,6 +97,8 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) pacing: Pacing,
     pub(crate) pins: Option<Pins>,
+    /// A calibration, instead of the one in the user's cache.
+    pub(crate) calibration: Option<PathBuf>,
     pub(crate) slo: Vec<Slo>,
     pub(crate) runs: u32,
     pub(crate) server: Option<ServerSource>,

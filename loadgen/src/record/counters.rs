@@ -11,6 +11,13 @@ pub(crate) struct Counters {
     pub(crate) sent: u64,
     /// Scheduled requests that could not be sent before the drain ended.
     pub(crate) unsent: u64,
+    /// Unsent requests whose connection was open and could not be used: as many requests
+    /// outstanding as allowed, a full socket, a handshake that did not end.
+    #[serde(default)]
+    pub(crate) unsent_blocked: u64,
+    /// Unsent requests whose connection was lost and could not be established again.
+    #[serde(default)]
+    pub(crate) unsent_unconnected: u64,
     /// Requests with a complete and correct reply.
     pub(crate) completed: u64,
     /// Requests whose reply had an unexpected HTTP status, or was an error line of Redis or
@@ -44,6 +51,12 @@ pub(crate) struct Counters {
     pub(crate) connects: u64,
     /// Attempts to connect that failed during the load.
     pub(crate) connect_failures: u64,
+    /// Of these, the refused ones: nothing listened at the address.
+    #[serde(default)]
+    pub(crate) connects_refused: u64,
+    /// Of these, the ones that had no answer within the timeout.
+    #[serde(default)]
+    pub(crate) connects_timed_out: u64,
     /// Connections closed by plan (churn).
     pub(crate) churned: u64,
     /// Bytes written to sockets.
@@ -93,6 +106,8 @@ impl Counters {
         self.scheduled += other.scheduled;
         self.sent += other.sent;
         self.unsent += other.unsent;
+        self.unsent_blocked += other.unsent_blocked;
+        self.unsent_unconnected += other.unsent_unconnected;
         self.completed += other.completed;
         self.unexpected_status += other.unexpected_status;
         self.changed_bodies += other.changed_bodies;
@@ -107,6 +122,8 @@ impl Counters {
         self.backlog_at_window += other.backlog_at_window;
         self.connects += other.connects;
         self.connect_failures += other.connect_failures;
+        self.connects_refused += other.connects_refused;
+        self.connects_timed_out += other.connects_timed_out;
         self.churned += other.churned;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;

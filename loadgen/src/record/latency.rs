@@ -27,6 +27,10 @@ pub(crate) struct LatenciesRecord {
     pub(crate) blocked: LatencyRecord,
     /// From the beginning to the end of a handshake.
     pub(crate) connect: LatencyRecord,
+    /// How long the loader stood still while a request was outstanding; only requests for which it
+    /// did. Older versions did not record it.
+    #[serde(default)]
+    pub(crate) stalled: LatencyRecord,
 }
 
 /// How many independent values say as much about a percentile of a distribution as all values do;
@@ -97,6 +101,7 @@ impl LatenciesRecord {
             loader_late: one(Distribution::LoaderLate),
             blocked: one(Distribution::Blocked),
             connect: one(Distribution::Connect),
+            stalled: one(Distribution::Stalled),
         }
     }
 
@@ -109,6 +114,7 @@ impl LatenciesRecord {
             Distribution::LoaderLate => &self.loader_late,
             Distribution::Blocked => &self.blocked,
             Distribution::Connect => &self.connect,
+            Distribution::Stalled => &self.stalled,
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) use self::run::{
 };
 pub(crate) use self::statuses::{StatusCounts, StatusesRecord};
 pub(crate) use self::text_value::TextValue;
-pub(crate) use self::validity::{Code, Decision, Reason, SloRecord, Validity, Verdict};
+pub(crate) use self::validity::{Code, Decision, LoaderPart, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
 /// Name and version of the format. A change that breaks a reader raises the number.

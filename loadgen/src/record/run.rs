@@ -25,8 +25,12 @@ pub(crate) struct RunRecord {
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.
     pub(crate) arrivals: Option<ArrivalRecord>,
-    /// Time-weighted mean of the requests outstanding in the window, for Little's law.
+    /// Time-weighted mean of the requests outstanding in the window, counted at each change.
     pub(crate) outstanding_mean: f64,
+    /// The same mean by Little's law: the parts of all service times that lie in the window, added,
+    /// divided by its length. Older versions did not record it.
+    #[serde(default)]
+    pub(crate) outstanding_by_service: f64,
     /// The intervals of the run.
     pub(crate) intervals: Vec<IntervalRecord>,
     /// The server process during this run.
@@ -66,6 +70,16 @@ pub(crate) struct ThreadRecord {
     pub(crate) involuntary_switches: u64,
     /// Page faults that waited for a disk (major faults).
     pub(crate) major_faults: u64,
+    /// Stalls in the measured window: times at which the thread should have run and did not.
+    #[serde(default)]
+    pub(crate) stalls: u64,
+    /// How long they were together.
+    #[serde(default)]
+    pub(crate) stalled_s: f64,
+    #[serde(default)]
+    pub(crate) longest_stall_s: f64,
+    /// Time that the thread was ready to run and waited for a processor, if the kernel counts it.
+    pub(crate) run_delay_s: Option<f64>,
 }
 
 /// One interval of a run. Requests are counted where their reply, or their failure, was seen.
@@ -91,6 +105,11 @@ pub(crate) struct IntervalRecord {
     pub(crate) max_ns: Option<u64>,
     /// Share of a processor, of the busiest loader thread.
     pub(crate) loader_cpu: f64,
+    /// Seconds that a loader thread stood still, of the thread that did so longest.
+    #[serde(default)]
+    pub(crate) loader_stalled_s: f64,
+    /// Share of the time that a loader thread waited for a processor, the largest of a thread.
+    pub(crate) loader_run_delay: Option<f64>,
     /// Processors used by the server, if it is watched.
     pub(crate) server_cpu: Option<f64>,
 }

@@ -1,5 +1,6 @@
 //! The verdict on a measurement, and the results of its objectives.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::IntoDeserializer;
@@ -34,12 +35,26 @@ pub(crate) struct Validity {
     pub(crate) reasons: Vec<Reason>,
     /// Notes that do not lower the verdict: "overloaded", "co-located", ...
     pub(crate) labels: Vec<Reason>,
+    /// The loader's part in each known percentile of the headline latency, and in its maximum, by
+    /// the field's name. Older versions did not record it.
+    #[serde(default)]
+    pub(crate) percentiles: BTreeMap<String, LoaderPart>,
 }
 
 impl Validity {
     /// VALID, without reasons and notes.
     pub(crate) fn valid() -> Self {
-        Self { verdict: Verdict::Valid, reasons: Vec::new(), labels: Vec::new() }
+        Self {
+            verdict: Verdict::Valid,
+            reasons: Vec::new(),
+            labels: Vec::new(),
+            percentiles: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a percentile of the headline latency, or "max", may be the loader's own delay.
+    pub(crate) fn is_of_loader(&self, field: &str) -> bool {
+        self.percentiles.get(field).is_some_and(|part| part.verdict != Verdict::Valid)
     }
 
     /// The verdict with its first reason, in a line, and how many reasons more there are.
@@ -58,6 +73,15 @@ impl Validity {
     pub(crate) fn is_co_located(&self) -> bool {
         self.labels.iter().any(|label| label.code == Code::CoLocated)
     }
+}
+
+/// How much of a value may be the loader's own delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoaderPart {
+    /// VALID up to a tenth of the value, SUSPECT up to half of it.
+    pub(crate) verdict: Verdict,
+    /// Without the loader's delays, the value could be smaller by so much.
+    pub(crate) at_most_ns: u64,
 }
 
 /// One finding.
@@ -102,6 +126,8 @@ pub(crate) enum Decision {
 pub(crate) enum Code {
     NothingMeasured,
     LoaderLate,
+    LoaderStalled,
+    LoaderDelay,
     LoaderCpu,
     BelowRate,
     Overloaded,

@@ -20,6 +20,7 @@ mod hgrm;
 pub(crate) mod hlog;
 mod html;
 pub(crate) mod json;
+mod loader_mark;
 mod markup;
 pub(crate) mod plot;
 mod stored;

@@ -1,6 +1,7 @@
 //! The verdict on a measurement, with its reasons, and the check of its objectives.
 //!
 //! ```text
+//! percentiles  how much of each percentile may be the loader's own delay
 //! rules/       one function per rule: it returns at most one finding about a run
 //! objective    the check of service-level objectives
 //! ```
@@ -8,12 +9,17 @@
 //! Codes of findings are stable; scripts may rely on them.
 
 mod objective;
+mod percentiles;
 mod rules;
 
+use std::collections::BTreeMap;
+
+pub(crate) use self::percentiles::of_headline as loader_parts;
 use crate::environment::Environment;
+use crate::latency::Latencies;
 use crate::record::{
-    ArgsRecord, Code, IntervalRecord, LatencyRecord, Reason, RunRecord, TextValue, Validity,
-    Verdict,
+    ArgsRecord, Code, IntervalRecord, LatencyRecord, LoaderPart, Reason, RunRecord, TextValue,
+    Validity, Verdict,
 };
 use crate::schedule::RateProfile;
 
@@ -34,14 +40,21 @@ impl Reason {
     }
 }
 
-/// Judges one run by what it recorded about itself.
-pub(crate) fn judge(run: &RunRecord, args: &ArgsRecord, env: &Environment) -> Validity {
-    let evidence = Evidence { run, args, env };
-    conclude(rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect())
+/// Judges one run by what it recorded about itself. `latencies` are its distributions.
+pub(crate) fn judge(
+    run: &RunRecord,
+    latencies: &Latencies,
+    args: &ArgsRecord,
+    env: &Environment,
+) -> Validity {
+    let percentiles = percentiles::of_headline(latencies, args.mode);
+    let evidence = Evidence { run, latencies, percentiles: &percentiles, args, env };
+    let findings = rules::ALL.iter().filter_map(|rule| rule(&evidence)).collect();
+    Validity { percentiles, ..conclude(findings) }
 }
 
 /// Judges several runs of one plan. The verdict is that of the worst run; every finding appears
-/// once, with the text of the run where it is worst.
+/// once, with the text of the run where it is worst. [`loader_parts`] judges the percentiles.
 pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
     let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
     for run in runs {
@@ -74,13 +87,15 @@ fn conclude(findings: Vec<Reason>) -> Validity {
     let (labels, mut reasons): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.level == Verdict::Valid);
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
-    Validity { verdict: worst, reasons, labels }
+    Validity { verdict: worst, reasons, labels, percentiles: BTreeMap::new() }
 }
 
 /// Everything recorded about a run.
 #[derive(Debug, Clone, Copy)]
 struct Evidence<'a> {
     run: &'a RunRecord,
+    latencies: &'a Latencies,
+    percentiles: &'a BTreeMap<String, LoaderPart>,
     args: &'a ArgsRecord,
     env: &'a Environment,
 }
@@ -116,6 +131,7 @@ impl<'a> Evidence<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Measurement;
     use crate::record::tests::sample;
 
     fn judged(number: u32, findings: Vec<Reason>) -> RunRecord {
@@ -128,8 +144,13 @@ mod tests {
     #[test]
     fn a_run_without_findings_is_valid() {
         for measurement in [sample::open(), sample::closed()] {
-            let record = measurement.record;
-            assert_eq!(judge(&record.runs[0], &record.args, &record.env), Validity::valid());
+            let Measurement { record, latencies } = measurement;
+            let validity = judge(&record.runs[0], &latencies, &record.args, &record.env);
+            assert_eq!(
+                validity,
+                Validity { percentiles: validity.percentiles.clone(), ..Validity::valid() }
+            );
+            assert!(validity.percentiles.values().all(|part| part.verdict == Verdict::Valid));
         }
     }
 

@@ -37,7 +37,9 @@ impl Slo {
                 let quantile = Percentile::from(percentile).quantile;
                 match distribution {
                     Distribution::Connect => met,
-                    _ => samples.meets(distribution, quantile, &|ns| self.holds(ns as f64)),
+                    _ => samples
+                        .meets(distribution, quantile, &|ns| self.holds(ns as f64))
+                        .filter(|&is_met| is_met || !self.may_hold_without_loader(record)),
                 }
             }
             _ => met,
@@ -48,6 +50,21 @@ impl Slo {
             None => Decision::Undecided,
         };
         SloRecord { objective: self.to_string(), met, decision, found: text }
+    }
+
+    /// Whether the loader's own delay may be why the headline latency misses it.
+    fn may_hold_without_loader(&self, record: &Record) -> bool {
+        let parts = &record.validity.percentiles;
+        let part = self.percentile().and_then(|percentile| parts.get(percentile.field));
+        let is_headline = self.metric().latency(record).is_some_and(|latency| {
+            std::ptr::eq(latency, record.latency_ns.headline(record.args.mode))
+        });
+        match (part, self.metric().of(record)) {
+            (Some(part), Bounded::Exactly(value) | Bounded::Between(value, _)) if is_headline => {
+                self.holds(value - part.at_most_ns as f64)
+            }
+            _ => false,
+        }
     }
 
     fn met(&self, found: Bounded) -> Option<bool> {
@@ -125,6 +142,7 @@ mod tests {
     use super::*;
     use crate::latency::Latencies;
     use crate::record::tests::sample;
+    use crate::record::{LoaderPart, Verdict};
 
     fn open() -> Record {
         sample::open().record
@@ -209,6 +227,23 @@ mod tests {
         let decisions = sample::several(&args, 1).record.slo.into_iter().map(|slo| slo.decision);
         use Decision::{Failed, Passed, Undecided};
         assert_eq!(decisions.collect::<Vec<_>>(), [Failed, Undecided, Passed, Passed, Failed]);
+    }
+
+    #[test]
+    fn an_objective_that_only_the_loader_s_delay_misses_is_undecided() {
+        let mut args = sample::open_args();
+        args.slo = vec!["p99<150us".to_owned().into()];
+        let measured = sample::several(&args, 1);
+        let mut record = measured.record;
+        let (latencies, batches) = sample::latencies(&args);
+        let samples = Samples { mode: args.mode, latencies: &latencies, runs: &[batches] };
+        let decision = |record: &Record| slo("p99<150us").check(record, &samples).decision;
+        assert_eq!(decision(&record), Decision::Failed);
+        let part = |at_most_ns| LoaderPart { verdict: Verdict::Suspect, at_most_ns };
+        record.validity.percentiles.insert("p99".to_owned(), part(20_000));
+        assert_eq!(decision(&record), Decision::Failed);
+        record.validity.percentiles.insert("p99".to_owned(), part(100_000));
+        assert_eq!(decision(&record), Decision::Undecided);
     }
 
     #[test]

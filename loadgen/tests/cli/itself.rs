@@ -1,6 +1,11 @@
 //! What the loader says of itself and its machine: `selftest`, `calibrate`, `env`.
 
+use std::fs;
+
+use serde_json::Value;
+
 use crate::program::*;
+use crate::servers::Server;
 
 #[test]
 fn every_mistake_of_a_server_is_found() {
@@ -32,4 +37,36 @@ fn a_calibration_is_stored_and_found_by_later_runs() {
     let mut env = command(&["env", "--json"]);
     let record = wait(env.env("XDG_CACHE_HOME", folder.path()).spawn().unwrap()).json();
     assert!(record["calibration"]["ceiling_per_s"].as_f64().unwrap() > 0.0, "{record}");
+}
+
+#[test]
+fn a_calibration_in_a_file_of_its_own_is_compared_with_when_a_flag_or_the_environment_names_it() {
+    let folder = test_needs::folder();
+    let file = folder.path().join("here.json");
+    let path = file.to_str().unwrap();
+    let finished = loadgen(&["calibrate", "--duration", "50ms", "-o", path]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let said = "later runs compare with it if --calibration or LOADGEN_CALIBRATION names it";
+    assert!(finished.stderr.contains(said), "{finished:?}");
+
+    let written: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let server = Server::echo();
+    let by_flag = load(&server, &format!("-c 2 --calibration {path}")).json();
+    assert_eq!(by_flag["env"]["calibration"], written);
+    let words = ["run", &server.address(), "-c2", "--duration=100ms", "--warmup=0s", "--json=-"];
+    let mut by_environment = command(&words);
+    let finished = wait(by_environment.env("LOADGEN_CALIBRATION", path).spawn().unwrap());
+    assert_eq!(finished.json()["env"]["calibration"], written);
+}
+
+#[test]
+fn a_calibration_that_cannot_be_used_ends_the_run_before_it_begins() {
+    let folder = test_needs::folder();
+    let file = folder.path().join("not.json");
+    let path = file.to_str().unwrap();
+    let address = Server::echo().address();
+    let words = ["run", &address, "--calibration", path];
+    expect_one_line(&loadgen(&words), 1, "read the calibration");
+    fs::write(&file, "{}").unwrap();
+    expect_one_line(&loadgen(&words), 1, "it is no calibration");
 }

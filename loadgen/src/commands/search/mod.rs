@@ -32,7 +32,7 @@ use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
-use crate::record::{Code, Decision, Record, Validity, Verdict};
+use crate::record::{Code, Decision, Reason, Record, Validity, Verdict};
 use crate::report::{existing, json};
 use crate::schedule::Rate;
 use crate::slo::{Metric, Slo};
@@ -228,17 +228,25 @@ fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
 }
 
 fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
-    let mut reasons = validity.reasons.iter();
-    // The loader causes everything that makes a run INVALID, except a server that never answers.
-    let is_loader_limited = reasons
-        .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
+    let has = |code: Code| validity.reasons.iter().any(|reason| reason.code == code);
+    // The loader causes everything that makes a run INVALID, except a server that never answers. A
+    // stall is no limit: it need not come again.
+    let is_limit = |reason: &Reason| {
+        let is_exception = matches!(reason.code, Code::NothingMeasured | Code::LoaderStalled);
+        reason.level == Verdict::Invalid && !is_exception
+    };
+    // Without its own delay, the loader might have found that the objective is met.
+    let is_of_loader = has(Code::LoaderStalled) || has(Code::LoaderDelay);
     // If a queue grows, a run can meet the objective only because it is short.
-    let depends_on_length = validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
-    if is_loader_limited {
+    let depends_on_length = has(Code::NotSteady);
+    if validity.reasons.iter().any(is_limit) {
         ProbeFinding::LoaderLimited
-    } else if failed || decisions.contains(&Decision::Failed) {
+    } else if failed || decisions.contains(&Decision::Failed) && !is_of_loader {
         ProbeFinding::Bad
-    } else if decisions.contains(&Decision::Undecided) || depends_on_length {
+    } else if decisions.contains(&Decision::Failed)
+        || decisions.contains(&Decision::Undecided)
+        || depends_on_length
+    {
         ProbeFinding::Undecided
     } else {
         ProbeFinding::Good
@@ -250,7 +258,6 @@ mod tests {
     use Decision::{Failed, Passed, Undecided};
 
     use super::*;
-    use crate::record::Reason;
 
     #[test]
     fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {
@@ -265,7 +272,7 @@ mod tests {
 
     fn because(code: Code, level: Verdict) -> Validity {
         let reason = Reason { code, level, text: String::new() };
-        Validity { verdict: level, reasons: vec![reason], labels: Vec::new() }
+        Validity { verdict: level, reasons: vec![reason], ..Validity::valid() }
     }
 
     #[test]
@@ -291,6 +298,18 @@ mod tests {
         }
         let less_late = because(Code::LoaderLate, Verdict::Suspect);
         assert_eq!(finding(&less_late, false, &[Passed]), ProbeFinding::Good);
+    }
+
+    #[test]
+    fn an_objective_that_was_missed_in_a_stall_of_the_loader_is_measured_again() {
+        for (code, level) in
+            [(Code::LoaderStalled, Verdict::Invalid), (Code::LoaderDelay, Verdict::Suspect)]
+        {
+            let stalled = because(code, level);
+            assert_eq!(finding(&stalled, false, &[Failed]), ProbeFinding::Undecided);
+            assert_eq!(finding(&stalled, false, &[Passed]), ProbeFinding::Good);
+            assert_eq!(finding(&stalled, true, &[Failed]), ProbeFinding::Bad);
+        }
     }
 
     #[test]

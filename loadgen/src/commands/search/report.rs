@@ -289,8 +289,8 @@ mod tests {
         assert_eq!(chart(&record).verdict.0, Verdict::Valid);
         let late =
             Reason { code: Code::LoaderLate, level: Verdict::Invalid, text: "p99 1 ms".to_owned() };
-        measured.validity =
-            Validity { verdict: Verdict::Invalid, reasons: vec![late], labels: Vec::new() };
+        let verdict = Verdict::Invalid;
+        measured.validity = Validity { verdict, reasons: vec![late], ..Validity::valid() };
         let limited = ProbeFinding::LoaderLimited;
         record.probes.push(ProbeRecord::new(probe(9e3), limited, &measured));
         let chart = chart(&record);

@@ -40,9 +40,35 @@ fn requests_that_could_not_be_sent_are_counted_with_their_age() {
     );
     let counters = &found.recorded.counters;
     assert_eq!((counters.sent, counters.censored, counters.unsent), (1, 1, 999));
+    assert_eq!((counters.unsent_blocked, counters.unsent_unconnected), (999, 0));
     assert_eq!(found.latencies[Distribution::Unanswered].count(), 1_000);
     assert_eq!(found.latencies[Distribution::Unanswered].max_ns(), Some(2 * S));
     assert!(found.latencies[Distribution::Unanswered].percentile_ns(P50).unwrap() > 1_490 * MS);
+}
+
+#[test]
+fn requests_of_connections_that_are_refused_are_not_the_loader_s_to_send() {
+    // The server ends after two of four seconds.
+    struct Ending;
+    impl SimulatedServer for Ending {
+        fn received(&mut self, now_ns: u64, bytes: &[u8]) -> Vec<SimulatedReply> {
+            vec![if now_ns < 2 * S {
+                SimulatedReply::Bytes { at_ns: now_ns + 1_000, bytes: bytes.to_vec() }
+            } else {
+                SimulatedReply::Close { at_ns: now_ns + 1_000 }
+            }]
+        }
+    }
+    let found = simulate(
+        "--rate 1000 --arrival constant --warmup 0s --duration 4s -c 10 --drain 100ms",
+        Simulation::new(Ending).refusing_from(2 * S),
+    );
+    let counters = &found.recorded.counters;
+    assert_eq!((counters.completed, counters.failed, counters.unsent), (2_000, 10, 1_990));
+    assert_eq!((counters.unsent_unconnected, counters.unsent_blocked), (1_990, 0));
+    assert!(counters.connect_failures >= 10, "{counters:?}");
+    assert_eq!(counters.connects_refused, counters.connect_failures);
+    assert_eq!(found.latencies[Distribution::LoaderLate].max_ns(), Some(0));
 }
 
 #[test]

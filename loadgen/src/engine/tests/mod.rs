@@ -60,6 +60,8 @@ fn simulate(flags: &str, world: Simulation) -> SimulationResult {
     }
     let (intervals, latencies) = collector.finish();
     assert!(finished.recorded.counters.conserved(), "{:?}", finished.recorded.counters);
+    // Little's law holds in any window, for all that was outstanding in it.
+    assert_eq!(finished.recorded.outstanding_ns, finished.recorded.served_ns);
     SimulationResult { latencies, recorded: finished.recorded, intervals }
 }
 

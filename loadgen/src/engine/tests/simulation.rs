@@ -107,6 +107,8 @@ pub(crate) struct Simulation {
     handshakes: VecDeque<(u64, Token)>,
     /// How long a handshake takes.
     handshake_ns: u64,
+    /// When connects begin to be refused.
+    refuses_from_ns: u64,
     /// How much longer than requested a wait takes.
     oversleep: Box<dyn FnMut(u64) -> u64>,
 }
@@ -126,6 +128,7 @@ impl Simulation {
             ready: Vec::new(),
             handshakes: VecDeque::new(),
             handshake_ns: 0,
+            refuses_from_ns: u64::MAX,
             oversleep: Box::new(|_| 0),
         }
     }
@@ -133,6 +136,11 @@ impl Simulation {
     /// Makes handshakes take so long.
     pub(crate) fn shaking_hands_for(self, handshake_ns: u64) -> Self {
         Self { handshake_ns, ..self }
+    }
+
+    /// Makes connects from this time on refused, as if the server had ended.
+    pub(crate) fn refusing_from(self, refuses_from_ns: u64) -> Self {
+        Self { refuses_from_ns, ..self }
     }
 
     /// Makes every read take so long.
@@ -155,6 +163,9 @@ impl Network for Simulation {
     }
 
     fn connect(&mut self, token: Token, _number: u32) -> io::Result<SimulatedStream> {
+        if self.now_ns() >= self.refuses_from_ns {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         self.handshakes.push_back((self.now_ns() + self.handshake_ns, token));
         Ok(SimulatedStream { world: Rc::clone(&self.world), token })
     }
@@ -167,7 +178,8 @@ impl Network for Simulation {
         Ok(())
     }
 
-    fn wait(&mut self, until_ns: u64) -> io::Result<usize> {
+    fn wait(&mut self, until_ns: u64, heartbeat_ns: u64) -> io::Result<usize> {
+        let until_ns = until_ns.min(heartbeat_ns);
         let world = &mut *self.world.borrow_mut();
         self.ready.clear();
         let reply_ns = world.arrivals.peek().map(|Reverse((at_ns, ..))| *at_ns);

@@ -190,6 +190,7 @@ impl<N: Network> Worker<'_, '_, N> {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();
         for connection in self.connections.drain(..) {
+            let obstacle = connection.obstacle(self.plan);
             if let StreamState::Open(stream) = connection.stream {
                 for request in stream.into_outstanding() {
                     self.recorder.censored(request, now_ns);
@@ -198,8 +199,9 @@ impl<N: Network> Worker<'_, '_, N> {
             if let (Some(due_requests), Some(intensity)) =
                 (connection.due_requests, &self.plan.intensity)
             {
-                due_requests
-                    .drain(intensity, |intended_ns| self.recorder.unsent(intended_ns, now_ns));
+                due_requests.drain(intensity, |intended_ns| {
+                    self.recorder.unsent(intended_ns, now_ns, obstacle);
+                });
             }
         }
         let state = State { now_ns, ..self.state() };

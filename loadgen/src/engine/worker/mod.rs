@@ -20,6 +20,7 @@ use crate::engine::plan::{Plan, Share};
 use crate::engine::recorder::{Recorded, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::send_queue::SendQueue;
+use crate::engine::stalls::HEARTBEAT_NS;
 use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::schedule::Window;
@@ -193,10 +194,10 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     fn start(&mut self, window: Window) {
         let plan = self.plan;
         self.window = window;
-        self.recorder.starts(window);
         self.started = true;
         self.started_usage = Usage::now();
         self.now_ns = self.network.now_ns();
+        self.recorder.starts(window, self.now_ns);
         self.responsive_since_ns = self.now_ns;
         self.sweep_due_ns = self.now_ns;
         for connection in &mut self.connections {
@@ -250,8 +251,13 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     /// Waits for streams and serves those that are ready.
     fn wait_until(&mut self, until_ns: u64) -> Result<(), Error> {
-        let ready = self.network.wait(until_ns).map_err(Error::Poll)?;
+        let heartbeat_ns = match self.recorder.outstanding() {
+            0 => u64::MAX,
+            _ => self.now_ns.saturating_add(HEARTBEAT_NS),
+        };
+        let ready = self.network.wait(until_ns, heartbeat_ns).map_err(Error::Poll)?;
         self.now_ns = self.network.now_ns();
+        self.recorder.waited(until_ns.min(heartbeat_ns), self.now_ns);
         for index in 0..ready {
             self.on_ready(self.network.ready(index))?;
             // Many replies at once must not delay requests that are due.
@@ -265,6 +271,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     /// Serves every connection whose time has come.
     fn serve_send_queue(&mut self) -> Result<(), Error> {
         self.now_ns = self.network.now_ns();
+        self.recorder.worked(self.now_ns);
         while let Some(index) = self.send_queue.pop_due(self.now_ns) {
             self.send_or_connect(index)?;
         }

@@ -14,14 +14,17 @@ pub(crate) fn full() -> Record {
         "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
         "effective_n": {"p50": 90_000, "p99": 40_000},
     });
-    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect"];
+    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect", "stalled"];
     let latencies: Value =
         names.map(|name| (name.to_owned(), latency.clone())).into_iter().collect();
     let reason =
         json!({"code": "loader-late", "level": "SUSPECT", "text": "late <by> 1 ms & more"});
     let label =
         json!({"code": "co-located", "level": "VALID", "text": "they share processors 0-1"});
-    let validity = json!({"verdict": "SUSPECT", "reasons": [reason], "labels": [label]});
+    let validity = json!({
+        "verdict": "SUSPECT", "reasons": [reason], "labels": [label],
+        "percentiles": {"p999": {"verdict": "SUSPECT", "at_most_ns": 100_000}},
+    });
     let rate = json!({
         "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "sent_bytes_per_s": 63_376.0,
         "received_bytes_per_s": 63_370.5, "measured_s": 1.0,
@@ -75,10 +78,11 @@ fn run(record: &Value) -> Value {
         "number": 1, "started_unix_s": 1_700_000_000.25, "validity": record["validity"],
         "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
-        "statuses": record["statuses"],
+        "statuses": record["statuses"], "outstanding_by_service": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
-            "involuntary_switches": 3, "major_faults": 1,
+            "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,
+            "longest_stall_s": 0.2, "run_delay_s": 0.01,
         }],
         "arrivals": {
             "gaps": 4_096, "intended_mean_ns": 1e6, "actual_mean_ns": 1.001e6, "distance": 0.01,
@@ -161,6 +165,8 @@ fn interval(
         p99_ns,
         max_ns,
         loader_cpu,
+        loader_stalled_s: 0.25,
+        loader_run_delay: server_cpu.map(|_| 0.01),
         server_cpu,
     }
 }

@@ -105,7 +105,7 @@ fn environment() -> Environment {
 }
 
 /// 40,000 requests: service times of 100 to 200 µs, sends 1 to 9 µs late.
-fn latencies(args: &ArgsRecord) -> (Latencies, Batches) {
+pub(crate) fn latencies(args: &ArgsRecord) -> (Latencies, Batches) {
     let mut latencies = Latencies::new();
     let window = Window::new(0, Duration::ZERO, Duration::from_nanos(40_000));
     let mut batches = Batches::new(window);
@@ -150,6 +150,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,
+        outstanding_by_service: rate.achieved_per_s * mean_s,
         latency_ns: LatenciesRecord::new(samples),
         statuses: StatusesRecord::default(),
         counters,
@@ -161,6 +162,10 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
             cpu_share: 0.45,
             involuntary_switches: 0,
             major_faults: 0,
+            stalls: 0,
+            stalled_s: 0.0,
+            longest_stall_s: 0.0,
+            run_delay_s: Some(0.1),
         }],
         arrivals: None,
         intervals: intervals(args, &rate, latencies),
@@ -192,6 +197,8 @@ fn intervals(args: &ArgsRecord, rate: &RateRecord, latencies: &Latencies) -> Vec
         p99_ns: latencies.headline(args.mode).percentile_ns(P99),
         max_ns: latencies.headline(args.mode).max_ns(),
         loader_cpu: 0.45,
+        loader_stalled_s: 0.0,
+        loader_run_delay: Some(0.005),
         server_cpu: None,
     };
     (0..args.duration_s as u32).map(interval).collect()

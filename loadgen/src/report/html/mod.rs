@@ -45,7 +45,7 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
 
 /// What is to be read before any number.
 fn verdict(record: &Record) -> String {
-    let Validity { verdict, reasons, labels } = &record.validity;
+    let Validity { verdict, reasons, labels, .. } = &record.validity;
     let partial = if record.interrupted { " · INTERRUPTED: partial results" } else { "" };
     let mut items = String::new();
     for finding in reasons.iter().chain(labels) {

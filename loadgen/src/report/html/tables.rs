@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::table_of;
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::{LatencyRecord, Record, ServerRecord};
+use crate::record::{LatencyRecord, Record, ServerRecord, Validity};
+use crate::report::loader_mark;
 use crate::report::markup::escape;
 use crate::units::{brief, grouped, interval, percent, rate, size};
 
@@ -91,21 +92,24 @@ pub(super) fn latencies(record: &Record) -> String {
     let latencies = &record.latency_ns;
     let head = ["", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
     let mut table = table_of(record, head);
+    let headline = latencies.headline(record.args.mode);
     for (name, latency) in [
         ("response\nfrom the intended time", &latencies.response),
         ("service\nfrom the actual send", &latencies.service),
         ("lateness\nof the send", &latencies.lateness),
         ("loader late\nits own part of it", &latencies.loader_late),
         ("blocked\nconnection not free", &latencies.blocked),
+        ("stalled\nthe loader stood still", &latencies.stalled),
         ("connect", &latencies.connect),
     ] {
         if latency.count > 0 {
-            table.row(latency_row(name, latency));
+            let judged = std::ptr::eq(latency, headline).then_some(&record.validity);
+            table.row(latency_row(name, latency, judged));
         }
     }
     for (class, latency) in &record.statuses.latency_ns {
         let name = format!("{}\nreplies of this status", class.replace('_', " "));
-        table.row(latency_row(&name, latency));
+        table.row(latency_row(&name, latency, None));
     }
     let table = table.end();
     if table.is_empty() {
@@ -114,13 +118,18 @@ pub(super) fn latencies(record: &Record) -> String {
     format!(
         "{table}<p><small>Below a percentile: its 95 % confidence interval; none where too few \
          requests were independent of each other. n/a: too few samples. &gt;=: a lower bound, as \
-         some requests got no right reply.</small></p>\n"
+         some requests got no right reply. {}.</small></p>\n",
+        loader_mark::LEGEND
     )
 }
 
-fn latency_row(name: &str, latency: &LatencyRecord) -> [String; 9] {
-    let [p50, p90, p99, p999, p9999] = PERCENTILES.map(|percentile| cell(latency, percentile));
+/// A row; `judged` is the verdict on its percentiles, if there is one.
+fn latency_row(name: &str, latency: &LatencyRecord, judged: Option<&Validity>) -> [String; 9] {
+    let mark = |field: &str| judged.map_or("", |validity| loader_mark::before(validity, field));
+    let [p50, p90, p99, p999, p9999] = PERCENTILES
+        .map(|percentile| format!("{}{}", mark(percentile.field), cell(latency, percentile)));
     let max = latency.max.map_or_else(unknown, |ns| bounded(latency, "max", ns));
+    let max = format!("{}{max}", mark("max"));
     let mean = latency.mean.map_or_else(unknown, |ns| bounded(latency, "mean", ns));
     [name.to_owned(), count(latency), p50, p90, p99, p999, p9999, max, mean]
 }
@@ -171,7 +180,10 @@ pub(super) fn runs(record: &Record) -> String {
     let mut table = table_of(record, head);
     for run in &record.runs {
         let latency = run.latency_ns.headline(record.args.mode);
-        let of = |ns: Option<u64>| ns.map_or_else(|| "n/a".to_owned(), brief);
+        let of = |field: &str, ns: Option<u64>| {
+            let mark = loader_mark::before(&run.validity, field);
+            ns.map_or_else(unknown, |ns| format!("{mark}{}", brief(ns)))
+        };
         let counters = &run.counters;
         let errors = counters.failed_requests() + counters.censored;
         let busiest = run.threads.iter().map(|thread| thread.cpu_share).fold(0.0, f64::max);
@@ -179,10 +191,10 @@ pub(super) fn runs(record: &Record) -> String {
             run.number.to_string(),
             run.validity.verdict.to_string(),
             rate(run.rate.achieved_per_s),
-            of(latency.p50),
-            of(latency.p99),
-            of(latency.p999),
-            of(latency.max),
+            of("p50", latency.p50),
+            of("p99", latency.p99),
+            of("p999", latency.p999),
+            of("max", latency.max),
             grouped(errors + counters.connect_failures),
             percent(busiest),
             format!("{:.1}", run.outstanding_mean),
@@ -193,7 +205,17 @@ pub(super) fn runs(record: &Record) -> String {
 
 /// A row for every thread of the loader.
 pub(super) fn loader_threads(record: &Record) -> String {
-    let head = ["run, thread", "connections", "completed", "CPU", "switched away", "major faults"];
+    let head = [
+        "run, thread",
+        "connections",
+        "completed",
+        "CPU",
+        "waited for CPU",
+        "stalled",
+        "longest stall",
+        "switched away",
+        "major faults",
+    ];
     let mut table = table_of(record, head);
     for run in &record.runs {
         for (number, thread) in run.threads.iter().enumerate() {
@@ -202,6 +224,9 @@ pub(super) fn loader_threads(record: &Record) -> String {
                 grouped(thread.connections as u64),
                 grouped(thread.completed),
                 percent(thread.cpu_share),
+                thread.run_delay_s.map_or_else(unknown, |delay_s| format!("{delay_s:.3} s")),
+                format!("{:.3} s in {}", thread.stalled_s, grouped(thread.stalls)),
+                format!("{:.3} s", thread.longest_stall_s),
                 grouped(thread.involuntary_switches),
                 grouped(thread.major_faults),
             ]);

@@ -5,7 +5,8 @@ use std::fmt::{self, Write as _};
 
 use super::{WIDTH, wrap, write_co_located};
 use crate::latency::{Latency, PERCENTILES, Percentile};
-use crate::record::{LatencyRecord, Record};
+use crate::record::{LatencyRecord, Record, Validity};
+use crate::report::loader_mark;
 use crate::units::{bound, brief, counted, duration, grouped, interval};
 
 /// Label of a row, value and interval of a column. Four columns fit, two of them with intervals.
@@ -41,21 +42,26 @@ struct Column<'a> {
     name: &'static str,
     latency: &'a LatencyRecord,
     has_intervals: bool,
+    /// The verdict on its values: that of the headline latency, which is the first column.
+    judged: Option<&'a Validity>,
 }
 
 /// The distributions that this kind of loop has.
 fn columns(record: &Record) -> Vec<Column<'_>> {
     let latency = &record.latency_ns;
-    let column = |name, latency, has_intervals| Column { name, latency, has_intervals };
+    let column =
+        |name, latency, has_intervals| Column { name, latency, has_intervals, judged: None };
     let service = column("service", &latency.service, true);
     let connect = column("connect", &latency.connect, false);
-    if record.args.is_open() {
+    let mut columns = if record.args.is_open() {
         let response = column("response", &latency.response, true);
         let lateness = column("lateness", &latency.lateness, false);
         vec![response, service, lateness, connect]
     } else {
         vec![service, connect]
-    }
+    };
+    columns[0].judged = Some(&record.validity);
+    columns
 }
 
 impl Column<'_> {
@@ -79,10 +85,12 @@ impl Column<'_> {
         self.cell(&text, "")
     }
 
-    /// The value with its unit, and with ">=" if it is a lower bound.
+    /// The value with its unit, with ">=" if it is a lower bound, and with a mark if it may be the
+    /// loader's.
     fn bounded(&self, field: &str, ns: u64) -> String {
+        let mark = self.judged.map_or("", |validity| loader_mark::before(validity, field));
         let sign = if self.latency.is_at_least(field) { ">= " } else { "" };
-        format!("{sign}{}", duration(ns))
+        format!("{mark}{sign}{}", duration(ns))
     }
 }
 
@@ -105,6 +113,9 @@ fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
             "; >= at least: the time that {} without a right reply had waited",
             counted(headline.censored, "request")
         ));
+    }
+    if record.validity.percentiles.keys().any(|field| record.validity.is_of_loader(field)) {
+        text.push_str(&format!("; {}", loader_mark::LEGEND));
     }
     out.write_str(&wrap("  ", &text, WIDTH))?;
     let columns = columns(record);

@@ -229,7 +229,8 @@ fn quoted(reply: &UnexpectedReply, args: &ArgsRecord) -> String {
 }
 
 /// How many connections each kind of error has cost, and what it suggests.
-fn kinds(counters: &Counters) -> [(u64, &'static str); 6] {
+fn kinds(counters: &Counters) -> [(u64, &'static str); 8] {
+    let known = counters.connects_refused + counters.connects_timed_out;
     [
         (counters.mismatches, "got wrong bytes in a reply; is it the right --protocol?"),
         (
@@ -241,7 +242,15 @@ fn kinds(counters: &Counters) -> [(u64, &'static str); 6] {
             counters.timeouts,
             "silent for the timeout with a reply outstanding; is the server stuck? (--timeout)",
         ),
-        (counters.connect_failures, "not established; is the server's backlog full?"),
+        (
+            counters.connects_refused,
+            "refused: nothing listened at the address; did the server end, or is it restarting?",
+        ),
+        (
+            counters.connects_timed_out,
+            "not answered within the timeout; does the server accept, is its backlog full?",
+        ),
+        (counters.connect_failures.saturating_sub(known), "not established, for another reason"),
         (counters.other_errors, "lost to other errors"),
     ]
 }

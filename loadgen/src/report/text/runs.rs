@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{Columns, Style, write_co_located};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
+use crate::report::loader_mark;
 use crate::stats;
 use crate::units::{duration, grouped, rate};
 
@@ -46,10 +47,13 @@ const COLUMNS: [LatencyField; 4] = [
 
 fn row(run: &RunRecord, record: &Record) -> Vec<String> {
     let latency = run.latency_ns.headline(record.args.mode);
-    let cell = |(field, statistic): &LatencyField| match statistic(latency) {
-        Some(ns) if latency.is_at_least(field) => format!(">= {}", duration(ns)),
-        Some(ns) => duration(ns),
-        None => "n/a".to_owned(),
+    let cell = |(field, statistic): &LatencyField| {
+        let mark = loader_mark::before(&run.validity, field);
+        match statistic(latency) {
+            Some(ns) if latency.is_at_least(field) => format!("{mark}>= {}", duration(ns)),
+            Some(ns) => format!("{mark}{}", duration(ns)),
+            None => "n/a".to_owned(),
+        }
     };
     let lost = run.counters.scheduled.saturating_sub(run.counters.completed);
     let mut cells = vec![run.number.to_string(), rate(run.rate.achieved_per_s)];

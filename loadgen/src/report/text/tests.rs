@@ -5,8 +5,8 @@ use crate::latency::{Distribution, Latencies, ReplyClass};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
 use crate::record::{
-    ArgsRecord, Code, Decision, Reason, ServerRecord, ServerThread, SloRecord, StatusCounts,
-    StatusesRecord, Verdict,
+    ArgsRecord, Code, Decision, LoaderPart, Reason, ServerRecord, ServerThread, SloRecord,
+    StatusCounts, StatusesRecord, Verdict,
 };
 use crate::wire::{Mismatch, UnexpectedReply};
 
@@ -392,4 +392,25 @@ fn repeated() -> Measurement {
         ..ServerRecord::default()
     });
     measurement
+}
+
+#[test]
+fn a_percentile_that_may_be_the_loader_s_is_marked_in_the_table_and_in_its_run() {
+    let args = ArgsRecord { runs: 2, ..sample::open_args() };
+    let mut measurement = sample::several(&args, 2);
+    let record = &mut measurement.record;
+    let part = LoaderPart { verdict: Verdict::Suspect, at_most_ns: 50_000 };
+    for validity in [&mut record.validity, &mut record.runs[1].validity] {
+        for field in ["p999", "max"] {
+            validity.percentiles.insert(field.to_owned(), part);
+        }
+    }
+    let text = shown(&measurement);
+    let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap();
+    assert!(line("  p99   ").starts_with("  p99         205 µs ["), "{text}");
+    assert!(line("  p99.9 ").starts_with("  p99.9     ! 208 µs ["), "{text}");
+    assert!(line("  p99.9 ").contains("    200 µs ["), "only the headline latency: {text}");
+    assert!(line("  max   ").starts_with("  max       ! 209 µs"), "{text}");
+    assert!(text.contains("; ! may be the loader's own delay\n"), "{text}");
+    assert_eq!(text.matches("! 208 µs").count(), 2, "in the table and in the second run: {text}");
 }

@@ -4,7 +4,7 @@
 use super::super::Evidence;
 use super::percent;
 use crate::record::{Code, LatencyRecord, Reason};
-use crate::units::{self, grouped};
+use crate::units::{self, counted, grouped};
 
 /// Shares of the offered rate that must be achieved.
 const ACHIEVED_SUSPECT: f64 = 0.99;
@@ -13,9 +13,8 @@ const ACHIEVED_INVALID: f64 = 0.95;
 /// Share of the calibrated maximum up to which the loader has spare capacity.
 const CEILING_SUSPECT: f64 = 0.8;
 
-/// Largest difference between N and X · R, and fewest samples for this rule.
+/// Largest difference between the two means of outstanding requests.
 const LITTLE_SUSPECT: f64 = 0.05;
-const LITTLE_SAMPLES_MIN: u64 = 1_000;
 
 /// The cause of unanswered requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +47,10 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
         ),
         Blame::Errors => Reason::suspect(
             Code::BelowRate,
-            format!("{found}: the others were lost to errors; see the list of errors"),
+            format!(
+                "{found}: the others were lost to errors or had no connection; see the list of \
+                 errors"
+            ),
         ),
         Blame::Loader => {
             let text = format!(
@@ -64,17 +66,20 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// The server causes the loss of requests that were sent. For unsent ones the longer wait decides:
-/// blocked connections are the server's, late sends the loader's.
+/// The most frequent cause: errors for requests that had no connection, the server for blocked
+/// ones, the loader for what it could have sent. If all were answered, the longer wait decides.
 fn blame(evidence: &Evidence<'_>) -> Blame {
     let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
     let total =
         |latency: &LatencyRecord| u128::from(latency.mean.unwrap_or(0)) * u128::from(latency.count);
-    let waiting = counters.censored + counters.timed_out;
-    let errors = counters.failed_requests() - counters.timed_out;
-    if errors > waiting + counters.unsent {
+    let by_errors = counters.failed_requests() - counters.timed_out + counters.unsent_unconnected;
+    let by_server = counters.censored + counters.timed_out + counters.unsent_blocked;
+    let by_loader =
+        counters.unsent.saturating_sub(counters.unsent_blocked + counters.unsent_unconnected);
+    let late = total(&latency.loader_late) > total(&latency.blocked) + total(&latency.service);
+    if by_errors > by_server.max(by_loader) {
         Blame::Errors
-    } else if counters.unsent > waiting && total(&latency.loader_late) >= total(&latency.blocked) {
+    } else if by_loader > by_server || by_loader + by_server == 0 && late {
         Blame::Loader
     } else {
         Blame::Server
@@ -100,26 +105,17 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
-/// Requests outstanding, their rate and their service time contradict each other: N = X · R
-/// (Little, 1961), whatever the distribution.
+/// The number of outstanding requests and their service times contradict each other (Little, 1961).
 ///
-/// N counts requests from their write to their reply, so R is the service time in either loop.
-/// The rule finds nothing if requests were lost, or if many reach beyond the window: then N and R
-/// describe different requests.
+/// Both count every request, and each with the part of its time that lies in the window. So they
+/// agree whatever the server does, also for requests that were lost or reach beyond the window.
 pub(super) fn little(evidence: &Evidence<'_>) -> Option<Reason> {
-    let (run, service) = (evidence.run, &evidence.run.latency_ns.service);
-    let mean_s = service.mean? as f64 / 1e9;
-    let counters = &run.counters;
-    let lost = counters.failed_requests() + counters.censored;
-    let beyond = mean_s / run.rate.measured_s.max(f64::MIN_POSITIVE);
-    if service.count < LITTLE_SAMPLES_MIN || lost > 0 || beyond > LITTLE_SUSPECT / 5.0 {
-        return None;
-    }
-    let (found, expected) = (run.outstanding_mean, run.rate.achieved_per_s * mean_s);
+    let (found, expected) = (evidence.run.outstanding_mean, evidence.run.outstanding_by_service);
     ((found - expected).abs() > LITTLE_SUSPECT * found.max(expected)).then(|| {
         let text = format!(
-            "rate times service time says that {expected:.2} requests were outstanding on average, \
-             {found:.2} were (Little's law): the measurement contradicts itself; please report this"
+            "the times of all requests say that {expected:.2} were outstanding on average, and \
+             {found:.2} were counted (Little's law): the measurement contradicts itself; please \
+             report this"
         );
         Reason::suspect(Code::Little, text)
     })
@@ -143,6 +139,10 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
 
+/// Share of connects that may fail. While a connection cannot be established, a closed loop asks
+/// less, and no request is counted as lost.
+const CONNECTS_SUSPECT: f64 = 0.05;
+
 /// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
     (evidence.run.counters.measured == 0).then(|| {
@@ -155,20 +155,28 @@ pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
 /// latencies are lower bounds at best.
 pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let counters = &evidence.run.counters;
-    let lost = counters.failed_requests();
-    if lost + counters.mismatches + counters.connect_failures == 0 {
+    let lost = counters.failed_requests() + counters.unsent_unconnected;
+    let unconnected = counters.connect_failures;
+    if lost + counters.mismatches + unconnected == 0 {
         return None;
     }
-    let share = lost as f64 / counters.sent.max(1) as f64;
+    let share = lost as f64 / counters.scheduled.max(1) as f64;
+    let attempts = counters.connects + unconnected;
+    let of_connects = unconnected as f64 / attempts.max(1) as f64;
     let text = format!(
-        "{} of {} requests failed ({}), {} connects failed; see the list of errors",
+        "{} of {} failed ({}), and {} of {}{}; see the list of errors",
         grouped(lost),
-        grouped(counters.sent),
+        counted(counters.scheduled, "request"),
         percent(share),
-        grouped(counters.connect_failures)
+        grouped(unconnected),
+        counted(attempts, "connect"),
+        match counters.connects_refused {
+            0 => " failed".to_owned(),
+            refused => format!(" failed ({} refused: nothing listened)", grouped(refused)),
+        }
     );
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
-    let grave = share > LOST_SUSPECT || wrong_bytes > 0;
+    let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {
         Reason::suspect(Code::Errors, text)
     } else {
@@ -196,7 +204,7 @@ pub(super) fn interrupted(evidence: &Evidence<'_>) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{codes, one};
+    use super::super::tests::{codes, findings, one};
     use crate::record::Verdict::{self, Invalid, Suspect, Valid};
     use crate::record::tests::sample;
     use crate::record::{Code, RunRecord};
@@ -205,7 +213,6 @@ mod tests {
     fn when(achieved: f64, cause: impl FnOnce(&mut RunRecord)) -> Vec<(Code, Verdict)> {
         codes(sample::open(), |_, run| {
             run.rate.achieved_per_s = achieved * run.rate.offered_per_s.unwrap();
-            run.outstanding_mean *= achieved;
             cause(run);
         })
     }
@@ -216,8 +223,7 @@ mod tests {
 
     fn by_the_server(run: &mut RunRecord) {
         run.counters.unsent = 1_000;
-        run.latency_ns.blocked.count = 1_000;
-        run.latency_ns.blocked.mean = Some(5_000_000_000);
+        run.counters.unsent_blocked = 1_000;
     }
 
     #[test]
@@ -243,6 +249,24 @@ mod tests {
     }
 
     #[test]
+    fn requests_without_a_connection_are_no_fault_of_the_loader() {
+        let found = when(0.5, |run| {
+            run.counters.unsent = 20_000;
+            run.counters.unsent_unconnected = 20_000;
+            run.counters.connect_failures = 749;
+            run.counters.connects_refused = 749;
+        });
+        assert_eq!(found, [(Code::BelowRate, Suspect), (Code::Errors, Suspect)]);
+    }
+
+    #[test]
+    fn late_sends_explain_a_rate_that_was_missed_although_every_request_was_answered() {
+        let late = |mean_ns: u64| when(0.9, |run| run.latency_ns.loader_late.mean = Some(mean_ns));
+        assert!(late(1_000).contains(&(Code::Overloaded, Valid)));
+        assert!(late(200_000).contains(&(Code::BelowRate, Invalid)));
+    }
+
+    #[test]
     fn the_loader_must_have_a_fifth_of_its_ceiling_to_spare() {
         let when = |ceiling_per_s: f64, threads: usize| {
             codes(sample::open(), |record, run| {
@@ -257,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn outstanding_requests_must_agree_with_rate_and_time_within_five_percent() {
+    fn outstanding_requests_must_agree_with_their_times_within_five_percent() {
         let when = |factor: f64| codes(sample::closed(), |_, run| run.outstanding_mean *= factor);
         assert_eq!(when(1.04), []);
         assert_eq!(when(1.06), one(Code::Little, Suspect));
@@ -267,12 +291,22 @@ mod tests {
     }
 
     #[test]
+    fn a_carried_backlog_or_lost_requests_are_no_contradiction() {
+        let found = codes(sample::open(), |_, run| {
+            // The times of requests that were carried in are in both means, not in the latencies.
+            run.outstanding_mean *= 40.0;
+            run.outstanding_by_service *= 40.0;
+        });
+        assert_eq!(found, []);
+    }
+
+    #[test]
     fn a_backlog_beyond_chance_is_a_label() {
         let when = |backlog: u64| {
             codes(sample::open(), |_, run| {
                 // 4 + 3 * 2 + 1 are allowed.
                 run.outstanding_mean = 4.0;
-                run.latency_ns.service.mean = Some(2_000_000);
+                run.outstanding_by_service = 4.0;
                 run.counters.backlog_at_window = backlog;
             })
         };
@@ -290,7 +324,7 @@ mod tests {
     fn errors_are_reported_and_suspect_from_one_request_in_a_thousand() {
         let when = |failed: u64, mismatches: u64| {
             codes(sample::closed(), |_, run| {
-                run.counters.sent = 10_000;
+                run.counters.scheduled = 10_000;
                 run.counters.failed = failed;
                 run.counters.mismatches = mismatches;
             })
@@ -307,12 +341,30 @@ mod tests {
     fn a_reply_with_an_unexpected_status_is_a_failed_request() {
         let when = |unexpected: u64| {
             codes(sample::closed(), |_, run| {
-                run.counters.sent = 10_000;
+                run.counters.scheduled = 10_000;
                 run.counters.unexpected_status = unexpected;
             })
         };
         assert_eq!(when(10), one(Code::Errors, Valid));
         assert_eq!(when(11), one(Code::Errors, Suspect));
+    }
+
+    #[test]
+    fn connects_that_fail_count_although_no_request_was_lost() {
+        let found = |failures: u64| {
+            findings(sample::closed(), |_, run| {
+                run.counters.connects = 64;
+                run.counters.connect_failures = failures;
+                run.counters.connects_refused = failures;
+            })
+        };
+        assert_eq!((&found(3)[0].code, found(3)[0].level), (&Code::Errors, Valid));
+        assert_eq!((&found(749)[0].code, found(749)[0].level), (&Code::Errors, Suspect));
+        let text = &found(749)[0].text;
+        assert!(
+            text.contains("749 of 813 connects failed (749 refused: nothing listened)"),
+            "{text}"
+        );
     }
 
     #[test]

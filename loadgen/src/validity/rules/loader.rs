@@ -1,11 +1,11 @@
 //! Whether the loader and its machine carried out the plan.
 
 use super::super::Evidence;
-use super::percent;
+use super::{percent, stalls};
 use crate::environment::Sharing;
 use crate::options::Pacing;
-use crate::record::{Code, Reason, ThreadRecord};
-use crate::units::{brief, grouped};
+use crate::record::{Code, Reason, ThreadRecord, Verdict};
+use crate::units::{brief, counted};
 
 /// Lateness below this is the cost of a wake-up.
 const LATE_NS_MIN: u64 = 50_000;
@@ -20,6 +20,10 @@ const CPU_INVALID: f64 = 0.9;
 
 /// Share of requests during which the kernel may preempt the loader: as many as lie beyond p99.
 const PREEMPTED_SUSPECT: f64 = 0.01;
+/// Fewest requests for this share.
+const COMPLETED_MIN: u64 = 100;
+/// Share of the time that it may wait for a processor then. Each wake-up waits a little.
+const RUN_DELAY_SUSPECT: f64 = 0.05;
 
 /// The loader sent too late although the connection was free.
 ///
@@ -77,32 +81,41 @@ fn busiest(threads: &[ThreadRecord], cpus: Option<usize>) -> f64 {
     shares().fold(of_all, f64::max)
 }
 
-/// The kernel preempted the loader often enough to affect p99.
+/// The kernel preempted the loader in many requests, and it waited long for a processor.
 pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
     let threads = &evidence.run.threads;
     let switches: u64 = threads.iter().map(|thread| thread.involuntary_switches).sum();
     let completed = evidence.run.counters.completed;
-    (switches as f64 > PREEMPTED_SUSPECT * completed as f64 && completed > 0).then(|| {
-        let text = format!(
-            "the loader lost its processor {} times in {} requests; end other programs or give it \
-             processors of its own (--pin)",
-            grouped(switches),
-            grouped(completed)
-        );
-        Reason::suspect(Code::Preempted, text)
-    })
+    let often = switches as f64 > PREEMPTED_SUSPECT * completed as f64;
+    if !often || completed < COMPLETED_MIN {
+        return None;
+    }
+    let delays: Option<Vec<f64>> = threads.iter().map(|thread| thread.run_delay_s).collect();
+    let delay_s = delays.map(|delays| delays.iter().sum::<f64>());
+    let wall_s: f64 = threads.iter().map(|thread| thread.wall_s).sum();
+    let waited = match delay_s.map(|delay_s| delay_s / wall_s) {
+        Some(share) if share <= RUN_DELAY_SUSPECT => return None,
+        Some(share) => format!(" and waited for it {} of the time", percent(share)),
+        None => String::new(),
+    };
+    let text = format!(
+        "the loader lost its processor {} in {}{waited}; end other programs or give it processors \
+         of its own (--pin)",
+        counted(switches, "time"),
+        counted(completed, "request")
+    );
+    Some(Reason::suspect(Code::Preempted, text))
 }
 
-/// The loader waited for a disk: milliseconds each.
+/// The loader waited for a disk: perhaps milliseconds each, which then show as stalls.
 pub(super) fn major_faults(evidence: &Evidence<'_>) -> Option<Reason> {
     let faults: u64 = evidence.run.threads.iter().map(|thread| thread.major_faults).sum();
-    (faults > 0).then(|| {
-        let text = format!(
-            "the loader waited {} times for memory from a disk; free memory, or turn off swap",
-            grouped(faults)
-        );
-        Reason::suspect(Code::MajorFaults, text)
-    })
+    let text = format!(
+        "the loader waited {} for memory from a disk; free memory, or turn off swap",
+        counted(faults, "time")
+    );
+    let level = stalls::stalled(evidence).map_or(Verdict::Valid, |_| Verdict::Suspect);
+    (faults > 0).then_some(Reason { code: Code::MajorFaults, level, text })
 }
 
 /// Smallest distance that the rule reports. In a large sample any distance is significant, but
@@ -166,9 +179,9 @@ pub(super) fn debug_build(evidence: &Evidence<'_>) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{codes, one};
+    use super::super::tests::{codes, findings, one};
     use super::*;
-    use crate::record::Verdict::{self, Invalid, Suspect, Valid};
+    use crate::record::Verdict::{Invalid, Suspect, Valid};
     use crate::record::tests::sample;
     use crate::record::{ArrivalRecord, Code, TextValue};
 
@@ -243,22 +256,46 @@ mod tests {
         assert_eq!(spinning(Pacing::Hybrid, sample::closed()), one(Code::LoaderCpu, Invalid));
     }
 
-    #[test]
-    fn losing_the_processor_matters_from_one_request_in_a_hundred() {
-        let when = |switches: u64| {
-            codes(sample::open(), |_, run| {
-                run.counters.completed = 10_000;
-                run.threads[0].involuntary_switches = switches;
-            })
-        };
-        assert_eq!(when(100), []);
-        assert_eq!(when(101), one(Code::Preempted, Suspect));
+    /// What is found when the thread was preempted so often, and waited so long in 20 s.
+    fn when_preempted(switches: u64, completed: u64, run_delay_s: Option<f64>) -> Vec<Reason> {
+        findings(sample::open(), |_, run| {
+            run.counters.completed = completed;
+            run.threads[0].involuntary_switches = switches;
+            run.threads[0].run_delay_s = run_delay_s;
+        })
     }
 
     #[test]
-    fn one_wait_for_a_disk_is_reported() {
-        let found = codes(sample::open(), |_, run| run.threads[0].major_faults = 1);
-        assert_eq!(found, one(Code::MajorFaults, Suspect));
+    fn losing_the_processor_matters_from_one_request_in_a_hundred() {
+        assert_eq!(when_preempted(100, 10_000, Some(2.0)), []);
+        let found = when_preempted(101, 10_000, Some(2.0));
+        assert_eq!((&found[0].code, found[0].level), (&Code::Preempted, Suspect));
+        let said = "lost its processor 101 times in 10,000 requests and waited for it 10 % of";
+        assert!(found[0].text.contains(said), "{}", found[0].text);
+        let found = when_preempted(101, 10_000, None);
+        assert!(found[0].text.contains("in 10,000 requests; end"), "{}", found[0].text);
+    }
+
+    #[test]
+    fn preemptions_that_cost_nothing_or_share_few_requests_are_no_finding() {
+        assert_eq!(when_preempted(500, 10_000, Some(1.0)), []);
+        assert_eq!(when_preempted(15, 1, Some(2.0)), []);
+    }
+
+    #[test]
+    fn a_wait_for_a_disk_is_a_note_unless_the_loader_stood_still() {
+        let when = |stalled_s: f64| {
+            findings(sample::closed(), |_, run| {
+                run.threads[0].major_faults = 1;
+                run.threads[0].stalled_s = stalled_s;
+            })
+        };
+        assert_eq!((&when(0.0)[0].code, when(0.0)[0].level), (&Code::MajorFaults, Valid));
+        let text = &when(0.0)[0].text;
+        assert!(text.starts_with("the loader waited 1 time for"), "{text}");
+        let found = when(1.0);
+        let faults = found.iter().find(|reason| reason.code == Code::MajorFaults);
+        assert_eq!(faults.unwrap().level, Suspect);
     }
 
     fn with_distance(distance: f64, by_chance: f64, mean_ns: f64) -> Vec<(Code, Verdict)> {

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `nothing-measured` | no request was answered | INVALID |
 //! | `loader-late` | the loader sent after the intended times | INVALID |
+//! | `loader-stalled` | the loader stood still | INVALID |
+//! | `loader-delay` | percentiles may be the loader's own delay | SUSPECT |
 //! | `loader-cpu` | the loader had no processor time left | INVALID |
 //! | `below-rate`, `overloaded` | fewer requests than scheduled: loader, server | INVALID, label |
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
@@ -20,6 +22,7 @@
 
 mod load;
 mod loader;
+mod stalls;
 mod steady;
 
 use super::Evidence;
@@ -31,6 +34,8 @@ type Rule = fn(&Evidence<'_>) -> Option<Reason>;
 pub(super) const ALL: &[Rule] = &[
     load::nothing_measured,
     loader::late,
+    stalls::stalled,
+    stalls::delay,
     loader::cpu,
     load::below,
     load::near_ceiling,
@@ -68,10 +73,10 @@ mod tests {
         mut measurement: Measurement,
         change: impl FnOnce(&mut Record, &mut RunRecord),
     ) -> Vec<Reason> {
-        let record = &mut measurement.record;
+        let Measurement { record, latencies } = &mut measurement;
         let mut run = record.runs.remove(0);
         change(record, &mut run);
-        let validity = judge(&run, &record.args, &record.env);
+        let validity = judge(&run, latencies, &record.args, &record.env);
         validity.reasons.into_iter().chain(validity.labels).collect()
     }
 
