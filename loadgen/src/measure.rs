@@ -70,7 +70,8 @@ pub(crate) fn measure(
         }
         let pacing = engine::choose_pacing(options, &env);
         args.pacing = TextValue::of(pacing);
-        let options = &Options { pacing, ..options.clone() };
+        let seed = options.seed_of_run(number);
+        let options = &Options { pacing, seed, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
         run.latency_ns =

@@ -293,6 +293,7 @@ fn conclude(
     let ended_early = !interrupted && stopped_ns < window.end_ns;
     let record = RunRecord {
         number,
+        seeds: vec![options.seed],
         started_unix_s,
         validity: Validity::valid(),
         rate: RateRecord::new(all.counters.measured, offered, mean_bytes, seconds(measured_ns)),

@@ -40,7 +40,7 @@ pub(crate) struct ArgsRecord {
     pub(crate) warmup_s: f64,
     /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) timeout_s: f64,
-    /// Seed of schedule, sizes and payload.
+    /// Seed of schedule, sizes and payload of the first run. Each further run has the next one.
     pub(crate) seed: u64,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
     pub(crate) pacing: TextValue<Pacing>,

@@ -115,6 +115,7 @@ fn run(number: u32, args: &ArgsRecord, latencies: &Latencies) -> RunRecord {
     let mean_s = latencies[Distribution::Service].mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
         number,
+        seeds: vec![args.seed + u64::from(number - 1)],
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,

@@ -11,6 +11,7 @@ mod latency;
 mod layout;
 mod runs;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, Style, wrap};
@@ -19,7 +20,7 @@ use crate::latency::{Distribution, Latencies};
 use crate::record::{
     ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
-use crate::units::{grouped, percent, rate, size, throughput};
+use crate::units::{grouped, numbers, percent, rate, size, throughput};
 use crate::wire::Mismatch;
 
 /// Most columns of a line.
@@ -97,7 +98,7 @@ fn write_objective(out: &mut String, slo: &SloRecord, style: Style) -> fmt::Resu
 fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     let args = &record.args;
     writeln!(out, "loadgen {}  {}", args.target, loop_of(args))?;
-    out.write_str(&wrap("  ", &plan(args), WIDTH))?;
+    out.write_str(&wrap("  ", &plan(record), WIDTH))?;
     let found = &record.rate;
     let offered = match found.offered_per_s {
         Some(offered) if offered > 0.0 => format!(
@@ -125,12 +126,13 @@ fn loop_of(args: &ArgsRecord) -> String {
     }
 }
 
-fn plan(args: &ArgsRecord) -> String {
+fn plan(record: &Record) -> String {
+    let args = &record.args;
     let churn = args.churn.as_ref().map(|churn| format!("replaced {churn}, "));
     let runs = if args.runs > 1 { format!("{} runs of ", args.runs) } else { String::new() };
     format!(
-        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, seed {}, \
-         pacing {}",
+        "{}, {}{}, {} requests of {}, pipeline {}, {runs}{} s after {} s warm-up, {}, pacing \
+         {}",
         counted(u64::from(args.connections), "connection"),
         churn.unwrap_or_default(),
         counted(u64::from(args.threads), "thread"),
@@ -139,9 +141,17 @@ fn plan(args: &ArgsRecord) -> String {
         args.pipeline,
         args.duration_s,
         args.warmup_s,
-        args.seed,
+        seeds(record),
         args.pacing
     )
+}
+
+/// The seeds of all runs: "seed 1" or "seeds 1 to 10".
+fn seeds(record: &Record) -> String {
+    let runs = record.runs.iter().flat_map(|run| record.seeds_of(run));
+    let seeds: BTreeSet<u64> = runs.chain([&record.args.seed]).copied().collect();
+    let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+    format!("{noun} {}", numbers(&seeds))
 }
 
 /// A size as given; a bare number is of bytes.
