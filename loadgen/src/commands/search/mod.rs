@@ -3,20 +3,24 @@
 //! ```text
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
+//! evidence     what the probes of one rate show together
 //! record       search.json
 //! report       the answer and all probes, as text and as a chart
 //! ```
 
+mod evidence;
 mod record;
 mod report;
 mod search_plan;
 mod strategy;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::evidence::Evidence;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
-use self::strategy::{Bounds, Limit, Probe, ProbeFinding, SearchStep, Strategy};
+use self::strategy::{Bounds, Limit, Observation, Probe, ProbeFinding, SearchStep, Strategy};
 use crate::atomic_file;
 use crate::cli::SearchArgs;
 use crate::console;
@@ -25,13 +29,13 @@ use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
-use crate::record::{Code, Record, Validity, Verdict};
 use crate::schedule::Rate;
-use crate::slo::{Metric, Slo};
-use crate::validity::Decision;
 
 /// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
+
+/// Share of `--max-time` that is kept for the confirmations, once a rate is good.
+const CONFIRM_SHARE: f64 = 1.0 / 3.0;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -69,6 +73,7 @@ impl Search<'_> {
         }
         self.record.peak_per_s = Some(peak_per_s);
         let mut strategy = Strategy::new(self.bounds(peak_per_s));
+        let mut evidence: BTreeMap<u32, Evidence> = BTreeMap::new();
         loop {
             let probe = match strategy.next() {
                 SearchStep::Try(probe) => probe,
@@ -78,16 +83,26 @@ impl Search<'_> {
                 SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
             let options = self.options(probe);
-            if self.begun.elapsed() + expected(&options) > self.plan.max_time {
+            let until = self.begun.elapsed().saturating_add(expected(&options));
+            if until > self.plan.max_time.mul_f64(1.0 - CONFIRM_SHARE) && strategy.give_up() {
+                continue;
+            }
+            if until > self.plan.max_time {
                 return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
             }
             let measurement = measure::measure(&options, self.interrupt, &mut ())?;
-            let finding = judge(&measurement.record, &self.plan.open.slo);
-            self.note(ProbeRecord::new(probe, finding, &measurement.record), &measurement);
+            let group = evidence.entry(probe.group).or_default();
+            let found = group.add(probe.number, &measurement, &self.plan.open.slo);
+            self.note(ProbeRecord::new(probe, found, &measurement.record), &measurement);
             if measurement.record.interrupted {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
             }
-            strategy.found(finding);
+            let Observation { finding, disturbed } = found.observed;
+            if finding == ProbeFinding::Bad && !disturbed {
+                // No further probe joins its group.
+                evidence.remove(&probe.group);
+            }
+            strategy.found(found.observed);
         }
     }
 
@@ -105,7 +120,9 @@ impl Search<'_> {
     fn options(&self, probe: Probe) -> Options {
         let options = self.plan.open.at_rate(Some(Rate::per_s(probe.rate_per_s)));
         let duration = options.duration.saturating_mul(probe.length);
-        Options { duration, ..options }
+        // The peak has the seed itself.
+        let seed = options.seed.wrapping_add(u64::from(probe.number));
+        Options { duration, seed, ..options }
     }
 
     /// Adds a probe to the record, and prints its result in a line.
@@ -153,40 +170,9 @@ fn exit_code(answer: &Answer) -> u8 {
     }
 }
 
-/// Judges a measurement by its objectives.
-///
-/// Requests that failed make a rate bad, unless an objective says how many may.
-fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
-    let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
-    let failed = record.counters.has_errors() && !tolerates_errors;
-    let decisions: Vec<Decision> = objectives.iter().map(|slo| slo.decide(record)).collect();
-    finding(&record.validity, failed || record.counters.measured == 0, &decisions)
-}
-
-fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
-    let mut reasons = validity.reasons.iter();
-    // The loader causes everything that makes a run INVALID, except a server that never answers.
-    let is_loader_limited = reasons
-        .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
-    // If a queue grows, a run can meet the objective only because it is short.
-    let depends_on_length = validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
-    if is_loader_limited {
-        ProbeFinding::LoaderLimited
-    } else if failed || decisions.contains(&Decision::Failed) {
-        ProbeFinding::Bad
-    } else if decisions.contains(&Decision::Undecided) || depends_on_length {
-        ProbeFinding::Undecided
-    } else {
-        ProbeFinding::Good
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use Decision::{Failed, Passed, Undecided};
-
     use super::*;
-    use crate::record::Reason;
 
     #[test]
     fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {
@@ -197,42 +183,5 @@ mod tests {
         assert_eq!(exit_code(&Answer::none(Limit::Loader)), exit::INVALID);
         assert_eq!(exit_code(&Answer::without_end(End::Interrupted, None)), exit::INTERRUPTED);
         assert_eq!(exit_code(&Answer::without_end(End::TimeUp, Some(5.0))), exit::FAILED);
-    }
-
-    fn because(code: Code, level: Verdict) -> Validity {
-        let reason = Reason { code, level, text: String::new() };
-        Validity { verdict: level, reasons: vec![reason], labels: Vec::new() }
-    }
-
-    #[test]
-    fn all_objectives_must_be_met_for_certain() {
-        let judged = |decisions: &[Decision]| finding(&Validity::valid(), false, decisions);
-        assert_eq!(judged(&[Passed, Passed]), ProbeFinding::Good);
-        assert_eq!(judged(&[Passed, Undecided]), ProbeFinding::Undecided);
-        assert_eq!(judged(&[Undecided, Failed]), ProbeFinding::Bad);
-    }
-
-    #[test]
-    fn a_run_with_errors_is_bad_whatever_its_latencies() {
-        assert_eq!(finding(&Validity::valid(), true, &[Passed]), ProbeFinding::Bad);
-        let nothing = because(Code::NothingMeasured, Verdict::Invalid);
-        assert_eq!(finding(&nothing, true, &[Undecided]), ProbeFinding::Bad);
-    }
-
-    #[test]
-    fn what_a_late_loader_seems_to_show_counts_for_nothing() {
-        let late = because(Code::LoaderLate, Verdict::Invalid);
-        for decision in [Passed, Failed, Undecided] {
-            assert_eq!(finding(&late, false, &[decision]), ProbeFinding::LoaderLimited);
-        }
-        let less_late = because(Code::LoaderLate, Verdict::Suspect);
-        assert_eq!(finding(&less_late, false, &[Passed]), ProbeFinding::Good);
-    }
-
-    #[test]
-    fn an_objective_that_is_met_only_for_now_is_not_met() {
-        let unsteady = because(Code::NotSteady, Verdict::Suspect);
-        assert_eq!(finding(&unsteady, false, &[Passed]), ProbeFinding::Undecided);
-        assert_eq!(finding(&unsteady, false, &[Failed]), ProbeFinding::Bad);
     }
 }

@@ -1,6 +1,7 @@
 //! The report of a search: the answer first, then all probes, as a table and as a curve.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::{Limit, ProbeFinding};
@@ -9,6 +10,9 @@ use crate::record::{LatencyRecord, Verdict};
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::units;
 
+/// Longest duration that is suggested.
+const NEEDED_S_MAX: f64 = 86_400.0;
+
 /// The result of a probe in a line, during the search.
 pub(super) fn line(probe: &ProbeRecord) -> String {
     let latency = &probe.latency_ns;
@@ -16,7 +20,10 @@ pub(super) fn line(probe: &ProbeRecord) -> String {
     let times = format!("p50 {}, p99 {}", known(latency.p50), known(latency.p99));
     match probe.decision {
         None => format!("peak of a closed loop: {}/s ({times})", units::rate(probe.achieved_per_s)),
-        Some(decision) => format!("{}: {rate} is {decision} ({times})", probe.stage),
+        Some(decision) => {
+            let disturbed = if probe.disturbed { "; the loader was disturbed" } else { "" };
+            format!("{}: {rate} is {decision} ({times}){disturbed}", probe.stage)
+        }
     }
 }
 
@@ -43,12 +50,12 @@ pub(super) fn is_co_located(record: &SearchRecord) -> bool {
 
 fn answer(record: &SearchRecord) -> String {
     let objectives = record.objectives.join(" and ");
-    let Answer { end, rate_per_s, limit, confirmed } = record.answer;
+    let Answer { end, rate_per_s, limit, confirmed, .. } = record.answer;
     let rate = rate_per_s.map(|per_s| format!("{}/s", units::rate(per_s)));
     let confirmed = match confirmed {
         0 => "not confirmed".to_owned(),
-        1 => "confirmed once".to_owned(),
-        times => format!("confirmed {times} times"),
+        1 => "confirmed by 1 more probe".to_owned(),
+        probes => format!("confirmed by {probes} more probes"),
     };
     match (end, rate) {
         (End::Found, Some(rate)) => match limit {
@@ -61,8 +68,9 @@ fn answer(record: &SearchRecord) -> String {
                  was requested (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
-                "{objectives} holds up to {rate}, {confirmed}; above, the runs were \
-                 too short to decide (--duration)\n"
+                "{objectives} holds up to {rate}, {confirmed}; above, the probes were too short \
+                 to decide ({})\n",
+                length_needed(record)
             ),
             _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
         },
@@ -101,10 +109,30 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "UNDECIDED: the runs were too short to decide whether {objectives} holds (--duration)\n"
+            "UNDECIDED: the probes were too short to decide whether {objectives} holds ({})\n",
+            length_needed(record)
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),
+    }
+}
+
+/// What length would decide at the lowest rate above the answer that stayed undecided.
+fn length_needed(record: &SearchRecord) -> String {
+    let answer_per_s = record.answer.rate_per_s.unwrap_or(0.0);
+    let undecided = record.probes.iter().rev().filter(|probe| {
+        probe.decision == Some(ProbeFinding::Undecided)
+            && probe.rate_per_s.is_some_and(|per_s| per_s > answer_per_s)
+    });
+    let lowest = undecided.min_by(|a, b| key(a).total_cmp(&key(b)));
+    let needed = lowest.and_then(|probe| Some((probe, probe.needed_s?)));
+    match needed {
+        Some((probe, needed_s)) if needed_s < NEEDED_S_MAX => {
+            let needed = Duration::from_secs(needed_s.ceil() as u64);
+            let needed = humantime::format_duration(needed);
+            format!("at {}, about --duration {needed} would decide", rate(probe))
+        }
+        _ => "they would need a longer --duration".to_owned(),
     }
 }
 
@@ -160,7 +188,7 @@ fn reason(probe: &ProbeRecord) -> String {
     if probe.had_errors {
         why.push("requests failed".to_owned());
     }
-    if decision == ProbeFinding::LoaderLimited {
+    if probe.disturbed {
         why = probe.validity.reasons.iter().map(|reason| reason.code.to_string()).collect();
     }
     if why.is_empty() { decision.to_string() } else { format!("{decision} ({})", why.join("; ")) }
@@ -204,8 +232,8 @@ fn caption(record: &SearchRecord) -> String {
         args.size,
         args.arrival.as_deref().unwrap_or("no")
     );
-    if let Some(rate_per_s) = record.answer.rate_per_s {
-        caption.push_str(&format!("; answer {}/s", units::rate(rate_per_s)));
+    if let Some(rate) = record.answer.rate() {
+        caption.push_str(&format!("; answer {rate}"));
     }
     if is_co_located(record) {
         caption.push_str("; CO-LOCATED: loader and server share processors");
@@ -218,6 +246,38 @@ mod tests {
     use super::super::search_plan::tests::plan;
     use super::*;
 
+    #[test]
+    fn a_rate_keeps_its_qualifier_wherever_it_is_shown() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        record.answer = Answer::found(12_300.0, Limit::Loader, 3);
+        assert!(chart(&record).caption.contains("answer >= 12,300/s"));
+        record.answer = Answer::without_end(End::TimeUp, Some(500.0));
+        assert!(chart(&record).caption.contains("answer 500/s (not confirmed)"));
+        let json = serde_json::to_value(&record.answer).unwrap();
+        assert_eq!(json["qualifier"], "not-confirmed");
+        record.answer = Answer::found(12_300.0, Limit::Objective, 3);
+        assert!(chart(&record).caption.contains("answer 12,300/s"));
+    }
+
+    #[test]
+    fn an_undecided_search_says_which_duration_would_decide() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        let measured = crate::record::tests::sample::open().record;
+        let probe = |number: u32, rate_per_s: f64, needed_s: f64| ProbeRecord {
+            number,
+            rate_per_s: Some(rate_per_s),
+            decision: Some(ProbeFinding::Undecided),
+            needed_s: Some(needed_s),
+            ..ProbeRecord::peak(&measured)
+        };
+        record.probes = vec![probe(1, 900.0, 5.0), probe(2, 1_100.0, 7.0), probe(3, 1_100.0, 90.0)];
+        record.answer = Answer::found(1_000.0, Limit::Undecided, 3);
+        let text = render(&record);
+        assert!(text.contains("at 1,100/s, about --duration 1m 30s would decide"), "{text}");
+        record.probes.clear();
+        assert!(render(&record).contains("they would need a longer --duration"));
+    }
+
     fn report(answer: Answer) -> String {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
         record.answer = answer;
@@ -227,7 +287,10 @@ mod tests {
     #[test]
     fn the_answer_comes_first_and_says_what_bounds_it() {
         let text = report(Answer::found(12_300.0, Limit::Objective, 3));
-        assert!(text.starts_with("p99<1ms holds up to 12,300/s, confirmed 3 times\n"), "{text}");
+        assert!(
+            text.starts_with("p99<1ms holds up to 12,300/s, confirmed by 3 more probes\n"),
+            "{text}"
+        );
         let text = report(Answer::found(12_300.0, Limit::Loader, 3));
         assert!(
             text.starts_with("INVALID above 12,300/s") && text.contains("the loader is the limit")
