@@ -60,46 +60,64 @@ fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Resul
     serializer.serialize_str(metric.name)
 }
 
-/// The test that the runs of two sides allow.
+/// The test and the interval that the runs of two sides allow.
 ///
 /// If both sides have the same schedules, each run of B has a partner in A. The differences within
 /// pairs do not contain what the schedules differ by, which near saturation is most of the spread:
 /// see `the_study_of_power` in the tests. So the test is Wilcoxon's of the pairs, but only with as
 /// many pairs as reach the corrected level at all, which are eight for five metrics. Below that,
-/// and for other schedules, it is the test of Mann and Whitney. For pairs it is too careful, and not
-/// wrong. Student's test of the pairs would work with five, but one disturbed run in ten takes
-/// much of its power.
+/// and for other schedules, it is the test of Mann and Whitney, which for pairs is careful and not
+/// wrong. Student's test would work with fewer pairs, but assumes the shape of their differences.
+/// The interval, which shows that sides are the same, is that of the pairs from six on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Test {
     schedules: Schedules,
-    samples: Samples,
+    /// What the p value is computed from.
+    p: Samples,
+    /// What the ratio and its interval are computed from.
+    interval: Samples,
+    /// Fewest pairs that reach the level.
+    pairs_min: usize,
 }
 
 impl Test {
     /// The test for sides of this many comparable runs, and this many metrics that decide.
     pub(super) fn of(schedules: Schedules, runs: usize, metrics: usize) -> Self {
-        let pairs_suffice = stats::smallest_p(runs) * (metrics as f64) < LEVEL;
-        let samples = match schedules {
-            Schedules::Same if pairs_suffice => Samples::Paired,
+        let reach = |pairs: usize, tests: usize| stats::smallest_p(pairs) * (tests as f64) < LEVEL;
+        let samples = |tests: usize| match schedules {
+            Schedules::Same if reach(runs, tests) => Samples::Paired,
             _ => Samples::Independent,
         };
-        Self { schedules, samples }
+        Self {
+            schedules,
+            p: samples(metrics),
+            interval: samples(1),
+            pairs_min: (RUNS_MIN..).find(|&pairs| reach(pairs, metrics)).unwrap_or(RUNS_MIN),
+        }
     }
 
-    pub(super) fn samples(self) -> Samples {
-        self.samples
+    pub(super) fn name(self) -> &'static str {
+        match self.p {
+            Samples::Paired => "wilcoxon",
+            Samples::Independent => "mann-whitney",
+        }
+    }
+
+    /// Whether the ratio is that of pairs.
+    pub(super) fn is_of_pairs(self) -> bool {
+        self.interval == Samples::Paired
     }
 
     /// The p value.
     fn p(self, a: &[f64], b: &[f64]) -> f64 {
-        match self.samples {
+        match self.p {
             Samples::Paired => stats::signed_rank(&differences(a, b)),
             Samples::Independent => stats::mann_whitney(a, b),
         }
     }
 
     fn shift(self, a: &[f64], b: &[f64]) -> Option<Shift> {
-        match self.samples {
+        match self.interval {
             Samples::Paired => Shift::of_pairs(&differences(a, b)),
             Samples::Independent => Shift::between(a, b),
         }
@@ -107,15 +125,14 @@ impl Test {
 
     /// Number of runs a side that would show this difference, all in logarithms.
     fn runs_to_find(self, difference: f64, level: f64, a: &[f64], b: &[f64]) -> Option<f64> {
-        let (deviation, least) = match self.samples {
-            Samples::Paired => (stats::deviation(&differences(a, b))?, a.len() as f64),
-            Samples::Independent => {
-                let of_each = stats::deviation(a).zip(stats::deviation(b));
-                (of_each.map(|(a, b)| f64::midpoint(a * a, b * b).sqrt())?, RUNS_MIN as f64)
-            }
+        let (samples, deviation, least) = if self.schedules == Schedules::Same {
+            (Samples::Paired, stats::deviation(&differences(a, b))?, self.pairs_min)
+        } else {
+            let (a, b) = (stats::deviation(a)?, stats::deviation(b)?);
+            (Samples::Independent, f64::midpoint(a * a, b * b).sqrt(), RUNS_MIN)
         };
-        let runs = stats::values_to_find(difference, deviation, level, self.samples);
-        Some(runs.max(least)).filter(|&runs| runs <= RUNS_SUGGESTED_MAX)
+        let runs = stats::values_to_find(difference, deviation, level, samples);
+        Some(runs.max(least as f64)).filter(|&runs| runs <= RUNS_SUGGESTED_MAX)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) use self::side::Side;
 pub(crate) use self::text::render;
 use crate::exit;
 use crate::record::Verdict;
-use crate::stats::{self, Samples};
+use crate::stats;
 
 /// Name and version of the comparison as JSON. A change that breaks a reader raises the number.
 pub(crate) const SCHEMA: &str = "loadgen-compare/2";
@@ -55,7 +55,9 @@ pub(crate) struct Comparison {
     pub(crate) b: SideSummary,
     /// How the schedules of the sides relate.
     pub(crate) schedules: Schedules,
-    /// Whether runs of the same schedule are compared in pairs.
+    /// The rank test: "wilcoxon" (of pairs of runs with the same schedule) or "mann-whitney".
+    pub(crate) test: &'static str,
+    /// Whether the ratios and their intervals are those of pairs.
     pub(crate) paired: bool,
     /// Why the schedules allow no verdict; null if they do.
     pub(crate) no_verdict: Option<String>,
@@ -108,7 +110,8 @@ impl Comparison {
             a: a.summary(),
             b: b.summary(),
             schedules,
-            paired: test.samples() == Samples::Paired,
+            test: test.name(),
+            paired: test.is_of_pairs(),
             no_verdict: schedules.why_no_verdict(a, b),
             delta,
             judgement: overall(&findings),

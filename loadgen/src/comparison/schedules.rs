@@ -56,9 +56,8 @@ impl Schedules {
     pub(super) fn why_no_verdict(self, a: &Side, b: &Side) -> Option<String> {
         (self == Self::NotComparable).then(|| {
             format!(
-                "A has the schedules of {}, and B those of {}; what is one schedule's cannot be \
-                 told from what is the server's. Measure both sides with the same --seed, or \
-                 {RUNS_MIN} seeds each",
+                "A has the schedules of {}, and B those of {}; the difference may be that of the \
+                 schedules. Measure both sides with the same --seed, or {RUNS_MIN} seeds each",
                 shown(a),
                 shown(b)
             )

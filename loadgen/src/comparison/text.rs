@@ -45,13 +45,14 @@ fn legend(comparison: &Comparison, delta: &str) -> String {
     let decides = |finding: &&Finding| finding.p_holm.is_some();
     let (deciding, shown): (Vec<&Finding>, Vec<&Finding>) =
         comparison.findings.iter().partition(decides);
-    let (design, test) = match comparison.paired {
-        true => ("pairs of runs with the same seed", "Wilcoxon's signed-rank test"),
-        false => ("all pairs of runs", "the Mann-Whitney test"),
+    let pairs = if comparison.paired { "pairs of runs with the same seed" } else { "all pairs" };
+    let test = match comparison.test {
+        "wilcoxon" => "Wilcoxon's test of the pairs",
+        _ => "the Mann-Whitney test",
     };
     let mut legend = format!(
-        "A, B: medians of runs; B/A: of {design} (Hodges-Lehmann), with its interval; p: of \
-         {test}, corrected for {} metrics (Holm); the same: the interval lies within ±{delta}",
+        "A, B: medians of runs; B/A: of {pairs} (Hodges-Lehmann), with its interval; p: of {test}, \
+         corrected for {} metrics (Holm); the same: the interval lies within ±{delta}",
         deciding.len()
     );
     if comparison.schedules == Schedules::One {
@@ -59,8 +60,8 @@ fn legend(comparison: &Comparison, delta: &str) -> String {
     }
     if !shown.is_empty() {
         let names: Vec<&str> = shown.iter().map(|finding| finding.metric.name).collect();
-        let names = names.join(" and ");
-        legend.push_str(&format!("; {names} do not decide: they rest on few requests of a run"));
+        let names = names.join(", ");
+        legend.push_str(&format!("; shown, as few requests of a run make it: {names}"));
     }
     if !comparison.unknown.is_empty() {
         legend.push_str(&format!("; not known in every run: {}", comparison.unknown.join(", ")));
@@ -114,17 +115,21 @@ fn undecided(comparison: &Comparison, delta: &str) -> String {
     let undecided: Vec<&Finding> =
         findings.filter(|finding| finding.judgement == Judgement::Undecided).collect();
     let names: Vec<&str> = undecided.iter().map(|finding| finding.metric.name).collect();
+    let needed = undecided.iter().filter_map(|finding| {
+        let runs = units::grouped(finding.runs_to_decide? as u64);
+        Some(format!("{} {runs}", finding.metric.name))
+    });
+    let needed: Vec<String> = needed.collect();
     let names = names.join(", ");
-    let runs = undecided.iter().filter_map(|finding| finding.runs_to_decide).reduce(f64::max);
-    match runs {
-        Some(runs) => format!(
-            "undecided for {names}; with this spread about {} runs a side would show a difference \
-             of {delta} ({:.0} % power)",
-            units::grouped(runs as u64),
-            100.0 * stats::POWER
-        ),
-        None => format!("undecided for {names}; measure more runs"),
+    if needed.is_empty() {
+        return format!("undecided for {names}; measure more runs");
     }
+    format!(
+        "undecided for {names}; runs a side that would show a difference of {delta} with this \
+         spread ({:.0} % power): {}",
+        100.0 * stats::POWER,
+        needed.join(", ")
+    )
 }
 
 fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) -> fmt::Result {

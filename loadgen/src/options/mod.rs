@@ -100,8 +100,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The seed of a run, which is numbered from 1. Runs of one seed would be one schedule, repeated:
-    /// they would show how the server varies, but not how the schedules do.
+    /// The seed of a run, which is numbered from 1. Runs of one seed would be one schedule,
+    /// repeated: they would show how the server varies, but not how the schedules do.
     pub(crate) fn seed_of_run(&self, number: u32) -> u64 {
         self.seed.wrapping_add(u64::from(number.saturating_sub(1)))
     }

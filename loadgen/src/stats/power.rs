@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_number_is_that_of_the_textbook_and_five_percent_more() {
-        // Student's test, two-sided 5 %, power 80 %, half a standard deviation: 64 a side, 34 pairs.
+        // Student's test, two-sided 5 %, half a standard deviation: 64 a side, 34 pairs.
         assert_eq!(values_to_find(0.5, 1.0, 0.05, Samples::Independent), 67.0);
         assert_eq!(values_to_find(0.5, 1.0, 0.05, Samples::Paired), 35.0);
     }

@@ -36,7 +36,7 @@ pub(crate) fn smallest_p(pairs: usize) -> f64 {
 }
 
 /// Of the sorted means of two differences (or one twice), how many lie outside the 95 % confidence
-/// interval at each end: the shifts that the test does not reject. Nothing for fewer than six pairs.
+/// interval at each end: the shifts that the test does not reject. Nothing below six pairs.
 pub(super) fn outside(pairs: usize) -> Option<usize> {
     if pairs > EXACT_MAX {
         let n = pairs as f64;

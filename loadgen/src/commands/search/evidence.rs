@@ -89,7 +89,7 @@ enum Disturbance {
 impl Disturbance {
     fn of(validity: &Validity) -> Self {
         let mut reasons = validity.reasons.iter();
-        // The loader causes everything that makes a run INVALID, except a server that never answers.
+        // Only a server that never answers makes a run INVALID without the loader's fault.
         let is_invalid = reasons
             .clone()
             .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);

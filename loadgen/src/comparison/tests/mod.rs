@@ -117,8 +117,23 @@ fn undecided_says_how_many_runs_would_decide() {
     // Pairs deviate by 0.125 in logarithms; 1.05 * ((2.50 + 0.84) * 0.125 / 0.0296)^2 at 5 % / 4.
     assert!((150.0..270.0).contains(&runs), "{runs}");
     let text = render(&comparison, Style::PLAIN);
-    let said = format!("about {runs} runs a side would show a difference of 3 % (80 % power)");
-    assert!(text.replace("\n    ", " ").replace("\n", " ").contains(&said), "{text}");
+    assert!(text.contains("show a difference of 3 %"), "{text}");
+    assert!(text.contains(&format!("(80 % power): p99 {runs}\n")), "{text}");
+}
+
+#[test]
+fn six_pairs_show_that_sides_are_the_same_and_eight_that_they_differ() {
+    // Runs differ by a factor of two from each other.
+    let wide = [0.5, 1.7, 0.9, 1.3, 0.7, 1.1, 1.9, 0.6];
+    let judged_by = |runs: usize, p99_us: f64| {
+        let (a, b) = (side("a", 200.0, &wide[..runs]), side("b", p99_us, &wide[..runs]));
+        let comparison = Comparison::of(&a, &b, 0.03);
+        (comparison.test, judged(&comparison, "p99"))
+    };
+    assert_eq!(judged_by(5, 201.0), ("mann-whitney", Judgement::Undecided));
+    assert_eq!(judged_by(6, 201.0), ("mann-whitney", Judgement::Same));
+    assert_eq!(judged_by(6, 220.0), ("mann-whitney", Judgement::Undecided));
+    assert_eq!(judged_by(8, 220.0), ("wilcoxon", Judgement::Slower));
 }
 
 #[test]
@@ -330,7 +345,16 @@ SLOWER: B is slower than A in p99
   A  before/  8 runs, VALID
   B  after/  8 runs, VALID, CO-LOCATED
 
-GOLDEN
+                   A         B    B/A  95 % interval       p  p (Holm)               B is
+  achieved  100.00 %  100.00 %  1.000  1.000 - 1.000  1.0000    1.0000           the same
+  p50         155 µs    155 µs  1.000  1.000 - 1.000  1.0000    1.0000           the same
+  p90         195 µs    195 µs  1.000  1.000 - 1.000  1.0000    1.0000           the same
+  p99         200 µs    220 µs  1.100  1.100 - 1.100  0.0078    0.0312             slower
+  p99.9       208 µs    208 µs  1.000  1.000 - 1.000  1.0000            (does not decide)
+  max         209 µs    209 µs  1.000  1.000 - 1.000  1.0000            (does not decide)
+  A, B: medians of runs; B/A: of pairs of runs with the same seed (Hodges-Lehmann), with its
+  interval; p: of Wilcoxon's test of the pairs, corrected for 4 metrics (Holm); the same: the
+  interval lies within ±3 %; shown, as few requests of a run make it: p99.9, max
 ";
     assert_eq!(text, expected, "\n{text}");
 }

@@ -352,8 +352,8 @@ impl Strategy {
         SearchStep::Found { rate_per_s, limit, confirmed: self.confirmed }
     }
 
-    /// After a rate that was not confirmed: the search goes on between it and the rate that was good
-    /// below it. Without one, it tries slightly lower rates.
+    /// After a rate that was not confirmed: the search goes on between it and the largest rate that
+    /// was good below it. Without one, it tries slightly lower rates.
     fn step_down(&mut self, probe: Probe, limit: Limit) -> SearchStep {
         self.good.retain(|good| good.rate_per_s < probe.rate_per_s);
         if let Some(&good) = self.good.last() {
