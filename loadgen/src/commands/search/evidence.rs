@@ -242,6 +242,7 @@ mod tests {
         // 300 requests are too few for a p99, and 600 are enough.
         let mut short = probe(Validity::valid());
         short.latencies = Latencies::new();
+        short.record.runs[0].intervals.clear();
         (0..300).for_each(|n| short.latencies[Distribution::Response].record(100_000 + n));
         let found = evidence.add(1, &short, &objective("p99<1ms"));
         assert_eq!(found.observed.finding, ProbeFinding::Undecided);

@@ -93,7 +93,8 @@ fn a_maximum_that_differs_does_not_decide() {
 
 #[test]
 fn same_means_that_the_whole_interval_lies_within_the_tolerance() {
-    let (a, b) = (side("a", 200.0, &SPREAD), side("b", 202.0, &SPREAD));
+    let (a, mut b) = (side("a", 200.0, &SPREAD), side("b", 202.0, &SPREAD));
+    seed(&mut b, &[11, 12, 13, 14, 15, 16, 17, 18]);
     assert_eq!(judged(&Comparison::of(&a, &b, 0.03), "p99"), Judgement::Same);
     assert_eq!(judged(&Comparison::of(&a, &b, 0.005), "p99"), Judgement::Undecided);
 }
@@ -101,7 +102,9 @@ fn same_means_that_the_whole_interval_lies_within_the_tolerance() {
 #[test]
 fn a_wide_spread_decides_nothing() {
     let wide = [0.5, 1.7, 0.9, 1.3, 0.7, 1.1, 1.9, 0.6];
-    let comparison = Comparison::of(&side("a", 200.0, &wide), &side("b", 220.0, &wide), 0.03);
+    let mut b = side("b", 220.0, &wide);
+    seed(&mut b, &[11, 12, 13, 14, 15, 16, 17, 18]);
+    let comparison = Comparison::of(&side("a", 200.0, &wide), &b, 0.03);
     assert_eq!(judged(&comparison, "p99"), Judgement::Undecided);
     assert_eq!((comparison.judgement, comparison.exit_code()), (Judgement::Undecided, 0));
 }
@@ -298,7 +301,7 @@ fn a_metric_that_some_run_does_not_know_is_left_out_by_name() {
     change(&mut b, |record| record.runs[3].latency_ns.response.p999 = None);
     let comparison = Comparison::of(&a, &b, 0.03);
     assert_eq!(comparison.unknown, ["p99.9"]);
-    assert!(render(&comparison, Style::PLAIN).contains("not known in every run: p99.9"));
+    assert!(render(&comparison, Style::PLAIN).replace("\n  ", " ").contains("in every run: p99.9"));
 }
 
 #[test]

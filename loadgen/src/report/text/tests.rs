@@ -173,7 +173,7 @@ VALID
 
 loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   64 connections, 1 thread, raw requests of 64 B, pipeline 1024, 3 runs of 20 s after 1 s warm-up,
-  seed 1, pacing sleep
+  seeds 1 to 3, pacing sleep
 
   rate    2,000 requests/s of 2,000 offered (100.0 %)   0.12 MiB/s each way
 
