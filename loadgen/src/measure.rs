@@ -7,13 +7,14 @@ use crate::environment::{Environment, Steal};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::latency::{Latencies, Samples};
+use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
     StatusesRecord, TextValue, Validity, Verdict,
 };
 use crate::server::Server;
+use crate::slo::Slo;
 use crate::validity;
 
 /// The result of a measurement.
@@ -23,9 +24,26 @@ pub(crate) struct Measurement {
     pub(crate) record: Record,
     /// The full distributions of all runs together.
     pub(crate) latencies: Latencies,
+    /// The latencies of each run in batches.
+    pub(crate) batches: Vec<Batches>,
 }
 
 impl Measurement {
+    /// Adds up the runs of one plan, and checks the objectives.
+    pub(crate) fn of(
+        args: ArgsRecord,
+        env: Environment,
+        runs: Vec<RunRecord>,
+        latencies: Latencies,
+        batches: Vec<Batches>,
+        objectives: &[Slo],
+    ) -> Self {
+        let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
+        let mut record = combine(args, env, runs, &latencies, LatenciesRecord::new(&samples));
+        record.slo = objectives.iter().map(|slo| slo.check(&record, &samples)).collect();
+        Self { record, latencies, batches }
+    }
+
     /// The exit code of a program that ends with this measurement.
     pub(crate) fn exit_code(&self) -> u8 {
         Self::exit_code_of(&self.record)
@@ -74,7 +92,8 @@ pub(crate) fn measure(
         }
         let pacing = engine::choose_pacing(options, &env);
         args.pacing = TextValue::of(pacing);
-        let options = &Options { pacing, ..options.clone() };
+        let seed = options.seed_of_run(number);
+        let options = &Options { pacing, seed, ..options.clone() };
         let outcome = run_once(options, interrupt, number, server, observer)?;
         let mut run = outcome.record;
         run.validity = validity::judge(&run, &outcome.latencies, &args, &env);
@@ -86,10 +105,7 @@ pub(crate) fn measure(
             break;
         }
     }
-    let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
-    let mut record = combine(args, env, runs, &latencies, LatenciesRecord::new(&samples));
-    record.slo = options.slo.iter().map(|slo| slo.check(&record, &samples)).collect();
-    Ok(Measurement { record, latencies })
+    Ok(Measurement::of(args, env, runs, latencies, batches, &options.slo))
 }
 
 /// Makes one run. Watches the server, if there is one, and stops a server that it started.

@@ -32,6 +32,11 @@ impl Slo {
         }
     }
 
+    /// The limit, in the metric's unit.
+    pub(crate) fn limit(&self) -> f64 {
+        self.limit
+    }
+
     /// Whether a value of the metric, in its unit, meets the objective.
     pub(crate) fn holds(&self, value: f64) -> bool {
         let better =

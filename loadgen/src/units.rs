@@ -1,5 +1,6 @@
 //! Numbers as people read them: durations, counts, rates, sizes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -108,9 +109,31 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// Numbers as a list, or as a range if there is no gap: "7", "1, 5" or "1 to 10".
+pub(crate) fn numbers(numbers: &BTreeSet<u64>) -> String {
+    match (numbers.first(), numbers.last()) {
+        (Some(first), Some(last))
+            if numbers.len() > 2 && last - first == numbers.len() as u64 - 1 =>
+        {
+            format!("{first} to {last}")
+        }
+        _ => numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_without_a_gap_are_a_range() {
+        let shown = |list: &[u64]| numbers(&list.iter().copied().collect());
+        assert_eq!(shown(&[7]), "7");
+        assert_eq!(shown(&[8, 7]), "7, 8");
+        assert_eq!(shown(&[3, 1, 2]), "1 to 3");
+        assert_eq!(shown(&[1, 2, 4]), "1, 2, 4");
+        assert_eq!(shown(&[0, 1, u64::MAX]), "0, 1, 18446744073709551615");
+    }
 
     #[test]
     fn durations_have_three_digits_and_the_unit_that_suits_them() {

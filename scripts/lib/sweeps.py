@@ -57,6 +57,7 @@ class Answer:
     rate_per_s: float | None
     end: str
     limit: str | None
+    qualifier: str | None  # "at-least", "not-confirmed"
     probes: int
 
     @property
@@ -66,13 +67,13 @@ class Answer:
 
     @property
     def words(self):
-        """`12,300`, `≥ 12,300 (loader)`, `none (objective)`, `12,300 (time-up)`."""
+        """`12,300`, `≥ 12,300 (loader)`, `none (objective)`, `12,300 (time-up, not confirmed)`."""
         rate = "none" if self.rate_per_s is None else f"{self.rate_per_s:,.0f}"
-        if self.limit == "loader" and self.rate_per_s is not None:
-            return f"≥ {rate} (loader)"
-        if self.end == "found" and self.limit in ("objective", "highest"):
-            return rate
-        return f"{rate} ({self.limit or self.end})"
+        known = [] if self.end == "found" and self.limit in ("objective", "highest") else [self.limit or self.end]
+        if self.qualifier == "not-confirmed":
+            known.append("not confirmed")
+        sign = "≥ " if self.qualifier == "at-least" else ""
+        return f"{sign}{rate} ({', '.join(known)})" if known else rate
 
 
 def sweep_argv(program, address, server_command, flags, variables, runs, out):
@@ -123,7 +124,8 @@ def parse_search(text):
     values = _parse(text, SEARCH_SCHEMA)
     try:
         answer = values["answer"]
-        found = Answer(answer["rate_per_s"], answer["end"], answer["limit"], len(values["probes"]))
+        found = Answer(answer["rate_per_s"], answer["end"], answer["limit"], answer["qualifier"],
+                       len(values["probes"]))
     except (KeyError, TypeError) as error:
         raise Failure(f"the search's JSON lacks what is needed: {error!r}") from error
     if found.end in ("failed", "interrupted"):

@@ -236,7 +236,7 @@ class Sweeps(unittest.TestCase):
 
     def search(self, **answer):
         """A search.json."""
-        answer = {"rate_per_s": 12_300.0, "end": "found", "limit": "objective", **answer}
+        answer = {"rate_per_s": 12_300.0, "end": "found", "limit": "objective", "qualifier": None, **answer}
         return json.dumps({"schema": "loadgen-search/1", "answer": answer, "probes": [1, 2]})
 
     def test_a_sweep_is_read_by_its_settings(self):
@@ -253,9 +253,11 @@ class Sweeps(unittest.TestCase):
 
     def test_an_answer_says_why_it_is_no_more(self):
         found = [sweeps.parse_search(self.search(**how)).words for how in (
-            {}, {"limit": "loader"}, {"end": "time-up", "limit": None},
-            {"rate_per_s": None, "end": "none-is-good"})]
-        self.assertEqual(found, ["12,300", "≥ 12,300 (loader)", "12,300 (time-up)", "none (objective)"])
+            {}, {"limit": "loader", "qualifier": "at-least"},
+            {"end": "time-up", "limit": None, "qualifier": "not-confirmed"},
+            {"qualifier": "not-confirmed"}, {"rate_per_s": None, "end": "none-is-good"})]
+        self.assertEqual(found, ["12,300", "≥ 12,300 (loader)", "12,300 (time-up, not confirmed)",
+                                 "12,300 (not confirmed)", "none (objective)"])
         with self.assertRaises(Failure):
             sweeps.parse_search(self.search(end="failed"))
 
@@ -274,6 +276,16 @@ class Sweeps(unittest.TestCase):
         xml.fromstring(picture)
         self.assertIn("; INVALID: workers=1 rate=closed: loader-late", picture)
         self.assertIn("crossed out", picture)
+
+    def test_a_rate_that_is_a_lower_bound_or_not_confirmed_says_so_in_text_and_plot(self):
+        cells = sweeps.parse_sweep(self.sweep(*(self.cell(1, rate) for rate in ("closed", "5000"))))
+        peak, curves = threads_report.split(cells, [1])
+        for qualifier, sign in (("at-least", "≥"), ("not-confirmed", "unconfirmed")):
+            answers = {1: [sweeps.parse_search(self.search()), sweeps.parse_search(self.search(qualifier=qualifier))]}
+            measured = threads_report.Measured([1], peak, curves, answers, "p99<5ms", [0], [1])
+            self.assertIn(f"12,300 [12,300..12,300] ({sign}) req/s with p99<5ms", threads_report.answer(measured))
+            self.assertIn(f"12,300 [12,300..12,300] ({sign})", threads_report.body(measured))
+            self.assertIn(sign, "".join(xml.fromstring(threads_report.picture(measured)).itertext()))
 
 
 class Memory(unittest.TestCase):

@@ -10,6 +10,13 @@ TITLE = "The same load on more workers"
 QUESTION = "What do more workers change: peak rate, rate within an objective, latency, CPU per request?"
 
 
+# By the qualifier of a search's answer: its sign beside a rate, and what the sign means.
+QUALIFIERS = {
+    "at-least": ("≥", "the loader was the limit in a search, so the rate is a lower bound"),
+    "not-confirmed": ("unconfirmed", "a search ended before it had confirmed its rate"),
+}
+
+
 @dataclass(frozen=True)
 class Measured:
     """Everything the script measured."""
@@ -43,6 +50,16 @@ class Measured:
         """Median and range of the rates that the searches found; None if a search found no rate."""
         return spread(answer.rate_per_s for answer in self.searches[count])
 
+    def qualifiers(self, count):
+        """The signs that the rate of a worker count needs wherever it is shown, by QUALIFIERS."""
+        found = {answer.qualifier for answer in self.searches[count]}
+        return [sign for qualifier, (sign, _) in QUALIFIERS.items() if qualifier in found]
+
+    def found_words(self, count):
+        """The rate that the searches found, with its qualifiers: `12,300 (≥)`."""
+        signs = self.qualifiers(count)
+        return cell(self.found(count), 0) + (f" ({', '.join(signs)})" if signs else "")
+
 
 def body(measured):
     """The tables with their headings, as Markdown."""
@@ -55,7 +72,7 @@ def answer(measured):
     for count in measured.workers:
         peak = cell(measured.peak[count].spread("achieved_per_s"), 0)
         parts.append(f"{count} worker{'s' if count > 1 else ''}: peak {peak} req/s, "
-                     f"{cell(measured.found(count), 0)} req/s with {measured.objective}, "
+                     f"{measured.found_words(count)} req/s with {measured.objective}, "
                      f"{cell(measured.cpu(count))} µs CPU per request")
     claim = "; too few cores to say how the server scales" if measured.has_too_few_cores else ""
     return f"{'; '.join(parts)}{claim}."
@@ -66,13 +83,17 @@ def picture(measured):
     def points(of):
         return [(str(count), found) for count in measured.workers if (found := of(count)) is not None]
 
+    def labelled(label):
+        return "\n".join([label, *measured.qualifiers(int(label))])
+
     peaks = {str(count): one.verdict for count, one in measured.peak.items() if one.verdict}
     answers = {str(count): "INVALID" for count, found in measured.searches.items() if any(one.verdict for one in found)}
     panels = [
         plot.Panel("Peak, closed loop", "requests per second", "workers",
                    points(lambda count: measured.peak[count].spread("achieved_per_s")), verdicts=peaks),
         plot.Panel(f"Largest rate with {measured.objective}", "requests per second", "workers",
-                   points(measured.found), verdicts=answers),
+                   [(labelled(label), found) for label, found in points(measured.found)],
+                   verdicts={labelled(label): verdict for label, verdict in answers.items()}),
         plot.Panel("Server CPU per request", "CPU time per request, µs", "workers", points(measured.cpu),
                    verdicts=peaks),
     ]
@@ -109,7 +130,7 @@ def notes(measured):
         "The peak is that of a closed loop. Its latency is the service time, and rate and latency determine each other. "
         "The curves are those of open loops with Poisson arrivals. Their latency counts from when a request was due.",
         "At a rate that a search found, the upper end of the percentile's confidence interval met the objective, also "
-        "on further fresh servers. '≥' means that the search ended because the loader reached its own limit.",
+        "on further fresh servers. " + "; ".join(f"'{sign}': {meaning}" for sign, meaning in QUALIFIERS.values()) + ".",
         "CPU per request is the CPU time of all threads of the server, divided by the requests it answered. \"CPU "
         "max/mean\" is the CPU time of the busiest worker, divided by the mean of all workers: 1.00 is even.",
         "The verdicts are those of loadgen on its own runs. A percentile is the median of the runs' percentiles.",
@@ -130,7 +151,7 @@ def _peak_section(measured):
 
 
 def _search_section(measured):
-    rows = [[count, len(answers), ", ".join(one.words for one in answers), cell(measured.found(count), 0),
+    rows = [[count, len(answers), ", ".join(one.words for one in answers), measured.found_words(count),
              sum(one.probes for one in answers)] for count, answers in measured.searches.items()]
     header = ["workers", "searches", "found, req/s", "median", "probes"]
     return (f"## Largest rate with {measured.objective}\n\n{measured.place}. The rate that each search found, with its limit "

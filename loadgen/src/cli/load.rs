@@ -73,7 +73,7 @@ pub(crate) struct ShapeArgs {
     #[arg(long, value_name = "D")]
     pub(crate) drain: Option<humantime::Duration>,
 
-    /// Seed of the schedule, the sizes and the payload
+    /// Seed of the schedule, the sizes and the payload. Each further run (--runs) has the next seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 }

@@ -177,9 +177,15 @@ pub(crate) struct RunArgs {
 const SEARCH_HELP: &str = "\
 The search measures the peak of a closed loop, and then rates in an open loop. A rate is good if \
 the upper end of each percentile's confidence interval meets the objective, no request failed, and \
-the measurement is not INVALID. If the interval contains the objective, or the measurement was not \
-steady, the search repeats it for longer. It confirms the rate that it found with new connections \
-and, with --server-cmd, a new server.
+the measurement is not INVALID. All probes of a rate are judged together: their requests are \
+added. While the interval contains the objective, or most of the measurements were not steady, the \
+search adds longer probes, up to 32 times --duration. A probe in which the loader was late or lost \
+its processor is repeated up to three times before it counts as the loader's limit. More probes, \
+each with new connections and, with --server-cmd, a new server, confirm the rate that was found. A \
+third of --max-time is kept for them.
+
+Near the limit a percentile needs many requests: for an answer within 5 %, a p99 needs some 1,000 \
+requests in --duration. Probe n has the seed --seed + n.
 
 Exit codes:
   0 a rate was found    1 the search failed, or was out of time    2 no rate met all objectives
@@ -214,7 +220,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "SHARE", default_value = "2%", help_heading = "Search")]
     pub(crate) tolerance: String,
 
-    /// How often to confirm the rate that was found
+    /// How many more probes confirm the rate that was found
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Search")]
     pub(crate) confirm: u32,
 
@@ -275,9 +281,15 @@ const COMPARE_HELP: &str = "\
 The unit of comparison is the run, not the request. A verdict needs at least five runs a side. \
 A and B are result directories, result.json files, or directories of several of them.
 
-Results: faster, slower, the same, undecided (more runs may decide), not enough runs.
+Measure both sides with the same --seed and --runs. Then their runs have the same schedules in \
+pairs, and eight or more pairs show smaller differences. Sides with one schedule each, but not the \
+same, have no verdict. p99.9 and max are shown, and do not decide.
 
-Exit codes: 0 B is not slower, 2 B is slower in one of the metrics, 3 one of the sides is INVALID.
+Results: faster, slower, the same, undecided (with the number of runs that would show a difference \
+of --delta), not enough runs, no verdict.
+
+Exit codes: 0 B was not found to be slower, 2 B is slower in a metric that decides, 3 a side is \
+INVALID.
 
 Example:
   loadgen run --rate 10k --runs 10 --out before/    ...    --out after/

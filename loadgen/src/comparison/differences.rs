@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Side;
+use super::{Side, schedules};
 
 /// Fields that may differ between runs: times, numbers of runs, momentary loads, and the command
 /// line, whose flags are in the plan.
-const EXPECTED: [&str; 8] = [
+const EXPECTED: [&str; 9] = [
     "args.runs",
+    // The seeds of the runs are compared instead.
+    "args.seed",
     "args.slo",
     "env.command",
     "env.started_unix_s",
@@ -20,10 +22,6 @@ const EXPECTED: [&str; 8] = [
     // What is measured may well be another server.
     "args.server_command",
 ];
-
-/// What the runs of a side may have several values of, if the other side has the same: the rounds
-/// of a sweep are independent.
-const VARIED: &str = "args.seed";
 
 /// A field that has other values in B than in A.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,6 +35,11 @@ pub(crate) struct Difference {
 
 /// Every field of plan and environment that differs, by name.
 pub(super) fn between(a: &Side, b: &Side) -> Vec<Difference> {
+    let seeds = schedules::differ(a, b).then(|| Difference {
+        field: "runs.seeds".to_owned(),
+        a: schedules::shown(a),
+        b: schedules::shown(b),
+    });
     let (a, b) = (fields(a), fields(b));
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let shown = |side: &BTreeMap<String, BTreeSet<String>>, name: &String| {
@@ -44,13 +47,13 @@ pub(super) fn between(a: &Side, b: &Side) -> Vec<Difference> {
         values.collect::<Vec<_>>().join(" or ")
     };
     let one_value = |side: &BTreeMap<String, BTreeSet<String>>, name: &String| {
-        name == VARIED || side.get(name).is_some_and(|values| values.len() == 1)
+        side.get(name).is_some_and(|values| values.len() == 1)
     };
-    names
+    let others = names
         .into_iter()
         .filter(|name| a.get(*name) != b.get(*name) || !one_value(&a, name))
-        .map(|name| Difference { field: name.clone(), a: shown(&a, name), b: shown(&b, name) })
-        .collect()
+        .map(|name| Difference { field: name.clone(), a: shown(&a, name), b: shown(&b, name) });
+    others.chain(seeds).collect()
 }
 
 /// All values that a side's measurements have in each field.

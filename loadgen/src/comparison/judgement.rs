@@ -2,13 +2,16 @@
 
 use serde::{Serialize, Serializer};
 
+use super::metrics::{ComparedMetric, Values};
+use super::schedules::Schedules;
 use super::{RUNS_MIN, Side};
-use crate::record::{LatencyRecord, Record, RunRecord};
-use crate::stats::{self, Resampling};
-use crate::units;
+use crate::stats::{self, Samples, Shift};
 
 /// Chance of a false alarm over all metrics together.
-const LEVEL: f64 = 0.05;
+pub(super) const LEVEL: f64 = 0.05;
+
+/// Most runs that are suggested. A difference that needs more is too small for this machine.
+const RUNS_SUGGESTED_MAX: f64 = 1e6;
 
 /// The judgement about one metric, or about all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,6 +24,10 @@ pub(crate) enum Judgement {
     /// The runs do not decide whether there is a difference; more runs may.
     Undecided,
     NotEnoughRuns,
+    /// The schedules of the sides cannot be compared.
+    NotComparable,
+    /// The metric is shown, and does not decide.
+    Shown,
 }
 
 /// One line of a comparison.
@@ -28,19 +35,24 @@ pub(crate) enum Judgement {
 pub(crate) struct Finding {
     #[serde(serialize_with = "name")]
     pub(super) metric: &'static ComparedMetric,
-    /// Medians over the runs: requests per second, nanoseconds, or (server cpu) microseconds by
-    /// request.
+    /// Medians over the runs: requests per second, a share, nanoseconds, or (server cpu)
+    /// microseconds by request.
     pub(super) a: f64,
     pub(super) b: f64,
     /// Whether the value of any run is a lower bound.
     pub(super) a_at_least: bool,
     pub(super) b_at_least: bool,
-    /// Median of B by median of A, with the 95 % bootstrap interval; null where A's is zero.
+    /// B by A, with the 95 % interval that belongs to the test; null where a value is zero, or
+    /// there are too few runs for an interval.
     pub(super) ratio: Option<f64>,
     pub(super) ratio_ci95: Option<[f64; 2]>,
-    /// Mann–Whitney, two-sided; and corrected for the number of metrics.
+    /// The p value of the rank test, two-sided.
     pub(super) p: f64,
-    pub(super) p_holm: f64,
+    /// Corrected for the number of metrics that decide; null for a metric that does not.
+    pub(super) p_holm: Option<f64>,
+    /// With the spread of these runs, how many a side would show a difference as large as the
+    /// tolerance, in 80 of 100 comparisons; null for a metric that does not decide.
+    pub(super) runs_to_decide: Option<f64>,
     pub(crate) judgement: Judgement,
 }
 
@@ -48,53 +60,151 @@ fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Resul
     serializer.serialize_str(metric.name)
 }
 
+/// The test and the interval that the runs of two sides allow.
+///
+/// If both sides have the same schedules, each run of B has a partner in A. The differences within
+/// pairs do not contain what the schedules differ by, which near saturation is most of the spread:
+/// see `the_study_of_power` in the tests. So the test is Wilcoxon's of the pairs, but only with as
+/// many pairs as reach the corrected level at all, which are eight for five metrics. Below that,
+/// and for other schedules, it is the test of Mann and Whitney, which for pairs is careful and not
+/// wrong. Student's test would work with fewer pairs, but assumes the shape of their differences.
+/// The interval, which shows that sides are the same, is that of the pairs from six on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Test {
+    schedules: Schedules,
+    /// What the p value is computed from.
+    p: Samples,
+    /// What the ratio and its interval are computed from.
+    interval: Samples,
+    /// Fewest pairs that reach the level.
+    pairs_min: usize,
+}
+
+impl Test {
+    /// The test for sides of this many comparable runs, and this many metrics that decide.
+    pub(super) fn of(schedules: Schedules, runs: usize, metrics: usize) -> Self {
+        let reach = |pairs: usize, tests: usize| stats::smallest_p(pairs) * (tests as f64) < LEVEL;
+        let samples = |tests: usize| match schedules {
+            Schedules::Same if reach(runs, tests) => Samples::Paired,
+            _ => Samples::Independent,
+        };
+        Self {
+            schedules,
+            p: samples(metrics),
+            interval: samples(1),
+            pairs_min: (RUNS_MIN..).find(|&pairs| reach(pairs, metrics)).unwrap_or(RUNS_MIN),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self.p {
+            Samples::Paired => "wilcoxon",
+            Samples::Independent => "mann-whitney",
+        }
+    }
+
+    /// Whether the ratio is that of pairs.
+    pub(super) fn is_of_pairs(self) -> bool {
+        self.interval == Samples::Paired
+    }
+
+    /// The p value.
+    fn p(self, a: &[f64], b: &[f64]) -> f64 {
+        match self.p {
+            Samples::Paired => stats::signed_rank(&differences(a, b)),
+            Samples::Independent => stats::mann_whitney(a, b),
+        }
+    }
+
+    fn shift(self, a: &[f64], b: &[f64]) -> Option<Shift> {
+        match self.interval {
+            Samples::Paired => Shift::of_pairs(&differences(a, b)),
+            Samples::Independent => Shift::between(a, b),
+        }
+    }
+
+    /// Number of runs a side that would show this difference, all in logarithms.
+    fn runs_to_find(self, difference: f64, level: f64, a: &[f64], b: &[f64]) -> Option<f64> {
+        let (samples, deviation, least) = if self.schedules == Schedules::Same {
+            (Samples::Paired, stats::deviation(&differences(a, b))?, self.pairs_min)
+        } else {
+            let (a, b) = (stats::deviation(a)?, stats::deviation(b)?);
+            (Samples::Independent, f64::midpoint(a * a, b * b).sqrt(), RUNS_MIN)
+        };
+        let runs = stats::values_to_find(difference, deviation, level, samples);
+        Some(runs.max(least as f64)).filter(|&runs| runs <= RUNS_SUGGESTED_MAX)
+    }
+}
+
+/// The difference of each pair.
+fn differences(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| b - a).collect()
+}
+
 /// A metric of both sides that waits for the correction of its p value.
 #[derive(Debug)]
 pub(super) struct Measured {
-    metric: &'static ComparedMetric,
+    pub(super) metric: &'static ComparedMetric,
     a: Values,
     b: Values,
-    p: f64,
+    test: Test,
+    /// Whether all values are positive, so that they have logarithms and ratios.
+    logarithmic: bool,
+    pub(super) p: f64,
 }
 
 impl Measured {
     /// The metric, if all runs of both sides have a value of it.
-    pub(super) fn of(metric: &'static ComparedMetric, a: &Side, b: &Side) -> Option<Self> {
-        let (a, b) = (metric.values(a)?, metric.values(b)?);
-        let p = stats::mann_whitney(&a.values, &b.values);
-        Some(Self { metric, a, b, p })
+    pub(super) fn of(
+        metric: &'static ComparedMetric,
+        a: &Side,
+        b: &Side,
+        test: Test,
+    ) -> Option<Self> {
+        let merge = test.schedules.are_the_unit();
+        let (mut a, mut b) = (metric.values(a, merge)?, metric.values(b, merge)?);
+        let logarithmic = a.values.iter().chain(&b.values).all(|&value| value > 0.0);
+        if logarithmic {
+            a.values.iter_mut().chain(&mut b.values).for_each(|value| *value = value.ln());
+        }
+        let p = test.p(&a.values, &b.values);
+        Some(Self { metric, a, b, test, logarithmic, p })
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.metric.name
-    }
-
-    pub(super) fn p(&self) -> f64 {
-        self.p
-    }
-
-    /// The finding, by the corrected p value and the tolerance.
-    pub(super) fn judged(self, p_holm: f64, delta: f64) -> Finding {
+    /// The finding by the corrected p value and the tolerance. A metric without a corrected value
+    /// does not decide. `level` is that of one metric for certain.
+    pub(super) fn judged(self, p_holm: Option<f64>, level: f64, delta: f64) -> Finding {
         let (a, b) = (&self.a.values, &self.b.values);
-        let ratio = stats::ratio_of_medians(a, b, Resampling::default());
-        let median = |values: &[f64]| stats::median(values).unwrap_or(0.0);
+        let ratio = if self.logarithmic { self.test.shift(a, b) } else { None };
+        let interval = ratio.map(|found| found.interval.map(f64::exp));
+        let runs_to_decide =
+            p_holm.and_then(|_| self.test.runs_to_find((1.0 + delta).ln(), level, a, b));
+        let median = |values: &[f64]| {
+            let median = stats::median(values).unwrap_or(0.0);
+            if self.logarithmic { median.exp() } else { median }
+        };
         Finding {
-            judgement: self.judgement(ratio.map(|(_, interval)| interval), p_holm, delta),
+            judgement: self.judgement(interval, p_holm, delta),
             metric: self.metric,
             a: median(a),
             b: median(b),
             a_at_least: self.a.at_least,
             b_at_least: self.b.at_least,
-            ratio: ratio.map(|(ratio, _)| ratio),
-            ratio_ci95: ratio.map(|(_, interval)| interval),
+            ratio: ratio.map(|found| found.shift.exp()),
+            ratio_ci95: interval,
             p: self.p,
             p_holm,
+            runs_to_decide: runs_to_decide.filter(|_| self.logarithmic),
         }
     }
 
-    fn judgement(&self, interval: Option<[f64; 2]>, p_holm: f64, delta: f64) -> Judgement {
+    fn judgement(&self, interval: Option<[f64; 2]>, p_holm: Option<f64>, delta: f64) -> Judgement {
+        let Some(p_holm) = p_holm else { return Judgement::Shown };
         if self.a.values.len().min(self.b.values.len()) < RUNS_MIN {
             return Judgement::NotEnoughRuns;
+        }
+        if self.test.schedules == Schedules::NotComparable {
+            return Judgement::NotComparable;
         }
         let Some([low, high]) = interval else { return Judgement::Undecided };
         // The true value of a lower bound is larger. So a lower bound supports only the judgement
@@ -110,89 +220,5 @@ impl Measured {
         } else {
             Judgement::Undecided
         }
-    }
-}
-
-/// A number of a run.
-#[derive(Debug)]
-pub(super) struct ComparedMetric {
-    pub(super) name: &'static str,
-    pub(super) more_is_better: bool,
-    /// The value, and whether it is a lower bound; nothing if the run has none.
-    of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
-    /// The value as people read it.
-    pub(super) show: fn(f64) -> String,
-}
-
-/// In the order of the table. Latencies are the headline latency: response in an open loop, service
-/// in a closed one.
-pub(super) const METRICS: &[ComparedMetric] = &[
-    ComparedMetric {
-        name: "rate",
-        more_is_better: true,
-        of: |_, run| Some((run.rate.achieved_per_s, false)),
-        show: |per_s| format!("{} /s", units::rate(per_s)),
-    },
-    latency("p50", |record, run| headline(record, run, "p50", |latency| latency.p50)),
-    latency("p99", |record, run| headline(record, run, "p99", |latency| latency.p99)),
-    latency("p99.9", |record, run| headline(record, run, "p999", |latency| latency.p999)),
-    latency("max", |record, run| headline(record, run, "max", |latency| latency.max)),
-    ComparedMetric {
-        name: "server cpu",
-        more_is_better: false,
-        of: |_, run| Some((run.server.as_ref()?.cpu_us_per_request?, false)),
-        show: |us| units::duration((us * 1e3).round() as u64),
-    },
-];
-
-const fn latency(
-    name: &'static str,
-    of: fn(&Record, &RunRecord) -> Option<(f64, bool)>,
-) -> ComparedMetric {
-    ComparedMetric {
-        name,
-        more_is_better: false,
-        of,
-        show: |ns| units::duration(ns.round() as u64),
-    }
-}
-
-fn headline(
-    record: &Record,
-    run: &RunRecord,
-    field: &str,
-    statistic: fn(&LatencyRecord) -> Option<u64>,
-) -> Option<(f64, bool)> {
-    let latency = run.latency_ns.headline(record.args.mode);
-    statistic(latency).map(|ns| (ns as f64, latency.is_at_least(field)))
-}
-
-/// The values of a side, one for each run.
-#[derive(Debug, Clone)]
-pub(super) struct Values {
-    pub(super) values: Vec<f64>,
-    /// Whether one of them is a lower bound.
-    pub(super) at_least: bool,
-}
-
-impl ComparedMetric {
-    /// Whether any run of a side has a value.
-    pub(super) fn is_known_to(&self, side: &Side) -> bool {
-        let knows =
-            |record: &Record| record.runs.iter().any(|run| (self.of)(record, run).is_some());
-        side.records.iter().any(knows)
-    }
-
-    /// The values of a side, if all of its runs have one.
-    pub(super) fn values(&self, side: &Side) -> Option<Values> {
-        let runs = side
-            .records
-            .iter()
-            .flat_map(|record| record.runs.iter().map(move |run| (self.of)(record, run)));
-        let known: Vec<(f64, bool)> = runs.collect::<Option<_>>()?;
-        Some(Values {
-            at_least: known.iter().any(|&(_, at_least)| at_least),
-            values: known.into_iter().map(|(value, _)| value).collect(),
-        })
     }
 }

@@ -1,12 +1,13 @@
 //! The runs of one side, read from files and directories.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::SideSummary;
 use crate::environment::Sharing;
 use crate::error::Error;
-use crate::record::{Record, Verdict};
+use crate::record::{Record, RunRecord, Verdict};
 use crate::report::StoredResult;
 
 /// The record in a result directory.
@@ -41,6 +42,18 @@ impl Side {
     /// How many runs there are.
     pub(super) fn runs(&self) -> usize {
         self.records.iter().map(|record| record.runs.len()).sum()
+    }
+
+    /// Every run with its record and its seeds.
+    pub(super) fn seeded_runs(&self) -> impl Iterator<Item = (&Record, &RunRecord, &[u64])> {
+        self.records.iter().flat_map(|record| {
+            record.runs.iter().map(move |run| (record, run, record.seeds_of(run)))
+        })
+    }
+
+    /// How many different schedules they have.
+    pub(super) fn schedules(&self) -> usize {
+        self.seeded_runs().map(|(_, _, seeds)| seeds).collect::<BTreeSet<_>>().len()
     }
 
     /// The side in short.

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Comparison, Finding, Judgement, SideSummary};
+use super::{Comparison, Finding, Judgement, Schedules, SideSummary};
 use crate::record::Verdict;
 use crate::report::text::{Columns, Style, WIDTH, wrap};
-use crate::units::counted;
+use crate::stats;
+use crate::units::{self, counted};
 
 /// The comparison as text.
 pub(crate) fn render(comparison: &Comparison, style: Style) -> String {
@@ -36,15 +37,36 @@ fn write_comparison(out: &mut String, comparison: &Comparison, style: Style) -> 
     for line in columns.lines() {
         writeln!(out, "{line}")?;
     }
+    out.write_str(&wrap("  ", &legend(comparison, &delta), WIDTH))
+}
+
+/// How the numbers of the table came about.
+fn legend(comparison: &Comparison, delta: &str) -> String {
+    let decides = |finding: &&Finding| finding.p_holm.is_some();
+    let (deciding, shown): (Vec<&Finding>, Vec<&Finding>) =
+        comparison.findings.iter().partition(decides);
+    let pairs = if comparison.paired { "pairs of runs with the same seed" } else { "all pairs" };
+    let test = match comparison.test {
+        "wilcoxon" => "Wilcoxon's test of the pairs",
+        _ => "the Mann-Whitney test",
+    };
     let mut legend = format!(
-        "medians of runs; bootstrap interval of their ratio; Mann-Whitney p, corrected for {} \
-         metrics (Holm); the same: the interval lies within ±{delta}",
-        comparison.findings.len()
+        "A, B: medians of runs; B/A: of {pairs} (Hodges-Lehmann), with its interval; p: of {test}, \
+         corrected for {} metrics (Holm); the same: the interval lies within ±{delta}",
+        deciding.len()
     );
+    if comparison.schedules == Schedules::One {
+        legend.push_str("; all runs have one seed: the verdict holds for this schedule only");
+    }
+    if !shown.is_empty() {
+        let names: Vec<&str> = shown.iter().map(|finding| finding.metric.name).collect();
+        let names = names.join(", ");
+        legend.push_str(&format!("; shown, as few requests of a run make it: {names}"));
+    }
     if !comparison.unknown.is_empty() {
         legend.push_str(&format!("; not known in every run: {}", comparison.unknown.join(", ")));
     }
-    out.write_str(&wrap("  ", &legend, WIDTH))
+    legend
 }
 
 fn headline(comparison: &Comparison) -> (Verdict, &'static str) {
@@ -57,6 +79,7 @@ fn headline(comparison: &Comparison) -> (Verdict, &'static str) {
         Judgement::Same => (Verdict::Valid, "SAME"),
         Judgement::Undecided => (Verdict::Suspect, "UNDECIDED"),
         Judgement::NotEnoughRuns => (Verdict::Suspect, "NOT ENOUGH RUNS"),
+        Judgement::NotComparable | Judgement::Shown => (Verdict::Suspect, "NO VERDICT"),
     }
 }
 
@@ -73,13 +96,40 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
         Judgement::Slower => format!("B is slower than A in {}", named(Judgement::Slower)),
         Judgement::Faster => format!("B is faster than A in {}", named(Judgement::Faster)),
         Judgement::Same => format!("B is as fast as A within {delta}"),
-        Judgement::Undecided => {
-            format!("undecided for {}; measure more runs", named(Judgement::Undecided))
-        }
+        Judgement::Undecided => undecided(comparison, delta),
         Judgement::NotEnoughRuns => {
-            format!("a verdict needs {} runs a side; measure with --runs", super::RUNS_MIN)
+            format!(
+                "a verdict needs {} runs a side, each with a seed of its own; measure with --runs",
+                super::RUNS_MIN
+            )
+        }
+        Judgement::NotComparable | Judgement::Shown => {
+            comparison.no_verdict.clone().unwrap_or_default()
         }
     }
+}
+
+/// What is undecided, and how many runs would decide it.
+fn undecided(comparison: &Comparison, delta: &str) -> String {
+    let findings = comparison.findings.iter();
+    let undecided: Vec<&Finding> =
+        findings.filter(|finding| finding.judgement == Judgement::Undecided).collect();
+    let names: Vec<&str> = undecided.iter().map(|finding| finding.metric.name).collect();
+    let needed = undecided.iter().filter_map(|finding| {
+        let runs = units::grouped(finding.runs_to_decide? as u64);
+        Some(format!("{} {runs}", finding.metric.name))
+    });
+    let needed: Vec<String> = needed.collect();
+    let names = names.join(", ");
+    if needed.is_empty() {
+        return format!("undecided for {names}; measure more runs");
+    }
+    format!(
+        "undecided for {names}; runs a side that would show a difference of {delta} with this \
+         spread ({:.0} % power): {}",
+        100.0 * stats::POWER,
+        needed.join(", ")
+    )
 }
 
 fn write_side(out: &mut String, name: &str, side: &SideSummary, style: Style) -> fmt::Result {
@@ -108,13 +158,15 @@ fn row(finding: &Finding) -> Vec<String> {
         finding.ratio.map_or_else(unknown, ratio),
         finding.ratio_ci95.map_or_else(unknown, interval),
         probability(finding.p),
-        probability(finding.p_holm),
+        finding.p_holm.map_or_else(String::new, probability),
         match finding.judgement {
             Judgement::Faster => "faster",
             Judgement::Slower => "slower",
             Judgement::Same => "the same",
             Judgement::Undecided => "undecided",
             Judgement::NotEnoughRuns => "(not enough runs)",
+            Judgement::NotComparable => "(no verdict)",
+            Judgement::Shown => "(does not decide)",
         }
         .to_owned(),
     ]

@@ -302,6 +302,7 @@ fn conclude(
     let samples = Samples { mode, latencies: &latencies, runs };
     let record = RunRecord {
         number,
+        seeds: vec![options.seed],
         started_unix_s,
         validity: Validity::valid(),
         rate: RateRecord::new(&all.counters, mode, seconds(measured_ns)),

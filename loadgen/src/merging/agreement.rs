@@ -150,18 +150,44 @@ fn least_overlap(sources: &[StoredResult]) -> Result<Option<f64>, Error> {
     Ok(least)
 }
 
-/// Loaders with one seed and one plan send at the same instants: in bursts, not at random.
+/// Loaders with one seed and one plan send at the same instants: in bursts, not at random. If they
+/// have it in different runs, these runs have the same schedule and are not independent.
 fn same_seed(sources: &[StoredResult]) -> Option<Reason> {
-    let seeds: BTreeSet<u64> = sources.iter().map(|source| source.record.args.seed).collect();
-    let is_open = sources.iter().all(|source| source.record.args.is_open());
-    (is_open && seeds.len() < sources.len()).then(|| {
-        suspect(
+    if !sources.iter().all(|source| source.record.args.is_open()) {
+        return None;
+    }
+    let seeds_of = |source: &StoredResult, run: &RunRecord| source.record.seeds_of(run).to_vec();
+    let runs = 0..sources[0].record.runs.len();
+    let in_run = |index: usize| -> Vec<Vec<u64>> {
+        sources.iter().map(|source| seeds_of(source, &source.record.runs[index])).collect()
+    };
+    let in_any_run = sources.iter().map(|source| {
+        source.record.runs.iter().flat_map(|run| seeds_of(source, run)).collect::<BTreeSet<u64>>()
+    });
+    if runs.clone().any(|index| overlap(in_run(index).into_iter().flatten())) {
+        return Some(suspect(
             Code::SameSeed,
             "loaders had the same seed, so that they sent at the same instants; give each its own \
              --seed"
                 .to_owned(),
+        ));
+    }
+    overlap(in_any_run.flatten()).then(|| {
+        suspect(
+            Code::SameSeed,
+            format!(
+                "runs of different loaders had the same seed, so that the runs are not independent \
+                 and the intervals too narrow; choose seeds at least {} (the number of runs) apart",
+                runs.len()
+            ),
         )
     })
+}
+
+/// Whether a seed appears twice.
+fn overlap(seeds: impl Iterator<Item = u64>) -> bool {
+    let mut known = BTreeSet::new();
+    seeds.into_iter().any(|seed| !known.insert(seed))
 }
 
 /// The fields in which the machines differ.

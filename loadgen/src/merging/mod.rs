@@ -57,7 +57,7 @@ impl Merged {
             .filter_map(TextValue::value)
             .map(|slo| slo.check(&record, &samples))
             .collect();
-        Ok(Self { measurement: Measurement { record, latencies }, sources })
+        Ok(Self { measurement: Measurement { record, latencies, batches: Vec::new() }, sources })
     }
 
     /// Reports all runs to an observer, as their loaders did.
@@ -133,6 +133,7 @@ fn added_run(
     parts().for_each(|run| counters.merge(&run.counters));
     RunRecord {
         number: first.number,
+        seeds: sources.iter().flat_map(|source| seeds_of_run(source, index)).copied().collect(),
         started_unix_s: parts().map(|run| run.started_unix_s).fold(f64::INFINITY, f64::min),
         validity: Validity {
             percentiles: validity::loader_parts(latencies, sources[0].record.args.mode),
@@ -160,6 +161,11 @@ fn added_run(
         ended_early_s: parts().filter_map(|run| run.ended_early_s).reduce(f64::min),
         interrupted: parts().any(|run| run.interrupted),
     }
+}
+
+/// The seeds of the run at this index of a result: several if the result was itself merged.
+fn seeds_of_run(source: &StoredResult, index: usize) -> &[u64] {
+    source.record.seeds_of(&source.record.runs[index])
 }
 
 /// Rates of the same moment add up.

@@ -18,6 +18,9 @@ fn stored(path: &Path, base_ns: u64, change: &dyn Fn(&mut Record)) -> StoredResu
     let mut measurement = sample::several(&sample::open_args(), 2);
     measurement.latencies = Latencies::new();
     measurement.record.args.seed = base_ns;
+    for run in &mut measurement.record.runs {
+        run.seeds = vec![base_ns + u64::from(run.number - 1)];
+    }
     let mut folder = ResultFolder::open(path, false).unwrap();
     for run in &mut measurement.record.runs {
         folder.run_begins(run.number, run.started_unix_s).unwrap();
@@ -62,7 +65,7 @@ fn codes(record: &Record) -> Vec<&Code> {
 #[test]
 fn rates_counters_and_distributions_are_added_and_runs_matched() {
     let merged = merged(&|_| {}).unwrap();
-    let Measurement { record, latencies } = &merged.measurement;
+    let Measurement { record, latencies, .. } = &merged.measurement;
     let one = sample::several(&sample::open_args(), 2).record;
     assert_eq!(record.runs.len(), 2);
     assert_eq!(record.counters.sent, 2 * one.counters.sent);
@@ -157,19 +160,53 @@ fn loaders_that_did_not_run_together_are_refused_and_doubted() {
     assert!(!codes(&fine).contains(&&Code::NotSimultaneous));
 }
 
+/// Two results, the second with these seeds in its two runs. The first has 100,003 and 100,004.
+fn with_seeds(seeds: [u64; 2]) -> Record {
+    let merged = merged(&|record| {
+        record.args.seed = seeds[0];
+        record.runs.iter_mut().zip(seeds).for_each(|(run, seed)| run.seeds = vec![seed]);
+    });
+    merged.unwrap().measurement.record
+}
+
 #[test]
 fn a_merged_report_has_the_seeds_of_all_loaders() {
-    let Measurement { record, latencies } = merged(&|_| {}).unwrap().measurement;
+    let Measurement { record, latencies, .. } = merged(&|_| {}).unwrap().measurement;
     assert_eq!(record.args.merged_seeds, [100_003, 900_007]);
     let text = crate::report::text::render(&record, &latencies, Style::PLAIN);
-    assert!(text.contains("seeds 100003, 900007,"), "{text}");
+    assert!(text.contains("seeds 100003, 100004, 900007, 900008,"), "{text}");
 }
 
 #[test]
 fn loaders_with_one_seed_are_doubted() {
-    let record = merged(&|record| record.args.seed = 100_003).unwrap().measurement.record;
+    let record = with_seeds([100_003, 100_004]);
     assert!(codes(&record).contains(&&Code::SameSeed));
     assert_eq!(record.validity.verdict, Verdict::Suspect);
+    assert!(record.validity.reasons[0].text.contains("at the same instants"));
+}
+
+#[test]
+fn loaders_that_repeat_each_other_s_schedules_in_another_run_are_doubted() {
+    let record = with_seeds([100_004, 100_005]);
+    assert_eq!(record.validity.verdict, Verdict::Suspect);
+    let text = &record.validity.reasons[0].text;
+    assert!(text.contains("choose seeds at least 2 (the number of runs) apart"), "{text}");
+    assert!(!codes(&with_seeds([100_005, 100_006])).contains(&&Code::SameSeed));
+}
+
+#[test]
+fn a_merged_run_has_the_seed_of_each_loader_and_an_old_one_that_of_the_plan() {
+    let record = with_seeds([7, 8]);
+    assert_eq!(
+        (&record.runs[0].seeds, &record.runs[1].seeds),
+        (&vec![100_003, 7], &vec![100_004, 8])
+    );
+    let old = merged(&|record| record.runs.iter_mut().for_each(|run| run.seeds.clear()));
+    let record = old.unwrap().measurement.record;
+    assert_eq!(
+        (&record.runs[0].seeds, &record.runs[1].seeds),
+        (&vec![100_003, 900_007], &vec![100_004, 900_007])
+    );
 }
 
 #[test]

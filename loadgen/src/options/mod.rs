@@ -94,6 +94,7 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) interval: Duration,
+    /// Seed of the first run.
     pub(crate) seed: u64,
     pub(crate) pacing: Pacing,
     pub(crate) pins: Option<Pins>,
@@ -106,6 +107,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The seed of a run, which is numbered from 1. Runs of one seed would be one schedule,
+    /// repeated: they would show how the server varies, but not how the schedules do.
+    pub(crate) fn seed_of_run(&self, number: u32) -> u64 {
+        self.seed.wrapping_add(u64::from(number.saturating_sub(1)))
+    }
+
     /// The processor of each thread, if the threads are bound to processors.
     pub(crate) fn pinned(&self) -> Option<impl Iterator<Item = usize>> {
         let pins = self.pins.as_ref()?;

@@ -50,7 +50,8 @@ pub(crate) struct ArgsRecord {
     pub(crate) warmup_s: f64,
     /// How long a connection with a reply outstanding may receive nothing.
     pub(crate) timeout_s: f64,
-    /// Seed of schedule, sizes and payload; in a merged result, that of the first loader.
+    /// Seed of schedule, sizes and payload of the first run. Each further run has the next one. In
+    /// a merged result, it is that of the first loader.
     pub(crate) seed: u64,
     /// In a merged result, the seeds of all loaders; otherwise empty.
     pub(crate) merged_seeds: Vec<u64>,

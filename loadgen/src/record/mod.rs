@@ -12,6 +12,8 @@ mod statuses;
 mod text_value;
 mod validity;
 
+use std::slice;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::args::ArgsRecord;
@@ -60,6 +62,13 @@ pub(crate) struct Record {
     pub(crate) server: Option<ServerRecord>,
     /// Whether a signal ended it. Then the numbers are those of the part before the signal.
     pub(crate) interrupted: bool,
+}
+
+impl Record {
+    /// The seeds of one of its runs. In records of earlier versions, each run has the plan's seed.
+    pub(crate) fn seeds_of<'a>(&'a self, run: &'a RunRecord) -> &'a [u64] {
+        if run.seeds.is_empty() { slice::from_ref(&self.args.seed) } else { &run.seeds }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use crate::wire::{Mismatch, UnexpectedReply};
 pub(crate) struct RunRecord {
     /// Number of the run, from 1.
     pub(crate) number: u32,
+    /// Seed of its schedule, sizes and payload: the plan's seed plus `number - 1`. A merged run has
+    /// one of each loader. Records of earlier versions have none; see [`super::Record::seeds_of`].
+    #[serde(default)]
+    pub(crate) seeds: Vec<u64>,
     /// Start in seconds since 1970.
     pub(crate) started_unix_s: f64,
     /// The verdict.

@@ -1,20 +1,28 @@
 //! Statistics that assume nothing about the shape of a distribution: pure functions of numbers.
 //!
 //! ```text
+//! normal       the normal distribution, for many values
 //! rank         Mann–Whitney: does one sample tend to be larger? Holm: several tests at once
-//! bootstrap    how precise is a ratio of medians?
+//! signed_rank  Wilcoxon: do the differences of pairs tend to one side?
+//! shift        by how much, and how precise is that?
+//! power        how many values would show a difference?
 //! kolmogorov   how far apart are two distributions?
 //! ```
 
-mod bootstrap;
 mod kolmogorov;
+mod normal;
+mod power;
 mod rank;
+mod shift;
+mod signed_rank;
 
-pub(crate) use self::bootstrap::{Resampling, ratio_of_medians};
 pub(crate) use self::kolmogorov::{
     distance, distance_by_chance, distance_to_exponential, effective_size,
 };
+pub(crate) use self::power::{POWER, Samples, values_to_find};
 pub(crate) use self::rank::{holm, mann_whitney};
+pub(crate) use self::shift::Shift;
+pub(crate) use self::signed_rank::{signed_rank, smallest_p};
 
 /// The middle value, or the mean of the two in the middle; nothing if there are no values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
@@ -30,6 +38,14 @@ pub(crate) fn range(values: &[f64]) -> Option<(f64, f64)> {
     let smallest = values.iter().copied().reduce(f64::min)?;
     let largest = values.iter().copied().reduce(f64::max)?;
     Some((smallest, largest))
+}
+
+/// The standard deviation of what the values are a sample of; nothing of fewer than two.
+pub(crate) fn deviation(values: &[f64]) -> Option<f64> {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt())
 }
 
 /// The least-squares line through points.
@@ -74,6 +90,12 @@ mod tests {
     fn the_range_is_from_the_smallest_to_the_largest() {
         assert_eq!(range(&[]), None);
         assert_eq!(range(&[3.0, -1.0, 2.0]), Some((-1.0, 3.0)));
+    }
+
+    #[test]
+    fn the_deviation_is_that_of_a_sample() {
+        assert_eq!(deviation(&[1.0]), None);
+        assert_eq!(deviation(&[1.0, 3.0]), Some(2.0_f64.sqrt()));
     }
 
     #[test]

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_run_without_findings_is_valid() {
         for measurement in [sample::open(), sample::closed()] {
-            let Measurement { record, latencies } = measurement;
+            let Measurement { record, latencies, .. } = measurement;
             let validity = judge(&record.runs[0], &latencies, &record.args, &record.env);
             assert_eq!(
                 validity,

@@ -3,10 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::program::*;
 use crate::servers::Server;
 
-fn ns(record: &serde_json::Value, latency: &str, field: &str) -> u64 {
+fn ns(record: &Value, latency: &str, field: &str) -> u64 {
     let value = &record["latency_ns"][latency][field];
     value.as_u64().unwrap_or_else(|| panic!("{latency}.{field}: {record}"))
 }
@@ -44,6 +46,21 @@ fn the_same_seed_schedules_the_same_number_of_requests_and_sizes() {
     for name in ["scheduled", "in_window", "bytes_sent", "completed"] {
         assert_eq!(count(&one, name), count(&other, name), "{name}");
     }
+}
+
+#[test]
+fn each_of_several_runs_has_a_schedule_of_its_own_and_says_which() {
+    let server = Server::echo();
+    let flags = |more: &str| format!("--rate 2000 -c 8 --size 10..1000 {more}");
+    let several = load(&server, &flags("--runs 3 --seed 7")).json();
+    let bytes = |run: &Value| run["counters"]["bytes_sent"].as_u64().unwrap();
+    let runs = several["runs"].as_array().unwrap();
+    for (run, seed) in runs.iter().zip(7..) {
+        assert_eq!(run["seeds"], Value::from(vec![seed]));
+        let alone = load(&server, &flags(&format!("--seed {seed}"))).json();
+        assert_eq!(bytes(run), bytes(&alone["runs"][0]), "seed {seed}");
+    }
+    assert!(bytes(&runs[0]) != bytes(&runs[1]) && bytes(&runs[1]) != bytes(&runs[2]));
 }
 
 #[test]

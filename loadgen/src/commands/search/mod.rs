@@ -3,6 +3,7 @@
 //! ```text
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
+//! evidence     what the probes of one rate show together
 //! record       search.json
 //! report       the answer and all probes, as text and as a chart, and the files of a search
 //! table        all probes as CSV
@@ -10,6 +11,7 @@
 //! stored       a search that was made before
 //! ```
 
+mod evidence;
 mod record;
 mod remaining;
 mod report;
@@ -18,12 +20,14 @@ mod stored;
 mod strategy;
 mod table;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::evidence::Evidence;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
 pub(super) use self::stored::stored;
-use self::strategy::{Bounds, Limit, Probe, ProbeFinding, SearchStep, Strategy};
+use self::strategy::{Bounds, Limit, Observation, Probe, ProbeFinding, SearchStep, Strategy};
 use crate::atomic_file;
 use crate::cli::SearchArgs;
 use crate::console;
@@ -32,14 +36,16 @@ use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::measure::{self, Measurement};
 use crate::options::{Options, RecordSink};
-use crate::record::{Code, Decision, Reason, Record, Validity, Verdict};
+use crate::record::Verdict;
 use crate::report::{existing, json};
 use crate::schedule::Rate;
-use crate::slo::{Metric, Slo};
 use crate::units::{self, about, counted};
 
 /// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
+
+/// Share of `--max-time` that is kept for the confirmations, once a rate is good.
+const CONFIRM_SHARE: f64 = 1.0 / 3.0;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -84,7 +90,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn find(&mut self) -> Result<Answer, Error> {
-        let closed = self.placed(self.plan.closed.clone(), "closed loop");
+        let mut closed = self.plan.closed.clone();
+        closed.output.position = "closed loop".to_owned();
         let Some(peak) = self.measure(&closed)? else {
             return Ok(Answer::without_end(End::Interrupted, None));
         };
@@ -95,6 +102,7 @@ impl Search<'_> {
         }
         self.record.peak_per_s = Some(peak_per_s);
         let mut strategy = Strategy::new(self.bounds(peak_per_s));
+        let mut evidence: BTreeMap<u32, Evidence> = BTreeMap::new();
         loop {
             let probe = match strategy.next() {
                 SearchStep::Try(probe) => probe,
@@ -103,19 +111,29 @@ impl Search<'_> {
                 }
                 SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
-            let options = self.placed(self.options(probe), &units::rate(probe.rate_per_s));
-            if self.begun.elapsed() + expected(&options) > self.plan.max_time {
+            let options = self.options(probe);
+            let until = self.begun.elapsed().saturating_add(expected(&options));
+            if until > self.plan.max_time.mul_f64(1.0 - CONFIRM_SHARE) && strategy.give_up() {
+                continue;
+            }
+            if until > self.plan.max_time {
                 return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
             }
             let Some(measurement) = self.measure(&options)? else {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
             };
-            let finding = judge(&measurement.record, &self.plan.open.slo);
-            self.note(ProbeRecord::new(probe, finding, &measurement.record), &measurement);
+            let group = evidence.entry(probe.group).or_default();
+            let found = group.add(probe.number, &measurement, &self.plan.open.slo);
+            self.note(ProbeRecord::new(probe, found, &measurement.record), &measurement);
             if measurement.record.interrupted {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
             }
-            strategy.found(finding);
+            let Observation { finding, disturbed } = found.observed;
+            if finding == ProbeFinding::Bad && !disturbed {
+                // No further probe joins its group.
+                evidence.remove(&probe.group);
+            }
+            strategy.found(found.observed);
         }
     }
 
@@ -141,21 +159,20 @@ impl Search<'_> {
         }
     }
 
-    /// With the number of the probe in the live line.
-    fn placed(&self, mut options: Options, load: &str) -> Options {
-        options.output.position = format!("probe {} {load}", self.record.probes.len() + 1);
-        options
-    }
-
     fn options(&self, probe: Probe) -> Options {
         let options = self.plan.open.at_rate(Some(Rate::per_s(probe.rate_per_s)));
         let duration = options.duration.saturating_mul(probe.length);
-        Options { duration, ..options }
+        // The peak has the seed itself.
+        let seed = options.seed.wrapping_add(u64::from(probe.number));
+        let mut options = Options { duration, seed, ..options };
+        let rate = units::rate(probe.rate_per_s);
+        options.output.position = format!("probe {} {rate}/s", probe.number);
+        options
     }
 
     /// Adds a probe to the record, and prints its result and what is left in a line.
     fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
-        let line = report::line(self.record.probes.len() + 1, &probe);
+        let line = report::line(&probe);
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
         if !self.plan.open.output.quiet {
@@ -217,46 +234,8 @@ fn exit_code(answer: &Answer) -> u8 {
     }
 }
 
-/// Judges a measurement by its objectives.
-///
-/// Requests that failed make a rate bad, unless an objective says how many may.
-fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
-    let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
-    let failed = record.counters.has_errors() && !tolerates_errors;
-    let decisions: Vec<Decision> = record.slo.iter().map(|slo| slo.decision).collect();
-    finding(&record.validity, failed || record.counters.measured == 0, &decisions)
-}
-
-fn finding(validity: &Validity, failed: bool, decisions: &[Decision]) -> ProbeFinding {
-    let has = |code: Code| validity.reasons.iter().any(|reason| reason.code == code);
-    // The loader causes everything that makes a run INVALID, except a server that never answers. A
-    // stall is no limit: it need not come again.
-    let is_limit = |reason: &Reason| {
-        let is_exception = matches!(reason.code, Code::NothingMeasured | Code::LoaderStalled);
-        reason.level == Verdict::Invalid && !is_exception
-    };
-    // Without its own delay, the loader might have found that the objective is met.
-    let is_of_loader = has(Code::LoaderStalled) || has(Code::LoaderDelay);
-    // If a queue grows, a run can meet the objective only because it is short.
-    let depends_on_length = has(Code::NotSteady);
-    if validity.reasons.iter().any(is_limit) {
-        ProbeFinding::LoaderLimited
-    } else if failed || decisions.contains(&Decision::Failed) && !is_of_loader {
-        ProbeFinding::Bad
-    } else if decisions.contains(&Decision::Failed)
-        || decisions.contains(&Decision::Undecided)
-        || depends_on_length
-    {
-        ProbeFinding::Undecided
-    } else {
-        ProbeFinding::Good
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use Decision::{Failed, Passed, Undecided};
-
     use super::*;
 
     #[test]
@@ -268,54 +247,5 @@ mod tests {
         assert_eq!(exit_code(&Answer::none(Limit::Loader)), exit::INVALID);
         assert_eq!(exit_code(&Answer::without_end(End::Interrupted, None)), exit::INTERRUPTED);
         assert_eq!(exit_code(&Answer::without_end(End::TimeUp, Some(5.0))), exit::FAILED);
-    }
-
-    fn because(code: Code, level: Verdict) -> Validity {
-        let reason = Reason { code, level, text: String::new() };
-        Validity { verdict: level, reasons: vec![reason], ..Validity::valid() }
-    }
-
-    #[test]
-    fn all_objectives_must_be_met_for_certain() {
-        let judged = |decisions: &[Decision]| finding(&Validity::valid(), false, decisions);
-        assert_eq!(judged(&[Passed, Passed]), ProbeFinding::Good);
-        assert_eq!(judged(&[Passed, Undecided]), ProbeFinding::Undecided);
-        assert_eq!(judged(&[Undecided, Failed]), ProbeFinding::Bad);
-    }
-
-    #[test]
-    fn a_run_with_errors_is_bad_whatever_its_latencies() {
-        assert_eq!(finding(&Validity::valid(), true, &[Passed]), ProbeFinding::Bad);
-        let nothing = because(Code::NothingMeasured, Verdict::Invalid);
-        assert_eq!(finding(&nothing, true, &[Undecided]), ProbeFinding::Bad);
-    }
-
-    #[test]
-    fn what_a_late_loader_seems_to_show_counts_for_nothing() {
-        let late = because(Code::LoaderLate, Verdict::Invalid);
-        for decision in [Passed, Failed, Undecided] {
-            assert_eq!(finding(&late, false, &[decision]), ProbeFinding::LoaderLimited);
-        }
-        let less_late = because(Code::LoaderLate, Verdict::Suspect);
-        assert_eq!(finding(&less_late, false, &[Passed]), ProbeFinding::Good);
-    }
-
-    #[test]
-    fn an_objective_that_was_missed_in_a_stall_of_the_loader_is_measured_again() {
-        for (code, level) in
-            [(Code::LoaderStalled, Verdict::Invalid), (Code::LoaderDelay, Verdict::Suspect)]
-        {
-            let stalled = because(code, level);
-            assert_eq!(finding(&stalled, false, &[Failed]), ProbeFinding::Undecided);
-            assert_eq!(finding(&stalled, false, &[Passed]), ProbeFinding::Good);
-            assert_eq!(finding(&stalled, true, &[Failed]), ProbeFinding::Bad);
-        }
-    }
-
-    #[test]
-    fn an_objective_that_is_met_only_for_now_is_not_met() {
-        let unsteady = because(Code::NotSteady, Verdict::Suspect);
-        assert_eq!(finding(&unsteady, false, &[Passed]), ProbeFinding::Undecided);
-        assert_eq!(finding(&unsteady, false, &[Failed]), ProbeFinding::Bad);
     }
 }

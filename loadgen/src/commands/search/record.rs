@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::evidence::GroupFinding;
 use super::search_plan::SearchPlan;
 use super::strategy::{Limit, Probe, ProbeFinding, Stage};
 use crate::environment::Environment;
@@ -30,7 +31,7 @@ pub(super) struct SearchRecord {
     pub(super) to_per_s: f64,
     /// How close the answer is to a rate that is not good, as a share of it.
     pub(super) tolerance: f64,
-    /// How often the answer is confirmed.
+    /// How many probes confirm the answer, at least.
     pub(super) confirmations: u32,
     /// What a closed loop with the same connections achieves.
     pub(super) peak_per_s: Option<f64>,
@@ -64,24 +65,43 @@ pub(super) struct Answer {
     pub(super) rate_per_s: Option<f64>,
     /// What made higher rates no answer. "loader": the true limit is at least the rate.
     pub(super) limit: Option<Limit>,
-    /// How often the rate was confirmed after it was found.
+    /// How many probes confirmed the rate after it was found.
     pub(super) confirmed: u32,
+    /// What must be said wherever the rate is shown; null if nothing.
+    pub(super) qualifier: Option<Qualifier>,
+}
+
+/// Why the rate is not the plain answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Qualifier {
+    /// The loader was the limit: the true limit is at least the rate.
+    AtLeast,
+    /// It was good, and the search ended before more probes confirmed it, or was to make none.
+    NotConfirmed,
 }
 
 impl Answer {
     /// A rate, with the number of its confirmations.
     pub(super) fn found(rate_per_s: f64, limit: Limit, confirmed: u32) -> Self {
-        Self { end: End::Found, rate_per_s: Some(rate_per_s), limit: Some(limit), confirmed }
+        let qualifier = match (limit, confirmed) {
+            (Limit::Loader, _) => Some(Qualifier::AtLeast),
+            (_, 0) => Some(Qualifier::NotConfirmed),
+            _ => None,
+        };
+        let (rate_per_s, limit) = (Some(rate_per_s), Some(limit));
+        Self { end: End::Found, rate_per_s, limit, confirmed, qualifier }
     }
 
     /// No rate.
     pub(super) fn none(limit: Limit) -> Self {
-        Self { end: End::NoneIsGood, rate_per_s: None, limit: Some(limit), confirmed: 0 }
+        Self { limit: Some(limit), ..Self::without_end(End::NoneIsGood, None) }
     }
 
     /// The best known before the search could end.
     pub(super) fn without_end(end: End, rate_per_s: Option<f64>) -> Self {
-        Self { end, rate_per_s, limit: None, confirmed: 0 }
+        let qualifier = rate_per_s.map(|_| Qualifier::NotConfirmed);
+        Self { end, rate_per_s, limit: None, confirmed: 0, qualifier }
     }
 }
 
@@ -105,6 +125,12 @@ impl fmt::Display for ProbeStage {
 /// One probe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ProbeRecord {
+    /// From 1; 0 for the peak.
+    pub(super) number: u32,
+    /// Probes of one group have one rate, and are judged together. Null for the peak.
+    pub(super) group: Option<u32>,
+    /// Of its schedule, sizes and payload: `args.seed` plus its number.
+    pub(super) seed: u64,
     pub(super) stage: ProbeStage,
     /// Null for the peak, which is a closed loop.
     pub(super) rate_per_s: Option<f64>,
@@ -113,8 +139,14 @@ pub(super) struct ProbeRecord {
     pub(super) measured: u64,
     /// Response times; of the peak, service times.
     pub(super) latency_ns: LatencyRecord,
-    /// Null for the peak.
+    /// What its group shows with it. Null for the peak.
     pub(super) decision: Option<ProbeFinding>,
+    /// Whether the loader disturbed it, so that it was repeated unless the rate is good.
+    pub(super) disturbed: bool,
+    /// Seconds of measurements that the decision rests on. Null for the peak.
+    pub(super) evidence_s: Option<f64>,
+    /// If it is undecided: about how many seconds would decide. Null if that is not known.
+    pub(super) needed_s: Option<f64>,
     pub(super) slo: Vec<SloRecord>,
     pub(super) validity: Validity,
     pub(super) had_errors: bool,
@@ -151,16 +183,24 @@ impl ProbeRecord {
     }
 
     /// A probe at a rate.
-    pub(super) fn new(probe: Probe, finding: ProbeFinding, record: &Record) -> Self {
+    pub(super) fn new(probe: Probe, found: GroupFinding, record: &Record) -> Self {
         Self {
+            number: probe.number,
+            group: Some(probe.group),
             rate_per_s: Some(probe.rate_per_s),
-            decision: Some(finding),
+            decision: Some(found.observed.finding),
+            disturbed: found.observed.disturbed,
+            evidence_s: Some(found.evidence_s),
+            needed_s: found.needed_s,
             ..Self::of(ProbeStage::Search(probe.stage), record)
         }
     }
 
     fn of(stage: ProbeStage, record: &Record) -> Self {
         Self {
+            number: 0,
+            group: None,
+            seed: record.args.seed,
             stage,
             rate_per_s: None,
             achieved_per_s: record.rate.achieved_per_s,
@@ -168,6 +208,9 @@ impl ProbeRecord {
             measured: record.counters.measured,
             latency_ns: record.latency_ns.headline(record.args.mode).clone(),
             decision: None,
+            disturbed: false,
+            evidence_s: None,
+            needed_s: None,
             slo: record.slo.clone(),
             validity: record.validity.clone(),
             had_errors: record.counters.has_errors(),
@@ -178,11 +221,25 @@ impl ProbeRecord {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::search_plan::tests::plan;
+    use super::super::strategy::Observation;
     use super::*;
     use crate::record::tests::extremes;
     use crate::record::tests::schema::Schema;
+
+    /// The first probe of its rate.
+    pub(in crate::commands::search) fn probe(
+        stage: Stage,
+        rate_per_s: f64,
+        finding: ProbeFinding,
+        measured: &Record,
+    ) -> ProbeRecord {
+        let probe = Probe { number: 1, group: 1, stage, rate_per_s, length: 1 };
+        let observed = Observation { finding, disturbed: false };
+        let found = GroupFinding { observed, evidence_s: 20.0, needed_s: None };
+        ProbeRecord::new(probe, found, measured)
+    }
 
     /// A search in which every value is known, and whose peak is a closed loop.
     fn full() -> SearchRecord {
@@ -192,9 +249,9 @@ mod tests {
         record.env = measured.env.clone();
         record.peak_per_s = Some(9_000.0);
         record.answer = Answer::found(1_000.0, Limit::Loader, 3);
-        let probe = Probe { stage: Stage::Confirm, rate_per_s: 1_000.0, length: 1 };
         record.probes.push(ProbeRecord::peak(&measured));
-        record.probes.push(ProbeRecord::new(probe, ProbeFinding::LoaderLimited, &measured));
+        let limited = probe(Stage::Confirm, 1_000.0, ProbeFinding::LoaderLimited, &measured);
+        record.probes.push(ProbeRecord { needed_s: Some(40.0), ..limited });
         record
     }
 
@@ -204,7 +261,7 @@ mod tests {
         schema.expect_valid(&full());
         schema.expect_valid(&SearchRecord::new(&plan("--slo p99<1ms").unwrap()));
         schema.expect_same_fields(&full(), |at| {
-            at.starts_with("/env/") || ["/probes/0/rate_per_s", "/probes/0/decision"].contains(&at)
+            at.starts_with("/env/") || at.starts_with("/probes/0/")
         });
     }
 

@@ -44,8 +44,8 @@ fn probes(record: &SearchRecord) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::tests::probe;
     use super::super::search_plan::tests::plan;
-    use super::super::strategy::Probe;
     use super::*;
     use crate::record::tests::sample;
 
@@ -55,8 +55,7 @@ mod tests {
         let measured = sample::open().record;
         record.probes.push(ProbeRecord::peak(&measured));
         for &(stage, rate_per_s, finding) in probes {
-            let probe = Probe { stage, rate_per_s, length: 1 };
-            record.probes.push(ProbeRecord::new(probe, finding, &measured));
+            record.probes.push(probe(stage, rate_per_s, finding, &measured));
         }
         let elapsed = Duration::from_secs(10 * record.probes.len() as u64);
         text(&record, elapsed, Duration::from_secs(600))

@@ -1,6 +1,7 @@
 //! The report of a search: the answer first, then all probes, as a table and as a curve.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::record::{Answer, End, ProbeRecord, SearchRecord};
 use super::strategy::{Limit, ProbeFinding};
@@ -27,19 +28,21 @@ pub(super) fn files(record: &SearchRecord) -> Result<Vec<(String, String)>, Erro
     Ok(files.map(|(name, content)| (name.to_owned(), content)).into())
 }
 
+/// Longest duration that is suggested.
+const NEEDED_S_MAX: f64 = 86_400.0;
+
 /// The result of a probe in a line, during the search.
-pub(super) fn line(number: usize, probe: &ProbeRecord) -> String {
+pub(super) fn line(probe: &ProbeRecord) -> String {
     let latency = &probe.latency_ns;
     let [p50, p99] = [latency.p50, latency.p99].map(known);
     let times = format!("p50 {}, p99 {}, {}", p50.trim(), p99.trim(), probe.validity.verdict);
     match probe.decision {
-        None => format!(
-            "probe {number}, peak of a closed loop: {}/s ({times})",
-            units::rate(probe.achieved_per_s)
-        ),
+        None => format!("peak of a closed loop: {}/s ({times})", units::rate(probe.achieved_per_s)),
         Some(decision) => {
-            let rate = rate(probe);
-            format!("probe {number}, {}: {rate} is {decision} ({times})", probe.stage)
+            let (number, rate) = (probe.number, rate(probe));
+            let disturbed = if probe.disturbed { "; the loader was disturbed" } else { "" };
+            let stage = probe.stage;
+            format!("probe {number}, {stage}: {rate} is {decision} ({times}){disturbed}")
         }
     }
 }
@@ -79,12 +82,12 @@ pub(super) fn is_co_located(record: &SearchRecord) -> bool {
 /// What the search found, in a line.
 pub(super) fn answer(record: &SearchRecord) -> String {
     let objectives = record.objectives.join(" and ");
-    let Answer { end, rate_per_s, limit, confirmed } = record.answer;
+    let Answer { end, rate_per_s, limit, confirmed, .. } = record.answer;
     let rate = rate_per_s.map(|per_s| format!("{}/s", units::rate(per_s)));
     let confirmed = match confirmed {
         0 => "not confirmed".to_owned(),
-        1 => "confirmed once".to_owned(),
-        times => format!("confirmed {times} times"),
+        1 => "confirmed by 1 more probe".to_owned(),
+        probes => format!("confirmed by {probes} more probes"),
     };
     match (end, rate) {
         (End::Found, Some(rate)) => match limit {
@@ -97,8 +100,9 @@ pub(super) fn answer(record: &SearchRecord) -> String {
                  was requested (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
-                "{objectives} holds up to {rate}, {confirmed}; above, the runs were \
-                 too short to decide (--duration)\n"
+                "{objectives} holds up to {rate}, {confirmed}; above, the probes were too short \
+                 to decide ({})\n",
+                length_needed(record)
             ),
             _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
         },
@@ -138,10 +142,30 @@ fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String
              not known to hold anywhere\n"
         ),
         Some(Limit::Undecided) => format!(
-            "UNDECIDED: the runs were too short to decide whether {objectives} holds (--duration)\n"
+            "UNDECIDED: the probes were too short to decide whether {objectives} holds ({})\n",
+            length_needed(record)
         ),
         _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
         _ => format!("MISSED: no rate tried keeps {objectives}\n"),
+    }
+}
+
+/// What length would decide at the lowest rate above the answer that stayed undecided.
+fn length_needed(record: &SearchRecord) -> String {
+    let answer_per_s = record.answer.rate_per_s.unwrap_or(0.0);
+    let undecided = record.probes.iter().rev().filter(|probe| {
+        probe.decision == Some(ProbeFinding::Undecided)
+            && probe.rate_per_s.is_some_and(|per_s| per_s > answer_per_s)
+    });
+    let lowest = undecided.min_by(|a, b| key(a).total_cmp(&key(b)));
+    let needed = lowest.and_then(|probe| Some((probe, probe.needed_s?)));
+    match needed {
+        Some((probe, needed_s)) if needed_s < NEEDED_S_MAX => {
+            let needed = Duration::from_secs(needed_s.ceil() as u64);
+            let needed = humantime::format_duration(needed);
+            format!("at {}, about --duration {needed} would decide", rate(probe))
+        }
+        _ => "they would need a longer --duration".to_owned(),
     }
 }
 
@@ -197,8 +221,8 @@ fn reason(probe: &ProbeRecord) -> String {
     if probe.had_errors {
         why.push("requests failed".to_owned());
     }
-    // What was not met counts for nothing if the loader is the limit.
-    if decision == ProbeFinding::LoaderLimited {
+    // What was not met may be the loader's doing.
+    if probe.disturbed {
         why.clear();
     }
     why.extend(probe.validity.reasons.iter().map(|reason| reason.code.to_string()));
@@ -255,11 +279,44 @@ fn caption(record: &SearchRecord) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::tests::probe;
     use super::super::search_plan::tests::plan;
-    use super::super::strategy::{Probe, Stage};
+    use super::super::strategy::Stage;
     use super::*;
     use crate::record::tests::sample;
     use crate::record::{Code, Reason, Validity};
+
+    #[test]
+    fn a_rate_keeps_its_qualifier_wherever_it_is_shown() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        record.answer = Answer::found(12_300.0, Limit::Loader, 3);
+        assert!(chart(&record).caption.contains("holds up to >= 12,300/s"));
+        record.answer = Answer::without_end(End::TimeUp, Some(500.0));
+        assert!(chart(&record).caption.contains("NOT CONFIRMED: out of time"));
+        let json = serde_json::to_value(&record.answer).unwrap();
+        assert_eq!(json["qualifier"], "not-confirmed");
+        record.answer = Answer::found(12_300.0, Limit::Objective, 3);
+        assert!(chart(&record).caption.contains("holds up to 12,300/s, confirmed"));
+    }
+
+    #[test]
+    fn an_undecided_search_says_which_duration_would_decide() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        let measured = sample::open().record;
+        let probe = |number: u32, rate_per_s: f64, needed_s: f64| ProbeRecord {
+            number,
+            rate_per_s: Some(rate_per_s),
+            decision: Some(ProbeFinding::Undecided),
+            needed_s: Some(needed_s),
+            ..ProbeRecord::peak(&measured)
+        };
+        record.probes = vec![probe(1, 900.0, 5.0), probe(2, 1_100.0, 7.0), probe(3, 1_100.0, 90.0)];
+        record.answer = Answer::found(1_000.0, Limit::Undecided, 3);
+        let text = render(&record);
+        assert!(text.contains("at 1,100/s, about --duration 1m 30s would decide"), "{text}");
+        record.probes.clear();
+        assert!(render(&record).contains("they would need a longer --duration"));
+    }
 
     fn report(answer: Answer) -> String {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
@@ -270,7 +327,10 @@ mod tests {
     #[test]
     fn the_answer_comes_first_and_says_what_bounds_it() {
         let text = report(Answer::found(12_300.0, Limit::Objective, 3));
-        assert!(text.starts_with("p99<1ms holds up to 12,300/s, confirmed 3 times\n"), "{text}");
+        assert!(
+            text.starts_with("p99<1ms holds up to 12,300/s, confirmed by 3 more probes\n"),
+            "{text}"
+        );
         let text = report(Answer::found(12_300.0, Limit::Loader, 3));
         assert!(
             text.starts_with("INVALID above 12,300/s") && text.contains("the loader is the limit")
@@ -284,15 +344,14 @@ mod tests {
     fn a_probe_that_is_not_valid_is_crossed_out_and_the_chart_says_why() {
         let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
         let mut measured = sample::open().record;
-        let probe = |rate_per_s| Probe { stage: Stage::Rise, rate_per_s, length: 1 };
-        record.probes.push(ProbeRecord::new(probe(2e3), ProbeFinding::Good, &measured));
+        record.probes.push(probe(Stage::Rise, 2e3, ProbeFinding::Good, &measured));
         assert_eq!(chart(&record).verdict.0, Verdict::Valid);
         let late =
             Reason { code: Code::LoaderLate, level: Verdict::Invalid, text: "p99 1 ms".to_owned() };
         let verdict = Verdict::Invalid;
         measured.validity = Validity { verdict, reasons: vec![late], ..Validity::valid() };
         let limited = ProbeFinding::LoaderLimited;
-        record.probes.push(ProbeRecord::new(probe(9e3), limited, &measured));
+        record.probes.push(probe(Stage::Rise, 9e3, limited, &measured));
         let chart = chart(&record);
         let said = "INVALID: 1 of 2 probes. First: 9,000/s: loader-late: p99 1 ms";
         assert_eq!(chart.verdict, (Verdict::Invalid, said.to_owned()));

@@ -169,10 +169,10 @@ impl Cell {
         folder_name(self.place, &self.settings)
     }
 
-    /// The options of a round: a schedule of its own, so that the rounds are independent.
+    /// The options of a round. All cells have the same seed in a round, so that they are compared
+    /// under the same schedules; each round has its own, so that the rounds are independent.
     pub(super) fn options_of(&self, round: u32) -> Options {
-        let seed = self.options.seed.wrapping_add(u64::from(round - 1));
-        Options { seed, ..self.options.clone() }
+        Options { seed: self.options.seed_of_run(round), ..self.options.clone() }
     }
 }
 
@@ -413,6 +413,14 @@ pub(super) mod tests {
     fn every_round_has_a_schedule_of_its_own() {
         let cell = &plan("--var size=1 --seed 10").unwrap().cells[0];
         assert_eq!((cell.options_of(1).seed, cell.options_of(3).seed), (10, 12));
+        let cell = &plan(&format!("--var size=1 --seed {}", u64::MAX)).unwrap().cells[0];
+        assert_eq!((cell.options_of(1).seed, cell.options_of(2).seed), (u64::MAX, 0));
+    }
+
+    #[test]
+    fn cells_of_one_round_are_measured_under_the_same_schedules() {
+        let cells = &plan("--var rate=1k,2k --var size=1,2 --seed 10").unwrap().cells;
+        assert!(cells.iter().all(|cell| cell.options_of(4).seed == 13));
     }
 
     #[test]

@@ -75,8 +75,8 @@ pub(crate) fn full() -> Record {
 /// A run with all that the measurement has.
 fn run(record: &Value) -> Value {
     json!({
-        "number": 1, "started_unix_s": 1_700_000_000.25, "validity": record["validity"],
-        "rate": record["rate"],
+        "number": 1, "seeds": [1], "started_unix_s": 1_700_000_000.25,
+        "validity": record["validity"], "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
         "statuses": record["statuses"], "outstanding_by_service": 1.5,
         "threads": [{

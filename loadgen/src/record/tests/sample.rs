@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::environment::calibration::Calibration;
 use crate::latency::{Batches, Distribution, Latencies, P50, P99, Samples};
-use crate::measure::{Measurement, combine};
+use crate::measure::Measurement;
 use crate::options::Pacing;
 use crate::record::{
     ArgsRecord, Counters, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, StatusesRecord,
@@ -40,14 +40,10 @@ pub(crate) fn several(args: &ArgsRecord, runs: u32) -> Measurement {
     let mut latencies = Latencies::new();
     iter::repeat_n(&one, runs as usize).for_each(|run| latencies.merge(run));
     let batches: Vec<Batches> = iter::repeat_n(batches, runs as usize).collect();
-    let samples = Samples { mode: args.mode, latencies: &latencies, runs: &batches };
-    let latency_ns = LatenciesRecord::new(&samples);
-    let of_run = Samples { latencies: &one, runs: &batches[..1], ..samples };
+    let of_run = Samples { mode: args.mode, latencies: &one, runs: &batches[..1] };
     let runs = (1..=runs).map(|number| run(number, &args, &of_run)).collect();
     let objectives: Vec<Slo> = args.slo.iter().filter_map(TextValue::value).cloned().collect();
-    let mut record = combine(args, environment(), runs, &latencies, latency_ns);
-    record.slo = objectives.iter().map(|slo| slo.check(&record, &samples)).collect();
-    Measurement { record, latencies }
+    Measurement::of(args, environment(), runs, latencies, batches, &objectives)
 }
 
 /// The plan of [`open`].
@@ -147,6 +143,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
     let mean_s = latencies[Distribution::Service].mean_ns().unwrap_or(0) as f64 / 1e9;
     RunRecord {
         number,
+        seeds: vec![args.seed + u64::from(number - 1)],
         started_unix_s: 1_700_000_000.0 + 60.0 * f64::from(number),
         validity: Validity::valid(),
         outstanding_mean: rate.achieved_per_s * mean_s,

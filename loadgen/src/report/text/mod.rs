@@ -13,6 +13,7 @@ mod layout;
 mod runs;
 mod statuses;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, Style, wrap};
@@ -21,7 +22,7 @@ use crate::latency::{Distribution, Latencies};
 use crate::record::{
     ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
-use crate::units::{counted, grouped, percent, rate, size, throughput};
+use crate::units::{counted, grouped, numbers, percent, rate, size, throughput};
 use crate::wire::{Mismatch, UnexpectedReply};
 
 /// Most columns of a line.
@@ -98,7 +99,7 @@ const LATE_SHARE_MIN: f64 = 0.01;
 fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     let args = &record.args;
     writeln!(out, "loadgen {}  {}", args.target, loop_of(args))?;
-    out.write_str(&wrap("  ", &plan(args), WIDTH))?;
+    out.write_str(&wrap("  ", &plan(record), WIDTH))?;
     let found = &record.rate;
     let offered = match found.offered_per_s {
         Some(offered) if offered > 0.0 => format!(
@@ -133,7 +134,8 @@ fn loop_of(args: &ArgsRecord) -> String {
     }
 }
 
-fn plan(args: &ArgsRecord) -> String {
+fn plan(record: &Record) -> String {
+    let args = &record.args;
     let churn = args.churn.as_ref().map(|churn| format!("replaced {churn}, "));
     let path = args.http_path.as_ref().map(|path| format!(" for {path}")).unwrap_or_default();
     let runs = counted(args.runs.into(), "run");
@@ -147,19 +149,18 @@ fn plan(args: &ArgsRecord) -> String {
         args.pipeline,
         args.duration_s,
         args.warmup_s,
-        seeds(args),
+        seeds(record),
         args.pacing
     )
 }
 
-/// The seed, or those of all loaders whose results are merged.
-fn seeds(args: &ArgsRecord) -> String {
-    let seeds: Vec<String> = args.merged_seeds.iter().map(u64::to_string).collect();
-    if seeds.is_empty() {
-        format!("seed {}", args.seed)
-    } else {
-        format!("seeds {}", seeds.join(", "))
-    }
+/// The seeds of all runs: "seed 1" or "seeds 1 to 10".
+fn seeds(record: &Record) -> String {
+    let runs = record.runs.iter().flat_map(|run| record.seeds_of(run));
+    let all = runs.chain([&record.args.seed]).chain(&record.args.merged_seeds);
+    let seeds: BTreeSet<u64> = all.copied().collect();
+    let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+    format!("{noun} {}", numbers(&seeds))
 }
 
 /// The errors, or that there were none.

@@ -73,7 +73,7 @@ mod tests {
         mut measurement: Measurement,
         change: impl FnOnce(&mut Record, &mut RunRecord),
     ) -> Vec<Reason> {
-        let Measurement { record, latencies } = &mut measurement;
+        let Measurement { record, latencies, .. } = &mut measurement;
         let mut run = record.runs.remove(0);
         change(record, &mut run);
         let validity = judge(&run, latencies, &record.args, &record.env);
