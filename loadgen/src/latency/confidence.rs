@@ -12,7 +12,8 @@
 //! - Batches that depend on each other. Neighbours are joined until they do not.
 //! - A high percentile. The values beyond it come in a few groups, and a run without a large group
 //!   does not show that there are any. The index at the median is better known. In queues with one
-//!   server, the index at p90 is up to 2.5 times, that at p99 up to 4 times as far above 1.
+//!   server, the index at p90 is up to 2.5 times, that at p99 up to 4 times as far above 1. With 20
+//!   or more effective values beyond the percentile, its own index counts more and more.
 //! - A run that is not much longer than the memory of the queue. With `n` values that count as `m`,
 //!   the index is increased by 40 / `m` of itself.
 //!
@@ -39,6 +40,9 @@ const BATCHES_MIN: usize = 8;
 /// The index at p90 and at p99 by the index at the median, both less 1.
 const INDEX_AT_P90: f64 = 2.5;
 const INDEX_AT_P99: f64 = 4.0;
+
+/// From this number of effective values beyond a percentile on, the index there is known.
+const BEYOND_KNOWN: f64 = 20.0;
 
 /// By how much the index is increased for a run whose requests count as one.
 const SHORT_RUN: f64 = 40.0;
@@ -136,9 +140,11 @@ impl<'a> Dependence<'a> {
         let own = Dispersion::of(batches::beyond(&self.runs, share), share);
         let own = own.unwrap_or(self.at_median);
         let short = 1.0 + SHORT_RUN * self.at_median.index / self.count.max(1.0);
-        let by_median = 1.0 + growth(quantile) * (self.at_median.index * short - 1.0);
+        let own_index = own.index * short;
+        let doubt = (BEYOND_KNOWN * own_index / (self.count * share)).min(1.0);
+        let by_median = 1.0 + doubt * growth(quantile) * (self.at_median.index * short - 1.0);
         Dispersion {
-            index: (own.index * short).max(by_median),
+            index: own_index.max(by_median),
             batches: own.batches.min(self.at_median.batches),
         }
     }
