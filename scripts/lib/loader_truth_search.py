@@ -82,7 +82,8 @@ def parse(text):
         values = json.loads(text)
         answer = values["answer"]
         return {"rate_per_s": answer["rate_per_s"], "end": answer["end"], "limit": answer["limit"],
-                "confirmed": answer["confirmed"], "elapsed_s": values["elapsed_s"],
+                "qualifier": answer.get("qualifier"), "confirmed": answer["confirmed"],
+                "elapsed_s": values["elapsed_s"],
                 "probes": [{name: value for name, value in probe.items() if not isinstance(value, dict | list)}
                            for probe in values["probes"]]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -91,7 +92,7 @@ def parse(text):
 
 def answer_of(one):
     """The answer of a search, as the other scripts read it."""
-    return Answer(one["rate_per_s"], one["end"], one["limit"], len(one["probes"]))
+    return Answer(one["rate_per_s"], one["end"], one["limit"], one["qualifier"], len(one["probes"]))
 
 
 def ratios(records):

@@ -4,8 +4,8 @@
 //! chance explains shows how much. The batches do not depend on `--interval`. A request belongs to
 //! the batch of its intended time, whenever it is answered.
 //!
-//! The levels of the counts are coarser than the histogram's buckets: 64 for each power of two. They
-//! decide how wide a confidence interval is, not where it lies.
+//! The levels of the counts are coarser than the histogram's buckets: 64 for each power of two.
+//! They decide how wide a confidence interval is, not where it lies.
 
 use super::{Distribution, HIGHEST_NS};
 use crate::schedule::Window;

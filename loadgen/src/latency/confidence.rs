@@ -198,7 +198,7 @@ fn growth(quantile: f64) -> f64 {
 }
 
 /// Two-sided 95 % of Student's t distribution, by its expansion around the normal one (Abramowitz
-/// and Stegun, 26.7.5). With seven degrees of freedom or more it is exact to one part in a thousand.
+/// and Stegun, 26.7.5). From seven degrees of freedom on it is exact to one part in a thousand.
 fn student_t(degrees: usize) -> f64 {
     let n = degrees as f64;
     let z2 = Z * Z;
@@ -208,8 +208,8 @@ fn student_t(degrees: usize) -> f64 {
     Z * (1.0 + first / n + second / (n * n) + third / (n * n * n))
 }
 
-/// Ranks of `count` ordered values between which a quantile lies with 95 %, if they say as much about
-/// it as `effective` independent ones. Nothing if these are too few for the upper end.
+/// Ranks of `count` ordered values between which a quantile lies with 95 %, if they say as much
+/// about it as `effective` independent ones. Nothing if these are too few for the upper end.
 pub(crate) fn ranks(count: u64, effective: f64, quantile: f64) -> Option<[f64; 2]> {
     let (low, high) = independent_ranks(effective, quantile);
     let high = high.filter(|&high| high <= effective)?;
@@ -232,8 +232,9 @@ impl Latency {
     }
 }
 
-/// Ranks `l <= u` of `n` ordered and independent values: the quantile `p` lies above that of rank `l`
-/// with 97.5 %, and below that of rank `u` likewise. Where `l` is below 1, no value is low enough.
+/// Ranks `l <= u` of `n` ordered and independent values: the quantile `p` lies above that of rank
+/// `l` with 97.5 %, and below that of rank `u` likewise. Where `l` is below 1, no value is low
+/// enough.
 fn independent_ranks(n: f64, p: f64) -> (f64, Option<f64>) {
     let beyond = n * (1.0 - p);
     if beyond < EXACT_BELOW {

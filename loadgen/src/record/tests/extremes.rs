@@ -62,7 +62,9 @@ pub(crate) fn full() -> Record {
         "lateness": {"sleep": {"p50_ns": 900, "p99_ns": 9_000, "p999_ns": 40_000}},
     });
     record["validity"] = validity;
-    record["slo"] = json!([{"objective": "p99<1ms", "met": true, "decision": "passed", "found": "p99 is 180 µs"}]);
+    record["slo"] = json!([{
+        "objective": "p99<1ms", "met": true, "decision": "passed", "found": "p99 is 180 µs",
+    }]);
     record["rate"] = rate;
     record["latency_ns"] = latencies;
     record["statuses"] =
