@@ -154,7 +154,8 @@ def finish(job, server, task):
         output = server.stop()
     except Failure:
         output = None
-    text = job.record.read_text() if job.record.exists() else None
+    # A build of another age may leave an empty file where it could not connect.
+    text = (job.record.read_text() if job.record.exists() else "") or None
     job.record.unlink(missing_ok=True)
     return Ran(None if text is None else parse(text), task.status, task.errors.strip(), output)
 
