@@ -13,8 +13,8 @@ use crate::wire::{ExpectedStatuses, Protocol, Sizes, Verify, http};
 /// The load and the server: typed flags, not yet checked against each other.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
-    /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path. As a URL it also names
-    /// the protocol: http://HOST:PORT/PATH, redis://HOST:PORT (resp-ping), memcached://HOST:PORT;
+    /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path. As a URL it names the
+    /// protocol, too: http://HOST:PORT/PATH, redis://HOST:PORT (resp-ping), memcached://HOST:PORT;
     /// tcp://HOST:PORT names none. The port of a known protocol may be left out, and the path
     #[arg(value_name = "TARGET", default_value = "127.0.0.1:5555")]
     pub(crate) target: String,
