@@ -45,8 +45,8 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   p99.99      209 µs [209, 209 µs]             200 µs [200, 200 µs]            9.00 µs          n/a
   max         209 µs                           200 µs                          9.00 µs      64.0 µs
   mean        155 µs                           150 µs                          5.00 µs      32.5 µs
-  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 37,835, p99 38,325, p99.9
-  38,325, p99.99 38,325
+  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 37,835, p99 38,439, p99.9
+  38,401, p99.99 38,325
   n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
@@ -83,8 +83,8 @@ loadgen 127.0.0.1:5555  closed loop, service time
   p99.99      200 µs [200, 200 µs]                n/a
   max         200 µs                          64.0 µs
   mean        150 µs                          32.5 µs
-  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 35,919, p99 38,325, p99.9
-  38,325, p99.99 38,325
+  [ ] 95 % confidence interval; effective sample size: p50 38,439, p90 35,919, p99 38,439, p99.9
+  38,401, p99.99 38,325
   n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
 
   service times of answered requests
@@ -215,7 +215,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
   max         209 µs                           200 µs                          9.00 µs      64.0 µs
   mean        155 µs                           150 µs                          5.00 µs      32.5 µs
   [ ] 95 % confidence interval; effective sample size: p50 118,444, p90 117,815, p99 102,501, p99.9
-  116,806, p99.99 118,326
+  116,923, p99.99 118,326
   n/a, or no row: too few samples (n); p99 needs 368, p99.9 needs 3,688, p99.99 needs 36,887
   the loader's own lateness: p99 9.00 µs, p99.9 9.00 µs, max 9.00 µs; 0.00 % of the requests were
   blocked
