@@ -53,7 +53,8 @@ fn an_interrupt_while_connecting_sends_nothing_reports_and_leaves_earlier_files(
     let earlier = out.path().join("result.json");
     std::fs::write(&earlier, "earlier").unwrap();
     let directory = out.path().to_str().unwrap();
-    let words = ["run", &address, "-c900", "--timeout=60s", "--json", "-", "--out", directory];
+    let flags = ["-c900", "--timeout=60s", "--json", "-", "--out", directory, "--force"];
+    let words: Vec<&str> = ["run", &address].into_iter().chain(flags).collect();
     let child = command(&words).spawn().unwrap();
     until(|| has_handler(&child, 2));
     signal(&child, "INT");

@@ -21,9 +21,9 @@ fn a_refused_connect_leaves_no_file_and_changes_none() {
     let (out, json) = (path("new/out"), path("new.json"));
     let run = ["run", &address, "--out", &out, "--json", &json];
     expect_one_line(&loadgen(&run), 1, refused);
-    let search = ["search", &address, "--slo", "p99<1ms", "--out", &out, "--json", &json];
+    let search = ["search", "-q", &address, "--slo", "p99<1ms", "--out", &out, "--json", &json];
     expect_one_line(&loadgen(&search), 1, refused);
-    let sweep = ["sweep", &address, "--var", "rate=1k", "--out", &out];
+    let sweep = ["sweep", "-q", &address, "--var", "rate=1k", "--out", &out];
     expect_one_line(&loadgen(&sweep), 1, refused);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
@@ -31,7 +31,7 @@ fn a_refused_connect_leaves_no_file_and_changes_none() {
     fs::create_dir(&out).unwrap();
     let earlier = [format!("{out}/result.json"), format!("{out}/run-001.hlog"), json.clone()];
     earlier.iter().for_each(|file| fs::write(file, "earlier").unwrap());
-    let run = ["run", &address, "--out", &out, "--json", &json];
+    let run = ["run", &address, "--out", &out, "--json", &json, "--force"];
     expect_one_line(&loadgen(&run), 1, refused);
     for file in earlier {
         assert_eq!(fs::read_to_string(&file).unwrap(), "earlier", "{file}");
