@@ -63,9 +63,10 @@ fn name<S: Serializer>(metric: &&'static ComparedMetric, serializer: S) -> Resul
 /// The test and the interval that the runs of two sides allow.
 ///
 /// If both sides have the same schedules, each run of B has a partner in A. The differences within
-/// pairs do not contain what the schedules differ by, which near saturation is most of the spread:
-/// see `the_study_of_power` in the tests. So the test is Wilcoxon's of the pairs, but only with as
-/// many pairs as reach the corrected level at all, which are eight for five metrics. Below that,
+/// pairs do not contain what the schedules differ by. At half of the capacity, pairs find a small
+/// difference less often; `the_study_of_power` in the tests compares both at higher loads. The test
+/// is Wilcoxon's of the pairs, but only with as many pairs as reach the corrected level at all,
+/// which are eight for five metrics. Below that,
 /// and for other schedules, it is the test of Mann and Whitney, which for pairs is careful and not
 /// wrong. Student's test would work with fewer pairs, but assumes the shape of their differences.
 /// The interval, which shows that sides are the same, is that of the pairs from six on.
