@@ -397,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn a_median_that_wavers_says_little_about_a_tail_that_is_known() {
+        // 55 or 45 of 100 values of a batch are above the median; one in 50 is slow throughout.
+        let value = |n: u64| {
+            let above = if n / 1_000 % 2 == 0 { 55 } else { 45 };
+            if n % 50 == 0 { 9_000 } else { 1_000 + 1_000 * u64::from(n % 100 < above) }
+        };
+        let (latencies, batches) = even_run(64_000, value);
+        let runs = std::slice::from_ref(&batches);
+        let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
+        let dependence = samples.dependence(Distribution::Service).unwrap();
+        let (median, tail) = (dependence.effective_count(0.5), dependence.effective_count(0.98));
+        assert!(median < 10_000.0 && tail > 30_000.0, "{median} {tail}");
+    }
+
+    #[test]
     fn an_objective_is_decided_by_the_number_of_values_on_both_sides_of_its_limit() {
         let value = |n| (random::unit(random::at(7, n)) * 1e9) as u64;
         let (mut latencies, batches) = even_run(2_000, value);
