@@ -400,8 +400,8 @@ mod tests {
     fn a_median_that_wavers_says_little_about_a_tail_that_is_known() {
         // 55 or 45 of 100 values of a batch are above the median; one in 50 is slow throughout.
         let value = |n: u64| {
-            let above = if n / 1_000 % 2 == 0 { 55 } else { 45 };
-            if n % 50 == 0 { 9_000 } else { 1_000 + 1_000 * u64::from(n % 100 < above) }
+            let above = if (n / 1_000).is_multiple_of(2) { 55 } else { 45 };
+            if n.is_multiple_of(50) { 9_000 } else { 1_000 + 1_000 * u64::from(n % 100 < above) }
         };
         let (latencies, batches) = even_run(64_000, value);
         let runs = std::slice::from_ref(&batches);
