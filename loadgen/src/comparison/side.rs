@@ -8,10 +8,7 @@ use super::SideSummary;
 use crate::environment::Sharing;
 use crate::error::Error;
 use crate::record::{Record, RunRecord, Verdict};
-use crate::report::StoredResult;
-
-/// The record in a result directory.
-const RECORD: &str = "result.json";
+use crate::report::{StoredResult, files};
 
 /// The measurements of one side.
 #[derive(Debug, Clone)]
@@ -24,8 +21,8 @@ pub(crate) struct Side {
 impl Side {
     /// Reads a result.json, a result directory, or a directory of several of either.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let files = files(path)?;
-        let records = files.iter().map(|file| Ok(StoredResult::read(file)?.record));
+        let records = records(path)?;
+        let records = records.iter().map(|file| Ok(StoredResult::read(file)?.record));
         let records = records.collect::<Result<Vec<_>, Error>>()?;
         if records.iter().all(|record| record.runs.is_empty()) {
             return Err(bad(path, "there is no result in it; name one that --out has written"));
@@ -72,24 +69,53 @@ impl Side {
 }
 
 /// The records that a path means, in the order of their names.
-fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+fn records(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    if path.join(RECORD).exists() {
-        return Ok(vec![path.join(RECORD)]);
+    if path.join(files::RECORD).exists() {
+        return Ok(vec![path.join(files::RECORD)]);
     }
-    let entries = fs::read_dir(path).map_err(|error| bad(path, &error.to_string()))?;
-    let inside = entries.flatten().map(|entry| entry.path()).filter_map(|entry| {
+    expect_runs_of_one_plan(path)?;
+    let inside = entries(path)?.into_iter().filter_map(|entry| {
         if entry.is_dir() {
-            Some(entry.join(RECORD)).filter(|file| file.exists())
+            Some(entry.join(files::RECORD)).filter(|file| file.exists())
         } else {
             Some(entry).filter(|file| file.extension().is_some_and(|end| end == "json"))
         }
     });
-    let mut inside: Vec<PathBuf> = inside.collect();
-    inside.sort();
-    Ok(inside)
+    Ok(inside.collect())
+}
+
+/// A sweep and a search have runs of several plans. Runs of different plans are no side.
+fn expect_runs_of_one_plan(path: &Path) -> Result<(), Error> {
+    if path.join(files::SWEEP).exists() {
+        let cells = entries(&path.join(files::CELLS)).unwrap_or_default();
+        let example = cells.first().map(|cell| format!(", such as {}", cell.display()));
+        return Err(bad(
+            path,
+            &format!(
+                "it is a sweep, with runs of several settings; name the runs of one{}",
+                example.unwrap_or_default()
+            ),
+        ));
+    }
+    if path.join(files::SEARCH).exists() {
+        return Err(bad(
+            path,
+            "it is a search, with runs at several rates; measure both sides at one rate with \
+             loadgen run --rate",
+        ));
+    }
+    Ok(())
+}
+
+/// What is in a directory, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(|error| bad(folder, &error.to_string()))?;
+    let mut entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    Ok(entries)
 }
 
 fn bad(path: &Path, complaint: &str) -> Error {
@@ -132,6 +158,28 @@ mod tests {
         let record = Record { schema: "loadgen/1".to_owned(), ..sample::closed().record };
         write(&record, &missing);
         assert!(complaint(&missing).contains("loadgen/1"), "{}", complaint(&missing));
+    }
+
+    #[test]
+    fn a_sweep_is_no_side_but_the_runs_of_one_of_its_settings_are() {
+        let folder = test_needs::folder();
+        let sweep = folder.path();
+        fs::write(sweep.join(files::SWEEP), "{}").unwrap();
+        for run in ["cells/rate=2000/run-01.json", "cells/rate=1000/run-01.json"] {
+            write(&sample::closed().record, &sweep.join(run));
+        }
+        let complaint = Side::read(sweep).unwrap_err().to_string();
+        let example = format!("such as {}", sweep.join("cells/rate=1000").display());
+        assert!(complaint.ends_with(&example), "{complaint}");
+        assert_eq!(Side::read(&sweep.join("cells/rate=2000")).unwrap().runs(), 1);
+    }
+
+    #[test]
+    fn a_search_is_no_side() {
+        let folder = test_needs::folder();
+        fs::write(folder.path().join(files::SEARCH), "{}").unwrap();
+        let complaint = Side::read(folder.path()).unwrap_err().to_string();
+        assert!(complaint.contains("it is a search"), "{complaint}");
     }
 
     #[test]
