@@ -26,6 +26,8 @@ pub(crate) enum Judgement {
     NotEnoughRuns,
     /// The schedules of the sides cannot be compared.
     NotComparable,
+    /// A side is INVALID, so that it shows nothing.
+    Invalid,
     /// The metric is shown, and does not decide.
     Shown,
 }
@@ -151,6 +153,8 @@ pub(super) struct Measured {
     test: Test,
     /// Whether all values are positive, so that they have logarithms and ratios.
     logarithmic: bool,
+    /// Whether a side is INVALID.
+    is_invalid: bool,
     pub(super) p: f64,
 }
 
@@ -162,6 +166,7 @@ impl Measured {
         b: &Side,
         test: Test,
     ) -> Option<Self> {
+        let is_invalid = a.is_invalid() || b.is_invalid();
         let merge = test.schedules.are_the_unit();
         let (mut a, mut b) = (metric.values(a, merge)?, metric.values(b, merge)?);
         let logarithmic = a.values.iter().chain(&b.values).all(|&value| value > 0.0);
@@ -169,7 +174,7 @@ impl Measured {
             a.values.iter_mut().chain(&mut b.values).for_each(|value| *value = value.ln());
         }
         let p = test.p(&a.values, &b.values);
-        Some(Self { metric, a, b, test, logarithmic, p })
+        Some(Self { metric, a, b, test, logarithmic, is_invalid, p })
     }
 
     /// The finding by the corrected p value and the tolerance. A metric without a corrected value
@@ -201,6 +206,9 @@ impl Measured {
 
     fn judgement(&self, interval: Option<[f64; 2]>, p_holm: Option<f64>, delta: f64) -> Judgement {
         let Some(p_holm) = p_holm else { return Judgement::Shown };
+        if self.is_invalid {
+            return Judgement::Invalid;
+        }
         if self.a.values.len().min(self.b.values.len()) < RUNS_MIN {
             return Judgement::NotEnoughRuns;
         }

@@ -64,7 +64,7 @@ pub(crate) struct Comparison {
     /// Differences within this share are the same.
     pub(crate) delta: f64,
     /// The metrics that decide together: slower if one is, faster if one is and none is slower, the
-    /// same if all are, and otherwise undecided.
+    /// same if all are, and otherwise undecided. Nothing can be concluded if a side is INVALID.
     pub(crate) judgement: Judgement,
     pub(crate) findings: Vec<Finding>,
     /// Metrics that are not compared because only some runs have a value of them.
@@ -114,26 +114,23 @@ impl Comparison {
             paired: test.is_of_pairs(),
             no_verdict: schedules.why_no_verdict(a, b),
             delta,
-            judgement: overall(&findings),
+            judgement: if a.is_invalid() || b.is_invalid() {
+                Judgement::Invalid
+            } else {
+                overall(&findings)
+            },
             findings,
             unknown: unknown.into_iter().map(|metric| metric.name).collect(),
             differences: differences::between(a, b),
         }
     }
 
-    /// Whether a side does not show what it claims to, so that nothing can be concluded.
-    pub(crate) fn is_invalid(&self) -> bool {
-        self.a.verdict == Verdict::Invalid || self.b.verdict == Verdict::Invalid
-    }
-
     /// The exit code of a program that ends with this comparison.
     pub(crate) fn exit_code(&self) -> u8 {
-        if self.is_invalid() {
-            exit::INVALID
-        } else if self.judgement == Judgement::Slower {
-            exit::MISSED
-        } else {
-            exit::OK
+        match self.judgement {
+            Judgement::Invalid => exit::INVALID,
+            Judgement::Slower => exit::MISSED,
+            _ => exit::OK,
         }
     }
 }

@@ -53,13 +53,23 @@ impl Side {
         self.seeded_runs().map(|(_, _, seeds)| seeds).collect::<BTreeSet<_>>().len()
     }
 
+    /// The worst verdict of its measurements.
+    fn verdict(&self) -> Verdict {
+        let verdicts = self.records.iter().map(|record| record.validity.verdict);
+        verdicts.max().unwrap_or(Verdict::Invalid)
+    }
+
+    /// Whether it does not show what it claims to, so that nothing can be concluded.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.verdict() == Verdict::Invalid
+    }
+
     /// The side in short.
     pub(super) fn summary(&self) -> SideSummary {
-        let verdicts = self.records.iter().map(|record| record.validity.verdict);
         SideSummary {
             path: self.path.display().to_string(),
             runs: self.runs(),
-            verdict: verdicts.max().unwrap_or(Verdict::Invalid),
+            verdict: self.verdict(),
             co_located: self
                 .records
                 .iter()

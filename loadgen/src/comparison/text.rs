@@ -70,10 +70,8 @@ fn legend(comparison: &Comparison, delta: &str) -> String {
 }
 
 fn headline(comparison: &Comparison) -> (Verdict, &'static str) {
-    if comparison.is_invalid() {
-        return (Verdict::Invalid, "INVALID");
-    }
     match comparison.judgement {
+        Judgement::Invalid => (Verdict::Invalid, "INVALID"),
         Judgement::Slower => (Verdict::Invalid, "SLOWER"),
         Judgement::Faster => (Verdict::Valid, "FASTER"),
         Judgement::Same => (Verdict::Valid, "SAME"),
@@ -84,15 +82,12 @@ fn headline(comparison: &Comparison) -> (Verdict, &'static str) {
 }
 
 fn explained(comparison: &Comparison, delta: &str) -> String {
-    if comparison.is_invalid() {
-        return "a side is INVALID and shows nothing; see 'loadgen report' for its reasons"
-            .to_owned();
-    }
     let named = |wanted: Judgement| {
         let findings = comparison.findings.iter().filter(|found| found.judgement == wanted);
         findings.map(|finding| finding.metric.name).collect::<Vec<_>>().join(", ")
     };
     match comparison.judgement {
+        Judgement::Invalid => invalid(comparison),
         Judgement::Slower => format!("B is slower than A in {}", named(Judgement::Slower)),
         Judgement::Faster => format!("B is faster than A in {}", named(Judgement::Faster)),
         Judgement::Same => format!("B is as fast as A within {delta}"),
@@ -107,6 +102,16 @@ fn explained(comparison: &Comparison, delta: &str) -> String {
             comparison.no_verdict.clone().unwrap_or_default()
         }
     }
+}
+
+/// Which side is INVALID, and where its reasons are.
+fn invalid(comparison: &Comparison) -> String {
+    let sides = [("A", &comparison.a), ("B", &comparison.b)];
+    let invalid = sides.into_iter().filter(|(_, side)| side.verdict == Verdict::Invalid);
+    let reports = invalid.map(|(name, side)| {
+        format!("{name} is INVALID and shows nothing; 'loadgen report {}' says why", side.path)
+    });
+    reports.collect::<Vec<_>>().join("; ")
 }
 
 /// What is undecided, and how many runs would decide it.
@@ -166,6 +171,7 @@ fn row(finding: &Finding) -> Vec<String> {
             Judgement::Undecided => "undecided",
             Judgement::NotEnoughRuns => "(not enough runs)",
             Judgement::NotComparable => "(no verdict)",
+            Judgement::Invalid => "(INVALID)",
             Judgement::Shown => "(does not decide)",
         }
         .to_owned(),

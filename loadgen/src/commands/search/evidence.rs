@@ -1,7 +1,9 @@
 //! What the probes of a rate show together.
 //!
 //! Probes are added, not counted by how many were good: near the limit, each alone is too short to
-//! decide. What a disturbed probe shows counts only if no other is there.
+//! decide. What a disturbed probe shows counts only if no other is there. One that is INVALID because
+//! the loader was late can still show that an objective on the response time is met: the loader's
+//! delay makes every response later, never earlier.
 
 use super::strategy::{Observation, ProbeFinding};
 use crate::latency::{Distribution, Latencies};
@@ -19,12 +21,17 @@ const DISTURBANCES: [Code; 6] = [
     Code::Steal,
 ];
 
+/// What makes a run INVALID, but makes no response earlier.
+const DELAYS: [Code; 3] = [Code::LoaderLate, Code::LoaderStalled, Code::LoaderDelay];
+
 /// The probes of one group.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     usable: Option<Measurement>,
     /// Probes that were disturbed, but are not INVALID.
     doubtful: Option<Measurement>,
+    /// Probes that are INVALID because the loader delayed them.
+    delayed: Option<Measurement>,
 }
 
 /// What a group shows after a probe.
@@ -49,17 +56,34 @@ impl Evidence {
         match disturbance {
             Disturbance::None => add(&mut self.usable, number, measurement, objectives),
             Disturbance::Doubtful => add(&mut self.doubtful, number, measurement, objectives),
+            Disturbance::Delayed => add(&mut self.delayed, number, measurement, objectives),
             Disturbance::Invalid => {}
         }
         let record = self.usable.as_ref().or(self.doubtful.as_ref()).map(|all| &all.record);
-        let finding =
-            record.map_or(ProbeFinding::LoaderLimited, |record| judge(record, objectives));
+        let finding = match record {
+            Some(record) => judge(record, objectives),
+            None if self.is_good_in_spite_of_delays(objectives) => ProbeFinding::Good,
+            None => ProbeFinding::LoaderLimited,
+        };
+        let record = record.or(self.delayed.as_ref().map(|all| &all.record));
+        let record = record.filter(|_| finding != ProbeFinding::LoaderLimited);
         let undecided = record.filter(|_| finding == ProbeFinding::Undecided);
         GroupFinding {
             observed: Observation { finding, disturbed: disturbance != Disturbance::None },
             evidence_s: record.map_or(0.0, |record| record.rate.measured_s),
             needed_s: undecided.and_then(|record| needed_s(record, objectives)),
         }
+    }
+
+    /// Whether the delayed probes meet all objectives, which are on the response time.
+    fn is_good_in_spite_of_delays(&self, objectives: &[Slo]) -> bool {
+        let of_response = |slo: &Slo| {
+            matches!(slo.metric(), Metric::Time(None | Some(Distribution::Response), _))
+        };
+        self.delayed.as_ref().is_some_and(|all| {
+            objectives.iter().all(of_response)
+                && judge(&all.record, objectives) == ProbeFinding::Good
+        })
     }
 }
 
@@ -82,6 +106,8 @@ fn add(all: &mut Option<Measurement>, number: u32, probe: &Measurement, objectiv
 enum Disturbance {
     None,
     Doubtful,
+    /// INVALID only because of the loader's delay.
+    Delayed,
     Invalid,
 }
 
@@ -89,11 +115,14 @@ impl Disturbance {
     fn of(validity: &Validity) -> Self {
         let mut reasons = validity.reasons.iter();
         // Only a server that never answers makes a run INVALID without the loader's fault.
-        let is_invalid = reasons
+        let mut invalid = reasons
             .clone()
-            .any(|reason| reason.level == Verdict::Invalid && reason.code != Code::NothingMeasured);
-        if is_invalid {
-            Self::Invalid
+            .filter(|reason| reason.level == Verdict::Invalid)
+            .filter(|reason| reason.code != Code::NothingMeasured)
+            .peekable();
+        if invalid.peek().is_some() {
+            let only_delays = invalid.all(|reason| DELAYS.contains(&reason.code));
+            if only_delays { Self::Delayed } else { Self::Invalid }
         } else if reasons.any(|reason| DISTURBANCES.contains(&reason.code)) {
             Self::Doubtful
         } else {
@@ -211,12 +240,23 @@ mod tests {
     #[test]
     fn what_a_late_loader_seems_to_show_counts_for_nothing() {
         let late = probe(because(Code::LoaderLate, Verdict::Invalid));
-        for text in ["p99<1ms", "p99<1us"] {
+        for text in ["p99<1us", "service.p99<1ms", "rate>=1"] {
             let mut evidence = Evidence::default();
             let found = evidence.add(1, &late, &objective(text));
             let observed = Observation { finding: ProbeFinding::LoaderLimited, disturbed: true };
-            assert_eq!((found.observed, found.evidence_s), (observed, 0.0));
+            assert_eq!((found.observed, found.evidence_s), (observed, 0.0), "{text}");
         }
+        let slow = probe(because(Code::BelowRate, Verdict::Invalid));
+        let found = Evidence::default().add(1, &slow, &objective("p99<1ms"));
+        assert_eq!(found.observed.finding, ProbeFinding::LoaderLimited);
+    }
+
+    #[test]
+    fn responses_that_a_late_loader_delayed_and_that_are_short_enough_meet_their_objective() {
+        let late = probe(because(Code::LoaderLate, Verdict::Invalid));
+        let found = Evidence::default().add(1, &late, &objective("p99<1ms"));
+        let observed = Observation { finding: ProbeFinding::Good, disturbed: true };
+        assert_eq!((found.observed, found.evidence_s), (observed, 20.0));
     }
 
     #[test]
