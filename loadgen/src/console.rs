@@ -1,12 +1,20 @@
 //! Output to the terminal.
 
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write};
+
+use crate::error::Error;
 
 /// Prints a report or a record to stdout.
-pub(crate) fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    // A reader that has closed the pipe does not need the rest.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+pub(crate) fn print(text: &str) -> Result<(), Error> {
+    print_to(&mut io::stdout().lock(), text)
+}
+
+/// Prints a report or a record. A reader that closes the pipe early (`| head`) is no failure.
+pub(crate) fn print_to(out: &mut impl Write, text: &str) -> Result<(), Error> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::WriteResults(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes one line to stderr, after the name of the program.

@@ -36,7 +36,7 @@ pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8
         Error::Usage("--out: there is no cache directory for the result; name a file".to_owned())
     })?;
     let found = measure(*args.duration, interrupt)?;
-    console::print(&render(&found));
+    console::print(&render(&found))?;
     found.write(&path)?;
     console::say(&format!("written to {}; {later}", path.display()));
     Ok(exit::OK)

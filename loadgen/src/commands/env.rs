@@ -1,9 +1,10 @@
 //! `loadgen env`: the facts about this machine, and reasons not to measure on it.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 
 use crate::cli::EnvArgs;
+use crate::console;
 use crate::environment::{Environment, concerns};
 use crate::error::Error;
 use crate::exit;
@@ -19,8 +20,7 @@ pub(crate) fn env(args: EnvArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     } else {
         render(&environment)
     };
-    // A reader that has closed the pipe does not need the text.
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    console::print(&text)?;
     Ok(exit::OK)
 }
 

@@ -76,7 +76,7 @@ fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     merged.replay(&mut folder)?;
     folder.finish(&merged.measurement)?;
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
-    console::print(&text::render(record, latencies, Style::of(&io::stdout())));
+    console::print(&text::render(record, latencies, Style::of(&io::stdout())))?;
     Ok(merged.measurement.exit_code())
 }
 
@@ -87,7 +87,7 @@ fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let comparison = Comparison::of(&Side::read(&args.a)?, &Side::read(&args.b)?, delta);
     match args.json.as_deref() {
         Some(path) if path == Path::new("-") => {
-            write(&mut io::stdout().lock(), &json(&comparison))?;
+            console::print(&json(&comparison))?;
             show(&mut io::stderr().lock(), &comparison)?;
         }
         Some(path) => {
@@ -102,18 +102,10 @@ fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
 
 fn show(out: &mut (impl Write + IsTerminal), comparison: &Comparison) -> Result<(), Error> {
     let style = Style::of(out);
-    write(out, &comparison::render(comparison, style))
+    console::print_to(out, &comparison::render(comparison, style))
 }
 
 fn json(comparison: &Comparison) -> String {
     let text = serde_json::to_string_pretty(comparison);
     text.expect("a comparison is plain data") + "\n"
-}
-
-/// A reader that closes the pipe early (`| head`) is no failure.
-fn write(out: &mut impl Write, text: &str) -> Result<(), Error> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::WriteResults(error)),
-        _ => Ok(()),
-    }
 }

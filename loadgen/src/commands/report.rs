@@ -49,7 +49,7 @@ fn report_several(args: &ReportArgs, stored: &StoredFiles) -> Result<(), Error> 
     }
     let text = stored.view(args.view)?;
     match file(args) {
-        None => console::print(text),
+        None => console::print(text)?,
         Some(path) => fs::write(path, text).map_err(atomic_file::failure("write", path))?,
     }
     Ok(())
@@ -60,7 +60,7 @@ fn report_run(args: &ReportArgs, result: &StoredResult) -> Result<(), Error> {
         return rewrite(result, args.out.as_deref().unwrap_or(&result.path), args.force);
     }
     match file(args) {
-        None => console::print(&view(result, args.view, Style::of(&io::stdout()))?),
+        None => console::print(&view(result, args.view, Style::of(&io::stdout()))?)?,
         Some(path) => fs::write(path, view(result, args.view, Style::PLAIN)?)
             .map_err(atomic_file::failure("write", path))?,
     }

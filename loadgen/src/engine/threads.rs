@@ -24,7 +24,7 @@ use crate::record::{
     ArrivalRecord, IntervalRecord, LatenciesRecord, RateRecord, RunRecord, StatusesRecord,
     ThreadRecord, Validity,
 };
-use crate::schedule::{Intensity, Window};
+use crate::schedule::Window;
 use crate::server::Server;
 
 /// Time between two updates of the live line.
@@ -309,10 +309,7 @@ fn conclude(
         latency_ns: LatenciesRecord::new(&samples),
         statuses: StatusesRecord::new(all.statuses, &latencies),
         threads,
-        arrivals: options.load.open().map(|open| {
-            let flat = plan.intensity.as_ref().is_some_and(Intensity::is_flat);
-            ArrivalRecord::from_gaps(open.arrival, flat, &all.gaps)
-        }),
+        arrivals: options.load.open().map(|_| ArrivalRecord::from_gaps(&all.gaps)),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,
         outstanding_by_service: all.served_ns as f64 / measured_ns.max(1) as f64,
         intervals,

@@ -47,6 +47,11 @@ const BEYOND_KNOWN: f64 = 20.0;
 /// By how much the index is increased for a run whose requests count as one.
 const SHORT_RUN: f64 = 40.0;
 
+/// A limit of as many times the largest value is far from all of them. A queue whose true p99 is the
+/// limit stays below a sixth of it throughout in 4 % of runs of 368 requests at a utilisation of
+/// 0.95, and in less than 0.1 % of runs of 800, or at one of 0.9.
+const FAR: u64 = 6;
+
 /// The latencies of one or several runs, with their batches. Without batches, how far requests
 /// depend on each other is not known, and there is no confidence interval.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +76,9 @@ impl Samples<'_> {
     /// 95 % level; nothing if that cannot be decided.
     ///
     /// It compares counts, not values: a percentile that is far from a limit is certain to be on
-    /// its side of it long before its own confidence interval is known.
+    /// its side of it long before its own confidence interval is known. Where even the largest
+    /// value is far below the limit, the values count as independent: how far they depend on each
+    /// other there, such as by a drift of some microseconds, says nothing about the limit.
     pub(crate) fn meets(
         &self,
         distribution: Distribution,
@@ -87,8 +94,10 @@ impl Samples<'_> {
         let count = all.count() as f64;
         // A request without a reply may have had any latency from its wait on.
         let (at_least, at_most) = (good(&self.latencies[distribution]), good(&all));
+        let is_far = self.latencies[distribution].count() == all.count()
+            && all.max_ns().is_some_and(|max_ns| holds(max_ns.saturating_mul(FAR)));
         let passed = {
-            let effective = dependence.effective_count(quantile);
+            let effective = if is_far { count } else { dependence.effective_count(quantile) };
             let (_, high) = independent_ranks(effective, quantile);
             high.is_some_and(|high| high / effective <= at_least as f64 / count)
         };
@@ -430,6 +439,19 @@ mod tests {
         (0..220).for_each(|_| latencies[Distribution::Unanswered].record(1));
         assert_eq!(meets(&latencies, 0.5, 0.7), Some(true));
         assert_eq!(meets(&latencies, 0.95, 2.0), None);
+    }
+
+    #[test]
+    fn a_small_drift_does_not_leave_a_limit_that_is_far_away_undecided() {
+        let value = |n: u64| 1_000_000 + n / 4_000 * 50_000;
+        let (latencies, batches) = even_run(16_000, value);
+        let runs = std::slice::from_ref(&batches);
+        let meets = |limit_ns: u64| {
+            let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
+            samples.meets(Distribution::Service, 0.99, &|ns| ns < limit_ns)
+        };
+        assert_eq!(meets(100_000_000), Some(true));
+        assert_eq!(meets(1_300_000), None, "it may drift further");
     }
 
     /// P(X <= k) of a binomial distribution, term by term from logarithms.

@@ -79,11 +79,6 @@ impl Intensity {
         let after = self.segments.partition_point(|segment| segment.from_ns <= at_ns);
         self.segments[after.saturating_sub(1)].due(at_ns)
     }
-
-    /// Whether the rate never changes.
-    pub(crate) fn is_flat(&self) -> bool {
-        self.segments.len() == 1
-    }
 }
 
 /// A row of segments under construction.
@@ -130,7 +125,6 @@ mod tests {
     #[test]
     fn a_flat_rate_puts_requests_at_equal_distances() {
         let flat = intensity("2000");
-        assert!(flat.is_flat());
         let times: Vec<u64> = (0..4).map(|n| flat.time_of(f64::from(n))).collect();
         assert_eq!(times, [0, 500_000, 1_000_000, 1_500_000]);
         assert_eq!(flat.due_by(3_000_000_000), 6_000.0);

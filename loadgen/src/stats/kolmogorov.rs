@@ -1,20 +1,6 @@
 //! How far apart two distributions are (Kolmogorov, Smirnov): the largest difference between the
 //! shares of values up to any point, from 0 (the same) to 1.
 
-/// Distance of the sample from the exponential distribution with this mean.
-pub(crate) fn distance_to_exponential(sample: &[f64], mean: f64) -> f64 {
-    let mut sorted = sample.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let count = sorted.len() as f64;
-    let away = |(place, value): (usize, &f64)| {
-        let expected = if mean > 0.0 { 1.0 - (-value.max(0.0) / mean).exp() } else { 1.0 };
-        // The sample's share jumps at each value: both sides of the jump count.
-        let (below, up_to) = (place as f64 / count, (place + 1) as f64 / count);
-        (expected - below).abs().max((up_to - expected).abs())
-    };
-    sorted.iter().enumerate().map(away).fold(0.0, f64::max)
-}
-
 /// Distance of two samples from each other; 0 where one is empty.
 pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
     if a.is_empty() || b.is_empty() {
@@ -56,27 +42,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schedule::random;
-
-    fn exponential(count: u64, mean: f64, key: u64) -> Vec<f64> {
-        (0..count).map(|n| -mean * (1.0 - random::unit(random::at(key, n))).ln()).collect()
-    }
-
-    #[test]
-    fn an_exponential_sample_is_as_near_as_chance_and_another_mean_is_not() {
-        let sample = exponential(5_000, 40.0, 3);
-        let by_chance = distance_by_chance(5_000.0, 0.001);
-        assert!(distance_to_exponential(&sample, 40.0) < by_chance);
-        assert!(distance_to_exponential(&sample, 50.0) > by_chance);
-    }
-
-    #[test]
-    fn equal_gaps_are_as_far_from_exponential_as_the_formula_says() {
-        // All mass at the mean, where the exponential has 1 - 1/e below.
-        let distance = distance_to_exponential(&[7.0; 100], 7.0);
-        assert!((distance - (1.0 - (-1.0_f64).exp())).abs() < 1e-12, "{distance}");
-        assert_eq!(distance_to_exponential(&[], 1.0), 0.0);
-    }
 
     #[test]
     fn samples_without_overlap_are_one_apart() {

@@ -16,9 +16,7 @@ mod rank;
 mod shift;
 mod signed_rank;
 
-pub(crate) use self::kolmogorov::{
-    distance, distance_by_chance, distance_to_exponential, effective_size,
-};
+pub(crate) use self::kolmogorov::{distance, distance_by_chance, effective_size};
 pub(crate) use self::power::{POWER, Samples, values_to_find};
 pub(crate) use self::rank::{holm, mann_whitney};
 pub(crate) use self::shift::Shift;

@@ -70,3 +70,15 @@ fn a_calibration_that_cannot_be_used_ends_the_run_before_it_begins() {
     fs::write(&file, "{}").unwrap();
     expect_one_line(&loadgen(&words), 1, "it is no calibration");
 }
+
+#[test]
+fn a_result_that_a_full_disk_does_not_take_is_an_error() {
+    let folder = test_needs::folder();
+    let out = folder.path().join("run");
+    load(&Server::echo(), &format!("-c 1 --quiet --out {}", out.display()));
+    for args in [&["env"][..], &["report", out.to_str().unwrap(), "--view", "json"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let finished = wait(command(args).stdout(full).spawn().unwrap());
+        expect_one_line(&finished, 1, "No space left");
+    }
+}

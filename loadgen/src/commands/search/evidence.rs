@@ -154,8 +154,9 @@ fn finding(failed: bool, decisions: &[Decision], depends_on_length: bool) -> Pro
 /// Whether half of the measured time or more was not steady. If a queue grows, a run can meet an
 /// objective only because it is short. But a short run may also look unsteady by chance.
 fn depends_on_length(runs: &[RunRecord]) -> bool {
+    let growing = [Code::NotSteady, Code::Overloaded];
     let is_unsteady =
-        |run: &&RunRecord| run.validity.reasons.iter().any(|reason| reason.code == Code::NotSteady);
+        |run: &&RunRecord| run.validity.reasons.iter().any(|reason| growing.contains(&reason.code));
     let unsteady_s: f64 = runs.iter().filter(is_unsteady).map(|run| run.rate.measured_s).sum();
     let all_s: f64 = runs.iter().map(|run| run.rate.measured_s).sum();
     unsteady_s > 0.0 && 2.0 * unsteady_s >= all_s

@@ -199,10 +199,10 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     match &output.record {
         Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
         Some(RecordSink::Stdout) => {
-            console::print(&json::text(record).map_err(Error::WriteResults)?);
+            console::print(&json::text(record).map_err(Error::WriteResults)?)?;
         }
         None if output.quiet || record.probes.is_empty() => {}
-        None => console::print(&report::render(record)),
+        None => console::print(&report::render(record))?,
     }
     let (verdict, text) = report::verdict(record);
     if output.quiet && record.answer.limit == Some(Limit::Loader) {

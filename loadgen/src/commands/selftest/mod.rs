@@ -32,7 +32,7 @@ pub(crate) fn selftest(args: SelftestArgs, interrupt: &Interrupt) -> Result<u8, 
     let mut failed = 0;
     for test in tests {
         for check in test(interrupt)? {
-            console::print(&line(&check));
+            console::print(&line(&check))?;
             failed += u64::from(!check.passed);
         }
     }

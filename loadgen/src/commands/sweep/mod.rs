@@ -189,7 +189,7 @@ fn publish(
         folder.write(&name, &text)?;
     }
     if !plan.quiet {
-        console::print(&report::text(record));
+        console::print(&report::text(record))?;
         return Ok(());
     }
     let (verdict, text) = report::verdict(record.cells.iter());

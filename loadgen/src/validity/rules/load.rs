@@ -14,6 +14,10 @@ const ACHIEVED_INVALID: f64 = 0.95;
 /// server is overloaded.
 const CHANCE_DEVIATIONS: f64 = 3.0;
 
+/// Requests that are not answered in time for each that was due while the loader stood still: those,
+/// and those that waited behind them at the server afterwards.
+const STALLED_CAUSE: f64 = 2.0;
+
 /// Share of the calibrated maximum up to which the loader has spare capacity.
 const CEILING_SUSPECT: f64 = 0.8;
 
@@ -47,12 +51,27 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     // A queue that is nearly full is longer or shorter at the end of the window by chance.
     let waiting = (offered - rate.achieved_per_s) * rate.measured_s;
     let by_chance = CHANCE_DEVIATIONS * (offered * rate.measured_s).sqrt();
-    Some(match blame(evidence) {
+    let stalled = evidence.run.threads.iter().map(|thread| thread.stalled_s);
+    let stalled_s = stalled.sum::<f64>() / evidence.run.threads.len().max(1) as f64;
+    let blame = if waiting <= STALLED_CAUSE * stalled_s * offered {
+        Blame::Loader
+    } else {
+        blame(evidence)
+    };
+    Some(match blame {
         Blame::Server if waiting <= by_chance => return None,
-        Blame::Server => Reason::label(
-            Code::Overloaded,
-            format!("{found}: the server left the others waiting; the rate is above its capacity"),
-        ),
+        Blame::Server => {
+            let text = format!(
+                "{found}: the server left the others waiting; the rate is above its capacity, or \
+                 it got too little processor time"
+            );
+            if evidence.is_flat() {
+                let depend = "percentiles depend on the length of the run";
+                Reason::suspect(Code::Overloaded, format!("{text}; {depend}"))
+            } else {
+                Reason::label(Code::Overloaded, text)
+            }
+        }
         Blame::Errors => Reason::suspect(
             Code::BelowRate,
             format!(
@@ -171,18 +190,22 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let share = lost as f64 / counters.scheduled.max(1) as f64;
     let attempts = counters.connects + unconnected;
     let of_connects = unconnected as f64 / attempts.max(1) as f64;
-    let text = format!(
-        "{} of {} failed ({}), and {} of {}{}; see the list of errors",
-        grouped(lost),
-        counted(counters.scheduled, "request"),
-        percent(share),
-        grouped(unconnected),
-        counted(attempts, "connect"),
-        match counters.connects_refused {
-            0 => " failed".to_owned(),
-            refused => format!(" failed ({} refused: nothing listened)", grouped(refused)),
-        }
-    );
+    let requests = (lost > 0).then(|| {
+        let all = counted(counters.scheduled, "request");
+        format!("{} of {all} failed ({})", grouped(lost), percent(share))
+    });
+    let connects = (unconnected > 0).then(|| {
+        let refused = match counters.connects_refused {
+            0 => String::new(),
+            refused => format!(" ({} refused: nothing listened)", grouped(refused)),
+        };
+        let all = counted(attempts, "connect");
+        format!("{} of {all} failed{refused}", grouped(unconnected))
+    });
+    let wrong = (counters.mismatches > 0)
+        .then(|| format!("{} got wrong bytes", counted(counters.mismatches, "connection")));
+    let found: Vec<String> = [requests, connects, wrong].into_iter().flatten().collect();
+    let text = format!("{}; see the list of errors", found.join(", "));
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
     let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {
@@ -243,16 +266,43 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_falls_behind_is_overloaded_which_is_a_finding_and_no_fault() {
-        assert_eq!(when(0.5, by_the_server), one(Code::Overloaded, Valid));
-        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one(Code::Overloaded, Valid));
+    fn a_server_that_falls_behind_is_overloaded_however_few_the_intervals_are() {
+        assert_eq!(when(0.5, by_the_server), one(Code::Overloaded, Suspect));
+        assert_eq!(when(0.5, |run| run.counters.censored = 1_000), one(Code::Overloaded, Suspect));
+        let found = when(0.5, |run| {
+            by_the_server(run);
+            run.intervals.truncate(2);
+        });
+        assert_eq!(found, one(Code::Overloaded, Suspect));
+    }
+
+    #[test]
+    fn a_server_that_a_ramp_overloads_is_a_finding_and_no_fault() {
+        let found = codes(sample::open(), |record, run| {
+            record.args.rate = Some("1k..3k".to_owned().into());
+            run.rate.achieved_per_s = 0.5 * run.rate.offered_per_s.unwrap();
+            by_the_server(run);
+        });
+        assert_eq!(found, one(Code::Overloaded, Valid));
+    }
+
+    #[test]
+    fn what_was_due_while_the_loader_stood_still_is_not_the_servers_backlog() {
+        let stopped_for = |stalled_s: f64| {
+            when(0.94, |run| {
+                by_the_server(run);
+                run.threads[0].stalled_s = stalled_s;
+            })
+        };
+        assert!(stopped_for(0.9).contains(&(Code::BelowRate, Invalid)));
+        assert!(stopped_for(0.1).contains(&(Code::Overloaded, Suspect)));
     }
 
     #[test]
     fn a_queue_that_is_longer_at_the_end_by_chance_is_no_overload() {
         // 40,000 requests: three standard deviations are 600.
         assert_eq!(when(0.986, |_| {}), []);
-        assert_eq!(when(0.984, |_| {}), one(Code::Overloaded, Valid));
+        assert_eq!(when(0.984, |_| {}), one(Code::Overloaded, Suspect));
     }
 
     #[test]
@@ -277,7 +327,7 @@ mod tests {
     #[test]
     fn late_sends_explain_a_rate_that_was_missed_although_every_request_was_answered() {
         let late = |mean_ns: u64| when(0.9, |run| run.latency_ns.loader_late.mean = Some(mean_ns));
-        assert!(late(1_000).contains(&(Code::Overloaded, Valid)));
+        assert!(late(1_000).contains(&(Code::Overloaded, Suspect)));
         assert!(late(200_000).contains(&(Code::BelowRate, Invalid)));
     }
 
