@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use crate::atomic_file;
 use crate::cli::{Command, CompareArgs, MergeArgs, RunArgs};
 use crate::comparison::{self, Comparison, Side};
 use crate::console;
@@ -91,8 +92,7 @@ fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
             show(&mut io::stderr().lock(), &comparison)?;
         }
         Some(path) => {
-            fs::write(path, json(&comparison))
-                .map_err(|source| Error::OpenRecord { path: path.to_owned(), source })?;
+            atomic_file::text(path, &json(&comparison))?;
             show(&mut io::stdout().lock(), &comparison)?;
         }
         None => show(&mut io::stdout().lock(), &comparison)?,

@@ -1,6 +1,5 @@
 //! `loadgen report`: a stored run, sweep or search in any of its views.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -50,7 +49,7 @@ fn report_several(args: &ReportArgs, stored: &StoredFiles) -> Result<(), Error> 
     let text = stored.view(args.view)?;
     match file(args) {
         None => console::print(text)?,
-        Some(path) => fs::write(path, text).map_err(atomic_file::failure("write", path))?,
+        Some(path) => atomic_file::text(path, text)?,
     }
     Ok(())
 }
@@ -61,8 +60,7 @@ fn report_run(args: &ReportArgs, result: &StoredResult) -> Result<(), Error> {
     }
     match file(args) {
         None => console::print(&view(result, args.view, Style::of(&io::stdout()))?)?,
-        Some(path) => fs::write(path, view(result, args.view, Style::PLAIN)?)
-            .map_err(atomic_file::failure("write", path))?,
+        Some(path) => atomic_file::text(path, &view(result, args.view, Style::PLAIN)?)?,
     }
     Ok(())
 }
