@@ -11,19 +11,37 @@ use crate::servers::Server;
 
 #[test]
 fn an_interrupt_ends_the_run_with_partial_results() {
+    for name in ["INT", "TERM", "QUIT", "HUP"] {
+        let server = Server::echo();
+        let address = server.address();
+        let words = ["run", &address, "-c4", "-t2", "--warmup=0s", "--duration=60s", "--json", "-"];
+        let child = command(&words).spawn().unwrap();
+        until(|| server.bytes_read() > 64 * 100);
+        signal(&child, name);
+        let finished = wait(child);
+        assert_eq!(finished.code, Some(130), "{name}: {finished:?}");
+        let record = finished.json();
+        expect_conserved(&record);
+        assert_eq!(record["interrupted"], true);
+        assert!(count(&record, "measured") > 0);
+        assert!(finished.stderr.contains("INTERRUPTED"), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_run_that_was_started_with_nohup_survives_the_end_of_its_terminal() {
     let server = Server::echo();
-    let address = server.address();
-    let words = ["run", &address, "-c4", "-t2", "--warmup=0s", "--duration=60s", "--json", "-"];
-    let child = command(&words).spawn().unwrap();
-    until(|| server.bytes_read() > 64 * 100);
-    signal(&child, "INT");
-    let finished = wait(child);
-    assert_eq!(finished.code, Some(130), "{finished:?}");
-    let record = finished.json();
-    expect_conserved(&record);
-    assert_eq!(record["interrupted"], true);
-    assert!(count(&record, "measured") > 0);
-    assert!(finished.stderr.contains("INTERRUPTED"), "{finished:?}");
+    let run = format!(
+        "trap '' HUP; exec '{}' run {} -c1 --warmup=0s --duration=300ms --json -",
+        env!("CARGO_BIN_EXE_loadgen"),
+        server.address()
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &run]).stdout(std::process::Stdio::piped());
+    let child = shell.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| server.bytes_read() > 64 * 10);
+    signal(&child, "HUP");
+    assert_eq!(wait(child).json()["interrupted"], false);
 }
 
 #[test]
