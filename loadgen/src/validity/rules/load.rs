@@ -171,18 +171,28 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let share = lost as f64 / counters.scheduled.max(1) as f64;
     let attempts = counters.connects + unconnected;
     let of_connects = unconnected as f64 / attempts.max(1) as f64;
-    let text = format!(
-        "{} of {} failed ({}), and {} of {}{}; see the list of errors",
+    let of_requests = format!(
+        "{} of {} failed ({})",
         grouped(lost),
         counted(counters.scheduled, "request"),
-        percent(share),
-        grouped(unconnected),
-        counted(attempts, "connect"),
-        match counters.connects_refused {
-            0 => " failed".to_owned(),
-            refused => format!(" failed ({} refused: nothing listened)", grouped(refused)),
-        }
+        percent(share)
     );
+    let refused = match counters.connects_refused {
+        0 => String::new(),
+        refused => format!(" ({} refused: nothing listened)", grouped(refused)),
+    };
+    let of_attempts = || {
+        let (failed, all) = (grouped(unconnected), counted(attempts, "connect"));
+        format!("{failed} of {all} failed{refused}")
+    };
+    let protocol = "wrong bytes came back: is it the right --protocol?".to_owned();
+    let said = [
+        (lost > 0).then_some(of_requests),
+        (unconnected > 0).then(of_attempts),
+        (counters.mismatches > 0).then_some(protocol),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    let text = format!("{}; see the list of errors", said.join("; "));
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
     let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {
@@ -271,7 +281,7 @@ mod tests {
             run.counters.connect_failures = 749;
             run.counters.connects_refused = 749;
         });
-        assert_eq!(found, [(Code::BelowRate, Suspect), (Code::Errors, Suspect)]);
+        assert_eq!(found, [(Code::Errors, Suspect), (Code::BelowRate, Suspect)]);
     }
 
     #[test]
@@ -377,9 +387,21 @@ mod tests {
         assert_eq!((&found(749)[0].code, found(749)[0].level), (&Code::Errors, Suspect));
         let text = &found(749)[0].text;
         assert!(
-            text.contains("749 of 813 connects failed (749 refused: nothing listened)"),
+            text.starts_with("749 of 813 connects failed (749 refused: nothing listened); see"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn only_what_failed_is_counted_in_the_text() {
+        let found = findings(sample::closed(), |_, run| {
+            run.counters.scheduled = 200;
+            run.counters.failed = 100;
+            run.counters.mismatches = 100;
+        });
+        let said = "100 of 200 requests failed (50 %); wrong bytes came back: is it the right \
+                    --protocol?; see the list of errors";
+        assert_eq!(found[0].text, said);
     }
 
     #[test]
