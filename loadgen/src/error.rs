@@ -67,7 +67,8 @@ pub(crate) enum Error {
 
     #[error(
         "start the server '{command}': {target} did not accept within {}; does it listen there? \
-         {{addr}} in the command stands for the target (--timeout){last_output}",
+         {{addr}} in the command stands for the target. A --timeout above that gives it \
+         more time{last_output}",
         humantime::format_duration(*within)
     )]
     ServerNotReady { command: String, target: String, within: Duration, last_output: String },
@@ -138,14 +139,18 @@ fn connect_advice(source: &io::Error, done: usize, timeout: Duration) -> String 
     };
     match source.kind() {
         io::ErrorKind::ConnectionRefused => format!(
-            "connection refused{progress}; is the server running? Start it, or name its ADDR:PORT"
+            "connection refused{progress}; is the server running? Start it, or name its \
+             address"
         ),
         io::ErrorKind::TimedOut => format!(
             "no answer within {}{progress}; is the address right, does a firewall let it through, \
              is the server accepting? (--timeout)",
             humantime::format_duration(timeout)
         ),
-        io::ErrorKind::AddrNotAvailable => format!(
+        io::ErrorKind::NotFound => format!(
+            "there is no such socket{progress}; is the server running? Start it, or name its path"
+        ),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => format!(
             "no free local port{progress}; ask for fewer connections, or wait until closed ones \
              have left TIME_WAIT"
         ),
@@ -171,6 +176,18 @@ mod tests {
     fn a_refused_connect_says_where_and_what_to_do() {
         let text = connect_error(io::ErrorKind::ConnectionRefused, 0);
         assert!(text.starts_with("connect to 127.0.0.1:5555: connection refused; is the server"));
+    }
+
+    #[test]
+    fn a_socket_that_does_not_exist_says_so() {
+        let text = connect_error(io::ErrorKind::NotFound, 0);
+        assert!(
+            text.ends_with(
+                "there is no such socket; is the server running? Start it, or \
+            name its path"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

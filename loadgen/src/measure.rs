@@ -144,7 +144,7 @@ pub(crate) fn combine(
         schema: SCHEMA.to_owned(),
         validity: Validity {
             percentiles: validity::loader_parts(latencies, args.mode),
-            ..validity::judge_all(&runs)
+            ..validity::judge_all(&runs, &args)
         },
         slo: Vec::new(),
         rate: RateRecord::new(&counters, args.mode, measured_s),

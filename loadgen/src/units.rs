@@ -84,9 +84,13 @@ pub(crate) fn rate(per_s: f64) -> String {
     if per_s < 99.95 { three_digits(per_s) } else { grouped(per_s.round() as u64) }
 }
 
-/// Bytes per second in mebibytes: "6.30 MiB/s".
+/// Bytes per second: "6.30 MiB/s", and below a tenth of a mebibyte "62.5 KiB/s".
 pub(crate) fn throughput(bytes_per_s: f64) -> String {
-    format!("{} MiB/s", rate(bytes_per_s / (1024.0 * 1024.0)))
+    const MEBIBYTE: f64 = 1024.0 * 1024.0;
+    match bytes_per_s / MEBIBYTE {
+        ..0.1 => format!("{} KiB/s", rate(bytes_per_s / 1024.0)),
+        mebibytes => format!("{} MiB/s", rate(mebibytes)),
+    }
 }
 
 /// A size in bytes: "64 B", "16 KiB".
@@ -94,14 +98,15 @@ pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string().replace(".0 ", " ")
 }
 
-/// A length of time that need not be exact: "1m 30s", "2h 5m", "less than 1s".
+/// A length of time that need not be exact: "1m 30s", "2h 5m", "300ms".
 pub(crate) fn about(length: Duration) -> String {
     let seconds = length.as_secs_f64().round() as u64;
-    let rounded = if seconds < 600 { seconds } else { seconds.div_ceil(60) * 60 };
-    match rounded {
-        0 => "less than 1s".to_owned(),
-        _ => humantime::format_duration(Duration::from_secs(rounded)).to_string(),
-    }
+    let rounded = match seconds {
+        0 => Duration::from_millis(length.as_millis() as u64),
+        1..600 => Duration::from_secs(seconds),
+        _ => Duration::from_secs(seconds.div_ceil(60) * 60),
+    };
+    humantime::format_duration(rounded).to_string()
 }
 
 /// A share as whole per cent.
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn a_rough_time_has_no_useless_digits() {
         for (ms, text) in
-            [(90_400, "1m 30s"), (499, "less than 1s"), (7_501_000, "2h 6m"), (600_000, "10m")]
+            [(90_400, "1m 30s"), (499, "499ms"), (0, "0s"), (7_501_000, "2h 6m"), (600_000, "10m")]
         {
             assert_eq!(about(Duration::from_millis(ms)), text);
         }
@@ -200,6 +205,8 @@ mod tests {
         assert_eq!(rate(0.5), "0.50");
         assert_eq!(rate(103_214.4), "103,214");
         assert_eq!(throughput(6_605_000.0), "6.30 MiB/s");
+        assert_eq!(throughput(64_000.0), "62.5 KiB/s");
+        assert_eq!(throughput(0.0), "0.00 KiB/s");
     }
 
     #[test]

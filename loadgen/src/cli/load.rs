@@ -1,9 +1,10 @@
 //! The flags of the load and of the server; `run`, `search` and `sweep` share them.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
@@ -38,9 +39,25 @@ pub(crate) struct LoadArgs {
 impl LoadArgs {
     /// Whether this is the long name of one of these flags that takes a value.
     pub(crate) fn has_flag(name: &str) -> bool {
+        Self::flag(name).is_some()
+    }
+
+    /// Whether the flag with this long name, or its short form, is among the words.
+    pub(crate) fn is_given(name: &str, words: &[OsString]) -> bool {
+        let short = Self::flag(name).and_then(|flag| flag.get_short());
+        let (long, short) = (format!("--{name}"), short.map(|short| format!("-{short}")));
+        let is_it = |word: &str| {
+            let rest = word.strip_prefix(&long);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+                || short.as_ref().is_some_and(|short| word.starts_with(short))
+        };
+        words.iter().filter_map(|word| word.to_str()).any(is_it)
+    }
+
+    fn flag(name: &str) -> Option<Arg> {
         let flags = Self::augment_args(Command::new(""));
         let mut named = flags.get_arguments().filter(|flag| flag.get_long() == Some(name));
-        named.any(|flag| flag.get_action().takes_values())
+        named.find(|flag| flag.get_action().takes_values()).cloned()
     }
 }
 
@@ -232,7 +249,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Print no report and no progress, only errors and a verdict that is not VALID
+    /// Print no report and no progress, only why the exit code is not 0 or the verdict not VALID
     #[arg(short, long)]
     pub(crate) quiet: bool,
 

@@ -2,18 +2,20 @@
 //!
 //! `load` has the flags that several commands share. `options_from_flags` checks the values against
 //! each other, with `target` for the server and `traffic` for the flags of the protocols.
+//! `usage_error` has the texts for words that cannot be read.
 
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
 mod target;
 mod traffic;
+mod usage_error;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::load::{LoadArgs, OutputArgs, SloArgs};
 use crate::error::Error;
@@ -40,7 +42,7 @@ Exit codes:
     about = "Loads a server, measures its latency, and reports whether the result is valid",
     after_help = EXAMPLES,
     arg_required_else_help = true,
-    disable_help_subcommand = true
+    propagate_version = true
 )]
 struct Cli {
     #[command(subcommand)]
@@ -60,7 +62,10 @@ pub(crate) enum Command {
         args_override_self = true,
         // A search chooses the rate: `SearchPlan` rejects the flag and names --from and --to.
         mut_arg("rate", |rate| rate.hide(true)),
-        mut_arg("slo", |slo| slo.help(SEARCH_SLO_HELP))
+        mut_arg("slo", |slo| slo.help(SEARCH_SLO_HELP)),
+        mut_arg("out", |out| out.help(SEARCH_OUT_HELP)),
+        // A search writes no intervals.
+        mut_arg("interval", |interval| interval.hide(true))
     )]
     Search(Box<SearchArgs>),
     /// Measure every combination of some settings, in random order
@@ -101,7 +106,8 @@ pub(crate) enum Text {
 pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, Error> {
-    match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    match Cli::try_parse_from(&words) {
         Ok(Cli { command }) => Ok(Invocation::Do(command)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -110,7 +116,11 @@ pub(crate) fn parse(
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 Ok(Invocation::Print(Text::Instead(error.render().to_string())))
             }
-            _ => Err(Error::Usage(fold(&error.render().to_string()))),
+            _ => {
+                let name = words.get(1).and_then(|word| word.to_str());
+                let command = name.filter(|name| Cli::command().find_subcommand(name).is_some());
+                Err(Error::Usage(usage_error::line(&error, &words, command)))
+            }
         },
     }
 }
@@ -128,18 +138,6 @@ pub(crate) fn print(text: &Text) -> u8 {
             exit::USAGE
         }
     }
-}
-
-/// Joins the paragraphs of a parser's message in one line: the error and the tips, without the
-/// usage summary.
-fn fold(message: &str) -> String {
-    let lines = message.lines().map(str::trim);
-    let kept: Vec<&str> = lines
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
-        .filter(|line| !line.is_empty())
-        .map(|line| line.strip_prefix("error: ").unwrap_or(line))
-        .collect();
-    format!("{}; see 'loadgen --help'", kept.join("; "))
 }
 
 /// Help below the flags.
@@ -198,6 +196,11 @@ Example:
 const SEARCH_SLO_HELP: &str = "\
 Objective that a good rate meets, repeatable, at least one: p99<1ms, p99.9<5ms, max<50ms, \
 mean<1ms, err<0.1%, achieved>=0.99, rate>=10k";
+
+/// Help of `--out`, which gets the files of the search and not those of its probes.
+const SEARCH_OUT_HELP: &str = "\
+Write the search into this directory: search.json, search.csv (a line per probe), search.txt (the \
+report) and a plot of latency by rate";
 
 /// The flags of `loadgen search`.
 #[derive(Debug, Clone, Args)]
@@ -260,7 +263,8 @@ pub(crate) struct SweepArgs {
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Sweep")]
     pub(crate) runs: u32,
 
-    /// Directory of the results; an interrupted sweep in it is continued
+    /// Directory of the results: sweep.json, sweep.csv (a line per run), summary.txt and .md,
+    /// plots, and the record of each run in cells/; an interrupted sweep in it is continued
     #[arg(short, long, value_name = "DIR", help_heading = "Sweep")]
     pub(crate) out: PathBuf,
 
@@ -271,7 +275,7 @@ pub(crate) struct SweepArgs {
     #[command(flatten, next_help_heading = "Sweep")]
     pub(crate) slo: SloArgs,
 
-    /// Print no report and no progress, only errors and a verdict that is not VALID
+    /// Print no report and no progress, only why the exit code is not 0 or the verdict not VALID
     #[arg(short, long, help_heading = "Sweep")]
     pub(crate) quiet: bool,
 }
@@ -382,8 +386,6 @@ pub(crate) struct EnvArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -415,6 +417,10 @@ mod tests {
         assert!(
             matches!(wanted, Invocation::Print(Text::Wanted(text)) if text.contains("service"))
         );
+        let also = parse(["loadgen", "help", "run"]).unwrap();
+        assert!(matches!(also, Invocation::Print(Text::Wanted(text)) if text.contains("service")));
+        let version = parse(["loadgen", "run", "--version"]).unwrap();
+        assert!(matches!(version, Invocation::Print(Text::Wanted(text)) if text.contains("0.")));
         let instead = parse(["loadgen"]).unwrap();
         assert!(matches!(instead, Invocation::Print(Text::Instead(text)) if text.contains("run")));
     }

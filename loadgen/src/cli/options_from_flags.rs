@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::RunArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
 use super::{target, traffic};
+use crate::environment::CpuList;
 use crate::error::Error;
-use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, RecordSink, ServerSource};
+use crate::options::{
+    Churn, Load, OpenLoad, Options, OutputOptions, Pins, RecordSink, ServerSource,
+};
 use crate::wire::Protocol;
 
 /// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
@@ -30,6 +33,9 @@ const RUNS_MAX: u32 = 10_000;
 
 /// Longest duration of anything; far beyond use, far below overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Shortest measured window: a shorter one ends before a loader has sent much.
+const DURATION_MIN: Duration = Duration::from_millis(1);
 
 /// Shortest timeout: a shorter one would also count the loader's own wake-ups.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -75,7 +81,7 @@ impl Options {
             churn,
             connect_rate: over.connect_rate.map(connect_rate).transpose()?,
             sources: sources(&over.source)?,
-            duration: duration("--duration", *shape.duration, Duration::from_nanos(1))?,
+            duration: duration("--duration", *shape.duration, DURATION_MIN)?,
             warmup: duration("--warmup", *shape.warmup, Duration::ZERO)?,
             timeout,
             drain: match shape.drain {
@@ -85,7 +91,7 @@ impl Options {
             interval: Duration::from_secs(1),
             seed: shape.seed,
             pacing: loader.pacing,
-            pins: loader.pin,
+            pins: loader.pin.map(usable).transpose()?,
             calibration: loader.calibration,
             slo: slo.slo,
             runs: 1,
@@ -107,6 +113,16 @@ impl Options {
         };
         Ok(())
     }
+}
+
+/// The processors of `--pin`, if this process may use them.
+fn usable(pins: Pins) -> Result<Pins, Error> {
+    if let Some(allowed) = CpuList::of_this_process()
+        && let Some(cpu) = pins.iter().find(|cpu| !allowed.contains(*cpu))
+    {
+        return usage(format!("--pin: no processor {cpu}; this process may use {allowed}"));
+    }
+    Ok(pins)
 }
 
 fn churn(args: &ConnectionArgs) -> Result<Churn, Error> {
@@ -280,7 +296,8 @@ pub(crate) mod tests {
             ("--pipeline 65537", "--pipeline must be at most 65536"),
             ("--size 0", "at least 1 byte"),
             ("--size 65MiB", "at most 64MiB"),
-            ("--duration 0s", "--duration must be at least"),
+            ("--duration 0s", "--duration must be at least 1ms"),
+            ("--pin 0,1023", "--pin: no processor 1023; this process may use "),
             ("--timeout 1us", "--timeout must be at least 1ms"),
             ("--warmup 2years", "--warmup must be at most a year"),
             ("--churn 0", "--churn must be at least 1"),

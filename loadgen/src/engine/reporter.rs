@@ -6,6 +6,7 @@ use super::recorder::Recorder;
 use super::usage;
 use crate::latency::Latencies;
 use crate::record::Counters;
+use crate::schedule::Window;
 
 /// A message of a loading thread to the main thread. The channel closes when all have ended.
 #[derive(Debug)]
@@ -61,15 +62,21 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter of `thread`, whose intervals of `interval_ns` begin at `start_ns`.
+    /// A reporter of `thread`, whose intervals take `interval_ns`. One begins with the measured
+    /// part of `window`, so the first one of a warm-up may be shorter.
     pub(crate) fn new(
         thread: usize,
         sender: Sender<ThreadMessage>,
         empty_histograms: Receiver<Box<Latencies>>,
-        start_ns: u64,
+        window: Window,
         interval_ns: u64,
     ) -> Self {
-        let due_ns = start_ns.saturating_add(interval_ns);
+        let warmup_ns = window.measure_from_ns - window.start_ns;
+        let first_ns = match warmup_ns % interval_ns {
+            0 => interval_ns,
+            shorter_ns => shorter_ns,
+        };
+        let due_ns = window.start_ns.saturating_add(first_ns);
         Self {
             thread,
             sender,

@@ -120,12 +120,24 @@ fn connect_tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket
     if let Some(source) = source {
         // IP_BIND_ADDRESS_NO_PORT would let sockets to several servers share a port. No safe
         // binding offers it, and a run has one server.
-        net::bind(&socket, &SocketAddr::new(source, 0))?;
+        net::bind(&socket, &SocketAddr::new(source, 0)).map_err(|error| unusable(source, error))?;
     }
     match net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket(socket)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Why a socket cannot have this source address. The plain error would be that of a connect.
+fn unusable(source: IpAddr, error: Errno) -> io::Error {
+    let text = match error {
+        Errno::ADDRNOTAVAIL => format!("{source} is no address of this machine (--source)"),
+        Errno::AFNOSUPPORT | Errno::INVAL => {
+            format!("{source} and the server's address are of different families (--source)")
+        }
+        _ => return error.into(),
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 fn connect_unix(address: &SocketAddrUnix) -> io::Result<Socket> {

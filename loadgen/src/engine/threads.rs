@@ -166,8 +166,7 @@ impl<'scope> Threads<'scope> {
             // set here delays no request.
             let _ = histogram_sender.send(Box::new(Latencies::new()));
             let sender = self.sender.clone();
-            let reporter =
-                Reporter::new(thread, sender, empty_histograms, window.start_ns, interval_ns);
+            let reporter = Reporter::new(thread, sender, empty_histograms, window, interval_ns);
             histogram_senders.push(histogram_sender);
             // Sending fails if the thread has ended. Joining it returns the error.
             let _ = starter.send(Start { window, reporter });
@@ -267,7 +266,8 @@ fn prepare<'a, 'run>(
 /// How many intervals there are at most.
 fn expected_intervals(options: &Options) -> usize {
     let longest = options.warmup + options.duration + options.drain;
-    let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 1;
+    // The first and the last one may be shorter.
+    let intervals = longest.as_nanos() / options.interval.as_nanos().max(1) + 2;
     usize::try_from(intervals).unwrap_or(usize::MAX)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -54,8 +55,16 @@ impl Calibration {
 
     /// The calibration in a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path);
-        let text = text.map_err(atomic_file::failure("read the calibration", path))?;
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::BadResult {
+                path: path.to_owned(),
+                complaint: format!(
+                    "there is no such calibration; make it with 'loadgen calibrate -o {}'",
+                    path.display()
+                ),
+            },
+            _ => atomic_file::failure("read the calibration", path)(error),
+        })?;
         serde_json::from_str(&text).map_err(|error| Error::BadResult {
             path: path.to_owned(),
             complaint: format!("it is no calibration ({error}); {REMEDY}"),
@@ -108,6 +117,9 @@ mod tests {
     fn a_stored_calibration_is_found_again() {
         let folder = test_needs::folder();
         let path = folder.path().join("new/calibration.json");
+        let complaint = Calibration::read(&path).unwrap_err().to_string();
+        let said = format!("make it with 'loadgen calibrate -o {}'", path.display());
+        assert!(complaint.ends_with(&said), "{complaint}");
         calibration().write(&path).unwrap();
         assert_eq!(Calibration::read(&path).unwrap(), calibration());
         fs::write(&path, "{").unwrap();

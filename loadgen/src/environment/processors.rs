@@ -136,6 +136,11 @@ impl CpuList {
         self.0.iter().copied()
     }
 
+    /// Whether this processor is in the set.
+    pub(crate) fn contains(&self, cpu: usize) -> bool {
+        self.0.contains(&cpu)
+    }
+
     /// Whether both contain a processor.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)

@@ -113,6 +113,11 @@ impl Options {
         self.seed.wrapping_add(u64::from(number.saturating_sub(1)))
     }
 
+    /// How long a run takes if nothing is left to wait for at its end.
+    pub(crate) fn length(&self) -> Duration {
+        self.warmup.saturating_add(self.duration)
+    }
+
     /// The processor of each thread, if the threads are bound to processors.
     pub(crate) fn pinned(&self) -> Option<impl Iterator<Item = usize>> {
         let pins = self.pins.as_ref()?;
@@ -195,6 +200,11 @@ impl Pins {
     /// The processor of a thread.
     pub(crate) fn of(&self, thread: usize) -> usize {
         self.0[thread % self.0.len()]
+    }
+
+    /// All of them, as listed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().copied()
     }
 }
 

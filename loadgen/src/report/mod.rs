@@ -10,7 +10,7 @@ use crate::engine::Observer;
 use crate::error::Error;
 use crate::measure::Measurement;
 use crate::options::{OutputOptions, RecordSink};
-use crate::record::{Record, Validity, Verdict};
+use crate::record::{Code, Record, Verdict};
 
 mod csv;
 pub(crate) mod existing;
@@ -50,7 +50,7 @@ enum RecordOutput {
 
 #[derive(Debug)]
 enum TextOutput {
-    /// Only a verdict that is not VALID, in a line on stderr.
+    /// Only why the exit code is not 0, in a line on stderr.
     Verdict,
     Stdout,
     /// When stdout is for the record alone.
@@ -102,7 +102,9 @@ impl Reports {
         };
         let text = match self.text {
             TextOutput::Verdict => {
-                say_verdict(&measurement.record.validity);
+                if let Some(line) = quiet_line(&measurement.record) {
+                    console::say(&line);
+                }
                 Ok(())
             }
             TextOutput::Stdout => write_text(&mut io::stdout().lock(), measurement),
@@ -117,10 +119,18 @@ impl Reports {
     }
 }
 
-fn say_verdict(validity: &Validity) {
-    if validity.verdict > Verdict::Valid {
-        console::say(&validity.summary());
-    }
+/// All that a run without a report says: a verdict that is not VALID, errors that are too few for
+/// such a verdict, and the objectives that were not met.
+fn quiet_line(record: &Record) -> Option<String> {
+    let validity = &record.validity;
+    let verdict = (validity.verdict > Verdict::Valid).then(|| validity.summary());
+    let errors = validity.labels.iter().find(|label| label.code == Code::Errors);
+    let errors = errors.map(|label| format!("errors: {}", label.text));
+    let not_met = record.slo.iter().filter(|slo| slo.met != Some(true)).map(|slo| {
+        let came_to = if slo.met.is_some() { "MISSED" } else { "not known" };
+        format!("slo {} {came_to}: {}", slo.objective, slo.found)
+    });
+    verdict.into_iter().chain(errors).chain(not_met).reduce(|all, next| format!("{all}; {next}"))
 }
 
 fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) -> io::Result<()> {
@@ -134,5 +144,33 @@ fn reader_may_leave(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::sample;
+    use crate::record::{Decision, Reason, SloRecord};
+
+    #[test]
+    fn a_quiet_run_says_why_its_exit_code_is_not_0() {
+        let mut record = sample::open().record;
+        assert_eq!(quiet_line(&record), None);
+        let text = "1 of 10,000 requests failed".to_owned();
+        record.validity.labels.push(Reason { code: Code::Errors, level: Verdict::Valid, text });
+        record.slo = [(Some(true), "max<1s"), (Some(false), "p99<1ms"), (None, "p99.9<1s")]
+            .map(|(met, objective)| SloRecord {
+                objective: objective.to_owned(),
+                met,
+                decision: Decision::Undecided,
+                found: "2 ms".to_owned(),
+            })
+            .into();
+        assert_eq!(
+            quiet_line(&record).unwrap(),
+            "errors: 1 of 10,000 requests failed; slo p99<1ms MISSED: 2 ms; slo p99.9<1s not \
+             known: 2 ms"
+        );
     }
 }

@@ -37,7 +37,9 @@ impl FromStr for Rate {
         let rate = digits.parse::<f64>().map(|rate| rate * factor);
         match rate {
             Ok(rate) if (RATE_MIN..=RATE_MAX).contains(&rate) => Ok(Self(rate)),
-            Ok(_) => Err(format!("a rate must lie between {RATE_MIN} and 1000M per second")),
+            Ok(_) => {
+                Err(format!("a rate must be positive, between {RATE_MIN} and 1000M per second"))
+            }
             Err(_) => Err(format!("'{text}' is no rate; write 500, 20k or 1.5M")),
         }
     }

@@ -4,6 +4,7 @@
 //! percentiles  how much of each percentile may be the loader's own delay
 //! rules/       one function per rule: it returns at most one finding about a run
 //! objective    the check of service-level objectives
+//! worst        which of several runs shows a finding most
 //! ```
 //!
 //! Codes of findings are stable; scripts may rely on them.
@@ -11,8 +12,10 @@
 mod objective;
 mod percentiles;
 mod rules;
+mod worst;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::percentiles::of_headline as loader_parts;
 use crate::environment::Environment;
@@ -22,6 +25,7 @@ use crate::record::{
     Validity, Verdict,
 };
 use crate::schedule::RateProfile;
+use crate::units::{counted, numbers};
 
 impl Reason {
     /// A note that does not lower the verdict.
@@ -54,39 +58,82 @@ pub(crate) fn judge(
 }
 
 /// Judges several runs of one plan. The verdict is that of the worst run; every finding appears
-/// once, with the text of the run where it is worst. [`loader_parts`] judges the percentiles.
-pub(crate) fn judge_all(runs: &[RunRecord]) -> Validity {
-    let mut findings: Vec<(Reason, Vec<u32>)> = Vec::new();
+/// once, with the text of the run where it is worst. All samples count together. [`loader_parts`]
+/// judges the percentiles.
+pub(crate) fn judge_all(runs: &[RunRecord], args: &ArgsRecord) -> Validity {
+    let mut findings: Vec<Repeated<'_>> = Vec::new();
     for run in runs {
         for reason in run.validity.reasons.iter().chain(&run.validity.labels) {
-            match findings.iter_mut().find(|(known, _)| known.code == reason.code) {
-                None => findings.push((reason.clone(), vec![run.number])),
-                Some((known, numbers)) => {
-                    if reason.level > known.level {
-                        *known = reason.clone();
-                    }
-                    numbers.push(run.number);
-                }
+            match findings.iter_mut().find(|known| known.worst.code == reason.code) {
+                None => findings.push(Repeated::new(run, reason)),
+                Some(known) => known.add(run, reason),
             }
         }
     }
-    let in_runs = |(mut reason, numbers): (Reason, Vec<u32>)| {
-        if numbers.len() < runs.len() {
-            let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
-            let noun = if numbers.len() == 1 { "run" } else { "runs" };
-            reason.text = format!("{noun} {}: {}", numbers.join(", "), reason.text);
-        }
-        reason
-    };
-    conclude(findings.into_iter().map(in_runs).collect())
+    findings.retain(|finding| finding.worst.code != Code::FewSamples);
+    let all = findings.into_iter().map(|finding| finding.in_runs(runs.len()));
+    let few_samples = rules::few_samples_of_all(runs, args).filter(|_| !runs.is_empty());
+    conclude(all.chain(few_samples).collect())
 }
 
-/// The verdict is the worst level; the gravest reasons come first.
+/// A finding about one run or several.
+struct Repeated<'a> {
+    worst: &'a Reason,
+    extent: Option<f64>,
+    run: u32,
+    runs: BTreeSet<u64>,
+    /// Whether all runs have the same text.
+    is_uniform: bool,
+}
+
+impl<'a> Repeated<'a> {
+    fn new(run: &RunRecord, reason: &'a Reason) -> Self {
+        Self {
+            worst: reason,
+            extent: worst::extent(&reason.code, run),
+            run: run.number,
+            runs: [run.number.into()].into(),
+            is_uniform: true,
+        }
+    }
+
+    fn add(&mut self, run: &RunRecord, reason: &'a Reason) {
+        let other = Self::new(run, reason);
+        self.runs.insert(run.number.into());
+        self.is_uniform &= reason.text == self.worst.text;
+        if (reason.level, other.extent) > (self.worst.level, self.extent) {
+            (self.worst, self.extent, self.run) = (reason, other.extent, run.number);
+        }
+    }
+
+    /// The finding with the runs that it is about, of `all` runs, and the run of its numbers.
+    fn in_runs(self, all: usize) -> Reason {
+        let count = self.runs.len();
+        let which = match count {
+            1 => format!("run {}", numbers(&self.runs)),
+            _ if count == all => format!("all {}", counted(all as u64, "run")),
+            _ => format!("runs {}", numbers(&self.runs)),
+        };
+        let of_one = match self.extent {
+            _ if count == 1 || self.is_uniform => String::new(),
+            Some(_) => format!(", worst in run {}", self.run),
+            None => format!(", first in run {}", self.run),
+        };
+        let is_of_all = count == all && (all == 1 || self.is_uniform);
+        let prefix = if is_of_all { String::new() } else { format!("{which}{of_one}: ") };
+        Reason { text: format!("{prefix}{}", self.worst.text), ..self.worst.clone() }
+    }
+}
+
+/// The verdict is the worst level. Errors come first, because they explain much else, and then the
+/// gravest reasons.
 fn conclude(findings: Vec<Reason>) -> Validity {
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Verdict::Valid);
-    let (labels, mut reasons): (Vec<_>, Vec<_>) =
+    let (mut labels, mut reasons): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.level == Verdict::Valid);
-    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.level));
+    let place = |reason: &Reason| (reason.code != Code::Errors, Reverse(reason.level));
+    reasons.sort_by_key(place);
+    labels.sort_by_key(place);
     Validity { verdict: worst, reasons, labels, percentiles: BTreeMap::new() }
 }
 
@@ -166,21 +213,73 @@ mod tests {
     }
 
     #[test]
+    fn failed_requests_come_before_the_lateness_that_they_cause() {
+        let invalid = Reason::invalid(Code::LoaderLate, String::new());
+        let errors = Reason::suspect(Code::Errors, String::new());
+        let validity = conclude(vec![invalid.clone(), errors.clone()]);
+        assert_eq!((validity.verdict, validity.reasons), (Verdict::Invalid, vec![errors, invalid]));
+    }
+
+    fn late(level: fn(Code, String) -> Reason, text: &str) -> Reason {
+        level(Code::LoaderLate, text.to_owned())
+    }
+
+    fn judge_all_of(runs: &[RunRecord]) -> Validity {
+        judge_all(runs, &sample::open().record.args)
+    }
+
+    #[test]
     fn several_runs_are_as_bad_as_the_worst_and_say_which_they_were() {
-        let late = |level: fn(Code, String) -> Reason, text: &str| {
-            level(Code::LoaderLate, text.to_owned())
-        };
         let everywhere = || Reason::label(Code::CoLocated, "shared".to_owned());
         let runs = [
             judged(1, vec![everywhere()]),
             judged(2, vec![late(Reason::suspect, "a little"), everywhere()]),
             judged(3, vec![late(Reason::invalid, "very"), everywhere()]),
         ];
-        let validity = judge_all(&runs);
+        let validity = judge_all_of(&runs);
         assert_eq!(validity.verdict, Verdict::Invalid);
         let texts: Vec<&str> = validity.reasons.iter().map(|reason| &*reason.text).collect();
-        assert_eq!(texts, ["runs 2, 3: very"]);
+        assert_eq!(texts, ["runs 2, 3, worst in run 3: very"]);
         assert_eq!(validity.labels, [everywhere()]);
-        assert_eq!(judge_all(&[]), Validity::valid());
+        assert_eq!(judge_all_of(&[]), Validity::valid());
+    }
+
+    #[test]
+    fn a_finding_in_all_runs_has_the_numbers_of_the_run_where_it_is_worst() {
+        let run = |number: u32, late_ns: u64| {
+            let text = format!("p99 {late_ns}");
+            let mut run = judged(number, vec![late(Reason::suspect, &text)]);
+            run.latency_ns.loader_late.p99 = Some(late_ns);
+            run
+        };
+        let validity = judge_all_of(&[run(1, 60), run(2, 90), run(3, 70)]);
+        assert_eq!(validity.reasons[0].text, "all 3 runs, worst in run 2: p99 90");
+        let validity = judge_all_of(&[run(1, 60)]);
+        assert_eq!(validity.reasons[0].text, "p99 60");
+    }
+
+    #[test]
+    fn a_code_of_several_meanings_has_the_text_of_the_first_run() {
+        let unsteady = |number: u32, text: &str| {
+            judged(number, vec![Reason::suspect(Code::NotSteady, text.to_owned())])
+        };
+        let runs = [unsteady(1, "grows"), unsteady(2, "uneven"), judged(3, vec![])];
+        let text = "runs 1, 2, first in run 1: grows";
+        assert_eq!(judge_all_of(&runs).reasons[0].text, text);
+    }
+
+    #[test]
+    fn too_few_samples_are_counted_over_all_runs_as_they_were() {
+        let run = |number: u32, count: u64| {
+            let few = Reason::label(Code::FewSamples, format!("{count} requests"));
+            let mut run = judged(number, vec![few]);
+            run.latency_ns.response.count = count;
+            run
+        };
+        let labels = judge_all_of(&[run(1, 1_000), run(2, 2_000)]).labels;
+        assert_eq!(labels.len(), 1);
+        let said = "3,000 requests are too few for p99.9, p99.99; measure longer";
+        assert!(labels[0].text.starts_with(said), "{}", labels[0].text);
+        assert_eq!(judge_all_of(&[run(1, 40_000), run(2, 2_000)]).labels, []);
     }
 }

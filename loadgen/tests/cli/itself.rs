@@ -66,7 +66,7 @@ fn a_calibration_that_cannot_be_used_ends_the_run_before_it_begins() {
     let path = file.to_str().unwrap();
     let address = Server::echo().address();
     let words = ["run", &address, "--calibration", path];
-    expect_one_line(&loadgen(&words), 1, "read the calibration");
+    expect_one_line(&loadgen(&words), 1, "make it with 'loadgen calibrate -o ");
     fs::write(&file, "{}").unwrap();
     expect_one_line(&loadgen(&words), 1, "it is no calibration");
 }

@@ -21,7 +21,7 @@ mod strategy;
 mod table;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::evidence::Evidence;
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
@@ -57,7 +57,7 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
     if !output.quiet {
         console::say(&format!(
             "first a closed loop, then open loops of {} each; at most {} in all (--max-time)",
-            about(expected(&plan.open)),
+            about(plan.open.length()),
             about(plan.max_time)
         ));
     }
@@ -112,7 +112,7 @@ impl Search<'_> {
                 SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
             };
             let options = self.options(probe);
-            let until = self.begun.elapsed().saturating_add(expected(&options));
+            let until = self.begun.elapsed().saturating_add(options.length());
             if until > self.plan.max_time.mul_f64(1.0 - CONFIRM_SHARE) && strategy.give_up() {
                 continue;
             }
@@ -182,11 +182,6 @@ impl Search<'_> {
     }
 }
 
-/// How long a probe takes if nothing is left to wait for at its end.
-fn expected(options: &Options) -> Duration {
-    options.warmup.saturating_add(options.duration)
-}
-
 fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
     let output = &plan.open.output;
     // Other results stay where they are if nothing was measured.
@@ -204,13 +199,26 @@ fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
         None if output.quiet || record.probes.is_empty() => {}
         None => console::print(&report::render(record))?,
     }
-    let (verdict, text) = report::verdict(record);
-    if output.quiet && record.answer.limit == Some(Limit::Loader) {
-        console::say(report::answer(record).trim_end());
-    } else if output.quiet && verdict > Verdict::Valid {
-        console::say(&text);
+    if output.quiet
+        && let Some(line) = quiet_line(record)
+    {
+        console::say(&line);
     }
     Ok(())
+}
+
+/// All that a search without a report says: the answer if it is not a rate that holds, otherwise a
+/// verdict that is not VALID. The line about an error or an interrupt is printed besides.
+fn quiet_line(record: &SearchRecord) -> Option<String> {
+    let (verdict, text) = report::verdict(record);
+    let Answer { end, limit, .. } = record.answer;
+    match (end, limit) {
+        (End::Failed | End::Interrupted, _) => None,
+        (End::Found, Some(Limit::Objective | Limit::Highest | Limit::Undecided) | None) => {
+            (verdict > Verdict::Valid).then_some(text)
+        }
+        _ => Some(report::answer(record).trim_end().to_owned()),
+    }
 }
 
 fn interrupted(plan: &SearchPlan, probes: usize) -> String {
@@ -236,7 +244,26 @@ fn exit_code(answer: &Answer) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::search_plan::tests::plan;
     use super::*;
+
+    #[test]
+    fn a_quiet_search_without_a_rate_that_holds_says_so() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms").unwrap());
+        for (answer, said) in [
+            (Answer::without_end(End::TimeUp, None), Some("NOT KNOWN: out of time")),
+            (Answer::without_end(End::TimeUp, Some(9.0)), Some("NOT CONFIRMED: out of time")),
+            (Answer::none(Limit::Objective), Some("MISSED: no rate tried")),
+            (Answer::found(9.0, Limit::Loader, 3), Some("INVALID above 9.00/s")),
+            (Answer::found(9.0, Limit::Objective, 3), None),
+            (Answer::without_end(End::Failed, None), None),
+        ] {
+            record.answer = answer;
+            let line = quiet_line(&record);
+            assert_eq!(line.is_some(), said.is_some(), "{line:?}");
+            assert!(line.unwrap_or_default().starts_with(said.unwrap_or_default()), "{said:?}");
+        }
+    }
 
     #[test]
     fn the_exit_code_distinguishes_an_answer_a_bound_and_none() {

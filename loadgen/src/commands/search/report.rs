@@ -13,6 +13,8 @@ use crate::record::{LatencyRecord, Verdict};
 use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::report::text::{WIDTH, wrap};
 use crate::report::{files, json};
+use crate::slo::{Metric, Slo};
+use crate::stats;
 use crate::units::{self, counted};
 
 const PLOT: &str = "plot-throughput-latency.svg";
@@ -239,10 +241,8 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
     probes.sort_by(|a, b| {
         a.rate_per_s.partial_cmp(&b.rate_per_s).unwrap_or(std::cmp::Ordering::Equal)
     });
-    let point = |probe: &&ProbeRecord, of: Percentile| {
-        let point = Point::at(probe.achieved_per_s, of(&probe.latency_ns)? as f64);
-        Some(Point { verdict: probe.validity.verdict, ..point })
-    };
+    let rates: Vec<&[&ProbeRecord]> =
+        probes.chunk_by(|a, b| a.rate_per_s == b.rate_per_s).collect();
     let percentiles: [(&str, Percentile); 3] = [
         ("p50", |latency| latency.p50),
         ("p99", |latency| latency.p99),
@@ -250,16 +250,44 @@ pub(super) fn chart(record: &SearchRecord) -> Chart {
     ];
     let series = percentiles.into_iter().map(|(name, of)| Series {
         name: name.to_owned(),
-        points: probes.iter().filter_map(|probe| point(probe, of)).collect(),
+        points: rates.iter().filter_map(|probes| point(probes, of)).collect(),
     });
+    let series = series.filter(|line| !line.points.is_empty()).chain(limits(record));
     Chart {
         title: format!("Search for the largest rate with {}", record.objectives.join(" and ")),
         verdict: verdict(record),
         caption: caption(record),
-        x: Axis::new("achieved rate", Unit::PerSecond, Scale::Linear),
+        x: Axis::new("achieved rate (/s)", Unit::PerSecond, Scale::Linear),
         y: Axis::new("response time", Unit::Nanoseconds, Scale::Log),
-        series: series.filter(|line| !line.points.is_empty()).collect(),
+        series: series.collect(),
     }
+}
+
+/// All probes at a rate together: their medians and their range, with the worst verdict. A line
+/// through each of them would go to and fro.
+fn point(probes: &[&ProbeRecord], of: Percentile) -> Option<Point> {
+    let known = probes.iter().filter_map(|probe| of(&probe.latency_ns));
+    let times: Vec<f64> = known.map(|ns| ns as f64).collect();
+    let achieved: Vec<f64> = probes.iter().map(|probe| probe.achieved_per_s).collect();
+    let (low, high) = stats::range(&times)?;
+    let (low, high) = if times.len() > 1 { (Some(low), Some(high)) } else { (None, None) };
+    let verdict = probes.iter().map(|probe| probe.validity.verdict).max()?;
+    let place = Point::at(stats::median(&achieved)?, stats::median(&times)?);
+    Some(Point { low, high, verdict, ..place })
+}
+
+/// A level line for each objective about a time.
+fn limits(record: &SearchRecord) -> Vec<Series> {
+    let at_rates = record.probes.iter().filter(|probe| probe.rate_per_s.is_some());
+    let achieved: Vec<f64> = at_rates.map(|probe| probe.achieved_per_s).collect();
+    let Some((first, last)) = stats::range(&achieved) else { return Vec::new() };
+    let objectives = record.objectives.iter().filter_map(|text| text.parse::<Slo>().ok());
+    let of_times = objectives.filter(|slo| matches!(slo.metric(), Metric::Time(..)));
+    let line = |slo: Slo| Series {
+        name: format!("objective {slo}"),
+        points: [first, last].map(|x| Point::at(x, slo.limit())).into(),
+    };
+    of_times.map(line).collect()
 }
 
 fn caption(record: &SearchRecord) -> String {
@@ -355,11 +383,33 @@ mod tests {
         let chart = chart(&record);
         let said = "INVALID: 1 of 2 probes. First: 9,000/s: loader-late: p99 1 ms";
         assert_eq!(chart.verdict, (Verdict::Invalid, said.to_owned()));
-        for line in &chart.series {
+        for line in chart.series.iter().filter(|line| !line.name.starts_with("objective")) {
             let verdicts: Vec<Verdict> = line.points.iter().map(|point| point.verdict).collect();
             assert_eq!(verdicts, [Verdict::Valid, Verdict::Invalid], "{}", line.name);
         }
         assert!(render(&record).contains("INVALID  loader-limited (loader-late)"));
+    }
+
+    #[test]
+    fn repeats_of_a_rate_are_one_point_and_the_objective_is_a_line() {
+        let mut record = SearchRecord::new(&plan("--slo p99<1ms --slo rate>=10").unwrap());
+        let measured = sample::open().record;
+        for (rate_per_s, p99_ns) in [(2e3, 500_000), (1e3, 70_000), (2e3, 900_000), (2e3, 600_000)]
+        {
+            let mut probe = probe(Stage::Rise, rate_per_s, ProbeFinding::Good, &measured);
+            probe.achieved_per_s = rate_per_s;
+            probe.latency_ns.p99 = Some(p99_ns);
+            record.probes.push(probe);
+        }
+        let series = chart(&record).series;
+        let p99 = series.iter().find(|line| line.name == "p99").unwrap();
+        let range = Point { low: Some(5e5), high: Some(9e5), ..Point::at(2e3, 6e5) };
+        assert_eq!(p99.points, [Point::at(1e3, 7e4), range]);
+        let objectives: Vec<_> =
+            series.iter().filter(|line| line.name.starts_with("objective")).collect();
+        assert_eq!(objectives.len(), 1, "the rate is no time");
+        assert_eq!(objectives[0].name, "objective p99<1ms");
+        assert_eq!(objectives[0].points, [Point::at(1e3, 1e6), Point::at(2e3, 1e6)]);
     }
 
     #[test]

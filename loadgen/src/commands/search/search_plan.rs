@@ -59,6 +59,15 @@ impl TryFrom<SearchArgs> for SearchPlan {
         open.set_output(args.output)?;
         // The peak is measured, not judged.
         closed.slo.clear();
+        let (max_time, of_two) = (*args.max_time, open.length().saturating_mul(2));
+        if max_time < of_two {
+            return Err(Error::Usage(format!(
+                "--max-time {} is too short for the closed loop and one probe, which take {} \
+                 (twice --warmup and --duration); lower --duration, or raise --max-time",
+                humantime::format_duration(max_time),
+                humantime::format_duration(of_two)
+            )));
+        }
         Ok(Self {
             closed,
             open,
@@ -66,7 +75,7 @@ impl TryFrom<SearchArgs> for SearchPlan {
             to,
             tolerance,
             confirmations: args.confirm,
-            max_time: *args.max_time,
+            max_time,
         })
     }
 }
@@ -104,6 +113,9 @@ pub(super) mod tests {
             ("--slo p99<1ms --tolerance 0%", "--tolerance must lie"),
             ("--slo p99<1ms --tolerance many", "--tolerance"),
             ("--slo p99<1ms --confirm 2000", "--confirm"),
+            ("--slo p99<1ms --max-time 1s", "--max-time 1s is too short for the closed loop and"),
+            ("--slo p99<1ms --max-time 21s", "one probe, which take 22s (twice --warmup and"),
+            ("--slo p99<1ms --max-time 3s --duration 3s --warmup 0s", "lower --duration"),
         ] {
             let text = plan(flags).unwrap_err().to_string();
             assert!(text.contains(said), "{flags}: {text}");

@@ -116,10 +116,7 @@ impl Sweep<'_> {
         if self.plan.quiet {
             return;
         }
-        let lengths = missing.iter().map(|&(_, place)| {
-            let options = &self.plan.cells[place].options;
-            options.warmup.saturating_add(options.duration)
-        });
+        let lengths = missing.iter().map(|&(_, place)| self.plan.cells[place].options.length());
         let length = lengths.fold(Duration::ZERO, Duration::saturating_add);
         let found = match self.rows.len() as u64 {
             0 => String::new(),
@@ -192,11 +189,29 @@ fn publish(
         console::print(&report::text(record))?;
         return Ok(());
     }
-    let (verdict, text) = report::verdict(record.cells.iter());
-    if verdict > Verdict::Valid {
-        console::say(&text);
+    if let Some(line) = quiet_line(record) {
+        console::say(&line);
     }
     Ok(())
+}
+
+/// All that a sweep without a report says: a verdict that is not VALID, and how many runs had
+/// errors or missed an objective.
+fn quiet_line(record: &SweepRecord) -> Option<String> {
+    let (verdict, text) = report::verdict(record.cells.iter());
+    let runs = || record.cells.iter().flat_map(|cell| &cell.runs);
+    let of_runs = |count: usize, what: &str| {
+        let all = counted(runs().count() as u64, "run");
+        (count > 0).then(|| format!("{count} of {all} {what}"))
+    };
+    [
+        (verdict > Verdict::Valid).then_some(text),
+        of_runs(runs().filter(|row| row.had_errors).count(), "had errors"),
+        of_runs(runs().filter(|row| row.slo_met == Some(false)).count(), "missed an objective"),
+    ]
+    .into_iter()
+    .flatten()
+    .reduce(|all, next| format!("{all}; {next}"))
 }
 
 /// The exit code of several runs: that of the gravest.
@@ -209,7 +224,19 @@ fn worst(codes: impl Iterator<Item = u8>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::row::tests::row;
+    use super::sweep_plan::tests::plan;
     use super::*;
+
+    #[test]
+    fn a_quiet_sweep_counts_the_runs_that_had_errors_or_missed_an_objective() {
+        let plan = plan("--var size=1 --runs 3").unwrap().text;
+        let line = |rows: &[Row]| quiet_line(&SweepRecord::new(&plan, None, rows));
+        assert_eq!(line(&[row(0, 1, 9.0, 5)]), None);
+        let missed = |round| Row { slo_met: Some(false), ..row(0, round, 9.0, 5) };
+        let rows = [row(0, 1, 9.0, 5), missed(2), Row { had_errors: true, ..missed(3) }];
+        let said = "1 of 3 runs had errors; 2 of 3 runs missed an objective";
+        assert_eq!(line(&rows).unwrap(), said);
+    }
 
     #[test]
     fn the_gravest_run_decides() {

@@ -63,7 +63,7 @@ impl SweepPlan {
             .map(|text| text.parse())
             .collect::<Result<_, _>>()
             .map_err(Error::Usage)?;
-        check(&variables, &args)?;
+        check(&variables, &args, words)?;
         let combinations_count = count(&variables);
         if combinations_count > CELLS_MAX {
             return usage(format!(
@@ -116,11 +116,13 @@ impl PlanText {
         })
     }
 
-    /// In which fields another plan differs, as "runs: 5 there, 3 here".
+    /// In which fields another plan differs, as "runs: 5 there, 3 here", and in which variables,
+    /// as "rate=1k,2k there, rate=1k,3k here".
     pub(super) fn differences(&self, stored: &Self) -> Vec<String> {
         let fields = |plan: &Self| {
             let value = serde_json::to_value(plan).unwrap_or_default();
             let mut fields = value.as_object().cloned().unwrap_or_default();
+            fields.remove("variables");
             if let Some(serde_json::Value::Object(args)) = fields.remove("args") {
                 // The runs of each measurement are not those of each cell.
                 args.into_iter().for_each(|(name, value)| _ = fields.entry(name).or_insert(value));
@@ -129,11 +131,17 @@ impl PlanText {
         };
         let (here, there) = (fields(self), fields(stored));
         let differing = here.iter().filter(|(name, value)| there.get(*name) != Some(*value));
-        let text = |(name, value): (&String, &serde_json::Value)| {
+        let differing = differing.map(|(name, value)| {
             let stored = there.get(name).unwrap_or(&serde_json::Value::Null);
-            format!("{name}: {stored} there, {value} here")
+            format!("{name}: {} there, {} here", plain(stored), plain(value))
+        });
+        let variables = |plan: &Self| {
+            let texts: Vec<String> = plan.variables.iter().map(Variable::text).collect();
+            texts.join(" ")
         };
-        differing.map(text).collect()
+        let (ours, theirs) = (variables(self), variables(stored));
+        let of_variables = (ours != theirs).then(|| format!("{theirs} there, {ours} here"));
+        of_variables.into_iter().chain(differing).collect()
     }
 }
 
@@ -148,9 +156,6 @@ impl Cell {
         let Invocation::Do(Command::Sweep(mut args)) = cli::parse(words)? else {
             return usage("--var: the command line cannot be read again with its values");
         };
-        if settings.iter().any(Setting::is_closed_loop) {
-            args.load.shape.rate = None;
-        }
         let command = args.load.server.server_cmd.take();
         args.load.server.server_cmd = command.map(|command| {
             let fill = |command: crate::options::ServerCommand, setting: &Setting| {
@@ -189,8 +194,19 @@ pub(super) fn folder_name(place: usize, settings: &[Setting]) -> String {
     if name.len() > NAME_CHARACTERS_MAX { format!("cell-{}", place + 1) } else { name }
 }
 
+/// A value of a plan as a person reads it.
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::Array(values) if values.is_empty() => "none".to_owned(),
+        serde_json::Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
 /// A variable is a flag, or it appears in the server's command.
-fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
+fn check(variables: &[Variable], args: &SweepArgs, words: &[OsString]) -> Result<(), Error> {
     let command = args.load.server.server_cmd.as_ref();
     for (at, Variable { name, values }) in variables.iter().enumerate() {
         if variables[..at].iter().any(|other| other.name == *name) {
@@ -218,6 +234,12 @@ fn check(variables: &[Variable], args: &SweepArgs) -> Result<(), Error> {
                 ));
             }
             _ => {}
+        }
+        if is_flag && LoadArgs::is_given(name, words) {
+            return usage(format!(
+                "--{name} and --var {name}=...: the variable sets the flag in every run; leave one \
+                 of them out"
+            ));
         }
         if name == "rate" && values.iter().any(|value| value.contains("..")) {
             return usage("--var: rate has a ramp; a sweep compares constant rates, such as 10k");
@@ -272,6 +294,13 @@ impl Setting {
     /// As a person writes it: "workers=2".
     pub(super) fn text(&self) -> String {
         format!("{}={}", self.name, self.value)
+    }
+}
+
+impl Variable {
+    /// As a person writes it: "workers=1,2".
+    fn text(&self) -> String {
+        format!("{}={}", self.name, self.values.join(","))
     }
 }
 
@@ -351,8 +380,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_closed_loop_overrides_a_rate_and_is_not_pipelined() {
-        let cells = plan("--rate 9k --var rate=closed,1k").unwrap().cells;
+    fn a_closed_loop_is_not_pipelined() {
+        let cells = plan("--var rate=closed,1k").unwrap().cells;
         assert!(cells[0].options.load.open().is_none());
         assert_eq!((cells[0].options.pipeline, cells[1].options.pipeline), (1, 1_024));
     }
@@ -367,6 +396,9 @@ pub(super) mod tests {
             ("--var rate=1k..2k", "ramp"),
             ("--var connect-per-request=1", "takes a value"),
             ("--var size=1 --runs 0", "--runs must lie"),
+            ("--var rate=1k,2k --rate 500", "--rate and --var rate=...: the variable sets"),
+            ("--var connections=1,2 -c9", "--connections and --var connections=..."),
+            ("--var size=1,2 --size=3", "--size and --var size=..."),
             ("--var source=::1,--1", "--source"),
         ] {
             let text = plan(flags).unwrap_err().to_string();
@@ -431,6 +463,10 @@ pub(super) mod tests {
         let differences = requested.differences(&stored);
         assert_eq!(differences, ["connections: 64 there, 9 here", "runs: 5 there, 3 here"]);
         assert!(stored.differences(&stored).is_empty());
+        let (stored, requested) =
+            (text("--var rate=200,400"), text("--var rate=200,500 --verify length"));
+        let said = ["rate=200,400 there, rate=200,500 here", "verify: full there, length here"];
+        assert_eq!(requested.differences(&stored), said);
     }
 
     #[test]

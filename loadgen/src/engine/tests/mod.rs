@@ -47,7 +47,7 @@ fn simulate(flags: &str, world: Simulation) -> SimulationResult {
     let (sender, messages) = mpsc::channel();
     let (histogram_sender, empty_histograms) = mpsc::channel();
     let interval_ns = nanoseconds(options.interval);
-    let mut reporter = Reporter::new(0, sender, empty_histograms, window.start_ns, interval_ns);
+    let mut reporter = Reporter::new(0, sender, empty_histograms, window, interval_ns);
     let finished = worker.load(window, &mut reporter).unwrap();
     drop(reporter);
     let mut observer = ();

@@ -110,3 +110,23 @@ fn poisson_arrivals_at_an_exponential_service_wait_as_in_m_m_1() {
         expect_within(share, at(response, percentile), expected);
     }
 }
+
+#[test]
+fn an_interval_begins_where_the_window_begins_however_short_the_warm_up_is() {
+    for (flags, warm_up_s) in [
+        ("--warmup 200ms --duration 1s", &[-0.2][..]),
+        ("--warmup 1500ms --duration 2s", &[-1.5, -1.0][..]),
+        ("--warmup 2s --duration 1s", &[-2.0, -1.0][..]),
+        ("--warmup 0s --duration 1s", &[][..]),
+    ] {
+        let world = Simulation::new(Queue::new(64, |_, begins_ns| begins_ns + MS / 10));
+        let found = simulate(&format!("--rate 1000 --arrival constant -c 4 {flags}"), world);
+        let starts: Vec<f64> = found.intervals.iter().map(|interval| interval.start_s).collect();
+        let expected: Vec<f64> = warm_up_s.iter().copied().chain([0.0]).collect();
+        for (start_s, expected_s) in starts.iter().zip(&expected) {
+            assert!((start_s - expected_s).abs() <= 0.001, "{flags}: {starts:?}");
+        }
+        let whole = &found.intervals[warm_up_s.len()];
+        assert!(whole.p99_ns.is_some() && whole.length_s > 0.99, "{flags}: {whole:?}");
+    }
+}

@@ -28,10 +28,10 @@ pub(super) fn page(record: &Record, plots: &[String]) -> String {
     body += &section("Runs", &tables::runs(record));
     body += &section("Loader threads", &tables::loader_threads(record));
     body += &section("Server", &tables::server(record));
-    body += &section("Counters", &fields(&record.counters));
     body += &section("Replies by status", &fields(&record.statuses.codes));
-    body += &section("Plan", &fields(&record.args));
-    body += &section("Environment", &fields(&record.env));
+    body += &folded("Counters", &fields(&record.counters));
+    body += &folded("Plan", &fields(&record.args));
+    body += &folded("Environment", &fields(&record.env));
     let command = escape(&record.env.command);
     body += &section("Command line", &format!("<pre>{command}</pre>\n"));
     format!(
@@ -97,6 +97,14 @@ fn section(title: &str, content: &str) -> String {
         "" => String::new(),
         _ => format!("<section>\n<h2>{title}</h2>\n{content}</section>\n"),
     }
+}
+
+/// A long part of the page, which opens when its title is clicked.
+fn folded(title: &str, content: &str) -> String {
+    format!(
+        "<section>\n<details>\n<summary><h2>{title}</h2></summary>\n{content}</details>\n\
+         </section>\n"
+    )
 }
 
 /// A table of this measurement.

@@ -117,8 +117,8 @@ pub(super) fn latencies(record: &Record) -> String {
     }
     format!(
         "{table}<p><small>Below a percentile: its 95 % confidence interval; none where too few \
-         requests were independent of each other. n/a: too few samples. &gt;=: a lower bound, as \
-         some requests got no right reply. {}.</small></p>\n",
+         requests were independent of each other. ?: its upper end is not known. n/a: too few \
+         samples. &gt;=: a lower bound, as some requests got no right reply. {}.</small></p>\n",
         loader_mark::LEGEND
     )
 }
@@ -168,7 +168,7 @@ pub(super) fn runs(record: &Record) -> String {
     let head = [
         "run",
         "verdict",
-        "rate /s",
+        "requests/s",
         "p50",
         "p99",
         "p99.9",

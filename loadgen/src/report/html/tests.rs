@@ -62,3 +62,12 @@ fn a_record_with_nothing_in_it_has_a_page() {
     let page = page_of(&extremes::minimal());
     assert!(page.contains("Nothing speaks against") && !page.contains("<h2>Server"));
 }
+
+#[test]
+fn long_lists_of_fields_are_folded() {
+    let page = page_of(&extremes::full());
+    for title in ["Counters", "Plan", "Environment"] {
+        assert!(page.contains(&format!("<details>\n<summary><h2>{title}</h2>")), "{title}");
+    }
+    assert_eq!(page.matches("<details>").count(), 3);
+}

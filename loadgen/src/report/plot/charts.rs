@@ -68,14 +68,15 @@ fn over_time(
     let mut points = Vec::new();
     let mut begins_s = 0.0;
     for run in runs {
-        let longest_s = run.intervals.iter().map(|interval| interval.length_s).fold(0.0, f64::max);
         // The warm-up measures nothing. The short interval of the last replies has too few of them
         // to be a point beside whole intervals. Any other is whole, also beside one that a stall of
         // the loader made long.
-        let last = run.intervals.len().saturating_sub(1);
-        let whole = run.intervals.iter().enumerate().filter(|(at, interval)| {
-            interval.start_s > -1e-9 && (*at < last || interval.length_s > longest_s / 2.0)
-        });
+        let measured = || run.intervals.iter().filter(|interval| interval.start_s > -1e-9);
+        let longest_s = measured().map(|interval| interval.length_s).fold(0.0, f64::max);
+        let last = measured().count().saturating_sub(1);
+        let whole = measured()
+            .enumerate()
+            .filter(|(at, interval)| *at < last || interval.length_s > longest_s / 2.0);
         points.extend(whole.map(|(_, interval)| {
             let y = value(interval).map_or(f64::NAN, |ns| ns as f64);
             let x = begins_s + interval.start_s + interval.length_s / 2.0;
@@ -90,7 +91,7 @@ fn over_time(
 /// The load in a few words.
 fn load(record: &Record) -> String {
     match &record.args.rate {
-        Some(rate) => format!("open loop at {rate}/s"),
+        Some(rate) => format!("open loop at {rate} requests/s"),
         None => "closed loop, service time".to_owned(),
     }
 }
@@ -103,7 +104,7 @@ fn caption(record: &Record) -> String {
         false => "",
     };
     format!(
-        "{shared}{}, {}, {}, {} of {} s; achieved {}/s",
+        "{shared}{}, {}, {}, {} of {} s; achieved {} requests/s",
         args.target,
         counted(args.connections.into(), "connection"),
         args.requests(),

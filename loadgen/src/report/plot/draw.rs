@@ -24,6 +24,8 @@ const MARKS_MAX: usize = 60;
 const MARKS_OF_MANY: usize = 12;
 /// Between ranges of several series at one category.
 const DODGE: f64 = 10.0;
+/// Instead of axes, whose ends would be invented.
+const NO_POINTS: &str = "No points: nothing was measured that this plot could show.";
 /// Okabe and Ito's colours for the colour-blind: on light ground, on dark ground.
 const COLOURS: [(&str, &str); 6] = [
     ("#0072b2", "#56b4e9"),
@@ -58,7 +60,10 @@ pub(super) fn svg(chart: &Chart) -> String {
     text(&mut body, "muted", "start", MARGIN, y, &chart.y.label);
     let top = y + LINE_HEIGHT;
     let _ = writeln!(body, r#"<g transform="translate({:.1} {top:.1})">"#, area.left);
-    area.axes(&mut body, &chart.x.label);
+    match points().any(|point| area.place(point.x, point.y).is_some()) {
+        true => area.axes(&mut body, &chart.x.label),
+        false => text(&mut body, "muted", "start", 0.0, LINE_HEIGHT, NO_POINTS),
+    }
     for (index, one) in series.iter().enumerate() {
         area.series(&mut body, one, index, series.len());
     }

@@ -125,6 +125,31 @@ fn every_chart_is_well_formed_and_refers_to_nothing_outside() {
 }
 
 #[test]
+fn a_chart_without_points_says_so_and_has_no_axes() {
+    for (name, chart) in all() {
+        let svg = chart.svg();
+        let is_empty = name.starts_with("empty");
+        assert_eq!(svg.contains("No points: nothing was measured"), is_empty, "{name}");
+        assert_eq!(svg.contains("class=\"grid\""), !is_empty, "{name}:\n{svg}");
+    }
+}
+
+#[test]
+fn a_short_window_after_long_intervals_of_the_warm_up_is_a_point() {
+    let mut record = record(1);
+    let run = &mut record.runs[0];
+    run.intervals.truncate(3);
+    for (interval, (start_s, length_s)) in
+        run.intervals.iter_mut().zip([(-2.0, 1.0), (-1.0, 1.0), (0.0, 0.3)])
+    {
+        (interval.start_s, interval.length_s) = (start_s, length_s);
+    }
+    let points: Vec<f64> = charts::time(&record).series[0].points.iter().map(|p| p.x).collect();
+    assert_eq!(points[0], 0.15);
+    assert_eq!(points.len(), 2, "the point and a break: {points:?}");
+}
+
+#[test]
 fn the_same_numbers_give_the_same_bytes() {
     for ((name, first), (_, second)) in all().into_iter().zip(all()) {
         assert_eq!(first.svg(), second.svg(), "{name}");

@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{WIDTH, wrap, write_co_located};
+use super::{WIDTH, wrap};
+use crate::environment::Sharing;
 use crate::latency::{Latency, PERCENTILES, Percentile};
 use crate::record::{LatencyRecord, Record, Validity};
 use crate::report::loader_mark;
@@ -14,9 +15,16 @@ const LABEL: usize = 6;
 const VALUE: usize = 12;
 const INTERVAL: usize = 20;
 
+/// What must be read before the numbers if it is so.
+const CO_LOCATED: &str = "CO-LOCATED: loader and server share processors: latencies contain both, \
+                          and the rate is that of both together; use another machine, or separate \
+                          cores (--pin)";
+
 /// The table, and what is needed to read it.
 pub(super) fn write_table(out: &mut String, record: &Record) -> fmt::Result {
-    write_co_located(out, record)?;
+    if record.env.sharing.is_some_and(Sharing::is_co_located) {
+        out.write_str(&wrap("  ", CO_LOCATED, WIDTH))?;
+    }
     let columns = columns(record);
     let names: String = columns.iter().map(|column| column.cell(column.name, "")).collect();
     writeln!(out, "{}", format!("  {:<LABEL$}{names}", "").trim_end())?;
@@ -80,6 +88,12 @@ impl Column<'_> {
         self.cell(&self.bounded(percentile.field, ns), &ends)
     }
 
+    /// Whether an interval without an upper end is shown.
+    fn has_open_end(&self) -> bool {
+        let mut ends = PERCENTILES.iter().filter_map(|at| self.latency.ci95_at(*at));
+        self.has_intervals && ends.any(|(_, high_ns)| high_ns.is_none())
+    }
+
     fn value(&self, field: &str, ns: Option<u64>) -> String {
         let text = ns.map_or_else(|| "n/a".to_owned(), |ns| self.bounded(field, ns));
         self.cell(&text, "")
@@ -97,6 +111,12 @@ impl Column<'_> {
 fn write_legend(out: &mut String, record: &Record) -> fmt::Result {
     let headline = record.latency_ns.headline(record.args.mode);
     let mut text = "[ ] 95 % confidence interval".to_owned();
+    let has_open_end = columns(record).iter().any(Column::has_open_end);
+    if has_open_end {
+        text.push_str(
+            ", ? where its upper end is not known: too few independent samples lie above",
+        );
+    }
     let effective: Vec<String> = PERCENTILES
         .iter()
         .filter(|percentile| headline.at(**percentile).is_some())

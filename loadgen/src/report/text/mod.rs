@@ -17,11 +17,12 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 pub(crate) use self::layout::{Columns, Style, wrap};
-use crate::environment::Sharing;
 use crate::latency::{Distribution, Latencies};
+use crate::options::Pacing;
 use crate::record::{
-    ArgsRecord, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
+    ArgsRecord, Code, Counters, Reason, Record, ServerRecord, ServerThread, SloRecord, Verdict,
 };
+use crate::stats;
 use crate::units::{counted, grouped, numbers, percent, rate, size, throughput};
 use crate::wire::{Mismatch, UnexpectedReply};
 
@@ -52,14 +53,6 @@ fn write_report(
     write_cost(out, record)
 }
 
-/// Writes the warning above every table if loader and server share processors.
-fn write_co_located(out: &mut String, record: &Record) -> fmt::Result {
-    if record.env.sharing.is_some_and(Sharing::is_co_located) {
-        writeln!(out, "  CO-LOCATED: loader and server share processors")?;
-    }
-    Ok(())
-}
-
 /// Verdict, reasons, labels, objectives.
 fn write_verdict(out: &mut String, record: &Record, style: Style) -> fmt::Result {
     let validity = &record.validity;
@@ -68,13 +61,18 @@ fn write_verdict(out: &mut String, record: &Record, style: Style) -> fmt::Result
     for reason in &validity.reasons {
         write_finding(out, reason)?;
     }
-    for label in &validity.labels {
+    for label in validity.labels.iter().filter(|label| !is_said_elsewhere(&label.code)) {
         write_finding(out, label)?;
     }
     for slo in &record.slo {
         write_objective(out, slo, style)?;
     }
     writeln!(out)
+}
+
+/// Whether a note has a place of its own: above the table, and below it.
+fn is_said_elsewhere(code: &Code) -> bool {
+    matches!(code, Code::CoLocated | Code::FewSamples)
 }
 
 fn write_finding(out: &mut String, finding: &Reason) -> fmt::Result {
@@ -95,11 +93,23 @@ fn write_objective(out: &mut String, slo: &SloRecord, style: Style) -> fmt::Resu
 /// always outstanding at its end.
 const LATE_SHARE_MIN: f64 = 0.01;
 
+/// Why the loader sleeps although it may have processors of its own.
+const UNKNOWN_SHARING: &str = "whether the server has other processors is not known: with \
+                               --server-pid PID, pacing auto spins if it has";
+
+/// How much more than offered must be achieved before the report says why.
+const MORE_MIN: f64 = 1.005;
+
 /// Target, kind of loop, plan, rate.
 fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     let args = &record.args;
     writeln!(out, "loadgen {}  {}", args.target, loop_of(args))?;
     out.write_str(&wrap("  ", &plan(record), WIDTH))?;
+    // What `auto` chooses then may be less precise than it could be.
+    let is_sleep = args.pacing.value() == Some(&Pacing::Sleep);
+    if args.is_open() && is_sleep && record.env.sharing.is_none() {
+        out.write_str(&wrap("  ", UNKNOWN_SHARING, WIDTH))?;
+    }
     let found = &record.rate;
     let offered = match found.offered_per_s {
         Some(offered) if offered > 0.0 => format!(
@@ -117,6 +127,15 @@ fn write_title(out: &mut String, record: &Record) -> fmt::Result {
         throughput(found.received_bytes_per_s)
     )?;
     let counters = &record.counters;
+    let more = found.offered_per_s.is_some_and(|offered| found.achieved_per_s > MORE_MIN * offered);
+    if more && counters.backlog_at_window > 0 {
+        let waiting = counted(counters.backlog_at_window, "request");
+        let text = format!(
+            "more than offered: replies count when they come, also those to the {waiting} that \
+             waited when the window opened"
+        );
+        out.write_str(&wrap("          ", &text, WIDTH))?;
+    }
     if counters.answered_after_window as f64 > LATE_SHARE_MIN * counters.in_window as f64 {
         let late = grouped(counters.answered_after_window);
         writeln!(out, "          {late} more requests of the window were answered after it")?;
@@ -177,16 +196,7 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
     if !counters.has_errors() && counters.unsent == 0 {
         return writeln!(out, "  errors: none");
     }
-    let lost = format!(
-        "errors: {}{} failed, {} timed out, {} unanswered at the end, {} never sent, of {}",
-        not_wanted(counters),
-        grouped(counters.failed),
-        grouped(counters.timed_out),
-        grouped(counters.censored),
-        grouped(counters.unsent),
-        counted(counters.scheduled, "request")
-    );
-    out.write_str(&wrap("  ", &lost, WIDTH))?;
+    out.write_str(&wrap("  ", &format!("errors: {}", lost(counters)), WIDTH))?;
     for (connections, what) in kinds(counters) {
         if connections > 0 {
             let text = format!("{} {what}", counted(connections, "connection"));
@@ -207,14 +217,28 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
     firsts.iter().flatten().try_for_each(|text| out.write_str(&wrap("    ", text, WIDTH)))
 }
 
-/// How many replies were complete, but not the wanted ones; nothing if there were none.
-fn not_wanted(counters: &Counters) -> String {
-    let count = |count: u64, what: &str| match count {
-        0 => String::new(),
-        count => format!("{} {what}, ", grouped(count)),
+/// How many requests failed, by cause, and how many have no result.
+fn lost(counters: &Counters) -> String {
+    let listed = |counts: &[(u64, &str)]| {
+        let known = counts.iter().filter(|(count, _)| *count > 0);
+        known.map(|(count, what)| format!("{} {what}", grouped(*count))).collect::<Vec<_>>()
     };
-    count(counters.unexpected_status, "with an unexpected reply")
-        + &count(counters.changed_bodies, "with a changed body")
+    let causes = listed(&[
+        (counters.unexpected_status, "with an unexpected reply"),
+        (counters.changed_bodies, "with a changed body"),
+        (counters.failed, "on a lost connection"),
+        (counters.timed_out, "timed out"),
+        (counters.unsent_unconnected, "never sent for lack of a connection"),
+    ]);
+    let failed = grouped(counters.failed_requests() + counters.unsent_unconnected);
+    let all = counted(counters.scheduled, "request");
+    let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) };
+    let without_result = listed(&[
+        (counters.censored, "unanswered at the end"),
+        (counters.unsent.saturating_sub(counters.unsent_unconnected), "never sent"),
+    ]);
+    let parts = [format!("{failed} of {all} failed{causes}")].into_iter().chain(without_result);
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// The words of a reply with an unexpected status.
@@ -277,19 +301,19 @@ const THREADS_SHOWN: usize = 16;
 
 /// Loader and server, a paragraph each.
 fn write_cost(out: &mut String, record: &Record) -> fmt::Result {
-    let mut loader: Vec<String> = Vec::new();
-    for run in &record.runs {
-        let shares: Vec<String> = run
-            .threads
-            .iter()
-            .take(THREADS_SHOWN)
-            .map(|thread| percent(thread.cpu_share))
-            .collect();
-        let more = if run.threads.len() > THREADS_SHOWN { ", ..." } else { "" };
-        loader.push(format!("{}{more}", shares.join(", ")));
-    }
-    loader.dedup();
-    let text = format!("loader CPU per thread: {}", loader.join("; "));
+    let threads = record.runs.iter().map(|run| run.threads.len()).max().unwrap_or(0);
+    let shares = (0..threads.min(THREADS_SHOWN)).map(|thread| {
+        let of_runs = record.runs.iter().filter_map(|run| Some(run.threads.get(thread)?.cpu_share));
+        let shares: Vec<f64> = of_runs.collect();
+        let (least, most) = stats::range(&shares).unwrap_or_default();
+        match (percent(least), percent(most)) {
+            (least, most) if least == most => most,
+            (least, most) => format!("{} to {most}", least.trim_end_matches(" %")),
+        }
+    });
+    let shares: Vec<String> = shares.collect();
+    let more = if threads > THREADS_SHOWN { ", ..." } else { "" };
+    let text = format!("loader CPU per thread: {}{more}", shares.join(", "));
     out.write_str(&wrap("  ", &text, WIDTH))?;
     match &record.server {
         Some(server) => write_server(out, server),

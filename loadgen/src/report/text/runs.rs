@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Columns, Style, write_co_located};
+use super::{Columns, Style};
 use crate::record::{LatencyRecord, Record, RunRecord, Verdict};
 use crate::report::loader_mark;
 use crate::stats;
@@ -14,7 +14,6 @@ pub(super) fn write_runs(out: &mut String, record: &Record, style: Style) -> fmt
         return Ok(());
     }
     writeln!(out)?;
-    write_co_located(out, record)?;
     let mut columns = Columns::default();
     columns.row(
         ["run", "requests/s", "p50", "p99", "p99.9", "max", "lost", "verdict"].map(String::from),

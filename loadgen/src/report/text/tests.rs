@@ -1,17 +1,21 @@
 //! Whole reports, as a person gets them.
 
 use super::*;
+use crate::environment::Sharing;
 use crate::latency::{Distribution, Latencies, ReplyClass};
 use crate::measure::Measurement;
 use crate::record::tests::sample;
 use crate::record::{
     ArgsRecord, Code, Decision, LoaderPart, Reason, ServerRecord, ServerThread, SloRecord,
-    StatusCounts, StatusesRecord, Verdict,
+    StatusCounts, StatusesRecord, TextValue, Verdict,
 };
 use crate::wire::{Mismatch, UnexpectedReply};
 
+/// The report; unless the measurement says otherwise, of a server with processors of its own.
 fn shown(measurement: &Measurement) -> String {
-    render(&measurement.record, &measurement.latencies, Style::PLAIN)
+    let mut record = measurement.record.clone();
+    record.env.sharing.get_or_insert(Sharing::SeparateProcessors);
+    render(&record, &measurement.latencies, Style::PLAIN)
 }
 
 /// Compares with what is expected, and every line with the width of a terminal.
@@ -112,7 +116,8 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
 
   rate    2,000 requests/s of 3,000 offered (66.7 %)   sent 0.12 MiB/s, received 0.12 MiB/s
 
-  CO-LOCATED: loader and server share processors
+  CO-LOCATED: loader and server share processors: latencies contain both, and the rate is that of
+  both together; use another machine, or separate cores (--pin)
             response                          service                         lateness      connect
   n           60,000                           40,000                           40,000           64
   p50         180 µs                           150 µs                          5.00 µs      32.0 µs
@@ -134,7 +139,7 @@ loadgen 127.0.0.1:5555  open loop, 2000 requests/s, poisson arrivals
     160 µs -   200 µs   39.94 %  ████████████████████████████████████████
     200 µs -   250 µs    5.06 %  █████
 
-  errors: 0 failed, 0 timed out, 8,000 unanswered at the end, 12,000 never sent, of 60,000 requests
+  errors: 0 of 60,000 requests failed; 8,000 unanswered at the end; 12,000 never sent
   loader CPU per thread: 45 %
 ";
     expect(&overloaded(), expected);
@@ -161,7 +166,7 @@ loadgen 127.0.0.1:5555  closed loop, service time
   p99.99 needs 36,887
 
   1 request took longer than 60 s: percentiles stop there, the maximum is exact
-  errors: 3 failed, 2 timed out, 0 unanswered at the end, 0 never sent, of 40,000 requests
+  errors: 5 of 40,000 requests failed: 3 on a lost connection, 2 timed out
     1 connection got wrong bytes in a reply; is it the right --protocol?
     2 connections silent for the timeout with a reply outstanding; is the server stuck? (--timeout)
     first wrong byte: connection 7, request 12, offset 3: expected 0x0a, got 0xff
@@ -182,8 +187,7 @@ replies       n      p50      p90      p99      max
   5xx         400  50.0 µs  50.0 µs  50.0 µs  50.0 µs
   replies by status, warm-up included: 200: 39,600, 503: 400
 
-  errors: 400 with an unexpected reply, 2 with a changed body, 0 failed, 0 timed out, 0 unanswered
-  at the end, 0 never sent, of 40,000 requests
+  errors: 402 of 40,000 requests failed: 400 with an unexpected reply, 2 with a changed body
     first unexpected reply (--expect-status 2xx,3xx): connection 7, request 12: the server said
     'HTTP/1.1 503 Busy', 'try later'
     first changed body: connection 1, request 2, offset 60: expected 0x61, got 0x62 (the body
@@ -386,4 +390,68 @@ fn a_percentile_that_may_be_the_loader_s_is_marked_in_the_table_and_in_its_run()
     assert!(line("  max   ").starts_with("  max       ! 209 µs"), "{text}");
     assert!(text.contains("; ! may be the loader's own delay\n"), "{text}");
     assert_eq!(text.matches("! 208 µs").count(), 2, "in the table and in the second run: {text}");
+}
+
+#[test]
+fn the_processor_time_of_several_runs_is_a_range() {
+    let args = ArgsRecord { runs: 2, ..sample::open_args() };
+    let mut measurement = sample::several(&args, 2);
+    measurement.record.runs[1].threads[0].cpu_share = 0.6;
+    let text = shown(&measurement);
+    assert!(text.contains("loader CPU per thread: 45 to 60 %\n"), "{text}");
+}
+
+#[test]
+fn a_note_with_a_place_of_its_own_is_said_once() {
+    let mut measurement = sample::open();
+    let record = &mut measurement.record;
+    record.env.sharing = Some(Sharing::SharedProcessors);
+    for code in [Code::CoLocated, Code::FewSamples] {
+        record.validity.labels.push(reason(code, Verdict::Valid, "said"));
+    }
+    let text = shown(&measurement);
+    assert_eq!(
+        (text.matches("CO-LOCATED").count(), text.matches("said").count()),
+        (1, 0),
+        "{text}"
+    );
+    let doubt = reason(Code::FewSamples, Verdict::Suspect, "an objective needs more");
+    measurement.record.validity.reasons.push(doubt);
+    assert!(shown(&measurement).contains("few-samples: an objective needs more"));
+}
+
+#[test]
+fn an_interval_without_an_upper_end_is_explained() {
+    let mut measurement = sample::closed();
+    assert!(!shown(&measurement).contains('?'));
+    let ends = &mut measurement.record.latency_ns.service.ci95;
+    ends.insert("p99".to_owned(), (11_300_000, None));
+    let text = shown(&measurement);
+    assert!(text.contains("[11.3 ms, ?]"), "{text}");
+    assert!(text.contains("interval, ? where its upper end is not known"), "{text}");
+}
+
+#[test]
+fn a_rate_above_the_offered_one_is_explained_by_the_requests_that_waited() {
+    let mut measurement = sample::open();
+    measurement.record.rate.achieved_per_s = 2_324.0;
+    assert!(!shown(&measurement).contains("more than offered"));
+    measurement.record.counters.backlog_at_window = 314;
+    let text = shown(&measurement);
+    assert!(text.contains("offered (116.2 %)"), "{text}");
+    assert!(text.contains("also those to the 314 requests that\n"), "{text}");
+}
+
+#[test]
+fn a_loader_that_sleeps_because_it_knows_no_processors_of_the_server_says_what_would_help() {
+    let shown = |record: &Record| render(record, &Latencies::new(), Style::PLAIN);
+    let mut record = sample::open().record;
+    record.env.sharing = Some(Sharing::SeparateProcessors);
+    assert!(!shown(&record).contains("--server-pid"));
+    record.env.sharing = None;
+    let said =
+        "  whether the server has other processors is not known: with --server-pid PID, pacing";
+    assert!(shown(&record).contains(said), "{}", shown(&record));
+    record.args.pacing = TextValue::of(Pacing::Hybrid);
+    assert!(!shown(&record).contains("--server-pid"));
 }

@@ -202,10 +202,12 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
         let all = counted(attempts, "connect");
         format!("{} of {all} failed{refused}", grouped(unconnected))
     });
-    let wrong = (counters.mismatches > 0)
-        .then(|| format!("{} got wrong bytes", counted(counters.mismatches, "connection")));
+    let wrong = (counters.mismatches > 0).then(|| {
+        let connections = counted(counters.mismatches, "connection");
+        format!("{connections} got wrong bytes: is it the right --protocol?")
+    });
     let found: Vec<String> = [requests, connects, wrong].into_iter().flatten().collect();
-    let text = format!("{}; see the list of errors", found.join(", "));
+    let text = format!("{}; see the list of errors", found.join("; "));
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
     let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {
@@ -321,7 +323,7 @@ mod tests {
             run.counters.connect_failures = 749;
             run.counters.connects_refused = 749;
         });
-        assert_eq!(found, [(Code::BelowRate, Suspect), (Code::Errors, Suspect)]);
+        assert_eq!(found, [(Code::Errors, Suspect), (Code::BelowRate, Suspect)]);
     }
 
     #[test]
@@ -427,9 +429,21 @@ mod tests {
         assert_eq!((&found(749)[0].code, found(749)[0].level), (&Code::Errors, Suspect));
         let text = &found(749)[0].text;
         assert!(
-            text.contains("749 of 813 connects failed (749 refused: nothing listened)"),
+            text.starts_with("749 of 813 connects failed (749 refused: nothing listened); see"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn only_what_failed_is_counted_in_the_text() {
+        let found = findings(sample::closed(), |_, run| {
+            run.counters.scheduled = 200;
+            run.counters.failed = 100;
+            run.counters.mismatches = 100;
+        });
+        let said = "100 of 200 requests failed (50 %); wrong bytes came back: is it the right \
+                    --protocol?; see the list of errors";
+        assert_eq!(found[0].text, said);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod loader;
 mod stalls;
 mod steady;
 
+pub(super) use self::steady::few_samples_of_all;
 use super::Evidence;
 use crate::record::Reason;
 

@@ -6,10 +6,10 @@
 use super::super::Evidence;
 use super::percent;
 use crate::latency::{PERCENTILES, Percentile};
-use crate::record::{Code, IntervalRecord, Reason, TextValue};
+use crate::record::{ArgsRecord, Code, IntervalRecord, Reason, RunRecord, TextValue};
 use crate::slo::Slo;
 use crate::stats::{self, FittedLine};
-use crate::units::{brief, grouped};
+use crate::units::{brief, counted, grouped};
 
 /// Fewer intervals than this show no trend.
 const INTERVALS_MIN: usize = 5;
@@ -103,10 +103,26 @@ pub(super) fn changing_latency(evidence: &Evidence<'_>) -> Option<Reason> {
 ///
 /// All runs of a plan count together; each is judged as if the others had as many samples.
 pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
-    let count = evidence.headline().count;
-    let expected = count * u64::from(evidence.args.runs.max(1));
-    let unknown = |percentile: &Percentile| percentile.samples_min > expected;
-    let objectives = evidence.args.slo.iter().filter_map(TextValue::value);
+    let (count, runs) = (evidence.headline().count, u64::from(evidence.args.runs.max(1)));
+    let mut reason = few_samples_among(count * runs, evidence.args)?;
+    if runs > 1 {
+        reason.text = format!("{runs} runs with as many as this one: {}", reason.text);
+    }
+    Some(reason)
+}
+
+/// The same of all samples of some runs.
+pub(in crate::validity) fn few_samples_of_all(
+    runs: &[RunRecord],
+    args: &ArgsRecord,
+) -> Option<Reason> {
+    let counts = runs.iter().map(|run| run.latency_ns.headline(args.mode).count);
+    few_samples_among(counts.sum(), args)
+}
+
+fn few_samples_among(count: u64, args: &ArgsRecord) -> Option<Reason> {
+    let unknown = |percentile: &Percentile| percentile.samples_min > count;
+    let objectives = args.slo.iter().filter_map(TextValue::value);
     let needed = objectives.filter_map(Slo::percentile);
     if let Some(percentile) = needed.filter(unknown).max_by_key(|percentile| percentile.samples_min)
     {
@@ -114,7 +130,7 @@ pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
             "an objective asks for {}, which needs {} requests, and there are {}; measure longer",
             percentile.label,
             grouped(percentile.samples_min),
-            grouped(expected)
+            grouped(count)
         );
         return Some(Reason::suspect(Code::FewSamples, text));
     }
@@ -122,8 +138,8 @@ pub(super) fn few_samples(evidence: &Evidence<'_>) -> Option<Reason> {
         PERCENTILES.iter().filter(|p| unknown(p)).map(|percentile| percentile.label).collect();
     (!missing.is_empty()).then(|| {
         let text = format!(
-            "{} requests are too few for {}; measure longer to know more",
-            grouped(expected),
+            "{} are too few for {}; measure longer to know more",
+            counted(count, "request"),
             missing.join(", ")
         );
         Reason::label(Code::FewSamples, text)
