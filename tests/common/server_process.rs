@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 use super::{TEST_TIMEOUT, eventually};
 
 /// An `evshard serve` process on a free port.
@@ -67,6 +69,15 @@ impl ServerProcess {
     /// How many of them are sockets. (A worker may open a ring when it first has many changes.)
     pub fn sockets(&self) -> usize {
         self.open_files().filter(|file| file.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// Limits the descriptors of the process from now on.
+    pub fn allow_descriptors(&self, count: u64) {
+        // An ordinary user cannot raise a hard limit, so it stays as the server inherited it.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(count.min(maximum.unwrap_or(u64::MAX)));
+        let limit = Rlimit { current, maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
     }
 
     fn open_files(&self) -> impl Iterator<Item = std::path::PathBuf> {

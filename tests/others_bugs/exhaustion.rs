@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evshard::server::AcceptMode;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use test_needs::Need;
 
 use crate::clients::{connect, is_served, reset_when_dropped};
@@ -16,16 +15,6 @@ use crate::servers::{Watched, in_every_mode};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
     ["--workers", "2", "--no-pin", "--accept", mode.name()]
-}
-
-/// Limits the descriptors of a process from now on.
-fn allow_descriptors(server: &ServerProcess, count: u64) {
-    let pid = Pid::from_raw(server.pid().try_into().unwrap());
-    // An ordinary user cannot raise a hard limit, so it stays as the server inherited it.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let current = Some(count.min(maximum.unwrap_or(u64::MAX)));
-    let limit = Rlimit { current, maximum };
-    prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
 /// A client that has sent a byte and does not block on the reply.
@@ -59,7 +48,7 @@ fn served(clients: &mut [Waiting]) -> usize {
 fn exhausted_for_seconds(mode: AcceptMode) {
     let Watched { server, .. } = Watched::start(&in_mode(mode));
     let room = server.descriptors() as u64 + 20;
-    allow_descriptors(&server, room);
+    server.allow_descriptors(room);
     let mut clients: Vec<Waiting> = (0..60).map(|_| Waiting::new(&server)).collect();
     eventually("a client is reset", || {
         served(&mut clients) >= 15 && clients.iter().any(|client| client.gone)
@@ -109,7 +98,7 @@ fn an_error_of_accept_ends_the_server() {
         let server = &watched.server;
         let room = server.descriptors() as u64;
         for round in 1..=5 {
-            allow_descriptors(server, room);
+            server.allow_descriptors(room);
             // Some close before they are accepted.
             for client in 0..20 {
                 let stream = server.connect();
@@ -121,7 +110,7 @@ fn an_error_of_accept_ends_the_server() {
                 drop(server.connect());
                 watched.of_acceptors("pauses_exhausted") >= round
             });
-            allow_descriptors(server, 1000);
+            server.allow_descriptors(1000);
             eventually("it serves again", || is_served(&server.connect()));
         }
         assert!(watched.server.terminate().0.success(), "{mode}");

@@ -2,10 +2,13 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use evshard::server::stats::ServerStats;
-use evshard::server::upgrade::{Offer, TakeOver, UpgradeSocket, take_over};
+use evshard::server::upgrade::{Abort, UpgradeSocket, take_over};
 use evshard::server::{
     Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, listener,
     service_manager,
@@ -21,19 +24,29 @@ const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The context of the program's own base, which handles signals and shutdown requests.
 struct Program {
+    phase: Phase,
+    /// While it serves.
     server: Option<Server>,
-    offer: Option<Offer>,
     remote: Remote<Self>,
+    /// Takes the server that is to be drained.
+    drain: Sender<Server>,
     report: Option<evshard::server::Result<ServerStats>>,
 }
 
-/// Why the server shuts down.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ShutdownReason {
-    /// A signal or the admin requested it.
-    Requested,
-    /// Another process has the listening sockets.
-    Succeeded,
+/// What the program does, and therefore what a signal means.
+enum Phase {
+    /// Nothing was accepted yet.
+    Starting,
+    /// The server accepts on sockets that another server has not handed over yet.
+    TakingOver {
+        abort: Abort,
+        aborted_by: Option<i32>,
+    },
+    Serving,
+    /// It is being drained. A successor or the admin may have caused it without a signal.
+    Draining {
+        signalled: bool,
+    },
 }
 
 /// Runs `evshard serve` to its end.
@@ -47,12 +60,35 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     flags.start_logging();
     raise_descriptor_limit();
     let remote = base.remote();
-    let mut program = Program { server: None, offer: None, remote, report: None };
-    program.start(flags)?;
+    let drain = start_drain_thread(remote.clone())?;
+    let mut program = Program { phase: Phase::Starting, server: None, remote, drain, report: None };
+    program.start(&mut base, flags)?;
     base.run_until_exit(&mut program)?;
     let report = program.report.take().expect("the report ends the loop")?;
     print(io::stdout(), format_args!("{report}"));
+    // A dropped base no longer handles the signals, and one that comes now would change the exit
+    // status.
+    std::mem::forget(base);
     Ok(())
+}
+
+/// Starts the thread that drains the server, because draining blocks and the loop waits for a
+/// second signal meanwhile. At the end the process may have no room for another thread.
+fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
+    let (sender, servers) = mpsc::channel::<Server>();
+    Builder::new().name("drain".into()).spawn(move || {
+        let Ok(mut server) = servers.recv() else { return };
+        if server.begin_drain().is_none() {
+            service_manager::stopping();
+        }
+        let report = server.drain();
+        // If the loop has ended, nobody waits for the report.
+        let _ = remote.post(|registry, program| {
+            program.report = Some(report);
+            registry.loop_exit();
+        });
+    })?;
+    Ok(sender)
 }
 
 /// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
@@ -71,28 +107,32 @@ fn raise_descriptor_limit() {
 
 impl Program {
     /// Starts the server, the admin and the offer to a successor, and reports that it is ready.
-    fn start(&mut self, flags: &Serve) -> Result<(), Box<dyn Error>> {
+    fn start(&mut self, base: &mut EventBase<Self>, flags: &Serve) -> Result<(), Box<dyn Error>> {
         let (config, upgrade) = (flags.config(), flags.upgrade());
-        let (listeners, taken) = listeners(&config, upgrade.from.as_deref())?;
-        let copies = match &upgrade.offer {
-            Some(_) => listeners.iter().map(Listener::duplicate).collect::<Result<Vec<_>, _>>()?,
-            None => Vec::new(),
-        };
-        let mut server = serve(flags, &config, listeners)?;
-        let succeeds = taken.is_some();
-        let upgrade_socket = match taken.map(TakeOver::ready) {
-            Some(Ok(socket)) => Some(socket),
-            Some(Err(error)) => {
-                // The other server goes on, and also serves the kernel's backlog.
-                server.hand_over()?;
-                return Err(error.into());
+        let (mut server, upgrade_socket) = match &upgrade.from {
+            Some(path) => {
+                let (server, socket) = self.take_over(base, flags, &config, path)?;
+                (server, Some(socket))
             }
-            None => upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?,
+            None => {
+                let inherited = listener::inherited()?;
+                let listeners = inherited.map_or_else(|| listener::open(&config), Ok)?;
+                let server = serve(flags, &config, listeners)?;
+                (server, upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?)
+            }
         };
-        let admin = self.start_admin(flags, &mut server, succeeds)?;
-        self.offer = upgrade_socket
-            .map(|socket| Offer::start(socket, copies, self.succeeded()))
-            .transpose()?;
+        let admin = self.start_admin(flags, &mut server, upgrade.from.is_some())?;
+        if let Some(socket) = upgrade_socket {
+            let offered = server.offer(socket, self.succeeded());
+            // One that has succeeded another serves rather than not at all.
+            offered.or_else(|error| match upgrade.from {
+                Some(_) => {
+                    log::error!(target: "serve", error:%; "no server can take over from this one");
+                    Ok(())
+                }
+                None => Err(error),
+            })?;
+        }
         for address in server.addresses() {
             print(io::stdout(), format_args!("listening on {address}\n"));
         }
@@ -100,8 +140,60 @@ impl Program {
             print(io::stdout(), format_args!("admin on {address}\n"));
         }
         self.server = Some(server);
+        self.phase = Phase::Serving;
         service_manager::ready();
         Ok(())
+    }
+
+    /// Takes the sockets from the server that offers them at `path`, and starts a server on them.
+    ///
+    /// A signal ends it before the other server has handed over: that one goes on, and also serves
+    /// the kernel's backlog. Later the sockets are this process's, and a signal drains its server.
+    fn take_over(
+        &mut self,
+        base: &mut EventBase<Self>,
+        flags: &Serve,
+        config: &ServerConfig,
+        path: &Path,
+    ) -> Result<(Server, UpgradeSocket), Box<dyn Error>> {
+        let from = path.to_owned();
+        let (listeners, taken) = self.wait_for(base, move || take_over(&from))??;
+        let abort = taken.abort_handle()?;
+        let server = serve(flags, config, listeners)?;
+        self.phase = Phase::TakingOver { abort, aborted_by: None };
+        let answer = self.wait_for(base, move || taken.ready())?;
+        let Phase::TakingOver { aborted_by, .. } =
+            std::mem::replace(&mut self.phase, Phase::Starting)
+        else {
+            unreachable!("nothing else ends this phase");
+        };
+        match (answer, aborted_by) {
+            (Ok(socket), _) => Ok((server, socket)),
+            (Err(error), aborted_by) => {
+                server.withdraw()?;
+                match aborted_by {
+                    Some(number) => std::process::exit(128 + number),
+                    None => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Makes a call that blocks, on a thread of its own, and runs the loop meanwhile, so that
+    /// signals are handled.
+    fn wait_for<T: Send + 'static>(
+        &mut self,
+        base: &mut EventBase<Self>,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Box<dyn Error>> {
+        let (sender, result) = mpsc::channel();
+        let remote = self.remote.clone();
+        Builder::new().name("take-over".into()).spawn(move || {
+            let _ = sender.send(call());
+            let _ = remote.post(|registry, _| registry.loop_exit());
+        })?;
+        base.run_until_exit(self)?;
+        Ok(result.recv()?)
     }
 
     /// Starts the admin if it is configured, and returns its address. A server that has succeeded
@@ -115,7 +207,7 @@ impl Program {
         let Some(admin) = flags.admin() else { return Ok(None) };
         let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
         loop {
-            match server.admin(&admin, self.shutdown_trigger(ShutdownReason::Requested)) {
+            match server.admin(&admin, self.shutdown_trigger()) {
                 Ok(address) => return Ok(Some(address)),
                 Err(_) if succeeds && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -129,10 +221,10 @@ impl Program {
         }
     }
 
-    /// Returns a function that shuts down in favour of another process, on any thread. The service
+    /// Returns a function for the moment at which another process has the sockets. The service
     /// manager must be notified by the process that it knows, before that one ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
-        let mut shut_down = self.shutdown_trigger(ShutdownReason::Succeeded);
+        let mut shut_down = self.shutdown_trigger();
         move |process| {
             service_manager::succeeded_by(process);
             shut_down();
@@ -140,50 +232,21 @@ impl Program {
     }
 
     /// Returns a function that starts the shutdown from any thread.
-    fn shutdown_trigger(&self, why: ShutdownReason) -> impl FnMut() + Send + 'static + use<> {
+    fn shutdown_trigger(&self) -> impl FnMut() + Send + 'static + use<> {
         let remote = self.remote.clone();
         move || {
             // If the loop has ended, the shutdown is complete.
-            let _ = remote.post(move |_, program| program.begin_shutdown(why));
+            let _ = remote.post(|_, program| program.begin_shutdown());
         }
     }
 
-    /// Starts the shutdown. The loop goes on meanwhile, for a second signal.
-    fn begin_shutdown(&mut self, why: ShutdownReason) {
+    /// Starts the shutdown, unless it has begun. The loop goes on meanwhile, for a second signal.
+    fn begin_shutdown(&mut self) {
         let Some(server) = self.server.take() else { return };
+        self.phase = Phase::Draining { signalled: false };
         log::info!(target: "serve", "draining; a second signal ends the server at once");
-        // Its duplicates would keep the kernel queueing connections that no process accepts.
-        self.offer = None;
-        let remote = self.remote.clone();
-        std::thread::spawn(move || {
-            let report = match why {
-                ShutdownReason::Requested => {
-                    service_manager::stopping();
-                    server.drain()
-                }
-                ShutdownReason::Succeeded => server.hand_over(),
-            };
-            remote.post(|registry, program| {
-                program.report = Some(report);
-                registry.loop_exit();
-            })
-        });
+        self.drain.send(server).expect("its thread waits for the server");
     }
-}
-
-/// The listeners: taken over from another server, inherited from a service manager, or opened now.
-fn listeners(
-    config: &ServerConfig,
-    from: Option<&std::path::Path>,
-) -> evshard::server::Result<(Vec<Listener>, Option<TakeOver>)> {
-    if let Some(path) = from {
-        return take_over(path).map(|(listeners, taken)| (listeners, Some(taken)));
-    }
-    let listeners = match listener::inherited()? {
-        Some(inherited) => inherited,
-        None => listener::open(config)?,
-    };
-    Ok((listeners, None))
 }
 
 fn serve(
@@ -199,11 +262,18 @@ fn serve(
     }
 }
 
-/// The first signal starts the shutdown. The second exits at once, with the status that a shell
-/// reports for a killed process.
+/// The first signal starts the shutdown if nothing else has. The second exits at once, with the
+/// status that a shell reports for a killed process. So does the first if there is nothing to drain.
 fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
-    if program.server.is_none() {
-        std::process::exit(128 + fired.signal().unwrap_or_default());
+    let number = fired.signal().unwrap_or_default();
+    program.begin_shutdown();
+    match &mut program.phase {
+        Phase::Draining { signalled: signalled @ false } => *signalled = true,
+        Phase::TakingOver { abort, aborted_by: aborted_by @ None } => {
+            log::info!(target: "serve", "not taking over; the other server goes on");
+            *aborted_by = Some(number);
+            abort.abort();
+        }
+        _ => std::process::exit(128 + number),
     }
-    program.begin_shutdown(ShutdownReason::Requested);
 }

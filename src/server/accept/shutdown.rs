@@ -38,7 +38,7 @@ impl Acceptor {
             return;
         }
         let is_shared = |watched: &mut WatchedSocket| {
-            backlog == BacklogOwner::Successor || watched.listen_socket.origin == Origin::Shared
+            backlog == BacklogOwner::OtherProcess || watched.listen_socket.origin == Origin::Shared
         };
         let shared: Vec<WatchedSocket> = self.sockets.extract_if(.., is_shared).collect();
         for watched in &shared {

@@ -42,8 +42,8 @@ pub(super) enum Paused {
 pub(in crate::server) enum BacklogOwner {
     /// This one, unless a service manager shares the socket.
     ThisProcess,
-    /// A successor that has every socket.
-    Successor,
+    /// Another one that has every socket, such as a successor.
+    OtherProcess,
 }
 
 /// The state of a shutdown.

@@ -20,6 +20,7 @@ use std::time::Instant;
 use test_needs::Need;
 
 use super::message::{Message, VERSION};
+use super::offer::Offer;
 use super::*;
 use crate::server::error::Error;
 use crate::server::listener::ListenAddress;
