@@ -120,7 +120,7 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
-        refusals::log_all(config, &listeners);
+        refusals::log_all(config);
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use test_needs::Need;
-
 use crate::server::*;
 
 const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -75,9 +73,6 @@ fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) ->
 
 #[test]
 fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
-    if test_needs::missing(Need::SocketFilter) {
-        return;
-    }
     for mode in AcceptMode::ALL {
         for _ in 0..2 {
             let server = start(mode, |_| {});

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{self, Sender};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use evshard::server::stats::ServerStats;
@@ -74,9 +74,9 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
 
 /// Starts the thread that drains the server, because draining blocks and the loop waits for a
 /// second signal meanwhile. At the end the process may have no room for another thread.
-fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
+fn start_drain_thread(remote: Remote<Program>) -> evshard::server::Result<Sender<Server>> {
     let (sender, servers) = mpsc::channel::<Server>();
-    Builder::new().name("drain".into()).spawn(move || {
+    start_thread("drain", move || {
         let Ok(mut server) = servers.recv() else { return };
         if server.begin_drain().is_none() {
             service_manager::stopping();
@@ -89,6 +89,14 @@ fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
         });
     })?;
     Ok(sender)
+}
+
+fn start_thread(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> evshard::server::Result<JoinHandle<()>> {
+    let thread = Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|source| evshard::server::Error::Os { op: "start a thread", source })
 }
 
 /// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
@@ -188,7 +196,7 @@ impl Program {
     ) -> Result<T, Box<dyn Error>> {
         let (sender, result) = mpsc::channel();
         let remote = self.remote.clone();
-        Builder::new().name("take-over".into()).spawn(move || {
+        start_thread("take-over", move || {
             let _ = sender.send(call());
             let _ = remote.post(|registry, _| registry.loop_exit());
         })?;

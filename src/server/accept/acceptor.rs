@@ -116,6 +116,16 @@ impl Acceptor {
         }
     }
 
+    /// Refuses new connections at the sockets of this process alone, and then drops `done`.
+    pub(in crate::server) fn refuse<C: HasAcceptor>(
+        registry: &mut Registry<C>,
+        context: &mut C,
+        done: Sender<Infallible>,
+    ) {
+        with_acceptor(registry, context, |acceptor, _| acceptor.refuse_connections());
+        drop(done);
+    }
+
     /// Starts the shutdown. It serves the backlog if this process owns it, closes the sockets, and
     /// then drops `done`.
     pub(in crate::server) fn stop<C: HasAcceptor>(

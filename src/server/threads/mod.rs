@@ -6,7 +6,7 @@ pub(super) mod question;
 use std::convert::Infallible;
 use std::sync::mpsc;
 
-use crate::base::EventBase;
+use crate::base::{EventBase, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
 use crate::server::error::Result;
@@ -17,6 +17,9 @@ use crate::server::shard::worker::{self, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::server::thread::Thread;
+
+/// Dropped when a thread has done its job.
+type Done = mpsc::Sender<Infallible>;
 
 /// The running threads.
 #[derive(Debug)]
@@ -77,16 +80,37 @@ impl Threads {
     }
 
     /// Stops every acceptor, and waits until all have closed their sockets.
+    ///
+    /// If this process owns the backlog, all sockets refuse connections before the first one is
+    /// emptied. Of sockets at one address (`SO_REUSEPORT`), the kernel may choose one that refuses
+    /// as long as another does not.
     pub(super) fn stop_accepting(&self, backlog: BacklogOwner) {
-        let (done, all_done) = mpsc::channel::<Infallible>();
+        if backlog == BacklogOwner::ThisProcess {
+            self.wait_for_each(Acceptor::refuse, Acceptor::refuse);
+        }
+        self.wait_for_each(
+            move |registry, acceptor, done| Acceptor::stop(registry, acceptor, backlog, done),
+            move |registry, worker, done| Acceptor::stop(registry, worker, backlog, done),
+        );
+    }
+
+    /// Runs a job on every thread that may accept, and waits until each has dropped its sender.
+    fn wait_for_each(
+        &self,
+        on_acceptor: impl FnOnce(&mut Registry<AcceptorThread>, &mut AcceptorThread, Done)
+        + Copy
+        + Send
+        + 'static,
+        on_worker: impl FnOnce(&mut Registry<Worker>, &mut Worker, Done) + Copy + Send + 'static,
+    ) {
+        let (done, all_done) = mpsc::channel();
         if let Some(acceptor) = &self.acceptor {
             let done = done.clone();
-            acceptor
-                .post(move |registry, acceptor| Acceptor::stop(registry, acceptor, backlog, done));
+            acceptor.post(move |registry, acceptor| on_acceptor(registry, acceptor, done));
         }
         for worker in &self.workers {
             let done = done.clone();
-            worker.post(move |registry, worker| Acceptor::stop(registry, worker, backlog, done));
+            worker.post(move |registry, worker| on_worker(registry, worker, done));
         }
         drop(done);
         // Nothing is ever sent. The receiver ends when the last sender is dropped, in any way.
