@@ -149,8 +149,8 @@ fn old_servers_pile_up_behind_their_last_connections() {
     }
 }
 
-/// evshard: the old server, told to end as soon as its successor listened, dropped all handshakes
-/// at the socket that both had, and the successor was never reached again.
+/// evshard: the old server got SIGTERM as soon as its successor listened. It then dropped all
+/// handshakes at the socket that both had, and the successor was never reached again.
 #[test]
 fn a_signal_to_the_old_server_right_after_the_upgrade_makes_the_new_one_deaf() {
     in_every_mode(|mode| {
@@ -212,7 +212,7 @@ fn an_upgrade_is_impossible_while_descriptors_are_exhausted() {
 /// evshard: a signal to a server that waited for another's sockets had no effect until it had them.
 /// Then it ended, and no server was left.
 #[test]
-fn a_successor_that_is_told_to_end_takes_over_first() {
+fn a_successor_takes_over_although_a_signal_was_to_end_it() {
     let folder = test_needs::folder();
     let path = folder.path().join("upgrade");
     let silent = UnixListener::bind(&path).unwrap();

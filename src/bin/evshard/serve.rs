@@ -82,7 +82,7 @@ fn start_drain_thread(remote: Remote<Program>) -> evshard::server::Result<Sender
             service_manager::stopping();
         }
         let report = server.drain();
-        // If the loop has ended, nobody waits for the report.
+        // If the loop has ended, the report is not needed any more.
         let _ = remote.post(|registry, program| {
             program.report = Some(report);
             registry.loop_exit();
@@ -271,7 +271,7 @@ fn serve(
 }
 
 /// The first signal starts the shutdown if nothing else has. The second exits at once, with the
-/// status that a shell reports for a killed process. So does the first if there is nothing to drain.
+/// status that a shell reports for a killed process. So does the first if no server runs yet.
 fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
     let number = fired.signal().unwrap_or_default();
     program.begin_shutdown();

@@ -1,8 +1,8 @@
 //! Shutdown: how an acceptor ends without resetting the connections in the backlog.
 //!
-//! A listen socket of this process alone first refuses new connections, while handshakes in progress
-//! complete. Once all sockets of the server do so, and after a moment for the handshakes, the
-//! acceptor empties the backlog, and only then closes the socket. A socket that another process
+//! A listen socket of this process alone first refuses new connections, while handshakes in
+//! progress complete. Once all sockets of the server do so, and after a moment for the handshakes,
+//! the acceptor empties the backlog, and only then closes the socket. A socket that another process
 //! shares is closed at once; its backlog is left to that process.
 
 use std::convert::Infallible;

@@ -13,7 +13,7 @@ use crate::server::listener::Listener;
 /// the successor. Until [`decide`](Self::decide) returns, nothing is done to a listening socket.
 #[derive(Debug)]
 pub(in crate::server) enum Handover {
-    /// Nobody may ask for the sockets. Holds duplicates of them.
+    /// No successor can ask for the sockets. Holds duplicates of them.
     NotOffered(Vec<Listener>),
     /// A successor may ask for them.
     Offered(Offer),
@@ -81,7 +81,7 @@ mod tests {
     use crate::server::listener::{self, ListenAddress};
     use crate::server::upgrade::{TakeOver, take_over};
 
-    /// Longer than any test: whoever waits this long hangs.
+    /// Longer than any test.
     const LONG: Duration = Duration::from_secs(60);
 
     /// A server that offers a unix socket.
@@ -110,8 +110,8 @@ mod tests {
             self.folder.path().join("upgrade")
         }
 
-        /// What this server decided and what the successor was told must be the same, and so must
-        /// the owner of the socket's file and the call of `taken_over`.
+        /// The decision of this server and the answer to the successor must be the same, and so
+        /// must the owner of the socket's file and the call of `taken_over`.
         #[track_caller]
         fn assert_agree(mut self, decided: Option<u32>, successor: Option<Vec<Listener>>) {
             assert_eq!(decided.is_some(), successor.is_some(), "decided: {decided:?}");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_told_to_end_after_its_successor_is_ready_knows_that_it_was_succeeded() {
+    fn a_server_that_ends_after_its_successor_is_ready_knows_that_it_was_succeeded() {
         let mut old = Offering::start();
         let (listeners, taken) = take_over(&old.path()).unwrap();
         let successor = ready(listeners, taken).expect("it has them");

@@ -4,7 +4,7 @@
 //! its connection and is logged.
 //!
 //! Its thread decides whether a successor has the sockets: they are handed over once the kernel has
-//! taken the message that says so. Whoever needs to know ends the offer and asks.
+//! taken the message that says so. A caller that needs to know ends the offer and asks.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -144,7 +144,7 @@ impl OfferConnection {
         self.receive().map_err(|error| asked.err().unwrap_or(error))
     }
 
-    /// As [`ask`](Self::ask). Whoever waits no longer must know whether the answer was sent: after
+    /// As [`ask`](Self::ask). A caller that gives up must know whether the answer was sent: after
     /// an error no answer can come any more, and one that came before is received.
     fn ask_to_the_end(&mut self, message: &Message) -> io::Result<Message> {
         self.ask(message).or_else(|error| {
