@@ -210,6 +210,11 @@ struct ObservabilityFlags {
     #[arg(long, requires = "admin")]
     admin_remote: bool,
 
+    /// Name of this machine in requests to --admin, repeatable. Requests with another name (Host)
+    /// than these and localhost are refused. An address is always accepted.
+    #[arg(long, value_name = "NAME", requires = "admin")]
+    admin_host: Vec<String>,
+
     /// Format of log lines, which go to standard error.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -251,8 +256,12 @@ impl Serve {
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {
-        let ObservabilityFlags { admin, admin_remote, .. } = &self.observability;
-        admin.clone().map(|address| AdminConfig { address, allow_remote: *admin_remote })
+        let ObservabilityFlags { admin, admin_remote, admin_host, .. } = &self.observability;
+        admin.clone().map(|address| AdminConfig {
+            address,
+            allow_remote: *admin_remote,
+            hosts: admin_host.clone(),
+        })
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {

@@ -10,6 +10,7 @@
 
 mod collect;
 mod connection;
+mod hosts;
 mod listen;
 mod listen_socket;
 mod parts;
@@ -25,6 +26,7 @@ use crate::base::{Config, EventBase};
 use crate::server::error::Result;
 use crate::server::listen_address::ListenAddress;
 use crate::server::thread::Thread;
+use hosts::Hosts;
 use server::{AdminServer, Timeouts};
 pub(super) use source::{AdminSource, Source};
 
@@ -35,6 +37,8 @@ pub struct AdminConfig {
     pub address: ListenAddress,
     /// Whether the address may be reachable from other machines. There is no authentication.
     pub allow_remote: bool,
+    /// Names that clients may call this machine by (`Host`), besides its addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// A running admin. A dropped one stops answering.
@@ -64,7 +68,8 @@ impl<S: Source> Admin<S> {
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(listener, source, timeouts, remote, base.registry())?;
+        let hosts = Hosts::of(config);
+        let server = AdminServer::new(listener, hosts, source, timeouts, remote, base.registry())?;
         let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
         Ok(Self { address, _thread: thread })
     }

@@ -7,6 +7,7 @@ use slab::Slab;
 use socket2::Socket;
 
 use super::connection::{AdminConnection, ConnectionEvents, Phase};
+use super::hosts::Hosts;
 use super::listen_socket::AdminSocket;
 use super::parts::{PendingAnswer, Unanswered};
 use super::request::{Head, Method, Request};
@@ -18,7 +19,8 @@ use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 use crate::server::listener::Listener;
 
-/// Maximum of open connections; the next ones wait in the kernel's backlog.
+/// Maximum of open connections. The next one replaces the oldest whose request is not complete. If
+/// all are complete, it waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +44,7 @@ impl Default for Timeouts {
 #[derive(Debug)]
 pub(super) struct AdminServer<S: Source> {
     pub(super) source: S,
+    hosts: Hosts,
     listen_socket: AdminSocket,
     acceptable: EventId,
     accept_again: EventId,
@@ -59,6 +62,7 @@ impl<S: Source> AdminServer<S> {
     /// its base.
     pub(super) fn new(
         listener: Listener,
+        hosts: Hosts,
         source: S,
         timeouts: Timeouts,
         remote: Remote<Self>,
@@ -73,6 +77,7 @@ impl<S: Source> AdminServer<S> {
         let unanswered = Unanswered::new(source.threads(), CONNECTIONS_MAX);
         Ok(Self {
             source,
+            hosts,
             listen_socket,
             acceptable,
             accept_again,
@@ -99,14 +104,25 @@ impl<S: Source> AdminServer<S> {
             writable: registry.create(io(Interest::WRITE), on_writable),
             deadline: registry.create(EventSpec::timer().token(token), on_deadline),
         };
-        entry.insert(AdminConnection::new(socket, events));
+        entry.insert(AdminConnection::new(socket, events, registry.now()));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
         }
-        if self.connections.len() >= CONNECTIONS_MAX {
+        if self.connections.len() > CONNECTIONS_MAX
+            && let Some(oldest) = self.oldest_incomplete()
+        {
+            self.end(registry, oldest, "too many connections\n".to_owned());
+        }
+        if self.connections.len() >= CONNECTIONS_MAX && self.oldest_incomplete().is_none() {
             registry.del(self.acceptable);
         }
+    }
+
+    /// The connection that has sent the longest without a complete request.
+    fn oldest_incomplete(&self) -> Option<usize> {
+        let incomplete = self.connections.iter().filter(|(_, open)| open.phase == Phase::Reading);
+        incomplete.min_by_key(|(_, open)| open.accepted_at).map(|(key, _)| key)
     }
 
     /// Adds an event of a connection, or closes the connection if that fails.
@@ -161,6 +177,15 @@ impl<S: Source> AdminServer<S> {
 
     fn serve(&mut self, registry: &mut Registry<Self>, key: usize, request: &Request) {
         let head_only = request.method == Method::Head;
+        if !self.hosts.accept(request.host.as_deref()) {
+            let text = "the name in Host is not one of this machine; allow it with --admin-host\n";
+            return self.answer(
+                registry,
+                key,
+                Response::text(Status::Misdirected, text),
+                head_only,
+            );
+        }
         match route(request) {
             Route::Answer(response) => self.answer(registry, key, response, head_only),
             Route::Show(view) => self.collect(registry, key, view, head_only),
@@ -206,11 +231,10 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Closes a connection that took too long, after a 408 response if its request is incomplete.
-    fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
+    /// Closes a connection, after a 408 response with this text if its request is incomplete.
+    fn end(&mut self, registry: &mut Registry<Self>, key: usize, text: String) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            let text = format!("no request within {:?}\n", self.timeouts.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
             // What the kernel does not take now is lost.
             let _ = connection.write();
@@ -272,5 +296,6 @@ fn on_deadline<S: Source>(
     server: &mut AdminServer<S>,
     fired: Fired,
 ) {
-    server.end(registry, fired.token.0 as usize);
+    let text = format!("no request within {:?}\n", server.timeouts.connection);
+    server.end(registry, fired.token.0 as usize, text);
 }
