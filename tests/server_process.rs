@@ -65,6 +65,14 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
 }
 
 #[test]
+fn a_log_file_that_cannot_be_opened_is_status_1_with_advice() {
+    for file in ["/nowhere/log", "/dev"] {
+        let message = complaint(1, &["serve", "--listen", "127.0.0.1:0", "--log-file", file]);
+        assert!(message.contains(file) && message.contains("another --log-file"), "{message}");
+    }
+}
+
+#[test]
 fn help_and_version_are_what_was_asked_for() {
     for args in [&["--help"][..], &["serve", "--help"], &["--version"], &["help", "serve"]] {
         let output = evshard(args);

@@ -29,8 +29,9 @@ Examples:
   taskset -c 0 evshard serve --listen 127.0.0.1:0 --workers 1
 
 Standard output begins with a line `listening on ADDR` for each listener, once connections are
-accepted. SIGINT or SIGTERM stops accepting, drains, prints a table with a line per shard and exits
-with 0; a second one exits at once.")]
+accepted. SIGINT, SIGTERM or SIGQUIT stops accepting, drains, prints a table with a line per shard
+and exits with 0; a second one exits at once. SIGHUP or SIGUSR1 opens the --log-file again. SIGUSR2
+has no effect.")]
     Serve(Box<Serve>),
     /// Show live statistics of a running server, shard by shard; `q` quits.
     Top(Top),

@@ -15,7 +15,7 @@ use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::logger::{self, LogFormat};
+use super::logger::{self, LogError, LogFile, LogFormat};
 
 /// Maximum of worker threads; more is a typing error.
 const WORKERS_MAX: usize = 1024;
@@ -135,7 +135,7 @@ struct LimitFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Shutdown and upgrade")]
 struct ShutdownFlags {
-    /// How long open connections may continue after SIGINT or SIGTERM and --drain-delay.
+    /// How long open connections may continue after the signal and --drain-delay.
     #[arg(long, value_name = "DURATION", default_value = "3s",
           value_parser = humantime::parse_duration)]
     drain_timeout: Duration,
@@ -210,7 +210,12 @@ struct ObservabilityFlags {
     #[arg(long, requires = "admin")]
     admin_remote: bool,
 
-    /// Format of log lines, which go to standard error.
+    /// File to which the log is appended, instead of standard error. SIGHUP and SIGUSR1 open it
+    /// again, after it was renamed or removed.
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+
+    /// Format of log lines.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
 
@@ -246,8 +251,9 @@ pub(crate) struct Upgrade {
 }
 
 impl Serve {
-    pub(crate) fn start_logging(&self) {
-        logger::start(self.observability.log_format, self.observability.log_level);
+    pub(crate) fn start_logging(&self) -> Result<Option<LogFile>, LogError> {
+        let ObservabilityFlags { log_format, log_level, log_file, .. } = &self.observability;
+        logger::start(*log_format, *log_level, log_file.clone())
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {
