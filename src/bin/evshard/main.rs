@@ -3,6 +3,7 @@
 mod admin_client;
 mod cli;
 mod ctl;
+mod flag_values;
 mod flags;
 mod logger;
 mod output_queue;

@@ -300,7 +300,7 @@ fn serve(
         ServiceName::Discard => Server::start_on(config, listeners, Discard),
         ServiceName::Chargen => Server::start_on(config, listeners, Chargen),
         ServiceName::Work => {
-            Server::start_on(config, listeners, flags.service.work.clone())
+            Server::start_on(config, listeners, flags.service.work.clone().unwrap_or_default())
         }
     }
 }
