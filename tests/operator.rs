@@ -116,6 +116,7 @@ fn wrong_usage_is_status_2() {
         &["ctl", "restart"][..],
         &["ctl", "drain", "--admin", "9100"],
         &["top", "--interval", "1ms"],
+        &["top", "--interval", "500000000000years"],
         &["top", "--admin", "unix:"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_evshard")).args(args).output().unwrap();

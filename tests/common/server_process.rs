@@ -38,9 +38,14 @@ impl ServerProcess {
     }
 
     /// Starts with this command, which must run `evshard serve`.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with_stderr(command, Stdio::null())
+    }
+
+    /// As [`spawn`](Self::spawn); the log goes to `stderr`.
+    pub fn spawn_with_stderr(mut command: Command, stderr: impl Into<Stdio>) -> Self {
         let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start evshard");
+            command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("start evshard");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("read the first line");

@@ -14,7 +14,7 @@ use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read, total};
 use crate::servers::{Watched, address_of, config, in_every_mode};
 
 /// The longest time until an end that passes: enough for a loaded machine.
-const END_TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A client that does not read its replies.
 fn stuck(server: &ServerProcess) -> TcpStream {

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use evshard::server::stats::ServerStats;
@@ -13,10 +13,11 @@ use evshard::server::{
     Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, listener,
     service_manager,
 };
-use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
+use evshard::{Config, EventBase, EventSpec, Fired, Handler, Registry, Remote};
 
 use super::flags::{Serve, ServiceName};
-use super::print;
+use super::logger::LogFile;
+use super::output_queue::{OutputQueue, start_thread, write_text};
 
 /// How long a successor retries to open the admin's address, which the other server releases once
 /// it is succeeded.
@@ -30,6 +31,8 @@ struct Program {
     remote: Remote<Self>,
     /// Takes the server that is to be drained.
     drain: Sender<Server>,
+    stdout: Arc<OutputQueue>,
+    log_file: Option<LogFile>,
     report: Option<evshard::server::Result<ServerStats>>,
 }
 
@@ -53,28 +56,44 @@ enum Phase {
 pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let mut base = EventBase::<Program>::new(Config::default())?;
     // Before anything else, so that a signal during the start is not lost.
-    for number in [libc::SIGINT, libc::SIGTERM] {
-        let signal = base.registry().create(EventSpec::signal(number).persist(), on_signal);
-        base.registry().add(signal, None)?;
-    }
-    flags.start_logging();
+    handle_signals(base.registry())?;
+    let log_file = flags.start_logging()?;
+    let stdout = OutputQueue::start("stdout", |batch| {
+        // A closed output must not end the server.
+        batch.texts.iter().for_each(|text| drop(write_text(io::stdout(), text, None)));
+    })?;
     raise_descriptor_limit();
     let remote = base.remote();
     let drain = start_drain_thread(remote.clone())?;
-    let mut program = Program { phase: Phase::Starting, server: None, remote, drain, report: None };
-    program.start(&mut base, flags)?;
-    base.run_until_exit(&mut program)?;
-    let report = program.report.take().expect("the report ends the loop")?;
-    print(io::stdout(), format_args!("{report}"));
+    let (phase, server, report) = (Phase::Starting, None, None);
+    let mut program = Program { phase, server, remote, drain, stdout, log_file, report };
+    let done = program.serve(&mut base, flags);
+    program.flush();
     // A dropped base no longer handles the signals, and one that comes now would change the exit
     // status.
     std::mem::forget(base);
-    Ok(())
+    done
+}
+
+fn handle_signals(registry: &mut Registry<Program>) -> evshard::Result<()> {
+    let mut handle = |number, handler: Handler<Program>| {
+        let signal = registry.create(EventSpec::signal(number).persist(), handler);
+        registry.add(signal, None)
+    };
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+        handle(number, on_end_signal)?;
+    }
+    for number in [libc::SIGHUP, libc::SIGUSR1] {
+        handle(number, on_reopen_signal)?;
+    }
+    handle(libc::SIGUSR2, |_, _, _| log::info!(target: "serve", "SIGUSR2 is ignored"))?;
+    // A file at its maximum size is an error of the write, and not the end of the server.
+    handle(libc::SIGXFSZ, |_, _, _| {})
 }
 
 /// Starts the thread that drains the server, because draining blocks and the loop waits for a
 /// second signal meanwhile. At the end the process may have no room for another thread.
-fn start_drain_thread(remote: Remote<Program>) -> evshard::server::Result<Sender<Server>> {
+fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
     let (sender, servers) = mpsc::channel::<Server>();
     start_thread("drain", move || {
         let Ok(mut server) = servers.recv() else { return };
@@ -82,21 +101,13 @@ fn start_drain_thread(remote: Remote<Program>) -> evshard::server::Result<Sender
             service_manager::stopping();
         }
         let report = server.drain();
-        // If the loop has ended, the report is not needed any more.
+        // If the loop has ended, nothing waits for the report.
         let _ = remote.post(|registry, program| {
             program.report = Some(report);
             registry.loop_exit();
         });
     })?;
     Ok(sender)
-}
-
-fn start_thread(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> evshard::server::Result<JoinHandle<()>> {
-    let thread = Builder::new().name(name.to_owned()).spawn(run);
-    thread.map_err(|source| evshard::server::Error::Os { op: "start a thread", source })
 }
 
 /// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
@@ -114,6 +125,28 @@ fn raise_descriptor_limit() {
 }
 
 impl Program {
+    /// Serves until the shutdown, and prints the report.
+    fn serve(&mut self, base: &mut EventBase<Self>, flags: &Serve) -> Result<(), Box<dyn Error>> {
+        self.start(base, flags)?;
+        base.run_until_exit(self)?;
+        let report = self.report.take().expect("the report ends the loop")?;
+        self.stdout.put(report.to_string());
+        Ok(())
+    }
+
+    /// Waits until what was logged and printed is written, for at most a second each: a reader that
+    /// stalls must not keep the program from ending.
+    fn flush(&self) {
+        self.stdout.flush();
+        log::logger().flush();
+    }
+
+    /// Ends the program at once, with the status that a shell reports for a killed process.
+    fn exit(&self, signal: i32) -> ! {
+        self.flush();
+        std::process::exit(128 + signal)
+    }
+
     /// Starts the server, the admin and the offer to a successor, and reports that it is ready.
     fn start(&mut self, base: &mut EventBase<Self>, flags: &Serve) -> Result<(), Box<dyn Error>> {
         let (config, upgrade) = (flags.config(), flags.upgrade());
@@ -142,10 +175,10 @@ impl Program {
             })?;
         }
         for address in server.addresses() {
-            print(io::stdout(), format_args!("listening on {address}\n"));
+            self.stdout.put(format!("listening on {address}\n"));
         }
         if let Some(address) = admin {
-            print(io::stdout(), format_args!("admin on {address}\n"));
+            self.stdout.put(format!("admin on {address}\n"));
         }
         self.server = Some(server);
         self.phase = Phase::Serving;
@@ -180,7 +213,7 @@ impl Program {
             (Err(error), aborted_by) => {
                 server.withdraw()?;
                 match aborted_by {
-                    Some(number) => std::process::exit(128 + number),
+                    Some(signal) => self.exit(signal),
                     None => Err(error.into()),
                 }
             }
@@ -266,13 +299,15 @@ fn serve(
         ServiceName::Echo => Server::start_on(config, listeners, Echo),
         ServiceName::Discard => Server::start_on(config, listeners, Discard),
         ServiceName::Chargen => Server::start_on(config, listeners, Chargen),
-        ServiceName::Work => Server::start_on(config, listeners, flags.service.work.clone()),
+        ServiceName::Work => {
+            Server::start_on(config, listeners, flags.service.work.clone().unwrap_or_default())
+        }
     }
 }
 
-/// The first signal starts the shutdown if nothing else has. The second exits at once, with the
-/// status that a shell reports for a killed process. So does the first if no server runs yet.
-fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
+/// The first signal starts the shutdown if nothing else has. The second ends the program at once.
+/// So does the first if there is nothing to drain.
+fn on_end_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
     let number = fired.signal().unwrap_or_default();
     program.begin_shutdown();
     match &mut program.phase {
@@ -282,6 +317,17 @@ fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
             *aborted_by = Some(number);
             abort.abort();
         }
-        _ => std::process::exit(128 + number),
+        _ => program.exit(number),
+    }
+}
+
+/// A program that rotates the log sends one of these, after it renamed the file.
+fn on_reopen_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
+    match &program.log_file {
+        Some(file) => file.reopen(),
+        None => {
+            let name = if fired.signal() == Some(libc::SIGHUP) { "SIGHUP" } else { "SIGUSR1" };
+            log::info!(target: "serve", "{name} is ignored, because there is no --log-file");
+        }
     }
 }

@@ -184,7 +184,7 @@ fn put_each<'a, S: 'a>(
     }
 }
 
-/// Uses the names of Prometheus' own client libraries.
+/// Uses the names of Prometheus' own client libraries, where they have one.
 fn put_process(text: &mut Exposition, process: &ProcessStats) {
     let help = "CPU time of the process.";
     let cpu_s = seconds(process.cpu_ns);
@@ -198,6 +198,8 @@ fn put_process(text: &mut Exposition, process: &ProcessStats) {
             text.single(name, Kind::Gauge, help, number);
         }
     }
+    let help = "Log lines dropped, because their reader was too slow or a write failed.";
+    text.single("evshard_log_dropped_total", Kind::Counter, help, process.log_dropped);
 }
 
 fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
