@@ -4,7 +4,7 @@ mod common;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -399,4 +399,20 @@ fn the_admin_pauses_when_accept_fails_again_and_again() {
     let times = times();
     assert!(times[2] - times[0] > 0.15, "{times:?}");
     assert!(server.terminate().0.success());
+}
+
+#[test]
+fn a_host_name_is_listened_on_at_all_its_addresses() {
+    let mut server = ServerProcess::start_on("localhost:0", &["--workers", "1"]);
+    let mut addresses: Vec<SocketAddr> = ("localhost", 0).to_socket_addrs().unwrap().collect();
+    addresses.dedup();
+    let mut listened = vec![server.address];
+    for _ in 1..addresses.len() {
+        let line = server.next_line();
+        listened.push(line.strip_prefix("listening on ").expect("an address").parse().unwrap());
+    }
+    for (address, listened) in addresses.iter().zip(listened) {
+        assert_eq!(address.ip(), listened.ip());
+        TcpStream::connect(listened).unwrap();
+    }
 }

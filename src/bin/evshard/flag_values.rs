@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use evshard::server::{AcceptMode, Overload, Placement, ProxyMode};
+use evshard::server::listener::AddressError;
+use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode};
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
 
@@ -16,6 +17,15 @@ pub(crate) const DURATION_MAX: Duration = Duration::from_secs(31_557_600);
 const DEADLINE_MIN: Duration = Duration::from_millis(1);
 /// The smallest and largest memory of a connection. A PROXY header must fit.
 const BUFFER_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 40;
+
+/// The addresses that one --listen means: a host name can have several.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenAddresses(pub(crate) Vec<ListenAddress>);
+
+/// Parses an address, and resolves a host name.
+pub(crate) fn listen_addresses(text: &str) -> Result<ListenAddresses, AddressError> {
+    ListenAddress::resolve(text).map(ListenAddresses)
+}
 
 /// Parses a duration from zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

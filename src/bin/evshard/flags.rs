@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, accept, backend, buffer_bytes, changelist, count_to, duration, mode, overload,
-    placement, proxy_mode,
+    Deadline, ListenAddresses, accept, backend, buffer_bytes, changelist, count_to, duration,
+    listen_addresses, mode, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
 
@@ -46,11 +46,11 @@ pub(crate) struct Serve {
 #[derive(Args)]
 #[command(next_help_heading = "Listening")]
 struct Listening {
-    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Repeat it for
-    /// several addresses. It has no effect if a service manager passes sockets (LISTEN_FDS)
-    /// [default: 127.0.0.1:5555].
-    #[arg(long, value_name = "ADDR")]
-    listen: Vec<ListenAddress>,
+    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. A host name means
+    /// all its addresses. Repeat it for several addresses. It has no effect if a service manager
+    /// passes sockets (LISTEN_FDS) [default: 127.0.0.1:5555].
+    #[arg(long, value_name = "ADDR", value_parser = listen_addresses)]
+    listen: Vec<ListenAddresses>,
 
     /// Permissions of unix sockets, octal.
     #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
@@ -300,7 +300,7 @@ impl Serve {
             listen: if listening.listen.is_empty() {
                 defaults.listen
             } else {
-                listening.listen.clone()
+                listening.listen.iter().flat_map(|addresses| addresses.0.clone()).collect()
             },
             backlog: listening.backlog,
             unix_mode: listening.unix_mode,
