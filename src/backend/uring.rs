@@ -402,8 +402,11 @@ impl Backend for UringBackend {
         let is_complete = self.queue.is_empty() && self.uncancelled.is_empty();
         let has_news = ready.len() > before || !self.refused.is_empty() || !is_complete;
         let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
+        // The first wait enters in any case. A sandbox may allow the thread that opened the ring to
+        // enter it, but not the thread that waits.
+        let is_first = self.wait == 1;
         let mut entered = Ok(());
-        if want > 0 || self.ring.has_work() {
+        if want > 0 || is_first || self.ring.has_work() {
             entered = self.enter(want, timeout);
         }
         self.cancelled = 0;

@@ -2,6 +2,7 @@
 
 use super::scripted_app::{App, ScriptedApp, note};
 use super::*;
+use crate::sys::seccomp;
 use std::time::Instant;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
@@ -135,6 +136,29 @@ fn a_wait_that_must_not_block_pauses_after_no_failure() {
     }
     assert_eq!(scripted.registry().stats().wait_errors, 100);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_kernel_without_memory_for_any_wait_ended_the_loop_or_made_it_spin() {
+    if seccomp::is_missing() {
+        return;
+    }
+    for kind in BackendKind::usable() {
+        let run = move || {
+            let mut base = EventBase::<App>::new(Config::default().backend(kind)).unwrap();
+            for call in seccomp::WAITS {
+                seccomp::refuse(call, libc::ENOMEM).unwrap();
+            }
+            let mut app = App::default();
+            let timer = base.registry().create(EventSpec::timer(), note);
+            base.registry().add(timer, Some(Duration::from_millis(300))).unwrap();
+            assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
+            assert_eq!(app.fired.len(), 1, "{kind:?}");
+            let failures = base.registry().stats().wait_errors;
+            assert!((1..30).contains(&failures), "{kind:?}: {failures} failures in 300 ms");
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
 }
 
 /// A timer that is due, and a reader that becomes ready only when the kernel is asked again.
