@@ -47,7 +47,11 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn start(flags: &[&str]) -> Self {
         let flags = [&["--admin", "127.0.0.1:0"], flags].concat();
-        let mut server = ServerProcess::start(&flags);
+        Self::of(ServerProcess::start(&flags))
+    }
+
+    /// A server that was started with an admin.
+    pub(crate) fn of(mut server: ServerProcess) -> Self {
         let line = server.next_line();
         let admin = line.strip_prefix("admin on ").and_then(|address| address.parse().ok());
         Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }

@@ -23,6 +23,7 @@ mod tests;
 
 use crate::base::{Config, EventBase};
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listen_address::ListenAddress;
 use crate::server::thread::Thread;
 use server::{AdminServer, Timeouts};
@@ -50,8 +51,13 @@ impl<S: Source> Admin<S> {
     /// # Errors
     ///
     /// As [`Server::admin`](crate::server::Server::admin).
-    pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        Self::start_with(Timeouts::default(), config, base, source)
+    pub(super) fn start(
+        config: &AdminConfig,
+        base: Config,
+        source: S,
+        failures: &Failures,
+    ) -> Result<Self> {
+        Self::start_with(Timeouts::default(), config, base, source, failures)
     }
 
     fn start_with(
@@ -59,13 +65,14 @@ impl<S: Source> Admin<S> {
         config: &AdminConfig,
         base: Config,
         source: S,
+        failures: &Failures,
     ) -> Result<Self> {
         let listener = listen::bind(config)?;
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
         let server = AdminServer::new(listener, source, timeouts, remote, base.registry())?;
-        let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
+        let thread = Thread::start("admin".into(), base, server, AdminServer::run, failures)?;
         Ok(Self { address, _thread: thread })
     }
 

@@ -98,7 +98,7 @@ fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> TestAdmin {
 
 fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
-    Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
+    Admin::start_with(timeouts, &config, Config::default(), fake, &Failures::none()).unwrap()
 }
 
 /// An admin whose connections have a short timeout, and whose threads have a long one.
@@ -465,7 +465,8 @@ fn event_bases_answer_until_they_are_gone() {
         }));
     }
     let config = AdminConfig { address: "127.0.0.1:0".parse().unwrap(), allow_remote: false };
-    let admin = Admin::start(&config, Config::default(), Bases(remotes)).unwrap();
+    let admin =
+        Admin::start(&config, Config::default(), Bases(remotes), &Failures::none()).unwrap();
     let ListenAddress::Tcp(address) = *admin.address() else { unreachable!() };
     let ask = |request: &str| {
         let mut stream = TcpStream::connect(address).unwrap();
