@@ -14,6 +14,7 @@ mod admin;
 mod config;
 mod connection_limit;
 mod error;
+mod failure;
 mod handoff;
 mod listen_address;
 pub mod listener;
@@ -39,6 +40,7 @@ pub use config::{
     AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
 };
 pub use error::{Error, Result};
+pub use failure::ThreadFailure;
 pub use listen_address::ListenAddress;
 pub use listener::Listener;
 pub use placement::Placement;
@@ -50,6 +52,7 @@ pub use service::{
 use crate::base::Config;
 use accept::BacklogOwner;
 use admin::{Admin, AdminSource};
+use failure::Failures;
 use listener::SocketFile;
 use stats::ServerStats;
 use threads::Threads;
@@ -91,11 +94,12 @@ pub struct Server {
     drain: Drain,
     collector: StatsCollector,
     admin: Option<Admin<AdminSource>>,
+    failures: Failures,
 }
 
 impl Server {
-    /// Opens the listen sockets and starts the threads. On return, connections are served, each
-    /// shard's by a clone of `service`.
+    /// Opens the listen sockets and starts the threads. On return, every thread has waited for
+    /// events once, and connections are served, each shard's by a clone of `service`.
     ///
     /// Call it from a thread that still has the process's initial affinity mask: workers are pinned
     /// within it.
@@ -103,7 +107,8 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or [`Error::Base`] if
-    /// descriptors or threads run out. Nothing is left running then.
+    /// descriptors or threads run out; [`Error::Ended`] if the kernel does not let a thread wait
+    /// for events. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -126,11 +131,22 @@ impl Server {
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         // After sockets were added for the workers: a successor gets these, too.
         let handover = Handover::of(&listeners)?;
-        let threads = Threads::start(config, listeners, &service)?;
-        let collector =
-            StatsCollector::of(&threads, addresses.iter().map(ToString::to_string).collect());
+        let failures = Failures::none();
+        let threads = Threads::start(config, listeners, &service, &failures)?;
+        let listening = addresses.iter().map(ToString::to_string).collect();
+        let collector = StatsCollector::of(&threads, listening, failures.clone());
         let drain = config.drain;
-        Ok(Self { handover, addresses, files, threads, drain, collector, admin: None })
+        Ok(Self { handover, addresses, files, threads, drain, collector, admin: None, failures })
+    }
+
+    /// Calls `callback` when a thread of the server ends before its time: a worker, the acceptor,
+    /// the admin or the offer. Only the first failure is reported, at once if there was one
+    /// already. The call comes from the thread that ends. It should lead to [`drain`](Self::drain),
+    /// because a part of the server no longer serves.
+    ///
+    /// A wait that fails for a transient reason ends no thread.
+    pub fn on_failure(&self, callback: impl FnOnce(ThreadFailure) + Send + 'static) {
+        self.failures.notify(Box::new(callback));
     }
 
     /// The listening addresses, in the configuration's order. For port 0 the address has the port
@@ -162,7 +178,7 @@ impl Server {
     ) -> Result<ListenAddress> {
         let source =
             AdminSource { collector: self.collector.clone(), start_drain: Box::new(start_drain) };
-        let admin = Admin::start(config, Config::default(), source)?;
+        let admin = Admin::start(config, Config::default(), source, &self.failures)?;
         let address = admin.address().clone();
         self.admin = Some(admin);
         Ok(address)
@@ -182,7 +198,7 @@ impl Server {
         socket: UpgradeSocket,
         taken_over: impl FnOnce(u32) + Send + 'static,
     ) -> Result<()> {
-        self.handover.offer(socket, Box::new(taken_over))
+        self.handover.offer(socket, Box::new(taken_over), &self.failures)
     }
 
     /// Begins the drain: reports it at `/readyz`, and still accepts and offers the sockets for the
@@ -233,6 +249,10 @@ impl Server {
         }
         self.threads.stop_accepting(backlog);
         let (shards, acceptors) = self.threads.drain(self.drain)?;
+        // The admin and the offer have no result.
+        if let Some(failure) = self.failures.first() {
+            return Err(Error::Ended(failure));
+        }
         Ok(self.collector.server_stats(shards, acceptors))
     }
 }

@@ -110,6 +110,12 @@ impl ServerProcess {
         Duration::from_nanos(run_ns)
     }
 
+    /// Whether a signal has stopped the process.
+    pub fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        status.lines().any(|line| line.starts_with("State:") && line.contains("stopped"))
+    }
+
     pub fn signal(&self, signal: &str) {
         // The shell's built-in kill, because some machines lack the program.
         let kill = format!("kill -{signal} {}", self.pid());

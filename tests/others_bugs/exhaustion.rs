@@ -136,3 +136,42 @@ fn an_error_of_one_connection_is_taken_for_an_error_of_the_listener() {
         assert!(status.success(), "{error}: {table}");
     }
 }
+
+/// A firewall or a sandbox refused every call with an error that may concern one connection only.
+/// The acceptor made the call again at once, for ever, and logged nothing.
+#[test]
+fn an_accept_that_always_fails_costs_a_core() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    for error in ["EPERM", "EOPNOTSUPP", "ECONNABORTED"] {
+        let inject = format!("inject=accept4:error={error}");
+        let folder = test_needs::folder();
+        let log = folder.path().join("log");
+        let mut command = Command::new("sh");
+        command.env("INJECT", inject).env("LOG", &log);
+        command.env("SERVER", env!("CARGO_BIN_EXE_evshard"));
+        command.args([
+            "-c",
+            "exec strace -D -f -o /dev/null -e trace=accept4 -e $INJECT \
+            $SERVER serve --listen 127.0.0.1:0 2>$LOG",
+        ]);
+        let server = ServerProcess::spawn(command);
+        let _client = server.connect();
+        let lines = || {
+            let log = std::fs::read_to_string(&log).unwrap();
+            log.lines().filter(|line| line.contains("accepting pauses")).count()
+        };
+        eventually("it is logged", || lines() > 0);
+        let (cpu, start) = (server.cpu_time(), Instant::now());
+        thread::sleep(1500 * MS);
+        let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+        assert!(busy < 0.05, "{error}: {busy:.4} of a core");
+        assert!(
+            lines() <= 1 + start.elapsed().as_secs() as usize + 1,
+            "{error}: {} lines",
+            lines()
+        );
+        assert!(server.terminate().0.success());
+    }
+}

@@ -21,6 +21,12 @@
 //!   `exhaustion.rs`: `running_out_of_descriptors_…`; `scripts/faults.sh` has stricter limits
 //! - an error of accept(2) ends the server (gnet): `exhaustion.rs`: `an_error_of_…`;
 //!   `server/accept/listen_socket.rs`
+//! - an accept(2) that always fails with the error of one connection spins: `exhaustion.rs`:
+//!   `an_accept_that_always_fails_…`
+//! - one lack of memory in a wait ends a worker, in silence; a server that cannot wait is ready:
+//!   `kernel_errors.rs`
+//! - a signal that interrupts a wait lets timeouts pass for what is ready: `kernel_errors.rs`:
+//!   `a_pause_of_the_process_…`; `base/tests/turn.rs`: `an_interrupted_wait_…`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:
 //!   `closing_a_watched_descriptor_…`,
 //!   `a_descriptor_closed_before_the_flush_does_no_harm`
@@ -93,6 +99,7 @@ mod balance;
 mod clients;
 mod exhaustion;
 mod fairness;
+mod kernel_errors;
 mod logging;
 mod overload;
 mod servers;

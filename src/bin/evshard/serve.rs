@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use evshard::server::stats::ServerStats;
 use evshard::server::upgrade::{Abort, UpgradeSocket, take_over};
 use evshard::server::{
-    Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, listener,
+    Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, ThreadFailure, listener,
     service_manager,
 };
 use evshard::{Config, EventBase, EventSpec, Fired, Handler, Registry, Remote};
@@ -180,7 +180,8 @@ impl Program {
         if let Some(address) = admin {
             self.stdout.put(format!("admin on {address}\n"));
         }
-        self.server = Some(server);
+        let failed = self.failed();
+        self.server.insert(server).on_failure(failed);
         self.phase = Phase::Serving;
         service_manager::ready();
         Ok(())
@@ -268,6 +269,17 @@ impl Program {
         let mut shut_down = self.shutdown_trigger();
         move |process| {
             service_manager::succeeded_by(process);
+            shut_down();
+        }
+    }
+
+    /// Returns a function for the moment at which a thread of the server ends before its time. The
+    /// program then ends with the error as its status: another process can serve, a server that
+    /// lacks a thread cannot.
+    fn failed(&self) -> impl FnOnce(ThreadFailure) + Send + 'static + use<> {
+        let mut shut_down = self.shutdown_trigger();
+        move |ThreadFailure { thread, reason }| {
+            log::error!(target: "serve", thread, error = reason; "a thread ended; the server stops");
             shut_down();
         }
     }

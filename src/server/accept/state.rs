@@ -35,6 +35,8 @@ pub(super) enum Paused {
     AtLimit,
     /// The kernel has no descriptor or memory for another connection, or does not watch a socket.
     Exhausted,
+    /// accept(2) fails again and again.
+    Failing,
 }
 
 /// Which process serves the connections in the kernel's backlog.

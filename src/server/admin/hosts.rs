@@ -1,8 +1,8 @@
 //! The names by which clients may call the admin.
 //!
 //! A page from any web server can make a browser on this machine ask the admin, if the name of that
-//! server begins to resolve to 127.0.0.1 (DNS rebinding). The browser then sends that name. A client
-//! that an operator runs sends an address or a name of this machine.
+//! server begins to resolve to 127.0.0.1 (DNS rebinding). The browser then sends that name. A
+//! client that an operator runs sends an address or a name of this machine.
 
 use std::net::IpAddr;
 

@@ -24,6 +24,7 @@ mod tests;
 
 use crate::base::{Config, EventBase};
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listen_address::ListenAddress;
 use crate::server::thread::Thread;
 use hosts::Hosts;
@@ -54,8 +55,13 @@ impl<S: Source> Admin<S> {
     /// # Errors
     ///
     /// As [`Server::admin`](crate::server::Server::admin).
-    pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        Self::start_with(Timeouts::default(), config, base, source)
+    pub(super) fn start(
+        config: &AdminConfig,
+        base: Config,
+        source: S,
+        failures: &Failures,
+    ) -> Result<Self> {
+        Self::start_with(Timeouts::default(), config, base, source, failures)
     }
 
     fn start_with(
@@ -63,6 +69,7 @@ impl<S: Source> Admin<S> {
         config: &AdminConfig,
         base: Config,
         source: S,
+        failures: &Failures,
     ) -> Result<Self> {
         let listener = listen::bind(config)?;
         let address = listener.address().clone();
@@ -70,7 +77,7 @@ impl<S: Source> Admin<S> {
         let remote = base.remote();
         let hosts = Hosts::of(config);
         let server = AdminServer::new(listener, hosts, source, timeouts, remote, base.registry())?;
-        let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
+        let thread = Thread::start("admin".into(), base, server, AdminServer::run, failures)?;
         Ok(Self { address, _thread: thread })
     }
 

@@ -78,15 +78,18 @@ impl View {
 
 impl ServerStats {
     /// Why no new connection should be sent here now; `None` if one may be.
-    fn unready(&self) -> Option<&'static str> {
-        if self.draining {
-            Some("draining: the server is about to end")
+    fn unready(&self) -> Option<String> {
+        let reason = if let Some(failure) = &self.failed {
+            return Some(format!("failed: {failure}"));
+        } else if self.draining {
+            "draining: the server is about to end"
         } else if !self.shards.iter().any(|shard| shard.answered) {
-            Some("stuck: no shard answers")
+            "stuck: no shard answers"
         } else if !self.acceptors.iter().any(|acceptor| acceptor.accepting) {
-            Some("full: not accepting, for lack of room, descriptors or memory, or at the limit")
+            "full: not accepting, for lack of room, descriptors or memory, or at the limit"
         } else {
-            None
-        }
+            return None;
+        };
+        Some(reason.to_owned())
     }
 }

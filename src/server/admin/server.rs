@@ -1,7 +1,8 @@
 //! The context of the admin's event base: its listen socket and its connections.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 use socket2::Socket;
@@ -14,6 +15,7 @@ use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};
 use super::source::Source;
+use crate::base::back_off::BackOff;
 use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
@@ -22,8 +24,11 @@ use crate::server::listener::Listener;
 /// Maximum of open connections. The next one replaces the oldest whose request is not complete. If
 /// all are complete, it waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
-/// Pause after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The first pause after an accept that failed. Operators do not notice it.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The longest pause, for a failure that another process must end.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Timeouts of the admin.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,7 @@ pub(super) struct AdminServer<S: Source> {
     listen_socket: AdminSocket,
     acceptable: EventId,
     accept_again: EventId,
+    back_off: BackOff,
     pub(super) connections: Slab<AdminConnection>,
     /// By numbers that are never reused: a late answer finds nothing.
     pub(super) pending_answers: HashMap<u64, PendingAnswer<S::Part>>,
@@ -81,6 +87,7 @@ impl<S: Source> AdminServer<S> {
             listen_socket,
             acceptable,
             accept_again,
+            back_off: BackOff::new(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX),
             connections: Slab::new(),
             pending_answers: HashMap::new(),
             next_answer: 0,
@@ -155,15 +162,24 @@ impl<S: Source> AdminServer<S> {
     }
 
     fn resume_accepting(&mut self, registry: &mut Registry<Self>) {
-        if self.connections.len() < CONNECTIONS_MAX && registry.add(self.acceptable, None).is_err()
+        if self.connections.len() < CONNECTIONS_MAX
+            && let Err(error) = registry.add(self.acceptable, None)
         {
-            self.pause_accepting(registry);
+            self.pause_accepting(registry, &error);
         }
     }
 
-    fn pause_accepting(&self, registry: &mut Registry<Self>) {
+    /// Stops accepting for the back-off, and logs the reason at most once a second.
+    fn pause_accepting(&mut self, registry: &mut Registry<Self>, why: &dyn Display) {
+        let pause = self.back_off.next_pause();
+        if self.back_off.is_time_to_log(Instant::now()) {
+            log::warn!(
+                target: "admin", error:% = why, pause_ms = pause.as_millis() as u64;
+                "accepting connections of the admin pauses"
+            );
+        }
         registry.del(self.acceptable);
-        registry.add(self.accept_again, Some(ACCEPT_PAUSE)).expect("a timer of our own");
+        registry.add(self.accept_again, Some(pause)).expect("a timer of our own");
     }
 
     fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
@@ -249,16 +265,15 @@ fn on_acceptable<S: Source>(
     fired: Fired,
 ) {
     if fired.ready.contains(Ready::REFUSED) {
-        log::warn!(target: "admin", "the admin's socket cannot be watched");
-        return server.pause_accepting(registry);
+        return server.pause_accepting(registry, &"the kernel refuses to watch the admin's socket");
     }
     match server.listen_socket.accept() {
-        Ok(Some(socket)) => server.add_connection(registry, socket),
-        Ok(None) => {}
-        Err(error) => {
-            log::warn!(target: "admin", error:%; "cannot accept a connection of the admin");
-            server.pause_accepting(registry);
+        Ok(Some(socket)) => {
+            server.back_off.reset();
+            server.add_connection(registry, socket);
         }
+        Ok(None) => {}
+        Err(error) => server.pause_accepting(registry, &error),
     }
 }
 

@@ -99,7 +99,7 @@ fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> TestAdmin {
 fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     let config =
         AdminConfig { address: address.parse().unwrap(), allow_remote: false, hosts: Vec::new() };
-    Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
+    Admin::start_with(timeouts, &config, Config::default(), fake, &Failures::none()).unwrap()
 }
 
 /// An admin whose connections have a short timeout, and whose threads have a long one.
@@ -486,7 +486,8 @@ fn event_bases_answer_until_they_are_gone() {
         allow_remote: false,
         hosts: Vec::new(),
     };
-    let admin = Admin::start(&config, Config::default(), Bases(remotes)).unwrap();
+    let admin =
+        Admin::start(&config, Config::default(), Bases(remotes), &Failures::none()).unwrap();
     let ListenAddress::Tcp(address) = *admin.address() else { unreachable!() };
     let ask = |request: &str| {
         let mut stream = TcpStream::connect(address).unwrap();

@@ -10,6 +10,7 @@ use crate::base::{EventBase, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
@@ -38,6 +39,7 @@ impl Threads {
         config: &ServerConfig,
         listeners: Vec<Listener>,
         service: &impl Service,
+        failures: &Failures,
     ) -> Result<Self> {
         let mut acceptor = match config.accept {
             AcceptMode::Acceptor => Some(EventBase::<AcceptorThread>::new(config.base)?),
@@ -60,7 +62,8 @@ impl Threads {
         let start_acceptor = |mut base: EventBase<AcceptorThread>| {
             let listen_sockets = listen_sockets.next().unwrap_or_default();
             let acceptor = shards.acceptor(0, listen_sockets, config, base.registry())?;
-            Thread::start("acceptor".into(), base, AcceptorThread { acceptor }, AcceptorThread::run)
+            let context = AcceptorThread { acceptor };
+            Thread::start("acceptor".into(), base, context, AcceptorThread::run, failures)
         };
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
@@ -72,7 +75,7 @@ impl Threads {
                 worker.acceptor =
                     Some(shards.acceptor(shard, listen_sockets, config, base.registry())?);
             }
-            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run, failures)
         };
         let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
         let workers = workers.collect::<Result<_>>()?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::UpgradeSocket;
 use super::offer::Offer;
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 
 /// Who serves the kernel's backlog when this server ends.
@@ -42,10 +43,11 @@ impl Handover {
         &mut self,
         socket: UpgradeSocket,
         taken_over: Box<dyn FnOnce(u32) + Send>,
+        failures: &Failures,
     ) -> Result<()> {
         match std::mem::replace(self, Self::Decided(None)) {
             Self::NotOffered(listeners) => {
-                *self = Self::Offered(Offer::start(socket, listeners, taken_over)?);
+                *self = Self::Offered(Offer::start(socket, listeners, taken_over, failures)?);
             }
             other => *self = other,
         }
@@ -102,7 +104,7 @@ mod tests {
             let (sender, taken) = mpsc::channel();
             let socket = UpgradeSocket::open(&folder.path().join("upgrade")).unwrap();
             let notify = Box::new(move |process| sender.send(process).unwrap());
-            handover.offer(socket, notify).unwrap();
+            handover.offer(socket, notify, &Failures::none()).unwrap();
             Self { folder, listeners, handover, taken }
         }
 

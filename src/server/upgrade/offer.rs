@@ -24,6 +24,7 @@ use crate::base::{Config, EventBase, Registry};
 use crate::event::{EventId, EventSpec, Fired, Interest};
 use crate::server::accept::ReserveFd;
 use crate::server::error::{Error, Result};
+use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::thread::Thread;
 use crate::sys::socket::accept;
@@ -73,8 +74,9 @@ impl Offer {
         socket: UpgradeSocket,
         listeners: Vec<Listener>,
         taken_over: Box<dyn FnOnce(u32) + Send>,
+        failures: &Failures,
     ) -> Result<Self> {
-        Self::start_with(socket, listeners, HANDOVER_TIMEOUT, taken_over)
+        Self::start_with(socket, listeners, HANDOVER_TIMEOUT, taken_over, failures)
     }
 
     /// Offers the sockets for `time` longer at most, and then no more. Returns the process id of
@@ -95,6 +97,7 @@ impl Offer {
         offered: Vec<Listener>,
         timeout: Duration,
         taken_over: Box<dyn FnOnce(u32) + Send>,
+        failures: &Failures,
     ) -> Result<Self> {
         // Find an invalid listing now, and not when a successor asks.
         let listing = Listing::of(&upgrade, &offered);
@@ -118,7 +121,7 @@ impl Offer {
             taken_over,
             _end: sender,
         };
-        let thread = Thread::start("upgrade".into(), base, offering, Offering::run)?;
+        let thread = Thread::start("upgrade".into(), base, offering, Offering::run, failures)?;
         Ok(Self { thread, end })
     }
 }
