@@ -45,13 +45,15 @@ fn served(clients: &mut [Waiting]) -> usize {
     clients.iter().filter(|client| client.served).count()
 }
 
-fn exhausted_for_seconds(mode: AcceptMode) {
-    let Watched { server, .. } = Watched::start(&in_mode(mode));
+fn exhausted_for_seconds(mode: AcceptMode, overload: &str) {
+    let flags = [&in_mode(mode)[..], &["--overload", overload]].concat();
+    let Watched { server, .. } = Watched::start(&flags);
     let room = server.descriptors() as u64 + 20;
     server.allow_descriptors(room);
     let mut clients: Vec<Waiting> = (0..60).map(|_| Waiting::new(&server)).collect();
-    eventually("a client is reset", || {
-        served(&mut clients) >= 15 && clients.iter().any(|client| client.gone)
+    let sheds = overload == "shed";
+    eventually("the descriptors run out, and a client is reset if that is wanted", || {
+        served(&mut clients) >= 15 && clients.iter().any(|client| client.gone) == sheds
     });
     let (cpu, start) = (server.cpu_time(), Instant::now());
     thread::sleep(3000 * MS);
@@ -63,6 +65,8 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     let mut took: Vec<Duration> = (0..3).map(|_| replaced_after(&mut clients)).collect();
     took.sort();
     assert!(took[1] < 200 * MS, "{mode}: {took:?}");
+    let reset = clients.iter().filter(|client| client.gone).count();
+    assert_eq!(reset > 0, sheds, "{mode}: {reset} clients were reset with {overload}");
     drop(clients);
     // Clients in the backlog are accepted first, and one of them may still be reset.
     eventually("clients are served again", || is_served(&server.connect()));
@@ -87,7 +91,13 @@ fn replaced_after(clients: &mut Vec<Waiting>) -> Duration {
 /// machines stayed stuck long after there were descriptors again.
 #[test]
 fn running_out_of_descriptors_costs_a_core_or_lasts_for_ever() {
-    in_every_mode(exhausted_for_seconds);
+    in_every_mode(|mode| exhausted_for_seconds(mode, "shed"));
+}
+
+/// evshard: clients that should have waited were reset while there was no descriptor.
+#[test]
+fn running_out_of_descriptors_resets_clients_that_should_wait() {
+    in_every_mode(|mode| exhausted_for_seconds(mode, "wait"));
 }
 
 /// gnet: the first error of accept(2) ended the server.

@@ -19,6 +19,9 @@ use super::flags::{Serve, ServiceName};
 use super::logger::LogFile;
 use super::output_queue::{OutputQueue, start_thread, write_text};
 
+/// A server with fewer descriptors than most systems give a process may soon lack one.
+const DESCRIPTORS_FEW: u64 = 1024;
+
 /// How long a successor retries to open the admin's address, which the other server releases once
 /// it is succeeded.
 const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -121,6 +124,9 @@ fn raise_descriptor_limit() {
         log::warn!(
             target: "machine", error:%; "the limit of open files cannot be raised: {effect}"
         );
+    } else if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
+        let advice = if limit < DESCRIPTORS_FEW { "; raise it (ulimit -n) for more" } else { "" };
+        log::info!(target: "machine", limit; "fewer than {limit} connections can be open{advice}");
     }
 }
 

@@ -265,7 +265,8 @@ impl Acceptor {
             }
             AcceptError::Exhausted(error) => {
                 let listen_socket = &self.sockets[index].listen_socket;
-                let shed = self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
+                let shed = self.overload == Overload::Shed
+                    && self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
                 self.stats.shed += u64::from(shed);
                 Err(self.pause_exhausted(registry, &error))
             }

@@ -1,9 +1,9 @@
 //! Descriptor exhaustion: the process or the system has no descriptor or memory for another
 //! connection.
 //!
-//! A reserve descriptor lets the acceptor reset one client per attempt, so that the client learns
-//! of it. Then the acceptor backs off, or waits until any connection of the server closes; see
-//! `pause.rs`.
+//! With `Overload::Shed`, a reserve descriptor lets the acceptor reset one client per attempt, so
+//! that the client learns of it. Then the acceptor backs off, or waits until any connection of the
+//! server closes; see `pause.rs`.
 
 use std::io;
 
