@@ -102,6 +102,9 @@ pub(super) struct UringBackend {
     refused: Vec<RefusedChange>,
     /// Expected completions of cancelled polls, which must not end the next wait.
     cancelled: usize,
+    /// Whether the next wait enters the ring in any case: in the first wait, because a sandbox may
+    /// refuse that to the thread that waits, and after an error, to know whether it lasts.
+    must_enter: bool,
     /// Counts waits.
     wait: u32,
 }
@@ -120,6 +123,7 @@ impl UringBackend {
             deferred_edges: Vec::new(),
             refused: Vec::new(),
             cancelled: 0,
+            must_enter: true,
             wait: 0,
         })
     }
@@ -402,12 +406,10 @@ impl Backend for UringBackend {
         let is_complete = self.queue.is_empty() && self.uncancelled.is_empty();
         let has_news = ready.len() > before || !self.refused.is_empty() || !is_complete;
         let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
-        // The first wait enters in any case. A sandbox may allow the thread that opened the ring to
-        // enter it, but not the thread that waits.
-        let is_first = self.wait == 1;
         let mut entered = Ok(());
-        if want > 0 || is_first || self.ring.has_work() {
+        if want > 0 || self.must_enter || self.ring.has_work() {
             entered = self.enter(want, timeout);
+            self.must_enter = entered.is_err();
         }
         self.cancelled = 0;
         // Also after an error: an interrupted wait has submitted, and may have completions.

@@ -17,7 +17,7 @@ fn wait_calls(backend: BackendKind) -> &'static str {
     match backend {
         BackendKind::Epoll => "epoll_wait,epoll_pwait2",
         BackendKind::IoUring => "io_uring_enter",
-        BackendKind::Poll => "ppoll,poll",
+        BackendKind::Poll => "ppoll",
         BackendKind::Select => "pselect6",
         other => panic!("how does {other:?} wait?"),
     }

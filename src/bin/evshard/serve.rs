@@ -285,7 +285,9 @@ impl Program {
     fn failed(&self) -> impl FnOnce(ThreadFailure) + Send + 'static + use<> {
         let mut shut_down = self.shutdown_trigger();
         move |ThreadFailure { thread, reason }| {
-            log::error!(target: "serve", thread, error = reason; "a thread ended; the server stops");
+            log::error!(
+                target: "serve", thread, error = reason; "a thread ended; the server stops"
+            );
             shut_down();
         }
     }

@@ -93,3 +93,21 @@ impl ServerStats {
         Some(reason.to_owned())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::server::stats::{AcceptorStats, ShardStats};
+
+    #[test]
+    fn a_server_that_lost_a_thread_was_ready() {
+        let shard = ShardStats { answered: true, ..Default::default() };
+        let acceptor = AcceptorStats { accepting: true, ..Default::default() };
+        let mut stats =
+            ServerStats { shards: vec![shard], acceptors: vec![acceptor], ..Default::default() };
+        assert_eq!(View::Ready.of(&stats), Response::text(Status::Ok, "ready\n"));
+        stats.failed = Some("thread worker-1 ended: wait for events: no memory".to_owned());
+        let expected = "failed: thread worker-1 ended: wait for events: no memory\n";
+        assert_eq!(View::Ready.of(&stats), Response::text(Status::Unavailable, expected));
+    }
+}
