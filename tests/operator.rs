@@ -116,6 +116,7 @@ fn wrong_usage_is_status_2() {
         &["ctl", "restart"][..],
         &["ctl", "drain", "--admin", "9100"],
         &["top", "--interval", "1ms"],
+        &["top", "--interval", "500000000000years"],
         &["top", "--admin", "unix:"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_evshard")).args(args).output().unwrap();
@@ -201,13 +202,15 @@ fn top_repaints_until_q_is_typed_and_restores_the_terminal() {
 
 #[test]
 fn top_ends_as_cleanly_by_a_signal_and_without_colors() {
-    let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 1_000]), true);
-    let shown = screen.read_until("total");
-    assert!(shown.contains("serving") && !shown.contains("\x1b[32m"), "{shown:?}");
-    // The shell's built-in kill, because some machines lack the program.
-    let kill = format!("kill -INT {}", screen.top.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    screen.expect_clean_end();
+    for signal in ["HUP", "INT", "QUIT", "TERM"] {
+        let mut screen = Screen::start(&FakeAdmin::start([(200, STATS); 1_000]), true);
+        let shown = screen.read_until("total");
+        assert!(shown.contains("serving") && !shown.contains("\x1b[32m"), "{shown:?}");
+        // The shell's built-in kill, because some machines lack the program.
+        let kill = format!("kill -{signal} {}", screen.top.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        screen.expect_clean_end();
+    }
 }
 
 #[test]

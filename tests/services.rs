@@ -46,8 +46,8 @@ fn errors(server: Server) -> u64 {
     server.drain().unwrap().total().errors.total()
 }
 
-/// Answers each line in capitals. The line `panic` panics, `abort` resets, and `swamp` sends more
-/// than a connection may keep.
+/// Answers each line in capitals. The line `panic` panics, `greedy` consumes more than there is,
+/// `abort` resets, and `swamp` sends more than a connection may keep.
 #[derive(Clone)]
 struct Shout;
 
@@ -63,6 +63,7 @@ impl Service for Shout {
         let line = &input[..=end];
         match line {
             b"panic\n" => panic!("it was asked to"),
+            b"greedy\n" => return usize::MAX,
             b"abort\n" => out.abort(),
             b"swamp\n" => (0..1000).for_each(|_| out.send(&[b'x'; 64 * 1024])),
             _ => out.send(&line.to_ascii_uppercase()),
@@ -105,17 +106,20 @@ fn a_message_in_pieces_is_offered_again_until_it_is_whole() {
 }
 
 #[test]
-fn a_panicking_service_costs_only_its_own_connection() {
+fn a_service_that_panics_or_consumes_what_it_was_not_given_costs_only_its_own_connection() {
     let server = Server::start(&one_shard(), Shout).unwrap();
-    let (mut other, mut doomed) = (shouted_at(&server), shouted_at(&server));
-    doomed.write_all(b"panic\n").unwrap();
-    assert_eq!(read_to_end(doomed), Err(ErrorKind::ConnectionReset));
+    let mut other = shouted_at(&server);
+    for line in ["panic\n", "greedy\n"] {
+        let mut doomed = shouted_at(&server);
+        doomed.write_all(line.as_bytes()).unwrap();
+        assert_eq!(read_to_end(doomed), Err(ErrorKind::ConnectionReset), "{line}");
+    }
     other.write_all(b"still here\n").unwrap();
     let mut answer = [0; 11];
     other.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"STILL HERE\n");
     drop(other);
-    assert_eq!(errors(server), 1);
+    assert_eq!(errors(server), 2);
 }
 
 #[test]

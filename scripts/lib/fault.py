@@ -21,10 +21,11 @@ class FaultContext:
     evshard: str
     connect_flood: str
     quick: bool
+    chain_minutes: int = 1
 
-    def subject(self, *flags, listen="127.0.0.1:0"):
-        """The server with two workers and an admin listener."""
-        return evshard(self.evshard, WORKERS, flags=("--admin", "127.0.0.1:0", *flags), listen=listen)
+    def subject(self, *flags, listen="127.0.0.1:0", workers=WORKERS):
+        """The server with an admin listener."""
+        return evshard(self.evshard, workers, flags=("--admin", "127.0.0.1:0", *flags), listen=listen)
 
     def limited(self, subject, descriptors):
         """The same server with RLIMIT_NOFILE set to `descriptors`."""

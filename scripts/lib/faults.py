@@ -12,6 +12,7 @@ import fault_resets
 import fault_shutdown
 import fault_slow_readers
 import fault_upgrade
+import fault_upgrade_chain
 import machine
 import plot
 import results
@@ -25,7 +26,8 @@ TITLE = "Faults around the server"
 QUESTION = ("How does the server handle exhaustion, stopped workers, resets, slow readers, kill -9, upgrades "
             "and SIGTERM?")
 FAULTS = {fault.NAME: fault for fault in (
-    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_shutdown,
+    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_upgrade_chain,
+    fault_shutdown,
 )}
 
 
@@ -39,6 +41,8 @@ def parse_arguments():
     )
     parser.add_argument("--faults", type=cli.choices(*FAULTS), default=list(FAULTS), metavar="LIST",
                         help=f"faults, of {', '.join(FAULTS)} (default: all)")
+    parser.add_argument("--chain-minutes", type=cli.count, default=1, metavar="N",
+                        help="time of upgrade-chain over all accept modes (default 1)")
     cli.add_result_flags(parser)
     return cli.parse(parser)
 
@@ -100,7 +104,7 @@ def write_results(args, programs, context, outcomes, facts, folder):
     folder.publish(results.Findings(
         TITLE, QUESTION, answer(outcomes), verdict_table(outcomes),
         [results.Picture("faults", "longest wait of unaffected clients", picture(outcomes))],
-        [f"{SCRIPT} --faults {','.join(args.faults)}"], notes(),
+        [f"{SCRIPT} --faults {','.join(args.faults)} --chain-minutes {args.chain_minutes}"], notes(),
     ), facts, {"evshard": programs.evshard, connect_flood.PROGRAM: context.connect_flood})
 
 
@@ -111,7 +115,8 @@ def main():
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    context = FaultContext(programs.evshard, programs.compile_peer(connect_flood.PROGRAM), args.quick)
+    context = FaultContext(programs.evshard, programs.compile_peer(connect_flood.PROGRAM), args.quick,
+                           args.chain_minutes)
     with results.ResultFolder("faults", args.out, args.quick) as folder:
         outcomes = inject(args.faults, context, folder)
         write_results(args, programs, context, outcomes, facts, folder)

@@ -85,6 +85,10 @@ class Server:
         self._process.terminate()
         return self.wait()
 
+    def signal(self, number):
+        """Send a signal, unless the server has ended."""
+        self._process.send_signal(number)
+
     def wait(self):
         """Wait for a server that ends for any reason. Returns what `stop` returns."""
         try:

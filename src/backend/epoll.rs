@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::flush::Flush;
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange};
+use super::{
+    Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange, Reported,
+};
 use crate::error::{Error, Result};
 use crate::sys::epoll::{self, Epoll, EpollEvent, Op};
 use crate::sys::uring::CtlRequest;
@@ -37,10 +39,14 @@ impl EpollBackend {
 
     /// Doubles a full array for the next wait, because more descriptors may be ready. Those that
     /// did not fit stay in the kernel's ready list, so nothing is lost until then.
-    fn grow_if_full(&mut self, filled: usize) {
-        if filled == self.events.len() && filled < EVENTS_MAX {
+    fn grow_if_full(&mut self, filled: usize) -> Reported {
+        if filled < self.events.len() {
+            return Reported::All;
+        }
+        if filled < EVENTS_MAX {
             self.events.resize(filled * 2, EpollEvent::EMPTY);
         }
+        Reported::Part
     }
 
     /// Applies all changes through the ring; false if there is none or it failed. The caller may
@@ -125,18 +131,17 @@ impl Backend for EpollBackend {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
-        let filled = match self.epoll.wait(&mut self.events, timeout) {
-            Ok(filled) => filled,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
-        };
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
+        let filled = self.epoll.wait(&mut self.events, timeout)?;
         let filled_events = self.events[..filled].iter();
         ready.extend(
             filled_events.map(|event| FdReady { fd: event.fd(), ready: ready_of(event.events()) }),
         );
-        self.grow_if_full(filled);
-        Ok(())
+        Ok(self.grow_if_full(filled))
     }
 }
 

@@ -9,6 +9,7 @@ mod mask;
 mod poll;
 mod rotation;
 mod select;
+mod transient;
 mod uring;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::event::{Interest, Ready};
+pub(crate) use transient::is_transient;
 
 bitflags::bitflags! {
     /// What a backend can do (libevent: `enum event_method_feature`).
@@ -184,6 +186,15 @@ pub(crate) struct FdReady {
     pub(crate) ready: Ready,
 }
 
+/// How much of what is ready a wait reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reported {
+    /// Everything.
+    All,
+    /// As much as one wait can report. More may be ready.
+    Part,
+}
+
 /// What the base needs from a backend.
 pub(crate) trait Backend: Send {
     /// The name of its [`BackendKind`].
@@ -202,8 +213,12 @@ pub(crate) trait Backend: Send {
 
     /// Waits at most `timeout` (`None` is forever) and appends the ready descriptors.
     ///
-    /// An interrupted wait reports nothing and is no error.
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()>;
+    /// # Errors
+    ///
+    /// The kernel's, an interruption included. The base may wait again, at once if the error
+    /// [is transient](is_transient). What was appended is ready also after an error.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>)
+    -> io::Result<Reported>;
 
     /// Applies and waits, in one system call if possible; does not block if a change was refused.
     fn apply_and_wait(
@@ -212,7 +227,7 @@ pub(crate) trait Backend: Send {
         refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Reported> {
         let before = refused.len();
         self.apply(changes, refused);
         let timeout = if refused.len() > before { Some(Duration::ZERO) } else { timeout };

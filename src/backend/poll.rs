@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
 use super::rotation::Rotation;
-use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange, Reported};
 use crate::sys::fd::is_open;
 use crate::sys::poll::{self, PollFd};
 
@@ -109,15 +109,15 @@ impl Backend for PollBackend {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
-        match poll::wait(&mut self.fds, timeout) {
-            Ok(0) => Ok(()),
-            Ok(found) => {
-                self.report(found, ready);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
+        let found = poll::wait(&mut self.fds, timeout)?;
+        if found > 0 {
+            self.report(found, ready);
         }
+        Ok(Reported::All)
     }
 }

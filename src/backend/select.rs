@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::rotation::Rotation;
-use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange, Reported};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::select::{self, WORD_BITS};
@@ -147,19 +147,24 @@ impl Backend for SelectBackend {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
         let mut called = self.call(timeout);
         if matches!(&called, Err(error) if error.raw_os_error() == Some(libc::EBADF)) {
             self.forget_closed();
             called = self.call(Some(Duration::ZERO));
         }
-        match called.map_err(|error| (error.raw_os_error(), error)) {
-            Ok(0) => {}
-            Ok(_) => self.report(ready),
-            // Interrupted, or another thread just closed one more: the next wait handles it.
-            Err((Some(libc::EINTR | libc::EBADF), _)) => {}
-            Err((_, error)) => return Err(error),
+        let found = called.map_err(|error| match error.raw_os_error() {
+            // Another thread just closed one more. The next wait removes it.
+            Some(libc::EBADF) => io::Error::from_raw_os_error(libc::EAGAIN),
+            _ => error,
+        })?;
+        if found > 0 {
+            self.report(ready);
         }
-        Ok(())
+        Ok(Reported::All)
     }
 }

@@ -32,7 +32,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::mask::{mask_of, ready_of};
-use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
+use super::{Backend, BackendKind, Change, FdReady, Features, RefusedChange, Reported};
 use crate::event::{Interest, Ready};
 use crate::sys::fd::is_open;
 use crate::sys::uring::{Completion, Ring};
@@ -95,11 +95,16 @@ pub(super) struct UringBackend {
     entries: Vec<PollEntry>,
     /// Descriptors that the next wait arms.
     queue: Vec<RawFd>,
+    /// Polls that the next wait cancels, by their user data: the ring did not take it before.
+    uncancelled: Vec<u64>,
     /// Edges that completed before the wait, with their user data.
     deferred_edges: Vec<(u64, Ready)>,
     refused: Vec<RefusedChange>,
     /// Expected completions of cancelled polls, which must not end the next wait.
     cancelled: usize,
+    /// Whether the next wait enters the ring in any case: in the first wait, because a sandbox may
+    /// refuse that to the thread that waits, and after an error, to know whether it lasts.
+    must_enter: bool,
     /// Counts waits.
     wait: u32,
 }
@@ -114,9 +119,11 @@ impl UringBackend {
             ring: open_ring(submissions, completions)?,
             entries: Vec::new(),
             queue: Vec::new(),
+            uncancelled: Vec::new(),
             deferred_edges: Vec::new(),
             refused: Vec::new(),
             cancelled: 0,
+            must_enter: true,
             wait: 0,
         })
     }
@@ -156,7 +163,7 @@ impl UringBackend {
             }
             self.entries.resize(change.fd as usize + 1, PollEntry::default());
         }
-        let mut result = self.disarm(change.fd);
+        self.disarm(change.fd);
         let PollEntry { generation, reported_in_wait, report_index, .. } =
             self.entries[change.fd as usize];
         // A completion of the cancelled poll has the old generation, and is dropped.
@@ -170,14 +177,8 @@ impl UringBackend {
             report_index,
             ..PollEntry::default()
         };
-        if watch && result.is_ok() {
-            result = self.arm(change.fd);
-        }
-        if let Err(error) = result
-            && watch
-        {
-            self.entries[change.fd as usize].interest = Interest::empty();
-            self.refuse(change.fd, error.raw_os_error().unwrap_or(libc::EIO));
+        if watch {
+            self.arm(change.fd);
         }
     }
 
@@ -185,41 +186,43 @@ impl UringBackend {
         self.refused.push(RefusedChange { fd, op: "io_uring(POLL_ADD)", errno });
     }
 
-    fn arm(&mut self, fd: RawFd) -> io::Result<()> {
-        self.submit_if_full()?;
+    /// Arms the poll of a descriptor now, or in the next wait if the ring takes nothing now.
+    fn arm(&mut self, fd: RawFd) {
+        if !self.has_room() {
+            return self.queue(fd);
+        }
         let entry = &mut self.entries[fd as usize];
         entry.generation = entry.generation.wrapping_add(1);
         let (mask, user_data) = (mask_of(entry.interest), entry.user_data(fd));
         entry.armed = self.ring.push_poll(fd, mask, entry.is_multishot(), user_data);
-        Ok(())
     }
 
-    fn disarm(&mut self, fd: RawFd) -> io::Result<()> {
-        let entry = self.entries[fd as usize];
-        if entry.armed {
-            self.submit_if_full()?;
-            self.cancelled += usize::from(self.ring.push_cancel(entry.user_data(fd), CANCELLATION));
-            self.entries[fd as usize].armed = false;
+    /// Cancels the poll of a descriptor now, or in the next wait if the ring takes nothing now.
+    fn disarm(&mut self, fd: RawFd) {
+        let entry = &mut self.entries[fd as usize];
+        if std::mem::take(&mut entry.armed) {
+            let user_data = entry.user_data(fd);
+            self.cancel(user_data);
         }
-        Ok(())
     }
 
-    /// Submits now if the submission queue is full.
-    fn submit_if_full(&mut self) -> io::Result<()> {
-        if self.ring.is_full() { self.enter(0, None) } else { Ok(()) }
+    fn cancel(&mut self, user_data: u64) {
+        if self.has_room() && self.ring.push_cancel(user_data, CANCELLATION) {
+            self.cancelled += 1;
+        } else {
+            self.uncancelled.push(user_data);
+        }
+    }
+
+    /// Whether the submission queue takes another operation. If it is full, submits it first. The
+    /// wait that follows meets the same error, and returns it.
+    fn has_room(&mut self) -> bool {
+        !self.ring.is_full() || (self.enter(0, None).is_ok() && !self.ring.is_full())
     }
 
     fn enter(&mut self, want: usize, timeout: Option<Duration>) -> io::Result<()> {
         match self.ring.enter(want, timeout) {
-            // EBUSY: the caller must take completions first, which it does next.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ETIME | libc::EINTR | libc::EBUSY)
-                ) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
             result => result,
         }
     }
@@ -232,25 +235,28 @@ impl UringBackend {
         }
     }
 
-    fn arm_queued(&mut self) -> io::Result<()> {
-        for at in 0..self.queue.len() {
-            let fd = self.queue[at];
+    /// Makes up for what the ring did not take, and arms what is queued.
+    fn arm_queued(&mut self) {
+        for user_data in std::mem::take(&mut self.uncancelled) {
+            self.cancel(user_data);
+        }
+        let length = self.queue.len();
+        for index in 0..length {
+            let fd = self.queue[index];
             // A change may have removed it from the queue and armed it itself.
             if std::mem::take(&mut self.entries[fd as usize].queued) {
-                self.disarm(fd)?;
-                self.entries[fd as usize].awaiting_first_cqe = false;
-                self.arm(fd)?;
+                self.disarm(fd);
+                self.arm(fd);
             }
         }
-        self.queue.clear();
-        Ok(())
+        self.queue.drain(..length);
     }
 }
 
 /// Completions.
 impl UringBackend {
     /// Takes all completions.
-    fn reap(&mut self, reap: Reap, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    fn reap(&mut self, reap: Reap, ready: &mut Vec<FdReady>) -> io::Result<Reported> {
         let mut overflowed = false;
         for _ in 0..FETCHES_MAX {
             overflowed |= self.ring.overflowed();
@@ -258,12 +264,12 @@ impl UringBackend {
                 self.settle(completion, reap, overflowed, ready);
             }
             if !self.ring.overflowed() {
-                break;
+                return Ok(Reported::All);
             }
             self.enter(0, None)?;
             self.cancelled = 0;
         }
-        Ok(())
+        Ok(Reported::Part)
     }
 
     fn settle(
@@ -311,6 +317,7 @@ impl UringBackend {
     fn fail(&mut self, fd: RawFd, errno: i32) {
         if errno == libc::ECANCELED {
             // The backend did not cancel it: the thread that submitted the poll has ended.
+            self.entries[fd as usize].awaiting_first_cqe = false;
             self.queue(fd);
             return;
         }
@@ -336,8 +343,8 @@ impl UringBackend {
         if entry.once {
             entry.interest = Interest::empty();
             entry.queued = false;
-            // Cancel a multishot poll. If that fails, the next change cancels it.
-            let _ = self.disarm(fd);
+            // Cancel a multishot poll.
+            self.disarm(fd);
         }
     }
 
@@ -365,14 +372,18 @@ impl Backend for UringBackend {
         for change in changes {
             self.change(*change);
         }
-        let submitted = self.enter(0, None);
+        // The next wait makes up for an error of the ring, or returns it if it lasts.
+        let _ = self.enter(0, None);
         self.cancelled = 0;
-        // An error of the ring itself recurs in the next wait, which returns it.
-        let _ = submitted.and_then(|()| self.reap(Reap::BeforeWait, &mut Vec::new()));
+        let _ = self.reap(Reap::BeforeWait, &mut Vec::new());
         refused.append(&mut self.refused);
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
         self.apply_and_wait(&[], &mut Vec::new(), timeout, ready)
     }
 
@@ -382,24 +393,30 @@ impl Backend for UringBackend {
         refused: &mut Vec<RefusedChange>,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Reported> {
         self.wait = self.wait.wrapping_add(1);
         let before = ready.len();
-        self.reap(Reap::BeforeWait, ready)?;
+        // An error recurs below. The changes of this call must be made in any case.
+        let _ = self.reap(Reap::BeforeWait, ready);
         for change in changes {
             self.change(*change);
         }
         self.report_deferred_edges(ready);
-        self.arm_queued()?;
-        let has_news = ready.len() > before || !self.refused.is_empty();
+        self.arm_queued();
+        let is_complete = self.queue.is_empty() && self.uncancelled.is_empty();
+        let has_news = ready.len() > before || !self.refused.is_empty() || !is_complete;
         let want = if has_news || timeout == Some(Duration::ZERO) { 0 } else { 1 + self.cancelled };
-        if want > 0 || self.ring.has_work() {
-            self.enter(want, timeout)?;
+        let mut entered = Ok(());
+        if want > 0 || self.must_enter || self.ring.has_work() {
+            entered = self.enter(want, timeout);
+            self.must_enter = entered.is_err();
         }
         self.cancelled = 0;
-        self.reap(Reap::AfterWait, ready)?;
+        // Also after an error: an interrupted wait has submitted, and may have completions.
+        let reaped = self.reap(Reap::AfterWait, ready);
         refused.append(&mut self.refused);
-        Ok(())
+        entered?;
+        if is_complete { reaped } else { reaped.and(Ok(Reported::Part)) }
     }
 }
 
@@ -408,7 +425,7 @@ impl Drop for UringBackend {
     /// time later, and until then their addresses are in use.
     fn drop(&mut self) {
         let armed = self.entries.iter().any(|entry| entry.armed);
-        if armed && self.submit_if_full().is_ok() && self.ring.push_cancel_all(CANCELLATION) {
+        if armed && self.has_room() && self.ring.push_cancel_all(CANCELLATION) {
             let _ = self.enter(1, Some(Duration::ZERO));
         }
     }

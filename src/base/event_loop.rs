@@ -1,6 +1,7 @@
 //! The event loop: waits, makes the reported events active, and calls their handlers in the order
 //! of their priorities.
 
+use std::io;
 use std::time::Duration;
 
 use super::cross_thread::notify::Request;
@@ -9,9 +10,17 @@ use super::registry::Registry;
 use super::registry::remote::{Remote, run_jobs};
 use super::setup::config::Config;
 use super::setup::selection::{self, Selected};
-use crate::backend::{FdReady, Features};
+use crate::backend::{FdReady, Features, Reported, is_transient};
 use crate::error::{Error, Result};
 use crate::event::EventSpec;
+
+/// How often a turn asks the kernel again what is ready. By then epoll's event array is at its
+/// maximum, and the kernel has reported more descriptors than most processes may open.
+const ASKS_MAX: usize = 16;
+
+/// A timeout that is overdue by this much is late because the process was stopped or suspended, or
+/// because handlers took long. It is longer than the delays of a busy machine.
+const LATE: Duration = Duration::from_millis(10);
 
 bitflags::bitflags! {
     /// How a loop runs (libevent: the flags of `event_base_loop`).
@@ -140,7 +149,10 @@ impl<C> EventBase<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] if the backend cannot wait. An interrupted wait is no error.
+    /// [`Error::Os`] if the backend cannot wait. The base stays usable. An interrupted wait is no
+    /// error. Nor is a wait that fails for lack of memory (`ENOMEM`, `EAGAIN`, or `EBUSY` of a
+    /// ring): the loop makes it again, after pauses from 1 to 100 ms. Meanwhile timers fire, and
+    /// [`LoopStats::wait_errors`](crate::LoopStats::wait_errors) counts.
     pub fn run(&mut self, cx: &mut C) -> Result<LoopEnd> {
         self.run_with(cx, LoopFlags::empty())
     }
@@ -215,7 +227,7 @@ impl<C> EventBase<C> {
         registry.events.active.promote_later(&mut registry.events.slots);
     }
 
-    /// Waits once, at most until the next timer, and makes the reported events active.
+    /// Waits at most until the next timer, and makes the reported events active.
     fn wait(&mut self, flags: LoopFlags) -> Result<()> {
         let registry = &mut self.registry;
         let mut timeout = registry.time_to_wait(flags);
@@ -227,11 +239,10 @@ impl<C> EventBase<C> {
         let waited = registry.flush_and_wait(timeout, &mut self.ready);
         let notified = registry.notifier.wake_word().wake_up();
         registry.timers.clock.forget(true);
+        let waited = registry.complete(waited, &mut self.ready);
         if notified {
             registry.activate_notified();
         }
-        waited.map_err(Error::os("wait for events"))?;
-        registry.stats.waits += 1;
         registry.stats.events += self.ready.len() as u64;
         // Without edges, the eventfd is reported until it is read.
         let has_edges = registry.kernel.features().contains(Features::EDGE);
@@ -240,6 +251,18 @@ impl<C> EventBase<C> {
                 registry.notifier.drain();
             }
             registry.activate_reported(fd_ready);
+        }
+        match waited {
+            Ok(_) => {
+                registry.stats.waits += 1;
+                registry.failed_waits.end();
+            }
+            Err(error) if is_transient(&error) => {
+                let at_most = registry.time_to_wait(flags);
+                registry.failed_waits.pause(&error, at_most);
+                registry.timers.clock.forget(true);
+            }
+            Err(error) => return Err(Error::os("wait for events")(error)),
         }
         Ok(())
     }
@@ -329,6 +352,34 @@ impl<C> Registry<C> {
                 self.control.request_break();
             }
         }
+    }
+
+    /// Asks the kernel again what is ready, without blocking, as long as its answer is not complete
+    /// and so a timeout may seem to have passed for an event that is ready:
+    ///
+    /// - A wait failed, or a signal interrupted it, before it looked.
+    /// - More may be ready than one wait reports.
+    /// - A timeout is late. The process may have been stopped since the kernel's answer.
+    ///
+    /// The turn's time is read before the kernel is asked, so no timeout counts that passed later.
+    fn complete(
+        &mut self,
+        mut waited: io::Result<Reported>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
+        for asked in 0..ASKS_MAX {
+            let overdue = self.timers.overdue(&mut self.events.slots);
+            let is_incomplete = match &waited {
+                Ok(Reported::All) => asked == 0 && overdue.is_some_and(|overdue| overdue >= LATE),
+                Ok(Reported::Part) => overdue.is_some(),
+                Err(error) => asked == 0 && is_transient(error),
+            };
+            if !is_incomplete {
+                break;
+            }
+            waited = self.flush_and_wait(Some(Duration::ZERO), ready);
+        }
+        waited
     }
 
     /// How long the next wait may last; `None` is for ever.

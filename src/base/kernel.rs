@@ -9,7 +9,7 @@ use super::setup::config::Config;
 use super::setup::selection::{PassedOver, Selected};
 use super::stats::LoopStats;
 use crate::backend::{
-    Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange,
+    Backend, BackendKind, Change, ChangelistFlush, FdReady, Features, RefusedChange, Reported,
 };
 use crate::error::{Error, Result};
 use crate::event::Interest;
@@ -90,7 +90,9 @@ impl Kernel {
             ChangelistPolicy::Immediate => {
                 self.changes += 1;
                 self.backend.apply(&[change], &mut self.refused);
-                self.refused.pop().map_or(Ok(()), Err)
+                // A ring may also report a refusal of an earlier change, which the next wait takes.
+                let own = self.refused.iter().position(|refusal| refusal.fd == change.fd);
+                own.map_or(Ok(()), |index| Err(self.refused.swap_remove(index)))
             }
         }
     }
@@ -114,12 +116,13 @@ impl Kernel {
         fds: &mut FdMap,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
-    ) -> io::Result<()> {
-        if self.changelist.is_empty() {
-            return self.backend.wait(timeout, ready);
-        }
-        let net = self.changelist.take(|fd| *fds.change_position_mut(fd) = 0);
+    ) -> io::Result<Reported> {
+        let net = match self.changelist.is_empty() {
+            true => &[],
+            false => self.changelist.take(|fd| *fds.change_position_mut(fd) = 0),
+        };
         self.changes += net.len() as u64;
+        let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.backend.apply_and_wait(net, &mut self.refused, timeout, ready)
     }
 

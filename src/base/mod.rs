@@ -5,11 +5,13 @@
 //! identifies each. State lives in the caller's context. Handlers are plain functions of both. One
 //! base belongs to one thread and has no lock; other threads use [`Notifier`] and [`Remote`].
 
+pub(crate) mod back_off;
 mod changelist;
 mod control;
 mod cross_thread;
 mod event_loop;
 mod events;
+mod failed_wait;
 mod kernel;
 mod limit;
 mod registry;

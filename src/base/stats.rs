@@ -73,6 +73,9 @@ impl Counts {
 pub struct LoopStats {
     /// Waits for readiness: one per turn of the loop.
     pub waits: u64,
+    /// Waits that failed for a transient reason, such as a lack of memory, failed again at once,
+    /// and were made again after a pause. So an interruption by a signal does not count.
+    pub wait_errors: u64,
     /// Descriptors that waits reported ready.
     pub events: u64,
     /// Handlers of the user's events called.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::server::failure::ThreadFailure;
+
 /// What can go wrong in the server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,6 +57,10 @@ pub enum Error {
         /// The error of the kernel or of the running server.
         source: io::Error,
     },
+
+    /// The event loop of a thread ended with an error, or could not begin.
+    #[error("{0}; if a sandbox refuses a call, allow it there, or choose another backend")]
+    Ended(ThreadFailure),
 
     /// A thread of the server panicked.
     #[error("thread {thread} panicked: {message}")]

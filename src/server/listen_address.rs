@@ -6,10 +6,13 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rustix::net::netdevice::name_to_index;
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 
-/// An address to listen on, written `127.0.0.1:5555`, `[::1]:5555`, `localhost:5555` or
-/// `unix:/run/evshard.sock`. Parsing resolves host names, and takes the first address.
+/// An address to listen on, written `127.0.0.1:5555`, `[::1]:5555`, `[fe80::1%eth0]:5555`,
+/// `localhost:5555` or `unix:/run/evshard.sock`. Parsing resolves host names, and takes the first
+/// address; [`resolve`](Self::resolve) returns all.
 ///
 /// ```
 /// use evshard::server::ListenAddress;
@@ -58,6 +61,18 @@ pub enum AddressError {
         /// The resolver's error.
         source: io::Error,
     },
+    /// No host stands before the port.
+    #[error(
+        "a host is missing, write 0.0.0.0:{port} for every IPv4 address of this machine, \
+             or [::]:{port} for every IPv6 address"
+    )]
+    HostMissing {
+        /// The port.
+        port: String,
+    },
+    /// The interface of a link-local IPv6 address does not exist.
+    #[error("there is no network interface \"{0}\"; 'ip link' lists them")]
+    Interface(String),
     /// The host name has no address.
     #[error("the host has no address")]
     NoAddress,
@@ -67,34 +82,83 @@ pub enum AddressError {
     /// `unix:@name`: every process on the machine could connect.
     #[error("abstract unix sockets have no permissions, write a path such as unix:/run/{0}.sock")]
     Abstract(String),
+    /// The path does not fit the address of a unix socket (unix(7)).
+    #[error("the path has {0} bytes, and that of a unix socket at most {UNIX_PATH_BYTES_MAX}")]
+    PathTooLong(usize),
+}
+
+/// The longest path of a unix socket: the array of unix(7) without the zero at its end.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+impl ListenAddress {
+    /// Every address that the text means: those of a host name, in the resolver's order, without
+    /// repetition; otherwise one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn resolve(text: &str) -> Result<Vec<Self>, AddressError> {
+        let Some(path) = text.strip_prefix("unix:") else { return tcp(text) };
+        match path.strip_prefix('@') {
+            Some(name) => Err(AddressError::Abstract(name.to_owned())),
+            None if path.is_empty() => Err(AddressError::PathMissing),
+            None if path.len() > UNIX_PATH_BYTES_MAX => Err(AddressError::PathTooLong(path.len())),
+            None => Ok(vec![Self::Unix(path.into())]),
+        }
+    }
 }
 
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err(AddressError::PathMissing),
-            Some(path) => match path.strip_prefix('@') {
-                Some(name) => Err(AddressError::Abstract(name.to_owned())),
-                None => Ok(Self::Unix(path.into())),
-            },
-            None => tcp(text).map(Self::Tcp),
-        }
+        Self::resolve(text)?.into_iter().next().ok_or(AddressError::NoAddress)
     }
 }
 
-fn tcp(text: &str) -> Result<SocketAddr, AddressError> {
+fn tcp(text: &str) -> Result<Vec<ListenAddress>, AddressError> {
     // The colons of an IPv6 address must not be taken for the one before a port.
     if text.ends_with(']') || text.parse::<IpAddr>().is_ok() {
         return Err(AddressError::PortMissing);
     }
-    let mut found = text.to_socket_addrs().map_err(|source| match text.rsplit_once(':') {
-        None => AddressError::PortMissing,
-        Some((_, port)) if port.parse::<u16>().is_err() => AddressError::Port(port.to_owned()),
-        Some((host, _)) => AddressError::Host { host: host.to_owned(), source },
-    })?;
-    found.next().ok_or(AddressError::NoAddress)
+    let (host, port) = text.rsplit_once(':').ok_or(AddressError::PortMissing)?;
+    if port.parse::<u16>().is_err() {
+        return Err(AddressError::Port(port.to_owned()));
+    }
+    if matches!(host, "" | "*") {
+        return Err(AddressError::HostMissing { port: port.to_owned() });
+    }
+    let numbered = with_numbered_zone(host)?;
+    let found = format!("{numbered}:{port}").to_socket_addrs();
+    let found = found.map_err(|source| AddressError::Host { host: host.to_owned(), source })?;
+    let mut addresses: Vec<ListenAddress> = Vec::new();
+    for address in found.map(without_mapping).map(ListenAddress::Tcp) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err(AddressError::NoAddress) } else { Ok(addresses) }
+}
+
+/// The host with the index of its interface, where it has the name of one: `[fe80::1%eth0]`.
+fn with_numbered_zone(host: &str) -> Result<String, AddressError> {
+    let zone = host.strip_suffix(']').and_then(|host| host.split_once('%'));
+    let Some((address, zone)) = zone.filter(|(_, zone)| zone.parse::<u32>().is_err()) else {
+        return Ok(host.to_owned());
+    };
+    let index = Socket::new(Domain::IPV4, Type::DGRAM, None)
+        .and_then(|socket| Ok(name_to_index(socket, zone)?))
+        .map_err(|_| AddressError::Interface(zone.to_owned()))?;
+    Ok(format!("{address}%{index}]"))
+}
+
+/// IPv4 in place of IPv4 in the form of IPv6 (`::ffff:127.0.0.1`), which an IPv6 socket of a server
+/// does not take.
+fn without_mapping(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(_) => address,
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -122,6 +186,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_means_all_its_addresses_once() {
+        let found = ListenAddress::resolve("localhost:5555").unwrap();
+        assert!(found.contains(&"127.0.0.1:5555".parse().unwrap()), "{found:?}");
+        let different: std::collections::HashSet<_> = found.iter().collect();
+        assert_eq!(different.len(), found.len());
+    }
+
+    #[test]
+    fn an_interface_may_be_named_and_ipv4_may_be_written_as_ipv6() {
+        assert_eq!(
+            "[fe80::1%lo]:80".parse::<ListenAddress>().unwrap().to_string(),
+            "[fe80::1%1]:80"
+        );
+        assert!(complaint("[fe80::1%nosuch]:80").contains("no network interface \"nosuch\""));
+        let mapped = "[::ffff:127.0.0.1]:80".parse::<ListenAddress>().unwrap();
+        assert_eq!(mapped.to_string(), "127.0.0.1:80");
+    }
+
+    #[test]
     fn a_wrong_address_says_what_to_write_instead() {
         for text in ["127.0.0.1", "localhost", "::1", "[::1]", ""] {
             assert!(complaint(text).contains("ADDR:PORT"), "{text}: {}", complaint(text));
@@ -129,6 +212,11 @@ mod tests {
         for text in ["127.0.0.1:http", "[::1]:70000", "127.0.0.1:", "127.0.0.1:-1"] {
             assert!(complaint(text).contains("0 to 65535"), "{text}: {}", complaint(text));
         }
+        for text in [":80", "*:80"] {
+            assert!(complaint(text).contains("0.0.0.0:80"), "{text}: {}", complaint(text));
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        assert!(complaint(&long).contains("108 bytes"), "{}", complaint(&long));
         assert!(complaint("no.such.host.invalid:80").contains("not known"));
         assert!(complaint("unix:").contains("a path is missing"));
         assert!(complaint("unix:@web").contains("unix:/run/web.sock"));

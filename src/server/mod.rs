@@ -14,6 +14,7 @@ mod admin;
 mod config;
 mod connection_limit;
 mod error;
+mod failure;
 mod handoff;
 mod listen_address;
 pub mod listener;
@@ -39,6 +40,7 @@ pub use config::{
     AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
 };
 pub use error::{Error, Result};
+pub use failure::ThreadFailure;
 pub use listen_address::ListenAddress;
 pub use listener::Listener;
 pub use placement::Placement;
@@ -50,10 +52,12 @@ pub use service::{
 use crate::base::Config;
 use accept::BacklogOwner;
 use admin::{Admin, AdminSource};
+use failure::Failures;
 use listener::SocketFile;
 use stats::ServerStats;
 use threads::Threads;
 use threads::collect_stats::StatsCollector;
+use upgrade::{Handover, UpgradeSocket};
 
 /// How long [`Server::stats`] waits for the threads.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -82,6 +86,7 @@ const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "a server that is dropped ends"]
 pub struct Server {
+    handover: Handover,
     addresses: Vec<ListenAddress>,
     /// Files of unix sockets; removed before the sockets are closed.
     files: Vec<Arc<SocketFile>>,
@@ -89,11 +94,12 @@ pub struct Server {
     drain: Drain,
     collector: StatsCollector,
     admin: Option<Admin<AdminSource>>,
+    failures: Failures,
 }
 
 impl Server {
-    /// Opens the listen sockets and starts the threads. On return, connections are served, each
-    /// shard's by a clone of `service`.
+    /// Opens the listen sockets and starts the threads. On return, every thread has waited for
+    /// events once, and connections are served, each shard's by a clone of `service`.
     ///
     /// Call it from a thread that still has the process's initial affinity mask: workers are pinned
     /// within it.
@@ -101,7 +107,8 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or [`Error::Base`] if
-    /// descriptors or threads run out. Nothing is left running then.
+    /// descriptors or threads run out; [`Error::Ended`] if the kernel does not let a thread wait
+    /// for events. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -118,14 +125,28 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
-        refusals::log_all(config, &listeners);
+        refusals::log_all(config);
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-        let threads = Threads::start(config, listeners, &service)?;
-        let collector =
-            StatsCollector::of(&threads, addresses.iter().map(ToString::to_string).collect());
-        Ok(Self { addresses, files, threads, drain: config.drain, collector, admin: None })
+        // After sockets were added for the workers: a successor gets these, too.
+        let handover = Handover::of(&listeners)?;
+        let failures = Failures::none();
+        let threads = Threads::start(config, listeners, &service, &failures)?;
+        let listening = addresses.iter().map(ToString::to_string).collect();
+        let collector = StatsCollector::of(&threads, listening, failures.clone());
+        let drain = config.drain;
+        Ok(Self { handover, addresses, files, threads, drain, collector, admin: None, failures })
+    }
+
+    /// Calls `callback` when a thread of the server ends before its time: a worker, the acceptor,
+    /// the admin or the offer. Only the first failure is reported, at once if there was one
+    /// already. The call comes from the thread that ends. It should lead to [`drain`](Self::drain),
+    /// because a part of the server no longer serves.
+    ///
+    /// A wait that fails for a transient reason ends no thread.
+    pub fn on_failure(&self, callback: impl FnOnce(ThreadFailure) + Send + 'static) {
+        self.failures.notify(Box::new(callback));
     }
 
     /// The listening addresses, in the configuration's order. For port 0 the address has the port
@@ -157,43 +178,81 @@ impl Server {
     ) -> Result<ListenAddress> {
         let source =
             AdminSource { collector: self.collector.clone(), start_drain: Box::new(start_drain) };
-        let admin = Admin::start(config, Config::default(), source)?;
+        let admin = Admin::start(config, Config::default(), source, &self.failures)?;
         let address = admin.address().clone();
         self.admin = Some(admin);
         Ok(address)
     }
 
+    /// Offers the listening sockets to a successor process, at the upgrade socket. Once it has them
+    /// and is ready, it serves the kernel's backlog, and `taken_over` is called with its process
+    /// id. The call comes from a thread of the offer. It must lead to [`drain`](Self::drain) and
+    /// should do no more. A second offer has no effect. See [`upgrade`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] or [`Error::Base`] if there is no thread or descriptor left, or if the path of
+    /// a unix socket is no Unicode text.
+    pub fn offer(
+        &mut self,
+        socket: UpgradeSocket,
+        taken_over: impl FnOnce(u32) + Send + 'static,
+    ) -> Result<()> {
+        self.handover.offer(socket, Box::new(taken_over), &self.failures)
+    }
+
+    /// Begins the drain: reports it at `/readyz`, and still accepts and offers the sockets for the
+    /// drain delay. Returns the process id of the successor, if one has the sockets by then.
+    /// [`drain`](Self::drain) does this first if it was not called.
+    pub fn begin_drain(&mut self) -> Option<u32> {
+        self.collector.begin_drain();
+        self.handover.decide(self.drain.delay)
+    }
+
     /// Ends the server. It stops accepting, lets connections finish for at most the drain timeout,
-    /// closes the others and waits for every thread. It also serves connections that the kernel had
-    /// queued.
+    /// closes the others and waits for every thread.
+    ///
+    /// If a successor has the listening sockets, it also has the connections that the kernel has
+    /// queued, and the admin stops answering at once, because the successor may use its address.
+    /// Otherwise the server serves these connections before it ends.
     ///
     /// # Errors
     ///
     /// The first error of a thread, a panic included. All other threads are ended, too.
     pub fn drain(mut self) -> Result<ServerStats> {
-        self.collector.begin_drain();
-        std::thread::sleep(self.drain.delay);
-        // A client that connected by path from now on would not be served.
-        self.files.clear();
-        self.end(BacklogOwner::ThisProcess)
+        match self.begin_drain() {
+            Some(_) => self.end(BacklogOwner::OtherProcess),
+            None => {
+                // A client that connected by path from now on would not be served.
+                self.files.clear();
+                self.end(BacklogOwner::ThisProcess)
+            }
+        }
     }
 
-    /// As [`drain`](Self::drain), for a server whose sockets a successor process has taken. The
-    /// successor serves the kernel's backlog. The admin stops answering at once, because the
-    /// successor may use its address.
+    /// As [`drain`](Self::drain), for a server on sockets of which another process goes on
+    /// accepting, such as one that could not take over. It leaves the kernel's backlog to that
+    /// process, without a delay.
     ///
     /// # Errors
     ///
     /// As [`drain`](Self::drain).
-    pub fn hand_over(mut self) -> Result<ServerStats> {
+    pub fn withdraw(mut self) -> Result<ServerStats> {
         self.collector.begin_drain();
-        self.admin = None;
-        self.end(BacklogOwner::Successor)
+        self.handover.decide(Duration::ZERO);
+        self.end(BacklogOwner::OtherProcess)
     }
 
-    fn end(self, backlog: BacklogOwner) -> Result<ServerStats> {
+    fn end(mut self, backlog: BacklogOwner) -> Result<ServerStats> {
+        if backlog == BacklogOwner::OtherProcess {
+            self.admin = None;
+        }
         self.threads.stop_accepting(backlog);
         let (shards, acceptors) = self.threads.drain(self.drain)?;
+        // The admin and the offer have no result.
+        if let Some(failure) = self.failures.first() {
+            return Err(Error::Ended(failure));
+        }
         Ok(self.collector.server_stats(shards, acceptors))
     }
 }

@@ -8,14 +8,11 @@ use std::{io, thread};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
-use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::server::config::ServerConfig;
-use crate::server::listen_address::ListenAddress;
-use crate::server::listener::Listener;
 
-/// Logs what a server with this configuration and these listeners loses here, and why.
-pub(super) fn log_all(config: &ServerConfig, listeners: &[Listener]) {
+/// Logs what a server with this configuration loses here, and why.
+pub(super) fn log_all(config: &ServerConfig) {
     // When a ring is closed, the kernel interrupts a later wait of the thread that opened it. So a
     // thread of its own opens this one.
     // If there is no thread for it, the start of the server reports that.
@@ -28,12 +25,6 @@ pub(super) fn log_all(config: &ServerConfig, listeners: &[Listener]) {
         log::info!(target: "machine", "{lost}: {why}");
     }
     log_lost(wait_a_nanosecond(), "timeouts are rounded up to milliseconds: epoll_pwait2(2)");
-    if listeners.iter().any(|listener| matches!(listener.address(), ListenAddress::Tcp(_))) {
-        log_lost(
-            attach_filter(),
-            "clients that connect just before the server ends may be reset: SO_ATTACH_FILTER",
-        );
-    }
     if config.pin {
         log_lost(
             bind_to_own_cores(),
@@ -55,12 +46,6 @@ fn wait_a_nanosecond() -> io::Result<()> {
     let timeout = Timespec { tv_sec: 0, tv_nsec: 1 };
     epoll::wait(epoll, spare_capacity(&mut Vec::with_capacity(1)), Some(&timeout))?;
     Ok(())
-}
-
-fn attach_filter() -> io::Result<()> {
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    let pass_all = SockFilter::new(RETURN, 0, 0, u32::MAX);
-    Socket::new(Domain::IPV4, Type::STREAM, None)?.attach_filter(&[pass_all])
 }
 
 /// Binds the thread to the cores that it already has, which changes nothing.

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use test_needs::Need;
-
 use crate::server::*;
 
 const WORKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
@@ -75,9 +73,6 @@ fn storm(address: SocketAddr, stopping: &AtomicBool, connected: &AtomicUsize) ->
 
 #[test]
 fn a_storm_of_clients_sees_no_reset_while_the_server_stops() {
-    if test_needs::missing(Need::SocketFilter) {
-        return;
-    }
     for mode in AcceptMode::ALL {
         for _ in 0..2 {
             let server = start(mode, |_| {});
@@ -184,4 +179,19 @@ fn a_queue_of_one_per_worker_serves_every_client() {
         crowd(address_of(&server), 8, 50);
         assert_eq!(server.drain().unwrap().total().connections, 400, "{mode}");
     }
+}
+
+#[test]
+fn a_thread_that_ended_went_unnoticed_until_the_drain() {
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let server = Server::start(&ServerConfig { listen, ..ServerConfig::default() }, Echo).unwrap();
+    let (sender, reported) = std::sync::mpsc::channel();
+    server.on_failure(move |failure| sender.send(failure).unwrap());
+    assert_eq!(server.stats().failed, None);
+    let failure = ThreadFailure { thread: "admin".to_owned(), reason: "no memory".to_owned() };
+    server.failures.report(failure.clone());
+    assert_eq!(reported.recv().unwrap(), failure);
+    assert_eq!(server.stats().failed.as_deref(), Some("thread admin ended: no memory"));
+    let Err(Error::Ended(ended)) = server.drain() else { panic!("the admin has no other result") };
+    assert_eq!(ended, failure);
 }

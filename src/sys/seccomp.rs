@@ -6,6 +6,15 @@ use test_needs::Need;
 
 use super::check;
 
+/// The calls by which backends wait.
+pub(crate) const WAITS: [libc::c_long; 5] = [
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_io_uring_enter,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+];
+
 /// Whether the kernel refuses filters here, so that the test must return at once.
 #[track_caller]
 #[must_use = "a test that lacks something must not go on"]

@@ -50,6 +50,30 @@ pub(crate) fn incoming_core(socket: &impl AsFd) -> Option<usize> {
     usize::try_from(i32::try_from(core).ok()?).ok()
 }
 
+/// Makes the kernel refuse new connections to a listening TCP socket, as if none listened there.
+/// Handshakes in progress complete, and connections in the backlog can be accepted.
+///
+/// It binds the socket to an interface that does not exist (`SO_BINDTOIFINDEX`, socket(7)), where
+/// no segment can come from. An ordinary user may do this once (Linux 5.7).
+///
+/// # Errors
+///
+/// Those of `setsockopt(2)`.
+pub(crate) fn refuse_connections(listener: &impl AsFd) -> io::Result<()> {
+    let interface: libc::c_int = libc::c_int::MAX;
+    // SAFETY: the option is an int, which lives across the call.
+    check(unsafe {
+        libc::setsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            (&raw const interface).cast(),
+            size_of_val(&interface) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
 /// The first descriptor that a service manager passes (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
 const INHERITED_FIRST: RawFd = 3;
 

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 use super::{TEST_TIMEOUT, eventually};
 
 /// An `evshard serve` process on a free port.
@@ -36,9 +38,14 @@ impl ServerProcess {
     }
 
     /// Starts with this command, which must run `evshard serve`.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with_stderr(command, Stdio::null())
+    }
+
+    /// As [`spawn`](Self::spawn); the log goes to `stderr`.
+    pub fn spawn_with_stderr(mut command: Command, stderr: impl Into<Stdio>) -> Self {
         let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start evshard");
+            command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("start evshard");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("read the first line");
@@ -69,6 +76,15 @@ impl ServerProcess {
         self.open_files().filter(|file| file.to_string_lossy().starts_with("socket:")).count()
     }
 
+    /// Limits the descriptors of the process from now on.
+    pub fn allow_descriptors(&self, count: u64) {
+        // An ordinary user cannot raise a hard limit, so it stays as the server inherited it.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(count.min(maximum.unwrap_or(u64::MAX)));
+        let limit = Rlimit { current, maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+    }
+
     fn open_files(&self) -> impl Iterator<Item = std::path::PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs");
         // A descriptor that is closed meanwhile is skipped.
@@ -92,6 +108,12 @@ impl ServerProcess {
         let run_ns: u64 = tasks.filter_map(run_ns).sum();
         assert!(run_ns > 0, "a server that listens has run: does this kernel count it?");
         Duration::from_nanos(run_ns)
+    }
+
+    /// Whether a signal has stopped the process.
+    pub fn is_stopped(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        status.lines().any(|line| line.starts_with("State:") && line.contains("stopped"))
     }
 
     pub fn signal(&self, signal: &str) {

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use evshard::server::AcceptMode;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use test_needs::Need;
 
 use crate::clients::{connect, is_served, reset_when_dropped};
@@ -16,16 +15,6 @@ use crate::servers::{Watched, in_every_mode};
 
 fn in_mode(mode: AcceptMode) -> [&'static str; 5] {
     ["--workers", "2", "--no-pin", "--accept", mode.name()]
-}
-
-/// Limits the descriptors of a process from now on.
-fn allow_descriptors(server: &ServerProcess, count: u64) {
-    let pid = Pid::from_raw(server.pid().try_into().unwrap());
-    // An ordinary user cannot raise a hard limit, so it stays as the server inherited it.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let current = Some(count.min(maximum.unwrap_or(u64::MAX)));
-    let limit = Rlimit { current, maximum };
-    prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
 /// A client that has sent a byte and does not block on the reply.
@@ -56,13 +45,15 @@ fn served(clients: &mut [Waiting]) -> usize {
     clients.iter().filter(|client| client.served).count()
 }
 
-fn exhausted_for_seconds(mode: AcceptMode) {
-    let Watched { server, .. } = Watched::start(&in_mode(mode));
+fn exhausted_for_seconds(mode: AcceptMode, overload: &str) {
+    let flags = [&in_mode(mode)[..], &["--overload", overload]].concat();
+    let Watched { server, .. } = Watched::start(&flags);
     let room = server.descriptors() as u64 + 20;
-    allow_descriptors(&server, room);
+    server.allow_descriptors(room);
     let mut clients: Vec<Waiting> = (0..60).map(|_| Waiting::new(&server)).collect();
-    eventually("a client is reset", || {
-        served(&mut clients) >= 15 && clients.iter().any(|client| client.gone)
+    let sheds = overload == "shed";
+    eventually("the descriptors run out, and a client is reset if that is wanted", || {
+        served(&mut clients) >= 15 && clients.iter().any(|client| client.gone) == sheds
     });
     let (cpu, start) = (server.cpu_time(), Instant::now());
     thread::sleep(3000 * MS);
@@ -74,6 +65,8 @@ fn exhausted_for_seconds(mode: AcceptMode) {
     let mut took: Vec<Duration> = (0..3).map(|_| replaced_after(&mut clients)).collect();
     took.sort();
     assert!(took[1] < 200 * MS, "{mode}: {took:?}");
+    let reset = clients.iter().filter(|client| client.gone).count();
+    assert_eq!(reset > 0, sheds, "{mode}: {reset} clients were reset with {overload}");
     drop(clients);
     // Clients in the backlog are accepted first, and one of them may still be reset.
     eventually("clients are served again", || is_served(&server.connect()));
@@ -98,7 +91,13 @@ fn replaced_after(clients: &mut Vec<Waiting>) -> Duration {
 /// machines stayed stuck long after there were descriptors again.
 #[test]
 fn running_out_of_descriptors_costs_a_core_or_lasts_for_ever() {
-    in_every_mode(exhausted_for_seconds);
+    in_every_mode(|mode| exhausted_for_seconds(mode, "shed"));
+}
+
+/// evshard: clients that should have waited were reset while there was no descriptor.
+#[test]
+fn running_out_of_descriptors_resets_clients_that_should_wait() {
+    in_every_mode(|mode| exhausted_for_seconds(mode, "wait"));
 }
 
 /// gnet: the first error of accept(2) ended the server.
@@ -109,7 +108,7 @@ fn an_error_of_accept_ends_the_server() {
         let server = &watched.server;
         let room = server.descriptors() as u64;
         for round in 1..=5 {
-            allow_descriptors(server, room);
+            server.allow_descriptors(room);
             // Some close before they are accepted.
             for client in 0..20 {
                 let stream = server.connect();
@@ -121,7 +120,7 @@ fn an_error_of_accept_ends_the_server() {
                 drop(server.connect());
                 watched.of_acceptors("pauses_exhausted") >= round
             });
-            allow_descriptors(server, 1000);
+            server.allow_descriptors(1000);
             eventually("it serves again", || is_served(&server.connect()));
         }
         assert!(watched.server.terminate().0.success(), "{mode}");
@@ -145,5 +144,44 @@ fn an_error_of_one_connection_is_taken_for_an_error_of_the_listener() {
         }
         let (status, table) = server.terminate();
         assert!(status.success(), "{error}: {table}");
+    }
+}
+
+/// A firewall or a sandbox refused every call with an error that may concern one connection only.
+/// The acceptor made the call again at once, for ever, and logged nothing.
+#[test]
+fn an_accept_that_always_fails_costs_a_core() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    for error in ["EPERM", "EOPNOTSUPP", "ECONNABORTED"] {
+        let inject = format!("inject=accept4:error={error}");
+        let folder = test_needs::folder();
+        let log = folder.path().join("log");
+        let mut command = Command::new("sh");
+        command.env("INJECT", inject).env("LOG", &log);
+        command.env("SERVER", env!("CARGO_BIN_EXE_evshard"));
+        command.args([
+            "-c",
+            "exec strace -D -f -o /dev/null -e trace=accept4 -e $INJECT \
+            $SERVER serve --listen 127.0.0.1:0 2>$LOG",
+        ]);
+        let server = ServerProcess::spawn(command);
+        let _client = server.connect();
+        let lines = || {
+            let log = std::fs::read_to_string(&log).unwrap();
+            log.lines().filter(|line| line.contains("accepting pauses")).count()
+        };
+        eventually("it is logged", || lines() > 0);
+        let (cpu, start) = (server.cpu_time(), Instant::now());
+        thread::sleep(1500 * MS);
+        let busy = (server.cpu_time() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+        assert!(busy < 0.05, "{error}: {busy:.4} of a core");
+        assert!(
+            lines() <= 1 + start.elapsed().as_secs() as usize + 1,
+            "{error}: {} lines",
+            lines()
+        );
+        assert!(server.terminate().0.success());
     }
 }

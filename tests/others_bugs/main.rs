@@ -21,6 +21,12 @@
 //!   `exhaustion.rs`: `running_out_of_descriptors_…`; `scripts/faults.sh` has stricter limits
 //! - an error of accept(2) ends the server (gnet): `exhaustion.rs`: `an_error_of_…`;
 //!   `server/accept/listen_socket.rs`
+//! - an accept(2) that always fails with the error of one connection spins: `exhaustion.rs`:
+//!   `an_accept_that_always_fails_…`
+//! - one lack of memory in a wait ends a worker, in silence; a server that cannot wait is ready:
+//!   `kernel_errors.rs`
+//! - a signal that interrupts a wait lets timeouts pass for what is ready: `kernel_errors.rs`:
+//!   `a_pause_of_the_process_…`; `base/tests/turn.rs`: `an_interrupted_wait_…`
 //! - a descriptor closed while its change is pending (libuv): `fd_reuse.rs`:
 //!   `closing_a_watched_descriptor_…`,
 //!   `a_descriptor_closed_before_the_flush_does_no_harm`
@@ -69,6 +75,13 @@
 //!   `clients_are_refused_before_…`; `haproxy.rs`: `a_rolling_restart_under_load_fails_no_client`
 //! - a second SIGTERM is ignored: `shutdown.rs`: `a_second_sigterm_…`; `server_process.rs`:
 //!   `a_second_signal_…`
+//! - the reader of the log stalls, and with it the server: `logging.rs`: `a_log_reader_…`,
+//!   `a_stalled_reader_of_standard_output_…`; losses that the log hides: `a_log_that_dropped_…`
+//! - a rotated log file stays in use: `logging.rs`: `a_log_file_that_was_rotated_…`,
+//!   `…_cannot_be_opened_again_…`; one at its maximum size ends the server:
+//!   `a_log_file_of_maximum_size_…`
+//! - a signal that was meant as reload, rotation or drain cuts clients: `logging.rs`:
+//!   `a_signal_sent_by_habit_…`, `a_sigquit_…`
 //! - deadlines without effect: `shutdown.rs`: `a_timeout_of_the_command_line_…`;
 //!   `services.rs`: `a_slow_loris_…`
 //! - workers for the host's cores in a container (Envoy, Unit): `sizing.rs`:
@@ -86,6 +99,8 @@ mod balance;
 mod clients;
 mod exhaustion;
 mod fairness;
+mod kernel_errors;
+mod logging;
 mod overload;
 mod servers;
 mod shutdown;

@@ -47,7 +47,11 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn start(flags: &[&str]) -> Self {
         let flags = [&["--admin", "127.0.0.1:0"], flags].concat();
-        let mut server = ServerProcess::start(&flags);
+        Self::of(ServerProcess::start(&flags))
+    }
+
+    /// Watches a server that was started with an admin.
+    pub(crate) fn of(mut server: ServerProcess) -> Self {
         let line = server.next_line();
         let admin = line.strip_prefix("admin on ").and_then(|address| address.parse().ok());
         Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }
@@ -64,9 +68,14 @@ impl Watched {
         (status.expect("a status"), body.to_owned())
     }
 
+    /// The document of `/stats`.
+    pub(crate) fn stats(&self) -> serde_json::Value {
+        serde_json::from_str(&self.http("GET", "/stats").1).unwrap()
+    }
+
     /// The sum of a counter over all acceptors.
     pub(crate) fn of_acceptors(&self, name: &str) -> u64 {
-        let stats: serde_json::Value = serde_json::from_str(&self.http("GET", "/stats").1).unwrap();
+        let stats = self.stats();
         let acceptors = stats["acceptors"].as_array().unwrap().iter();
         acceptors.map(|acceptor| acceptor[name].as_u64().unwrap()).sum()
     }

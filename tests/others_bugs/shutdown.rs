@@ -2,17 +2,19 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use evshard::server::{AcceptMode, Outlet, Peer, Server, Service};
+use test_needs::Need;
 
 use crate::clients::{connect, is_served};
-use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read};
+use crate::common::{MS, ServerProcess, TEST_TIMEOUT, eventually, read, total};
 use crate::servers::{Watched, address_of, config, in_every_mode};
 
 /// The longest time until an end that passes: enough for a loaded machine.
-const END_TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const END_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A client that does not read its replies.
 fn stuck(server: &ServerProcess) -> TcpStream {
@@ -199,4 +201,26 @@ fn a_panic_of_one_connection_ends_its_whole_shard() {
             last.set_read_timeout(Some(TEST_TIMEOUT)).is_ok() && read(&last, &mut [0]).is_err()
         );
     }
+}
+
+/// evshard: at the process limit, the thread that was to drain the server could not be started, and
+/// the program aborted with all its connections.
+#[test]
+fn a_server_that_cannot_start_a_thread_any_more_aborts_instead_of_draining() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    let server = ServerProcess::start(&["--workers", "2", "--no-pin"]);
+    let client = server.connect();
+    assert!(is_served(&client));
+    let mut tracer = Command::new("strace")
+        .args(["-f", "-q", "-o", "/dev/null", "-e", "inject=clone,clone3:error=EAGAIN"])
+        .args(["-p", &server.pid().to_string()])
+        .spawn()
+        .unwrap();
+    eventually("no thread can be started", || server.status("TracerPid:") != 0);
+    let (status, table) = server.terminate();
+    assert!(status.success(), "{status}");
+    assert_eq!((total(&table, "connections"), total(&table, "errors")), (1, 0));
+    tracer.wait().unwrap();
 }

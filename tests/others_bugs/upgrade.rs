@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clients::{StopAtEnd, ask, connect, is_served, reset_when_dropped};
 use crate::common::{MS, ServerProcess, eventually, read_to_end, total};
@@ -143,4 +147,86 @@ fn old_servers_pile_up_behind_their_last_connections() {
         assert!(is_served(&old.server.connect()));
         thread::sleep(MS);
     }
+}
+
+/// evshard: the old server got SIGTERM as soon as its successor listened. It then dropped all
+/// handshakes at the socket that both had, and the successor was never reached again.
+#[test]
+fn a_signal_to_the_old_server_right_after_the_upgrade_makes_the_new_one_deaf() {
+    in_every_mode(|mode| {
+        let flags = ["--workers", "2", "--no-pin", "--accept", mode.name()];
+        for _ in 0..5 {
+            let old = Offering::start(&flags);
+            let new = old.succeed(&flags);
+            old.server.signal("TERM");
+            let (status, table) = old.server.wait();
+            assert!(status.success(), "{mode}: {status}: {table}");
+            assert!(is_served(&new.connect()), "{mode}");
+        }
+    });
+}
+
+/// evshard: a server that had added sockets for its workers handed over only those that it had
+/// itself received. The others were closed with the connections in their backlog.
+#[test]
+fn an_upgrade_after_one_that_added_workers_resets_clients() {
+    for mode in ["reuseport", "hybrid"] {
+        // The limit keeps all but one in the backlog.
+        let flags = |workers| {
+            ["--workers", workers, "--no-pin", "--accept", mode, "--max-connections", "1"]
+        };
+        let mut old = Offering::start(&flags("1"));
+        for workers in ["3", "1", "2", "3", "3"] {
+            let open = old.server.connect();
+            assert!(is_served(&open));
+            // Enough to reach every socket of the group.
+            let mut queued: Vec<TcpStream> = (0..60).map(|_| old.server.connect()).collect();
+            for stream in &mut queued {
+                stream.write_all(b"x").unwrap();
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            let new = old.succeed(&flags(workers));
+            assert!(std::mem::replace(&mut old.server, new).wait().0.success());
+            for stream in queued {
+                assert_eq!(read_to_end(stream).unwrap(), b"x", "{mode}, to {workers} workers");
+            }
+        }
+    }
+}
+
+/// evshard: no server could take over from one that had no descriptor left.
+#[test]
+fn an_upgrade_is_impossible_while_descriptors_are_exhausted() {
+    let flags = ["--workers", "1", "--no-pin"];
+    let old = Offering::start(&flags);
+    let room = old.server.descriptors() as u64 + 5;
+    old.server.allow_descriptors(room);
+    let clients: Vec<TcpStream> = (0..20).map(|_| old.server.connect()).collect();
+    eventually("it ran out", || old.server.descriptors() as u64 >= room);
+    let new = old.succeed(&flags);
+    drop(clients);
+    assert!(old.server.wait().0.success());
+    assert!(is_served(&new.connect()));
+}
+
+/// evshard: a signal to a server that waited for another's sockets had no effect until it had them.
+/// Then it ended, and no server was left.
+#[test]
+fn a_successor_takes_over_although_a_signal_was_to_end_it() {
+    let folder = test_needs::folder();
+    let path = folder.path().join("upgrade");
+    let silent = UnixListener::bind(&path).unwrap();
+    let mut successor = Command::new(env!("CARGO_BIN_EXE_evshard"))
+        .args(["serve", "--upgrade-from", path.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let (mut asked, _) = silent.accept().unwrap();
+    asked.read_exact(&mut [0]).expect("it asks for the sockets");
+    kill_process(Pid::from_child(&successor), Signal::TERM).unwrap();
+    let mut status = None;
+    eventually("it ends, and not when the answer is late", || {
+        status = successor.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), Some(128 + 15));
 }

@@ -80,6 +80,8 @@ const MODULE_ORDERS: &[ModuleOrder] = &[
 
 /// The modules of `src/base`.
 const BASE_ORDER: &[&str] = &[
+    "back_off",
+    "failed_wait",
     "control",
     "changelist",
     "stats",
@@ -95,6 +97,7 @@ const BASE_ORDER: &[&str] = &[
 
 /// The modules of `src/server`.
 const SERVER_ORDER: &[&str] = &[
+    "failure",
     "error",
     "listen_address",
     "connection_limit",

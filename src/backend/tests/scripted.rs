@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::backend::{Backend, Change, FdReady, Features, RefusedChange};
+use crate::backend::{Backend, Change, FdReady, Features, RefusedChange, Reported};
 
 /// What the backend reports, and the calls it got.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Script {
     pub(crate) features: Features,
     /// One entry per wait, in order; after the last, waits report nothing.
     pub(crate) waits: VecDeque<Vec<FdReady>>,
+    /// How each wait of `waits` ends; after the last, waits report all that is ready.
+    pub(crate) ends: VecDeque<Result<Reported, i32>>,
     /// Descriptors whose registration is refused.
     pub(crate) refuses: Vec<i32>,
     /// Every change applied.
@@ -28,6 +30,7 @@ impl Default for Script {
         Self {
             features: Features::all(),
             waits: VecDeque::new(),
+            ends: VecDeque::new(),
             refuses: Vec::new(),
             changes: Vec::new(),
             timeouts: Vec::new(),
@@ -59,13 +62,21 @@ impl Backend for ScriptedBackend {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<FdReady>) -> io::Result<()> {
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<FdReady>,
+    ) -> io::Result<Reported> {
         let mut script = self.0.lock().unwrap();
         script.timeouts.push(timeout);
+        let end = script.ends.pop_front();
         match script.waits.pop_front() {
             Some(reported) => ready.extend(reported),
-            None => assert!(timeout.is_some(), "the script ended and the base would wait for ever"),
+            None => assert!(
+                timeout.is_some() || end.is_some(),
+                "the script ended and the base would wait for ever"
+            ),
         }
-        Ok(())
+        end.unwrap_or(Ok(Reported::All)).map_err(io::Error::from_raw_os_error)
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Registry;
-use crate::backend::{FdReady, RefusedChange};
+use crate::backend::{FdReady, RefusedChange, Reported};
 use crate::base::events::slot::{EventFlags, Interval};
 use crate::error::{Error, Result};
 use crate::event::{Ready, Source};
@@ -68,7 +68,7 @@ impl<C> Registry<C> {
         &mut self,
         timeout: Option<Duration>,
         ready: &mut Vec<FdReady>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<Reported> {
         let waited = self.kernel.flush_and_wait(&mut self.events.fds, timeout, ready);
         self.report_refusals();
         waited

@@ -23,6 +23,7 @@ use crate::base::cross_thread::inbox::Jobs;
 use crate::base::cross_thread::notify::Notifier;
 use crate::base::events::Events;
 use crate::base::events::slot::{Contents, EventFlags, Interval, State};
+use crate::base::failed_wait::FailedWaits;
 use crate::base::kernel::Kernel;
 use crate::base::setup::config::Config;
 use crate::base::setup::selection::Selected;
@@ -75,6 +76,7 @@ pub struct Registry<C> {
     pub(super) jobs: Jobs<Job<C>>,
     pub(super) control: LoopControl,
     pub(super) watchers: Watchers<C>,
+    pub(super) failed_waits: FailedWaits,
     /// What the loop counts; [`stats`](Self::stats) adds what the kernel's side counts.
     pub(super) stats: LoopStats,
 }
@@ -90,6 +92,7 @@ impl<C> Registry<C> {
             jobs: Jobs::new(),
             control: LoopControl::default(),
             watchers: Watchers::new(),
+            failed_waits: FailedWaits::new(),
             stats: LoopStats::default(),
         })
     }

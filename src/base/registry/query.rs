@@ -180,7 +180,7 @@ impl<C> Registry<C> {
     /// Counters of what the loop did so far.
     #[must_use]
     pub fn stats(&self) -> LoopStats {
-        let mut stats = self.stats;
+        let mut stats = LoopStats { wait_errors: self.failed_waits.count, ..self.stats };
         self.kernel.add_to(&mut stats);
         stats
     }

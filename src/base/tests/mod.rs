@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::setup::selection::Selected;
 use super::*;
 use crate::backend::tests::scripted::ScriptedBackend;
-use crate::backend::{Backend, BackendKind, Change, FdReady, Features, RefusedChange};
+use crate::backend::{Backend, BackendKind, Change, FdReady, Features, RefusedChange, Reported};
 use crate::error::Error;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 
@@ -316,7 +316,7 @@ fn a_base_whose_notifier_is_refused_cannot_be_created() {
             refused.extend(changes.iter().map(|c| RefusedChange { fd: c.fd, op: "refuse", errno }));
         }
 
-        fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<()> {
+        fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<Reported> {
             unreachable!("no base, no wait")
         }
     }

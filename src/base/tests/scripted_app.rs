@@ -75,6 +75,11 @@ impl ScriptedApp {
         self.script.0.lock().unwrap().waits.extend(waits);
     }
 
+    /// How the next waits end, one after the other.
+    pub(super) fn end_waits(&mut self, ends: &[Result<Reported, i32>]) {
+        self.script.0.lock().unwrap().ends.extend(ends);
+    }
+
     pub(super) fn run(&mut self, flags: LoopFlags) -> LoopEnd {
         let ended = self.base.run_with(&mut self.app, flags).unwrap();
         self.registry().check();

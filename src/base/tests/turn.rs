@@ -2,6 +2,8 @@
 
 use super::scripted_app::{App, ScriptedApp, note};
 use super::*;
+use crate::sys::seccomp;
+use std::time::Instant;
 
 const ZERO: Option<Duration> = Some(Duration::ZERO);
 
@@ -81,36 +83,145 @@ fn a_break_ends_the_pass_and_what_is_left_runs_first_next_time() {
 
 #[test]
 fn a_backend_that_cannot_wait_ends_the_loop_with_an_error_and_leaves_it_usable() {
-    struct Failing(u32);
-
-    impl Backend for Failing {
-        fn name(&self) -> &'static str {
-            "failing"
-        }
-
-        fn features(&self) -> Features {
-            Features::all()
-        }
-
-        fn apply(&mut self, _: &[Change], _: &mut Vec<RefusedChange>) {}
-
-        fn wait(&mut self, _: Option<Duration>, _: &mut Vec<FdReady>) -> std::io::Result<()> {
-            self.0 += 1;
-            let failure = std::io::Error::from_raw_os_error(libc::ENOMEM);
-            if self.0 == 1 { Err(failure) } else { Ok(()) }
-        }
-    }
-
-    let config = Config::default();
-    let mut base = EventBase::<App>::with_backend(&config, selected(Failing(0))).unwrap();
-    let mut app = App::default();
-    let id = base.registry().create(EventSpec::timer(), note);
-    base.registry().activate(id, Ready::WRITE).unwrap();
-    let error = base.run(&mut app).unwrap_err();
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    // What a wait reported before it failed is not lost: an edge would not come again.
+    scripted.report(&[&[0]]);
+    scripted.end_waits(&[Err(libc::EPERM)]);
+    let error = scripted.base.run(&mut scripted.app).unwrap_err();
     assert!(matches!(error, Error::Os { .. }), "{error}");
-    assert!(app.fired.is_empty());
-    assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
-    assert_eq!(app.fired.len(), 1);
+    assert_eq!(scripted.waits().len(), 1);
+    assert!(scripted.app.fired.is_empty());
+    assert_eq!(scripted.drain(), [0]);
+    assert_eq!(scripted.registry().stats().wait_errors, 0);
+}
+
+#[test]
+fn a_lack_of_memory_in_a_wait_ended_the_loop() {
+    for errno in [libc::EAGAIN, libc::ENOMEM, libc::EBUSY, libc::EINTR] {
+        let mut scripted = scripted();
+        scripted.reader(0, 0, note);
+        scripted.report(&[&[], &[], &[], &[], &[], &[], &[0]]);
+        scripted.end_waits(&[Err(errno); 6]);
+        let start = Instant::now();
+        assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+        assert_eq!(scripted.tokens(), [0]);
+        assert_eq!(scripted.waits(), [None, ZERO, None, ZERO, None, ZERO, None]);
+        let stats = scripted.registry().stats();
+        assert_eq!((stats.wait_errors, stats.waits), (3, 1), "each wait was made twice");
+        assert!(start.elapsed() >= Duration::from_millis(1 + 2 + 4), "it pauses longer and longer");
+    }
+}
+
+#[test]
+fn timers_stood_still_while_waits_failed() {
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    scripted.timer(Duration::from_millis(20), note);
+    scripted.end_waits(&[Err(libc::ENOMEM); 1000]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [1]);
+    let failures = scripted.registry().stats().wait_errors;
+    assert!((3..=6).contains(&failures), "{failures} failures in 20 ms: 1 + 2 + 4 + 8 + 5");
+}
+
+#[test]
+fn a_wait_that_must_not_block_pauses_after_no_failure() {
+    let mut scripted = scripted();
+    scripted.reader(0, 0, note);
+    let start = Instant::now();
+    for _ in 0..100 {
+        scripted.end_waits(&[Err(libc::ENOMEM); 2]);
+        assert_eq!(scripted.run(LoopFlags::NONBLOCK), LoopEnd::Done);
+    }
+    assert_eq!(scripted.registry().stats().wait_errors, 100);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_kernel_without_memory_for_any_wait_ended_the_loop_or_made_it_spin() {
+    if seccomp::is_missing() {
+        return;
+    }
+    for kind in BackendKind::usable() {
+        let run = move || {
+            let mut base = EventBase::<App>::new(Config::default().backend(kind)).unwrap();
+            for call in seccomp::WAITS {
+                seccomp::refuse(call, libc::ENOMEM).unwrap();
+            }
+            let mut app = App::default();
+            let timer = base.registry().create(EventSpec::timer(), note);
+            base.registry().add(timer, Some(Duration::from_millis(300))).unwrap();
+            assert_eq!(base.run(&mut app).unwrap(), LoopEnd::Empty);
+            assert_eq!(app.fired.len(), 1, "{kind:?}");
+            let failures = base.registry().stats().wait_errors;
+            assert!((1..30).contains(&failures), "{kind:?}: {failures} failures in 300 ms");
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
+}
+
+/// A timer that is due, and a reader that becomes ready only when the kernel is asked again.
+fn is_ready_when_asked_again(scripted: &mut ScriptedApp, timeout: Duration) {
+    scripted.reader(0, 0, |registry, app, fired| {
+        note(registry, app, fired);
+        registry.del(app.ids[1]); // as a deadline that every byte renews
+    });
+    scripted.timer(timeout, note);
+}
+
+#[test]
+fn an_interrupted_wait_let_a_timeout_pass_for_a_descriptor_that_was_ready() {
+    for errno in [libc::EINTR, libc::ENOMEM] {
+        let mut scripted = scripted();
+        is_ready_when_asked_again(&mut scripted, Duration::ZERO);
+        scripted.report(&[&[], &[0]]);
+        scripted.end_waits(&[Err(errno)]);
+        assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+        assert_eq!(scripted.tokens(), [0]);
+        assert_eq!(scripted.registry().stats().wait_errors, 0, "the second one succeeded");
+    }
+}
+
+#[test]
+fn a_full_event_array_let_timeouts_pass_for_descriptors_that_did_not_fit() {
+    let mut scripted = scripted();
+    is_ready_when_asked_again(&mut scripted, Duration::ZERO);
+    scripted.reader(2, 0, note);
+    scripted.report(&[&[2], &[2], &[0]]);
+    scripted.end_waits(&[Ok(Reported::Part), Ok(Reported::Part), Ok(Reported::All)]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [2, 0]);
+    // Without a timeout that is due, one wait is enough.
+    scripted.waits();
+    scripted.report(&[&[2]]);
+    scripted.end_waits(&[Ok(Reported::Part)]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!((scripted.tokens(), scripted.waits().len()), (vec![2], 1));
+}
+
+#[test]
+fn a_backend_that_always_has_more_to_report_stood_in_the_way_of_timers() {
+    let mut scripted = scripted();
+    scripted.timer(Duration::ZERO, note);
+    scripted.end_waits(&[Ok(Reported::Part); 100]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [0]);
+    assert!(scripted.waits().len() < 20, "the kernel is asked a bounded number of times");
+}
+
+#[test]
+fn a_process_that_was_stopped_after_a_wait_let_timeouts_pass_for_what_came_meanwhile() {
+    fn stop(_: &mut Registry<App>, _: &mut App, _: Option<Duration>) {
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let mut scripted = scripted();
+    is_ready_when_asked_again(&mut scripted, Duration::from_millis(1));
+    scripted.registry().watch_prepare(stop);
+    scripted.report(&[&[], &[0]]);
+    assert_eq!(scripted.run(LoopFlags::ONCE), LoopEnd::Done);
+    assert_eq!(scripted.tokens(), [0]);
+    assert_eq!(scripted.waits()[1], ZERO);
 }
 
 #[test]

@@ -23,6 +23,12 @@ impl Timers {
         Self { clock: Clock::new(kind, caches_time), deadlines: Deadlines::default() }
     }
 
+    /// By how long the earliest timeout is overdue in this turn; `None` if none is due.
+    pub(super) fn overdue<H>(&mut self, slots: &mut SlotTable<H>) -> Option<Duration> {
+        let deadline_ns = self.deadlines.next_ns(slots)?;
+        self.clock.now_ns().checked_sub(deadline_ns).map(Duration::from_nanos)
+    }
+
     /// The time until the next timeout is due; `None` if none runs.
     pub(super) fn time_to_next<H>(&mut self, slots: &mut SlotTable<H>) -> Option<Duration> {
         let deadline_ns = self.deadlines.next_ns(slots)?;

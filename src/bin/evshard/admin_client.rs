@@ -1,18 +1,19 @@
 //! The client of a server's admin: one request, one response, then the close.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The timeout for connecting and for each read: the admin itself waits a second for shards that do
-/// not answer.
-const IO_TIMEOUT: Duration = Duration::from_secs(5);
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The time for connecting, and for the request with its whole response: the admin itself waits a
+/// second for shards that do not answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// The longest accepted response.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 const HEADERS_MAX: usize = 64;
 
 /// The admin to connect to.
@@ -44,6 +45,16 @@ pub(crate) enum ClientError {
         "nothing answers on {address}: {source}; is the server running with --admin {address}?"
     )]
     Silent { address: AdminAddress, source: io::Error },
+    #[error(
+        "{address} is busy: it did not take the connection within {ANSWER_TIME_MAX:?}; is the \
+         server stopped?"
+    )]
+    Busy { address: AdminAddress },
+    #[error(
+        "{address} did not answer within {ANSWER_TIME_MAX:?}; is it the admin's port, and is the \
+         server stopped?"
+    )]
+    Late { address: AdminAddress },
     #[error("the answer from {address} broke off: {source}; did the server end?")]
     Broken { address: AdminAddress, source: io::Error },
     #[error("{address} answers, but not like an admin: {what}; is it the right port?")]
@@ -71,11 +82,25 @@ impl AdminAddress {
     }
 
     fn ask(&self, method: &'static str, path: &str) -> Result<Answer, ClientError> {
-        let stream = self.connect();
-        let stream = stream.map_err(|source| ClientError::Silent { address: self.clone(), source });
-        let bytes = exchange(stream?, method, path);
+        self.ask_within(ANSWER_TIME_MAX, method, path)
+    }
+
+    fn ask_within(
+        &self,
+        time_max: Duration,
+        method: &'static str,
+        path: &str,
+    ) -> Result<Answer, ClientError> {
+        let address = || self.clone();
+        let stream = self.connect(time_max).map_err(|source| match is_late(&source) {
+            true => ClientError::Busy { address: address() },
+            false => ClientError::Silent { address: address(), source },
+        })?;
         let bytes =
-            bytes.map_err(|source| ClientError::Broken { address: self.clone(), source })?;
+            exchange(&stream, method, path, time_max).map_err(|source| match is_late(&source) {
+                true => ClientError::Late { address: address() },
+                false => ClientError::Broken { address: address(), source },
+            })?;
         let answer =
             parse(&bytes).map_err(|what| ClientError::Strange { address: self.clone(), what })?;
         if answer.status / 100 == 2 {
@@ -86,46 +111,68 @@ impl AdminAddress {
         Err(ClientError::Refused { address, method, path, status, message })
     }
 
-    fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self, time_max: Duration) -> io::Result<Socket> {
         match self {
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(IO_TIMEOUT))?;
-                stream.set_write_timeout(Some(IO_TIMEOUT))?;
-                Ok(Box::new(stream))
-            }
-            Self::Tcp(host) => {
-                let stream = connect_tcp(host)?;
-                stream.set_read_timeout(Some(IO_TIMEOUT))?;
-                stream.set_write_timeout(Some(IO_TIMEOUT))?;
-                Ok(Box::new(stream))
-            }
+            Self::Tcp(host) => connect_tcp(host, time_max),
+            Self::Unix(path) => connect_unix(path, time_max),
         }
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
-
 /// Connects to the first of the host's addresses that accepts.
-fn connect_tcp(host: &str) -> io::Result<TcpStream> {
-    let mut last = io::ErrorKind::AddrNotAvailable.into();
+fn connect_tcp(host: &str, time_max: Duration) -> io::Result<Socket> {
+    let mut last = ErrorKind::AddrNotAvailable.into();
     for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, IO_TIMEOUT) {
-            Ok(stream) => return Ok(stream),
+        let stream = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        match stream.connect_timeout(&address.into(), time_max) {
+            Ok(()) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
+fn connect_unix(path: &Path, time_max: Duration) -> io::Result<Socket> {
+    let stream = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // If the server's backlog is full, connecting blocks like sending (unix(7)).
+    stream.set_write_timeout(Some(time_max))?;
+    stream.connect(&SockAddr::unix(path)?)?;
+    Ok(stream)
+}
+
+/// Whether the time was over.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}
+
 /// Uses HTTP 1.0, where a response ends with its connection.
-fn exchange(mut stream: Box<dyn Stream>, method: &str, path: &str) -> io::Result<Vec<u8>> {
+fn exchange(
+    mut stream: &Socket,
+    method: &str,
+    path: &str,
+    time_max: Duration,
+) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + time_max;
     let request = format!("{method} {path} HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n");
+    stream.set_write_timeout(Some(time_max))?;
     stream.write_all(request.as_bytes())?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) if bytes.len() + count <= ANSWER_BYTES_MAX => {
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+            Ok(_) => return Err(io::Error::other("it is longer than 64 MiB")),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Answer, String> {
@@ -181,7 +228,41 @@ impl fmt::Display for AdminAddress {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_server_that_takes_no_connection_is_not_waited_for_for_ever() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("admin");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let _queued = connect_unix(&path, SHORT).unwrap();
+        let error = AdminAddress::Unix(path).ask_within(SHORT, "GET", "/stats").unwrap_err();
+        assert!(matches!(error, ClientError::Busy { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_or_goes_on_for_ever_is_left_in_time() {
+        let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = AdminAddress::Tcp(mute.local_addr().unwrap().to_string());
+        let error = address.ask_within(SHORT, "GET", "/stats").unwrap_err();
+        assert!(error.to_string().contains("did not answer within"), "{error}");
+        let server = std::thread::spawn(move || {
+            let (_, _) = mute.accept().unwrap();
+            let (mut dripping, _) = mute.accept().unwrap();
+            while dripping.write_all(b"x").is_ok() {
+                std::thread::sleep(SHORT / 10);
+            }
+        });
+        let error = address.ask_within(SHORT, "GET", "/stats").unwrap_err();
+        assert!(matches!(error, ClientError::Late { .. }), "{error}");
+        server.join().unwrap();
+    }
 
     #[test]
     fn an_address_has_the_form_of_the_server_or_of_a_browser() {

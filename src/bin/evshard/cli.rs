@@ -1,9 +1,11 @@
 //! The command line: parses the command, or explains in one line what is wrong.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::ctl::Ctl;
 use super::flags::Serve;
@@ -29,8 +31,9 @@ Examples:
   taskset -c 0 evshard serve --listen 127.0.0.1:0 --workers 1
 
 Standard output begins with a line `listening on ADDR` for each listener, once connections are
-accepted. SIGINT or SIGTERM stops accepting, drains, prints a table with a line per shard and exits
-with 0; a second one exits at once.")]
+accepted. SIGINT, SIGTERM or SIGQUIT stops accepting, drains, prints a table with a line per shard
+and exits with 0; a second one exits at once. SIGHUP or SIGUSR1 opens the --log-file again. SIGUSR2
+has no effect.")]
     Serve(Box<Serve>),
     /// Show live statistics of a running server, shard by shard; `q` quits.
     Top(Top),
@@ -40,8 +43,8 @@ with 0; a second one exits at once.")]
 
 /// The command to run, or the exit code.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
-    match Cli::try_parse() {
-        Ok(Cli { command }) => Ok(command),
+    match parse_from(std::env::args_os()) {
+        Ok(command) => Ok(command),
         Err(error) if error.use_stderr() => {
             let _ = io::stderr().write_all(complaint(&error).as_bytes());
             Err(ExitCode::from(2))
@@ -54,18 +57,99 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
     }
 }
 
+/// The command of these arguments, whose first is the program's name.
+fn parse_from(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Command, clap::Error> {
+    let Cli { command } = Cli::try_parse_from(arguments)?;
+    let conflict = if let Command::Serve(flags) = &command { flags.conflict() } else { None };
+    match conflict {
+        Some(conflict) => Err(Cli::command().error(ErrorKind::ArgumentConflict, conflict)),
+        None => Ok(command),
+    }
+}
+
 /// clap explains over several lines, and a log needs one. Help after a missing argument stays
 /// complete.
 fn complaint(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return text;
     }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let line = lines.collect::<Vec<_>>().join("; ");
     let line = line.trim_start_matches("error: ");
-    let verb = std::env::args().nth(1).filter(|verb| matches!(verb.as_str(), "top" | "ctl"));
-    let verb = verb.as_deref().unwrap_or("serve");
+    let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
+    let verb = verb.as_deref().filter(|verb| matches!(*verb, "top" | "ctl")).unwrap_or("serve");
     format!("evshard: {line}; see `evshard {verb} --help`\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Numbers and durations, of which many are out of every range.
+    fn value() -> impl Strategy<Value = String> {
+        let number = prop_oneof![
+            any::<u64>().prop_map(|n| n.to_string()),
+            any::<i128>().prop_map(|n| n.to_string()),
+            (0_u32..5000).prop_map(|n| n.to_string()),
+            Just("0x10".to_owned()),
+            Just(String::new()),
+        ];
+        let unit =
+            vec!["", "ns", "us", "ms", "s", "m", "h", "days", "years", "KiB", "EiB", "%", "\u{fc}"];
+        let work = vec!["", "", "spin:", "sleep:exp:"];
+        (prop::sample::select(work), number, prop::sample::select(unit))
+            .prop_map(|(work, number, unit)| format!("{work}{number}{unit}"))
+    }
+
+    /// A flag of `serve` that takes a value, and no address: the name of a host is looked up.
+    fn flag() -> impl Strategy<Value = String> {
+        let command = Cli::command();
+        let flags = command.find_subcommand("serve").unwrap().get_arguments();
+        let with_value = flags.filter(|flag| flag.get_action().takes_values());
+        let names = with_value.filter_map(|flag| flag.get_long());
+        let names = names.filter(|name| !["listen", "admin"].contains(name));
+        prop::sample::select(names.map(|name| format!("--{name}")).collect::<Vec<_>>())
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_of_a_flag_panics_or_is_too_large_for_the_server(
+            (flag, value) in (flag(), value()),
+        ) {
+            let all = ["evshard", "serve", "--service", "work"];
+            let result = parse_from(all.into_iter().chain([format!("{flag}={value}").as_str()]));
+            match result {
+                Err(error) => {
+                    let line = complaint(&error);
+                    prop_assert_eq!(line.lines().count(), 1, "{}", line);
+                }
+                Ok(Command::Serve(flags)) => {
+                    let config = flags.config();
+                    let (drain, limits) = (config.drain, config.limits);
+                    let deadlines = [limits.first_byte, limits.idle, limits.message];
+                    let times = [drain.delay, drain.timeout, config.measure.slow_callback];
+                    for time in times.into_iter().chain(deadlines.into_iter().flatten()) {
+                        prop_assert!(Instant::now().checked_add(3 * time).is_some());
+                    }
+                    prop_assert!(config.handoff_capacity.get() <= 1 << 20);
+                }
+                Ok(_) => prop_assert!(false, "another command"),
+            }
+        }
+
+        #[test]
+        fn no_interval_of_top_panics_or_is_too_long_for_the_clock(value in value()) {
+            if let Ok(Command::Top(top)) = parse_from(["evshard", "top", "--interval", &value]) {
+                prop_assert!(Instant::now().checked_add(top.interval).is_some());
+            }
+        }
+    }
 }

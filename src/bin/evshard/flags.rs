@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use evshard::server::{
     AcceptMode, AdminConfig, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
@@ -15,10 +14,18 @@ use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::logger::{self, LogFormat};
+use super::flag_values::{
+    Deadline, ListenAddresses, accept, backend, buffer_bytes, changelist, count_to, duration,
+    listen_addresses, mode, overload, placement, proxy_mode,
+};
+use super::logger::{self, LogError, LogFile, LogFormat};
 
 /// Maximum of worker threads; more is a typing error.
 const WORKERS_MAX: usize = 1024;
+/// Maximum of a queue, which has its memory from the start: some 32 MiB a worker.
+const HANDOFF_CAPACITY_MAX: usize = 1 << 20;
+/// Descriptors and backlogs are C's `int`.
+const INT_MAX: usize = i32::MAX as usize;
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -39,11 +46,11 @@ pub(crate) struct Serve {
 #[derive(Args)]
 #[command(next_help_heading = "Listening")]
 struct Listening {
-    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. Repeat it for
-    /// several addresses. It has no effect if a service manager passes sockets (LISTEN_FDS)
-    /// [default: 127.0.0.1:5555].
-    #[arg(long, value_name = "ADDR")]
-    listen: Vec<ListenAddress>,
+    /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. A host name means
+    /// all its addresses. Repeat it for several addresses. It has no effect if a service manager
+    /// passes sockets (LISTEN_FDS) [default: 127.0.0.1:5555].
+    #[arg(long, value_name = "ADDR", value_parser = listen_addresses)]
+    listen: Vec<ListenAddresses>,
 
     /// Permissions of unix sockets, octal.
     #[arg(long, value_name = "MODE", default_value = "0660", value_parser = mode)]
@@ -51,7 +58,7 @@ struct Listening {
 
     /// Connections the kernel may queue before they are accepted (it caps this at somaxconn).
     #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1..=INT_MAX as i64))]
     backlog: u32,
 
     /// Whether connections begin with a PROXY protocol header, version 1 or 2. `require` resets a
@@ -71,7 +78,7 @@ struct Listening {
 struct Sharding {
     /// Worker threads [default: one per usable core, by affinity and cgroup quota; one less with an
     /// acceptor].
-    #[arg(long, value_name = "N", value_parser = workers)]
+    #[arg(long, value_name = "N", value_parser = count_to(WORKERS_MAX))]
     workers: Option<NonZeroUsize>,
 
     /// Let workers move between cores instead of pinning each to one. Under a CPU quota below the
@@ -91,7 +98,8 @@ struct Sharding {
 
     /// Capacity of each worker's queue of accepted connections. Beyond it they wait in the kernel's
     /// backlog.
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY)]
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY,
+          value_parser = count_to(HANDOFF_CAPACITY_MAX))]
     handoff_capacity: NonZeroUsize,
 
     /// Event backend: the system call that waits for readiness.
@@ -108,7 +116,7 @@ struct Sharding {
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Maximum of open connections [default: as many as the descriptors allow].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_to(INT_MAX))]
     max_connections: Option<NonZeroUsize>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
@@ -128,28 +136,28 @@ struct LimitFlags {
     message_timeout: Deadline,
 
     /// Memory per connection in each direction: an incomplete message, unsent output.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
     buffer: ByteSize,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Shutdown and upgrade")]
 struct ShutdownFlags {
-    /// How long open connections may continue after SIGINT or SIGTERM and --drain-delay.
+    /// How long open connections may continue after the signal and --drain-delay.
     #[arg(long, value_name = "DURATION", default_value = "3s",
-          value_parser = humantime::parse_duration)]
+          value_parser = duration)]
     drain_timeout: Duration,
 
     /// How long the server still accepts after the signal, while /readyz reports 503. A load
     /// balancer can then take it out before a client is refused.
     #[arg(long, value_name = "DURATION", default_value = "0s",
-          value_parser = humantime::parse_duration)]
+          value_parser = duration)]
     drain_delay: Duration,
 
     /// Spread the closing of idle connections over this time, so that their clients do not all
     /// reconnect at once. At most --drain-timeout.
     #[arg(long, value_name = "DURATION", default_value = "0s",
-          value_parser = humantime::parse_duration)]
+          value_parser = duration)]
     drain_spread: Duration,
 
     /// Unix socket at which a successor can take over the listening sockets.
@@ -172,12 +180,12 @@ pub(crate) struct ServiceFlags {
     pub(crate) service: ServiceName,
 
     /// With --service work, the time each request takes: spin:TIME, sleep:TIME, spin:exp:MEAN or
-    /// sleep:exp:MEAN.
-    #[arg(long, value_name = "WORK", default_value = "spin:200us")]
-    pub(crate) work: Work,
+    /// sleep:exp:MEAN [default: spin:200us].
+    #[arg(long, value_name = "WORK")]
+    pub(crate) work: Option<Work>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ServiceName {
     /// Send back every received byte.
     Echo,
@@ -198,7 +206,7 @@ struct ObservabilityFlags {
 
     /// Log callbacks that take longer, with the peer of their connection.
     #[arg(long, value_name = "DURATION", default_value = "25ms",
-          value_parser = humantime::parse_duration)]
+          value_parser = duration)]
     slow_callback: Duration,
 
     /// Address of the HTTP interface for operators, ADDR:PORT or unix:PATH: /metrics, /stats,
@@ -210,33 +218,23 @@ struct ObservabilityFlags {
     #[arg(long, requires = "admin")]
     admin_remote: bool,
 
-    /// Format of log lines, which go to standard error.
+    /// Name of this machine in requests to --admin, repeatable. Requests with another name (Host)
+    /// than these and localhost are refused. An address is always accepted.
+    #[arg(long, value_name = "NAME", requires = "admin")]
+    admin_host: Vec<String>,
+
+    /// File to which the log is appended, instead of standard error. SIGHUP and SIGUSR1 open it
+    /// again, after it was renamed or removed.
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+
+    /// Format of log lines.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
 
     /// Minimum severity to log: off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: LevelFilter,
-}
-
-/// A duration, or `off`.
-#[derive(Clone, Copy, Debug)]
-struct Deadline(Option<Duration>);
-
-impl std::str::FromStr for Deadline {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let duration = humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; write a duration such as 30s, or off"))?;
-        if duration.is_zero() {
-            return Err("a deadline of 0 cannot be met; write off for none".to_owned());
-        }
-        Ok(Self(Some(duration)))
-    }
 }
 
 /// Where to take over listening sockets, and where to offer them.
@@ -246,13 +244,46 @@ pub(crate) struct Upgrade {
 }
 
 impl Serve {
-    pub(crate) fn start_logging(&self) {
-        logger::start(self.observability.log_format, self.observability.log_level);
+    /// Why a flag would have no effect, or another than it asks for.
+    pub(crate) fn conflict(&self) -> Option<String> {
+        let Self { listening, sharding, service, observability, .. } = self;
+        let Drain { timeout, spread, .. } = self.drain();
+        if spread > timeout {
+            let [spread, timeout] = [spread, timeout].map(humantime::format_duration);
+            return Some(format!(
+                "--drain-spread {spread} is longer than --drain-timeout {timeout}, which ends it"
+            ));
+        }
+        let conflict =
+            if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {
+                "--proxy-trust has no effect without --proxy-protocol require or optional"
+            } else if service.work.is_some() && service.service != ServiceName::Work {
+                "--work has no effect without --service work"
+            } else if observability.no_timings && sharding.placement == Placement::LeastLoaded {
+                "--placement least-loaded needs the busy times that --no-timings leaves out"
+            } else {
+                return None;
+            };
+        Some(conflict.to_owned())
+    }
+
+    fn drain(&self) -> Drain {
+        let ShutdownFlags { drain_delay, drain_timeout, drain_spread, .. } = &self.shutdown;
+        Drain { delay: *drain_delay, timeout: *drain_timeout, spread: *drain_spread }
+    }
+
+    pub(crate) fn start_logging(&self) -> Result<Option<LogFile>, LogError> {
+        let ObservabilityFlags { log_format, log_level, log_file, .. } = &self.observability;
+        logger::start(*log_format, *log_level, log_file.clone())
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {
-        let ObservabilityFlags { admin, admin_remote, .. } = &self.observability;
-        admin.clone().map(|address| AdminConfig { address, allow_remote: *admin_remote })
+        let ObservabilityFlags { admin, admin_remote, admin_host, .. } = &self.observability;
+        admin.clone().map(|address| AdminConfig {
+            address,
+            allow_remote: *admin_remote,
+            hosts: admin_host.clone(),
+        })
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {
@@ -262,14 +293,14 @@ impl Serve {
     }
 
     pub(crate) fn config(&self) -> ServerConfig {
-        let Self { listening, sharding, limits, shutdown, observability, .. } = self;
+        let Self { listening, sharding, limits, observability, .. } = self;
         let defaults = ServerConfig::default();
         let accept = sharding.accept.unwrap_or(defaults.accept);
         ServerConfig {
             listen: if listening.listen.is_empty() {
                 defaults.listen
             } else {
-                listening.listen.clone()
+                listening.listen.iter().flat_map(|addresses| addresses.0.clone()).collect()
             },
             backlog: listening.backlog,
             unix_mode: listening.unix_mode,
@@ -291,69 +322,11 @@ impl Serve {
                 mode: listening.proxy_protocol,
                 trusted: listening.proxy_trust.clone(),
             },
-            drain: Drain {
-                delay: shutdown.drain_delay,
-                timeout: shutdown.drain_timeout,
-                spread: shutdown.drain_spread,
-            },
+            drain: self.drain(),
             measure: Measure {
                 timings: !observability.no_timings,
                 slow_callback: observability.slow_callback,
             },
         }
     }
-}
-
-fn mode(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| "write an octal mode from 0000 to 0777".to_owned())
-}
-
-fn workers(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse::<NonZeroUsize>()
-        .ok()
-        .filter(|workers| workers.get() <= WORKERS_MAX)
-        .ok_or_else(|| format!("write a number from 1 to {WORKERS_MAX}"))
-}
-
-/// A parser for a list of named values.
-fn one_of<T: Copy + Send + Sync + 'static>(
-    all: impl IntoIterator<Item = (&'static str, T)>,
-) -> impl TypedValueParser<Value = T> {
-    let all: Vec<(&'static str, T)> = all.into_iter().collect();
-    let names: Vec<&'static str> = all.iter().map(|(name, _)| *name).collect();
-    PossibleValuesParser::new(names).map(move |chosen| {
-        let named = all.iter().find(|(name, _)| *name == chosen);
-        named.expect("clap let only known names pass").1
-    })
-}
-
-fn backend() -> impl TypedValueParser<Value = BackendKind> {
-    one_of(BackendKind::ALL.iter().map(|kind| (kind.name(), *kind)))
-}
-
-fn accept() -> impl TypedValueParser<Value = AcceptMode> {
-    one_of(AcceptMode::ALL.map(|mode| (mode.name(), mode)))
-}
-
-fn placement() -> impl TypedValueParser<Value = Placement> {
-    one_of(Placement::ALL.map(|policy| (policy.name(), policy)))
-}
-
-fn changelist() -> impl TypedValueParser<Value = ChangelistPolicy> {
-    one_of([("immediate", ChangelistPolicy::Immediate), ("deferred", ChangelistPolicy::Deferred)])
-}
-
-fn overload() -> impl TypedValueParser<Value = Overload> {
-    one_of([("wait", Overload::Wait), ("shed", Overload::Shed)])
-}
-
-fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
-    one_of([
-        ("off", ProxyMode::Off),
-        ("optional", ProxyMode::Optional),
-        ("require", ProxyMode::Require),
-    ])
 }

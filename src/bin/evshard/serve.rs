@@ -2,18 +2,25 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use evshard::server::stats::ServerStats;
-use evshard::server::upgrade::{Offer, TakeOver, UpgradeSocket, take_over};
+use evshard::server::upgrade::{Abort, UpgradeSocket, take_over};
 use evshard::server::{
-    Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, listener,
+    Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, ThreadFailure, listener,
     service_manager,
 };
-use evshard::{Config, EventBase, EventSpec, Fired, Registry, Remote};
+use evshard::{Config, EventBase, EventSpec, Fired, Handler, Registry, Remote};
 
 use super::flags::{Serve, ServiceName};
-use super::print;
+use super::logger::LogFile;
+use super::output_queue::{OutputQueue, start_thread, write_text};
+
+/// A server with fewer descriptors than most systems give a process may soon lack one.
+const DESCRIPTORS_FEW: u64 = 1024;
 
 /// How long a successor retries to open the admin's address, which the other server releases once
 /// it is succeeded.
@@ -21,38 +28,89 @@ const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The context of the program's own base, which handles signals and shutdown requests.
 struct Program {
+    phase: Phase,
+    /// While it serves.
     server: Option<Server>,
-    offer: Option<Offer>,
     remote: Remote<Self>,
+    /// Takes the server that is to be drained.
+    drain: Sender<Server>,
+    stdout: Arc<OutputQueue>,
+    log_file: Option<LogFile>,
     report: Option<evshard::server::Result<ServerStats>>,
 }
 
-/// Why the server shuts down.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ShutdownReason {
-    /// A signal or the admin requested it.
-    Requested,
-    /// Another process has the listening sockets.
-    Succeeded,
+/// What the program does, and therefore what a signal means.
+enum Phase {
+    /// Nothing was accepted yet.
+    Starting,
+    /// The server accepts on sockets that another server has not handed over yet.
+    TakingOver {
+        abort: Abort,
+        aborted_by: Option<i32>,
+    },
+    Serving,
+    /// It is being drained. A successor or the admin may have caused it without a signal.
+    Draining {
+        signalled: bool,
+    },
 }
 
 /// Runs `evshard serve` to its end.
 pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let mut base = EventBase::<Program>::new(Config::default())?;
     // Before anything else, so that a signal during the start is not lost.
-    for number in [libc::SIGINT, libc::SIGTERM] {
-        let signal = base.registry().create(EventSpec::signal(number).persist(), on_signal);
-        base.registry().add(signal, None)?;
-    }
-    flags.start_logging();
+    handle_signals(base.registry())?;
+    let log_file = flags.start_logging()?;
+    let stdout = OutputQueue::start("stdout", |batch| {
+        // A closed output must not end the server.
+        batch.texts.iter().for_each(|text| drop(write_text(io::stdout(), text, None)));
+    })?;
     raise_descriptor_limit();
     let remote = base.remote();
-    let mut program = Program { server: None, offer: None, remote, report: None };
-    program.start(flags)?;
-    base.run_until_exit(&mut program)?;
-    let report = program.report.take().expect("the report ends the loop")?;
-    print(io::stdout(), format_args!("{report}"));
-    Ok(())
+    let drain = start_drain_thread(remote.clone())?;
+    let (phase, server, report) = (Phase::Starting, None, None);
+    let mut program = Program { phase, server, remote, drain, stdout, log_file, report };
+    let done = program.serve(&mut base, flags);
+    program.flush();
+    // A dropped base no longer handles the signals, and one that comes now would change the exit
+    // status.
+    std::mem::forget(base);
+    done
+}
+
+fn handle_signals(registry: &mut Registry<Program>) -> evshard::Result<()> {
+    let mut handle = |number, handler: Handler<Program>| {
+        let signal = registry.create(EventSpec::signal(number).persist(), handler);
+        registry.add(signal, None)
+    };
+    for number in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
+        handle(number, on_end_signal)?;
+    }
+    for number in [libc::SIGHUP, libc::SIGUSR1] {
+        handle(number, on_reopen_signal)?;
+    }
+    handle(libc::SIGUSR2, |_, _, _| log::info!(target: "serve", "SIGUSR2 is ignored"))?;
+    // A file at its maximum size is an error of the write, and not the end of the server.
+    handle(libc::SIGXFSZ, |_, _, _| {})
+}
+
+/// Starts the thread that drains the server, because draining blocks and the loop waits for a
+/// second signal meanwhile. At the end the process may have no room for another thread.
+fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
+    let (sender, servers) = mpsc::channel::<Server>();
+    start_thread("drain", move || {
+        let Ok(mut server) = servers.recv() else { return };
+        if server.begin_drain().is_none() {
+            service_manager::stopping();
+        }
+        let report = server.drain();
+        // If the loop has ended, nothing waits for the report.
+        let _ = remote.post(|registry, program| {
+            program.report = Some(report);
+            registry.loop_exit();
+        });
+    })?;
+    Ok(sender)
 }
 
 /// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
@@ -66,42 +124,124 @@ fn raise_descriptor_limit() {
         log::warn!(
             target: "machine", error:%; "the limit of open files cannot be raised: {effect}"
         );
+    } else if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
+        let advice = if limit < DESCRIPTORS_FEW { "; raise it (ulimit -n) for more" } else { "" };
+        log::info!(target: "machine", limit; "fewer than {limit} connections can be open{advice}");
     }
 }
 
 impl Program {
+    /// Serves until the shutdown, and prints the report.
+    fn serve(&mut self, base: &mut EventBase<Self>, flags: &Serve) -> Result<(), Box<dyn Error>> {
+        self.start(base, flags)?;
+        base.run_until_exit(self)?;
+        let report = self.report.take().expect("the report ends the loop")?;
+        self.stdout.put(report.to_string());
+        Ok(())
+    }
+
+    /// Waits until what was logged and printed is written, for at most a second each: a reader that
+    /// stalls must not keep the program from ending.
+    fn flush(&self) {
+        self.stdout.flush();
+        log::logger().flush();
+    }
+
+    /// Ends the program at once, with the status that a shell reports for a killed process.
+    fn exit(&self, signal: i32) -> ! {
+        self.flush();
+        std::process::exit(128 + signal)
+    }
+
     /// Starts the server, the admin and the offer to a successor, and reports that it is ready.
-    fn start(&mut self, flags: &Serve) -> Result<(), Box<dyn Error>> {
+    fn start(&mut self, base: &mut EventBase<Self>, flags: &Serve) -> Result<(), Box<dyn Error>> {
         let (config, upgrade) = (flags.config(), flags.upgrade());
-        let (listeners, taken) = listeners(&config, upgrade.from.as_deref())?;
-        let copies = match &upgrade.offer {
-            Some(_) => listeners.iter().map(Listener::duplicate).collect::<Result<Vec<_>, _>>()?,
-            None => Vec::new(),
-        };
-        let mut server = serve(flags, &config, listeners)?;
-        let succeeds = taken.is_some();
-        let upgrade_socket = match taken.map(TakeOver::ready) {
-            Some(Ok(socket)) => Some(socket),
-            Some(Err(error)) => {
-                // The other server goes on, and also serves the kernel's backlog.
-                server.hand_over()?;
-                return Err(error.into());
+        let (mut server, upgrade_socket) = match &upgrade.from {
+            Some(path) => {
+                let (server, socket) = self.take_over(base, flags, &config, path)?;
+                (server, Some(socket))
             }
-            None => upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?,
+            None => {
+                let inherited = listener::inherited()?;
+                let listeners = inherited.map_or_else(|| listener::open(&config), Ok)?;
+                let server = serve(flags, &config, listeners)?;
+                (server, upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?)
+            }
         };
-        let admin = self.start_admin(flags, &mut server, succeeds)?;
-        self.offer = upgrade_socket
-            .map(|socket| Offer::start(socket, copies, self.succeeded()))
-            .transpose()?;
+        let admin = self.start_admin(flags, &mut server, upgrade.from.is_some())?;
+        if let Some(socket) = upgrade_socket {
+            let offered = server.offer(socket, self.succeeded());
+            // One that has succeeded another serves rather than not at all.
+            offered.or_else(|error| match upgrade.from {
+                Some(_) => {
+                    log::error!(target: "serve", error:%; "no server can take over from this one");
+                    Ok(())
+                }
+                None => Err(error),
+            })?;
+        }
         for address in server.addresses() {
-            print(io::stdout(), format_args!("listening on {address}\n"));
+            self.stdout.put(format!("listening on {address}\n"));
         }
         if let Some(address) = admin {
-            print(io::stdout(), format_args!("admin on {address}\n"));
+            self.stdout.put(format!("admin on {address}\n"));
         }
-        self.server = Some(server);
+        let failed = self.failed();
+        self.server.insert(server).on_failure(failed);
+        self.phase = Phase::Serving;
         service_manager::ready();
         Ok(())
+    }
+
+    /// Takes the sockets from the server that offers them at `path`, and starts a server on them.
+    ///
+    /// A signal ends it before the other server has handed over: that one goes on, and also serves
+    /// the kernel's backlog. Later the sockets are this process's, and a signal drains its server.
+    fn take_over(
+        &mut self,
+        base: &mut EventBase<Self>,
+        flags: &Serve,
+        config: &ServerConfig,
+        path: &Path,
+    ) -> Result<(Server, UpgradeSocket), Box<dyn Error>> {
+        let from = path.to_owned();
+        let (listeners, taken) = self.wait_for(base, move || take_over(&from))??;
+        let abort = taken.abort_handle()?;
+        let server = serve(flags, config, listeners)?;
+        self.phase = Phase::TakingOver { abort, aborted_by: None };
+        let answer = self.wait_for(base, move || taken.ready())?;
+        let Phase::TakingOver { aborted_by, .. } =
+            std::mem::replace(&mut self.phase, Phase::Starting)
+        else {
+            unreachable!("nothing else ends this phase");
+        };
+        match (answer, aborted_by) {
+            (Ok(socket), _) => Ok((server, socket)),
+            (Err(error), aborted_by) => {
+                server.withdraw()?;
+                match aborted_by {
+                    Some(signal) => self.exit(signal),
+                    None => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Makes a call that blocks, on a thread of its own, and runs the loop meanwhile, so that
+    /// signals are handled.
+    fn wait_for<T: Send + 'static>(
+        &mut self,
+        base: &mut EventBase<Self>,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Box<dyn Error>> {
+        let (sender, result) = mpsc::channel();
+        let remote = self.remote.clone();
+        start_thread("take-over", move || {
+            let _ = sender.send(call());
+            let _ = remote.post(|registry, _| registry.loop_exit());
+        })?;
+        base.run_until_exit(self)?;
+        Ok(result.recv()?)
     }
 
     /// Starts the admin if it is configured, and returns its address. A server that has succeeded
@@ -115,7 +255,7 @@ impl Program {
         let Some(admin) = flags.admin() else { return Ok(None) };
         let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
         loop {
-            match server.admin(&admin, self.shutdown_trigger(ShutdownReason::Requested)) {
+            match server.admin(&admin, self.shutdown_trigger()) {
                 Ok(address) => return Ok(Some(address)),
                 Err(_) if succeeds && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -129,61 +269,45 @@ impl Program {
         }
     }
 
-    /// Returns a function that shuts down in favour of another process, on any thread. The service
+    /// Returns a function for the moment at which another process has the sockets. The service
     /// manager must be notified by the process that it knows, before that one ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
-        let mut shut_down = self.shutdown_trigger(ShutdownReason::Succeeded);
+        let mut shut_down = self.shutdown_trigger();
         move |process| {
             service_manager::succeeded_by(process);
             shut_down();
         }
     }
 
-    /// Returns a function that starts the shutdown from any thread.
-    fn shutdown_trigger(&self, why: ShutdownReason) -> impl FnMut() + Send + 'static + use<> {
-        let remote = self.remote.clone();
-        move || {
-            // If the loop has ended, the shutdown is complete.
-            let _ = remote.post(move |_, program| program.begin_shutdown(why));
+    /// Returns a function for the moment at which a thread of the server ends before its time. The
+    /// program then ends with the error as its status: another process can serve, a server that
+    /// lacks a thread cannot.
+    fn failed(&self) -> impl FnOnce(ThreadFailure) + Send + 'static + use<> {
+        let mut shut_down = self.shutdown_trigger();
+        move |ThreadFailure { thread, reason }| {
+            log::error!(
+                target: "serve", thread, error = reason; "a thread ended; the server stops"
+            );
+            shut_down();
         }
     }
 
-    /// Starts the shutdown. The loop goes on meanwhile, for a second signal.
-    fn begin_shutdown(&mut self, why: ShutdownReason) {
-        let Some(server) = self.server.take() else { return };
-        log::info!(target: "serve", "draining; a second signal ends the server at once");
-        // Its duplicates would keep the kernel queueing connections that no process accepts.
-        self.offer = None;
+    /// Returns a function that starts the shutdown from any thread.
+    fn shutdown_trigger(&self) -> impl FnMut() + Send + 'static + use<> {
         let remote = self.remote.clone();
-        std::thread::spawn(move || {
-            let report = match why {
-                ShutdownReason::Requested => {
-                    service_manager::stopping();
-                    server.drain()
-                }
-                ShutdownReason::Succeeded => server.hand_over(),
-            };
-            remote.post(|registry, program| {
-                program.report = Some(report);
-                registry.loop_exit();
-            })
-        });
+        move || {
+            // If the loop has ended, the shutdown is complete.
+            let _ = remote.post(|_, program| program.begin_shutdown());
+        }
     }
-}
 
-/// The listeners: taken over from another server, inherited from a service manager, or opened now.
-fn listeners(
-    config: &ServerConfig,
-    from: Option<&std::path::Path>,
-) -> evshard::server::Result<(Vec<Listener>, Option<TakeOver>)> {
-    if let Some(path) = from {
-        return take_over(path).map(|(listeners, taken)| (listeners, Some(taken)));
+    /// Starts the shutdown, unless it has begun. The loop goes on meanwhile, for a second signal.
+    fn begin_shutdown(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        self.phase = Phase::Draining { signalled: false };
+        log::info!(target: "serve", "draining; a second signal ends the server at once");
+        self.drain.send(server).expect("its thread waits for the server");
     }
-    let listeners = match listener::inherited()? {
-        Some(inherited) => inherited,
-        None => listener::open(config)?,
-    };
-    Ok((listeners, None))
 }
 
 fn serve(
@@ -195,15 +319,35 @@ fn serve(
         ServiceName::Echo => Server::start_on(config, listeners, Echo),
         ServiceName::Discard => Server::start_on(config, listeners, Discard),
         ServiceName::Chargen => Server::start_on(config, listeners, Chargen),
-        ServiceName::Work => Server::start_on(config, listeners, flags.service.work.clone()),
+        ServiceName::Work => {
+            Server::start_on(config, listeners, flags.service.work.clone().unwrap_or_default())
+        }
     }
 }
 
-/// The first signal starts the shutdown. The second exits at once, with the status that a shell
-/// reports for a killed process.
-fn on_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
-    if program.server.is_none() {
-        std::process::exit(128 + fired.signal().unwrap_or_default());
+/// The first signal starts the shutdown if nothing else has. The second ends the program at once.
+/// So does the first if there is nothing to drain.
+fn on_end_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
+    let number = fired.signal().unwrap_or_default();
+    program.begin_shutdown();
+    match &mut program.phase {
+        Phase::Draining { signalled: signalled @ false } => *signalled = true,
+        Phase::TakingOver { abort, aborted_by: aborted_by @ None } => {
+            log::info!(target: "serve", "not taking over; the other server goes on");
+            *aborted_by = Some(number);
+            abort.abort();
+        }
+        _ => program.exit(number),
     }
-    program.begin_shutdown(ShutdownReason::Requested);
+}
+
+/// A program that rotates the log sends one of these, after it renamed the file.
+fn on_reopen_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
+    match &program.log_file {
+        Some(file) => file.reopen(),
+        None => {
+            let name = if fired.signal() == Some(libc::SIGHUP) { "SIGHUP" } else { "SIGUSR1" };
+            log::info!(target: "serve", "{name} is ignored, because there is no --log-file");
+        }
+    }
 }

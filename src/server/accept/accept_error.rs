@@ -7,7 +7,8 @@ use std::io;
 pub(in crate::server) enum AcceptError {
     /// The backlog is empty.
     NoneWaiting,
-    /// A connection ended before it was accepted. The next one may be fine.
+    /// A connection ended before it was accepted. The next one may be fine. If it repeats, the
+    /// caller pauses: a firewall or a sandbox may refuse every call with the same error.
     Aborted(io::Error),
     /// The kernel has no descriptor or memory for another, or reports an unknown error.
     Exhausted(io::Error),

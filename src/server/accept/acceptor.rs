@@ -15,7 +15,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::accept_error::AcceptError;
 use super::batch::{Batch, BatchEnd};
@@ -24,12 +24,20 @@ use super::listen_socket::{ListenSocket, reset};
 use super::shard_queues::{ShardQueues, UnplacedConnection};
 use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
+use crate::base::back_off::BackOff;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::server::config::{Overload, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
 use crate::server::stats::AcceptorStats;
+
+/// The first pause after accept(2) failed. A client does not notice it, and a short failure costs
+/// no more.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The longest pause, for a failure that another process must end.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The context of an event base that may run an acceptor.
 pub(in crate::server) trait HasAcceptor: Sized {
@@ -53,6 +61,9 @@ pub(in crate::server) struct Acceptor {
     pub(super) queues: ShardQueues,
     pub(super) connection_limit: Arc<ConnectionLimit>,
     pub(super) exhaustion: FdExhaustion,
+    pub(super) back_off: BackOff,
+    /// Whether the last call of accept(2) failed with the error of one connection.
+    has_aborted: bool,
     pub(super) stats: AcceptorStats,
     overload: Overload,
     measures: bool,
@@ -96,6 +107,8 @@ impl Acceptor {
             queues,
             connection_limit,
             exhaustion: FdExhaustion::new(),
+            back_off: BackOff::new(PAUSE_MIN, PAUSE_MAX),
+            has_aborted: false,
             stats: AcceptorStats::default(),
             overload: config.overload,
             measures: config.measure.timings,
@@ -114,6 +127,16 @@ impl Acceptor {
             wakes_suppressed,
             ..self.stats.clone()
         }
+    }
+
+    /// Refuses new connections at the sockets of this process alone, and then drops `done`.
+    pub(in crate::server) fn refuse<C: HasAcceptor>(
+        registry: &mut Registry<C>,
+        context: &mut C,
+        done: Sender<Infallible>,
+    ) {
+        with_acceptor(registry, context, |acceptor, _| acceptor.refuse_connections());
+        drop(done);
     }
 
     /// Starts the shutdown. It serves the backlog if this process owns it, closes the sockets, and
@@ -189,6 +212,8 @@ impl Acceptor {
         }
         self.stats.accepted += 1;
         self.exhaustion.ended();
+        self.back_off.reset();
+        self.has_aborted = false;
         match self.queues.place(unplaced) {
             Ok(()) => Ok(()),
             Err(unplaced) if sheds => {
@@ -228,14 +253,20 @@ impl Acceptor {
         error: AcceptError,
     ) -> std::result::Result<(), BatchEnd> {
         match error {
-            AcceptError::NoneWaiting => Err(BatchEnd::Empty),
-            AcceptError::Aborted(_) => {
+            AcceptError::NoneWaiting => {
+                self.has_aborted = false;
+                Err(BatchEnd::Empty)
+            }
+            AcceptError::Aborted(error) => {
                 self.stats.aborted += 1;
-                Ok(())
+                // The next connection may be fine. If it is not, this may repeat without end.
+                let repeats = std::mem::replace(&mut self.has_aborted, true);
+                if repeats { Err(self.pause_failing(registry, &error)) } else { Ok(()) }
             }
             AcceptError::Exhausted(error) => {
                 let listen_socket = &self.sockets[index].listen_socket;
-                let shed = self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
+                let shed = self.overload == Overload::Shed
+                    && self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
                 self.stats.shed += u64::from(shed);
                 Err(self.pause_exhausted(registry, &error))
             }
@@ -297,7 +328,7 @@ fn on_notified<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fir
 
 fn on_pause_over<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
     with_acceptor(registry, context, |acceptor, registry| {
-        if matches!(acceptor.state, State::Paused(Paused::Exhausted)) {
+        if matches!(acceptor.state, State::Paused(Paused::Exhausted | Paused::Failing)) {
             acceptor.resume(registry);
         }
     });

@@ -5,12 +5,14 @@
 //! | queue full: no worker has room, one connection is held | a queue is half empty |
 //! | at the limit | a connection closes |
 //! | exhausted: no descriptor, no memory | a connection closes, or the back-off is over |
+//! | failing: accept(2) fails repeatedly for another reason | the back-off is over |
 //!
 //! It first registers what it waits for and then tries once more, so that it misses no notification
 //! in between. See `backpressure.rs` and `connection_limit.rs`. Meanwhile it does not watch its
 //! sockets.
 
 use std::fmt::Display;
+use std::io;
 use std::time::Instant;
 
 use super::acceptor::Acceptor;
@@ -28,6 +30,7 @@ impl Acceptor {
             Paused::QueueFull(_) => self.stats.pauses_full += 1,
             Paused::AtLimit => self.stats.pauses_at_limit += 1,
             Paused::Exhausted => self.stats.pauses_exhausted += 1,
+            Paused::Failing => self.stats.pauses_failing += 1,
         }
         self.state = State::Paused(paused);
         BatchEnd::Paused
@@ -39,10 +42,31 @@ impl Acceptor {
         registry: &mut Registry<C>,
         why: &impl Display,
     ) -> BatchEnd {
-        let back_off = self.exhaustion.next_pause();
-        self.exhaustion.log(why, back_off, Instant::now());
-        registry.add(self.events.pause_over, Some(back_off)).expect("a timer needs no kernel");
+        let advice = "raise the limit on open files (ulimit -n), or allow fewer connections";
+        self.back_off(registry, why, advice);
         self.pause(registry, Paused::Exhausted)
+    }
+
+    /// Stops accepting for the back-off: accept(2) has failed twice and more in a row.
+    pub(super) fn pause_failing<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        error: &io::Error,
+    ) -> BatchEnd {
+        self.back_off(registry, error, "allow accept(2) in the firewall and the sandbox");
+        self.pause(registry, Paused::Failing)
+    }
+
+    /// Starts the timer of the next pause, and logs the pause at most once a second.
+    fn back_off<C>(&mut self, registry: &mut Registry<C>, why: &impl Display, advice: &str) {
+        let pause = self.back_off.next_pause();
+        if self.back_off.is_time_to_log(Instant::now()) {
+            log::warn!(
+                target: "accept", error:% = why, pause_ms = pause.as_millis() as u64;
+                "accepting pauses; {advice}"
+            );
+        }
+        registry.add(self.events.pause_over, Some(pause)).expect("a timer needs no kernel");
     }
 
     /// The kernel refused to watch a listen socket. It is retried as after exhaustion.
@@ -57,7 +81,9 @@ impl Acceptor {
             return self.finish(registry); // no shard is left to accept for
         }
         let can_resume = match self.state {
-            State::Accepting | State::Closing | State::Done => false,
+            State::Accepting | State::Closing | State::Done | State::Paused(Paused::Failing) => {
+                false
+            }
             State::Paused(Paused::QueueFull(_)) => self.queues.may_have_room(),
             State::Paused(Paused::AtLimit) => self.connection_limit.has_room_or_wait(),
             State::Paused(Paused::Exhausted) => {

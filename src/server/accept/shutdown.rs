@@ -1,9 +1,9 @@
 //! Shutdown: how an acceptor ends without resetting the connections in the backlog.
 //!
-//! A listen socket of this process alone is shut first: no new handshake begins, and those in
-//! progress complete. After a moment for them the acceptor empties the backlog, and only then
-//! closes the socket. A socket that another process shares is closed at once; its backlog is left
-//! to that process.
+//! A listen socket of this process alone first refuses new connections, while handshakes in
+//! progress complete. Once all sockets of the server do so, and after a moment for the handshakes,
+//! the acceptor empties the backlog, and only then closes the socket. A socket that another process
+//! shares is closed at once; its backlog is left to that process.
 
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::acceptor::Acceptor;
 use super::batch::BatchEnd;
+use super::listen_socket::ListenSocket;
 use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 use crate::server::listener::Origin;
@@ -19,7 +20,7 @@ use crate::server::listener::Origin;
 const SETTLE_TIME: Duration = Duration::from_millis(20);
 
 /// Connections accepted per socket after the stop: as many as a usual backlog holds. If a socket
-/// could not be shut, clients that keep connecting must not delay the shutdown for ever.
+/// does not refuse connections, clients that keep connecting must not delay the shutdown for ever.
 const LAST_ACCEPTS_MAX: usize = 4096;
 
 /// How long an acceptor waits for queue room, the connection limit or descriptors for its last
@@ -27,6 +28,14 @@ const LAST_ACCEPTS_MAX: usize = 4096;
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Acceptor {
+    /// Refuses new connections at the sockets of this process alone.
+    pub(super) fn refuse_connections(&mut self) {
+        let sockets = self.sockets.iter_mut().map(|watched| &mut watched.listen_socket);
+        sockets
+            .filter(|socket| socket.origin == Origin::Own)
+            .for_each(ListenSocket::refuse_connections);
+    }
+
     /// Starts the shutdown.
     pub(super) fn begin_shutdown<C>(
         &mut self,
@@ -38,14 +47,11 @@ impl Acceptor {
             return;
         }
         let is_shared = |watched: &mut WatchedSocket| {
-            backlog == BacklogOwner::Successor || watched.listen_socket.origin == Origin::Shared
+            backlog == BacklogOwner::OtherProcess || watched.listen_socket.origin == Origin::Shared
         };
         let shared: Vec<WatchedSocket> = self.sockets.extract_if(.., is_shared).collect();
         for watched in &shared {
             registry.free(watched.event);
-        }
-        for watched in &mut self.sockets {
-            watched.listen_socket.shut();
         }
         let settle = if self.sockets.is_empty() { Duration::ZERO } else { SETTLE_TIME };
         registry.add(self.events.shutdown, Some(settle)).expect("a timer needs no kernel");

@@ -35,6 +35,8 @@ pub(super) enum Paused {
     AtLimit,
     /// The kernel has no descriptor or memory for another connection, or does not watch a socket.
     Exhausted,
+    /// accept(2) fails again and again.
+    Failing,
 }
 
 /// Which process serves the connections in the kernel's backlog.
@@ -42,8 +44,8 @@ pub(super) enum Paused {
 pub(in crate::server) enum BacklogOwner {
     /// This one, unless a service manager shares the socket.
     ThisProcess,
-    /// A successor that has every socket.
-    Successor,
+    /// Another one that has every socket, such as a successor.
+    OtherProcess,
 }
 
 /// The state of a shutdown.

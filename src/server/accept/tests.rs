@@ -114,6 +114,7 @@ impl TestAcceptor {
     /// Starts the shutdown; the receiver ends when the acceptor is done.
     fn stop(&mut self) -> Receiver<Infallible> {
         let (done, all_done) = mpsc::channel();
+        Acceptor::refuse(self.base.registry(), &mut self.thread, done.clone());
         Acceptor::stop(self.base.registry(), &mut self.thread, BacklogOwner::ThisProcess, done);
         all_done
     }
@@ -303,7 +304,7 @@ fn a_worker_that_is_stuck_does_not_keep_the_acceptor_from_ending() {
     assert_eq!(test.shards.connection_limit.open(), 1, "the held connection is rejected");
 }
 
-/// A client whose SYN gets no answer.
+/// A client that does not wait for its handshake.
 fn connecting(address: SocketAddr) -> Socket {
     let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -313,9 +314,6 @@ fn connecting(address: SocketAddr) -> Socket {
 
 #[test]
 fn no_handshake_begins_after_the_stop_and_those_before_it_are_served() {
-    if test_needs::missing(Need::SocketFilter) {
-        return;
-    }
     let mut test = TestAcceptor::with(|config| config.handoff_capacity = capacity(64));
     let before = test.connect(5);
     let _done = test.stop();
@@ -341,7 +339,7 @@ fn a_socket_shared_with_another_process_is_left_to_it_with_its_backlog() {
     test.run_until(TestAcceptor::is_done);
     assert_eq!(test.acceptor().stats().accepted, 0);
     let accepted = (0..3).map(|_| other.accept()).collect::<io::Result<Vec<_>>>();
-    assert_eq!(accepted.unwrap().len(), 3, "and it can accept without a filter");
+    assert_eq!(accepted.unwrap().len(), 3, "and it can accept");
     let _later = TcpStream::connect(test.address).unwrap();
     other.accept().unwrap();
 }
@@ -349,9 +347,6 @@ fn a_socket_shared_with_another_process_is_left_to_it_with_its_backlog() {
 /// A server that offers its sockets to a successor keeps duplicates of them.
 #[test]
 fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
-    if test_needs::missing(Need::SocketFilter) {
-        return;
-    }
     let config = ServerConfig {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         workers: NonZeroUsize::MIN,
@@ -361,9 +356,10 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     let duplicate = listeners[0].sockets[0].try_clone().unwrap();
     let mut test = TestAcceptor::on(listeners, &config);
     test.run();
-    let _done = test.stop();
+    let (done, _all_done) = mpsc::channel();
+    let owner = BacklogOwner::OtherProcess;
+    Acceptor::stop(test.base.registry(), &mut test.thread, owner, done);
     test.run_until(TestAcceptor::is_done);
-    duplicate.detach_filter().unwrap();
     let _client = test.connect(1);
     let registry = test.base.registry();
     let soon = Some(Duration::from_millis(30));
@@ -372,6 +368,7 @@ fn a_duplicate_of_a_socket_keeps_no_event_of_an_acceptor_alive() {
     test.base.run_until_exit(&mut test.thread).unwrap();
     let waits = test.base.registry().stats().waits - before;
     assert!(waits < 5, "{waits} waits in a moment: the kernel still reports it");
+    duplicate.accept().expect("it still listens");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::time::Instant;
 
 use socket2::Socket;
 
@@ -40,15 +41,16 @@ pub(super) struct AdminConnection {
     pub(super) socket: Socket,
     pub(super) events: ConnectionEvents,
     pub(super) phase: Phase,
+    pub(super) accepted_at: Instant,
     head: Vec<u8>,
     answer: Vec<u8>,
     written: usize,
 }
 
 impl AdminConnection {
-    pub(super) fn new(socket: Socket, events: ConnectionEvents) -> Self {
+    pub(super) fn new(socket: Socket, events: ConnectionEvents, accepted_at: Instant) -> Self {
         let (head, answer) = (Vec::new(), Vec::new());
-        Self { socket, events, phase: Phase::Reading, head, answer, written: 0 }
+        Self { socket, events, phase: Phase::Reading, accepted_at, head, answer, written: 0 }
     }
 
     /// Reads once, and parses the request if it is complete.

@@ -10,6 +10,7 @@
 
 mod collect;
 mod connection;
+mod hosts;
 mod listen;
 mod listen_socket;
 mod parts;
@@ -23,8 +24,10 @@ mod tests;
 
 use crate::base::{Config, EventBase};
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listen_address::ListenAddress;
 use crate::server::thread::Thread;
+use hosts::Hosts;
 use server::{AdminServer, Timeouts};
 pub(super) use source::{AdminSource, Source};
 
@@ -35,6 +38,8 @@ pub struct AdminConfig {
     pub address: ListenAddress,
     /// Whether the address may be reachable from other machines. There is no authentication.
     pub allow_remote: bool,
+    /// Names that clients may call this machine by (`Host`), besides its addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// A running admin. A dropped one stops answering.
@@ -50,8 +55,13 @@ impl<S: Source> Admin<S> {
     /// # Errors
     ///
     /// As [`Server::admin`](crate::server::Server::admin).
-    pub(super) fn start(config: &AdminConfig, base: Config, source: S) -> Result<Self> {
-        Self::start_with(Timeouts::default(), config, base, source)
+    pub(super) fn start(
+        config: &AdminConfig,
+        base: Config,
+        source: S,
+        failures: &Failures,
+    ) -> Result<Self> {
+        Self::start_with(Timeouts::default(), config, base, source, failures)
     }
 
     fn start_with(
@@ -59,13 +69,15 @@ impl<S: Source> Admin<S> {
         config: &AdminConfig,
         base: Config,
         source: S,
+        failures: &Failures,
     ) -> Result<Self> {
         let listener = listen::bind(config)?;
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
         let remote = base.remote();
-        let server = AdminServer::new(listener, source, timeouts, remote, base.registry())?;
-        let thread = Thread::start("admin".into(), base, server, AdminServer::run)?;
+        let hosts = Hosts::of(config);
+        let server = AdminServer::new(listener, hosts, source, timeouts, remote, base.registry())?;
+        let thread = Thread::start("admin".into(), base, server, AdminServer::run, failures)?;
         Ok(Self { address, _thread: thread })
     }
 

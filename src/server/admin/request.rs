@@ -13,6 +13,8 @@ pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
     query: String,
+    /// The value of `Host`.
+    pub(super) host: Option<String>,
     /// Whether a page in a browser sent it, and not the operator.
     pub(super) is_from_a_page: bool,
 }
@@ -63,12 +65,14 @@ fn complete(request: &httparse::Request<'_, '_>) -> Head {
     };
     let target = origin_form(request.path.unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let is_origin = |header: &httparse::Header<'_>| header.name.eq_ignore_ascii_case("origin");
+    let header =
+        |name: &str| request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
     Head::Complete(Request {
         method,
         path: path.to_owned(),
         query: query.to_owned(),
-        is_from_a_page: request.headers.iter().any(is_origin),
+        host: header("host").map(|header| String::from_utf8_lossy(header.value).into_owned()),
+        is_from_a_page: header("origin").is_some(),
     })
 }
 

@@ -10,6 +10,7 @@ pub(super) enum Status {
     NotFound,
     MethodNotAllowed,
     Timeout,
+    Misdirected,
     HeadTooLarge,
     Unavailable,
 }
@@ -24,6 +25,7 @@ impl Status {
             Self::NotFound => "404 Not Found",
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::Timeout => "408 Request Timeout",
+            Self::Misdirected => "421 Misdirected Request",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
             Self::Unavailable => "503 Service Unavailable",
         }

@@ -78,15 +78,36 @@ impl View {
 
 impl ServerStats {
     /// Why no new connection should be sent here now; `None` if one may be.
-    fn unready(&self) -> Option<&'static str> {
-        if self.draining {
-            Some("draining: the server is about to end")
+    fn unready(&self) -> Option<String> {
+        let reason = if let Some(failure) = &self.failed {
+            return Some(format!("failed: {failure}"));
+        } else if self.draining {
+            "draining: the server is about to end"
         } else if !self.shards.iter().any(|shard| shard.answered) {
-            Some("stuck: no shard answers")
+            "stuck: no shard answers"
         } else if !self.acceptors.iter().any(|acceptor| acceptor.accepting) {
-            Some("full: not accepting, for lack of room, descriptors or memory, or at the limit")
+            "full: not accepting, for lack of room, descriptors or memory, or at the limit"
         } else {
-            None
-        }
+            return None;
+        };
+        Some(reason.to_owned())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::server::stats::{AcceptorStats, ShardStats};
+
+    #[test]
+    fn a_server_that_lost_a_thread_was_ready() {
+        let shard = ShardStats { answered: true, ..Default::default() };
+        let acceptor = AcceptorStats { accepting: true, ..Default::default() };
+        let mut stats =
+            ServerStats { shards: vec![shard], acceptors: vec![acceptor], ..Default::default() };
+        assert_eq!(View::Ready.of(&stats), Response::text(Status::Ok, "ready\n"));
+        stats.failed = Some("thread worker-1 ended: wait for events: no memory".to_owned());
+        let expected = "failed: thread worker-1 ended: wait for events: no memory\n";
+        assert_eq!(View::Ready.of(&stats), Response::text(Status::Unavailable, expected));
     }
 }

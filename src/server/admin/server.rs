@@ -1,27 +1,34 @@
 //! The context of the admin's event base: its listen socket and its connections.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 use socket2::Socket;
 
 use super::connection::{AdminConnection, ConnectionEvents, Phase};
+use super::hosts::Hosts;
 use super::listen_socket::AdminSocket;
 use super::parts::{PendingAnswer, Unanswered};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};
 use super::source::Source;
+use crate::base::back_off::BackOff;
 use crate::base::{EventBase, Registry, Remote};
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 use crate::server::listener::Listener;
 
-/// Maximum of open connections; the next ones wait in the kernel's backlog.
+/// Maximum of open connections. The next one replaces the oldest whose request is not complete. If
+/// all are complete, it waits in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 32;
-/// Pause after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The first pause after an accept that failed. Operators do not notice it.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The longest pause, for a failure that another process must end.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Timeouts of the admin.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +49,11 @@ impl Default for Timeouts {
 #[derive(Debug)]
 pub(super) struct AdminServer<S: Source> {
     pub(super) source: S,
+    hosts: Hosts,
     listen_socket: AdminSocket,
     acceptable: EventId,
     accept_again: EventId,
+    back_off: BackOff,
     pub(super) connections: Slab<AdminConnection>,
     /// By numbers that are never reused: a late answer finds nothing.
     pub(super) pending_answers: HashMap<u64, PendingAnswer<S::Part>>,
@@ -59,6 +68,7 @@ impl<S: Source> AdminServer<S> {
     /// its base.
     pub(super) fn new(
         listener: Listener,
+        hosts: Hosts,
         source: S,
         timeouts: Timeouts,
         remote: Remote<Self>,
@@ -73,9 +83,11 @@ impl<S: Source> AdminServer<S> {
         let unanswered = Unanswered::new(source.threads(), CONNECTIONS_MAX);
         Ok(Self {
             source,
+            hosts,
             listen_socket,
             acceptable,
             accept_again,
+            back_off: BackOff::new(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX),
             connections: Slab::new(),
             pending_answers: HashMap::new(),
             next_answer: 0,
@@ -99,14 +111,25 @@ impl<S: Source> AdminServer<S> {
             writable: registry.create(io(Interest::WRITE), on_writable),
             deadline: registry.create(EventSpec::timer().token(token), on_deadline),
         };
-        entry.insert(AdminConnection::new(socket, events));
+        entry.insert(AdminConnection::new(socket, events, registry.now()));
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
         }
-        if self.connections.len() >= CONNECTIONS_MAX {
+        if self.connections.len() > CONNECTIONS_MAX
+            && let Some(oldest) = self.oldest_incomplete()
+        {
+            self.end(registry, oldest, "too many connections\n".to_owned());
+        }
+        if self.connections.len() >= CONNECTIONS_MAX && self.oldest_incomplete().is_none() {
             registry.del(self.acceptable);
         }
+    }
+
+    /// The connection that has sent the longest without a complete request.
+    fn oldest_incomplete(&self) -> Option<usize> {
+        let incomplete = self.connections.iter().filter(|(_, open)| open.phase == Phase::Reading);
+        incomplete.min_by_key(|(_, open)| open.accepted_at).map(|(key, _)| key)
     }
 
     /// Adds an event of a connection, or closes the connection if that fails.
@@ -139,15 +162,24 @@ impl<S: Source> AdminServer<S> {
     }
 
     fn resume_accepting(&mut self, registry: &mut Registry<Self>) {
-        if self.connections.len() < CONNECTIONS_MAX && registry.add(self.acceptable, None).is_err()
+        if self.connections.len() < CONNECTIONS_MAX
+            && let Err(error) = registry.add(self.acceptable, None)
         {
-            self.pause_accepting(registry);
+            self.pause_accepting(registry, &error);
         }
     }
 
-    fn pause_accepting(&self, registry: &mut Registry<Self>) {
+    /// Stops accepting for the back-off, and logs the reason at most once a second.
+    fn pause_accepting(&mut self, registry: &mut Registry<Self>, why: &dyn Display) {
+        let pause = self.back_off.next_pause();
+        if self.back_off.is_time_to_log(Instant::now()) {
+            log::warn!(
+                target: "admin", error:% = why, pause_ms = pause.as_millis() as u64;
+                "accepting connections of the admin pauses"
+            );
+        }
         registry.del(self.acceptable);
-        registry.add(self.accept_again, Some(ACCEPT_PAUSE)).expect("a timer of our own");
+        registry.add(self.accept_again, Some(pause)).expect("a timer of our own");
     }
 
     fn read(&mut self, registry: &mut Registry<Self>, key: usize) {
@@ -161,6 +193,15 @@ impl<S: Source> AdminServer<S> {
 
     fn serve(&mut self, registry: &mut Registry<Self>, key: usize, request: &Request) {
         let head_only = request.method == Method::Head;
+        if !self.hosts.accept(request.host.as_deref()) {
+            let text = "the name in Host is not one of this machine; allow it with --admin-host\n";
+            return self.answer(
+                registry,
+                key,
+                Response::text(Status::Misdirected, text),
+                head_only,
+            );
+        }
         match route(request) {
             Route::Answer(response) => self.answer(registry, key, response, head_only),
             Route::Show(view) => self.collect(registry, key, view, head_only),
@@ -206,11 +247,10 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Closes a connection that took too long, after a 408 response if its request is incomplete.
-    fn end(&mut self, registry: &mut Registry<Self>, key: usize) {
+    /// Closes a connection, after a 408 response with this text if its request is incomplete.
+    fn end(&mut self, registry: &mut Registry<Self>, key: usize, text: String) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            let text = format!("no request within {:?}\n", self.timeouts.connection);
             connection.set_answer(Response::text(Status::Timeout, text), false);
             // What the kernel does not take now is lost.
             let _ = connection.write();
@@ -225,16 +265,15 @@ fn on_acceptable<S: Source>(
     fired: Fired,
 ) {
     if fired.ready.contains(Ready::REFUSED) {
-        log::warn!(target: "admin", "the admin's socket cannot be watched");
-        return server.pause_accepting(registry);
+        return server.pause_accepting(registry, &"the kernel refuses to watch the admin's socket");
     }
     match server.listen_socket.accept() {
-        Ok(Some(socket)) => server.add_connection(registry, socket),
-        Ok(None) => {}
-        Err(error) => {
-            log::warn!(target: "admin", error:%; "cannot accept a connection of the admin");
-            server.pause_accepting(registry);
+        Ok(Some(socket)) => {
+            server.back_off.reset();
+            server.add_connection(registry, socket);
         }
+        Ok(None) => {}
+        Err(error) => server.pause_accepting(registry, &error),
     }
 }
 
@@ -272,5 +311,6 @@ fn on_deadline<S: Source>(
     server: &mut AdminServer<S>,
     fired: Fired,
 ) {
-    server.end(registry, fired.token.0 as usize);
+    let text = format!("no request within {:?}\n", server.timeouts.connection);
+    server.end(registry, fired.token.0 as usize, text);
 }

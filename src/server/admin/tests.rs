@@ -97,8 +97,9 @@ fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> TestAdmin {
 }
 
 fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
-    let config = AdminConfig { address: address.parse().unwrap(), allow_remote: false };
-    Admin::start_with(timeouts, &config, Config::default(), fake).unwrap()
+    let config =
+        AdminConfig { address: address.parse().unwrap(), allow_remote: false, hosts: Vec::new() };
+    Admin::start_with(timeouts, &config, Config::default(), fake, &Failures::none()).unwrap()
 }
 
 /// An admin whose connections have a short timeout, and whose threads have a long one.
@@ -134,7 +135,7 @@ impl TestAdmin {
     }
 
     fn get(&self, path: &str) -> Answer {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     fn stats(&self) -> Value {
@@ -334,7 +335,7 @@ fn a_request_in_pieces_is_one_request() {
     let test = test(&[Answers]);
     let mut stream = test.connect();
     stream.set_nodelay(true).unwrap();
-    for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" {
+    for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" {
         stream.write_all(&[*byte]).unwrap();
     }
     assert_eq!(Answer::read(stream).body, "alive\n");
@@ -360,15 +361,31 @@ fn a_connection_that_ends_while_threads_are_asked_takes_nothing_along() {
 }
 
 #[test]
-fn one_connection_too_many_waits_for_another_to_close() {
+fn clients_that_never_complete_a_request_delay_no_other() {
     let test = test(&[Answers]);
-    let idle: Vec<_> = (0..32).map(|_| test.connect()).collect();
-    let mut late = test.send("GET /healthz HTTP/1.1\r\n\r\n");
-    late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    assert_eq!(late.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    late.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
-    drop(idle);
-    assert_eq!(Answer::read(late).status, 200);
+    let mut idle: Vec<_> = (0..60).map(|_| test.connect()).collect();
+    assert_eq!(test.get("/healthz").status, 200);
+    let oldest = Answer::read(idle.remove(0));
+    assert_eq!((oldest.status, oldest.body.as_str()), (408, "too many connections\n"));
+}
+
+#[test]
+fn one_connection_too_many_waits_while_all_others_wait_for_their_answers() {
+    let test = test(&[IsStuck]);
+    let asking: Vec<_> = (0..32).map(|_| test.send("GET /stats HTTP/1.1\r\n\r\n")).collect();
+    eventually("all have asked", || test.seen.asked.load(Ordering::Relaxed) > 0);
+    let late = test.send("GET /healthz HTTP/1.1\r\n\r\n");
+    assert_eq!(Answer::read(late).status, 200, "at last");
+    drop(asking);
+}
+
+#[test]
+fn a_page_of_another_server_whose_name_leads_here_is_not_answered() {
+    let test = test(&[Answers]);
+    let answer = test.ask("GET /stats HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert_eq!(answer.status, 421);
+    assert!(answer.body.contains("--admin-host"), "{}", answer.body);
+    assert_eq!(test.ask("GET /stats HTTP/1.1\r\nHost: localhost:1\r\n\r\n").status, 200);
 }
 
 #[test]
@@ -464,8 +481,13 @@ fn event_bases_answer_until_they_are_gone() {
             base.run_with(&mut count, LoopFlags::NO_EXIT_ON_EMPTY).unwrap();
         }));
     }
-    let config = AdminConfig { address: "127.0.0.1:0".parse().unwrap(), allow_remote: false };
-    let admin = Admin::start(&config, Config::default(), Bases(remotes)).unwrap();
+    let config = AdminConfig {
+        address: "127.0.0.1:0".parse().unwrap(),
+        allow_remote: false,
+        hosts: Vec::new(),
+    };
+    let admin =
+        Admin::start(&config, Config::default(), Bases(remotes), &Failures::none()).unwrap();
     let ListenAddress::Tcp(address) = *admin.address() else { unreachable!() };
     let ask = |request: &str| {
         let mut stream = TcpStream::connect(address).unwrap();

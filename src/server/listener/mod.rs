@@ -64,13 +64,13 @@ impl Listener {
         self.name.as_deref()
     }
 
-    /// Duplicates the sockets for an [`Offer`](super::upgrade::Offer). The kernel goes on listening
-    /// until both are dropped.
+    /// Duplicates the sockets, so that they can be offered to a successor. The kernel goes on
+    /// listening until both are dropped.
     ///
     /// # Errors
     ///
     /// [`Error::Os`] if there is no descriptor left.
-    pub fn duplicate(&self) -> Result<Self> {
+    pub(super) fn duplicate(&self) -> Result<Self> {
         let sockets = self.sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>();
         Ok(Self {
             address: self.address.clone(),

@@ -1,9 +1,9 @@
 //! Unix sockets that listen: their file, its permissions, and the file of a dead server.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -19,8 +19,7 @@ pub(super) fn open(path: &Path, mode: u32, backlog: i32) -> io::Result<(Socket, 
     remove_stale(path, &address)?;
     let socket = bind(&address, mode)?;
     let file = SocketFile::created(path)?;
-    // The process's umask may have removed some of the requested permissions.
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    set_permissions(path, mode)?;
     socket.listen(backlog)?;
     Ok((socket, file))
 }
@@ -35,6 +34,18 @@ fn bind(address: &SockAddr, mode: u32) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Gives a socket's file the permissions that the umask has removed. Another user who may write to
+/// the folder could have put a link in its place. So the file is opened first, and not followed.
+fn set_permissions(path: &Path, mode: u32) -> io::Result<()> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.file_type().is_socket() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(opened, Permissions::from_mode(mode))
 }
 
 /// Removes a socket without a listener at this path.
@@ -82,6 +93,17 @@ mod tests {
             let _open = open(&path, mode, 1).unwrap();
             assert_eq!(mode_of(&path), mode, "whatever the umask");
         }
+    }
+
+    #[test]
+    fn a_link_that_took_the_place_of_a_socket_is_not_followed() {
+        let (folder, path) = folder_with_path();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "").unwrap();
+        fs::set_permissions(&precious, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert_eq!(set_permissions(&path, 0o666).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(mode_of(&precious), 0o600);
     }
 
     #[test]

@@ -80,7 +80,11 @@ impl<S: Service> Hosted for Host<S> {
     }
 
     fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize> {
-        self.with(key, |service, session| service.receive(session, input, out))
+        self.with(key, |service, session| {
+            let (consumed, given) = (service.receive(session, input, out), input.len());
+            assert!(consumed <= given, "the service consumed {consumed} of {given} bytes");
+            consumed
+        })
     }
 
     fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()> {

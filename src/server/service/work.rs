@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::{Outlet, Peer, Service};
 
+/// The longest time as text. A longer one is a typing error, and its multiples would overflow.
+const MEAN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a request spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkKind {
@@ -91,6 +94,9 @@ impl FromStr for Work {
             None => (TimeDistribution::Constant, time),
         };
         let mean = humantime::parse_duration(time).map_err(|error| format!("{time}: {error}"))?;
+        if mean > MEAN_MAX {
+            return Err(format!("{time}: write at most {}", humantime::format_duration(MEAN_MAX)));
+        }
         Ok(Self::new(kind, distribution, mean, 1))
     }
 }

@@ -214,7 +214,7 @@ impl ConnectionMut<'_> {
             let mut consumed = 0;
             loop {
                 let more = service.receive(key, &bytes[consumed..], out)?;
-                consumed = (consumed + more).min(bytes.len());
+                consumed += more;
                 if more == 0 || consumed == bytes.len() || !out.can_receive_more() {
                     return Some(consumed);
                 }

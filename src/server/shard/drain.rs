@@ -2,8 +2,9 @@
 //!
 //! It notifies the services, and connections continue. Each tick closes the connections that were
 //! quiet since the last one, have sent all output, and are due in the spread. The spread keeps
-//! clients from all reconnecting at once. At the deadline the other connections are closed, too;
-//! one with pending output by a reset. The worker ends with its last connection.
+//! clients from all reconnecting at once. At the deadline the other connections are closed, too:
+//! those that are not quiet by a reset, because their peers would take an orderly end for the end
+//! of their streams. The worker ends with its last connection.
 
 use std::time::Duration;
 
@@ -69,10 +70,61 @@ fn seems_quiet(connection: &mut Connection) -> bool {
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
     for key in worker.connection_keys() {
         let mut connection = worker.connection(registry, key);
-        if connection.has_pending_output() {
-            connection.fail(CloseReason::Cut);
-        } else {
+        if is_quiet(&mut connection) {
             connection.close();
+        } else if connection.is_open() {
+            connection.fail(CloseReason::Cut);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::test_worker::worker_with;
+    use super::*;
+    use crate::base::{EventBase, LoopFlags};
+    use crate::server::service::Echo;
+
+    /// A client, and the worker that drains without ever having ticked.
+    fn draining() -> (TcpStream, EventBase<Worker>, Worker) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (mut base, mut worker) = worker_with(Echo, socket);
+        let drain = Drain { timeout: Duration::from_secs(60), ..Drain::default() };
+        begin(base.registry(), &mut worker, drain);
+        (client, base, worker)
+    }
+
+    fn reach_deadline(base: &mut EventBase<Worker>, worker: &mut Worker) {
+        let timer = base.registry().create(EventSpec::timer(), on_deadline);
+        base.registry().add(timer, Some(Duration::ZERO)).unwrap();
+        base.run_with(worker, LoopFlags::ONCE).unwrap();
+    }
+
+    #[test]
+    fn a_client_in_the_middle_of_its_stream_gets_no_orderly_end_at_the_deadline() {
+        let (mut client, mut base, mut worker) = draining();
+        client.write_all(b"x").unwrap();
+        while worker.stats.bytes_out == 0 {
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        client.read_exact(&mut [0]).unwrap();
+        reach_deadline(&mut base, &mut worker);
+        let error = client.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(worker.stats.errors.cut, 1);
+    }
+
+    #[test]
+    fn a_client_that_is_quiet_at_the_deadline_gets_an_orderly_end() {
+        let (mut client, mut base, mut worker) = draining();
+        reach_deadline(&mut base, &mut worker);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        assert_eq!(worker.stats.errors.cut, 0);
     }
 }

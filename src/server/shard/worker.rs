@@ -128,6 +128,7 @@ impl Worker {
             queued: load.queued() as u64,
             queued_max: load.queued_max() as u64,
             waits: turns.waits,
+            wait_errors: turns.wait_errors,
             events: turns.events,
             event_capacity: turns.event_capacity,
             changes: turns.changes,

@@ -28,6 +28,8 @@ pub struct ServerStats {
     pub uptime_s: f64,
     /// Whether it drains.
     pub draining: bool,
+    /// The first thread that ended before its time, with its error. The server is about to end.
+    pub failed: Option<String>,
     /// The addresses it listens on.
     pub listeners: Vec<String>,
     /// One entry per worker, in their order.
@@ -67,6 +69,8 @@ pub struct ShardStats {
     pub errors: ConnectionErrors,
     /// Waits of its event base, one per turn.
     pub waits: u64,
+    /// Waits that failed for a transient reason, such as a lack of memory.
+    pub wait_errors: u64,
     /// Ready descriptors that those waits reported.
     pub events: u64,
     /// Current capacity of its event array.
@@ -178,6 +182,8 @@ pub struct AcceptorStats {
     pub pauses_at_limit: u64,
     /// Times it paused for lack of descriptors or memory.
     pub pauses_exhausted: u64,
+    /// Times it paused because accept(2) failed repeatedly for another reason.
+    pub pauses_failing: u64,
     /// HasAcceptor that failed because the connection had ended already.
     pub aborted: u64,
     /// Whether it accepts now.

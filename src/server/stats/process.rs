@@ -1,10 +1,14 @@
-//! The process as the kernel reports it. Reading it takes descriptors and memory, which may be
-//! exhausted: what cannot be read is `None`.
+//! The process as the kernel reports it, and the losses of its log. Reading it takes descriptors
+//! and memory, which may be exhausted: what cannot be read is `None`.
 
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+
+/// A process has one log (`log::set_logger`), so it also has one counter.
+static LOG_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The process at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +23,9 @@ pub struct ProcessStats {
     pub max_fds: Option<u64>,
     /// Resident memory (`VmRSS`), in bytes.
     pub resident_bytes: Option<u64>,
+    /// Log lines that the program's logger dropped, as it reported them with
+    /// [`count_dropped_log_line`](Self::count_dropped_log_line).
+    pub log_dropped: u64,
 }
 
 impl ProcessStats {
@@ -32,7 +39,14 @@ impl ProcessStats {
             open_fds: open_fds(),
             max_fds: limit.ok().filter(|&limit| limit != rlimit::INFINITY),
             resident_bytes: resident_bytes(),
+            log_dropped: LOG_DROPPED.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts a log line that the program's logger could not write. The server logs by the crate
+    /// `log`, and its threads wait for the logger, so a good logger drops lines instead of waiting.
+    pub fn count_dropped_log_line() {
+        LOG_DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 }
 

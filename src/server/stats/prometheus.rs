@@ -23,6 +23,11 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
     ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),
     ("evshard_shard_waits_total", "Waits of the event base, one per turn.", |s| s.waits),
+    (
+        "evshard_shard_wait_errors_total",
+        "Waits that failed for a transient reason, such as a lack of memory.",
+        |s| s.wait_errors,
+    ),
     ("evshard_shard_events_total", "Ready descriptors that waits reported.", |s| s.events),
     ("evshard_shard_changes_total", "Changes of interest passed to the kernel.", |s| s.changes),
     (
@@ -145,7 +150,7 @@ impl ServerStats {
         let answered = || numbered(&self.acceptors).filter(|(_, acceptor)| acceptor.answered);
         put_each(text, "acceptor", Kind::Counter, ACCEPTOR_COUNTERS, answered());
         let help = "Times accepting paused, by reason: all queues full, connection limit, \
-                    no descriptor or memory.";
+                    no descriptor or memory, accept failing.";
         let mut pauses = text.family("evshard_acceptor_pauses_total", Kind::Counter, help);
         for (acceptor, of) in answered() {
             for (reason, count) in pauses_of(of) {
@@ -184,7 +189,7 @@ fn put_each<'a, S: 'a>(
     }
 }
 
-/// Uses the names of Prometheus' own client libraries.
+/// Uses the names of Prometheus' own client libraries, where they have one.
 fn put_process(text: &mut Exposition, process: &ProcessStats) {
     let help = "CPU time of the process.";
     let cpu_s = seconds(process.cpu_ns);
@@ -198,6 +203,8 @@ fn put_process(text: &mut Exposition, process: &ProcessStats) {
             text.single(name, Kind::Gauge, help, number);
         }
     }
+    let help = "Log lines dropped, because their reader was too slow or a write failed.";
+    text.single("evshard_log_dropped_total", Kind::Counter, help, process.log_dropped);
 }
 
 fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
@@ -208,11 +215,12 @@ fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
     ]
 }
 
-fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 3] {
+fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 4] {
     [
         ("full", acceptor.pauses_full),
         ("limit", acceptor.pauses_at_limit),
         ("exhausted", acceptor.pauses_exhausted),
+        ("failing", acceptor.pauses_failing),
     ]
 }
 

@@ -29,6 +29,7 @@ impl ShardStats {
             bytes_out: self.bytes_out + other.bytes_out,
             errors: self.errors.plus(other.errors),
             waits: self.waits + other.waits,
+            wait_errors: self.wait_errors + other.wait_errors,
             events: self.events + other.events,
             event_capacity: self.event_capacity + other.event_capacity,
             changes: self.changes + other.changes,

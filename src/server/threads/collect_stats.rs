@@ -10,6 +10,7 @@ use super::Threads;
 use super::question::Question;
 use crate::base::Remote;
 use crate::server::accept::AcceptorThread;
+use crate::server::failure::Failures;
 use crate::server::placement::load::Loads;
 use crate::server::shard::worker::{Worker, WorkerResults};
 use crate::server::stats::{AcceptorStats, ServerStats, ShardStats};
@@ -26,6 +27,7 @@ pub(in crate::server) struct StatsCollector {
     listeners: Vec<String>,
     started: Instant,
     draining: Arc<AtomicBool>,
+    failures: Failures,
 }
 
 /// The counters of one thread.
@@ -37,7 +39,11 @@ pub(in crate::server) enum ThreadStats {
 
 impl StatsCollector {
     /// A collector of threads that have just started.
-    pub(in crate::server) fn of(threads: &Threads, listeners: Vec<String>) -> Self {
+    pub(in crate::server) fn of(
+        threads: &Threads,
+        listeners: Vec<String>,
+        failures: Failures,
+    ) -> Self {
         Self {
             acceptor: threads.acceptor.as_ref().map(Thread::remote),
             workers: threads.workers.iter().map(Thread::remote).collect(),
@@ -46,6 +52,7 @@ impl StatsCollector {
             listeners,
             started: Instant::now(),
             draining: Arc::new(AtomicBool::new(false)),
+            failures,
         }
     }
 
@@ -111,6 +118,7 @@ impl StatsCollector {
         ServerStats {
             uptime_s: self.started.elapsed().as_secs_f64(),
             draining: self.draining.load(Ordering::Relaxed),
+            failed: self.failures.first().map(|failure| failure.to_string()),
             listeners: self.listeners.clone(),
             shards,
             acceptors,

@@ -6,10 +6,11 @@ pub(super) mod question;
 use std::convert::Infallible;
 use std::sync::mpsc;
 
-use crate::base::EventBase;
+use crate::base::{EventBase, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
 use crate::server::error::Result;
+use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
@@ -17,6 +18,9 @@ use crate::server::shard::worker::{self, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::server::thread::Thread;
+
+/// Dropped when a thread has done its job.
+type Done = mpsc::Sender<Infallible>;
 
 /// The running threads.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ impl Threads {
         config: &ServerConfig,
         listeners: Vec<Listener>,
         service: &impl Service,
+        failures: &Failures,
     ) -> Result<Self> {
         let mut acceptor = match config.accept {
             AcceptMode::Acceptor => Some(EventBase::<AcceptorThread>::new(config.base)?),
@@ -57,7 +62,8 @@ impl Threads {
         let start_acceptor = |mut base: EventBase<AcceptorThread>| {
             let listen_sockets = listen_sockets.next().unwrap_or_default();
             let acceptor = shards.acceptor(0, listen_sockets, config, base.registry())?;
-            Thread::start("acceptor".into(), base, AcceptorThread { acceptor }, AcceptorThread::run)
+            let context = AcceptorThread { acceptor };
+            Thread::start("acceptor".into(), base, context, AcceptorThread::run, failures)
         };
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
@@ -69,7 +75,7 @@ impl Threads {
                 worker.acceptor =
                     Some(shards.acceptor(shard, listen_sockets, config, base.registry())?);
             }
-            Thread::start(format!("worker-{shard}"), base, worker, Worker::run)
+            Thread::start(format!("worker-{shard}"), base, worker, Worker::run, failures)
         };
         let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
         let workers = workers.collect::<Result<_>>()?;
@@ -77,16 +83,37 @@ impl Threads {
     }
 
     /// Stops every acceptor, and waits until all have closed their sockets.
+    ///
+    /// If this process owns the backlog, all sockets refuse connections before the first one is
+    /// emptied. Of sockets at one address (`SO_REUSEPORT`), the kernel may choose one that refuses
+    /// as long as another does not.
     pub(super) fn stop_accepting(&self, backlog: BacklogOwner) {
-        let (done, all_done) = mpsc::channel::<Infallible>();
+        if backlog == BacklogOwner::ThisProcess {
+            self.wait_for_each(Acceptor::refuse, Acceptor::refuse);
+        }
+        self.wait_for_each(
+            move |registry, acceptor, done| Acceptor::stop(registry, acceptor, backlog, done),
+            move |registry, worker, done| Acceptor::stop(registry, worker, backlog, done),
+        );
+    }
+
+    /// Runs a job on every thread that may accept, and waits until each has dropped its sender.
+    fn wait_for_each(
+        &self,
+        on_acceptor: impl FnOnce(&mut Registry<AcceptorThread>, &mut AcceptorThread, Done)
+        + Copy
+        + Send
+        + 'static,
+        on_worker: impl FnOnce(&mut Registry<Worker>, &mut Worker, Done) + Copy + Send + 'static,
+    ) {
+        let (done, all_done) = mpsc::channel();
         if let Some(acceptor) = &self.acceptor {
             let done = done.clone();
-            acceptor
-                .post(move |registry, acceptor| Acceptor::stop(registry, acceptor, backlog, done));
+            acceptor.post(move |registry, acceptor| on_acceptor(registry, acceptor, done));
         }
         for worker in &self.workers {
             let done = done.clone();
-            worker.post(move |registry, worker| Acceptor::stop(registry, worker, backlog, done));
+            worker.post(move |registry, worker| on_worker(registry, worker, done));
         }
         drop(done);
         // Nothing is ever sent. The receiver ends when the last sender is dropped, in any way.

@@ -25,32 +25,34 @@
 //! One moment cannot be covered: if a successor dies right after `ready`, no process may be left.
 //!
 //! ```
-//! use evshard::server::upgrade::{Offer, UpgradeSocket, take_over};
-//! use evshard::server::{Listener, ServerConfig, listener};
+//! use evshard::server::upgrade::{UpgradeSocket, take_over};
+//! use evshard::server::{Echo, Server, ServerConfig};
 //!
 //! # let folder = test_needs::folder();
 //! # let path = folder.path().join("upgrade");
 //! # let listen = vec!["127.0.0.1:0".parse().unwrap()];
 //! # let config = ServerConfig { listen, ..ServerConfig::default() };
-//! // The running server, before it gives its listeners to the threads that accept.
-//! let listeners = listener::open(&config)?;
-//! let copies = listeners.iter().map(Listener::duplicate).collect::<Result<_, _>>()?;
+//! // The running server.
+//! let mut first = Server::start(&config, Echo)?;
 //! let (sender, taken_over) = std::sync::mpsc::channel();
-//! let notify = move |_process| sender.send(()).expect("the main thread waits for it");
-//! let offer = Offer::start(UpgradeSocket::open(&path)?, copies, notify)?;
+//! let notify = move |process| sender.send(process).expect("the main thread waits for it");
+//! first.offer(UpgradeSocket::open(&path)?, notify)?;
 //!
 //! // Its successor, in another process.
-//! let (received, handover) = take_over(&path)?;
-//! assert_eq!(received[0].address(), listeners[0].address());
-//! // … accepts connections, and then:
+//! let (listeners, handover) = take_over(&path)?;
+//! let mut second = Server::start_on(&config, listeners, Echo)?;
 //! let upgrade_socket = handover.ready()?;
+//! second.offer(upgrade_socket, |_process| { /* as above */ })?;
+//! assert_eq!(second.addresses(), first.addresses());
 //!
-//! // The first one drains.
+//! // The first one drains, and leaves the kernel's backlog to the second.
 //! taken_over.recv().unwrap();
+//! first.drain()?;
 //! # Ok::<(), evshard::server::Error>(())
 //! ```
 
 mod channel;
+mod handover;
 mod listing;
 mod message;
 mod offer;
@@ -63,8 +65,8 @@ mod tests;
 use std::path::Path;
 use std::time::Duration;
 
-pub use offer::Offer;
-pub use take_over::{TakeOver, take_over};
+pub(super) use handover::Handover;
+pub use take_over::{Abort, TakeOver, take_over};
 
 use crate::server::error::Result;
 use crate::server::listener::{self, Listener};
@@ -79,7 +81,7 @@ const MODE: u32 = 0o600;
 /// Successors that wait; one is served at a time, and the others are refused.
 const BACKLOG: i32 = 16;
 
-/// The unix socket at which a server offers its listening sockets. [`Offer::start`] serves it.
+/// The unix socket at which a server [offers](crate::server::Server::offer) its listening sockets.
 #[derive(Debug)]
 pub struct UpgradeSocket(Listener);
 

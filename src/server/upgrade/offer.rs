@@ -2,13 +2,18 @@
 //!
 //! It serves one successor at a time and never affects the server. An error of a successor closes
 //! its connection and is logged.
+//!
+//! Its thread decides whether a successor has the sockets: they are handed over once the kernel has
+//! taken the message that says so. A caller that needs to know ends the offer and asks.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{error, info, warn};
 
 use super::channel::expect_same_user;
 use super::listing::Listing;
@@ -17,7 +22,9 @@ use super::successor_connection::{HandoverStep, Successor, SuccessorEvents, send
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
 use crate::base::{Config, EventBase, Registry};
 use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::server::accept::ReserveFd;
 use crate::server::error::{Error, Result};
+use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::thread::Thread;
 use crate::sys::socket::accept;
@@ -25,18 +32,25 @@ use crate::sys::socket::accept;
 /// How long it does not accept after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Offers a server's listening sockets to a successor, until it is dropped.
+/// Offers a server's listening sockets to a successor, until it is ended or dropped.
 ///
-/// It holds duplicates of the sockets, so drop it before the server drains. Until then the kernel
-/// goes on queueing connections that no process would accept.
+/// It holds duplicates of the sockets, so end it before the server stops accepting. Until then the
+/// kernel goes on queueing connections that no process would accept.
 #[derive(Debug)]
 #[must_use = "an offer that is dropped ends"]
-pub struct Offer(#[expect(dead_code, reason = "its drop ends the thread")] Thread<Offering, ()>);
+pub(in crate::server) struct Offer {
+    /// Returns the process id of the successor that has the sockets.
+    thread: Thread<Offering, Option<u32>>,
+    /// Disconnected when the thread ends.
+    end: Receiver<Infallible>,
+}
 
 /// The context of the offer's base.
 struct Offering {
     upgrade: Listener,
     offered: Vec<Listener>,
+    /// For a successor that comes while descriptors are exhausted.
+    reserve: ReserveFd,
     acceptable: EventId,
     pause_over: EventId,
     successor: Option<Successor>,
@@ -44,24 +58,38 @@ struct Offering {
     /// The process that has taken the sockets.
     taken_by: Option<u32>,
     taken_over: Box<dyn FnOnce(u32) + Send>,
+    _end: Sender<Infallible>,
 }
 
 impl Offer {
     /// Offers `listeners`, [duplicates](Listener::duplicate) of the server's, at the upgrade
     /// socket. Once a successor has them and is ready, everything here is closed. The files of unix
-    /// sockets then belong to the successor, and `taken_over` is called with its process id. The
-    /// server must then stop accepting, leave the kernel's backlog to the successor, and drain. The
-    /// call comes from the offer's own thread and should only notify the server.
+    /// sockets then belong to the successor, and `taken_over` is called with its process id, on the
+    /// offer's own thread.
     ///
     /// # Errors
     ///
     /// [`Error::Os`] if there is no thread or descriptor left, or if a path is no Unicode text.
-    pub fn start(
+    pub(super) fn start(
         socket: UpgradeSocket,
         listeners: Vec<Listener>,
-        taken_over: impl FnOnce(u32) + Send + 'static,
+        taken_over: Box<dyn FnOnce(u32) + Send>,
+        failures: &Failures,
     ) -> Result<Self> {
-        Self::start_with(socket, listeners, HANDOVER_TIMEOUT, Box::new(taken_over))
+        Self::start_with(socket, listeners, HANDOVER_TIMEOUT, taken_over, failures)
+    }
+
+    /// Offers the sockets for `time` longer at most, and then no more. Returns the process id of
+    /// the successor that has them, at once if there is one already.
+    pub(super) fn end_after(self, time: Duration) -> Option<u32> {
+        // Nothing is ever sent.
+        let _ = self.end.recv_timeout(time);
+        self.thread.post(|registry, _| registry.loop_exit());
+        let ended = self.thread.join();
+        ended.unwrap_or_else(|error| {
+            error!(target: "upgrade", error:%; "the offer of the listening sockets failed");
+            None
+        })
     }
 
     pub(super) fn start_with(
@@ -69,6 +97,7 @@ impl Offer {
         offered: Vec<Listener>,
         timeout: Duration,
         taken_over: Box<dyn FnOnce(u32) + Send>,
+        failures: &Failures,
     ) -> Result<Self> {
         // Find an invalid listing now, and not when a successor asks.
         let listing = Listing::of(&upgrade, &offered);
@@ -79,30 +108,35 @@ impl Offer {
         let listening = EventSpec::io(&upgrade.sockets[0], Interest::READ).persist();
         let acceptable = registry.create(listening, on_acceptable);
         registry.add(acceptable, None)?;
+        let (sender, end) = mpsc::channel();
         let offering = Offering {
             upgrade,
             offered,
+            reserve: ReserveFd::new(),
             acceptable,
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             successor: None,
             timeout,
             taken_by: None,
             taken_over,
+            _end: sender,
         };
-        Thread::start("upgrade".into(), base, offering, Offering::run).map(Self)
+        let thread = Thread::start("upgrade".into(), base, offering, Offering::run, failures)?;
+        Ok(Self { thread, end })
     }
 }
 
 impl Offering {
     /// Runs on the offer's thread.
-    fn run(mut base: EventBase<Self>, mut offering: Self) -> crate::error::Result<()> {
-        base.run_until_exit(&mut offering)?;
+    fn run(mut base: EventBase<Self>, mut offering: Self) -> crate::error::Result<Option<u32>> {
+        let end = base.run_until_exit(&mut offering);
         drop(base);
-        let Self { taken_by, taken_over, .. } = offering;
+        let Self { taken_by, taken_over, _end, .. } = offering;
         if let Some(process) = taken_by {
             taken_over(process);
+            return Ok(Some(process));
         }
-        Ok(())
+        end.map(|_| None)
     }
 
     /// Serves a process that connected, unless another is being served.
@@ -189,6 +223,7 @@ impl Offering {
         for event in [readable, writable, deadline] {
             registry.free(event);
         }
+        self.reserve.refill();
         Some(successor)
     }
 }
@@ -200,7 +235,12 @@ impl fmt::Debug for Offering {
 }
 
 fn on_acceptable(registry: &mut Registry<Offering>, offering: &mut Offering, fired: Fired) {
-    match accept(&offering.upgrade.sockets[0]) {
+    let socket = &offering.upgrade.sockets[0];
+    let accepted = accept(socket).or_else(|error| match offering.reserve.release_for(&error) {
+        true => accept(socket),
+        false => Err(error),
+    });
+    match accepted {
         Ok(stream) => offering.accept_successor(registry, stream),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => {
@@ -212,6 +252,7 @@ fn on_acceptable(registry: &mut Registry<Offering>, offering: &mut Offering, fir
 }
 
 fn on_pause_over(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
+    offering.reserve.refill();
     if registry.add(offering.acceptable, None).is_err() {
         registry.add(offering.pause_over, Some(PAUSE)).expect("a timer needs no kernel");
     }

@@ -1,6 +1,7 @@
 //! Taking over: the new server's side. It blocks on each answer, because it has nothing else to do.
 
 use std::io::{self, ErrorKind};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +54,30 @@ pub(super) fn take_over_within(
     Ok((listeners, take_over))
 }
 
+/// Ends a take-over from another thread.
+#[derive(Debug)]
+pub struct Abort(Socket);
+
+impl Abort {
+    /// Ends the take-over. [`TakeOver::ready`] then returns an error, unless the other server has
+    /// handed over already: then it returns the upgrade socket.
+    pub fn abort(&self) {
+        // It cannot be sent any message then. A socket that is not connected has no other server.
+        let _ = self.0.shutdown(Shutdown::Read);
+    }
+}
+
 impl TakeOver {
+    /// A handle that ends the take-over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] if there is no descriptor left.
+    pub fn abort_handle(&self) -> Result<Abort> {
+        let stream = self.server.stream.try_clone();
+        stream.map(Abort).map_err(Error::os("duplicate a socket"))
+    }
+
     /// Notifies the other server that this one accepts connections. It then stops accepting and
     /// drains. Returns the upgrade socket, at which this server can offer the sockets in turn. From
     /// now on the files of unix sockets belong to this server.
@@ -63,7 +87,7 @@ impl TakeOver {
     /// [`Error::TakeOver`] if the other server does not drain. It goes on accepting, so this one
     /// must end.
     pub fn ready(mut self) -> Result<UpgradeSocket> {
-        let answer = self.server.ask(&Message::Ready);
+        let answer = self.server.ask_to_the_end(&Message::Ready);
         answer
             .and_then(|answer| match answer {
                 Message::Draining => Ok(()),
@@ -118,6 +142,15 @@ impl OfferConnection {
         let asked = channel::send(&self.stream.as_fd(), &message.line()?, &[]);
         // A server that refused has closed, and its message can still be read.
         self.receive().map_err(|error| asked.err().unwrap_or(error))
+    }
+
+    /// As [`ask`](Self::ask). A caller that gives up must know whether the answer was sent: after
+    /// an error no answer can come any more, and one that came before is received.
+    fn ask_to_the_end(&mut self, message: &Message) -> io::Result<Message> {
+        self.ask(message).or_else(|error| {
+            let _ = self.stream.shutdown(Shutdown::Read);
+            self.receive().map_err(|_| error)
+        })
     }
 
     fn receive(&mut self) -> io::Result<Message> {

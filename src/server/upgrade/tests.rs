@@ -20,8 +20,10 @@ use std::time::Instant;
 use test_needs::Need;
 
 use super::message::{Message, VERSION};
+use super::offer::Offer;
 use super::*;
 use crate::server::error::Error;
+use crate::server::failure::Failures;
 use crate::server::listener::ListenAddress;
 use crate::server::{AcceptMode, ServerConfig};
 
@@ -89,7 +91,7 @@ fn offer(socket: UpgradeSocket, of: &[Listener], timeout: Duration) -> (Offer, R
         assert!(process > 0);
         sender.send(()).unwrap();
     });
-    (Offer::start_with(socket, copies, timeout, notify).unwrap(), taken)
+    (Offer::start_with(socket, copies, timeout, notify, &Failures::none()).unwrap(), taken)
 }
 
 /// The kernel's name of each socket: descriptors of the same socket have the same one.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, Error};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,6 @@ use rustix::event::{Timespec, epoll};
 use rustix::process::geteuid;
 use rustix::pty::{OpenptFlags, openpt, unlockpt};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
-use socket2::{SockFilter, SockRef};
 
 /// The user that a test becomes when it has to be another one.
 const OTHER_USER: u32 = 65_534;
@@ -28,8 +27,6 @@ const OTHER_USER: u32 = 65_534;
 pub enum Need {
     /// io_uring of Linux 5.19, neither switched off nor refused by a sandbox.
     IoUring,
-    /// The right to attach a filter to a socket (`SO_ATTACH_FILTER`).
-    SocketFilter,
     /// The right to bind a thread to a core (`sched_setaffinity(2)`).
     Affinity,
     /// A wait that counts nanoseconds (`epoll_pwait2(2)`).
@@ -77,7 +74,6 @@ impl Need {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::IoUring => "io_uring",
-            Self::SocketFilter => "socket-filter",
             Self::Affinity => "affinity",
             Self::PreciseWait => "precise-wait",
             Self::Ipv6 => "ipv6",
@@ -97,7 +93,6 @@ impl Need {
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         let needs = [
             Self::IoUring,
-            Self::SocketFilter,
             Self::Affinity,
             Self::PreciseWait,
             Self::Ipv6,
@@ -126,10 +121,6 @@ impl Need {
             // On a thread of its own: when a ring is closed, the kernel interrupts a later wait of
             // the thread that opened it.
             Self::IoUring => thread::spawn(open_ring).join().expect("it does not panic"),
-            Self::SocketFilter => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-                SockRef::from(&listener).attach_filter(&[SockFilter::new(0x06, 0, 0, u32::MAX)])
-            }
             Self::Affinity => Ok(sched_setaffinity(None, &sched_getaffinity(None)?)?),
             Self::PreciseWait => wait_a_nanosecond(),
             Self::Ipv6 => TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).map(drop),

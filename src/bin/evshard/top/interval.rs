@@ -67,7 +67,9 @@ impl<'a> Interval<'a> {
             now,
             total,
             sheds: sum(|acceptor| acceptor.shed),
-            pauses: sum(|g| g.pauses_full + g.pauses_at_limit + g.pauses_exhausted),
+            pauses: sum(|g| {
+                g.pauses_full + g.pauses_at_limit + g.pauses_exhausted + g.pauses_failing
+            }),
             cpu_share: per_second.of(before.process.cpu_ns, now.process.cpu_ns) / 1e9,
             shards,
         }

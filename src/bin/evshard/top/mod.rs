@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
+use super::flag_values::duration_from;
 use super::print;
 use interval::Interval;
 use screen::{Style, render};
@@ -28,7 +29,7 @@ pub(crate) struct Top {
 
     /// Time between two updates. Rates and percentiles cover this time.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
-    interval: Duration,
+    pub(crate) interval: Duration,
 
     /// Print one table of one interval and exit. This is the default if the output is no terminal.
     #[arg(long)]
@@ -36,8 +37,7 @@ pub(crate) struct Top {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("write 100ms or more".to_owned()) }
+    duration_from(INTERVAL_MIN, text)
 }
 
 /// Why it ended early.

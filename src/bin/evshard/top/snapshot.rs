@@ -44,6 +44,7 @@ pub(super) struct Acceptor {
     pub(super) pauses_full: u64,
     pub(super) pauses_at_limit: u64,
     pub(super) pauses_exhausted: u64,
+    pub(super) pauses_failing: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 /// Hides the cursor and cuts long lines; END restores both.
@@ -35,7 +35,7 @@ impl Terminal {
     /// Takes the terminal. From now on [`wait`](Self::wait) reports signals to end.
     pub(super) fn take() -> io::Result<Self> {
         let (signals, sender) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             pipe::register(signal, sender.try_clone()?)?;
         }
         let before = if io::stdin().is_terminal() { Some(take_keys()?) } else { None };

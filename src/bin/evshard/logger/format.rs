@@ -1,12 +1,11 @@
-//! The log: one line per event on standard error, as text for people or as JSON for programs.
+//! A line of the log, as text for people or as JSON for programs.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_millis;
+use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
-use log::{LevelFilter, Log, Metadata, Record};
 use serde_json::{Map, Value as Json};
 
 /// The format of a line.
@@ -19,37 +18,8 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-#[derive(Debug)]
-struct Logger {
-    format: LogFormat,
-}
-
-/// Starts to log this severity and above. Only the first call counts.
-pub(crate) fn start(format: LogFormat, level: LevelFilter) {
-    // The logger lives as long as the program.
-    if log::set_logger(Box::leak(Box::new(Logger { format }))).is_ok() {
-        log::set_max_level(level);
-    }
-}
-
-impl Log for Logger {
-    /// The log crate checks the level before it calls the logger.
-    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let line = self.format.line(record, SystemTime::now());
-        // One write per line, so that lines of several threads do not mix. If it fails, there is
-        // nowhere to report it.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
-    }
-
-    fn flush(&self) {}
-}
-
 impl LogFormat {
-    fn line(self, record: &Record<'_>, time: SystemTime) -> String {
+    pub(super) fn line(self, record: &Record<'_>, time: SystemTime) -> String {
         let mut fields = Fields::default();
         // A field that cannot be formatted must not suppress the message.
         let _ = record.key_values().visit(&mut fields);

@@ -1,0 +1,124 @@
+//! The values of flags. Each number and duration has a range, and its error names the range.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use evshard::server::listener::AddressError;
+use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode};
+use evshard::{BackendKind, ChangelistPolicy};
+use humantime::format_duration;
+
+/// The longest duration: a year of 365.25 days. A longer one is a typing error, and some could not
+/// be added to a time.
+pub(crate) const DURATION_MAX: Duration = Duration::from_secs(31_557_600);
+/// The shortest deadline. One of zero cannot be met.
+const DEADLINE_MIN: Duration = Duration::from_millis(1);
+/// The smallest and largest memory of a connection. A PROXY header must fit.
+const BUFFER_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 40;
+
+/// The addresses that one --listen means: a host name can have several.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenAddresses(pub(crate) Vec<ListenAddress>);
+
+/// Parses an address, and resolves a host name.
+pub(crate) fn listen_addresses(text: &str) -> Result<ListenAddresses, AddressError> {
+    ListenAddress::resolve(text).map(ListenAddresses)
+}
+
+/// Parses a duration from zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    duration_from(Duration::ZERO, text)
+}
+
+/// Parses a duration of at least this much.
+pub(crate) fn duration_from(least: Duration, text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text).ok();
+    parsed.filter(|duration| (least..=DURATION_MAX).contains(duration)).ok_or_else(|| {
+        let (least, most) = (format_duration(least), format_duration(DURATION_MAX));
+        format!("write a duration from {least} to {most}, such as 1500ms or 30s")
+    })
+}
+
+/// A parser of numbers from 1.
+pub(crate) fn count_to(
+    most: usize,
+) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync {
+    move |text| {
+        let parsed = text.parse::<NonZeroUsize>().ok();
+        let in_range = parsed.filter(|count| count.get() <= most);
+        in_range.ok_or_else(|| format!("write a number from 1 to {most}"))
+    }
+}
+
+pub(crate) fn buffer_bytes(text: &str) -> Result<ByteSize, String> {
+    let parsed = text.parse::<ByteSize>().ok();
+    parsed.filter(|size| BUFFER_BYTES.contains(&size.as_u64())).ok_or_else(|| {
+        let [least, most] = [BUFFER_BYTES.start(), BUFFER_BYTES.end()].map(|size| ByteSize(*size));
+        format!("write a size from {least} to {most}, such as 256KiB")
+    })
+}
+
+/// A duration, or `off`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(pub(crate) Option<Duration>);
+
+impl std::str::FromStr for Deadline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let duration = duration_from(DEADLINE_MIN, text);
+        duration.map(|duration| Self(Some(duration))).map_err(|error| format!("{error}, or off"))
+    }
+}
+
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "write an octal mode from 0000 to 0777".to_owned())
+}
+
+/// A parser for a list of named values.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: impl IntoIterator<Item = (&'static str, T)>,
+) -> impl TypedValueParser<Value = T> {
+    let all: Vec<(&'static str, T)> = all.into_iter().collect();
+    let names: Vec<&'static str> = all.iter().map(|(name, _)| *name).collect();
+    PossibleValuesParser::new(names).map(move |chosen| {
+        let named = all.iter().find(|(name, _)| *name == chosen);
+        named.expect("clap let only known names pass").1
+    })
+}
+
+pub(crate) fn backend() -> impl TypedValueParser<Value = BackendKind> {
+    one_of(BackendKind::ALL.iter().map(|kind| (kind.name(), *kind)))
+}
+
+pub(crate) fn accept() -> impl TypedValueParser<Value = AcceptMode> {
+    one_of(AcceptMode::ALL.map(|mode| (mode.name(), mode)))
+}
+
+pub(crate) fn placement() -> impl TypedValueParser<Value = Placement> {
+    one_of(Placement::ALL.map(|policy| (policy.name(), policy)))
+}
+
+pub(crate) fn changelist() -> impl TypedValueParser<Value = ChangelistPolicy> {
+    one_of([("immediate", ChangelistPolicy::Immediate), ("deferred", ChangelistPolicy::Deferred)])
+}
+
+pub(crate) fn overload() -> impl TypedValueParser<Value = Overload> {
+    one_of([("wait", Overload::Wait), ("shed", Overload::Shed)])
+}
+
+pub(crate) fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
+    one_of([
+        ("off", ProxyMode::Off),
+        ("optional", ProxyMode::Optional),
+        ("require", ProxyMode::Require),
+    ])
+}

@@ -1,0 +1,216 @@
+//! Text for a reader that may stall: a bounded queue, and a thread that writes. No other thread
+//! waits for the reader.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+/// Texts that may wait. A log line is some 150 bytes, so they take little memory, and the lines of
+/// a whole start or reload fit.
+const QUEUED_MAX: usize = 1024;
+/// How long the program waits at its end for a reader that does not read.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// `PIPE_BUF` of pipe(7): a pipe that poll(2) reports as writable takes as much without blocking.
+const WRITE_BYTES_MAX: usize = 4096;
+
+/// The queue of one output.
+#[derive(Debug, Default)]
+pub(crate) struct OutputQueue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: Batch,
+    /// Whether the thread has an earlier batch, which is not written completely.
+    is_writing: bool,
+}
+
+/// What the thread has to do, in the order of the fields.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) texts: Vec<String>,
+    /// How many texts did not fit after these.
+    pub(crate) dropped: u64,
+    /// Whether the file is to be opened again.
+    pub(crate) reopen: bool,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.dropped == 0 && !self.reopen
+    }
+}
+
+impl OutputQueue {
+    /// Starts the thread, which passes each batch to `write`.
+    pub(crate) fn start(
+        name: &str,
+        mut write: impl FnMut(Batch) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Self::default());
+        let of_thread = queue.clone();
+        start_thread(name, move || {
+            loop {
+                write(of_thread.next());
+            }
+        })?;
+        Ok(queue)
+    }
+
+    /// Queues a text; returns `false` if it does not fit and is dropped.
+    pub(crate) fn put(&self, text: String) -> bool {
+        let mut state = self.state.lock();
+        let fits = state.next.texts.len() < QUEUED_MAX;
+        if fits {
+            state.next.texts.push(text);
+        } else {
+            state.next.dropped += 1;
+        }
+        self.changed.notify_all();
+        fits
+    }
+
+    /// Requests that the file is opened again, after what is queued was written.
+    pub(crate) fn reopen(&self) {
+        self.state.lock().next.reopen = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is written, for at most [`FLUSH_TIMEOUT`].
+    pub(crate) fn flush(&self) {
+        let is_pending = |state: &mut State| state.is_writing || !state.next.is_empty();
+        self.changed.wait_while_for(&mut self.state.lock(), is_pending, FLUSH_TIMEOUT);
+    }
+
+    /// The earlier batch is written; waits for the next one.
+    fn next(&self) -> Batch {
+        let mut state = self.state.lock();
+        state.is_writing = false;
+        self.changed.notify_all();
+        self.changed.wait_while(&mut state, |state| state.next.is_empty());
+        state.is_writing = true;
+        std::mem::take(&mut state.next)
+    }
+}
+
+/// Starts a thread that no one joins.
+pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let started = Builder::new().name(name.to_owned()).spawn(run);
+    let with_name = |error| io::Error::other(format!("start a thread: {error}, for {name}"));
+    started.map(drop).map_err(with_name)
+}
+
+/// Writes the whole text, waiting for room until the deadline. The output may be non-blocking:
+/// other processes may share it.
+pub(crate) fn write_text(
+    output: impl AsFd,
+    text: &str,
+    deadline: Option<Instant>,
+) -> io::Result<()> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.map(TryInto::try_into).transpose().map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&output, PollFlags::OUT)], left.as_ref()) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match rustix::io::write(&output, &rest[..rest.len().min(WRITE_BYTES_MAX)]) {
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::{self, Receiver, SyncSender};
+    use std::thread;
+
+    use super::*;
+
+    /// A queue whose thread passes on each batch and waits for the test to take it.
+    fn queue() -> (Arc<OutputQueue>, Receiver<Batch>) {
+        let (sender, batches): (SyncSender<Batch>, _) = mpsc::sync_channel(0);
+        (OutputQueue::start("test", move |batch| drop(sender.send(batch))).unwrap(), batches)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_where_it_was_dropped() {
+        let (queue, batches) = queue();
+        assert!(queue.put("first".to_owned()));
+        // The thread holds the first batch, or its text is still in the queue.
+        let fitting = (0..2 * QUEUED_MAX).filter(|n| queue.put(n.to_string())).count();
+        let mut received = Vec::new();
+        let mut dropped = 0;
+        while dropped == 0 {
+            let batch = batches.recv().unwrap();
+            received.extend(batch.texts);
+            dropped = batch.dropped;
+        }
+        assert_eq!(received[..2], ["first", "0"]);
+        assert_eq!(received.len(), 1 + fitting);
+        assert_eq!(dropped, (2 * QUEUED_MAX - fitting) as u64);
+        assert!(queue.put("later".to_owned()));
+        let batch = batches.recv().unwrap();
+        assert_eq!((batch.texts, batch.dropped), (vec!["later".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_flush_waits_for_the_writer_and_not_for_ever() {
+        let (queue, batches) = queue();
+        queue.put("x".to_owned());
+        let start = Instant::now();
+        queue.flush();
+        assert!(start.elapsed() >= FLUSH_TIMEOUT, "{:?}", start.elapsed());
+        assert_eq!(batches.recv().unwrap().texts, ["x"]);
+        queue.flush();
+        let state = queue.state.lock();
+        assert!(!state.is_writing && state.next.is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_stalls_costs_a_text_and_not_the_program() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let deadline = Some(Instant::now() + Duration::from_millis(50));
+        let error = write_text(&writer, &"0123456789".repeat(10_000), deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn an_output_that_does_not_block_loses_nothing() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let text = "0123456789".repeat(100_000);
+        let reading = thread::spawn(move || {
+            let mut received = String::new();
+            reader.read_to_string(&mut received).unwrap();
+            received
+        });
+        write_text(&writer, &text, None).unwrap();
+        drop(writer);
+        assert!(reading.join().unwrap() == text);
+    }
+
+    #[test]
+    fn a_full_device_is_an_error() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let error = write_text(&full, "x", None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
