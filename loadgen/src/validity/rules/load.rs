@@ -441,8 +441,8 @@ mod tests {
             run.counters.failed = 100;
             run.counters.mismatches = 100;
         });
-        let said = "100 of 200 requests failed (50 %); wrong bytes came back: is it the right \
-                    --protocol?; see the list of errors";
+        let said = "100 of 200 requests failed (50 %); 100 connections got wrong bytes: is it the \
+                    right --protocol?; see the list of errors";
         assert_eq!(found[0].text, said);
     }
 
