@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -91,8 +91,8 @@ pub enum AddressError {
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 impl ListenAddress {
-    /// Every address that the text means: those of a host name, in the resolver's order, without
-    /// repetition; otherwise one.
+    /// Every address that the text means: those of a host name that this machine has, in the
+    /// resolver's order, without repetition; otherwise one.
     ///
     /// # Errors
     ///
@@ -137,7 +137,19 @@ fn tcp(text: &str) -> Result<Vec<ListenAddress>, AddressError> {
             addresses.push(address);
         }
     }
+    // A name may have an IPv6 address where the kernel has no IPv6.
+    if addresses.iter().any(is_of_this_machine) {
+        addresses.retain(is_of_this_machine);
+    }
     if addresses.is_empty() { Err(AddressError::NoAddress) } else { Ok(addresses) }
+}
+
+/// Whether a socket can be bound to the host of an address.
+fn is_of_this_machine(address: &ListenAddress) -> bool {
+    let ListenAddress::Tcp(address) = address else { return true };
+    let unavailable = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT].map(Some);
+    let bound = UdpSocket::bind(SocketAddr::new(address.ip(), 0));
+    bound.err().is_none_or(|error| !unavailable.contains(&error.raw_os_error()))
 }
 
 /// The host with the index of its interface, where it has the name of one: `[fe80::1%eth0]`.

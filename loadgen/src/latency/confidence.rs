@@ -52,6 +52,9 @@ const SHORT_RUN: f64 = 40.0;
 /// 0.95, and in less than 0.1 % of runs of 800, or at one of 0.9.
 const FAR: u64 = 6;
 
+/// A value comes near a limit of this many times itself.
+const NEAR: u64 = 3;
+
 /// The latencies of one or several runs, with their batches. Without batches, how far requests
 /// depend on each other is not known, and there is no confidence interval.
 #[derive(Debug, Clone, Copy)]
@@ -76,9 +79,9 @@ impl Samples<'_> {
     /// 95 % level; nothing if that cannot be decided.
     ///
     /// It compares counts, not values: a percentile that is far from a limit is certain to be on
-    /// its side of it long before its own confidence interval is known. Where even the largest
-    /// value is far below the limit, the values count as independent: how far they depend on each
-    /// other there, such as by a drift of some microseconds, says nothing about the limit.
+    /// its side of it long before its own confidence interval is known. How far values depend on
+    /// each other is seen in those that come near the limit: a drift of some microseconds far below
+    /// it says nothing. Where even the largest value is far below, the values count as independent.
     pub(crate) fn meets(
         &self,
         distribution: Distribution,
@@ -86,18 +89,23 @@ impl Samples<'_> {
         holds: &dyn Fn(u64) -> bool,
     ) -> Option<bool> {
         let dependence = self.dependence(distribution)?;
-        let good = |latency: &Latency| -> u64 {
+        let good = |latency: &Latency, factor: u64| -> u64 {
+            let holds = |value_ns: u64| holds(value_ns.saturating_mul(factor));
             let good = latency.buckets().filter(|&(value_ns, _)| holds(value_ns));
             good.map(|(_, count)| count).sum()
         };
         let all = self.latencies.with_bounds(distribution, self.mode);
         let count = all.count() as f64;
         // A request without a reply may have had any latency from its wait on.
-        let (at_least, at_most) = (good(&self.latencies[distribution]), good(&all));
+        let (at_least, at_most) = (good(&self.latencies[distribution], 1), good(&all, 1));
         let is_far = self.latencies[distribution].count() == all.count()
             && all.max_ns().is_some_and(|max_ns| holds(max_ns.saturating_mul(FAR)));
+        let near = (all.count() - good(&all, NEAR)) as f64 / count;
         let passed = {
-            let effective = if is_far { count } else { dependence.effective_count(quantile) };
+            let effective = match is_far {
+                true => count,
+                false => dependence.effective_count_beyond(near, quantile),
+            };
             let (_, high) = independent_ranks(effective, quantile);
             high.is_some_and(|high| high / effective <= at_least as f64 / count)
         };
@@ -142,6 +150,22 @@ impl<'a> Dependence<'a> {
         let dispersion = self.dispersion(quantile);
         let widening = student_t(dispersion.batches - 1) / Z;
         (self.count / (dispersion.index * widening * widening)).floor()
+    }
+
+    /// The effective sample size at a limit that should be above this quantile, if this share of
+    /// the values comes near it. If these are too few to know how they depend on each other, it is
+    /// that of the quantile.
+    fn effective_count_beyond(&self, near: f64, quantile: f64) -> f64 {
+        let base = Dispersion::of(batches::beyond(&self.runs, near), near);
+        let is_known = |base: &Dispersion| {
+            (1.0 - quantile..=0.5).contains(&near) && near * self.count >= BEYOND_KNOWN * base.index
+        };
+        let Some(base) = base.filter(is_known) else { return self.effective_count(quantile) };
+        let short = 1.0 + SHORT_RUN * base.index / self.count;
+        let growth = growth(quantile) / growth(1.0 - near);
+        let index = 1.0 + growth * (base.index * short - 1.0);
+        let widening = student_t(base.batches - 1) / Z;
+        (self.count / (index * widening * widening)).floor()
     }
 
     fn dispersion(&self, quantile: f64) -> Dispersion {
@@ -452,6 +476,23 @@ mod tests {
         };
         assert_eq!(meets(100_000_000), Some(true));
         assert_eq!(meets(1_300_000), None, "it may drift further");
+    }
+
+    #[test]
+    fn a_limit_is_decided_by_the_values_that_come_near_it() {
+        // The median drifts; one value in 33 comes near the limit, throughout.
+        let value = |n: u64| match n % 33 {
+            0 => 40_000_000,
+            _ => 1_000_000 + n / 4_000 * 50_000,
+        };
+        let (latencies, batches) = even_run(16_000, value);
+        let runs = std::slice::from_ref(&batches);
+        let meets = |limit_ns: u64| {
+            let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
+            samples.meets(Distribution::Service, 0.99, &|ns| ns < limit_ns)
+        };
+        assert_eq!(meets(100_000_000), Some(true));
+        assert_eq!(meets(39_000_000), Some(false), "3 % are beyond it");
     }
 
     /// P(X <= k) of a binomial distribution, term by term from logarithms.

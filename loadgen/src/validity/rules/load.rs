@@ -2,8 +2,8 @@
 //! with the times.
 
 use super::super::Evidence;
-use super::percent;
-use crate::record::{Code, LatencyRecord, Reason};
+use super::{loader, percent};
+use crate::record::{Code, LatencyRecord, Reason, Verdict};
 use crate::units::{self, counted, grouped};
 
 /// Shares of the offered rate that must be achieved.
@@ -53,7 +53,8 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     let by_chance = CHANCE_DEVIATIONS * (offered * rate.measured_s).sqrt();
     let stalled = evidence.run.threads.iter().map(|thread| thread.stalled_s);
     let stalled_s = stalled.sum::<f64>() / evidence.run.threads.len().max(1) as f64;
-    let blame = if waiting <= STALLED_CAUSE * stalled_s * offered {
+    let is_busy = loader::cpu(evidence).is_some_and(|reason| reason.level == Verdict::Invalid);
+    let blame = if waiting <= STALLED_CAUSE * stalled_s * offered || is_busy {
         Blame::Loader
     } else {
         blame(evidence)
@@ -286,6 +287,15 @@ mod tests {
             by_the_server(run);
         });
         assert_eq!(found, one(Code::Overloaded, Valid));
+    }
+
+    #[test]
+    fn a_loader_without_processor_time_cannot_blame_the_server() {
+        let found = when(0.5, |run| {
+            by_the_server(run);
+            run.threads[0].cpu_share = 1.0;
+        });
+        assert_eq!(found, [(Code::LoaderCpu, Invalid), (Code::BelowRate, Invalid)]);
     }
 
     #[test]
