@@ -47,9 +47,9 @@ const BEYOND_KNOWN: f64 = 20.0;
 /// By how much the index is increased for a run whose requests count as one.
 const SHORT_RUN: f64 = 40.0;
 
-/// A limit of as many times the largest value is far from all of them. A queue whose true p99 is the
-/// limit stays below a sixth of it throughout in 4 % of runs of 368 requests at a utilisation of
-/// 0.95, and in less than 0.1 % of runs of 800, or at one of 0.9.
+/// A limit of as many times the largest value is far from all of them. A queue whose true p99 is
+/// the limit stays below a sixth of it throughout in 4 % of runs of 368 requests at a utilisation
+/// of 0.95, in 0.1 % of runs of 800, and in none of 4,000 runs at a utilisation of 0.9.
 const FAR: u64 = 6;
 
 /// A value comes near a limit of this many times itself.

@@ -1,9 +1,9 @@
 //! What the probes of a rate show together.
 //!
 //! Probes are added, not counted by how many were good: near the limit, each alone is too short to
-//! decide. What a disturbed probe shows counts only if no other is there. One that is INVALID because
-//! the loader was late can still show that an objective on the response time is met: the loader's
-//! delay makes every response later, never earlier.
+//! decide. What a disturbed probe shows counts only if no other is there. One that is INVALID
+//! because the loader was late can still show that an objective on the response time is met: the
+//! loader's delay makes every response later, never earlier.
 
 use super::strategy::{Observation, ProbeFinding};
 use crate::latency::{Distribution, Latencies};

@@ -14,8 +14,8 @@ const ACHIEVED_INVALID: f64 = 0.95;
 /// server is overloaded.
 const CHANCE_DEVIATIONS: f64 = 3.0;
 
-/// Requests that are not answered in time for each that was due while the loader stood still: those,
-/// and those that waited behind them at the server afterwards.
+/// Requests that are not answered in time for each that was due while the loader stood still:
+/// those, and those that waited behind them at the server afterwards.
 const STALLED_CAUSE: f64 = 2.0;
 
 /// Share of the calibrated maximum up to which the loader has spare capacity.

@@ -7,7 +7,7 @@
 //! | `loader-stalled` | the loader stood still | INVALID |
 //! | `loader-delay` | percentiles may be the loader's own delay | SUSPECT |
 //! | `loader-cpu` | the loader had no processor time left | INVALID |
-//! | `below-rate`, `overloaded` | fewer requests than scheduled: loader, server | INVALID, SUSPECT |
+//! | `below-rate`, `overloaded` | too few requests: by loader, by server | INVALID, SUSPECT |
 //! | `near-ceiling` | the rate is near what this loader can do | SUSPECT |
 //! | `arrivals` | sends did not follow the arrival process | SUSPECT |
 //! | `not-steady` | the result depends on how long the run was | SUSPECT |
