@@ -29,6 +29,8 @@ const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The context of the program's own base, which handles signals and shutdown requests.
 struct Program {
     phase: Phase,
+    /// Whether a signal came too late to prevent a take-over. The server ends as soon as it serves.
+    ends_at_once: bool,
     /// While it serves.
     server: Option<Server>,
     remote: Remote<Self>,
@@ -68,8 +70,16 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let remote = base.remote();
     let drain = start_drain_thread(remote.clone())?;
-    let (phase, server, report) = (Phase::Starting, None, None);
-    let mut program = Program { phase, server, remote, drain, stdout, log_file, report };
+    let mut program = Program {
+        phase: Phase::Starting,
+        ends_at_once: false,
+        server: None,
+        remote,
+        drain,
+        stdout,
+        log_file,
+        report: None,
+    };
     let done = program.serve(&mut base, flags);
     program.flush();
     // A dropped base no longer handles the signals, and one that comes now would change the exit
@@ -190,6 +200,9 @@ impl Program {
         self.server.insert(server).on_failure(failed);
         self.phase = Phase::Serving;
         service_manager::ready();
+        if self.ends_at_once {
+            self.begin_shutdown();
+        }
         Ok(())
     }
 
@@ -216,7 +229,10 @@ impl Program {
             unreachable!("nothing else ends this phase");
         };
         match (answer, aborted_by) {
-            (Ok(socket), _) => Ok((server, socket)),
+            (Ok(socket), aborted_by) => {
+                self.ends_at_once = aborted_by.is_some();
+                Ok((server, socket))
+            }
             (Err(error), aborted_by) => {
                 server.withdraw()?;
                 match aborted_by {
@@ -333,7 +349,7 @@ fn on_end_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired)
     match &mut program.phase {
         Phase::Draining { signalled: signalled @ false } => *signalled = true,
         Phase::TakingOver { abort, aborted_by: aborted_by @ None } => {
-            log::info!(target: "serve", "not taking over; the other server goes on");
+            log::info!(target: "serve", "ending; the other server goes on if it still can");
             *aborted_by = Some(number);
             abort.abort();
         }
