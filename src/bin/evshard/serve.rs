@@ -136,7 +136,7 @@ fn raise_descriptor_limit() {
         );
     } else if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
         let advice = if limit < DESCRIPTORS_FEW { "; raise it (ulimit -n) for more" } else { "" };
-        log::info!(target: "machine", limit; "fewer than {limit} connections can be open{advice}");
+        log::info!(target: "machine", "fewer than {limit} connections can be open{advice}");
     }
 }
 
