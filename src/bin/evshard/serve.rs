@@ -134,7 +134,12 @@ fn raise_descriptor_limit() {
         log::warn!(
             target: "machine", error:%; "the limit of open files cannot be raised: {effect}"
         );
-    } else if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
+    }
+}
+
+/// Logs how many connections the process can have.
+fn log_descriptor_limit() {
+    if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
         let advice = if limit < DESCRIPTORS_FEW { "; raise it (ulimit -n) for more" } else { "" };
         log::info!(target: "machine", "fewer than {limit} connections can be open{advice}");
     }
@@ -200,6 +205,7 @@ impl Program {
         self.server.insert(server).on_failure(failed);
         self.phase = Phase::Serving;
         service_manager::ready();
+        log_descriptor_limit();
         if self.ends_at_once {
             self.begin_shutdown();
         }
