@@ -18,13 +18,13 @@ use crate::exit;
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Installs handlers for the signals. One that the process was started to ignore, as by
-    /// nohup(1), stays ignored.
+    /// Installs handlers for the signals. SIGHUP stays ignored if it was, as by nohup(1). A shell
+    /// starts programs in the background with SIGINT and SIGQUIT ignored, and yet scripts end them
+    /// so.
     pub(crate) fn install() -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
-        let ignored = ignored_signals();
-        let signals = [SIGINT, SIGTERM, SIGQUIT, SIGHUP].into_iter();
-        for signal in signals.filter(|signal| ignored & (1 << (signal - 1)) == 0) {
+        let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM, SIGQUIT].into_iter().chain(hangup) {
             // Handlers run in the order of registration. This one acts only if the flag is
             // already set, that is, on the second signal.
             flag::register_conditional_shutdown(
@@ -49,10 +49,10 @@ impl Interrupt {
     }
 }
 
-/// The signals that the process ignores, a bit for each (proc_pid_status(5)); none if that is not
-/// known.
-fn ignored_signals() -> u64 {
+/// Whether the process ignores SIGHUP (proc_pid_status(5)); false if that is not known.
+fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or_default() & (1 << (SIGHUP - 1)) != 0
 }

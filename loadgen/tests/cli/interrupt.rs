@@ -29,6 +29,22 @@ fn an_interrupt_ends_the_run_with_partial_results() {
 }
 
 #[test]
+fn a_run_that_a_script_started_in_the_background_can_be_interrupted() {
+    let server = Server::echo();
+    let run = format!(
+        "trap '' INT QUIT; exec '{}' run {} -c1 --warmup=0s --duration=60s --json -",
+        env!("CARGO_BIN_EXE_loadgen"),
+        server.address()
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &run]).stdout(std::process::Stdio::piped());
+    let child = shell.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| server.bytes_read() > 64 * 10);
+    signal(&child, "INT");
+    assert_eq!(wait(child).code, Some(130));
+}
+
+#[test]
 fn a_run_that_was_started_with_nohup_survives_the_end_of_its_terminal() {
     let server = Server::echo();
     let run = format!(
