@@ -465,34 +465,31 @@ mod tests {
         assert_eq!(meets(&latencies, 0.95, 2.0), None);
     }
 
+    /// Whether p99 of 16,000 such values is decided to be below the limit.
+    fn p99_is_below(limit_ns: u64, value_ns: impl Fn(u64) -> u64) -> Option<bool> {
+        let (latencies, batches) = even_run(16_000, value_ns);
+        let runs = std::slice::from_ref(&batches);
+        let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
+        samples.meets(Distribution::Service, 0.99, &|ns| ns < limit_ns)
+    }
+
+    /// The values drift, by 50 us each quarter of the run.
+    fn drifting(n: u64) -> u64 {
+        1_000_000 + n / 4_000 * 50_000
+    }
+
     #[test]
     fn a_small_drift_does_not_leave_a_limit_that_is_far_away_undecided() {
-        let value = |n: u64| 1_000_000 + n / 4_000 * 50_000;
-        let (latencies, batches) = even_run(16_000, value);
-        let runs = std::slice::from_ref(&batches);
-        let meets = |limit_ns: u64| {
-            let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
-            samples.meets(Distribution::Service, 0.99, &|ns| ns < limit_ns)
-        };
-        assert_eq!(meets(100_000_000), Some(true));
-        assert_eq!(meets(1_300_000), None, "it may drift further");
+        assert_eq!(p99_is_below(100_000_000, drifting), Some(true));
+        assert_eq!(p99_is_below(1_300_000, drifting), None, "it may drift further");
     }
 
     #[test]
     fn a_limit_is_decided_by_the_values_that_come_near_it() {
         // The median drifts; one value in 33 comes near the limit, throughout.
-        let value = |n: u64| match n % 33 {
-            0 => 40_000_000,
-            _ => 1_000_000 + n / 4_000 * 50_000,
-        };
-        let (latencies, batches) = even_run(16_000, value);
-        let runs = std::slice::from_ref(&batches);
-        let meets = |limit_ns: u64| {
-            let samples = Samples { mode: Mode::Closed, latencies: &latencies, runs };
-            samples.meets(Distribution::Service, 0.99, &|ns| ns < limit_ns)
-        };
-        assert_eq!(meets(100_000_000), Some(true));
-        assert_eq!(meets(39_000_000), Some(false), "3 % are beyond it");
+        let value = |n: u64| if n.is_multiple_of(33) { 40_000_000 } else { drifting(n) };
+        assert_eq!(p99_is_below(100_000_000, value), Some(true));
+        assert_eq!(p99_is_below(39_000_000, value), Some(false), "3 % are beyond it");
     }
 
     /// P(X <= k) of a binomial distribution, term by term from logarithms.

@@ -1,7 +1,7 @@
 //! Interrupted runs: partial results, and an immediate end at the second signal.
 
 use std::net::TcpListener;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use test_needs::Need;
@@ -28,18 +28,24 @@ fn an_interrupt_ends_the_run_with_partial_results() {
     }
 }
 
-#[test]
-fn a_run_that_a_script_started_in_the_background_can_be_interrupted() {
-    let server = Server::echo();
+/// Starts a run against `server` that inherits these signals as ignored, and waits until it loads.
+fn started_ignoring(signals: &str, server: &Server, duration: &str) -> Child {
     let run = format!(
-        "trap '' INT QUIT; exec '{}' run {} -c1 --warmup=0s --duration=60s --json -",
+        "trap '' {signals}; exec '{}' run {} -c1 --warmup=0s --duration={duration} --json -",
         env!("CARGO_BIN_EXE_loadgen"),
         server.address()
     );
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &run]).stdout(std::process::Stdio::piped());
-    let child = shell.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &run]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = shell.spawn().unwrap();
     until(|| server.bytes_read() > 64 * 10);
+    child
+}
+
+#[test]
+fn a_run_that_a_script_started_in_the_background_can_be_interrupted() {
+    let server = Server::echo();
+    let child = started_ignoring("INT QUIT", &server, "60s");
     signal(&child, "INT");
     assert_eq!(wait(child).code, Some(130));
 }
@@ -47,15 +53,7 @@ fn a_run_that_a_script_started_in_the_background_can_be_interrupted() {
 #[test]
 fn a_run_that_was_started_with_nohup_survives_the_end_of_its_terminal() {
     let server = Server::echo();
-    let run = format!(
-        "trap '' HUP; exec '{}' run {} -c1 --warmup=0s --duration=300ms --json -",
-        env!("CARGO_BIN_EXE_loadgen"),
-        server.address()
-    );
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &run]).stdout(std::process::Stdio::piped());
-    let child = shell.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    until(|| server.bytes_read() > 64 * 10);
+    let child = started_ignoring("HUP", &server, "300ms");
     signal(&child, "HUP");
     assert_eq!(wait(child).json()["interrupted"], false);
 }
