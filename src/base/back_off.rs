@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The minimum interval between two log lines.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
+use super::log_interval::LogInterval;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -11,13 +10,13 @@ pub(crate) struct BackOff {
     min: Duration,
     max: Duration,
     next: Duration,
-    logged_at: Option<Instant>,
+    log: LogInterval,
 }
 
 impl BackOff {
     /// A back-off whose pauses double from `min` to `max`.
     pub(crate) fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, next: min, logged_at: None }
+        Self { min, max, next: min, log: LogInterval::default() }
     }
 
     /// The pause to make now; the next one is twice as long.
@@ -34,11 +33,7 @@ impl BackOff {
 
     /// Whether to log a failure of this moment: at most once a second.
     pub(crate) fn is_time_to_log(&mut self, now: Instant) -> bool {
-        let is_time = self.logged_at.is_none_or(|logged_at| now - logged_at >= LOG_INTERVAL);
-        if is_time {
-            self.logged_at = Some(now);
-        }
-        is_time
+        self.log.next(now).is_some()
     }
 }
 
@@ -55,15 +50,5 @@ mod tests {
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         back_off.reset();
         assert_eq!(back_off.next_pause(), 10 * MS);
-    }
-
-    #[test]
-    fn a_failure_is_logged_once_a_second() {
-        let (mut back_off, start) = (BackOff::new(MS, MS), Instant::now());
-        let logs = |ms| back_off.is_time_to_log(start + ms * MS);
-        assert_eq!(
-            [0, 10, 999, 1000, 1500, 2001].map(logs),
-            [true, false, false, true, false, true]
-        );
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod failed_wait;
 mod kernel;
 mod limit;
+pub(crate) mod log_interval;
 mod registry;
 mod setup;
 mod stats;

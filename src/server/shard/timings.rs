@@ -5,15 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::log_interval::LogInterval;
 use crate::server::placement::load::faded;
 use crate::server::stats::{Recorder, ShardTimings};
 use crate::sys::clock::{as_ns, monotonic_ns};
 
 /// How often the busy share is reported to placement.
 const BUSY_REPORT_INTERVAL_NS: u64 = 5_000_000;
-/// The minimum interval between log lines about slow callbacks; each has the number of suppressed
-/// ones.
-const SLOW_LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// Measures one shard. Times are nanoseconds of the monotonic clock.
 #[derive(Debug)]
@@ -27,8 +25,7 @@ pub(super) struct Timings {
     callback: Recorder,
     handoff: Recorder,
     pub(super) slow_ns: u64,
-    slow_logged_at_ns: Option<u64>,
-    slow_suppressed: u64,
+    slow_log: LogInterval,
 }
 
 /// An exponentially weighted mean of the busy share.
@@ -67,8 +64,7 @@ impl Timings {
             callback: Recorder::new(),
             handoff: Recorder::new(),
             slow_ns: as_ns(slow),
-            slow_logged_at_ns: None,
-            slow_suppressed: 0,
+            slow_log: LogInterval::default(),
         }
     }
 
@@ -114,15 +110,7 @@ impl Timings {
     /// Rate-limits the log of slow callbacks: `None` if this one is suppressed, else how many were
     /// suppressed before it.
     pub(super) fn next_slow_log(&mut self) -> Option<u64> {
-        let logged_at_ns = self.slow_logged_at_ns;
-        if logged_at_ns
-            .is_some_and(|logged_at_ns| self.last_ns - logged_at_ns < SLOW_LOG_INTERVAL_NS)
-        {
-            self.slow_suppressed += 1;
-            return None;
-        }
-        self.slow_logged_at_ns = Some(self.last_ns);
-        Some(std::mem::take(&mut self.slow_suppressed))
+        self.slow_log.next(Instant::now())
     }
 }
 
@@ -149,15 +137,5 @@ mod tests {
         let mut busy = Busy::default();
         assert_eq!(busy.add(MS, MS), None);
         assert!(busy.add(3 * MS, MS).is_some());
-    }
-
-    #[test]
-    fn slow_callbacks_are_logged_once_in_a_while_with_the_number_suppressed() {
-        let mut timings = Timings::new(Duration::from_millis(1));
-        assert_eq!(timings.next_slow_log(), Some(0));
-        assert_eq!(timings.next_slow_log(), None);
-        assert_eq!(timings.next_slow_log(), None);
-        timings.last_ns += SLOW_LOG_INTERVAL_NS;
-        assert_eq!(timings.next_slow_log(), Some(2));
     }
 }
