@@ -18,6 +18,7 @@ mod failure;
 mod handoff;
 mod listen_address;
 pub mod listener;
+mod memory;
 mod placement;
 mod proxy_protocol;
 mod refusals;
@@ -43,6 +44,7 @@ pub use error::{Error, Result};
 pub use failure::ThreadFailure;
 pub use listen_address::ListenAddress;
 pub use listener::Listener;
+pub use memory::prepare_for_address_limit;
 pub use placement::Placement;
 pub use service::{
     Chargen, Discard, Echo, Outlet, Peer, PeerAddress, Service, TimeDistribution, Work, WorkKind,
@@ -125,6 +127,7 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
+        prepare_for_address_limit();
         refusals::log_all(config);
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();

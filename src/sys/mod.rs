@@ -9,6 +9,8 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
+#[cfg(feature = "server")]
+pub(crate) mod malloc;
 pub(crate) mod poll;
 pub(crate) mod process;
 #[cfg(feature = "server")]

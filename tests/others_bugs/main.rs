@@ -54,6 +54,8 @@
 //!   `what_came_with_the_connection_…`
 //! - a blocked loop that no metric shows (smg): `fairness.rs`: `a_loop_that_stands_still_…`
 //! - a half-closed connection is cut: `server_echo.rs`: `messages_of_any_size_…_half_close_…`
+//! - buffers without a limit in all, memory that is kept after a burst, a process that aborts at
+//!   its limit of memory: `memory.rs`; `server/shard/free_memory.rs`
 //! - a panic ends its whole shard: `shutdown.rs`: `a_panic_of_one_connection_…`;
 //!   `services.rs`: `a_panicking_service_…`; of a worker itself, `server/accept/tests.rs`:
 //!   `without_workers_the_acceptor_ends_…`
@@ -101,6 +103,7 @@ mod exhaustion;
 mod fairness;
 mod kernel_errors;
 mod logging;
+mod memory;
 mod overload;
 mod servers;
 mod shutdown;

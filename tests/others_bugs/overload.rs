@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::process::Command;
 use std::thread;
 
 use evshard::server::{AcceptMode, Server, ServerConfig};
@@ -167,6 +168,28 @@ fn a_client_over_the_limit_hangs_instead_of_being_reset() {
         eventually("there is room again", || is_served(&watched.server.connect()));
         assert!(watched.server.terminate().0.success());
     }
+}
+
+/// evshard: resets of new connections were counted and not logged.
+#[test]
+fn resets_for_lack_of_room_were_not_logged() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--no-pin"]);
+    command.args(["--max-connections", "1", "--overload", "shed"]);
+    let (log, stderr) = std::io::pipe().unwrap();
+    let server = ServerProcess::spawn_with_stderr(command, stderr);
+    let held = server.connect();
+    assert!(is_served(&held));
+    for _ in 0..100 {
+        let _ = TcpStream::connect(server.address).and_then(|stream| (&stream).read(&mut [0]));
+    }
+    assert!(server.terminate().0.success());
+    let log = std::io::read_to_string(log).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("was reset")).collect();
+    assert!((1..20).contains(&lines.len()), "{log}");
+    let expected =
+        "a new connection was reset: the connection limit is reached shed=1 suppressed=0";
+    assert!(lines[0].ends_with(expected), "{log}");
 }
 
 /// sledge: with a backlog of 128, clients that connected at once were not queued, and tried again

@@ -30,7 +30,19 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
-    ("server", &["base", "sys::clock", "sys::rusage", "sys::socket", "event", "error", "sync"]),
+    (
+        "server",
+        &[
+            "base",
+            "sys::clock",
+            "sys::malloc",
+            "sys::rusage",
+            "sys::socket",
+            "event",
+            "error",
+            "sync",
+        ],
+    ),
     // Programs use the public interface, as users do.
     ("bin", &[]),
 ];
@@ -80,6 +92,7 @@ const MODULE_ORDERS: &[ModuleOrder] = &[
 
 /// The modules of `src/base`.
 const BASE_ORDER: &[&str] = &[
+    "log_interval",
     "back_off",
     "failed_wait",
     "control",
@@ -101,6 +114,7 @@ const SERVER_ORDER: &[&str] = &[
     "error",
     "listen_address",
     "connection_limit",
+    "memory",
     "placement",
     "config",
     "listener",

@@ -1,6 +1,7 @@
 //! The values of flags. Each number and duration has a range, and its error names the range.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -16,7 +17,9 @@ pub(crate) const DURATION_MAX: Duration = Duration::from_secs(31_557_600);
 /// The shortest deadline. One of zero cannot be met.
 const DEADLINE_MIN: Duration = Duration::from_millis(1);
 /// The smallest and largest memory of a connection. A PROXY header must fit.
-const BUFFER_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 40;
+const BUFFER_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
+/// The smallest and largest memory of all connections.
+const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 60;
 
 /// The addresses that one --listen means: a host name can have several.
 #[derive(Clone, Debug)]
@@ -52,11 +55,22 @@ pub(crate) fn count_to(
     }
 }
 
-pub(crate) fn buffer_bytes(text: &str) -> Result<ByteSize, String> {
-    let parsed = text.parse::<ByteSize>().ok();
-    parsed.filter(|size| BUFFER_BYTES.contains(&size.as_u64())).ok_or_else(|| {
-        let [least, most] = [BUFFER_BYTES.start(), BUFFER_BYTES.end()].map(|size| ByteSize(*size));
-        format!("write a size from {least} to {most}, such as 256KiB")
+/// Parses the memory of a connection.
+pub(crate) fn buffer_bytes(text: &str) -> Result<usize, String> {
+    bytes_within(BUFFER_BYTES, text)
+}
+
+/// Parses the memory of all connections.
+pub(crate) fn memory_bytes(text: &str) -> Result<usize, String> {
+    bytes_within(MEMORY_BYTES, text)
+}
+
+fn bytes_within(range: RangeInclusive<u64>, text: &str) -> Result<usize, String> {
+    let parsed = text.parse::<ByteSize>().ok().map(|size| size.as_u64());
+    let in_range = parsed.filter(|bytes| range.contains(bytes));
+    in_range.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
+        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes));
+        format!("write a size from {least} to {most}, such as 256MiB")
     })
 }
 

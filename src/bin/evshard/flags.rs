@@ -16,7 +16,7 @@ use log::LevelFilter;
 
 use super::flag_values::{
     Deadline, ListenAddresses, accept, backend, buffer_bytes, changelist, count_to, duration,
-    listen_addresses, mode, overload, placement, proxy_mode,
+    listen_addresses, memory_bytes, mode, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
 
@@ -137,7 +137,13 @@ struct LimitFlags {
 
     /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
-    buffer: ByteSize,
+    buffer: usize,
+
+    /// Memory of the buffers of all connections together. Over 7/8 of it, the connections with the
+    /// largest buffers are reset, and new ones wait or are reset as --overload says [default: three
+    /// quarters of what the machine, the cgroup and the resource limits allow].
+    #[arg(long, value_name = "SIZE", value_parser = memory_bytes)]
+    memory_limit: Option<usize>,
 }
 
 #[derive(Args)]
@@ -246,13 +252,17 @@ pub(crate) struct Upgrade {
 impl Serve {
     /// Why a flag would have no effect, or another than it asks for.
     pub(crate) fn conflict(&self) -> Option<String> {
-        let Self { listening, sharding, service, observability, .. } = self;
+        let Self { listening, sharding, limits, service, observability, .. } = self;
         let Drain { timeout, spread, .. } = self.drain();
         if spread > timeout {
             let [spread, timeout] = [spread, timeout].map(humantime::format_duration);
             return Some(format!(
                 "--drain-spread {spread} is longer than --drain-timeout {timeout}, which ends it"
             ));
+        }
+        if let Some(all) = limits.memory_limit.filter(|all| *all < limits.buffer) {
+            let [all, one] = [all, limits.buffer].map(|bytes| ByteSize(bytes as u64));
+            return Some(format!("--memory-limit {all} is less than the --buffer {one} of one"));
         }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {
@@ -311,12 +321,13 @@ impl Serve {
             placement: sharding.placement,
             handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
+            memory_limit: limits.memory_limit.unwrap_or(defaults.memory_limit),
             overload: limits.overload,
             limits: Limits {
                 first_byte: limits.first_byte_timeout.0,
                 idle: limits.idle_timeout.0,
                 message: limits.message_timeout.0,
-                buffer_bytes: usize::try_from(limits.buffer.as_u64()).unwrap_or(usize::MAX),
+                buffer_bytes: limits.buffer,
             },
             proxy: ProxyProtocol {
                 mode: listening.proxy_protocol,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
+use bytesize::ByteSize;
 use evshard::server::stats::ServerStats;
 use evshard::server::upgrade::{Abort, UpgradeSocket, take_over};
 use evshard::server::{
     Chargen, Discard, Echo, ListenAddress, Listener, Server, ServerConfig, ThreadFailure, listener,
-    service_manager,
+    prepare_for_address_limit, service_manager,
 };
 use evshard::{Config, EventBase, EventSpec, Fired, Handler, Registry, Remote};
 
@@ -59,6 +60,7 @@ enum Phase {
 
 /// Runs `evshard serve` to its end.
 pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
+    prepare_for_address_limit();
     let mut base = EventBase::<Program>::new(Config::default())?;
     // Before anything else, so that a signal during the start is not lost.
     handle_signals(base.registry())?;
@@ -137,12 +139,14 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Logs how many connections the process can have.
-fn log_descriptor_limit() {
+/// Logs how many connections the process can have, and how much memory they can take.
+fn log_limits(config: &ServerConfig) {
     if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
         let advice = if limit < DESCRIPTORS_FEW { "; raise it (ulimit -n) for more" } else { "" };
         log::info!(target: "machine", "fewer than {limit} connections can be open{advice}");
     }
+    let memory = ByteSize(config.memory_limit as u64);
+    log::info!(target: "machine", "the buffers of all connections may hold {memory}");
 }
 
 impl Program {
@@ -205,7 +209,7 @@ impl Program {
         self.server.insert(server).on_failure(failed);
         self.phase = Phase::Serving;
         service_manager::ready();
-        log_descriptor_limit();
+        log_limits(&config);
         if self.ends_at_once {
             self.begin_shutdown();
         }

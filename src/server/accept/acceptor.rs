@@ -22,14 +22,19 @@ use super::batch::{Batch, BatchEnd};
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::{ListenSocket, reset};
 use super::shard_queues::{ShardQueues, UnplacedConnection};
-use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
+use super::state::{
+    BacklogOwner, NO_DESCRIPTOR, NO_MEMORY, NO_QUEUE, NO_SLOT, Paused, Shutdown, State,
+    WatchedSocket,
+};
 use crate::base::Registry;
 use crate::base::back_off::BackOff;
+use crate::base::log_interval::LogInterval;
 use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready};
 use crate::server::config::{Overload, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::memory::MemoryLimit;
 use crate::server::stats::AcceptorStats;
 
 /// The first pause after accept(2) failed. A client does not notice it, and a short failure costs
@@ -60,11 +65,13 @@ pub(in crate::server) struct Acceptor {
     pub(super) events: AcceptorEvents,
     pub(super) queues: ShardQueues,
     pub(super) connection_limit: Arc<ConnectionLimit>,
+    memory: Arc<MemoryLimit>,
     pub(super) exhaustion: FdExhaustion,
     pub(super) back_off: BackOff,
     /// Whether the last call of accept(2) failed with the error of one connection.
     has_aborted: bool,
     pub(super) stats: AcceptorStats,
+    shed_log: LogInterval,
     overload: Overload,
     measures: bool,
 }
@@ -85,6 +92,7 @@ impl Acceptor {
         batch_max: usize,
         queues: ShardQueues,
         connection_limit: Arc<ConnectionLimit>,
+        memory: Arc<MemoryLimit>,
         config: &ServerConfig,
         registry: &mut Registry<C>,
     ) -> Result<Self> {
@@ -106,10 +114,12 @@ impl Acceptor {
             events: AcceptorEvents { notified, pause_over, shutdown },
             queues,
             connection_limit,
+            memory,
             exhaustion: FdExhaustion::new(),
             back_off: BackOff::new(PAUSE_MIN, PAUSE_MAX),
             has_aborted: false,
             stats: AcceptorStats::default(),
+            shed_log: LogInterval::default(),
             overload: config.overload,
             measures: config.measure.timings,
         })
@@ -119,10 +129,12 @@ impl Acceptor {
     pub(in crate::server) fn stats(&self) -> AcceptorStats {
         let accepts = matches!(self.state, State::Accepting) && self.shutdown.is_none();
         let accepting = accepts && !self.sockets.is_empty();
+        let paused = self.state.pause_reason();
         let (wakes_sent, wakes_suppressed) = self.queues.wakes();
         AcceptorStats {
             answered: true,
             accepting,
+            paused,
             wakes_sent,
             wakes_suppressed,
             ..self.stats.clone()
@@ -190,6 +202,9 @@ impl Acceptor {
         // Without shedding, connections beyond the limit wait in the kernel. With it, the limit
         // comes after accept(2): another thread may hold the last slot and then find no connection,
         // and none must be reset for that.
+        if !sheds && self.memory.is_freeing() {
+            return Err(self.pause_without_memory(registry));
+        }
         if !sheds && !self.connection_limit.try_acquire() {
             if self.connection_limit.has_room_or_wait() {
                 return Ok(()); // the next attempt may acquire it
@@ -205,10 +220,17 @@ impl Acceptor {
                 return self.on_accept_error(registry, index, error);
             }
         };
-        if sheds && !self.connection_limit.try_acquire() {
-            reset(unplaced.connection.socket);
-            self.stats.shed += 1;
-            return Ok(());
+        if sheds {
+            let lack = if self.memory.is_freeing() {
+                Some(NO_MEMORY)
+            } else {
+                (!self.connection_limit.try_acquire()).then_some(NO_SLOT)
+            };
+            if let Some(lack) = lack {
+                reset(unplaced.connection.socket);
+                self.count_shed(lack);
+                return Ok(());
+            }
         }
         self.stats.accepted += 1;
         self.exhaustion.ended();
@@ -217,8 +239,8 @@ impl Acceptor {
         match self.queues.place(unplaced) {
             Ok(()) => Ok(()),
             Err(unplaced) if sheds => {
-                self.stats.shed += 1;
                 self.reject(unplaced);
+                self.count_shed(NO_QUEUE);
                 Ok(())
             }
             Err(unplaced) => Err(self.pause(registry, Paused::QueueFull(unplaced))),
@@ -267,9 +289,22 @@ impl Acceptor {
                 let listen_socket = &self.sockets[index].listen_socket;
                 let shed = self.overload == Overload::Shed
                     && self.exhaustion.shed_one(&error, listen_socket, &self.queues.placer);
-                self.stats.shed += u64::from(shed);
+                if shed {
+                    self.count_shed(NO_DESCRIPTOR);
+                }
                 Err(self.pause_exhausted(registry, &error))
             }
+        }
+    }
+
+    /// Counts a connection that was reset for lack of room, and logs it at most once a second.
+    fn count_shed(&mut self, lack: &str) {
+        self.stats.shed += 1;
+        if let Some(suppressed) = self.shed_log.next(Instant::now()) {
+            log::warn!(
+                target: "accept", shed = self.stats.shed, suppressed;
+                "a new connection was reset: {lack}"
+            );
         }
     }
 
@@ -328,7 +363,10 @@ fn on_notified<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fir
 
 fn on_pause_over<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _fired: Fired) {
     with_acceptor(registry, context, |acceptor, registry| {
-        if matches!(acceptor.state, State::Paused(Paused::Exhausted | Paused::Failing)) {
+        if matches!(
+            acceptor.state,
+            State::Paused(Paused::Exhausted | Paused::MemoryLimit | Paused::Failing)
+        ) {
             acceptor.resume(registry);
         }
     });

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | queue full: no worker has room, one connection is held | a queue is half empty |
 //! | at the limit | a connection closes |
+//! | memory limit: buffers hold too much | a connection closes, or the back-off is over |
 //! | exhausted: no descriptor, no memory | a connection closes, or the back-off is over |
 //! | failing: accept(2) fails repeatedly for another reason | the back-off is over |
 //!
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use super::acceptor::Acceptor;
 use super::batch::BatchEnd;
-use super::state::{Paused, State};
+use super::state::{NO_MEMORY, Paused, State};
 use crate::base::Registry;
 
 impl Acceptor {
@@ -29,6 +30,7 @@ impl Acceptor {
         match paused {
             Paused::QueueFull(_) => self.stats.pauses_full += 1,
             Paused::AtLimit => self.stats.pauses_at_limit += 1,
+            Paused::MemoryLimit => self.stats.pauses_memory += 1,
             Paused::Exhausted => self.stats.pauses_exhausted += 1,
             Paused::Failing => self.stats.pauses_failing += 1,
         }
@@ -55,6 +57,14 @@ impl Acceptor {
     ) -> BatchEnd {
         self.back_off(registry, error, "allow accept(2) in the firewall and the sandbox");
         self.pause(registry, Paused::Failing)
+    }
+
+    /// Stops accepting until buffers hold less: a connection closes, or the back-off is over.
+    pub(super) fn pause_without_memory<C>(&mut self, registry: &mut Registry<C>) -> BatchEnd {
+        self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
+        let advice = "raise the memory limit, or allow each connection less";
+        self.back_off(registry, &NO_MEMORY, advice);
+        self.pause(registry, Paused::MemoryLimit)
     }
 
     /// Starts the timer of the next pause, and logs the pause at most once a second.
@@ -86,7 +96,7 @@ impl Acceptor {
             }
             State::Paused(Paused::QueueFull(_)) => self.queues.may_have_room(),
             State::Paused(Paused::AtLimit) => self.connection_limit.has_room_or_wait(),
-            State::Paused(Paused::Exhausted) => {
+            State::Paused(Paused::Exhausted | Paused::MemoryLimit) => {
                 self.connection_limit.releases_or_wait() != self.exhaustion.releases_before
             }
         };

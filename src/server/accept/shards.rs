@@ -11,6 +11,7 @@ use crate::server::config::{AcceptMode, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::Handoff;
 use crate::server::listener::Listener;
+use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::{self, Loads};
 use crate::server::placement::{LocalShard, Placer};
 
@@ -30,6 +31,8 @@ pub(in crate::server) struct Shards {
     pub(in crate::server) loads: Loads,
     /// Shared by all acceptors and workers.
     pub(super) connection_limit: Arc<ConnectionLimit>,
+    /// Shared by all acceptors and workers.
+    pub(in crate::server) memory: Arc<MemoryLimit>,
     /// The core each is pinned to.
     cores: Vec<Option<usize>>,
 }
@@ -45,6 +48,7 @@ impl Shards {
     ) -> Self {
         let connection_limit = Arc::new(ConnectionLimit::new(config.connections_max, to_acceptors));
         let loads = load::loads(to_workers.len());
+        let memory = Arc::new(MemoryLimit::new(config.memory_limit, to_workers.clone()));
         let handoff = |(shard, to_worker)| {
             let capacity = config.handoff_capacity.get();
             Arc::new(Handoff::new(
@@ -56,7 +60,7 @@ impl Shards {
             ))
         };
         let handoffs = to_workers.into_iter().enumerate().map(handoff).collect();
-        Self { handoffs, loads, connection_limit, cores }
+        Self { handoffs, loads, connection_limit, memory, cores }
     }
 
     /// Creates the acceptor with the index `acceptor`.
@@ -80,6 +84,7 @@ impl Shards {
             batch_max,
             queues,
             self.connection_limit.clone(),
+            self.memory.clone(),
             config,
             registry,
         )

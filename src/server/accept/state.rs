@@ -8,6 +8,12 @@ use super::listen_socket::ListenSocket;
 use super::shard_queues::UnplacedConnection;
 use crate::event::EventId;
 
+/// Why there is no room for a new connection.
+pub(super) const NO_QUEUE: &str = "the queue of every worker is full";
+pub(super) const NO_SLOT: &str = "the connection limit is reached";
+pub(super) const NO_MEMORY: &str = "the buffers of all connections hold too much memory";
+pub(super) const NO_DESCRIPTOR: &str = "descriptors or memory of the system are exhausted";
+
 /// A listen socket and its event.
 #[derive(Debug)]
 pub(super) struct WatchedSocket {
@@ -33,10 +39,26 @@ pub(super) enum Paused {
     QueueFull(UnplacedConnection),
     /// The connection limit is reached.
     AtLimit,
+    /// The buffers of all connections hold too much memory.
+    MemoryLimit,
     /// The kernel has no descriptor or memory for another connection, or does not watch a socket.
     Exhausted,
     /// accept(2) fails again and again.
     Failing,
+}
+
+impl State {
+    /// Why it is paused; `None` if it is not.
+    pub(super) fn pause_reason(&self) -> Option<&'static str> {
+        let Self::Paused(paused) = self else { return None };
+        Some(match paused {
+            Paused::QueueFull(_) => NO_QUEUE,
+            Paused::AtLimit => NO_SLOT,
+            Paused::MemoryLimit => NO_MEMORY,
+            Paused::Exhausted => NO_DESCRIPTOR,
+            Paused::Failing => "accept(2) fails",
+        })
+    }
 }
 
 /// Which process serves the connections in the kernel's backlog.

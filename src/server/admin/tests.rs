@@ -70,7 +70,11 @@ impl Source for Fake {
         ServerStats {
             draining: self.seen.drains.load(Ordering::Relaxed) > 0,
             shards: parts.into_iter().enumerate().map(shard).collect(),
-            acceptors: vec![AcceptorStats { accepting: self.accepts, ..Default::default() }],
+            acceptors: vec![AcceptorStats {
+                answered: true,
+                accepting: self.accepts,
+                ..Default::default()
+            }],
             ..Default::default()
         }
     }
@@ -237,7 +241,7 @@ fn a_drain_is_begun_by_a_post_of_an_operator_alone() {
 #[test]
 fn a_server_that_accepts_no_connection_is_not_ready_and_reports_why() {
     let answer = rig_at("127.0.0.1:0", &[Answers], false).get("/readyz");
-    assert!(answer.status == 503 && answer.body.starts_with("full"), "{answer:?}");
+    assert!(answer.status == 503 && answer.body.starts_with("not accepting"), "{answer:?}");
     let answer = test(&[IsGone]).get("/readyz");
     assert!(answer.status == 503 && answer.body.starts_with("stuck"), "{answer:?}");
 }

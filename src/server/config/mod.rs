@@ -13,6 +13,7 @@ pub use accept_mode::AcceptMode;
 
 use crate::base::{ChangelistPolicy, Config};
 use crate::server::listen_address::ListenAddress;
+use crate::server::memory;
 use crate::server::placement::Placement;
 
 /// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
@@ -42,6 +43,11 @@ pub struct ServerConfig {
     pub handoff_capacity: NonZeroUsize,
     /// Maximum of open connections over all workers; `None` for as many as the descriptors allow.
     pub connections_max: Option<NonZeroUsize>,
+    /// Maximum memory of the buffers of all connections together, in bytes: incomplete messages and
+    /// unsent output. Over 7/8 of it, the connections with the largest buffers are reset, and new
+    /// ones are handled as without room. By default it is three quarters of what the machine, the
+    /// cgroup and the resource limits allow. What a service keeps itself does not count.
+    pub memory_limit: usize,
     /// How connections without room are handled.
     pub overload: Overload,
     /// Time and memory limits of a connection.
@@ -54,8 +60,9 @@ pub struct ServerConfig {
     pub measure: Measure,
 }
 
-/// How connections without room are handled: every queue is full, or
-/// [`connections_max`](ServerConfig::connections_max) is reached.
+/// How connections without room are handled: every queue is full,
+/// [`connections_max`](ServerConfig::connections_max) is reached, or buffers hold more than 7/8 of
+/// [`memory_limit`](ServerConfig::memory_limit).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overload {
     /// They wait in the kernel's backlog.
@@ -161,6 +168,7 @@ impl Default for ServerConfig {
             placement: Placement::default(),
             handoff_capacity: Self::HANDOFF_CAPACITY,
             connections_max: None,
+            memory_limit: memory::default_limit(),
             overload: Overload::default(),
             limits: Limits::default(),
             proxy: ProxyProtocol::default(),

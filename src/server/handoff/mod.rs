@@ -63,6 +63,11 @@ impl<T> Handoff<T> {
         self.shard
     }
 
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn connection_limit(&self) -> &ConnectionLimit {
+        &self.connection_limit
+    }
+
     /// The load of that shard.
     pub(super) fn load(&self) -> &ShardLoad {
         &self.loads[self.shard]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::pending_output::{Output, OutputFailure, PendingOutput};
+use crate::server::memory::BufferLimits;
 
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
 const DIRECT_BYTES_MIN: usize = 4096;
-/// Collected bytes are sent at this size.
+/// At most so many bytes are collected.
 const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 
 /// What the connection does after a call of its service.
@@ -47,10 +48,10 @@ impl<'a> Outlet<'a> {
         socket: &'a Socket,
         buffered: &'a mut Vec<u8>,
         pending: &'a mut Option<Box<PendingOutput>>,
-        pending_bytes_max: usize,
+        limits: &'a BufferLimits,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let output = Output { socket, pending, pending_bytes_max, bytes_out, failure: None };
+        let output = Output { socket, pending, limits, bytes_out, failure: None };
         Self { output, buffered, next_step: NextStep::default() }
     }
 
@@ -58,15 +59,16 @@ impl<'a> Outlet<'a> {
     /// exceed [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes), the connection is
     /// reset; see [`room`](Self::room).
     pub fn send(&mut self, bytes: &[u8]) {
+        // The shard keeps the memory of its buffer, so no service may make it large.
+        if self.buffered.len() + bytes.len() > BUFFERED_BYTES_MAX {
+            self.flush();
+        }
         if self.output.pending.is_some() {
             self.output.queue(bytes);
         } else if self.buffered.is_empty() && bytes.len() >= DIRECT_BYTES_MIN {
             self.output.send(bytes);
         } else {
             self.buffered.extend_from_slice(bytes);
-            if self.buffered.len() >= BUFFERED_BYTES_MAX {
-                self.flush();
-            }
         }
     }
 
@@ -75,7 +77,7 @@ impl<'a> Outlet<'a> {
     pub fn room(&self) -> usize {
         let pending =
             self.output.pending.as_ref().map_or(0, |pending| pending.len()) + self.buffered.len();
-        self.output.pending_bytes_max.saturating_sub(pending)
+        self.output.limits.connection_bytes.saturating_sub(pending)
     }
 
     /// Calls [`Service::resume`](super::Service::resume) once everything is sent. Until then

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use socket2::Socket;
 
+use crate::server::memory::{BufferLimits, HeldBytes, NoMemory};
 use crate::sys::socket::would_block;
 
 /// Output that the socket has not taken yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::server) struct PendingOutput {
-    bytes: Vec<u8>,
+    bytes: HeldBytes,
     sent: usize,
 }
 
@@ -18,13 +19,18 @@ impl PendingOutput {
         self.bytes.len() - self.sent
     }
 
-    fn push(&mut self, bytes: &[u8]) {
+    /// Its memory in bytes.
+    pub(in crate::server) fn memory(&self) -> usize {
+        self.bytes.memory()
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
         // Reuse the space of sent bytes before growing.
-        if self.sent > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
-            self.bytes.drain(..self.sent);
+        if self.sent > 0 && !self.bytes.has_room_for(bytes.len()) {
+            self.bytes.consume(self.sent);
             self.sent = 0;
         }
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.append(bytes)
     }
 
     /// Sends more; returns how many bytes the socket took.
@@ -45,7 +51,7 @@ pub(super) struct Output<'a> {
     pub(super) socket: &'a Socket,
     /// Output that is already pending.
     pub(super) pending: &'a mut Option<Box<PendingOutput>>,
-    pub(super) pending_bytes_max: usize,
+    pub(super) limits: &'a BufferLimits,
     pub(super) bytes_out: &'a mut u64,
     pub(super) failure: Option<OutputFailure>,
 }
@@ -57,6 +63,8 @@ pub(in crate::server) enum OutputFailure {
     Broken,
     /// The pending output exceeds its limit.
     TooLarge,
+    /// There is no memory for the pending output.
+    NoMemory,
 }
 
 impl Output<'_> {
@@ -79,11 +87,13 @@ impl Output<'_> {
         if self.failure.is_some() {
             return;
         }
-        let pending = self.pending.get_or_insert_default();
-        if pending.len() + bytes.len() > self.pending_bytes_max {
+        let pending = self.pending.get_or_insert_with(|| {
+            Box::new(PendingOutput { bytes: HeldBytes::new(&self.limits.memory), sent: 0 })
+        });
+        if pending.len() + bytes.len() > self.limits.connection_bytes {
             self.failure = Some(OutputFailure::TooLarge);
-        } else {
-            pending.push(bytes);
+        } else if pending.push(bytes) == Err(NoMemory) {
+            self.failure = Some(OutputFailure::NoMemory);
         }
     }
 }

@@ -25,6 +25,7 @@ pub(in crate::server) fn start(registry: &mut Registry<Worker>) -> Result<()> {
 /// first.
 fn on_turn(registry: &mut Registry<Worker>, worker: &mut Worker) {
     worker.turn_began();
+    worker.free_memory_if_needed(registry);
     worker.adopted = false;
     worker.adopt_waiting(registry, ADOPTIONS_PER_TURN_MAX);
     if worker.adopted {

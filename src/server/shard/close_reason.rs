@@ -16,6 +16,8 @@ pub(super) enum CloseReason {
     Message,
     /// A message or a reply exceeds the memory limit of a connection.
     TooLarge,
+    /// The memory of all connections reached its limit, or the system has no memory.
+    NoMemory,
     /// Its PROXY header is missing, invalid or not trusted.
     Proxy,
     /// Its service panicked.
@@ -36,6 +38,7 @@ impl CloseReason {
             Self::Idle => &mut errors.idle,
             Self::Message => &mut errors.message,
             Self::TooLarge => &mut errors.too_large,
+            Self::NoMemory => &mut errors.no_memory,
             Self::Proxy => &mut errors.proxy,
             Self::Panicked => &mut errors.panicked,
             Self::Aborted => &mut errors.aborted,

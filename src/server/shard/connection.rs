@@ -3,11 +3,13 @@
 //! An idle connection holds no buffer. Pending output and unconsumed input are kept here. While
 //! output is pending, nothing is read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::Socket;
 
 use crate::event::EventId;
+use crate::server::memory::{HeldBytes, MemoryLimit, NoMemory};
 use crate::server::service::{NextStep, Peer, PeerAddress, PendingOutput};
 
 /// What a connection is doing.
@@ -34,8 +36,7 @@ pub(super) struct Connection {
     /// Exists while it pauses, or while a message has a deadline.
     pub(super) timer: Option<EventId>,
     /// Input that was read and not consumed.
-    #[expect(clippy::box_collection, reason = "one word of a connection that has none")]
-    pub(super) unconsumed: Option<Box<Vec<u8>>>,
+    pub(super) unconsumed: Option<Box<HeldBytes>>,
     /// Output that the socket has not taken.
     pub(super) pending: Option<Box<PendingOutput>>,
     /// The client's address from a PROXY header.
@@ -92,9 +93,22 @@ impl Connection {
         Peer { socket: &self.socket, proxied: self.proxied.as_deref(), listener: self.listener }
     }
 
-    /// Keeps unconsumed input; an empty slice uses no memory.
-    pub(super) fn keep_unconsumed(&mut self, bytes: &[u8]) {
-        self.unconsumed = (!bytes.is_empty()).then(|| Box::new(bytes.to_vec()));
+    /// Appends unconsumed input; an empty slice uses no memory.
+    pub(super) fn keep_unconsumed(
+        &mut self,
+        bytes: &[u8],
+        memory: &Arc<MemoryLimit>,
+    ) -> Result<(), NoMemory> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.unconsumed.get_or_insert_with(|| Box::new(HeldBytes::new(memory))).append(bytes)
+    }
+
+    /// The memory of its larger buffer, in bytes.
+    pub(super) fn largest_buffer(&self) -> usize {
+        let unconsumed = self.unconsumed.as_ref().map_or(0, |held| held.memory());
+        self.pending.as_ref().map_or(0, |pending| pending.memory()).max(unconsumed)
     }
 
     /// Makes the close a reset: an orderly end would claim that the peer got everything.

@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
 use crate::server::config::ProxyMode;
+use crate::server::memory::NoMemory;
 use crate::server::service::{Hosted, NextStep, Outlet, OutputFailure, Peer};
 use crate::sys::socket::would_block;
 
@@ -157,34 +158,28 @@ impl ConnectionMut<'_> {
         self.ended = true;
         self.registry.del(self.readable);
         let key = self.key;
-        let unconsumed = self.unconsumed.take().unwrap_or_default();
-        let ended = self.call(|service, _, out| service.end(key, &unconsumed, out));
+        let unconsumed = self.unconsumed.take();
+        let rest = unconsumed.as_ref().map_or(&[][..], |unconsumed| unconsumed);
+        let ended = self.call(|service, _, out| service.end(key, rest, out));
         self.apply_or_fail(ended);
     }
 
     /// Passes unconsumed and new input to the service; returns whether the connection still reads.
     fn receive(&mut self, input: &[u8]) -> bool {
-        let received = if let Some(mut unconsumed) = self.unconsumed.take() {
-            unconsumed.extend_from_slice(input);
-            let received = self.offer(&unconsumed);
-            if let Ok((consumed, _)) = received {
-                unconsumed.drain(..consumed);
-                self.unconsumed = (!unconsumed.is_empty()).then_some(unconsumed);
-            }
-            received
+        let received = if self.unconsumed.is_some() {
+            self.offer_with_unconsumed(input)
         } else {
             let received = self.offer(input);
-            if let Ok((consumed, next_step)) = received {
-                let connection = &mut **self;
-                if consumed == input.len()
-                    && next_step == NextStep::Read
-                    && connection.is_idle_reading()
+            match received {
+                // As nearly always.
+                Ok((consumed, NextStep::Read))
+                    if consumed == input.len() && self.is_idle_reading() =>
                 {
-                    return true; // as nearly always
+                    return true;
                 }
-                connection.keep_unconsumed(&input[consumed..]);
+                Ok((consumed, _)) => self.keep_unconsumed(&input[consumed..]).and(received),
+                Err(_) => received,
             }
-            received
         };
         let (consumed, next_step) = match received {
             Ok(received) => received,
@@ -194,7 +189,7 @@ impl ConnectionMut<'_> {
             }
         };
         let unconsumed = self.unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
-        if unconsumed > self.worker.limits.buffer_bytes {
+        if unconsumed > self.worker.buffer_limits.connection_bytes {
             self.fail(CloseReason::TooLarge);
             return false;
         }
@@ -204,6 +199,28 @@ impl ConnectionMut<'_> {
         }
         self.time_message(consumed);
         true
+    }
+
+    /// Passes unconsumed and new input to the service, and keeps what it does not consume.
+    fn offer_with_unconsumed(&mut self, input: &[u8]) -> Called<usize> {
+        self.keep_unconsumed(input)?;
+        let Some(mut unconsumed) = self.unconsumed.take() else { return self.offer(input) };
+        let received = self.offer(&unconsumed);
+        if let Ok((consumed, _)) = received
+            && consumed < unconsumed.len()
+        {
+            unconsumed.consume(consumed);
+            self.unconsumed = Some(unconsumed);
+        }
+        received
+    }
+
+    /// Appends unconsumed input, if there is memory for it.
+    fn keep_unconsumed(&mut self, input: &[u8]) -> Result<(), CloseReason> {
+        let Worker { connections, buffer_limits, .. } = &mut *self.worker;
+        connections[self.key]
+            .keep_unconsumed(input, &buffer_limits.memory)
+            .map_err(|NoMemory| CloseReason::NoMemory)
     }
 
     /// Calls the service for message after message, until one is incomplete or the next step is not
@@ -239,11 +256,12 @@ impl ConnectionMut<'_> {
     /// Reads more of the header; returns whether the connection still reads.
     fn read_proxy_header(&mut self, input: &[u8]) -> bool {
         let connection = &mut self.worker.connections[self.key];
-        match proxy_header::read(&self.worker.proxy, connection, input) {
+        let memory = &self.worker.buffer_limits.memory;
+        match proxy_header::read(&self.worker.proxy, connection, input, memory) {
             HeaderProgress::Incomplete => true,
             HeaderProgress::Done => self.begin_service(),
-            HeaderProgress::Rejected => {
-                self.fail(CloseReason::Proxy);
+            HeaderProgress::Failed(reason) => {
+                self.fail(reason);
                 false
             }
         }
@@ -307,11 +325,10 @@ impl ConnectionMut<'_> {
         &mut self,
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
-        let Worker { connections, service, buffered, limits, stats, .. } = &mut *self.worker;
+        let Worker { connections, service, buffered, buffer_limits, stats, .. } = &mut *self.worker;
         let Connection { socket, pending, proxied, listener, .. } = &mut connections[self.key];
         let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
-        let limit = limits.buffer_bytes;
-        let mut out = Outlet::new(socket, buffered, pending, limit, &mut stats.bytes_out);
+        let mut out = Outlet::new(socket, buffered, pending, buffer_limits, &mut stats.bytes_out);
         let answer = call(&mut **service, &peer, &mut out);
         finish(answer, out)
     }
@@ -406,6 +423,7 @@ fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
                 Ok(next_step) => Ok((answer, next_step)),
                 Err(OutputFailure::Broken) => Err(CloseReason::Broken),
                 Err(OutputFailure::TooLarge) => Err(CloseReason::TooLarge),
+                Err(OutputFailure::NoMemory) => Err(CloseReason::NoMemory),
             };
         }
     };

@@ -137,6 +137,9 @@ impl ConnectionMut<'_> {
     /// Closes it early, by a reset if its peer would miss anything.
     pub(super) fn fail(&mut self, reason: CloseReason) {
         reason.count(&mut self.worker.stats.errors);
+        if reason == CloseReason::NoMemory {
+            self.worker.log_no_memory();
+        }
         if !reason.is_orderly(self) {
             self.reset_on_close();
         }

@@ -81,19 +81,16 @@ fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fir
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::io::{ErrorKind, Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
 
-    use super::super::test_worker::worker_with;
+    use super::super::test_worker::{pair, worker_with};
     use super::*;
     use crate::base::{EventBase, LoopFlags};
     use crate::server::service::Echo;
 
     /// A client, and the worker that drains without ever having ticked.
     fn draining() -> (TcpStream, EventBase<Worker>, Worker) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (socket, _) = listener.accept().unwrap();
-        socket.set_nonblocking(true).unwrap();
+        let (client, socket) = pair();
         let (mut base, mut worker) = worker_with(Echo, socket);
         let drain = Drain { timeout: Duration::from_secs(60), ..Drain::default() };
         begin(base.registry(), &mut worker, drain);

@@ -11,6 +11,7 @@ mod connection_mut;
 mod deadlines;
 pub(super) mod drain;
 mod drain_spread;
+mod free_memory;
 mod proxy_header;
 #[cfg(all(test, not(loom)))]
 mod test_worker;

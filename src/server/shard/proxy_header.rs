@@ -1,7 +1,11 @@
 //! The PROXY header of a connection, read before its service is called.
 
+use std::sync::Arc;
+
+use super::close_reason::CloseReason;
 use super::connection::Connection;
 use crate::server::config::{ProxyMode, ProxyProtocol};
+use crate::server::memory::{HeldBytes, MemoryLimit, NoMemory};
 use crate::server::proxy_protocol::{Parsed, is_trusted, parse};
 use crate::server::service::PeerAddress;
 
@@ -11,8 +15,8 @@ pub(super) enum HeaderProgress {
     Incomplete,
     /// It was read, or is absent and optional. Further input is the connection's unconsumed input.
     Done,
-    /// It is missing, invalid or not trusted.
-    Rejected,
+    /// The connection must be closed.
+    Failed(CloseReason),
 }
 
 /// Reads more of a connection's header.
@@ -20,9 +24,13 @@ pub(super) fn read(
     proxy: &ProxyProtocol,
     connection: &mut Connection,
     input: &[u8],
+    memory: &Arc<MemoryLimit>,
 ) -> HeaderProgress {
-    let mut bytes = connection.unconsumed.take().unwrap_or_default();
-    bytes.extend_from_slice(input);
+    let unconsumed = connection.unconsumed.take();
+    let mut bytes = unconsumed.unwrap_or_else(|| Box::new(HeldBytes::new(memory)));
+    if bytes.append(input) == Err(NoMemory) {
+        return HeaderProgress::Failed(CloseReason::NoMemory);
+    }
     match parse(&bytes) {
         Parsed::Incomplete => {
             connection.unconsumed = Some(bytes);
@@ -31,14 +39,17 @@ pub(super) fn read(
         Parsed::Header { consumed, endpoints } if trusts(proxy, connection) => {
             let source = endpoints.map(|endpoints| PeerAddress::Internet(endpoints.source));
             connection.proxied = source.map(Box::new);
-            connection.keep_unconsumed(&bytes[consumed..]);
+            bytes.consume(consumed);
+            connection.unconsumed = (!bytes.is_empty()).then_some(bytes);
             HeaderProgress::Done
         }
         Parsed::Absent if proxy.mode == ProxyMode::Optional => {
             connection.unconsumed = Some(bytes);
             HeaderProgress::Done
         }
-        Parsed::Header { .. } | Parsed::Absent | Parsed::Invalid(_) => HeaderProgress::Rejected,
+        Parsed::Header { .. } | Parsed::Absent | Parsed::Invalid(_) => {
+            HeaderProgress::Failed(CloseReason::Proxy)
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::server::config::ServerConfig;
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::Handoff;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::server::memory::MemoryLimit;
 use crate::server::placement::load;
 use crate::server::service::{Host, Service};
 
@@ -40,19 +41,43 @@ pub(super) fn one_sided_pair() -> (TcpStream, TcpStream) {
     (client, socket)
 }
 
+/// A client, and the server's socket.
+pub(super) fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    (client, socket)
+}
+
 /// A worker with one connection in its handoff, before its first turn.
 pub(super) fn worker_with(service: impl Service, socket: TcpStream) -> (EventBase<Worker>, Worker) {
+    let memory = Arc::new(MemoryLimit::new(usize::MAX, Vec::new()));
+    let (base, worker) = worker_with_memory(service, memory);
+    hand_over(&worker, socket);
+    (base, worker)
+}
+
+/// A worker without connections, whose buffers count against `memory`.
+pub(super) fn worker_with_memory(
+    service: impl Service,
+    memory: Arc<MemoryLimit>,
+) -> (EventBase<Worker>, Worker) {
     let config = ServerConfig::default();
     let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
     let connection_limit = Arc::new(ConnectionLimit::new(None, Vec::new()));
-    assert!(connection_limit.try_acquire());
     let to_worker = base.registry().notifier();
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let host = Box::new(Host::new(service));
-    let worker = Worker::new(handoff.clone(), None, host, &config, base.registry()).unwrap();
+    let worker = Worker::new(handoff, None, host, memory, &config, base.registry()).unwrap();
     adopt::start(base.registry()).unwrap();
-    let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
-    handoff.offer(connection).unwrap();
-    let _ = handoff.wake_worker();
     (base, worker)
+}
+
+/// Puts a connection into the handoff of a worker.
+pub(super) fn hand_over(worker: &Worker, socket: TcpStream) {
+    assert!(worker.handoff.connection_limit().try_acquire());
+    let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
+    worker.handoff.offer(connection).unwrap();
+    let _ = worker.handoff.wake_worker();
 }

@@ -10,11 +10,13 @@ use super::connection::Connection;
 use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
 use super::timings::Timings;
+use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::server::accept::{Acceptor, HasAcceptor};
-use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
+use crate::server::config::{ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
+use crate::server::memory::{BufferLimits, MemoryLimit};
 use crate::server::service::{Hosted, PeerAddress};
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::sys::clock::as_ns;
@@ -41,11 +43,12 @@ pub(in crate::server) struct Worker {
     pub(super) buffer: Box<[u8]>,
     /// Collects the small writes of a service during a call.
     pub(super) buffered: Vec<u8>,
-    pub(super) limits: Limits,
+    pub(super) buffer_limits: BufferLimits,
     pub(super) deadlines: ConnectionDeadlines,
     pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
     pub(super) timings: Option<Box<Timings>>,
+    pub(super) no_memory_log: LogInterval,
     /// Whether this turn adopted anything.
     pub(super) adopted: bool,
     /// Set while draining: the worker ends with its last connection.
@@ -67,11 +70,12 @@ pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
 
 impl Worker {
     /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
-    /// `registry` is that of its base.
+    /// Their buffers count against `memory`. `registry` is that of its base.
     pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
         service: Box<dyn Hosted>,
+        memory: Arc<MemoryLimit>,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -85,11 +89,12 @@ impl Worker {
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             buffered: Vec::new(),
-            limits: config.limits,
+            buffer_limits: BufferLimits { connection_bytes: config.limits.buffer_bytes, memory },
             deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),
             stats: ShardStats::default(),
             timings,
+            no_memory_log: LogInterval::default(),
             adopted: false,
             draining: None,
         })

@@ -32,6 +32,10 @@ pub struct ServerStats {
     pub failed: Option<String>,
     /// The addresses it listens on.
     pub listeners: Vec<String>,
+    /// Memory of the buffers of all connections, in bytes.
+    pub buffer_bytes: u64,
+    /// The maximum of `buffer_bytes`.
+    pub buffer_limit_bytes: u64,
     /// One entry per worker, in their order.
     pub shards: Vec<ShardStats>,
     /// One entry per accepting thread, in the order of their shards. If there is an acceptor
@@ -110,6 +114,8 @@ pub struct ConnectionErrors {
     pub message: u64,
     /// A message or a reply exceeded the memory limit of a connection.
     pub too_large: u64,
+    /// The memory of all connections reached its limit, or the system had no memory.
+    pub no_memory: u64,
     /// A PROXY header was required and missing, invalid, or from an untrusted peer.
     pub proxy: u64,
     /// The service panicked.
@@ -125,13 +131,14 @@ pub struct ConnectionErrors {
 impl ConnectionErrors {
     /// Each reason by its name.
     #[must_use]
-    pub fn by_kind(&self) -> [(&'static str, u64); 10] {
+    pub fn by_kind(&self) -> [(&'static str, u64); 11] {
         [
             ("broken", self.broken),
             ("first_byte", self.first_byte),
             ("idle", self.idle),
             ("message", self.message),
             ("too_large", self.too_large),
+            ("no_memory", self.no_memory),
             ("proxy", self.proxy),
             ("panicked", self.panicked),
             ("aborted", self.aborted),
@@ -180,14 +187,18 @@ pub struct AcceptorStats {
     pub pauses_full: u64,
     /// Times it paused at the connection limit.
     pub pauses_at_limit: u64,
-    /// Times it paused for lack of descriptors or memory.
+    /// Times it paused because buffers held too much memory.
+    pub pauses_memory: u64,
+    /// Times it paused for lack of descriptors or memory of the system.
     pub pauses_exhausted: u64,
     /// Times it paused because accept(2) failed repeatedly for another reason.
     pub pauses_failing: u64,
-    /// HasAcceptor that failed because the connection had ended already.
+    /// Accepts that failed because the connection had ended already.
     pub aborted: u64,
     /// Whether it accepts now.
     pub accepting: bool,
+    /// Why it pauses; `None` if it does not.
+    pub paused: Option<&'static str>,
     /// By shard: eventfd writes that woke it.
     pub wakes_sent: Vec<u64>,
     /// By shard: notifications that found it awake.

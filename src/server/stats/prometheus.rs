@@ -104,6 +104,10 @@ impl ServerStats {
         text.single("evshard_uptime_seconds", Kind::Gauge, help, self.uptime_s);
         let help = "1 while the server drains.";
         text.single("evshard_draining", Kind::Gauge, help, u8::from(self.draining));
+        let help = "Memory of the buffers of all connections.";
+        text.single("evshard_buffer_bytes", Kind::Gauge, help, self.buffer_bytes);
+        let help = "The limit of evshard_buffer_bytes.";
+        text.single("evshard_buffer_limit_bytes", Kind::Gauge, help, self.buffer_limit_bytes);
         let mut listeners =
             text.family("evshard_listener_info", Kind::Gauge, "An address listened on; always 1.");
         for address in &self.listeners {
@@ -150,7 +154,7 @@ impl ServerStats {
         let answered = || numbered(&self.acceptors).filter(|(_, acceptor)| acceptor.answered);
         put_each(text, "acceptor", Kind::Counter, ACCEPTOR_COUNTERS, answered());
         let help = "Times accepting paused, by reason: all queues full, connection limit, \
-                    no descriptor or memory, accept failing.";
+                    memory limit, no descriptor or memory of the system, accept failing.";
         let mut pauses = text.family("evshard_acceptor_pauses_total", Kind::Counter, help);
         for (acceptor, of) in answered() {
             for (reason, count) in pauses_of(of) {
@@ -215,10 +219,11 @@ fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
     ]
 }
 
-fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 4] {
+fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 5] {
     [
         ("full", acceptor.pauses_full),
         ("limit", acceptor.pauses_at_limit),
+        ("memory", acceptor.pauses_memory),
         ("exhausted", acceptor.pauses_exhausted),
         ("failing", acceptor.pauses_failing),
     ]

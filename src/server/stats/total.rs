@@ -54,6 +54,7 @@ impl ConnectionErrors {
             idle: self.idle + other.idle,
             message: self.message + other.message,
             too_large: self.too_large + other.too_large,
+            no_memory: self.no_memory + other.no_memory,
             proxy: self.proxy + other.proxy,
             panicked: self.panicked + other.panicked,
             aborted: self.aborted + other.aborted,

@@ -11,6 +11,7 @@ use super::question::Question;
 use crate::base::Remote;
 use crate::server::accept::AcceptorThread;
 use crate::server::failure::Failures;
+use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
 use crate::server::shard::worker::{Worker, WorkerResults};
 use crate::server::stats::{AcceptorStats, ServerStats, ShardStats};
@@ -24,6 +25,7 @@ pub(in crate::server) struct StatsCollector {
     /// How many workers accept; they are the first ones.
     accepting_workers: usize,
     loads: Loads,
+    memory: Arc<MemoryLimit>,
     listeners: Vec<String>,
     started: Instant,
     draining: Arc<AtomicBool>,
@@ -49,6 +51,7 @@ impl StatsCollector {
             workers: threads.workers.iter().map(Thread::remote).collect(),
             accepting_workers: threads.accepting_workers,
             loads: threads.loads.clone(),
+            memory: threads.memory.clone(),
             listeners,
             started: Instant::now(),
             draining: Arc::new(AtomicBool::new(false)),
@@ -120,6 +123,8 @@ impl StatsCollector {
             draining: self.draining.load(Ordering::Relaxed),
             failed: self.failures.first().map(|failure| failure.to_string()),
             listeners: self.listeners.clone(),
+            buffer_bytes: self.memory.held() as u64,
+            buffer_limit_bytes: self.memory.max() as u64,
             shards,
             acceptors,
         }

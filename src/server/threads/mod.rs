@@ -4,7 +4,7 @@ pub(super) mod collect_stats;
 pub(super) mod question;
 
 use std::convert::Infallible;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use crate::base::{EventBase, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
@@ -12,6 +12,7 @@ use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
 use crate::server::error::Result;
 use crate::server::failure::Failures;
 use crate::server::listener::Listener;
+use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
 use crate::server::shard::worker::{self, Worker, WorkerResults};
@@ -31,6 +32,7 @@ pub(super) struct Threads {
     /// How many workers accept; they are the first ones.
     pub(super) accepting_workers: usize,
     pub(super) loads: Loads,
+    pub(super) memory: Arc<MemoryLimit>,
 }
 
 impl Threads {
@@ -68,8 +70,8 @@ impl Threads {
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
             let host = Box::new(Host::new(service.clone()));
-            let handoff = shards.handoffs[shard].clone();
-            let mut worker = Worker::new(handoff, core, host, config, base.registry())?;
+            let (handoff, memory) = (shards.handoffs[shard].clone(), shards.memory.clone());
+            let mut worker = Worker::new(handoff, core, host, memory, config, base.registry())?;
             adopt::start(base.registry())?;
             if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =
@@ -79,7 +81,8 @@ impl Threads {
         };
         let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
         let workers = workers.collect::<Result<_>>()?;
-        Ok(Self { acceptor, workers, accepting_workers, loads: shards.loads })
+        let (loads, memory) = (shards.loads, shards.memory);
+        Ok(Self { acceptor, workers, accepting_workers, loads, memory })
     }
 
     /// Stops every acceptor, and waits until all have closed their sockets.
