@@ -27,6 +27,10 @@ class FaultContext:
         """The server with an admin listener."""
         return evshard(self.evshard, workers, flags=("--admin", "127.0.0.1:0", *flags), listen=listen)
 
+    def within(self, subject, address_space_bytes):
+        """The same server with RLIMIT_AS."""
+        return replace(subject, command=("prlimit", f"--as={address_space_bytes}", *subject.command))
+
     def limited(self, subject, descriptors):
         """The same server with RLIMIT_NOFILE set to `descriptors`."""
         return replace(subject, command=("prlimit", f"--nofile={descriptors}:{descriptors}", *subject.command))

@@ -7,9 +7,12 @@ import connect_flood
 import connections
 import fault_descriptors
 import fault_kill
+import fault_log
+import fault_memory
 import fault_queue
 import fault_resets
 import fault_shutdown
+import fault_signals
 import fault_slow_readers
 import fault_upgrade
 import fault_upgrade_chain
@@ -23,11 +26,11 @@ from stats import spread, table
 
 SCRIPT = "scripts/faults.sh"
 TITLE = "Faults around the server"
-QUESTION = ("How does the server handle exhaustion, stopped workers, resets, slow readers, kill -9, upgrades "
-            "and SIGTERM?")
+QUESTION = ("How does the server handle exhaustion, stopped workers, resets, slow readers, a stalled log, signals, "
+            "kill -9 and upgrades?")
 FAULTS = {fault.NAME: fault for fault in (
-    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_kill, fault_upgrade, fault_upgrade_chain,
-    fault_shutdown,
+    fault_descriptors, fault_queue, fault_resets, fault_slow_readers, fault_memory, fault_log, fault_signals, fault_kill,
+    fault_upgrade, fault_upgrade_chain, fault_shutdown,
 )}
 
 

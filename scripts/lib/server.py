@@ -42,11 +42,13 @@ def evshard(program, workers, name="evshard", core=None, flags=(), listen="127.0
 class Server:
     """A running subject. Use as a context manager: the end of the block always ends the process.
 
-    `cores` are the cores that it may use, for a command without taskset; None for all.
+    `cores` are the cores that it may use, for a command without taskset; None for all. `errors` is a descriptor for its
+    standard error; by default its lines become part of a Failure.
     """
 
-    def __init__(self, subject, cores=None):
+    def __init__(self, subject, cores=None, errors=None):
         self.subject = subject
+        self._stderr = errors
         self._cores = cores
         self.address = None
         self.admin = None  # the address of its admin listener, if it has one
@@ -55,7 +57,7 @@ class Server:
     def __enter__(self):
         self._errors = child.memory_file("stderr")
         self._process = child.start(self.subject.argv, self._cores, bufsize=0, stdout=subprocess.PIPE,
-                                    stderr=self._errors)
+                                    stderr=self._errors if self._stderr is None else self._stderr)
         try:
             self.address = self._announced(LISTENING)
             self.admin = self._announced(ADMIN) if "--admin" in self.subject.command else None
