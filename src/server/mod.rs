@@ -37,9 +37,9 @@ use std::time::Duration;
 
 pub use admin::AdminConfig;
 pub use config::{
-    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
+    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig, ranges,
 };
-pub use error::{Error, Result};
+pub use error::{Error, OutOfRange, Result};
 pub use failure::ThreadFailure;
 pub use listen_address::ListenAddress;
 pub use listener::Listener;
@@ -106,9 +106,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or [`Error::Base`] if
-    /// descriptors or threads run out; [`Error::Ended`] if the kernel does not let a thread wait
-    /// for events. Nothing is left running then.
+    /// [`Error::OutOfRange`] if a number or a duration of the configuration is out of its
+    /// [range](ranges); [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
+    /// [`Error::Base`] if descriptors or threads run out; [`Error::Ended`] if the kernel does not
+    /// let a thread wait for events. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -127,6 +128,8 @@ impl Server {
     ) -> Result<Self> {
         refusals::log_all(config);
         listener::fit(&mut listeners, config);
+        config.check()?;
+        ranges::expect_listeners(listeners.len())?;
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         // After sockets were added for the workers: a successor gets these, too.

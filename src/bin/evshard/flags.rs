@@ -4,28 +4,20 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use evshard::server::{
     AcceptMode, AdminConfig, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
-    ProxyProtocol, ServerConfig, Work,
+    ProxyProtocol, ServerConfig, Work, ranges,
 };
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, ListenAddresses, accept, backend, buffer_bytes, changelist, count_to, duration,
+    Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
     listen_addresses, mode, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
-
-/// Maximum of worker threads; more is a typing error.
-const WORKERS_MAX: usize = 1024;
-/// Maximum of a queue, which has its memory from the start: some 32 MiB a worker.
-const HANDOFF_CAPACITY_MAX: usize = 1 << 20;
-/// Descriptors and backlogs are C's `int`.
-const INT_MAX: usize = i32::MAX as usize;
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -57,8 +49,7 @@ struct Listening {
     unix_mode: u32,
 
     /// Connections the kernel may queue before they are accepted (it caps this at somaxconn).
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG,
-          value_parser = clap::value_parser!(u32).range(1..=INT_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG, value_parser = backlog)]
     backlog: u32,
 
     /// Whether connections begin with a PROXY protocol header, version 1 or 2. `require` resets a
@@ -78,7 +69,7 @@ struct Listening {
 struct Sharding {
     /// Worker threads [default: one per usable core, by affinity and cgroup quota; one less with an
     /// acceptor].
-    #[arg(long, value_name = "N", value_parser = count_to(WORKERS_MAX))]
+    #[arg(long, value_name = "N", value_parser = count(ranges::WORKERS))]
     workers: Option<NonZeroUsize>,
 
     /// Let workers move between cores instead of pinning each to one. Under a CPU quota below the
@@ -99,7 +90,7 @@ struct Sharding {
     /// Capacity of each worker's queue of accepted connections. Beyond it they wait in the kernel's
     /// backlog.
     #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY,
-          value_parser = count_to(HANDOFF_CAPACITY_MAX))]
+          value_parser = count(ranges::HANDOFF_CAPACITY))]
     handoff_capacity: NonZeroUsize,
 
     /// Event backend: the system call that waits for readiness.
@@ -116,7 +107,7 @@ struct Sharding {
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Maximum of open connections [default: as many as the descriptors allow].
-    #[arg(long, value_name = "N", value_parser = count_to(INT_MAX))]
+    #[arg(long, value_name = "N", value_parser = count(ranges::CONNECTIONS))]
     max_connections: Option<NonZeroUsize>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
@@ -137,7 +128,7 @@ struct LimitFlags {
 
     /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
-    buffer: ByteSize,
+    buffer: usize,
 }
 
 #[derive(Args)]
@@ -254,6 +245,9 @@ impl Serve {
                 "--drain-spread {spread} is longer than --drain-timeout {timeout}, which ends it"
             ));
         }
+        if let Err(out_of_range) = self.config().check() {
+            return Some(out_of_range.to_string());
+        }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {
                 "--proxy-trust has no effect without --proxy-protocol require or optional"
@@ -316,7 +310,7 @@ impl Serve {
                 first_byte: limits.first_byte_timeout.0,
                 idle: limits.idle_timeout.0,
                 message: limits.message_timeout.0,
-                buffer_bytes: usize::try_from(limits.buffer.as_u64()).unwrap_or(usize::MAX),
+                buffer_bytes: limits.buffer,
             },
             proxy: ProxyProtocol {
                 mode: listening.proxy_protocol,

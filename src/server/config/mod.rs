@@ -1,7 +1,8 @@
-//! The configuration of a server: plain data, valid by its types.
+//! The configuration of a server: plain data, valid by its types and its ranges.
 
 mod accept_mode;
 pub(super) mod cores;
+pub mod ranges;
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ use crate::server::listen_address::ListenAddress;
 use crate::server::placement::Placement;
 
 /// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
-/// for every usable core.
+/// for every usable core. [`ranges`] has the range of each number and duration.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// The addresses to listen on, at least one; port 0 takes a free port.

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use evshard::server::ranges;
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::flag_values::duration_from;
+use super::flag_values::duration_in;
 use super::print;
 use interval::Interval;
 use screen::{Style, render};
@@ -37,7 +38,7 @@ pub(crate) struct Top {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    duration_from(INTERVAL_MIN, text)
+    duration_in(&(INTERVAL_MIN..=*ranges::DURATION.end()), text)
 }
 
 /// Why it ended early.
