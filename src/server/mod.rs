@@ -15,6 +15,8 @@ mod config;
 mod connection_limit;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handoff;
 mod listen_address;
 pub mod listener;
@@ -126,10 +128,10 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
-        refusals::log_all(config);
-        listener::fit(&mut listeners, config);
         config.check()?;
         ranges::expect_listeners(listeners.len())?;
+        refusals::log_all(config);
+        listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
         let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
         // After sockets were added for the workers: a successor gets these, too.
