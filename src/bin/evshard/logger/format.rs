@@ -130,7 +130,7 @@ pub(crate) fn log_line(bytes: &[u8]) {
         let line =
             format.line(&record.args(format_args!("{text}")).build(), SystemTime::UNIX_EPOCH);
         let content = line.strip_suffix('\n').expect("it has an end");
-        assert!(!content.contains(is_unsafe), "{content:?}");
+        assert!(!content.contains(|c: char| c.is_control() || is_unsafe(c)), "{content:?}");
         // An escape is at most six times as long as its character.
         assert!(line.len() <= 200 + 2 * 6 * text.len(), "{} bytes", line.len());
         match format {
@@ -181,8 +181,13 @@ mod tests {
     /// obey.
     #[test]
     fn a_field_with_characters_that_terminals_obey_is_printed_as_it_is() {
-        for unsafe_text in ["\u{9b}2J", "\u{7f}", "a\u{85}b", "\u{202e}gnp.exe", "\u{2028}"] {
-            log_line(unsafe_text.as_bytes());
+        for c in ['\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{200f}', '\u{2028}', '\u{202e}'] {
+            let text = format!("a{c}b");
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let line = line(format, &text, &[("sent", text.as_str().into())]);
+                assert!(!line.contains(c), "{line:?}");
+            }
+            log_line(text.as_bytes());
         }
     }
 
