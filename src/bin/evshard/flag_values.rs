@@ -10,6 +10,7 @@ use evshard::server::listener::AddressError;
 use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode, ranges};
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
+use log::LevelFilter;
 
 /// The addresses that one --listen means: a host name can have several.
 #[derive(Clone, Debug)]
@@ -80,6 +81,10 @@ impl std::str::FromStr for Deadline {
         let duration = duration_in(&ranges::DEADLINE, text);
         duration.map(|duration| Self(Some(duration))).map_err(|error| format!("{error}, or off"))
     }
+}
+
+pub(crate) fn log_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "write off, error, warn, info, debug or trace".to_owned())
 }
 
 pub(crate) fn mode(text: &str) -> Result<u32, String> {

@@ -15,7 +15,7 @@ use log::LevelFilter;
 
 use super::flag_values::{
     Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
-    listen_addresses, mode, overload, placement, proxy_mode,
+    listen_addresses, log_level, mode, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
 
@@ -224,7 +224,7 @@ struct ObservabilityFlags {
     log_format: LogFormat,
 
     /// Minimum severity to log: off, error, warn, info, debug or trace.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     log_level: LevelFilter,
 }
 
@@ -245,8 +245,13 @@ impl Serve {
                 "--drain-spread {spread} is longer than --drain-timeout {timeout}, which ends it"
             ));
         }
-        if let Err(out_of_range) = self.config().check() {
-            return Some(out_of_range.to_string());
+        let ServerConfig { handoff_capacity, workers, .. } = self.config();
+        let of_all = handoff_capacity.get().saturating_mul(workers.get());
+        let (least, most) = ranges::HANDOFF_CAPACITY_OF_ALL.into_inner();
+        if of_all > most {
+            return Some(format!(
+                "--handoff-capacity times --workers is {of_all}; choose from {least} to {most}"
+            ));
         }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {
