@@ -19,7 +19,7 @@ cargo test --test tidy
 
 step "loom: the cross-thread protocols, and mutations of them that must fail"
 # It has its own target folder. Otherwise cargo would rebuild everything at each change of --cfg loom.
-RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib loom_
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --package evshard --lib --bins loom_
 
 step "the event base without the server: lints, tests, dependencies"
 # It has its own target folder, as loom has.
@@ -33,6 +33,15 @@ libc
 parking_lot
 thiserror
 END
+
+step "fuzz targets: they build"
+# Only they need libFuzzer. All other checks must also work without a network.
+if cargo fetch --locked --manifest-path fuzz/Cargo.toml; then
+    RUSTFLAGS="--cfg fuzzing" CARGO_TARGET_DIR=target/fuzz \
+        cargo clippy --manifest-path fuzz/Cargo.toml -- --deny warnings
+else
+    echo "skipped: cargo cannot fetch libfuzzer-sys"
+fi
 
 step "packages: they build, and contain no tests, scripts or results"
 cargo package --quiet --allow-dirty --package evshard --package loadgen

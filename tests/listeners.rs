@@ -132,9 +132,27 @@ fn what_cannot_be_listened_on_is_an_error() {
     }
 }
 
+/// Prints what is logged.
+struct Printing;
+
+impl log::Log for Printing {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    #[allow(clippy::print_stderr, reason = "the parent reads it")]
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("logged: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 #[test]
 #[ignore = "run by other tests, with a socket to notify"]
 fn sends_every_notification() {
+    log::set_logger(&Printing).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
     service_manager::ready();
     service_manager::status("7 connections\nREADY=1");
     service_manager::succeeded_by(4711);
@@ -165,9 +183,43 @@ fn the_service_manager_gets_every_notification() {
     assert_eq!(received(), "STOPPING=1\n");
 }
 
+/// How many lines a process logs that notifies a service manager at this address.
+fn logged_with(address: &str) -> usize {
+    let setup = format!("export NOTIFY_SOCKET={address}");
+    let output = child("sends_every_notification", &setup, nothing(), nothing());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.matches("logged: the service manager cannot be notified of READY=1").count()
+}
+
 #[test]
-fn a_missing_service_manager_is_no_error() {
-    for setup in ["unset NOTIFY_SOCKET", "export NOTIFY_SOCKET=/nowhere/at/all"] {
-        assert!(child("sends_every_notification", setup, nothing(), nothing()).status.success());
-    }
+fn a_missing_service_manager_is_no_error_and_is_logged_once() {
+    assert_eq!(logged_with(""), 1, "an empty name is no address");
+    assert_eq!(logged_with("/nowhere/at/all"), 1);
+    let output = child("sends_every_notification", "unset NOTIFY_SOCKET", nothing(), nothing());
+    assert!(output.status.success() && !output.stderr.windows(7).any(|w| w == b"logged:"));
+}
+
+/// evshard: the server waited in send(2) for room, and neither served nor handled signals.
+#[test]
+fn a_service_manager_that_reads_nothing_stops_the_server() {
+    let folder = test_needs::folder();
+    let path = folder.path().join("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"x", &path).is_ok() {}
+    assert_eq!(logged_with(path.to_str().unwrap()), 1);
+}
+
+#[test]
+fn a_service_manager_in_the_abstract_namespace_gets_nothing() {
+    let name = format!("evshard-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let manager = UnixDatagram::bind_addr(&address).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(logged_with(&format!("@{name}")), 0);
+    let mut bytes = [0; 100];
+    let length = manager.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"READY=1\n");
 }

@@ -97,8 +97,14 @@ fn ctl_drain_posts_and_prints_the_result() {
 fn an_error_is_one_line_with_advice_and_status_1() {
     let refusing = FakeAdmin::start([(503, "not\nnow\n")]);
     expect_complaint(&refusing.run(&["ctl", "drain"]), "with 503: not; now");
-    expect_complaint(&FakeAdmin::start([(200, "[")]).run(&["ctl", "stats"]), "the right port?");
-    expect_complaint(&FakeAdmin::start([(200, "[")]).run(&["top"]), "the right port?");
+    expect_complaint(
+        &FakeAdmin::start([(200, "[")]).run(&["ctl", "stats"]),
+        "use the address of its --admin",
+    );
+    expect_complaint(
+        &FakeAdmin::start([(200, "[")]).run(&["top"]),
+        "use the address of its --admin",
+    );
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -13,6 +13,10 @@ pub enum Error {
     #[error(transparent)]
     Base(#[from] crate::error::Error),
 
+    /// A number or a duration of the configuration is out of its range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+
     /// A system call failed that concerns no particular address.
     #[error("{op}: {source}")]
     Os {
@@ -70,6 +74,17 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
+}
+
+/// A number or a duration of a configuration that is out of its
+/// [range](crate::server::ranges).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {value}; choose from {least} to {most}")]
+pub struct OutOfRange {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    pub(super) least: String,
+    pub(super) most: String,
 }
 
 impl Error {

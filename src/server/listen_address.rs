@@ -82,6 +82,9 @@ pub enum AddressError {
     /// `unix:@name`: every process on the machine could connect.
     #[error("abstract unix sockets have no permissions, write a path such as unix:/run/{0}.sock")]
     Abstract(String),
+    /// No path contains a zero byte.
+    #[error("a path has no zero byte in it")]
+    PathWithNul,
     /// The path does not fit the address of a unix socket (unix(7)).
     #[error("the path has {0} bytes, and that of a unix socket at most {UNIX_PATH_BYTES_MAX}")]
     PathTooLong(usize),
@@ -98,12 +101,9 @@ impl ListenAddress {
     ///
     /// What is wrong with the text.
     pub fn resolve(text: &str) -> Result<Vec<Self>, AddressError> {
-        let Some(path) = text.strip_prefix("unix:") else { return tcp(text) };
-        match path.strip_prefix('@') {
-            Some(name) => Err(AddressError::Abstract(name.to_owned())),
-            None if path.is_empty() => Err(AddressError::PathMissing),
-            None if path.len() > UNIX_PATH_BYTES_MAX => Err(AddressError::PathTooLong(path.len())),
-            None => Ok(vec![Self::Unix(path.into())]),
+        match parse(text)? {
+            Parsed::Address(address) => Ok(vec![address]),
+            Parsed::Host { host, port } => look_up(host, port),
         }
     }
 }
@@ -116,20 +116,43 @@ impl FromStr for ListenAddress {
     }
 }
 
-fn tcp(text: &str) -> Result<Vec<ListenAddress>, AddressError> {
+/// What a text means before a host name is looked up.
+#[derive(Debug)]
+pub(super) enum Parsed<'a> {
+    Address(ListenAddress),
+    Host { host: &'a str, port: u16 },
+}
+
+pub(super) fn parse(text: &str) -> Result<Parsed<'_>, AddressError> {
+    let Some(path) = text.strip_prefix("unix:") else { return parse_tcp(text) };
+    match path.strip_prefix('@') {
+        Some(name) => Err(AddressError::Abstract(name.to_owned())),
+        None if path.is_empty() => Err(AddressError::PathMissing),
+        None if path.contains('\0') => Err(AddressError::PathWithNul),
+        None if path.len() > UNIX_PATH_BYTES_MAX => Err(AddressError::PathTooLong(path.len())),
+        None => Ok(Parsed::Address(ListenAddress::Unix(path.into()))),
+    }
+}
+
+fn parse_tcp(text: &str) -> Result<Parsed<'_>, AddressError> {
     // The colons of an IPv6 address must not be taken for the one before a port.
     if text.ends_with(']') || text.parse::<IpAddr>().is_ok() {
         return Err(AddressError::PortMissing);
     }
     let (host, port) = text.rsplit_once(':').ok_or(AddressError::PortMissing)?;
-    if port.parse::<u16>().is_err() {
-        return Err(AddressError::Port(port.to_owned()));
-    }
+    let number = port.parse::<u16>().map_err(|_| AddressError::Port(port.to_owned()))?;
     if matches!(host, "" | "*") {
         return Err(AddressError::HostMissing { port: port.to_owned() });
     }
-    let numbered = with_numbered_zone(host)?;
-    let found = format!("{numbered}:{port}").to_socket_addrs();
+    let address = format!("{}:{number}", with_numbered_zone(host)?).parse();
+    Ok(match address {
+        Ok(address) => Parsed::Address(ListenAddress::Tcp(without_mapping(address))),
+        Err(_) => Parsed::Host { host, port: number },
+    })
+}
+
+fn look_up(host: &str, port: u16) -> Result<Vec<ListenAddress>, AddressError> {
+    let found = (host, port).to_socket_addrs();
     let found = found.map_err(|source| AddressError::Host { host: host.to_owned(), source })?;
     let mut addresses: Vec<ListenAddress> = Vec::new();
     for address in found.map(without_mapping).map(ListenAddress::Tcp) {

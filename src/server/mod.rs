@@ -15,6 +15,8 @@ mod config;
 mod connection_limit;
 mod error;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handoff;
 mod listen_address;
 pub mod listener;
@@ -38,9 +40,9 @@ use std::time::Duration;
 
 pub use admin::AdminConfig;
 pub use config::{
-    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig,
+    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig, ranges,
 };
-pub use error::{Error, Result};
+pub use error::{Error, OutOfRange, Result};
 pub use failure::ThreadFailure;
 pub use listen_address::ListenAddress;
 pub use listener::Listener;
@@ -108,9 +110,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or [`Error::Base`] if
-    /// descriptors or threads run out; [`Error::Ended`] if the kernel does not let a thread wait
-    /// for events. Nothing is left running then.
+    /// [`Error::OutOfRange`] if a number or a duration of the configuration is out of its
+    /// [range](ranges); [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
+    /// [`Error::Base`] if descriptors or threads run out; [`Error::Ended`] if the kernel does not
+    /// let a thread wait for events. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -127,6 +130,8 @@ impl Server {
         mut listeners: Vec<Listener>,
         service: impl Service,
     ) -> Result<Self> {
+        config.check()?;
+        ranges::expect_listeners(listeners.len())?;
         prepare_for_address_limit();
         refusals::log_all(config);
         listener::fit(&mut listeners, config);

@@ -7,6 +7,7 @@ mod activation;
 mod app;
 mod config;
 mod defects;
+mod extremes;
 mod inspect;
 mod lifecycle;
 mod looping;

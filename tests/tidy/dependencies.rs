@@ -5,10 +5,18 @@ use std::fs;
 use super::expect_tidy;
 use super::source::{Source, root, sources};
 
+const MANIFESTS: [&str; 5] = [
+    "Cargo.toml",
+    "fuzz/Cargo.toml",
+    "loadgen/Cargo.toml",
+    "tests/inputs/Cargo.toml",
+    "tests/needs/Cargo.toml",
+];
+
 #[test]
 fn every_dependency_has_its_reason_above_it() {
     let mut complaints = Vec::new();
-    for manifest in ["Cargo.toml", "loadgen/Cargo.toml", "tests/needs/Cargo.toml"] {
+    for manifest in MANIFESTS {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
         complaints.extend(
             unexplained(&text).map(|name| format!("{manifest}: say above `{name}` what it is for")),

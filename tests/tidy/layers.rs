@@ -130,6 +130,7 @@ const SERVER_ORDER: &[&str] = &[
     "admin",
     "upgrade",
     "service_manager",
+    "fuzz",
 ];
 
 #[test]

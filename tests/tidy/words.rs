@@ -64,9 +64,10 @@ fn is_form_of(word: &str, banned: &str) -> bool {
 #[test]
 fn names_and_sentences_use_the_words_of_the_field() {
     let mut files = Vec::new();
-    for folder in
-        [".ci", "benches", "deploy", "docs", "examples", "loadgen", "scripts", "src", "tests"]
-    {
+    for folder in [
+        ".ci", "benches", "deploy", "docs", "examples", "fuzz", "loadgen", "scripts", "src",
+        "tests",
+    ] {
         files_below(&root().join(folder), &mut files);
     }
     // CHANGELOG.md and results/ are history, and CONTRIBUTING.md has the table.

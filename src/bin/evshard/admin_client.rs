@@ -15,6 +15,8 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// The longest accepted response.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const HEADERS_MAX: usize = 64;
+/// Bytes of a wrong answer that an error quotes.
+const SHOWN_BYTES_MAX: usize = 32;
 
 /// The admin to connect to.
 #[derive(clap::Args, Clone, Debug)]
@@ -51,13 +53,16 @@ pub(crate) enum ClientError {
     )]
     Busy { address: AdminAddress },
     #[error(
-        "{address} did not answer within {ANSWER_TIME_MAX:?}; is it the admin's port, and is the \
-         server stopped?"
+        "{address} took the request and did not answer within {ANSWER_TIME_MAX:?}; is the server \
+         stopped, or is this the port of its clients? The admin's address is that of --admin"
     )]
     Late { address: AdminAddress },
-    #[error("the answer from {address} broke off: {source}; did the server end?")]
+    #[error(
+        "the answer from {address} broke off: {source}; did the server end, or is this the port \
+         of its clients? The admin's address is that of --admin"
+    )]
     Broken { address: AdminAddress, source: io::Error },
-    #[error("{address} answers, but not like an admin: {what}; is it the right port?")]
+    #[error("{address} is not the admin of a server: {what}; use the address of its --admin")]
     Strange { address: AdminAddress, what: String },
     #[error("{address} answers {method} {path} with {status}: {message}")]
     Refused {
@@ -96,13 +101,16 @@ impl AdminAddress {
             true => ClientError::Busy { address: address() },
             false => ClientError::Silent { address: address(), source },
         })?;
-        let bytes =
-            exchange(&stream, method, path, time_max).map_err(|source| match is_late(&source) {
-                true => ClientError::Late { address: address() },
-                false => ClientError::Broken { address: address(), source },
-            })?;
-        let answer =
-            parse(&bytes).map_err(|what| ClientError::Strange { address: self.clone(), what })?;
+        let request = format!("{method} {path} HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n");
+        let bytes = exchange(&stream, &request, time_max).map_err(|source| {
+            if is_late(&source) {
+                ClientError::Late { address: address() }
+            } else {
+                ClientError::Broken { address: address(), source }
+            }
+        })?;
+        let answer = parse(&bytes, &request)
+            .map_err(|what| ClientError::Strange { address: address(), what })?;
         if answer.status / 100 == 2 {
             return Ok(answer);
         }
@@ -145,15 +153,10 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
-/// Uses HTTP 1.0, where a response ends with its connection.
-fn exchange(
-    mut stream: &Socket,
-    method: &str,
-    path: &str,
-    time_max: Duration,
-) -> io::Result<Vec<u8>> {
+/// Sends a request of HTTP 1.0, where a response ends with its connection. Bytes that are no HTTP
+/// end it, too: who sends them may wait for more.
+fn exchange(mut stream: &Socket, request: &str, time_max: Duration) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + time_max;
-    let request = format!("{method} {path} HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n");
     stream.set_write_timeout(Some(time_max))?;
     stream.write_all(request.as_bytes())?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 16 * 1024]);
@@ -167,6 +170,9 @@ fn exchange(
             Ok(0) => return Ok(bytes),
             Ok(count) if bytes.len() + count <= ANSWER_BYTES_MAX => {
                 bytes.extend_from_slice(&buffer[..count]);
+                if !may_be_http(&bytes) {
+                    return Ok(bytes);
+                }
             }
             Ok(_) => return Err(io::Error::other("it is longer than 64 MiB")),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -175,7 +181,26 @@ fn exchange(
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Answer, String> {
+/// Whether these bytes can begin a response.
+fn may_be_http(bytes: &[u8]) -> bool {
+    let begin = b"HTTP/";
+    bytes.iter().zip(begin).all(|(found, expected)| found == expected)
+}
+
+/// What answers instead of an admin.
+fn met(bytes: &[u8], request: &str) -> String {
+    if request.as_bytes().starts_with(bytes) {
+        return "it sends back what it gets, as an echo service does".to_owned();
+    }
+    let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
+    format!("it sends \"{}\"", shown.escape_ascii())
+}
+
+/// The answer to a request, or what came instead.
+fn parse(bytes: &[u8], request: &str) -> Result<Answer, String> {
+    if !may_be_http(bytes) {
+        return Err(met(bytes, request));
+    }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(|error| error.to_string())?;
@@ -226,13 +251,47 @@ impl fmt::Display for AdminAddress {
     }
 }
 
+/// Panics unless the client keeps what it promises for a server that answers with these bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn admin_response(bytes: &[u8]) {
+    let request = "GET /stats HTTP/1.0\r\n\r\n";
+    // Once it cannot be HTTP, more bytes do not change that.
+    let first_wrong = (0..=bytes.len()).find(|&length| !may_be_http(&bytes[..length]));
+    assert_eq!(first_wrong.is_none(), may_be_http(bytes));
+    assert!(first_wrong <= Some(b"HTTP/".len()), "it is known at the first wrong byte");
+    match parse(bytes, request) {
+        Ok(Answer { status, body }) => {
+            assert!(may_be_http(bytes) && bytes.ends_with(body.as_bytes()));
+            let again =
+                format!("HTTP/1.1 {status:03} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            assert_eq!(parse(again.as_bytes(), request), Ok(Answer { status, body }));
+        }
+        Err(what) => assert!(!what.is_empty() && !what.contains(char::is_control)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
 
+    use proptest::prelude::*;
+    use test_inputs::like;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_an_error(bytes in like(&[
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+            b"HTTP/1.0 503 Service Unavailable\r\n\r\nstuck\n",
+            b"GET /stats HTTP/1.0\r\n\r\n",
+            b"SSH-2.0-OpenSSH\r\n",
+        ])) {
+            admin_response(&bytes);
+        }
+    }
 
     #[test]
     fn a_server_that_takes_no_connection_is_not_waited_for_for_ever() {
@@ -252,16 +311,51 @@ mod tests {
         let address = AdminAddress::Tcp(mute.local_addr().unwrap().to_string());
         let error = address.ask_within(SHORT, "GET", "/stats").unwrap_err();
         assert!(error.to_string().contains("did not answer within"), "{error}");
+        assert!(error.to_string().contains("--admin"), "{error}");
         let server = std::thread::spawn(move || {
             let (_, _) = mute.accept().unwrap();
             let (mut dripping, _) = mute.accept().unwrap();
-            while dripping.write_all(b"x").is_ok() {
+            let head = b"HTTP/1.1 200 OK\r\nA: ".iter().chain(std::iter::repeat(&b'x'));
+            for byte in head {
+                if dripping.write_all(&[*byte]).is_err() {
+                    break;
+                }
                 std::thread::sleep(SHORT / 10);
             }
         });
         let error = address.ask_within(SHORT, "GET", "/stats").unwrap_err();
         assert!(matches!(error, ClientError::Late { .. }), "{error}");
         server.join().unwrap();
+    }
+
+    #[test]
+    fn another_port_than_the_admins_looks_like_a_server_that_is_stopped() {
+        let request = "GET /stats HTTP/1.0\r\nUser-Agent: evshard\r\n\r\n";
+        for (answer, expected) in [
+            (request, "it sends back what it gets, as an echo service does"),
+            (&request[..1], "it sends back what it gets"),
+            (" !\"#$%&'()*+,-./0123456789:;<=>?@ABC", "it sends \" !\\\"#$%"),
+            ("SSH-2.0-OpenSSH\r\n", "it sends \"SSH-2.0-OpenSSH\\r\\n\""),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "the wrong length"),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = AdminAddress::Tcp(listener.local_addr().unwrap().to_string());
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut vec![0; request.len()]).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                if answer.starts_with("HTTP") {
+                    return;
+                }
+                // It waits for more, as the service of a data port does.
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+            let error = address.get("/stats").unwrap_err();
+            assert!(matches!(error, ClientError::Strange { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(expected) && text.contains("its --admin"), "{text}");
+            server.join().unwrap();
+        }
     }
 
     #[test]
@@ -282,7 +376,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_taken_whole_or_not_at_all() {
-        let answer = parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        let answer = parse(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok", "GET").unwrap();
         assert_eq!(answer, Answer { status: 202, body: "ok".to_owned() });
         for (bytes, expected) in [
             (&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"[..], "length"),
@@ -290,9 +384,11 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\n\r\n\xff", "text"),
             (b"HTTP/1.1 200", "complete"),
             (b"", "complete"),
-            (b"SSH-2.0-OpenSSH\r\n", "invalid"),
+            (b"SSH-2.0-OpenSSH\r\n", "it sends"),
+            (b"\r\nHTTP/1.1 200 OK\r\n\r\n", "it sends"),
+            (b"HTTP/2 200 OK\r\n\r\n", "invalid"),
         ] {
-            let error = parse(bytes).unwrap_err();
+            let error = parse(bytes, "GET").unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -119,6 +119,25 @@ mod tests {
         prop::sample::select(names.map(|name| format!("--{name}")).collect::<Vec<_>>())
     }
 
+    fn complaint_about(flags: &[&str]) -> String {
+        let arguments = ["evshard", "serve"].into_iter().chain(flags.iter().copied());
+        complaint(&parse_from(arguments).err().expect("wrong usage"))
+    }
+
+    #[test]
+    fn flags_that_fit_one_by_one_ask_for_more_than_memory_holds() {
+        let line = complaint_about(&["--handoff-capacity=1048576", "--workers=1024"]);
+        let expected = "--handoff-capacity times --workers is 1073741824; choose from 1 to 4194304";
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn an_unknown_log_level_is_refused_without_the_known_ones() {
+        let line = complaint_about(&["--log-level=foo"]);
+        assert!(line.contains("write off, error, warn, info, debug or trace"), "{line}");
+        assert!(parse_from(["evshard", "serve", "--log-level=INFO"]).is_ok());
+    }
+
     proptest! {
         #[test]
         fn no_value_of_a_flag_panics_or_is_too_large_for_the_server(
@@ -132,14 +151,7 @@ mod tests {
                     prop_assert_eq!(line.lines().count(), 1, "{}", line);
                 }
                 Ok(Command::Serve(flags)) => {
-                    let config = flags.config();
-                    let (drain, limits) = (config.drain, config.limits);
-                    let deadlines = [limits.first_byte, limits.idle, limits.message];
-                    let times = [drain.delay, drain.timeout, config.measure.slow_callback];
-                    for time in times.into_iter().chain(deadlines.into_iter().flatten()) {
-                        prop_assert!(Instant::now().checked_add(3 * time).is_some());
-                    }
-                    prop_assert!(config.handoff_capacity.get() <= 1 << 20);
+                    prop_assert_eq!(flags.config().check(), Ok(()));
                 }
                 Ok(_) => prop_assert!(false, "another command"),
             }

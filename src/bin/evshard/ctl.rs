@@ -43,6 +43,6 @@ impl Ctl {
 fn pretty(address: &AdminAddress, body: &str) -> Result<String, ClientError> {
     let document = serde_json::from_str::<serde_json::Value>(body);
     document.and_then(|document| serde_json::to_string_pretty(&document)).map_err(|error| {
-        ClientError::Strange { address: address.clone(), what: format!("/stats is {error}") }
+        ClientError::Strange { address: address.clone(), what: format!("its /stats is {error}") }
     })
 }

@@ -7,19 +7,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use evshard::server::listener::AddressError;
-use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode};
+use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode, ranges};
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
-
-/// The longest duration: a year of 365.25 days. A longer one is a typing error, and some could not
-/// be added to a time.
-pub(crate) const DURATION_MAX: Duration = Duration::from_secs(31_557_600);
-/// The shortest deadline. One of zero cannot be met.
-const DEADLINE_MIN: Duration = Duration::from_millis(1);
-/// The smallest and largest memory of a connection. A PROXY header must fit.
-const BUFFER_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
-/// The smallest and largest memory of all connections.
-const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 60;
+use log::LevelFilter;
 
 /// The addresses that one --listen means: a host name can have several.
 #[derive(Clone, Debug)]
@@ -32,44 +23,54 @@ pub(crate) fn listen_addresses(text: &str) -> Result<ListenAddresses, AddressErr
 
 /// Parses a duration from zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    duration_from(Duration::ZERO, text)
+    duration_in(&ranges::DURATION, text)
 }
 
-/// Parses a duration of at least this much.
-pub(crate) fn duration_from(least: Duration, text: &str) -> Result<Duration, String> {
+/// Parses a duration of this range.
+pub(crate) fn duration_in(
+    range: &RangeInclusive<Duration>,
+    text: &str,
+) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).ok();
-    parsed.filter(|duration| (least..=DURATION_MAX).contains(duration)).ok_or_else(|| {
-        let (least, most) = (format_duration(least), format_duration(DURATION_MAX));
+    parsed.filter(|duration| range.contains(duration)).ok_or_else(|| {
+        let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
         format!("write a duration from {least} to {most}, such as 1500ms or 30s")
     })
 }
 
-/// A parser of numbers from 1.
-pub(crate) fn count_to(
-    most: usize,
+/// A parser of numbers of this range, which begins at 1.
+pub(crate) fn count(
+    range: RangeInclusive<usize>,
 ) -> impl Fn(&str) -> Result<NonZeroUsize, String> + Clone + Send + Sync {
     move |text| {
         let parsed = text.parse::<NonZeroUsize>().ok();
-        let in_range = parsed.filter(|count| count.get() <= most);
-        in_range.ok_or_else(|| format!("write a number from 1 to {most}"))
+        let in_range = parsed.filter(|count| range.contains(&count.get()));
+        in_range.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
     }
+}
+
+/// Parses the length of a backlog.
+pub(crate) fn backlog(text: &str) -> Result<u32, String> {
+    let range = ranges::BACKLOG;
+    let parsed = text.parse().ok().filter(|length| range.contains(length));
+    parsed.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
 }
 
 /// Parses the memory of a connection.
 pub(crate) fn buffer_bytes(text: &str) -> Result<usize, String> {
-    bytes_within(BUFFER_BYTES, text)
+    bytes_within(ranges::BUFFER_BYTES, text)
 }
 
 /// Parses the memory of all connections.
 pub(crate) fn memory_bytes(text: &str) -> Result<usize, String> {
-    bytes_within(MEMORY_BYTES, text)
+    bytes_within(ranges::MEMORY_BYTES, text)
 }
 
-fn bytes_within(range: RangeInclusive<u64>, text: &str) -> Result<usize, String> {
-    let parsed = text.parse::<ByteSize>().ok().map(|size| size.as_u64());
-    let in_range = parsed.filter(|bytes| range.contains(bytes));
-    in_range.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes));
+fn bytes_within(range: RangeInclusive<usize>, text: &str) -> Result<usize, String> {
+    let parsed = text.parse::<ByteSize>().ok();
+    let parsed = parsed.and_then(|size| usize::try_from(size.as_u64()).ok());
+    parsed.filter(|size| range.contains(size)).ok_or_else(|| {
+        let [least, most] = [range.start(), range.end()].map(|size| ByteSize(*size as u64));
         format!("write a size from {least} to {most}, such as 256MiB")
     })
 }
@@ -85,15 +86,19 @@ impl std::str::FromStr for Deadline {
         if text == "off" {
             return Ok(Self(None));
         }
-        let duration = duration_from(DEADLINE_MIN, text);
+        let duration = duration_in(&ranges::DEADLINE, text);
         duration.map(|duration| Self(Some(duration))).map_err(|error| format!("{error}, or off"))
     }
+}
+
+pub(crate) fn log_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "write off, error, warn, info, debug or trace".to_owned())
 }
 
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
-        .filter(|mode| *mode <= 0o777)
+        .filter(|mode| ranges::UNIX_MODE.contains(mode))
         .ok_or_else(|| "write an octal mode from 0000 to 0777".to_owned())
 }
 

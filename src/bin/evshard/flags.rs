@@ -8,24 +8,17 @@ use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use evshard::server::{
     AcceptMode, AdminConfig, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
-    ProxyProtocol, ServerConfig, Work,
+    ProxyProtocol, ServerConfig, Work, ranges,
 };
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, ListenAddresses, accept, backend, buffer_bytes, changelist, count_to, duration,
-    listen_addresses, memory_bytes, mode, overload, placement, proxy_mode,
+    Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
+    listen_addresses, log_level, memory_bytes, mode, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
-
-/// Maximum of worker threads; more is a typing error.
-const WORKERS_MAX: usize = 1024;
-/// Maximum of a queue, which has its memory from the start: some 32 MiB a worker.
-const HANDOFF_CAPACITY_MAX: usize = 1 << 20;
-/// Descriptors and backlogs are C's `int`.
-const INT_MAX: usize = i32::MAX as usize;
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -57,8 +50,7 @@ struct Listening {
     unix_mode: u32,
 
     /// Connections the kernel may queue before they are accepted (it caps this at somaxconn).
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG,
-          value_parser = clap::value_parser!(u32).range(1..=INT_MAX as i64))]
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::BACKLOG, value_parser = backlog)]
     backlog: u32,
 
     /// Whether connections begin with a PROXY protocol header, version 1 or 2. `require` resets a
@@ -78,7 +70,7 @@ struct Listening {
 struct Sharding {
     /// Worker threads [default: one per usable core, by affinity and cgroup quota; one less with an
     /// acceptor].
-    #[arg(long, value_name = "N", value_parser = count_to(WORKERS_MAX))]
+    #[arg(long, value_name = "N", value_parser = count(ranges::WORKERS))]
     workers: Option<NonZeroUsize>,
 
     /// Let workers move between cores instead of pinning each to one. Under a CPU quota below the
@@ -99,7 +91,7 @@ struct Sharding {
     /// Capacity of each worker's queue of accepted connections. Beyond it they wait in the kernel's
     /// backlog.
     #[arg(long, value_name = "N", default_value_t = ServerConfig::HANDOFF_CAPACITY,
-          value_parser = count_to(HANDOFF_CAPACITY_MAX))]
+          value_parser = count(ranges::HANDOFF_CAPACITY))]
     handoff_capacity: NonZeroUsize,
 
     /// Event backend: the system call that waits for readiness.
@@ -116,7 +108,7 @@ struct Sharding {
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Maximum of open connections [default: as many as the descriptors allow].
-    #[arg(long, value_name = "N", value_parser = count_to(INT_MAX))]
+    #[arg(long, value_name = "N", value_parser = count(ranges::CONNECTIONS))]
     max_connections: Option<NonZeroUsize>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
@@ -239,7 +231,7 @@ struct ObservabilityFlags {
     log_format: LogFormat,
 
     /// Minimum severity to log: off, error, warn, info, debug or trace.
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level)]
     log_level: LevelFilter,
 }
 
@@ -263,6 +255,14 @@ impl Serve {
         if let Some(all) = limits.memory_limit.filter(|all| *all < limits.buffer) {
             let [all, one] = [all, limits.buffer].map(|bytes| ByteSize(bytes as u64));
             return Some(format!("--memory-limit {all} is less than the --buffer {one} of one"));
+        }
+        let ServerConfig { handoff_capacity, workers, .. } = self.config();
+        let of_all = handoff_capacity.get().saturating_mul(workers.get());
+        let (least, most) = ranges::HANDOFF_CAPACITY_OF_ALL.into_inner();
+        if of_all > most {
+            return Some(format!(
+                "--handoff-capacity times --workers is {of_all}; choose from {least} to {most}"
+            ));
         }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {

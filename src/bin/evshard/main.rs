@@ -69,3 +69,77 @@ fn print(mut out: impl Write, text: std::fmt::Arguments<'_>) {
 fn print_error(text: &str) {
     let _ = write_text(io::stderr(), text, Some(Instant::now() + FLUSH_TIMEOUT));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+    use std::num::NonZeroUsize;
+    use std::os::unix::process::ExitStatusExt;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use evshard::server::{ListenAddress, Outlet, Peer, Server, ServerConfig, Service};
+    use log::LevelFilter;
+
+    use super::*;
+    use crate::logger::LogFormat;
+
+    /// Names the log file of a process that panics.
+    const LOG: &str = "EVSHARD_TEST_LOG";
+
+    /// Panics in a callback, and once more at the end of its worker.
+    #[derive(Clone)]
+    struct Faulty;
+
+    impl Service for Faulty {
+        type Session = ();
+
+        fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {
+            panic!("a callback\nof two lines")
+        }
+
+        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+            input.len()
+        }
+    }
+
+    impl Drop for Faulty {
+        fn drop(&mut self) {
+            let is_worker = std::thread::current().name() == Some("worker-0");
+            assert!(!is_worker, "no callback");
+        }
+    }
+
+    #[test]
+    #[ignore = "run by another test, in a process that it ends"]
+    fn a_service_and_its_worker_panic() {
+        let path = PathBuf::from(std::env::var_os(LOG).unwrap());
+        logger::start(LogFormat::Text, LevelFilter::Info, Some(path)).unwrap();
+        abort_on_panic();
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let config = ServerConfig { listen, workers: NonZeroUsize::MIN, ..ServerConfig::default() };
+        let server = Server::start(&config, Faulty).unwrap();
+        let ListenAddress::Tcp(address) = server.addresses()[0] else { unreachable!() };
+        assert!(TcpStream::connect(address).unwrap().read(&mut [0]).is_err());
+        let _ = server.drain();
+    }
+
+    #[test]
+    fn a_panic_of_a_worker_or_its_service_is_no_line_of_the_log() {
+        let folder = test_needs::folder();
+        let log = folder.path().join("log");
+        let name = "tests::a_service_and_its_worker_panic";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", name]).env(LOG, &log).env_remove("RUST_BACKTRACE");
+        let output = child.output().unwrap();
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
+        let text = std::fs::read_to_string(&log).unwrap();
+        let panics: Vec<&str> = text.lines().filter(|line| line.contains(" panic: ")).collect();
+        let [callback, worker] = panics[..] else { panic!("{text}") };
+        for (line, message) in [(callback, "a callback\\nof two lines"), (worker, "no callback")] {
+            assert!(line.contains(" ERROR panic: thread worker-0 panicked at "), "{line}");
+            assert!(line.ends_with(message), "{line}");
+        }
+    }
+}

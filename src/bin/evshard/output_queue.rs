@@ -2,25 +2,29 @@
 //! waits for the reader.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+#[cfg(loom)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 /// Texts that may wait. A log line is some 150 bytes, so they take little memory, and the lines of
 /// a whole start or reload fit.
-const QUEUED_MAX: usize = 1024;
+const QUEUED_MAX: usize = if cfg!(loom) { 1 } else { 1024 };
 /// How long the program waits at its end for a reader that does not read.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// `PIPE_BUF` of pipe(7): a pipe that poll(2) reports as writable takes as much without blocking.
 const WRITE_BYTES_MAX: usize = 4096;
 
 /// The queue of one output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OutputQueue {
     state: Mutex<State>,
     changed: Condvar,
@@ -50,12 +54,21 @@ impl Batch {
 }
 
 impl OutputQueue {
+    fn new() -> Self {
+        Self { state: Mutex::new(State::default()), changed: Condvar::new() }
+    }
+
+    /// No code panics while it has the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts the thread, which passes each batch to `write`.
     pub(crate) fn start(
         name: &str,
         mut write: impl FnMut(Batch) + Send + 'static,
     ) -> io::Result<Arc<Self>> {
-        let queue = Arc::new(Self::default());
+        let queue = Arc::new(Self::new());
         let of_thread = queue.clone();
         start_thread(name, move || {
             loop {
@@ -67,7 +80,7 @@ impl OutputQueue {
 
     /// Queues a text; returns `false` if it does not fit and is dropped.
     pub(crate) fn put(&self, text: String) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let fits = state.next.texts.len() < QUEUED_MAX;
         if fits {
             state.next.texts.push(text);
@@ -80,22 +93,32 @@ impl OutputQueue {
 
     /// Requests that the file is opened again, after what is queued was written.
     pub(crate) fn reopen(&self) {
-        self.state.lock().next.reopen = true;
+        self.lock().next.reopen = true;
         self.changed.notify_all();
     }
 
     /// Waits until everything is written, for at most [`FLUSH_TIMEOUT`].
     pub(crate) fn flush(&self) {
-        let is_pending = |state: &mut State| state.is_writing || !state.next.is_empty();
-        self.changed.wait_while_for(&mut self.state.lock(), is_pending, FLUSH_TIMEOUT);
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let mut state = self.lock();
+        while state.is_writing || !state.next.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// The earlier batch is written; waits for the next one.
     fn next(&self) -> Batch {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.is_writing = false;
         self.changed.notify_all();
-        self.changed.wait_while(&mut state, |state| state.next.is_empty());
+        while state.next.is_empty() {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         state.is_writing = true;
         std::mem::take(&mut state.next)
     }
@@ -135,7 +158,71 @@ pub(crate) fn write_text(
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_models {
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    /// The last text. The writer ends with it.
+    const LAST: &str = "last";
+
+    const EARLY: &str = "a flush returned before each text was written or counted";
+
+    /// Two threads log to a queue of one, and one of them flushes. `next` is the writer's.
+    fn model(next: fn(&OutputQueue) -> Batch) {
+        loom::model(move || {
+            let queue = Arc::new(OutputQueue::new());
+            // Texts that were written or dropped. The lock orders it.
+            let done = Arc::new(AtomicUsize::new(0));
+            let writer = thread::spawn({
+                let (queue, done) = (queue.clone(), done.clone());
+                move || {
+                    loop {
+                        let batch = next(&queue);
+                        let count = batch.texts.len() + batch.dropped as usize;
+                        done.fetch_add(count, Ordering::Relaxed);
+                        if batch.texts.iter().any(|text| text == LAST) {
+                            return;
+                        }
+                    }
+                }
+            });
+            let other = thread::spawn({
+                let queue = queue.clone();
+                move || queue.put("a".to_owned())
+            });
+            queue.put("b".to_owned());
+            queue.flush();
+            assert!(done.load(Ordering::Relaxed) >= 1, "{EARLY}");
+            other.join().unwrap();
+            queue.flush();
+            assert_eq!(done.load(Ordering::Relaxed), 2, "{EARLY}");
+            assert!(queue.put(LAST.to_owned()), "there is room after a flush");
+            writer.join().unwrap();
+        });
+    }
+
+    /// A notification that is missed is a deadlock, which loom reports.
+    #[test]
+    fn loom_each_text_is_written_or_counted_and_a_flush_waits_for_it() {
+        model(OutputQueue::next);
+    }
+
+    #[test]
+    #[should_panic = "a flush returned before each text was written or counted"]
+    fn loom_a_batch_that_is_not_marked_as_being_written_is_found() {
+        model(|queue| {
+            let batch = queue.next();
+            queue.lock().is_writing = false;
+            queue.changed.notify_all();
+            batch
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::fs::File;
     use std::io::Read;
@@ -181,7 +268,7 @@ mod tests {
         assert!(start.elapsed() >= FLUSH_TIMEOUT, "{:?}", start.elapsed());
         assert_eq!(batches.recv().unwrap().texts, ["x"]);
         queue.flush();
-        let state = queue.state.lock();
+        let state = queue.lock();
         assert!(!state.is_writing && state.next.is_empty());
     }
 

@@ -10,6 +10,8 @@
 
 mod collect;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod hosts;
 mod listen;
 mod listen_socket;

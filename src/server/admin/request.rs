@@ -12,7 +12,7 @@ const HEADERS_MAX: usize = 64;
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
-    query: String,
+    pub(super) query: String,
     /// The value of `Host`.
     pub(super) host: Option<String>,
     /// Whether a page in a browser sent it, and not the operator.

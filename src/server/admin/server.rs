@@ -116,14 +116,19 @@ impl<S: Source> AdminServer<S> {
         if self.connections.contains(key) {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
         }
-        if self.connections.len() > CONNECTIONS_MAX
-            && let Some(oldest) = self.oldest_incomplete()
-        {
+    }
+
+    /// Makes room for one more connection: ends the oldest without a complete request if there are
+    /// too many. Returns whether there is room.
+    fn make_room(&mut self, registry: &mut Registry<Self>) -> bool {
+        if self.connections.len() < CONNECTIONS_MAX {
+            return true;
+        }
+        let oldest = self.oldest_incomplete();
+        if let Some(oldest) = oldest {
             self.end(registry, oldest, "too many connections\n".to_owned());
         }
-        if self.connections.len() >= CONNECTIONS_MAX && self.oldest_incomplete().is_none() {
-            registry.del(self.acceptable);
-        }
+        oldest.is_some()
     }
 
     /// The connection that has sent the longest without a complete request.
@@ -266,6 +271,10 @@ fn on_acceptable<S: Source>(
 ) {
     if fired.ready.contains(Ready::REFUSED) {
         return server.pause_accepting(registry, &"the kernel refuses to watch the admin's socket");
+    }
+    if !server.make_room(registry) {
+        // The next close resumes accepting.
+        return registry.del(fired.id);
     }
     match server.listen_socket.accept() {
         Ok(Some(socket)) => {

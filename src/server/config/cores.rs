@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use core_affinity::CoreId;
 
+use super::ranges::WORKERS;
 use super::{AcceptMode, ServerConfig};
 
 /// How many cores this process may use: its affinity mask, capped by its cgroup's CPU quota,
@@ -12,11 +13,12 @@ pub(super) fn usable() -> NonZeroUsize {
     NonZeroUsize::new(num_cpus::get()).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// The default number of workers: one per usable core, less one for an acceptor thread.
+/// The default number of workers: one per usable core, less one for an acceptor thread, within
+/// their range.
 pub(super) fn workers_for(accept: AcceptMode) -> NonZeroUsize {
     let cores = usable().get();
     let workers = if accept == AcceptMode::Acceptor { cores - 1 } else { cores };
-    NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(workers.min(*WORKERS.end())).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Whether pinning is the default. It is not if a CPU quota allows less than the cores in the

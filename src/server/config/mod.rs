@@ -1,7 +1,8 @@
-//! The configuration of a server: plain data, valid by its types.
+//! The configuration of a server: plain data, valid by its types and its ranges.
 
 mod accept_mode;
 pub(super) mod cores;
+pub mod ranges;
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
@@ -17,7 +18,7 @@ use crate::server::memory;
 use crate::server::placement::Placement;
 
 /// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
-/// for every usable core.
+/// for every usable core. [`ranges`] has the range of each number and duration.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// The addresses to listen on, at least one; port 0 takes a free port.
@@ -152,6 +153,13 @@ impl ServerConfig {
     pub fn workers_for(accept: AcceptMode) -> NonZeroUsize {
         cores::workers_for(accept)
     }
+
+    /// The memory limit for this machine: three quarters of the memory, or half of the address
+    /// space, that this process may use.
+    #[must_use]
+    pub fn memory_limit_for_machine() -> usize {
+        memory::default_limit().clamp(*ranges::MEMORY_BYTES.start(), *ranges::MEMORY_BYTES.end())
+    }
 }
 
 impl Default for ServerConfig {
@@ -168,7 +176,7 @@ impl Default for ServerConfig {
             placement: Placement::default(),
             handoff_capacity: Self::HANDOFF_CAPACITY,
             connections_max: None,
-            memory_limit: memory::default_limit(),
+            memory_limit: Self::memory_limit_for_machine(),
             overload: Overload::default(),
             limits: Limits::default(),
             proxy: ProxyProtocol::default(),

@@ -20,7 +20,7 @@ use log::warn;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Socket, Type};
 
-use crate::server::config::{AcceptMode, ServerConfig};
+use crate::server::config::{AcceptMode, ServerConfig, ranges};
 use crate::server::error::{Error, Result};
 
 pub use crate::server::listen_address::{AddressError, ListenAddress};
@@ -87,9 +87,12 @@ impl Listener {
 ///
 /// # Errors
 ///
+/// [`Error::OutOfRange`] for a value of the configuration that is out of its [range](ranges), and
 /// [`Error::Listen`] for the first address that cannot be opened. In every [`AcceptMode`] this
 /// includes an address where another process listens.
 pub fn open(config: &ServerConfig) -> Result<Vec<Listener>> {
+    config.check()?;
+    ranges::expect_listeners(config.listen.len())?;
     let open = |address| open_one(address, config.unix_mode, backlog(config));
     let mut listeners = config.listen.iter().map(open).collect::<Result<Vec<_>>>()?;
     for listener in &mut listeners {

@@ -20,8 +20,7 @@ pub(in crate::server) fn default_limit() -> usize {
         [resource_limit(Resource::AS, "VmSize"), resource_limit(Resource::DATA, "VmData")];
     let of_memory = memory.into_iter().flatten().map(|limit| limit / 4 * 3);
     let of_addresses = addresses.into_iter().flatten().map(|limit| limit / 2);
-    let least = of_memory.chain(of_addresses).min().unwrap_or(u64::MAX);
-    usize::try_from(least).unwrap_or(usize::MAX)
+    of_memory.chain(of_addresses).min().unwrap_or(u64::MAX) as usize
 }
 
 /// Prepares the allocator for a limit of address space (`RLIMIT_AS`), if there is one: all threads

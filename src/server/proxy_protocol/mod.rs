@@ -11,6 +11,8 @@
 //! to work around it would be as long as this.
 
 mod crc32c;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;
 mod v1;

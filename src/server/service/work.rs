@@ -8,9 +8,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::{Outlet, Peer, Service};
-
-/// The longest time as text. A longer one is a typing error, and its multiples would overflow.
-const MEAN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::server::config::ranges::{WORK_TIME, expect_time};
+use crate::server::error::OutOfRange;
 
 /// How a request spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +37,9 @@ pub enum TimeDistribution {
 /// use evshard::server::{TimeDistribution, Work, WorkKind};
 ///
 /// let mean = Duration::from_millis(5);
-/// let work = Work::new(WorkKind::Sleep, TimeDistribution::Exponential, mean, 1);
+/// let work = Work::new(WorkKind::Sleep, TimeDistribution::Exponential, mean, 1)?;
 /// assert_eq!(work.to_string(), "sleep:exp:5ms");
+/// # Ok::<(), evshard::server::OutOfRange>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -52,9 +52,18 @@ pub struct Work {
 impl Work {
     /// Requests that take `mean` each, or on average. Random times come from `seed`: the same seed
     /// gives the same times in each shard.
-    #[must_use]
-    pub fn new(kind: WorkKind, distribution: TimeDistribution, mean: Duration, seed: u64) -> Self {
-        Self { kind, distribution, mean, random: fastrand::Rng::with_seed(seed) }
+    ///
+    /// # Errors
+    ///
+    /// If `mean` is out of its range ([`WORK_TIME`]).
+    pub fn new(
+        kind: WorkKind,
+        distribution: TimeDistribution,
+        mean: Duration,
+        seed: u64,
+    ) -> Result<Self, OutOfRange> {
+        expect_time(&WORK_TIME, "the time of a request", mean)?;
+        Ok(Self { kind, distribution, mean, random: fastrand::Rng::with_seed(seed) })
     }
 
     fn next_time(&mut self) -> Duration {
@@ -71,7 +80,8 @@ impl Work {
 
 impl Default for Work {
     fn default() -> Self {
-        Self::new(WorkKind::Spin, TimeDistribution::Constant, Duration::from_micros(200), 1)
+        let mean = Duration::from_micros(200);
+        Self::new(WorkKind::Spin, TimeDistribution::Constant, mean, 1).expect("a time in the range")
     }
 }
 
@@ -94,10 +104,7 @@ impl FromStr for Work {
             None => (TimeDistribution::Constant, time),
         };
         let mean = humantime::parse_duration(time).map_err(|error| format!("{time}: {error}"))?;
-        if mean > MEAN_MAX {
-            return Err(format!("{time}: write at most {}", humantime::format_duration(MEAN_MAX)));
-        }
-        Ok(Self::new(kind, distribution, mean, 1))
+        Self::new(kind, distribution, mean, 1).map_err(|error| error.to_string())
     }
 }
 
@@ -159,8 +166,8 @@ mod tests {
 
     #[test]
     fn exponential_times_have_the_requested_mean_and_distribution() {
-        let mut work =
-            Work::new(WorkKind::Spin, TimeDistribution::Exponential, Duration::from_millis(1), 7);
+        let mean = Duration::from_millis(1);
+        let mut work = Work::new(WorkKind::Spin, TimeDistribution::Exponential, mean, 7).unwrap();
         let times: Vec<f64> = (0..100_000).map(|_| work.next_time().as_secs_f64() * 1e3).collect();
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         let beyond = times.iter().filter(|time| **time > 3.0).count() as f64 / times.len() as f64;

@@ -52,6 +52,8 @@
 //! ```
 
 mod channel;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod handover;
 mod listing;
 mod message;

@@ -36,7 +36,7 @@ fn text(record: &Record<'_>, time: SystemTime, fields: &[Field]) -> String {
     for (key, value) in fields {
         let written = match value {
             Json::String(text) if is_plain(text) => write!(line, " {key}={text}"),
-            value => write!(line, " {key}={value}"),
+            value => write!(line, " {key}={}", one_line(value)),
         };
         written.expect("a string takes everything");
     }
@@ -45,22 +45,45 @@ fn text(record: &Record<'_>, time: SystemTime, fields: &[Field]) -> String {
 }
 
 fn json(record: &Record<'_>, time: SystemTime, fields: Vec<Field>) -> String {
-    let mut line = serde_json::json!({
+    let mut line = one_line(&serde_json::json!({
         "ts": format_rfc3339_millis(time).to_string(),
         "level": record.level().as_str(),
         "target": record.target(),
         "message": record.args().to_string(),
         "fields": fields.into_iter().collect::<Map<_, _>>(),
-    })
-    .to_string();
+    }));
     line.push('\n');
     line
 }
 
 /// Whether a value can stand without quotes.
 fn is_plain(text: &str) -> bool {
-    let needs_quotes = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=');
+    let needs_quotes = |c: char| c.is_whitespace() || is_unsafe(c) || matches!(c, '"' | '=');
     !text.is_empty() && !text.contains(needs_quotes)
+}
+
+/// Whether a character could end a line or control a terminal: control characters, line and
+/// paragraph separators, and those that change the direction of what follows.
+fn is_unsafe(c: char) -> bool {
+    let changes_direction = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || changes_direction
+}
+
+/// A value as JSON, with every unsafe character escaped. In JSON they stand in strings only.
+fn one_line(value: &Json) -> String {
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            c if is_unsafe(c) => {
+                write!(line, "\\u{:04x}", u32::from(c)).expect("a string takes everything");
+            }
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 /// Escapes a message to one line, because it may quote what clients sent.
@@ -69,7 +92,7 @@ struct OneLine<'a>(&'a str);
 impl std::fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.chars().try_for_each(|c| {
-            if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+            if is_unsafe(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
         })
     }
 }
@@ -95,13 +118,78 @@ impl<'kvs> VisitSource<'kvs> for Fields {
     }
 }
 
+/// Panics unless a line of each format keeps what it promises for a message and a field with this
+/// text, which may be what a client sent.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn log_line(bytes: &[u8]) {
+    let text = &*String::from_utf8_lossy(bytes);
+    let fields = [("sent", Value::from(text)), ("length", bytes.len().into())];
+    for format in [LogFormat::Text, LogFormat::Json] {
+        let mut record = Record::builder();
+        record.level(log::Level::Warn).target("test").key_values(&fields);
+        let line =
+            format.line(&record.args(format_args!("{text}")).build(), SystemTime::UNIX_EPOCH);
+        let content = line.strip_suffix('\n').expect("it has an end");
+        assert!(!content.contains(|c: char| c.is_control() || is_unsafe(c)), "{content:?}");
+        // An escape is at most six times as long as its character.
+        assert!(line.len() <= 200 + 2 * 6 * text.len(), "{} bytes", line.len());
+        match format {
+            LogFormat::Text => {
+                let begin = format!("1970-01-01T00:00:00.000Z WARN test: {} sent=", OneLine(text));
+                let (sent, length) =
+                    (content.strip_prefix(&begin), format!(" length={}", bytes.len()));
+                let sent = sent.and_then(|rest| rest.strip_suffix(&length)).expect("both fields");
+                let is_quoted = sent.starts_with('"');
+                let read: String =
+                    if is_quoted { serde_json::from_str(sent).unwrap() } else { sent.into() };
+                assert_eq!(read, text);
+            }
+            LogFormat::Json => {
+                let read: Json = serde_json::from_str(content).expect("it is JSON");
+                assert_eq!(read["message"], text);
+                assert_eq!(read["fields"]["sent"], text);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use log::Level;
+    use proptest::prelude::*;
+    use test_inputs::like;
 
     use super::*;
+
+    const TEXTS: &[&[u8]] = &[
+        b"cannot accept: Too many open files (os error 24)",
+        b"2026-11-24T11:22:33.123Z INFO drain: forged\n",
+        b"a \"quoted\" word=1",
+        "\u{9b}2J \u{202e}gnp.exe \u{2028}".as_bytes(),
+    ];
+
+    proptest! {
+        #[test]
+        fn any_text_is_one_line_and_is_read_back(bytes in like(TEXTS)) {
+            log_line(&bytes);
+        }
+    }
+
+    /// evshard: a field could hold the control characters U+0080 to U+009F, which some terminals
+    /// obey.
+    #[test]
+    fn a_field_with_characters_that_terminals_obey_is_printed_as_it_is() {
+        for c in ['\u{1b}', '\u{7f}', '\u{85}', '\u{9b}', '\u{200f}', '\u{2028}', '\u{202e}'] {
+            let text = format!("a{c}b");
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let line = line(format, &text, &[("sent", text.as_str().into())]);
+                assert!(!line.contains(c), "{line:?}");
+            }
+            log_line(text.as_bytes());
+        }
+    }
 
     fn line(format: LogFormat, message: &str, fields: &[(&str, Value<'_>)]) -> String {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_519_353_123);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{Acceptor, Histograms, Shard, Snapshot, Times};
+use super::snapshot::{Acceptor, Histograms, Shard, Snapshot, Times, sum};
 
 /// The later snapshot, and the differences from the earlier one.
 #[derive(Debug)]
@@ -58,18 +58,16 @@ impl<'a> Interval<'a> {
         let per_second = Rate((now.uptime_s - before.uptime_s).max(1e-3));
         let shard = |number| Activity::of_shard(number, before, now, per_second);
         let shards: Vec<Activity> = (0..now.shards.len()).map(shard).collect();
-        let sum = |of: fn(&Acceptor) -> u64| {
-            let sum = |snapshot: &Snapshot| snapshot.acceptors.iter().map(of).sum();
+        let of_all = |of: fn(&Acceptor) -> u64| {
+            let sum = |snapshot: &Snapshot| sum(snapshot.acceptors.iter().map(of));
             per_second.of(sum(before), sum(now))
         };
         let total = Activity::total(&shards);
         Self {
             now,
             total,
-            sheds: sum(|acceptor| acceptor.shed),
-            pauses: sum(|g| {
-                g.pauses_full + g.pauses_at_limit + g.pauses_exhausted + g.pauses_failing
-            }),
+            sheds: of_all(|acceptor| acceptor.shed),
+            pauses: of_all(Acceptor::pauses),
             cpu_share: per_second.of(before.process.cpu_ns, now.process.cpu_ns) / 1e9,
             shards,
         }
@@ -130,8 +128,8 @@ impl Activity {
     fn total(shards: &[Self]) -> Self {
         let mut total = Self { answered: true, ..Self::default() };
         for shard in shards {
-            total.open += shard.open;
-            total.queued += shard.queued;
+            total.open = total.open.saturating_add(shard.open);
+            total.queued = total.queued.saturating_add(shard.queued);
             total.busy_share += shard.busy_share / shards.len() as f64;
             total.accepts += shard.accepts;
             total.reads += shard.reads;
@@ -153,23 +151,29 @@ impl Recent {
         for &(time, count) in now {
             let new = count.saturating_sub(before.get(&time).copied().unwrap_or(0));
             if new > 0 {
-                *self.0.entry(time).or_default() += new;
+                self.count(time, new);
             }
         }
     }
 
     fn merge(&mut self, other: &Self) {
         for (&time, &count) in &other.0 {
-            *self.0.entry(time).or_default() += count;
+            self.count(time, count);
         }
+    }
+
+    fn count(&mut self, time: u64, more: u64) {
+        let count = self.0.entry(time).or_default();
+        *count = count.saturating_add(more);
     }
 
     /// The 99th percentile in nanoseconds; `None` without any time.
     pub(super) fn p99_ns(&self) -> Option<u64> {
-        let rank = (self.0.values().sum::<u64>() * 99).div_ceil(100);
+        let all: u128 = self.0.values().copied().map(u128::from).sum();
+        let rank = (all * 99).div_ceil(100);
         let mut seen = 0;
         self.0.iter().find_map(|(&time, &count)| {
-            seen += count;
+            seen += u128::from(count);
             (seen >= rank).then_some(time)
         })
     }

@@ -1,6 +1,7 @@
 //! `evshard top`: shows the activity of a server once a second in the terminal.
 
 mod interval;
+mod layout;
 mod screen;
 mod snapshot;
 mod terminal;
@@ -9,14 +10,16 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::Args;
+use evshard::server::ranges;
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
-use super::flag_values::duration_from;
+use super::flag_values::duration_in;
 use super::print;
 use interval::Interval;
+use layout::Room;
 use screen::{Style, render};
 use snapshot::Snapshot;
-use terminal::{Event, Terminal};
+use terminal::{Event, Terminal, room};
 
 /// The shortest interval; below it, the requests of `top` itself dominate.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -37,7 +40,7 @@ pub(crate) struct Top {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    duration_from(INTERVAL_MIN, text)
+    duration_in(&(INTERVAL_MIN..=*ranges::DURATION.end()), text)
 }
 
 /// Why it ended early.
@@ -55,7 +58,8 @@ impl Top {
         let before = fetch(&self.to.admin)?;
         if self.once || !io::stdout().is_terminal() {
             std::thread::sleep(self.interval);
-            let text = render(&Interval::new(&before, &fetch(&self.to.admin)?), Style::Plain);
+            let room = Room { lines: usize::MAX, ..room() };
+            let text = render(&Interval::new(&before, &fetch(&self.to.admin)?), Style::Plain, room);
             print(io::stdout(), format_args!("{text}"));
             return Ok(());
         }
@@ -67,10 +71,10 @@ impl Top {
         let style = if has_colors { Style::Colors } else { Style::Plain };
         let mut terminal = Terminal::take()?;
         // At once, as the mean since the server's start.
-        terminal.paint(&render(&Interval::since_start(&before), style))?;
+        terminal.paint(&render(&Interval::since_start(&before), style, room()))?;
         while terminal.wait(self.interval)? == Event::Time {
             let now = fetch(&self.to.admin)?;
-            terminal.paint(&render(&Interval::new(&before, &now), style))?;
+            terminal.paint(&render(&Interval::new(&before, &now), style, room()))?;
             before = now;
         }
         Ok(())
@@ -78,9 +82,13 @@ impl Top {
 }
 
 fn fetch(admin: &AdminAddress) -> Result<Snapshot, ClientError> {
+    let strange = |what| ClientError::Strange { address: admin.clone(), what };
     let body = admin.get("/stats?histograms")?.body;
-    serde_json::from_str(&body).map_err(|error| ClientError::Strange {
-        address: admin.clone(),
-        what: format!("/stats is {error}"),
-    })
+    let snapshot: Snapshot = serde_json::from_str(&body)
+        .map_err(|error| strange(format!("its /stats is not that of evshard: {error}")))?;
+    // Every version sends its name. Another program's JSON may lack all that is shown.
+    if snapshot.version.is_empty() {
+        return Err(strange("its /stats has no version of evshard".to_owned()));
+    }
+    Ok(snapshot)
 }

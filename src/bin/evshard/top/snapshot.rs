@@ -74,8 +74,20 @@ pub(super) struct Histograms {
 
 pub(super) type Times = Vec<(u64, u64)>;
 
+/// The sum of counters. Those of another program can be so large that it overflows.
+pub(super) fn sum(counters: impl IntoIterator<Item = u64>) -> u64 {
+    counters.into_iter().fold(0, u64::saturating_add)
+}
+
 impl Shard {
     pub(super) fn errors(&self) -> u64 {
-        self.errors.values().sum()
+        sum(self.errors.values().copied())
+    }
+}
+
+impl Acceptor {
+    pub(super) fn pauses(&self) -> u64 {
+        let Self { pauses_full, pauses_at_limit, pauses_exhausted, pauses_failing, .. } = self;
+        sum([*pauses_full, *pauses_at_limit, *pauses_exhausted, *pauses_failing])
     }
 }

@@ -9,6 +9,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwins
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
+use super::layout::Room;
+
 /// Hides the cursor and cuts long lines; END restores both.
 const BEGIN: &str = "\x1b[?25l\x1b[?7l\x1b[2J";
 const END: &str = "\x1b[?7h\x1b[?25h";
@@ -44,12 +46,11 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Shows as many lines as there is room for.
+    /// Shows the text, which was made for the [`room`]. A terminal that has become smaller since
+    /// shows as much as it can.
     pub(super) fn paint(&mut self, text: &str) -> io::Result<()> {
-        let rows = tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_row));
-        // A line end in the last row would scroll.
-        let room = if rows == 0 { usize::MAX } else { rows - 1 };
-        let lines = text.lines().take(room).map(|line| format!("{line}{CLEAR_LINE}\r\n"));
+        let lines = text.lines().take(room().lines);
+        let lines = lines.map(|line| format!("{line}{CLEAR_LINE}\r\n"));
         write(&format!("{CURSOR_TO_TOP}{}{CLEAR_BELOW}", lines.collect::<String>()))
     }
 
@@ -78,6 +79,16 @@ impl Terminal {
             }
         }
     }
+}
+
+/// The room in the terminal, less the last row, in which a line end would scroll. A size of zero is
+/// unknown.
+pub(super) fn room() -> Room {
+    let known = |size: u16| (size > 0).then_some(usize::from(size));
+    let size = tcgetwinsize(io::stdout()).ok();
+    let columns = size.and_then(|size| known(size.ws_col)).unwrap_or(usize::MAX);
+    let rows = size.and_then(|size| known(size.ws_row));
+    Room { columns, lines: rows.map_or(usize::MAX, |rows| rows - 1) }
 }
 
 /// Makes keys readable one by one, without echo.
