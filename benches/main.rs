@@ -1,7 +1,9 @@
-//! Micro-benchmarks of the event base: what its own code costs, without a server around it.
+//! Micro-benchmarks of the event base and of buffers: what their own code costs, without a server
+//! around it.
 //!
 //! `cargo bench` measures; `cargo bench -- --test` only checks that they still run.
 
+mod buffers;
 mod dispatch_chain;
 #[path = "bases/random.rs"]
 mod random;
@@ -13,6 +15,6 @@ criterion::criterion_group! {
     config = criterion::Criterion::default()
         .warm_up_time(std::time::Duration::from_millis(500))
         .measurement_time(std::time::Duration::from_secs(2));
-    targets = dispatch_chain::bench, timers::bench, wake::bench
+    targets = buffers::bench, dispatch_chain::bench, timers::bench, wake::bench
 }
 criterion::criterion_main!(benches);

@@ -68,6 +68,9 @@ else
     echo "skipped: shellcheck is not installed"
 fi
 
+step "smoke: buffers against libevent's"
+./scripts/fuzz_buffer.sh --quick
+
 step "smoke: the server under load"
 ./scripts/quickstart.sh
 

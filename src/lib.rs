@@ -53,6 +53,11 @@
 //!
 //! (A slow reader blocks this server in `write_all`; [`server`] has complete flow control.)
 //!
+//! # Buffers
+//!
+//! A [`Buffer`] holds the bytes that a socket has not taken yet, or that are not a whole message
+//! yet. It does not need an event base.
+//!
 //! # Threads
 //!
 //! A base belongs to one thread and has no lock. Other threads wake it with a [`Notifier`] or act
@@ -80,6 +85,8 @@ mod backend;
 
 mod base;
 
+mod buffer;
+
 #[cfg(feature = "server")]
 pub mod server;
 
@@ -89,6 +96,7 @@ pub use base::{
     EventBase, EventCounts, EventInfo, Handler, LoopEnd, LoopFlags, LoopStats, Notifier,
     PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Wake, WatcherId,
 };
+pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 

@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod fd;
 #[cfg(feature = "server")]
 pub(crate) mod malloc;
+pub(crate) mod memory;
 pub(crate) mod poll;
 pub(crate) mod process;
 #[cfg(feature = "server")]
@@ -23,6 +24,7 @@ pub(crate) mod signal_counts;
 pub(crate) mod signalfd;
 #[cfg(feature = "server")]
 pub(crate) mod socket;
+pub(crate) mod stream;
 pub(crate) mod uring;
 
 use std::time::Duration;

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
         ],
     ),
+    ("buffer", &["sys::memory", "sys::stream"]),
     (
         "server",
         &[

@@ -39,6 +39,8 @@ pub enum Need {
     Backlog(u32),
     /// A program in `PATH`, or where Debian keeps servers.
     Program(&'static str),
+    /// A C compiler, and libevent's headers (Debian: `libevent-dev`).
+    Libevent,
     /// `strace`, and the right to trace a child.
     Trace,
     /// The right to run a program as another user.
@@ -80,6 +82,7 @@ impl Need {
             Self::Descriptors(_) => "descriptors",
             Self::Backlog(_) => "backlog",
             Self::Program(name) => name,
+            Self::Libevent => "libevent",
             Self::Trace => "strace",
             Self::OtherUser => "other-user",
             Self::SetUserId => "set-user-id",
@@ -98,6 +101,7 @@ impl Need {
             Self::Ipv6,
             Self::Descriptors(0),
             Self::Backlog(0),
+            Self::Libevent,
             Self::Trace,
             Self::OtherUser,
             Self::SetUserId,
@@ -127,6 +131,14 @@ impl Need {
             Self::Descriptors(count) => raise_descriptors(count),
             Self::Backlog(count) => expect_backlog(count),
             Self::Program(name) => find(name).map(drop).ok_or_else(|| not_installed(name)),
+            Self::Libevent => finish(Command::new("cc").args([
+                "-fsyntax-only",
+                "-include",
+                "event2/buffer.h",
+                "-x",
+                "c",
+                "/dev/null",
+            ])),
             Self::Trace => trace_a_child(),
             Self::OtherUser => run_as_other_user(),
             Self::SetUserId => run_set_user_id(),

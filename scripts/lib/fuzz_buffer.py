@@ -1,0 +1,63 @@
+"""fuzz_buffer: the same random operations on evshard's Buffer and on libevent's evbuffer."""
+
+import os
+import secrets
+import time
+
+import child
+import cli
+from child import run_main
+from programs import enter_root, require
+
+SCRIPT = "scripts/fuzz_buffer.sh"
+STEPS = 10_000_000
+QUICK_STEPS = 200_000
+TEST = "a_buffer_agrees_with"
+# Faster to build than a release, and overflows are found.
+PROFILE = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS": "true",
+           "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true"}
+
+
+def parse_arguments():
+    """The command line of fuzz_buffer.sh."""
+    parser = cli.Parser(
+        SCRIPT,
+        "Applies random operations to evshard's Buffer and to libevent's evbuffer, and compares results, bytes and\n"
+        "counts of changes after each. Then it applies operations to buffers and to vectors, a tenth as many.\n"
+        "It builds the tests in release mode. It needs cc and the Debian package libevent-dev.",
+        f"{SCRIPT} --steps 1000000 --seed 7",
+        builds=False,
+    )
+    parser.add_argument("--steps", type=cli.count, default=STEPS, metavar="N",
+                        help=f"number of operations (default {STEPS})")
+    parser.add_argument("--seed", type=cli.count, metavar="N", help="seed of the operations (default: another each time)")
+    parser.add_argument("--quick", action="store_true", help=f"smoke run: {QUICK_STEPS} operations")
+    args = parser.parse_args()
+    if args.quick:
+        args.steps = QUICK_STEPS
+    return args
+
+
+def run_tests(target, name, steps, environment):
+    """Run the tests of one cargo target whose names have `name` in them."""
+    started = time.monotonic()
+    os.environ.update(PROFILE, **environment, EVSHARD_BUFFER_STEPS=str(steps))
+    child.run(["cargo", "test", "--release", "--package", "evshard", "--no-default-features", *target, name], name,
+              capture=False)
+    print(f"{name}: {steps:,} operations agree ({time.monotonic() - started:.0f} s with the build)")
+
+
+def main():
+    """Run both tests for long."""
+    args = parse_arguments()
+    enter_root()
+    require("cc")
+    seed = args.seed or secrets.randbits(63) | 1
+    print(f"seed {seed}")
+    run_tests(["--test", "buffer"], f"{TEST}_evbuffer", args.steps,
+              {"EVSHARD_BUFFER_SEED": str(seed), "EVSHARD_TEST_REQUIRE": "libevent"})
+    run_tests(["--lib"], f"{TEST}_a_vector", max(args.steps // 10, 1), {})
+
+
+if __name__ == "__main__":
+    run_main(main)
