@@ -43,6 +43,7 @@ pub(super) struct Acceptor {
     pub(super) shed: u64,
     pub(super) pauses_full: u64,
     pub(super) pauses_at_limit: u64,
+    pub(super) pauses_memory: u64,
     pub(super) pauses_exhausted: u64,
     pub(super) pauses_failing: u64,
 }
@@ -87,7 +88,12 @@ impl Shard {
 
 impl Acceptor {
     pub(super) fn pauses(&self) -> u64 {
-        let Self { pauses_full, pauses_at_limit, pauses_exhausted, pauses_failing, .. } = self;
-        sum([*pauses_full, *pauses_at_limit, *pauses_exhausted, *pauses_failing])
+        sum([
+            self.pauses_full,
+            self.pauses_at_limit,
+            self.pauses_memory,
+            self.pauses_exhausted,
+            self.pauses_failing,
+        ])
     }
 }
