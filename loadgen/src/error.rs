@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::exit;
 
 /// A run that cannot start or cannot continue.
@@ -154,8 +156,27 @@ fn connect_advice(source: &io::Error, done: usize, timeout: Duration) -> String 
             "no free local port{progress}; ask for fewer connections, or wait until closed ones \
              have left TIME_WAIT"
         ),
+        io::ErrorKind::WouldBlock => format!(
+            "the backlog of the socket stayed full for {}{progress}: a process listens, and does \
+             not accept; is it stopped or overloaded? (--timeout)",
+            humantime::format_duration(timeout)
+        ),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => format!(
+            "no route leads there ({source}){progress}; is the address right, and the network up?"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("{source}{progress}; may this user connect to it, does a firewall forbid it?")
+        }
+        _ if is_out_of_descriptors(source) => format!(
+            "no descriptor left ({source}){progress}; ask for fewer connections, or raise the \
+             limit of open files (ulimit -n)"
+        ),
         _ => format!("{source}{progress}"),
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 #[cfg(test)]

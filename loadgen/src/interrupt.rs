@@ -7,11 +7,17 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 
 use crate::exit;
+
+/// Time between two checks for a signal while something blocks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Whether the user requested to stop.
 #[derive(Debug, Clone)]
@@ -43,6 +49,23 @@ impl Interrupt {
         Self(Arc::new(AtomicBool::new(false)))
     }
 
+    /// Calls `work`, which may block, in a thread of its own. Returns its result, or nothing if a
+    /// signal is received before. Then the program ends, and the thread with it.
+    pub(crate) fn or<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(work()));
+        loop {
+            match receiver.recv_timeout(LOOK_AGAIN) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Timeout) if !self.is_requested() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
     /// Whether a signal has been received.
     pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -55,4 +78,22 @@ fn is_hangup_ignored() -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.unwrap_or_default() & (1 << (SIGHUP - 1)) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_blocks_is_left_behind_once_a_signal_is_received() {
+        let interrupt = Interrupt::never();
+        assert_eq!(interrupt.or(|| 7), Some(7));
+        interrupt.0.store(true, Ordering::Relaxed);
+        let blocked = || {
+            loop {
+                thread::park();
+            }
+        };
+        assert_eq!(interrupt.or(blocked), None::<()>);
+    }
 }

@@ -76,7 +76,10 @@ pub(crate) fn measure(
             console::say(&note);
         }
     }
-    let mut env = Environment::capture(&options.target, options.pinned().map(Iterator::collect));
+    let (target, pinned) = (options.target.clone(), options.pinned().map(Iterator::collect));
+    // It resolves the name of the target.
+    let captured = interrupt.or(move || Environment::capture(&target, pinned));
+    let mut env = captured.ok_or(Error::Interrupted)?;
     if let Some(path) = &options.calibration {
         env.calibrate_by(path)?;
     }

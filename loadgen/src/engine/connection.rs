@@ -20,6 +20,9 @@ pub(crate) enum StreamState<S> {
     Queued,
     /// The handshake has begun.
     Connecting { stream: S, begun_ns: u64 },
+    /// The handshake has begun, and found the backlog of the unix socket full, so many times. The
+    /// kernel repeats a handshake over TCP; over a unix socket the worker does.
+    Repeating { begun_ns: u64, times: u32 },
     /// Requests can be sent.
     Open(OpenStream<S>),
 }
@@ -146,17 +149,19 @@ impl<S: Read + Write> Connection<S> {
                 let open = !stream.write_armed && !self.exchange.wants_close();
                 open && stream.allowance(plan) > 0
             }
-            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => false,
+            _ => false,
         }
     }
 
     /// What keeps it from sending a request that is due now.
     pub(crate) fn obstacle(&self, plan: &Plan<'_>) -> Option<Obstacle> {
         match self.stream {
-            StreamState::Open(_) => (!self.is_free(plan)).then_some(Obstacle::Blocked),
+            StreamState::Open(ref stream) if self.failures == 0 || stream.has_worked() => {
+                (!self.is_free(plan)).then_some(Obstacle::Blocked)
+            }
             _ if self.failures > 0 => Some(Obstacle::Unconnected),
-            StreamState::Queued | StreamState::Connecting { .. } => Some(Obstacle::Blocked),
             StreamState::Closed => None,
+            _ => Some(Obstacle::Blocked),
         }
     }
 
@@ -166,7 +171,7 @@ impl<S: Read + Write> Connection<S> {
             StreamState::Open(stream) => {
                 stream.outstanding.is_empty() && !self.exchange.is_mid_request()
             }
-            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => true,
+            _ => true,
         }
     }
 
@@ -179,7 +184,7 @@ impl<S: Read + Write> Connection<S> {
                     || self.exchange.wants_close();
                 over && self.is_idle()
             }
-            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => false,
+            _ => false,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::schedule::{Arrivals, Intensity};
+use crate::schedule::{Arrivals, Intensity, Window};
 
 /// No further request.
 const NEVER: u64 = u64::MAX;
@@ -74,27 +74,78 @@ impl DueRequests {
         }
     }
 
-    /// About how many requests are due and unsent, without iterating over them. Those still in the
-    /// schedule are estimated from the intensity, divided by the number of connections.
-    pub(crate) fn backlog(&self, now_ns: u64, intensity: &Intensity, connections: u32) -> f64 {
-        let waiting = if self.next_ns > now_ns {
-            0.0
-        } else {
-            let since = |at_ns: u64| intensity.due_by(at_ns.saturating_sub(self.start_ns));
-            let until_ns = now_ns.min(self.end_ns);
-            // The next one itself is due; the intensity counts those after it.
-            1.0 + (since(until_ns) - since(self.next_ns)).max(0.0) / f64::from(connections)
-        };
-        self.taken.len() as f64 + waiting
+    /// How many requests are due and unsent at `now_ns`; about so many if the gaps are random.
+    pub(crate) fn backlog(&self, now_ns: u64, intensity: &Intensity) -> f64 {
+        let until_ns = now_ns.saturating_add(1).min(self.end_ns);
+        self.taken.len() as f64 + self.scheduled_before(until_ns, intensity)
     }
 
-    /// Calls `each` with the intended time of every unsent request, to the end of the schedule.
-    pub(crate) fn drain(mut self, intensity: &Intensity, mut each: impl FnMut(u64)) {
-        self.taken.drain(..).for_each(&mut each);
+    /// Calls `each` with the unsent requests up to the end of the schedule: with one after the
+    /// other if there are about `listed_max` at most, otherwise with groups of them.
+    pub(crate) fn drain(
+        mut self,
+        intensity: &Intensity,
+        window: &Window,
+        listed_max: u64,
+        mut each: impl FnMut(Unsent),
+    ) {
+        self.taken.drain(..).for_each(|intended_ns| each(Unsent::one(intended_ns)));
+        if self.scheduled_before(self.end_ns, intensity) > listed_max as f64 {
+            return self.drain_groups(intensity, window, each);
+        }
         while self.next_ns != NEVER {
-            each(self.next_ns);
+            each(Unsent::one(self.next_ns));
             self.advance(intensity);
         }
+    }
+
+    /// Calls `each` with a group for the warm-up, and with groups for equal parts of the window.
+    fn drain_groups(self, intensity: &Intensity, window: &Window, mut each: impl FnMut(Unsent)) {
+        let from_ns = window.measure_from_ns.clamp(self.next_ns, self.end_ns);
+        let part = |number: u64| {
+            let length_ns = u128::from(self.end_ns - from_ns) * u128::from(number);
+            from_ns + (length_ns / u128::from(GROUPS)) as u64
+        };
+        let (mut begin_ns, mut before) = (self.next_ns, 0);
+        for end_ns in (0..=GROUPS).map(part) {
+            // Rounding the sums instead of the parts loses no request.
+            let until = self.scheduled_before(end_ns, intensity).round() as u64;
+            each(Unsent {
+                intended_ns: begin_ns + (end_ns - begin_ns) / 2,
+                count: until - before,
+                is_estimate: !self.arrivals.is_regular(),
+            });
+            (begin_ns, before) = (end_ns, until);
+        }
+    }
+
+    /// How many requests are in the schedule before `end_ns`, the next one included.
+    fn scheduled_before(&self, end_ns: u64, intensity: &Intensity) -> f64 {
+        if self.next_ns >= end_ns {
+            return 0.0;
+        }
+        1.0 + self.arrivals.left_before(end_ns.saturating_sub(self.start_ns), intensity)
+    }
+}
+
+/// The number of groups with which unsent requests of the window are counted: their ages are as
+/// precise as the histogram.
+const GROUPS: u64 = 512;
+
+/// Unsent requests that were intended for about the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    pub(crate) intended_ns: u64,
+    pub(crate) count: u64,
+    /// Whether the count is the mean number for the rate, because the gaps are random and there are
+    /// too many of them.
+    pub(crate) is_estimate: bool,
+}
+
+impl Unsent {
+    /// One request.
+    fn one(intended_ns: u64) -> Self {
+        Self { intended_ns, count: 1, is_estimate: false }
     }
 }
 
@@ -130,7 +181,19 @@ mod tests {
         assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
         assert_eq!(due.take(2, 1_009_000_000, &intensity), 2);
         assert_eq!(due.taken.len(), 2);
-        assert_eq!(due.backlog(1_009_000_000, &intensity, 2), 10.0);
+        assert_eq!(due.backlog(1_009_000_000, &intensity), 10.0);
+    }
+
+    /// The intended times of the unsent requests, from a window that begins after 3.5 ms.
+    fn unsent(due: DueRequests, intensity: &Intensity, listed_max: u64) -> Vec<Unsent> {
+        let window = Window {
+            start_ns: 1_000_000_000,
+            measure_from_ns: 1_003_500_000,
+            end_ns: 1_010_000_000,
+        };
+        let mut all = Vec::new();
+        due.drain(intensity, &window, listed_max, |unsent| all.push(unsent));
+        all
     }
 
     #[test]
@@ -138,17 +201,46 @@ mod tests {
         let (mut due, intensity) = due_requests();
         due.take(4, 1_003_000_000, &intensity);
         due.pop();
-        let mut unsent = Vec::new();
-        due.drain(&intensity, |at_ns| unsent.push(at_ns));
-        assert_eq!(unsent, (1..10).map(|n| 1_000_000_000 + n * 1_000_000).collect::<Vec<u64>>());
+        let times = (1..10).map(|n| Unsent::one(1_000_000_000 + n * 1_000_000));
+        assert_eq!(unsent(due, &intensity, 9), times.collect::<Vec<_>>());
     }
 
     #[test]
     fn a_schedule_that_ends_early_still_has_the_requests_due_before() {
         let (mut due, intensity) = due_requests();
         due.end(1_004_500_000);
-        let mut unsent = 0;
-        due.drain(&intensity, |_| unsent += 1);
-        assert_eq!(unsent, 5);
+        assert_eq!(unsent(due, &intensity, 9).len(), 5);
+    }
+
+    #[test]
+    fn many_unsent_requests_are_counted_in_groups_of_which_none_is_in_warm_up_and_window() {
+        let (mut due, intensity) = due_requests();
+        due.take(2, 1_003_000_000, &intensity);
+        let groups = unsent(due, &intensity, 5);
+        assert_eq!(groups[..2], [1_000_000_000, 1_001_000_000].map(Unsent::one));
+        let counts = |window: bool| {
+            let is_in_window = |unsent: &&Unsent| (unsent.intended_ns >= 1_003_500_000) == window;
+            groups[2..].iter().filter(is_in_window).map(|unsent| unsent.count).sum::<u64>()
+        };
+        assert_eq!((counts(false), counts(true)), (2, 6));
+        assert!(groups.iter().all(|unsent| !unsent.is_estimate));
+        let age = |unsent: &Unsent| unsent.count * (1_010_000_000 - unsent.intended_ns);
+        let ages: u64 = groups[2..].iter().map(age).sum();
+        assert!(ages.abs_diff(8_000_000 + 7_000_000 + 21_000_000) < 2_000_000, "{ages}");
+    }
+
+    #[test]
+    fn many_unsent_requests_with_random_gaps_are_an_estimate_that_says_so() {
+        let profile = "2M".parse().unwrap();
+        let intensity = Intensity::new(&profile, Duration::ZERO, Duration::from_secs(1));
+        let due = || {
+            let arrivals = Arrivals::new(Arrival::Poisson, 1, 0, 2);
+            DueRequests::new(arrivals, &intensity, 1_000_000_000, 1_010_000_000)
+        };
+        let counted = unsent(due(), &intensity, 1 << 20).len() as f64;
+        let groups = unsent(due(), &intensity, 1_000);
+        let estimated = groups.iter().map(|unsent| unsent.count).sum::<u64>() as f64;
+        assert!(groups.iter().all(|unsent| unsent.is_estimate));
+        assert!((estimated - counted).abs() < 4.0 * counted.sqrt(), "{estimated}, {counted}");
     }
 }

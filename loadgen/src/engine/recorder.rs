@@ -8,6 +8,9 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 
+use rustix::io::Errno;
+
+use super::due_requests::Unsent;
 use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
 use crate::record::{Counters, StatusCounts};
@@ -30,7 +33,7 @@ pub(crate) struct Request {
 pub(crate) enum Obstacle {
     /// Requests outstanding, a full socket, or a handshake that has not ended.
     Blocked,
-    /// It was lost, and the last attempt to connect has failed.
+    /// It was lost, and no reply has come since.
     Unconnected,
 }
 
@@ -166,7 +169,11 @@ impl Recorder {
         self.counters.connect_failures += 1;
         self.counters.connects_refused +=
             u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
-        self.counters.connects_timed_out += u64::from(error.kind() == io::ErrorKind::TimedOut);
+        // A backlog that stays full over a unix socket is what no answer is over TCP.
+        let is_timeout =
+            matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+        self.counters.connects_timed_out += u64::from(is_timeout);
+        self.counters.connects_exhausted += u64::from(is_exhausted(error));
         self.first_error.get_or_insert_with(|| format!("connect: {error}"));
     }
 
@@ -261,7 +268,7 @@ impl Recorder {
     fn refused(&mut self, request: Request, now_ns: u64) {
         self.passed(now_ns);
         self.served(request, now_ns);
-        self.unanswered(request.intended_ns, now_ns);
+        self.unanswered(request.intended_ns, now_ns, 1);
     }
 
     /// Records a complete and correct reply.
@@ -301,7 +308,7 @@ impl Recorder {
         let mut count = 0;
         for request in outstanding {
             self.served(request, now_ns);
-            self.unanswered(request.intended_ns, now_ns);
+            self.unanswered(request.intended_ns, now_ns, 1);
             count += 1;
         }
         match &failure {
@@ -328,25 +335,36 @@ impl Recorder {
         self.passed(now_ns);
         self.served(request, now_ns);
         self.counters.censored += 1;
-        self.unanswered(request.intended_ns, now_ns);
+        self.unanswered(request.intended_ns, now_ns, 1);
     }
 
-    /// Records a request that was not sent before the drain ended at `now_ns`.
-    pub(crate) fn unsent(&mut self, intended_ns: u64, now_ns: u64, obstacle: Option<Obstacle>) {
-        self.counters.scheduled += 1;
-        self.counters.unsent += 1;
-        self.counters.unsent_blocked += u64::from(obstacle == Some(Obstacle::Blocked));
-        self.counters.unsent_unconnected += u64::from(obstacle == Some(Obstacle::Unconnected));
-        self.counters.in_window += u64::from(self.window.contains(intended_ns));
-        self.unanswered(intended_ns, now_ns);
+    /// Records requests that were not sent before the drain ended at `now_ns`.
+    pub(crate) fn unsent(&mut self, unsent: Unsent, now_ns: u64, obstacle: Option<Obstacle>) {
+        let Unsent { intended_ns, count, is_estimate } = unsent;
+        let counters = &mut self.counters;
+        counters.scheduled += count;
+        counters.unsent += count;
+        match obstacle {
+            Some(Obstacle::Blocked) => counters.unsent_blocked += count,
+            Some(Obstacle::Unconnected) => counters.unsent_unconnected += count,
+            None => {}
+        }
+        if is_estimate {
+            counters.unsent_estimated += count;
+        }
+        if self.window.contains(intended_ns) {
+            counters.in_window += count;
+        }
+        self.unanswered(intended_ns, now_ns, count);
     }
 
-    /// Records how long a request without a reply has waited: a lower bound.
-    fn unanswered(&mut self, intended_ns: u64, now_ns: u64) {
+    /// Records how long requests without a reply have waited: a lower bound.
+    fn unanswered(&mut self, intended_ns: u64, now_ns: u64, count: u64) {
         if self.window.contains(intended_ns) {
             let waited_ns = now_ns.saturating_sub(intended_ns);
-            self.latencies[Distribution::Unanswered].record(waited_ns);
-            self.batches.record(Distribution::headline(self.mode), intended_ns, waited_ns);
+            self.latencies[Distribution::Unanswered].record_n(waited_ns, count);
+            let headline = Distribution::headline(self.mode);
+            self.batches.record_n(headline, intended_ns, waited_ns, count);
         }
     }
 
@@ -408,6 +426,19 @@ impl Recorder {
             stalls: self.stalls,
         }
     }
+}
+
+/// Whether this machine had no descriptor, port or memory left for a connection.
+fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::ADDRINUSE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
 }
 
 /// The class of a reply that has a status or is an error line.
@@ -612,7 +643,8 @@ mod tests {
         recorder.lost(Failure::TimedOut, outstanding(3), 250);
         recorder.lost(io::Error::other("strange").into(), outstanding(0), 250);
         recorder.censored(request(150, 150), 350);
-        recorder.unsent(180, 350, Some(Obstacle::Unconnected));
+        let unsent = Unsent { intended_ns: 180, count: 1, is_estimate: false };
+        recorder.unsent(unsent, 350, Some(Obstacle::Unconnected));
         let counters = recorder.counters().clone();
         assert_eq!((counters.closed_by_server, counters.resets), (1, 1));
         assert_eq!((counters.timeouts, counters.other_errors), (1, 1));

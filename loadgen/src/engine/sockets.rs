@@ -124,8 +124,22 @@ fn connect_tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket
     }
     match net::connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(Socket(socket)),
+        Err(Errno::ADDRNOTAVAIL) if !has_local_address(family, address) => {
+            let text = "no address of this machine reaches it; is IPv6 turned off here?";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the kernel finds a local address for a socket to this one. EADDRNOTAVAIL of a TCP
+/// connect also stands for the lack of a free port. Datagrams have ports of their own.
+fn has_local_address(family: AddressFamily, address: SocketAddr) -> bool {
+    let connect = || {
+        let socket = net::socket(family, SocketType::DGRAM, None)?;
+        net::connect(&socket, &address)
+    };
+    connect() != Err(Errno::ADDRNOTAVAIL)
 }
 
 /// Why a socket cannot have this source address. The plain error would be that of a connect.

@@ -47,7 +47,9 @@ pub(crate) fn run(
     observer: &mut dyn Observer,
 ) -> Result<RunOutcome, Error> {
     let plan = Plan::new(options, interrupt);
-    let address = address::resolve(&options.target, options.timeout)?;
+    let (target, timeout) = (options.target.clone(), options.timeout);
+    let resolved = interrupt.or(move || address::resolve(&target, timeout));
+    let address = resolved.ok_or(Error::Interrupted)??;
     let mut progress = Progress::new(&options.output, number, options.runs);
     let result = thread::scope(|scope| {
         let threads = Threads::spawn(scope, &plan, address)?;

@@ -50,11 +50,22 @@ impl Batches {
 
     /// Adds a value of a request that was intended for `intended_ns`, inside the window.
     pub(crate) fn record(&mut self, distribution: Distribution, intended_ns: u64, value_ns: u64) {
+        self.record_n(distribution, intended_ns, value_ns, 1);
+    }
+
+    /// Adds a value of `number` requests that were intended for `intended_ns`, inside the window.
+    pub(crate) fn record_n(
+        &mut self,
+        distribution: Distribution,
+        intended_ns: u64,
+        value_ns: u64,
+        number: u64,
+    ) {
         let Some(index) = DISTRIBUTIONS.iter().position(|&known| known == distribution) else {
             return;
         };
         let batch = intended_ns.saturating_sub(self.from_ns) / self.batch_ns;
-        self.counts[index].record((batch as usize).min(BATCHES - 1), value_ns);
+        self.counts[index].record((batch as usize).min(BATCHES - 1), value_ns, number);
     }
 
     /// Adds the values of another thread of the same run.
@@ -76,12 +87,12 @@ pub(super) struct BatchCounts {
 }
 
 impl BatchCounts {
-    fn record(&mut self, batch: usize, value_ns: u64) {
-        if self.counts.is_empty() {
+    fn record(&mut self, batch: usize, value_ns: u64, number: u64) {
+        if self.counts.is_empty() && number > 0 {
             self.counts.resize(BATCHES * LEVELS, 0);
         }
         let count = &mut self.counts[batch * LEVELS + level(value_ns.min(HIGHEST_NS))];
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(u32::try_from(number).unwrap_or(u32::MAX));
     }
 
     fn merge(&mut self, other: &Self) {

@@ -10,8 +10,8 @@ use crate::report::StoredResult;
 use crate::units::counted;
 
 /// Parts of the plan that belong to a loader and not to the load.
-const OF_LOADER: [&str; 7] =
-    ["target", "connections", "threads", "rate", "seed", "merged_seeds", "pacing"];
+const OF_LOADER: [&str; 8] =
+    ["target", "connections", "threads", "rate", "seed", "merged_seeds", "pacing", "pin"];
 
 /// Parts of the environment that differ between any two loaders.
 const OF_MOMENT: [&str; 4] =

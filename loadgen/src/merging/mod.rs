@@ -99,12 +99,14 @@ fn added_plan(sources: &[StoredResult]) -> ArgsRecord {
     };
     let rates: Option<Vec<&str>> =
         plans().map(|plan| plan.rate.as_ref().map(TextValue::text)).collect();
+    let pins: Option<Vec<&str>> = plans().map(|plan| plan.pin.as_deref()).collect();
     ArgsRecord {
         target: distinct(plans().map(|plan| plan.target.as_str())),
         connections: plans().map(|plan| plan.connections).fold(0, u32::saturating_add),
         threads: plans().map(|plan| plan.threads).fold(0, u32::saturating_add),
         rate: rates.map(|rates| rates.join(" + ").into()),
         pacing: distinct(plans().map(|plan| plan.pacing.text())).into(),
+        pin: pins.map(|pins| distinct(pins.into_iter())),
         merged_seeds: plans().flat_map(seeds).collect(),
         ..sources[0].record.args.clone()
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TextValue;
+use crate::environment::CpuList;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
 use crate::slo::Slo;
@@ -57,6 +58,10 @@ pub(crate) struct ArgsRecord {
     pub(crate) merged_seeds: Vec<u64>,
     /// How the loader waited for the next request's time: "sleep", "hybrid", "spin".
     pub(crate) pacing: TextValue<Pacing>,
+    /// The processors to which the threads are bound, as the kernel lists them; nothing without
+    /// `--pin`.
+    #[serde(default)]
+    pub(crate) pin: Option<String>,
     /// Objectives, as given.
     pub(crate) slo: Vec<TextValue<Slo>>,
     /// Requested runs.
@@ -107,6 +112,7 @@ impl From<&Options> for ArgsRecord {
             seed: options.seed,
             merged_seeds: Vec::new(),
             pacing: TextValue::of(options.pacing),
+            pin: options.pinned().map(|cpus| cpus.collect::<CpuList>().to_string()),
             slo: options.slo.iter().cloned().map(TextValue::of).collect(),
             runs: options.runs,
             server_command: options.server.as_ref().and_then(ServerSource::command),

@@ -15,9 +15,14 @@ pub(crate) struct Counters {
     /// outstanding as allowed, a full socket, a handshake that did not end.
     #[serde(default)]
     pub(crate) unsent_blocked: u64,
-    /// Unsent requests whose connection was lost and could not be established again.
+    /// Unsent requests whose connection was lost, and was not established again or had no reply
+    /// since.
     #[serde(default)]
     pub(crate) unsent_unconnected: u64,
+    /// Unsent requests whose number is computed from the rate: too many to count, with random gaps.
+    /// Their true number differs by some thousandths.
+    #[serde(default)]
+    pub(crate) unsent_estimated: u64,
     /// Requests with a complete and correct reply.
     pub(crate) completed: u64,
     /// Requests whose reply had an unexpected HTTP status, or was an error line of Redis or
@@ -57,6 +62,9 @@ pub(crate) struct Counters {
     /// Of these, the ones that had no answer within the timeout.
     #[serde(default)]
     pub(crate) connects_timed_out: u64,
+    /// Of these, the ones for which this machine had no descriptor, port or memory left.
+    #[serde(default)]
+    pub(crate) connects_exhausted: u64,
     /// Connections closed by plan (churn).
     pub(crate) churned: u64,
     /// Bytes written to sockets.
@@ -108,6 +116,7 @@ impl Counters {
         self.unsent += other.unsent;
         self.unsent_blocked += other.unsent_blocked;
         self.unsent_unconnected += other.unsent_unconnected;
+        self.unsent_estimated += other.unsent_estimated;
         self.completed += other.completed;
         self.unexpected_status += other.unexpected_status;
         self.changed_bodies += other.changed_bodies;
@@ -124,6 +133,7 @@ impl Counters {
         self.connect_failures += other.connect_failures;
         self.connects_refused += other.connects_refused;
         self.connects_timed_out += other.connects_timed_out;
+        self.connects_exhausted += other.connects_exhausted;
         self.churned += other.churned;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;

@@ -143,6 +143,8 @@ pub(crate) enum Code {
     EndedEarly,
     Interrupted,
     CarriedBacklog,
+    /// The number of unsent requests is computed from the rate.
+    Estimated,
     /// Loader and server shared processors.
     CoLocated,
     DebugBuild,

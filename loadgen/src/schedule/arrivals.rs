@@ -87,6 +87,35 @@ impl Arrivals {
             }
         }
     }
+
+    /// How many of the following requests are due before `end_ns`, in nanoseconds from the start of
+    /// the run: computed, not counted. It is exact if [`Self::is_regular`], and a mean otherwise.
+    pub(crate) fn left_before(&self, end_ns: u64, intensity: &Intensity) -> f64 {
+        let connections = f64::from(self.connections);
+        let of_all = intensity.due_by(end_ns);
+        match self.arrival {
+            Arrival::Poisson => (of_all / connections - self.elapsed as f64 / ONE).max(0.0),
+            Arrival::Constant => {
+                let first = f64::from(self.connection);
+                let is_due = |k: f64| intensity.time_of(k * connections + first) < end_ns;
+                let next = self.next as f64;
+                // The quotient is as exact as a float; the schedule decides.
+                let mut end = ((of_all - first) / connections).ceil().max(next);
+                while is_due(end) {
+                    end += 1.0;
+                }
+                while end > next && !is_due(end - 1.0) {
+                    end -= 1.0;
+                }
+                end - next
+            }
+        }
+    }
+
+    /// Whether the gaps follow from the rate alone, and not from chance.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.arrival == Arrival::Constant
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +147,40 @@ mod tests {
         assert_eq!(poisson(1, 0), poisson(1, 0));
         assert_ne!(poisson(1, 0), poisson(2, 0));
         assert_ne!(poisson(1, 0), poisson(1, 1));
+    }
+
+    #[test]
+    fn the_number_of_constant_arrivals_before_a_time_is_computed_exactly() {
+        for profile in ["999.9", "1000M", "1000..70000", "3000,10,500@700ms"] {
+            let profile = profile.parse().unwrap();
+            let seconds = Duration::from_secs(2);
+            let intensity = Intensity::new(&profile, Duration::from_millis(3), seconds);
+            let mut arrivals = Arrivals::new(Arrival::Constant, 1, 2, 3);
+            let mut later = arrivals.clone();
+            let times: Vec<u64> = (0..500).map(|_| later.advance(&intensity)).collect();
+            for (taken, &at_ns) in times.iter().enumerate() {
+                arrivals.next = taken as u64 / 2;
+                let left = |end_ns| arrivals.left_before(end_ns, &intensity);
+                let counted = |end_ns| {
+                    times[taken / 2..].iter().filter(|&&at_ns| at_ns < end_ns).count() as f64
+                };
+                assert_eq!(left(at_ns), counted(at_ns), "before request {taken}");
+                if taken < 400 {
+                    assert_eq!(left(at_ns + 1), counted(at_ns + 1), "with request {taken}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_of_poisson_arrivals_before_a_time_is_their_mean() {
+        let intensity = flat("10k");
+        let mut arrivals = Arrivals::new(Arrival::Poisson, 1, 2, 4);
+        assert_eq!(arrivals.left_before(2_000_000_000, &intensity), 5_000.0);
+        let next_ns = arrivals.advance(&intensity);
+        let left = arrivals.left_before(2_000_000_000 + next_ns, &intensity);
+        assert!((left - 5_000.0).abs() < 0.001, "{left}");
+        assert_eq!(arrivals.left_before(next_ns / 2, &intensity), 0.0);
     }
 
     #[test]

@@ -11,9 +11,12 @@ mod procfs;
 mod snapshot;
 
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use self::child::ServerChild;
 use self::procfs::cpus_allowed;
@@ -55,7 +58,7 @@ impl Server {
             ServerSource::Pid(pid) => Self::find(*pid),
             ServerSource::Command(command) => {
                 let target = &options.target;
-                let child = spawn(command, target)?;
+                let child = spawn(command, target, interrupt)?;
                 let within = options.timeout.max(START_TIME_MIN);
                 await_ready(&child, command, target, within, interrupt)?;
                 Ok(Self::watch(child.id(), command.to_string(), Some(child)))
@@ -127,8 +130,12 @@ impl Server {
     }
 }
 
-fn spawn(command: &ServerCommand, target: &Target) -> Result<ServerChild, Error> {
-    if accepts(target) {
+fn spawn(
+    command: &ServerCommand,
+    target: &Target,
+    interrupt: &Interrupt,
+) -> Result<ServerChild, Error> {
+    if listens(target, interrupt)? {
         return Err(Error::TargetTaken { target: target.to_string() });
     }
     let spawned = ServerChild::spawn(&command.words(target));
@@ -144,7 +151,7 @@ fn await_ready(
 ) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
-        let accepts = accepts(target);
+        let is_ready = listens(target, interrupt)?;
         if let Some(status) = child.ended() {
             let (command, target) = (command.to_string(), target.to_string());
             return Err(Error::ServerEnded {
@@ -154,11 +161,8 @@ fn await_ready(
                 last_output: child.last_output(),
             });
         }
-        if accepts {
+        if is_ready {
             return Ok(());
-        }
-        if interrupt.is_requested() {
-            return Err(Error::Interrupted);
         }
         if begun.elapsed() >= within {
             let (command, target) = (command.to_string(), target.to_string());
@@ -176,16 +180,30 @@ fn await_ready(
 /// Longest wait for one connect; a server that listens on this machine accepts at once.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// Tries to connect once to every address of the target, and closes the connection.
-fn accepts(target: &Target) -> bool {
-    match target {
-        Target::Unix(path) => UnixStream::connect(path).is_ok(),
+/// Whether a process listens at the target. It tries to connect once to every address, and closes
+/// the connection.
+fn listens(target: &Target, interrupt: &Interrupt) -> Result<bool, Error> {
+    let target = target.clone();
+    let answer = interrupt.or(move || match target {
+        Target::Unix(path) => listens_at(&path),
         Target::Tcp(text) => text
             .to_socket_addrs()
             .into_iter()
             .flatten()
             .any(|address| TcpStream::connect_timeout(&address, CONNECT_MAX).is_ok()),
-    }
+    });
+    answer.filter(|_| !interrupt.is_requested()).ok_or(Error::Interrupted)
+}
+
+/// Whether a process listens at a unix socket. A connect that blocks would wait without limit while
+/// its backlog is full; one that does not returns EAGAIN then.
+fn listens_at(path: &Path) -> bool {
+    let connect = || {
+        let (family, flags) = (AddressFamily::UNIX, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
+        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        net::connect(&socket, &SocketAddrUnix::new(path)?)
+    };
+    matches!(connect(), Ok(()) | Err(Errno::AGAIN))
 }
 
 #[cfg(test)]
@@ -195,13 +213,17 @@ mod tests {
 
     use super::*;
 
+    fn is_listened_to(target: &Target) -> bool {
+        listens(target, &Interrupt::never()).unwrap()
+    }
+
     #[test]
     fn a_tcp_target_accepts_while_a_server_listens() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target::Tcp(listener.local_addr().unwrap().to_string());
-        assert!(accepts(&target));
+        assert!(is_listened_to(&target));
         drop(listener);
-        assert!(!accepts(&target));
+        assert!(!is_listened_to(&target));
     }
 
     #[test]
@@ -210,8 +232,21 @@ mod tests {
         let path = folder.path().join("s");
         let target = Target::Unix(path.clone());
         let listener = UnixListener::bind(path).unwrap();
-        assert!(accepts(&target));
+        assert!(is_listened_to(&target));
         drop(listener);
-        assert!(!accepts(&target));
+        assert!(!is_listened_to(&target));
+    }
+
+    #[test]
+    fn a_unix_socket_with_a_full_backlog_does_not_block_the_check() {
+        let folder = test_needs::folder();
+        let path = folder.path().join("s");
+        let listener = net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        net::listen(&listener, 0).unwrap();
+        let target = Target::Unix(path);
+        for _ in 0..3 {
+            assert!(is_listened_to(&target));
+        }
     }
 }

@@ -85,6 +85,7 @@ impl Slo {
                 units::grouped(latency.count)
             ),
             (None, Some(_)) => "n/a (no sample)".to_owned(),
+            (_, None) if record.args.is_open() => "n/a (no request was scheduled)".to_owned(),
             (_, None) => "n/a (a closed loop offers no rate)".to_owned(),
         }
     }
@@ -143,6 +144,7 @@ mod tests {
     use crate::latency::Latencies;
     use crate::record::tests::sample;
     use crate::record::{LoaderPart, Verdict};
+    use crate::schedule::Mode;
 
     fn open() -> Record {
         sample::open().record
@@ -266,7 +268,10 @@ mod tests {
         assert_eq!(met("achieved>0.99", &record), Some(false));
         assert_eq!(met("rate>=9900", &record), Some(true));
         assert_eq!(met("rate>=10k", &record), Some(false));
+        record.rate.offered_per_s = Some(0.0);
+        assert_eq!(checked("achieved>=0.99", &record).found, "n/a (no request was scheduled)");
         record.rate.offered_per_s = None;
+        record.args.mode = Mode::Closed;
         assert_eq!(checked("achieved>=0.99", &record).found, "n/a (a closed loop offers no rate)");
     }
 }

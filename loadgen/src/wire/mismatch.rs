@@ -77,7 +77,16 @@ const MESSAGE_CHARACTERS_MAX: usize = 100;
 /// The note about a message of the server: the first line of `received`, made printable. Most
 /// servers name their error in it.
 pub(super) fn server_message(received: &[u8]) -> String {
+    if begins_tls_record(received) {
+        return "the server speaks TLS, and loadgen does not; use its port without TLS".to_owned();
+    }
     format!("the server said '{}'", printable_line(received))
+}
+
+/// Whether `received` begins like a record of TLS (RFC 8446, section 5.1): the type of an alert or
+/// of a handshake, and a version.
+pub(super) fn begins_tls_record(received: &[u8]) -> bool {
+    matches!(received, [0x15 | 0x16, 0x03, 0x00..=0x04, ..])
 }
 
 /// The first line of `received`, made printable and cut if it is long.
@@ -106,6 +115,13 @@ mod tests {
     #[test]
     fn what_would_upset_a_terminal_becomes_a_dot() {
         assert_eq!(server_message(b"a\x1b[2Jb\xff"), "the server said 'a.[2Jb.'");
+    }
+
+    #[test]
+    fn a_record_of_tls_is_named() {
+        let alert = b"\x15\x03\x03\x00\x02\x02\x46";
+        assert!(server_message(alert).starts_with("the server speaks TLS, and loadgen does not"));
+        assert!(server_message(b"\x15\x04").starts_with("the server said"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 use super::frame::{Frame, Piece};
 use super::framing::{Direction, HeadBuffer};
 use super::http::{DecodedReply, ReplyDecoder};
-use super::mismatch::{Fault, Mismatch, common_bytes, printable_line, server_message};
+use super::mismatch::{
+    Fault, Mismatch, begins_tls_record, common_bytes, printable_line, server_message,
+};
 use super::payload::{Cursor, Payload};
 use super::reply::{Reply, UnexpectedReply};
 use super::spec::Verify;
@@ -217,10 +219,13 @@ impl ReplyCheck {
         let (start, offset) = self.replies.position();
         let expected = frame.byte_at(offset, &traffic.payload, start);
         let is_in_head = offset < frame.head.len() as u64 && traffic.framing.has_error_lines();
+        let is_tls = offset == 0 && begins_tls_record(received);
         // The bytes before it were those of the expected head, so the server's message begins
         // with them.
-        let note = is_in_head
-            .then(|| server_message(&[&frame.head[..offset as usize], received].concat()));
+        let note = (is_in_head || is_tls).then(|| {
+            let right = frame.head.get(..offset as usize).unwrap_or_default();
+            server_message(&[right, received].concat())
+        });
         self.mismatch(expected, received[0], note)
     }
 

@@ -1,7 +1,7 @@
 //! Load by a schedule, on real sockets and real time.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -136,4 +136,47 @@ fn a_missed_objective_has_an_exit_code_of_its_own_and_a_met_one_has_not() {
     let met = load(&server, "--rate 500 -c 2 --slo max<60s");
     expect_no_errors(&met);
     assert_eq!(met.json()["slo"][0]["met"], true);
+}
+
+#[test]
+fn a_window_of_a_millisecond_sends_what_was_scheduled_and_waits_for_nothing() {
+    let server = Server::echo();
+    let address = server.address();
+    let flags = "--rate 1000 --arrival constant -c 1 --duration 1ms --warmup 0s --drain 15s";
+    let words = ["run", &address, "--json", "-"].into_iter().chain(flags.split(' '));
+    let words: Vec<&str> = words.collect();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let record = loadgen(&words).json();
+        assert_eq!((count(&record, "scheduled"), count(&record, "completed")), (1, 1), "{record}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "it waited for the drain");
+    }
+}
+
+#[test]
+fn a_rate_that_no_server_can_take_ends_with_its_drain_or_with_an_interrupt() {
+    let server = Server::start(|mut client| client.swallow());
+    let address = server.address();
+    for arrival in ["poisson", "constant"] {
+        for interrupted in [false, true] {
+            let duration = if interrupted { "60s" } else { "1s" };
+            let words = ["run", &address, "--rate=1000M", "--arrival", arrival, "--warmup=0s"];
+            let more = ["--duration", duration, "--drain=100ms", "-c4", "--json", "-"];
+            let before = server.bytes_read();
+            let child = command(&[&words[..], &more].concat()).spawn().unwrap();
+            until(|| server.bytes_read() > before || has_ended(&child));
+            if interrupted {
+                signal(&child, "INT");
+            }
+            let begun = Instant::now();
+            let record = wait(child).json();
+            expect_conserved(&record);
+            assert!(begun.elapsed() < Duration::from_secs(10), "{arrival}: {:?}", begun.elapsed());
+            if !interrupted {
+                assert!(count(&record, "scheduled").abs_diff(1_000_000_000) < 100, "{record}");
+                let estimated = count(&record, "unsent_estimated");
+                assert_eq!(estimated > 0, arrival == "poisson", "{record}");
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a latency tool must find out, where it can be calculated: the whole loading thread in a
 //! simulated world.
 
+mod backlogs;
 mod coverage;
 mod faults;
 mod queues;
@@ -8,6 +9,7 @@ mod simulation;
 mod stalls;
 mod statuses;
 mod streams;
+mod unsent;
 
 use std::sync::mpsc;
 
@@ -19,6 +21,7 @@ use super::reporter::{Reporter, ThreadMessage};
 use super::worker::Worker;
 use crate::cli::options_from_flags::tests::options;
 use crate::clock::nanoseconds;
+use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::latency::{Latencies, Latency, Percentile};
 use crate::record::IntervalRecord;
@@ -37,12 +40,18 @@ struct SimulationResult {
 /// Runs `loadgen run` with these flags in a simulated world.
 #[track_caller]
 fn simulate(flags: &str, world: Simulation) -> SimulationResult {
+    try_to_simulate(flags, world).unwrap()
+}
+
+/// As [`simulate`]; an error if the run cannot start.
+#[track_caller]
+fn try_to_simulate(flags: &str, world: Simulation) -> Result<SimulationResult, Error> {
     let options = options(flags).unwrap();
     let interrupt = Interrupt::never();
     let plan = Plan::new(&options, &interrupt);
     let share = Share { thread: 0, first_connection: 0, connections: options.connections };
     let mut worker = Worker::new(&plan, share, world);
-    worker.connect_all().unwrap();
+    worker.connect_all()?;
     let window = Window::new(worker.now_ns(), options.warmup, options.duration);
     let (sender, messages) = mpsc::channel();
     let (histogram_sender, empty_histograms) = mpsc::channel();
@@ -62,7 +71,7 @@ fn simulate(flags: &str, world: Simulation) -> SimulationResult {
     assert!(finished.recorded.counters.conserved(), "{:?}", finished.recorded.counters);
     // Little's law holds in any window, for all that was outstanding in it.
     assert_eq!(finished.recorded.outstanding_ns, finished.recorded.served_ns);
-    SimulationResult { latencies, recorded: finished.recorded, intervals }
+    Ok(SimulationResult { latencies, recorded: finished.recorded, intervals })
 }
 
 #[track_caller]

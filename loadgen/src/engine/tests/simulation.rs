@@ -3,7 +3,7 @@
 //! The loading thread runs in it unchanged. Sending and receiving take no time unless a test says
 //! so; whatever is measured then follows from the schedule and the server alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -109,6 +109,10 @@ pub(crate) struct Simulation {
     handshake_ns: u64,
     /// When connects begin to be refused.
     refuses_from_ns: u64,
+    /// Until when the backlog is full, as that of a unix socket.
+    full_until_ns: u64,
+    /// How often the loader has tried to connect.
+    attempts: Rc<Cell<u32>>,
     /// How much longer than requested a wait takes.
     oversleep: Box<dyn FnMut(u64) -> u64>,
 }
@@ -129,6 +133,8 @@ impl Simulation {
             handshakes: VecDeque::new(),
             handshake_ns: 0,
             refuses_from_ns: u64::MAX,
+            full_until_ns: 0,
+            attempts: Rc::default(),
             oversleep: Box::new(|_| 0),
         }
     }
@@ -141,6 +147,11 @@ impl Simulation {
     /// Makes connects from this time on refused, as if the server had ended.
     pub(crate) fn refusing_from(self, refuses_from_ns: u64) -> Self {
         Self { refuses_from_ns, ..self }
+    }
+
+    /// Makes connects find a full backlog until this time, and counts them all in `attempts`.
+    pub(crate) fn full_until(self, full_until_ns: u64, attempts: &Rc<Cell<u32>>) -> Self {
+        Self { full_until_ns, attempts: Rc::clone(attempts), ..self }
     }
 
     /// Makes every read take so long.
@@ -163,6 +174,10 @@ impl Network for Simulation {
     }
 
     fn connect(&mut self, token: Token, _number: u32) -> io::Result<SimulatedStream> {
+        self.attempts.set(self.attempts.get() + 1);
+        if self.now_ns() < self.full_until_ns {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if self.now_ns() >= self.refuses_from_ns {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }

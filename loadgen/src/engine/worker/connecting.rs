@@ -3,16 +3,12 @@
 use std::io;
 use std::mem;
 
-use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, Worker};
+use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, REPEAT_NS_MIN, Worker};
 use crate::engine::connection::{OpenStream, StreamState};
 use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
 use crate::error::Error;
-
-/// Wait before another attempt on a unix socket whose backlog is full. Unlike a TCP handshake, the
-/// kernel does not repeat it.
-const FULL_BACKLOG_NS: u64 = 1_000_000;
 
 impl<N: Network> Worker<'_, '_, N> {
     /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
@@ -42,12 +38,24 @@ impl<N: Network> Worker<'_, '_, N> {
         while let Some(index) = self.dialer.next(self.now_ns) {
             let connection = &mut self.connections[index as usize];
             connection.generation = connection.generation.wrapping_add(1);
-            let token = Token { connection: index, generation: connection.generation };
-            let begun_ns = self.network.now_ns();
-            match self.network.connect(token, connection.number) {
-                Ok(stream) => connection.stream = StreamState::Connecting { stream, begun_ns },
-                Err(error) => self.dial_failed(index, error)?,
+            self.dial(index, self.network.now_ns(), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Begins the handshake of a connection, or repeats the one that began at `begun_ns` and has
+    /// found a full backlog `times` times.
+    pub(super) fn dial(&mut self, index: u32, begun_ns: u64, times: u32) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
+        let token = Token { connection: index, generation: connection.generation };
+        match self.network.connect(token, connection.number) {
+            Ok(stream) => connection.stream = StreamState::Connecting { stream, begun_ns },
+            // The handshake goes on, and its timeout counts from its beginning.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                connection.stream = StreamState::Repeating { begun_ns, times: times + 1 };
+                self.send_queue.set(index, self.now_ns + back_off_ns(REPEAT_NS_MIN, times));
             }
+            Err(error) => self.dial_failed(index, error)?,
         }
         Ok(())
     }
@@ -85,11 +93,6 @@ impl<N: Network> Worker<'_, '_, N> {
     pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
         self.dialer.ended();
         self.connections[index as usize].stream = StreamState::Closed;
-        // On a unix socket: the backlog is full, which is no failure.
-        if error.kind() == io::ErrorKind::WouldBlock {
-            self.send_queue.set(index, self.now_ns + FULL_BACKLOG_NS);
-            return Ok(());
-        }
         if !self.started {
             return Err(Error::Connect {
                 address: self.plan.options.target.to_string(),
@@ -106,10 +109,9 @@ impl<N: Network> Worker<'_, '_, N> {
 
     fn dial_again_later(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        // The longest wait is reached before; the bound keeps the shift from overflowing.
-        let wait_ns = REDIAL_NS_MIN << connection.failures.min(10);
+        let wait_ns = back_off_ns(REDIAL_NS_MIN, connection.failures);
         connection.failures += 1;
-        self.send_queue.set(index, self.now_ns + wait_ns.min(REDIAL_NS_MAX));
+        self.send_queue.set(index, self.now_ns + wait_ns);
     }
 
     /// Closes a stream after a failure; its unanswered requests have failed.
@@ -145,4 +147,11 @@ impl<N: Network> Worker<'_, '_, N> {
         self.recorder.churned();
         self.dial_when_due(index);
     }
+}
+
+/// The wait before another attempt, after `times` earlier ones: `first_ns`, doubled each time, up
+/// to the longest.
+fn back_off_ns(first_ns: u64, times: u32) -> u64 {
+    // The longest wait is reached before; the bound keeps the shift from overflowing.
+    (first_ns << times.min(10)).min(REDIAL_NS_MAX)
 }

@@ -4,7 +4,8 @@ use std::io;
 
 use super::{
     Finished, INTERRUPTED_DRAIN_NS_MAX, LATE_SWEEP_TIMEOUT_DIVISOR, LIFETIMES,
-    SWEEP_INTERVAL_NS_MAX, SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, Worker,
+    SWEEP_INTERVAL_NS_MAX, SWEEP_INTERVAL_NS_MIN, SWEEPS_PER_TIMEOUT, Stop, UNSENT_LISTED_MAX,
+    Worker,
 };
 use crate::clock::nanoseconds;
 use crate::engine::connection::{Connection, StreamState};
@@ -21,8 +22,8 @@ enum CheckResult {
     Nothing,
     /// A reply is outstanding, and no byte was received for the timeout.
     Silent,
-    /// Its handshake took longer than the timeout.
-    Unanswered,
+    /// Its handshake took longer than the timeout, for this reason.
+    Unanswered(io::ErrorKind),
     /// Its lifetime has ended.
     Expired,
 }
@@ -45,9 +46,7 @@ impl<N: Network> Worker<'_, '_, N> {
             match self.check(&self.connections[index as usize]) {
                 CheckResult::Nothing => {}
                 CheckResult::Silent => self.lose(index, Failure::TimedOut),
-                CheckResult::Unanswered => {
-                    self.dial_failed(index, io::ErrorKind::TimedOut.into())?;
-                }
+                CheckResult::Unanswered(reason) => self.dial_failed(index, reason.into())?,
                 CheckResult::Expired => self.expire(index),
             }
         }
@@ -61,7 +60,10 @@ impl<N: Network> Worker<'_, '_, N> {
         };
         match &connection.stream {
             StreamState::Connecting { begun_ns, .. } if overdue(*begun_ns) => {
-                CheckResult::Unanswered
+                CheckResult::Unanswered(io::ErrorKind::TimedOut)
+            }
+            StreamState::Repeating { begun_ns, .. } if overdue(*begun_ns) => {
+                CheckResult::Unanswered(io::ErrorKind::WouldBlock)
             }
             StreamState::Open(stream) => {
                 if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
@@ -74,9 +76,7 @@ impl<N: Network> Worker<'_, '_, N> {
                     CheckResult::Nothing
                 }
             }
-            StreamState::Closed | StreamState::Queued | StreamState::Connecting { .. } => {
-                CheckResult::Nothing
-            }
+            _ => CheckResult::Nothing,
         }
     }
 
@@ -124,12 +124,9 @@ impl<N: Network> Worker<'_, '_, N> {
         let Some(intensity) = &self.plan.intensity else {
             return 0.0;
         };
-        let connections = self.plan.options.connections;
         let due_requests =
             self.connections.iter().filter_map(|connection| connection.due_requests.as_ref());
-        due_requests
-            .map(|due_requests| due_requests.backlog(self.now_ns, intensity, connections))
-            .sum()
+        due_requests.map(|due_requests| due_requests.backlog(self.now_ns, intensity)).sum()
     }
 
     /// Ends the schedule at the end of the window, on an interrupt, or when every attempt to
@@ -145,10 +142,14 @@ impl<N: Network> Worker<'_, '_, N> {
             let drain_ns = if lost { 0 } else { nanoseconds(self.plan.options.drain) };
             self.stop = Some(self.stopping(drain_ns));
             self.recorder.stops(self.now_ns);
-            self.begun = self.share.connections;
+            // The interrupt may have come while connecting: then no request is due.
+            let is_unused = interrupted && self.begun == 0;
+            let end_ns = if is_unused { self.window.start_ns } else { self.now_ns };
             for connection in &mut self.connections {
-                if let Some(due_requests) = &mut connection.due_requests {
-                    due_requests.end(self.now_ns);
+                match &mut connection.due_requests {
+                    Some(due_requests) => due_requests.end(end_ns),
+                    // A closed loop begins no request after its end.
+                    None => self.begun = self.share.connections,
                 }
             }
         }
@@ -189,6 +190,7 @@ impl<N: Network> Worker<'_, '_, N> {
     pub(super) fn finish(mut self, reporter: &mut Reporter) -> Finished {
         let stop = self.stop.unwrap_or_else(|| self.stopping(0));
         let now_ns = self.network.now_ns();
+        let listed_max = UNSENT_LISTED_MAX / u64::from(self.share.connections.max(1));
         for connection in self.connections.drain(..) {
             let obstacle = connection.obstacle(self.plan);
             if let StreamState::Open(stream) = connection.stream {
@@ -199,8 +201,8 @@ impl<N: Network> Worker<'_, '_, N> {
             if let (Some(due_requests), Some(intensity)) =
                 (connection.due_requests, &self.plan.intensity)
             {
-                due_requests.drain(intensity, |intended_ns| {
-                    self.recorder.unsent(intended_ns, now_ns, obstacle);
+                due_requests.drain(intensity, &self.window, listed_max, |unsent| {
+                    self.recorder.unsent(unsent, now_ns, obstacle);
                 });
             }
         }

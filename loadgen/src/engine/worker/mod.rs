@@ -42,11 +42,17 @@ const SWEEP_INTERVAL_NS_MAX: u64 = 100_000_000;
 const LATE_SWEEP_TIMEOUT_DIVISOR: u64 = 4;
 
 /// How long an interrupted run waits for outstanding replies.
-const INTERRUPTED_DRAIN_NS_MAX: u64 = 1_000_000_000;
+const INTERRUPTED_DRAIN_NS_MAX: u64 = 500_000_000;
 
 /// Wait before another attempt to connect: doubled with each failure in a row, up to the longest.
 const REDIAL_NS_MIN: u64 = 10_000_000;
 const REDIAL_NS_MAX: u64 = 1_000_000_000;
+/// The first of these waits if a backlog is full: it may be for a moment only.
+const REPEAT_NS_MIN: u64 = 1_000_000;
+
+/// Up to so many unsent requests of a thread are counted one by one at the end, which takes some
+/// tenths of a second.
+const UNSENT_LISTED_MAX: u64 = 1 << 22;
 
 /// Part of the seed that staggers the lifetimes.
 const LIFETIMES: u64 = 4 << 40;
@@ -283,6 +289,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         match self.connections[index as usize].stream {
             StreamState::Open(_) => self.send(index),
             StreamState::Queued | StreamState::Connecting { .. } => Ok(()),
+            StreamState::Repeating { begun_ns, times } => self.dial(index, begun_ns, times),
             StreamState::Closed => {
                 self.dial_when_due(index);
                 Ok(())
@@ -297,7 +304,7 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
             return Ok(());
         }
         match &mut connection.stream {
-            StreamState::Closed | StreamState::Queued => Ok(()),
+            StreamState::Closed | StreamState::Queued | StreamState::Repeating { .. } => Ok(()),
             StreamState::Connecting { .. } => self.handshake_ended(ready.token.connection),
             StreamState::Open(stream) => {
                 let blocked = stream.write_armed && !ready.writable;

@@ -49,6 +49,7 @@ pub(crate) fn full() -> Record {
         ("size", json!("none")),
         ("size_mean_bytes", json!(0.0)),
         ("churn", json!("after 100 requests")),
+        ("pin", json!("2-3")),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
     ];

@@ -69,6 +69,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         seed: 1,
         merged_seeds: Vec::new(),
         pacing: TextValue::of(Pacing::Sleep),
+        pin: None,
         slo: Vec::new(),
         runs: 1,
         server_command: None,

@@ -254,8 +254,9 @@ fn quoted(reply: &UnexpectedReply, args: &ArgsRecord) -> String {
 }
 
 /// How many connections each kind of error has cost, and what it suggests.
-fn kinds(counters: &Counters) -> [(u64, &'static str); 8] {
-    let known = counters.connects_refused + counters.connects_timed_out;
+fn kinds(counters: &Counters) -> [(u64, &'static str); 9] {
+    let known =
+        counters.connects_refused + counters.connects_timed_out + counters.connects_exhausted;
     [
         (counters.mismatches, "got wrong bytes in a reply; is it the right --protocol?"),
         (
@@ -274,6 +275,11 @@ fn kinds(counters: &Counters) -> [(u64, &'static str); 8] {
         (
             counters.connects_timed_out,
             "not answered within the timeout; does the server accept, is its backlog full?",
+        ),
+        (
+            counters.connects_exhausted,
+            "not established: no descriptor, port or memory left here; raise the limit, or use \
+             fewer connections (-c)",
         ),
         (counters.connect_failures.saturating_sub(known), "not established, for another reason"),
         (counters.other_errors, "lost to other errors"),

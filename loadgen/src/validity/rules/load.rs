@@ -2,6 +2,8 @@
 //! with the times.
 
 use super::super::Evidence;
+use super::advice::{Remedy, untried};
+use super::cause::{Cause, Loss};
 use super::{loader, percent};
 use crate::record::{Code, LatencyRecord, Reason, Verdict};
 use crate::units::{self, counted, grouped};
@@ -24,17 +26,6 @@ const CEILING_SUSPECT: f64 = 0.8;
 /// Largest difference between the two means of outstanding requests.
 const LITTLE_SUSPECT: f64 = 0.05;
 
-/// The cause of unanswered requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blame {
-    /// The loader did not send, although it could have.
-    Loader,
-    /// The server left requests waiting: connections were blocked, replies missing.
-    Server,
-    /// Connections broke, or replies were not the wanted ones.
-    Errors,
-}
-
 /// Fewer requests were answered than the schedule put into the window.
 pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     let rate = &evidence.run.rate;
@@ -43,75 +34,61 @@ pub(super) fn below(evidence: &Evidence<'_>) -> Option<Reason> {
     if achieved >= ACHIEVED_SUSPECT {
         return None;
     }
-    let found = format!(
-        "{} of the offered {} requests/s were achieved",
-        percent(achieved),
-        units::rate(offered)
-    );
+    let cause = missing_cause(evidence);
     // A queue that is nearly full is longer or shorter at the end of the window by chance.
-    let waiting = (offered - rate.achieved_per_s) * rate.measured_s;
+    let missing = (offered - rate.achieved_per_s) * rate.measured_s;
     let by_chance = CHANCE_DEVIATIONS * (offered * rate.measured_s).sqrt();
-    let stalled = evidence.run.threads.iter().map(|thread| thread.stalled_s);
-    let stalled_s = stalled.sum::<f64>() / evidence.run.threads.len().max(1) as f64;
-    let is_busy = loader::cpu(evidence).is_some_and(|reason| reason.level == Verdict::Invalid);
-    let blame = if waiting <= STALLED_CAUSE * stalled_s * offered || is_busy {
-        Blame::Loader
-    } else {
-        blame(evidence)
-    };
-    Some(match blame {
-        Blame::Server if waiting <= by_chance => return None,
-        Blame::Server => {
-            let text = format!(
-                "{found}: the server left the others waiting; the rate is above its capacity, or \
-                 it got too little processor time"
-            );
-            if evidence.is_flat() {
-                let depend = "percentiles depend on the length of the run";
-                Reason::suspect(Code::Overloaded, format!("{text}; {depend}"))
-            } else {
-                Reason::label(Code::Overloaded, text)
-            }
+    if cause == Cause::Slow && missing <= by_chance {
+        return None;
+    }
+    let text = format!(
+        "{} of the offered {} requests/s were achieved: {}",
+        percent(achieved),
+        units::rate(offered),
+        cause.text(evidence.run)
+    );
+    Some(match cause {
+        _ if cause.is_slowness() && evidence.is_flat() => {
+            let depend = "percentiles depend on the length of the run";
+            Reason::suspect(Code::Overloaded, format!("{text}; {depend}"))
         }
-        Blame::Errors => Reason::suspect(
-            Code::BelowRate,
-            format!(
-                "{found}: the others were lost to errors or had no connection; see the list of \
-                 errors"
-            ),
-        ),
-        Blame::Loader => {
-            let text = format!(
-                "{found}: the loader could not keep up; use more threads (-t), a lower --rate, or \
-                 another machine"
-            );
-            if achieved < ACHIEVED_INVALID {
-                Reason::invalid(Code::BelowRate, text)
-            } else {
-                Reason::suspect(Code::BelowRate, text)
-            }
+        _ if cause.is_slowness() => Reason::label(Code::Overloaded, text),
+        Cause::Loader => {
+            let remedies = [Remedy::MoreThreads, Remedy::LowerRate, Remedy::OtherMachine];
+            let text = format!("{text}; use {}", untried(evidence, &remedies));
+            below_by_loader(achieved, text)
         }
+        _ if cause.is_of_loader() => below_by_loader(achieved, text),
+        _ => Reason::suspect(Code::BelowRate, text),
     })
 }
 
-/// The most frequent cause: errors for requests that had no connection, the server for blocked
-/// ones, the loader for what it could have sent. If all were answered, the longer wait decides.
-fn blame(evidence: &Evidence<'_>) -> Blame {
-    let (counters, latency) = (&evidence.run.counters, &evidence.run.latency_ns);
+fn below_by_loader(achieved: f64, text: String) -> Reason {
+    if achieved < ACHIEVED_INVALID {
+        Reason::invalid(Code::BelowRate, text)
+    } else {
+        Reason::suspect(Code::BelowRate, text)
+    }
+}
+
+/// Why requests were not answered in time. If all were answered in the end, the longer wait
+/// decides: for the loader, or for the server.
+fn missing_cause(evidence: &Evidence<'_>) -> Cause {
+    let (rate, latency) = (&evidence.run.rate, &evidence.run.latency_ns);
     let total =
         |latency: &LatencyRecord| u128::from(latency.mean.unwrap_or(0)) * u128::from(latency.count);
-    let by_errors = counters.failed_requests() - counters.timed_out + counters.unsent_unconnected;
-    let by_server = counters.censored + counters.timed_out + counters.unsent_blocked;
-    let by_loader =
-        counters.unsent.saturating_sub(counters.unsent_blocked + counters.unsent_unconnected);
-    let late = total(&latency.loader_late) > total(&latency.blocked) + total(&latency.service);
-    if by_errors > by_server.max(by_loader) {
-        Blame::Errors
-    } else if by_loader > by_server || by_loader + by_server == 0 && late {
-        Blame::Loader
-    } else {
-        Blame::Server
+    let is_late = total(&latency.loader_late) > total(&latency.blocked) + total(&latency.service);
+    let cause = evidence.cause().unwrap_or(if is_late { Cause::Loader } else { Cause::Slow });
+    if !cause.is_slowness() {
+        return cause;
     }
+    let stalled = evidence.run.threads.iter().map(|thread| thread.stalled_s);
+    let stalled_s = stalled.sum::<f64>() / evidence.run.threads.len().max(1) as f64;
+    let offered = rate.offered_per_s.unwrap_or_default();
+    let missing = (offered - rate.achieved_per_s) * rate.measured_s;
+    let is_busy = loader::cpu(evidence).is_some_and(|reason| reason.level == Verdict::Invalid);
+    let is_of_loader = missing <= STALLED_CAUSE * stalled_s * offered || is_busy;
+    if is_of_loader { Cause::Loader } else { cause }
 }
 
 /// The rate is so close to the loader's maximum on this machine that the loader affects the result.
@@ -123,11 +100,11 @@ pub(super) fn near_ceiling(evidence: &Evidence<'_>) -> Option<Reason> {
     let load = rate.offered_per_s.unwrap_or(rate.achieved_per_s);
     (load > CEILING_SUSPECT * ceiling).then(|| {
         let text = format!(
-            "{} requests/s are {} of what this loader can do here ({} requests/s); use more \
-             threads (-t) or another machine",
+            "{} requests/s are {} of what this loader can do here ({} requests/s); use {}",
             units::rate(load),
             percent(load / ceiling),
-            units::rate(ceiling)
+            units::rate(ceiling),
+            untried(evidence, &[Remedy::MoreThreads, Remedy::OtherMachine])
         );
         Reason::suspect(Code::NearCeiling, text)
     })
@@ -164,6 +141,20 @@ pub(super) fn carried_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     })
 }
 
+/// The number of requests is not exact.
+pub(super) fn estimated(evidence: &Evidence<'_>) -> Option<Reason> {
+    let estimated = evidence.run.counters.unsent_estimated;
+    (estimated > 0).then(|| {
+        let text = format!(
+            "{} that were never sent are too many to count: their number is that of the rate, and \
+             the random gaps make it some {} more or fewer",
+            counted(estimated, "request"),
+            grouped(estimated.isqrt())
+        );
+        Reason::label(Code::Estimated, text)
+    })
+}
+
 /// Share of requests whose loss the percentiles would show.
 const LOST_SUSPECT: f64 = 0.001;
 
@@ -171,12 +162,32 @@ const LOST_SUSPECT: f64 = 0.001;
 /// less, and no request is counted as lost.
 const CONNECTS_SUSPECT: f64 = 0.05;
 
+/// Share of connections from which a server that ends them does so by plan.
+const CLOSED_EACH: f64 = 0.5;
+
 /// No request was measured.
 pub(super) fn nothing_measured(evidence: &Evidence<'_>) -> Option<Reason> {
-    (evidence.run.counters.measured == 0).then(|| {
-        let text = "no request was measured: every one failed, or the run was too short";
-        Reason::invalid(Code::NothingMeasured, text.to_owned())
-    })
+    let counters = &evidence.run.counters;
+    if counters.measured > 0 {
+        return None;
+    }
+    let why = match evidence.cause() {
+        _ if counters.in_window == 0 && evidence.run.interrupted => {
+            "the run was interrupted before".to_owned()
+        }
+        _ if counters.in_window == 0 && evidence.is_open() => {
+            "the schedule had none in the measured window; use a longer --duration or a higher \
+             --rate"
+                .to_owned()
+        }
+        Some(cause) => cause.text(evidence.run),
+        // Not even the first connect of a closed loop succeeded.
+        None => Loss::of_most_connects(counters).map_or_else(
+            || "none began in the measured window; use a longer --duration".to_owned(),
+            |loss| loss.text(evidence.run),
+        ),
+    };
+    Some(Reason::invalid(Code::NothingMeasured, format!("no request was measured: {why}")))
 }
 
 /// Requests failed: their connections were lost, or their replies were not the wanted ones. Their
@@ -185,7 +196,8 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let counters = &evidence.run.counters;
     let lost = counters.failed_requests() + counters.unsent_unconnected;
     let unconnected = counters.connect_failures;
-    if lost + counters.mismatches + unconnected == 0 {
+    let ended = counters.closed_by_server + counters.resets;
+    if lost + counters.mismatches + unconnected + ended == 0 {
         return None;
     }
     let share = lost as f64 / counters.scheduled.max(1) as f64;
@@ -196,21 +208,40 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
         format!("{} of {all} failed ({})", grouped(lost), percent(share))
     });
     let connects = (unconnected > 0).then(|| {
-        let refused = match counters.connects_refused {
-            0 => String::new(),
-            refused => format!(" ({} refused: nothing listened)", grouped(refused)),
-        };
+        let kinds = [
+            (counters.connects_refused, "refused: nothing listened"),
+            (counters.connects_timed_out, "without an answer"),
+            (counters.connects_exhausted, "for lack of a descriptor, port or memory here"),
+        ];
+        let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+        let kinds: Vec<String> =
+            kinds.map(|(count, kind)| format!("{} {kind}", grouped(*count))).collect();
+        let kinds =
+            if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
         let all = counted(attempts, "connect");
-        format!("{} of {all} failed{refused}", grouped(unconnected))
+        format!("{} of {all} failed{kinds}", grouped(unconnected))
     });
     let wrong = (counters.mismatches > 0).then(|| {
         let connections = counted(counters.mismatches, "connection");
         format!("{connections} got wrong bytes: is it the right --protocol?")
     });
-    let found: Vec<String> = [requests, connects, wrong].into_iter().flatten().collect();
+    let ended_share = ended as f64 / counters.connects.max(1) as f64;
+    let replaced = (ended > 0).then(|| {
+        let replies = counters.completed / counters.connects.max(1);
+        let advice = match replies {
+            // The connections were lost for another reason than their age.
+            _ if ended_share < CLOSED_EACH || lost > ended => String::new(),
+            0 | 1 => ": does it close each after its reply? Use --connect-per-request".to_owned(),
+            _ => format!(": does it close each after some {replies} replies? Use --churn"),
+        };
+        format!("the server ended {} of its own accord{advice}", counted(ended, "connection"))
+    });
+    let found = [requests, connects, wrong, replaced];
+    let found: Vec<String> = found.into_iter().flatten().collect();
     let text = format!("{}; see the list of errors", found.join("; "));
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
-    let grave = share > LOST_SUSPECT || of_connects > CONNECTS_SUSPECT || wrong_bytes > 0;
+    let grave =
+        share > LOST_SUSPECT || of_connects.max(ended_share) > CONNECTS_SUSPECT || wrong_bytes > 0;
     Some(if grave {
         Reason::suspect(Code::Errors, text)
     } else {
@@ -221,9 +252,10 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
 /// No connection was left.
 pub(super) fn ended_early(evidence: &Evidence<'_>) -> Option<Reason> {
     let seconds = evidence.run.ended_early_s?;
+    let why = Loss::of_most_connects(&evidence.run.counters);
     let text = format!(
-        "the run ended early, after {seconds:.1} s: no connection was left; look into the server's \
-         log or its connection limit"
+        "the run ended early, after {seconds:.1} s: no connection was left{}",
+        why.map(|loss| format!(", and {}", loss.text(evidence.run))).unwrap_or_default()
     );
     Some(Reason::suspect(Code::EndedEarly, text))
 }

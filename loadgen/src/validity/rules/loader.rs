@@ -1,6 +1,7 @@
 //! Whether the loader and its machine carried out the plan.
 
 use super::super::Evidence;
+use super::advice::{Remedy, untried};
 use super::{percent, stalls};
 use crate::environment::Sharing;
 use crate::options::Pacing;
@@ -41,14 +42,25 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
         None => "the median response is not known".to_owned(),
     };
     let text = format!(
-        "the loader itself sent late: p99 {}, {compared}; use fewer requests a thread (-t), \
-         processors of its own (--pin) or --pacing hybrid",
-        brief(late_ns)
+        "the loader itself sent late: p99 {}, {compared}; {}",
+        brief(late_ns),
+        punctuality(evidence)
     );
     if median_ns.is_some() && above(LATE_INVALID) {
         Some(Reason::invalid(Code::LoaderLate, text))
     } else {
         above(LATE_SUSPECT).then(|| Reason::suspect(Code::LoaderLate, text))
+    }
+}
+
+/// What helps a loader that is late.
+fn punctuality(evidence: &Evidence<'_>) -> String {
+    match stalls::stalled(evidence) {
+        Some(_) => "it stood still (loader-stalled)".to_owned(),
+        None => {
+            let remedies = [Remedy::Pacing, Remedy::OwnProcessors, Remedy::MoreThreads];
+            format!("use {}", untried(evidence, &remedies))
+        }
     }
 }
 
@@ -63,8 +75,9 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Option<Reason> {
     let busy = busiest(&evidence.run.threads, evidence.env.cpus);
     let text = format!(
         "the loader is busy ({} of a processor): the numbers may be its own limit, not the \
-         server's; use more threads (-t) or another machine",
-        percent(busy)
+         server's; use {}",
+        percent(busy),
+        untried(evidence, &[Remedy::MoreThreads, Remedy::OtherMachine])
     );
     if busy > CPU_INVALID {
         Some(Reason::invalid(Code::LoaderCpu, text))
@@ -99,10 +112,10 @@ pub(super) fn preempted(evidence: &Evidence<'_>) -> Option<Reason> {
         None => String::new(),
     };
     let text = format!(
-        "the loader lost its processor {} in {}{waited}; end other programs or give it processors \
-         of its own (--pin)",
+        "the loader lost its processor {} in {}{waited}; end other programs, or use {}",
         counted(switches, "time"),
-        counted(completed, "request")
+        counted(completed, "request"),
+        untried(evidence, &[Remedy::OwnProcessors])
     );
     Some(Reason::suspect(Code::Preempted, text))
 }
@@ -134,10 +147,11 @@ pub(super) fn unlike_the_schedule(evidence: &Evidence<'_>) -> Option<Reason> {
     }
     let text = format!(
         "sends did not follow the {} schedule: at least {} of the gaps (mean {} per thread) are \
-         of another length; use --pacing hybrid, or more threads (-t)",
+         of another length; {}",
         evidence.args.arrival.as_deref().unwrap_or("requested"),
         percent(arrivals.distance),
-        brief(arrivals.intended_mean_ns as u64)
+        brief(arrivals.intended_mean_ns as u64),
+        punctuality(evidence)
     );
     let keepable = arrivals.intended_mean_ns >= GAP_NS_MIN;
     Some(if keepable {
@@ -201,6 +215,25 @@ mod tests {
         assert_eq!(when_late(100_001, Some(1_000_000)), one(Code::LoaderLate, Suspect));
         assert_eq!(when_late(500_000, Some(1_000_000)), one(Code::LoaderLate, Suspect));
         assert_eq!(when_late(500_001, Some(1_000_000)), one(Code::LoaderLate, Invalid));
+    }
+
+    #[test]
+    fn no_advice_names_what_the_run_does_already() {
+        let said = |pacing: Pacing, pin: Option<&str>, threads: u32| {
+            let found = findings(sample::open(), |record, run| {
+                record.args.pacing = TextValue::of(pacing);
+                record.args.pin = pin.map(str::to_owned);
+                record.args.threads = threads;
+                record.env.cpus = Some(4);
+                run.latency_ns.loader_late.p99 = Some(90_000_000);
+            });
+            let (_, advice) = found[0].text.rsplit_once("; use ").unwrap();
+            advice.to_owned()
+        };
+        let all = "--pacing hybrid, processors of its own (--pin) or more threads (-t)";
+        assert_eq!(said(Pacing::Sleep, None, 1), all);
+        assert_eq!(said(Pacing::Hybrid, Some("0-1"), 1), "--pacing spin or more threads (-t)");
+        assert_eq!(said(Pacing::Spin, Some("0-3"), 4), "another machine");
     }
 
     #[test]

@@ -17,9 +17,12 @@
 //! | `errors` | requests failed | SUSPECT |
 //! | `ended-early`, `interrupted` | the plan was not carried out | SUSPECT |
 //! | `carried-backlog` | the warm-up left a queue | label |
+//! | `estimated` | the number of unsent requests is computed | label |
 //! | `co-located` | loader and server share processors | label |
 //! | `debug-build` | the loader is not optimised | label |
 
+mod advice;
+mod cause;
 mod load;
 mod loader;
 mod stalls;
@@ -53,6 +56,7 @@ pub(super) const ALL: &[Rule] = &[
     load::ended_early,
     load::interrupted,
     load::carried_backlog,
+    load::estimated,
     loader::co_located,
     loader::debug_build,
 ];

@@ -2,10 +2,11 @@
 
 use super::super::Evidence;
 use super::super::percentiles::{self, MAX};
+use super::advice::{Remedy, untried};
 use super::percent;
 use crate::clock::nanoseconds;
 use crate::latency::{Distribution, P50, P90, P99, PERCENTILES};
-use crate::record::{Code, LoaderPart, Reason, TextValue, Verdict};
+use crate::record::{Code, IntervalRecord, LoaderPart, Reason, TextValue, Verdict};
 use crate::slo::{Metric, Slo, Statistic};
 use crate::units::{brief, counted};
 
@@ -13,6 +14,9 @@ use crate::units::{brief, counted};
 /// rate is too low by as much.
 const STALLED_SUSPECT: f64 = 0.01;
 const STALLED_INVALID: f64 = 0.05;
+
+/// Part of the longest stall that no wait for a processor explains, if no other program caused it.
+const STOPPED: f64 = 0.5;
 
 /// The loader stood still for so long that the rate of a closed loop, or p99 or a lower percentile,
 /// may be its own.
@@ -42,18 +46,37 @@ pub(super) fn stalled(evidence: &Evidence<'_>) -> Option<Reason> {
             .map(|of_percentiles| format!("{of_percentiles} may be its own delay")),
     ];
     let run_delays: Option<Vec<f64>> = threads.iter().map(|thread| thread.run_delay_s).collect();
-    let waited = run_delays.map_or_else(String::new, |delays| {
-        format!(", {} of waiting for a processor in the run", of_seconds(delays.iter().sum()))
+    let waited_s = run_delays.map(|delays| delays.iter().sum::<f64>());
+    let waited = waited_s.map_or_else(String::new, |waited_s| {
+        format!(", {} of waiting for a processor in the run", of_seconds(waited_s))
     });
+    let processors = untried(evidence, &[Remedy::OwnProcessors]);
+    let advice = match unexplained_s(&evidence.run.intervals) {
+        Some(unexplained_s) if unexplained_s > STOPPED * longest_s => {
+            "it was stopped or suspended, or waited for a disk or for its hypervisor".to_owned()
+        }
+        Some(_) => format!("end other programs, or use {processors}"),
+        None => format!("do not stop it, end other programs, or use {processors}"),
+    };
     let text = format!(
-        "the loader stood still for {} in all ({}, the longest {}{waited}): {}; do not stop it, \
-         end other programs, or give it processors of its own (--pin)",
+        "the loader stood still for {} in all ({}, the longest {}{waited}): {}; {advice}",
         of_seconds(stalled_s),
         counted(stalls, "stall"),
         of_seconds(longest_s),
         spoiled.into_iter().flatten().collect::<Vec<_>>().join(", and ")
     );
     (level > Verdict::Valid).then_some(Reason { code: Code::LoaderStalled, level, text })
+}
+
+/// How long the loader stood still in an interval without a wait for a processor, at most. A thread
+/// that waits for one is ready to run; one that is stopped is not. Nothing if it is not known.
+fn unexplained_s(intervals: &[IntervalRecord]) -> Option<f64> {
+    let unexplained_s = |interval: &IntervalRecord| {
+        let waited_s = interval.loader_run_delay? * interval.length_s;
+        Some((interval.loader_stalled_s - waited_s).max(0.0))
+    };
+    let all: Option<Vec<f64>> = intervals.iter().map(unexplained_s).collect();
+    Some(all?.into_iter().fold(0.0, f64::max))
 }
 
 fn of_seconds(seconds: f64) -> String {
@@ -78,9 +101,9 @@ pub(super) fn delay(evidence: &Evidence<'_>) -> Option<Reason> {
     }
     let others = if parts.len() < evidence.percentiles.len() { "; the others are not" } else { "" };
     let text = format!(
-        "late sends and stalls of the loader may be a large part of {}{others}; give the loader \
-         processors of its own (--pin), or use --pacing hybrid",
-        parts.join(", ")
+        "late sends and stalls of the loader may be a large part of {}{others}; use {}",
+        parts.join(", "),
+        untried(evidence, &[Remedy::OwnProcessors, Remedy::Pacing])
     );
     let objectives = evidence.args.slo.iter().filter_map(TextValue::value);
     let missed = objectives.filter(|slo| could_have_met(evidence, slo));
@@ -157,6 +180,7 @@ mod tests {
             run.threads[0].stalls = 1;
             run.threads[0].stalled_s = length_ms as f64 / 1e3;
             run.threads[0].longest_stall_s = length_ms as f64 / 1e3;
+            run.intervals[0].loader_stalled_s = length_ms as f64 / 1e3;
             change(record);
         })
     }
@@ -175,8 +199,26 @@ mod tests {
         let found = when_stalled(sample::closed(), 3_000, 0);
         let begin = "the loader stood still for 3.00 s in all (1 stall, the longest 3.00 s, \
                      100 ms of waiting for a processor in the run): the rate is up to 30 % too \
-                     low; do not stop it";
+                     low; it was stopped or suspended";
         assert!(found[0].text.starts_with(begin), "{}", found[0].text);
+    }
+
+    #[test]
+    fn a_loader_that_waited_for_a_processor_was_not_stopped() {
+        let said = |run_delay: Option<f64>| {
+            let found = findings(sample::closed(), |_, run| {
+                run.threads[0].stalled_s = 0.6;
+                run.threads[0].longest_stall_s = 0.4;
+                run.intervals[3].loader_stalled_s = 0.6;
+                run.intervals[3].loader_run_delay = run_delay;
+            });
+            found[0].text.rsplit_once(": ").unwrap().1.to_owned()
+        };
+        let stopped = "; it was stopped or suspended";
+        let others = "; end other programs, or use processors of its own (--pin)";
+        assert!(said(Some(0.1)).contains(stopped), "{}", said(Some(0.1)));
+        assert!(said(Some(0.55)).contains(others), "{}", said(Some(0.55)));
+        assert!(said(None).contains("; do not stop it, end other programs"), "{}", said(None));
     }
 
     #[test]
@@ -208,7 +250,7 @@ mod tests {
                 found[0].text.contains(&named)
             });
             assert_eq!(named, [true; 3], "{}", found[0].text);
-            assert!(found[0].text.contains("; the others are not; give"), "{}", found[0].text);
+            assert!(found[0].text.contains("; the others are not; use"), "{}", found[0].text);
         }
     }
 

@@ -45,12 +45,16 @@ pub(super) fn growing_backlog(evidence: &Evidence<'_>) -> Option<Reason> {
     };
     let line = FittedLine::through(&intervals.iter().map(waiting).collect::<Vec<_>>())?;
     let offered_per_s = evidence.run.rate.offered_per_s?;
+    let why = match evidence.cause() {
+        Some(cause) if !cause.is_slowness() => cause.text(evidence.run),
+        _ => "the rate exceeds the capacity, and percentiles depend on the length of the run; \
+              lower --rate"
+            .to_owned(),
+    };
     let growing = line.slope > GROWTH_SUSPECT * offered_per_s;
     (growing && line.correlation > GROWTH_CORRELATION).then(|| {
         let text = format!(
-            "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; the \
-             rate exceeds the capacity, and percentiles depend on the length of the run; lower \
-             --rate",
+            "not steady: the queue grows by {:.0} requests a second, {} of the offered rate; {why}",
             line.slope,
             percent(line.slope / offered_per_s)
         );
@@ -67,10 +71,13 @@ pub(super) fn uneven_replies(evidence: &Evidence<'_>) -> Option<Reason> {
         (interval.start_s + interval.length_s, sum as f64)
     };
     let line = FittedLine::through(&intervals.iter().map(so_far).collect::<Vec<_>>())?;
+    let advice = match evidence.cause() {
+        Some(cause) if !cause.is_slowness() => cause.text(evidence.run),
+        _ => "look at the intervals, and measure longer or with a longer --warmup".to_owned(),
+    };
     (line.correlation < PACE_CORRELATION_MIN).then(|| {
         let text = format!(
-            "not steady: the replies came unevenly (correlation with time {:.3}); look at the \
-             intervals, and measure longer or with a longer --warmup",
+            "not steady: the replies came unevenly (correlation with time {:.3}); {advice}",
             line.correlation
         );
         Reason::suspect(Code::NotSteady, text)

@@ -6,8 +6,11 @@ use httparse::{Header, ParserConfig, Response, Status};
 
 use super::super::mismatch::{Fault, server_message};
 
-/// Maximum number of headers of a reply.
-const HEADERS_MAX: usize = 100;
+/// Number of headers that take no allocation. There may be as many as the bytes of a head hold.
+const HEADERS_USUAL: usize = 64;
+
+/// The shortest header, with the end of its line: `a:` and a line feed.
+const HEADER_BYTES_MIN: usize = 3;
 
 /// Where a body ends (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,23 +40,12 @@ impl Head {
         if bytes.first().is_some_and(|&first| first != b'H') {
             return Err(Fault::at(bytes, 0, Some(b'H'), server_message(bytes)));
         }
-        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-        let mut response = Response::new(&mut []);
-        let parser = ParserConfig::default();
-        match parser.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
+        match parse(bytes, |response, length| Self::new(response, &bytes[..length])) {
             Ok(Status::Partial) => Ok(None),
-            Ok(Status::Complete(length)) => {
-                Self::new(&response, &bytes[..length]).map(|head| Some((length, head)))
-            }
+            Ok(Status::Complete((length, head))) => head.map(|head| Some((length, head))),
             Err(error) => {
                 let note = format!("not HTTP/1.1: {error}; {}", server_message(bytes));
-                Err(Fault::search(bytes, note, |beginning| {
-                    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-                    let mut response = Response::new(&mut []);
-                    parser
-                        .parse_response_with_uninit_headers(&mut response, beginning, &mut headers)
-                        .is_err()
-                }))
+                Err(Fault::search(bytes, note, |beginning| parse(beginning, |_, _| ()).is_err()))
             }
         }
     }
@@ -66,15 +58,18 @@ impl Head {
     fn new(response: &Response<'_, '_>, bytes: &[u8]) -> Result<Self, Fault> {
         let mut length = None;
         let mut chunked = None;
-        let mut closes = response.version == Some(0);
+        let (mut closes, mut keeps_alive) = (false, response.version != Some(0));
         for Header { name, value } in response.headers.iter() {
             if name.eq_ignore_ascii_case("content-length") {
                 length = Some(content_length(value, length, bytes)?);
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                chunked = Some(words(value).last().is_some_and(|word| is(word, "chunked")));
+                // "identity" stands for no coding (RFC 2616, section 3.6).
+                if let Some(last) = words(value).filter(|word| !is(word, "identity")).last() {
+                    chunked = Some(is(last, "chunked"));
+                }
             } else if name.eq_ignore_ascii_case("connection") {
-                let keeps = words(value).any(|word| is(word, "keep-alive"));
-                closes = words(value).any(|word| is(word, "close")) || (closes && !keeps);
+                keeps_alive |= words(value).any(|word| is(word, "keep-alive"));
+                closes |= words(value).any(|word| is(word, "close"));
             }
         }
         let status = response.code.unwrap_or_default();
@@ -84,16 +79,43 @@ impl Head {
             (_, None, Some(length)) => BodyEnd::Length(length),
             (_, Some(false), _) | (_, None, None) => BodyEnd::UntilClose,
         };
-        Ok(Self { status, body, closes })
+        Ok(Self { status, body, closes: closes || !keeps_alive })
     }
 }
 
-/// The value of a Content-Length header, which must not contradict an earlier one.
+/// Parses the head that `bytes` begin with, and calls `read` with it and its length. Headers may be
+/// folded (RFC 9112, section 5.2).
+fn parse<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&Response<'_, '_>, usize) -> T,
+) -> httparse::Result<(usize, T)> {
+    let mut parser = ParserConfig::default();
+    parser.allow_obsolete_multiline_headers_in_responses(true);
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_USUAL];
+    let mut more_headers = Vec::new();
+    let mut response = Response::new(&mut []);
+    let mut parsed = parser.parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        more_headers.resize(bytes.len() / HEADER_BYTES_MIN, MaybeUninit::uninit());
+        response = Response::new(&mut []);
+        parsed = parser.parse_response_with_uninit_headers(&mut response, bytes, &mut more_headers);
+    }
+    Ok(match parsed? {
+        Status::Partial => Status::Partial,
+        Status::Complete(length) => Status::Complete((length, read(&response, length))),
+    })
+}
+
+/// The value of a Content-Length header: a number, or a list of equal ones (RFC 9110, section 8.6).
+/// It must not contradict an earlier one.
 fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64, Fault> {
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let length = text.parse::<u64>().ok().filter(|_| is_number);
-    match length.filter(|length| earlier.is_none_or(|earlier| earlier == *length)) {
+    let number = |word: &[u8]| {
+        let is_number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(word).ok().filter(|_| is_number)?.parse::<u64>().ok()
+    };
+    let mut lengths = value.split(|&byte| byte == b',').map(|word| number(word.trim_ascii()));
+    let first = earlier.or_else(|| lengths.clone().next()?);
+    match first.filter(|_| lengths.all(|length| length == first)) {
         Some(length) => Ok(length),
         None => {
             // The value is a slice of the head, so the distance is its offset there.
@@ -104,9 +126,9 @@ fn content_length(value: &[u8], earlier: Option<u64>, head: &[u8]) -> Result<u64
     }
 }
 
-/// The words of a header's list, which commas separate.
+/// The words of a header's list, which commas separate. It may have empty elements.
 fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty())
 }
 
 fn is(word: &[u8], name: &str) -> bool {
@@ -144,6 +166,39 @@ mod tests {
         assert_eq!(body("100 Continue"), BodyEnd::Length(0));
         assert_eq!(body("200 OK"), BodyEnd::UntilClose);
         assert_eq!(body("200 OK\r\nTransfer-Encoding: gzip"), BodyEnd::UntilClose);
+        assert_eq!(body("200 OK\r\nContent-Length: 3, 3\r\nContent-Length: 3"), BodyEnd::Length(3));
+    }
+
+    #[test]
+    fn the_coding_identity_is_none() {
+        let body = |lines: &str| head(&format!("200 OK\r\n{lines}")).body;
+        assert_eq!(body("Transfer-Encoding: identity\r\nContent-Length: 5"), BodyEnd::Length(5));
+        assert_eq!(body("Content-Length: 5\r\nTransfer-Encoding: Identity"), BodyEnd::Length(5));
+        assert_eq!(body("Transfer-Encoding: identity"), BodyEnd::UntilClose);
+        assert_eq!(body("Transfer-Encoding: chunked, identity,"), BodyEnd::Chunks);
+        assert_eq!(
+            body("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked"),
+            BodyEnd::Chunks
+        );
+    }
+
+    #[test]
+    fn a_folded_header_is_one_header() {
+        let folded = |lines: &str| head(&format!("200 OK\r\n{lines}"));
+        assert_eq!(folded("Content-Length:\r\n\t12\r\nA: b\r\n  c").body, BodyEnd::Length(12));
+        assert_eq!(folded("Transfer-Encoding: gzip,\r\n chunked").body, BodyEnd::Chunks);
+        assert!(folded("Connection: x,\r\n close").closes);
+        assert!(!folded("A: b,\r\n Connection: close").closes, "the fold belongs to A");
+        assert!(read("HTTP/1.1 200 OK\r\n folded: what\r\n\r\n").is_err(), "nothing to fold");
+    }
+
+    #[test]
+    fn a_head_has_as_many_headers_as_fit() {
+        for count in [0, 63, 64, 65, 101, 20_000] {
+            let lines = "a:\n".repeat(count) + "Content-Length: 7\r\nConnection: close";
+            let found = head(&format!("200 OK\r\n{lines}"));
+            assert_eq!((found.body, found.closes), (BodyEnd::Length(7), true), "{count}");
+        }
     }
 
     #[test]
@@ -153,6 +208,7 @@ mod tests {
         assert!(!closes("Connection: keep-alive"));
         assert!(closes("connection: Close"));
         assert!(closes("Connection: x, close"));
+        assert!(closes("Connection: close\r\nConnection: keep-alive"), "both are one list");
         let old = |connection: &str| {
             let text = format!("HTTP/1.0 200 OK\r\nContent-Length: 1{connection}\r\n\r\n");
             read(&text).unwrap().unwrap().1.closes
@@ -180,5 +236,8 @@ mod tests {
         assert_eq!(offset("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n"), 33);
         let two = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
         assert_eq!(offset(two), 52);
+        assert_eq!(offset("HTTP/1.1 200 OK\r\nContent-Length: 1,2\r\n\r\n"), 33);
+        let many = format!("HTTP/1.1 200 OK\r\n{}A\x01: b\r\n\r\n", "a:\r\n".repeat(300));
+        assert_eq!(offset(&many), 18 + 4 * 300);
     }
 }

@@ -9,6 +9,8 @@ mod fixture;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod http_reader;
+#[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod servers;
