@@ -42,8 +42,8 @@ pub(crate) enum Error {
     )]
     TooFewDescriptors { connections: u32, needed: u64, limit: u64, possible: u64 },
 
-    #[error("open {} for the JSON record: {source}", path.display())]
-    OpenRecord { path: PathBuf, source: io::Error },
+    #[error("open {} for the result: {source}; name another file, or '-'", path.display())]
+    OpenOutput { path: PathBuf, source: io::Error },
 
     #[error("write the results: {0}")]
     WriteResults(io::Error),
@@ -73,6 +73,9 @@ pub(crate) enum Error {
     )]
     ServerNotReady { command: String, target: String, within: Duration, last_output: String },
 
+    #[error("run {number} of {runs}: {source}")]
+    LaterRun { number: u32, runs: u32, source: Box<Self> },
+
     #[error("watch the server: there is no process {pid}; is its id right?")]
     NoSuchProcess { pid: u32 },
 
@@ -87,6 +90,12 @@ pub(crate) enum Error {
          new or an empty directory", path.display()
     )]
     ForeignDirectory { path: PathBuf, found: String },
+
+    #[error(
+        "write results into {}: another loadgen writes into it now; name another directory, or \
+         wait until it has ended", path.display()
+    )]
+    DirectoryInUse { path: PathBuf },
 
     #[error(
         "write results into {}: it already contains a result ({found}); add --force to replace \
@@ -126,6 +135,7 @@ impl Error {
         match self {
             Self::Usage(_) => exit::USAGE,
             Self::Interrupted => exit::INTERRUPTED,
+            Self::LaterRun { source, .. } => source.exit_code(),
             _ => exit::FAILED,
         }
     }

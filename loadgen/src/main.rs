@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod comparison;
 mod console;
+mod destination;
 mod engine;
 mod environment;
 mod error;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 
 fn program() -> Result<u8, Error> {
     match cli::parse(std::env::args_os())? {
-        Invocation::Print(text) => Ok(cli::print(&text)),
+        Invocation::Print(text) => cli::print(&text),
         Invocation::Do(command) => {
             let interrupt = Interrupt::install().map_err(Error::Start)?;
             commands::carry_out(command, &interrupt)

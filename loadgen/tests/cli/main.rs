@@ -1,6 +1,7 @@
 //! The real program against real sockets: what a user sees, on good days and bad.
 
 mod connections;
+mod destinations;
 mod failure;
 mod http;
 mod interrupt;
