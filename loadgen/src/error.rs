@@ -66,6 +66,14 @@ pub(crate) enum Error {
     ServerEnded { command: String, target: String, status: String, last_output: String },
 
     #[error(
+        "start the server '{command}': it put itself into the background: its process ended \
+         ({status}), and {others}, which it had started, went on. The loader cannot watch it, and \
+         has ended it. Keep the server in the foreground (nginx: -g 'daemon off;', redis-server: \
+         --daemonize no), and start it with exec if the command is a script{last_output}"
+    )]
+    ServerInBackground { command: String, status: String, others: String, last_output: String },
+
+    #[error(
         "start the server '{command}': {target} did not accept within {}; does it listen there? \
          {{addr}} in the command stands for the target. A --timeout above that gives it \
          more time{last_output}",

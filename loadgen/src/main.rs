@@ -36,6 +36,9 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
+    if let Some(command) = server::command_of(std::env::args_os()) {
+        return server::supervise(&command).into();
+    }
     let code = program().unwrap_or_else(|error| {
         console::say(&error.to_string());
         error.exit_code()

@@ -216,7 +216,8 @@ pub(crate) struct LoaderArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
     /// Start this command before each run; {addr} is replaced by the target. The run begins when
-    /// the target accepts; the command is watched, and stopped after the run
+    /// the target accepts. The command stays in the foreground; it is watched, and stopped after
+    /// the run
     #[arg(long, value_name = "CMD", conflicts_with = "server_pid")]
     pub(crate) server_cmd: Option<ServerCommand>,
 
