@@ -17,6 +17,16 @@ pub(crate) fn print_to(out: &mut impl Write, text: &str) -> Result<(), Error> {
     }
 }
 
+/// The first error of several writes. Each further one is a line on stderr.
+pub(crate) fn first_error(
+    written: impl IntoIterator<Item = Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut errors = written.into_iter().filter_map(Result::err);
+    let Some(first) = errors.next() else { return Ok(()) };
+    errors.for_each(|error| say(&error.to_string()));
+    Err(first)
+}
+
 /// Writes one line to stderr, after the name of the program.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "loadgen: {line}");

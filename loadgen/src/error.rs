@@ -44,8 +44,8 @@ pub(crate) enum Error {
     )]
     TooFewDescriptors { connections: u32, needed: u64, limit: u64, possible: u64 },
 
-    #[error("open {} for the JSON record: {source}", path.display())]
-    OpenRecord { path: PathBuf, source: io::Error },
+    #[error("open {} for the result: {source}; name another file, or '-'", path.display())]
+    OpenOutput { path: PathBuf, source: io::Error },
 
     #[error("write the results: {0}")]
     WriteResults(io::Error),
@@ -68,12 +68,23 @@ pub(crate) enum Error {
     ServerEnded { command: String, target: String, status: String, last_output: String },
 
     #[error(
+        "start the server '{command}': it put itself into the background: its process ended \
+         ({status}), and {others}, which it had started, went on. The loader cannot watch it, and \
+         has ended it. Keep the server in the foreground (nginx: -g 'daemon off;', redis-server: \
+         --daemonize no), and start it with exec if the command is a script{last_output}"
+    )]
+    ServerInBackground { command: String, status: String, others: String, last_output: String },
+
+    #[error(
         "start the server '{command}': {target} did not accept within {}; does it listen there? \
          {{addr}} in the command stands for the target. A --timeout above that gives it \
          more time{last_output}",
         humantime::format_duration(*within)
     )]
     ServerNotReady { command: String, target: String, within: Duration, last_output: String },
+
+    #[error("run {number} of {runs}: {source}")]
+    LaterRun { number: u32, runs: u32, source: Box<Self> },
 
     #[error("watch the server: there is no process {pid}; is its id right?")]
     NoSuchProcess { pid: u32 },
@@ -89,6 +100,12 @@ pub(crate) enum Error {
          new or an empty directory", path.display()
     )]
     ForeignDirectory { path: PathBuf, found: String },
+
+    #[error(
+        "write results into {}: another loadgen writes into it now; name another directory, or \
+         wait until it has ended", path.display()
+    )]
+    DirectoryInUse { path: PathBuf },
 
     #[error(
         "write results into {}: it already contains a result ({found}); add --force to replace \
@@ -128,6 +145,7 @@ impl Error {
         match self {
             Self::Usage(_) => exit::USAGE,
             Self::Interrupted => exit::INTERRUPTED,
+            Self::LaterRun { source, .. } => source.exit_code(),
             _ => exit::FAILED,
         }
     }

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod comparison;
 mod console;
+mod destination;
 mod engine;
 mod environment;
 mod error;
@@ -35,6 +36,9 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 
 fn main() -> ExitCode {
+    if let Some(command) = server::command_of(std::env::args_os()) {
+        return server::supervise(&command).into();
+    }
     let code = program().unwrap_or_else(|error| {
         console::say(&error.to_string());
         error.exit_code()
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
 
 fn program() -> Result<u8, Error> {
     match cli::parse(std::env::args_os())? {
-        Invocation::Print(text) => Ok(cli::print(&text)),
+        Invocation::Print(text) => cli::print(&text),
         Invocation::Do(command) => {
             let interrupt = Interrupt::install().map_err(Error::Start)?;
             commands::carry_out(command, &interrupt)

@@ -65,12 +65,21 @@ impl Measurement {
     }
 }
 
-/// Carries out the plan.
+/// The runs of a plan that were made.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// At least one run.
+    pub(crate) measurement: Measurement,
+    /// What prevented the next one.
+    pub(crate) failure: Option<Error>,
+}
+
+/// Carries out the plan. An error is returned only if there is no run to report.
 pub(crate) fn measure(
     options: &Options,
     interrupt: &Interrupt,
     observer: &mut dyn Observer,
-) -> Result<Measurement, Error> {
+) -> Result<Measured, Error> {
     for note in engine::limits::provide(options)? {
         if !options.output.quiet {
             console::say(&note);
@@ -83,51 +92,89 @@ pub(crate) fn measure(
     if let Some(path) = &options.calibration {
         env.calibrate_by(path)?;
     }
-    let mut args = ArgsRecord::from(options);
-    let mut latencies = Latencies::new();
-    let mut batches = Vec::new();
-    let mut runs: Vec<RunRecord> = Vec::new();
+    let mut runs = Runs::new(options, env);
+    let mut failure = None;
     for number in 1..=options.runs {
-        let server = options.server.as_ref();
-        let server = server.map(|source| Server::start(source, options, interrupt)).transpose()?;
-        if let Some(cpus) = server.as_ref().and_then(Server::cpus_allowed) {
-            env.server_may_use(&cpus);
-        }
-        let pacing = engine::choose_pacing(options, &env);
-        args.pacing = TextValue::of(pacing);
-        let seed = options.seed_of_run(number);
-        let options = &Options { pacing, seed, ..options.clone() };
-        let outcome = run_once(options, interrupt, number, server, observer)?;
-        let mut run = outcome.record;
-        run.validity = validity::judge(&run, &outcome.latencies, &args, &env);
-        latencies.merge(&outcome.latencies);
-        batches.push(outcome.batches);
-        let interrupted = run.interrupted;
-        runs.push(run);
-        if interrupted {
+        failure = runs.make(number, interrupt, observer).err();
+        if failure.is_some() || runs.records.last().is_some_and(|run| run.interrupted) {
             break;
         }
     }
-    Ok(Measurement::of(args, env, runs, latencies, batches, &options.slo))
+    if runs.records.is_empty()
+        && let Some(error) = failure
+    {
+        return Err(error);
+    }
+    let measured = runs.records.len() as u32;
+    let mut measurement = runs.measurement();
+    let failure = match failure {
+        Some(Error::Interrupted) => {
+            measurement.record.interrupted = true;
+            None
+        }
+        Some(source) if measured < options.runs => Some(Error::LaterRun {
+            number: measured + 1,
+            runs: options.runs,
+            source: Box::new(source),
+        }),
+        failure => failure,
+    };
+    Ok(Measured { measurement, failure })
 }
 
-/// Makes one run. Watches the server, if there is one, and stops a server that it started.
-fn run_once(
-    options: &Options,
-    interrupt: &Interrupt,
-    number: u32,
-    mut server: Option<Server>,
-    observer: &mut dyn Observer,
-) -> Result<RunOutcome, Error> {
-    let before = Steal::now();
-    let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
-    let after = Steal::now();
-    let stopped = server.map_or(Ok(()), Server::stop);
-    let mut outcome = outcome?;
-    stopped?;
-    outcome.record.steal_share =
-        before.zip(after).and_then(|(before, after)| after.share_since(&before));
-    Ok(outcome)
+/// The runs of one plan so far.
+struct Runs<'a> {
+    options: &'a Options,
+    args: ArgsRecord,
+    env: Environment,
+    records: Vec<RunRecord>,
+    latencies: Latencies,
+    batches: Vec<Batches>,
+}
+
+impl<'a> Runs<'a> {
+    fn new(options: &'a Options, env: Environment) -> Self {
+        let args = ArgsRecord::from(options);
+        let (records, latencies, batches) = (Vec::new(), Latencies::new(), Vec::new());
+        Self { options, args, env, records, latencies, batches }
+    }
+
+    /// Makes one run. Starts its server, if it has one of its own, watches the server, and stops
+    /// it. If the server cannot be stopped, the run is there all the same.
+    fn make(
+        &mut self,
+        number: u32,
+        interrupt: &Interrupt,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let options = self.options;
+        let server = options.server.as_ref();
+        let mut server =
+            server.map(|source| Server::start(source, options, interrupt)).transpose()?;
+        if let Some(cpus) = server.as_ref().and_then(Server::cpus_allowed) {
+            self.env.server_may_use(&cpus);
+        }
+        let pacing = engine::choose_pacing(options, &self.env);
+        self.args.pacing = TextValue::of(pacing);
+        let seed = options.seed_of_run(number);
+        let options = &Options { pacing, seed, ..options.clone() };
+        let before = Steal::now();
+        let outcome = engine::run(options, interrupt, number, server.as_mut(), observer);
+        let after = Steal::now();
+        let stopped = server.map_or(Ok(()), Server::stop);
+        let RunOutcome { record: mut run, latencies, batches } = outcome?;
+        run.steal_share = before.zip(after).and_then(|(before, after)| after.share_since(&before));
+        run.validity = validity::judge(&run, &latencies, &self.args, &self.env);
+        self.latencies.merge(&latencies);
+        self.batches.push(batches);
+        self.records.push(run);
+        stopped
+    }
+
+    fn measurement(self) -> Measurement {
+        let Self { options, args, env, records, latencies, batches } = self;
+        Measurement::of(args, env, records, latencies, batches, &options.slo)
+    }
 }
 
 /// Adds up the runs of one plan.

@@ -56,6 +56,7 @@ const LOADGEN_ORDER: &[&str] = &[
     "units",
     "console",
     "atomic_file",
+    "destination",
     "interrupt",
     "schedule",
     "latency",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command};
 
+use crate::destination::Destination;
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
 use crate::slo::Slo;
@@ -215,7 +216,8 @@ pub(crate) struct LoaderArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
     /// Start this command before each run; {addr} is replaced by the target. The run begins when
-    /// the target accepts; the command is watched, and stopped after the run
+    /// the target accepts. The command stays in the foreground; it is watched, and stopped after
+    /// the run
     #[arg(long, value_name = "CMD", conflicts_with = "server_pid")]
     pub(crate) server_cmd: Option<ServerCommand>,
 
@@ -247,7 +249,7 @@ pub(crate) struct OutputArgs {
     /// Write the result as JSON to FILE, and replace a file of this name; '-' writes to stdout, and
     /// the report goes to stderr
     #[arg(long, value_name = "FILE|-")]
-    pub(crate) json: Option<PathBuf>,
+    pub(crate) json: Option<Destination>,
 
     /// Print no report and no progress, only why the exit code is not 0 or the verdict not VALID
     #[arg(short, long)]

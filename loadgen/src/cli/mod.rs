@@ -11,13 +11,15 @@ mod traffic;
 mod usage_error;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use self::load::{LoadArgs, OutputArgs, SloArgs};
+use crate::console;
+use crate::destination::Destination;
 use crate::error::Error;
 use crate::exit;
 use crate::report::View;
@@ -126,16 +128,11 @@ pub(crate) fn parse(
 }
 
 /// Prints the text and returns the exit code that goes with it.
-pub(crate) fn print(text: &Text) -> u8 {
-    // A reader that has closed the pipe does not need the text.
+pub(crate) fn print(text: &Text) -> Result<u8, Error> {
     match text {
-        Text::Wanted(text) => {
-            let _ = write!(io::stdout().lock(), "{text}");
-            exit::OK
-        }
+        Text::Wanted(text) => console::print(text).map(|()| exit::OK),
         Text::Instead(text) => {
-            let _ = write!(io::stderr().lock(), "{text}");
-            exit::USAGE
+            console::print_to(&mut io::stderr().lock(), text).map(|()| exit::USAGE)
         }
     }
 }
@@ -316,7 +313,7 @@ pub(crate) struct CompareArgs {
 
     /// Write the comparison as JSON to FILE; with '-' to stdout, the report then goes to stderr
     #[arg(long, value_name = "FILE|-")]
-    pub(crate) json: Option<PathBuf>,
+    pub(crate) json: Option<Destination>,
 }
 
 /// The flags of `loadgen report`.
@@ -371,9 +368,10 @@ pub(crate) struct CalibrateArgs {
     pub(crate) duration: humantime::Duration,
 
     /// Where to write the result. Later runs read the default file by themselves, and another one
-    /// with --calibration [default: loadgen/calibration.json in the user's cache directory]
-    #[arg(short, long, value_name = "FILE", env = "LOADGEN_CALIBRATION")]
-    pub(crate) out: Option<PathBuf>,
+    /// with --calibration; '-' writes to stdout, and the report goes to stderr [default:
+    /// loadgen/calibration.json in the user's cache directory]
+    #[arg(short, long, value_name = "FILE|-", env = "LOADGEN_CALIBRATION")]
+    pub(crate) out: Option<Destination>,
 }
 
 /// The flags of `loadgen env`.

@@ -8,9 +8,7 @@ use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
 use super::{target, traffic};
 use crate::environment::CpuList;
 use crate::error::Error;
-use crate::options::{
-    Churn, Load, OpenLoad, Options, OutputOptions, Pins, RecordSink, ServerSource,
-};
+use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, Pins, ServerSource};
 use crate::wire::Protocol;
 
 /// Maximum number of requests outstanding per connection: with more, the run measures a queue, not
@@ -106,7 +104,7 @@ impl Options {
         self.output = OutputOptions {
             directory: args.out,
             force: args.force,
-            record: args.json.map(RecordSink::from),
+            record: args.json,
             quiet: args.quiet,
             progress: !args.quiet && !args.no_progress,
             position: String::new(),

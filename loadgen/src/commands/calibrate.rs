@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::echo_server::{self, Behaviour};
+use crate::atomic_file;
 use crate::cli::CalibrateArgs;
 use crate::console;
+use crate::destination::Destination;
 use crate::environment::Environment;
 use crate::environment::calibration::{Calibration, LatenessFloor};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
 use crate::options::Pacing;
+use crate::report::{json, print_beside};
 use crate::units;
 
 /// The rate at which the lateness is measured.
@@ -25,21 +29,32 @@ const CONNECTIONS: u32 = 16;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn calibrate(args: CalibrateArgs, interrupt: &Interrupt) -> Result<u8, Error> {
-    let default = Calibration::path();
-    let later = match &args.out {
-        Some(path) if default.as_ref() != Some(path) => {
-            "later runs compare with it if --calibration or LOADGEN_CALIBRATION names it"
-        }
-        _ => "later runs compare with it",
+    let destination = match args.out {
+        Some(destination) => destination,
+        None => Destination::File(default_file()?),
     };
-    let path = args.out.or(default).ok_or_else(|| {
+    let output = destination.open()?;
+    let found = measure(*args.duration, interrupt)?;
+    let written = output.write(&json::text(&found)?);
+    if let (Ok(()), Destination::File(path)) = (&written, &destination) {
+        let later = match Calibration::path().as_ref() == Some(path) {
+            true => "later runs compare with it",
+            false => "later runs compare with it if --calibration or LOADGEN_CALIBRATION names it",
+        };
+        console::say(&format!("written to {}; {later}", path.display()));
+    }
+    let printed = print_beside(Some(&output), |_| render(&found));
+    console::first_error([written, printed])?;
+    Ok(exit::OK)
+}
+
+/// The file in the user's cache, whose folder exists from now on.
+fn default_file() -> Result<PathBuf, Error> {
+    let path = Calibration::path().ok_or_else(|| {
         Error::Usage("--out: there is no cache directory for the result; name a file".to_owned())
     })?;
-    let found = measure(*args.duration, interrupt)?;
-    console::print(&render(&found))?;
-    found.write(&path)?;
-    console::say(&format!("written to {}; {later}", path.display()));
-    Ok(exit::OK)
+    path.parent().map_or(Ok(()), atomic_file::folder)?;
+    Ok(path)
 }
 
 fn measure(duration: std::time::Duration, interrupt: &Interrupt) -> Result<Calibration, Error> {

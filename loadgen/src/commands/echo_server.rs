@@ -184,7 +184,7 @@ pub(super) fn measure(
     };
     // The environment may name a calibration, which has not been written yet.
     let options = Options { calibration: None, ..Options::try_from(*args)? };
-    let measurement = measure::measure(&options, interrupt, &mut ())?;
+    let measurement = measure::measure(&options, interrupt, &mut ())?.measurement;
     if measurement.record.interrupted { Err(Error::Interrupted) } else { Ok(measurement) }
 }
 

@@ -1,7 +1,6 @@
 //! `loadgen env`: the facts about this machine, and reasons not to measure on it.
 
 use std::fmt::Write as _;
-use std::io;
 
 use crate::cli::EnvArgs;
 use crate::console;
@@ -9,17 +8,13 @@ use crate::environment::{Environment, concerns};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
+use crate::report::json;
 use crate::units;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn env(args: EnvArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let environment = Environment::of_machine();
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&environment).map_err(io::Error::from);
-        json.map_err(Error::WriteResults)? + "\n"
-    } else {
-        render(&environment)
-    };
+    let text = if args.json { json::text(&environment)? } else { render(&environment) };
     console::print(&text)?;
     Ok(exit::OK)
 }

@@ -12,20 +12,17 @@ mod sweep;
 mod verdicts;
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
-use crate::atomic_file;
 use crate::cli::{Command, CompareArgs, MergeArgs, RunArgs};
 use crate::comparison::{self, Comparison, Side};
 use crate::console;
+use crate::destination::Destination;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
-use crate::measure;
+use crate::measure::{self, Measured};
 use crate::merging::Merged;
 use crate::options::Options;
-use crate::report::text::{self, Style};
-use crate::report::{Reports, ResultFolder, StoredResult};
+use crate::report::{Reports, ResultFolder, StoredResult, json, print_beside, text};
 use crate::slo;
 
 /// Carries out a command and returns the exit code.
@@ -46,9 +43,10 @@ pub(crate) fn carry_out(command: Command, interrupt: &Interrupt) -> Result<u8, E
 /// `loadgen run`: one measurement, reported and stored.
 fn run(args: RunArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let options = Options::try_from(args)?;
-    let mut reports = Reports::open(&options.output)?;
-    let measurement = measure::measure(&options, interrupt, reports.observer())?;
-    reports.write(&measurement)?;
+    let mut reports = Reports::open(&options.output, interrupt)?;
+    let Measured { measurement, failure } = measure::measure(&options, interrupt, &mut reports)?;
+    let written = reports.write(&measurement);
+    console::first_error([failure.map_or(Ok(()), Err), written])?;
     Ok(measurement.exit_code())
 }
 
@@ -74,10 +72,12 @@ fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let sources = args.sources.iter().map(|path| StoredResult::read(path));
     let merged = Merged::of(sources.collect::<Result<_, _>>()?)?;
     let mut folder = ResultFolder::open(&args.out, args.force)?;
+    folder.begin();
     merged.replay(&mut folder)?;
-    folder.finish(&merged.measurement)?;
+    let written = folder.finish(&merged.measurement);
     let (record, latencies) = (&merged.measurement.record, &merged.measurement.latencies);
-    console::print(&text::render(record, latencies, Style::of(&io::stdout())))?;
+    let printed = print_beside(None, |style| text::render(record, latencies, style));
+    console::first_error([written, printed])?;
     Ok(merged.measurement.exit_code())
 }
 
@@ -85,27 +85,11 @@ fn merge(args: MergeArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
 fn compare(args: CompareArgs, _interrupt: &Interrupt) -> Result<u8, Error> {
     let delta = slo::share(&args.delta)
         .map_err(|complaint| Error::Usage(format!("--delta: {complaint}")))?;
+    let output = args.json.as_ref().map(Destination::open).transpose()?;
     let comparison = Comparison::of(&Side::read(&args.a)?, &Side::read(&args.b)?, delta);
-    match args.json.as_deref() {
-        Some(path) if path == Path::new("-") => {
-            console::print(&json(&comparison))?;
-            show(&mut io::stderr().lock(), &comparison)?;
-        }
-        Some(path) => {
-            atomic_file::text(path, &json(&comparison))?;
-            show(&mut io::stdout().lock(), &comparison)?;
-        }
-        None => show(&mut io::stdout().lock(), &comparison)?,
-    }
+    let text = json::text(&comparison)?;
+    let written = output.as_ref().map_or(Ok(()), |output| output.write(&text));
+    let printed = print_beside(output.as_ref(), |style| comparison::render(&comparison, style));
+    console::first_error([written, printed])?;
     Ok(comparison.exit_code())
-}
-
-fn show(out: &mut (impl Write + IsTerminal), comparison: &Comparison) -> Result<(), Error> {
-    let style = Style::of(out);
-    console::print_to(out, &comparison::render(comparison, style))
-}
-
-fn json(comparison: &Comparison) -> String {
-    let text = serde_json::to_string_pretty(comparison);
-    text.expect("a comparison is plain data") + "\n"
 }

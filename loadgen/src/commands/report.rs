@@ -5,9 +5,8 @@ use std::path::Path;
 
 use super::stored::StoredFiles;
 use super::{search, sweep};
-use crate::atomic_file;
 use crate::cli::ReportArgs;
-use crate::console;
+use crate::destination::{Destination, Output};
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
@@ -46,26 +45,22 @@ fn report_several(args: &ReportArgs, stored: &StoredFiles) -> Result<(), Error> 
     if args.view == View::All {
         return stored.rewrite(args.out.as_deref().unwrap_or(&stored.folder), args.force);
     }
-    let text = stored.view(args.view)?;
-    match file(args) {
-        None => console::print(text)?,
-        Some(path) => atomic_file::text(path, text)?,
-    }
-    Ok(())
+    output(args)?.write(stored.view(args.view)?)
 }
 
 fn report_run(args: &ReportArgs, result: &StoredResult) -> Result<(), Error> {
     if args.view == View::All {
         return rewrite(result, args.out.as_deref().unwrap_or(&result.path), args.force);
     }
-    match file(args) {
-        None => console::print(&view(result, args.view, Style::of(&io::stdout()))?)?,
-        Some(path) => atomic_file::text(path, &view(result, args.view, Style::PLAIN)?)?,
-    }
-    Ok(())
+    let output = output(args)?;
+    let style = match output {
+        Output::Stdout => Style::of(&io::stdout()),
+        Output::File { .. } => Style::PLAIN,
+    };
+    output.write(&view(result, args.view, style)?)
 }
 
-/// The file to write; nothing for stdout.
-fn file(args: &ReportArgs) -> Option<&Path> {
-    args.out.as_deref().filter(|path| *path != Path::new("-"))
+fn output(args: &ReportArgs) -> Result<Output, Error> {
+    let named = args.out.as_ref().map(|path| Destination::from(path.clone().into_os_string()));
+    named.unwrap_or(Destination::Stdout).open()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic_file;
 use crate::error::Error;
-use crate::report::{View, existing, is_same};
+use crate::report::{Directory, View, is_same};
 
 /// The files of a stored sweep or search, made again.
 #[derive(Debug)]
@@ -51,18 +51,16 @@ impl StoredFiles {
     /// Writes every file again, into the own directory or another. Results in another directory
     /// are replaced only with `force`.
     pub(super) fn rewrite(&self, out: &Path, force: bool) -> Result<(), Error> {
-        if !is_same(out, &self.folder) {
-            existing::check(out, force)?;
-            existing::clear(out)?;
-            for run in &self.runs {
-                let (from, to) = (self.folder.join(run), out.join(run));
-                to.parent().map_or(Ok(()), atomic_file::folder)?;
-                fs::copy(&from, &to).map_err(atomic_file::failure("copy", &from))?;
-            }
+        if is_same(out, &self.folder) {
+            return Directory::continued(out)?.write_all(&self.files);
         }
-        for (name, text) in &self.files {
-            atomic_file::text(&out.join(name), text)?;
+        let mut directory = Directory::open(out, force)?;
+        directory.begin()?;
+        for run in &self.runs {
+            let from = self.folder.join(run);
+            let record = fs::read_to_string(&from).map_err(atomic_file::failure("read", &from))?;
+            directory.write(run, &record)?;
         }
-        Ok(())
+        directory.write_all(&self.files)
     }
 }

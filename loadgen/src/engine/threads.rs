@@ -136,9 +136,7 @@ impl<'scope> Threads<'scope> {
         let started_unix_s = unix_s();
         let window = Window::new(self.clock.now_ns(), options.warmup, options.duration);
         let histogram_senders = self.start(plan, window);
-        // The threads load already: an observer that writes files cannot delay the start. A run
-        // that is interrupted before its start has nothing to write.
-        let observer = if plan.interrupt.is_requested() { &mut () } else { observer };
+        // The threads load already: an observer that writes files cannot delay the start.
         let collected = observer.run_begins(number, started_unix_s).and_then(|()| {
             let expected = expected_intervals(options);
             let collector = Collector::new(

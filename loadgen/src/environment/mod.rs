@@ -134,6 +134,8 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -169,14 +171,15 @@ mod tests {
         let path = folder.path().join("calibration.json");
         let mut environment = captured("0");
         let mut calibration = crate::record::tests::sample::calibration(1e5);
-        calibration.write(&path).unwrap();
+        let write = |found: &Calibration| fs::write(&path, serde_json::to_vec(found).unwrap());
+        write(&calibration).unwrap();
         let complaint = environment.calibrate_by(&path).unwrap_err().to_string();
         assert!(complaint.contains("kernel 6.1 and processor unknown"), "{complaint}");
         calibration.loadgen_version = environment.loadgen_version.clone();
         calibration.loadgen_profile = environment.loadgen_profile.clone();
         calibration.kernel = environment.kernel.clone();
         calibration.cpu_model = environment.cpu_model.clone();
-        calibration.write(&path).unwrap();
+        write(&calibration).unwrap();
         environment.calibrate_by(&path).unwrap();
         assert_eq!(environment.calibration, Some(calibration));
     }

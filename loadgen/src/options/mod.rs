@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use self::server::{ServerCommand, ServerSource};
+use crate::destination::Destination;
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
 use crate::units;
@@ -48,26 +49,13 @@ pub(crate) struct OpenLoad {
     pub(crate) arrival: Arrival,
 }
 
-/// The output for the JSON record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RecordSink {
-    Stdout,
-    File(PathBuf),
-}
-
-impl From<PathBuf> for RecordSink {
-    fn from(path: PathBuf) -> Self {
-        if path.as_os_str() == "-" { Self::Stdout } else { Self::File(path) }
-    }
-}
-
 /// The outputs of a measurement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OutputOptions {
     pub(crate) directory: Option<PathBuf>,
     /// Whether results that the directory already contains may be replaced.
     pub(crate) force: bool,
-    pub(crate) record: Option<RecordSink>,
+    pub(crate) record: Option<Destination>,
     pub(crate) quiet: bool,
     pub(crate) progress: bool,
     /// Where a sweep or a search is, for the live line: "3/40 size=64". Empty for a single run.

@@ -1,9 +1,8 @@
 //! The files of a result directory: their names, and the contents of those of a run.
 
-use std::io;
-
 use super::plot::charts;
 use super::{csv, hgrm, html, json};
+use crate::error::Error;
 use crate::latency::{Distribution, Latencies};
 use crate::record::Record;
 
@@ -77,9 +76,9 @@ pub(super) fn is_plot(name: &str) -> bool {
     name.starts_with("plot-") && name.ends_with(".svg")
 }
 
-/// Everything but the interval logs, the record last.
-pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
+/// Everything but the interval logs, the record first.
+pub(super) fn of(record: &Record, latencies: &Latencies) -> Result<Vec<(String, String)>, Error> {
+    let mut files = vec![(RECORD.to_owned(), json::text(record)?)];
     for distribution in HGRM {
         let latency = latencies.with_bounds(distribution, record.args.mode);
         if latency.count() > 0 {
@@ -94,7 +93,6 @@ pub(super) fn of(record: &Record, latencies: &Latencies) -> io::Result<Vec<(Stri
         (PERCENTILE_PLOT, percentile_plot(record, latencies)),
         (TIME_PLOT, charts::time(record).svg()),
         (PAGE, page(record, latencies)),
-        (RECORD, json::text(record)?),
     ] {
         files.push((name.to_owned(), content));
     }

@@ -1,19 +1,24 @@
 //! The outputs of a measurement: the text report for people, the JSON record for scripts.
 //!
 //! Outputs are checked before the run, so that a bad path costs no measurement. Files are written
-//! once there is something to write: a run that cannot start leaves no file, and changes none.
+//! once there is something to write: a run that cannot start leaves no file, and changes none. What
+//! cannot be written is printed all the same.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
+use std::path::Path;
 
 use crate::console;
+use crate::destination::{Destination, Output};
 use crate::engine::Observer;
 use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::latency::Latencies;
 use crate::measure::Measurement;
-use crate::options::{OutputOptions, RecordSink};
-use crate::record::{Code, Record, Verdict};
+use crate::options::OutputOptions;
+use crate::record::{Code, IntervalRecord, Record, Verdict};
 
 mod csv;
-pub(crate) mod existing;
+mod directory;
 pub(crate) mod files;
 mod folder;
 mod hgrm;
@@ -27,8 +32,8 @@ mod stored;
 pub(crate) mod text;
 mod views;
 
+pub(crate) use self::directory::Directory;
 pub(crate) use self::folder::ResultFolder;
-use self::json::RecordFile;
 pub(crate) use self::stored::{StoredResult, read_record};
 use self::text::Style;
 pub(crate) use self::views::{View, is_same, rewrite, view};
@@ -37,86 +42,113 @@ pub(crate) use self::views::{View, is_same, rewrite, view};
 #[derive(Debug)]
 pub(crate) struct Reports {
     folder: Option<ResultFolder>,
-    record: Option<RecordOutput>,
-    text: TextOutput,
-    no_observer: (),
-}
-
-#[derive(Debug)]
-enum RecordOutput {
-    Stdout,
-    File(RecordFile),
-}
-
-#[derive(Debug)]
-enum TextOutput {
-    /// Only why the exit code is not 0, in a line on stderr.
-    Verdict,
-    Stdout,
-    /// When stdout is for the record alone.
-    Stderr,
+    record: Option<Output>,
+    quiet: bool,
+    interrupt: Interrupt,
+    /// Whether an interval with replies ended before an interrupt.
+    has_interval: bool,
 }
 
 impl Reports {
     /// Checks the outputs that the options name.
-    pub(crate) fn open(options: &OutputOptions) -> Result<Self, Error> {
-        let record = match &options.record {
-            None => None,
-            Some(RecordSink::Stdout) => Some(RecordOutput::Stdout),
-            Some(RecordSink::File(path)) => {
-                let opened = RecordFile::open(path)
-                    .map_err(|source| Error::OpenRecord { path: path.clone(), source })?;
-                Some(RecordOutput::File(opened))
-            }
-        };
-        let text = match record {
-            _ if options.quiet => TextOutput::Verdict,
-            Some(RecordOutput::Stdout) => TextOutput::Stderr,
-            _ => TextOutput::Stdout,
-        };
+    pub(crate) fn open(options: &OutputOptions, interrupt: &Interrupt) -> Result<Self, Error> {
         let folder = options.directory.as_deref();
-        let folder = folder.map(|path| ResultFolder::open(path, options.force)).transpose()?;
-        Ok(Self { folder, record, text, no_observer: () })
+        Ok(Self {
+            folder: folder.map(|path| ResultFolder::open(path, options.force)).transpose()?,
+            record: options.record.as_ref().map(Destination::open).transpose()?,
+            quiet: options.quiet,
+            interrupt: interrupt.clone(),
+            has_interval: false,
+        })
     }
 
-    /// The observer that writes during the measurement.
-    pub(crate) fn observer(&mut self) -> &mut dyn Observer {
-        match &mut self.folder {
-            Some(folder) => folder,
-            None => &mut self.no_observer,
-        }
-    }
-
-    /// Writes everything; the record first, as a script may wait for it. Files stay as they are if
-    /// the run was interrupted before it sent anything.
+    /// Writes everything that can be written, the record first, as a script may wait for it.
+    /// Returns the first error.
     pub(crate) fn write(&mut self, measurement: &Measurement) -> Result<(), Error> {
-        let Record { interrupted, counters, .. } = &measurement.record;
-        let has_begun = !interrupted || counters.sent > 0;
-        let record = match &self.record {
-            None => Ok(()),
-            Some(RecordOutput::Stdout) => {
-                json::write(&mut io::stdout().lock(), &measurement.record)
-            }
-            Some(RecordOutput::File(file)) if has_begun => file.write(&measurement.record),
-            Some(RecordOutput::File(_)) => Ok(()),
+        let Measurement { record, latencies, .. } = measurement;
+        let progress = match record.counters.sent {
+            _ if !record.interrupted || self.has_interval => Progress::Result,
+            0 => Progress::Nothing,
+            _ => Progress::Beginning,
         };
-        let text = match self.text {
-            TextOutput::Verdict => {
-                if let Some(line) = quiet_line(&measurement.record) {
-                    console::say(&line);
-                }
-                Ok(())
-            }
-            TextOutput::Stdout => write_text(&mut io::stdout().lock(), measurement),
-            TextOutput::Stderr => write_text(&mut io::stderr().lock(), measurement),
-        };
-        let written = reader_may_leave(record).and(reader_may_leave(text));
-        written.map_err(Error::WriteResults)?;
-        match &mut self.folder {
-            Some(folder) if has_begun => folder.finish(measurement),
-            _ => Ok(()),
+        let mut written = Vec::new();
+        if let Some(output) = &self.record {
+            written.push(progress.write(output, &json::text(record)?));
         }
+        if self.quiet {
+            if let Some(line) = quiet_line(record) {
+                console::say(&line);
+            }
+        } else {
+            let report = |style| text::render(record, latencies, style);
+            written.push(print_beside(self.record.as_ref(), report));
+        }
+        if let Some(folder) = &mut self.folder
+            && progress.may_write(folder.earlier())
+        {
+            written.push(folder.finish(measurement));
+        }
+        console::first_error(written)
     }
+}
+
+/// Earlier results make way when the first interval with replies has ended.
+impl Observer for Reports {
+    fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.run_begins(number, started_unix_s))
+    }
+
+    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error> {
+        self.has_interval |= interval.completed > 0 && !self.interrupt.is_requested();
+        let Some(folder) = &mut self.folder else { return Ok(()) };
+        if self.has_interval {
+            folder.begin();
+        }
+        folder.interval(interval, latencies)
+    }
+}
+
+/// How far a measurement came, and thus what it may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It was interrupted before it sent anything.
+    Nothing,
+    /// It was interrupted before its first interval with replies, or its first probe, ended.
+    Beginning,
+    /// Otherwise.
+    Result,
+}
+
+impl Progress {
+    /// Whether files are written where these earlier results are. Says so if results stay.
+    pub(crate) fn may_write(self, earlier: Option<&Path>) -> bool {
+        if let (Self::Beginning, Some(path)) = (self, earlier) {
+            let path = path.display();
+            console::say(&format!("interrupted at its beginning; {path} keeps the earlier result"));
+        }
+        self == Self::Result || (self == Self::Beginning && earlier.is_none())
+    }
+
+    /// Writes a record. A pipe or a device has no earlier result, and gets every record.
+    pub(crate) fn write(self, output: &Output, text: &str) -> Result<(), Error> {
+        if !output.is_file() || self.may_write(output.earlier()) {
+            output.write(text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a report: to stderr if stdout is for the record alone.
+pub(crate) fn print_beside(
+    record: Option<&Output>,
+    report: impl FnOnce(Style) -> String,
+) -> Result<(), Error> {
+    if let Some(Output::Stdout) = record {
+        let mut stderr = io::stderr().lock();
+        let text = report(Style::of(&stderr));
+        return console::print_to(&mut stderr, &text);
+    }
+    console::print(&report(Style::of(&io::stdout())))
 }
 
 /// All that a run without a report says: a verdict that is not VALID, errors that are too few for
@@ -131,20 +163,6 @@ fn quiet_line(record: &Record) -> Option<String> {
         format!("slo {} {came_to}: {}", slo.objective, slo.found)
     });
     verdict.into_iter().chain(errors).chain(not_met).reduce(|all, next| format!("{all}; {next}"))
-}
-
-fn write_text(out: &mut (impl Write + IsTerminal), measurement: &Measurement) -> io::Result<()> {
-    let style = Style::of(out);
-    out.write_all(text::render(&measurement.record, &measurement.latencies, style).as_bytes())?;
-    out.flush()
-}
-
-/// Ignores a pipe that its reader has closed (`| head`): that is no failure of the run.
-fn reader_may_leave(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use super::plot::charts;
 use super::text::{self, Style};
 use super::{StoredResult, csv, files, hgrm, hlog, json};
+use crate::atomic_file;
 use crate::error::Error;
 use crate::latency::{Distribution, Latencies};
-use crate::report::folder::ResultFolder;
+use crate::report::directory::Directory;
 
 /// A way to show a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,7 +46,7 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
             let latencies = known.unwrap_or_else(Latencies::new);
             text::render(record, &latencies, style)
         }
-        View::Json | View::All => json::text(record).map_err(Error::WriteResults)?,
+        View::Json | View::All => json::text(record)?,
         View::Csv => csv::text(record),
         View::Hgrm => {
             let latencies = result.latencies()?;
@@ -63,23 +64,20 @@ pub(crate) fn view(result: &StoredResult, view: View, style: Style) -> Result<St
 /// Writes every file of a result again, into its own directory or another. Results in another
 /// directory are replaced only with `force`.
 pub(crate) fn rewrite(result: &StoredResult, out: &Path, force: bool) -> Result<(), Error> {
-    let latencies = result.latencies()?;
-    let is_own = is_same(out, &result.path);
-    let folder = if is_own { ResultFolder::at(out) } else { ResultFolder::open(out, force)? };
-    if !is_own {
-        folder.clear()?;
-        for run in &result.record.runs {
-            let name = files::log_of(run.number);
-            let path = result.path.join(&name);
-            let log = fs::read_to_string(&path).map_err(|source| Error::File {
-                operation: "read the interval log",
-                path,
-                source,
-            })?;
-            folder.replace(&name, &log)?;
-        }
+    let files = files::of(&result.record, &result.latencies()?)?;
+    if is_same(out, &result.path) {
+        return Directory::continued(out)?.write_all(&files);
     }
-    folder.write(&result.record, &latencies)
+    let mut directory = Directory::open(out, force)?;
+    let mut logs = Vec::new();
+    for run in &result.record.runs {
+        let name = files::log_of(run.number);
+        let path = result.path.join(&name);
+        let log = fs::read_to_string(&path);
+        logs.push((name, log.map_err(atomic_file::failure("read the interval log", &path))?));
+    }
+    directory.begin()?;
+    directory.write_all(&[files, logs].concat())
 }
 
 /// Whether two paths lead to the same directory.

@@ -1,57 +1,90 @@
-//! A server process that the loader starts, without a shell, in a process group of its own. Ending
-//! it ends all processes that it started. Its last output is stored for error messages.
+//! A server process that the loader starts, without a shell. A supervisor between them ends it with
+//! all that it started, whatever ends the loader. Its last output is stored for error messages.
 
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use super::procfs;
+use super::supervisor::{ENDING_MAX, Message, NAME};
 
-/// How long a server may take to end after the signal.
-const ENDING_MAX: Duration = Duration::from_secs(5);
+/// This program, also if its file was replaced.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// Time between two checks whether the process has ended.
+/// Time between two checks whether a process has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// The process; ended and reaped when this is dropped.
+/// The process; ended when this is dropped.
 #[derive(Debug)]
 pub(super) struct ServerChild {
-    child: Child,
+    supervisor: Child,
+    /// Closing it ends the server.
+    life_line: Option<ChildStdin>,
+    /// The server's process id.
+    pid: u32,
+    /// How the server ended, once it has.
+    status: Arc<OnceLock<String>>,
     output: Tail,
-    reaped: bool,
 }
 
 impl ServerChild {
     /// Starts the program; the rest of `words` are its arguments.
     pub(super) fn spawn(words: &[String]) -> io::Result<Self> {
-        let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let (reader, writer): (PipeReader, _) = io::pipe()?;
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null());
-        command.stdout(writer.try_clone()?).stderr(writer);
+        let mut command = Command::new(THIS_PROGRAM);
+        command.arg0(NAME).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(writer);
         // A group of its own: Ctrl-C at the terminal signals only the loader.
-        let child = command.process_group(0).spawn()?;
-        Ok(Self { child, output: Tail::of(reader), reaped: false })
+        let mut supervisor = command.process_group(0).spawn()?;
+        // It holds an end of the pipe.
+        drop(command);
+        let life_line = supervisor.stdin.take();
+        let mut messages = BufReader::new(supervisor.stdout.take().expect("it is piped"));
+        let pid = match next(&mut messages) {
+            Some(Message::Started(pid)) => pid,
+            other => {
+                drop(life_line);
+                supervisor.wait()?;
+                return Err(match other {
+                    Some(Message::Failed(number)) => io::Error::from_raw_os_error(number),
+                    _ => io::Error::other(Tail::of(reader).last_words()),
+                });
+            }
+        };
+        let status = Arc::new(OnceLock::new());
+        let ended = Arc::clone(&status);
+        thread::spawn(move || {
+            let status = match next(&mut messages) {
+                Some(Message::Ended(status)) => status,
+                _ => "ended with its supervisor".to_owned(),
+            };
+            let _ = ended.set(status);
+        });
+        Ok(Self { supervisor, life_line, pid, status, output: Tail::of(reader) })
     }
 
-    /// The process id, which is the id of its group, too.
+    /// The process id.
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// How the process ended, if it has. It is not reaped, so no other process can get its id.
     pub(super) fn ended(&self) -> Option<String> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let status = waitid(WaitId::Pid(self.pid()?), options).ok()??;
-        Some(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (None, Some(signal)) => format!("signal {signal}"),
-            (None, None) => "ended".to_owned(),
-        })
+        // The supervisor is about to say how a process ended that can no longer run.
+        let has_ended = self.status.get().is_some() || procfs::has_ended(self.pid);
+        has_ended.then(|| self.status.wait().clone())
+    }
+
+    /// The processes that have outlived the server that started them, by name and id.
+    pub(super) fn orphans(&self) -> Vec<String> {
+        let children = procfs::children(self.supervisor.id()).into_iter();
+        let orphans = children.filter(|&pid| pid != self.pid && !procfs::has_ended(pid));
+        let named = |pid| Some(format!("{} ({pid})", procfs::name(pid)?));
+        orphans.filter_map(named).collect()
     }
 
     /// The last output, as a further sentence of an error message; empty if there is none.
@@ -63,31 +96,17 @@ impl ServerChild {
         if text.is_empty() { text } else { format!("; its last words:\n{text}") }
     }
 
-    /// Sends SIGTERM, waits, and kills the rest of its group.
+    /// Has the server ended, with SIGTERM and then SIGKILL, and all that it started. Waits for it.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        if self.reaped {
-            return Ok(());
-        }
-        self.signal(Signal::TERM);
+        drop(self.life_line.take());
         let begun = Instant::now();
-        while self.ended().is_none() && begun.elapsed() < ENDING_MAX {
+        while self.supervisor.try_wait()?.is_none() {
+            if begun.elapsed() > 3 * ENDING_MAX {
+                return Err(io::Error::other("it cannot be killed; does it wait for a device?"));
+            }
             thread::sleep(LOOK_AGAIN);
         }
-        // The process is not reaped yet, so no other process can have its id.
-        self.signal(Signal::KILL);
-        self.reaped = true;
-        self.child.wait().map(drop)
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
-            // The group may have ended already.
-            let _ = kill_process_group(pid, signal);
-        }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id()).ok()?)
+        Ok(())
     }
 }
 
@@ -95,6 +114,13 @@ impl Drop for ServerChild {
     fn drop(&mut self) {
         let _ = self.end();
     }
+}
+
+/// The next message of a supervisor; nothing at its end.
+fn next(messages: &mut impl BufRead) -> Option<Message> {
+    let mut line = String::new();
+    messages.read_line(&mut line).ok()?;
+    line.parse().ok()
 }
 
 /// Number of bytes stored: a few lines of a log, or the end of a backtrace.
@@ -146,66 +172,9 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::Cursor;
 
     use super::*;
-
-    fn shell(script: &str) -> ServerChild {
-        let words = ["sh", "-c", script].map(str::to_owned);
-        ServerChild::spawn(&words).unwrap()
-    }
-
-    /// Waits until the process has written `text`.
-    fn until_it_says(child: &ServerChild, text: &str) {
-        let begun = Instant::now();
-        while !child.output.text().contains(text) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain");
-            thread::sleep(LOOK_AGAIN);
-        }
-    }
-
-    fn exists(pid: &str) -> bool {
-        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-    }
-
-    #[test]
-    fn an_end_is_noticed_with_its_code_and_the_last_words() {
-        let child = shell("echo to stdout; echo no such file >&2; exit 3");
-        let begun = Instant::now();
-        while child.ended().is_none() && begun.elapsed() < Duration::from_secs(20) {
-            thread::sleep(LOOK_AGAIN);
-        }
-        assert_eq!(child.ended().as_deref(), Some("exit code 3"));
-        let said = child.last_output();
-        assert!(said.contains("to stdout") && said.contains("no such file"), "{said}");
-    }
-
-    #[test]
-    fn ending_asks_first() {
-        let mut child =
-            shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done");
-        until_it_says(&child, "up");
-        child.end().unwrap();
-        assert!(child.output.last_words().ends_with("bye"));
-    }
-
-    #[test]
-    fn dropping_it_ends_everything_that_it_started_also_what_will_not_listen() {
-        let child = shell("trap '' TERM; sleep 60 & trap - TERM; echo pid $!. up; wait");
-        until_it_says(&child, "up");
-        let text = child.output.text();
-        let grandchild = text["pid ".len()..].split('.').next().unwrap().to_owned();
-        assert!(exists(&grandchild));
-        let leader = child.id().to_string();
-        drop(child);
-        let begun = Instant::now();
-        while exists(&grandchild) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "still there");
-            thread::sleep(LOOK_AGAIN);
-        }
-        assert!(!exists(&leader));
-    }
 
     #[test]
     fn only_the_end_is_stored() {

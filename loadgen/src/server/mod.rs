@@ -1,14 +1,16 @@
 //! The server process: started before a run, watched during it, stopped after it.
 //!
 //! ```text
-//! child     a process that the loader starts, and its last output
-//! procfs    figures of a process from /proc
-//! snapshot  all figures at one moment, and their growth between two
+//! child       a process that the loader starts, and its last output
+//! supervisor  the process between the two, which ends the server whatever ends the loader
+//! procfs      figures of a process from /proc
+//! snapshot    all figures at one moment, and their growth between two
 //! ```
 
 mod child;
 mod procfs;
 mod snapshot;
+mod supervisor;
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
@@ -21,6 +23,7 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use self::child::ServerChild;
 use self::procfs::cpus_allowed;
 use self::snapshot::Snapshot;
+pub(crate) use self::supervisor::{command_of, supervise};
 use crate::console;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -29,6 +32,10 @@ use crate::record::ServerRecord;
 
 /// Minimum time that a server has to start.
 const START_TIME_MIN: Duration = Duration::from_secs(10);
+
+/// What is said of a command that ended without a fault before there was a server.
+const STARTED_ELSEWHERE: &str = "exit code 0: if it starts a server elsewhere, as systemctl does, \
+                                 name the server's process with --server-pid instead";
 
 /// Time between two attempts to connect while a server starts.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
@@ -117,17 +124,35 @@ impl Server {
 
     /// Stops a server that was started here, and waits for its end.
     ///
-    /// Prints a message if the server has ended by itself. The run's counters show the effect.
+    /// Prints a message if the server has ended by itself. The run's counters show the effect. It
+    /// is an error if the server has put itself into the background, for then the figures are not
+    /// those of the server.
     pub(crate) fn stop(self) -> Result<(), Error> {
         let Self { child: Some(mut child), command, pid, .. } = self else { return Ok(()) };
-        if let Some(status) = child.ended() {
-            let last_output = child.last_output();
-            console::say(&format!(
-                "the server '{command}' ended during the run ({status}){last_output}"
-            ));
-        }
-        child.end().map_err(|source| Error::StopServer { command, pid, source })
+        let background = child.ended().and_then(|status| {
+            let error = in_background(&child, &command, &status);
+            if error.is_none() {
+                let last_output = child.last_output();
+                console::say(&format!(
+                    "the server '{command}' ended during the run ({status}){last_output}"
+                ));
+            }
+            error
+        });
+        child.end().map_err(|source| Error::StopServer { command, pid, source })?;
+        background.map_or(Ok(()), Err)
     }
+}
+
+/// Why a server that has ended cannot be watched: it left processes behind, and did not crash.
+fn in_background(child: &ServerChild, command: &str, status: &str) -> Option<Error> {
+    let orphans = child.orphans();
+    (status == supervisor::SUCCESS && !orphans.is_empty()).then(|| Error::ServerInBackground {
+        command: command.to_owned(),
+        status: status.to_owned(),
+        others: orphans.join(", "),
+        last_output: child.last_output(),
+    })
 }
 
 fn spawn(
@@ -154,11 +179,13 @@ fn await_ready(
         let is_ready = listens(target, interrupt)?;
         if let Some(status) = child.ended() {
             let (command, target) = (command.to_string(), target.to_string());
-            return Err(Error::ServerEnded {
-                command,
-                target,
-                status,
-                last_output: child.last_output(),
+            return Err(match in_background(child, &command, &status) {
+                Some(error) => error,
+                None => {
+                    let last_output = child.last_output();
+                    let status = status.replace(supervisor::SUCCESS, STARTED_ELSEWHERE);
+                    Error::ServerEnded { command, target, status, last_output }
+                }
             });
         }
         if is_ready {

@@ -29,14 +29,30 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     let mut next = VecDeque::from([pid]);
     while let Some(pid) = next.pop_front().filter(|_| found.len() < PROCESSES_MAX) {
         found.push(pid);
-        for tid in threads(pid) {
-            // A kernel may be built without this file. Then the family is one process.
-            let path = format!("/proc/{pid}/task/{tid}/children");
-            let children = fs::read_to_string(path).unwrap_or_default();
-            next.extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
-        }
+        next.extend(children(pid));
     }
     found
+}
+
+/// The children of a process.
+pub(super) fn children(pid: u32) -> Vec<u32> {
+    // A kernel may be built without this file. Then no process has a child.
+    let of_thread = |tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok();
+    let texts: Vec<String> = threads(pid).into_iter().filter_map(of_thread).collect();
+    let words = texts.iter().flat_map(|text| text.split_whitespace());
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Whether a process has ended, reaped or not. One whose first thread alone has ended goes on.
+pub(super) fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    matches!(state, None | Some('Z' | 'X')) && threads(pid).len() <= 1
+}
+
+/// The name of a process, as `ps` shows it.
+pub(super) fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }
 
 /// The ids of the threads of a process; none if it has ended.

@@ -2,6 +2,7 @@
 
 mod causes;
 mod connections;
+mod destinations;
 mod failure;
 mod http;
 mod interrupt;

@@ -8,10 +8,12 @@
 //! report       the answer and all probes, as text and as a chart, and the files of a search
 //! table        all probes as CSV
 //! remaining    how much of the search is left
+//! files        what is stored, and when
 //! stored       a search that was made before
 //! ```
 
 mod evidence;
+mod files;
 mod record;
 mod remaining;
 mod report;
@@ -24,20 +26,21 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::evidence::Evidence;
+use self::files::{SearchFiles, progress};
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
 pub(super) use self::stored::stored;
 use self::strategy::{Bounds, Limit, Observation, Probe, ProbeFinding, SearchStep, Strategy};
-use crate::atomic_file;
 use crate::cli::SearchArgs;
 use crate::console;
+use crate::destination::Output;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measurement};
-use crate::options::{Options, RecordSink};
+use crate::measure::{self, Measured, Measurement};
+use crate::options::{Options, OutputOptions};
 use crate::record::Verdict;
-use crate::report::{existing, json};
+use crate::report::{Progress, print_beside};
 use crate::schedule::Rate;
 use crate::units::{self, about, counted};
 
@@ -51,9 +54,7 @@ const CONFIRM_SHARE: f64 = 1.0 / 3.0;
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
     let plan = SearchPlan::try_from(args)?;
     let output = &plan.open.output;
-    if let Some(folder) = &output.directory {
-        existing::check(folder, output.force)?;
-    }
+    let mut files = SearchFiles::open(output)?;
     if !output.quiet {
         console::say(&format!(
             "first a closed loop, then open loops of {} each; at most {} in all (--max-time)",
@@ -61,23 +62,31 @@ pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Erro
             about(plan.max_time)
         ));
     }
-    let mut search =
-        Search { interrupt, begun: Instant::now(), record: SearchRecord::new(&plan), plan: &plan };
+    let mut search = Search {
+        interrupt,
+        begun: Instant::now(),
+        record: SearchRecord::new(&plan),
+        plan: &plan,
+        files: &mut files,
+    };
     let answer = search.find();
-    if search.record.probes.is_empty() {
+    let mut record = search.record;
+    if record.probes.is_empty() {
         return answer.map(|answer| exit_code(&answer));
     }
     // Everything measured is written, even if the search ends in an error.
-    search.record.elapsed_s = search.begun.elapsed().as_secs_f64();
-    if let Ok(answer) = &answer {
-        search.record.answer = answer.clone();
+    record.answer = match &answer {
+        Ok(answer) => answer.clone(),
+        Err(_) => Answer::without_end(End::Failed, None),
+    };
+    let written = files.finish(&record);
+    let printed = print(output.quiet, files.record(), &record);
+    if record.answer.end == End::Interrupted {
+        console::say(&interrupted(output, &record));
     }
-    publish(&plan, &search.record)?;
-    let answer = answer?;
-    if answer.end == End::Interrupted {
-        console::say(&interrupted(&plan, search.record.probes.len()));
-    }
-    Ok(exit_code(&answer))
+    let code = answer.as_ref().map_or(exit::FAILED, exit_code);
+    console::first_error([answer.map(drop), written, printed])?;
+    Ok(code)
 }
 
 /// The state of a search.
@@ -86,21 +95,23 @@ struct Search<'a> {
     interrupt: &'a Interrupt,
     begun: Instant,
     record: SearchRecord,
+    files: &'a mut SearchFiles,
 }
 
 impl Search<'_> {
     fn find(&mut self) -> Result<Answer, Error> {
         let mut closed = self.plan.closed.clone();
         closed.output.position = "closed loop".to_owned();
-        let Some(peak) = self.measure(&closed)? else {
+        let Some(Measured { measurement: peak, failure }) = self.measure(&closed)? else {
             return Ok(Answer::without_end(End::Interrupted, None));
         };
         let peak_per_s = peak.record.rate.achieved_per_s;
-        self.note(ProbeRecord::peak(&peak.record), &peak);
+        self.record.peak_per_s = (!peak.record.interrupted).then_some(peak_per_s);
+        self.note(ProbeRecord::peak(&peak.record), &peak, None);
+        failure.map_or(Ok(()), Err)?;
         if peak.record.interrupted {
             return Ok(Answer::without_end(End::Interrupted, None));
         }
-        self.record.peak_per_s = Some(peak_per_s);
         let mut strategy = Strategy::new(self.bounds(peak_per_s));
         let mut evidence: BTreeMap<u32, Evidence> = BTreeMap::new();
         loop {
@@ -119,12 +130,14 @@ impl Search<'_> {
             if until > self.plan.max_time {
                 return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
             }
-            let Some(measurement) = self.measure(&options)? else {
+            let Some(Measured { measurement, failure }) = self.measure(&options)? else {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
             };
             let group = evidence.entry(probe.group).or_default();
             let found = group.add(probe.number, &measurement, &self.plan.open.slo);
-            self.note(ProbeRecord::new(probe, found, &measurement.record), &measurement);
+            let probe_record = ProbeRecord::new(probe, found, &measurement.record);
+            self.note(probe_record, &measurement, strategy.best_per_s());
+            failure.map_or(Ok(()), Err)?;
             if measurement.record.interrupted {
                 return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
             }
@@ -149,7 +162,7 @@ impl Search<'_> {
     }
 
     /// A measurement; nothing if it was interrupted before it began.
-    fn measure(&self, options: &Options) -> Result<Option<Measurement>, Error> {
+    fn measure(&self, options: &Options) -> Result<Option<Measured>, Error> {
         if self.interrupt.is_requested() {
             return Ok(None);
         }
@@ -170,11 +183,15 @@ impl Search<'_> {
         options
     }
 
-    /// Adds a probe to the record, and prints its result and what is left in a line.
-    fn note(&mut self, probe: ProbeRecord, measurement: &Measurement) {
+    /// Adds a probe to the record, which is stored at once, and prints its result and what is left
+    /// in a line. If nothing further is written, the search was interrupted with this answer.
+    fn note(&mut self, probe: ProbeRecord, measurement: &Measurement, best_per_s: Option<f64>) {
         let line = report::line(&probe);
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
+        self.record.elapsed_s = self.begun.elapsed().as_secs_f64();
+        self.record.answer = Answer::without_end(End::Interrupted, best_per_s);
+        self.files.store(&self.record);
         if !self.plan.open.output.quiet {
             let left = remaining::text(&self.record, self.begun.elapsed(), self.plan.max_time);
             console::say(&format!("{line}; {left}"));
@@ -182,26 +199,12 @@ impl Search<'_> {
     }
 }
 
-fn publish(plan: &SearchPlan, record: &SearchRecord) -> Result<(), Error> {
-    let output = &plan.open.output;
-    // Other results stay where they are if nothing was measured.
-    if let Some(folder) = output.directory.as_ref().filter(|_| !record.probes.is_empty()) {
-        existing::clear(folder)?;
-        for (name, text) in report::files(record)? {
-            atomic_file::text(&folder.join(name), &text)?;
-        }
+/// Prints the report, or without it why the exit code is not 0.
+fn print(quiet: bool, output: Option<&Output>, record: &SearchRecord) -> Result<(), Error> {
+    if !quiet {
+        return print_beside(output, |_| report::render(record));
     }
-    match &output.record {
-        Some(RecordSink::File(path)) => atomic_file::json(path, record)?,
-        Some(RecordSink::Stdout) => {
-            console::print(&json::text(record).map_err(Error::WriteResults)?)?;
-        }
-        None if output.quiet || record.probes.is_empty() => {}
-        None => console::print(&report::render(record))?,
-    }
-    if output.quiet
-        && let Some(line) = quiet_line(record)
-    {
+    if let Some(line) = quiet_line(record) {
         console::say(&line);
     }
     Ok(())
@@ -221,14 +224,14 @@ fn quiet_line(record: &SearchRecord) -> Option<String> {
     }
 }
 
-fn interrupted(plan: &SearchPlan, probes: usize) -> String {
-    let probes = counted(probes as u64, "probe");
-    let results = plan
-        .open
-        .output
-        .directory
-        .as_ref()
-        .map_or_else(String::new, |folder| format!("; they are in {}", folder.display()));
+fn interrupted(output: &OutputOptions, record: &SearchRecord) -> String {
+    let probes = counted(record.probes.len() as u64, "probe");
+    let results = match &output.directory {
+        Some(folder) if progress(record) == Progress::Result => {
+            format!("; they are in {}", folder.display())
+        }
+        _ => String::new(),
+    };
     format!("interrupted after {probes}{results}. A search starts anew when it is called again")
 }
 

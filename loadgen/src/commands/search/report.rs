@@ -19,13 +19,13 @@ use crate::units::{self, counted};
 
 const PLOT: &str = "plot-throughput-latency.svg";
 
-/// The files of a search, `search.json` last.
+/// The files of a search, `search.json` first.
 pub(super) fn files(record: &SearchRecord) -> Result<Vec<(String, String)>, Error> {
     let files = [
-        (PLOT, chart(record).svg()),
+        (files::SEARCH, json::text(record)?),
         (files::SEARCH_TABLE, table::text(record)),
         (files::SEARCH_TEXT, render(record)),
-        (files::SEARCH, json::text(record).map_err(Error::WriteResults)?),
+        (PLOT, chart(record).svg()),
     ];
     Ok(files.map(|(name, content)| (name.to_owned(), content)).into())
 }

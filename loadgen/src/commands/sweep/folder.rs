@@ -8,95 +8,83 @@
 //! plot-*.svg                    medians and ranges as charts
 //! ```
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::record::SweepRecord;
 use super::row::Row;
 use super::sweep_plan::{PlanText, SweepPlan};
-use crate::atomic_file;
 use crate::error::Error;
 use crate::record::Record;
-use crate::report::{existing, files};
+use crate::report::{Directory, files, json};
 
 /// The directory of a sweep.
 #[derive(Debug)]
 pub(super) struct SweepFolder {
-    path: PathBuf,
+    directory: Directory,
     /// Whether it contains a part of this sweep, which goes on.
     continues: bool,
 }
 
 impl SweepFolder {
-    /// Makes the directory for this plan, or finds what an interrupted sweep with the same plan has
-    /// left there. Refuses other results, unless they may be replaced.
+    /// Checks the directory for this plan, or finds what an interrupted sweep with the same plan
+    /// has left there. Refuses other results, unless they may be replaced.
     pub(super) fn open(plan: &SweepPlan) -> Result<Self, Error> {
-        let path = plan.folder.clone();
-        let stored = if plan.force { None } else { stored_plan(&path)? };
-        match &stored {
-            Some(stored) if *stored != plan.text => {
-                let differences = plan.text.differences(stored).join("; ");
-                return Err(Error::Usage(format!(
-                    "--out {}: it contains the results of another sweep ({differences}); name \
-                     another directory, or add --force to replace them",
-                    path.display()
-                )));
-            }
-            Some(_) => {}
-            None => existing::check(&path, plan.force)?,
+        let path = &plan.folder;
+        let stored = if plan.force { None } else { stored_plan(path)? };
+        let Some(stored) = stored else {
+            return Ok(Self { directory: Directory::open(path, plan.force)?, continues: false });
+        };
+        if stored != plan.text {
+            let differences = plan.text.differences(&stored).join("; ");
+            return Err(Error::Usage(format!(
+                "--out {}: it contains the results of another sweep ({differences}); name \
+                 another directory, or add --force to replace them",
+                path.display()
+            )));
         }
-        Ok(Self { path, continues: stored.is_some() })
-    }
-
-    /// The directory of a stored sweep.
-    pub(super) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), continues: true }
+        Ok(Self { directory: Directory::continued(path)?, continues: true })
     }
 
     /// Prepares the directory for the first run to be written. Only now other results make way:
     /// they stay if nothing can be measured.
-    pub(super) fn begin(&self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
+    pub(super) fn begin(&mut self, plan: &PlanText, rows: &[Row]) -> Result<(), Error> {
         if !self.continues {
-            existing::clear(&self.path)?;
-            let record = SweepRecord::beginning(plan);
-            atomic_file::json(&self.path.join(files::SWEEP), &record)?;
+            self.directory.begin()?;
+            self.directory.write(files::SWEEP, &json::text(&SweepRecord::beginning(plan))?)?;
+            self.continues = true;
         }
         // From the records, in case one has no line yet.
-        self.write(files::SWEEP_TABLE, &Row::table(plan, rows))
+        self.directory.write(files::SWEEP_TABLE, &Row::table(plan, rows))
     }
 
-    /// Writes a file.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        atomic_file::text(&self.path.join(name), text)
-    }
-
-    /// The record of a run that was measured before.
-    pub(super) fn run(&self, cell: &str, round: u32) -> Option<Record> {
-        serde_json::from_str(&fs::read_to_string(self.run_path(cell, round)).ok()?).ok()
+    /// Writes all files that can be written. Returns the first error.
+    pub(super) fn write_all(&self, files: &[(String, String)]) -> Result<(), Error> {
+        // A directory that could not be prepared has the results of another measurement.
+        if self.continues { self.directory.write_all(files) } else { Ok(()) }
     }
 
     /// Writes the record of a run, and adds its line to the table.
     pub(super) fn write_run(&self, cell: &str, row: &Row, record: &Record) -> Result<(), Error> {
-        let path = self.run_path(cell, row.round);
-        if let Some(folder) = path.parent() {
-            atomic_file::folder(folder)?;
-        }
-        atomic_file::json(&path, record)?;
-        let table = self.path.join(files::SWEEP_TABLE);
-        let append =
-            || OpenOptions::new().append(true).open(&table)?.write_all(row.csv().as_bytes());
-        append().map_err(atomic_file::failure("append to", &table))
+        self.directory.write(run_file(cell, row.round), &json::text(record)?)?;
+        self.directory.append(files::SWEEP_TABLE, &row.csv())
     }
 
-    /// The record of a run, from the directory.
-    pub(super) fn run_file(cell: &str, round: u32) -> PathBuf {
-        Path::new(files::CELLS).join(cell).join(files::run_of(round))
+    /// The record of a run that was measured before.
+    pub(super) fn run(&self, cell: &str, round: u32) -> Option<Record> {
+        run(self.directory.path(), cell, round)
     }
+}
 
-    fn run_path(&self, cell: &str, round: u32) -> PathBuf {
-        self.path.join(Self::run_file(cell, round))
-    }
+/// The file of a run's record, from the directory.
+pub(super) fn run_file(cell: &str, round: u32) -> PathBuf {
+    Path::new(files::CELLS).join(cell).join(files::run_of(round))
+}
+
+/// The record of a run in the directory of a sweep.
+pub(super) fn run(folder: &Path, cell: &str, round: u32) -> Option<Record> {
+    let text = fs::read_to_string(folder.join(run_file(cell, round))).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// The plan of the sweep in this directory; nothing if there is none.
@@ -157,7 +145,7 @@ mod tests {
         fs::write(&earlier, "x").unwrap();
         let text = open(folder.path(), "--var size=1").unwrap_err().to_string();
         assert!(text.contains("already contains a result"), "{text}");
-        let forced = open(folder.path(), "--var size=1 --force").unwrap();
+        let mut forced = open(folder.path(), "--var size=1 --force").unwrap();
         assert!(earlier.exists());
         forced.begin(&plan("--var size=1").unwrap().text, &[]).unwrap();
         assert!(!earlier.exists());

@@ -31,9 +31,10 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::exit;
 use crate::interrupt::Interrupt;
-use crate::measure::{self, Measurement};
+use crate::measure::{self, Measured};
 use crate::options::Options;
 use crate::record::Verdict;
+use crate::report::print_beside;
 use crate::units::{self, about, counted};
 
 /// Carries out the command and returns the exit code.
@@ -41,7 +42,7 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     let words: Vec<OsString> = env::args_os().collect();
     let plan = SweepPlan::new(args, &words)?;
     let folder = SweepFolder::open(&plan)?;
-    let mut sweep = Sweep { plan: &plan, folder: &folder, rows: Vec::new(), env: None };
+    let mut sweep = Sweep { plan: &plan, folder, rows: Vec::new(), env: None };
     sweep.find_what_is_there();
     let measured = sweep.measure(interrupt);
     if sweep.rows.is_empty() {
@@ -49,8 +50,9 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
     }
     // Whatever was measured is summed up, also if it ends in an error.
     let record = SweepRecord::new(&plan.text, sweep.env, &sweep.rows);
-    publish(&plan, &folder, &record, &sweep.rows)?;
-    measured?;
+    let written = sweep.folder.write_all(&report::files(&record, &sweep.rows)?);
+    let printed = print(plan.quiet, &record);
+    console::first_error([measured, written, printed])?;
     let rows = sweep.rows.iter();
     Ok(if record.complete { worst(rows.map(|row| row.exit_code)) } else { exit::INTERRUPTED })
 }
@@ -58,7 +60,7 @@ pub(crate) fn sweep(args: SweepArgs, interrupt: &Interrupt) -> Result<u8, Error>
 /// The state of a sweep.
 struct Sweep<'a> {
     plan: &'a SweepPlan,
-    folder: &'a SweepFolder,
+    folder: SweepFolder,
     rows: Vec<Row>,
     env: Option<Environment>,
 }
@@ -91,20 +93,24 @@ impl Sweep<'_> {
             let title = sweep_plan::title(&cell.settings);
             let mut options = cell.options_of(round);
             options.output.position = format!("{}/{all} {title}", self.rows.len() + 1);
-            let Some(measurement) = measure_whole(&options, interrupt)? else {
+            let Some(Measured { measurement, failure }) = measure_whole(&options, interrupt)?
+            else {
                 console::say(&interrupted(self.plan, self.rows.len(), all));
                 return Ok(());
             };
-            let row = Row::new(place, &cell.settings, round, &measurement.record);
-            if done == 0 {
-                self.folder.begin(&self.plan.text, &self.rows)?;
-            }
-            self.folder.write_run(&cell.folder(), &row, &measurement.record)?;
-            self.rows.push(row);
-            self.env = Some(measurement.record.env);
+            let record = measurement.record;
+            let prepared = match done {
+                0 => self.folder.begin(&self.plan.text, &self.rows),
+                _ => Ok(()),
+            };
+            self.rows.push(Row::new(place, &cell.settings, round, &record));
+            // A run that cannot be stored is part of the report.
+            let row = &self.rows[self.rows.len() - 1];
+            prepared.and_then(|()| self.folder.write_run(&cell.folder(), row, &record))?;
+            self.env = Some(record.env);
+            failure.map_or(Ok(()), Err)?;
             if !self.plan.quiet {
                 let left = remaining(begun.elapsed(), done + 1, missing.len());
-                let row = &self.rows[self.rows.len() - 1];
                 console::say(&line(&format!("{}/{all} {title}", self.rows.len()), row, left));
             }
         }
@@ -132,13 +138,13 @@ impl Sweep<'_> {
 }
 
 /// A measurement; nothing if it was interrupted. It is made again when the sweep continues.
-fn measure_whole(options: &Options, interrupt: &Interrupt) -> Result<Option<Measurement>, Error> {
+fn measure_whole(options: &Options, interrupt: &Interrupt) -> Result<Option<Measured>, Error> {
     if interrupt.is_requested() {
         return Ok(None);
     }
     match measure::measure(options, interrupt, &mut ()) {
         Err(Error::Interrupted) => Ok(None),
-        measured => Ok(Some(measured?).filter(|found| !found.record.interrupted)),
+        measured => Ok(Some(measured?).filter(|found| !found.measurement.record.interrupted)),
     }
 }
 
@@ -172,22 +178,10 @@ fn line(position: &str, row: &Row, left: Duration) -> String {
     format!("{position}, round {round}: {rate}/s, p99 {p99}, {verdict}{left}")
 }
 
-fn publish(
-    plan: &SweepPlan,
-    folder: &SweepFolder,
-    record: &SweepRecord,
-    rows: &[Row],
-) -> Result<(), Error> {
-    // Nothing measured is nothing to report, and other results stay where they are.
-    if rows.is_empty() {
-        return Ok(());
-    }
-    for (name, text) in report::files(record, rows)? {
-        folder.write(&name, &text)?;
-    }
-    if !plan.quiet {
-        console::print(&report::text(record))?;
-        return Ok(());
+/// Prints the report, or without it why the exit code is not 0.
+fn print(quiet: bool, record: &SweepRecord) -> Result<(), Error> {
+    if !quiet {
+        return print_beside(None, |_| report::text(record));
     }
     if let Some(line) = quiet_line(record) {
         console::say(&line);

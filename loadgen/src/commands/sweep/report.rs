@@ -13,20 +13,17 @@ use crate::report::plot::{Axis, Chart, Point, Scale, Series, Unit};
 use crate::report::text::{WIDTH, wrap};
 use crate::units::{self, counted};
 
-/// The files of a sweep but the records of its runs, `sweep.json` last. The rows are in the order
+/// The files of a sweep but the records of its runs, `sweep.json` first. The rows are in the order
 /// of measurement.
 pub(super) fn files(record: &SweepRecord, rows: &[Row]) -> Result<Vec<(String, String)>, Error> {
-    let charts = charts(record).into_iter().map(|(name, chart)| (name, chart.svg()));
-    let mut files: Vec<(String, String)> = charts.collect();
-    for (name, content) in [
+    let texts = [
+        (files::SWEEP, json::text(record)?),
         (files::SWEEP_TABLE, Row::table(&record.plan, rows)),
         (files::SWEEP_TEXT, text(record)),
         (files::SWEEP_MARKDOWN, markdown(record)),
-        (files::SWEEP, json::text(record).map_err(Error::WriteResults)?),
-    ] {
-        files.push((name.to_owned(), content));
-    }
-    Ok(files)
+    ];
+    let texts = texts.map(|(name, content)| (name.to_owned(), content)).into_iter();
+    Ok(texts.chain(charts(record).into_iter().map(|(name, chart)| (name, chart.svg()))).collect())
 }
 
 /// The verdict on all runs of these cells, and the first reason.

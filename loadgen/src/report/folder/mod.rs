@@ -1,95 +1,165 @@
 //! The result directory of a measurement.
 //!
-//! An interval log grows while its run lasts, so whatever ends the loader leaves it readable. All
-//! other files are written at the end, each in one step, `result.json` last: where it is, the
-//! result is whole.
+//! Earlier results stay until [`ResultFolder::begin`]. From then on an interval log grows while its
+//! run lasts, so whatever ends the loader leaves it readable. All other files are written at the
+//! end, each in one step, `result.json` first: a disk that becomes full costs plots before numbers.
 
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
+use super::files;
 use super::hlog::LogWriter;
-use super::{existing, files};
 use crate::atomic_file;
+use crate::console;
 use crate::engine::Observer;
 use crate::error::Error;
 use crate::latency::Latencies;
 use crate::measure::Measurement;
-use crate::record::{IntervalRecord, Record};
+use crate::record::IntervalRecord;
+use crate::report::directory::Directory;
 
-/// A result directory, which is made when the first run begins.
+/// A result directory that grows during a measurement.
 #[derive(Debug)]
 pub(crate) struct ResultFolder {
-    path: PathBuf,
-    log: Option<RunLog>,
+    directory: Directory,
+    has_begun: bool,
+    /// The log of the run that lasts, and those before it that are still in memory.
+    logs: Vec<RunLog>,
+    /// The first error of a log. The measurement goes on, and the error is reported at its end.
+    failure: Option<Error>,
 }
 
-/// The interval log of the run that lasts.
+/// The interval log of a run.
 #[derive(Debug)]
 struct RunLog {
-    path: PathBuf,
-    writer: LogWriter<File>,
+    name: String,
+    writer: LogWriter<LogOutput>,
     /// When the first interval began, as the intervals count time.
     origin_s: Option<f64>,
 }
 
-impl ResultFolder {
-    /// Creates the directory if it does not exist. Refuses a directory that contains anything but
-    /// results, and with results unless they may be replaced (`force`).
-    pub(crate) fn open(path: &Path, force: bool) -> Result<Self, Error> {
-        existing::check(path, force)?;
-        Ok(Self::at(path))
+/// Memory until earlier results have made way, then the file. Memory grows no faster than that for
+/// the intervals of the record.
+#[derive(Debug)]
+enum LogOutput {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Write for LogOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Memory(memory) => memory.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
     }
 
-    /// The directory of a result that is written again.
-    pub(super) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), log: None }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl RunLog {
+    fn begin(number: u32, started_unix_s: f64) -> io::Result<Self> {
+        let writer = LogWriter::begin(LogOutput::Memory(Vec::new()), started_unix_s)?;
+        Ok(Self { name: files::log_of(number), writer, origin_s: None })
     }
 
-    /// Removes the files of an earlier result, so that no two are mixed.
-    pub(super) fn clear(&self) -> Result<(), Error> {
-        existing::clear(&self.path)
-    }
-
-    /// Writes the files that are complete only at the end of the measurement.
-    pub(crate) fn finish(&mut self, measurement: &Measurement) -> Result<(), Error> {
-        self.log = None;
-        self.write(&measurement.record, &measurement.latencies)
-    }
-
-    /// Writes everything but the interval logs.
-    pub(super) fn write(&self, record: &Record, latencies: &Latencies) -> Result<(), Error> {
-        for (name, content) in files::of(record, latencies).map_err(Error::WriteResults)? {
-            self.replace(&name, &content)?;
+    /// Moves the log from memory into its file.
+    fn store(&mut self, folder: &Path) -> io::Result<()> {
+        if let LogOutput::Memory(memory) = self.writer.output() {
+            let mut file = File::create(folder.join(&self.name))?;
+            file.write_all(memory)?;
+            *self.writer.output() = LogOutput::File(file);
         }
         Ok(())
     }
 
-    /// Replaces the content of a file atomically.
-    pub(super) fn replace(&self, name: &str, content: &str) -> Result<(), Error> {
-        atomic_file::text(&self.path.join(name), content)
+    fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> io::Result<()> {
+        let origin_s = *self.origin_s.get_or_insert(interval.start_s);
+        self.writer.interval(interval.start_s - origin_s, interval.length_s, latencies)
     }
 }
 
+impl ResultFolder {
+    /// Checks the directory, as [`Directory::open`] does.
+    pub(crate) fn open(path: &Path, force: bool) -> Result<Self, Error> {
+        let directory = Directory::open(path, force)?;
+        Ok(Self { directory, has_begun: false, logs: Vec::new(), failure: None })
+    }
+
+    /// The directory, if it has results that [`Self::begin`] would remove.
+    pub(crate) fn earlier(&self) -> Option<&Path> {
+        if self.has_begun { None } else { self.directory.earlier() }
+    }
+
+    /// Makes the directory, or removes all files of earlier results from it, so that no two are
+    /// mixed. An error is reported by [`Self::finish`].
+    pub(crate) fn begin(&mut self) {
+        if !self.has_begun {
+            let begun = self.directory.begin();
+            self.has_begun = begun.is_ok();
+            self.note(begun);
+            self.store_logs();
+        }
+    }
+
+    /// Writes the files that are complete only at the end of the measurement. All files that can be
+    /// written are.
+    pub(crate) fn finish(&mut self, measurement: &Measurement) -> Result<(), Error> {
+        self.begin();
+        self.logs.clear();
+        let failure = self.failure.take().map_or(Ok(()), Err);
+        if !self.has_begun {
+            return failure;
+        }
+        let Measurement { record, latencies, .. } = measurement;
+        let files = files::of(record, latencies)?;
+        console::first_error([self.directory.write_all(&files), failure])
+    }
+
+    /// Stores what is in memory, once there may be files, and leaves only the last log open.
+    fn store_logs(&mut self) {
+        if !self.has_begun {
+            return;
+        }
+        let path = self.directory.path();
+        let stored = self.logs.iter_mut().try_for_each(|log| {
+            let file = path.join(&log.name);
+            log.store(path).map_err(atomic_file::failure("write", &file))
+        });
+        self.logs = self.logs.pop().into_iter().collect();
+        self.note(stored);
+    }
+
+    /// Stores an error for the end, and gives up the logs.
+    fn note(&mut self, written: Result<(), Error>) {
+        if let Err(error) = written {
+            self.logs.clear();
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+/// Errors of a log never end a measurement: its numbers are reported at the end.
 impl Observer for ResultFolder {
     fn run_begins(&mut self, number: u32, started_unix_s: f64) -> Result<(), Error> {
-        if number == 1 {
-            self.clear()?;
+        match RunLog::begin(number, started_unix_s) {
+            Ok(log) => self.logs.push(log),
+            Err(error) => self.note(Err(Error::WriteResults(error))),
         }
-        let path = self.path.join(files::log_of(number));
-        let begun = File::create(&path).and_then(|file| LogWriter::begin(file, started_unix_s));
-        let failed = |source| Error::File { operation: "write", path: path.clone(), source };
-        let writer = begun.map_err(failed)?;
-        self.log = Some(RunLog { path, writer, origin_s: None });
+        self.store_logs();
         Ok(())
     }
 
     fn interval(&mut self, interval: &IntervalRecord, latencies: &Latencies) -> Result<(), Error> {
-        let Some(log) = &mut self.log else { return Ok(()) };
-        let origin_s = *log.origin_s.get_or_insert(interval.start_s);
-        log.writer.interval(interval.start_s - origin_s, interval.length_s, latencies).map_err(
-            |source: io::Error| Error::File { operation: "write", path: log.path.clone(), source },
-        )
+        if let Some(log) = self.logs.last_mut() {
+            let path = self.directory.path().join(&log.name);
+            let written = log.interval(interval, latencies);
+            self.note(written.map_err(atomic_file::failure("write", &path)));
+        }
+        Ok(())
     }
 }
 

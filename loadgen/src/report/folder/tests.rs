@@ -13,6 +13,7 @@ use crate::report::{StoredResult, View, rewrite, view};
 /// Two runs of three intervals as they would be measured, written into `path`.
 fn write(path: &Path) -> Measurement {
     let mut folder = ResultFolder::open(path, false).unwrap();
+    folder.begin();
     let mut measurement = sample::open();
     let mut template = measurement.record.runs[0].clone();
     // The first interval is the warm-up.
@@ -131,37 +132,54 @@ fn a_directory_with_something_else_in_it_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_earlier_result_makes_way_when_the_first_run_begins_and_not_before() {
+fn an_earlier_result_makes_way_and_a_directory_is_made_when_it_begins_and_not_before() {
     let folder = test_needs::folder();
-    write(folder.path());
-    let mut again = ResultFolder::open(folder.path(), true).unwrap();
-    assert!(folder.path().join("result.json").exists());
-    again.run_begins(1, 1_700_000_000.0).unwrap();
-    assert_eq!(names(folder.path()), ["run-001.hlog"]);
-}
-
-#[test]
-fn a_directory_is_made_when_the_first_run_begins_and_not_before() {
-    let folder = test_needs::folder();
-    let path = folder.path().join("a/b");
-    let mut results = ResultFolder::open(&path, false).unwrap();
-    assert_eq!(names(folder.path()), [""; 0]);
-    results.run_begins(1, 1_700_000_000.0).unwrap();
-    assert_eq!(names(&path), ["run-001.hlog"]);
+    let (old, new) = (folder.path().join("old"), folder.path().join("a/new"));
+    write(&old);
+    for (path, force) in [(&old, true), (&new, false)] {
+        let mut results = ResultFolder::open(path, force).unwrap();
+        results.run_begins(1, 1_700_000_000.0).unwrap();
+        results.run_begins(2, 1_700_000_060.0).unwrap();
+        assert_eq!(path.join("result.json").exists(), force);
+        assert_eq!(results.earlier(), force.then_some(&**path));
+        results.begin();
+        assert_eq!(names(path), ["run-001.hlog", "run-002.hlog"], "nothing measured is lost");
+    }
 }
 
 #[test]
 fn what_a_loader_that_died_has_left_can_be_read() {
     let folder = test_needs::folder();
     let mut results = ResultFolder::open(folder.path(), false).unwrap();
+    let (interval, latencies) = interval();
     results.run_begins(1, 1_700_000_000.0).unwrap();
-    let interval = sample::open().record.runs[0].intervals[0].clone();
-    let latencies = latencies_of([(Distribution::Service, latency_of([5, 6]))]);
+    results.interval(&interval, &latencies).unwrap();
+    results.begin();
     results.interval(&interval, &latencies).unwrap();
     let log = crate::report::hlog::Log::read(&folder.path().join("run-001.hlog")).unwrap();
-    assert_eq!(log.latencies().unwrap()[Distribution::Service].count(), 2);
+    assert_eq!(log.latencies().unwrap()[Distribution::Service].count(), 4);
     let error = StoredResult::read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("when a measurement has come to its end"), "{error}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_costs_neither_the_measurement_nor_the_other_files() {
+    let folder = test_needs::folder();
+    let mut results = ResultFolder::open(folder.path(), false).unwrap();
+    fs::create_dir(folder.path().join("run-001.hlog")).unwrap();
+    let (interval, latencies) = interval();
+    results.begin();
+    results.run_begins(1, 1_700_000_000.0).unwrap();
+    results.interval(&interval, &latencies).unwrap();
+    let error = results.finish(&sample::open()).unwrap_err().to_string();
+    assert!(error.contains("run-001.hlog"), "{error}");
+    assert!(StoredResult::read(folder.path()).is_ok());
+    assert!(folder.path().join("index.html").exists());
+}
+
+fn interval() -> (IntervalRecord, Latencies) {
+    let interval = sample::open().record.runs[0].intervals[0].clone();
+    (interval, latencies_of([(Distribution::Service, latency_of([5, 6]))]))
 }
 
 #[test]

@@ -81,6 +81,11 @@ impl<W: Write> LogWriter<W> {
         Ok(Self { out })
     }
 
+    /// Where the log goes.
+    pub(super) fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes a line for every distribution that is not empty. An interval is one write, so every
     /// line is complete even if the loader dies.
     pub(super) fn interval(
