@@ -38,9 +38,11 @@ impl SlowReaders {
     /// Sends more on each. Those that were reset are counted and leave.
     fn send(&mut self) {
         let before = self.clients.len();
-        self.clients.retain(|mut client| loop {
-            if let Err(error) = client.write(&[7; 64 * 1024]) {
-                break error.kind() == ErrorKind::WouldBlock;
+        self.clients.retain(|mut client| {
+            loop {
+                if let Err(error) = client.write(&[7; 64 * 1024]) {
+                    break error.kind() == ErrorKind::WouldBlock;
+                }
             }
         });
         self.reset += before - self.clients.len();
