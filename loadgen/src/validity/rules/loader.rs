@@ -30,14 +30,8 @@ const RUN_DELAY_SUSPECT: f64 = 0.05;
 ///
 /// With too few samples for p99, it takes the largest lateness instead.
 pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
-    let late = &evidence.run.latency_ns.loader_late;
-    let late_ns = late.p99.or(late.max).filter(|_| evidence.is_open())?;
-    let median_ns = evidence.run.latency_ns.response.p50;
-    let above = |share: f64| {
-        let allowed_ns = median_ns.map_or(0, |ns| (share * ns as f64) as u64);
-        late_ns > allowed_ns.max(LATE_NS_MIN)
-    };
-    let compared = match median_ns {
+    let late_ns = late_ns(evidence)?;
+    let compared = match evidence.run.latency_ns.response.p50 {
         Some(ns) => format!("the median response is {}", brief(ns)),
         None => "the median response is not known".to_owned(),
     };
@@ -46,10 +40,30 @@ pub(super) fn late(evidence: &Evidence<'_>) -> Option<Reason> {
         brief(late_ns),
         punctuality(evidence)
     );
+    let level = late_level(evidence);
+    (level > Verdict::Valid).then_some(Reason { code: Code::LoaderLate, level, text })
+}
+
+/// The p99 of the loader's own lateness in an open loop.
+fn late_ns(evidence: &Evidence<'_>) -> Option<u64> {
+    let late = &evidence.run.latency_ns.loader_late;
+    late.p99.or(late.max).filter(|_| evidence.is_open())
+}
+
+/// What the loader's own lateness makes of the run.
+pub(super) fn late_level(evidence: &Evidence<'_>) -> Verdict {
+    let Some(late_ns) = late_ns(evidence) else { return Verdict::Valid };
+    let median_ns = evidence.run.latency_ns.response.p50;
+    let above = |share: f64| {
+        let allowed_ns = median_ns.map_or(0, |ns| (share * ns as f64) as u64);
+        late_ns > allowed_ns.max(LATE_NS_MIN)
+    };
     if median_ns.is_some() && above(LATE_INVALID) {
-        Some(Reason::invalid(Code::LoaderLate, text))
+        Verdict::Invalid
+    } else if above(LATE_SUSPECT) {
+        Verdict::Suspect
     } else {
-        above(LATE_SUSPECT).then(|| Reason::suspect(Code::LoaderLate, text))
+        Verdict::Valid
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::Evidence;
 use super::super::percentiles::{self, MAX};
 use super::advice::{Remedy, untried};
+use super::loader::late_level;
 use super::percent;
 use crate::clock::nanoseconds;
 use crate::latency::{Distribution, P50, P90, P99, PERCENTILES};
@@ -10,34 +11,37 @@ use crate::record::{Code, IntervalRecord, LoaderPart, Reason, TextValue, Verdict
 use crate::slo::{Metric, Slo, Statistic};
 use crate::units::{brief, counted};
 
-/// Shares of the window that a closed loop may stand still. In this time it sends nothing, so its
-/// rate is too low by as much.
+/// Shares of the window that the loader may stand still. In this time it sends nothing: the rate of
+/// a closed loop is too low by as much, and as many requests of an open loop are late.
 const STALLED_SUSPECT: f64 = 0.01;
 const STALLED_INVALID: f64 = 0.05;
 
 /// Part of the longest stall that no wait for a processor explains, if no other program caused it.
 const STOPPED: f64 = 0.5;
 
-/// The loader stood still for so long that the rate of a closed loop, or p99 or a lower percentile,
-/// may be its own.
+/// The loader stood still for so long that the rate of a closed loop, the lateness of an open loop,
+/// or p99 or a lower percentile may be its own.
 pub(super) fn stalled(evidence: &Evidence<'_>) -> Option<Reason> {
     let threads = &evidence.run.threads;
     let stalls: u64 = threads.iter().map(|thread| thread.stalls).sum();
     let stalled_s: f64 = threads.iter().map(|thread| thread.stalled_s).sum();
     let longest_s = threads.iter().map(|thread| thread.longest_stall_s).fold(0.0, f64::max);
     let share = stalled_s / (evidence.run.rate.measured_s * threads.len() as f64);
-    let of_rate = match share {
-        _ if evidence.is_open() => Verdict::Valid,
+    let of_sends = match share {
+        share if share <= STALLED_SUSPECT => Verdict::Valid,
+        _ if evidence.is_open() => late_level(evidence),
         share if share > STALLED_INVALID => Verdict::Invalid,
-        share if share > STALLED_SUSPECT => Verdict::Suspect,
-        _ => Verdict::Valid,
+        _ => Verdict::Suspect,
     };
     let parts = percentiles::of_stalls(evidence.latencies, evidence.args.mode);
     let parts = [P50, P90, P99].map(|percentile| Some((percentile, *parts.get(percentile.field)?)));
     let touched = parts.into_iter().flatten().filter(|(_, part)| part.verdict > Verdict::Valid);
-    let level = touched.clone().map(|(_, part)| part.verdict).fold(of_rate, Verdict::max);
+    let level = touched.clone().map(|(_, part)| part.verdict).fold(of_sends, Verdict::max);
     let spoiled = [
-        (of_rate > Verdict::Valid).then(|| format!("the rate is up to {} too low", percent(share))),
+        (of_sends > Verdict::Valid).then(|| match evidence.is_open() {
+            true => format!("some {} of the requests were sent late", percent(share)),
+            false => format!("the rate is up to {} too low", percent(share)),
+        }),
         touched
             .map(|(percentile, part)| {
                 format!("up to {} of {}", brief(part.at_most_ns), percentile.label)
