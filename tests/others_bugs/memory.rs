@@ -5,12 +5,14 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 
 use socket2::{Domain, Socket, Type};
+use test_needs::Need;
 
 use crate::clients::is_served;
 use crate::common::{ServerProcess, eventually};
 use crate::servers::Watched;
 
 const KIB_PER_MIB: u64 = 1024;
+const CLIENTS: usize = 1000;
 
 /// Clients that send as much as the server takes, and read nothing.
 struct SlowReaders {
@@ -66,9 +68,12 @@ fn no_memory_resets(server: &Watched) -> u64 {
 /// evshard: 9,000 clients with 64 KiB each took 584 MiB, and 558 stayed after they had left.
 #[test]
 fn the_memory_of_a_burst_was_kept_for_ever() {
+    if test_needs::missing(Need::Descriptors(CLIENTS as u64 + 1_000)) {
+        return;
+    }
     let server = Watched::start(&["--workers", "2", "--no-pin"]);
     let before_kib = server.server.status("VmRSS");
-    let mut clients = SlowReaders::connect(&server.server, 1000);
+    let mut clients = SlowReaders::connect(&server.server, CLIENTS);
     eventually("the server holds unsent output", || {
         clients.send();
         metric(&server, "evshard_buffer_bytes") > 18 << 20
@@ -104,12 +109,15 @@ fn slow_readers_took_all_memory() {
 /// evshard: the process aborted with all connections, because an allocation failed.
 #[test]
 fn a_process_at_its_limit_of_address_space_aborted() {
+    if test_needs::missing(Need::Descriptors(2 * CLIENTS as u64 + 1_000)) {
+        return;
+    }
     let flags = "--workers 2 --no-pin --admin 127.0.0.1:0";
     let limited = ServerProcess::start_after("ulimit -v 100000", flags);
     let server = Watched::of(limited);
     let limit = metric(&server, "evshard_buffer_limit_bytes");
     assert!(limit < 50 << 20, "{limit}");
-    let mut clients = SlowReaders::connect(&server.server, 2000);
+    let mut clients = SlowReaders::connect(&server.server, 2 * CLIENTS);
     eventually("the limit is reached", || {
         clients.send();
         no_memory_resets(&server) > 20
