@@ -18,8 +18,6 @@ PIECE = bytes(65536)
 MSS_BYTES = 536  # with short segments, the kernel gives the server's socket little room
 KERNEL_BUFFER_BYTES = 4096
 LEFT_MIB = 20  # the server returns no less than 16 MiB to the system
-# The kernel delivers short segments on a core of the sender, and a write of the server sends a hundred of them.
-WAIT_MS = 1000
 
 
 def run(context, outcome):
@@ -48,7 +46,7 @@ def _flood(subject, count, outcome, case):
             needed = highest > limit // 2
             outcome.expect(f"{case}: connections are reset, and not all", f"{reset} of {count}",
                            reset < count and (reset > 0 or not needed))
-        outcome.expect_unharmed(probe, WAIT_MS)
+        outcome.expect_unharmed(probe, 250)
         most = resident + (LEFT_MIB << 20)
         wait_until(lambda: procfs.resident_bytes(server.pid) <= most, BACK_TO_NORMAL_S)
         grown = procfs.resident_bytes(server.pid) - resident
