@@ -87,6 +87,9 @@ mod base;
 
 mod buffer;
 
+#[cfg(feature = "bufferevent")]
+mod transport;
+
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -10,12 +10,6 @@ use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
 
 use super::check;
 
-/// Whether a call on a non-blocking socket must be made again, once the event base reports the
-/// socket as ready (`EAGAIN`), or at once (`EINTR`). Level-triggered readiness covers both.
-pub(crate) fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
 /// Accepts one connection, non-blocking and close-on-exec, without the peer's address.
 ///
 /// # Errors

@@ -31,10 +31,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("buffer", &["sys::memory", "sys::stream"]),
+    ("transport", &["buffer", "event"]),
     (
         "server",
         &[
             "base",
+            "transport",
+            "buffer",
             "sys::clock",
             "sys::malloc",
             "sys::rusage",

@@ -9,7 +9,7 @@ use socket2::Socket;
 use super::request::{HEAD_BYTES_MAX, Head, parse};
 use super::response::Response;
 use crate::event::EventId;
-use crate::sys::socket::would_block;
+use crate::transport::would_block;
 
 /// Reads that are discarded per turn after the response.
 const DISCARDS_PER_TURN_MAX: usize = 16;

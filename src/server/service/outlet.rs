@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use socket2::Socket;
-
 use super::pending_output::{Output, OutputFailure, PendingOutput};
 use crate::server::memory::BufferLimits;
+use crate::transport::Transport;
 
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
 const DIRECT_BYTES_MIN: usize = 4096;
@@ -45,13 +44,13 @@ pub struct Outlet<'a> {
 impl<'a> Outlet<'a> {
     /// Creates the outlet of one call; `buffered` is empty.
     pub(in crate::server) fn new(
-        socket: &'a Socket,
+        transport: &'a Transport,
         buffered: &'a mut Vec<u8>,
         pending: &'a mut Option<Box<PendingOutput>>,
         limits: &'a BufferLimits,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let output = Output { socket, pending, limits, bytes_out, failure: None };
+        let output = Output { transport, pending, limits, bytes_out, failure: None };
         Self { output, buffered, next_step: NextStep::default() }
     }
 

@@ -1,11 +1,9 @@
 //! The output of a connection: what its socket does not take is pending, up to a limit.
 
-use std::io::{self, Write};
-
-use socket2::Socket;
+use std::io;
 
 use crate::server::memory::{BufferLimits, HeldBytes, NoMemory};
-use crate::sys::socket::would_block;
+use crate::transport::{Transport, would_block};
 
 /// Output that the socket has not taken yet.
 #[derive(Debug)]
@@ -34,8 +32,8 @@ impl PendingOutput {
     }
 
     /// Sends more; returns how many bytes the socket took.
-    pub(in crate::server) fn send(&mut self, socket: &Socket) -> io::Result<usize> {
-        let sent = send(socket, &self.bytes[self.sent..])?;
+    pub(in crate::server) fn send(&mut self, transport: &Transport) -> io::Result<usize> {
+        let sent = send(transport, &self.bytes[self.sent..])?;
         self.sent += sent;
         Ok(sent)
     }
@@ -48,7 +46,7 @@ impl PendingOutput {
 /// The output side of a connection during a call.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
-    pub(super) socket: &'a Socket,
+    pub(super) transport: &'a Transport,
     /// Output that is already pending.
     pub(super) pending: &'a mut Option<Box<PendingOutput>>,
     pub(super) limits: &'a BufferLimits,
@@ -70,7 +68,7 @@ pub(in crate::server) enum OutputFailure {
 impl Output<'_> {
     /// Sends while no output is pending, and keeps what the socket does not take.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        match send(self.socket, bytes) {
+        match send(self.transport, bytes) {
             Ok(sent) => {
                 *self.bytes_out += sent as u64;
                 if sent < bytes.len() {
@@ -99,8 +97,8 @@ impl Output<'_> {
 }
 
 /// Sends as much as the socket takes; this may be nothing.
-fn send(mut socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    match socket.write(bytes) {
+fn send(transport: &Transport, bytes: &[u8]) -> io::Result<usize> {
+    match transport.write(bytes) {
         Err(error) if would_block(&error) => Ok(0),
         result => result,
     }

@@ -1,15 +1,14 @@
 //! Adoption: a worker takes accepted connections from its handoff, and starts them.
 
-use socket2::Socket;
-
 use super::connection::{Connection, Stage};
 use super::connection_io::on_readable;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::error::Result;
-use crate::event::{EventSpec, Fired, Interest, Token};
+use crate::event::{EventSpec, Fired, Token};
 use crate::server::config::ProxyMode;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
+use crate::transport::Transport;
 
 /// Adoptions per turn, so that open connections do not wait for new ones.
 const ADOPTIONS_PER_TURN_MAX: usize = 64;
@@ -51,14 +50,14 @@ impl Worker {
     fn adopt(&mut self, registry: &mut Registry<Self>, accepted: AcceptedConnection) {
         self.adopted = true;
         self.stats.connections += 1;
-        let socket = Socket::from(accepted.socket);
+        let transport = Transport::new(accepted.socket);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let spec = EventSpec::io(&socket, Interest::READ).persist().token(Token(key as u64));
-        let readable = registry.create(spec, on_readable);
+        let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
+        let readable = registry.create(spec.token(Token(key as u64)), on_readable);
         let expects_header = self.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        entry.insert(Connection::new(socket, readable, accepted.listener, stage));
+        entry.insert(Connection::new(transport, readable, accepted.listener, stage));
         if let (Some(timings), Some(accepted_at)) = (&mut self.timings, accepted.accepted_at) {
             timings.adopted(accepted_at);
         }

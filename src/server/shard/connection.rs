@@ -1,16 +1,14 @@
-//! One connection: its socket, its events and its stage.
+//! One connection: its transport, its events and its stage.
 //!
 //! An idle connection holds no buffer. Pending output and unconsumed input are kept here. While
 //! output is pending, nothing is read.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use socket2::Socket;
 
 use crate::event::EventId;
 use crate::server::memory::{HeldBytes, MemoryLimit, NoMemory};
 use crate::server::service::{NextStep, Peer, PeerAddress, PendingOutput};
+use crate::transport::Transport;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub(super) enum Stage {
 /// A connection of a shard.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: Socket,
+    pub(super) transport: Transport,
     /// Pending while the connection reads.
     pub(super) readable: EventId,
     /// Exists while it sends.
@@ -52,9 +50,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, readable: EventId, listener: u16, stage: Stage) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        readable: EventId,
+        listener: u16,
+        stage: Stage,
+    ) -> Self {
         Self {
-            socket,
+            transport,
             readable,
             writable: None,
             timer: None,
@@ -90,7 +93,8 @@ impl Connection {
     }
 
     pub(super) fn peer(&self) -> Peer<'_> {
-        Peer { socket: &self.socket, proxied: self.proxied.as_deref(), listener: self.listener }
+        let proxied = self.proxied.as_deref();
+        Peer { socket: self.transport.socket(), proxied, listener: self.listener }
     }
 
     /// Appends unconsumed input; an empty slice uses no memory.
@@ -109,11 +113,5 @@ impl Connection {
     pub(super) fn largest_buffer(&self) -> usize {
         let unconsumed = self.unconsumed.as_ref().map_or(0, |held| held.memory());
         self.pending.as_ref().map_or(0, |pending| pending.memory()).max(unconsumed)
-    }
-
-    /// Makes the close a reset: an orderly end would claim that the peer got everything.
-    pub(super) fn reset_on_close(&self) {
-        // If the connection is broken already, the peer needs no reset.
-        let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 }

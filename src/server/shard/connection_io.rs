@@ -3,8 +3,6 @@
 //! A connection is in one [`Stage`] at a time: it reads, sends, or waits for a timer. The next step
 //! of its service moves it to another stage.
 
-use std::io::Read;
-
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Stage};
 use super::connection_mut::ConnectionMut;
@@ -15,7 +13,7 @@ use crate::event::{Fired, Ready};
 use crate::server::config::ProxyMode;
 use crate::server::memory::NoMemory;
 use crate::server::service::{Hosted, NextStep, Outlet, OutputFailure, Peer};
-use crate::sys::socket::would_block;
+use crate::transport::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
 const READS_PER_TURN_MAX: usize = 4;
@@ -105,7 +103,7 @@ impl ConnectionMut<'_> {
     /// Reads once; returns whether another read may bring more.
     fn read_once(&mut self, buffer: &mut [u8]) -> bool {
         let connection = &mut self.worker.connections[self.key];
-        let length = match (&connection.socket).read(buffer) {
+        let length = match connection.transport.read(buffer) {
             Ok(0) => {
                 self.end_of_stream();
                 return false;
@@ -326,9 +324,11 @@ impl ConnectionMut<'_> {
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
         let Worker { connections, service, buffered, buffer_limits, stats, .. } = &mut *self.worker;
-        let Connection { socket, pending, proxied, listener, .. } = &mut connections[self.key];
-        let peer = Peer { socket, proxied: proxied.as_deref(), listener: *listener };
-        let mut out = Outlet::new(socket, buffered, pending, buffer_limits, &mut stats.bytes_out);
+        let Connection { transport, pending, proxied, listener, .. } = &mut connections[self.key];
+        let peer =
+            Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
+        let mut out =
+            Outlet::new(transport, buffered, pending, buffer_limits, &mut stats.bytes_out);
         let answer = call(&mut **service, &peer, &mut out);
         finish(answer, out)
     }
@@ -369,7 +369,7 @@ impl ConnectionMut<'_> {
     fn send_pending(&mut self) {
         let connection = &mut self.worker.connections[self.key];
         if let Some(pending) = &mut connection.pending {
-            let Ok(sent) = pending.send(&connection.socket) else {
+            let Ok(sent) = pending.send(&connection.transport) else {
                 self.fail(CloseReason::Broken);
                 return;
             };

@@ -8,7 +8,7 @@ use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::worker::Worker;
 use crate::base::{CommonTimeout, Handler, Registry};
-use crate::event::{EventId, EventSpec, Interest, Token};
+use crate::event::{EventId, EventSpec, Token};
 
 /// A connection during a callback; it dereferences to the [`Connection`]. Once it is closed, only
 /// [`is_open`](Self::is_open) may be called.
@@ -75,7 +75,7 @@ impl ConnectionMut<'_> {
         if self.writable.is_some() {
             return true;
         }
-        let spec = EventSpec::io(&self.socket, Interest::WRITE).persist();
+        let spec = EventSpec::io(&self.transport, self.transport.write_waits_for()).persist();
         let writable = self.registry.create(spec.token(Token(self.key as u64)), handler);
         self.writable = Some(writable);
         self.watch(writable, self.worker.deadlines.idle)
@@ -141,7 +141,7 @@ impl ConnectionMut<'_> {
             self.worker.log_no_memory();
         }
         if !reason.is_orderly(self) {
-            self.reset_on_close();
+            self.transport.reset_on_close();
         }
         self.close();
     }

@@ -55,7 +55,7 @@ pub(super) fn read(
 
 /// Whether a header from this connection's peer is trusted. The peer of a closed connection is not.
 fn trusts(proxy: &ProxyProtocol, connection: &Connection) -> bool {
-    match PeerAddress::of(&connection.socket) {
+    match PeerAddress::of(connection.transport.socket()) {
         PeerAddress::Internet(address) => is_trusted(Some(address.ip()), proxy),
         PeerAddress::Unix => is_trusted(None, proxy),
         PeerAddress::Unknown => false,

@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::message::{Message, VERSION};
 use crate::event::EventId;
 use crate::server::listener::Listener;
-use crate::sys::socket::would_block;
+use crate::transport::would_block;
 
 /// The longest line that a successor sends.
 const LINE_BYTES_MAX: usize = 256;
