@@ -90,6 +90,9 @@ mod buffer;
 #[cfg(feature = "bufferevent")]
 mod transport;
 
+#[cfg(feature = "bufferevent")]
+mod bufferevent;
+
 #[cfg(feature = "server")]
 pub mod server;
 
@@ -100,6 +103,8 @@ pub use base::{
     PassedOver, PrepareWatcher, Registry, Remote, SignalMethod, Wake, WatcherId,
 };
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
+#[cfg(feature = "bufferevent")]
+pub use bufferevent::{RateLimit, RateLimitError};
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 

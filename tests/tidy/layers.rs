@@ -33,6 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("buffer", &["sys::memory", "sys::stream"]),
     ("transport", &["buffer", "event"]),
     (
+        "bufferevent",
+        &["base", "transport", "buffer", "sys::clock", "sys::socket", "event", "error", "sync"],
+    ),
+    (
         "server",
         &[
             "base",

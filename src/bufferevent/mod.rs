@@ -1,0 +1,6 @@
+//! Buffered events (libevent: bufferevents): their rate limits, and how they connect.
+
+#[cfg_attr(not(test), expect(dead_code, reason = "bufferevents will use it"))]
+mod rate_limit;
+
+pub use rate_limit::{RateLimit, RateLimitError};
