@@ -104,7 +104,7 @@ pub use base::{
 };
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]
-pub use bufferevent::{RateLimit, RateLimitError};
+pub use bufferevent::{ConnectError, RateLimit, RateLimitError};
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 

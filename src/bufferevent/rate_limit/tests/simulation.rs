@@ -109,7 +109,7 @@ impl Simulation {
             }
             if self.now_ns >= next_drain_ns {
                 next_drain_ns += group_tick_ns;
-                for group in &mut self.group {
+                if let Some(group) = &mut self.group {
                     // The refill below decides.
                     let _ = group.decrement(Read, self.settings.drain);
                     let _ = group.decrement(Write, self.settings.drain);
