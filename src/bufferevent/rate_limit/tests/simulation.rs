@@ -116,7 +116,7 @@ impl Simulation {
                 }
             }
             self.refill(&mut order);
-            while order.iter().fold(false, |any, number| self.serve(*number) || any) {}
+            while order.iter().filter(|number| self.serve(**number)).count() > 0 {}
             self.now_ns = self.next_time().min(next_demand_ns).min(next_drain_ns);
         }
         self.check_totals();
