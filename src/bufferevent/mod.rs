@@ -1,9 +1,29 @@
-//! Buffered events (libevent: bufferevents): their rate limits, and how they connect.
+//! Buffered events (libevent: bufferevent): sockets, pairs and filters, each with an input and an
+//! output buffer, and handlers for what happens to them.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "bufferevents will use it"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "connect will use it"))]
 mod connect;
-#[cfg_attr(not(test), expect(dead_code, reason = "bufferevents will use it"))]
+mod direction;
+mod error;
+mod filter;
+mod handle;
+mod handlers;
+mod pair;
+#[cfg_attr(not(test), expect(dead_code, reason = "connect will use it"))]
 mod rate_limit;
+mod serve;
+mod socket;
+mod state;
+mod table;
+mod what;
 
 pub use connect::ConnectError;
+pub use direction::Watermarks;
+pub use error::BuffereventError;
+pub use filter::{Filter, FilterResult, FlushMode};
+pub use handle::BuffereventMut;
+pub use handlers::{BuffereventHandlers, DataHandler, WhatHandler};
 pub use rate_limit::{RateLimit, RateLimitError};
+pub use state::BuffereventOptions;
+pub use table::{BuffereventId, Bufferevents, HasBufferevents};
+pub use what::What;

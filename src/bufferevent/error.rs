@@ -1,0 +1,60 @@
+//! What a bufferevent refuses.
+
+use std::io;
+
+use super::table::BuffereventId;
+
+/// What can go wrong in a call on a bufferevent. What goes wrong later is an event with
+/// [`What::ERROR`](crate::What::ERROR).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuffereventError {
+    /// The id is of a bufferevent that was freed.
+    #[error("bufferevent {0} was freed; create a new one instead of using its id again")]
+    Stale(BuffereventId),
+
+    /// Pairs and filters have no socket of their own.
+    #[error(
+        "bufferevent {0} has no socket of its own, because it is a pair or a filter; \
+         use the socket bufferevent below it"
+    )]
+    NoSocket(BuffereventId),
+
+    /// It has a socket, or connects already.
+    #[error(
+        "bufferevent {0} is connected or connects already; \
+         take its socket out first, or create another bufferevent"
+    )]
+    Connected(BuffereventId),
+
+    /// A bufferevent has at most one filter on it.
+    #[error("bufferevent {0} has a filter already; put the new filter on that one")]
+    HasFilter(BuffereventId),
+
+    /// The other end of the pair, or what is below the filter, was freed.
+    #[error("the other side of bufferevent {0} was freed; nothing can be flushed to it")]
+    NoOtherSide(BuffereventId),
+
+    /// A filter failed while it was flushed.
+    #[error("the filter of bufferevent {0} failed on its input; its event handler has the error")]
+    FilterFailed(BuffereventId),
+
+    /// A system call failed.
+    #[error("{op}: {source}")]
+    Os {
+        /// The operation and its object.
+        op: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
+    /// The event base refused one of its events.
+    #[error(transparent)]
+    Base(#[from] crate::Error),
+}
+
+impl BuffereventError {
+    pub(super) fn os(op: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Os { op: op.into(), source }
+    }
+}

@@ -1,0 +1,201 @@
+//! Bufferevents on a socket (libevent: `bufferevent_socket_new`).
+
+use std::os::fd::OwnedFd;
+
+use super::direction::Direction;
+use super::error::BuffereventError;
+use super::serve::{on_readable, on_writable};
+use super::state::{Bufferevent, BuffereventOptions, Kind};
+use super::table::{BuffereventId, Bufferevents, HasBufferevents};
+use super::what::What;
+use crate::base::Registry;
+use crate::event::{EventSpec, Fired, Ready};
+use crate::transport::{Transport, would_block};
+
+/// What a socket bufferevent has of its own.
+#[derive(Default)]
+pub(super) struct SocketState {
+    /// `None` until it is connected.
+    pub(super) transport: Option<Transport>,
+    /// Whether the stream to the peer ends once the output is sent.
+    pub(super) ends: bool,
+}
+
+impl<C: HasBufferevents> Bufferevents<C> {
+    /// Creates a bufferevent on a connected stream socket, which it owns (libevent:
+    /// `bufferevent_socket_new` with `BEV_OPT_CLOSE_ON_FREE`). It makes the socket non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`BuffereventError::Os`] if the descriptor cannot be non-blocking.
+    pub fn socket(
+        &mut self,
+        registry: &mut Registry<C>,
+        socket: impl Into<OwnedFd>,
+        options: BuffereventOptions,
+    ) -> Result<BuffereventId, BuffereventError> {
+        let transport = non_blocking(socket.into())?;
+        let id = self.unconnected(registry, options);
+        self.resolve(id)?.attach(registry, id, transport);
+        Ok(id)
+    }
+
+    /// Creates a bufferevent without a socket, to connect it (libevent: `bufferevent_socket_new`
+    /// with the descriptor -1).
+    ///
+    /// What is put into its output before it is connected is sent afterwards.
+    pub fn unconnected(
+        &mut self,
+        registry: &mut Registry<C>,
+        options: BuffereventOptions,
+    ) -> BuffereventId {
+        self.create(registry, Kind::Socket(SocketState::default()), options)
+    }
+}
+
+/// A transport on the socket, which no longer blocks.
+pub(super) fn non_blocking(socket: OwnedFd) -> Result<Transport, BuffereventError> {
+    let socket = socket2::Socket::from(socket);
+    socket
+        .set_nonblocking(true)
+        .map_err(BuffereventError::os("make the socket of a bufferevent non-blocking"))?;
+    Ok(Transport::new(socket))
+}
+
+/// The state of a socket bufferevent.
+impl<C: HasBufferevents> Bufferevent<C> {
+    /// Takes a connected socket, and creates its events.
+    pub(super) fn attach(
+        &mut self,
+        registry: &mut Registry<C>,
+        id: BuffereventId,
+        transport: Transport,
+    ) {
+        let Kind::Socket(socket) = &mut self.kind else { return };
+        let (read, write) = (transport.read_waits_for(), transport.write_waits_for());
+        // Events of one descriptor may share it: it is closed only after both are freed.
+        let spec =
+            |interest| EventSpec::io(&transport, interest).persist().stable_fd().token(id.token());
+        self.read.event = Some(registry.create(spec(read), on_readable));
+        self.write.event = Some(registry.create(spec(write), on_writable));
+        socket.transport = Some(transport);
+        self.apply_priority(registry);
+    }
+
+    /// Notes what the event of the reading direction reports.
+    pub(super) fn readable(&mut self, registry: &mut Registry<C>, fired: Fired) {
+        if fired.ready.contains(Ready::READ) {
+            self.read_socket();
+        } else if fired.ready.contains(Ready::REFUSED) {
+            self.refused(registry, fired, What::READING);
+        } else {
+            self.report(What::TIMEOUT | What::READING);
+        }
+    }
+
+    /// Notes what the event of the writing direction reports.
+    pub(super) fn writable(&mut self, registry: &mut Registry<C>, fired: Fired) {
+        self.is_unsettled = true;
+        if fired.ready.contains(Ready::WRITE) {
+            self.write_socket();
+        } else if fired.ready.contains(Ready::REFUSED) {
+            self.refused(registry, fired, What::WRITING);
+        } else {
+            self.report(What::TIMEOUT | What::WRITING);
+        }
+    }
+
+    fn refused(&mut self, registry: &mut Registry<C>, fired: Fired, what: What) {
+        let error = registry.take_refusal(fired.id).map_or_else(
+            || std::io::Error::other("the event base refused the socket"),
+            std::io::Error::other,
+        );
+        self.report_error(error, what);
+    }
+
+    /// Reads once.
+    fn read_socket(&mut self) {
+        let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
+            return;
+        };
+        let room = self.read.watermarks.room(self.input.len());
+        let max = self.read.max_single.min(room);
+        if max == 0 || !self.read.is_on() {
+            return;
+        }
+        match transport.read_to(&mut self.input, max) {
+            Ok(0) => self.report(What::EOF | What::READING),
+            Ok(_) => self.report_input(),
+            Err(error) if would_block(&error) => {}
+            Err(error) => self.report_error(error, What::READING),
+        }
+    }
+
+    /// Writes once.
+    fn write_socket(&mut self) {
+        let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
+            return;
+        };
+        match transport.write_from(&mut self.output, self.write.max_single) {
+            Ok(0) => {}
+            Ok(_) => self.report_output(),
+            Err(error) if would_block(&error) => {}
+            Err(error) => self.report_error(error, What::WRITING),
+        }
+    }
+
+    /// Writes what is new in the output, and watches the socket for what is wanted.
+    ///
+    /// The output is written at once. The socket is watched only if it does not take all of it.
+    pub(super) fn settle_socket(&mut self, registry: &mut Registry<C>) {
+        self.check_high_watermark();
+        if !self.output.is_empty() && self.write.is_on() && !self.write.watched {
+            self.write_socket();
+        }
+        let Kind::Socket(socket) = &mut self.kind else { return };
+        let Some(transport) = &socket.transport else { return };
+        if socket.ends && self.output.is_empty() && self.write.is_on() {
+            socket.ends = false;
+            // If the connection is broken already, the next read or write reports it.
+            let _ = transport.end_write();
+        }
+        let wants_read = self.read.is_on();
+        self.watch_read(registry, wants_read);
+        let wants_write = self.write.is_on() && !self.output.is_empty();
+        self.watch_write(registry, wants_write);
+    }
+
+    #[inline]
+    pub(super) fn watch_read(&mut self, registry: &mut Registry<C>, wanted: bool) {
+        if wanted != self.read.watched
+            && let Err(error) = watch(&mut self.read, registry, wanted)
+        {
+            self.report_error(std::io::Error::other(error), What::READING);
+        }
+    }
+
+    #[inline]
+    pub(super) fn watch_write(&mut self, registry: &mut Registry<C>, wanted: bool) {
+        if wanted != self.write.watched
+            && let Err(error) = watch(&mut self.write, registry, wanted)
+        {
+            self.report_error(std::io::Error::other(error), What::WRITING);
+        }
+    }
+}
+
+/// Makes the event of a direction pending, with its timeout, or idle.
+fn watch<C>(
+    direction: &mut Direction,
+    registry: &mut Registry<C>,
+    wanted: bool,
+) -> crate::Result<()> {
+    let Some(event) = direction.event else { return Ok(()) };
+    if wanted {
+        registry.add(event, direction.timeout)?;
+    } else {
+        registry.del(event);
+    }
+    direction.watched = wanted;
+    Ok(())
+}
