@@ -50,7 +50,11 @@ impl<C: HasBufferevents> Bufferevents<C> {
             filter.underlying = None;
         }
         match state.kind {
-            Kind::Socket(_) => {}
+            Kind::Socket(socket) => {
+                if let Some(connecting) = socket.connecting {
+                    connecting.cancel(registry);
+                }
+            }
             Kind::Pair(partner) => {
                 if let Some(partner) = partner.and_then(|partner| self.state_mut(partner)) {
                     partner.kind = Kind::Pair(None);
@@ -406,6 +410,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         };
         let transport = socket.transport.take();
         state.free_io_events(registry);
+        state.end_connect(registry);
         Ok(transport.map(crate::transport::Transport::into_socket))
     }
 
@@ -440,11 +445,20 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         if let Kind::Filter(filter) = &self.state_ref().kind { filter.underlying } else { None }
     }
 
+    pub(super) fn parts(&mut self) -> (&mut Bufferevents<C>, &mut Registry<C>, BuffereventId) {
+        (self.table, self.registry, self.id)
+    }
+
+    /// Has it served after the running handler.
+    pub(super) fn note_change(&mut self) {
+        self.is_changed = true;
+    }
+
     fn state(&mut self) -> &mut Bufferevent<C> {
         self.table.state_mut(self.id).expect("it exists as long as this access")
     }
 
-    fn state_ref(&self) -> &Bufferevent<C> {
+    pub(super) fn state_ref(&self) -> &Bufferevent<C> {
         self.table.state(self.id).expect("it exists as long as this access")
     }
 }

@@ -1,8 +1,8 @@
 //! Buffered events (libevent: bufferevent): sockets, pairs and filters, each with an input and an
 //! output buffer, and handlers for what happens to them.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "connect will use it"))]
 mod connect;
+mod connecting;
 mod direction;
 mod error;
 mod filter;

@@ -62,7 +62,7 @@ pub(super) fn on_scheduled<C: HasBufferevents>(
 
 /// Serves the first one, and then those that changed, from the handler of `event`. With the first
 /// one comes whether its deferred handlers are called now.
-fn serve_from<C: HasBufferevents>(
+pub(super) fn serve_from<C: HasBufferevents>(
     registry: &mut Registry<C>,
     cx: &mut C,
     event: EventId,

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::connecting::Connecting;
 use super::direction::Direction;
 use super::error::BuffereventError;
 use super::serve::{on_readable, on_writable};
@@ -17,6 +18,8 @@ use crate::transport::{Transport, would_block};
 pub(super) struct SocketState {
     /// `None` until it is connected.
     pub(super) transport: Option<Transport>,
+    /// While it connects.
+    pub(super) connecting: Option<Box<Connecting>>,
     /// Whether the stream to the peer ends once the output is sent.
     pub(super) ends: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU32;
 
+use super::connect::Resolver;
 use super::error::BuffereventError;
 use super::state::Bufferevent;
 use crate::base::Registry;
@@ -79,6 +80,10 @@ pub struct Bufferevents<C> {
     pub(super) serving: Option<EventId>,
     /// The one that it serves.
     pub(super) current: Option<BuffereventId>,
+    /// Looks host names up, once that is needed.
+    pub(super) resolver: Option<Resolver>,
+    /// How many connects were begun.
+    pub(super) connects: u64,
 }
 
 struct Slot<C> {
@@ -97,6 +102,8 @@ impl<C> Bufferevents<C> {
             serve_event: None,
             serving: None,
             current: None,
+            resolver: None,
+            connects: 0,
         }
     }
 

@@ -3,5 +3,7 @@
 mod app;
 #[path = "../common/mod.rs"]
 mod common;
+mod connect;
+mod filter;
 mod pair;
 mod socket;

@@ -12,10 +12,7 @@ mod lookup_queue;
 mod order;
 mod resolver;
 
-#[expect(unused_imports, reason = "bufferevents will use them")]
-pub(crate) use attempts::{ConnectAttempts, Step};
+pub(crate) use attempts::{ATTEMPT_DELAY, ConnectAttempts, Step};
 pub use error::ConnectError;
-#[expect(unused_imports, reason = "bufferevents will use it")]
 pub(crate) use order::interleave;
-#[expect(unused_imports, reason = "bufferevents will use them")]
 pub(crate) use resolver::{Lookup, Resolver};
