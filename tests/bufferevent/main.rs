@@ -5,5 +5,6 @@ mod app;
 mod common;
 mod connect;
 mod filter;
+mod model;
 mod pair;
 mod socket;
