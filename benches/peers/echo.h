@@ -68,15 +68,4 @@ static void on_ready(int epoll, uint64_t tag) {
         on_writable(epoll, (struct remainder *)(uintptr_t)tag);
 }
 
-/* A whole number from `least` to `most`, or the end of the program with its usage. */
-static unsigned parse_number(const char *text, unsigned least, unsigned most, const char *usage) {
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || number < least || number > most) {
-        fprintf(stderr, "usage: %s   ('%s' is not a number from %u to %u)\n", usage, text, least, most);
-        exit(2);
-    }
-    return (unsigned)number;
-}
-
 #endif

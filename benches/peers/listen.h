@@ -20,17 +20,28 @@ enum {
     BACKLOG = 4096,        /* thousands of clients may connect before the first accept */
 };
 
-static _Thread_local char received[RECV_MAX];
+__attribute__((unused)) static _Thread_local char received[RECV_MAX];
 
 static void die(const char *what) {
     perror(what);
     exit(EXIT_FAILURE);
 }
 
-static void watch(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
+static inline void watch(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
     struct epoll_event event = {.events = events, .data.u64 = tag};
     if (epoll_ctl(epoll, operation, fd, &event) < 0)
         die("epoll_ctl");
+}
+
+/* A whole number from `least` to `most`, or the end of the program with its usage. */
+static inline unsigned parse_number(const char *text, unsigned least, unsigned most, const char *usage) {
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || number < least || number > most) {
+        fprintf(stderr, "usage: %s   ('%s' is not a number from %u to %u)\n", usage, text, least, most);
+        exit(2);
+    }
+    return (unsigned)number;
 }
 
 static int listen_on(uint16_t port) {
@@ -63,7 +74,7 @@ static int accept_next(int listener) {
 }
 
 /* How many bytes the kernel took; 0 when its buffer is full, -1 when the connection is broken. */
-static ssize_t send_some(int fd, const char *bytes, size_t length) {
+static inline ssize_t send_some(int fd, const char *bytes, size_t length) {
     ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
     return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
