@@ -4,6 +4,7 @@ mod app;
 #[path = "../common/mod.rs"]
 mod common;
 mod connect;
+mod defects;
 mod filter;
 mod model;
 mod pair;
