@@ -22,12 +22,12 @@ use evshard::{
 
 struct App {
     listener: TcpListener,
-    bufferevents: Bufferevents<App>,
+    bufferevents: Bufferevents<Self>,
     addresses: HashMap<BuffereventId, SocketAddr>,
 }
 
 impl HasBufferevents for App {
-    fn bufferevents(&mut self) -> &mut Bufferevents<App> {
+    fn bufferevents(&mut self) -> &mut Bufferevents<Self> {
         &mut self.bufferevents
     }
 }

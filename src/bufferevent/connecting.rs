@@ -40,7 +40,7 @@ pub(super) struct Connecting {
 }
 
 enum Stage {
-    LookingUp(Lookup),
+    LookingUp(#[expect(dead_code, reason = "dropping it cancels the lookup")] Lookup),
     Trying { attempts: ConnectAttempts, running: Vec<Attempt> },
 }
 
@@ -296,7 +296,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
                     let _ = registry.add(timer, Some(wait.map_or(LONG, Duration::from_nanos)));
                     return;
                 }
-                Step::GiveUp(_, error) => {
+                Step::GiveUp(error) => {
                     self.fail_connect(registry, error);
                     return;
                 }
@@ -325,11 +325,11 @@ impl<C: HasBufferevents> Bufferevent<C> {
         registry.free(attempt.event);
         match outcome {
             Ok(None) => {
-                // What it cancels is freed together with the rest of this connect.
-                let _ = attempts.connected(attempt.index);
-                self.end_connect(registry);
-                self.attach(registry, id, Transport::new(attempt.socket));
-                self.due.what |= What::CONNECTED;
+                if attempts.connected(attempt.index) {
+                    self.end_connect(registry);
+                    self.attach(registry, id, Transport::new(attempt.socket));
+                    self.due.what |= What::CONNECTED;
+                }
             }
             Ok(Some(error)) | Err(error) => {
                 attempts.failed(attempt.index, error, now_ns);

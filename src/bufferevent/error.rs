@@ -3,6 +3,7 @@
 use std::io;
 
 use super::table::BuffereventId;
+use crate::error::Error;
 
 /// What can go wrong in a call on a bufferevent. What goes wrong later is an event with
 /// [`What::ERROR`](crate::What::ERROR).
@@ -50,7 +51,7 @@ pub enum BuffereventError {
 
     /// The event base refused one of its events.
     #[error(transparent)]
-    Base(#[from] crate::Error),
+    Base(#[from] Error),
 }
 
 impl BuffereventError {

@@ -16,6 +16,7 @@ use super::table::{BuffereventId, Bufferevents, HasBufferevents};
 use super::what::What;
 use crate::base::Registry;
 use crate::buffer::Buffer;
+use crate::error::Error;
 use crate::event::{EventSpec, Interest, Token};
 
 impl<C: HasBufferevents> Bufferevents<C> {
@@ -322,7 +323,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
     pub fn set_priority(&mut self, priority: u8) -> Result<(), BuffereventError> {
         let priorities = self.registry.priorities();
         if priority >= priorities {
-            return Err(crate::Error::Priority { priority, priorities }.into());
+            return Err(Error::Priority { priority, priorities }.into());
         }
         let Self { table, registry, id, .. } = self;
         let Some(state) = table.state_mut(*id) else { return Ok(()) };
@@ -330,7 +331,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
             .events()
             .find(|event| registry.info(*event).is_some_and(|info| !info.active.is_empty()))
         {
-            return Err(crate::Error::Active(active).into());
+            return Err(Error::Active(active).into());
         }
         state.priority = Some(priority);
         state.apply_priority(registry);

@@ -10,6 +10,7 @@ use super::state::{Bufferevent, BuffereventOptions, Kind};
 use super::table::{BuffereventId, Bufferevents, HasBufferevents};
 use super::what::What;
 use crate::base::Registry;
+use crate::error::Error;
 use crate::event::{EventSpec, Fired, Ready};
 use crate::transport::{Transport, would_block};
 
@@ -192,7 +193,7 @@ fn watch<C>(
     direction: &mut Direction,
     registry: &mut Registry<C>,
     wanted: bool,
-) -> crate::Result<()> {
+) -> Result<(), Error> {
     let Some(event) = direction.event else { return Ok(()) };
     if wanted {
         registry.add(event, direction.timeout)?;

@@ -51,11 +51,11 @@ impl fmt::Display for BuffereventId {
 ///
 /// #[derive(Default)]
 /// struct App {
-///     bufferevents: Bufferevents<App>,
+///     bufferevents: Bufferevents<Self>,
 /// }
 ///
 /// impl HasBufferevents for App {
-///     fn bufferevents(&mut self) -> &mut Bufferevents<App> {
+///     fn bufferevents(&mut self) -> &mut Bufferevents<Self> {
 ///         &mut self.bufferevents
 ///     }
 /// }

@@ -42,8 +42,8 @@ pub(crate) enum Step {
     Start(usize, SocketAddr),
     /// Wait for a report, at most until this time in nanoseconds, if there is one.
     Wait(Option<u64>),
-    /// Cancel the attempts that this returns, if any, and report the error.
-    GiveUp(Vec<usize>, ConnectError),
+    /// Cancel the attempts that run, and report the error.
+    GiveUp(ConnectError),
     /// Nothing: it has connected or given up.
     Ended,
 }
@@ -117,16 +117,16 @@ impl ConnectAttempts {
         }
     }
 
-    /// Reports that an attempt succeeded. Returns the indexes of the attempts to cancel.
-    ///
-    /// Returns `None` if it is to be closed, because another one succeeded before, or all were
-    /// given up.
-    pub(crate) fn connected(&mut self, index: usize) -> Option<Vec<usize>> {
-        if !self.end_attempt(index) {
-            return None;
+    /// Reports that an attempt succeeded; returns whether its socket is used. If so, the caller
+    /// cancels all others. If not, it closes this one, because another succeeded before, or all
+    /// were given up.
+    pub(crate) fn connected(&mut self, index: usize) -> bool {
+        let is_used = self.end_attempt(index);
+        if is_used {
+            self.has_ended = true;
+            self.running.clear();
         }
-        self.has_ended = true;
-        Some(std::mem::take(&mut self.running))
+        is_used
     }
 
     /// Takes an attempt off those that run; returns whether it ran.
@@ -149,7 +149,8 @@ impl ConnectAttempts {
             }
             (None, None) => ConnectError::NoAddress { host },
         };
-        Step::GiveUp(std::mem::take(&mut self.running), error)
+        self.running.clear();
+        Step::GiveUp(error)
     }
 }
 
@@ -178,7 +179,7 @@ mod tests {
         io::Error::from_raw_os_error(number)
     }
 
-    /// A step in short: "start 1", "wait 250", "wait", "give up [0] …", "ended".
+    /// A step in short: "start 1", "wait 250", "wait", "give up: …", "ended".
     fn step(attempts: &mut ConnectAttempts, now_ms: u64) -> String {
         match attempts.next_step(now_ms * MS) {
             Step::Start(index, address) => {
@@ -187,7 +188,7 @@ mod tests {
             }
             Step::Wait(Some(until_ns)) => format!("wait {}", until_ns / MS),
             Step::Wait(None) => "wait".to_owned(),
-            Step::GiveUp(cancelled, error) => format!("give up {cancelled:?} {error}"),
+            Step::GiveUp(error) => format!("give up: {error}"),
             Step::Ended => "ended".to_owned(),
         }
     }
@@ -202,8 +203,8 @@ mod tests {
         assert_eq!(step(&mut attempts, 250), "wait 500");
         assert_eq!(step(&mut attempts, 500), "start 2");
         assert_eq!(step(&mut attempts, 500), "wait");
-        assert_eq!(attempts.connected(1), Some(vec![0, 2]));
-        assert_eq!(attempts.connected(0), None, "two that connect in one turn");
+        assert!(attempts.connected(1));
+        assert!(!attempts.connected(0), "two that connect in one turn");
         assert_eq!(step(&mut attempts, 501), "ended");
     }
 
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(
             step(&mut attempts, 270),
             format!(
-                "give up [] connect to host:80: all 3 addresses failed, first 127.0.0.0:80: {}; \
+                "give up: connect to host:80: all 3 addresses failed, first 127.0.0.0:80: {}; \
                  check that a server listens on this port",
                 error(libc::ECONNREFUSED)
             )
@@ -242,13 +243,13 @@ mod tests {
         assert_eq!(
             step(&mut attempts, 400),
             format!(
-                "give up [1, 2] connect to host:80: no connection within 400ms, with 3 of 4 \
+                "give up: connect to host:80: no connection within 400ms, with 3 of 4 \
                  addresses tried, first 127.0.0.0:80: {}; \
                  check the address, routes and firewalls, or allow more time",
                 error(libc::ECONNREFUSED)
             )
         );
-        assert_eq!(attempts.connected(1), None);
+        assert!(!attempts.connected(1));
     }
 
     #[test]
@@ -256,16 +257,14 @@ mod tests {
         let mut attempts = attempts(1, Some(100));
         assert_eq!(step(&mut attempts, 0), "start 0");
         attempts.failed(0, error(libc::ECONNREFUSED), 100);
-        assert!(
-            step(&mut attempts, 100).starts_with("give up [] connect to host:80: 127.0.0.0:80")
-        );
+        assert!(step(&mut attempts, 100).starts_with("give up: connect to host:80: 127.0.0.0:80"));
     }
 
     #[test]
     fn a_host_without_addresses_is_given_up_at_once() {
         assert_eq!(
             step(&mut attempts(0, None), 0),
-            "give up [] connect to host:80: it has no addresses; check the name, or pass an address"
+            "give up: connect to host:80: it has no addresses; check the name, or pass an address"
         );
     }
 
@@ -316,14 +315,10 @@ mod tests {
                 let is_running = !ended && model.get(index) == Some(&Model::Running);
                 match event {
                     0 => {
-                        let cancelled = attempts.connected(index);
-                        prop_assert_eq!(cancelled.is_some(), is_running);
-                        if let Some(mut cancelled) = cancelled {
+                        prop_assert_eq!(attempts.connected(index), is_running);
+                        if is_running {
                             prop_assert_eq!(winner.replace(index), None);
                             ended = true;
-                            cancelled.push(index);
-                            cancelled.sort_unstable();
-                            prop_assert_eq!(cancelled, running(&model));
                         }
                     }
                     1 | 2 => {
@@ -355,9 +350,8 @@ mod tests {
                                 let expected_ms = due_ms.into_iter().chain(timeout_ms).min();
                                 prop_assert_eq!(until_ns, expected_ms.map(|ms| ms * MS));
                             }
-                            Step::GiveUp(cancelled, _) => {
+                            Step::GiveUp(_) => {
                                 prop_assert!(!ended && (is_over || all_failed));
-                                prop_assert_eq!(cancelled, running(&model));
                                 ended = true;
                             }
                         }
@@ -365,9 +359,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn running(model: &[Model]) -> Vec<usize> {
-        (0..model.len()).filter(|index| model[*index] == Model::Running).collect()
     }
 }
