@@ -58,6 +58,12 @@
 //! A [`Buffer`] holds the bytes that a socket has not taken yet, or that are not a whole message
 //! yet. It does not need an event base.
 //!
+//! # Buffered events
+//!
+//! With the feature `bufferevent`, [`Bufferevents`] is a table of sockets, pairs and filters, each
+//! with an input and an output buffer. Their handlers are called for input, and after output was
+//! sent. They connect by address or by name.
+//!
 //! # Threads
 //!
 //! A base belongs to one thread and has no lock. Other threads wake it with a [`Notifier`] or act
