@@ -3,7 +3,7 @@
 //! What stands above needs to know neither the kind of the socket nor what is between it and the
 //! bytes. Today nothing is: the bytes are the socket's own.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use socket2::Socket;
 
 use crate::buffer::Buffer;
 use crate::event::Interest;
+use crate::sys::stream;
 
 /// A stream of bytes on a non-blocking socket, which it owns.
 #[derive(Debug)]
@@ -40,8 +41,9 @@ impl Transport {
     /// # Errors
     ///
     /// Those of `recv(2)`; see [`would_block`].
+    #[inline]
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read(into)
+        stream::recv(self.as_fd(), into)
     }
 
     /// Reads up to `max` bytes to the end of `into`; 0 is the end of the stream.
@@ -58,8 +60,9 @@ impl Transport {
     /// # Errors
     ///
     /// Those of `send(2)`; see [`would_block`].
+    #[inline]
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&self.socket).write(bytes)
+        stream::send(self.as_fd(), bytes)
     }
 
     /// Writes up to `max` bytes from the front of `from`, and removes those that the socket took;
