@@ -30,7 +30,12 @@ pub(super) fn mask_of(interest: Interest) -> u32 {
 /// As in libevent, an error or a full hang-up is readable and writable: reading or writing then
 /// returns the error. Here it is also a close. In libevent it is not, and a loop whose only event
 /// waits for the close spins.
+#[inline]
 pub(super) fn ready_of(mask: u32) -> Ready {
+    if mask == poll::IN {
+        // As nearly always.
+        return Ready::READ;
+    }
     if mask & poll::ERR != 0 || (mask & poll::HUP != 0 && mask & poll::RDHUP == 0) {
         return Ready::READ | Ready::WRITE | Ready::CLOSED;
     }

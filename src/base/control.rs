@@ -79,19 +79,28 @@ impl LoopControl {
         self.broken || self.continues
     }
 
-    pub(super) fn begin_handler(&mut self, id: EventId, priority: u8, calls: u32) {
-        self.running = Some(id);
+    /// The events of this priority are next.
+    pub(super) fn begin_queue(&mut self, priority: u8) {
         self.priority = priority;
+    }
+
+    pub(super) fn begin_handler(&mut self, id: EventId) {
+        self.running = Some(id);
+    }
+
+    /// The handler is called so many times for one signal.
+    pub(super) fn call_times(&mut self, calls: u32) {
         self.calls_left = calls.saturating_sub(1);
     }
 
     /// Whether to call the handler that just returned again; counts that call.
     pub(super) fn calls_again(&mut self) -> bool {
-        if self.calls_left == 0 || self.broken {
+        if self.calls_left == 0 {
             return false;
         }
-        self.calls_left -= 1;
-        true
+        // After a break none of them follows.
+        self.calls_left = if self.broken { 0 } else { self.calls_left - 1 };
+        !self.broken
     }
 
     pub(super) fn end_handlers(&mut self) {
@@ -112,6 +121,8 @@ impl LoopControl {
 
     /// Notes an activation. If the event is more urgent than the running one, the pass ends.
     pub(super) fn note_activated(&mut self, priority: u8) {
-        self.continues |= priority < self.priority && self.running.is_some();
+        if self.running.is_some() && priority < self.priority {
+            self.continues = true;
+        }
     }
 }

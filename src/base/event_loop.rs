@@ -288,6 +288,7 @@ impl<C> EventBase<C> {
 
     fn run_queue(&mut self, cx: &mut C, priority: u8) -> u64 {
         let mut calls = 0;
+        self.registry.control.begin_queue(priority);
         let clock = &mut self.registry.timers.clock;
         let budget = self.limit.budget(priority, || {
             clock.refresh();
@@ -401,11 +402,12 @@ impl<C> Registry<C> {
         }
         // If no handler of the user has run, ending the pass would only let less urgent ones run
         // first.
-        calls > 0
-            && budget.end_ns.is_some_and(|end_ns| {
+        budget.end_ns.is_some_and(|end_ns| {
+            calls > 0 && {
                 self.timers.clock.refresh();
                 self.timers.clock.now_ns() >= end_ns
-            })
+            }
+        })
     }
 }
 

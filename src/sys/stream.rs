@@ -1,5 +1,5 @@
-//! `read(2)` and `write(2)` with their vectored forms, `recv(2)`, `send(2)` and `sendfile(2)`, on
-//! descriptors that the caller does not own as a `File` or a socket.
+//! `read(2)` and `write(2)` with their vectored forms, and `sendfile(2)`, on descriptors that the
+//! caller does not own as a `File` or a socket.
 //!
 //! The kernel may read or write less than the slices hold; each call returns how much.
 
@@ -13,33 +13,6 @@ use super::check;
 pub(crate) fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the slice lives across the call, which writes no more than its length.
     let n = check(unsafe { libc::read(fd.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) })?;
-    Ok(n as usize)
-}
-
-/// `recv(2)` without flags; 0 at the end of the stream.
-///
-/// It is made without the C library's function. That is a cancellation point, which costs as many
-/// instructions as all else between a read and its handler; and no thread of Rust is cancelled.
-#[inline]
-pub(crate) fn recv(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
-    let (fd, bytes, len) = (fd.as_raw_fd(), into.as_mut_ptr(), into.len());
-    let (no_flags, no_address, no_length) = (0, 0_usize, 0_usize);
-    // SAFETY: the slice lives across the call, which writes no more than its length.
-    let n = check(unsafe {
-        libc::syscall(libc::SYS_recvfrom, fd, bytes, len, no_flags, no_address, no_length)
-    })?;
-    Ok(n as usize)
-}
-
-/// `send(2)`, which raises no signal if the peer is gone; made as [`recv`].
-#[inline]
-pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let (fd, start, len) = (fd.as_raw_fd(), bytes.as_ptr(), bytes.len());
-    let (no_address, no_length) = (0_usize, 0_usize);
-    // SAFETY: the slice lives across the call, which only reads it.
-    let n = check(unsafe {
-        libc::syscall(libc::SYS_sendto, fd, start, len, libc::MSG_NOSIGNAL, no_address, no_length)
-    })?;
     Ok(n as usize)
 }
 

@@ -163,9 +163,12 @@ impl FdMap {
         (old != change.new).then_some(change)
     }
 
-    /// Whether the backend stops watching a descriptor when it reports it.
-    pub(in crate::base) fn is_once(&self, fd: RawFd) -> bool {
-        self.entries.get(fd as usize).is_some_and(|entry| entry.watch.contains(Watch::ONCE))
+    /// The events of a descriptor that the backend reported, and whether it stops watching a
+    /// descriptor when it reports it. `None` if the descriptor never had an event.
+    #[inline]
+    pub(in crate::base) fn reported(&self, fd: RawFd) -> Option<(Stack, bool)> {
+        let entry = self.entries.get(fd as usize)?;
+        Some((entry.events, entry.watch.contains(Watch::ONCE)))
     }
 
     /// Handles a report of such a descriptor. If its event does not wait for `ready`, returns the
@@ -354,7 +357,7 @@ mod tests {
         map.insert(&mut slots, first, FD).unwrap();
         let lasting = change(READ, READ).map(|change| Change { was_once: true, ..change });
         assert_eq!(map.insert(&mut slots, second, FD).unwrap(), lasting);
-        assert!(!map.is_once(FD));
+        assert!(map.reported(FD).is_some_and(|(_, is_once)| !is_once));
         assert_eq!(map.remove(&mut slots, first, FD), None);
         assert_eq!(map.remove(&mut slots, second, FD), change(READ, NOTHING));
         map.check(&slots);

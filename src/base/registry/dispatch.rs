@@ -2,6 +2,7 @@
 
 use super::{Handler, Registry};
 use crate::backend::FdReady;
+use crate::base::events::list::Stack;
 use crate::base::events::slot::{EventFlags, State};
 use crate::event::{Fired, Ready};
 
@@ -27,7 +28,12 @@ impl<C> Registry<C> {
 
     /// Activates every event of a descriptor whose interest is among `ready`.
     pub(super) fn activate_fd(&mut self, fd: i32, ready: Ready) {
-        let mut cursor = self.events.fds.events_of(fd).cursor();
+        self.activate_all(self.events.fds.events_of(fd), ready);
+    }
+
+    #[inline]
+    fn activate_all(&mut self, events: Stack, ready: Ready) {
+        let mut cursor = events.cursor();
         while let Some(index) = cursor.next(&self.events.slots) {
             let reasons = Ready::from(self.events.slots[index].interest()) & ready;
             if !reasons.is_empty() {
@@ -37,9 +43,18 @@ impl<C> Registry<C> {
     }
 
     /// The same for a descriptor that the backend reported; re-arms it if no event waits for that.
+    #[inline]
     pub(in crate::base) fn activate_reported(&mut self, FdReady { fd, ready }: FdReady) {
-        if self.events.fds.is_once(fd)
-            && let Some(again) = self.events.fds.reported_once(&self.events.slots, fd, ready)
+        let Some((events, is_once)) = self.events.fds.reported(fd) else { return };
+        if is_once {
+            self.activate_reported_once(fd, ready);
+        } else {
+            self.activate_all(events, ready);
+        }
+    }
+
+    fn activate_reported_once(&mut self, fd: i32, ready: Ready) {
+        if let Some(again) = self.events.fds.reported_once(&self.events.slots, fd, ready)
             && let Err(refusal) = self.kernel.update(&mut self.events.fds, again, false)
         {
             self.refuse_fd(refusal);
@@ -68,8 +83,10 @@ impl<C> Registry<C> {
         let (counted, has_interval) = (slot.counted(), slot.has_interval());
         slot.ready = Ready::empty();
         self.events.counts.deactivate(counted);
-        let is_signal = fired.ready.contains(Ready::SIGNAL);
-        let calls = if is_signal { self.events.signals.take_calls(fired.id) } else { 1 };
+        self.control.begin_handler(fired.id);
+        if fired.ready.contains(Ready::SIGNAL) {
+            self.control.call_times(self.events.signals.take_calls(fired.id));
+        }
         if !flags.contains(EventFlags::PERSIST) {
             if flags.contains(EventFlags::ONCE) {
                 self.free_index(index);
@@ -79,7 +96,6 @@ impl<C> Registry<C> {
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
-        self.control.begin_handler(fired.id, priority, calls);
         Some((handler, fired, !flags.contains(EventFlags::INTERNAL)))
     }
 }

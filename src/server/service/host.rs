@@ -9,6 +9,8 @@ use super::{Outlet, Peer, Service};
 /// A service with its sessions, of whatever type. `None` is a panic; the session is lost with it.
 pub(in crate::server) trait Hosted: Send {
     fn open(&mut self, key: usize, peer: &Peer<'_>, out: &mut Outlet<'_>) -> Option<()>;
+    /// Passes message after message, until one is incomplete or the next step is not to read.
+    /// Returns the number of consumed bytes.
     fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize>;
     fn resume(&mut self, key: usize, out: &mut Outlet<'_>) -> Option<()>;
     fn end(&mut self, key: usize, rest: &[u8], out: &mut Outlet<'_>) -> Option<()>;
@@ -50,6 +52,7 @@ impl<S: Service> Host<S> {
     }
 
     /// Calls the service with a session that is open.
+    #[inline]
     fn with<T>(
         &mut self,
         key: usize,
@@ -81,9 +84,15 @@ impl<S: Service> Hosted for Host<S> {
 
     fn receive(&mut self, key: usize, input: &[u8], out: &mut Outlet<'_>) -> Option<usize> {
         self.with(key, |service, session| {
-            let (consumed, given) = (service.receive(session, input, out), input.len());
-            assert!(consumed <= given, "the service consumed {consumed} of {given} bytes");
-            consumed
+            let mut rest = input;
+            loop {
+                let (consumed, given) = (service.receive(session, rest, out), rest.len());
+                assert!(consumed <= given, "the service consumed {consumed} of {given} bytes");
+                rest = &rest[consumed..];
+                if consumed == 0 || rest.is_empty() || !out.can_receive_more() {
+                    return input.len() - rest.len();
+                }
+            }
         })
     }
 

@@ -57,7 +57,18 @@ impl<'a> Outlet<'a> {
     /// Sends bytes, in the order of the calls. While the peer does not read, they are kept. If they
     /// exceed [`Limits::buffer_bytes`](crate::server::Limits::buffer_bytes), the connection is
     /// reset; see [`room`](Self::room).
+    #[inline]
     pub fn send(&mut self, bytes: &[u8]) {
+        let fits = self.buffered.len() + bytes.len() <= BUFFERED_BYTES_MAX;
+        if fits && bytes.len() < DIRECT_BYTES_MIN && self.output.pending.is_none() {
+            // As nearly always.
+            self.buffered.extend_from_slice(bytes);
+        } else {
+            self.send_much(bytes);
+        }
+    }
+
+    fn send_much(&mut self, bytes: &[u8]) {
         // The shard keeps the memory of its buffer, so no service may make it large.
         if self.buffered.len() + bytes.len() > BUFFERED_BYTES_MAX {
             self.flush();
@@ -109,17 +120,19 @@ impl<'a> Outlet<'a> {
     }
 
     /// Discards the collected bytes, because they must not be sent any more.
-    pub(in crate::server) fn discard(self) {
+    pub(in crate::server) fn discard(&mut self) {
         self.buffered.clear();
     }
 
-    /// Ends the call and sends the collected bytes. Returns the next step, or why the connection
-    /// must be closed.
-    pub(in crate::server) fn finish(mut self) -> Result<NextStep, OutputFailure> {
+    /// Ends the call and sends the collected bytes. Returns why the connection must be closed, if
+    /// it must.
+    #[inline]
+    pub(in crate::server) fn finish(&mut self) -> Option<OutputFailure> {
         self.flush();
-        self.output.failure.map_or(Ok(self.next_step), Err)
+        self.output.failure
     }
 
+    #[inline]
     fn flush(&mut self) {
         if !self.buffered.is_empty() {
             self.output.send(self.buffered);

@@ -67,6 +67,7 @@ pub(in crate::server) enum OutputFailure {
 
 impl Output<'_> {
     /// Sends while no output is pending, and keeps what the socket does not take.
+    #[inline(always)]
     pub(super) fn send(&mut self, bytes: &[u8]) {
         match send(self.transport, bytes) {
             Ok(sent) => {
@@ -97,6 +98,7 @@ impl Output<'_> {
 }
 
 /// Sends as much as the socket takes; this may be nothing.
+#[inline(always)]
 fn send(transport: &Transport, bytes: &[u8]) -> io::Result<usize> {
     match transport.write(bytes) {
         Err(error) if would_block(&error) => Ok(0),

@@ -1,6 +1,7 @@
 //! Why a connection is closed early, and whether its peer gets a reset.
 
 use super::connection::Connection;
+use crate::server::service::OutputFailure;
 use crate::server::stats::ConnectionErrors;
 
 /// Why a connection was closed early.
@@ -28,6 +29,17 @@ pub(super) enum CloseReason {
     Refused,
     /// The drain timeout is over.
     Cut,
+}
+
+impl From<OutputFailure> for CloseReason {
+    #[cold]
+    fn from(failure: OutputFailure) -> Self {
+        match failure {
+            OutputFailure::Broken => Self::Broken,
+            OutputFailure::TooLarge => Self::TooLarge,
+            OutputFailure::NoMemory => Self::NoMemory,
+        }
+    }
 }
 
 impl CloseReason {

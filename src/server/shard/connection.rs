@@ -79,12 +79,9 @@ impl Connection {
             && matches!(self.stage, Stage::Reading | Stage::ProxyHeader)
     }
 
-    /// Whether it reads and waits for nothing else.
-    pub(super) fn is_idle_reading(&self) -> bool {
-        self.stage == Stage::Reading
-            && self.pending.is_none()
-            && self.timer.is_none()
-            && !self.ended
+    /// Whether a connection that reads neither sends nor has a deadline for a message.
+    pub(super) fn only_reads(&self) -> bool {
+        self.pending.is_none() && self.timer.is_none()
     }
 
     /// Whether its peer would miss bytes if it were closed now.

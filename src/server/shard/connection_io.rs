@@ -3,23 +3,23 @@
 //! A connection is in one [`Stage`] at a time: it reads, sends, or waits for a timer. The next step
 //! of its service moves it to another stage.
 
+use std::io;
+
 use super::close_reason::CloseReason;
-use super::connection::{Connection, Stage};
+use super::connection::Stage;
 use super::connection_mut::ConnectionMut;
 use super::proxy_header::{self, HeaderProgress};
+use super::service_calls::Called;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
 use crate::server::config::ProxyMode;
 use crate::server::memory::NoMemory;
-use crate::server::service::{Hosted, NextStep, Outlet, OutputFailure, Peer};
+use crate::server::service::{Hosted, NextStep, Outlet, Peer};
 use crate::transport::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
 const READS_PER_TURN_MAX: usize = 4;
-
-/// The result of a call of the service.
-type Called<T> = Result<(T, NextStep), CloseReason>;
 
 pub(super) fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
@@ -53,6 +53,7 @@ impl ConnectionMut<'_> {
         }
     }
 
+    #[inline]
     fn readable(&mut self, ready: Ready) {
         if ready.contains(Ready::REFUSED) {
             self.fail(CloseReason::Refused);
@@ -89,57 +90,85 @@ impl ConnectionMut<'_> {
 /// Reading.
 impl ConnectionMut<'_> {
     /// Reads within the budget of a turn, and passes the input to the service.
+    #[inline(always)] // as all of the way from an event to its service: calls would cost a tenth
     pub(super) fn read(&mut self) {
-        // Taken out, so that the service can read from it while the worker is borrowed.
-        let mut buffer = std::mem::take(&mut self.worker.buffer);
-        for _ in 0..READS_PER_TURN_MAX {
-            if !self.read_once(&mut buffer) {
+        if self.read_once() {
+            self.read_again();
+        }
+    }
+
+    /// Reads more after a full read, within the budget of the turn.
+    #[cold]
+    fn read_again(&mut self) {
+        for _ in 1..READS_PER_TURN_MAX {
+            if !self.read_once() {
                 break;
             }
         }
-        self.worker.buffer = buffer;
     }
 
     /// Reads once; returns whether another read may bring more.
-    fn read_once(&mut self, buffer: &mut [u8]) -> bool {
-        let connection = &mut self.worker.connections[self.key];
+    #[inline(always)]
+    fn read_once(&mut self) -> bool {
+        let Worker { connections, buffer, calls, deadlines, stats, .. } = &mut *self.worker;
+        let connection = &mut connections[self.key];
         let length = match connection.transport.read(buffer) {
-            Ok(0) => {
-                self.end_of_stream();
-                return false;
-            }
-            Ok(length) => length,
-            Err(error) if would_block(&error) => return false,
-            Err(_) => {
-                self.fail(CloseReason::Broken);
-                return false;
-            }
+            Ok(length) if length > 0 => length,
+            nothing => return self.read_nothing(nothing),
         };
-        connection.active_since_tick = true;
-        let is_first = !std::mem::replace(&mut connection.received_any, true);
-        let stage = connection.stage;
-        self.worker.stats.reads += 1;
-        self.worker.stats.bytes_in += length as u64;
-        if is_first {
-            self.start_idle_timeout();
-        }
-        let still_reads = if stage == Stage::ProxyHeader {
-            self.read_proxy_header(&buffer[..length])
-        } else {
-            self.receive(&buffer[..length])
-        };
+        let input = &buffer[..length];
         // A short read emptied the socket: another would only return EAGAIN.
-        still_reads && length == buffer.len()
+        let may_bring_more = length == buffer.len();
+        connection.active_since_tick = true;
+        stats.reads += 1;
+        stats.bytes_in += length as u64;
+        if !std::mem::replace(&mut connection.received_any, true) {
+            deadlines.first_byte_arrived(self.registry, connection.readable);
+        }
+        if connection.stage != Stage::Reading || connection.unconsumed.is_some() {
+            return self.read_more(length) && may_bring_more;
+        }
+        let received = calls.receive(connection, self.key, input, &mut stats.bytes_out);
+        if let Ok((consumed, NextStep::Read)) = received
+            && consumed == length
+            && connection.only_reads()
+        {
+            // As nearly always.
+            return may_bring_more;
+        }
+        let received = received.and_then(|(consumed, next_step)| {
+            let kept = connection.keep_unconsumed(&input[consumed..], &calls.limits.memory);
+            kept.map(|()| (consumed, next_step)).map_err(|NoMemory| CloseReason::NoMemory)
+        });
+        self.received(received) && may_bring_more
     }
 
-    /// Replaces the first-byte deadline by the idle deadline.
-    fn start_idle_timeout(&mut self) {
-        let readable = self.readable;
-        if let Some(idle) = self.worker.deadlines.idle {
-            self.registry.add_common(readable, idle).expect("it is pending, and ours");
-        } else if self.worker.deadlines.first_byte.is_some() {
-            self.registry.remove_timeout(readable);
+    /// Handles the end of the stream, and a read that failed.
+    #[cold]
+    fn read_nothing(&mut self, read: io::Result<usize>) -> bool {
+        match read {
+            Ok(_) => self.end_of_stream(),
+            Err(error) if would_block(&error) => {}
+            Err(_) => self.fail(CloseReason::Broken),
         }
+        false
+    }
+
+    /// Passes `length` bytes of the read buffer on, together with the input that is not consumed
+    /// yet; returns whether the connection still reads.
+    fn read_more(&mut self, length: usize) -> bool {
+        let Worker { connections, buffer, calls, proxy, .. } = &mut *self.worker;
+        let (connection, input) = (&mut connections[self.key], &buffer[..length]);
+        let memory = &calls.limits.memory;
+        if connection.stage == Stage::ProxyHeader {
+            let progress = proxy_header::read(proxy, connection, input, memory);
+            return self.proxy_header_progressed(progress);
+        }
+        if connection.keep_unconsumed(input, memory) == Err(NoMemory) {
+            self.fail(CloseReason::NoMemory);
+            return false;
+        }
+        self.receive_unconsumed()
     }
 
     fn end_of_stream(&mut self) {
@@ -162,23 +191,25 @@ impl ConnectionMut<'_> {
         self.apply_or_fail(ended);
     }
 
-    /// Passes unconsumed and new input to the service; returns whether the connection still reads.
-    fn receive(&mut self, input: &[u8]) -> bool {
-        let received = if self.unconsumed.is_some() {
-            self.offer_with_unconsumed(input)
-        } else {
-            let received = self.offer(input);
-            match received {
-                // As nearly always.
-                Ok((consumed, NextStep::Read))
-                    if consumed == input.len() && self.is_idle_reading() =>
-                {
-                    return true;
-                }
-                Ok((consumed, _)) => self.keep_unconsumed(&input[consumed..]).and(received),
-                Err(_) => received,
-            }
-        };
+    /// Passes unconsumed input to the service, and keeps what it does not consume; returns whether
+    /// the connection still reads.
+    fn receive_unconsumed(&mut self) -> bool {
+        let Worker { connections, calls, stats, .. } = &mut *self.worker;
+        let connection = &mut connections[self.key];
+        let Some(mut unconsumed) = connection.unconsumed.take() else { return true };
+        let received = calls.receive(connection, self.key, &unconsumed, &mut stats.bytes_out);
+        if let Ok((consumed, _)) = received
+            && consumed < unconsumed.len()
+        {
+            unconsumed.consume(consumed);
+            connection.unconsumed = Some(unconsumed);
+        }
+        self.received(received)
+    }
+
+    /// Takes the next step after input was passed to the service; returns whether the connection
+    /// still reads.
+    fn received(&mut self, received: Called<usize>) -> bool {
         let (consumed, next_step) = match received {
             Ok(received) => received,
             Err(reason) => {
@@ -187,7 +218,7 @@ impl ConnectionMut<'_> {
             }
         };
         let unconsumed = self.unconsumed.as_ref().map_or(0, |unconsumed| unconsumed.len());
-        if unconsumed > self.worker.buffer_limits.connection_bytes {
+        if unconsumed > self.worker.calls.limits.connection_bytes {
             self.fail(CloseReason::TooLarge);
             return false;
         }
@@ -197,44 +228,6 @@ impl ConnectionMut<'_> {
         }
         self.time_message(consumed);
         true
-    }
-
-    /// Passes unconsumed and new input to the service, and keeps what it does not consume.
-    fn offer_with_unconsumed(&mut self, input: &[u8]) -> Called<usize> {
-        self.keep_unconsumed(input)?;
-        let Some(mut unconsumed) = self.unconsumed.take() else { return self.offer(input) };
-        let received = self.offer(&unconsumed);
-        if let Ok((consumed, _)) = received
-            && consumed < unconsumed.len()
-        {
-            unconsumed.consume(consumed);
-            self.unconsumed = Some(unconsumed);
-        }
-        received
-    }
-
-    /// Appends unconsumed input, if there is memory for it.
-    fn keep_unconsumed(&mut self, input: &[u8]) -> Result<(), CloseReason> {
-        let Worker { connections, buffer_limits, .. } = &mut *self.worker;
-        connections[self.key]
-            .keep_unconsumed(input, &buffer_limits.memory)
-            .map_err(|NoMemory| CloseReason::NoMemory)
-    }
-
-    /// Calls the service for message after message, until one is incomplete or the next step is not
-    /// to read. Returns the number of consumed bytes.
-    fn offer(&mut self, bytes: &[u8]) -> Called<usize> {
-        let key = self.key;
-        self.call(|service, _, out| {
-            let mut consumed = 0;
-            loop {
-                let more = service.receive(key, &bytes[consumed..], out)?;
-                consumed += more;
-                if more == 0 || consumed == bytes.len() || !out.can_receive_more() {
-                    return Some(consumed);
-                }
-            }
-        })
     }
 
     /// Starts or ends the deadline of an incomplete message, after `consumed` bytes.
@@ -251,11 +244,9 @@ impl ConnectionMut<'_> {
 
 /// The PROXY header.
 impl ConnectionMut<'_> {
-    /// Reads more of the header; returns whether the connection still reads.
-    fn read_proxy_header(&mut self, input: &[u8]) -> bool {
-        let connection = &mut self.worker.connections[self.key];
-        let memory = &self.worker.buffer_limits.memory;
-        match proxy_header::read(&self.worker.proxy, connection, input, memory) {
+    /// Continues after more of the header was read; returns whether the connection still reads.
+    fn proxy_header_progressed(&mut self, progress: HeaderProgress) -> bool {
+        match progress {
             HeaderProgress::Incomplete => true,
             HeaderProgress::Done => self.begin_service(),
             HeaderProgress::Failed(reason) => {
@@ -283,7 +274,7 @@ impl ConnectionMut<'_> {
         if !self.is_open() || self.stage != Stage::Reading {
             return false;
         }
-        self.unconsumed.is_none() || self.receive(&[])
+        self.receive_unconsumed()
     }
 }
 
@@ -323,14 +314,8 @@ impl ConnectionMut<'_> {
         &mut self,
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
-        let Worker { connections, service, buffered, buffer_limits, stats, .. } = &mut *self.worker;
-        let Connection { transport, pending, proxied, listener, .. } = &mut connections[self.key];
-        let peer =
-            Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
-        let mut out =
-            Outlet::new(transport, buffered, pending, buffer_limits, &mut stats.bytes_out);
-        let answer = call(&mut **service, &peer, &mut out);
-        finish(answer, out)
+        let Worker { connections, calls, stats, .. } = &mut *self.worker;
+        calls.call(&mut connections[self.key], &mut stats.bytes_out, call)
     }
 
     /// Takes the next step of the service, or closes the connection if the call failed.
@@ -407,28 +392,10 @@ impl ConnectionMut<'_> {
         self.stage = Stage::Reading;
         let deadlines = self.worker.deadlines;
         let deadline = if self.received_any { deadlines.idle } else { deadlines.first_byte };
-        if self.watch(self.readable, deadline) && self.unconsumed.is_some() {
-            self.receive(&[]);
+        if self.watch(self.readable, deadline) {
+            self.receive_unconsumed();
         }
     }
-}
-
-/// Finishes a call: sends the service's output, unless it panicked.
-fn finish<T>(answer: Option<T>, out: Outlet<'_>) -> Called<T> {
-    let reason = match answer {
-        None => CloseReason::Panicked,
-        Some(_) if out.next_step == NextStep::Abort => CloseReason::Aborted,
-        Some(answer) => {
-            return match out.finish() {
-                Ok(next_step) => Ok((answer, next_step)),
-                Err(OutputFailure::Broken) => Err(CloseReason::Broken),
-                Err(OutputFailure::TooLarge) => Err(CloseReason::TooLarge),
-                Err(OutputFailure::NoMemory) => Err(CloseReason::NoMemory),
-            };
-        }
-    };
-    out.discard();
-    Err(reason)
 }
 
 #[cfg(all(test, not(loom)))]

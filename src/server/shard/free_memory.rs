@@ -15,14 +15,14 @@ impl Worker {
     /// Frees memory if there is too little. Called in each turn.
     #[inline]
     pub(super) fn free_memory_if_needed(&mut self, registry: &mut Registry<Self>) {
-        if self.buffer_limits.memory.is_freeing() {
+        if self.calls.limits.memory.is_freeing() {
             self.free_memory(registry);
         }
     }
 
     #[cold]
     fn free_memory(&mut self, registry: &mut Registry<Self>) {
-        let memory = self.buffer_limits.memory.clone();
+        let memory = self.calls.limits.memory.clone();
         let sizes = self.connections.iter().map(|(key, found)| (found.largest_buffer(), key));
         let mut sizes: Vec<_> = sizes.filter(|&(bytes, _)| bytes > 0).collect();
         sizes.sort_unstable_by_key(|&(bytes, _)| Reverse(bytes));
@@ -46,7 +46,7 @@ impl Worker {
     #[cold]
     pub(super) fn log_no_memory(&mut self) {
         let Some(suppressed) = self.no_memory_log.next(Instant::now()) else { return };
-        let memory = &self.buffer_limits.memory;
+        let memory = &self.calls.limits.memory;
         log::warn!(
             target: "shard", shard = self.handoff.shard(), held_bytes = memory.held(),
             limit_bytes = memory.max(), suppressed;

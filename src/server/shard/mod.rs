@@ -13,6 +13,7 @@ pub(super) mod drain;
 mod drain_spread;
 mod free_memory;
 mod proxy_header;
+mod service_calls;
 #[cfg(all(test, not(loom)))]
 mod test_worker;
 mod timings;

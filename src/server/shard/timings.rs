@@ -98,6 +98,7 @@ impl Timings {
     }
 
     /// A callback ended, which began when the previous one ended. Returns its duration.
+    #[inline(always)]
     pub(super) fn callback_ends(&mut self) -> u64 {
         let now_ns = monotonic_ns();
         self.loop_lag.record(self.last_ns - self.turn_began_ns);

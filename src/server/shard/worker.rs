@@ -9,6 +9,7 @@ use slab::Slab;
 use super::connection::Connection;
 use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
+use super::service_calls::ServiceCalls;
 use super::timings::Timings;
 use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
@@ -37,13 +38,10 @@ pub(in crate::server) struct Worker {
     pub(super) handoff: Arc<Handoff>,
     /// The acceptor, in modes where workers accept.
     pub(in crate::server) acceptor: Option<Acceptor>,
-    pub(super) service: Box<dyn Hosted>,
+    pub(super) calls: ServiceCalls,
     pub(super) connections: Slab<Connection>,
     /// The read buffer.
     pub(super) buffer: Box<[u8]>,
-    /// Collects the small writes of a service during a call.
-    pub(super) buffered: Vec<u8>,
-    pub(super) buffer_limits: BufferLimits,
     pub(super) deadlines: ConnectionDeadlines,
     pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
@@ -81,15 +79,14 @@ impl Worker {
     ) -> Result<Self> {
         let timings =
             config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
+        let limits = BufferLimits { connection_bytes: config.limits.buffer_bytes, memory };
         Ok(Self {
             core,
             handoff,
             acceptor: None,
-            service,
+            calls: ServiceCalls::new(service, limits),
             connections: Slab::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            buffered: Vec::new(),
-            buffer_limits: BufferLimits { connection_bytes: config.limits.buffer_bytes, memory },
             deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),
             stats: ShardStats::default(),
@@ -166,7 +163,7 @@ impl Worker {
     }
 
     /// Called after each callback of a connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn callback_ended(&mut self, key: usize) {
         let Some(timings) = &mut self.timings else { return };
         let took_ns = timings.callback_ends();

@@ -22,7 +22,8 @@ impl Recorder {
     /// Records a time, capped at the maximum.
     #[inline]
     pub(in crate::server) fn record(&mut self, nanoseconds: u64) {
-        self.0[bucket(nanoseconds.min(HIGHEST_NS))] += 1;
+        let bucket = bucket(nanoseconds).min(self.0.len() - 1);
+        self.0[bucket] += 1;
     }
 
     /// The recorded times as a histogram.
@@ -36,8 +37,7 @@ impl Recorder {
 }
 
 fn bucket(nanoseconds: u64) -> usize {
-    let bits = u64::BITS - (nanoseconds | ((1 << EXACT_BITS) - 1)).leading_zeros();
-    let doublings = bits - EXACT_BITS;
+    let doublings = (nanoseconds | (1 << (EXACT_BITS - 1))).ilog2() - (EXACT_BITS - 1);
     doublings as usize * PER_DOUBLING + (nanoseconds >> doublings) as usize
 }
 

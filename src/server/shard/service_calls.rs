@@ -1,0 +1,74 @@
+//! The calls of a shard's service for one of its connections.
+
+use super::close_reason::CloseReason;
+use super::connection::Connection;
+use crate::server::memory::BufferLimits;
+use crate::server::service::{Hosted, NextStep, Outlet, Peer};
+
+/// The result of a call: what the service returned and its next step, or why the connection must be
+/// closed.
+pub(super) type Called<T> = Result<(T, NextStep), CloseReason>;
+
+/// The service of a shard, and what its calls need.
+pub(super) struct ServiceCalls {
+    service: Box<dyn Hosted>,
+    /// Collects the small writes of the service during a call.
+    buffered: Vec<u8>,
+    pub(super) limits: BufferLimits,
+}
+
+impl ServiceCalls {
+    pub(super) fn new(service: Box<dyn Hosted>, limits: BufferLimits) -> Self {
+        Self { service, buffered: Vec::new(), limits }
+    }
+
+    /// Calls the service for a connection, and sends its output.
+    #[inline(always)]
+    pub(super) fn call<T>(
+        &mut self,
+        connection: &mut Connection,
+        bytes_out: &mut u64,
+        call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
+    ) -> Called<T> {
+        let Connection { transport, pending, proxied, listener, .. } = connection;
+        let peer =
+            Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
+        let mut out = Outlet::new(transport, &mut self.buffered, pending, &self.limits, bytes_out);
+        let answer = call(&mut *self.service, &peer, &mut out);
+        finish(answer, &mut out)
+    }
+
+    /// Passes input to the service; returns the number of consumed bytes.
+    #[inline(always)]
+    pub(super) fn receive(
+        &mut self,
+        connection: &mut Connection,
+        key: usize,
+        input: &[u8],
+        bytes_out: &mut u64,
+    ) -> Called<usize> {
+        self.call(connection, bytes_out, |service, _, out| service.receive(key, input, out))
+    }
+
+    /// Ends the session of a connection; `None` if that panicked.
+    pub(super) fn close(&mut self, key: usize) -> Option<()> {
+        self.service.close(key)
+    }
+}
+
+/// Finishes a call: sends the service's output, unless it panicked or aborts.
+#[inline(always)]
+fn finish<T>(answer: Option<T>, out: &mut Outlet<'_>) -> Called<T> {
+    let Some(answer) = answer else {
+        out.discard();
+        return Err(CloseReason::Panicked);
+    };
+    if out.next_step == NextStep::Abort {
+        out.discard();
+        return Err(CloseReason::Aborted);
+    }
+    match out.finish() {
+        None => Ok((answer, out.next_step)),
+        Some(failure) => Err(failure.into()),
+    }
+}
