@@ -181,6 +181,17 @@ impl<H> Slot<H> {
         self.interval = IntervalWord::pack(interval);
     }
 
+    /// Moves its deadline away, if it is in the timer heap, which need not know. Returns whether it
+    /// did.
+    #[inline]
+    pub(in crate::base) fn postpone(&mut self, deadline_ns: u64) -> bool {
+        let moves_away = self.state.contains(State::IN_HEAP) && deadline_ns >= self.deadline_ns;
+        if moves_away {
+            self.deadline_ns = deadline_ns;
+        }
+        moves_away
+    }
+
     pub(in crate::base) fn heap_position(&self) -> u32 {
         debug_assert!(self.state.contains(State::IN_HEAP));
         self.timer_link

@@ -87,7 +87,20 @@ impl<C> Registry<C> {
     /// Starts a persistent event's next timeout before its handler runs. The interval counts from
     /// the deadline if the event expired, otherwise from now. Missed ticks collapse into one. As in
     /// libevent, an event that waits for a signal is not re-armed.
+    #[inline]
     pub(super) fn rearm(&mut self, index: u32, expired: bool) {
+        let slot = &mut self.events.slots[index];
+        if let Interval::Ns(ns) = slot.interval()
+            && slot.source().fd().is_some()
+            && slot.postpone(self.timers.clock.deadline_ns(ns))
+        {
+            // As nearly always: a descriptor was ready before its deadline.
+            return;
+        }
+        self.rearm_from(index, expired);
+    }
+
+    fn rearm_from(&mut self, index: u32, expired: bool) {
         let Timers { clock, deadlines } = &mut self.timers;
         let slot = &self.events.slots[index];
         let interval = slot.interval();

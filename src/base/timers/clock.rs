@@ -69,10 +69,10 @@ impl Clock {
         self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
     }
 
-    /// How long to wait for a deadline. With a coarse clock at least a tick, or the loop would spin
-    /// until the clock advances.
-    pub(in crate::base) fn time_until(&self, deadline_ns: u64) -> Duration {
-        let ns = deadline_ns.saturating_sub(self.read_ns());
+    /// How long to wait for a deadline from `now_ns` on. With a coarse clock at least a tick, or the
+    /// loop would spin until the clock advances.
+    pub(in crate::base) fn time_between(&self, now_ns: u64, deadline_ns: u64) -> Duration {
+        let ns = deadline_ns.saturating_sub(now_ns);
         Duration::from_nanos(if ns == 0 { 0 } else { ns.max(self.tick_ns) })
     }
 
@@ -157,10 +157,10 @@ mod tests {
         let deadline_ns = clock.deadline_ns(1_000);
         assert!(deadline_ns >= now_ns + 1_000 + clock.tick_ns);
         while clock.read_ns() < deadline_ns {
-            let wait = clock.time_until(deadline_ns);
+            let wait = clock.time_between(clock.read_ns(), deadline_ns);
             assert!(wait.is_zero() || wait >= Duration::from_nanos(clock.tick_ns));
         }
-        assert_eq!(clock.time_until(deadline_ns), Duration::ZERO);
+        assert_eq!(clock.time_between(clock.read_ns(), deadline_ns), Duration::ZERO);
     }
 
     #[test]

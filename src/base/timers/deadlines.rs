@@ -129,9 +129,14 @@ impl Deadlines {
         }
     }
 
-    /// The earliest deadline.
-    pub(in crate::base) fn next_ns<H>(&mut self, slots: &mut SlotTable<H>) -> Option<u64> {
-        let first = self.heap.first(&mut members(slots, &mut self.lists));
+    /// The earliest deadline, if that is until `exact_until_ns`; otherwise a time until which no
+    /// event is due.
+    pub(in crate::base) fn next_ns<H>(
+        &mut self,
+        slots: &mut SlotTable<H>,
+        exact_until_ns: u64,
+    ) -> Option<u64> {
+        let first = self.heap.first(&mut members(slots, &mut self.lists), exact_until_ns);
         first.map(|(_, deadline_ns)| deadline_ns)
     }
 
@@ -141,7 +146,8 @@ impl Deadlines {
         slots: &mut SlotTable<H>,
         now_ns: u64,
     ) -> Option<u32> {
-        let (member, deadline_ns) = self.heap.first(&mut members(slots, &mut self.lists))?;
+        let (member, deadline_ns) =
+            self.heap.first(&mut members(slots, &mut self.lists), now_ns)?;
         if deadline_ns > now_ns {
             return None;
         }
@@ -236,7 +242,7 @@ mod tests {
                     },
                 }
                 deadlines.check(&mut slots);
-                prop_assert_eq!(deadlines.next_ns(&mut slots), model.values().min().copied());
+                prop_assert_eq!(deadlines.next_ns(&mut slots, u64::MAX), model.values().min().copied());
                 prop_assert_eq!(deadlines.is_empty(), model.is_empty());
                 prop_assert!(model.iter().all(|(index, _)| slots[*index].has_timer()));
             }

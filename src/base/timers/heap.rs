@@ -6,7 +6,8 @@
 //!
 //! The heap is lazy about deadlines that move later, as an idle timeout's does at each activity.
 //! The member stores the new deadline; the heap reads it when the old one reaches the top. The
-//! heap's deadlines are never later than the true ones, so it still finds the earliest first.
+//! heap's deadlines are never later than the true ones, so it still finds the earliest first. Nor
+//! does it read one that is far away, unless it is asked for.
 
 /// Children per node: half the levels of a binary heap, siblings in one cache line.
 const ARITY: usize = 4;
@@ -38,10 +39,18 @@ impl TimerHeap {
         self.timers.len()
     }
 
-    /// The member that is due first, and when.
-    pub(in crate::base) fn first(&mut self, members: &mut impl Members) -> Option<(u32, u64)> {
+    /// The member that is due first, and when, if that is until `exact_until_ns`. Otherwise no
+    /// member is due until then, and the result is a time before which none is due.
+    pub(in crate::base) fn first(
+        &mut self,
+        members: &mut impl Members,
+        exact_until_ns: u64,
+    ) -> Option<(u32, u64)> {
         loop {
             let &Timer { deadline_ns, member } = self.timers.first()?;
+            if deadline_ns > exact_until_ns {
+                return Some((member, deadline_ns));
+            }
             let true_ns = members.deadline_ns(member);
             debug_assert!(true_ns >= deadline_ns, "the heap missed an earlier deadline");
             if true_ns == deadline_ns {
@@ -210,7 +219,7 @@ mod tests {
                     }
                     (3, _) => {
                         let due = |(_, at): &(u32, u64)| *at <= deadline;
-                        while let Some((member, at)) = heap.first(&mut members).filter(due) {
+                        while let Some((member, at)) = heap.first(&mut members, u64::MAX).filter(due) {
                             prop_assert_eq!(model.first().map(|(earliest, _)| *earliest), Some(at));
                             prop_assert!(model.remove(&(at, member)));
                             heap.remove(members.position(member), &mut members);
@@ -221,7 +230,7 @@ mod tests {
                 }
                 heap.check(&members, |member| members.position(member));
                 prop_assert_eq!(heap.len(), model.len());
-                let first = heap.first(&mut members).map(|(_, at)| at);
+                let first = heap.first(&mut members, u64::MAX).map(|(_, at)| at);
                 prop_assert_eq!(first, model.first().map(|(next, _)| *next));
             }
         }
@@ -239,10 +248,27 @@ mod tests {
         heap.update(position, 1000, &mut members);
         assert_eq!(members.position(50), position);
         for _ in 0..99 {
-            let (member, at) = heap.first(&mut members).unwrap();
+            let (member, at) = heap.first(&mut members, u64::MAX).unwrap();
             assert_eq!(at, 10);
             heap.remove(members.position(member), &mut members);
         }
-        assert_eq!(heap.first(&mut members), Some((50, 1000)));
+        assert_eq!(heap.first(&mut members, u64::MAX), Some((50, 1000)));
+    }
+    #[test]
+    fn deadlines_that_moved_away_were_sorted_at_each_question_though_none_was_near() {
+        let (mut heap, mut members) = (TimerHeap::default(), Table::default());
+        for member in 0..10 {
+            members.0.insert(member, (0, 1_000));
+            heap.insert(member, 1_000, &mut members);
+        }
+        for member in 0..10 {
+            let position = members.position(member);
+            members.0.insert(member, (position, 2_000));
+        }
+        let first = heap.timers[0].member;
+        assert_eq!(heap.first(&mut members, 999), Some((first, 1_000)), "none is due before");
+        assert_eq!(heap.timers.iter().filter(|timer| timer.deadline_ns == 1_000).count(), 10);
+        assert_eq!(heap.first(&mut members, 1_000).map(|(_, at)| at), Some(2_000));
+        assert!(heap.timers.iter().all(|timer| timer.deadline_ns == 2_000));
     }
 }

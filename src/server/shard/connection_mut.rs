@@ -59,11 +59,8 @@ impl ConnectionMut<'_> {
     /// Adds one of its I/O events, with a deadline from now on or with none. If the kernel is out
     /// of watches or memory, the connection is closed. With the deferred changelist the kernel
     /// refuses later, and the handler closes it. Returns whether the connection is open.
-    pub(super) fn watch(&mut self, event: EventId, deadline: Option<CommonTimeout>) -> bool {
-        let added = match deadline {
-            Some(deadline) => self.registry.add_common(event, deadline),
-            None => self.registry.add(event, None),
-        };
+    pub(super) fn watch(&mut self, event: EventId, deadline: Option<Duration>) -> bool {
+        let added = self.registry.add(event, deadline);
         if added.is_err() {
             self.fail(CloseReason::Refused);
         }
@@ -123,7 +120,7 @@ impl ConnectionMut<'_> {
         {
             self.registry.free(event);
         }
-        if self.worker.service.close(self.key).is_none() {
+        if self.worker.calls.close(self.key).is_none() {
             CloseReason::Panicked.count(&mut self.worker.stats.errors);
         }
         // Close the socket first: an acceptor that is woken may need its descriptor.
