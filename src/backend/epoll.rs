@@ -123,6 +123,10 @@ impl Backend for EpollBackend {
         self.events.len()
     }
 
+    fn forgets_closed(&self) -> bool {
+        true
+    }
+
     fn apply(&mut self, changes: &[Change], refused: &mut Vec<RefusedChange>) {
         if !self.apply_by_ring(changes, refused) {
             for change in changes {

@@ -140,7 +140,7 @@ pub enum ChangelistFlush {
 }
 
 /// One descriptor's net change of interest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) fd: RawFd,
     /// What the kernel watches now.
@@ -206,6 +206,11 @@ pub(crate) trait Backend: Send {
     /// Entries of the array that one wait fills; 0 if it has none.
     fn event_capacity(&self) -> usize {
         0
+    }
+
+    /// Whether the kernel forgets a descriptor by itself when its last copy is closed.
+    fn forgets_closed(&self) -> bool {
+        false
     }
 
     /// Applies all changes at once; appends those that the kernel refuses to `refused`.

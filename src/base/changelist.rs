@@ -112,6 +112,16 @@ impl Changelist {
         }
     }
 
+    /// Drops the changes of a descriptor that is about to be closed. What follows is about another
+    /// file, of which the kernel watches nothing.
+    pub(super) fn forget(&mut self, position: u32) {
+        // As in `mark_reusable`.
+        if let Some(pending) = self.pending.get_mut((position as usize).wrapping_sub(1)) {
+            let nothing = Change { fd: pending.fd, ..Change::default() };
+            *pending = Pending::new(nothing, false);
+        }
+    }
+
     /// Takes the net changes and empties the list. Calls `forget` for every descriptor in it.
     pub(super) fn take(&mut self, mut forget: impl FnMut(RawFd)) -> &[Change] {
         self.net.clear();

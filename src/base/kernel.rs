@@ -102,6 +102,17 @@ impl Kernel {
         self.changelist.mark_reusable(fds.change_position(fd));
     }
 
+    /// Whether the kernel forgets a descriptor by itself when it is closed.
+    pub(super) fn forgets_closed(&self) -> bool {
+        self.backend.forgets_closed()
+    }
+
+    /// Drops the recorded changes of a descriptor that is about to be closed: then the kernel
+    /// watches nothing under its number.
+    pub(super) fn forget(&mut self, fds: &FdMap, fd: i32) {
+        self.changelist.forget(fds.change_position(fd));
+    }
+
     /// Applies the recorded changes.
     pub(super) fn flush(&mut self, fds: &mut FdMap) {
         let net = self.changelist.take(|fd| *fds.change_position_mut(fd) = 0);

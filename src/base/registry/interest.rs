@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Registry;
 use crate::backend::{FdReady, RefusedChange, Reported};
-use crate::base::events::slot::{EventFlags, Interval};
+use crate::base::events::slot::{EventFlags, Interval, State};
 use crate::error::{Error, Result};
 use crate::event::{Ready, Source};
 
@@ -60,6 +60,21 @@ impl<C> Registry<C> {
             // The event itself is gone from the map; the refusal concerns those that stay.
             self.refuse_fd(refusal);
         }
+    }
+
+    /// Ends an event's wait for a descriptor that is about to be closed, where the kernel then
+    /// forgets it without a change.
+    pub(super) fn remove_from_closing_fd(&mut self, index: u32) {
+        let events = &mut self.events;
+        let Source::Fd(fd) = events.slots[index].source() else { return };
+        if !self.kernel.forgets_closed() {
+            return;
+        }
+        if events.slots[index].state.contains(State::INSERTED) {
+            events.counts.remove(events.slots[index].counted());
+            events.fds.remove(&mut events.slots, index, fd);
+        }
+        self.kernel.forget(&events.fds, fd);
     }
 
     /// Flushes the changes since the last wait and waits, in one step of the backend. Events of

@@ -21,6 +21,15 @@ fn lowest_fd() -> i32 {
     limit as i32 / 8 * 7
 }
 
+/// When a descriptor is closed.
+#[derive(Clone, Copy, Debug)]
+enum Close {
+    BeforeItsEventsAreFreed,
+    AfterItsEventsAreFreed,
+    /// After its events are freed with that promise.
+    AsPromised,
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Open {
@@ -28,7 +37,7 @@ enum Step {
     },
     Close {
         index: usize,
-        free_first: bool,
+        how: Close,
     },
     /// Closes and leaves the events as they are.
     Abandon {
@@ -65,8 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     let pick = 0..20_usize;
     prop_oneof![
         2 => index.clone().prop_map(|index| Step::Open { index }),
-        1 => (index.clone(), any::<bool>())
-            .prop_map(|(index, free_first)| Step::Close { index, free_first }),
+        1 => (index.clone(), closes()).prop_map(|(index, how)| Step::Close { index, how }),
         1 => index.clone().prop_map(|index| Step::Abandon { index }),
         2 => index.clone().prop_map(|index| Step::MakeReadable { index }),
         1 => index.clone().prop_map(|index| Step::Drain { index }),
@@ -77,6 +85,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => pick.clone().prop_map(|pick| Step::Free { pick }),
         1 => pick.prop_map(|pick| Step::Activate { pick }),
         4 => Just(Step::Poll),
+    ]
+}
+
+fn closes() -> impl Strategy<Value = Close> {
+    prop_oneof![
+        Just(Close::BeforeItsEventsAreFreed),
+        Just(Close::AfterItsEventsAreFreed),
+        Just(Close::AsPromised),
     ]
 }
 
@@ -132,12 +148,18 @@ impl World {
     fn step(&mut self, token: u64, step: Step) {
         match step {
             Step::Open { index } => self.open(index),
-            Step::Close { index, free_first } => {
-                if free_first {
-                    self.free_all(|event| event.index == index);
+            Step::Close { index, how } => {
+                let is_its = |event: &Event| event.index == index;
+                match how {
+                    Close::BeforeItsEventsAreFreed => {}
+                    Close::AfterItsEventsAreFreed => self.free_all(is_its),
+                    // Those of a number that was closed before are not meant by the promise.
+                    Close::AsPromised => self.free_all_with(Registry::free_closing, |event| {
+                        is_its(event) && !event.dead
+                    }),
                 }
                 self.abandon(index);
-                self.free_all(|event| event.index == index);
+                self.free_all(is_its);
             }
             Step::Abandon { index } => self.abandon(index),
             Step::MakeReadable { index } => {
@@ -188,10 +210,18 @@ impl World {
     }
 
     fn free_all(&mut self, which: impl Fn(&Event) -> bool) {
+        self.free_all_with(Registry::free, which);
+    }
+
+    fn free_all_with(
+        &mut self,
+        free: fn(&mut Registry<Log>, EventId),
+        which: impl Fn(&Event) -> bool,
+    ) {
         let registry = self.base.registry();
         self.events.retain(|event| {
             if which(event) {
-                registry.free(event.id);
+                free(registry, event.id);
             }
             !which(event)
         });

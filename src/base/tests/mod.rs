@@ -1,6 +1,7 @@
 //! The base's own logic on a scripted backend: order, re-arming and the changelist. The test sets
 //! the clock.
 
+mod closing;
 mod firing;
 mod kernel;
 mod model;

@@ -118,7 +118,8 @@ impl ConnectionMut<'_> {
         for event in
             [Some(connection.readable), connection.writable, connection.timer].into_iter().flatten()
         {
-            self.registry.free(event);
+            // Its socket has no copy: `Transport` owns it, and a service sees only its address.
+            self.registry.free_closing(event);
         }
         if self.worker.calls.close(self.key).is_none() {
             CloseReason::Panicked.count(&mut self.worker.stats.errors);
