@@ -246,10 +246,10 @@ impl<C> EventBase<C> {
         registry.stats.events += self.ready.len() as u64;
         // Without edges, the eventfd is reported until it is read.
         let has_edges = registry.kernel.features().contains(Features::EDGE);
+        if !has_edges && self.ready.iter().any(|ready| ready.fd == registry.notifier.fd()) {
+            registry.notifier.drain();
+        }
         for fd_ready in self.ready.drain(..) {
-            if !has_edges && fd_ready.fd == registry.notifier.fd() {
-                registry.notifier.drain();
-            }
             registry.activate_reported(fd_ready);
         }
         match waited {
@@ -294,12 +294,12 @@ impl<C> EventBase<C> {
             clock.refresh();
             clock.now_ns()
         });
-        while let Some((handler, fired, is_users)) = self.registry.begin_dispatch(priority) {
+        while let Some((handler, fired, counted)) = self.registry.begin_dispatch(priority) {
             handler(&mut self.registry, cx, fired);
             while self.registry.control.calls_again() {
                 handler(&mut self.registry, cx, fired);
             }
-            calls += u64::from(is_users);
+            calls += counted as u64;
             if self.registry.pass_ends(&budget, calls) {
                 break;
             }

@@ -35,7 +35,9 @@ impl Counts {
     /// Counts a membership. `by` is 0 for the base's own events, else 1.
     pub(super) fn add(&mut self, by: usize) {
         self.now.added += by;
-        self.max.added = self.max.added.max(self.now.added);
+        if self.now.added > self.max.added {
+            self.max.added = self.now.added;
+        }
     }
 
     pub(super) fn remove(&mut self, by: usize) {
@@ -45,7 +47,9 @@ impl Counts {
     pub(super) fn activate(&mut self, by: usize) {
         self.add(by);
         self.now.active += by;
-        self.max.active = self.max.active.max(self.now.active);
+        if self.now.active > self.max.active {
+            self.max.active = self.now.active;
+        }
     }
 
     pub(super) fn deactivate(&mut self, by: usize) {

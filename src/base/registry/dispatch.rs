@@ -72,11 +72,11 @@ impl<C> Registry<C> {
     }
 
     /// Takes the next active event of this priority and settles its state, so that the handler may
-    /// do anything. Returns the handler, its argument, and whether the event is the user's.
+    /// do anything. Returns the handler, its argument, and 1 for an event of the user, else 0.
     pub(in crate::base) fn begin_dispatch(
         &mut self,
         priority: u8,
-    ) -> Option<(Handler<C>, Fired, bool)> {
+    ) -> Option<(Handler<C>, Fired, usize)> {
         let index = self.events.active.pop(&mut self.events.slots, priority)?;
         let slot = &mut self.events.slots[index];
         let (handler, fired, flags) = (slot.handler, slot.fired(index), slot.flags);
@@ -96,6 +96,6 @@ impl<C> Registry<C> {
         } else if has_interval {
             self.rearm(index, fired.ready.contains(Ready::TIMEOUT));
         }
-        Some((handler, fired, !flags.contains(EventFlags::INTERNAL)))
+        Some((handler, fired, counted))
     }
 }

@@ -33,6 +33,7 @@ pub(super) enum CloseReason {
 
 impl From<OutputFailure> for CloseReason {
     #[cold]
+    #[inline(never)] // or a jump table stands in the way of each call
     fn from(failure: OutputFailure) -> Self {
         match failure {
             OutputFailure::Broken => Self::Broken,

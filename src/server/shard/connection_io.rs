@@ -183,7 +183,7 @@ impl ConnectionMut<'_> {
             return;
         }
         self.ended = true;
-        self.registry.del(self.readable);
+        // Each next step then ends reading, or closes the connection.
         let key = self.key;
         let unconsumed = self.unconsumed.take();
         let rest = unconsumed.as_ref().map_or(&[][..], |unconsumed| unconsumed);

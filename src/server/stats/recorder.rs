@@ -22,8 +22,17 @@ impl Recorder {
     /// Records a time, capped at the maximum.
     #[inline]
     pub(in crate::server) fn record(&mut self, nanoseconds: u64) {
-        let bucket = bucket(nanoseconds).min(self.0.len() - 1);
-        self.0[bucket] += 1;
+        match self.0.get_mut(bucket(nanoseconds)) {
+            Some(count) => *count += 1,
+            None => self.record_longest(),
+        }
+    }
+
+    #[cold]
+    fn record_longest(&mut self) {
+        if let Some(count) = self.0.last_mut() {
+            *count += 1;
+        }
     }
 
     /// The recorded times as a histogram.
