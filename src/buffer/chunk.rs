@@ -73,6 +73,11 @@ impl Chunk {
         }
     }
 
+    /// The length of [`room`](Self::room).
+    pub(super) fn room_len(&self) -> usize {
+        self.memory().saturating_sub(self.end)
+    }
+
     /// The memory behind its bytes, with any content.
     pub(super) fn room(&mut self) -> &mut [u8] {
         match &mut self.storage {

@@ -8,6 +8,7 @@ mod chunk;
 mod error;
 mod files;
 mod inspect;
+mod memory;
 mod queue;
 mod reserve;
 mod search;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::chunk::Chunk;
+use super::error::BufferError;
 
 /// Chunks, first to last. `others` is empty if there is no first.
 #[derive(Debug, Default)]
@@ -51,6 +52,19 @@ impl ChunkQueue {
         if let Some(second) = self.first.replace(chunk) {
             self.others.push_front(second);
         }
+    }
+
+    /// Makes sure that one more chunk at the end needs no memory.
+    ///
+    /// # Errors
+    ///
+    /// If the allocator has none.
+    pub(super) fn try_reserve_one(&mut self) -> Result<(), BufferError> {
+        if self.first.is_none() {
+            return Ok(());
+        }
+        let out_of_memory = |_| BufferError::OutOfMemory { bytes: size_of::<Chunk>() };
+        self.others.try_reserve(1).map_err(out_of_memory)
     }
 
     pub(super) fn push_back(&mut self, chunk: Chunk) {

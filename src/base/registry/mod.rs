@@ -240,8 +240,8 @@ impl<C> Registry<C> {
     /// loop waits again, and has no copy. Close it after this call.
     ///
     /// Where the kernel forgets a closed descriptor by itself (epoll), this costs no system call.
-    /// Elsewhere it is the same as `free`. If a descriptor has several events, end each of them with
-    /// this call. Another file may take its number at once.
+    /// Elsewhere it is the same as `free`. If a descriptor has several events, end each of them
+    /// with this call. Another file may take its number at once.
     ///
     /// A copy (`dup`, or `fork` without `exec`) breaks the promise: the kernel goes on watching it,
     /// and each wait ends at once while it is ready. Use `free` and let a turn pass, then.

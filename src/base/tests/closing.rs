@@ -46,7 +46,9 @@ fn bases() -> impl Iterator<Item = EventBase<Log>> {
 /// Elsewhere another file may take the number before the next turn.
 fn close(base: &mut EventBase<Log>, fd: OwnedFd, events: [EventId; 2]) {
     let changes = base.registry().stats().changes;
-    events.map(|id| base.registry().free_closing(id));
+    for id in events {
+        base.registry().free_closing(id);
+    }
     drop(fd);
     if base.registry().kernel.forgets_closed() {
         assert_eq!(poll(base), []);

@@ -69,8 +69,8 @@ impl Clock {
         self.now_ns().saturating_add(timeout_ns).saturating_add(self.tick_ns)
     }
 
-    /// How long to wait for a deadline from `now_ns` on. With a coarse clock at least a tick, or the
-    /// loop would spin until the clock advances.
+    /// How long to wait for a deadline from `now_ns` on. With a coarse clock at least a tick, or
+    /// the loop would spin until the clock advances.
     pub(in crate::base) fn time_between(&self, now_ns: u64, deadline_ns: u64) -> Duration {
         let ns = deadline_ns.saturating_sub(now_ns);
         Duration::from_nanos(if ns == 0 { 0 } else { ns.max(self.tick_ns) })

@@ -242,7 +242,8 @@ mod tests {
                     },
                 }
                 deadlines.check(&mut slots);
-                prop_assert_eq!(deadlines.next_ns(&mut slots, u64::MAX), model.values().min().copied());
+                let next_ns = deadlines.next_ns(&mut slots, u64::MAX);
+                prop_assert_eq!(next_ns, model.values().min().copied());
                 prop_assert_eq!(deadlines.is_empty(), model.is_empty());
                 prop_assert!(model.iter().all(|(index, _)| slots[*index].has_timer()));
             }

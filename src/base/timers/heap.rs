@@ -219,7 +219,9 @@ mod tests {
                     }
                     (3, _) => {
                         let due = |(_, at): &(u32, u64)| *at <= deadline;
-                        while let Some((member, at)) = heap.first(&mut members, u64::MAX).filter(due) {
+                        while let Some((member, at)) =
+                            heap.first(&mut members, u64::MAX).filter(due)
+                        {
                             prop_assert_eq!(model.first().map(|(earliest, _)| *earliest), Some(at));
                             prop_assert!(model.remove(&(at, member)));
                             heap.remove(members.position(member), &mut members);

@@ -155,3 +155,17 @@ fn pulling_up_a_little_more_each_time_copies_little() {
     assert!(moves < 10, "{moves}");
     buffer.check();
 }
+
+#[test]
+fn an_append_that_may_fail_grows_as_other_appends_do() {
+    let (mut buffer, mut other) = (Buffer::new(), Buffer::new());
+    for n in [1, 1_000, 100, 5_000, 70_000, 1, 300] {
+        let memory = buffer.memory() + buffer.growth(n);
+        buffer.try_append(&vec![1; n]).unwrap();
+        other.append(&vec![1; n]);
+        assert_eq!((buffer.memory(), chunks(&buffer)), (memory, chunks(&other)));
+        buffer.check();
+    }
+    buffer.drain(usize::MAX);
+    assert_eq!(buffer.memory(), 0);
+}

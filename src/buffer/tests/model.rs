@@ -28,6 +28,7 @@ fn length() -> impl Strategy<Value = usize> {
 #[derive(Clone, Debug)]
 enum Step {
     Append(usize),
+    TryAppend(usize),
     Prepend(usize),
     AppendShared(usize),
     AppendFile(usize, usize),
@@ -56,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     let needle = prop::collection::vec(prop::sample::select(b"a\r\n\0".to_vec()), 0..4);
     prop_oneof![
         4 => length().prop_map(Step::Append),
+        4 => length().prop_map(Step::TryAppend),
         2 => length().prop_map(Step::Prepend),
         2 => length().prop_map(Step::AppendShared),
         1 => (0..FILE_LENGTH, length()).prop_map(|(start, n)| Step::AppendFile(start, n)),
@@ -145,6 +147,18 @@ impl Pair {
         self.in_file[..n].fill(false);
     }
 
+    fn append(&mut self, bytes: &[u8]) {
+        self.buffer.append(bytes);
+        self.add(self.bytes.len(), bytes, false);
+    }
+
+    fn try_append(&mut self, bytes: &[u8]) {
+        let memory = self.buffer.memory() + self.buffer.growth(bytes.len());
+        self.buffer.try_append(bytes).unwrap();
+        assert_eq!(self.buffer.memory(), memory, "it grew by as much as was asked before");
+        self.add(self.bytes.len(), bytes, false);
+    }
+
     fn check(&mut self) {
         self.buffer.check();
         assert_eq!(self.buffer.len(), self.bytes.len());
@@ -183,11 +197,8 @@ fn find_eol(bytes: &[u8], eol: Eol, from: usize) -> Option<std::ops::Range<usize
 fn take(pairs: &mut [Pair; 2], source: &mut Source, step: &Step) {
     let [pair, other] = pairs;
     match step {
-        Step::Append(n) => {
-            let bytes = source.bytes(*n);
-            pair.buffer.append(&bytes);
-            pair.add(pair.bytes.len(), &bytes, false);
-        }
+        Step::Append(n) => pair.append(&source.bytes(*n)),
+        Step::TryAppend(n) => pair.try_append(&source.bytes(*n)),
         Step::Prepend(n) => {
             let bytes = source.bytes(*n);
             pair.buffer.prepend(&bytes);

@@ -1,4 +1,6 @@
-//! Bytes that a connection holds. Their memory counts against the limit as long as they exist.
+//! Input that is not consumed yet. Its memory counts against the limit as long as it exists.
+//!
+//! It is contiguous, because a service gets it as one slice.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ impl HeldBytes {
     }
 
     /// Whether so many bytes can be appended without more memory.
-    pub(in crate::server) fn has_room_for(&self, bytes: usize) -> bool {
+    fn has_room_for(&self, bytes: usize) -> bool {
         self.memory - self.bytes.len() >= bytes
     }
 

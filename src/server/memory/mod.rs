@@ -11,6 +11,7 @@
 //!
 //! Memory that was freed goes back to the system (`trim.rs`).
 
+mod held_buffer;
 mod held_bytes;
 mod limit;
 mod machine;
@@ -18,6 +19,7 @@ mod trim;
 
 use std::sync::Arc;
 
+pub(super) use held_buffer::HeldBuffer;
 pub(super) use held_bytes::{HeldBytes, NoMemory};
 pub(super) use limit::MemoryLimit;
 pub(super) use machine::default_limit;

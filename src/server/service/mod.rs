@@ -18,7 +18,7 @@ pub(super) use host::{Host, Hosted};
 pub(super) use outlet::NextStep;
 pub use outlet::Outlet;
 pub use peer::{Peer, PeerAddress};
-pub(super) use pending_output::{OutputFailure, PendingOutput};
+pub(super) use pending_output::OutputFailure;
 pub use work::{TimeDistribution, Work, WorkKind};
 
 /// A protocol of a server. Each shard has a clone of the service that the server was started with,

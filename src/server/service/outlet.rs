@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::pending_output::{Output, OutputFailure, PendingOutput};
-use crate::server::memory::BufferLimits;
+use super::pending_output::{Output, OutputFailure};
+use crate::server::memory::{BufferLimits, HeldBuffer};
 use crate::transport::Transport;
 
 /// From this size on a write is sent directly: a copy would cost more than a saved call.
@@ -46,7 +46,7 @@ impl<'a> Outlet<'a> {
     pub(in crate::server) fn new(
         transport: &'a Transport,
         buffered: &'a mut Vec<u8>,
-        pending: &'a mut Option<Box<PendingOutput>>,
+        pending: &'a mut Option<Box<HeldBuffer>>,
         limits: &'a BufferLimits,
         bytes_out: &'a mut u64,
     ) -> Self {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::event::EventId;
-use crate::server::memory::{HeldBytes, MemoryLimit, NoMemory};
-use crate::server::service::{NextStep, Peer, PeerAddress, PendingOutput};
+use crate::server::memory::{HeldBuffer, HeldBytes, MemoryLimit, NoMemory};
+use crate::server::service::{NextStep, Peer, PeerAddress};
 use crate::transport::Transport;
 
 /// What a connection is doing.
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     /// Input that was read and not consumed.
     pub(super) unconsumed: Option<Box<HeldBytes>>,
     /// Output that the socket has not taken.
-    pub(super) pending: Option<Box<PendingOutput>>,
+    pub(super) pending: Option<Box<HeldBuffer>>,
     /// The client's address from a PROXY header.
     pub(super) proxied: Option<Box<PeerAddress>>,
     pub(super) listener: u16,

@@ -354,7 +354,7 @@ impl ConnectionMut<'_> {
     fn send_pending(&mut self) {
         let connection = &mut self.worker.connections[self.key];
         if let Some(pending) = &mut connection.pending {
-            let Ok(sent) = pending.send(&connection.transport) else {
+            let Ok(sent) = pending.write_to(&connection.transport) else {
                 self.fail(CloseReason::Broken);
                 return;
             };

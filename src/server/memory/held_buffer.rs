@@ -1,0 +1,141 @@
+//! Bytes that wait to be sent. Their memory counts against the limit as long as they exist.
+
+use std::io;
+use std::sync::Arc;
+
+use super::held_bytes::NoMemory;
+use super::limit::MemoryLimit;
+use crate::buffer::Buffer;
+use crate::transport::{Transport, would_block};
+
+/// A growing buffer of one connection, whose chunks are freed as they are sent.
+#[derive(Debug)]
+pub(in crate::server) struct HeldBuffer {
+    bytes: Buffer,
+    /// Its memory in bytes, as it was counted.
+    memory: usize,
+    limit: Arc<MemoryLimit>,
+}
+
+impl HeldBuffer {
+    /// An empty buffer, without memory.
+    pub(in crate::server) fn new(limit: &Arc<MemoryLimit>) -> Self {
+        Self { bytes: Buffer::new(), memory: 0, limit: limit.clone() }
+    }
+
+    pub(in crate::server) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Its memory in bytes.
+    pub(in crate::server) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Appends bytes. If there is no memory for all of them, nothing changes.
+    pub(in crate::server) fn append(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
+        let growth = self.bytes.growth(bytes.len());
+        let memory = self.memory.checked_add(growth).ok_or(NoMemory)?;
+        if growth > 0 && !self.limit.try_grow(self.memory, memory) {
+            return Err(NoMemory);
+        }
+        if self.bytes.try_append(bytes).is_err() {
+            self.limit.shrink(memory, self.memory);
+            return Err(NoMemory);
+        }
+        self.memory = memory;
+        Ok(())
+    }
+
+    /// Writes what the transport takes, and frees it; returns how many bytes that were, perhaps
+    /// none.
+    pub(in crate::server) fn write_to(&mut self, transport: &Transport) -> io::Result<usize> {
+        let written = match transport.write_from(&mut self.bytes, usize::MAX) {
+            Err(error) if would_block(&error) => return Ok(0),
+            result => result?,
+        };
+        let memory = self.bytes.memory();
+        self.limit.shrink(self.memory, memory);
+        self.memory = memory;
+        Ok(written)
+    }
+}
+
+impl Drop for HeldBuffer {
+    fn drop(&mut self) {
+        // Free the memory before it may be used again.
+        self.bytes = Buffer::new();
+        self.limit.shrink(self.memory, 0);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limited_to(max: usize) -> Arc<MemoryLimit> {
+        Arc::new(MemoryLimit::new(max, Vec::new()))
+    }
+
+    #[test]
+    fn a_buffer_that_may_not_grow_is_unchanged() {
+        let limit = limited_to(3_000);
+        let mut held = HeldBuffer::new(&limit);
+        held.append(&[1; 1_500]).unwrap();
+        assert_eq!(held.append(&[2; 1_501]), Err(NoMemory));
+        assert_eq!((held.len(), limit.held()), (1_500, held.memory()));
+    }
+
+    proptest! {
+        /// Against plain vectors: what is sent agrees, and the sum of all memory is counted.
+        #[test]
+        fn what_is_sent_agrees_with_a_vector_and_memory_is_counted(
+            steps in prop::collection::vec((0..2_usize, 0..20_000_usize, 0..3_u8), 0..40),
+        ) {
+            let limit = limited_to(150_000);
+            let pair = || {
+                let (near, far) = UnixStream::pair().unwrap();
+                near.set_nonblocking(true).unwrap();
+                far.set_nonblocking(true).unwrap();
+                (HeldBuffer::new(&limit), Transport::new(near), far, Vec::new())
+            };
+            let mut all = [pair(), pair()];
+            for (index, count, step) in steps {
+                let (held, transport, far, model) = &mut all[index];
+                match step {
+                    0 => {
+                        let bytes: Vec<u8> = (0..count).map(|at| (at % 251) as u8).collect();
+                        if held.append(&bytes).is_ok() {
+                            model.extend(bytes);
+                        }
+                    }
+                    1 => {
+                        let sent = held.write_to(transport).unwrap();
+                        let mut got = vec![0; sent];
+                        far.read_exact(&mut got).unwrap();
+                        prop_assert!(model.drain(..sent).eq(got));
+                    }
+                    _ => {
+                        *held = HeldBuffer::new(&limit);
+                        model.clear();
+                    }
+                }
+                prop_assert_eq!(held.len(), model.len());
+                prop_assert_eq!(held.is_empty(), held.memory() == 0);
+                let counted: usize = all.iter().map(|(held, ..)| held.memory()).sum();
+                prop_assert!(limit.held() == counted && counted <= 150_000);
+            }
+            drop(all);
+            prop_assert_eq!(limit.held(), 0);
+        }
+    }
+}
