@@ -3,12 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use test_needs::Need;
 
 use crate::clients::{StopAtEnd, ask, connect, is_served, reset_when_dropped};
 use crate::common::{MS, ServerProcess, eventually, read_to_end, total};
@@ -229,4 +231,46 @@ fn a_successor_takes_over_although_a_signal_was_to_end_it() {
         status.is_some()
     });
     assert_eq!(status.unwrap().code(), Some(128 + 15));
+}
+
+/// Whether the server that was started with `--upgrade-from PATH` has started its workers.
+fn has_workers(path: &str) -> bool {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let is_successor = |process: &Path| {
+        let command = read(process.join("cmdline"));
+        command.contains(&format!("--upgrade-from\0{path}")) && !command.starts_with("strace")
+    };
+    let mut successors = entries(Path::new("/proc")).filter(|entry| is_successor(&entry.path()));
+    successors.any(|process| {
+        let mut threads = entries(&process.path().join("task"));
+        threads.any(|thread| read(thread.path().join("comm")) == "worker-1\n")
+    })
+}
+
+/// evshard: an old server ended after it had sent the sockets, and before it had said that it was
+/// leaving. Its successor served already, withdrew, and no server was left.
+#[test]
+fn the_end_of_the_old_server_during_an_upgrade_leaves_no_server() {
+    if test_needs::missing(Need::Trace) {
+        return;
+    }
+    for signal in ["KILL", "TERM"] {
+        let old = Offering::start(&["--workers", "2", "--no-pin"]);
+        // The successor asks late, and says late that it is ready. With -D it is our child.
+        let mut successor = Command::new("strace");
+        successor.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendmsg"]);
+        successor.args(["-e", "inject=sendmsg:delay_enter=1000000:when=1"]);
+        successor.args([env!("CARGO_BIN_EXE_evshard"), "serve", "--workers", "2", "--no-pin"]);
+        successor.args(["--upgrade-from", &old.path]);
+        let address = old.server.address;
+        let new = thread::spawn(|| ServerProcess::spawn(successor));
+        eventually("it serves, and has not said so", || has_workers(&old.path));
+        old.server.signal(signal);
+        let (status, _) = old.server.wait();
+        assert_eq!(status.success(), signal == "TERM", "{status}");
+        let new = new.join().unwrap();
+        assert_eq!(new.address, address, "{signal}");
+        assert!(is_served(&new.connect()), "{signal}");
+    }
 }

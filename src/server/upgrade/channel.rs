@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
@@ -58,6 +59,27 @@ pub(super) fn receive(
         return Err(io::Error::other("too few descriptors are free; raise the limit (ulimit -n)"));
     }
     Ok(received.bytes)
+}
+
+/// Whether at least three quarters of what the connection can hold are free. The kernel reports a
+/// unix socket as writable only then.
+///
+/// # Errors
+///
+/// Those of `poll(2)`.
+pub(super) fn has_room(stream: &impl AsFd) -> io::Result<bool> {
+    Ok(poll_now(stream, PollFlags::OUT)?.contains(PollFlags::OUT))
+}
+
+/// Whether the peer has closed its end, or has ended.
+pub(super) fn is_closed(stream: &impl AsFd) -> bool {
+    poll_now(stream, PollFlags::empty()).is_ok_and(|flags| flags.contains(PollFlags::HUP))
+}
+
+fn poll_now(stream: &impl AsFd, interest: PollFlags) -> io::Result<PollFlags> {
+    let mut polled = [PollFd::new(stream, interest)];
+    poll(&mut polled, Some(&Timespec::default()))?;
+    Ok(polled[0].revents())
 }
 
 /// Checks that the peer runs as the same user. Listening sockets are passed only then, in either

@@ -54,9 +54,10 @@ impl Handover {
         Ok(())
     }
 
-    /// Ends the offer after `delay`, or at once if a successor has the sockets. Returns its process
-    /// id. From then on this process has no duplicates: they would keep the kernel queueing
-    /// connections that no process accepts.
+    /// Ends the offer after `delay`, or at once if a successor has the sockets. One that has
+    /// received them, and is not ready, gets the rest of its ten seconds. Returns the process id of
+    /// the successor. From then on this process has no duplicates: they would keep the kernel
+    /// queueing connections that no process accepts.
     pub(in crate::server) fn decide(&mut self, delay: Duration) -> Option<u32> {
         let successor = match std::mem::replace(self, Self::Decided(None)) {
             Self::NotOffered(_) => {
@@ -73,7 +74,9 @@ impl Handover {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::path::PathBuf;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::path::{Path, PathBuf};
     use std::sync::{Barrier, mpsc};
     use std::thread;
     use std::time::Instant;
@@ -141,13 +144,31 @@ mod tests {
         old.assert_agree(decided, None);
     }
 
+    /// Whether an offer refuses a second successor, and so has not been asked to end.
+    fn answers_at_once(path: &Path) -> bool {
+        let Ok(mut second) = UnixStream::connect(path) else { return false };
+        second.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        second.read(&mut [0]).is_ok_and(|count| count > 0)
+    }
+
     #[test]
-    fn a_server_that_ends_before_its_successor_is_ready_keeps_its_sockets() {
-        let mut old = Offering::start();
-        let (listeners, taken) = take_over(&old.path()).unwrap();
-        let decided = old.handover.decide(Duration::ZERO);
-        let successor = ready(listeners, taken).map(|(listeners, _)| listeners);
-        old.assert_agree(decided, successor);
+    fn a_server_that_ends_before_its_successor_is_ready_waits_for_it() {
+        for is_ready in [true, false] {
+            let mut old = Offering::start();
+            let path = old.path();
+            let (listeners, taken) = take_over(&path).unwrap();
+            let (decided, successor) = thread::scope(|scope| {
+                let decided = scope.spawn(|| old.handover.decide(Duration::ZERO));
+                while answers_at_once(&path) {
+                    thread::yield_now();
+                }
+                let taken = is_ready.then_some(taken);
+                let successor = taken.map(|taken| ready(listeners, taken).expect("it is awaited"));
+                (decided.join().unwrap(), successor)
+            });
+            assert_eq!(decided.is_some(), is_ready);
+            old.assert_agree(decided, successor.map(|(listeners, _)| listeners));
+        }
     }
 
     #[test]

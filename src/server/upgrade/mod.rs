@@ -22,7 +22,14 @@
 //! running server continues unchanged. The upgrade socket is passed with the others, so its path
 //! stays the same through any number of upgrades.
 //!
-//! One moment cannot be covered: if a successor dies right after `ready`, no process may be left.
+//! If one of the two is to end, or dies, the other one serves:
+//!
+//! - A running server that has sent all sockets and is to end goes on until the successor is ready.
+//!   To one that is late it sends `leaving` as well: that one serves when it can.
+//! - A running server that goes on never closes without `refused`. So a successor that has all
+//!   sockets and finds the connection closed without it serves: the running server was killed.
+//!
+//! One moment cannot be covered: if a successor dies right after `leaving`, no process may be left.
 //!
 //! ```
 //! use evshard::server::upgrade::{UpgradeSocket, take_over};
@@ -52,6 +59,7 @@
 //! ```
 
 mod channel;
+mod decision;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
 mod handover;

@@ -3,8 +3,9 @@
 //! It serves one successor at a time and never affects the server. An error of a successor closes
 //! its connection and is logged.
 //!
-//! Its thread decides whether a successor has the sockets: they are handed over once the kernel has
-//! taken the message that says so. A caller that needs to know ends the offer and asks.
+//! Its thread decides whether a successor has the sockets, by the rules of `decision`: they are
+//! handed over once the kernel has taken the message that says so. A caller that needs to know ends
+//! the offer and asks.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use log::{error, info, warn};
 
 use super::channel::expect_same_user;
+use super::decision::{Cause, Decision, decide};
 use super::listing::Listing;
 use super::message::Message;
 use super::successor_connection::{HandoverStep, Successor, SuccessorEvents, send};
@@ -55,6 +57,8 @@ struct Offering {
     pause_over: EventId,
     successor: Option<Successor>,
     timeout: Duration,
+    /// Whether this server is to end, with or without a successor.
+    is_ending: bool,
     /// The process that has taken the sockets.
     taken_by: Option<u32>,
     taken_over: Box<dyn FnOnce(u32) + Send>,
@@ -79,12 +83,13 @@ impl Offer {
         Self::start_with(socket, listeners, HANDOVER_TIMEOUT, taken_over, failures)
     }
 
-    /// Offers the sockets for `time` longer at most, and then no more. Returns the process id of
-    /// the successor that has them, at once if there is one already.
+    /// Offers the sockets for `time` longer at most, and then to no other successor. Returns the
+    /// process id of the successor that has them, at once if there is one already. One that has
+    /// received them gets the rest of its time.
     pub(super) fn end_after(self, time: Duration) -> Option<u32> {
         // Nothing is ever sent.
         let _ = self.end.recv_timeout(time);
-        self.thread.post(|registry, _| registry.loop_exit());
+        self.thread.post(|registry, offering| offering.end(registry));
         let ended = self.thread.join();
         ended.unwrap_or_else(|error| {
             error!(target: "upgrade", error:%; "the offer of the listening sockets failed");
@@ -117,6 +122,7 @@ impl Offer {
             pause_over: registry.create(EventSpec::timer(), on_pause_over),
             successor: None,
             timeout,
+            is_ending: false,
             taken_by: None,
             taken_over,
             _end: sender,
@@ -130,6 +136,11 @@ impl Offering {
     /// Runs on the offer's thread.
     fn run(mut base: EventBase<Self>, mut offering: Self) -> crate::error::Result<Option<u32>> {
         let end = base.run_until_exit(&mut offering);
+        if let Err(error) = &end {
+            // The server ends because of it, and this thread waits for nothing any more.
+            offering.is_ending = true;
+            offering.settle(base.registry(), Cause::Late, error);
+        }
         drop(base);
         let Self { taken_by, taken_over, _end, .. } = offering;
         if let Some(process) = taken_by {
@@ -143,7 +154,7 @@ impl Offering {
     fn accept_successor(&mut self, registry: &mut Registry<Self>, stream: OwnedFd) {
         // The current successor may have closed, and its end may be reported after this one's
         // connect.
-        self.receive_or_forget(registry);
+        self.receive(registry);
         let checked = expect_same_user(&stream).and_then(|()| match self.successor {
             Some(_) => Err(io::Error::other("another server is taking over just now")),
             None => Ok(()),
@@ -164,31 +175,58 @@ impl Offering {
         self.successor = Some(Successor::new(stream, events));
         let added = registry.add(events.deadline, Some(self.timeout));
         if let Err(error) = added.and_then(|()| registry.add(events.readable, None)) {
-            self.forget(registry, &error);
+            self.settle(registry, Cause::Failed, &error);
         }
     }
 
-    fn receive_or_forget(&mut self, registry: &mut Registry<Self>) {
-        if let Err(error) = self.receive(registry) {
-            self.forget(registry, &error);
+    fn receive(&mut self, registry: &mut Registry<Self>) {
+        let Some(successor) = &mut self.successor else { return };
+        match successor.receive(&self.upgrade, &self.offered) {
+            Ok(HandoverStep::Wait) => self.send_unsent(registry),
+            Ok(HandoverStep::Ready) => self.settle(registry, Cause::Ready, &"it is ready"),
+            Err(error) => self.settle(registry, Cause::Failed, &error),
         }
     }
 
-    fn receive(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
-        let Some(successor) = &mut self.successor else { return Ok(()) };
-        match successor.receive(&self.upgrade, &self.offered)? {
-            HandoverStep::Wait => self.send_unsent(registry),
-            HandoverStep::Ready => self.hand_over(registry),
+    fn send_unsent(&mut self, registry: &mut Registry<Self>) {
+        let Some(successor) = &mut self.successor else { return };
+        let sent = successor.send_unsent(&self.upgrade, &self.offered);
+        let sent = sent.and_then(|()| match successor.has_unsent() {
+            true => registry.add(successor.events().writable, None).map_err(io::Error::other),
+            false => Ok(()),
+        });
+        if let Err(error) = sent {
+            self.settle(registry, Cause::Failed, &error);
         }
     }
 
-    fn send_unsent(&mut self, registry: &mut Registry<Self>) -> io::Result<()> {
-        let Some(successor) = &mut self.successor else { return Ok(()) };
-        successor.send_unsent(&self.upgrade, &self.offered)?;
-        if successor.has_unsent() {
-            registry.add(successor.events().writable, None).map_err(io::Error::other)?;
+    /// Ends the offer once no successor has received the sockets, or that one has been answered.
+    fn end(&mut self, registry: &mut Registry<Self>) {
+        self.is_ending = true;
+        registry.del(self.acceptable);
+        registry.del(self.pause_over);
+        if self.successor.as_ref().is_some_and(Successor::has_sockets) {
+            info!(target: "upgrade", "waiting for the successor that has received the sockets");
         }
-        Ok(())
+        self.settle(registry, Cause::Ending, &"this server ends");
+    }
+
+    /// Hands over or refuses if it is time to. `why` is the reason of a refusal.
+    fn settle(&mut self, registry: &mut Registry<Self>, cause: Cause, why: &dyn fmt::Display) {
+        if let Some(successor) = &self.successor {
+            match decide(cause, successor.has_sockets(), self.is_ending) {
+                Decision::Wait => return,
+                Decision::HandOver => {
+                    if let Err(error) = self.hand_over(registry) {
+                        self.refuse(registry, &error);
+                    }
+                }
+                Decision::Refuse => self.refuse(registry, why),
+            }
+        }
+        if self.is_ending || self.taken_by.is_some() {
+            registry.loop_exit();
+        }
     }
 
     /// Releases the files before the successor is notified, because from then on it may remove
@@ -206,15 +244,17 @@ impl Offering {
         // Connections of this last turn belong to the successor.
         registry.del(self.acceptable);
         self.dismiss(registry);
-        registry.loop_exit();
         Ok(())
     }
 
-    /// Drops the successor, and sends it the reason if it still reads.
-    fn forget(&mut self, registry: &mut Registry<Self>, error: &dyn fmt::Display) {
+    /// Drops the successor, and sends it the reason if it still reads. One that has the sockets
+    /// must not find the connection closed without it.
+    fn refuse(&mut self, registry: &mut Registry<Self>, why: &dyn fmt::Display) {
         let Some(successor) = self.dismiss(registry) else { return };
-        warn!(target: "upgrade", "a successor did not take over, this server goes on: {error}");
-        let _ = successor.send(&Message::Refused(error.to_string()));
+        let effect =
+            if self.is_ending { "this server ends without" } else { "this server goes on" };
+        warn!(target: "upgrade", "a successor did not take over, {effect}: {why}");
+        let _ = successor.send(&Message::Refused(why.to_string()));
     }
 
     fn dismiss(&mut self, registry: &mut Registry<Self>) -> Option<Successor> {
@@ -259,16 +299,15 @@ fn on_pause_over(registry: &mut Registry<Offering>, offering: &mut Offering, _fi
 }
 
 fn on_readable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
-    offering.receive_or_forget(registry);
+    offering.receive(registry);
 }
 
 fn on_writable(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
-    if let Err(error) = offering.send_unsent(registry) {
-        offering.forget(registry, &error);
-    }
+    offering.send_unsent(registry);
 }
 
 fn on_late(registry: &mut Registry<Offering>, offering: &mut Offering, _fired: Fired) {
     let timeout = offering.timeout;
-    offering.forget(registry, &format_args!("it was not ready within {timeout:?}"));
+    let why = format_args!("it was not ready within {timeout:?}");
+    offering.settle(registry, Cause::Late, &why);
 }

@@ -70,6 +70,11 @@ impl Successor {
         !self.unsent.is_empty()
     }
 
+    /// Whether all sockets were sent to it.
+    pub(super) fn has_sockets(&self) -> bool {
+        self.asked && self.unsent.is_empty()
+    }
+
     /// Reads its messages. If it asks for the sockets, queues them for sending.
     ///
     /// # Errors
@@ -95,7 +100,7 @@ impl Successor {
                     self.unsent = parts(Listing::of(upgrade, offered))?;
                 }
                 Message::TakeOver { version } if !self.asked => return Err(foreign(version)),
-                Message::Ready if self.asked && self.unsent.is_empty() => {
+                Message::Ready if self.has_sockets() => {
                     return Ok(HandoverStep::Ready);
                 }
                 _ => return Err(io::Error::other("it sent a message out of turn")),
@@ -118,6 +123,10 @@ impl Successor {
         let sockets: Vec<BorrowedFd<'_>> =
             listeners.flat_map(|listener| &listener.sockets).map(AsFd::as_fd).collect();
         while let Some(part) = self.unsent.front_mut() {
+            // The refusal must fit behind the last socket, and it does if there is room for much.
+            if part.sent == 0 && !channel::has_room(&self.stream)? {
+                return Ok(());
+            }
             let rights = &sockets[part.sockets.clone()];
             match channel::send(&self.stream, &part.line[part.sent..], rights) {
                 Ok(count) => part.sent += count,

@@ -5,11 +5,14 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use log::warn;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::channel::{self, expect_same_user};
+use super::decision::{LastReceived, successor_serves};
 use super::listing::Listing;
 use super::message::{LINE_BYTES_MAX, Message, VERSION};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
@@ -56,14 +59,18 @@ pub(super) fn take_over_within(
 
 /// Ends a take-over from another thread.
 #[derive(Debug)]
-pub struct Abort(Socket);
+pub struct Abort {
+    stream: Socket,
+    is_aborted: Arc<AtomicBool>,
+}
 
 impl Abort {
     /// Ends the take-over. [`TakeOver::ready`] then returns an error, unless the other server has
     /// handed over already: then it returns the upgrade socket.
     pub fn abort(&self) {
+        self.is_aborted.store(true, Ordering::SeqCst);
         // It cannot be sent any message then. A socket that is not connected has no other server.
-        let _ = self.0.shutdown(Shutdown::Read);
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 }
 
@@ -74,26 +81,29 @@ impl TakeOver {
     ///
     /// [`Error::Os`] if there is no descriptor left.
     pub fn abort_handle(&self) -> Result<Abort> {
-        let stream = self.server.stream.try_clone();
-        stream.map(Abort).map_err(Error::os("duplicate a socket"))
+        let stream = self.server.stream.try_clone().map_err(Error::os("duplicate a socket"))?;
+        Ok(Abort { stream, is_aborted: self.server.is_aborted.clone() })
     }
 
     /// Notifies the other server that this one accepts connections. It then stops accepting and
     /// drains. Returns the upgrade socket, at which this server can offer the sockets in turn. From
     /// now on the files of unix sockets belong to this server.
     ///
+    /// If the other server is gone, killed for example, the sockets are this server's as well.
+    ///
     /// # Errors
     ///
     /// [`Error::TakeOver`] if the other server does not drain. It goes on accepting, so this one
     /// must end.
     pub fn ready(mut self) -> Result<UpgradeSocket> {
-        let answer = self.server.ask_to_the_end(&Message::Ready);
-        answer
-            .and_then(|answer| match answer {
-                Message::Draining => Ok(()),
-                other => Err(refusal(other)),
-            })
-            .map_err(|source| Error::TakeOver { path: self.path, source })?;
+        let (last, received) = self.server.last_message(&Message::Ready);
+        if !successor_serves(last) {
+            let source = received.map_or_else(|error| error, refusal);
+            return Err(Error::TakeOver { path: self.path, source });
+        }
+        if last == LastReceived::Closed {
+            warn!(target: "upgrade", "the other server has ended; this one serves");
+        }
         self.files.iter().for_each(|file| file.take_ownership());
         Ok(self.upgrade)
     }
@@ -105,6 +115,8 @@ struct OfferConnection {
     stream: Socket,
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
+    /// Set before the connection is shut down from another thread.
+    is_aborted: Arc<AtomicBool>,
 }
 
 impl OfferConnection {
@@ -115,7 +127,8 @@ impl OfferConnection {
         stream.set_read_timeout(Some(timeout))?;
         stream.connect(&SockAddr::unix(path)?).map_err(late)?;
         expect_same_user(&stream)?;
-        Ok(Self { stream, received: Vec::new(), descriptors: Vec::new() })
+        let is_aborted = Arc::default();
+        Ok(Self { stream, received: Vec::new(), descriptors: Vec::new(), is_aborted })
     }
 
     /// Asks for the sockets and receives them.
@@ -144,13 +157,30 @@ impl OfferConnection {
         self.receive().map_err(|error| asked.err().unwrap_or(error))
     }
 
-    /// As [`ask`](Self::ask). A caller that gives up must know whether the answer was sent: after
-    /// an error no answer can come any more, and one that came before is received.
-    fn ask_to_the_end(&mut self, message: &Message) -> io::Result<Message> {
-        self.ask(message).or_else(|error| {
-            let _ = self.stream.shutdown(Shutdown::Read);
-            self.receive().map_err(|_| error)
-        })
+    /// Sends a message, and receives the last one of the other server. A caller that gives up must
+    /// know which it was: after this no other can come.
+    fn last_message(&mut self, message: &Message) -> (LastReceived, io::Result<Message>) {
+        let (received, is_gone) = match self.ask(message) {
+            Ok(received) => (Ok(received), false),
+            Err(error) => {
+                let is_gone = self.is_gone();
+                let _ = self.stream.shutdown(Shutdown::Read);
+                (self.receive().map_err(|_| error), is_gone)
+            }
+        };
+        let last = match &received {
+            Ok(Message::Draining) => LastReceived::Draining,
+            Ok(_) => LastReceived::Refused,
+            Err(_) if is_gone => LastReceived::Closed,
+            Err(_) => LastReceived::Nothing,
+        };
+        (last, received)
+    }
+
+    /// Whether the other server has closed the connection while it could still be sent messages.
+    fn is_gone(&self) -> bool {
+        // In this order: after an abort, a server that goes on cannot say so before it closes.
+        channel::is_closed(&self.stream) && !self.is_aborted.load(Ordering::SeqCst)
     }
 
     fn receive(&mut self) -> io::Result<Message> {

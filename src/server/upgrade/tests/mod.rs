@@ -2,6 +2,8 @@
 
 #![cfg(not(loom))]
 
+mod ending;
+
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -175,7 +177,8 @@ fn a_client_that_waits_is_served_by_another_process() {
     let mut old = Old::start(1);
     let mut client = TcpStream::connect(old.address()).unwrap();
     let program = std::env::current_exe().unwrap();
-    let mut successor = again(&program, "takes_over_and_answers_one_client", &old).spawn().unwrap();
+    let mut successor =
+        again(&program, "takes_over_and_answers_one_client", &old.upgrade_path()).spawn().unwrap();
     old.taken.recv_timeout(LONG).unwrap();
     old.offer = None;
     old.listeners.clear();
@@ -185,12 +188,12 @@ fn a_client_that_waits_is_served_by_another_process() {
     assert!(successor.wait().unwrap().success());
 }
 
-/// Runs this program again, for one ignored test that takes the sockets of `old`.
-fn again(program: &Path, test: &str, old: &Old) -> Command {
+/// Runs this program again, for one ignored test at an upgrade socket.
+fn again(program: &Path, test: &str, upgrade_socket: &Path) -> Command {
     let module = module_path!().split_once("::").unwrap().1;
     let mut command = Command::new(program);
     command.args(["--exact", "--ignored", &format!("{module}::{test}")]);
-    command.env("UPGRADE_SOCKET", old.upgrade_path());
+    command.env("UPGRADE_SOCKET", upgrade_socket);
     command
 }
 
@@ -424,7 +427,8 @@ fn another_user_gets_nothing_even_where_the_file_would_let_him() {
     // The other user may not be able to enter the folder that this program is in.
     let program = old.folder.path().join("test-program");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let output = again(&program, "asks_as_another_user", &old).uid(65534).output().unwrap();
+    let output =
+        again(&program, "asks_as_another_user", &old.upgrade_path()).uid(65534).output().unwrap();
     let output_text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && output_text.contains("1 passed"), "{output_text}");
     old.assert_goes_on();
