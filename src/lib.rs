@@ -112,8 +112,8 @@ pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]
 pub use bufferevent::{
     BuffereventError, BuffereventHandlers, BuffereventId, BuffereventMut, BuffereventOptions,
-    Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode, HasBufferevents,
-    RateLimit, RateLimitError, Watermarks, What, WhatHandler,
+    Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode, GroupId, GroupMut,
+    GroupTotals, HasBufferevents, RateLimit, RateLimitError, Watermarks, What, WhatHandler,
 };
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::limit_groups::GroupId;
 use super::table::BuffereventId;
 use crate::error::Error;
 
@@ -13,6 +14,10 @@ pub enum BuffereventError {
     /// The id is of a bufferevent that was freed.
     #[error("bufferevent {0} was freed; create a new one instead of using its id again")]
     Stale(BuffereventId),
+
+    /// The id is of a group that was removed.
+    #[error("rate limit group {0} was removed; add a new one instead of using its id again")]
+    StaleGroup(GroupId),
 
     /// Pairs and filters have no socket of their own.
     #[error(

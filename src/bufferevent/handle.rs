@@ -45,6 +45,9 @@ impl<C: HasBufferevents> Bufferevents<C> {
         for event in state.events() {
             registry.free(event);
         }
+        if let Some(group) = state.group() {
+            self.groups.leave(group, id);
+        }
         if let Some(above) = state.filter.and_then(|filter| self.state_mut(filter))
             && let Kind::Filter(filter) = &mut above.kind
         {
@@ -119,11 +122,11 @@ impl<C: HasBufferevents> Bufferevents<C> {
 ///
 /// [`Bufferevents::get`] returns it.
 pub struct BuffereventMut<'a, C: HasBufferevents> {
-    table: &'a mut Bufferevents<C>,
-    registry: &'a mut Registry<C>,
-    id: BuffereventId,
+    pub(super) table: &'a mut Bufferevents<C>,
+    pub(super) registry: &'a mut Registry<C>,
+    pub(super) id: BuffereventId,
     /// Whether more than its buffers changed.
-    is_changed: bool,
+    pub(super) is_changed: bool,
 }
 
 /// Bytes.
@@ -455,7 +458,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         self.is_changed = true;
     }
 
-    fn state(&mut self) -> &mut Bufferevent<C> {
+    pub(super) fn state(&mut self) -> &mut Bufferevent<C> {
         self.table.state_mut(self.id).expect("it exists as long as this access")
     }
 

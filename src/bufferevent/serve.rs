@@ -24,8 +24,8 @@ pub(super) fn on_readable<C: HasBufferevents>(
     fired: Fired,
 ) {
     let Some(id) = BuffereventId::from_token(fired.token) else { return };
-    let Some(state) = cx.bufferevents().state_mut(id) else { return };
-    state.readable(registry, fired);
+    let Some((state, groups)) = cx.bufferevents().state_and_groups(id) else { return };
+    state.readable(registry, groups, fired);
     serve_from(registry, cx, fired.id, Some((id, false)));
 }
 
@@ -36,8 +36,8 @@ pub(super) fn on_writable<C: HasBufferevents>(
     fired: Fired,
 ) {
     let Some(id) = BuffereventId::from_token(fired.token) else { return };
-    let Some(state) = cx.bufferevents().state_mut(id) else { return };
-    state.writable(registry, fired);
+    let Some((state, groups)) = cx.bufferevents().state_and_groups(id) else { return };
+    state.writable(registry, groups, fired);
     serve_from(registry, cx, fired.id, Some((id, false)));
 }
 
@@ -139,10 +139,10 @@ fn serve<C: HasBufferevents>(
 impl<C: HasBufferevents> Bufferevents<C> {
     /// Moves the bytes that can move, and makes the events agree with what is wanted.
     fn settle(&mut self, registry: &mut Registry<C>, id: BuffereventId) {
-        let Some(state) = self.state_mut(id) else { return };
+        let Some((state, groups)) = self.state_and_groups(id) else { return };
         state.is_unsettled = false;
         match state.kind {
-            Kind::Socket(_) => state.settle_socket(registry),
+            Kind::Socket(_) => state.settle_socket(registry, groups),
             Kind::Pair(partner) => self.settle_pair(registry, id, partner),
             Kind::Filter(_) => self.settle_filter(registry, id),
         }

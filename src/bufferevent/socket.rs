@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use super::connecting::Connecting;
 use super::direction::Direction;
 use super::error::BuffereventError;
+use super::limit_groups::Groups;
+use super::rate_limit::Direction as Way;
 use super::serve::{on_readable, on_writable};
 use super::state::{Bufferevent, BuffereventOptions, Kind};
 use super::table::{BuffereventId, Bufferevents, HasBufferevents};
@@ -87,9 +89,14 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     /// Notes what the event of the reading direction reports.
-    pub(super) fn readable(&mut self, registry: &mut Registry<C>, fired: Fired) {
+    pub(super) fn readable(
+        &mut self,
+        registry: &mut Registry<C>,
+        groups: &mut Groups,
+        fired: Fired,
+    ) {
         if fired.ready.contains(Ready::READ) {
-            self.read_socket();
+            self.read_socket(registry, groups);
         } else if fired.ready.contains(Ready::REFUSED) {
             self.refused(registry, fired, What::READING);
         } else {
@@ -98,10 +105,15 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     /// Notes what the event of the writing direction reports.
-    pub(super) fn writable(&mut self, registry: &mut Registry<C>, fired: Fired) {
+    pub(super) fn writable(
+        &mut self,
+        registry: &mut Registry<C>,
+        groups: &mut Groups,
+        fired: Fired,
+    ) {
         self.is_unsettled = true;
         if fired.ready.contains(Ready::WRITE) {
-            self.write_socket();
+            self.write_socket(registry, groups);
         } else if fired.ready.contains(Ready::REFUSED) {
             self.refused(registry, fired, What::WRITING);
         } else {
@@ -118,31 +130,45 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     /// Reads once.
-    fn read_socket(&mut self) {
-        let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
-            return;
-        };
+    fn read_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         let room = self.read.watermarks.room(self.input.len());
         let max = self.read.max_single.min(room);
         if max == 0 || !self.read.is_on() {
             return;
         }
+        let max = self.allowed(registry, groups, Way::Read, max);
+        let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
+            return;
+        };
+        if max == 0 {
+            return;
+        }
         match transport.read_to(&mut self.input, max) {
             Ok(0) => self.report(What::EOF | What::READING),
-            Ok(_) => self.report_input(),
+            Ok(n) => {
+                self.moved(registry, groups, Way::Read, n);
+                self.report_input();
+            }
             Err(error) if would_block(&error) => {}
             Err(error) => self.report_error(error, What::READING),
         }
     }
 
     /// Writes once.
-    fn write_socket(&mut self) {
+    fn write_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
+        let max = self.allowed(registry, groups, Way::Write, self.write.max_single);
         let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
             return;
         };
-        match transport.write_from(&mut self.output, self.write.max_single) {
+        if max == 0 {
+            return;
+        }
+        match transport.write_from(&mut self.output, max) {
             Ok(0) => {}
-            Ok(_) => self.report_output(),
+            Ok(n) => {
+                self.moved(registry, groups, Way::Write, n);
+                self.report_output();
+            }
             Err(error) if would_block(&error) => {}
             Err(error) => self.report_error(error, What::WRITING),
         }
@@ -151,10 +177,10 @@ impl<C: HasBufferevents> Bufferevent<C> {
     /// Writes what is new in the output, and watches the socket for what is wanted.
     ///
     /// The output is written at once. The socket is watched only if it does not take all of it.
-    pub(super) fn settle_socket(&mut self, registry: &mut Registry<C>) {
+    pub(super) fn settle_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         self.check_high_watermark();
         if !self.output.is_empty() && self.write.is_on() && !self.write.watched {
-            self.write_socket();
+            self.write_socket(registry, groups);
         }
         let Kind::Socket(socket) = &mut self.kind else { return };
         let Some(transport) = &socket.transport else { return };

@@ -6,6 +6,7 @@ use std::io;
 use super::direction::Direction;
 use super::filter::FilterState;
 use super::handlers::{BuffereventHandlers, Call};
+use super::limits::Limits;
 use super::socket::SocketState;
 use super::table::BuffereventId;
 use super::what::{Due, Reason, What};
@@ -43,6 +44,8 @@ pub(super) struct Bufferevent<C> {
     pub(super) output: Buffer,
     pub(super) read: Direction,
     pub(super) write: Direction,
+    /// Its rate limits, if it has any.
+    pub(super) limits: Option<Box<Limits>>,
     pub(super) handlers: BuffereventHandlers<C>,
     pub(super) token: Token,
     pub(super) due: Due,
@@ -75,6 +78,7 @@ impl<C> Bufferevent<C> {
             output: Buffer::new(),
             read: Direction::new(false, SINGLE_READ_MAX),
             write: Direction::new(true, SINGLE_WRITE_MAX),
+            limits: None,
             handlers: BuffereventHandlers::default(),
             token: Token::default(),
             due: Due::default(),
@@ -153,7 +157,8 @@ impl<C> Bufferevent<C> {
 
     /// All its events.
     pub(super) fn events(&self) -> impl Iterator<Item = EventId> {
-        [self.read.event, self.write.event, self.deferred].into_iter().flatten()
+        let refill = self.limits.as_ref().and_then(|limits| limits.timer);
+        [self.read.event, self.write.event, self.deferred, refill].into_iter().flatten()
     }
 
     /// Frees the events of both directions, because their socket goes.

@@ -2,46 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::num::NonZeroU32;
 
 use super::connect::Resolver;
 use super::error::BuffereventError;
+use super::limit_groups::Groups;
+use super::slots::{Slots, slot_id};
 use super::state::Bufferevent;
 use crate::base::Registry;
-use crate::event::{EventId, EventSpec, Token};
+use crate::event::{EventId, EventSpec};
 
-/// Identifies one bufferevent of one table; `Copy`, 8 bytes (so is `Option<BuffereventId>`).
-///
-/// Once the bufferevent is freed its id is *stale* and stays so, as that of an event.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BuffereventId {
-    index: u32,
-    generation: NonZeroU32,
-}
-
-impl BuffereventId {
-    /// The id as the token of its events.
-    pub(super) fn token(self) -> Token {
-        Token(u64::from(self.index) | u64::from(self.generation.get()) << 32)
-    }
-
-    /// The id in a token that [`token`](Self::token) made.
-    pub(super) fn from_token(token: Token) -> Option<Self> {
-        let generation = NonZeroU32::new((token.0 >> 32) as u32)?;
-        Some(Self { index: token.0 as u32, generation })
-    }
-}
-
-impl fmt::Debug for BuffereventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BuffereventId({self})")
-    }
-}
-
-impl fmt::Display for BuffereventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index, self.generation)
-    }
+slot_id! {
+    /// Identifies one bufferevent of one table; `Copy`, 8 bytes (so is `Option<BuffereventId>`).
+    ///
+    /// Once the bufferevent is freed its id is *stale* and stays so, as that of an event.
+    BuffereventId
 }
 
 /// A context that has bufferevents. The handlers of their events find the table by it.
@@ -70,8 +44,8 @@ pub trait HasBufferevents: Sized + 'static {
 /// Creating one returns its id; [`get`](Self::get) gives access to it.
 /// [`free`](Self::free) ends it, and so does dropping the table.
 pub struct Bufferevents<C> {
-    slots: Vec<Slot<C>>,
-    free: Vec<u32>,
+    bufferevents: Slots<Box<Bufferevent<C>>>,
+    pub(super) groups: Groups,
     /// Those that changed outside of a call of their own: each is served once.
     pub(super) changed: VecDeque<BuffereventId>,
     /// The event that serves them, if no other event does.
@@ -86,18 +60,13 @@ pub struct Bufferevents<C> {
     pub(super) connects: u64,
 }
 
-struct Slot<C> {
-    generation: NonZeroU32,
-    bufferevent: Option<Box<Bufferevent<C>>>,
-}
-
 impl<C> Bufferevents<C> {
     /// An empty table. It allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
+            bufferevents: Slots::new(),
+            groups: Groups::new(),
             changed: VecDeque::new(),
             serve_event: None,
             serving: None,
@@ -110,13 +79,13 @@ impl<C> Bufferevents<C> {
     /// How many bufferevents exist.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.bufferevent.is_some()).count()
+        self.bufferevents.iter().count()
     }
 
     /// Whether none exists.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(|slot| slot.bufferevent.is_none())
+        self.bufferevents.iter().next().is_none()
     }
 
     /// Whether the id is of a bufferevent that exists.
@@ -126,37 +95,28 @@ impl<C> Bufferevents<C> {
     }
 
     pub(super) fn insert(&mut self, bufferevent: Bufferevent<C>) -> BuffereventId {
-        let bufferevent = Some(Box::new(bufferevent));
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
-            slot.bufferevent = bufferevent;
-            return BuffereventId { index, generation: slot.generation };
-        }
-        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 bufferevents");
-        let generation = NonZeroU32::MIN;
-        self.slots.push(Slot { generation, bufferevent });
-        BuffereventId { index, generation }
+        BuffereventId(self.bufferevents.insert(Box::new(bufferevent)))
     }
 
     pub(super) fn remove(&mut self, id: BuffereventId) -> Option<Box<Bufferevent<C>>> {
-        self.state(id)?;
-        let slot = &mut self.slots[id.index as usize];
-        // A slot whose generations are used up is not used again.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            self.free.push(id.index);
-        }
-        slot.bufferevent.take()
+        self.bufferevents.remove(id.0)
     }
 
     pub(super) fn state(&self, id: BuffereventId) -> Option<&Bufferevent<C>> {
-        let slot = self.slots.get(id.index as usize)?;
-        if slot.generation == id.generation { slot.bufferevent.as_deref() } else { None }
+        self.bufferevents.get(id.0).map(|state| &**state)
     }
 
     pub(super) fn state_mut(&mut self, id: BuffereventId) -> Option<&mut Bufferevent<C>> {
-        let slot = self.slots.get_mut(id.index as usize)?;
-        if slot.generation == id.generation { slot.bufferevent.as_deref_mut() } else { None }
+        self.bufferevents.get_mut(id.0).map(|state| &mut **state)
+    }
+
+    /// A bufferevent, and the groups of which one may limit it.
+    pub(super) fn state_and_groups(
+        &mut self,
+        id: BuffereventId,
+    ) -> Option<(&mut Bufferevent<C>, &mut Groups)> {
+        let state = self.bufferevents.get_mut(id.0)?;
+        Some((state, &mut self.groups))
     }
 
     pub(super) fn resolve(
@@ -203,7 +163,6 @@ impl<C> Default for Bufferevents<C> {
 
 impl<C> fmt::Debug for Bufferevents<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.slots.iter().filter_map(|slot| slot.bufferevent.as_deref());
-        f.debug_list().entries(all).finish()
+        f.debug_list().entries(self.bufferevents.iter()).finish()
     }
 }

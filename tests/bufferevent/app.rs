@@ -26,6 +26,8 @@ pub(crate) struct App {
     pub(crate) seen: Vec<Seen>,
     /// Bufferevents that a handler needs besides its own.
     pub(crate) others: Vec<BuffereventId>,
+    /// Peers that stay open.
+    pub(crate) peers: Vec<TcpStream>,
 }
 
 impl HasBufferevents for App {

@@ -8,4 +8,6 @@ mod defects;
 mod filter;
 mod model;
 mod pair;
+mod rate_limit;
+mod ratelim;
 mod socket;

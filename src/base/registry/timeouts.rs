@@ -140,6 +140,12 @@ impl<C> Registry<C> {
         self.timers.clock.instant(now_ns)
     }
 
+    /// The same moment in nanoseconds, since the base was created.
+    #[cfg(feature = "bufferevent")]
+    pub(crate) fn now_ns(&mut self) -> u64 {
+        self.timers.clock.now_ns()
+    }
+
     /// The same moment on the wall clock (libevent: `event_base_gettimeofday_cached`).
     pub fn system_time(&mut self) -> SystemTime {
         self.timers.clock.system_time()

@@ -55,11 +55,11 @@ pub(crate) enum Change {
 
 /// The bytes that a group has transferred (libevent: `bufferevent_rate_limit_group_get_totals`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub struct GroupTotals {
     /// Bytes read.
-    pub(crate) read: u64,
+    pub read: u64,
     /// Bytes written.
-    pub(crate) written: u64,
+    pub written: u64,
 }
 
 impl<M: Copy + Eq + Hash> Group<M> {
@@ -87,9 +87,10 @@ impl<M: Copy + Eq + Hash> Group<M> {
     }
 
     /// Sets the least share of a member in bytes, 64 by default (libevent:
-    /// `bufferevent_rate_limit_group_set_min_share`). Where it is above the rate, the rate counts.
+    /// `bufferevent_rate_limit_group_set_min_share`). Where it is above the rate, the rate counts. 0
+    /// counts as 1: with a share of nothing a member would wait for a refill that no one starts.
     pub(crate) fn set_min_share(&mut self, bytes: usize) {
-        self.min_share = bytes;
+        self.min_share = bytes.max(1);
     }
 
     /// Adds a member; returns whether it is new. If a direction
@@ -153,7 +154,7 @@ impl<M: Copy + Eq + Hash> Group<M> {
     }
 
     /// Removes tokens by hand, or adds them if `tokens` is negative (libevent:
-    /// `bufferevent_rate_limit_group_decrement_read` and its sibling). Totals do not count them.
+    /// `bufferevent_rate_limit_group_decrement_read` and its sibling). GroupTotals do not count them.
     pub(crate) fn decrement(&mut self, direction: Direction, tokens: i64) -> Change {
         self.shared_mut(direction).bucket.decrement(tokens);
         self.settle(direction)
@@ -175,8 +176,8 @@ impl<M: Copy + Eq + Hash> Group<M> {
     }
 
     /// The bytes transferred since the group was made, or since the last reset.
-    pub(crate) fn totals(&self) -> Totals {
-        Totals { read: self.read.total, written: self.write.total }
+    pub(crate) fn totals(&self) -> GroupTotals {
+        GroupTotals { read: self.read.total, written: self.write.total }
     }
 
     /// Sets the totals to 0 (libevent: `bufferevent_rate_limit_group_reset_totals`).

@@ -10,10 +10,8 @@ mod members;
 #[cfg(test)]
 mod tests;
 
-#[expect(unused_imports, reason = "bufferevents will use them")]
 pub(crate) use bucket::TokenBucket;
-#[expect(unused_imports, reason = "bufferevents will use them")]
-pub(crate) use group::{Change, Group, Totals};
-#[expect(unused_imports, reason = "bufferevents will use them")]
+pub use group::GroupTotals;
+pub(crate) use group::{Change, Group};
 pub(crate) use limit::Direction;
 pub use limit::{RateLimit, RateLimitError};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::bufferevent::rate_limit::group::{Change, Group, Totals};
+use crate::bufferevent::rate_limit::group::{Change, Group, GroupTotals};
 use crate::bufferevent::rate_limit::limit::Direction::{self, Read, Write};
 use crate::bufferevent::rate_limit::limit::RateLimit;
 
@@ -90,7 +90,7 @@ fn tokens_removed_or_added_by_hand_suspend_and_resume() {
     assert_eq!(group.decrement(Read, 1_000), Change::Suspend);
     assert_eq!(group.decrement(Read, -63), Change::None);
     assert_eq!(group.decrement(Read, -1), Change::Resume);
-    assert_eq!(group.totals(), Totals::default());
+    assert_eq!(group.totals(), GroupTotals::default());
 }
 
 #[test]
@@ -110,9 +110,9 @@ fn totals_count_both_directions_until_they_are_reset() {
         assert_eq!(group.take(Read, bytes), Change::None);
         assert_eq!(group.take(Write, 2 * bytes), Change::None);
     }
-    assert_eq!(group.totals(), Totals { read: 30, written: 60 });
+    assert_eq!(group.totals(), GroupTotals { read: 30, written: 60 });
     group.reset_totals();
-    assert_eq!(group.totals(), Totals::default());
+    assert_eq!(group.totals(), GroupTotals::default());
     assert_eq!(group.balance(Read), 970, "a reset gives no bytes back");
 }
 
@@ -247,7 +247,7 @@ proptest! {
                 }
                 Operation::SetMinShare(bytes) => {
                     group.set_min_share(bytes);
-                    min_share = bytes;
+                    min_share = bytes.max(1);
                 }
             }
             check(&mut group, &naive, &members, min_share);
@@ -276,7 +276,7 @@ fn check(group: &mut Group<u8>, naive: &[Naive; 2], members: &[u8], min_share: u
         assert_eq!(group.share(direction), naive.share(members.len(), min_share));
     }
     let [read, write] = naive;
-    assert_eq!(group.totals(), Totals { read: read.total, written: write.total });
+    assert_eq!(group.totals(), GroupTotals { read: read.total, written: write.total });
 }
 
 /// A suspended direction resumes after its wait, and not a nanosecond before.
