@@ -9,9 +9,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
 
-use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::Socket;
 
 use crate::buffer::Buffer;
@@ -39,34 +37,13 @@ impl Transport {
         Interest::WRITE
     }
 
-    /// Reads into `into`; 0 is the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// Those of `recv(2)`; see [`would_block`].
-    #[inline(always)]
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        let (_, length) = net::recv(&self.socket, into, RecvFlags::empty())?;
-        Ok(length)
-    }
-
     /// Reads up to `max` bytes to the end of `into`; 0 is the end of the stream.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// Those of `readv(2)`; see [`would_block`].
     pub(crate) fn read_to(&self, into: &mut Buffer, max: usize) -> io::Result<usize> {
         into.read_from(&self.socket, max)
-    }
-
-    /// Writes from `bytes`; returns how many the socket took.
-    ///
-    /// # Errors
-    ///
-    /// Those of `send(2)`; see [`would_block`].
-    #[inline(always)]
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?)
     }
 
     /// Writes up to `max` bytes from the front of `from`, and removes those that the socket took;
@@ -74,7 +51,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write), and those of `sendfile(2)`.
+    /// Those of `writev(2)` and `sendfile(2)`; see [`would_block`].
     pub(crate) fn write_from(&self, from: &mut Buffer, max: usize) -> io::Result<usize> {
         from.write_to(&self.socket, max)
     }
@@ -88,21 +65,46 @@ impl Transport {
         self.socket.shutdown(Shutdown::Write)
     }
 
+    /// The socket, which stays open.
+    pub(crate) fn into_socket(self) -> OwnedFd {
+        self.socket.into()
+    }
+}
+
+/// What only the server uses.
+#[cfg(feature = "server")]
+impl Transport {
+    /// Reads into `into`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`; see [`would_block`].
+    #[inline(always)]
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let (_, length) = rustix::net::recv(&self.socket, into, rustix::net::RecvFlags::empty())?;
+        Ok(length)
+    }
+
+    /// Writes from `bytes`; returns how many the socket took.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send(2)`; see [`would_block`].
+    #[inline(always)]
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.socket, bytes, rustix::net::SendFlags::NOSIGNAL)?)
+    }
+
     /// Makes the close a reset (`SO_LINGER` of 0): an orderly end would claim that the peer got
     /// everything.
     pub(crate) fn reset_on_close(&self) {
         // If the connection is broken already, the peer needs no reset.
-        let _ = self.socket.set_linger(Some(Duration::ZERO));
+        let _ = self.socket.set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// The socket.
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
-    }
-
-    /// The socket, which stays open.
-    pub(crate) fn into_socket(self) -> OwnedFd {
-        self.socket.into()
     }
 }
 
