@@ -195,21 +195,25 @@ impl<C: HasBufferevents> Bufferevent<C> {
         self.watch_write(registry, wants_write);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn watch_read(&mut self, registry: &mut Registry<C>, wanted: bool) {
-        if wanted != self.read.watched
-            && let Err(error) = watch(&mut self.read, registry, wanted)
-        {
-            self.report_error(std::io::Error::other(error), What::READING);
+        if wanted != self.read.watched {
+            let changed = watch(&mut self.read, registry, wanted);
+            self.report_refusal(changed, What::READING);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn watch_write(&mut self, registry: &mut Registry<C>, wanted: bool) {
-        if wanted != self.write.watched
-            && let Err(error) = watch(&mut self.write, registry, wanted)
-        {
-            self.report_error(std::io::Error::other(error), What::WRITING);
+        if wanted != self.write.watched {
+            let changed = watch(&mut self.write, registry, wanted);
+            self.report_refusal(changed, What::WRITING);
+        }
+    }
+
+    fn report_refusal(&mut self, changed: Result<(), Error>, what: What) {
+        if let Err(error) = changed {
+            self.report_error(std::io::Error::other(error), what);
         }
     }
 }

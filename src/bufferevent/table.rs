@@ -130,14 +130,14 @@ impl<C> Bufferevents<C> {
 impl<C: HasBufferevents> Bufferevents<C> {
     /// Has a bufferevent served after the running handler, because it changed.
     pub(super) fn mark_changed(&mut self, registry: &mut Registry<C>, id: BuffereventId) {
+        // A panic of a handler may have left the event behind that served them.
+        let is_serving = self.serving.is_some_and(|event| registry.is_running(event));
+        let is_current = is_serving && self.current == Some(id);
         let Some(state) = self.state_mut(id) else { return };
         state.is_unsettled = true;
-        // A panic of a handler may have left the event behind that served them.
-        let is_serving = self.serving.is_some() && self.serving == registry.running();
-        if is_serving && self.current == Some(id) {
+        if is_current {
             return;
         }
-        let Some(state) = self.state_mut(id) else { return };
         if !std::mem::replace(&mut state.is_marked, true) {
             self.changed.push_back(id);
         }

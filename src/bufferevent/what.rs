@@ -40,11 +40,14 @@ pub(super) enum Reason {
 
 impl Due {
     pub(super) fn is_empty(self) -> bool {
-        self == Self::default()
+        !self.read && !self.write && self.what.is_empty()
     }
 
     /// Takes the first reason out, in libevent's order: a connect, input, output, all other events.
     pub(super) fn next(&mut self) -> Option<Reason> {
+        if self.is_empty() {
+            return None;
+        }
         if self.what.contains(What::CONNECTED) {
             self.what -= What::CONNECTED;
             return Some(Reason::Event(What::CONNECTED));

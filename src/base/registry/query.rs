@@ -92,6 +92,12 @@ impl<C> Registry<C> {
         self.control.running().filter(|id| !is_internal(*id))
     }
 
+    /// Whether the handler of this event runs now.
+    #[cfg(feature = "bufferevent")]
+    pub(crate) fn is_running(&self, id: EventId) -> bool {
+        self.control.running() == Some(id)
+    }
+
     /// Takes the error behind [`Ready::REFUSED`]: why the event could not be pending. `None` if
     /// there is none, or if it was taken before.
     pub fn take_refusal(&mut self, id: EventId) -> Option<Error> {
