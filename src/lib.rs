@@ -97,6 +97,9 @@ mod buffer;
 mod transport;
 
 #[cfg(feature = "bufferevent")]
+mod accept;
+
+#[cfg(feature = "bufferevent")]
 mod bufferevent;
 
 #[cfg(feature = "server")]
@@ -111,9 +114,10 @@ pub use base::{
 pub use buffer::{Buffer, BufferError, Changes, Eol, Reservation};
 #[cfg(feature = "bufferevent")]
 pub use bufferevent::{
-    BuffereventError, BuffereventHandlers, BuffereventId, BuffereventMut, BuffereventOptions,
-    Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode, GroupId, GroupMut,
-    GroupTotals, HasBufferevents, RateLimit, RateLimitError, Watermarks, What, WhatHandler,
+    AcceptHandler, Accepted, BuffereventError, BuffereventHandlers, BuffereventId, BuffereventMut,
+    BuffereventOptions, Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode,
+    GroupId, GroupMut, GroupTotals, HasBufferevents, ListenErrorHandler, ListenOptions, ListenerId,
+    ListenerMut, RateLimit, RateLimitError, Watermarks, What, WhatHandler,
 };
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};

@@ -4,6 +4,7 @@ use std::io;
 
 use super::limit_groups::GroupId;
 use super::table::BuffereventId;
+use crate::accept::listen_advice;
 use crate::error::Error;
 
 /// What can go wrong in a call on a bufferevent. What goes wrong later is an event with
@@ -45,6 +46,15 @@ pub enum BuffereventError {
     #[error("the filter of bufferevent {0} failed on its input; its event handler has the error")]
     FilterFailed(BuffereventId),
 
+    /// A listener could not listen on its address.
+    #[error("cannot listen on {address}: {source}{}", listen_advice(.address, .source))]
+    Listen {
+        /// The address; that of a unix socket begins with `unix:`.
+        address: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+
     /// A system call failed.
     #[error("{op}: {source}")]
     Os {
@@ -62,5 +72,9 @@ pub enum BuffereventError {
 impl BuffereventError {
     pub(super) fn os(op: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Os { op: op.into(), source }
+    }
+
+    pub(super) fn listen(address: impl ToString) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Listen { address: address.to_string(), source }
     }
 }

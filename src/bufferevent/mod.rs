@@ -10,6 +10,7 @@ mod handle;
 mod handlers;
 mod limit_groups;
 mod limits;
+mod listener;
 mod pair;
 mod rate_limit;
 mod serve;
@@ -26,6 +27,9 @@ pub use filter::{Filter, FilterResult, FlushMode};
 pub use handle::BuffereventMut;
 pub use handlers::{BuffereventHandlers, DataHandler, WhatHandler};
 pub use limit_groups::{GroupId, GroupMut};
+pub use listener::{
+    AcceptHandler, Accepted, ListenErrorHandler, ListenOptions, ListenerId, ListenerMut,
+};
 pub use rate_limit::{GroupTotals, RateLimit, RateLimitError};
 pub use state::BuffereventOptions;
 pub use table::{BuffereventId, Bufferevents, HasBufferevents};

@@ -49,16 +49,22 @@ impl<T> Slots<T> {
     }
 
     pub(super) fn insert(&mut self, value: T) -> SlotId {
-        let value = Some(value);
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts what `make` makes of its id.
+    pub(super) fn insert_with(&mut self, make: impl FnOnce(SlotId) -> T) -> SlotId {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
-            slot.value = value;
-            return SlotId { index, generation: slot.generation };
+            let id = SlotId { index, generation: slot.generation };
+            slot.value = Some(make(id));
+            return id;
         }
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 values");
-        let generation = NonZeroU32::MIN;
-        self.slots.push(Slot { generation, value });
-        SlotId { index, generation }
+        let id = SlotId { index, generation: NonZeroU32::MIN };
+        let value = Some(make(id));
+        self.slots.push(Slot { generation: id.generation, value });
+        id
     }
 
     pub(super) fn remove(&mut self, id: SlotId) -> Option<T> {

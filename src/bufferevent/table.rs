@@ -6,6 +6,7 @@ use std::fmt;
 use super::connect::Resolver;
 use super::error::BuffereventError;
 use super::limit_groups::Groups;
+use super::listener::Listener;
 use super::slots::{Slots, slot_id};
 use super::state::Bufferevent;
 use crate::base::Registry;
@@ -46,6 +47,7 @@ pub trait HasBufferevents: Sized + 'static {
 pub struct Bufferevents<C> {
     bufferevents: Slots<Box<Bufferevent<C>>>,
     pub(super) groups: Groups,
+    pub(super) listeners: Slots<Listener<C>>,
     /// Those that changed outside of a call of their own: each is served once.
     pub(super) changed: VecDeque<BuffereventId>,
     /// The event that serves them, if no other event does.
@@ -67,6 +69,7 @@ impl<C> Bufferevents<C> {
         Self {
             bufferevents: Slots::new(),
             groups: Groups::new(),
+            listeners: Slots::new(),
             changed: VecDeque::new(),
             serve_event: None,
             serving: None,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::accept::listen_advice;
 use crate::server::failure::ThreadFailure;
 
 /// What can go wrong in the server.
@@ -90,34 +91,6 @@ pub struct OutOfRange {
 impl Error {
     pub(super) fn os(op: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Os { op, source }
-    }
-}
-
-/// What to do about a failed bind or listen, as the end of the sentence.
-fn listen_advice(address: &str, source: &io::Error) -> &'static str {
-    let is_path = address.starts_with("unix:");
-    match source.kind() {
-        io::ErrorKind::AddrInUse if is_path => {
-            "; stop the program that listens there, or choose another path"
-        }
-        io::ErrorKind::AlreadyExists if is_path => {
-            "; what stands there is no socket: remove it, or choose another path"
-        }
-        io::ErrorKind::NotFound if is_path => "; create its folder first",
-        io::ErrorKind::PermissionDenied if is_path => {
-            "; choose a folder in which this user may create files"
-        }
-        io::ErrorKind::InvalidInput if is_path => "; a socket's path has at most 107 bytes",
-        io::ErrorKind::AddrInUse => {
-            "; stop the program that uses it, or choose another port (0 takes a free one)"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "; no interface of this machine has the address, 0.0.0.0 takes them all"
-        }
-        _ => "",
     }
 }
 

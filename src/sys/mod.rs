@@ -5,6 +5,8 @@
 
 #![expect(unsafe_code, reason = "system calls have no safe form in std")]
 
+#[cfg(feature = "bufferevent")]
+pub(crate) mod accept;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;

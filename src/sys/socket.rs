@@ -1,40 +1,13 @@
-//! Socket calls that std lacks: `accept4(2)` with its flags, the core of a connection's packets,
-//! and sockets that the process inherited.
+//! Socket calls that std lacks: the core of a connection's packets, and sockets that the process
+//! inherited.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::net::{SocketFlags, acceptfrom_with, sockopt};
+use rustix::net::sockopt;
 
 use super::check;
-
-/// Accepts one connection, non-blocking and close-on-exec, without the peer's address.
-///
-/// # Errors
-///
-/// `WouldBlock` if no connection waits, and all other errors of `accept4(2)`.
-pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
-    let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: null address pointers are allowed: the call then returns no address.
-    let fd = check(unsafe { libc::accept4(listener.as_fd().as_raw_fd(), address, length, flags) })?;
-    // SAFETY: the kernel just returned this descriptor; no other value owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// As [`accept`], with the peer's address; `None` for a peer on a unix socket.
-///
-/// # Errors
-///
-/// As [`accept`].
-pub(crate) fn accept_from(listener: &impl AsFd) -> io::Result<(OwnedFd, Option<IpAddr>)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (socket, peer) = acceptfrom_with(listener, flags)?;
-    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-    Ok((socket, peer.map(|peer| peer.ip())))
-}
 
 /// The core that last received a packet of the connection (`SO_INCOMING_CPU`); `None` if it is
 /// unknown, as for unix sockets.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::common;
 use evshard::{
-    BuffereventHandlers, BuffereventId, BuffereventMut, Bufferevents, Config, EventBase, EventSpec,
-    HasBufferevents, LoopFlags, Registry, What,
+    Accepted, BuffereventHandlers, BuffereventId, BuffereventMut, Bufferevents, Config, EventBase,
+    EventSpec, HasBufferevents, ListenerId, LoopFlags, Registry, What,
 };
 
 /// The longest that a test waits for a condition.
@@ -26,6 +26,10 @@ pub(crate) struct App {
     pub(crate) seen: Vec<Seen>,
     /// Bufferevents that a handler needs besides its own.
     pub(crate) others: Vec<BuffereventId>,
+    /// What listeners accepted.
+    pub(crate) accepted: Vec<(ListenerId, Accepted)>,
+    /// The turns in which they were accepted, by the base's count of waits.
+    pub(crate) turns: Vec<u64>,
     /// Peers that stay open.
     pub(crate) peers: Vec<TcpStream>,
 }

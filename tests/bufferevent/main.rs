@@ -6,6 +6,7 @@ mod common;
 mod connect;
 mod defects;
 mod filter;
+mod listener;
 mod model;
 mod pair;
 mod rate_limit;

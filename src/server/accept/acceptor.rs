@@ -15,17 +15,16 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::accept_error::AcceptError;
-use super::batch::{Batch, BatchEnd};
 use super::fd_exhaustion::FdExhaustion;
-use super::listen_socket::{ListenSocket, reset};
+use super::listen_socket::ListenSocket;
 use super::shard_queues::{ShardQueues, UnplacedConnection};
 use super::state::{
-    BacklogOwner, NO_DESCRIPTOR, NO_MEMORY, NO_QUEUE, NO_SLOT, Paused, Shutdown, State,
+    BacklogOwner, BatchEnd, NO_DESCRIPTOR, NO_MEMORY, NO_QUEUE, NO_SLOT, Paused, Shutdown, State,
     WatchedSocket,
 };
+use crate::accept::{AcceptError, Batch, PAUSE_MAX, PAUSE_MIN, reset};
 use crate::base::Registry;
 use crate::base::back_off::BackOff;
 use crate::base::log_interval::LogInterval;
@@ -36,13 +35,6 @@ use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
 use crate::server::memory::MemoryLimit;
 use crate::server::stats::AcceptorStats;
-
-/// The first pause after accept(2) failed. A client does not notice it, and a short failure costs
-/// no more.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
-
-/// The longest pause, for a failure that another process must end.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The context of an event base that may run an acceptor.
 pub(in crate::server) trait HasAcceptor: Sized {

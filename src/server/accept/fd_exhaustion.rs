@@ -7,8 +7,8 @@
 
 use std::io;
 
-use super::listen_socket::{ListenSocket, reset};
-use super::reserve_fd::ReserveFd;
+use super::listen_socket::ListenSocket;
+use crate::accept::{ReserveFd, reset};
 use crate::server::placement::Placer;
 
 /// The reserve descriptor of one acceptor.

@@ -3,14 +3,13 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket};
+use socket2::{Domain, Socket};
 
-use super::accept_error::AcceptError;
+use crate::accept::AcceptError;
 use crate::server::listener::Origin;
 use crate::server::placement::{PlacementHint, Placer};
-use crate::sys::socket;
+use crate::sys::{accept, socket};
 
 /// One listening socket of an acceptor.
 #[derive(Debug)]
@@ -31,10 +30,11 @@ impl ListenSocket {
     pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, PlacementHint), AcceptError> {
         if placer.wants_address() {
             let (socket, address) =
-                socket::accept_from(&self.socket).map_err(|error| self.accept_error(error))?;
+                accept::accept_from(&self.socket).map_err(|error| self.accept_error(error))?;
+            let address = address.map(|address| address.ip());
             return Ok((socket, PlacementHint { address, core: None }));
         }
-        let socket = socket::accept(&self.socket).map_err(|error| self.accept_error(error))?;
+        let socket = accept::accept(&self.socket).map_err(|error| self.accept_error(error))?;
         let core = if placer.wants_core() { socket::incoming_core(&socket) } else { None };
         Ok((socket, PlacementHint { address: None, core }))
     }
@@ -72,10 +72,4 @@ impl AsRawFd for ListenSocket {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
-}
-
-/// Resets a connection, so that its client learns at once that it is not served.
-pub(super) fn reset(socket: OwnedFd) {
-    // A unix socket has no reset; the end of stream must do.
-    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
 }

@@ -1,13 +1,10 @@
 //! Accepting: from the kernel's backlog to a worker's handoff.
 
-mod accept_error;
 mod acceptor;
 mod acceptor_thread;
-mod batch;
 mod fd_exhaustion;
 mod listen_socket;
 mod pause;
-mod reserve_fd;
 mod shard_queues;
 mod shards;
 mod shutdown;
@@ -15,9 +12,7 @@ mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub(super) use accept_error::AcceptError;
 pub(super) use acceptor::{Acceptor, HasAcceptor};
 pub(super) use acceptor_thread::AcceptorThread;
-pub(super) use reserve_fd::ReserveFd;
 pub(super) use shards::{Shards, distribute};
 pub(super) use state::BacklogOwner;

@@ -17,8 +17,7 @@ use std::io;
 use std::time::Instant;
 
 use super::acceptor::Acceptor;
-use super::batch::BatchEnd;
-use super::state::{NO_MEMORY, Paused, State};
+use super::state::{BatchEnd, NO_MEMORY, Paused, State};
 use crate::base::Registry;
 
 impl Acceptor {

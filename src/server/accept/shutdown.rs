@@ -10,9 +10,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::acceptor::Acceptor;
-use super::batch::BatchEnd;
 use super::listen_socket::ListenSocket;
-use super::state::{BacklogOwner, Paused, Shutdown, State, WatchedSocket};
+use super::state::{BacklogOwner, BatchEnd, Paused, Shutdown, State, WatchedSocket};
 use crate::base::Registry;
 use crate::server::listener::Origin;
 

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::sync::mpsc::Sender;
 
-use super::batch::Batch;
 use super::listen_socket::ListenSocket;
 use super::shard_queues::UnplacedConnection;
+use crate::accept::Batch;
 use crate::event::EventId;
 
 /// Why there is no room for a new connection.
@@ -20,6 +20,17 @@ pub(super) struct WatchedSocket {
     pub(super) listen_socket: ListenSocket,
     pub(super) event: EventId,
     pub(super) batch: Batch,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchEnd {
+    /// The batch is full; more may wait.
+    Filled,
+    /// The backlog is empty.
+    Empty,
+    /// The acceptor paused.
+    Paused,
 }
 
 /// Whether an acceptor accepts.

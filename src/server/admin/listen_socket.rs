@@ -5,11 +5,11 @@ use std::io;
 
 use socket2::Socket;
 
+use crate::accept::{AcceptError, ReserveFd};
 use crate::event::{EventSpec, Interest};
-use crate::server::accept::{AcceptError, ReserveFd};
 use crate::server::listen_address::ListenAddress;
 use crate::server::listener::Listener;
-use crate::sys::socket;
+use crate::sys::accept::accept;
 
 /// Accepts connections of the admin.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ impl AdminSocket {
 
     /// The next connection, if one waits.
     pub(super) fn accept(&mut self) -> io::Result<Option<Socket>> {
-        let mut accepted = socket::accept(self.socket());
+        let mut accepted = accept(self.socket());
         if let Err(error) = &accepted
             && self.reserve.release_for(error)
         {
-            accepted = socket::accept(self.socket());
+            accepted = accept(self.socket());
         }
         match accepted.map_err(AcceptError::from) {
             Ok(socket) => Ok(Some(Socket::from(socket))),

@@ -22,14 +22,14 @@ use super::listing::Listing;
 use super::message::Message;
 use super::successor_connection::{HandoverStep, Successor, SuccessorEvents, send};
 use super::{HANDOVER_TIMEOUT, UpgradeSocket};
+use crate::accept::ReserveFd;
 use crate::base::{Config, EventBase, Registry};
 use crate::event::{EventId, EventSpec, Fired, Interest};
-use crate::server::accept::ReserveFd;
 use crate::server::error::{Error, Result};
 use crate::server::failure::Failures;
 use crate::server::listener::Listener;
 use crate::server::thread::Thread;
-use crate::sys::socket::accept;
+use crate::sys::accept::accept;
 
 /// How long it does not accept after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_secs(1);

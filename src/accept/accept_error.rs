@@ -4,7 +4,7 @@ use std::io;
 
 /// Why accept(2) returned no connection.
 #[derive(Debug)]
-pub(in crate::server) enum AcceptError {
+pub(crate) enum AcceptError {
     /// The backlog is empty.
     NoneWaiting,
     /// A connection ended before it was accepted. The next one may be fine. If it repeats, the

@@ -6,18 +6,18 @@ use std::io;
 
 /// The reserve descriptor of one accepting thread.
 #[derive(Debug)]
-pub(in crate::server) struct ReserveFd(Option<File>);
+pub(crate) struct ReserveFd(Option<File>);
 
 impl ReserveFd {
     /// Opens the reserve. It stays empty if no descriptor is free already.
-    pub(in crate::server) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut reserve = Self(None);
         reserve.refill();
         reserve
     }
 
     /// Opens the reserve again, if it is empty and a descriptor is free.
-    pub(in crate::server) fn refill(&mut self) {
+    pub(crate) fn refill(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok();
         }
@@ -25,7 +25,7 @@ impl ReserveFd {
 
     /// Closes the reserve if `error` is that of exhausted descriptors. Returns whether a descriptor
     /// is free now, so that the caller can accept again. Another thread may take it first.
-    pub(in crate::server) fn release_for(&mut self, error: &io::Error) -> bool {
+    pub(crate) fn release_for(&mut self, error: &io::Error) -> bool {
         let is_exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
         is_exhausted && self.0.take().is_some()
     }

@@ -6,20 +6,9 @@
 //! when turn after turn fills it. When one finds the backlog empty, its limit becomes the number it
 //! found.
 
-/// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BatchEnd {
-    /// The batch is full; more may wait.
-    Filled,
-    /// The backlog is empty.
-    Empty,
-    /// The acceptor paused.
-    Paused,
-}
-
 /// The batch size of one listen socket.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     limit: usize,
     max: usize,
     /// The turn that filled it most recently.
@@ -28,17 +17,17 @@ pub(super) struct Batch {
 
 impl Batch {
     /// A batch of one that grows to `max`.
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { limit: 1, max, filled: None }
     }
 
     /// How many to accept in this turn.
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// The batch was filled; `turn` counts the waits of the base.
-    pub(super) fn filled(&mut self, turn: u64) {
+    pub(crate) fn filled(&mut self, turn: u64) {
         if self.filled.is_some_and(|filled| filled + 1 == turn) {
             self.limit = (self.limit * 2).min(self.max);
         }
@@ -46,7 +35,7 @@ impl Batch {
     }
 
     /// The backlog was empty after `accepted` connections.
-    pub(super) fn ran_dry(&mut self, accepted: usize) {
+    pub(crate) fn ran_dry(&mut self, accepted: usize) {
         self.limit = accepted.clamp(1, self.max);
         self.filled = None;
     }
