@@ -13,16 +13,16 @@
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use evshard::{
-    BuffereventHandlers, BuffereventId, BuffereventOptions, Bufferevents, Config, EventBase,
-    EventSpec, Fired, HasBufferevents, Interest, Registry, What,
+    Accepted, BuffereventHandlers, BuffereventId, BuffereventOptions, Bufferevents, Config,
+    EventBase, HasBufferevents, Interest, ListenOptions, ListenerId, Registry, What,
 };
 
+#[derive(Default)]
 struct App {
-    listener: TcpListener,
-    bufferevents: Bufferevents<Self>,
+    bufferevents: Bufferevents<App>,
     addresses: HashMap<BuffereventId, SocketAddr>,
 }
 
@@ -32,11 +32,10 @@ impl HasBufferevents for App {
     }
 }
 
-fn on_client(registry: &mut Registry<App>, app: &mut App, _: Fired) {
-    let Ok((client, address)) = app.listener.accept() else { return };
-    let Ok(id) = app.bufferevents.socket(registry, client, BuffereventOptions::empty()) else {
-        return;
-    };
+fn on_client(registry: &mut Registry<App>, app: &mut App, _: ListenerId, client: Accepted) {
+    let Some(address) = client.peer else { return };
+    let options = BuffereventOptions::empty();
+    let Ok(id) = app.bufferevents.socket(registry, client.socket, options) else { return };
     let Some(mut bufferevent) = app.bufferevents.get(registry, id) else { return };
     bufferevent.set_handlers(BuffereventHandlers {
         read: Some(on_read),
@@ -67,14 +66,15 @@ fn on_event(registry: &mut Registry<App>, app: &mut App, id: BuffereventId, what
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:5555".to_owned());
-    let listener = TcpListener::bind(&address).map_err(|error| format!("{address}: {error}"))?;
-    listener.set_nonblocking(true)?;
-    println!("listening on {}", listener.local_addr()?);
-    let mut app = App { listener, bufferevents: Bufferevents::new(), addresses: HashMap::new() };
+    let address: SocketAddr = address.parse().map_err(|error| format!("{address}: {error}"))?;
+    let mut app = App::default();
     let mut base = EventBase::new(Config::default())?;
-    let client_waits = EventSpec::io(&app.listener, Interest::READ).persist();
-    let client_waits = base.registry().create(client_waits, on_client);
-    base.registry().add(client_waits, None)?;
+    let (registry, options) = (base.registry(), ListenOptions::default());
+    let id = app.bufferevents.listen(registry, address, options, on_client)?;
+    let listener = app.bufferevents.listener(registry, id);
+    if let Some(address) = listener.and_then(|listener| listener.local_address()) {
+        println!("listening on {address}");
+    }
     base.run(&mut app)?;
     Ok(())
 }

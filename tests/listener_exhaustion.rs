@@ -17,7 +17,7 @@ use rlimit::Resource;
 
 #[derive(Default)]
 struct App {
-    table: Bufferevents<App>,
+    table: Bufferevents<Self>,
     accepted: Vec<Accepted>,
     errors: Vec<std::io::Error>,
 }

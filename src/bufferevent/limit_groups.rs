@@ -215,8 +215,9 @@ impl<C: HasBufferevents> GroupMut<'_, C> {
 
     /// The bytes that its members moved since it was added, or since the last reset (libevent:
     /// `bufferevent_rate_limit_group_get_totals`).
-    pub fn totals(&mut self) -> GroupTotals {
-        self.state().totals()
+    #[must_use]
+    pub fn totals(&self) -> GroupTotals {
+        self.state_ref().totals()
     }
 
     /// Sets the totals to 0 (libevent: `bufferevent_rate_limit_group_reset_totals`).
@@ -225,8 +226,14 @@ impl<C: HasBufferevents> GroupMut<'_, C> {
     }
 
     /// How many members it has.
-    pub fn members(&mut self) -> usize {
-        self.state().len()
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.state_ref().len()
+    }
+
+    fn state_ref(&self) -> &Group<BuffereventId> {
+        let group = self.table.groups.0.get(self.id.0);
+        &group.expect("it exists as long as this access").group
     }
 
     fn state(&mut self) -> &mut Group<BuffereventId> {

@@ -59,13 +59,15 @@ impl<C: HasBufferevents> ListenerMut<'_, C> {
     }
 
     /// Whether it is enabled, also while it is paused.
-    pub fn is_enabled(&mut self) -> bool {
-        self.state().is_enabled
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.state_ref().is_enabled
     }
 
     /// Whether it does not accept for a moment, because accepting failed.
-    pub fn is_paused(&mut self) -> bool {
-        self.state().is_paused
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.state_ref().is_paused
     }
 
     /// Sets the handler of connections (libevent: `evconnlistener_set_cb`).
@@ -88,24 +90,31 @@ impl<C: HasBufferevents> ListenerMut<'_, C> {
     }
 
     /// The number that was set; 0 if none was.
-    pub fn token(&mut self) -> Token {
-        self.state().token
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.state_ref().token
     }
 
     /// The address on which it listens; `None` for a unix socket.
-    pub fn local_address(&mut self) -> Option<SocketAddr> {
-        self.state().socket.local_addr().ok()?.as_socket()
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.state_ref().socket.local_addr().ok()?.as_socket()
     }
 
     /// Its descriptor (libevent: `evconnlistener_get_fd`).
-    pub fn fd(&mut self) -> RawFd {
-        self.state().socket.as_raw_fd()
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.state_ref().socket.as_raw_fd()
     }
 
     /// Ends the listener, and returns its socket, which goes on listening.
     pub fn take_socket(self) -> OwnedFd {
         let socket = self.table.remove_listener(self.registry, self.id);
         socket.expect("it exists as long as this access").into()
+    }
+
+    fn state_ref(&self) -> &Listener<C> {
+        self.table.listeners.get(self.id.0).expect("it exists as long as this access")
     }
 
     fn state(&mut self) -> &mut Listener<C> {
