@@ -1,6 +1,8 @@
-//! libevent's program `test-ratelim` on real sockets: clients that send more than passes, to an echo
-//! server whose bufferevents have rate limits. The settings are those of libevent's CTest, in a time
-//! that runs faster: a second of theirs is 0.3 seconds here, and a tick 30 ms in place of 100.
+//! libevent's program `test-ratelim` on real sockets: clients that send more than passes, to an
+//! echo server whose bufferevents have rate limits.
+//!
+//! The settings are those of libevent's CTest, in a time that runs faster: a second of theirs is
+//! 0.3 seconds here, and a tick 30 ms in place of 100.
 
 use std::time::{Duration, Instant};
 

@@ -53,7 +53,7 @@ impl<C: HasBufferevents> ListenerMut<'_, C> {
         let _ = self.watch();
     }
 
-    fn watch(&mut self) -> crate::Result<()> {
+    fn watch(&mut self) -> crate::error::Result<()> {
         let Self { table, registry, id } = self;
         table.listener_state(*id).map_or(Ok(()), |listener| listener.watch(registry))
     }

@@ -75,7 +75,7 @@ impl<C> Listener<C> {
     }
 
     /// Makes its event pending if it accepts, and idle if not.
-    fn watch(&self, registry: &mut Registry<C>) -> crate::Result<()> {
+    fn watch(&self, registry: &mut Registry<C>) -> crate::error::Result<()> {
         if self.is_accepting() {
             registry.add(self.acceptable, None)
         } else {

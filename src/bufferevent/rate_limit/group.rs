@@ -87,8 +87,8 @@ impl<M: Copy + Eq + Hash> Group<M> {
     }
 
     /// Sets the least share of a member in bytes, 64 by default (libevent:
-    /// `bufferevent_rate_limit_group_set_min_share`). Where it is above the rate, the rate counts. 0
-    /// counts as 1: with a share of nothing a member would wait for a refill that no one starts.
+    /// `bufferevent_rate_limit_group_set_min_share`). Where it is above the rate, the rate counts.
+    /// 0 counts as 1: with a share of nothing a member would wait for a refill that no one starts.
     pub(crate) fn set_min_share(&mut self, bytes: usize) {
         self.min_share = bytes.max(1);
     }
@@ -154,7 +154,7 @@ impl<M: Copy + Eq + Hash> Group<M> {
     }
 
     /// Removes tokens by hand, or adds them if `tokens` is negative (libevent:
-    /// `bufferevent_rate_limit_group_decrement_read` and its sibling). GroupTotals do not count them.
+    /// `bufferevent_rate_limit_group_decrement_read` and its sibling). Totals do not count them.
     pub(crate) fn decrement(&mut self, direction: Direction, tokens: i64) -> Change {
         self.shared_mut(direction).bucket.decrement(tokens);
         self.settle(direction)
