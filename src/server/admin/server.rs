@@ -21,8 +21,9 @@ use crate::error::Result;
 use crate::event::{EventId, EventSpec, Fired, Interest, Ready, Token};
 use crate::server::listener::Listener;
 
-/// Maximum of open connections. The next one replaces the oldest whose request is not complete. If
-/// all are complete, it waits in the kernel's backlog.
+/// Maximum of open connections. The next one replaces the oldest that was answered, or else the
+/// oldest whose request is not complete. If all wait for their responses, it waits in the kernel's
+/// backlog.
 const CONNECTIONS_MAX: usize = 32;
 /// The first pause after an accept that failed. Operators do not notice it.
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -118,23 +119,27 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Makes room for one more connection: ends the oldest without a complete request if there are
-    /// too many. Returns whether there is room.
+    /// Makes room for one more connection: ends a replaceable one if there are too many. Returns
+    /// whether there is room.
     fn make_room(&mut self, registry: &mut Registry<Self>) -> bool {
         if self.connections.len() < CONNECTIONS_MAX {
             return true;
         }
-        let oldest = self.oldest_incomplete();
-        if let Some(oldest) = oldest {
-            self.end(registry, oldest, "too many connections\n".to_owned());
+        let replaceable = self.replaceable();
+        if let Some(key) = replaceable {
+            self.end(registry, key, "too many connections\n".to_owned());
         }
-        oldest.is_some()
+        replaceable.is_some()
     }
 
-    /// The connection that has sent the longest without a complete request.
-    fn oldest_incomplete(&self) -> Option<usize> {
-        let incomplete = self.connections.iter().filter(|(_, open)| open.phase == Phase::Reading);
-        incomplete.min_by_key(|(_, open)| open.accepted_at).map(|(key, _)| key)
+    /// The oldest connection that was answered, or else the one that has sent the longest without a
+    /// complete request.
+    fn replaceable(&self) -> Option<usize> {
+        let oldest = |phase| {
+            let in_phase = self.connections.iter().filter(|(_, open)| open.phase == phase);
+            in_phase.min_by_key(|(_, open)| open.accepted_at).map(|(key, _)| key)
+        };
+        oldest(Phase::Closing).or_else(|| oldest(Phase::Reading))
     }
 
     /// Adds an event of a connection, or closes the connection if that fails.
@@ -167,9 +172,8 @@ impl<S: Source> AdminServer<S> {
     }
 
     fn resume_accepting(&mut self, registry: &mut Registry<Self>) {
-        if self.connections.len() < CONNECTIONS_MAX
-            && let Err(error) = registry.add(self.acceptable, None)
-        {
+        let has_room = self.connections.len() < CONNECTIONS_MAX || self.replaceable().is_some();
+        if has_room && let Err(error) = registry.add(self.acceptable, None) {
             self.pause_accepting(registry, &error);
         }
     }
@@ -241,6 +245,8 @@ impl<S: Source> AdminServer<S> {
                 let ConnectionEvents { readable, writable, .. } = connection.events;
                 registry.del(writable);
                 self.add_or_remove(registry, key, readable, None);
+                // Another connection may take its slot from now on.
+                self.resume_accepting(registry);
             }
             Ok(true) | Err(_) => self.remove(registry, key),
         }
@@ -252,13 +258,16 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Closes a connection, after a 408 response with this text if its request is incomplete.
+    /// Closes a connection, after a 408 response with this text if its request is incomplete. Of one
+    /// that was answered, unread input is discarded first.
     fn end(&mut self, registry: &mut Registry<Self>, key: usize, text: String) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
             connection.set_answer(Response::text(Status::Timeout, text), false);
             // What the kernel does not take now is lost.
             let _ = connection.write();
+        } else if connection.phase == Phase::Closing {
+            let _ = connection.discard();
         }
         self.remove(registry, key);
     }
@@ -273,7 +282,7 @@ fn on_acceptable<S: Source>(
         return server.pause_accepting(registry, &"the kernel refuses to watch the admin's socket");
     }
     if !server.make_room(registry) {
-        // The next close resumes accepting.
+        // The next response or close resumes accepting.
         return registry.del(fired.id);
     }
     match server.listen_socket.accept() {

@@ -373,6 +373,25 @@ fn clients_that_never_complete_a_request_delay_no_other() {
     assert_eq!((oldest.status, oldest.body.as_str()), (408, "too many connections\n"));
 }
 
+#[test]
+fn clients_that_were_answered_and_do_not_close_block_no_other() {
+    let seen = Arc::new(Seen::default());
+    let fake = Fake { habits: vec![IsStuck], accepts: true, seen: seen.clone() };
+    let timeouts = Timeouts { connection: 2 * TEST_TIMEOUT, collect: TEST_TIMEOUT };
+    let test = TestAdmin { admin: start(timeouts, "127.0.0.1:0", fake), seen };
+    let mut open: Vec<_> = (0..32).map(|_| test.send("GET /stats HTTP/1.1\r\n\r\n")).collect();
+    eventually("all have asked", || test.seen.asked.load(Ordering::Relaxed) == 32);
+    let late = test.send("GET /healthz HTTP/1.1\r\n\r\n");
+    test.seen.kept.lock().unwrap().drain(..).for_each(|question| question.answer(1));
+    assert_eq!(Answer::read(late).status, 200, "it came while all slots waited");
+    for stream in &mut open {
+        assert!(stream.read_to_string(&mut String::new()).unwrap() > 0, "it was answered");
+    }
+    for _ in 0..32 {
+        assert_eq!(test.get("/healthz").status, 200);
+    }
+}
+
 /// evshard: the admin also accepted, and then refused, a client that came after all had asked.
 #[test]
 fn one_connection_too_many_waits_while_all_others_wait_for_their_answers() {
