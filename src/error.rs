@@ -21,7 +21,7 @@ pub enum Error {
     },
 
     /// A system call that concerns no particular descriptor failed.
-    #[error("{op}: {source}")]
+    #[error("{op}: {source}{}", exhaustion_advice(.source))]
     Os {
         /// The system call.
         op: &'static str,
@@ -127,6 +127,19 @@ pub enum Error {
 impl Error {
     pub(crate) fn os(op: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Os { op, source }
+    }
+}
+
+/// What to do about a resource of the process or the system that is exhausted, as the end of the
+/// sentence. Empty for all other errors.
+pub(crate) fn exhaustion_advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EMFILE) => "; raise the limit of open files (ulimit -n)",
+        Some(libc::ENFILE) => "; raise the system's limit of open files (sysctl fs.file-max)",
+        // Of the calls without a descriptor, those that make a thread.
+        Some(libc::EAGAIN) => "; raise the limit of threads (ulimit -u, pids.max of the cgroup)",
+        Some(libc::ENOMEM) => "; free memory, or raise its limit (ulimit -v, the cgroup's memory)",
+        _ => "",
     }
 }
 

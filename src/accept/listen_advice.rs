@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::error::exhaustion_advice;
+
 /// What to do about a failed bind or listen, as the end of the sentence.
 pub(crate) fn listen_advice(address: &str, source: &io::Error) -> &'static str {
     let is_path = address.starts_with("unix:");
@@ -26,6 +28,6 @@ pub(crate) fn listen_advice(address: &str, source: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => {
             "; no interface of this machine has the address, 0.0.0.0 takes them all"
         }
-        _ => "",
+        _ => exhaustion_advice(source),
     }
 }

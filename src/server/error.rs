@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::accept::listen_advice;
+use crate::error::exhaustion_advice;
 use crate::server::failure::ThreadFailure;
 
 /// What can go wrong in the server.
@@ -19,7 +20,7 @@ pub enum Error {
     OutOfRange(#[from] OutOfRange),
 
     /// A system call failed that concerns no particular address.
-    #[error("{op}: {source}")]
+    #[error("{op}: {source}{}", exhaustion_advice(.source))]
     Os {
         /// The operation.
         op: &'static str,
@@ -102,7 +103,13 @@ fn take_over_advice(source: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; run as the user that runs the other server",
         io::ErrorKind::TimedOut => "; the other server goes on as before: try again",
-        _ => "",
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::UnexpectedEof => {
+            "; it ended before it had sent its sockets: if no server is left, start without \
+             --upgrade-from"
+        }
+        _ => exhaustion_advice(source),
     }
 }
 

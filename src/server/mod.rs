@@ -112,8 +112,9 @@ impl Server {
     ///
     /// [`Error::OutOfRange`] if a number or a duration of the configuration is out of its
     /// [range](ranges); [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
-    /// [`Error::Base`] if descriptors or threads run out; [`Error::Ended`] if the kernel does not
-    /// let a thread wait for events. Nothing is left running then.
+    /// [`Error::Base`] if descriptors or threads run out, also if no descriptor would be left for a
+    /// client of each worker; [`Error::Ended`] if the kernel does not let a thread wait for events.
+    /// Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }

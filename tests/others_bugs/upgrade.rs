@@ -1,10 +1,10 @@
 //! Upgrades: which connections other servers lost when one replaced another.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -209,6 +209,37 @@ fn an_upgrade_is_impossible_while_descriptors_are_exhausted() {
     drop(clients);
     assert!(old.server.wait().0.success());
     assert!(is_served(&new.connect()));
+}
+
+/// evshard: a successor with so few descriptors that it could accept no client took over.
+#[test]
+fn a_successor_takes_over_and_has_no_descriptor_for_a_client() {
+    let old = Offering::start(&["--workers", "2", "--no-pin", "--accept", "reuseport"]);
+    let flags = "--workers 2 --no-pin --accept reuseport --admin 127.0.0.1:0";
+    for limit in 10..64 {
+        let program = env!("CARGO_BIN_EXE_evshard");
+        let script = format!("ulimit -n {limit}; exec {program} serve {flags} --upgrade-from");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{script} {}", old.path)]);
+        let mut new = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(new.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let takes_over = !line.is_empty();
+        // With two connections or more, both workers have one.
+        let clients: Vec<TcpStream> = (0..2).map(|_| old.server.connect()).collect();
+        clients.iter().for_each(|client| assert!(is_served(client), "{limit}, {line:?}"));
+        if takes_over {
+            new.kill().unwrap();
+        }
+        let output = new.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        if takes_over {
+            assert!(!text.contains("ERROR"), "{limit}: the admin and the offer work: {text}");
+            return;
+        }
+        assert!(text.contains("raise the limit") && text.contains("ulimit -n"), "{limit}: {text}");
+    }
+    panic!("64 descriptors are enough");
 }
 
 /// evshard: a signal to a server that waited for another's sockets had no effect until it had them.

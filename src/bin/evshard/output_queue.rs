@@ -127,8 +127,8 @@ impl OutputQueue {
 /// Starts a thread that no one joins.
 pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let started = Builder::new().name(name.to_owned()).spawn(run);
-    let with_name = |error| io::Error::other(format!("start a thread: {error}, for {name}"));
-    started.map(drop).map_err(with_name)
+    let op = "start a thread";
+    started.map(drop).map_err(|source| io::Error::other(evshard::Error::Os { op, source }))
 }
 
 /// Writes the whole text, waiting for room until the deadline. The output may be non-blocking:

@@ -1,6 +1,7 @@
 //! The threads of a server: started together, ended in order.
 
 pub(super) mod collect_stats;
+mod descriptors;
 pub(super) mod question;
 
 use std::convert::Infallible;
@@ -50,6 +51,7 @@ impl Threads {
         let cores = cores::plan(config);
         let bases = cores.iter().map(|_| EventBase::<Worker>::new(worker::base_config(config)));
         let mut bases = bases.collect::<crate::error::Result<Vec<_>>>()?;
+        descriptors::expect_room_for_clients(config)?;
         let acceptors = config.accept.acceptors(config.workers);
         let to_acceptors = match &mut acceptor {
             Some(base) => vec![base.registry().notifier()],
