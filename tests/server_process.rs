@@ -51,8 +51,10 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
         (&["--idle-timeout", "0s"], "off"),
         (&["--max-connections", "0"], "--max-connections"),
         (&["--work", "spin"], "spin:TIME"),
-        (&["--proxy-protocol", "require"], "--proxy-trust"),
-        (&["--proxy-trust", "10.0.0.0/40"], "--proxy-trust"),
+        (&["--proxy-protocol", "require"], "not provided: --proxy-trust"),
+        (&["--proxy-trust", "10.0.0.0/40"], "such as 10.0.0.0/8 or 10.0.0.1"),
+        (&["--work", "spin:-1s"], "such as sleep:exp:5ms"),
+        (&["--admin", "0.0.0.0:0"], "--admin-remote"),
         (&["--admin-remote"], "--admin"),
         (&["--upgrade-from", "a", "--upgrade-socket", "b"], "cannot be used with"),
         (&["--log-level", "loud"], "off, error, warn, info, debug or trace"),
@@ -76,6 +78,49 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
         assert!(message.contains("--help"), "{message}");
     }
     assert!(complaint(2, &["sreve"]).contains("serve"), "a slip of the finger is understood");
+}
+
+#[test]
+fn too_few_descriptors_for_any_part_of_a_start_name_the_limit() {
+    let folder = test_needs::folder();
+    let path = folder.path().join("upgrade");
+    let flags = format!("--workers 2 --admin 127.0.0.1:0 --upgrade-socket {}", path.display());
+    for limit in 5..64 {
+        let program = env!("CARGO_BIN_EXE_evshard");
+        let script =
+            format!("ulimit -n {limit}; exec {program} serve --listen 127.0.0.1:0 {flags}");
+        let mut command = Command::new("sh");
+        let mut server = command.args(["-c", &script]).stdout(Stdio::piped());
+        server = server.stderr(Stdio::piped());
+        let mut server = server.spawn().unwrap();
+        let starts = server.stdout.as_mut().unwrap().read(&mut [0]).unwrap() > 0;
+        server.kill().unwrap();
+        let output = server.wait_with_output().unwrap();
+        if starts {
+            return;
+        }
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("; raise the limit of open files (ulimit -n)"), "{limit}: {text}");
+    }
+    panic!("64 descriptors are enough");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_was_a_success() {
+    let mut server = ServerProcess::start(&["--workers", "1", "--admin", "127.0.0.1:0"]);
+    let admin = server.next_line();
+    let admin = admin.strip_prefix("admin on ").unwrap();
+    for args in [&["ctl", "stats", "--admin", admin][..], &["top", "--once", "--admin", admin]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evshard"));
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = command.args(args).stdout(full).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(message.contains("cannot write to standard output: No space left"), "{message}");
+    }
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut help = Command::new(env!("CARGO_BIN_EXE_evshard"));
+    assert_eq!(help.arg("--help").stdout(full).status().unwrap().code(), Some(1));
 }
 
 #[test]

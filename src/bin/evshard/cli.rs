@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::ctl::Ctl;
 use super::flags::Serve;
 use super::top::Top;
+use super::{exit_code, written};
 
 /// An event-driven TCP server, one core per shard.
 #[derive(Parser)]
@@ -50,10 +51,7 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
             Err(ExitCode::from(2))
         }
         // Help and version are successes.
-        Err(help) => {
-            let _ = help.print();
-            Err(ExitCode::SUCCESS)
-        }
+        Err(help) => Err(exit_code(written(help.print()))),
     }
 }
 
@@ -79,7 +77,7 @@ fn complaint(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let line = lines.collect::<Vec<_>>().join("; ");
-    let line = line.trim_start_matches("error: ");
+    let line = line.trim_start_matches("error: ").replace(":; ", ": ");
     let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
     let verb = verb.as_deref().filter(|verb| matches!(*verb, "top" | "ctl")).unwrap_or("serve");
     format!("evshard: {line}; see `evshard {verb} --help`\n")
@@ -129,6 +127,17 @@ mod tests {
         let line = complaint_about(&["--handoff-capacity=1048576", "--workers=1024"]);
         let expected = "--handoff-capacity times --workers is 1073741824; choose from 1 to 4194304";
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn an_address_whose_proxy_headers_are_trusted_had_to_be_written_as_a_network() {
+        for address in ["10.0.0.1", "10.0.0.1/32", "::1", "10.0.0.0/8"] {
+            let flags = ["evshard", "serve", "--proxy-protocol", "require", "--proxy-trust"];
+            let parsed = parse_from(flags.into_iter().chain([address]));
+            let Ok(Command::Serve(flags)) = parsed else { panic!("{address}") };
+            let trusted = &flags.config().proxy.trusted[0];
+            assert_eq!(trusted.prefix_len() == trusted.max_prefix_len(), !address.ends_with("/8"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `evshard ctl`: acts on a running server through its admin.
 
-use std::io;
+use std::error::Error;
 
 use clap::{Args, Subcommand};
 
@@ -24,15 +24,15 @@ enum Verb {
 
 impl Ctl {
     /// Runs the action and prints its result.
-    pub(crate) fn run(&self) -> Result<(), ClientError> {
+    pub(crate) fn run(&self) -> Result<(), Box<dyn Error>> {
         match &self.verb {
             Verb::Stats(to) => {
                 let text = pretty(&to.admin, &to.admin.get("/stats")?.body)?;
-                print(io::stdout(), format_args!("{text}\n"));
+                print(&format!("{text}\n"))?;
             }
             Verb::Drain(to) => {
                 let answer = to.admin.post("/drain")?;
-                print(io::stdout(), format_args!("{}: {}\n", to.admin, answer.body.trim()));
+                print(&format!("{}: {}\n", to.admin, answer.body.trim()))?;
             }
         }
         Ok(())

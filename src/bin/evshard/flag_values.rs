@@ -1,5 +1,6 @@
 //! The values of flags. Each number and duration has a range, and its error names the range.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use evshard::server::listener::AddressError;
 use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode, ranges};
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
+use ipnet::IpNet;
 use log::LevelFilter;
 
 /// The addresses that one --listen means: a host name can have several.
@@ -89,6 +91,12 @@ impl std::str::FromStr for Deadline {
         let duration = duration_in(&ranges::DEADLINE, text);
         duration.map(|duration| Self(Some(duration))).map_err(|error| format!("{error}, or off"))
     }
+}
+
+/// Parses a network. An address is a network of one.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "write a network or an address, such as 10.0.0.0/8 or 10.0.0.1".to_owned())
 }
 
 pub(crate) fn log_level(text: &str) -> Result<LevelFilter, String> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use evshard::server::{
-    AcceptMode, AdminConfig, Drain, Limits, ListenAddress, Measure, Overload, Placement, ProxyMode,
-    ProxyProtocol, ServerConfig, Work, ranges,
+    AcceptMode, AdminConfig, Drain, Error, Limits, ListenAddress, Measure, Overload, Placement,
+    ProxyMode, ProxyProtocol, ServerConfig, Work, ranges,
 };
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
@@ -16,7 +16,7 @@ use log::LevelFilter;
 
 use super::flag_values::{
     Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
-    listen_addresses, log_level, memory_bytes, mode, overload, placement, proxy_mode,
+    listen_addresses, log_level, memory_bytes, mode, network, overload, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFile, LogFormat};
 
@@ -54,13 +54,14 @@ struct Listening {
     backlog: u32,
 
     /// Whether connections begin with a PROXY protocol header, version 1 or 2. `require` resets a
-    /// connection without one, `optional` serves it, too.
+    /// connection without one, `optional` serves it, too. A header must be complete within 5
+    /// seconds.
     #[arg(long, value_name = "WHEN", default_value = "off", value_parser = proxy_mode())]
     proxy_protocol: ProxyMode,
 
-    /// Network whose PROXY headers are trusted, such as 10.0.0.0/8. Repeat it for several. On a
-    /// unix socket every peer is trusted.
-    #[arg(long, value_name = "CIDR",
+    /// Network or address whose PROXY headers are trusted, such as 10.0.0.0/8. Repeat it for
+    /// several. On a unix socket every peer is trusted.
+    #[arg(long, value_name = "CIDR", value_parser = network,
           required_if_eq_any([("proxy_protocol", "require"), ("proxy_protocol", "optional")]))]
     proxy_trust: Vec<IpNet>,
 }
@@ -263,6 +264,12 @@ impl Serve {
             return Some(format!(
                 "--handoff-capacity times --workers is {of_all}; choose from {least} to {most}"
             ));
+        }
+        if let (Some(ListenAddress::Tcp(address)), false) =
+            (&observability.admin, observability.admin_remote)
+            && !address.ip().is_loopback()
+        {
+            return Some(Error::AdminRemote { address: *address }.to_string());
         }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {

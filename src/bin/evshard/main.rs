@@ -11,6 +11,7 @@ mod serve;
 mod top;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -27,8 +28,13 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Top(top) => top.run().map_err(Into::into),
-        Command::Ctl(ctl) => ctl.run().map_err(Into::into),
+        Command::Ctl(ctl) => ctl.run(),
     };
+    exit_code(done)
+}
+
+/// The exit code of a command, after its error is printed.
+fn exit_code(done: Result<(), impl Display>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,9 +66,23 @@ fn abort_on_panic() {
     }));
 }
 
-/// Prints and flushes. A closed output is no error.
-fn print(mut out: impl Write, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text).and_then(|()| out.flush());
+/// Standard output does not take what a command prints.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}; free space there, or choose another output")]
+struct OutputError(io::Error);
+
+/// Prints the result of a command.
+fn print(text: &str) -> Result<(), OutputError> {
+    let mut out = io::stdout();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The result of a write to standard output. A reader that has closed it has what it wanted.
+fn written(result: io::Result<()>) -> Result<(), OutputError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(OutputError(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Prints an error that ends the program, unless the reader of standard error stalls.

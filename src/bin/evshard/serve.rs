@@ -232,7 +232,8 @@ impl Program {
         let abort = taken.abort_handle()?;
         let server = serve(flags, config, listeners)?;
         self.phase = Phase::TakingOver { abort, aborted_by: None };
-        let answer = self.wait_for(base, move || taken.ready())?;
+        let answer = self.wait_for(base, move || taken.ready());
+        let answer = answer.and_then(|answer| Ok(answer?));
         let Phase::TakingOver { aborted_by, .. } =
             std::mem::replace(&mut self.phase, Phase::Starting)
         else {
@@ -247,7 +248,7 @@ impl Program {
                 server.withdraw()?;
                 match aborted_by {
                     Some(signal) => self.exit(signal),
-                    None => Err(error.into()),
+                    None => Err(error),
                 }
             }
         }

@@ -258,8 +258,8 @@ impl<S: Source> AdminServer<S> {
         }
     }
 
-    /// Closes a connection, after a 408 response with this text if its request is incomplete. Of one
-    /// that was answered, unread input is discarded first.
+    /// Closes a connection, after a 408 response with this text if its request is incomplete. If it
+    /// was answered, unread input is discarded first.
     fn end(&mut self, registry: &mut Registry<Self>, key: usize, text: String) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {

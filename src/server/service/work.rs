@@ -103,7 +103,7 @@ impl FromStr for Work {
             Some(mean) => (TimeDistribution::Exponential, mean),
             None => (TimeDistribution::Constant, time),
         };
-        let mean = humantime::parse_duration(time).map_err(|error| format!("{time}: {error}"))?;
+        let mean = humantime::parse_duration(time).map_err(|_| wrong())?;
         Self::new(kind, distribution, mean, 1).map_err(|error| error.to_string())
     }
 }

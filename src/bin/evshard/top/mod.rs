@@ -14,7 +14,7 @@ use evshard::server::ranges;
 
 use super::admin_client::{AdminAddress, AdminArg, ClientError};
 use super::flag_values::duration_in;
-use super::print;
+use super::{OutputError, print};
 use interval::Interval;
 use layout::Room;
 use screen::{Style, render};
@@ -48,6 +48,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(crate) enum TopError {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
     #[error("the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -60,8 +62,7 @@ impl Top {
             std::thread::sleep(self.interval);
             let room = Room { lines: usize::MAX, ..room() };
             let text = render(&Interval::new(&before, &fetch(&self.to.admin)?), Style::Plain, room);
-            print(io::stdout(), format_args!("{text}"));
-            return Ok(());
+            return Ok(print(&text)?);
         }
         self.watch(before)
     }
