@@ -22,7 +22,7 @@ use evshard::{
 
 #[derive(Default)]
 struct App {
-    bufferevents: Bufferevents<App>,
+    bufferevents: Bufferevents<Self>,
     addresses: HashMap<BuffereventId, SocketAddr>,
 }
 

@@ -244,6 +244,148 @@ fn toggle_write_costs_nothing_with_the_deferred_changelist() {
     assert!(words.contains("usage: toggle_write immediate|deferred"), "{words}");
 }
 
+/// The examples on bufferevents.
+#[cfg(feature = "bufferevent")]
+mod buffered {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    use super::{Example, OwnPath, TEST_TIMEOUT};
+
+    /// Starts an example that listens; returns the address that it prints.
+    fn start(name: &'static str, example: &Example) -> String {
+        let line = example.line();
+        let address =
+            line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{name}: {line}"));
+        address.split(' ').next().expect("an address").to_owned()
+    }
+
+    fn connect(address: &str) -> TcpStream {
+        let client = TcpStream::connect(address).expect("connect");
+        client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        client
+    }
+
+    /// Sends everything before it reads anything; returns what came back.
+    fn send_then_read(client: TcpStream, bytes: Vec<u8>) -> Vec<u8> {
+        let mut writer = client.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            writer.write_all(&bytes).expect("send");
+            writer.shutdown(Shutdown::Write).expect("end the stream");
+        });
+        let mut back = Vec::new();
+        (&client).read_to_end(&mut back).expect("all comes back");
+        writing.join().unwrap();
+        back
+    }
+
+    #[test]
+    fn buffered_echo_sends_everything_back_before_it_closes() {
+        let example = Example::start("buffered_echo", &["127.0.0.1:0"]);
+        let client = connect(&start("buffered_echo", &example));
+        let name = client.local_addr().unwrap();
+        assert_eq!(example.line(), format!("{name} connected"));
+        let sent = vec![7; 5_000_000];
+        assert!(send_then_read(client, sent.clone()) == sent, "the bytes differ");
+        assert_eq!(example.line(), format!("{name} closed"));
+    }
+
+    #[test]
+    fn chat_sends_each_line_to_all_others() {
+        let example = Example::start("chat", &["127.0.0.1:0"]);
+        let address = start("chat", &example);
+        let mut first = connect(&address);
+        assert_eq!(example.line(), "guest 1 joined, 1 here");
+        let mut second = connect(&address);
+        assert_eq!(example.line(), "guest 2 joined, 2 here");
+        second.write_all(b"hello\nto all\n").unwrap();
+        second.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(example.line(), "guest 2 left, 1 here");
+        let expected =
+            "you are guest 1\nguest 2 joined\nguest 2: hello\nguest 2: to all\nguest 2 left\n";
+        let mut seen = vec![0; expected.len()];
+        first.read_exact(&mut seen).expect("all lines");
+        assert_eq!(String::from_utf8(seen).unwrap(), expected);
+    }
+
+    #[test]
+    fn proxy_passes_both_directions_through_slow_sides() {
+        let target = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = target.local_addr().unwrap().port();
+        let example = Example::start("proxy", &["127.0.0.1:0", &format!("127.0.0.1:{port}")]);
+        let client = connect(&start("proxy", &example));
+        let name = client.local_addr().unwrap();
+        assert_eq!(example.line(), format!("{name} connected"));
+        // The target reads nothing until the client has sent all that fits, and then echoes.
+        let echoing = std::thread::spawn(move || {
+            let (mut served, _) = target.accept().unwrap();
+            let mut all = Vec::new();
+            served.read_to_end(&mut all).expect("read to the end");
+            served.write_all(&all).expect("send all back");
+        });
+        let sent: Vec<u8> = (0..3_000_000_u32).map(|i| (i / 7) as u8).collect();
+        assert!(send_then_read(client, sent.clone()) == sent, "the bytes differ");
+        echoing.join().unwrap();
+        assert_eq!(example.line(), format!("{name} done"));
+    }
+
+    #[test]
+    fn proxy_ends_its_client_if_nothing_listens_at_the_target() {
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let example = Example::start("proxy", &["127.0.0.1:0", &unused]);
+        let mut client = connect(&start("proxy", &example));
+        assert!(example.line().ends_with(" connected"));
+        let failure = example.line();
+        assert!(failure.contains(&unused) && failure.contains("refused"), "{failure}");
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn zlib_echo_answers_compressed() {
+        let example = Example::start("zlib_echo", &["127.0.0.1:0"]);
+        let client = connect(&start("zlib_echo", &example));
+        let sent: Vec<u8> = (0..200_000_u32).map(|i| (i / 9) as u8).collect();
+        let mut compressing = flate2::write::ZlibEncoder::new(
+            client.try_clone().unwrap(),
+            flate2::Compression::fast(),
+        );
+        compressing.write_all(&sent).unwrap();
+        compressing.finish().unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut back = Vec::new();
+        // The server ends no zlib stream, so the decoder misses its end after all bytes.
+        let _ = flate2::read::ZlibDecoder::new(client).read_to_end(&mut back);
+        assert!(back == sent, "{} of {} bytes", back.len(), sent.len());
+        assert!(example.line().ends_with(" bytes"));
+    }
+
+    #[test]
+    fn zlib_echo_names_the_fault_of_a_client_that_does_not_speak_zlib() {
+        let example = Example::start("zlib_echo", &["127.0.0.1:0"]);
+        let mut client = connect(&start("zlib_echo", &example));
+        client.write_all(b"plain text").unwrap();
+        let fault = example.line();
+        assert!(fault.contains("deflate") || fault.contains("corrupt"), "{fault}");
+    }
+
+    #[test]
+    fn download_sends_the_whole_file_at_its_rate() {
+        let path = OwnPath::new("downloaded");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i / 3) as u8).collect();
+        std::fs::write(path.name(), &bytes).unwrap();
+        let example = Example::start("download", &[path.name(), "200000", "127.0.0.1:0"]);
+        let mut client = connect(&start("download", &example));
+        let begin = std::time::Instant::now();
+        let mut file = Vec::new();
+        client.read_to_end(&mut file).expect("the server ends the connection");
+        assert!(file == bytes, "the bytes differ");
+        // The first second's bytes come at once, the others when its tick is over.
+        assert!(begin.elapsed().as_millis() >= 500, "{:?}", begin.elapsed());
+        assert!(example.line().ends_with("gets 300000 bytes"));
+        assert!(example.line().ends_with("has them"));
+    }
+}
+
 /// Examples that need the feature `server`.
 #[cfg(feature = "server")]
 mod of_the_server {

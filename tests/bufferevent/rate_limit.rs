@@ -269,7 +269,7 @@ fn members_that_are_freed_while_they_are_suspended_leave_nothing_behind() {
         bench.get(ids[0]).decrement_limit(BOTH, 1);
         bench.app.table.free(bench.base.registry(), ids[0]);
         run_until_input(bench, ids[1], 500);
-        let mut access = bench.app.table.group(bench.base.registry(), group).unwrap();
+        let access = bench.app.table.group(bench.base.registry(), group).unwrap();
         assert_eq!(access.members(), 1);
         bench.app.table.free(bench.base.registry(), ids[1]);
         bench.app.table.remove_group(bench.base.registry(), group);

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("buffer", &["sys::memory", "sys::stream"]),
     ("transport", &["buffer", "event"]),
-    ("accept", &[]),
+    ("accept", &["error"]),
     (
         "bufferevent",
         &[
