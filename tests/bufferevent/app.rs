@@ -1,5 +1,7 @@
 //! The context of these tests: a table of bufferevents, and a log of what their handlers saw.
 
+#![allow(unreachable_pub, reason = "a test program exports nothing")]
+
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
