@@ -171,16 +171,19 @@ pub(crate) struct RunArgs {
 /// Help below the flags.
 const SEARCH_HELP: &str = "\
 The search measures the peak of a closed loop, and then rates in an open loop. A rate is good if \
-the upper end of each percentile's confidence interval meets the objective, no request failed, and \
-the measurement is not INVALID. All probes of a rate are judged together: their requests are \
-added. While the interval contains the objective, or most of the measurements were not steady, the \
-search adds longer probes, up to 32 times --duration. A probe in which the loader was late or lost \
-its processor is repeated up to three times before it counts as the loader's limit. More probes, \
-each with new connections and, with --server-cmd, a new server, confirm the rate that was found. A \
-third of --max-time is kept for them.
+the upper end of each percentile's confidence interval meets the objective, no request failed, \
+and the measurement is not INVALID. All probes of a rate are judged together, with those of rates \
+up to 10 % higher: more load makes no response earlier. The rate rises by half while short probes \
+lean to good. Then probes that get longer narrow the range between a rate that is good and one \
+that is not, slightly below the estimated limit, for 256 times --duration at most. A probe in \
+which the loader was late or lost its processor is repeated up to three times if it speaks \
+against its rate. Then the rate counts as the loader's limit. More probes, each with new \
+connections and, with --server-cmd, a new server, confirm the rate that was found. Up to a third \
+of --max-time is kept for them.
 
-Near the limit a percentile needs many requests: for an answer within 5 %, a p99 needs some 1,000 \
-requests in --duration. Probe n has the seed --seed + n.
+Near the limit a percentile needs many requests: for an answer some 5 % below the limit, a p99 \
+needs some 1,000 requests in --duration, and a --max-time of 300 times --duration. With less, it \
+is lower. Probe n has the seed --seed + n.
 
 Exit codes:
   0 a rate was found    1 the search failed, or was out of time    2 no rate met all objectives

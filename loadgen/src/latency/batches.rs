@@ -7,6 +7,8 @@
 //! The levels of the counts are coarser than the histogram's buckets: 64 for each power of two.
 //! They decide how wide a confidence interval is, not where it lies.
 
+use std::ops::Range;
+
 use super::{Distribution, HIGHEST_NS};
 use crate::schedule::Window;
 
@@ -110,37 +112,57 @@ impl BatchCounts {
     }
 }
 
-/// The batches of all runs, one run after the other, counted on both sides of the level beyond
-/// which this share of all values lies.
-///
-/// The values of one level have no order. A part of them counts as beyond, the same part in each
-/// batch, so that the share is exact.
-pub(super) fn beyond(runs: &[&BatchCounts], share: f64) -> Vec<Batch> {
-    let rows = || runs.iter().flat_map(|counts| counts.rows());
-    let mut of_levels = vec![0_u64; LEVELS];
-    for row in rows() {
-        of_levels.iter_mut().zip(row).for_each(|(all, &count)| *all += u64::from(count));
-    }
-    let wanted = share * of_levels.iter().sum::<u64>() as f64;
-    let (mut above, mut split) = (0.0, 0);
-    for (level, &count) in of_levels.iter().enumerate().rev() {
-        split = level;
-        if above + count as f64 >= wanted {
-            break;
+/// The batches of all runs, one run after the other.
+#[derive(Debug, Clone)]
+pub(super) struct AllBatches<'a> {
+    runs: Vec<&'a BatchCounts>,
+    /// The number of all values at each level.
+    of_levels: Vec<u64>,
+    /// The levels that have values, which are few of them.
+    used: Range<usize>,
+}
+
+impl<'a> AllBatches<'a> {
+    pub(super) fn of(runs: Vec<&'a BatchCounts>) -> Self {
+        let mut of_levels = vec![0_u64; LEVELS];
+        for row in runs.iter().flat_map(|counts| counts.rows()) {
+            of_levels.iter_mut().zip(row).for_each(|(all, &count)| *all += u64::from(count));
         }
-        above += count as f64;
+        let has_values = |count: &u64| *count > 0;
+        let first = of_levels.iter().position(has_values).unwrap_or(0);
+        let last = of_levels.iter().rposition(has_values).unwrap_or(0);
+        Self { runs, of_levels, used: first..last + 1 }
     }
-    let part = ((wanted - above) / of_levels[split].max(1) as f64).clamp(0.0, 1.0);
-    let batch = |row: &[u32]| {
-        let sum = |levels: &[u32]| levels.iter().map(|&count| f64::from(count)).sum::<f64>();
-        let beyond = sum(&row[split + 1..]) + part * f64::from(row[split]);
-        Batch { count: sum(row), beyond }
-    };
-    let mut batches: Vec<Batch> = rows().map(batch).collect();
-    // A run that stopped early has empty batches at its end.
-    let used = batches.iter().rposition(|batch| batch.count > 0.0).map_or(0, |last| last + 1);
-    batches.truncate(used);
-    batches
+
+    /// The batches, counted on both sides of the level beyond which this share of all values lies.
+    ///
+    /// The values of one level have no order. A part of them counts as beyond, the same part in
+    /// each batch, so that the share is exact.
+    pub(super) fn beyond(&self, share: f64) -> Vec<Batch> {
+        let of_levels = &self.of_levels[self.used.clone()];
+        let wanted = share * of_levels.iter().sum::<u64>() as f64;
+        let (mut above, mut split) = (0.0, 0);
+        for (level, &count) in of_levels.iter().enumerate().rev() {
+            split = level;
+            if above + count as f64 >= wanted {
+                break;
+            }
+            above += count as f64;
+        }
+        let part = ((wanted - above) / of_levels[split].max(1) as f64).clamp(0.0, 1.0);
+        let sum = |levels: &[u32]| levels.iter().map(|&count| u64::from(count)).sum::<u64>() as f64;
+        let batch = |row: &[u32]| {
+            let row = &row[self.used.clone()];
+            let beyond = sum(&row[split + 1..]) + part * f64::from(row[split]);
+            Batch { count: sum(row), beyond }
+        };
+        let mut batches: Vec<Batch> =
+            self.runs.iter().flat_map(|counts| counts.rows()).map(batch).collect();
+        // A run that stopped early has empty batches at its end.
+        let used = batches.iter().rposition(|batch| batch.count > 0.0).map_or(0, |last| last + 1);
+        batches.truncate(used);
+        batches
+    }
 }
 
 /// The level of a value: exact below 128, then 64 levels for each power of two.
@@ -168,7 +190,7 @@ mod tests {
     }
 
     fn service(batches: &Batches, share: f64) -> Vec<Batch> {
-        beyond(&[batches.of(Distribution::Service).unwrap()], share)
+        AllBatches::of(vec![batches.of(Distribution::Service).unwrap()]).beyond(share)
     }
 
     #[test]

@@ -20,8 +20,8 @@
 //! The three numbers come from simulated queues with Poisson arrivals and a utilisation of 0.5 to
 //! 0.9. The tests of the engine repeat that.
 
-use super::batches::{self, Batch, BatchCounts};
-use super::{Batches, Distribution, Latencies, Latency};
+use super::batches::{AllBatches, Batch, BatchCounts};
+use super::{Batches, Distribution, Latencies, Latency, LimitCounts};
 use crate::schedule::Mode;
 
 /// Two-sided 95 % of the normal distribution.
@@ -88,6 +88,17 @@ impl Samples<'_> {
         quantile: f64,
         holds: &dyn Fn(u64) -> bool,
     ) -> Option<bool> {
+        self.limit_counts(distribution, quantile, holds)?.meets()
+    }
+
+    /// The values of a distribution on both sides of a limit, and how many independent ones say as
+    /// much; nothing if that is not known.
+    pub(crate) fn limit_counts(
+        &self,
+        distribution: Distribution,
+        quantile: f64,
+        holds: &dyn Fn(u64) -> bool,
+    ) -> Option<LimitCounts> {
         let dependence = self.dependence(distribution)?;
         let good = |latency: &Latency, factor: u64| -> u64 {
             let holds = |value_ns: u64| holds(value_ns.saturating_mul(factor));
@@ -101,28 +112,21 @@ impl Samples<'_> {
         let is_far = self.latencies[distribution].count() == all.count()
             && all.max_ns().is_some_and(|max_ns| holds(max_ns.saturating_mul(FAR)));
         let near = (all.count() - good(&all, NEAR)) as f64 / count;
-        let passed = {
-            let effective = match is_far {
-                true => count,
-                false => dependence.effective_count_beyond(near, quantile),
-            };
-            let (_, high) = independent_ranks(effective, quantile);
-            high.is_some_and(|high| high / effective <= at_least as f64 / count)
+        let effective_if_met = match is_far {
+            true => count,
+            false => dependence.effective_count_beyond(near, quantile),
         };
-        let failed = {
-            let found = at_most as f64 / count;
-            let effective = dependence.effective_count(found.min(quantile));
-            let (low, _) = independent_ranks(effective, quantile);
-            low > found * effective
-        };
-        if passed { Some(true) } else { failed.then_some(false) }
+        let at_most_share = at_most as f64 / count;
+        let effective_if_missed = dependence.effective_count(at_most_share.min(quantile));
+        let effective = [effective_if_met, effective_if_missed];
+        Some(LimitCounts::new(quantile, all.count(), [at_least, at_most], effective))
     }
 }
 
 /// How far the values of one distribution depend on each other.
 #[derive(Debug, Clone)]
 pub(crate) struct Dependence<'a> {
-    runs: Vec<&'a BatchCounts>,
+    batches: AllBatches<'a>,
     count: f64,
     at_median: Dispersion,
 }
@@ -139,8 +143,9 @@ struct Dispersion {
 impl<'a> Dependence<'a> {
     /// The dependence of `count` values; nothing if there are too few batches.
     fn of(runs: Vec<&'a BatchCounts>, count: u64) -> Option<Self> {
-        let at_median = Dispersion::of(batches::beyond(&runs, 0.5), 0.5)?;
-        Some(Self { runs, count: count as f64, at_median })
+        let batches = AllBatches::of(runs);
+        let at_median = Dispersion::of(batches.beyond(0.5), 0.5)?;
+        Some(Self { batches, count: count as f64, at_median })
     }
 
     /// The effective sample size: the number of independent values that say as much about this
@@ -156,7 +161,7 @@ impl<'a> Dependence<'a> {
     /// the values comes near it. If these are too few to know how they depend on each other, it is
     /// that of the quantile.
     fn effective_count_beyond(&self, near: f64, quantile: f64) -> f64 {
-        let base = Dispersion::of(batches::beyond(&self.runs, near), near);
+        let base = Dispersion::of(self.batches.beyond(near), near);
         let is_known = |base: &Dispersion| {
             (1.0 - quantile..=0.5).contains(&near) && near * self.count >= BEYOND_KNOWN * base.index
         };
@@ -170,7 +175,7 @@ impl<'a> Dependence<'a> {
 
     fn dispersion(&self, quantile: f64) -> Dispersion {
         let share = 1.0 - quantile;
-        let own = Dispersion::of(batches::beyond(&self.runs, share), share);
+        let own = Dispersion::of(self.batches.beyond(share), share);
         let own = own.unwrap_or(self.at_median);
         let short = 1.0 + SHORT_RUN * self.at_median.index / self.count.max(1.0);
         let own_index = own.index * short;
@@ -268,7 +273,7 @@ impl Latency {
 /// Ranks `l <= u` of `n` ordered and independent values: the quantile `p` lies above that of rank
 /// `l` with 97.5 %, and below that of rank `u` likewise. Where `l` is below 1, no value is low
 /// enough.
-fn independent_ranks(n: f64, p: f64) -> (f64, Option<f64>) {
+pub(super) fn independent_ranks(n: f64, p: f64) -> (f64, Option<f64>) {
     let beyond = n * (1.0 - p);
     if beyond < EXACT_BELOW {
         return exact_ranks(n, p);

@@ -5,6 +5,7 @@
 mod batches;
 mod confidence;
 mod latencies;
+mod limit_counts;
 mod reply_class;
 
 use hdrhistogram::Histogram;
@@ -12,6 +13,7 @@ use hdrhistogram::Histogram;
 pub(crate) use self::batches::Batches;
 pub(crate) use self::confidence::{Samples, ranks};
 pub(crate) use self::latencies::{Distribution, Latencies};
+pub(crate) use self::limit_counts::LimitCounts;
 pub(crate) use self::reply_class::ReplyClass;
 
 /// Largest value of the histogram; longer ones are clamped to it and counted.

@@ -5,8 +5,8 @@
 //! because the loader was late can still show that an objective on the response time is met: the
 //! loader's delay makes every response later, never earlier.
 
-use super::strategy::{Observation, ProbeFinding};
-use crate::latency::{Distribution, Latencies};
+use super::strategy::{Lean, Observation, ProbeFinding};
+use crate::latency::{Distribution, Latencies, LimitCounts, Samples};
 use crate::measure::Measurement;
 use crate::record::{Code, Decision, Record, RunRecord, Validity, Verdict};
 use crate::slo::{Metric, Slo};
@@ -23,6 +23,9 @@ const DISTURBANCES: [Code; 6] = [
 
 /// What makes a run INVALID, but makes no response earlier.
 const DELAYS: [Code; 3] = [Code::LoaderLate, Code::LoaderStalled, Code::LoaderDelay];
+
+/// Standard errors of what is decided by its value.
+const CERTAIN: f64 = 4.0;
 
 /// The probes of one group.
 #[derive(Debug, Default)]
@@ -75,15 +78,129 @@ impl Evidence {
         }
     }
 
+    /// What the probes show that were not disturbed, and those that were. If not only the response
+    /// time is limited, disturbed probes show nothing that could be added.
+    pub(super) fn parts(&self, objectives: &[Slo]) -> [Option<Part>; 2] {
+        let doubtful = self.doubtful.as_ref().filter(|_| are_of_response(objectives));
+        [self.usable.as_ref(), doubtful]
+            .map(|all| all.map(|measured| Part::of(measured, objectives)))
+    }
+
     /// Whether the delayed probes meet all objectives, which are on the response time.
     fn is_good_in_spite_of_delays(&self, objectives: &[Slo]) -> bool {
-        let of_response = |slo: &Slo| {
-            matches!(slo.metric(), Metric::Time(None | Some(Distribution::Response), _))
-        };
         self.delayed.as_ref().is_some_and(|all| {
-            objectives.iter().all(of_response)
-                && judge(&all.record, objectives) == ProbeFinding::Good
+            are_of_response(objectives) && judge(&all.record, objectives) == ProbeFinding::Good
         })
+    }
+}
+
+/// What some probes show, as far as it can be added to what others show.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    failed: bool,
+    /// For each objective.
+    shown: Vec<Shown>,
+    measured_s: f64,
+    unsteady_s: f64,
+}
+
+/// What is known about an objective.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    /// A percentile of a response time, for which requests are counted.
+    Counted(LimitCounts),
+    Decided(Decision),
+}
+
+impl Part {
+    fn of(measured: &Measurement, objectives: &[Slo]) -> Self {
+        let Measurement { record, latencies, batches } = measured;
+        let samples = Samples { mode: record.args.mode, latencies, runs: batches };
+        let shown = objectives.iter().zip(&record.slo).map(|(slo, checked)| {
+            let counted = match (slo.metric(), slo.percentile()) {
+                (Metric::Time(distribution, _), Some(percentile)) => samples.limit_counts(
+                    distribution.unwrap_or(Distribution::Response),
+                    percentile.quantile,
+                    &|ns| slo.holds(ns as f64),
+                ),
+                _ => None,
+            };
+            counted.map_or(Shown::Decided(checked.decision), Shown::Counted)
+        });
+        Self {
+            failed: is_failed(record, objectives),
+            shown: shown.collect(),
+            measured_s: record.rate.measured_s,
+            unsteady_s: unsteady_s(&record.runs),
+        }
+    }
+
+    /// One of a steady measurement for one objective.
+    #[cfg(test)]
+    pub(super) fn counted(limit_counts: LimitCounts, measured_s: f64) -> Self {
+        Self {
+            failed: false,
+            shown: vec![Shown::Counted(limit_counts)],
+            measured_s,
+            unsteady_s: 0.0,
+        }
+    }
+
+    /// What it shows alone, as [`judge`] decides it.
+    #[cfg(test)]
+    pub(super) fn finding(&self) -> ProbeFinding {
+        let decision = |shown: &Shown| match shown {
+            Shown::Counted(limit_counts) => match limit_counts.meets() {
+                Some(true) => Decision::Passed,
+                Some(false) => Decision::Failed,
+                None => Decision::Undecided,
+            },
+            Shown::Decided(decision) => *decision,
+        };
+        let decisions: Vec<Decision> = self.shown.iter().map(decision).collect();
+        finding(self.failed, &decisions, !is_steady(self.unsteady_s, self.measured_s))
+    }
+
+    /// Whether these meet all objectives for certain, together.
+    pub(super) fn are_good(parts: &[&Self]) -> bool {
+        let Some((first, others)) = parts.split_first() else { return false };
+        let meets = |objective: usize| {
+            let sum = others.iter().try_fold(first.shown[objective], |sum, part| {
+                match (sum, part.shown[objective]) {
+                    (Shown::Counted(sum), Shown::Counted(limit_counts)) => {
+                        Some(Shown::Counted(sum.plus(limit_counts)))
+                    }
+                    (Shown::Decided(one), Shown::Decided(other)) if one == other => Some(sum),
+                    _ => None,
+                }
+            });
+            match sum {
+                Some(Shown::Counted(limit_counts)) => limit_counts.meets() == Some(true),
+                Some(Shown::Decided(decision)) => decision == Decision::Passed,
+                None => false,
+            }
+        };
+        let sum = |of: fn(&Self) -> f64| parts.iter().map(|part| of(part)).sum::<f64>();
+        !parts.iter().any(|part| part.failed)
+            && is_steady(sum(|part| part.unsteady_s), sum(|part| part.measured_s))
+            && (0..first.shown.len()).all(meets)
+    }
+
+    /// How far its worst objective is from its limit, for plain probes of this length.
+    pub(super) fn lean(&self, plain_s: f64) -> Lean {
+        let margin = |shown: &Shown| match shown {
+            Shown::Counted(limit_counts) => limit_counts.margin(),
+            Shown::Decided(Decision::Passed) => CERTAIN,
+            Shown::Decided(Decision::Failed) => -CERTAIN,
+            Shown::Decided(Decision::Undecided) => 0.0,
+        };
+        let worst = self.shown.iter().map(margin).fold(f64::INFINITY, f64::min);
+        let errors = match is_steady(self.unsteady_s, self.measured_s) {
+            _ if self.failed => -CERTAIN,
+            true => worst,
+            false => worst.min(0.0),
+        };
+        Lean { errors, length: self.measured_s / plain_s }
     }
 }
 
@@ -99,6 +216,13 @@ fn add(all: &mut Option<Measurement>, number: u32, probe: &Measurement, objectiv
     runs.extend(added.map(|run| RunRecord { number, ..run }));
     let Record { args, env, .. } = probe.record.clone();
     *all = Some(Measurement::of(args, env, runs, latencies, batches, objectives));
+}
+
+/// Whether a delay by the loader only makes it harder to meet the objectives.
+fn are_of_response(objectives: &[Slo]) -> bool {
+    let of_response =
+        |slo: &Slo| matches!(slo.metric(), Metric::Time(None | Some(Distribution::Response), _));
+    objectives.iter().all(of_response)
 }
 
 /// Whether the loader disturbed a probe.
@@ -135,10 +259,14 @@ impl Disturbance {
 ///
 /// Requests that failed make a rate bad, unless an objective says how many may.
 fn judge(record: &Record, objectives: &[Slo]) -> ProbeFinding {
-    let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
-    let failed = record.counters.has_errors() && !tolerates_errors;
     let decisions: Vec<Decision> = record.slo.iter().map(|slo| slo.decision).collect();
-    finding(failed || record.counters.measured == 0, &decisions, depends_on_length(&record.runs))
+    let steady = is_steady(unsteady_s(&record.runs), record.rate.measured_s);
+    finding(is_failed(record, objectives), &decisions, !steady)
+}
+
+fn is_failed(record: &Record, objectives: &[Slo]) -> bool {
+    let tolerates_errors = objectives.iter().any(|slo| slo.metric() == Metric::Errors);
+    record.counters.has_errors() && !tolerates_errors || record.counters.measured == 0
 }
 
 fn finding(failed: bool, decisions: &[Decision], depends_on_length: bool) -> ProbeFinding {
@@ -151,15 +279,18 @@ fn finding(failed: bool, decisions: &[Decision], depends_on_length: bool) -> Pro
     }
 }
 
-/// Whether half of the measured time or more was not steady. If a queue grows, a run can meet an
-/// objective only because it is short. But a short run may also look unsteady by chance.
-fn depends_on_length(runs: &[RunRecord]) -> bool {
+/// The measured time that was not steady.
+fn unsteady_s(runs: &[RunRecord]) -> f64 {
     let growing = [Code::NotSteady, Code::Overloaded];
     let is_unsteady =
         |run: &&RunRecord| run.validity.reasons.iter().any(|reason| growing.contains(&reason.code));
-    let unsteady_s: f64 = runs.iter().filter(is_unsteady).map(|run| run.rate.measured_s).sum();
-    let all_s: f64 = runs.iter().map(|run| run.rate.measured_s).sum();
-    unsteady_s > 0.0 && 2.0 * unsteady_s >= all_s
+    runs.iter().filter(is_unsteady).map(|run| run.rate.measured_s).sum()
+}
+
+/// Whether less than half of the measured time was not steady. If a queue grows, a run can meet an
+/// objective only because it is short. But a short run may also look unsteady by chance.
+fn is_steady(unsteady_s: f64, measured_s: f64) -> bool {
+    unsteady_s == 0.0 || 2.0 * unsteady_s < measured_s
 }
 
 /// About how long a measurement must be to decide all objectives: the width of a confidence

@@ -4,6 +4,7 @@
 //! search_plan  what the flags request
 //! strategy     which rate to try next; pure
 //! evidence     what the probes of one rate show together
+//! neighbours   what those of several rates show together
 //! record       search.json
 //! report       the answer and all probes, as text and as a chart, and the files of a search
 //! table        all probes as CSV
@@ -14,6 +15,7 @@
 
 mod evidence;
 mod files;
+mod neighbours;
 mod record;
 mod remaining;
 mod report;
@@ -23,14 +25,15 @@ mod strategy;
 mod table;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::evidence::Evidence;
 use self::files::{SearchFiles, progress};
+use self::neighbours::{Neighbours, RateParts};
 use self::record::{Answer, End, ProbeRecord, SearchRecord};
 use self::search_plan::SearchPlan;
 pub(super) use self::stored::stored;
-use self::strategy::{Bounds, Limit, Observation, Probe, ProbeFinding, SearchStep, Strategy};
+use self::strategy::{Bounds, Limit, Probe, SearchStep, Strategy};
 use crate::cli::SearchArgs;
 use crate::console;
 use crate::destination::Output;
@@ -46,9 +49,6 @@ use crate::units::{self, about, counted};
 
 /// First rate, as a share of the closed loop's.
 const FIRST_SHARE: f64 = 0.1;
-
-/// Share of `--max-time` that is kept for the confirmations, once a rate is good.
-const CONFIRM_SHARE: f64 = 1.0 / 3.0;
 
 /// Carries out the command and returns the exit code.
 pub(crate) fn search(args: SearchArgs, interrupt: &Interrupt) -> Result<u8, Error> {
@@ -112,41 +112,62 @@ impl Search<'_> {
         if peak.record.interrupted {
             return Ok(Answer::without_end(End::Interrupted, None));
         }
-        let mut strategy = Strategy::new(self.bounds(peak_per_s));
+        self.find_at_rates(Strategy::new(self.bounds(peak_per_s)))
+    }
+
+    /// Tries the rates that the strategy chooses.
+    fn find_at_rates(&mut self, mut strategy: Strategy) -> Result<Answer, Error> {
+        let objectives = &self.plan.open.slo;
         let mut evidence: BTreeMap<u32, Evidence> = BTreeMap::new();
+        let mut neighbours = Neighbours::new(objectives, self.plan.open.duration.as_secs_f64());
+        let time_to_find = self.plan.max_time.saturating_sub(self.plan.confirm_time());
+        let without_end = |end: End, strategy: &Strategy| {
+            Ok(Answer::without_end(end, strategy.best_known_per_s()).below(strategy.bad()))
+        };
         loop {
             let probe = match strategy.next() {
                 SearchStep::Try(probe) => probe,
                 SearchStep::Found { rate_per_s, limit, confirmed } => {
-                    return Ok(Answer::found(rate_per_s, limit, confirmed));
+                    let found = Answer::found(rate_per_s, limit, confirmed);
+                    return Ok(found.below(strategy.bad()));
                 }
-                SearchStep::NoneIsGood { limit } => return Ok(Answer::none(limit)),
+                SearchStep::NoneIsGood { limit } => {
+                    return Ok(Answer::none(limit).below(strategy.bad()));
+                }
             };
             let options = self.options(probe);
             let until = self.begun.elapsed().saturating_add(options.length());
-            if until > self.plan.max_time.mul_f64(1.0 - CONFIRM_SHARE) && strategy.give_up() {
+            if until > time_to_find && strategy.give_up() {
                 continue;
             }
             if until > self.plan.max_time {
-                return Ok(Answer::without_end(End::TimeUp, strategy.best_per_s()));
+                return without_end(End::TimeUp, &strategy);
             }
             let Some(Measured { measurement, failure }) = self.measure(&options)? else {
-                return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
+                return without_end(End::Interrupted, &strategy);
             };
             let group = evidence.entry(probe.group).or_default();
-            let found = group.add(probe.number, &measurement, &self.plan.open.slo);
+            let mut found = group.add(probe.number, &measurement, objectives);
+            let [usable, doubtful] = group.parts(objectives);
+            let Probe { group, rate_per_s, .. } = probe;
+            let finding = found.observed.finding;
+            let parts = RateParts { group, rate_per_s, finding, usable, doubtful };
+            found.observed.finding = neighbours.update(parts);
             let probe_record = ProbeRecord::new(probe, found, &measurement.record);
-            self.note(probe_record, &measurement, strategy.best_per_s());
+            let is_whole = failure.is_none() && !measurement.record.interrupted;
+            if is_whole {
+                strategy.time_passed(self.begun.elapsed().div_duration_f64(time_to_find));
+                strategy.found(found.observed, neighbours.findings());
+            }
+            self.note(probe_record, &measurement, Some(&strategy));
             failure.map_or(Ok(()), Err)?;
-            if measurement.record.interrupted {
-                return Ok(Answer::without_end(End::Interrupted, strategy.best_per_s()));
+            if !is_whole {
+                return without_end(End::Interrupted, &strategy);
             }
-            let Observation { finding, disturbed } = found.observed;
-            if finding == ProbeFinding::Bad && !disturbed {
+            if strategy.bad().is_some_and(|(bad_per_s, _)| rate_per_s >= bad_per_s) {
                 // No further probe joins its group.
-                evidence.remove(&probe.group);
+                evidence.remove(&group);
             }
-            strategy.found(found.observed);
         }
     }
 
@@ -158,6 +179,7 @@ impl Search<'_> {
             to_per_s: self.plan.to.get(),
             tolerance: self.plan.tolerance,
             confirmations: self.plan.confirmations,
+            confirm_length: self.plan.confirm_length(),
         }
     }
 
@@ -184,18 +206,32 @@ impl Search<'_> {
     }
 
     /// Adds a probe to the record, which is stored at once, and prints its result and what is left
-    /// in a line. If nothing further is written, the search was interrupted with this answer.
-    fn note(&mut self, probe: ProbeRecord, measurement: &Measurement, best_per_s: Option<f64>) {
+    /// in a line. If nothing further is written, the search was interrupted with the best rate that
+    /// is known by then.
+    fn note(&mut self, probe: ProbeRecord, measurement: &Measurement, strategy: Option<&Strategy>) {
         let line = report::line(&probe);
+        let best_per_s = strategy.and_then(Strategy::best_known_per_s);
+        let bad = strategy.and_then(Strategy::bad);
         self.record.env = measurement.record.env.clone();
         self.record.probes.push(probe);
         self.record.elapsed_s = self.begun.elapsed().as_secs_f64();
-        self.record.answer = Answer::without_end(End::Interrupted, best_per_s);
+        self.record.answer = Answer::without_end(End::Interrupted, best_per_s).below(bad);
         self.files.store(&self.record);
         if !self.plan.open.output.quiet {
-            let left = remaining::text(&self.record, self.begun.elapsed(), self.plan.max_time);
-            console::say(&format!("{line}; {left}"));
+            let at_most = self.plan.max_time.saturating_sub(self.begun.elapsed());
+            let left = strategy.and_then(|strategy| self.confirmations_left(strategy));
+            console::say(&format!("{line}; {}", remaining::text(left, at_most)));
         }
+    }
+
+    /// How many probes confirm the rate yet, and how long they take.
+    fn confirmations_left(&self, strategy: &Strategy) -> Option<(u32, Duration)> {
+        let left = strategy.confirmations_left()?;
+        let each = match strategy.next() {
+            SearchStep::Try(probe) => self.options(probe).length(),
+            _ => Duration::ZERO,
+        };
+        Some((left, each.saturating_mul(left)))
     }
 }
 

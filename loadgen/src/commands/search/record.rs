@@ -63,6 +63,10 @@ pub(super) struct Answer {
     pub(super) end: End,
     /// The largest rate that is good.
     pub(super) rate_per_s: Option<f64>,
+    /// The lowest rate above that which misses an objective for certain, or at which the loader was
+    /// the limit. Between both, it is not decided. Null if there is none.
+    #[serde(default)]
+    pub(super) missed_per_s: Option<f64>,
     /// What made higher rates no answer. "loader": the true limit is at least the rate.
     pub(super) limit: Option<Limit>,
     /// How many probes confirmed the rate after it was found.
@@ -90,7 +94,7 @@ impl Answer {
             _ => None,
         };
         let (rate_per_s, limit) = (Some(rate_per_s), Some(limit));
-        Self { end: End::Found, rate_per_s, limit, confirmed, qualifier }
+        Self { end: End::Found, rate_per_s, missed_per_s: None, limit, confirmed, qualifier }
     }
 
     /// No rate.
@@ -101,7 +105,12 @@ impl Answer {
     /// The best known before the search could end.
     pub(super) fn without_end(end: End, rate_per_s: Option<f64>) -> Self {
         let qualifier = rate_per_s.map(|_| Qualifier::NotConfirmed);
-        Self { end, rate_per_s, limit: None, confirmed: 0, qualifier }
+        Self { end, rate_per_s, missed_per_s: None, limit: None, confirmed: 0, qualifier }
+    }
+
+    /// The same, below a rate that is not good.
+    pub(super) fn below(self, bad: Option<(f64, Limit)>) -> Self {
+        Self { missed_per_s: bad.map(|(rate_per_s, _)| rate_per_s), ..self }
     }
 }
 
@@ -248,7 +257,8 @@ pub(super) mod tests {
         record.args = measured.args.clone();
         record.env = measured.env.clone();
         record.peak_per_s = Some(9_000.0);
-        record.answer = Answer::found(1_000.0, Limit::Loader, 3);
+        record.answer =
+            Answer::found(1_000.0, Limit::Loader, 3).below(Some((1_100.0, Limit::Loader)));
         record.probes.push(ProbeRecord::peak(&measured));
         let limited = probe(Stage::Confirm, 1_000.0, ProbeFinding::LoaderLimited, &measured);
         record.probes.push(ProbeRecord { needed_s: Some(40.0), ..limited });

@@ -91,6 +91,9 @@ pub(super) fn answer(record: &SearchRecord) -> String {
         1 => "confirmed by 1 more probe".to_owned(),
         probes => format!("confirmed by {probes} more probes"),
     };
+    let missed = record.answer.missed_per_s.filter(|_| limit != Some(Limit::Loader));
+    let missed = missed
+        .map_or(String::new(), |per_s| format!("; it does not hold at {}/s", units::rate(per_s)));
     match (end, rate) {
         (End::Found, Some(rate)) => match limit {
             Some(Limit::Loader) => format!(
@@ -102,11 +105,11 @@ pub(super) fn answer(record: &SearchRecord) -> String {
                  was requested (--to)\n"
             ),
             Some(Limit::Undecided) => format!(
-                "{objectives} holds up to {rate}, {confirmed}; above, the probes were too short \
-                 to decide ({})\n",
+                "{objectives} holds up to {rate}, {confirmed}{missed}; above, the probes were too \
+                 short to decide ({})\n",
                 length_needed(record)
             ),
-            _ => format!("{objectives} holds up to {rate}, {confirmed}\n"),
+            _ => format!("{objectives} holds up to {rate}, {confirmed}{missed}\n"),
         },
         (End::NoneIsGood, _) | (End::Found, None) => none(record, &objectives, limit),
         (End::TimeUp, Some(rate)) => {
@@ -137,18 +140,24 @@ fn limits_of_the_loader(record: &SearchRecord) -> String {
 }
 
 fn none(record: &SearchRecord, objectives: &str, limit: Option<Limit>) -> String {
-    let was_good = record.probes.iter().any(|probe| probe.decision == Some(ProbeFinding::Good));
-    match limit {
-        Some(Limit::Loader) => format!(
+    let good = record.probes.iter().filter(|probe| probe.decision == Some(ProbeFinding::Good));
+    let once_good = good.max_by(|a, b| key(a).total_cmp(&key(b)));
+    match (limit, once_good) {
+        (Some(Limit::Loader), _) => format!(
             "INVALID: the loader is the limit already at the lowest rate tried; {objectives} is \
              not known to hold anywhere\n"
         ),
-        Some(Limit::Undecided) => format!(
+        (Some(Limit::Undecided), None) => format!(
             "UNDECIDED: the probes were too short to decide whether {objectives} holds ({})\n",
             length_needed(record)
         ),
-        _ if was_good => format!("MISSED: no rate keeps {objectives} each time\n"),
-        _ => format!("MISSED: no rate tried keeps {objectives}\n"),
+        (Some(Limit::Undecided), Some(probe)) => format!(
+            "UNDECIDED: {objectives} held once at {}, and more probes left it undecided ({})\n",
+            rate(probe),
+            length_needed(record)
+        ),
+        (_, Some(_)) => format!("MISSED: no rate keeps {objectives} each time\n"),
+        (_, None) => format!("MISSED: no rate tried keeps {objectives}\n"),
     }
 }
 
@@ -359,6 +368,9 @@ mod tests {
             text.starts_with("p99<1ms holds up to 12,300/s, confirmed by 3 more probes\n"),
             "{text}"
         );
+        let above = Some((14_000.0, Limit::Objective));
+        let text = report(Answer::found(12_300.0, Limit::Undecided, 3).below(above));
+        assert!(text.contains("; it does not hold at 14,000/s; above, the probes were"), "{text}");
         let text = report(Answer::found(12_300.0, Limit::Loader, 3));
         assert!(
             text.starts_with("INVALID above 12,300/s") && text.contains("the loader is the limit")

@@ -14,6 +14,17 @@ const CONFIRMATIONS_MAX: u32 = 1_000;
 /// Least tolerance: two rates closer than this differ by less than any two runs.
 const TOLERANCE_MIN: f64 = 0.001;
 
+/// Largest share of `--max-time` that is kept for the confirmations, once a rate is good.
+const CONFIRM_SHARE: f64 = 1.0 / 3.0;
+
+/// Length of all confirmations together in plain probes, if there is time. A rate near the limit
+/// may be good by chance; among the rates that a search tries, the largest good one is likely to be
+/// such.
+const CONFIRM_LENGTH: u32 = 18;
+
+/// How much longer a probe takes than its plan, at most, as a factor: the server starts.
+const OVERHEAD: f64 = 1.1;
+
 /// A search, requested and checked.
 #[derive(Debug, Clone)]
 pub(super) struct SearchPlan {
@@ -77,6 +88,23 @@ impl TryFrom<SearchArgs> for SearchPlan {
             confirmations: args.confirm,
             max_time,
         })
+    }
+}
+
+impl SearchPlan {
+    /// Length of each confirmation in plain probes.
+    pub(super) fn confirm_length(&self) -> u32 {
+        let each = self.max_time.mul_f64(CONFIRM_SHARE / OVERHEAD) / self.confirmations.max(1);
+        let measured = each.saturating_sub(self.open.warmup).as_secs_f64();
+        let fitting = (measured / self.open.duration.as_secs_f64()) as u32;
+        fitting.clamp(1, CONFIRM_LENGTH.div_ceil(self.confirmations.max(1)))
+    }
+
+    /// The time that is kept for the confirmations.
+    pub(super) fn confirm_time(&self) -> Duration {
+        let each = self.open.duration.saturating_mul(self.confirm_length());
+        let all = each.saturating_add(self.open.warmup).saturating_mul(self.confirmations);
+        all.min(self.max_time).mul_f64(OVERHEAD).min(self.max_time.mul_f64(CONFIRM_SHARE))
     }
 }
 

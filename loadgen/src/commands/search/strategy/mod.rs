@@ -1,29 +1,36 @@
 //! The search for the largest good rate: which rate to try next, and when the answer is known.
 //!
-//! It is pure: it requests probes and receives their results. It neither measures nor waits.
+//! It is pure: it requests probes and receives what all rates show. It neither measures nor waits.
 //!
 //! ```text
-//! rise     from the lowest rate by half until one is not good
-//! descend  if already the lowest was not good and the user did not require it
-//! bisect   between the largest good and the lowest bad rate, to the tolerance
-//! confirm  the largest good rate by several more probes; if it fails, bisect below it
+//! rise      from the lowest rate by half, as long as a short probe does not speak against it
+//! descend   if already the lowest was not good and the user did not require it
+//! bisect    between the largest good and the lowest bad rate, to the tolerance; where a rate
+//!           between them is undecided, slightly below the estimated limit
+//! confirm   the largest good rate by several more probes; if it is bad, bisect below it
+//! crossing  the estimated limit
 //! ```
 //!
-//! All probes of a rate form a group, and the evidence of the group decides: histograms and counts
-//! of its probes, added. A group that is undecided gets more probes, each as long as all before it.
-//! Confirmations join the group of their rate: each alone would be too short to decide.
+//! All probes of a rate form a group, and the evidence of the group decides, with that of rates
+//! slightly above it. Near the limit, a rate needs many long probes. So the measured time is spent
+//! where it counts for the answer: a little below the limit, as far as that is known by then. The
+//! better it is known, the closer to it. Confirmations join the group of their rate: each alone
+//! would be too short to decide.
 //!
-//! A disturbed probe, in which the loader was late or lost its processor, is repeated. Only if that
-//! happens each time, the loader is the limit. Then the rate bounds the search like a bad rate, and
-//! the search ends where only a lower rate could follow. If such a rate bounds the answer, the
-//! answer is "at least".
+//! A disturbed probe, in which the loader was late or lost its processor, is repeated if it speaks
+//! against its rate. Only if that happens each time, the loader is the limit. Then the rate bounds
+//! the search like a bad rate, and the search ends where only a lower rate could follow. If such a
+//! rate bounds the answer, the answer is "at least".
 
+mod crossing;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use self::crossing::Crossing;
 
 /// Factor between two rates while it rises.
 const RISE: f64 = 1.5;
@@ -32,16 +39,49 @@ const RISE: f64 = 1.5;
 const DESCENT: f64 = 3.0;
 const DESCENTS_MAX: u32 = 4;
 
-/// Longest evidence of an undecided group, in plain probes, before the group counts as failed. It
-/// bounds how far below the true limit the answer lies: with twice as much, 0.7 times as far.
-const LENGTH_MAX: u32 = 32;
+/// Longest evidence of a rate, in plain probes, while it rises. If it does not lean to good then,
+/// the limit is near.
+const RISE_LENGTH_MAX: u32 = 4;
 
-/// The same for a rate that is being confirmed.
-const CONFIRM_LENGTH_MAX: u32 = 2 * LENGTH_MAX;
+/// The same if no lower rate leans to good.
+const FIRST_LENGTH_MAX: u32 = 32;
 
-/// Least length of all confirmations together. A rate near the limit may be good by chance in a few
-/// short probes; among the rates that a search tries, the largest good one is likely to be such.
-const CONFIRM_LENGTH_MIN: u32 = LENGTH_MAX / 2;
+/// Length of all probes that bisect, in plain probes. It bounds how far below the true limit the
+/// answer lies: with twice as much, 0.7 times as far.
+const BISECT_LENGTH_MAX: u32 = 256;
+
+/// Longest probe, in plain ones.
+const PROBE_LENGTH_MAX: u32 = 32;
+
+/// Least distance from the limit, in standard errors, with which a bad rate bounds the search.
+const CERTAIN_ERRORS: f64 = 3.0;
+
+/// How far below the estimated limit it tries, in standard errors of the estimate: first to learn
+/// where the limit is, and then, after a share of the time, what is certain to be good.
+const BELOW_CROSSING: f64 = 0.5;
+const BELOW_CROSSING_AT_END: f64 = 2.5;
+const LEARNING_SHARE: f64 = 0.5;
+
+/// If no rate above this share of the wanted one is good, the next is lower by this share of the
+/// time that has passed since it stopped to learn.
+const LATE_GOOD: f64 = 0.9;
+const LATE: f64 = 0.3;
+
+/// Factor from a rate that leans to good to one that becomes good in a few probes.
+const FAR_BELOW: f64 = 0.85;
+
+/// Largest standard error of the estimate that is taken seriously.
+const ERROR_MAX: f64 = 0.05;
+
+/// A probe is as long as this share of the evidence near its rate. A longer one would go on while
+/// a better rate is known already; many short ones would spend the time on warming up.
+const NEXT_SHARE: f64 = 0.15;
+
+/// How far the rates are from each other that are near, as a logarithm.
+const NEAR: f64 = 0.1;
+
+/// Longest evidence of a rate that is being confirmed while no lower one is good.
+const CONFIRM_LENGTH_MAX: u32 = 64;
 
 /// How often a disturbed probe is repeated. If every tenth probe is disturbed, four in a row are
 /// one case in ten thousand, and a search has some thirty probes.
@@ -51,6 +91,9 @@ const REPEATS_MAX: u32 = 3;
 /// how often: down to two thirds.
 const STEP_DOWN: f64 = 0.98;
 const STEPS_DOWN_MAX: u32 = 20;
+
+/// The same factor if the time for finding a rate is over: few probes are left for an answer.
+const LATE_STEP_DOWN: f64 = 0.95;
 
 /// The bounds and the precision of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +108,8 @@ pub(super) struct Bounds {
     pub(super) tolerance: f64,
     /// How many probes confirm the answer.
     pub(super) confirmations: u32,
+    /// Length of each, in plain probes.
+    pub(super) confirm_length: u32,
 }
 
 /// The part of the search that a probe belongs to.
@@ -150,13 +195,39 @@ pub(super) enum SearchStep {
     },
 }
 
-/// A rate that was good, and the evidence of it.
+/// What is known about a rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct GoodRate {
-    rate_per_s: f64,
-    group: u32,
-    /// Length of its evidence, in plain probes.
-    length: u32,
+pub(super) struct RateFinding {
+    pub(super) group: u32,
+    pub(super) rate_per_s: f64,
+    pub(super) finding: ProbeFinding,
+    /// Where it leans, decided or not; nothing if no measurement is usable.
+    pub(super) lean: Option<Lean>,
+}
+
+/// To which side of its limits a measurement leans.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Lean {
+    /// How far it is on the good side, in standard errors; negative on the bad one.
+    pub(super) errors: f64,
+    /// Its length in plain probes.
+    pub(super) length: f64,
+}
+
+impl RateFinding {
+    /// Whether no further probe would change the finding, if it is bad. It is looked at after each
+    /// of many probes, and near the limit one of them may be bad by chance.
+    fn is_certain(&self) -> bool {
+        self.lean.is_none_or(|lean| lean.errors <= -CERTAIN_ERRORS)
+    }
+
+    fn leans_to_good(&self) -> bool {
+        match self.finding {
+            ProbeFinding::Good => true,
+            ProbeFinding::Undecided => self.lean.is_some_and(|lean| lean.errors > 0.0),
+            ProbeFinding::Bad | ProbeFinding::LoaderLimited => false,
+        }
+    }
 }
 
 /// The state of a search.
@@ -164,22 +235,24 @@ struct GoodRate {
 pub(super) struct Strategy {
     bounds: Bounds,
     next: SearchStep,
-    /// All good rates, rising; without those that failed to be confirmed.
-    good: Vec<GoodRate>,
-    /// The lowest rate that was not good.
-    bad: Option<(f64, Limit)>,
+    /// All rates so far, rising.
+    rates: Vec<RateFinding>,
+    /// The rates that were good after some probe.
+    once_good_per_s: Vec<f64>,
     /// Groups so far.
     groups: u32,
-    /// Length of the evidence of the current group, in plain probes.
+    /// Length of the current group's probes.
     length: u32,
+    /// Length of all probes that bisect.
+    bisected: u32,
     /// How often the current probe was repeated.
     repeats: u32,
     descents: u32,
-    /// Probes that confirm the current rate.
-    confirmed: u32,
-    /// Length of each.
-    confirm_length: u32,
+    /// The rates of the probes that confirm.
+    confirming_per_s: Vec<f64>,
     steps_down: u32,
+    /// The share of the time that has passed.
+    time_share: f64,
 }
 
 impl Strategy {
@@ -190,16 +263,22 @@ impl Strategy {
         Self {
             bounds,
             next: SearchStep::Try(first),
-            good: Vec::new(),
-            bad: None,
+            rates: Vec::new(),
+            once_good_per_s: Vec::new(),
             groups: 1,
             length: 0,
+            bisected: 0,
             repeats: 0,
             descents: 0,
-            confirmed: 0,
-            confirm_length: 1,
+            confirming_per_s: Vec::new(),
             steps_down: 0,
+            time_share: 0.0,
         }
+    }
+
+    /// Notes which share of the time for finding a rate has passed.
+    pub(super) fn time_passed(&mut self, share: f64) {
+        self.time_share = share;
     }
 
     /// What to do next.
@@ -207,47 +286,109 @@ impl Strategy {
         self.next
     }
 
-    /// The largest rate that was good so far, confirmed or not.
-    pub(super) fn best_per_s(&self) -> Option<f64> {
-        self.good.last().map(|good| good.rate_per_s)
+    /// The largest rate that is good so far; if none is, the largest that was and is undecided now.
+    pub(super) fn best_known_per_s(&self) -> Option<f64> {
+        let bad_per_s = self.bad().map_or(f64::INFINITY, |(rate_per_s, _)| rate_per_s);
+        let once_good = self.once_good_per_s.iter().copied().filter(|rate| *rate < bad_per_s);
+        self.good_per_s().or_else(|| once_good.max_by(f64::total_cmp))
     }
 
-    /// Takes the result of the requested probe.
-    pub(super) fn found(&mut self, observed: Observation) {
+    /// How many probes still confirm the rate, if it stays good; nothing while it looks for one.
+    pub(super) fn confirmations_left(&self) -> Option<u32> {
+        match self.next {
+            SearchStep::Try(Probe { stage: Stage::Confirm, rate_per_s, .. }) => {
+                let confirmed = self.confirmations(rate_per_s);
+                Some(self.bounds.confirmations.saturating_sub(confirmed).max(1))
+            }
+            SearchStep::Try(_) => None,
+            SearchStep::Found { .. } | SearchStep::NoneIsGood { .. } => Some(0),
+        }
+    }
+
+    /// The lowest rate that is not good for certain, and why.
+    pub(super) fn bad(&self) -> Option<(f64, Limit)> {
+        self.rates.iter().find_map(|rate| match rate.finding {
+            ProbeFinding::Bad if rate.is_certain() => Some((rate.rate_per_s, Limit::Objective)),
+            ProbeFinding::LoaderLimited => Some((rate.rate_per_s, Limit::Loader)),
+            _ => None,
+        })
+    }
+
+    /// Takes the result of the requested probe, and what all rates show with it.
+    pub(super) fn found(&mut self, observed: Observation, rates: Vec<RateFinding>) {
         let SearchStep::Try(probe) = self.next else { return };
-        let is_good = observed.finding == ProbeFinding::Good;
-        if observed.disturbed && !is_good && self.repeats < REPEATS_MAX {
+        let finding = observed.finding;
+        let is_against = matches!(finding, ProbeFinding::Bad | ProbeFinding::LoaderLimited);
+        if observed.disturbed && is_against && self.repeats < REPEATS_MAX {
             self.repeats += 1;
             self.next = Self::again(probe, probe.length);
             return;
         }
         self.repeats = 0;
         self.length += probe.length;
-        self.next = match (observed.finding, probe.stage) {
-            (ProbeFinding::Good | ProbeFinding::Undecided, Stage::Confirm) => {
-                self.confirm_again(probe, is_good)
+        let was_good =
+            self.rate(probe.group).is_some_and(|rate| rate.finding == ProbeFinding::Good);
+        self.rates = rates;
+        self.once_good_per_s.extend(self.good_per_s());
+        self.next = match probe.stage {
+            Stage::Rise | Stage::Descend => self.after_first_probes(probe, finding),
+            Stage::Bisect => {
+                self.bisected += probe.length;
+                self.narrow(probe)
             }
-            (ProbeFinding::Good, _) => self.good(probe),
-            (ProbeFinding::Undecided, _) if self.length < LENGTH_MAX => {
-                Self::again(probe, self.length.min(LENGTH_MAX - self.length))
+            Stage::Confirm if finding == ProbeFinding::LoaderLimited => {
+                self.loader_is_limit(probe, was_good)
             }
-            (ProbeFinding::Undecided, _) => self.bad(probe, Limit::Undecided),
-            (ProbeFinding::Bad, _) => self.bad(probe, Limit::Objective),
-            (ProbeFinding::LoaderLimited, _) => self.bad(probe, Limit::Loader),
+            Stage::Confirm => {
+                self.confirming_per_s.push(probe.rate_per_s);
+                self.after_confirmation(probe, finding)
+            }
         };
     }
 
-    /// Gives up the requested probe, for which there is no time: its group stays undecided. Returns
-    /// whether there is something else to do.
+    /// Gives up the requested probe, for which there is no time. Whether it can confirm what
+    /// is good, or a rate that is far enough below one that leans to good.
     pub(super) fn give_up(&mut self) -> bool {
-        match self.next {
-            SearchStep::Try(probe) if probe.stage != Stage::Confirm && !self.good.is_empty() => {
-                self.repeats = 0;
-                self.next = self.bad(probe, Limit::Undecided);
-                true
-            }
-            _ => false,
+        let SearchStep::Try(probe) = self.next else { return false };
+        let leaning = self.below_bad().rfind(|rate| rate.leans_to_good());
+        let Some(leaning_per_s) = leaning.map(|rate| rate.rate_per_s) else { return false };
+        if probe.stage == Stage::Confirm {
+            return false;
         }
+        self.repeats = 0;
+        self.bisected = BISECT_LENGTH_MAX;
+        self.next = if self.good().is_some() {
+            self.settle(probe)
+        } else {
+            let least_per_s = if self.bounds.from_is_least { self.bounds.from_per_s } else { 0.0 };
+            let lower_per_s = (leaning_per_s * FAR_BELOW).max(least_per_s);
+            self.probe(probe, Stage::Confirm, lower_per_s, self.bounds.confirm_length)
+        };
+        true
+    }
+
+    /// Whether the time for finding a rate is over.
+    fn is_late(&self) -> bool {
+        self.time_share >= 1.0
+    }
+
+    fn rate(&self, group: u32) -> Option<&RateFinding> {
+        self.rates.iter().find(|rate| rate.group == group)
+    }
+
+    /// The largest good rate below the lowest bad one.
+    fn good(&self) -> Option<RateFinding> {
+        self.below_bad().rfind(|rate| rate.finding == ProbeFinding::Good).copied()
+    }
+
+    fn good_per_s(&self) -> Option<f64> {
+        self.good().map(|good| good.rate_per_s)
+    }
+
+    /// The rates below the lowest bad one, rising.
+    fn below_bad(&self) -> impl DoubleEndedIterator<Item = &RateFinding> {
+        let bad_per_s = self.bad().map_or(f64::INFINITY, |(rate_per_s, _)| rate_per_s);
+        self.rates.iter().filter(move |rate| rate.rate_per_s < bad_per_s)
     }
 
     /// One more probe of the same group.
@@ -255,117 +396,205 @@ impl Strategy {
         SearchStep::Try(Probe { number: probe.number + 1, length, ..probe })
     }
 
-    /// The first probe of a rate.
-    fn begin(&mut self, last: Probe, stage: Stage, rate_per_s: f64, length: u32) -> SearchStep {
-        self.groups += 1;
-        self.length = 0;
-        let number = last.number + 1;
-        SearchStep::Try(Probe { number, group: self.groups, stage, rate_per_s, length })
-    }
-
-    fn good(&mut self, probe: Probe) -> SearchStep {
-        let Probe { rate_per_s, group, stage, .. } = probe;
-        let good = GoodRate { rate_per_s, group, length: self.length };
-        self.good.push(good);
-        if stage == Stage::Rise && rate_per_s < self.bounds.to_per_s {
-            let higher_per_s = (rate_per_s * RISE).min(self.bounds.to_per_s);
-            return self.begin(probe, Stage::Rise, higher_per_s, 1);
+    /// The next probe, of a new rate or of one that was tried.
+    fn probe(&mut self, last: Probe, stage: Stage, rate_per_s: f64, length: u32) -> SearchStep {
+        let known = self.rates.iter().find(|rate| rate.rate_per_s == rate_per_s);
+        let group = known.map(|rate| rate.group).unwrap_or_else(|| {
+            self.groups += 1;
+            self.groups
+        });
+        if group != last.group {
+            self.length = 0;
         }
-        self.narrow(probe, good)
+        SearchStep::Try(Probe { number: last.number + 1, group, stage, rate_per_s, length })
     }
 
-    fn bad(&mut self, probe: Probe, limit: Limit) -> SearchStep {
-        self.bad = Some((probe.rate_per_s, limit));
-        match (self.good.last().copied(), probe.stage) {
-            // A loader that is late is no less late at 2 % less.
-            (Some(GoodRate { rate_per_s, group, .. }), Stage::Confirm)
-                if limit == Limit::Loader =>
-            {
-                let confirmed = if group == probe.group { self.confirmed } else { 0 };
-                SearchStep::Found { rate_per_s, limit, confirmed }
+    /// While it rises or descends: it goes on by where a rate leans, and need not be certain.
+    fn after_first_probes(&mut self, probe: Probe, finding: ProbeFinding) -> SearchStep {
+        let rate_per_s = probe.rate_per_s;
+        if self.rate(probe.group).is_some_and(RateFinding::leans_to_good) {
+            if probe.stage == Stage::Descend || rate_per_s >= self.bounds.to_per_s {
+                return self.narrow(probe);
             }
-            (None, Stage::Confirm) if limit == Limit::Loader => SearchStep::NoneIsGood { limit },
-            (_, Stage::Confirm) => self.step_down(probe, limit),
-            (Some(good), _) => self.narrow(probe, good),
-            (None, _) => self.descend(probe, limit),
+            let higher_per_s = (rate_per_s * RISE).min(self.bounds.to_per_s);
+            return self.probe(probe, Stage::Rise, higher_per_s, 1);
         }
-    }
-
-    /// A lower rate has fewer samples, and a loader that is late is no less late at it: it is only
-    /// tried where an objective was missed.
-    fn descend(&mut self, probe: Probe, limit: Limit) -> SearchStep {
+        let has_lower = self.below_bad().any(RateFinding::leans_to_good);
+        let length_max = if has_lower { RISE_LENGTH_MAX } else { FIRST_LENGTH_MAX };
+        let limit = match finding {
+            ProbeFinding::Undecided | ProbeFinding::Good if self.length < length_max => {
+                return Self::again(probe, self.length.min(length_max - self.length));
+            }
+            ProbeFinding::Undecided | ProbeFinding::Good => Limit::Undecided,
+            ProbeFinding::Bad => Limit::Objective,
+            ProbeFinding::LoaderLimited => Limit::Loader,
+        };
+        if has_lower {
+            return self.narrow(probe);
+        }
+        // A lower rate has fewer samples, and a loader that is late is no less late at it: it is
+        // only tried where an objective was missed.
         let is_over = self.bounds.from_is_least || self.descents == DESCENTS_MAX;
         if is_over || limit != Limit::Objective {
             return SearchStep::NoneIsGood { limit };
         }
         self.descents += 1;
-        self.begin(probe, Stage::Descend, probe.rate_per_s / DESCENT, 1)
+        self.probe(probe, Stage::Descend, rate_per_s / DESCENT, 1)
     }
 
-    fn narrow(&mut self, probe: Probe, good: GoodRate) -> SearchStep {
-        match self.bad {
-            Some((bad_per_s, _))
-                if bad_per_s - good.rate_per_s > self.bounds.tolerance * good.rate_per_s =>
-            {
-                let middle_per_s = f64::midpoint(good.rate_per_s, bad_per_s);
-                self.begin(probe, Stage::Bisect, middle_per_s, 1)
+    /// The next rate between the largest good and the lowest bad one.
+    fn narrow(&mut self, last: Probe) -> SearchStep {
+        let good_per_s = self.good_per_s();
+        let bad_per_s = self.bad().map(|(rate_per_s, _)| rate_per_s);
+        let is_narrow = |low_per_s: f64, high_per_s: f64| {
+            high_per_s - low_per_s <= self.bounds.tolerance * low_per_s
+        };
+        let is_done = match (good_per_s, bad_per_s) {
+            (Some(good_per_s), Some(bad_per_s)) => is_narrow(good_per_s, bad_per_s),
+            (Some(good_per_s), None) => good_per_s >= self.bounds.to_per_s,
+            _ => false,
+        };
+        if is_done || self.bisected >= BISECT_LENGTH_MAX {
+            return self.settle(last);
+        }
+        let least_per_s = good_per_s.unwrap_or(0.0);
+        let undecided = self.below_bad().filter(|rate| rate.rate_per_s > least_per_s);
+        let undecided: Vec<RateFinding> = undecided.copied().collect();
+        if undecided.is_empty() {
+            return match (good_per_s, bad_per_s) {
+                (Some(good_per_s), Some(bad_per_s)) => {
+                    let middle_per_s = f64::midpoint(good_per_s, bad_per_s);
+                    self.probe(last, Stage::Bisect, middle_per_s, 1)
+                }
+                // It did not rise so far because the first probe of the rate leaned to bad.
+                (Some(good_per_s), None) => {
+                    let higher_per_s = (good_per_s * RISE).min(self.bounds.to_per_s);
+                    self.probe(last, Stage::Rise, higher_per_s, 1)
+                }
+                _ => self.settle(last),
+            };
+        }
+        let low = undecided.iter().rfind(|rate| rate.leans_to_good()).map(|rate| rate.rate_per_s);
+        let low_per_s = low.or(good_per_s);
+        let above = |rate: &&RateFinding| low_per_s.is_none_or(|low| rate.rate_per_s > low);
+        let high = undecided.iter().find(above).map(|rate| rate.rate_per_s);
+        let low_or_first_per_s = low_per_s.unwrap_or(undecided[0].rate_per_s);
+        let risen_per_s = (low_or_first_per_s * RISE).min(self.bounds.to_per_s);
+        let high_per_s = high.or(bad_per_s).unwrap_or(risen_per_s);
+        let centre_per_s = low_per_s.map_or(high_per_s, |low| f64::midpoint(low, high_per_s));
+        let half = 1.0 + self.bounds.tolerance / 2.0;
+        let target_per_s = match Crossing::near(&self.rates, centre_per_s) {
+            Some(crossing) => {
+                let wanted_per_s = self.below(crossing, least_per_s);
+                wanted_per_s.max(low_or_first_per_s / RISE)
             }
-            _ => self.confirm(probe, good),
+            // Without an estimate, halve the range that it must be in.
+            None => match low_per_s {
+                Some(low_per_s) if !is_narrow(low_per_s, high_per_s) => centre_per_s,
+                _ if low_per_s == good_per_s => return self.settle(last),
+                _ => low_per_s.unwrap_or(high_per_s),
+            },
+        };
+        let highest_per_s = bad_per_s.map_or(risen_per_s, |bad_per_s| bad_per_s / half);
+        let target_per_s = target_per_s.max(least_per_s * half).min(highest_per_s);
+        if target_per_s <= least_per_s {
+            return self.settle(last);
+        }
+        let far = |rate: &RateFinding| (rate.rate_per_s / target_per_s).ln().abs();
+        let known = undecided.iter().min_by(|one, other| far(one).total_cmp(&far(other)));
+        let known = known.filter(|rate| far(rate) < half.ln());
+        let rate_per_s = known.map_or(target_per_s, |rate| rate.rate_per_s);
+        let near = self.below_bad().filter(|rate| far(rate) < NEAR);
+        let evidence: f64 = near.filter_map(|rate| rate.lean).map(|lean| lean.length).sum();
+        let length = (NEXT_SHARE * evidence) as u32;
+        self.probe(last, Stage::Bisect, rate_per_s, length.clamp(1, PROBE_LENGTH_MAX))
+    }
+
+    /// The rate below the estimated limit that is worth its time now.
+    fn below(&self, crossing: Crossing, good_per_s: f64) -> f64 {
+        let bisected = f64::from(self.bisected) / f64::from(BISECT_LENGTH_MAX);
+        let late = self.time_share.max(bisected) - LEARNING_SHARE;
+        let errors = if late < 0.0 { BELOW_CROSSING } else { BELOW_CROSSING_AT_END };
+        let wanted_per_s = crossing.rate_per_s * (-errors * crossing.error.min(ERROR_MAX)).exp();
+        // The fewer time is left, the lower must a rate be to become good in it.
+        let lower = if good_per_s < wanted_per_s * LATE_GOOD { late.max(0.0) * LATE } else { 0.0 };
+        wanted_per_s * (1.0 - lower)
+    }
+
+    /// Confirms the largest good rate, or ends.
+    fn settle(&mut self, last: Probe) -> SearchStep {
+        let Some(good) = self.good() else { return self.step_down(last) };
+        let confirmed = self.confirmations(good.rate_per_s);
+        if confirmed >= self.bounds.confirmations {
+            return self.answer(good.rate_per_s, confirmed);
+        }
+        self.probe(last, Stage::Confirm, good.rate_per_s, self.bounds.confirm_length)
+    }
+
+    /// How many probes confirm a rate: those of rates above it do, too.
+    fn confirmations(&self, rate_per_s: f64) -> u32 {
+        let bad_per_s = self.bad().map_or(f64::INFINITY, |(bad_per_s, _)| bad_per_s);
+        let range = rate_per_s..bad_per_s;
+        self.confirming_per_s.iter().filter(|rate| range.contains(rate)).count() as u32
+    }
+
+    fn after_confirmation(&mut self, probe: Probe, finding: ProbeFinding) -> SearchStep {
+        match finding {
+            ProbeFinding::Undecided if self.good().is_none() && self.is_late() => {
+                self.step_down(probe)
+            }
+            // All confirmations together decide.
+            ProbeFinding::Undecided
+                if self.confirmations(probe.rate_per_s) < self.bounds.confirmations =>
+            {
+                Self::again(probe, self.bounds.confirm_length)
+            }
+            ProbeFinding::Undecided
+                if self.good().is_none() && self.length < CONFIRM_LENGTH_MAX =>
+            {
+                Self::again(probe, self.length.min(CONFIRM_LENGTH_MAX - self.length))
+            }
+            ProbeFinding::Bad if self.good().is_some() => self.narrow(probe),
+            _ => self.settle(probe),
         }
     }
 
-    /// Begins to confirm a rate: the further probes together are at least as long as those before.
-    fn confirm(&mut self, last: Probe, good: GoodRate) -> SearchStep {
-        let GoodRate { rate_per_s, group, length } = good;
-        if self.bounds.confirmations == 0 {
-            return self.answer(rate_per_s);
-        }
-        self.confirmed = 0;
-        self.length = length;
-        let all = length.max(CONFIRM_LENGTH_MIN);
-        self.confirm_length = all.div_ceil(self.bounds.confirmations);
-        SearchStep::Try(Probe {
-            number: last.number + 1,
-            group,
-            stage: Stage::Confirm,
-            rate_per_s,
-            length: self.confirm_length,
-        })
-    }
-
-    /// After a probe that does not speak against the rate.
-    fn confirm_again(&mut self, probe: Probe, is_good: bool) -> SearchStep {
-        self.confirmed += 1;
-        if self.confirmed < self.bounds.confirmations {
-            Self::again(probe, self.confirm_length)
-        } else if is_good {
-            self.answer(probe.rate_per_s)
-        } else if self.length < CONFIRM_LENGTH_MAX {
-            Self::again(probe, self.length.min(CONFIRM_LENGTH_MAX - self.length))
-        } else {
-            self.bad(probe, Limit::Undecided)
+    /// A loader that is late is no less late at a slightly lower rate.
+    fn loader_is_limit(&mut self, probe: Probe, was_good: bool) -> SearchStep {
+        let limit = Limit::Loader;
+        let rate_per_s = probe.rate_per_s;
+        let confirmed = self.confirming_per_s.iter().filter(|rate| **rate >= rate_per_s).count();
+        match self.good_per_s() {
+            _ if was_good => SearchStep::Found { rate_per_s, limit, confirmed: confirmed as u32 },
+            Some(rate_per_s) => SearchStep::Found { rate_per_s, limit, confirmed: 0 },
+            None => SearchStep::NoneIsGood { limit },
         }
     }
 
-    fn answer(&self, rate_per_s: f64) -> SearchStep {
-        let limit = self.bad.map_or(Limit::Highest, |(_, limit)| limit);
-        SearchStep::Found { rate_per_s, limit, confirmed: self.confirmed }
+    fn answer(&self, rate_per_s: f64, confirmed: u32) -> SearchStep {
+        let is_undecided = self.below_bad().any(|rate| {
+            rate.finding == ProbeFinding::Undecided
+                && rate.rate_per_s > rate_per_s * (1.0 + self.bounds.tolerance)
+        });
+        let limit = match self.bad() {
+            _ if is_undecided => Limit::Undecided,
+            Some((_, limit)) => limit,
+            None if rate_per_s < self.bounds.to_per_s => Limit::Undecided,
+            None => Limit::Highest,
+        };
+        SearchStep::Found { rate_per_s, limit, confirmed }
     }
 
-    /// After a rate that was not confirmed: the search goes on between it and the largest rate that
-    /// was good below it. Without one, it tries slightly lower rates.
-    fn step_down(&mut self, probe: Probe, limit: Limit) -> SearchStep {
-        self.good.retain(|good| good.rate_per_s < probe.rate_per_s);
-        if let Some(&good) = self.good.last() {
-            return self.narrow(probe, good);
-        }
+    /// Without a good rate, it tries slightly lower ones.
+    fn step_down(&mut self, last: Probe) -> SearchStep {
         self.steps_down += 1;
-        let lower_per_s = probe.rate_per_s * STEP_DOWN;
+        let factor = if self.is_late() { LATE_STEP_DOWN } else { STEP_DOWN };
+        let lower_per_s = last.rate_per_s * factor;
         let is_least = self.bounds.from_is_least && lower_per_s < self.bounds.from_per_s;
         if is_least || self.steps_down > STEPS_DOWN_MAX {
+            let limit = self.bad().map_or(Limit::Undecided, |(_, limit)| limit);
             return SearchStep::NoneIsGood { limit };
         }
-        self.confirmed = 0;
-        self.begin(probe, Stage::Confirm, lower_per_s, self.confirm_length)
+        self.probe(last, Stage::Confirm, lower_per_s, self.bounds.confirm_length)
     }
 }

@@ -17,6 +17,7 @@ fn bounds() -> Bounds {
         to_per_s: 1e9,
         tolerance: 0.02,
         confirmations: 3,
+        confirm_length: 6,
     }
 }
 
@@ -27,15 +28,24 @@ fn search(
     mut oracle: impl FnMut(Probe) -> ProbeFinding,
 ) -> (SearchStep, Vec<(Probe, ProbeFinding)>) {
     let mut strategy = Strategy::new(bounds);
-    let mut probes = Vec::new();
+    let (mut probes, mut rates) = (Vec::new(), Vec::new());
     while let SearchStep::Try(probe) = strategy.next() {
         assert!(probes.len() < PROBES_MAX, "it does not end: {probes:?}");
         let finding = oracle(probe);
         probes.push((probe, finding));
         let disturbed = finding == ProbeFinding::LoaderLimited;
-        strategy.found(Observation { finding, disturbed });
+        observe(&mut rates, probe, finding);
+        strategy.found(Observation { finding, disturbed }, rates.clone());
     }
     (strategy.next(), probes)
+}
+
+/// Adds what a probe found to what all rates show. It leans to neither side.
+fn observe(rates: &mut Vec<RateFinding>, probe: Probe, finding: ProbeFinding) {
+    let Probe { group, rate_per_s, .. } = probe;
+    rates.retain(|rate| rate.group != group);
+    let at = rates.partition_point(|rate| rate.rate_per_s < rate_per_s);
+    rates.insert(at, RateFinding { group, rate_per_s, finding, lean: None });
 }
 
 fn up_to(limit_per_s: f64) -> impl Fn(Probe) -> ProbeFinding {
@@ -91,13 +101,15 @@ fn an_undecided_rate_gets_more_evidence_and_then_counts_as_failed() {
         ..=1_600.0 => ProbeFinding::Good,
         _ => ProbeFinding::Undecided,
     });
-    // Each probe is as long as the group before it.
-    let lengths: Vec<u32> = probes[2..8].iter().map(|(probe, _)| probe.length).collect();
-    assert_eq!(lengths, [1, 1, 2, 4, 8, 16]);
-    let one_group = probes[2..8].iter().all(|(probe, _)| probe.group == probes[2].0.group);
-    assert!(one_group && probes[2..8].iter().all(|(probe, _)| probe.rate_per_s == 2_250.0));
-    assert_eq!((probes[8].0.length, probes[8].0.group), (1, probes[2].0.group + 1));
-    assert!(matches!(end, SearchStep::Found { limit: Limit::Undecided, .. }), "{end:?}");
+    // While it rises, each probe is as long as the group before it.
+    let lengths: Vec<u32> = probes[2..6].iter().map(|(probe, _)| probe.length).collect();
+    assert_eq!(lengths, [1, 1, 2, 1]);
+    let rates: Vec<f64> = probes[2..6].iter().map(|(probe, _)| probe.rate_per_s).collect();
+    assert_eq!(rates, [2_250.0, 2_250.0, 2_250.0, 1_875.0]);
+    let SearchStep::Found { rate_per_s, limit: Limit::Undecided, .. } = end else {
+        panic!("{end:?}")
+    };
+    assert!((1_600.0 / 1.02..=1_600.0).contains(&rate_per_s), "{rate_per_s}");
 }
 
 #[test]
@@ -113,8 +125,9 @@ fn too_few_samples_are_not_sought_at_lower_rates() {
 }
 
 #[test]
-fn a_rate_for_which_there_is_no_time_bounds_the_answer() {
+fn without_time_to_find_a_higher_rate_the_best_one_is_confirmed() {
     let mut strategy = Strategy::new(bounds());
+    let mut rates = Vec::new();
     assert!(!strategy.give_up(), "nothing is good yet");
     while let SearchStep::Try(probe) = strategy.next() {
         if probe.stage == Stage::Confirm {
@@ -123,13 +136,12 @@ fn a_rate_for_which_there_is_no_time_bounds_the_answer() {
             assert!(strategy.give_up());
             continue;
         }
-        strategy.found(Observation { finding: ProbeFinding::Good, disturbed: false });
+        observe(&mut rates, probe, ProbeFinding::Good);
+        let observed = Observation { finding: ProbeFinding::Good, disturbed: false };
+        strategy.found(observed, rates.clone());
     }
-    let SearchStep::Found { rate_per_s, limit, confirmed: 3 } = strategy.next() else {
-        panic!("{:?}", strategy.next());
-    };
-    assert!((2_000.0 / 1.02..=2_000.0).contains(&rate_per_s), "{rate_per_s}");
-    assert_eq!(limit, Limit::Undecided);
+    let limit = Limit::Undecided;
+    assert_eq!(strategy.next(), SearchStep::Found { rate_per_s: 1_500.0, limit, confirmed: 3 });
 }
 
 #[test]
@@ -223,7 +235,7 @@ fn without_a_good_rate_below_one_that_is_not_confirmed_slightly_lower_ones_are_t
 }
 
 #[test]
-fn confirmations_are_at_least_as_long_as_the_evidence_before_and_join_it() {
+fn confirmations_join_the_evidence_before() {
     let lengths_after = |undecided: u32| {
         let mut seen = 0;
         let (_, probes) = search(Bounds { to_per_s: 1_000.0, ..bounds() }, |_| {
@@ -234,7 +246,7 @@ fn confirmations_are_at_least_as_long_as_the_evidence_before_and_join_it() {
         probes.iter().map(|(probe, _)| probe.length).collect::<Vec<_>>()
     };
     assert_eq!(lengths_after(0), [1, 6, 6, 6]);
-    assert_eq!(lengths_after(5), [1, 1, 2, 4, 8, 16, 11, 11, 11]);
+    assert_eq!(lengths_after(5), [1, 1, 2, 4, 8, 16, 6, 6, 6]);
 }
 
 #[test]
@@ -248,6 +260,58 @@ fn confirmations_that_leave_it_undecided_are_lengthened_before_the_rate_is_given
     let lengths: Vec<u32> = at_first.map(|(probe, _)| probe.length).collect();
     assert_eq!(lengths, [1, 6, 6, 6, 19, 26]);
     assert_eq!(probes[6].0.rate_per_s, 980.0);
+}
+
+/// A search up to 1,000/s: the first probe is good, and the confirmations of that rate leave it
+/// undecided. A lower rate shows what it is asked for. The time for finding a rate is over.
+fn undecided_when_confirmed(lower: ProbeFinding) -> Strategy {
+    let mut strategy = Strategy::new(Bounds { to_per_s: 1_000.0, ..bounds() });
+    let mut rates = Vec::new();
+    while let SearchStep::Try(probe) = strategy.next() {
+        let finding = match probe.stage {
+            Stage::Rise => ProbeFinding::Good,
+            _ if probe.rate_per_s == 1_000.0 => ProbeFinding::Undecided,
+            _ => lower,
+        };
+        observe(&mut rates, probe, finding);
+        strategy.time_passed(1.1);
+        strategy.found(Observation { finding, disturbed: false }, rates.clone());
+    }
+    strategy
+}
+
+/// It spent the rest of its time at that rate, and then knew nothing.
+#[test]
+fn a_rate_that_its_confirmations_leave_undecided_is_followed_by_a_lower_one_while_there_is_time() {
+    let limit = Limit::Undecided;
+    let strategy = undecided_when_confirmed(ProbeFinding::Good);
+    assert_eq!(strategy.next(), SearchStep::Found { rate_per_s: 950.0, limit, confirmed: 3 });
+    assert_eq!(strategy.confirmations_left(), Some(0));
+}
+
+#[test]
+fn the_best_that_is_known_was_good_once_and_not_bad_since() {
+    let strategy = undecided_when_confirmed(ProbeFinding::Undecided);
+    assert_eq!(strategy.next(), SearchStep::NoneIsGood { limit: Limit::Undecided });
+    assert_eq!(strategy.best_known_per_s(), Some(1_000.0));
+    let strategy = undecided_when_confirmed(ProbeFinding::Bad);
+    assert_eq!(strategy.next(), SearchStep::NoneIsGood { limit: Limit::Objective });
+    assert_eq!(strategy.best_known_per_s(), None);
+}
+
+#[test]
+fn it_knows_how_many_probes_are_left_only_while_it_confirms() {
+    let mut left = Vec::new();
+    let mut strategy = Strategy::new(Bounds { to_per_s: 1_000.0, ..bounds() });
+    let mut rates = Vec::new();
+    while let SearchStep::Try(probe) = strategy.next() {
+        left.push(strategy.confirmations_left());
+        observe(&mut rates, probe, ProbeFinding::Good);
+        let observed = Observation { finding: ProbeFinding::Good, disturbed: false };
+        strategy.found(observed, rates.clone());
+    }
+    assert_eq!(left, [None, Some(3), Some(2), Some(1)]);
+    assert_eq!(strategy.confirmations_left(), Some(0));
 }
 
 #[test]
@@ -306,7 +370,8 @@ proptest! {
         if let SearchStep::Found { rate_per_s, limit, confirmed } = end {
             prop_assert!(confirmed >= confirmations || limit == Limit::Loader);
             let of_answer = probes.iter().filter(|(probe, _)| probe.rate_per_s == rate_per_s);
-            let confirming = of_answer.clone().filter(|(probe, _)| probe.stage == Stage::Confirm);
+            let at_or_above = probes.iter().filter(|(probe, _)| probe.rate_per_s >= rate_per_s);
+            let confirming = at_or_above.filter(|(probe, _)| probe.stage == Stage::Confirm);
             prop_assert!(confirming.count() >= confirmed as usize);
             prop_assert!(of_answer.clone().any(|(_, finding)| *finding == ProbeFinding::Good));
         }
