@@ -34,6 +34,10 @@ parking_lot
 thiserror
 END
 
+step "the event base with buffered events and no server: lints"
+CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --features bufferevent \
+    --all-targets -- --deny warnings
+
 step "fuzz targets: they build"
 # Only they need libFuzzer. All other checks must also work without a network.
 if cargo fetch --locked --manifest-path fuzz/Cargo.toml; then
