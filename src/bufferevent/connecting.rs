@@ -56,11 +56,6 @@ struct Attempt {
 /// [`What::ERROR`], whose error is a [`ConnectError`]. Output that is put in before is sent
 /// afterwards. The timeout covers all, the lookup too. Without one the kernel gives up after
 /// some minutes.
-///
-/// # Errors
-///
-/// [`BuffereventError::Connected`] if the bufferevent is connected or connects already, and
-/// [`BuffereventError::NoSocket`] for a pair and a filter.
 impl<C: HasBufferevents> BuffereventMut<'_, C> {
     /// Connects to an address (libevent: `bufferevent_socket_connect`).
     ///
@@ -96,12 +91,14 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         let name = format!("{host}:{port}");
         self.begin_connect(name, timeout, |connecting, lookups, (registry, id)| {
             let (remote, number) = (registry.remote(), connecting.number);
-            connecting.stage = Stage::LookingUp(lookups.look_up(host, port, move |addresses| {
-                // If the base is gone, so is the bufferevent.
-                let _ = remote.post(move |registry, cx| {
-                    looked_up(registry, cx, id, number, addresses);
-                });
-            })?);
+            let resolver = lookups.get_or_insert_with(Resolver::new);
+            connecting.stage =
+                Stage::LookingUp(resolver.look_up(host, port, move |addresses| {
+                    // If the base is gone, so is the bufferevent.
+                    let _ = remote.post(move |registry, cx| {
+                        looked_up(registry, cx, id, number, addresses);
+                    });
+                })?);
             Ok(())
         })
     }
@@ -139,7 +136,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         timeout: Option<Duration>,
         start: impl FnOnce(
             &mut Connecting,
-            &Resolver,
+            &mut Option<Resolver>,
             (&mut Registry<C>, BuffereventId),
         ) -> Result<(), ConnectError>,
     ) -> Result<(), BuffereventError> {
@@ -160,8 +157,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
             },
             timer,
         };
-        let resolver = table.resolver.get_or_insert_with(Resolver::new);
-        let started = start(&mut connecting, resolver, (registry, id));
+        let started = start(&mut connecting, &mut table.resolver, (registry, id));
         let state = table.resolve(id)?;
         state.read.suspended |= Suspended::CONNECT;
         state.write.suspended |= Suspended::CONNECT;

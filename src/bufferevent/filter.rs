@@ -142,10 +142,8 @@ impl<C: HasBufferevents> Bufferevents<C> {
         }
         let Some(state) = self.state_mut(id) else { return };
         state.check_high_watermark();
+        state.watch_directions(registry);
         let reads = state.read.is_on();
-        state.watch_read(registry, reads);
-        let writes = state.write.is_on() && !state.output.is_empty();
-        state.watch_write(registry, writes);
         let Kind::Filter(FilterState { underlying: Some(underlying), .. }) = state.kind else {
             return;
         };

@@ -53,6 +53,9 @@ impl<C: HasBufferevents> Bufferevents<C> {
         {
             filter.underlying = None;
         }
+        if let Some(filter) = state.filter {
+            self.mark_changed(registry, filter);
+        }
         match state.kind {
             Kind::Socket(socket) => {
                 if let Some(connecting) = socket.connecting {
@@ -60,8 +63,11 @@ impl<C: HasBufferevents> Bufferevents<C> {
                 }
             }
             Kind::Pair(partner) => {
-                if let Some(partner) = partner.and_then(|partner| self.state_mut(partner)) {
-                    partner.kind = Kind::Pair(None);
+                if let Some(partner) = partner
+                    && let Some(state) = self.state_mut(partner)
+                {
+                    state.kind = Kind::Pair(None);
+                    self.mark_changed(registry, partner);
                 }
             }
             Kind::Filter(FilterState { underlying, .. }) => {

@@ -44,10 +44,7 @@ impl<C: HasBufferevents> Bufferevents<C> {
         }
         let Some(state) = self.state_mut(id) else { return };
         state.check_high_watermark();
-        let reads = state.read.is_on();
-        state.watch_read(registry, reads);
-        let writes = state.write.is_on() && !state.output.is_empty();
-        state.watch_write(registry, writes);
+        state.watch_directions(registry);
     }
 
     /// Moves output of `from` to the input of `to`; returns whether any moved. A flush ignores the

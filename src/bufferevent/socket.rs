@@ -189,24 +189,20 @@ impl<C: HasBufferevents> Bufferevent<C> {
             // If the connection is broken already, the next read or write reports it.
             let _ = transport.end_write();
         }
-        let wants_read = self.read.is_on();
-        self.watch_read(registry, wants_read);
-        let wants_write = self.write.is_on() && !self.output.is_empty();
-        self.watch_write(registry, wants_write);
+        self.watch_directions(registry);
     }
 
+    /// Makes the events agree with what can move now.
     #[inline(always)]
-    pub(super) fn watch_read(&mut self, registry: &mut Registry<C>, wanted: bool) {
-        if wanted != self.read.watched {
-            let changed = watch(&mut self.read, registry, wanted);
+    pub(super) fn watch_directions(&mut self, registry: &mut Registry<C>) {
+        let reads = self.read.is_on();
+        if reads != self.read.watched {
+            let changed = watch(&mut self.read, registry, reads);
             self.report_refusal(changed, What::READING);
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn watch_write(&mut self, registry: &mut Registry<C>, wanted: bool) {
-        if wanted != self.write.watched {
-            let changed = watch(&mut self.write, registry, wanted);
+        let writes = self.write.is_on() && !self.output.is_empty();
+        if writes != self.write.watched {
+            let changed = watch(&mut self.write, registry, writes);
             self.report_refusal(changed, What::WRITING);
         }
     }

@@ -145,7 +145,17 @@ impl<C> Bufferevent<C> {
 
     /// Whether it is to be freed, and nothing is left to send or nothing can be sent.
     pub(super) fn is_closed(&self) -> bool {
-        self.is_closing && (self.output.is_empty() || !self.write.enabled)
+        self.is_closing
+            && (self.output.is_empty() || !self.write.enabled || !self.has_destination())
+    }
+
+    /// Whether there is, or will be, something that takes its output.
+    fn has_destination(&self) -> bool {
+        match &self.kind {
+            Kind::Socket(socket) => socket.transport.is_some() || socket.connecting.is_some(),
+            Kind::Pair(partner) => partner.is_some(),
+            Kind::Filter(filter) => filter.underlying.is_some(),
+        }
     }
 
     pub(super) fn enabled(&self) -> Interest {

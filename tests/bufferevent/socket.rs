@@ -401,3 +401,29 @@ fn one_that_is_freed_when_sent_ends_if_its_peer_is_gone() {
         bench.run_until("its end", |bench| !bench.app.table.contains(id));
     });
 }
+
+/// It kept its slot and its output for ever.
+#[test]
+fn one_that_is_freed_when_sent_ends_if_nothing_will_take_its_output() {
+    on_each_backend(|bench| {
+        let id = bench.app.table.unconnected(bench.base.registry(), BuffereventOptions::empty());
+        bench.get(id).write(b"to no one");
+        bench.get(id).free_when_sent();
+        bench.run_until("the end of one without a socket", |bench| bench.app.table.is_empty());
+
+        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let id = bench.app.table.unconnected(bench.base.registry(), BuffereventOptions::empty());
+        bench.get(id).write(b"to no one");
+        bench.get(id).connect(refused, None).unwrap();
+        bench.get(id).free_when_sent();
+        bench.run_until("the end after a failed connect", |bench| bench.app.table.is_empty());
+
+        let (end, other) = bench.app.table.pair(bench.base.registry(), BuffereventOptions::empty());
+        bench.get(end).write(b"to no one");
+        bench.get(end).free_when_sent();
+        bench.turn();
+        assert!(bench.app.table.contains(end), "the other end may read it yet");
+        bench.app.table.free(bench.base.registry(), other);
+        bench.run_until("the end of a pair", |bench| bench.app.table.is_empty());
+    });
+}
