@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::held_bytes::NoMemory;
+use super::counted::{CountedMemory, NoMemory};
 use super::limit::MemoryLimit;
 use crate::buffer::Buffer;
 use crate::transport::{Transport, would_block};
@@ -12,15 +12,13 @@ use crate::transport::{Transport, would_block};
 #[derive(Debug)]
 pub(in crate::server) struct HeldBuffer {
     bytes: Buffer,
-    /// Its memory in bytes, as it was counted.
-    memory: usize,
-    limit: Arc<MemoryLimit>,
+    memory: CountedMemory,
 }
 
 impl HeldBuffer {
     /// An empty buffer, without memory.
     pub(in crate::server) fn new(limit: &Arc<MemoryLimit>) -> Self {
-        Self { bytes: Buffer::new(), memory: 0, limit: limit.clone() }
+        Self { bytes: Buffer::new(), memory: CountedMemory::new(limit) }
     }
 
     pub(in crate::server) fn len(&self) -> usize {
@@ -33,22 +31,17 @@ impl HeldBuffer {
 
     /// Its memory in bytes.
     pub(in crate::server) fn memory(&self) -> usize {
-        self.memory
+        self.memory.bytes()
     }
 
     /// Appends bytes. If there is no memory for all of them, nothing changes.
     pub(in crate::server) fn append(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
         let growth = self.bytes.growth(bytes.len());
-        let memory = self.memory.checked_add(growth).ok_or(NoMemory)?;
-        if growth > 0 && !self.limit.try_grow(self.memory, memory) {
-            return Err(NoMemory);
+        if growth == 0 {
+            return self.bytes.try_append(bytes).map_err(|_| NoMemory);
         }
-        if self.bytes.try_append(bytes).is_err() {
-            self.limit.shrink(memory, self.memory);
-            return Err(NoMemory);
-        }
-        self.memory = memory;
-        Ok(())
+        let memory = self.memory.bytes().checked_add(growth).ok_or(NoMemory)?;
+        self.memory.grow_to(memory, || self.bytes.try_append(bytes))
     }
 
     /// Writes what the transport takes, and frees it; returns how many bytes that were, perhaps
@@ -58,18 +51,8 @@ impl HeldBuffer {
             Err(error) if would_block(&error) => return Ok(0),
             result => result?,
         };
-        let memory = self.bytes.memory();
-        self.limit.shrink(self.memory, memory);
-        self.memory = memory;
+        self.memory.shrink_to(self.bytes.memory());
         Ok(written)
-    }
-}
-
-impl Drop for HeldBuffer {
-    fn drop(&mut self) {
-        // Free the memory before it may be used again.
-        self.bytes = Buffer::new();
-        self.limit.shrink(self.memory, 0);
     }
 }
 

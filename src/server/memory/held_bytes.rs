@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::counted::{CountedMemory, NoMemory};
 use super::limit::MemoryLimit;
 
 /// The least memory of a buffer that grows: a smaller one would soon grow again.
@@ -14,36 +15,30 @@ const MEMORY_MIN: usize = 64;
 #[derive(Debug)]
 pub(in crate::server) struct HeldBytes {
     bytes: Vec<u8>,
-    /// Its memory in bytes, as it was counted.
-    memory: usize,
-    limit: Arc<MemoryLimit>,
+    memory: CountedMemory,
 }
-
-/// The memory limit is reached, or the system has no memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) struct NoMemory;
 
 impl HeldBytes {
     /// An empty buffer, without memory.
     pub(in crate::server) fn new(limit: &Arc<MemoryLimit>) -> Self {
-        Self { bytes: Vec::new(), memory: 0, limit: limit.clone() }
+        Self { bytes: Vec::new(), memory: CountedMemory::new(limit) }
     }
 
     /// Its memory in bytes.
     pub(in crate::server) fn memory(&self) -> usize {
-        self.memory
+        self.memory.bytes()
     }
 
     /// Whether so many bytes can be appended without more memory.
     fn has_room_for(&self, bytes: usize) -> bool {
-        self.memory - self.bytes.len() >= bytes
+        self.memory.bytes() - self.bytes.len() >= bytes
     }
 
     /// Appends bytes. If there is no memory for all of them, nothing changes.
     pub(in crate::server) fn append(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
         if !self.has_room_for(bytes.len()) {
             let needed = self.bytes.len().checked_add(bytes.len()).ok_or(NoMemory)?;
-            self.grow_to(needed.max(self.memory.saturating_mul(2)).max(MEMORY_MIN))?;
+            self.grow_to(needed.max(self.memory.bytes().saturating_mul(2)).max(MEMORY_MIN))?;
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
@@ -55,15 +50,8 @@ impl HeldBytes {
     }
 
     fn grow_to(&mut self, memory: usize) -> Result<(), NoMemory> {
-        if !self.limit.try_grow(self.memory, memory) {
-            return Err(NoMemory);
-        }
-        if self.bytes.try_reserve_exact(memory - self.bytes.len()).is_err() {
-            self.limit.shrink(memory, self.memory);
-            return Err(NoMemory);
-        }
-        self.memory = memory;
-        Ok(())
+        let more = memory - self.bytes.len();
+        self.memory.grow_to(memory, || self.bytes.try_reserve_exact(more))
     }
 }
 
@@ -72,14 +60,6 @@ impl Deref for HeldBytes {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for HeldBytes {
-    fn drop(&mut self) {
-        // Free the memory before it may be used again.
-        self.bytes = Vec::new();
-        self.limit.shrink(self.memory, 0);
     }
 }
 

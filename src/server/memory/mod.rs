@@ -1,7 +1,7 @@
 //! The memory of all connections' buffers together, and its limit.
 //!
-//! An incomplete message and unsent output are [`HeldBytes`]. They count against one
-//! [`MemoryLimit`] of the whole server, which they never exceed:
+//! An incomplete message is in [`HeldBytes`], unsent output in [`HeldBuffer`]. Both count against
+//! one [`MemoryLimit`] of the whole server, which they never exceed:
 //!
 //! | held | what happens |
 //! |---|---|
@@ -11,6 +11,7 @@
 //!
 //! Memory that was freed goes back to the system (`trim.rs`).
 
+mod counted;
 mod held_buffer;
 mod held_bytes;
 mod limit;
@@ -19,8 +20,9 @@ mod trim;
 
 use std::sync::Arc;
 
+pub(super) use counted::NoMemory;
 pub(super) use held_buffer::HeldBuffer;
-pub(super) use held_bytes::{HeldBytes, NoMemory};
+pub(super) use held_bytes::HeldBytes;
 pub(super) use limit::MemoryLimit;
 pub(super) use machine::default_limit;
 pub use machine::prepare_for_address_limit;
