@@ -3,6 +3,7 @@
 //! Meanwhile both directions are suspended. `connect/` decides which address to try when; here are
 //! the sockets, the events and the timer of that. The result is an event: connected, or an error.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -26,6 +27,21 @@ use crate::transport::Transport;
 
 /// A lookup without a deadline has a timer of this length, so that the loop does not end meanwhile.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// Where to connect to.
+enum Target<'a> {
+    Address(SocketAddr),
+    Host(&'a str, u16),
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Host(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
 
 /// A connect that has not ended.
 pub(super) struct Connecting {
@@ -67,10 +83,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         address: SocketAddr,
         timeout: Option<Duration>,
     ) -> Result<(), BuffereventError> {
-        self.begin_connect(address.to_string(), timeout, |connecting, _, _| {
-            connecting.try_addresses(vec![address]);
-            Ok(())
-        })
+        self.begin_connect(Target::Address(address), timeout)
     }
 
     /// Looks a host name up, without making the loop wait, and connects to it (libevent:
@@ -88,19 +101,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         port: u16,
         timeout: Option<Duration>,
     ) -> Result<(), BuffereventError> {
-        let name = format!("{host}:{port}");
-        self.begin_connect(name, timeout, |connecting, lookups, (registry, id)| {
-            let (remote, number) = (registry.remote(), connecting.number);
-            let resolver = lookups.get_or_insert_with(Resolver::new);
-            connecting.stage =
-                Stage::LookingUp(resolver.look_up(host, port, move |addresses| {
-                    // If the base is gone, so is the bufferevent.
-                    let _ = remote.post(move |registry, cx| {
-                        looked_up(registry, cx, id, number, addresses);
-                    });
-                })?);
-            Ok(())
-        })
+        self.begin_connect(Target::Host(host, port), timeout)
     }
 
     /// Connects to a unix stream socket (libevent: `bufferevent_socket_connect` with `AF_UNIX`).
@@ -132,40 +133,36 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
 
     fn begin_connect(
         &mut self,
-        host: String,
+        target: Target<'_>,
         timeout: Option<Duration>,
-        start: impl FnOnce(
-            &mut Connecting,
-            &mut Option<Resolver>,
-            (&mut Registry<C>, BuffereventId),
-        ) -> Result<(), ConnectError>,
     ) -> Result<(), BuffereventError> {
         self.unconnected_state()?;
         let (table, registry, id) = self.parts();
         table.connects += 1;
-        let spec = EventSpec::timer().token(id.token());
-        let timer = registry.create(spec, on_timer);
-        registry.add(timer, Some(timeout.unwrap_or(LONG)))?;
-        let mut connecting = Connecting {
-            number: table.connects,
-            host: host.clone(),
-            began: registry.now(),
-            timeout,
-            stage: Stage::Trying {
-                attempts: ConnectAttempts::new(host, Vec::new(), ATTEMPT_DELAY, timeout, 0),
-                running: Vec::new(),
-            },
-            timer,
+        let number = table.connects;
+        let host = target.to_string();
+        let stage = match target {
+            Target::Address(address) => Ok(Stage::trying(&host, vec![address], timeout)),
+            Target::Host(name, port) => {
+                let remote = registry.remote();
+                let resolver = table.resolver.get_or_insert_with(Resolver::new);
+                let lookup = resolver.look_up(name, port, move |addresses| {
+                    // If the base is gone, so is the bufferevent.
+                    let _ = remote.post(move |registry, cx| {
+                        looked_up(registry, cx, id, number, addresses);
+                    });
+                });
+                lookup.map(Stage::LookingUp)
+            }
         };
-        let started = start(&mut connecting, &mut table.resolver, (registry, id));
         let state = table.resolve(id)?;
-        state.read.suspended |= Suspended::CONNECT;
-        state.write.suspended |= Suspended::CONNECT;
-        if let Kind::Socket(socket) = &mut state.kind {
-            socket.connecting = Some(Box::new(connecting));
-        }
-        match started {
-            Ok(()) => state.continue_connect(registry, id),
+        match stage {
+            Ok(stage) => {
+                let timer = registry.create(EventSpec::timer().token(id.token()), on_timer);
+                let began = registry.now();
+                let connecting = Connecting { number, host, began, timeout, stage, timer };
+                state.begin_connect(registry, id, connecting);
+            }
             Err(error) => state.fail_connect(registry, error),
         }
         self.note_change();
@@ -187,13 +184,15 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
     }
 }
 
-impl Connecting {
-    fn try_addresses(&mut self, addresses: Vec<SocketAddr>) {
-        let (host, addresses) = (self.host.clone(), interleave(addresses));
-        let attempts = ConnectAttempts::new(host, addresses, ATTEMPT_DELAY, self.timeout, 0);
-        self.stage = Stage::Trying { attempts, running: Vec::new() };
+impl Stage {
+    fn trying(host: &str, addresses: Vec<SocketAddr>, timeout: Option<Duration>) -> Self {
+        let addresses = interleave(addresses);
+        let attempts = ConnectAttempts::new(host, addresses, ATTEMPT_DELAY, timeout, 0);
+        Self::Trying { attempts, running: Vec::new() }
     }
+}
 
+impl Connecting {
     fn elapsed_ns(&self, now: Instant) -> u64 {
         let elapsed = now.saturating_duration_since(self.began).as_nanos();
         u64::try_from(elapsed).unwrap_or(u64::MAX)
@@ -246,7 +245,7 @@ fn looked_up<C: HasBufferevents>(
     }
     match addresses {
         Ok(addresses) => {
-            connecting.try_addresses(addresses);
+            connecting.stage = Stage::trying(&connecting.host, addresses, connecting.timeout);
             state.continue_connect(registry, id);
         }
         Err(source) => {
@@ -258,6 +257,20 @@ fn looked_up<C: HasBufferevents>(
 }
 
 impl<C: HasBufferevents> Bufferevent<C> {
+    /// Suspends both directions until the connect has ended, and starts it.
+    fn begin_connect(
+        &mut self,
+        registry: &mut Registry<C>,
+        id: BuffereventId,
+        connecting: Connecting,
+    ) {
+        let Kind::Socket(socket) = &mut self.kind else { return };
+        socket.connecting = Some(Box::new(connecting));
+        self.read.suspended |= Suspended::CONNECT;
+        self.write.suspended |= Suspended::CONNECT;
+        self.continue_connect(registry, id);
+    }
+
     /// Does what is to be done now.
     fn continue_connect(&mut self, registry: &mut Registry<C>, id: BuffereventId) {
         loop {

@@ -5,7 +5,9 @@ use std::io;
 use super::limit_groups::GroupId;
 use super::table::BuffereventId;
 use crate::accept::listen_advice;
+use crate::base::Registry;
 use crate::error::Error;
+use crate::event::EventId;
 
 /// What can go wrong in a call on a bufferevent. What goes wrong later is an event with
 /// [`What::ERROR`](crate::What::ERROR).
@@ -77,4 +79,10 @@ impl BuffereventError {
     pub(super) fn listen(address: impl ToString) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Listen { address: address.to_string(), source }
     }
+}
+
+/// Why the base refused an event that got [`Ready::REFUSED`](crate::Ready::REFUSED).
+pub(super) fn refusal<C>(registry: &mut Registry<C>, event: EventId) -> io::Error {
+    let refusal = registry.take_refusal(event);
+    refusal.map_or_else(|| io::Error::other("the event base refused the socket"), io::Error::other)
 }

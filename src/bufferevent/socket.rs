@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::connecting::Connecting;
 use super::direction::Direction;
-use super::error::BuffereventError;
+use super::error::{BuffereventError, refusal};
 use super::limit_groups::Groups;
 use super::rate_limit::Direction as Way;
 use super::serve::{on_readable, on_writable};
@@ -122,11 +122,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     fn refused(&mut self, registry: &mut Registry<C>, fired: Fired, what: What) {
-        let error = registry.take_refusal(fired.id).map_or_else(
-            || std::io::Error::other("the event base refused the socket"),
-            std::io::Error::other,
-        );
-        self.report_error(error, what);
+        self.report_error(refusal(registry, fired.id), what);
     }
 
     /// Reads once.

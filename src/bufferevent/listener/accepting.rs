@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 
+use super::super::error::refusal;
 use super::super::limits::start;
 use super::super::table::HasBufferevents;
 use super::{Accepted, Listener, ListenerId};
@@ -23,10 +24,7 @@ pub(super) fn on_acceptable<C: HasBufferevents>(
 ) {
     let Some(id) = ListenerId::from_token(fired.token) else { return };
     if fired.ready.contains(Ready::REFUSED) {
-        let error = registry.take_refusal(fired.id).map_or_else(
-            || io::Error::other("the event base refused the socket"),
-            io::Error::other,
-        );
+        let error = refusal(registry, fired.id);
         return pause(registry, cx, id, error);
     }
     let turn = registry.stats().waits;
