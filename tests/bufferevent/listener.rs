@@ -189,6 +189,29 @@ fn a_freed_listener_refuses_and_a_taken_socket_goes_on_listening() {
     });
 }
 
+/// In C, `SO_REUSEADDR` is often set after `bind`, where it does nothing.
+#[test]
+fn a_listener_can_be_bound_again_while_old_connections_are_in_time_wait() {
+    on_each_backend(|bench| {
+        let (id, address) = listen(bench);
+        let mut client = TcpStream::connect(address).unwrap();
+        run_until_accepted(bench, 1);
+        bench.app.accepted.clear();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "the server closed first");
+        drop(client);
+        bench.app.table.free_listener(bench.base.registry(), id);
+        let plain =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let refused = plain.bind(&address.into()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AddrInUse, "the old connection has the address");
+        let (registry, options) = (bench.base.registry(), ListenOptions::default());
+        bench.app.table.listen(registry, address, options, on_accept).unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        run_until_accepted(bench, 1);
+        bench.app.accepted.clear();
+    });
+}
+
 #[test]
 fn a_socket_that_is_bound_or_listens_can_be_given() {
     on_each_backend(|bench| {
