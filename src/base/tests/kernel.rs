@@ -308,7 +308,7 @@ fn configs() -> impl Iterator<Item = Config> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(test_inputs::config(64))]
 
     #[test]
     fn descriptors_that_come_and_go_agree_with_a_naive_model(

@@ -46,6 +46,16 @@ const SPECIAL: &[&[u8]] = &[
     b"1e999",
 ];
 
+/// The configuration of a property test whose cases are so large that `usual` of them are enough.
+/// `PROPTEST_CASES` sets another number, as for all others.
+#[must_use]
+pub fn config(usual: u32) -> ProptestConfig {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        return ProptestConfig::default();
+    }
+    ProptestConfig::with_cases(usual)
+}
+
 /// A change of bytes, at a place and for a length that are parts of what there is.
 #[derive(Clone, Debug)]
 enum Change {

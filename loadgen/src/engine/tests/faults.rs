@@ -180,7 +180,7 @@ fn mood() -> impl Strategy<Value = Mood> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(test_inputs::config(64))]
     #[test]
     fn whatever_the_server_does_no_request_is_lost(
         moods in prop::collection::vec(mood(), 0..60),

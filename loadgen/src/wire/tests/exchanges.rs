@@ -45,7 +45,7 @@ fn drive(protocol: Protocol, sizes: &str, verify: Verify, actions: &[(usize, Act
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(test_inputs::config(600))]
 
     #[test]
     fn every_protocol_agrees_with_the_naive_server(

@@ -84,7 +84,7 @@ fn whole_before(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(test_inputs::config(600))]
 
     #[test]
     fn every_fault_is_found_and_located(

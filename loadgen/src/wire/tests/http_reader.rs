@@ -212,7 +212,7 @@ fn found(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(test_inputs::config(32))]
 
     #[test]
     fn replies_are_those_of_the_naive_reader_wherever_they_are_cut(
