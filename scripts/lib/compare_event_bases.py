@@ -44,7 +44,7 @@ def parse_arguments():
 
 def build(programs):
     """The program of each library by its name."""
-    peers = {library.name: programs.compile_against(library, "bases") for library in cases.LIBRARIES}
+    peers = {library.name: programs.compile_peer(f"bases/{library.name}", library) for library in cases.LIBRARIES}
     return {"evshard": programs.example("bases"), **peers}
 
 

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
+import programs
 from event_base import Case, Subject
-from programs import Library
 
-LIBRARIES = (
-    Library("libevent", "event2/event.h", "-levent_core", "libevent-dev"),
-    Library("libev", "ev.h", "-lev", "libev-dev"),
-)
+LIBRARIES = (programs.LIBEVENT, programs.LIBEV)
 GROUPS = ("chain", "timeouts", "cascade", "timers", "changes", "memory")
 PIPES, ACTIVE = (100, 1000, 9000), (1, 100, 1000)
 WRITES_LEAST = 10_000

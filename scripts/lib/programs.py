@@ -31,6 +31,10 @@ class Library:
     package: str
 
 
+LIBEVENT = Library("libevent", "event2/event.h", "-levent_core", "libevent-dev")
+LIBEV = Library("libev", "ev.h", "-lev", "libev-dev")
+
+
 def require(*tools):
     """Fail with the name of the Debian package when a tool is not installed."""
     for tool in tools:
@@ -55,21 +59,9 @@ class Programs:
         self.evshard = self._existing("evshard")
         self.loadgen = self._existing("loadgen")
 
-    def compile_peer(self, name):
-        """Compile benches/peers/NAME.c. Returns the path of the program."""
-        return compile_peer(name, self.peers)
-
-    def compile_against(self, library, folder):
-        """Compile benches/peers/FOLDER/LIBRARY.c and link the library. Returns the path of the program."""
-        require("cc")
-        self.peers.mkdir(parents=True, exist_ok=True)
-        try:
-            child.run(["cc", "-fsyntax-only", "-include", library.header, "-x", "c", os.devnull], library.header)
-        except Failure as failure:
-            raise Failure(f"{library.header} is missing: install the Debian package {library.package}") from failure
-        program, source = self.peers / f"{folder}-{library.name}", PEERS / folder / f"{library.name}.c"
-        child.run(["cc", *C_FLAGS, "-o", str(program), str(source), library.link], f"compiling {source}")
-        return str(program)
+    def compile_peer(self, name, library=None):
+        """Compile benches/peers/NAME.c, and link the library. Returns the path of the program."""
+        return compile_peer(name, self.peers, library)
 
     def cargo_peer(self, name):
         """Build the cargo project benches/peers/NAME, unless --bin-dir is given. Returns the path of the program."""
@@ -107,17 +99,30 @@ def enter_root():
     return Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "peers"
 
 
-def compile_peer(name, folder):
-    """Compile benches/peers/NAME.c into `folder`. Returns the path of the program.
+def compile_peer(name, folder, library=None):
+    """Compile benches/peers/NAME.c into `folder`, and link the library. Returns the path of the program.
 
     The program is replaced in one step, because another script may be starting it.
     """
     require("cc")
+    links = [*C_LIBRARIES]
+    if library is not None:
+        _require_header(library)
+        links.append(library.link)
     folder.mkdir(parents=True, exist_ok=True)
-    program, partial = folder / name, folder / f"{name}.{os.getpid()}.partial"
-    child.run(["cc", *C_FLAGS, "-o", str(partial), str(PEERS / f"{name}.c"), *C_LIBRARIES], f"compiling {name}.c")
+    program = folder / name.replace("/", "-")
+    partial = program.with_suffix(f".{os.getpid()}.partial")
+    child.run(["cc", *C_FLAGS, "-o", str(partial), str(PEERS / f"{name}.c"), *links], f"compiling {name}.c")
     partial.replace(program)
     return str(program)
+
+
+def _require_header(library):
+    """Fail with the name of the Debian package when a library's header is not installed."""
+    try:
+        child.run(["cc", "-fsyntax-only", "-include", library.header, "-x", "c", os.devnull], library.header)
+    except Failure as failure:
+        raise Failure(f"{library.header} is missing: install the Debian package {library.package}") from failure
 
 
 def require_cores(args):

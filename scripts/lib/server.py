@@ -5,6 +5,7 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class Server:
         self.address = None
         self.admin = None  # the address of its admin listener, if it has one
         self._output = b""
+        self._reader = None
 
     def __enter__(self):
         self._errors = child.memory_file("stderr")
@@ -61,6 +63,9 @@ class Server:
         try:
             self.address = self._announced(LISTENING)
             self.admin = self._announced(ADMIN) if "--admin" in self.subject.command else None
+            # A server that prints a line for each connection must not wait until someone reads it.
+            self._reader = threading.Thread(target=self._read_rest, daemon=True)
+            self._reader.start()
         except BaseException:
             self.__exit__()
             raise
@@ -68,6 +73,8 @@ class Server:
 
     def __exit__(self, *_exception):
         child.stop(self._process)
+        if self._reader is not None:
+            self._reader.join(child.STOP_TIMEOUT_S)
         self._process.stdout.close()
         self._errors.close()
 
@@ -94,13 +101,14 @@ class Server:
     def wait(self):
         """Wait for a server that ends for any reason. Returns what `stop` returns."""
         try:
-            rest, _ = self._process.communicate(timeout=DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
+            self._process.wait(DRAIN_TIMEOUT_S + child.STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise Failure(f"{self._title()} did not end within the time allowed") from error
         expected = -signal.SIGTERM if self.subject.ends_by_signal else 0
         if self._process.returncode != expected:
             raise Failure(f"{self._title()} was asked to end, and ended with {self._ending()}")
-        return (self._output + rest).decode(errors="replace")
+        self._reader.join(child.STOP_TIMEOUT_S)
+        return self._output.decode(errors="replace")
 
     def kill(self):
         """Send SIGKILL and wait."""
@@ -124,6 +132,10 @@ class Server:
                 self._output += piece
         self._output = self._output[match.end():]
         return match.group(1).decode()
+
+    def _read_rest(self):
+        while piece := os.read(self._process.stdout.fileno(), 65536):
+            self._output += piece
 
     def _title(self):
         return f"the server ({' '.join(self.subject.argv)})"

@@ -54,6 +54,16 @@ def paired_ratios(numerators, denominators):
     return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 
+def median_interval(values):
+    """The interval of 95 % or more for the median, by order statistics; None for fewer than six values."""
+    ordered = sorted(values)
+    n, outside, k = len(ordered), 0.0, 0
+    while outside + math.comb(n, k) / 2**n <= 0.025:  # the chance that at most k values are below the true median
+        outside += math.comb(n, k) / 2**n
+        k += 1
+    return None if k == 0 else (ordered[k - 1], ordered[n - k])
+
+
 def cell(value, digits=2):
     """A table cell for a Spread, a number or nothing."""
     if value is None:
