@@ -27,37 +27,42 @@ fn haproxy() -> Option<PathBuf> {
     test_needs::program("haproxy")
 }
 
-/// An `evshard serve` that trusts HAProxy, and the address of its admin.
+/// An `evshard serve` that trusts HAProxy, and the addresses of its admin and its agent.
 struct Instance {
     server: ServerProcess,
     admin: SocketAddr,
+    agent: SocketAddr,
 }
 
 impl Instance {
     fn start() -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
-        Self::start_on(any, any)
+        Self::start_on(any, any, any)
     }
 
-    fn start_on(listen: SocketAddr, admin: SocketAddr) -> Self {
-        let admin = admin.to_string();
-        let flags = ["--admin", &admin, "--workers", "2"];
+    fn start_on(listen: SocketAddr, admin: SocketAddr, agent: SocketAddr) -> Self {
+        let (admin, agent) = (admin.to_string(), agent.to_string());
+        let flags = ["--admin", &admin, "--agent", &agent, "--workers", "2"];
         let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
         let drain = ["--drain-delay", "1s", "--drain-timeout", "3s", "--drain-spread", "1s"];
         let flags = [&flags[..], &proxy, &drain].concat();
         let mut server = ServerProcess::start_on(&listen.to_string(), &flags);
-        let line = server.next_line();
-        let admin = line.strip_prefix("admin on ").and_then(|address| address.parse().ok());
-        Self { server, admin: admin.unwrap_or_else(|| panic!("the second line is {line:?}")) }
+        let mut address_after = |start: &str| {
+            let line = server.next_line();
+            let address = line.strip_prefix(start).and_then(|address| address.parse().ok());
+            address.unwrap_or_else(|| panic!("{line:?} does not begin with {start:?}"))
+        };
+        let (admin, agent) = (address_after("admin on "), address_after("agent on "));
+        Self { server, admin, agent }
     }
 
     /// Waits for the end of this instance, and starts another at its addresses.
     fn succeed(self) -> Self {
-        let (listen, admin) = (self.server.address, self.admin);
+        let (listen, admin, agent) = (self.server.address, self.admin, self.agent);
         let (status, table) = self.server.wait();
         assert!(status.success(), "{status}");
         assert!(total(&table, "connections") > 20, "{table}");
-        Self::start_on(listen, admin)
+        Self::start_on(listen, admin, agent)
     }
 }
 
@@ -85,6 +90,8 @@ impl Site {
             .env("EVSHARD_FRONT", "fd@0")
             .env("EVSHARD_ONE", one.server.address.to_string())
             .env("EVSHARD_ONE_ADMIN_PORT", one.admin.port().to_string())
+            .env("EVSHARD_ONE_AGENT_PORT", one.agent.port().to_string())
+            .env("EVSHARD_TWO_AGENT_PORT", two.agent.port().to_string())
             .env("EVSHARD_TWO", two.server.address.to_string())
             .env("EVSHARD_TWO_ADMIN_PORT", two.admin.port().to_string())
             .env("HAPROXY_CONTROL_SOCKET", folder.path().join("control"))
@@ -278,4 +285,42 @@ fn a_rolling_restart_under_load_fails_no_client() {
         assert!(client.messages > 0);
         assert!(client.connects <= 3, "one for each restart: {}", client.connects);
     }
+}
+
+/// Keeps the workers of an instance busy, past HAProxy.
+fn keep_busy(instance: SocketAddr) -> Load<Option<TcpStream>> {
+    Load::start(
+        8,
+        || None,
+        move |stream| {
+            let stream = stream.get_or_insert_with(|| {
+                let mut stream = connect(instance).unwrap();
+                stream.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n").unwrap();
+                stream
+            });
+            let mut echo = [0; 256 << 10];
+            stream.write_all(&echo).unwrap();
+            stream.read_exact(&mut echo).unwrap();
+        },
+    )
+}
+
+#[test]
+fn an_instance_whose_workers_are_busy_gets_fewer_connections() {
+    let Some(program) = haproxy() else { return };
+    let site = Site::start(&program);
+    let weight = |name| site.figure(name, "weight").parse::<u64>().unwrap_or_default();
+    eventually("both have nearly their whole weight", || NAMES.iter().all(|n| weight(n) > 90));
+    let busy = keep_busy(site.instances[1].server.address);
+    eventually("the busy one has less", || weight("two") < 60);
+    let before = NAMES.map(|name| site.sessions(name));
+    let clients: Vec<_> = (0..60).map(|_| connect(site.front).unwrap()).collect();
+    let sessions = || [0, 1].map(|index| site.sessions(NAMES[index]) - before[index]);
+    eventually("all are connected", || sessions().iter().sum::<u64>() == 60);
+    let (shares, weights) = (sessions(), NAMES.map(weight));
+    busy.stop();
+    println!("weights {weights:?}, connections {shares:?}");
+    assert!(shares[0] > shares[1] + 8, "{shares:?} with weights {weights:?}");
+    drop(clients);
+    eventually("it gets its weight back", || weight("two") > 90);
 }

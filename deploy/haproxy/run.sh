@@ -21,8 +21,8 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
-serve() { # ADDRESS ADMIN_ADDRESS
-    target/release/evshard serve --listen "$1" --admin "$2" \
+serve() { # ADDRESS ADMIN_ADDRESS AGENT_ADDRESS
+    target/release/evshard serve --listen "$1" --admin "$2" --agent "$3" \
         --proxy-protocol require --proxy-trust 127.0.0.0/8 \
         --drain-delay 1s --drain-timeout 10s --drain-spread 2s &
     pids+=($!)
@@ -35,8 +35,8 @@ await() { # PORT
     echo "no server listens on port $1" >&2
     exit 1
 }
-serve 127.0.0.1:5551 127.0.0.1:9101
-serve 127.0.0.1:5552 127.0.0.1:9102
+serve 127.0.0.1:5551 127.0.0.1:9101 127.0.0.1:9201
+serve 127.0.0.1:5552 127.0.0.1:9102 127.0.0.1:9202
 await 9101
 await 9102
 haproxy -db -f deploy/haproxy/haproxy.cfg &

@@ -98,6 +98,7 @@ pub struct Server {
     drain: Drain,
     collector: StatsCollector,
     admin: Option<Admin<AdminSource>>,
+    agent: Option<Admin<AdminSource>>,
     failures: Failures,
 }
 
@@ -145,7 +146,8 @@ impl Server {
         let listening = addresses.iter().map(ToString::to_string).collect();
         let collector = StatsCollector::of(&threads, listening, failures.clone());
         let drain = config.drain;
-        Ok(Self { handover, addresses, files, threads, drain, collector, admin: None, failures })
+        let (admin, agent) = (None, None);
+        Ok(Self { handover, addresses, files, threads, drain, collector, admin, agent, failures })
     }
 
     /// Calls `callback` when a thread of the server ends before its time: a worker, the acceptor,
@@ -193,6 +195,28 @@ impl Server {
         Ok(address)
     }
 
+    /// Starts to answer HAProxy's agent checks (`agent-check`), one line for each connection:
+    /// `up NN%` with the share of time in which the shards were not busy, `drain` once the server
+    /// drains, or `down` with the reason why it cannot serve. A new process adds `ready` for a
+    /// minute, which ends the drain state that HAProxy has of the process before it. Returns the
+    /// address; for port 0 it has the chosen port.
+    ///
+    /// Without [`Measure::timings`] the share is always 100 %. Other machines may ask: the answers
+    /// reveal the share, and change nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the address cannot be listened on, and [`Error::Os`] or [`Error::Base`]
+    /// if descriptors or threads run out.
+    pub fn agent(&mut self, address: &ListenAddress) -> Result<ListenAddress> {
+        let source =
+            AdminSource { collector: self.collector.clone(), start_drain: Box::new(|| {}) };
+        let agent = Admin::start_agent(address, Config::default(), source, &self.failures)?;
+        let address = agent.address().clone();
+        self.agent = Some(agent);
+        Ok(address)
+    }
+
     /// Offers the listening sockets to a successor process, at the upgrade socket. Once it has them
     /// and is ready, it serves the kernel's backlog, and `taken_over` is called with its process
     /// id. The call comes from a thread of the offer. It must lead to [`drain`](Self::drain) and
@@ -222,7 +246,7 @@ impl Server {
     /// closes the others and waits for every thread.
     ///
     /// If a successor has the listening sockets, it also has the connections that the kernel has
-    /// queued, and the admin stops answering at once, because the successor may use its address.
+    /// queued, and admin and agent stop answering at once: the successor may use their addresses.
     /// Otherwise the server serves these connections before it ends.
     ///
     /// # Errors
@@ -254,7 +278,7 @@ impl Server {
 
     fn end(mut self, backlog: BacklogOwner) -> Result<ServerStats> {
         if backlog == BacklogOwner::OtherProcess {
-            self.admin = None;
+            (self.admin, self.agent) = (None, None);
         }
         self.threads.stop_accepting(backlog);
         let (shards, acceptors) = self.threads.drain(self.drain)?;

@@ -222,6 +222,11 @@ struct ObservabilityFlags {
     #[arg(long, value_name = "NAME", requires = "admin")]
     admin_host: Vec<String>,
 
+    /// Address that answers HAProxy's agent check (agent-check), ADDR:PORT or unix:PATH: `up NN%`
+    /// with the share of time in which the workers were not busy, or `drain`.
+    #[arg(long, value_name = "ADDR")]
+    agent: Option<ListenAddress>,
+
     /// File to which the log is appended, instead of standard error. SIGHUP and SIGUSR1 open it
     /// again, after it was renamed or removed.
     #[arg(long, value_name = "PATH")]
@@ -278,6 +283,8 @@ impl Serve {
                 "--work has no effect without --service work"
             } else if observability.no_timings && sharding.placement == Placement::LeastLoaded {
                 "--placement least-loaded needs the busy times that --no-timings leaves out"
+            } else if observability.no_timings && observability.agent.is_some() {
+                "--agent answers with the busy times that --no-timings leaves out"
             } else {
                 return None;
             };
@@ -301,6 +308,10 @@ impl Serve {
             allow_remote: *admin_remote,
             hosts: admin_host.clone(),
         })
+    }
+
+    pub(crate) fn agent(&self) -> Option<&ListenAddress> {
+        self.observability.agent.as_ref()
     }
 
     pub(crate) fn upgrade(&self) -> Upgrade {

@@ -23,9 +23,9 @@ use super::output_queue::{OutputQueue, start_thread, write_text};
 /// A server with fewer descriptors than most systems give a process may soon lack one.
 const DESCRIPTORS_FEW: u64 = 1024;
 
-/// How long a successor retries to open the admin's address, which the other server releases once
-/// it is succeeded.
-const ADMIN_ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a successor retries to open the addresses of admin and agent, which the other server
+/// releases once it is succeeded.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The context of the program's own base, which handles signals and shutdown requests.
 struct Program {
@@ -187,7 +187,14 @@ impl Program {
                 (server, upgrade.offer.as_deref().map(UpgradeSocket::open).transpose()?)
             }
         };
-        let admin = self.start_admin(flags, &mut server, upgrade.from.is_some())?;
+        let succeeds = upgrade.from.is_some();
+        let admin = flags.admin().map(|admin| {
+            let shut_down = || self.shutdown_trigger();
+            start_beside("admin", succeeds, || server.admin(&admin, shut_down()))
+        });
+        let agent =
+            flags.agent().map(|address| start_beside("agent", succeeds, || server.agent(address)));
+        let (admin, agent) = (admin.transpose()?.flatten(), agent.transpose()?.flatten());
         if let Some(socket) = upgrade_socket {
             let offered = server.offer(socket, self.succeeded());
             // One that has succeeded another serves rather than not at all.
@@ -202,8 +209,10 @@ impl Program {
         for address in server.addresses() {
             self.stdout.put(format!("listening on {address}\n"));
         }
-        if let Some(address) = admin {
-            self.stdout.put(format!("admin on {address}\n"));
+        for (name, address) in [("admin", admin), ("agent", agent)] {
+            if let Some(address) = address {
+                self.stdout.put(format!("{name} on {address}\n"));
+            }
         }
         let failed = self.failed();
         self.server.insert(server).on_failure(failed);
@@ -271,31 +280,6 @@ impl Program {
         Ok(result.recv()?)
     }
 
-    /// Starts the admin if it is configured, and returns its address. A server that has succeeded
-    /// another serves without an admin rather than not at all.
-    fn start_admin(
-        &self,
-        flags: &Serve,
-        server: &mut Server,
-        succeeds: bool,
-    ) -> evshard::server::Result<Option<ListenAddress>> {
-        let Some(admin) = flags.admin() else { return Ok(None) };
-        let deadline = Instant::now() + ADMIN_ADDRESS_TIMEOUT;
-        loop {
-            match server.admin(&admin, self.shutdown_trigger()) {
-                Ok(address) => return Ok(Some(address)),
-                Err(_) if succeeds && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(error) if succeeds => {
-                    log::error!(target: "serve", error:%; "serving without the admin");
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// Returns a function for the moment at which another process has the sockets. The service
     /// manager must be notified by the process that it knows, before that one ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
@@ -334,6 +318,30 @@ impl Program {
         self.phase = Phase::Draining { signalled: false };
         log::info!(target: "serve", "draining; a second signal ends the server at once");
         self.drain.send(server).expect("its thread waits for the server");
+    }
+}
+
+/// Starts what answers operators beside the server, and returns its address. The address may be the
+/// other server's for a moment. A server that has succeeded another serves rather without this than
+/// not at all.
+fn start_beside(
+    name: &str,
+    succeeds: bool,
+    mut start: impl FnMut() -> evshard::server::Result<ListenAddress>,
+) -> evshard::server::Result<Option<ListenAddress>> {
+    let deadline = Instant::now() + RELEASE_TIMEOUT;
+    loop {
+        match start() {
+            Ok(address) => return Ok(Some(address)),
+            Err(_) if succeeds && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) if succeeds => {
+                log::error!(target: "serve", error:%; "serving without the {name}");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 use socket2::Socket;
 
 use super::request::{HEAD_BYTES_MAX, Head, parse};
-use super::response::Response;
 use crate::event::EventId;
 use crate::transport::would_block;
 
@@ -73,9 +72,9 @@ impl AdminConnection {
     }
 
     /// Sets the response to write.
-    pub(super) fn set_answer(&mut self, response: Response, head_only: bool) {
+    pub(super) fn set_answer(&mut self, answer: Vec<u8>) {
         self.phase = Phase::Writing;
-        self.answer = response.into_bytes(head_only);
+        self.answer = answer;
     }
 
     /// Writes what the kernel takes; returns whether that was all.

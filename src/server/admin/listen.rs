@@ -9,6 +9,14 @@ const BACKLOG: i32 = 16;
 /// The permissions of a unix socket. A client that may connect may end the server.
 const UNIX_MODE: u32 = 0o600;
 
+/// Permissions of the agent's. It reports one figure, and changes nothing.
+const AGENT_UNIX_MODE: u32 = 0o666;
+
+/// Listens for HAProxy's agent checks, which may come from other machines.
+pub(super) fn bind_agent(address: &ListenAddress) -> Result<Listener> {
+    listener::open_one(address, AGENT_UNIX_MODE, BACKLOG)
+}
+
 /// Listens at the configured address. An address that other machines reach must be allowed.
 pub(super) fn bind(config: &AdminConfig) -> Result<Listener> {
     match &config.address {

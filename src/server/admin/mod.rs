@@ -5,9 +5,13 @@
 //!                                                              └▶ one ServerStats ─▶ the response
 //! ```
 //!
+//! HAProxy's agent check is answered in the same way, with a line instead of HTTP, at an address
+//! and on a thread of its own: other machines ask there.
+//!
 //! It is off the data path: the serving threads only copy their counters for it. By default it is
 //! reachable only from its own machine, because a client can end the server.
 
+mod agent;
 mod collect;
 mod connection;
 #[cfg(any(test, fuzzing))]
@@ -28,9 +32,10 @@ use crate::base::{Config, EventBase};
 use crate::server::error::Result;
 use crate::server::failure::Failures;
 use crate::server::listen_address::ListenAddress;
+use crate::server::listener::Listener;
 use crate::server::thread::Thread;
 use hosts::Hosts;
-use server::{AdminServer, Timeouts};
+use server::{AdminServer, Protocol, Timeouts};
 pub(super) use source::{AdminSource, Source};
 
 /// The configuration of the admin.
@@ -63,23 +68,39 @@ impl<S: Source> Admin<S> {
         source: S,
         failures: &Failures,
     ) -> Result<Self> {
-        Self::start_with(Timeouts::default(), config, base, source, failures)
+        let (listener, protocol) = (listen::bind(config)?, Protocol::Http(Hosts::of(config)));
+        Self::run(listener, protocol, Timeouts::default(), base, source, failures)
     }
 
-    fn start_with(
-        timeouts: Timeouts,
-        config: &AdminConfig,
+    /// Starts to answer HAProxy's agent checks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::agent`](crate::server::Server::agent).
+    pub(super) fn start_agent(
+        address: &ListenAddress,
         base: Config,
         source: S,
         failures: &Failures,
     ) -> Result<Self> {
-        let listener = listen::bind(config)?;
+        let listener = listen::bind_agent(address)?;
+        Self::run(listener, Protocol::Agent, Timeouts::default(), base, source, failures)
+    }
+
+    fn run(
+        listener: Listener,
+        protocol: Protocol,
+        timeouts: Timeouts,
+        base: Config,
+        source: S,
+        failures: &Failures,
+    ) -> Result<Self> {
         let address = listener.address().clone();
         let mut base = EventBase::new(base)?;
-        let remote = base.remote();
-        let hosts = Hosts::of(config);
-        let server = AdminServer::new(listener, hosts, source, timeouts, remote, base.registry())?;
-        let thread = Thread::start("admin".into(), base, server, AdminServer::run, failures)?;
+        let (name, remote) = (protocol.name(), base.remote());
+        let registry = base.registry();
+        let server = AdminServer::new(listener, protocol, source, timeouts, remote, registry)?;
+        let thread = Thread::start(name.into(), base, server, AdminServer::run, failures)?;
         Ok(Self { address, _thread: thread })
     }
 

@@ -1,14 +1,24 @@
 //! The parts of one response as they arrive, and the threads that have not answered.
 
-use super::route::View;
+use super::route;
 use crate::event::EventId;
+
+/// What a client is shown of the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Http {
+        view: route::View,
+        head_only: bool,
+    },
+    /// The line for a load balancer.
+    Agent,
+}
 
 /// A response that waits for the threads.
 #[derive(Debug)]
 pub(super) struct PendingAnswer<P> {
     pub(super) connection: usize,
     pub(super) view: View,
-    pub(super) head_only: bool,
     pub(super) parts: Parts<P>,
     pub(super) deadline: EventId,
 }

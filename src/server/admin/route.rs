@@ -76,54 +76,10 @@ impl View {
     }
 }
 
-impl ServerStats {
-    /// Why no new connection should be sent here now; `None` if one may be.
-    fn unready(&self) -> Option<String> {
-        let reason = if let Some(failure) = &self.failed {
-            return Some(format!("failed: {failure}"));
-        } else if self.draining {
-            "draining: the server is about to end"
-        } else if !self.shards.iter().any(|shard| shard.answered) {
-            "stuck: no shard answers"
-        } else if !self.acceptors.iter().any(|acceptor| acceptor.answered) {
-            "stuck: no acceptor answers"
-        } else if !self.acceptors.iter().any(|acceptor| acceptor.accepting) {
-            let paused = self.acceptors.iter().find_map(|acceptor| acceptor.paused);
-            return Some(format!(
-                "not accepting: {}",
-                paused.unwrap_or("the acceptors have ended")
-            ));
-        } else {
-            return None;
-        };
-        Some(reason.to_owned())
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::server::stats::{AcceptorStats, ShardStats};
-
-    #[test]
-    fn a_stuck_acceptor_was_called_a_lack_of_room() {
-        let shard = ShardStats { answered: true, ..Default::default() };
-        let mut stats = ServerStats {
-            shards: vec![shard],
-            acceptors: vec![AcceptorStats::default()],
-            ..Default::default()
-        };
-        assert_eq!(stats.unready().unwrap(), "stuck: no acceptor answers");
-        stats.acceptors.push(AcceptorStats {
-            answered: true,
-            paused: Some("the connection limit is reached"),
-            ..Default::default()
-        });
-        assert_eq!(stats.unready().unwrap(), "not accepting: the connection limit is reached");
-        stats.acceptors[0] =
-            AcceptorStats { answered: true, accepting: true, ..Default::default() };
-        assert_eq!(stats.unready(), None);
-    }
 
     #[test]
     fn a_server_that_lost_a_thread_was_ready() {

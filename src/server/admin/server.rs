@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::connection::{AdminConnection, ConnectionEvents, Phase};
 use super::hosts::Hosts;
 use super::listen_socket::AdminSocket;
-use super::parts::{PendingAnswer, Unanswered};
+use super::parts::{PendingAnswer, Unanswered, View};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};
@@ -46,11 +46,31 @@ impl Default for Timeouts {
     }
 }
 
+/// What clients send, and how they are answered.
+#[derive(Debug)]
+pub(super) enum Protocol {
+    /// HTTP, with these names of the machine.
+    Http(Hosts),
+    /// HAProxy's agent check: a line for each connection, whatever the client sends.
+    Agent,
+}
+
+impl Protocol {
+    /// The name of its thread.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "admin",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// The context of the admin's base.
 #[derive(Debug)]
 pub(super) struct AdminServer<S: Source> {
     pub(super) source: S,
-    hosts: Hosts,
+    protocol: Protocol,
+    pub(super) started_at: Instant,
     listen_socket: AdminSocket,
     acceptable: EventId,
     accept_again: EventId,
@@ -69,7 +89,7 @@ impl<S: Source> AdminServer<S> {
     /// its base.
     pub(super) fn new(
         listener: Listener,
-        hosts: Hosts,
+        protocol: Protocol,
         source: S,
         timeouts: Timeouts,
         remote: Remote<Self>,
@@ -84,7 +104,8 @@ impl<S: Source> AdminServer<S> {
         let unanswered = Unanswered::new(source.threads(), CONNECTIONS_MAX);
         Ok(Self {
             source,
-            hosts,
+            protocol,
+            started_at: Instant::now(),
             listen_socket,
             acceptable,
             accept_again,
@@ -116,6 +137,9 @@ impl<S: Source> AdminServer<S> {
         self.add_or_remove(registry, key, events.readable, None);
         if self.connections.contains(key) {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
+        }
+        if matches!(self.protocol, Protocol::Agent) && self.connections.contains(key) {
+            self.collect(registry, key, View::Agent);
         }
     }
 
@@ -183,8 +207,9 @@ impl<S: Source> AdminServer<S> {
         let pause = self.back_off.next_pause();
         if self.back_off.is_time_to_log(Instant::now()) {
             log::warn!(
-                target: "admin", error:% = why, pause_ms = pause.as_millis() as u64;
-                "accepting connections of the admin pauses"
+                target: "admin", error:% = why, pause_ms = pause.as_millis() as u64,
+                address:% = self.listen_socket.address();
+                "accepting pauses"
             );
         }
         registry.del(self.acceptable);
@@ -195,43 +220,44 @@ impl<S: Source> AdminServer<S> {
         match self.connections[key].read_head() {
             Ok(Head::Partial) => {}
             Ok(Head::Complete(request)) => self.serve(registry, key, &request),
-            Ok(Head::Bad(response)) => self.answer(registry, key, response, false),
+            Ok(Head::Bad(response)) => self.answer(registry, key, response.into_bytes(false)),
             Err(_) => self.remove(registry, key),
         }
     }
 
     fn serve(&mut self, registry: &mut Registry<Self>, key: usize, request: &Request) {
         let head_only = request.method == Method::Head;
-        if !self.hosts.accept(request.host.as_deref()) {
-            let text = "the name in Host is not one of this machine; allow it with --admin-host\n";
-            return self.answer(
-                registry,
-                key,
-                Response::text(Status::Misdirected, text),
-                head_only,
-            );
-        }
-        match route(request) {
-            Route::Answer(response) => self.answer(registry, key, response, head_only),
-            Route::Show(view) => self.collect(registry, key, view, head_only),
+        let response = match route(request) {
+            _ if !self.may_call(request) => {
+                let text =
+                    "the name in Host is not one of this machine; allow it with --admin-host\n";
+                Response::text(Status::Misdirected, text)
+            }
+            Route::Answer(response) => response,
+            Route::Show(view) => {
+                return self.collect(registry, key, View::Http { view, head_only });
+            }
             Route::Drain => {
                 let address = self.listen_socket.address();
                 log::info!(target: "admin", address:%; "asked to drain");
                 self.source.drain();
-                self.answer(registry, key, drain_begun(), head_only);
+                drain_begun()
             }
+        };
+        self.answer(registry, key, response.into_bytes(head_only));
+    }
+
+    /// Whether a request has a name that clients may call this machine by.
+    fn may_call(&self, request: &Request) -> bool {
+        match &self.protocol {
+            Protocol::Http(hosts) => hosts.accept(request.host.as_deref()),
+            Protocol::Agent => true,
         }
     }
 
-    pub(super) fn answer(
-        &mut self,
-        registry: &mut Registry<Self>,
-        key: usize,
-        response: Response,
-        head_only: bool,
-    ) {
+    pub(super) fn answer(&mut self, registry: &mut Registry<Self>, key: usize, answer: Vec<u8>) {
         let connection = &mut self.connections[key];
-        connection.set_answer(response, head_only);
+        connection.set_answer(answer);
         registry.del(connection.events.readable);
         let writable = connection.events.writable;
         self.add_or_remove(registry, key, writable, None);
@@ -263,7 +289,7 @@ impl<S: Source> AdminServer<S> {
     fn end(&mut self, registry: &mut Registry<Self>, key: usize, text: String) {
         let connection = &mut self.connections[key];
         if connection.phase == Phase::Reading {
-            connection.set_answer(Response::text(Status::Timeout, text), false);
+            connection.set_answer(Response::text(Status::Timeout, text).into_bytes(false));
             // What the kernel does not take now is lost.
             let _ = connection.write();
         } else if connection.phase == Phase::Closing {
@@ -279,7 +305,7 @@ fn on_acceptable<S: Source>(
     fired: Fired,
 ) {
     if fired.ready.contains(Ready::REFUSED) {
-        return server.pause_accepting(registry, &"the kernel refuses to watch the admin's socket");
+        return server.pause_accepting(registry, &"the kernel refuses to watch the socket");
     }
     if !server.make_room(registry) {
         // The next response or close resumes accepting.

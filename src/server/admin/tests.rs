@@ -103,7 +103,8 @@ fn rig_at(address: &str, habits: &[Habit], accepts: bool) -> TestAdmin {
 fn start(timeouts: Timeouts, address: &str, fake: Fake) -> Admin<Fake> {
     let config =
         AdminConfig { address: address.parse().unwrap(), allow_remote: false, hosts: Vec::new() };
-    Admin::start_with(timeouts, &config, Config::default(), fake, &Failures::none()).unwrap()
+    let (listener, http) = (listen::bind(&config).unwrap(), Protocol::Http(Hosts::of(&config)));
+    Admin::run(listener, http, timeouts, Config::default(), fake, &Failures::none()).unwrap()
 }
 
 /// An admin whose connections have a short timeout, and whose threads have a long one.
@@ -524,4 +525,31 @@ fn event_bases_answer_until_they_are_gone() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let answered = ask("GET /stats HTTP/1.1\r\n\r\n").body.matches("\"answered\":false").count();
     assert_eq!(answered, 2);
+}
+
+/// What the agent of fake threads says to a client that sends this and ends its stream.
+fn ask_agent(address: &ListenAddress, sent: &[u8]) -> String {
+    let ListenAddress::Tcp(address) = address else { unreachable!() };
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(sent).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then an orderly end");
+    answer
+}
+
+#[test]
+fn an_agent_answers_every_connection_with_one_line() {
+    let seen = Arc::new(Seen::default());
+    let fake = Fake { habits: vec![Answers, Answers], accepts: true, seen: seen.clone() };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let agent = Admin::start_agent(&any, Config::default(), fake, &Failures::none()).unwrap();
+    for sent in [&b""[..], b"db7\n", &[b'x'; 100_000]] {
+        assert_eq!(ask_agent(agent.address(), sent), "ready up 100%\n");
+    }
+    for _ in 0..2 * 32 {
+        assert_eq!(ask_agent(agent.address(), b"more than it keeps open"), "ready up 100%\n");
+    }
+    seen.drains.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(ask_agent(agent.address(), b""), "drain\n");
 }

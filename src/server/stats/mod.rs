@@ -13,6 +13,7 @@ mod recorder;
 mod table;
 mod timing;
 mod total;
+mod unready;
 
 use serde::Serialize;
 
@@ -20,6 +21,7 @@ pub use fairness::{Balance, Fairness};
 pub use process::ProcessStats;
 pub(super) use recorder::Recorder;
 pub use timing::{Percentiles, Timing};
+pub(super) use unready::Unready;
 
 /// The statistics of a server since its start. Displays as the table at the end of a run.
 #[derive(Clone, Debug, Default, Serialize)]
