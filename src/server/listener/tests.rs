@@ -75,9 +75,14 @@ fn the_wildcards_of_both_families_share_a_port() {
     if test_needs::missing(Need::Ipv6) {
         return;
     }
-    let v6 = open(&config(AcceptMode::Acceptor, 1, &["[::]:0"])).unwrap();
-    let port = tcp_address(&v6[0]).port();
-    let v4 = open(&config(AcceptMode::Acceptor, 1, &[&format!("0.0.0.0:{port}")])).unwrap();
+    // A client of another test may have the port of IPv4.
+    let opened = (0..100).find_map(|_| {
+        let v6 = open(&config(AcceptMode::Acceptor, 1, &["[::]:0"])).unwrap();
+        let port = tcp_address(&v6[0]).port();
+        let v4 = open(&config(AcceptMode::Acceptor, 1, &[&format!("0.0.0.0:{port}")])).ok()?;
+        Some((port, v6, v4))
+    });
+    let (port, v6, v4) = opened.expect("one port of many is free in both families");
     let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     assert_eq!((accepted(&v4[0].sockets[0]), accepted(&v6[0].sockets[0])), (1, 0));
 }
