@@ -25,8 +25,13 @@ const OPEN_MAX: u64 = (RELEASE - ONE) / ONE;
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
     word: AtomicU64,
-    max: u64,
+    /// Orders nothing: the acceptors are woken after a change, and a message orders that.
+    max: AtomicU64,
     acceptors: Box<[Notifier]>,
+}
+
+fn bounded(max: Option<NonZeroUsize>) -> u64 {
+    max.map_or(OPEN_MAX, |max| OPEN_MAX.min(max.get() as u64))
 }
 
 fn open(word: u64) -> u64 {
@@ -36,13 +41,23 @@ fn open(word: u64) -> u64 {
 impl ConnectionLimit {
     /// Allows `max` connections. `acceptors` wake the bases of all acceptors.
     pub(super) fn new(max: Option<NonZeroUsize>, acceptors: Vec<Notifier>) -> Self {
-        let max = max.map_or(OPEN_MAX, |max| OPEN_MAX.min(max.get() as u64));
-        Self { word: AtomicU64::new(0), max, acceptors: acceptors.into() }
+        let (word, max) = (AtomicU64::new(0), AtomicU64::new(bounded(max)));
+        Self { word, max, acceptors: acceptors.into() }
+    }
+
+    /// Allows `max` connections from now on. Open ones beyond it stay. An acceptor that waits does
+    /// not notice it: each must try once more afterwards.
+    pub(super) fn set_max(&self, max: Option<NonZeroUsize>) {
+        self.max.store(bounded(max), Ordering::Relaxed);
+    }
+
+    fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
     }
 
     /// Acceptor: acquires a slot for one connection, if one is free.
     pub(super) fn try_acquire(&self) -> bool {
-        let try_acquire = |word| (open(word) < self.max).then_some(word + ONE);
+        let try_acquire = |word| (open(word) < self.max()).then_some(word + ONE);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, try_acquire).is_ok()
     }
 
@@ -50,7 +65,7 @@ impl ConnectionLimit {
     /// acceptors are woken only if the limit was reached.
     pub(super) fn cancel(&self) {
         let before = self.word.fetch_sub(ONE, Ordering::AcqRel);
-        if open(before) >= self.max && before & WAITING != 0 && self.clear_waiting() {
+        if open(before) >= self.max() && before & WAITING != 0 && self.clear_waiting() {
             self.wake_acceptors();
         }
     }
@@ -64,7 +79,7 @@ impl ConnectionLimit {
 
     /// Acceptor: whether a slot is free. If not, a later release wakes the acceptors.
     pub(super) fn has_room_or_wait(&self) -> bool {
-        let wait = |word| (open(word) >= self.max).then_some(word | WAITING);
+        let wait = |word| (open(word) >= self.max()).then_some(word | WAITING);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, wait).is_err()
     }
 
@@ -125,6 +140,22 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_changed_counts_what_is_open() {
+        let limit = limited_to(2);
+        assert!(limit.try_acquire() && limit.try_acquire() && !limit.try_acquire());
+        limit.set_max(NonZeroUsize::new(3));
+        assert!(limit.try_acquire() && !limit.try_acquire());
+        limit.set_max(NonZeroUsize::new(1));
+        limit.release();
+        limit.release();
+        assert!(!limit.try_acquire() && limit.open() == 1);
+        limit.release();
+        assert!(limit.try_acquire() && !limit.try_acquire());
+        limit.set_max(None);
+        assert!(limit.try_acquire());
+    }
+
+    #[test]
     fn only_a_close_counts_as_a_release_and_the_count_wraps() {
         let limit = limited_to(2);
         limit.word.store(u64::from(u32::MAX) * RELEASE, Ordering::Relaxed);
@@ -148,7 +179,8 @@ mod loom_models {
     use super::*;
 
     fn full(max: u64) -> ConnectionLimit {
-        ConnectionLimit { word: AtomicU64::new(max * ONE), max, acceptors: Box::new([]) }
+        let (word, max) = (AtomicU64::new(max * ONE), AtomicU64::new(max));
+        ConnectionLimit { word, max, acceptors: Box::new([]) }
     }
 
     type Release = fn(&ConnectionLimit) -> bool;

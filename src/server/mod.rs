@@ -38,7 +38,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::AdminConfig;
+pub use admin::{AdminConfig, ReloadRequest};
 pub use config::{
     AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig, ranges,
 };
@@ -55,7 +55,7 @@ pub use service::{
 
 use crate::base::Config;
 use accept::BacklogOwner;
-use admin::{Admin, AdminSource};
+use admin::{Admin, AdminSource, ReloadCallback};
 use failure::Failures;
 use listener::SocketFile;
 use stats::ServerStats;
@@ -63,8 +63,8 @@ use threads::Threads;
 use threads::collect_stats::StatsCollector;
 use upgrade::{Handover, UpgradeSocket};
 
-/// How long [`Server::stats`] waits for the threads.
-const STATS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long [`Server::stats`] and [`Server::reconfigure`] wait for the threads.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running server. [`drain`](Self::drain) ends it. A dropped server ends without draining.
 ///
@@ -99,6 +99,8 @@ pub struct Server {
     collector: StatsCollector,
     admin: Option<Admin<AdminSource>>,
     agent: Option<Admin<AdminSource>>,
+    /// For the admin, until it starts.
+    reload: Option<ReloadCallback>,
     failures: Failures,
 }
 
@@ -146,8 +148,19 @@ impl Server {
         let listening = addresses.iter().map(ToString::to_string).collect();
         let collector = StatsCollector::of(&threads, listening, failures.clone());
         let drain = config.drain;
-        let (admin, agent) = (None, None);
-        Ok(Self { handover, addresses, files, threads, drain, collector, admin, agent, failures })
+        let (admin, agent, reload) = (None, None, None);
+        Ok(Self {
+            handover,
+            addresses,
+            files,
+            threads,
+            drain,
+            collector,
+            admin,
+            agent,
+            reload,
+            failures,
+        })
     }
 
     /// Calls `callback` when a thread of the server ends before its time: a worker, the acceptor,
@@ -170,11 +183,19 @@ impl Server {
     /// The statistics so far. A thread that does not answer within a second has `answered: false`.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        self.collector.collect(STATS_TIMEOUT)
+        self.collector.collect(ANSWER_TIMEOUT)
+    }
+
+    /// Calls `callback` when an operator asks the admin to reload the configuration, by a POST
+    /// request for `/reload`. The call comes from the thread of the admin, and must not wait for
+    /// the reload. Call this before [`admin`](Self::admin). Without it, the admin answers that
+    /// there is nothing to reload.
+    pub fn on_reload(&mut self, callback: impl FnMut(ReloadRequest) + Send + 'static) {
+        self.reload = Some(ReloadCallback(Box::new(callback)));
     }
 
     /// Starts the admin, which answers operators over HTTP: `/metrics`, `/stats`, `/healthz`,
-    /// `/readyz` and `POST /drain`. The latter calls `start_drain`, which must lead to
+    /// `/readyz`, `POST /drain` and `POST /reload`. A drain calls `start_drain`, which must lead to
     /// [`drain`](Self::drain). Returns the address; for port 0 it has the chosen port.
     ///
     /// # Errors
@@ -187,8 +208,11 @@ impl Server {
         config: &AdminConfig,
         start_drain: impl FnMut() + Send + 'static,
     ) -> Result<ListenAddress> {
-        let source =
-            AdminSource { collector: self.collector.clone(), start_drain: Box::new(start_drain) };
+        let source = AdminSource {
+            collector: self.collector.clone(),
+            start_drain: Box::new(start_drain),
+            reload: self.reload.take(),
+        };
         let admin = Admin::start(config, Config::default(), source, &self.failures)?;
         let address = admin.address().clone();
         self.admin = Some(admin);
@@ -209,12 +233,40 @@ impl Server {
     /// [`Error::Listen`] if the address cannot be listened on, and [`Error::Os`] or [`Error::Base`]
     /// if descriptors or threads run out.
     pub fn agent(&mut self, address: &ListenAddress) -> Result<ListenAddress> {
-        let source =
-            AdminSource { collector: self.collector.clone(), start_drain: Box::new(|| {}) };
+        let collector = self.collector.clone();
+        let source = AdminSource { collector, start_drain: Box::new(|| {}), reload: None };
         let agent = Admin::start_agent(address, Config::default(), source, &self.failures)?;
         let address = agent.address().clone();
         self.agent = Some(agent);
         Ok(address)
+    }
+
+    /// Changes what can change while the server serves: [`connections_max`], [`memory_limit`],
+    /// [`overload`], [`limits`], [`drain`] and [`slow_callback`]. Other fields have no effect.
+    ///
+    /// Open connections stay, also if they are more than the new maximum. A deadline that runs ends
+    /// as before. The new ones count from the next connection, read or message on, and the limits
+    /// of memory for all connections.
+    ///
+    /// Waits until each thread has applied its part, for at most a second. Returns how many threads
+    /// have not answered by then. They apply the change later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if a number or a duration is out of its [range](ranges). Nothing is
+    /// changed then. [`Error::Base`] if a server got its 256th duration of messages: a shard then
+    /// keeps its timeouts and the memory of a connection.
+    ///
+    /// [`connections_max`]: ServerConfig::connections_max
+    /// [`memory_limit`]: ServerConfig::memory_limit
+    /// [`overload`]: ServerConfig::overload
+    /// [`limits`]: ServerConfig::limits
+    /// [`drain`]: ServerConfig::drain
+    /// [`slow_callback`]: Measure::slow_callback
+    pub fn reconfigure(&mut self, config: &ServerConfig) -> Result<usize> {
+        config.check()?;
+        self.drain = config.drain;
+        self.threads.reconfigure(config, ANSWER_TIMEOUT)
     }
 
     /// Offers the listening sockets to a successor process, at the upgrade socket. Once it has them

@@ -195,3 +195,96 @@ fn a_thread_that_ended_went_unnoticed_until_the_drain() {
     let Err(Error::Ended(ended)) = server.drain() else { panic!("the admin has no other result") };
     assert_eq!(ended, failure);
 }
+
+/// A configuration of the server's that allows this many connections.
+fn with_max(connections: usize) -> ServerConfig {
+    ServerConfig { connections_max: NonZeroUsize::new(connections), ..Default::default() }
+}
+
+#[test]
+fn clients_that_wait_at_the_limit_are_served_when_it_is_raised() {
+    for mode in AcceptMode::ALL {
+        let mut server = start(mode, |config| config.connections_max = NonZeroUsize::new(1));
+        let clients: Vec<_> =
+            (0..4).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
+        while server.stats().total().connections < 1 {
+            thread::yield_now();
+        }
+        assert_eq!(server.reconfigure(&with_max(4)).unwrap(), 0, "{mode}");
+        for client in &clients {
+            echo(client).unwrap_or_else(|error| panic!("{mode}: {error}"));
+        }
+        drop(clients);
+        assert_eq!(server.drain().unwrap().total().connections, 4, "{mode}");
+    }
+}
+
+#[test]
+fn a_limit_below_the_open_connections_keeps_them_and_accepts_no_more() {
+    for mode in AcceptMode::ALL {
+        let mut server = start(mode, |_| {});
+        let clients: Vec<_> =
+            (0..3).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
+        clients.iter().for_each(|client| echo(client).unwrap());
+        let config = ServerConfig { overload: Overload::Shed, ..with_max(2) };
+        assert_eq!(server.reconfigure(&config).unwrap(), 0, "{mode}");
+        let error = echo(&TcpStream::connect(address_of(&server)).unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
+        clients.iter().for_each(|client| echo(client).unwrap());
+        drop(clients);
+        assert_eq!(server.drain().unwrap().total().connections, 3, "{mode}");
+    }
+}
+
+#[test]
+fn clients_that_wait_are_reset_when_the_overload_becomes_shed() {
+    for mode in AcceptMode::ALL {
+        let mut server = start(mode, |config| config.connections_max = NonZeroUsize::new(1));
+        let served = TcpStream::connect(address_of(&server)).unwrap();
+        echo(&served).unwrap();
+        let waiting = TcpStream::connect(address_of(&server)).unwrap();
+        while server.stats().acceptors.iter().all(|acceptor| acceptor.paused.is_none()) {
+            thread::yield_now();
+        }
+        let config = ServerConfig { overload: Overload::Shed, ..with_max(1) };
+        server.reconfigure(&config).unwrap();
+        let error = echo(&waiting).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
+        drop(served);
+        server.drain().unwrap();
+    }
+}
+
+#[test]
+fn changed_limits_count_for_connections_that_begin_afterwards() {
+    let mut server = start(AcceptMode::AcceptorInShard0, |_| {});
+    let before = TcpStream::connect(address_of(&server)).unwrap();
+    echo(&before).unwrap();
+    let limits = Limits { idle: Some(Duration::from_millis(50)), ..Limits::default() };
+    let drain = Drain { timeout: Duration::from_secs(77), ..Drain::default() };
+    server.reconfigure(&ServerConfig { limits, drain, ..Default::default() }).unwrap();
+    let mut after = TcpStream::connect(address_of(&server)).unwrap();
+    echo(&after).unwrap();
+    assert_eq!(after.read(&mut [0]).unwrap(), 0, "it is idle for too long");
+    echo(&before).unwrap();
+    assert_eq!(server.drain, drain);
+    drop(before);
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_change_out_of_range_changes_nothing() {
+    let mut server = start(AcceptMode::Acceptor, |_| {});
+    let drain = server.drain;
+    let mut config = with_max(1);
+    config.drain.timeout = Duration::from_secs(77);
+    config.limits.buffer_bytes = 0;
+    let error = server.reconfigure(&config).unwrap_err().to_string();
+    assert!(error.contains("limits.buffer_bytes is 0; choose from"), "{error}");
+    assert_eq!(server.drain, drain);
+    let clients: Vec<_> =
+        (0..2).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
+    clients.iter().for_each(|client| echo(client).unwrap());
+    drop(clients);
+    server.drain().unwrap();
+}

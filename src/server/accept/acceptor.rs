@@ -64,7 +64,7 @@ pub(in crate::server) struct Acceptor {
     has_aborted: bool,
     pub(super) stats: AcceptorStats,
     shed_log: LogInterval,
-    overload: Overload,
+    pub(super) overload: Overload,
     measures: bool,
 }
 

@@ -19,6 +19,7 @@ use std::time::Instant;
 use super::acceptor::Acceptor;
 use super::state::{BatchEnd, NO_MEMORY, Paused, State};
 use crate::base::Registry;
+use crate::server::config::Overload;
 
 impl Acceptor {
     /// Stops accepting until a notification or a timer ends the reason.
@@ -100,6 +101,19 @@ impl Acceptor {
             }
         };
         if can_resume {
+            self.resume(registry);
+        }
+    }
+
+    /// Changes how connections without room are handled. If there was no room, it tries once more:
+    /// the limits may have changed, too.
+    pub(in crate::server) fn reconfigure<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        overload: Overload,
+    ) {
+        self.overload = overload;
+        if let State::Paused(Paused::AtLimit | Paused::MemoryLimit) = self.state {
             self.resume(registry);
         }
     }

@@ -30,7 +30,7 @@ pub(in crate::server) struct Shards {
     /// The load of each shard.
     pub(in crate::server) loads: Loads,
     /// Shared by all acceptors and workers.
-    pub(super) connection_limit: Arc<ConnectionLimit>,
+    pub(in crate::server) connection_limit: Arc<ConnectionLimit>,
     /// Shared by all acceptors and workers.
     pub(in crate::server) memory: Arc<MemoryLimit>,
     /// The core each is pinned to.

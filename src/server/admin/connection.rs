@@ -20,6 +20,8 @@ pub(super) enum Phase {
     Reading,
     /// The threads were asked, under this number.
     Collecting(u64),
+    /// The program was asked to reload its configuration, under this number.
+    Reloading(u64),
     /// Its response is being written.
     Writing,
     /// It was answered. Further input is discarded until the client closes. If the socket were

@@ -54,7 +54,9 @@ fn check_request(request: &Request) {
     match route(request) {
         Route::Answer(response) => check_response(response),
         Route::Show(_) => assert!(matches!(request.method, Method::Get | Method::Head)),
-        Route::Drain => assert!(request.method == Method::Post && !request.is_from_a_page),
+        Route::Drain | Route::Reload => {
+            assert!(request.method == Method::Post && !request.is_from_a_page);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod hosts;
 mod listen;
 mod listen_socket;
 mod parts;
+mod reload;
 mod request;
 mod response;
 mod route;
@@ -35,6 +36,8 @@ use crate::server::listen_address::ListenAddress;
 use crate::server::listener::Listener;
 use crate::server::thread::Thread;
 use hosts::Hosts;
+pub(super) use reload::ReloadCallback;
+pub use reload::ReloadRequest;
 use server::{AdminServer, Protocol, Timeouts};
 pub(super) use source::{AdminSource, Source};
 

@@ -10,6 +10,7 @@ const PATHS: &str = "\
 /healthz   GET   200 while the process lives
 /readyz    GET   200 while connections are accepted
 /drain     POST  starts the shutdown
+/reload    POST  reads the configuration file again and applies what can change
 ";
 
 /// What a request does.
@@ -19,6 +20,7 @@ pub(super) enum Route {
     /// Asks every thread, then answers with this view of their statistics.
     Show(View),
     Drain,
+    Reload,
 }
 
 /// A view of the statistics.
@@ -40,12 +42,15 @@ pub(super) fn route(request: &Request) -> Route {
         "/stats" => Route::Show(View::Stats { histograms: request.wants("histograms") }),
         "/readyz" => Route::Show(View::Ready),
         "/healthz" => Route::Answer(Response::text(Status::Ok, "alive\n")),
-        "/drain" if request.method != Method::Post => Route::Answer(Response::not_allowed("POST")),
+        "/drain" | "/reload" if request.method != Method::Post => {
+            Route::Answer(Response::not_allowed("POST"))
+        }
         // Any web page could make a browser on this machine send this request.
-        "/drain" if request.is_from_a_page => {
+        "/drain" | "/reload" if request.is_from_a_page => {
             Route::Answer(Response::text(Status::Forbidden, "not from a page in a browser\n"))
         }
         "/drain" => Route::Drain,
+        "/reload" => Route::Reload,
         _ => Route::Answer(Response::text(Status::NotFound, format!("there are:\n{PATHS}"))),
     }
 }
@@ -53,6 +58,15 @@ pub(super) fn route(request: &Request) -> Route {
 /// The response to a drain request.
 pub(super) fn drain_begun() -> Response {
     Response::text(Status::Accepted, "the server drains: it finishes open connections, then ends\n")
+}
+
+/// The response to a reload request, with the program's answer; `None` if it has none.
+pub(super) fn reloaded(answer: Option<Result<String, String>>) -> Response {
+    match answer {
+        Some(Ok(changes)) => Response::text(Status::Ok, changes),
+        Some(Err(reason)) => Response::text(Status::Conflict, reason),
+        None => Response::text(Status::Unavailable, "the server is about to end\n"),
+    }
 }
 
 impl View {

@@ -237,6 +237,7 @@ impl<S: Source> AdminServer<S> {
             Route::Show(view) => {
                 return self.collect(registry, key, View::Http { view, head_only });
             }
+            Route::Reload => return self.reload(registry, key),
             Route::Drain => {
                 let address = self.listen_socket.address();
                 log::info!(target: "admin", address:%; "asked to drain");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::reload::{ReloadCallback, ReloadRequest};
 use crate::server::stats::ServerStats;
 use crate::server::threads::collect_stats::{StatsCollector, ThreadStats};
 use crate::server::threads::question::Question;
@@ -23,12 +24,17 @@ pub(in crate::server) trait Source: fmt::Debug + Send + 'static {
 
     /// Starts the shutdown and does not wait for it. May be called again.
     fn drain(&mut self);
+
+    /// Passes the request on to the program, which answers in its own time.
+    fn reload(&mut self, request: ReloadRequest);
 }
 
-/// The source of the admin: the collector, and a way to start the shutdown.
+/// The source of the admin: the collector, and what the program does for it.
 pub(in crate::server) struct AdminSource {
     pub(in crate::server) collector: StatsCollector,
     pub(in crate::server) start_drain: Box<dyn FnMut() + Send>,
+    /// `None` if the program reloads no configuration.
+    pub(in crate::server) reload: Option<ReloadCallback>,
 }
 
 impl Source for AdminSource {
@@ -48,6 +54,14 @@ impl Source for AdminSource {
 
     fn drain(&mut self) {
         (self.start_drain)();
+    }
+
+    fn reload(&mut self, request: ReloadRequest) {
+        match &mut self.reload {
+            Some(ReloadCallback(reload)) => reload(request),
+            None => request
+                .answer(Err("this server was started without a configuration file\n".to_owned())),
+        }
     }
 }
 

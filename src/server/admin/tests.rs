@@ -33,6 +33,8 @@ use Habit::{Answers, IsGone, IsStuck};
 #[derive(Debug, Default)]
 struct Seen {
     drains: AtomicUsize,
+    /// Requests to reload, which the test answers.
+    reloads: Mutex<Vec<ReloadRequest>>,
     asked: AtomicUsize,
     kept: Mutex<Vec<Question<u64>>>,
 }
@@ -81,6 +83,10 @@ impl Source for Fake {
 
     fn drain(&mut self) {
         self.seen.drains.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn reload(&mut self, request: ReloadRequest) {
+        self.seen.reloads.lock().unwrap().push(request);
     }
 }
 
@@ -492,6 +498,8 @@ impl Source for Bases {
             remote.loop_exit();
         });
     }
+
+    fn reload(&mut self, _: ReloadRequest) {}
 }
 
 #[test]
@@ -552,4 +560,42 @@ fn an_agent_answers_every_connection_with_one_line() {
     }
     seen.drains.fetch_add(1, Ordering::Relaxed);
     assert_eq!(ask_agent(agent.address(), b""), "drain\n");
+}
+
+#[test]
+fn a_reload_is_answered_when_the_program_has_done_it() {
+    let test = test(&[Answers]);
+    for (reloaded, status, body) in [
+        (Some(Ok("idle-timeout: applied\n".to_owned())), 200, "idle-timeout: applied\n"),
+        (Some(Err("a.toml:1:2: no\n".to_owned())), 409, "a.toml:1:2: no\n"),
+        (None, 503, "the server is about to end\n"),
+    ] {
+        let stream = test.send("POST /reload HTTP/1.1\r\n\r\n");
+        eventually("the program is asked", || !test.seen.reloads.lock().unwrap().is_empty());
+        // Meanwhile others are answered.
+        assert_eq!(test.get("/healthz").status, 200);
+        let request = test.seen.reloads.lock().unwrap().remove(0);
+        match reloaded {
+            Some(reloaded) => request.answer(reloaded),
+            None => drop(request),
+        }
+        let answer = Answer::read(stream);
+        assert_eq!((answer.status, answer.body.as_str()), (status, body));
+    }
+    assert_eq!(test.get("/reload").status, 405);
+    let page = test.ask("POST /reload HTTP/1.1\r\nOrigin: http://evil.example\r\n\r\n");
+    assert_eq!(page.status, 403);
+    assert!(test.seen.reloads.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_client_that_leaves_before_the_reload_is_done_takes_nothing_along() {
+    let test = hurried_rig(&[Answers]);
+    let mut text = String::new();
+    test.send("POST /reload HTTP/1.1\r\n\r\n").read_to_string(&mut text).unwrap();
+    assert_eq!(text, "", "it ends without an answer");
+    let mut idle = test.connect();
+    test.seen.reloads.lock().unwrap().remove(0).answer(Ok("late\n".to_owned()));
+    idle.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(Answer::read(idle).body, "alive\n");
 }

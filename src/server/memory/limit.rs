@@ -16,7 +16,7 @@ const CLASSES: usize = usize::BITS as usize;
 #[derive(Debug)]
 pub(in crate::server) struct MemoryLimit {
     held: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     /// Whether workers free memory: from 7/8 of the limit until 3/4 of it is held.
     is_freeing: AtomicBool,
     /// How many buffers there are of each class.
@@ -36,7 +36,7 @@ impl MemoryLimit {
     pub(in crate::server) fn new(max: usize, workers: Vec<Notifier>) -> Self {
         Self {
             held: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
             is_freeing: AtomicBool::new(false),
             buffers: [const { AtomicUsize::new(0) }; CLASSES],
             workers: workers.into(),
@@ -46,7 +46,13 @@ impl MemoryLimit {
 
     /// The maximum of bytes.
     pub(in crate::server) fn max(&self) -> usize {
-        self.max
+        self.max.load(Relaxed)
+    }
+
+    /// Allows `max` bytes from now on, and frees memory if buffers hold too much for that.
+    pub(in crate::server) fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
+        self.free_if_needed(self.held());
     }
 
     /// The bytes of all buffers.
@@ -57,7 +63,8 @@ impl MemoryLimit {
     /// Counts a buffer that grows from `from` to `to` bytes, unless that would exceed the limit.
     /// Returns whether it may grow.
     pub(super) fn try_grow(&self, from: usize, to: usize) -> bool {
-        let grow = |held: usize| held.checked_add(to - from).filter(|held| *held <= self.max);
+        let max = self.max();
+        let grow = |held: usize| held.checked_add(to - from).filter(|held| *held <= max);
         let Ok(before) = self.held.fetch_update(Relaxed, Relaxed, grow) else {
             self.start_freeing();
             return false;
@@ -65,10 +72,16 @@ impl MemoryLimit {
         let held = before + (to - from);
         self.reclassify(from, to);
         self.trimmer.grown(held);
-        if held > self.max - self.max / 8 {
+        self.free_if_needed(held);
+        true
+    }
+
+    #[inline]
+    fn free_if_needed(&self, held: usize) {
+        let max = self.max();
+        if held > max - max / 8 {
             self.start_freeing();
         }
-        true
     }
 
     /// Counts a buffer that shrinks from `from` to `to` bytes.
@@ -108,7 +121,8 @@ impl MemoryLimit {
         if !self.is_freeing.load(Relaxed) {
             return false;
         }
-        let is_freeing = self.held() > self.max - self.max / 4;
+        let max = self.max();
+        let is_freeing = self.held() > max - max / 4;
         if !is_freeing {
             self.is_freeing.store(false, Relaxed);
         }
@@ -152,6 +166,18 @@ mod tests {
         limit.shrink(601, 600);
         assert!(!limit.is_freeing());
         assert!(limit.try_grow(600, 650) && !limit.is_freeing());
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_frees_memory_and_one_that_is_raised_does_not() {
+        let limit = limited_to(800);
+        assert!(limit.try_grow(0, 600) && !limit.is_freeing());
+        limit.set_max(700);
+        assert!(!limit.is_freeing());
+        limit.set_max(600);
+        assert!(limit.is_freeing() && !limit.try_grow(600, 601));
+        limit.set_max(800);
+        assert!(!limit.is_freeing() && limit.try_grow(600, 700) && !limit.is_freeing());
     }
 
     #[test]

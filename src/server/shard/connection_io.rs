@@ -236,7 +236,7 @@ impl ConnectionMut<'_> {
             // The same message as before: its deadline already runs.
             (true, Some(_), _) if consumed == 0 => {}
             (true, _, Some(message)) => self.start_deadline(message, on_timer),
-            (false, Some(_), _) => self.free_timer(),
+            (_, Some(_), _) => self.free_timer(),
             _ => {}
         }
     }
@@ -400,9 +400,60 @@ impl ConnectionMut<'_> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::test_worker::{SENT, one_sided_pair, worker_with};
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::super::test_worker::{SENT, one_sided_pair, pair, worker_with};
     use crate::base::LoopFlags;
-    use crate::server::service::Discard;
+    use crate::server::config::Limits;
+    use crate::server::service::{Discard, Outlet, Peer, Service};
+
+    /// Consumes single bytes up to the last two, which are a part of a message.
+    #[derive(Clone)]
+    struct KeepsTwo;
+
+    impl Service for KeepsTwo {
+        type Session = ();
+
+        fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
+
+        fn receive(&mut self, (): &mut (), input: &[u8], _: &mut Outlet<'_>) -> usize {
+            input.len().saturating_sub(2)
+        }
+    }
+
+    /// A deadline that a connection got from earlier limits would end it.
+    #[test]
+    fn a_deadline_that_is_switched_off_ends_with_the_next_read() {
+        const LONG: Option<Duration> = Some(Duration::from_secs(60));
+        let (mut client, socket) = pair();
+        let (mut base, mut worker) = worker_with(KeepsTwo, socket);
+        let limits = Limits { first_byte: LONG, idle: None, message: LONG, ..Limits::default() };
+        worker.reconfigure(base.registry(), &limits, Duration::ZERO).unwrap();
+        while worker.connections.is_empty() {
+            base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+        }
+        let (key, connection) = worker.connections.iter().next().unwrap();
+        let readable = connection.readable;
+        assert!(base.registry().deadline(readable).is_some());
+        let mut send = |limits: &Limits| {
+            worker.reconfigure(base.registry(), limits, Duration::ZERO).unwrap();
+            let reads = worker.stats.reads;
+            client.write_all(b"x").unwrap();
+            while worker.stats.reads == reads {
+                base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
+            }
+            let timer = worker.connections[key].timer;
+            let registry = base.registry();
+            let has = |event| registry.deadline(event).is_some();
+            (has(readable), timer.is_some_and(has))
+        };
+        let none = Limits { first_byte: None, message: None, ..limits };
+        // The first byte switches the first-byte deadline off, and begins a message.
+        assert_eq!(send(&Limits { message: LONG, ..none }), (false, true));
+        assert_eq!(send(&none), (false, true), "it is the same message");
+        assert_eq!(send(&none), (false, false), "it is the next message");
+    }
 
     #[test]
     fn a_connection_with_much_to_read_gets_four_reads_a_turn() {

@@ -40,7 +40,8 @@ impl ConnectionDeadlines {
     pub(super) fn first_byte_arrived<C>(&self, registry: &mut Registry<C>, readable: EventId) {
         if let Some(idle) = self.idle {
             registry.add(readable, Some(idle)).expect("it is pending, and ours");
-        } else if self.first_byte.is_some() {
+        } else {
+            // The connection may have had one before the limits were changed.
             registry.remove_timeout(readable);
         }
     }

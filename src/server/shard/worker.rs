@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use core_affinity::CoreId;
 use slab::Slab;
@@ -15,7 +16,7 @@ use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::server::accept::{Acceptor, HasAcceptor};
-use crate::server::config::{ProxyProtocol, ServerConfig};
+use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
 use crate::server::memory::{BufferLimits, MemoryLimit};
 use crate::server::service::{Hosted, PeerAddress};
@@ -95,6 +96,26 @@ impl Worker {
             adopted: false,
             draining: None,
         })
+    }
+
+    /// Changes the limits of what begins from now on, and when a callback is slow.
+    ///
+    /// # Errors
+    ///
+    /// The base had too many durations of messages; nothing is changed then.
+    pub(in crate::server) fn reconfigure(
+        &mut self,
+        registry: &mut Registry<Self>,
+        limits: &Limits,
+        slow_callback: Duration,
+    ) -> Result<()> {
+        self.deadlines = ConnectionDeadlines::new(limits, registry)?;
+        self.calls.limits.connection_bytes = limits.buffer_bytes;
+        if let Some(timings) = &mut self.timings {
+            timings.slow_ns = as_ns(slow_callback);
+        }
+        self.mark();
+        Ok(())
     }
 
     /// Runs on the worker's thread to its end.

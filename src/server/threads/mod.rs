@@ -3,6 +3,7 @@
 pub(super) mod collect_stats;
 mod descriptors;
 pub(super) mod question;
+mod reconfigure;
 
 use std::convert::Infallible;
 use std::sync::{Arc, mpsc};
@@ -10,6 +11,7 @@ use std::sync::{Arc, mpsc};
 use crate::base::{EventBase, Registry};
 use crate::server::accept::{self, Acceptor, AcceptorThread, BacklogOwner, Shards};
 use crate::server::config::{AcceptMode, Drain, ServerConfig, cores};
+use crate::server::connection_limit::ConnectionLimit;
 use crate::server::error::Result;
 use crate::server::failure::Failures;
 use crate::server::listener::Listener;
@@ -33,6 +35,7 @@ pub(super) struct Threads {
     /// How many workers accept; they are the first ones.
     pub(super) accepting_workers: usize,
     pub(super) loads: Loads,
+    connection_limit: Arc<ConnectionLimit>,
     pub(super) memory: Arc<MemoryLimit>,
 }
 
@@ -83,8 +86,8 @@ impl Threads {
         };
         let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
         let workers = workers.collect::<Result<_>>()?;
-        let (loads, memory) = (shards.loads, shards.memory);
-        Ok(Self { acceptor, workers, accepting_workers, loads, memory })
+        let Shards { loads, connection_limit, memory, .. } = shards;
+        Ok(Self { acceptor, workers, accepting_workers, loads, connection_limit, memory })
     }
 
     /// Stops every acceptor, and waits until all have closed their sockets.
