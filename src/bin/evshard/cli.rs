@@ -1,16 +1,17 @@
 //! The command line: parses the command, or explains in one line what is wrong.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use super::config_file::{CheckConfig, Configuration, Refusal};
 use super::ctl::Ctl;
 use super::flags::Serve;
 use super::top::Top;
-use super::{exit_code, written};
+use super::usage_error::in_one_line;
+use super::{exit_code, print_error, written};
 
 /// An event-driven TCP server, one core per shard.
 #[derive(Parser)]
@@ -21,72 +22,96 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// Run a server; by default the echo service, which sends back every byte.
     #[command(after_help = "\
 Examples:
   evshard serve
   evshard serve --listen 0.0.0.0:7000 --listen unix:/run/echo.sock --workers 2
   evshard serve --admin 127.0.0.1:9100 --idle-timeout 60s --max-connections 10000
+  evshard serve --config /etc/evshard.toml --log-level debug
   evshard serve --upgrade-from /run/evshard.upgrade     take over from a running server
   taskset -c 0 evshard serve --listen 127.0.0.1:0 --workers 1
 
 Standard output begins with a line `listening on ADDR` for each listener, once connections are
 accepted. SIGINT, SIGTERM or SIGQUIT stops accepting, drains, prints a table with a line per shard
-and exits with 0; a second one exits at once. SIGHUP or SIGUSR1 opens the --log-file again. SIGUSR2
-has no effect.")]
+and exits with 0; a second one exits at once. SIGHUP or SIGUSR1 opens the --log-file again. SIGHUP
+also reads the --config file again and applies what can change. SIGUSR2 has no effect.")]
     Serve(Box<Serve>),
     /// Show live statistics of a running server, shard by shard; `q` quits.
     Top(Top),
     /// Act on a running server.
     Ctl(Ctl),
+    /// Check a configuration file of `serve`, and report all its errors. One with errors ends with
+    /// status 2.
+    CheckConfig(CheckConfig),
 }
 
-/// The command to run, or the exit code.
-pub(crate) fn parse() -> Result<Command, ExitCode> {
-    match parse_from(std::env::args_os()) {
-        Ok(command) => Ok(command),
-        Err(error) if error.use_stderr() => {
-            let _ = io::stderr().write_all(complaint(&error).as_bytes());
-            Err(ExitCode::from(2))
-        }
+/// What to do, with all that it needs.
+pub(crate) enum Action {
+    Serve(Box<Configuration>),
+    Top(Top),
+    Ctl(Ctl),
+    CheckConfig(CheckConfig),
+}
+
+/// What to do, or the exit code.
+pub(crate) fn parse() -> Result<Action, ExitCode> {
+    parse_from(std::env::args_os()).map_err(|refusal| refuse(&refusal))
+}
+
+/// Prints what is wrong, or the help. Returns the exit code.
+pub(crate) fn refuse(refusal: &Refusal) -> ExitCode {
+    match refusal {
         // Help and version are successes.
-        Err(help) => Err(exit_code(written(help.print()))),
+        Refusal::Usage(help) if !help.use_stderr() => exit_code(written(help.print())),
+        _ => {
+            print_error(&complaint(refusal));
+            ExitCode::from(2)
+        }
     }
 }
 
-/// The command of these arguments, whose first is the program's name.
-fn parse_from(
-    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Command, clap::Error> {
-    let Cli { command } = Cli::try_parse_from(arguments)?;
-    let conflict = if let Command::Serve(flags) = &command { flags.conflict() } else { None };
-    match conflict {
-        Some(conflict) => Err(Cli::command().error(ErrorKind::ArgumentConflict, conflict)),
-        None => Ok(command),
+/// What these arguments, whose first is the program's name, mean.
+fn parse_from(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Action, Refusal> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if let [_, verb, flags @ ..] = &arguments[..]
+        && verb == "serve"
+    {
+        match Configuration::of(flags) {
+            Err(Refusal::Usage(help)) if !help.use_stderr() => {}
+            configuration => return Ok(Action::Serve(Box::new(configuration?))),
+        }
     }
+    let Cli { command } = Cli::try_parse_from(arguments).map_err(Refusal::Usage)?;
+    Ok(match command {
+        Command::Serve(_) => unreachable!("it asks for help, which is no command"),
+        Command::Top(top) => Action::Top(top),
+        Command::Ctl(ctl) => Action::Ctl(ctl),
+        Command::CheckConfig(check) => Action::CheckConfig(check),
+    })
 }
 
-/// clap explains over several lines, and a log needs one. Help after a missing argument stays
-/// complete.
-fn complaint(error: &clap::Error) -> String {
-    let text = error.render().to_string();
+/// What is wrong, and where to find help. Help after a missing argument stays complete.
+fn complaint(refusal: &Refusal) -> String {
+    let error = match refusal {
+        Refusal::Usage(error) => error,
+        Refusal::File(errors) => return format!("evshard: {errors}\n"),
+    };
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return text;
+        return error.render().to_string();
     }
-    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
-    let line = lines.collect::<Vec<_>>().join("; ");
-    let line = line.trim_start_matches("error: ").replace(":; ", ": ");
     let verb = std::env::args_os().nth(1).and_then(|verb| verb.into_string().ok());
-    let verb = verb.as_deref().filter(|verb| matches!(*verb, "top" | "ctl")).unwrap_or("serve");
-    format!("evshard: {line}; see `evshard {verb} --help`\n")
+    let verb = verb.as_deref().filter(|verb| matches!(*verb, "top" | "ctl" | "check-config"));
+    let verb = verb.unwrap_or("serve");
+    format!("evshard: {}; see `evshard {verb} --help`\n", in_one_line(error))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
+    use clap::CommandFactory;
     use proptest::prelude::*;
 
     use super::*;
@@ -134,8 +159,8 @@ mod tests {
         for address in ["10.0.0.1", "10.0.0.1/32", "::1", "10.0.0.0/8"] {
             let flags = ["evshard", "serve", "--proxy-protocol", "require", "--proxy-trust"];
             let parsed = parse_from(flags.into_iter().chain([address]));
-            let Ok(Command::Serve(flags)) = parsed else { panic!("{address}") };
-            let trusted = &flags.config().proxy.trusted[0];
+            let Ok(Action::Serve(serve)) = parsed else { panic!("{address}") };
+            let trusted = &serve.flags.config().proxy.trusted[0];
             assert_eq!(trusted.prefix_len() == trusted.max_prefix_len(), !address.ends_with("/8"));
         }
     }
@@ -159,8 +184,8 @@ mod tests {
                     let line = complaint(&error);
                     prop_assert_eq!(line.lines().count(), 1, "{}", line);
                 }
-                Ok(Command::Serve(flags)) => {
-                    prop_assert_eq!(flags.config().check(), Ok(()));
+                Ok(Action::Serve(serve)) => {
+                    prop_assert_eq!(serve.flags.config().check(), Ok(()));
                 }
                 Ok(_) => prop_assert!(false, "another command"),
             }
@@ -168,7 +193,7 @@ mod tests {
 
         #[test]
         fn no_interval_of_top_panics_or_is_too_long_for_the_clock(value in value()) {
-            if let Ok(Command::Top(top)) = parse_from(["evshard", "top", "--interval", &value]) {
+            if let Ok(Action::Top(top)) = parse_from(["evshard", "top", "--interval", &value]) {
                 prop_assert!(Instant::now().checked_add(top.interval).is_some());
             }
         }

@@ -20,6 +20,10 @@ enum Verb {
     Stats(AdminArg),
     /// Drain the server: it stops accepting, finishes open connections and exits.
     Drain(AdminArg),
+    /// Make the server read its configuration file again, and print what became of each key. Keys
+    /// that the server cannot change while it runs need a restart or an upgrade. If the file has an
+    /// error, nothing changes.
+    Reload(AdminArg),
 }
 
 impl Ctl {
@@ -34,6 +38,7 @@ impl Ctl {
                 let answer = to.admin.post("/drain")?;
                 print(&format!("{}: {}\n", to.admin, answer.body.trim()))?;
             }
+            Verb::Reload(to) => print(&to.admin.post("/reload")?.body)?,
         }
         Ok(())
     }

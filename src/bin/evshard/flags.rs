@@ -18,10 +18,12 @@ use super::flag_values::{
     Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
     listen_addresses, log_level, memory_bytes, mode, network, overload, placement, proxy_mode,
 };
-use super::logger::{self, LogError, LogFile, LogFormat};
+use super::logger::{self, LogError, LogFormat, RunningLog};
 
 #[derive(Args)]
 pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) file: FileFlags,
     #[command(flatten)]
     listening: Listening,
     #[command(flatten)]
@@ -34,6 +36,21 @@ pub(crate) struct Serve {
     pub(crate) service: ServiceFlags,
     #[command(flatten)]
     observability: ObservabilityFlags,
+}
+
+/// The configuration file.
+#[derive(Args)]
+#[command(next_help_heading = "Configuration file")]
+pub(crate) struct FileFlags {
+    /// Read the configuration from this TOML file. Its keys are the names of the flags below, such
+    /// as max-connections = 1000. A flag that is given here, too, replaces the key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print the configuration that the file and the flags make, as a commented file for --config,
+    /// and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
 }
 
 #[derive(Args)]
@@ -209,7 +226,7 @@ struct ObservabilityFlags {
     slow_callback: Duration,
 
     /// Address of the HTTP interface for operators, ADDR:PORT or unix:PATH: /metrics, /stats,
-    /// /healthz, /readyz and POST /drain. `evshard top` and `evshard ctl` need it.
+    /// /healthz, /readyz, POST /drain and POST /reload. `evshard top` and `evshard ctl` need it.
     #[arg(long, value_name = "ADDR")]
     admin: Option<ListenAddress>,
 
@@ -296,9 +313,13 @@ impl Serve {
         Drain { delay: *drain_delay, timeout: *drain_timeout, spread: *drain_spread }
     }
 
-    pub(crate) fn start_logging(&self) -> Result<Option<LogFile>, LogError> {
-        let ObservabilityFlags { log_format, log_level, log_file, .. } = &self.observability;
-        logger::start(*log_format, *log_level, log_file.clone())
+    pub(crate) fn start_logging(&self) -> Result<RunningLog, LogError> {
+        let (format, level) = self.log_format_and_level();
+        logger::start(format, level, self.observability.log_file.clone())
+    }
+
+    pub(crate) fn log_format_and_level(&self) -> (LogFormat, LevelFilter) {
+        (self.observability.log_format, self.observability.log_level)
     }
 
     pub(crate) fn admin(&self) -> Option<AdminConfig> {

@@ -2,35 +2,49 @@
 
 mod admin_client;
 mod cli;
+mod config_file;
 mod ctl;
 mod flag_values;
 mod flags;
 mod logger;
 mod output_queue;
+mod reload;
 mod serve;
 mod top;
+mod usage_error;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cli::Command;
+use cli::Action;
+use config_file::Configuration;
 use output_queue::{FLUSH_TIMEOUT, write_text};
 
 fn main() -> ExitCode {
     abort_on_panic();
-    let command = match cli::parse() {
-        Ok(command) => command,
+    let action = match cli::parse() {
+        Ok(action) => action,
         Err(exit) => return exit,
     };
-    let done = match command {
-        Command::Serve(flags) => serve::run(&flags),
-        Command::Top(top) => top.run().map_err(Into::into),
-        Command::Ctl(ctl) => ctl.run(),
+    let done = match action {
+        Action::Serve(serve) if serve.flags.file.print_config => print_config(&serve),
+        Action::Serve(serve) => serve::run(*serve),
+        Action::Top(top) => top.run().map_err(Into::into),
+        Action::Ctl(ctl) => ctl.run(),
+        Action::CheckConfig(check) => match check.run() {
+            Ok(text) => print(&text).map_err(Into::into),
+            Err(refusal) => return cli::refuse(&refusal),
+        },
     };
     exit_code(done)
+}
+
+fn print_config(serve: &Configuration) -> Result<(), Box<dyn Error>> {
+    Ok(print(&serve.settings.to_toml()?)?)
 }
 
 /// The exit code of a command, after its error is printed.

@@ -1,6 +1,7 @@
 //! `evshard serve`: starts, serves until the shutdown, drains, reports.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use evshard::server::{
 };
 use evshard::{Config, EventBase, EventSpec, Fired, Handler, Registry, Remote};
 
+use super::config_file::{Configuration, Settings};
 use super::flags::{Serve, ServiceName};
-use super::logger::LogFile;
+use super::logger::RunningLog;
 use super::output_queue::{OutputQueue, start_thread, write_text};
+use super::reload::{Read, Reloader, Report};
 
 /// A server with fewer descriptors than most systems give a process may soon lack one.
 const DESCRIPTORS_FEW: u64 = 1024;
@@ -38,7 +41,11 @@ struct Program {
     /// Takes the server that is to be drained.
     drain: Sender<Server>,
     stdout: Arc<OutputQueue>,
-    log_file: Option<LogFile>,
+    log: RunningLog,
+    /// What the flags are set to; a reload changes some.
+    settings: Settings,
+    /// If there is a configuration file.
+    reloader: Option<Reloader>,
     report: Option<evshard::server::Result<ServerStats>>,
 }
 
@@ -59,12 +66,13 @@ enum Phase {
 }
 
 /// Runs `evshard serve` to its end.
-pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(configuration: Configuration) -> Result<(), Box<dyn Error>> {
+    let Configuration { flags, settings, arguments } = configuration;
     prepare_for_address_limit();
     let mut base = EventBase::<Program>::new(Config::default())?;
     // Before anything else, so that a signal during the start is not lost.
     handle_signals(base.registry())?;
-    let log_file = flags.start_logging()?;
+    let log = flags.start_logging()?;
     let stdout = OutputQueue::start("stdout", |batch| {
         // A closed output must not end the server.
         batch.texts.iter().for_each(|text| drop(write_text(io::stdout(), text, None)));
@@ -72,6 +80,10 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let remote = base.remote();
     let drain = start_drain_thread(remote.clone())?;
+    let reloader = match flags.file.config {
+        Some(_) => Some(start_reloader(arguments, remote.clone())?),
+        None => None,
+    };
     let mut program = Program {
         phase: Phase::Starting,
         ends_at_once: false,
@@ -79,10 +91,12 @@ pub(crate) fn run(flags: &Serve) -> Result<(), Box<dyn Error>> {
         remote,
         drain,
         stdout,
-        log_file,
+        log,
+        settings,
+        reloader,
         report: None,
     };
-    let done = program.serve(&mut base, flags);
+    let done = program.serve(&mut base, &flags);
     program.flush();
     // A dropped base no longer handles the signals, and one that comes now would change the exit
     // status.
@@ -98,9 +112,8 @@ fn handle_signals(registry: &mut Registry<Program>) -> evshard::Result<()> {
     for number in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT] {
         handle(number, on_end_signal)?;
     }
-    for number in [libc::SIGHUP, libc::SIGUSR1] {
-        handle(number, on_reopen_signal)?;
-    }
+    handle(libc::SIGHUP, on_reload_signal)?;
+    handle(libc::SIGUSR1, on_reopen_signal)?;
     handle(libc::SIGUSR2, |_, _, _| log::info!(target: "serve", "SIGUSR2 is ignored"))?;
     // A file at its maximum size is an error of the write, and not the end of the server.
     handle(libc::SIGXFSZ, |_, _, _| {})
@@ -123,6 +136,19 @@ fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
         });
     })?;
     Ok(sender)
+}
+
+/// Starts the thread that reads the configuration file again.
+fn start_reloader(arguments: Vec<OsString>, remote: Remote<Program>) -> io::Result<Reloader> {
+    Reloader::start(arguments, move |read, request| {
+        // If the loop has ended, the request is dropped, which answers it.
+        let _ = remote.post(|_, program| {
+            let answer = program.reload(read);
+            if let Some(request) = request {
+                request.answer(answer);
+            }
+        });
+    })
 }
 
 /// Every connection needs a descriptor, and the soft limit is often far below the hard one. The
@@ -188,13 +214,11 @@ impl Program {
             }
         };
         let succeeds = upgrade.from.is_some();
-        let admin = flags.admin().map(|admin| {
-            let shut_down = || self.shutdown_trigger();
-            start_beside("admin", succeeds, || server.admin(&admin, shut_down()))
-        });
-        let agent =
-            flags.agent().map(|address| start_beside("agent", succeeds, || server.agent(address)));
-        let (admin, agent) = (admin.transpose()?.flatten(), agent.transpose()?.flatten());
+        let admin = self.start_admin(flags, &mut server, succeeds)?;
+        let agent = match flags.agent() {
+            Some(address) => start_beside("agent", succeeds, || server.agent(address))?,
+            None => None,
+        };
         if let Some(socket) = upgrade_socket {
             let offered = server.offer(socket, self.succeeded());
             // One that has succeeded another serves rather than not at all.
@@ -280,6 +304,22 @@ impl Program {
         Ok(result.recv()?)
     }
 
+    /// Starts the admin if it is configured, and returns its address.
+    fn start_admin(
+        &self,
+        flags: &Serve,
+        server: &mut Server,
+        succeeds: bool,
+    ) -> evshard::server::Result<Option<ListenAddress>> {
+        let Some(admin) = flags.admin() else { return Ok(None) };
+        start_beside("admin", succeeds, || {
+            if let Some(reloader) = self.reloader.clone() {
+                server.on_reload(move |request| reloader.reload(Some(request)));
+            }
+            server.admin(&admin, self.shutdown_trigger())
+        })
+    }
+
     /// Returns a function for the moment at which another process has the sockets. The service
     /// manager must be notified by the process that it knows, before that one ends.
     fn succeeded(&self) -> impl FnOnce(u32) + Send + 'static + use<> {
@@ -310,6 +350,37 @@ impl Program {
             // If the loop has ended, the shutdown is complete.
             let _ = remote.post(|_, program| program.begin_shutdown());
         }
+    }
+
+    /// Applies what can change of a configuration that was read, and logs it. Returns lines about
+    /// each key, or why nothing has changed.
+    fn reload(&mut self, read: Read) -> Result<String, String> {
+        let reloaded = self.apply(read);
+        match &reloaded {
+            Ok(report) => {
+                let (applied, need_restart) = (list(&report.applied), list(&report.need_restart));
+                log::info!(target: "reload", applied, need_restart; "the configuration was read");
+            }
+            Err(reason) => log::error!(
+                target: "reload", error = reason.trim_end();
+                "the configuration was not reloaded; the server keeps the one that it has"
+            ),
+        }
+        reloaded.map(|report| report.to_string())
+    }
+
+    fn apply(&mut self, read: Read) -> Result<Report, String> {
+        let Configuration { flags, settings, .. } = read.map_err(|refusal| refusal.in_lines())?;
+        let Some(server) = &mut self.server else {
+            return Err("the server has not started yet, or it drains\n".to_owned());
+        };
+        let silent = server.reconfigure(&flags.config()).map_err(|error| format!("{error}\n"))?;
+        if silent > 0 {
+            log::warn!(target: "reload", threads = silent; "busy threads apply the change later");
+        }
+        let (format, level) = flags.log_format_and_level();
+        self.log.change(format, level);
+        Ok(Report::update(&mut self.settings, settings))
     }
 
     /// Starts the shutdown, unless it has begun. The loop goes on meanwhile, for a second signal.
@@ -376,13 +447,26 @@ fn on_end_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired)
     }
 }
 
-/// A program that rotates the log sends one of these, after it renamed the file.
-fn on_reopen_signal(_: &mut Registry<Program>, program: &mut Program, fired: Fired) {
-    match &program.log_file {
-        Some(file) => file.reopen(),
-        None => {
-            let name = if fired.signal() == Some(libc::SIGHUP) { "SIGHUP" } else { "SIGUSR1" };
-            log::info!(target: "serve", "{name} is ignored, because there is no --log-file");
-        }
+/// A program that rotates the log sends this or SIGHUP, after it renamed the file.
+fn on_reopen_signal(_: &mut Registry<Program>, program: &mut Program, _: Fired) {
+    if !program.log.reopen() {
+        log::info!(target: "serve", "SIGUSR1 is ignored, because there is no --log-file");
     }
+}
+
+/// An operator or a service manager sends this, after the configuration file was changed.
+fn on_reload_signal(_: &mut Registry<Program>, program: &mut Program, _: Fired) {
+    let reopens = program.log.reopen();
+    match &program.reloader {
+        Some(reloader) => reloader.reload(None),
+        None if reopens => {}
+        None => log::info!(
+            target: "serve", "SIGHUP is ignored, because there is no --config and no --log-file"
+        ),
+    }
+}
+
+/// Names in a field of the log.
+fn list(keys: &[String]) -> String {
+    if keys.is_empty() { "none".to_owned() } else { keys.join(" ") }
 }

@@ -5,6 +5,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use evshard::server::stats::ProcessStats;
@@ -17,18 +18,50 @@ use writer::Writer;
 
 #[derive(Debug)]
 struct Logger {
-    format: LogFormat,
+    format: SharedFormat,
     queue: Arc<OutputQueue>,
 }
 
-/// The file of the log, as its owner renames or removes it.
+/// The format of all lines from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct LogFile(Arc<OutputQueue>);
+struct SharedFormat(Arc<AtomicBool>);
 
-impl LogFile {
-    /// Opens the file again, and logs it. If that fails, the open file stays in use.
-    pub(crate) fn reopen(&self) {
-        self.0.reopen();
+impl SharedFormat {
+    fn new(format: LogFormat) -> Self {
+        Self(Arc::new(AtomicBool::new(format == LogFormat::Json)))
+    }
+
+    fn set(&self, format: LogFormat) {
+        self.0.store(format == LogFormat::Json, Relaxed);
+    }
+
+    fn get(&self) -> LogFormat {
+        if self.0.load(Relaxed) { LogFormat::Json } else { LogFormat::Text }
+    }
+}
+
+/// The log of the program, while it is written.
+#[derive(Debug)]
+pub(crate) struct RunningLog {
+    queue: Arc<OutputQueue>,
+    format: SharedFormat,
+    has_file: bool,
+}
+
+impl RunningLog {
+    /// Opens the file again, after it was renamed or removed, and logs it. If that fails, the open
+    /// file stays in use. Returns whether there is a file.
+    pub(crate) fn reopen(&self) -> bool {
+        if self.has_file {
+            self.queue.reopen();
+        }
+        self.has_file
+    }
+
+    /// Logs in this format, and this severity and above, from the next line on.
+    pub(crate) fn change(&self, format: LogFormat, level: LevelFilter) {
+        self.format.set(format);
+        log::set_max_level(level);
     }
 }
 
@@ -37,15 +70,16 @@ pub(crate) fn start(
     format: LogFormat,
     level: LevelFilter,
     file: Option<PathBuf>,
-) -> Result<Option<LogFile>, LogError> {
+) -> Result<RunningLog, LogError> {
     let has_file = file.is_some();
-    let mut writer = Writer::open(format, file)?;
+    let format = SharedFormat::new(format);
+    let mut writer = Writer::open(format.clone(), file)?;
     let queue = OutputQueue::start("log", move |batch| writer.write(batch))?;
-    let log_file = has_file.then(|| LogFile(queue.clone()));
+    let running = RunningLog { queue: queue.clone(), format: format.clone(), has_file };
     // The logger lives as long as the program.
     log::set_logger(Box::leak(Box::new(Logger { format, queue }))).expect("it is the first one");
     log::set_max_level(level);
-    Ok(log_file)
+    Ok(running)
 }
 
 impl Log for Logger {
@@ -55,7 +89,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.queue.put(self.format.line(record, SystemTime::now())) {
+        if !self.queue.put(self.format.get().line(record, SystemTime::now())) {
             ProcessStats::count_dropped_log_line();
         }
     }

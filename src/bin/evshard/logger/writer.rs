@@ -11,7 +11,7 @@ use log::{Level, Record};
 use rustix::fd::AsFd;
 
 use super::super::output_queue::{Batch, write_text};
-use super::format::LogFormat;
+use super::SharedFormat;
 
 /// Why the log cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(crate) enum LogError {
 }
 
 pub(super) struct Writer {
-    format: LogFormat,
+    format: SharedFormat,
     /// `None` for standard error.
     path: Option<PathBuf>,
     output: Box<dyn AsFd + Send>,
@@ -33,7 +33,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the file, or takes standard error.
-    pub(super) fn open(format: LogFormat, path: Option<PathBuf>) -> Result<Self, LogError> {
+    pub(super) fn open(format: SharedFormat, path: Option<PathBuf>) -> Result<Self, LogError> {
         let output: Box<dyn AsFd + Send> = match &path {
             None => Box::new(io::stderr()),
             Some(path) => match open(path) {
@@ -68,7 +68,7 @@ impl Writer {
     fn report_lost(&self) -> io::Result<()> {
         let mut record = Record::builder();
         record.level(Level::Warn).target("log");
-        let line = self.format.line(
+        let line = self.format.get().line(
             &record.args(format_args!("{} lines were dropped", self.lost)).build(),
             SystemTime::now(),
         );

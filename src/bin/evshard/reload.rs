@@ -1,0 +1,141 @@
+//! Reloads the configuration file of a running server: applies what can change, and reports each
+//! key.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+
+use evshard::server::ReloadRequest;
+
+use super::config_file::{Configuration, Refusal, Setting, Settings};
+use super::output_queue::start_thread;
+
+/// Keys that a running server can change. The others need a restart or an upgrade.
+const CHANGEABLE: &[&str] = &[
+    "max-connections",
+    "overload",
+    "first-byte-timeout",
+    "idle-timeout",
+    "message-timeout",
+    "buffer",
+    "memory-limit",
+    "drain-timeout",
+    "drain-delay",
+    "drain-spread",
+    "slow-callback",
+    "log-format",
+    "log-level",
+];
+
+/// Reloads that wait for an earlier one: as many as the admin has connections.
+const WAITING_MAX: usize = 32;
+
+/// What a reload has read.
+pub(crate) type Read = Result<Configuration, Refusal>;
+
+/// Reads the file on a thread of its own, because a disk or the look-up of a host may take long.
+#[derive(Clone)]
+pub(crate) struct Reloader(SyncSender<Option<ReloadRequest>>);
+
+impl Reloader {
+    /// Starts the thread. It passes each configuration of these arguments to `apply`, with the
+    /// request of an operator if there is one.
+    pub(crate) fn start(
+        arguments: Vec<OsString>,
+        mut apply: impl FnMut(Read, Option<ReloadRequest>) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, requests) = mpsc::sync_channel(WAITING_MAX);
+        start_thread("reload", move || {
+            requests.iter().for_each(|request| apply(Configuration::of(&arguments), request));
+        })?;
+        Ok(Self(sender))
+    }
+
+    /// Reloads after earlier requests. Does not wait for it.
+    pub(crate) fn reload(&self, request: Option<ReloadRequest>) {
+        // A signal needs none of its own then: those that wait read the file after it.
+        if let Err(TrySendError::Full(Some(request))) = self.0.try_send(request) {
+            request.answer(Err(format!("{WAITING_MAX} reloads wait; try again later\n")));
+        }
+    }
+}
+
+/// What a reload did, key by key.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    lines: Vec<String>,
+    pub(crate) applied: Vec<String>,
+    pub(crate) need_restart: Vec<String>,
+}
+
+impl Report {
+    /// Compares the running settings with those that were read, and updates what can change.
+    pub(crate) fn update(running: &mut Settings, read: Settings) -> Self {
+        let mut report = Self::default();
+        for (running, read) in running.0.iter_mut().zip(read.0) {
+            report.update_one(running, read);
+        }
+        report
+    }
+
+    fn update_one(&mut self, running: &mut Setting, read: Setting) {
+        let key = read.key.clone();
+        let (before, now) = (&running.value, &read.value);
+        if before == now {
+            self.lines.push(format!("{key}: unchanged"));
+        } else if CHANGEABLE.contains(&&*key) {
+            self.lines.push(format!("{key}: applied, from {before} to {now}"));
+            self.applied.push(key);
+            *running = read;
+        } else {
+            self.lines.push(format!("{key}: needs a restart or an upgrade, to change to {now}"));
+            self.need_restart.push(key);
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Settings {
+        let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
+        Configuration::of(&flags).map_err(|refusal| refusal.in_lines()).unwrap().settings
+    }
+
+    #[test]
+    fn each_key_that_can_change_is_a_flag() {
+        let settings = settings(&[]);
+        for key in CHANGEABLE {
+            assert!(settings.0.iter().any(|setting| setting.key == *key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_reported_again_by_each_reload() {
+        let mut running = settings(&["--workers", "2", "--idle-timeout", "9s"]);
+        let read = settings(&["--workers", "3", "--idle-timeout", "8s", "--no-pin"]);
+        let report = Report::update(&mut running, read.clone());
+        assert_eq!(report.applied, ["idle-timeout"]);
+        assert_eq!(report.need_restart, ["workers", "no-pin"]);
+        let text = report.to_string();
+        for line in [
+            "workers: needs a restart or an upgrade, to change to 3",
+            "no-pin: needs a restart or an upgrade, to change to true",
+            "idle-timeout: applied, from 9s to 8s",
+            "max-connections: unchanged",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert_eq!(text.lines().count(), running.0.len());
+        let report = Report::update(&mut running, read);
+        assert_eq!((report.applied.len(), report.need_restart.len()), (0, 2));
+    }
+}
