@@ -1,7 +1,7 @@
 //! Whole servers in every accept mode: stopped, overloaded and limited.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -286,5 +286,32 @@ fn a_change_out_of_range_changes_nothing() {
         (0..2).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
     clients.iter().for_each(|client| echo(client).unwrap());
     drop(clients);
+    server.drain().unwrap();
+}
+
+/// What the agent says to a client that sends this and ends its stream.
+fn ask_agent(address: &ListenAddress, sent: &[u8]) -> String {
+    let ListenAddress::Tcp(address) = address else { unreachable!() };
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(sent).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer, and then an orderly end");
+    answer
+}
+
+#[test]
+fn an_agent_answers_every_connection_with_one_line() {
+    let mut server = start(AcceptMode::Acceptor, |_| {});
+    let agent = server.agent(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    // More than it keeps open at a time.
+    for sent in [&b""[..], b"db7\n", &[b'x'; 100_000]].into_iter().cycle().take(99) {
+        let answer = ask_agent(&agent, sent);
+        let weight = answer.strip_prefix("ready up ").and_then(|rest| rest.strip_suffix("%\n"));
+        let weight: u8 = weight.and_then(|weight| weight.parse().ok()).expect(&answer);
+        assert!((1..=100).contains(&weight), "{answer:?}");
+    }
+    assert_eq!(server.begin_drain(), None);
+    assert_eq!(ask_agent(&agent, b""), "drain\n");
     server.drain().unwrap();
 }

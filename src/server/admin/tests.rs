@@ -535,33 +535,6 @@ fn event_bases_answer_until_they_are_gone() {
     assert_eq!(answered, 2);
 }
 
-/// What the agent of fake threads says to a client that sends this and ends its stream.
-fn ask_agent(address: &ListenAddress, sent: &[u8]) -> String {
-    let ListenAddress::Tcp(address) = address else { unreachable!() };
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(sent).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer, and then an orderly end");
-    answer
-}
-
-#[test]
-fn an_agent_answers_every_connection_with_one_line() {
-    let seen = Arc::new(Seen::default());
-    let fake = Fake { habits: vec![Answers, Answers], accepts: true, seen: seen.clone() };
-    let any = "127.0.0.1:0".parse().unwrap();
-    let agent = Admin::start_agent(&any, Config::default(), fake, &Failures::none()).unwrap();
-    for sent in [&b""[..], b"db7\n", &[b'x'; 100_000]] {
-        assert_eq!(ask_agent(agent.address(), sent), "ready up 100%\n");
-    }
-    for _ in 0..2 * 32 {
-        assert_eq!(ask_agent(agent.address(), b"more than it keeps open"), "ready up 100%\n");
-    }
-    seen.drains.fetch_add(1, Ordering::Relaxed);
-    assert_eq!(ask_agent(agent.address(), b""), "drain\n");
-}
-
 #[test]
 fn a_reload_is_answered_when_the_program_has_done_it() {
     let test = test(&[Answers]);
