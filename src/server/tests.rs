@@ -315,3 +315,25 @@ fn an_agent_answers_every_connection_with_one_line() {
     assert_eq!(ask_agent(&agent, b""), "drain\n");
     server.drain().unwrap();
 }
+
+#[test]
+fn a_busy_thread_is_not_waited_for_for_ever_and_applies_a_change_later() {
+    let mut server = start(AcceptMode::AcceptorInShard0, |_| {});
+    let (resume, paused) = std::sync::mpsc::channel::<()>();
+    server.threads.workers[1].post(move |_, _| {
+        let _ = paused.recv();
+    });
+    let mut config = ServerConfig::default();
+    config.limits.idle = Some(Duration::from_millis(50));
+    assert_eq!(server.reconfigure(&config).unwrap(), 1);
+    drop(resume);
+    // Each shard gets one of them.
+    let clients: Vec<_> =
+        (0..2).map(|_| TcpStream::connect(address_of(&server)).unwrap()).collect();
+    clients.iter().for_each(|client| echo(client).unwrap());
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "it is idle for too long");
+    }
+    let report = server.drain().unwrap();
+    assert_eq!(report.shards.iter().map(|shard| shard.connections).collect::<Vec<_>>(), [1, 1]);
+}

@@ -52,8 +52,19 @@ fn one(text: &str) -> Value {
 }
 
 /// Values that the parsers of flags take, most general first.
-const VALUES: &[&str] =
-    &["7", "7s", "1MiB", "127.0.0.1:9100", "10.0.0.0/8", "shed", "spin:7us", "info", "name"];
+const VALUES: &[&str] = &[
+    "7",
+    "7s",
+    "1MiB",
+    "127.0.0.1:9100",
+    "10.0.0.0/8",
+    "spin:7us",
+    "info",
+    "7/s",
+    "1MiB/s",
+    "7%",
+    "name",
+];
 
 /// A line of a file that sets this flag to something, with all that the flag needs.
 fn line_for(flag: &clap::Arg) -> (String, Value) {
@@ -67,7 +78,9 @@ fn line_for(flag: &clap::Arg) -> (String, Value) {
     }
     let named = flag.get_possible_values();
     let named = named.last().map(|value| value.get_name().to_owned());
+    let defaults = flag.get_default_values().iter().map(|text| text.to_str().unwrap().to_owned());
     let texts = named.into_iter().chain(VALUES.iter().map(|text| (*text).to_owned()));
+    let texts = texts.chain(defaults);
     let takes = |text: &String| {
         let argument = format!("--{key}={text}");
         let error = serve_command().try_get_matches_from([argument]).err();
