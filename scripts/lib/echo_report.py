@@ -7,7 +7,7 @@ import measure
 import plot
 import raw
 import results
-from stats import MISSING, Spread, cell, median_interval, paired_ratios, spread, table, verdict
+from stats import Spread, cell, interval_cell, paired_ratios, spread, table, verdict
 
 
 @dataclass(frozen=True)
@@ -145,16 +145,11 @@ def _cpu_section(measured, server):
     for case in measured.runs:
         ratio = measured.ratio(case, server)
         costs = [cell(spread(measured.cpu(case, name)), 3) for name in (measured.reference, server)]
-        row = [case, ratio.n, *costs, cell(ratio, 3), _interval(measured.ratios(case, server))]
+        row = [case, ratio.n, *costs, cell(ratio, 3), interval_cell(measured.ratios(case, server))]
         rows.append(row if target is None else [*row, verdict(ratio, target)])
     header = ["case", "n", f"{measured.reference}, µs/req", f"{server}, µs/req", "ratio", "95 % of the median"]
     return (f"## CPU per request: {server}\n\nMedian [lowest..highest] of n rounds. Each round has a ratio of its own.\n\n"
             f"{table(header if target is None else [*header, f'target {target}'], rows)}")
-
-
-def _interval(ratios):
-    found = median_interval(ratios)
-    return MISSING if found is None else f"[{found[0]:.3f}..{found[1]:.3f}]"
 
 
 def _syscall_section(measured):

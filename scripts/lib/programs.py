@@ -17,7 +17,7 @@ PEERS = Path("benches/peers")
 C_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 C_LIBRARIES = ("-lm",)
 DEBIAN_PACKAGES = {"cc": "gcc", "taskset": "util-linux", "strace": "strace", "git": "git", "prlimit": "util-linux",
-                   "wrk": "wrk", "nginx": "nginx-light", "redis-server": "redis-server",
+                   "wrk": "wrk", "openssl": "openssl", "nginx": "nginx-light", "redis-server": "redis-server",
                    "redis-benchmark": "redis-tools"}
 
 
@@ -27,12 +27,14 @@ class Library:
 
     name: str
     header: str
-    link: str
-    package: str
+    links: tuple
+    packages: str
 
 
-LIBEVENT = Library("libevent", "event2/event.h", "-levent_core", "libevent-dev")
-LIBEV = Library("libev", "ev.h", "-lev", "libev-dev")
+LIBEVENT = Library("libevent", "event2/event.h", ("-levent_core",), "libevent-dev")
+LIBEVENT_TLS = Library("libevent with OpenSSL", "event2/bufferevent_ssl.h",
+                       ("-levent_openssl", "-levent_core", "-lssl", "-lcrypto"), "libevent-dev and libssl-dev")
+LIBEV = Library("libev", "ev.h", ("-lev",), "libev-dev")
 
 
 def require(*tools):
@@ -108,7 +110,7 @@ def compile_peer(name, folder, library=None):
     links = [*C_LIBRARIES]
     if library is not None:
         _require_header(library)
-        links.append(library.link)
+        links += library.links
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name.replace("/", "-")
     partial = program.with_suffix(f".{os.getpid()}.partial")
@@ -122,7 +124,7 @@ def _require_header(library):
     try:
         child.run(["cc", "-fsyntax-only", "-include", library.header, "-x", "c", os.devnull], library.header)
     except Failure as failure:
-        raise Failure(f"{library.header} is missing: install the Debian package {library.package}") from failure
+        raise Failure(f"{library.header} is missing: install {library.packages} (Debian)") from failure
 
 
 def require_cores(args):

@@ -64,6 +64,12 @@ def median_interval(values):
     return None if k == 0 else (ordered[k - 1], ordered[n - k])
 
 
+def interval_cell(values, digits=3):
+    """A table cell for `median_interval`."""
+    found = median_interval(values)
+    return MISSING if found is None else f"[{found[0]:,.{digits}f}..{found[1]:,.{digits}f}]"
+
+
 def cell(value, digits=2):
     """A table cell for a Spread, a number or nothing."""
     if value is None:

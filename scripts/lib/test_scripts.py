@@ -98,6 +98,12 @@ class Statistics(unittest.TestCase):
         self.assertEqual(words, ["met in every round", "met by the median, not in every round",
                                  "not met by the median, met in some rounds", "not met in any round"])
 
+    def test_the_median_of_a_few_values_has_no_interval_and_that_of_many_a_narrow_one(self):
+        self.assertIsNone(stats.median_interval(range(5)))
+        self.assertEqual(stats.median_interval(range(6)), (0, 5))
+        self.assertEqual(stats.median_interval(reversed(range(25))), (7, 17))
+        self.assertEqual(stats.interval_cell(range(25)), "[7.000..17.000]")
+
     def test_a_target_may_be_a_floor(self):
         words = [stats.verdict(stats.Spread(*values, 3), 1.0, at_least=True) for values in
                  ((1.2, 1.0, 1.3), (1.2, 0.9, 1.3), (0.9, 0.8, 1.1), (0.9, 0.8, 0.95))]
