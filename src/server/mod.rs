@@ -27,6 +27,7 @@ mod refusals;
 mod service;
 pub mod service_manager;
 mod shard;
+mod source_limit;
 pub mod stats;
 mod thread;
 mod threads;
@@ -40,7 +41,8 @@ use std::time::Duration;
 
 pub use admin::{AdminConfig, ReloadRequest};
 pub use config::{
-    AcceptMode, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol, ServerConfig, ranges,
+    AcceptMode, ConnectionsPerSource, Drain, Limits, Measure, Overload, ProxyMode, ProxyProtocol,
+    ServerConfig, ranges,
 };
 pub use error::{Error, OutOfRange, Result};
 pub use failure::ThreadFailure;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use evshard::server::listener::AddressError;
-use evshard::server::{AcceptMode, ListenAddress, Overload, Placement, ProxyMode, ranges};
+use evshard::server::{
+    AcceptMode, ConnectionsPerSource, ListenAddress, Overload, Placement, ProxyMode, ranges,
+};
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
 use ipnet::IpNet;
@@ -49,6 +51,31 @@ pub(crate) fn count(
         let in_range = parsed.filter(|count| range.contains(&count.get()));
         in_range.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
     }
+}
+
+/// Parses N, N/PREFIX or N/PREFIX,PREFIX6: a limit per source.
+pub(crate) fn per_source(text: &str) -> Result<ConnectionsPerSource, String> {
+    let prefix = |range: RangeInclusive<u8>, text: Option<&str>, default: u8| {
+        let parsed = text.map_or(Some(default), |text| text.parse().ok());
+        parsed.filter(|bits| range.contains(bits))
+    };
+    let (max, prefixes) = text.split_once('/').map_or((text, None), |(max, all)| (max, Some(all)));
+    let mut prefixes = prefixes.into_iter().flat_map(|prefixes| prefixes.splitn(2, ','));
+    let (ipv4, ipv6) = (prefixes.next(), prefixes.next());
+    let parsed = || {
+        Some(ConnectionsPerSource {
+            max: count(ranges::CONNECTIONS)(max).ok()?,
+            ipv4_prefix: prefix(ranges::IPV4_PREFIX, ipv4, ConnectionsPerSource::IPV4_PREFIX)?,
+            ipv6_prefix: prefix(ranges::IPV6_PREFIX, ipv6, ConnectionsPerSource::IPV6_PREFIX)?,
+        })
+    };
+    parsed().ok_or_else(|| {
+        let most = ranges::CONNECTIONS.end();
+        format!(
+            "write a number from 1 to {most}, such as 100, 100/24 or 100/24,56: a prefix of IPv4 \
+             has 1 to 32 bits, one of IPv6 1 to 128"
+        )
+    })
 }
 
 /// Parses the length of a backlog.

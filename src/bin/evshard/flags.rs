@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use evshard::server::{
-    AcceptMode, AdminConfig, Drain, Error, Limits, ListenAddress, Measure, Overload, Placement,
-    ProxyMode, ProxyProtocol, ServerConfig, Work, ranges,
+    AcceptMode, AdminConfig, ConnectionsPerSource, Drain, Error, Limits, ListenAddress, Measure,
+    Overload, Placement, ProxyMode, ProxyProtocol, ServerConfig, Work, ranges,
 };
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
@@ -16,7 +16,8 @@ use log::LevelFilter;
 
 use super::flag_values::{
     Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
-    listen_addresses, log_level, memory_bytes, mode, network, overload, placement, proxy_mode,
+    listen_addresses, log_level, memory_bytes, mode, network, overload, per_source, placement,
+    proxy_mode,
 };
 use super::logger::{self, LogError, LogFormat, RunningLog};
 
@@ -128,6 +129,13 @@ struct LimitFlags {
     /// Maximum of open connections [default: as many as the descriptors allow].
     #[arg(long, value_name = "N", value_parser = count(ranges::CONNECTIONS))]
     max_connections: Option<NonZeroUsize>,
+
+    /// Maximum of open connections of one source; a further one is reset at once. The source is the
+    /// client's address, by PROXY header if that is trusted. N alone means each IPv4 address and
+    /// each IPv6 /64. N/24 counts the addresses of an IPv4 /24 together, and N/24,56 also those of
+    /// an IPv6 /56. Unix sockets are not limited [default: off].
+    #[arg(long, value_name = "N[/PREFIX[,PREFIX6]]", value_parser = per_source)]
+    max_connections_per_source: Option<ConnectionsPerSource>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = overload())]
@@ -360,6 +368,7 @@ impl Serve {
             placement: sharding.placement,
             handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
+            connections_per_source: limits.max_connections_per_source,
             memory_limit: limits.memory_limit.unwrap_or(defaults.memory_limit),
             overload: limits.overload,
             limits: Limits {

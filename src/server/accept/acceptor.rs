@@ -20,6 +20,7 @@ use std::time::Instant;
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::ListenSocket;
 use super::shard_queues::{ShardQueues, UnplacedConnection};
+use super::shards::Shards;
 use super::state::{
     BacklogOwner, BatchEnd, NO_DESCRIPTOR, NO_MEMORY, NO_QUEUE, NO_SLOT, Paused, Shutdown, State,
     WatchedSocket,
@@ -34,6 +35,7 @@ use crate::server::config::{Overload, ServerConfig};
 use crate::server::connection_limit::ConnectionLimit;
 use crate::server::handoff::accepted_connection::AcceptedConnection;
 use crate::server::memory::MemoryLimit;
+use crate::server::source_limit::SourceLimit;
 use crate::server::stats::AcceptorStats;
 
 /// The context of an event base that may run an acceptor.
@@ -58,6 +60,7 @@ pub(in crate::server) struct Acceptor {
     pub(super) queues: ShardQueues,
     pub(super) connection_limit: Arc<ConnectionLimit>,
     memory: Arc<MemoryLimit>,
+    sources: Option<Arc<SourceLimit>>,
     pub(super) exhaustion: FdExhaustion,
     pub(super) back_off: BackOff,
     /// Whether the last call of accept(2) failed with the error of one connection.
@@ -77,14 +80,13 @@ pub(super) struct AcceptorEvents {
 }
 
 impl Acceptor {
-    /// Creates an acceptor of these listen sockets, in batches of at most `batch_max`. `registry`
-    /// is that of its base.
+    /// Creates an acceptor of these listen sockets for `shards`, in batches of at most `batch_max`.
+    /// `registry` is that of its base.
     pub(super) fn new<C: HasAcceptor>(
         listen_sockets: Vec<ListenSocket>,
         batch_max: usize,
         queues: ShardQueues,
-        connection_limit: Arc<ConnectionLimit>,
-        memory: Arc<MemoryLimit>,
+        shards: &Shards,
         config: &ServerConfig,
         registry: &mut Registry<C>,
     ) -> Result<Self> {
@@ -105,8 +107,9 @@ impl Acceptor {
             shutdown: None,
             events: AcceptorEvents { notified, pause_over, shutdown },
             queues,
-            connection_limit,
-            memory,
+            connection_limit: shards.connection_limit.clone(),
+            memory: shards.memory.clone(),
+            sources: shards.sources.clone(),
             exhaustion: FdExhaustion::new(),
             back_off: BackOff::new(PAUSE_MIN, PAUSE_MAX),
             has_aborted: false,
@@ -203,7 +206,7 @@ impl Acceptor {
             }
             return Err(self.pause(registry, Paused::AtLimit));
         }
-        let unplaced = match self.call_accept(index) {
+        let mut unplaced = match self.call_accept(index) {
             Ok(unplaced) => unplaced,
             Err(error) => {
                 if !sheds {
@@ -212,6 +215,14 @@ impl Acceptor {
                 return self.on_accept_error(registry, index, error);
             }
         };
+        if !self.acquire_source(&mut unplaced) {
+            reset(unplaced.connection.socket);
+            if !sheds {
+                self.connection_limit.release();
+            }
+            self.stats.source_limit += 1;
+            return Ok(());
+        }
         if sheds {
             let lack = if self.memory.is_freeing() {
                 Some(NO_MEMORY)
@@ -247,17 +258,31 @@ impl Acceptor {
     ) -> std::result::Result<UnplacedConnection, AcceptError> {
         let listen_socket = &self.sockets[index].listen_socket;
         self.stats.accept_calls += 1;
-        let mut accepted = listen_socket.accept(&self.queues.placer);
+        let wants_address = self.sources.is_some();
+        let mut accepted = listen_socket.accept(&self.queues.placer, wants_address);
         if matches!(accepted, Err(AcceptError::Exhausted(_))) {
             self.exhaustion.releases_before = self.connection_limit.releases_or_wait();
             self.stats.accept_calls += 1;
-            accepted = listen_socket.accept(&self.queues.placer);
+            accepted = listen_socket.accept(&self.queues.placer, wants_address);
         }
         let (socket, hint) = accepted?;
         let accepted_at = self.measures.then(Instant::now);
         let ListenSocket { listener, is_local, .. } = *listen_socket;
-        let connection = AcceptedConnection { socket, accepted_at, listener };
+        let connection = AcceptedConnection { socket, accepted_at, listener, source: None };
         Ok(UnplacedConnection { connection, hint, is_local })
+    }
+
+    /// Counts a connection for its source, unless a PROXY header may still name another one. Returns
+    /// false if the source has as many as it may.
+    fn acquire_source(&self, unplaced: &mut UnplacedConnection) -> bool {
+        let (Some(sources), Some(address)) = (&self.sources, unplaced.hint.address) else {
+            return true;
+        };
+        if sources.awaits_header(address) {
+            return true;
+        }
+        unplaced.connection.source = sources.try_acquire(address);
+        unplaced.connection.source.is_some()
     }
 
     fn on_accept_error<C>(

@@ -38,7 +38,7 @@ impl FdExhaustion {
         placer: &Placer,
     ) -> bool {
         let shed = self.reserve.release_for(error)
-            && listen_socket.accept(placer).map(|(socket, _)| reset(socket)).is_ok();
+            && listen_socket.accept(placer, false).map(|(socket, _)| reset(socket)).is_ok();
         // If another thread took the descriptor, the reserve stays empty until an accept succeeds.
         self.reserve.refill();
         shed

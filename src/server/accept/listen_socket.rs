@@ -26,17 +26,22 @@ pub(in crate::server) struct ListenSocket {
 }
 
 impl ListenSocket {
-    /// Accepts one connection, with the placement hint that the policy needs.
-    pub(super) fn accept(&self, placer: &Placer) -> Result<(OwnedFd, PlacementHint), AcceptError> {
-        if placer.wants_address() {
-            let (socket, address) =
-                accept::accept_from(&self.socket).map_err(|error| self.accept_error(error))?;
-            let address = address.map(|address| address.ip());
-            return Ok((socket, PlacementHint { address, core: None }));
-        }
-        let socket = accept::accept(&self.socket).map_err(|error| self.accept_error(error))?;
+    /// Accepts one connection, with the placement hint that the policy needs. With `wants_address`
+    /// the hint always has the address of the peer, if the peer has one.
+    pub(super) fn accept(
+        &self,
+        placer: &Placer,
+        wants_address: bool,
+    ) -> Result<(OwnedFd, PlacementHint), AcceptError> {
+        let accepted = if wants_address || placer.wants_address() {
+            accept::accept_from(&self.socket)
+        } else {
+            accept::accept(&self.socket).map(|socket| (socket, None))
+        };
+        let (socket, address) = accepted.map_err(|error| self.accept_error(error))?;
+        let address = address.map(|address| address.ip());
         let core = if placer.wants_core() { socket::incoming_core(&socket) } else { None };
-        Ok((socket, PlacementHint { address: None, core }))
+        Ok((socket, PlacementHint { address, core }))
     }
 
     /// Refuses new connections. Those in the backlog can still be accepted, and handshakes in

@@ -14,6 +14,7 @@ use crate::server::listener::Listener;
 use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::{self, Loads};
 use crate::server::placement::{LocalShard, Placer};
+use crate::server::source_limit::SourceLimit;
 
 /// Accepts per turn of the acceptor thread. Bounds how long the first connection of a storm waits
 /// for its worker to wake.
@@ -33,6 +34,8 @@ pub(in crate::server) struct Shards {
     pub(in crate::server) connection_limit: Arc<ConnectionLimit>,
     /// Shared by all acceptors and workers.
     pub(in crate::server) memory: Arc<MemoryLimit>,
+    /// Shared by all acceptors and workers.
+    pub(in crate::server) sources: Option<Arc<SourceLimit>>,
     /// The core each is pinned to.
     cores: Vec<Option<usize>>,
 }
@@ -60,7 +63,8 @@ impl Shards {
             ))
         };
         let handoffs = to_workers.into_iter().enumerate().map(handoff).collect();
-        Self { handoffs, loads, connection_limit, memory, cores }
+        let sources = SourceLimit::of(config);
+        Self { handoffs, loads, connection_limit, memory, sources, cores }
     }
 
     /// Creates the acceptor with the index `acceptor`.
@@ -79,15 +83,7 @@ impl Shards {
         };
         let placer = Placer::new(config.placement, local_shard, &self.cores, acceptor as u64);
         let queues = ShardQueues::new(&self.handoffs, self.loads.clone(), placer);
-        Acceptor::new(
-            listen_sockets,
-            batch_max,
-            queues,
-            self.connection_limit.clone(),
-            self.memory.clone(),
-            config,
-            registry,
-        )
+        Acceptor::new(listen_sockets, batch_max, queues, self, config, registry)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod accept_mode;
 pub(super) mod cores;
+mod per_source;
 pub mod ranges;
 
 use std::net::Ipv4Addr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use accept_mode::AcceptMode;
+pub use per_source::ConnectionsPerSource;
 
 use crate::base::{ChangelistPolicy, Config};
 use crate::server::listen_address::ListenAddress;
@@ -44,6 +46,8 @@ pub struct ServerConfig {
     pub handoff_capacity: NonZeroUsize,
     /// Maximum of open connections over all workers; `None` for as many as the descriptors allow.
     pub connections_max: Option<NonZeroUsize>,
+    /// Maximum of open connections of one source; `None` for no limit of its own.
+    pub connections_per_source: Option<ConnectionsPerSource>,
     /// Maximum memory of the buffers of all connections together, in bytes: incomplete messages and
     /// unsent output. Over 7/8 of it, the connections with the largest buffers are reset, and new
     /// ones are handled as without room. By default it is three quarters of what the machine, the
@@ -176,6 +180,7 @@ impl Default for ServerConfig {
             placement: Placement::default(),
             handoff_capacity: Self::HANDOFF_CAPACITY,
             connections_max: None,
+            connections_per_source: None,
             memory_limit: Self::memory_limit_for_machine(),
             overload: Overload::default(),
             limits: Limits::default(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::{Drain, Limits, Measure, ServerConfig};
+use super::{ConnectionsPerSource, Drain, Limits, Measure, ServerConfig};
 use crate::server::error::OutOfRange;
 
 /// [`ServerConfig::listen`]: how many addresses. The listing of an upgrade has room for as many.
@@ -23,8 +23,12 @@ pub const WORKERS: RangeInclusive<usize> = 1..=1024;
 pub const HANDOFF_CAPACITY: RangeInclusive<usize> = 1..=1 << 20;
 /// [`ServerConfig::handoff_capacity`] times [`ServerConfig::workers`]: some 128 MiB at most.
 pub const HANDOFF_CAPACITY_OF_ALL: RangeInclusive<usize> = 1..=1 << 22;
-/// [`ServerConfig::connections_max`]: descriptors are C's `int`.
+/// [`ServerConfig::connections_max`] and [`ConnectionsPerSource::max`]: descriptors are C's `int`.
 pub const CONNECTIONS: RangeInclusive<usize> = 1..=i32::MAX.unsigned_abs() as usize;
+/// [`ConnectionsPerSource::ipv4_prefix`]: a prefix of 0 would make all clients one source.
+pub const IPV4_PREFIX: RangeInclusive<u8> = 1..=32;
+/// [`ConnectionsPerSource::ipv6_prefix`].
+pub const IPV6_PREFIX: RangeInclusive<u8> = 1..=128;
 /// [`Limits::buffer_bytes`]: from 1 KiB to 1 TiB.
 pub const BUFFER_BYTES: RangeInclusive<usize> = 1 << 10..=1 << 40;
 /// [`ServerConfig::memory_limit`]: from 1 MiB to 1 EiB.
@@ -89,6 +93,7 @@ impl ServerConfig {
             placement: _,
             handoff_capacity,
             connections_max,
+            connections_per_source,
             memory_limit,
             overload: _,
             limits,
@@ -107,10 +112,21 @@ impl ServerConfig {
         if let Some(most) = connections_max {
             expect(&CONNECTIONS, "connections_max", most.get(), number)?;
         }
+        connections_per_source.map_or(Ok(()), ConnectionsPerSource::check)?;
         expect(&MEMORY_BYTES, "memory_limit", *memory_limit, number)?;
         limits.check()?;
         drain.check()?;
         measure.check()
+    }
+}
+
+impl ConnectionsPerSource {
+    fn check(self) -> Result<(), OutOfRange> {
+        let Self { max, ipv4_prefix, ipv6_prefix } = self;
+        let bits = |bits: u8| bits.to_string();
+        expect(&CONNECTIONS, "connections_per_source.max", max.get(), |max| max.to_string())?;
+        expect(&IPV4_PREFIX, "connections_per_source.ipv4_prefix", ipv4_prefix, bits)?;
+        expect(&IPV6_PREFIX, "connections_per_source.ipv6_prefix", ipv6_prefix, bits)
     }
 }
 

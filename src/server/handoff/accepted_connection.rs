@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use crate::server::source_limit::SourceSlot;
+
 /// Owns its socket, so that the socket is closed on any path.
 #[derive(Debug)]
 pub(in crate::server) struct AcceptedConnection {
@@ -11,6 +13,8 @@ pub(in crate::server) struct AcceptedConnection {
     pub(in crate::server) accepted_at: Option<Instant>,
     /// The index of the listener that it came from.
     pub(in crate::server) listener: u16,
+    /// Its slot of the limit per source. It follows the socket, which is dropped first.
+    pub(in crate::server) source: Option<Box<SourceSlot>>,
 }
 
 // Two of them, with the stamps of their slots, fit a cache line.

@@ -58,6 +58,9 @@ impl Worker {
         let expects_header = self.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
         entry.insert(Connection::new(transport, readable, accepted.listener, stage));
+        if let Some(slot) = accepted.source {
+            self.source_slots.hold(key, slot);
+        }
         if let (Some(timings), Some(accepted_at)) = (&mut self.timings, accepted.accepted_at) {
             timings.adopted(accepted_at);
         }

@@ -21,6 +21,8 @@ pub(super) enum CloseReason {
     NoMemory,
     /// Its PROXY header is missing, invalid or not trusted.
     Proxy,
+    /// The source that its PROXY header names has as many connections as it may.
+    SourceLimit,
     /// Its service panicked.
     Panicked,
     /// Its service aborted it.
@@ -53,6 +55,7 @@ impl CloseReason {
             Self::TooLarge => &mut errors.too_large,
             Self::NoMemory => &mut errors.no_memory,
             Self::Proxy => &mut errors.proxy,
+            Self::SourceLimit => &mut errors.source_limit,
             Self::Panicked => &mut errors.panicked,
             Self::Aborted => &mut errors.aborted,
             Self::Refused => &mut errors.refused,

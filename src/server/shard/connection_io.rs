@@ -269,6 +269,12 @@ impl ConnectionMut<'_> {
     /// still reads.
     fn begin_service(&mut self) -> bool {
         self.free_timer();
+        let Worker { connections, source_slots, .. } = &mut *self.worker;
+        let connection = &connections[self.key];
+        if !source_slots.acquire(self.key, || connection.peer().address().ip()) {
+            self.fail(CloseReason::SourceLimit);
+            return false;
+        }
         self.stage = Stage::Reading;
         self.open();
         if !self.is_open() || self.stage != Stage::Reading {

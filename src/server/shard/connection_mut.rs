@@ -126,6 +126,7 @@ impl ConnectionMut<'_> {
         }
         // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
+        self.worker.source_slots.release(self.key);
         self.worker.handoff.closed();
         if self.worker.draining.is_some() && self.worker.connections.is_empty() {
             self.registry.loop_exit();

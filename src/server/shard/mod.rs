@@ -14,6 +14,7 @@ mod drain_spread;
 mod free_memory;
 mod proxy_header;
 mod service_calls;
+mod source_slots;
 #[cfg(all(test, not(loom)))]
 mod test_worker;
 mod timings;

@@ -69,7 +69,7 @@ pub(super) fn worker_with_memory(
     let to_worker = base.registry().notifier();
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let host = Box::new(Host::new(service));
-    let worker = Worker::new(handoff, None, host, memory, &config, base.registry()).unwrap();
+    let worker = Worker::new(handoff, None, host, memory, None, &config, base.registry()).unwrap();
     adopt::start(base.registry()).unwrap();
     (base, worker)
 }
@@ -77,7 +77,8 @@ pub(super) fn worker_with_memory(
 /// Puts a connection into the handoff of a worker.
 pub(super) fn hand_over(worker: &Worker, socket: TcpStream) {
     assert!(worker.handoff.connection_limit().try_acquire());
-    let connection = AcceptedConnection { socket: socket.into(), accepted_at: None, listener: 0 };
+    let socket = socket.into();
+    let connection = AcceptedConnection { socket, accepted_at: None, listener: 0, source: None };
     worker.handoff.offer(connection).unwrap();
     let _ = worker.handoff.wake_worker();
 }

@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
 use super::service_calls::ServiceCalls;
+use super::source_slots::SourceSlots;
 use super::timings::Timings;
 use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
@@ -20,6 +21,7 @@ use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
 use crate::server::memory::{BufferLimits, MemoryLimit};
 use crate::server::service::{Hosted, PeerAddress};
+use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::sys::clock::as_ns;
 use crate::sys::rusage::thread_usage;
@@ -41,6 +43,7 @@ pub(in crate::server) struct Worker {
     pub(in crate::server) acceptor: Option<Acceptor>,
     pub(super) calls: ServiceCalls,
     pub(super) connections: Slab<Connection>,
+    pub(super) source_slots: SourceSlots,
     /// The read buffer.
     pub(super) buffer: Box<[u8]>,
     pub(super) deadlines: ConnectionDeadlines,
@@ -69,12 +72,14 @@ pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
 
 impl Worker {
     /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
-    /// Their buffers count against `memory`. `registry` is that of its base.
+    /// Their buffers count against `memory`, and they against `sources`. `registry` is that of its
+    /// base.
     pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
         service: Box<dyn Hosted>,
         memory: Arc<MemoryLimit>,
+        sources: Option<Arc<SourceLimit>>,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -87,6 +92,7 @@ impl Worker {
             acceptor: None,
             calls: ServiceCalls::new(service, limits),
             connections: Slab::new(),
+            source_slots: SourceSlots::new(sources),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
             proxy: config.proxy.clone(),

@@ -38,6 +38,8 @@ pub struct ServerStats {
     pub buffer_bytes: u64,
     /// The maximum of `buffer_bytes`.
     pub buffer_limit_bytes: u64,
+    /// Sources with open connections, as the limit per source counts them; 0 without that limit.
+    pub sources: u64,
     /// One entry per worker, in their order.
     pub shards: Vec<ShardStats>,
     /// One entry per accepting thread, in the order of their shards. If there is an acceptor
@@ -120,6 +122,8 @@ pub struct ConnectionErrors {
     pub no_memory: u64,
     /// A PROXY header was required and missing, invalid, or from an untrusted peer.
     pub proxy: u64,
+    /// The source that their PROXY header named had as many as it may.
+    pub source_limit: u64,
     /// The service panicked.
     pub panicked: u64,
     /// The service aborted them.
@@ -133,7 +137,7 @@ pub struct ConnectionErrors {
 impl ConnectionErrors {
     /// Each reason by its name.
     #[must_use]
-    pub fn by_kind(&self) -> [(&'static str, u64); 11] {
+    pub fn by_kind(&self) -> [(&'static str, u64); 12] {
         [
             ("broken", self.broken),
             ("first_byte", self.first_byte),
@@ -142,6 +146,7 @@ impl ConnectionErrors {
             ("too_large", self.too_large),
             ("no_memory", self.no_memory),
             ("proxy", self.proxy),
+            ("source_limit", self.source_limit),
             ("panicked", self.panicked),
             ("aborted", self.aborted),
             ("refused", self.refused),
@@ -185,6 +190,8 @@ pub struct AcceptorStats {
     pub batch_max: u64,
     /// Connections reset for lack of room.
     pub shed: u64,
+    /// Connections reset because their source had as many as it may.
+    pub source_limit: u64,
     /// Times accepting paused because no worker had room.
     pub pauses_full: u64,
     /// Times it paused at the connection limit.

@@ -79,6 +79,11 @@ const ACCEPTOR_COUNTERS: &[Metric<AcceptorStats>] = &[
     ),
     ("evshard_acceptor_batches_total", "Batches of accepts.", |g| g.batches),
     ("evshard_acceptor_shed_total", "Connections reset for lack of room.", |g| g.shed),
+    (
+        "evshard_acceptor_source_limit_total",
+        "Connections reset because their source had as many as it may.",
+        |g| g.source_limit,
+    ),
     ("evshard_acceptor_aborted_total", "Accepts of connections that had ended already.", |g| {
         g.aborted
     }),
@@ -108,6 +113,8 @@ impl ServerStats {
         text.single("evshard_buffer_bytes", Kind::Gauge, help, self.buffer_bytes);
         let help = "The limit of evshard_buffer_bytes.";
         text.single("evshard_buffer_limit_bytes", Kind::Gauge, help, self.buffer_limit_bytes);
+        let help = "Sources with open connections; 0 without a limit per source.";
+        text.single("evshard_sources", Kind::Gauge, help, self.sources);
         let mut listeners =
             text.family("evshard_listener_info", Kind::Gauge, "An address listened on; always 1.");
         for address in &self.listeners {

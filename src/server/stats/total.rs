@@ -56,6 +56,7 @@ impl ConnectionErrors {
             too_large: self.too_large + other.too_large,
             no_memory: self.no_memory + other.no_memory,
             proxy: self.proxy + other.proxy,
+            source_limit: self.source_limit + other.source_limit,
             panicked: self.panicked + other.panicked,
             aborted: self.aborted + other.aborted,
             refused: self.refused + other.refused,

@@ -14,6 +14,7 @@ use crate::server::failure::Failures;
 use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
 use crate::server::shard::worker::{Worker, WorkerResults};
+use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ServerStats, ShardStats};
 use crate::server::thread::Thread;
 
@@ -26,6 +27,7 @@ pub(in crate::server) struct StatsCollector {
     accepting_workers: usize,
     loads: Loads,
     memory: Arc<MemoryLimit>,
+    sources: Option<Arc<SourceLimit>>,
     listeners: Vec<String>,
     started: Instant,
     draining: Arc<AtomicBool>,
@@ -52,6 +54,7 @@ impl StatsCollector {
             accepting_workers: threads.accepting_workers,
             loads: threads.loads.clone(),
             memory: threads.memory.clone(),
+            sources: threads.sources.clone(),
             listeners,
             started: Instant::now(),
             draining: Arc::new(AtomicBool::new(false)),
@@ -125,6 +128,7 @@ impl StatsCollector {
             listeners: self.listeners.clone(),
             buffer_bytes: self.memory.held() as u64,
             buffer_limit_bytes: self.memory.max() as u64,
+            sources: self.sources.as_ref().map_or(0, |limit| limit.sources() as u64),
             shards,
             acceptors,
         }

@@ -20,6 +20,7 @@ use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
 use crate::server::shard::worker::{self, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
+use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ShardStats};
 use crate::server::thread::Thread;
 
@@ -37,6 +38,7 @@ pub(super) struct Threads {
     pub(super) loads: Loads,
     connection_limit: Arc<ConnectionLimit>,
     pub(super) memory: Arc<MemoryLimit>,
+    pub(super) sources: Option<Arc<SourceLimit>>,
 }
 
 impl Threads {
@@ -76,7 +78,9 @@ impl Threads {
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
             let host = Box::new(Host::new(service.clone()));
             let (handoff, memory) = (shards.handoffs[shard].clone(), shards.memory.clone());
-            let mut worker = Worker::new(handoff, core, host, memory, config, base.registry())?;
+            let sources = shards.sources.clone();
+            let mut worker =
+                Worker::new(handoff, core, host, memory, sources, config, base.registry())?;
             adopt::start(base.registry())?;
             if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =
@@ -86,8 +90,8 @@ impl Threads {
         };
         let workers = bases.into_iter().zip(cores).enumerate().map(start_worker);
         let workers = workers.collect::<Result<_>>()?;
-        let Shards { loads, connection_limit, memory, .. } = shards;
-        Ok(Self { acceptor, workers, accepting_workers, loads, connection_limit, memory })
+        let Shards { loads, connection_limit, memory, sources, .. } = shards;
+        Ok(Self { acceptor, workers, accepting_workers, loads, connection_limit, memory, sources })
     }
 
     /// Stops every acceptor, and waits until all have closed their sockets.

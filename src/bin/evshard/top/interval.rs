@@ -10,8 +10,10 @@ pub(super) struct Interval<'a> {
     pub(super) now: &'a Snapshot,
     pub(super) shards: Vec<Activity>,
     pub(super) total: Activity,
-    /// Per second: connections reset for lack of room, and pauses of accepting.
+    /// Per second: connections reset for lack of room, connections reset because their source had
+    /// as many as it may, and pauses of accepting.
     pub(super) sheds: f64,
+    pub(super) over_source_limit: f64,
     pub(super) pauses: f64,
     /// CPU time as a share of one core.
     pub(super) cpu_share: f64,
@@ -67,6 +69,7 @@ impl<'a> Interval<'a> {
             now,
             total,
             sheds: of_all(|acceptor| acceptor.shed),
+            over_source_limit: of_all(|acceptor| acceptor.source_limit),
             pauses: of_all(Acceptor::pauses),
             cpu_share: per_second.of(before.process.cpu_ns, now.process.cpu_ns) / 1e9,
             shards,

@@ -182,6 +182,7 @@ fn intake(interval: &Interval<'_>) -> Vec<Word> {
         format!("acceptors {accepting} of {} accepting", acceptors.len()),
         format!("accepted {accepted}"),
         format!("sheds/s {:.1}", interval.sheds),
+        format!("over-source-limit/s {:.1}", interval.over_source_limit),
         format!("pauses/s {:.1}", interval.pauses),
     ])
 }
@@ -280,7 +281,7 @@ mod tests {
                   "bytes_in": 5000000, "errors": { "idle": 2, "cut": 4 } },
                 { "answered": false, "open": 7, "unknown_field": [] }
             ],
-            "acceptors": [{ "accepting": true, "accepted": 12, "shed": 4 }],
+            "acceptors": [{ "accepting": true, "accepted": 12, "shed": 4, "source_limit": 3 }],
             "balance": { "open": { "jain": 0.973, "max_over_mean": 1.17 } },
             "process": { "pid": 42, "cpu_ns": 1000000000, "open_fds": 9, "max_fds": null },
             "histograms": [{ "loop_lag_ns": [[12300, 1]], "handoff_ns": [] }]
@@ -297,7 +298,8 @@ mod tests {
             lines[..6],
             [
                 "evshard 1.2.3  pid 42  up 2s  serving  on 127.0.0.1:1  on unix:/a?[2J",
-                "acceptors 1 of 1 accepting  accepted 12  sheds/s 2.0  pauses/s 0.0",
+                "acceptors 1 of 1 accepting  accepted 12  sheds/s 2.0  over-source-limit/s 1.5  \
+                 pauses/s 0.0",
                 "process cpu 50%  descriptors 9 of -  memory - MiB",
                 "fairness (jain, max/mean)  open 0.973 1.17",
                 "",

@@ -41,6 +41,7 @@ pub(super) struct Acceptor {
     pub(super) accepting: bool,
     pub(super) accepted: u64,
     pub(super) shed: u64,
+    pub(super) source_limit: u64,
     pub(super) pauses_full: u64,
     pub(super) pauses_at_limit: u64,
     pub(super) pauses_memory: u64,

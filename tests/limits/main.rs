@@ -1,0 +1,7 @@
+//! The limits of a server that clients reach, in every accept mode, with many client addresses.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod clients;
+mod per_source;
