@@ -54,6 +54,8 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
         (&["--max-connections-per-source", "10/33"], "a prefix of IPv4 has 1 to 32 bits"),
         (&["--max-connections-per-source", "10/24,0"], "one of IPv6 1 to 128"),
         (&["--max-connections-per-source", "10/24,56,3"], "write a number from 1"),
+        (&["--accept-rate", "0"], "a number from 1 to 1000000"),
+        (&["--accept-rate", "2000000"], "connections a second"),
         (&["--work", "spin"], "spin:TIME"),
         (&["--proxy-protocol", "require"], "not provided: --proxy-trust"),
         (&["--proxy-trust", "10.0.0.0/40"], "such as 10.0.0.0/8 or 10.0.0.1"),

@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accept_rate;
 mod clients;
 mod per_source;

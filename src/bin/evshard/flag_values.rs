@@ -1,7 +1,7 @@
 //! The values of flags. Each number and duration has a range, and its error names the range.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -75,6 +75,15 @@ pub(crate) fn per_source(text: &str) -> Result<ConnectionsPerSource, String> {
             "write a number from 1 to {most}, such as 100, 100/24 or 100/24,56: a prefix of IPv4 \
              has 1 to 32 bits, one of IPv6 1 to 128"
         )
+    })
+}
+
+/// Parses a number of connections a second.
+pub(crate) fn accept_rate(text: &str) -> Result<NonZeroU32, String> {
+    let range = ranges::ACCEPT_RATE;
+    let parsed = text.parse::<NonZeroU32>().ok().filter(|rate| range.contains(&rate.get()));
+    parsed.ok_or_else(|| {
+        format!("write connections a second, a number from {} to {}", range.start(), range.end())
     })
 }
 

@@ -1,6 +1,6 @@
 //! The flags of `evshard serve`, and the configuration that they make.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, ListenAddresses, accept, backend, backlog, buffer_bytes, changelist, count, duration,
-    listen_addresses, log_level, memory_bytes, mode, network, overload, per_source, placement,
-    proxy_mode,
+    Deadline, ListenAddresses, accept, accept_rate, backend, backlog, buffer_bytes, changelist,
+    count, duration, listen_addresses, log_level, memory_bytes, mode, network, overload,
+    per_source, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFormat, RunningLog};
 
@@ -136,6 +136,11 @@ struct LimitFlags {
     /// an IPv6 /56. Unix sockets are not limited [default: off].
     #[arg(long, value_name = "N[/PREFIX[,PREFIX6]]", value_parser = per_source)]
     max_connections_per_source: Option<ConnectionsPerSource>,
+
+    /// Maximum of connections accepted in a second, plus a burst of a tenth of it. Beyond it they
+    /// wait in the kernel's backlog. A shutdown does not wait for it [default: off].
+    #[arg(long, value_name = "N", value_parser = accept_rate)]
+    accept_rate: Option<NonZeroU32>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = overload())]
@@ -369,6 +374,7 @@ impl Serve {
             handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
             connections_per_source: limits.max_connections_per_source,
+            accept_rate: limits.accept_rate,
             memory_limit: limits.memory_limit.unwrap_or(defaults.memory_limit),
             overload: limits.overload,
             limits: Limits {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use super::accept_rate::AcceptRate;
 use super::fd_exhaustion::FdExhaustion;
 use super::listen_socket::ListenSocket;
 use super::shard_queues::{ShardQueues, UnplacedConnection};
@@ -61,6 +62,7 @@ pub(in crate::server) struct Acceptor {
     pub(super) connection_limit: Arc<ConnectionLimit>,
     memory: Arc<MemoryLimit>,
     sources: Option<Arc<SourceLimit>>,
+    pub(super) accept_rate: Option<Arc<AcceptRate>>,
     pub(super) exhaustion: FdExhaustion,
     pub(super) back_off: BackOff,
     /// Whether the last call of accept(2) failed with the error of one connection.
@@ -110,6 +112,7 @@ impl Acceptor {
             connection_limit: shards.connection_limit.clone(),
             memory: shards.memory.clone(),
             sources: shards.sources.clone(),
+            accept_rate: shards.accept_rate.clone(),
             exhaustion: FdExhaustion::new(),
             back_off: BackOff::new(PAUSE_MIN, PAUSE_MAX),
             has_aborted: false,
@@ -122,7 +125,8 @@ impl Acceptor {
 
     /// A copy of its counters.
     pub(in crate::server) fn stats(&self) -> AcceptorStats {
-        let accepts = matches!(self.state, State::Accepting) && self.shutdown.is_none();
+        let accepts = matches!(self.state, State::Accepting | State::Paused(Paused::AtRate))
+            && self.shutdown.is_none();
         let accepting = accepts && !self.sockets.is_empty();
         let paused = self.state.pause_reason();
         let (wakes_sent, wakes_suppressed) = self.queues.wakes();
@@ -168,7 +172,7 @@ impl Acceptor {
             if taken == limit {
                 break BatchEnd::Filled;
             }
-            match self.accept_one(registry, index) {
+            match self.accept_one(registry, index, taken == 0) {
                 Ok(()) => taken += 1,
                 Err(end) => break end,
             }
@@ -184,11 +188,13 @@ impl Acceptor {
         end
     }
 
-    /// Accepts one connection and places it, or resets it. `Err` ends the batch.
+    /// Accepts one connection and places it, or resets it. `Err` ends the batch. For the first one
+    /// of a batch, the socket has just been reported as readable.
     fn accept_one<C>(
         &mut self,
         registry: &mut Registry<C>,
         index: usize,
+        is_first: bool,
     ) -> std::result::Result<(), BatchEnd> {
         if self.shutdown.as_mut().is_some_and(|shutdown| !shutdown.may_accept()) {
             return Err(BatchEnd::Empty);
@@ -206,35 +212,27 @@ impl Acceptor {
             }
             return Err(self.pause(registry, Paused::AtLimit));
         }
-        let mut unplaced = match self.call_accept(index) {
+        if let Err(wait) = self.accept_rate().map_or(Ok(()), |rate| rate.try_take(Instant::now())) {
+            if !sheds {
+                self.connection_limit.cancel();
+            }
+            // After others of the batch, only the next turn shows whether a connection waits.
+            let waits = is_first.then(|| self.pause_at_rate(registry, wait));
+            return Err(waits.unwrap_or(BatchEnd::Filled));
+        }
+        let unplaced = match self.call_accept(index) {
             Ok(unplaced) => unplaced,
             Err(error) => {
+                if let Some(rate) = self.accept_rate() {
+                    rate.put_back();
+                }
                 if !sheds {
                     self.connection_limit.cancel();
                 }
                 return self.on_accept_error(registry, index, error);
             }
         };
-        if !self.acquire_source(&mut unplaced) {
-            reset(unplaced.connection.socket);
-            if !sheds {
-                self.connection_limit.release();
-            }
-            self.stats.source_limit += 1;
-            return Ok(());
-        }
-        if sheds {
-            let lack = if self.memory.is_freeing() {
-                Some(NO_MEMORY)
-            } else {
-                (!self.connection_limit.try_acquire()).then_some(NO_SLOT)
-            };
-            if let Some(lack) = lack {
-                reset(unplaced.connection.socket);
-                self.count_shed(lack);
-                return Ok(());
-            }
-        }
+        let Some(unplaced) = self.admit(unplaced) else { return Ok(()) };
         self.stats.accepted += 1;
         self.exhaustion.ended();
         self.back_off.reset();
@@ -248,6 +246,11 @@ impl Acceptor {
             }
             Err(unplaced) => Err(self.pause(registry, Paused::QueueFull(unplaced))),
         }
+    }
+
+    /// The accept rate. A shutdown does not wait for it.
+    fn accept_rate(&self) -> Option<&AcceptRate> {
+        self.accept_rate.as_deref().filter(|_| self.shutdown.is_none())
     }
 
     /// Calls accept(2), and notes when and where. If descriptors are exhausted, it first registers
@@ -272,17 +275,37 @@ impl Acceptor {
         Ok(UnplacedConnection { connection, hint, is_local })
     }
 
-    /// Counts a connection for its source, unless a PROXY header may still name another one. Returns
-    /// false if the source has as many as it may.
-    fn acquire_source(&self, unplaced: &mut UnplacedConnection) -> bool {
-        let (Some(sources), Some(address)) = (&self.sources, unplaced.hint.address) else {
-            return true;
-        };
-        if sources.awaits_header(address) {
-            return true;
+    /// Counts a new connection for its source, and with shedding against the limits of the server.
+    /// It is reset if there is no room.
+    fn admit(&mut self, mut unplaced: UnplacedConnection) -> Option<UnplacedConnection> {
+        let sheds = self.overload == Overload::Shed;
+        if let (Some(sources), Some(address)) = (&self.sources, unplaced.hint.address)
+            && !sources.awaits_header(address)
+        {
+            unplaced.connection.source = sources.try_acquire(address);
+            if unplaced.connection.source.is_none() {
+                self.stats.source_limit += 1;
+                if sheds {
+                    reset(unplaced.connection.socket);
+                } else {
+                    self.reject(unplaced);
+                }
+                return None;
+            }
         }
-        unplaced.connection.source = sources.try_acquire(address);
-        unplaced.connection.source.is_some()
+        if !sheds {
+            return Some(unplaced);
+        }
+        let lack = if self.memory.is_freeing() {
+            NO_MEMORY
+        } else if !self.connection_limit.try_acquire() {
+            NO_SLOT
+        } else {
+            return Some(unplaced);
+        };
+        reset(unplaced.connection.socket);
+        self.count_shed(lack);
+        None
     }
 
     fn on_accept_error<C>(
@@ -382,7 +405,9 @@ fn on_pause_over<C: HasAcceptor>(registry: &mut Registry<C>, context: &mut C, _f
     with_acceptor(registry, context, |acceptor, registry| {
         if matches!(
             acceptor.state,
-            State::Paused(Paused::Exhausted | Paused::MemoryLimit | Paused::Failing)
+            State::Paused(
+                Paused::Exhausted | Paused::MemoryLimit | Paused::Failing | Paused::AtRate
+            )
         ) {
             acceptor.resume(registry);
         }

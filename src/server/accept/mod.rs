@@ -1,5 +1,6 @@
 //! Accepting: from the kernel's backlog to a worker's handoff.
 
+mod accept_rate;
 mod acceptor;
 mod acceptor_thread;
 mod fd_exhaustion;

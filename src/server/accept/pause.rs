@@ -4,6 +4,7 @@
 //! |---|---|
 //! | queue full: no worker has room, one connection is held | a queue is half empty |
 //! | at the limit | a connection closes |
+//! | at the rate: as many as the accept rate allows | a timer ends |
 //! | memory limit: buffers hold too much | a connection closes, or the back-off is over |
 //! | exhausted: no descriptor, no memory | a connection closes, or the back-off is over |
 //! | failing: accept(2) fails repeatedly for another reason | the back-off is over |
@@ -14,7 +15,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::acceptor::Acceptor;
 use super::state::{BatchEnd, NO_MEMORY, Paused, State};
@@ -30,12 +31,26 @@ impl Acceptor {
         match paused {
             Paused::QueueFull(_) => self.stats.pauses_full += 1,
             Paused::AtLimit => self.stats.pauses_at_limit += 1,
+            Paused::AtRate => self.stats.pauses_at_rate += 1,
             Paused::MemoryLimit => self.stats.pauses_memory += 1,
             Paused::Exhausted => self.stats.pauses_exhausted += 1,
             Paused::Failing => self.stats.pauses_failing += 1,
         }
         self.state = State::Paused(paused);
         BatchEnd::Paused
+    }
+
+    /// Stops accepting until the accept rate allows more.
+    pub(super) fn pause_at_rate<C>(
+        &mut self,
+        registry: &mut Registry<C>,
+        wait: Duration,
+    ) -> BatchEnd {
+        if let Some(rate) = &self.accept_rate {
+            rate.log_wait(Instant::now());
+        }
+        registry.add(self.events.pause_over, Some(wait)).expect("a timer needs no kernel");
+        self.pause(registry, Paused::AtRate)
     }
 
     /// Stops accepting until a connection closes, or for the back-off.
@@ -91,9 +106,10 @@ impl Acceptor {
             return self.finish(registry); // no shard is left to accept for
         }
         let can_resume = match self.state {
-            State::Accepting | State::Closing | State::Done | State::Paused(Paused::Failing) => {
-                false
-            }
+            State::Accepting
+            | State::Closing
+            | State::Done
+            | State::Paused(Paused::Failing | Paused::AtRate) => false,
             State::Paused(Paused::QueueFull(_)) => self.queues.may_have_room(),
             State::Paused(Paused::AtLimit) => self.connection_limit.has_room_or_wait(),
             State::Paused(Paused::Exhausted | Paused::MemoryLimit) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::accept_rate::AcceptRate;
 use super::acceptor::{Acceptor, HasAcceptor};
 use super::listen_socket::ListenSocket;
 use super::shard_queues::ShardQueues;
@@ -36,6 +37,8 @@ pub(in crate::server) struct Shards {
     pub(in crate::server) memory: Arc<MemoryLimit>,
     /// Shared by all acceptors and workers.
     pub(in crate::server) sources: Option<Arc<SourceLimit>>,
+    /// Shared by all acceptors.
+    pub(super) accept_rate: Option<Arc<AcceptRate>>,
     /// The core each is pinned to.
     cores: Vec<Option<usize>>,
 }
@@ -64,7 +67,8 @@ impl Shards {
         };
         let handoffs = to_workers.into_iter().enumerate().map(handoff).collect();
         let sources = SourceLimit::of(config);
-        Self { handoffs, loads, connection_limit, memory, sources, cores }
+        let accept_rate = config.accept_rate.map(|rate| Arc::new(AcceptRate::new(rate)));
+        Self { handoffs, loads, connection_limit, memory, sources, accept_rate, cores }
     }
 
     /// Creates the acceptor with the index `acceptor`.

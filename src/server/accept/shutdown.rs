@@ -60,6 +60,9 @@ impl Acceptor {
             _shared: shared,
             _done: done,
         });
+        if matches!(self.state, State::Paused(Paused::AtRate)) {
+            self.resume(registry); // what is in the backlog is accepted at once
+        }
     }
 
     /// The settle time, the last wait or the last turn is over.

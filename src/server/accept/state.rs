@@ -50,6 +50,8 @@ pub(super) enum Paused {
     QueueFull(UnplacedConnection),
     /// The connection limit is reached.
     AtLimit,
+    /// As many connections were accepted as the accept rate allows.
+    AtRate,
     /// The buffers of all connections hold too much memory.
     MemoryLimit,
     /// The kernel has no descriptor or memory for another connection, or does not watch a socket.
@@ -65,6 +67,7 @@ impl State {
         Some(match paused {
             Paused::QueueFull(_) => NO_QUEUE,
             Paused::AtLimit => NO_SLOT,
+            Paused::AtRate => "the accept rate is reached",
             Paused::MemoryLimit => NO_MEMORY,
             Paused::Exhausted => NO_DESCRIPTOR,
             Paused::Failing => "accept(2) fails",

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
@@ -251,6 +251,37 @@ fn a_connection_shed_because_all_queues_are_full_is_reset_and_not_counted() {
     test.run_until(|test| test.acceptor().stats().shed == 3);
     assert!(test.is_listening() && clients[1..].iter().all(is_reset));
     assert_eq!((test.shards.connection_limit.open(), test.shards.loads[0].connections()), (1, 1));
+}
+
+fn limited_to_one_a_second() -> TestAcceptor {
+    TestAcceptor::with(|config| {
+        config.handoff_capacity = capacity(64);
+        config.accept_rate = NonZeroU32::new(1);
+    })
+}
+
+#[test]
+fn an_acceptor_at_its_rate_was_not_ready_or_delayed_a_shutdown() {
+    let mut test = limited_to_one_a_second();
+    let clients = test.connect(5);
+    test.run_until(|test| matches!(test.acceptor().state, State::Paused(Paused::AtRate)));
+    assert!(!test.is_listening(), "it does not spin");
+    let stats = test.acceptor().stats();
+    assert!(stats.accepting && stats.paused == Some("the accept rate is reached"));
+    let _done = test.stop();
+    assert!(matches!(test.acceptor().state, State::Accepting), "it does not wait for the timer");
+    test.run_until(TestAcceptor::is_done);
+    assert_eq!(test.acceptor().stats().accepted, clients.len() as u64);
+}
+
+#[test]
+fn an_acceptor_whose_backlog_is_empty_does_not_wait_for_its_rate() {
+    let mut test = limited_to_one_a_second();
+    let _client = test.connect(1);
+    test.run_until(|test| test.acceptor().stats().accepted == 1);
+    (0..100).for_each(|_| test.run());
+    assert!(test.is_listening());
+    assert_eq!(test.acceptor().stats().pauses_at_rate, 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod per_source;
 pub mod ranges;
 
 use std::net::Ipv4Addr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -48,6 +48,10 @@ pub struct ServerConfig {
     pub connections_max: Option<NonZeroUsize>,
     /// Maximum of open connections of one source; `None` for no limit of its own.
     pub connections_per_source: Option<ConnectionsPerSource>,
+    /// Maximum of connections accepted in a second, over all workers, plus a burst of a tenth of
+    /// it. Beyond it, connections wait in the kernel's backlog. `None` for no limit. At shutdown
+    /// the connections of the backlog are accepted without it.
+    pub accept_rate: Option<NonZeroU32>,
     /// Maximum memory of the buffers of all connections together, in bytes: incomplete messages and
     /// unsent output. Over 7/8 of it, the connections with the largest buffers are reset, and new
     /// ones are handled as without room. By default it is three quarters of what the machine, the
@@ -181,6 +185,7 @@ impl Default for ServerConfig {
             handoff_capacity: Self::HANDOFF_CAPACITY,
             connections_max: None,
             connections_per_source: None,
+            accept_rate: None,
             memory_limit: Self::memory_limit_for_machine(),
             overload: Overload::default(),
             limits: Limits::default(),

@@ -29,6 +29,8 @@ pub const CONNECTIONS: RangeInclusive<usize> = 1..=i32::MAX.unsigned_abs() as us
 pub const IPV4_PREFIX: RangeInclusive<u8> = 1..=32;
 /// [`ConnectionsPerSource::ipv6_prefix`].
 pub const IPV6_PREFIX: RangeInclusive<u8> = 1..=128;
+/// [`ServerConfig::accept_rate`]: more than a machine accepts.
+pub const ACCEPT_RATE: RangeInclusive<u32> = 1..=1_000_000;
 /// [`Limits::buffer_bytes`]: from 1 KiB to 1 TiB.
 pub const BUFFER_BYTES: RangeInclusive<usize> = 1 << 10..=1 << 40;
 /// [`ServerConfig::memory_limit`]: from 1 MiB to 1 EiB.
@@ -94,6 +96,7 @@ impl ServerConfig {
             handoff_capacity,
             connections_max,
             connections_per_source,
+            accept_rate,
             memory_limit,
             overload: _,
             limits,
@@ -113,6 +116,9 @@ impl ServerConfig {
             expect(&CONNECTIONS, "connections_max", most.get(), number)?;
         }
         connections_per_source.map_or(Ok(()), ConnectionsPerSource::check)?;
+        if let Some(rate) = accept_rate {
+            expect(&ACCEPT_RATE, "accept_rate", rate.get(), |rate| rate.to_string())?;
+        }
         expect(&MEMORY_BYTES, "memory_limit", *memory_limit, number)?;
         limits.check()?;
         drain.check()?;

@@ -196,6 +196,8 @@ pub struct AcceptorStats {
     pub pauses_full: u64,
     /// Times it paused at the connection limit.
     pub pauses_at_limit: u64,
+    /// Times it waited because of the accept rate.
+    pub pauses_at_rate: u64,
     /// Times it paused because buffers held too much memory.
     pub pauses_memory: u64,
     /// Times it paused for lack of descriptors or memory of the system.
@@ -204,7 +206,7 @@ pub struct AcceptorStats {
     pub pauses_failing: u64,
     /// Accepts that failed because the connection had ended already.
     pub aborted: u64,
-    /// Whether it accepts now.
+    /// Whether it accepts now, or waits only because of the accept rate.
     pub accepting: bool,
     /// Why it pauses; `None` if it does not.
     pub paused: Option<&'static str>,

@@ -226,10 +226,11 @@ fn wakes_of(shard: &ShardStats) -> [(&'static str, u64); 3] {
     ]
 }
 
-fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 5] {
+fn pauses_of(acceptor: &AcceptorStats) -> [(&'static str, u64); 6] {
     [
         ("full", acceptor.pauses_full),
         ("limit", acceptor.pauses_at_limit),
+        ("rate", acceptor.pauses_at_rate),
         ("memory", acceptor.pauses_memory),
         ("exhausted", acceptor.pauses_exhausted),
         ("failing", acceptor.pauses_failing),

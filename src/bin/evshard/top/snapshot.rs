@@ -44,6 +44,7 @@ pub(super) struct Acceptor {
     pub(super) source_limit: u64,
     pub(super) pauses_full: u64,
     pub(super) pauses_at_limit: u64,
+    pub(super) pauses_at_rate: u64,
     pub(super) pauses_memory: u64,
     pub(super) pauses_exhausted: u64,
     pub(super) pauses_failing: u64,
@@ -92,6 +93,7 @@ impl Acceptor {
         sum([
             self.pauses_full,
             self.pauses_at_limit,
+            self.pauses_at_rate,
             self.pauses_memory,
             self.pauses_exhausted,
             self.pauses_failing,
