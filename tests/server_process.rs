@@ -56,6 +56,7 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
         (&["--max-connections-per-source", "10/24,56,3"], "write a number from 1"),
         (&["--accept-rate", "0"], "a number from 1 to 1000000"),
         (&["--accept-rate", "2000000"], "connections a second"),
+        (&["--max-connection-age", "0s"], "from 1ms to 1year, such as 1500ms or 30s, or off"),
         (&["--work", "spin"], "spin:TIME"),
         (&["--proxy-protocol", "require"], "not provided: --proxy-trust"),
         (&["--proxy-trust", "10.0.0.0/40"], "such as 10.0.0.0/8 or 10.0.0.1"),

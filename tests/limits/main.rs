@@ -4,5 +4,6 @@
 mod common;
 
 mod accept_rate;
+mod age;
 mod clients;
 mod per_source;

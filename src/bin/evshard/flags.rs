@@ -158,6 +158,12 @@ struct LimitFlags {
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     message_timeout: Deadline,
 
+    /// Maximum age of a connection, a tenth more or less, which each draws at random. Then the
+    /// connection drains as at shutdown: it is closed after 50 ms without traffic, and reset after
+    /// --drain-timeout.
+    #[arg(long, value_name = "DURATION", default_value = "off")]
+    max_connection_age: Deadline,
+
     /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
     buffer: usize,
@@ -381,6 +387,7 @@ impl Serve {
                 first_byte: limits.first_byte_timeout.0,
                 idle: limits.idle_timeout.0,
                 message: limits.message_timeout.0,
+                age: limits.max_connection_age.0,
                 buffer_bytes: limits.buffer,
             },
             proxy: ProxyProtocol {

@@ -91,6 +91,10 @@ pub struct Limits {
     /// From the first byte of a message to its last. Bounds how slowly the unconsumed bytes of a
     /// message may arrive.
     pub message: Option<Duration>,
+    /// Maximum age of a connection, a tenth more or less, which each draws at random. Then it
+    /// drains as when the server [drains](Drain): its service is notified, it is closed once it is
+    /// quiet, and reset at the [drain timeout](Drain::timeout).
+    pub age: Option<Duration>,
     /// Bytes kept per connection in each direction: an incomplete message, and output that the peer
     /// has not read.
     pub buffer_bytes: usize,
@@ -200,7 +204,7 @@ impl Default for Limits {
     /// Ten seconds for a message, and no other deadline; a mebibyte in each direction.
     fn default() -> Self {
         let message = Some(Duration::from_secs(10));
-        Self { first_byte: None, idle: None, message, buffer_bytes: 1 << 20 }
+        Self { first_byte: None, idle: None, message, age: None, buffer_bytes: 1 << 20 }
     }
 }
 

@@ -138,9 +138,13 @@ impl ConnectionsPerSource {
 
 impl Limits {
     fn check(&self) -> Result<(), OutOfRange> {
-        let Self { first_byte, idle, message, buffer_bytes } = *self;
-        let deadlines =
-            [("limits.first_byte", first_byte), ("limits.idle", idle), ("limits.message", message)];
+        let Self { first_byte, idle, message, age, buffer_bytes } = *self;
+        let deadlines = [
+            ("limits.first_byte", first_byte),
+            ("limits.idle", idle),
+            ("limits.message", message),
+            ("limits.age", age),
+        ];
         for (name, deadline) in deadlines {
             deadline.map_or(Ok(()), |deadline| expect_time(&DEADLINE, name, deadline))?;
         }

@@ -88,8 +88,9 @@ pub trait Service: Clone + Send + 'static {
         out.close();
     }
 
-    /// The server starts to drain. A service may notify its peer, or close. A connection that is
-    /// quiet is closed soon after.
+    /// The server starts to drain, or the connection has reached its
+    /// [maximum age](super::Limits::age). A service may notify its peer, or close. A connection
+    /// that is quiet is closed soon after.
     fn drain(&mut self, _session: &mut Self::Session, _out: &mut Outlet<'_>) {}
 
     /// The connection is closed, for whatever reason.

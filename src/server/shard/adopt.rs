@@ -61,6 +61,9 @@ impl Worker {
         if let Some(slot) = accepted.source {
             self.source_slots.hold(key, slot);
         }
+        if let Some(ages) = &mut self.ages {
+            ages.begin(registry, key);
+        }
         if let (Some(timings), Some(accepted_at)) = (&mut self.timings, accepted.accepted_at) {
             timings.adopted(accepted_at);
         }

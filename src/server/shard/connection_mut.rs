@@ -124,6 +124,9 @@ impl ConnectionMut<'_> {
         if self.worker.calls.close(self.key).is_none() {
             CloseReason::Panicked.count(&mut self.worker.stats.errors);
         }
+        if let Some(ages) = &mut self.worker.ages {
+            ages.end(self.key);
+        }
         // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
         self.worker.source_slots.release(self.key);

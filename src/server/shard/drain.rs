@@ -19,7 +19,7 @@ use crate::server::config::Drain;
 
 /// How long a connection must be quiet to be closed: longer than a client nearby takes between a
 /// reply and its next request.
-const QUIET_TIME: Duration = Duration::from_millis(50);
+pub(super) const QUIET_TIME: Duration = Duration::from_millis(50);
 
 /// Starts draining; no acceptor hands over any more.
 pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Worker, drain: Drain) {
@@ -30,8 +30,15 @@ pub(in crate::server) fn begin(registry: &mut Registry<Worker>, worker: &mut Wor
     }
     let window = drain.spread.min(drain.timeout);
     worker.draining = Some(DrainSpread::new(registry.now(), window));
+    // Those that reached their maximum age drain already.
+    let ages = worker.ages.take();
     for key in worker.connection_keys() {
-        worker.connection(registry, key).begin_draining();
+        if !ages.as_ref().is_some_and(|ages| ages.is_draining(key)) {
+            worker.connection(registry, key).begin_draining();
+        }
+    }
+    if let Some(ages) = ages {
+        ages.free(registry);
     }
     let tick = registry.create(EventSpec::timer().persist(), on_tick);
     let deadline = registry.create(EventSpec::timer(), on_deadline);
@@ -46,11 +53,26 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
     for key in worker.connection_keys() {
         let mut connection = worker.connection(registry, key);
         // In this order, because testing for quiet is a system call.
-        if spread.is_due(key, now) && is_quiet(&mut connection) {
-            connection.close();
+        if spread.is_due(key, now) {
+            close_if_quiet(&mut connection);
         }
     }
     worker.mark();
+}
+
+/// Closes a connection if it is open and quiet.
+pub(super) fn close_if_quiet(connection: &mut ConnectionMut<'_>) {
+    if is_quiet(connection) {
+        connection.close();
+    }
+}
+
+/// Closes a connection whose drain timeout is over.
+pub(super) fn cut(connection: &mut ConnectionMut<'_>) {
+    close_if_quiet(connection);
+    if connection.is_open() {
+        connection.fail(CloseReason::Cut);
+    }
 }
 
 /// Whether a connection is open and quiet. One that seems so is read once more: bytes may have come
@@ -69,12 +91,7 @@ fn seems_quiet(connection: &mut Connection) -> bool {
 
 fn on_deadline(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) {
     for key in worker.connection_keys() {
-        let mut connection = worker.connection(registry, key);
-        if is_quiet(&mut connection) {
-            connection.close();
-        } else if connection.is_open() {
-            connection.fail(CloseReason::Cut);
-        }
+        cut(&mut worker.connection(registry, key));
     }
 }
 

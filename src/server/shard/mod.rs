@@ -4,6 +4,7 @@
 //! adoption (`adopt.rs`) over its I/O (`connection_io.rs`) to its close (`connection_mut.rs`).
 
 pub(super) mod adopt;
+mod ages;
 mod close_reason;
 mod connection;
 mod connection_io;

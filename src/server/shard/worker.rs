@@ -7,6 +7,7 @@ use std::time::Duration;
 use core_affinity::CoreId;
 use slab::Slab;
 
+use super::ages::ConnectionAges;
 use super::connection::Connection;
 use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
@@ -47,6 +48,8 @@ pub(in crate::server) struct Worker {
     /// The read buffer.
     pub(super) buffer: Box<[u8]>,
     pub(super) deadlines: ConnectionDeadlines,
+    /// With a maximum age, until the server drains.
+    pub(super) ages: Option<Box<ConnectionAges>>,
     pub(super) proxy: ProxyProtocol,
     pub(super) stats: ShardStats,
     pub(super) timings: Option<Box<Timings>>,
@@ -85,6 +88,10 @@ impl Worker {
     ) -> Result<Self> {
         let timings =
             config.measure.timings.then(|| Box::new(Timings::new(config.measure.slow_callback)));
+        let ages = config.limits.age.map(|max| {
+            let seed = handoff.shard() as u64;
+            Box::new(ConnectionAges::new(max, config.drain.timeout, seed, registry))
+        });
         let limits = BufferLimits { connection_bytes: config.limits.buffer_bytes, memory };
         Ok(Self {
             core,
@@ -95,6 +102,7 @@ impl Worker {
             source_slots: SourceSlots::new(sources),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
+            ages,
             proxy: config.proxy.clone(),
             stats: ShardStats::default(),
             timings,

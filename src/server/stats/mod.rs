@@ -73,6 +73,8 @@ pub struct ShardStats {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Connections that reached their maximum age.
+    pub aged: u64,
     /// Connections that were closed early, by reason.
     pub errors: ConnectionErrors,
     /// Waits of its event base, one per turn.

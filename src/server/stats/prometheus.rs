@@ -19,6 +19,7 @@ const SHARD_GAUGES: &[Metric<ShardStats>] = &[
 
 const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_connections_total", "Connections adopted.", |s| s.connections),
+    ("evshard_shard_aged_total", "Connections that reached their maximum age.", |s| s.aged),
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
     ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),

@@ -27,6 +27,7 @@ impl ShardStats {
             reads: self.reads + other.reads,
             bytes_in: self.bytes_in + other.bytes_in,
             bytes_out: self.bytes_out + other.bytes_out,
+            aged: self.aged + other.aged,
             errors: self.errors.plus(other.errors),
             waits: self.waits + other.waits,
             wait_errors: self.wait_errors + other.wait_errors,
