@@ -100,6 +100,9 @@ mod transport;
 mod accept;
 
 #[cfg(feature = "bufferevent")]
+mod rate_limit;
+
+#[cfg(feature = "bufferevent")]
 mod bufferevent;
 
 #[cfg(feature = "server")]
@@ -117,10 +120,12 @@ pub use bufferevent::{
     AcceptHandler, Accepted, BuffereventError, BuffereventHandlers, BuffereventId, BuffereventMut,
     BuffereventOptions, Bufferevents, ConnectError, DataHandler, Filter, FilterResult, FlushMode,
     GroupId, GroupMut, GroupTotals, HasBufferevents, ListenErrorHandler, ListenOptions, ListenerId,
-    ListenerMut, RateLimit, RateLimitError, Watermarks, What, WhatHandler,
+    ListenerMut, Watermarks, What, WhatHandler,
 };
 pub use error::{Error, Result};
 pub use event::{EventId, EventSpec, Fired, Interest, Ready, Token};
+#[cfg(feature = "bufferevent")]
+pub use rate_limit::{RateLimit, RateLimitError};
 
 /// The README's examples compile, too.
 #[cfg(all(doctest, feature = "server"))]

@@ -7,11 +7,12 @@ use std::fmt;
 
 use super::direction::Suspended;
 use super::limits::{WAYS, start, ways};
-use super::rate_limit::{Change, Direction as Way, Group, GroupTotals, RateLimit};
+use super::rate_limit::{Change, Group, GroupTotals};
 use super::slots::{Slots, slot_id};
 use super::table::{BuffereventId, Bufferevents, HasBufferevents};
 use crate::base::Registry;
 use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::rate_limit::{Direction as Way, RateLimit};
 
 slot_id! {
     /// Identifies one group of bufferevents that share a rate limit; `Copy`, 8 bytes.

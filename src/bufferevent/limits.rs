@@ -10,11 +10,11 @@ use super::direction::{Direction, Suspended};
 use super::error::BuffereventError;
 use super::handle::BuffereventMut;
 use super::limit_groups::{GroupId, Groups};
-use super::rate_limit::{Direction as Way, RateLimit, TokenBucket};
 use super::state::{Bufferevent, Kind};
 use super::table::{BuffereventId, HasBufferevents};
 use crate::base::Registry;
 use crate::event::{EventId, EventSpec, Fired, Interest};
+use crate::rate_limit::{Direction as Way, RateLimit, TokenBucket};
 
 /// Both ways.
 pub(super) const WAYS: [Way; 2] = [Way::Read, Way::Write];

@@ -30,7 +30,7 @@ pub use limit_groups::{GroupId, GroupMut};
 pub use listener::{
     AcceptHandler, Accepted, ListenErrorHandler, ListenOptions, ListenerId, ListenerMut,
 };
-pub use rate_limit::{GroupTotals, RateLimit, RateLimitError};
+pub use rate_limit::GroupTotals;
 pub use state::BuffereventOptions;
 pub use table::{BuffereventId, Bufferevents, HasBufferevents};
 pub use what::What;

@@ -6,7 +6,6 @@ use super::connecting::Connecting;
 use super::direction::Direction;
 use super::error::{BuffereventError, refusal};
 use super::limit_groups::Groups;
-use super::rate_limit::Direction as Way;
 use super::serve::{on_readable, on_writable};
 use super::state::{Bufferevent, BuffereventOptions, Kind};
 use super::table::{BuffereventId, Bufferevents, HasBufferevents};
@@ -14,6 +13,7 @@ use super::what::What;
 use crate::base::Registry;
 use crate::error::Error;
 use crate::event::{EventSpec, Fired, Ready};
+use crate::rate_limit::Direction as Way;
 use crate::transport::{Transport, would_block};
 
 /// What a socket bufferevent has of its own.

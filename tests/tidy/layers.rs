@@ -33,11 +33,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("buffer", &["sys::memory", "sys::stream"]),
     ("transport", &["buffer", "event"]),
     ("accept", &["error"]),
+    ("rate_limit", &[]),
     (
         "bufferevent",
         &[
             "base",
             "accept",
+            "rate_limit",
             "transport",
             "buffer",
             "sys::accept",
@@ -52,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "base",
             "accept",
+            "rate_limit",
             "transport",
             "buffer",
             "sys::accept",

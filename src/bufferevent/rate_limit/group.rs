@@ -3,9 +3,8 @@
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::bucket::TokenBucket;
-use super::limit::{Direction, RateLimit};
 use super::members::Members;
+use crate::rate_limit::{Direction, RateLimit, TokenBucket};
 
 /// The least share of a member in bytes, unless another is set: less costs more than it transfers.
 const MIN_SHARE: usize = 64;

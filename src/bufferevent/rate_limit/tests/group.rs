@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::bufferevent::rate_limit::group::{Change, Group, GroupTotals};
-use crate::bufferevent::rate_limit::limit::Direction::{self, Read, Write};
-use crate::bufferevent::rate_limit::limit::RateLimit;
+use crate::rate_limit::Direction::{self, Read, Write};
+use crate::rate_limit::RateLimit;
 
 const MS: u64 = 1_000_000;
 

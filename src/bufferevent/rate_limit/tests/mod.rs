@@ -1,5 +1,4 @@
-//! Tests of buckets and groups: examples, extremes, naive models, and simulated connections.
+//! Tests of groups: examples, naive models, and simulated connections.
 
-mod bucket;
 mod group;
 mod simulation;

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use crate::bufferevent::rate_limit::bucket::TokenBucket;
 use crate::bufferevent::rate_limit::group::{Change, Group};
-use crate::bufferevent::rate_limit::limit::Direction::{self, Read, Write};
-use crate::bufferevent::rate_limit::limit::RateLimit;
+use crate::rate_limit::Direction::{self, Read, Write};
+use crate::rate_limit::{RateLimit, TokenBucket};
 
 /// What a bufferevent transfers in one call at most.
 const MAX_SINGLE: usize = 16_384;

@@ -49,7 +49,7 @@ impl TokenBucket {
     }
 
     /// Tokens per tick.
-    pub(super) fn rate(&self) -> i64 {
+    pub(crate) fn rate(&self) -> i64 {
         self.rate
     }
 
@@ -82,7 +82,7 @@ impl TokenBucket {
     }
 
     /// How long it takes until the balance is at least `goal`, which is at most the burst.
-    pub(super) fn wait_for(&self, goal: i64, now_ns: u64) -> Duration {
+    pub(crate) fn wait_for(&self, goal: i64, now_ns: u64) -> Duration {
         let missing = i128::from(goal) - i128::from(self.balance);
         if missing <= 0 {
             return Duration::ZERO;

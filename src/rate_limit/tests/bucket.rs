@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::bufferevent::rate_limit::bucket::TokenBucket;
-use crate::bufferevent::rate_limit::limit::{Direction, RateLimit};
+use crate::rate_limit::{Direction, RateLimit, TokenBucket};
 
 const MS: u64 = 1_000_000;
 

@@ -50,7 +50,7 @@ pub(super) struct Bandwidth {
     pub(super) burst: u64,
 }
 
-/// Which way the bytes of a bufferevent go.
+/// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From the socket.
