@@ -57,6 +57,8 @@ fn wrong_usage_is_one_line_with_advice_and_status_2() {
         (&["--accept-rate", "0"], "a number from 1 to 1000000"),
         (&["--accept-rate", "2000000"], "connections a second"),
         (&["--max-connection-age", "0s"], "from 1ms to 1year, such as 1500ms or 30s, or off"),
+        (&["--bytes-per-second", "0"], "from 1.0 KiB to 1.0 TiB, such as 256KiB"),
+        (&["--total-bytes-per-second", "much"], "the bytes of a second"),
         (&["--work", "spin"], "spin:TIME"),
         (&["--proxy-protocol", "require"], "not provided: --proxy-trust"),
         (&["--proxy-trust", "10.0.0.0/40"], "such as 10.0.0.0/8 or 10.0.0.1"),

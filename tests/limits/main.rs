@@ -5,5 +5,6 @@ mod common;
 
 mod accept_rate;
 mod age;
+mod byte_rate;
 mod clients;
 mod per_source;

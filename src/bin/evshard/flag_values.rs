@@ -1,7 +1,7 @@
 //! The values of flags. Each number and duration has a range, and its error names the range.
 
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -97,6 +97,16 @@ pub(crate) fn backlog(text: &str) -> Result<u32, String> {
 /// Parses the memory of a connection.
 pub(crate) fn buffer_bytes(text: &str) -> Result<usize, String> {
     bytes_within(ranges::BUFFER_BYTES, text)
+}
+
+/// Parses a number of bytes a second.
+pub(crate) fn bytes_per_second(text: &str) -> Result<NonZeroU64, String> {
+    let (range, parsed) = (ranges::BYTES_PER_SECOND, text.parse::<ByteSize>().ok());
+    let parsed = parsed.map(|size| size.as_u64()).filter(|rate| range.contains(rate));
+    parsed.and_then(NonZeroU64::new).ok_or_else(|| {
+        let [least, most] = [range.start(), range.end()].map(|rate| ByteSize(*rate));
+        format!("write the bytes of a second from {least} to {most}, such as 256KiB")
+    })
 }
 
 /// Parses the memory of all connections.

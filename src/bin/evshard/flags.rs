@@ -1,6 +1,6 @@
 //! The flags of `evshard serve`, and the configuration that they make.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, ListenAddresses, accept, accept_rate, backend, backlog, buffer_bytes, changelist,
-    count, duration, listen_addresses, log_level, memory_bytes, mode, network, overload,
-    per_source, placement, proxy_mode,
+    Deadline, ListenAddresses, accept, accept_rate, backend, backlog, buffer_bytes,
+    bytes_per_second, changelist, count, duration, listen_addresses, log_level, memory_bytes, mode,
+    network, overload, per_source, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFormat, RunningLog};
 
@@ -163,6 +163,16 @@ struct LimitFlags {
     /// --drain-timeout.
     #[arg(long, value_name = "DURATION", default_value = "off")]
     max_connection_age: Deadline,
+
+    /// Maximum of bytes that a connection receives in a second, and of bytes that it sends, in an
+    /// even flow with bursts of a second. Beyond it, reading or sending waits, and no deadline runs
+    /// meanwhile [default: off].
+    #[arg(long, value_name = "SIZE", value_parser = bytes_per_second)]
+    bytes_per_second: Option<NonZeroU64>,
+
+    /// The same for all connections together [default: off].
+    #[arg(long, value_name = "SIZE", value_parser = bytes_per_second)]
+    total_bytes_per_second: Option<NonZeroU64>,
 
     /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
@@ -381,6 +391,7 @@ impl Serve {
             connections_max: limits.max_connections,
             connections_per_source: limits.max_connections_per_source,
             accept_rate: limits.accept_rate,
+            bytes_per_second: limits.total_bytes_per_second,
             memory_limit: limits.memory_limit.unwrap_or(defaults.memory_limit),
             overload: limits.overload,
             limits: Limits {
@@ -388,6 +399,7 @@ impl Serve {
                 idle: limits.idle_timeout.0,
                 message: limits.message_timeout.0,
                 age: limits.max_connection_age.0,
+                bytes_per_second: limits.bytes_per_second,
                 buffer_bytes: limits.buffer,
             },
             proxy: ProxyProtocol {

@@ -6,7 +6,7 @@ mod per_source;
 pub mod ranges;
 
 use std::net::Ipv4Addr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -52,6 +52,10 @@ pub struct ServerConfig {
     /// it. Beyond it, connections wait in the kernel's backlog. `None` for no limit. At shutdown
     /// the connections of the backlog are accepted without it.
     pub accept_rate: Option<NonZeroU32>,
+    /// Maximum of bytes that all connections together receive in a second, and maximum of bytes
+    /// that they send, in an even flow with bursts of a second. `None` for no limit. Deadlines do
+    /// not run while a connection waits for it.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// Maximum memory of the buffers of all connections together, in bytes: incomplete messages and
     /// unsent output. Over 7/8 of it, the connections with the largest buffers are reset, and new
     /// ones are handled as without room. By default it is three quarters of what the machine, the
@@ -95,6 +99,8 @@ pub struct Limits {
     /// drains as when the server [drains](Drain): its service is notified, it is closed once it is
     /// quiet, and reset at the [drain timeout](Drain::timeout).
     pub age: Option<Duration>,
+    /// As [`ServerConfig::bytes_per_second`], for each connection.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// Bytes kept per connection in each direction: an incomplete message, and output that the peer
     /// has not read.
     pub buffer_bytes: usize,
@@ -190,6 +196,7 @@ impl Default for ServerConfig {
             connections_max: None,
             connections_per_source: None,
             accept_rate: None,
+            bytes_per_second: None,
             memory_limit: Self::memory_limit_for_machine(),
             overload: Overload::default(),
             limits: Limits::default(),
@@ -204,7 +211,14 @@ impl Default for Limits {
     /// Ten seconds for a message, and no other deadline; a mebibyte in each direction.
     fn default() -> Self {
         let message = Some(Duration::from_secs(10));
-        Self { first_byte: None, idle: None, message, age: None, buffer_bytes: 1 << 20 }
+        Self {
+            first_byte: None,
+            idle: None,
+            message,
+            age: None,
+            bytes_per_second: None,
+            buffer_bytes: 1 << 20,
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub const IPV4_PREFIX: RangeInclusive<u8> = 1..=32;
 pub const IPV6_PREFIX: RangeInclusive<u8> = 1..=128;
 /// [`ServerConfig::accept_rate`]: more than a machine accepts.
 pub const ACCEPT_RATE: RangeInclusive<u32> = 1..=1_000_000;
+/// [`ServerConfig::bytes_per_second`] and [`Limits::bytes_per_second`]: from 1 KiB to 1 TiB.
+pub const BYTES_PER_SECOND: RangeInclusive<u64> = 1 << 10..=1 << 40;
 /// [`Limits::buffer_bytes`]: from 1 KiB to 1 TiB.
 pub const BUFFER_BYTES: RangeInclusive<usize> = 1 << 10..=1 << 40;
 /// [`ServerConfig::memory_limit`]: from 1 MiB to 1 EiB.
@@ -97,6 +99,7 @@ impl ServerConfig {
             connections_max,
             connections_per_source,
             accept_rate,
+            bytes_per_second,
             memory_limit,
             overload: _,
             limits,
@@ -119,6 +122,10 @@ impl ServerConfig {
         if let Some(rate) = accept_rate {
             expect(&ACCEPT_RATE, "accept_rate", rate.get(), |rate| rate.to_string())?;
         }
+        if let Some(rate) = bytes_per_second {
+            let show = |rate: u64| rate.to_string();
+            expect(&BYTES_PER_SECOND, "bytes_per_second", rate.get(), show)?;
+        }
         expect(&MEMORY_BYTES, "memory_limit", *memory_limit, number)?;
         limits.check()?;
         drain.check()?;
@@ -138,7 +145,7 @@ impl ConnectionsPerSource {
 
 impl Limits {
     fn check(&self) -> Result<(), OutOfRange> {
-        let Self { first_byte, idle, message, age, buffer_bytes } = *self;
+        let Self { first_byte, idle, message, age, bytes_per_second, buffer_bytes } = *self;
         let deadlines = [
             ("limits.first_byte", first_byte),
             ("limits.idle", idle),
@@ -147,6 +154,10 @@ impl Limits {
         ];
         for (name, deadline) in deadlines {
             deadline.map_or(Ok(()), |deadline| expect_time(&DEADLINE, name, deadline))?;
+        }
+        if let Some(rate) = bytes_per_second {
+            let show = |rate: u64| rate.to_string();
+            expect(&BYTES_PER_SECOND, "limits.bytes_per_second", rate.get(), show)?;
         }
         expect(&BUFFER_BYTES, "limits.buffer_bytes", buffer_bytes, |bytes| bytes.to_string())
     }

@@ -44,10 +44,14 @@ impl HeldBuffer {
         self.memory.grow_to(memory, || self.bytes.try_append(bytes))
     }
 
-    /// Writes what the transport takes, and frees it; returns how many bytes that were, perhaps
-    /// none.
-    pub(in crate::server) fn write_to(&mut self, transport: &Transport) -> io::Result<usize> {
-        let written = match transport.write_from(&mut self.bytes, usize::MAX) {
+    /// Writes what the transport takes, at most `max` bytes, and frees it; returns how many bytes
+    /// that were, perhaps none.
+    pub(in crate::server) fn write_to(
+        &mut self,
+        transport: &Transport,
+        max: usize,
+    ) -> io::Result<usize> {
+        let written = match transport.write_from(&mut self.bytes, max) {
             Err(error) if would_block(&error) => return Ok(0),
             result => result?,
         };
@@ -102,7 +106,7 @@ mod tests {
                         }
                     }
                     1 => {
-                        let sent = held.write_to(transport).unwrap();
+                        let sent = held.write_to(transport, count).unwrap();
                         let mut got = vec![0; sent];
                         far.read_exact(&mut got).unwrap();
                         prop_assert!(model.drain(..sent).eq(got));

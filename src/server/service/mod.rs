@@ -72,9 +72,9 @@ pub trait Service: Clone + Send + 'static {
     /// Bytes arrived. Returns how many of them are consumed: one message or several. The others are
     /// passed again at once. If none of those is consumed, they are passed again together with
     /// later bytes, at most [`Limits::buffer_bytes`](super::Limits::buffer_bytes) of them for at
-    /// most [`Limits::message`](super::Limits::message). After a pause, and after pending output
-    /// was sent, they are passed once more. A service that returns more than `input` has bytes
-    /// panics.
+    /// most [`Limits::message`](super::Limits::message). After a pause, after pending output was
+    /// sent, and after a byte rate delayed reading, they are passed once more. A service that
+    /// returns more than `input` has bytes panics.
     fn receive(&mut self, session: &mut Self::Session, input: &[u8], out: &mut Outlet<'_>)
     -> usize;
 

@@ -42,15 +42,17 @@ pub struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    /// Creates the outlet of one call; `buffered` is empty.
+    /// Creates the outlet of one call, which sends at most `allowed` bytes at once; `buffered` is
+    /// empty.
     pub(in crate::server) fn new(
         transport: &'a Transport,
         buffered: &'a mut Vec<u8>,
         pending: &'a mut Option<Box<HeldBuffer>>,
         limits: &'a BufferLimits,
+        allowed: usize,
         bytes_out: &'a mut u64,
     ) -> Self {
-        let output = Output { transport, pending, limits, bytes_out, failure: None };
+        let output = Output { transport, pending, limits, allowed, bytes_out, failure: None };
         Self { output, buffered, next_step: NextStep::default() }
     }
 
@@ -117,6 +119,11 @@ impl<'a> Outlet<'a> {
         self.next_step == NextStep::Read
             && self.output.pending.is_none()
             && self.output.failure.is_none()
+    }
+
+    /// How many bytes the call may still send at once.
+    pub(in crate::server) fn allowed(&self) -> usize {
+        self.output.allowed
     }
 
     /// Discards the collected bytes, because they must not be sent any more.

@@ -10,6 +10,8 @@ pub(super) struct Output<'a> {
     /// Output that is already pending.
     pub(super) pending: &'a mut Option<Box<HeldBuffer>>,
     pub(super) limits: &'a BufferLimits,
+    /// How many bytes may be sent now, by the byte rates.
+    pub(super) allowed: usize,
     pub(super) bytes_out: &'a mut u64,
     pub(super) failure: Option<OutputFailure>,
 }
@@ -26,12 +28,17 @@ pub(in crate::server) enum OutputFailure {
 }
 
 impl Output<'_> {
-    /// Sends while no output is pending, and keeps what the socket does not take.
+    /// Sends while no output is pending, and keeps what the socket does not take, or may not get
+    /// now.
     #[inline(always)]
     pub(super) fn send(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.allowed {
+            return self.send_in_part(bytes);
+        }
         match self.transport.write(bytes) {
             Ok(sent) => {
                 *self.bytes_out += sent as u64;
+                self.allowed -= sent;
                 if sent < bytes.len() {
                     self.queue(&bytes[sent..]);
                 }
@@ -39,6 +46,16 @@ impl Output<'_> {
             Err(error) if would_block(&error) => self.queue(bytes),
             Err(_) => self.failure = Some(OutputFailure::Broken),
         }
+    }
+
+    /// Sends what may be sent now, and keeps the other bytes.
+    #[cold]
+    fn send_in_part(&mut self, bytes: &[u8]) {
+        let (now, later) = bytes.split_at(self.allowed);
+        if !now.is_empty() {
+            self.send(now);
+        }
+        self.queue(later);
     }
 
     /// Adds to the pending output, unless that would exceed its limit.

@@ -61,6 +61,9 @@ impl Worker {
         if let Some(slot) = accepted.source {
             self.source_slots.hold(key, slot);
         }
+        if let Some(rates) = &mut self.calls.byte_rates {
+            rates.begin(key);
+        }
         if let Some(ages) = &mut self.ages {
             ages.begin(registry, key);
         }

@@ -17,6 +17,8 @@ pub(super) enum Stage {
     ProxyHeader,
     /// Reads for the service.
     Reading,
+    /// Reads nothing until the byte rates allow more.
+    ReadDelayed,
     /// Waits until its pending output is sent, then takes the next step of its service.
     Sending(NextStep),
     /// Pauses for the time its service asked for; has no pending output.

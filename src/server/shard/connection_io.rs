@@ -4,6 +4,7 @@
 //! of its service moves it to another stage.
 
 use std::io;
+use std::time::Instant;
 
 use super::close_reason::CloseReason;
 use super::connection::Stage;
@@ -13,6 +14,7 @@ use super::service_calls::Called;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::event::{Fired, Ready};
+use crate::rate_limit::Direction;
 use crate::server::config::ProxyMode;
 use crate::server::memory::NoMemory;
 use crate::server::service::{Hosted, NextStep, Outlet, Peer};
@@ -80,10 +82,32 @@ impl ConnectionMut<'_> {
         match self.stage {
             Stage::ProxyHeader => self.end_proxy_header(),
             Stage::Reading => self.fail(CloseReason::Message),
+            Stage::ReadDelayed => self.begin_reading(),
             Stage::Pausing => self.resume(),
-            // A timer is freed before a connection sends.
-            Stage::Sending(_) => {}
+            Stage::Sending(_) => {
+                self.free_timer();
+                self.watch_writable(on_writable);
+            }
         }
+    }
+}
+
+/// The byte rates.
+impl ConnectionMut<'_> {
+    /// Starts the timer after which the byte rates allow more, in place of the deadline of a
+    /// message. No deadline runs until then, because it is the server that is slow.
+    fn await_byte_rate(&mut self, way: Direction) {
+        let Worker { connections, calls, handoff, .. } = &mut *self.worker;
+        let Some(rates) = &mut calls.byte_rates else { return };
+        let wait = rates.wait(self.key, way);
+        if let Some(suppressed) = rates.log.next(Instant::now()) {
+            let peer = connections[self.key].peer().address();
+            log::debug!(
+                target: "shard", shard = handoff.shard(), peer:%, suppressed;
+                "a connection waits for a byte rate"
+            );
+        }
+        self.start_timer(wait, on_timer);
     }
 }
 
@@ -112,13 +136,26 @@ impl ConnectionMut<'_> {
     fn read_once(&mut self) -> bool {
         let Worker { connections, buffer, calls, deadlines, stats, .. } = &mut *self.worker;
         let connection = &mut connections[self.key];
-        let length = match connection.transport.read(buffer) {
+        let allowed = match &mut calls.byte_rates {
+            // The header is short, and no message yet.
+            Some(rates) if connection.stage != Stage::ProxyHeader => {
+                rates.allowed(self.key, Direction::Read).min(buffer.len())
+            }
+            _ => buffer.len(),
+        };
+        if allowed == 0 {
+            return self.delay_reading();
+        }
+        let length = match connection.transport.read(&mut buffer[..allowed]) {
             Ok(length) if length > 0 => length,
             nothing => return self.read_nothing(nothing),
         };
         let input = &buffer[..length];
         // A short read emptied the socket: another would only return EAGAIN.
         let may_bring_more = length == buffer.len();
+        if let Some(rates) = &mut calls.byte_rates {
+            rates.count(self.key, Direction::Read, length);
+        }
         connection.active_since_tick = true;
         stats.reads += 1;
         stats.bytes_in += length as u64;
@@ -141,6 +178,16 @@ impl ConnectionMut<'_> {
             kept.map(|()| (consumed, next_step)).map_err(|NoMemory| CloseReason::NoMemory)
         });
         self.received(received) && may_bring_more
+    }
+
+    /// Reads nothing until the byte rates allow more.
+    #[cold]
+    fn delay_reading(&mut self) -> bool {
+        self.worker.stats.reads_delayed += 1;
+        self.stage = Stage::ReadDelayed;
+        self.registry.del(self.readable);
+        self.await_byte_rate(Direction::Read);
+        false
     }
 
     /// Handles the end of the stream, and a read that failed.
@@ -321,7 +368,7 @@ impl ConnectionMut<'_> {
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
         let Worker { connections, calls, stats, .. } = &mut *self.worker;
-        calls.call(&mut connections[self.key], &mut stats.bytes_out, call)
+        calls.call(&mut connections[self.key], self.key, &mut stats.bytes_out, call)
     }
 
     /// Takes the next step of the service, or closes the connection if the call failed.
@@ -358,14 +405,25 @@ impl ConnectionMut<'_> {
 /// Sending, and reading again.
 impl ConnectionMut<'_> {
     fn send_pending(&mut self) {
-        let connection = &mut self.worker.connections[self.key];
+        let Worker { connections, calls, stats, .. } = &mut *self.worker;
+        let connection = &mut connections[self.key];
         if let Some(pending) = &mut connection.pending {
-            let Ok(sent) = pending.write_to(&connection.transport) else {
+            let rates = &mut calls.byte_rates;
+            let allowed = rates
+                .as_mut()
+                .map_or(usize::MAX, |rates| rates.allowed(self.key, Direction::Write));
+            if allowed == 0 {
+                return self.delay_sending();
+            }
+            let Ok(sent) = pending.write_to(&connection.transport, allowed) else {
                 self.fail(CloseReason::Broken);
                 return;
             };
+            if let Some(rates) = rates {
+                rates.count(self.key, Direction::Write, sent);
+            }
             connection.active_since_tick |= sent > 0;
-            self.worker.stats.bytes_out += sent as u64;
+            stats.bytes_out += sent as u64;
             if !pending.is_empty() {
                 return;
             }
@@ -376,6 +434,14 @@ impl ConnectionMut<'_> {
             Stage::Sending(next_step) => self.apply(next_step),
             _ => {}
         }
+    }
+
+    /// Sends nothing until the byte rates allow more.
+    #[cold]
+    fn delay_sending(&mut self) {
+        self.worker.stats.writes_delayed += 1;
+        self.free_writable();
+        self.await_byte_rate(Direction::Write);
     }
 
     /// Stops reading until everything is sent.

@@ -124,6 +124,9 @@ impl ConnectionMut<'_> {
         if self.worker.calls.close(self.key).is_none() {
             CloseReason::Panicked.count(&mut self.worker.stats.errors);
         }
+        if let Some(rates) = &mut self.worker.calls.byte_rates {
+            rates.end(self.key);
+        }
         if let Some(ages) = &mut self.worker.ages {
             ages.end(self.key);
         }

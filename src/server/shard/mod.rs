@@ -5,6 +5,7 @@
 
 pub(super) mod adopt;
 mod ages;
+pub(super) mod byte_rates;
 mod close_reason;
 mod connection;
 mod connection_io;

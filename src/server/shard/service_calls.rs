@@ -1,7 +1,9 @@
 //! The calls of a shard's service for one of its connections.
 
+use super::byte_rates::ByteRates;
 use super::close_reason::CloseReason;
 use super::connection::Connection;
+use crate::rate_limit::Direction;
 use crate::server::memory::BufferLimits;
 use crate::server::service::{Hosted, NextStep, Outlet, Peer};
 
@@ -15,11 +17,16 @@ pub(super) struct ServiceCalls {
     /// Collects the small writes of the service during a call.
     buffered: Vec<u8>,
     pub(super) limits: BufferLimits,
+    pub(super) byte_rates: Option<Box<ByteRates>>,
 }
 
 impl ServiceCalls {
-    pub(super) fn new(service: Box<dyn Hosted>, limits: BufferLimits) -> Self {
-        Self { service, buffered: Vec::new(), limits }
+    pub(super) fn new(
+        service: Box<dyn Hosted>,
+        limits: BufferLimits,
+        byte_rates: Option<Box<ByteRates>>,
+    ) -> Self {
+        Self { service, buffered: Vec::new(), limits, byte_rates }
     }
 
     /// Calls the service for a connection, and sends its output.
@@ -27,15 +34,25 @@ impl ServiceCalls {
     pub(super) fn call<T>(
         &mut self,
         connection: &mut Connection,
+        key: usize,
         bytes_out: &mut u64,
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
         let Connection { transport, pending, proxied, listener, .. } = connection;
         let peer =
             Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
-        let mut out = Outlet::new(transport, &mut self.buffered, pending, &self.limits, bytes_out);
+        let allowed = match &mut self.byte_rates {
+            None => usize::MAX,
+            Some(rates) => rates.allowed(key, Direction::Write),
+        };
+        let (buffered, limits) = (&mut self.buffered, &self.limits);
+        let mut out = Outlet::new(transport, buffered, pending, limits, allowed, bytes_out);
         let answer = call(&mut *self.service, &peer, &mut out);
-        finish(answer, &mut out)
+        let called = finish(answer, &mut out);
+        if let Some(rates) = &mut self.byte_rates {
+            rates.count(key, Direction::Write, allowed - out.allowed());
+        }
+        called
     }
 
     /// Passes input to the service; returns the number of consumed bytes.
@@ -47,7 +64,7 @@ impl ServiceCalls {
         input: &[u8],
         bytes_out: &mut u64,
     ) -> Called<usize> {
-        self.call(connection, bytes_out, |service, _, out| service.receive(key, input, out))
+        self.call(connection, key, bytes_out, |service, _, out| service.receive(key, input, out))
     }
 
     /// Ends the session of a connection; `None` if that panicked.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::adopt;
-use super::worker::{Worker, base_config};
+use super::byte_rates::TotalByteRate;
+use super::worker::{SharedLimits, Worker, base_config};
 use crate::base::EventBase;
 use crate::server::config::ServerConfig;
 use crate::server::connection_limit::ConnectionLimit;
@@ -63,13 +64,22 @@ pub(super) fn worker_with_memory(
     service: impl Service,
     memory: Arc<MemoryLimit>,
 ) -> (EventBase<Worker>, Worker) {
-    let config = ServerConfig::default();
+    configured_worker(service, memory, ServerConfig::default())
+}
+
+/// A worker without connections, of a server with this configuration.
+pub(super) fn configured_worker(
+    service: impl Service,
+    memory: Arc<MemoryLimit>,
+    config: ServerConfig,
+) -> (EventBase<Worker>, Worker) {
     let mut base = EventBase::<Worker>::new(base_config(&config)).unwrap();
     let connection_limit = Arc::new(ConnectionLimit::new(None, Vec::new()));
     let to_worker = base.registry().notifier();
     let handoff = Arc::new(Handoff::new(8, to_worker, 0, load::loads(1), connection_limit));
     let host = Box::new(Host::new(service));
-    let worker = Worker::new(handoff, None, host, memory, None, &config, base.registry()).unwrap();
+    let limits = SharedLimits { memory, sources: None, byte_rate: TotalByteRate::of(&config) };
+    let worker = Worker::new(handoff, None, host, limits, &config, base.registry()).unwrap();
     adopt::start(base.registry()).unwrap();
     (base, worker)
 }

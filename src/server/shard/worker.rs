@@ -8,6 +8,7 @@ use core_affinity::CoreId;
 use slab::Slab;
 
 use super::ages::ConnectionAges;
+use super::byte_rates::{ByteRates, TotalByteRate};
 use super::connection::Connection;
 use super::deadlines::ConnectionDeadlines;
 use super::drain_spread::DrainSpread;
@@ -60,6 +61,14 @@ pub(in crate::server) struct Worker {
     pub(super) draining: Option<DrainSpread>,
 }
 
+/// The limits that all workers share.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct SharedLimits {
+    pub(in crate::server) memory: Arc<MemoryLimit>,
+    pub(in crate::server) sources: Option<Arc<SourceLimit>>,
+    pub(in crate::server) byte_rate: Option<Arc<TotalByteRate>>,
+}
+
 /// The counters of a worker.
 #[derive(Debug)]
 pub(in crate::server) struct WorkerResults {
@@ -75,14 +84,12 @@ pub(in crate::server) fn base_config(config: &ServerConfig) -> Config {
 
 impl Worker {
     /// Creates a worker that adopts connections from `handoff` and serves them with `service`.
-    /// Their buffers count against `memory`, and they against `sources`. `registry` is that of its
-    /// base.
+    /// `registry` is that of its base.
     pub(in crate::server) fn new(
         handoff: Arc<Handoff>,
         core: Option<CoreId>,
         service: Box<dyn Hosted>,
-        memory: Arc<MemoryLimit>,
-        sources: Option<Arc<SourceLimit>>,
+        shared: SharedLimits,
         config: &ServerConfig,
         registry: &mut Registry<Self>,
     ) -> Result<Self> {
@@ -92,12 +99,14 @@ impl Worker {
             let seed = handoff.shard() as u64;
             Box::new(ConnectionAges::new(max, config.drain.timeout, seed, registry))
         });
+        let SharedLimits { memory, sources, byte_rate } = shared;
         let limits = BufferLimits { connection_bytes: config.limits.buffer_bytes, memory };
+        let byte_rates = ByteRates::of(config, byte_rate);
         Ok(Self {
             core,
             handoff,
             acceptor: None,
-            calls: ServiceCalls::new(service, limits),
+            calls: ServiceCalls::new(service, limits, byte_rates),
             connections: Slab::new(),
             source_slots: SourceSlots::new(sources),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),

@@ -73,6 +73,10 @@ pub struct ShardStats {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
+    /// Times that reading from a connection waited for a byte rate.
+    pub reads_delayed: u64,
+    /// Times that sending to a connection waited for a byte rate.
+    pub writes_delayed: u64,
     /// Connections that reached their maximum age.
     pub aged: u64,
     /// Connections that were closed early, by reason.

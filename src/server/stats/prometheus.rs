@@ -19,6 +19,16 @@ const SHARD_GAUGES: &[Metric<ShardStats>] = &[
 
 const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
     ("evshard_shard_connections_total", "Connections adopted.", |s| s.connections),
+    (
+        "evshard_shard_reads_delayed_total",
+        "Times that reading from a connection waited for a byte rate.",
+        |s| s.reads_delayed,
+    ),
+    (
+        "evshard_shard_writes_delayed_total",
+        "Times that sending to a connection waited for a byte rate.",
+        |s| s.writes_delayed,
+    ),
     ("evshard_shard_aged_total", "Connections that reached their maximum age.", |s| s.aged),
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),

@@ -27,6 +27,8 @@ impl ShardStats {
             reads: self.reads + other.reads,
             bytes_in: self.bytes_in + other.bytes_in,
             bytes_out: self.bytes_out + other.bytes_out,
+            reads_delayed: self.reads_delayed + other.reads_delayed,
+            writes_delayed: self.writes_delayed + other.writes_delayed,
             aged: self.aged + other.aged,
             errors: self.errors.plus(other.errors),
             waits: self.waits + other.waits,

@@ -18,7 +18,8 @@ use crate::server::listener::Listener;
 use crate::server::memory::MemoryLimit;
 use crate::server::placement::load::Loads;
 use crate::server::service::{Host, Service};
-use crate::server::shard::worker::{self, Worker, WorkerResults};
+use crate::server::shard::byte_rates::TotalByteRate;
+use crate::server::shard::worker::{self, SharedLimits, Worker, WorkerResults};
 use crate::server::shard::{adopt, drain};
 use crate::server::source_limit::SourceLimit;
 use crate::server::stats::{AcceptorStats, ShardStats};
@@ -67,6 +68,12 @@ impl Threads {
         let shards = Shards::new(config, to_workers, to_acceptors, core_ids);
         let accepting_workers = if acceptor.is_some() { 0 } else { acceptors };
 
+        let limits = SharedLimits {
+            memory: shards.memory.clone(),
+            sources: shards.sources.clone(),
+            byte_rate: TotalByteRate::of(config),
+        };
+
         let mut listen_sockets = accept::distribute(listeners, acceptors).into_iter();
         let start_acceptor = |mut base: EventBase<AcceptorThread>| {
             let listen_sockets = listen_sockets.next().unwrap_or_default();
@@ -77,10 +84,8 @@ impl Threads {
         let acceptor = acceptor.map(start_acceptor).transpose()?;
         let start_worker = |(shard, (mut base, core)): (usize, (EventBase<Worker>, _))| {
             let host = Box::new(Host::new(service.clone()));
-            let (handoff, memory) = (shards.handoffs[shard].clone(), shards.memory.clone());
-            let sources = shards.sources.clone();
-            let mut worker =
-                Worker::new(handoff, core, host, memory, sources, config, base.registry())?;
+            let (handoff, limits) = (shards.handoffs[shard].clone(), limits.clone());
+            let mut worker = Worker::new(handoff, core, host, limits, config, base.registry())?;
             adopt::start(base.registry())?;
             if let Some(listen_sockets) = listen_sockets.next() {
                 worker.acceptor =

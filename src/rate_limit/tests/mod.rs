@@ -1,0 +1,3 @@
+//! Tests of buckets: examples, extremes, and a naive model.
+
+mod bucket;

@@ -1,0 +1,232 @@
+//! How many bytes a second a connection, and all connections together, may receive and send.
+//!
+//! A connection asks how many bytes it may move now, and counts them afterwards. If it may move
+//! none, it reads nothing, or sends nothing, until a timer ends. The kernel then slows the peer.
+//! Without limits this does not exist.
+//!
+//! The buckets of all connections together are shared by the shards, behind a lock. One call moves
+//! a small share of what they hold. Connections that wait for them are served in the order in which
+//! they began to wait, some at each tick, so that not all of them wake at each.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::log_interval::LogInterval;
+use crate::rate_limit::{Direction, RateLimit, TokenBucket};
+use crate::server::config::ServerConfig;
+use crate::sync::Mutex;
+
+/// The tick of the buckets: short, so that the flow is even, and long enough for few wake-ups.
+const TICK: Duration = Duration::from_millis(100);
+const TICKS_PER_SECOND: u64 = 10;
+
+/// How many connections may share a tick of the buckets of all.
+const SHARES_PER_TICK: u64 = 256;
+/// The smallest share, unless a tick has less: a call for fewer bytes is not worth it.
+const SHARE_BYTES_MIN: u64 = 512;
+
+/// The buckets of one or of all connections: for reading, and for writing.
+type Buckets = [TokenBucket; 2];
+
+/// The buckets of all connections of a server.
+#[derive(Debug)]
+pub(in crate::server) struct TotalByteRate {
+    started: Instant,
+    buckets: Mutex<Buckets>,
+    share: usize,
+    shares_per_tick: usize,
+}
+
+/// The byte rates of a shard's connections.
+#[derive(Debug)]
+pub(in crate::server) struct ByteRates {
+    own: Option<RateLimit>,
+    total: Option<Arc<TotalByteRate>>,
+    /// The time base of all buckets.
+    started: Instant,
+    /// By key.
+    connections: Vec<Option<Box<ConnectionRates>>>,
+    /// By direction: how many connections wait for the buckets of all.
+    waiting: [usize; 2],
+    pub(super) log: LogInterval,
+}
+
+#[derive(Debug)]
+struct ConnectionRates {
+    own: Option<Buckets>,
+    /// By direction: whether it waits for the buckets of all.
+    waits: [bool; 2],
+}
+
+/// A limit with an even flow and a burst of a second.
+fn limit(bytes_per_second: u64) -> RateLimit {
+    let (rate, burst) = (bytes_per_second / TICKS_PER_SECOND, bytes_per_second);
+    let limit = RateLimit::new(rate, burst, rate, burst).and_then(|limit| limit.with_tick(TICK));
+    limit.expect("the configuration checked the range")
+}
+
+fn buckets(limit: &RateLimit, now_ns: u64) -> Buckets {
+    [Direction::Read, Direction::Write].map(|way| TokenBucket::new(limit, way, now_ns))
+}
+
+impl TotalByteRate {
+    /// The limit of a server with this configuration, if it has one.
+    pub(in crate::server) fn of(config: &ServerConfig) -> Option<Arc<Self>> {
+        let limit = limit(config.bytes_per_second?.get());
+        let rate = limit.read_rate();
+        let share = (rate / SHARES_PER_TICK).max(SHARE_BYTES_MIN.min(rate));
+        let [share, shares_per_tick] =
+            [share, rate / share].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        let (started, buckets) = (Instant::now(), Mutex::new(buckets(&limit, 0)));
+        Some(Arc::new(Self { started, buckets, share, shares_per_tick }))
+    }
+}
+
+impl ByteRates {
+    /// `None` if a server with this configuration has no limit.
+    pub(in crate::server) fn of(
+        config: &ServerConfig,
+        total: Option<Arc<TotalByteRate>>,
+    ) -> Option<Box<Self>> {
+        let own = config.limits.bytes_per_second.map(|rate| limit(rate.get()));
+        if own.is_none() && total.is_none() {
+            return None;
+        }
+        let started = total.as_ref().map_or_else(Instant::now, |total| total.started);
+        let (connections, log) = (Vec::new(), LogInterval::default());
+        Some(Box::new(Self { own, total, started, connections, waiting: [0; 2], log }))
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// A connection begins.
+    pub(super) fn begin(&mut self, key: usize) {
+        let now_ns = self.now_ns();
+        if self.connections.len() <= key {
+            self.connections.resize_with(key + 1, || None);
+        }
+        let own = self.own.map(|limit| buckets(&limit, now_ns));
+        self.connections[key] = Some(Box::new(ConnectionRates { own, waits: [false; 2] }));
+    }
+
+    /// A connection is closed.
+    pub(super) fn end(&mut self, key: usize) {
+        for way in [Direction::Read, Direction::Write] {
+            self.set_waits(key, way, false);
+        }
+        self.connections[key] = None;
+    }
+
+    /// How many bytes a connection may move now.
+    pub(super) fn allowed(&mut self, key: usize, way: Direction) -> usize {
+        let now_ns = self.now_ns();
+        self.set_waits(key, way, false);
+        let own = self.own_bucket(key, way).map_or(usize::MAX, |bucket| {
+            bucket.refill(now_ns);
+            bucket.available()
+        });
+        if own == 0 {
+            return 0;
+        }
+        let total = self.total.as_ref().map_or(usize::MAX, |total| {
+            let bucket = &mut total.buckets.lock()[way as usize];
+            bucket.refill(now_ns);
+            bucket.available().min(total.share)
+        });
+        own.min(total)
+    }
+
+    /// Counts bytes that a connection moved.
+    pub(super) fn count(&mut self, key: usize, way: Direction, bytes: usize) {
+        if let Some(bucket) = self.own_bucket(key, way) {
+            bucket.take(bytes);
+        }
+        if let Some(total) = &self.total {
+            total.buckets.lock()[way as usize].take(bytes);
+        }
+    }
+
+    /// How long a connection waits that may move no bytes now.
+    pub(super) fn wait(&mut self, key: usize, way: Direction) -> Duration {
+        let now_ns = self.now_ns();
+        let own = self.own_bucket(key, way).map_or(Duration::ZERO, |bucket| bucket.wait(now_ns));
+        let total = self.total.as_ref().map_or(Duration::ZERO, |total| {
+            let ticks = self.waiting[way as usize] / total.shares_per_tick;
+            let wait = total.buckets.lock()[way as usize].wait(now_ns);
+            wait + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+        });
+        self.set_waits(key, way, !total.is_zero());
+        own.max(total)
+    }
+
+    fn own_bucket(&mut self, key: usize, way: Direction) -> Option<&mut TokenBucket> {
+        let connection = self.connections[key].as_mut().expect("the connection has begun");
+        connection.own.as_mut().map(|buckets| &mut buckets[way as usize])
+    }
+
+    fn set_waits(&mut self, key: usize, way: Direction, waits: bool) {
+        let connection = self.connections[key].as_mut().expect("the connection has begun");
+        let before = std::mem::replace(&mut connection.waits[way as usize], waits);
+        self.waiting[way as usize] =
+            self.waiting[way as usize] + usize::from(waits) - usize::from(before);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    const READ: Direction = Direction::Read;
+
+    fn rates(connection: Option<u64>, total: Option<u64>) -> Box<ByteRates> {
+        let rate = |rate: Option<u64>| rate.map(|rate| NonZeroU64::new(rate).unwrap());
+        let mut config = ServerConfig { bytes_per_second: rate(total), ..Default::default() };
+        config.limits.bytes_per_second = rate(connection);
+        ByteRates::of(&config, TotalByteRate::of(&config)).unwrap()
+    }
+
+    #[test]
+    fn without_a_limit_there_is_no_state() {
+        let config = ServerConfig::default();
+        assert!(ByteRates::of(&config, TotalByteRate::of(&config)).is_none());
+    }
+
+    #[test]
+    fn a_connection_may_move_its_rate_and_another_has_its_own() {
+        let mut rates = rates(Some(100_000), None);
+        (0..2).for_each(|key| rates.begin(key));
+        let first = rates.allowed(0, READ);
+        assert!(first >= 10_000, "{first}");
+        rates.count(0, READ, first);
+        let wait = rates.wait(0, READ);
+        assert!(wait <= TICK, "{wait:?}");
+        assert!(rates.allowed(0, Direction::Write) >= 10_000, "each direction has its own");
+        assert!(rates.allowed(1, READ) >= 10_000);
+        rates.count(0, READ, 50_000);
+        assert_eq!(rates.allowed(0, READ), 0);
+        // The next connection with the key of a closed one has full buckets.
+        rates.end(0);
+        rates.begin(0);
+        assert!(rates.allowed(0, READ) >= 10_000);
+    }
+
+    #[test]
+    fn connections_that_wait_for_the_buckets_of_all_wake_at_every_tick() {
+        let mut rates = rates(None, Some(51_200));
+        let bytes_of_a_day = 51_200 * 24 * 60 * 60;
+        rates.total.as_ref().unwrap().buckets.lock()[0].take(bytes_of_a_day);
+        (0..100).for_each(|key| rates.begin(key));
+        // Ten shares of 512 bytes in each tick.
+        let waits: Vec<Duration> = (0..100).map(|key| rates.wait(key, READ)).collect();
+        let ticks = waits[99] - waits[0];
+        assert!((TICK * 8..=TICK * 10).contains(&ticks), "{ticks:?}");
+        assert_eq!(rates.waiting, [100, 0]);
+        (0..50).for_each(|key| rates.end(key));
+        (50..100).for_each(|key| assert_eq!(rates.allowed(key, READ), 0));
+        assert_eq!(rates.waiting, [0, 0]);
+    }
+}
