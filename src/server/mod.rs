@@ -244,7 +244,8 @@ impl Server {
     }
 
     /// Changes what can change while the server serves: [`connections_max`], [`memory_limit`],
-    /// [`overload`], [`limits`], [`drain`] and [`slow_callback`]. Other fields have no effect.
+    /// [`overload`], [`drain`], [`slow_callback`], and of the [`limits`] the deadlines and the
+    /// memory. Other fields have no effect.
     ///
     /// Open connections stay, also if they are more than the new maximum. A deadline that runs ends
     /// as before. The new ones count from the next connection, read or message on, and the limits

@@ -32,7 +32,7 @@ const NO_AGE: u32 = 0;
 #[derive(Debug)]
 pub(super) struct ConnectionAges {
     max: Duration,
-    drain_timeout: Duration,
+    pub(super) drain_timeout: Duration,
     random: fastrand::Rng,
     started: Instant,
     /// The time between two sweeps, the unit of `due`.
@@ -172,6 +172,7 @@ mod tests {
     use super::super::test_worker::{pair, worker_with};
     use super::*;
     use crate::base::LoopFlags;
+    use crate::server::config::ServerConfig;
     use crate::server::service::Echo;
 
     const MAX: Duration = Duration::from_secs(1000);
@@ -223,6 +224,21 @@ mod tests {
             assert_eq!(ages.take_due(now + MAX.mul_f64(share)).len(), due, "{share}");
         }
         ages.free(base.registry());
+    }
+
+    #[test]
+    fn a_changed_drain_timeout_counts_for_connections_that_become_too_old() {
+        let (_client, socket) = pair();
+        let (mut base, mut worker) = worker_with(Echo, socket);
+        worker.ages = Some(Box::new(ages(base.registry(), 1)));
+        let mut config = ServerConfig::default();
+        config.drain.timeout = Duration::from_secs(77);
+        worker.reconfigure(base.registry(), &config).unwrap();
+        let ages = worker.ages.as_mut().unwrap();
+        ages.begin(base.registry(), 0);
+        let now = ages.started + MAX * 2;
+        assert_eq!(ages.take_due(now), [0]);
+        assert_eq!(ages.draining[&0], now + config.drain.timeout);
     }
 
     #[test]

@@ -477,7 +477,7 @@ mod tests {
 
     use super::super::test_worker::{SENT, one_sided_pair, pair, worker_with};
     use crate::base::LoopFlags;
-    use crate::server::config::Limits;
+    use crate::server::config::{Limits, ServerConfig};
     use crate::server::service::{Discard, Outlet, Peer, Service};
 
     /// Consumes single bytes up to the last two, which are a part of a message.
@@ -501,15 +501,16 @@ mod tests {
         let (mut client, socket) = pair();
         let (mut base, mut worker) = worker_with(KeepsTwo, socket);
         let limits = Limits { first_byte: LONG, idle: None, message: LONG, ..Limits::default() };
-        worker.reconfigure(base.registry(), &limits, Duration::ZERO).unwrap();
+        let config = |limits| ServerConfig { limits, ..Default::default() };
+        worker.reconfigure(base.registry(), &config(limits)).unwrap();
         while worker.connections.is_empty() {
             base.run_with(&mut worker, LoopFlags::ONCE | LoopFlags::NONBLOCK).unwrap();
         }
         let (key, connection) = worker.connections.iter().next().unwrap();
         let readable = connection.readable;
         assert!(base.registry().deadline(readable).is_some());
-        let mut send = |limits: &Limits| {
-            worker.reconfigure(base.registry(), limits, Duration::ZERO).unwrap();
+        let mut send = |limits: Limits| {
+            worker.reconfigure(base.registry(), &config(limits)).unwrap();
             let reads = worker.stats.reads;
             client.write_all(b"x").unwrap();
             while worker.stats.reads == reads {
@@ -522,9 +523,9 @@ mod tests {
         };
         let none = Limits { first_byte: None, message: None, ..limits };
         // The first byte switches the first-byte deadline off, and begins a message.
-        assert_eq!(send(&Limits { message: LONG, ..none }), (false, true));
-        assert_eq!(send(&none), (false, true), "it is the same message");
-        assert_eq!(send(&none), (false, false), "it is the next message");
+        assert_eq!(send(Limits { message: LONG, ..none }), (false, true));
+        assert_eq!(send(none), (false, true), "it is the same message");
+        assert_eq!(send(none), (false, false), "it is the next message");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use core_affinity::CoreId;
 use slab::Slab;
@@ -19,7 +18,7 @@ use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
 use crate::server::accept::{Acceptor, HasAcceptor};
-use crate::server::config::{Limits, ProxyProtocol, ServerConfig};
+use crate::server::config::{ProxyProtocol, ServerConfig};
 use crate::server::handoff::Handoff;
 use crate::server::memory::{BufferLimits, MemoryLimit};
 use crate::server::service::{Hosted, PeerAddress};
@@ -121,7 +120,8 @@ impl Worker {
         })
     }
 
-    /// Changes the limits of what begins from now on, and when a callback is slow.
+    /// Changes the limits of what begins from now on, how long a connection drains that reached its
+    /// maximum age, and when a callback is slow.
     ///
     /// # Errors
     ///
@@ -129,13 +129,15 @@ impl Worker {
     pub(in crate::server) fn reconfigure(
         &mut self,
         registry: &mut Registry<Self>,
-        limits: &Limits,
-        slow_callback: Duration,
+        config: &ServerConfig,
     ) -> Result<()> {
-        self.deadlines = ConnectionDeadlines::new(limits, registry)?;
-        self.calls.limits.connection_bytes = limits.buffer_bytes;
+        self.deadlines = ConnectionDeadlines::new(&config.limits, registry)?;
+        self.calls.limits.connection_bytes = config.limits.buffer_bytes;
+        if let Some(ages) = &mut self.ages {
+            ages.drain_timeout = config.drain.timeout;
+        }
         if let Some(timings) = &mut self.timings {
-            timings.slow_ns = as_ns(slow_callback);
+            timings.slow_ns = as_ns(config.measure.slow_callback);
         }
         self.mark();
         Ok(())

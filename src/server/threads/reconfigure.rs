@@ -1,6 +1,6 @@
 //! Changes limits while the server serves: each thread changes its own in one of its turns.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::Threads;
@@ -22,8 +22,7 @@ impl Threads {
         // Before the acceptors try once more.
         self.connection_limit.set_max(config.connections_max);
         self.memory.set_max(config.memory_limit);
-        let (overload, limits) = (config.overload, config.limits);
-        let slow_callback = config.measure.slow_callback;
+        let (overload, config) = (config.overload, Arc::new(config.clone()));
         let (sender, results) = mpsc::channel();
         if let Some(acceptor) = &self.acceptor {
             let sender = sender.clone();
@@ -34,9 +33,9 @@ impl Threads {
             });
         }
         for worker in &self.workers {
-            let sender = sender.clone();
+            let (sender, config) = (sender.clone(), config.clone());
             worker.post(move |registry, worker| {
-                let result = worker.reconfigure(registry, &limits, slow_callback);
+                let result = worker.reconfigure(registry, &config);
                 if let Some(acceptor) = &mut worker.acceptor {
                     acceptor.reconfigure(registry, overload);
                 }
