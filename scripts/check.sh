@@ -34,9 +34,11 @@ parking_lot
 thiserror
 END
 
-step "the event base with buffered events and no server: lints"
-CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --features bufferevent \
-    --all-targets -- --deny warnings
+step "the event base with buffered events and no server, without TLS and with it: lints"
+for features in bufferevent tls; do
+    CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --features "$features" \
+        --all-targets -- --deny warnings
+done
 
 step "fuzz targets: they build"
 # Only they need libFuzzer. All other checks must also work without a network.

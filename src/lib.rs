@@ -62,7 +62,7 @@
 //!
 //! With the feature `bufferevent`, [`Bufferevents`] is a table of sockets, pairs and filters, each
 //! with an input and an output buffer. Their handlers are called for input, and after output was
-//! sent. They connect by address or by name.
+//! sent. They connect by address or by name. With the feature `tls` they also speak [`tls`].
 //!
 //! # Threads
 //!
@@ -92,6 +92,9 @@ mod backend;
 mod base;
 
 mod buffer;
+
+#[cfg(feature = "tls")]
+pub mod tls;
 
 #[cfg(feature = "bufferevent")]
 mod transport;

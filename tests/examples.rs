@@ -453,3 +453,62 @@ mod of_the_server {
         assert!(status.success(), "{errors}");
     }
 }
+
+/// The example of TLS.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    use super::{Example, OwnPath};
+
+    /// A certificate for localhost and its key, in two files.
+    fn files() -> (OwnPath, OwnPath) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (OwnPath::new("tls_echo.pem"), OwnPath::new("tls_echo.key"));
+        fs::write(&certificate.0, made.cert.pem()).unwrap();
+        fs::write(&key.0, made.signing_key.serialize_pem()).unwrap();
+        (certificate, key)
+    }
+
+    #[test]
+    fn tls_echo_serves_openssl_and_reports_a_client_without_tls() {
+        let Some(openssl) = test_needs::program("openssl") else { return };
+        let (certificate, key) = files();
+        let example = Example::start("tls_echo", &[certificate.name(), key.name(), "127.0.0.1:0"]);
+        let line = example.line();
+        let address = line.strip_prefix("listening on ").expect("an address");
+        let mut client = Command::new(openssl)
+            .args(["s_client", "-quiet", "-verify_return_error", "-connect", address, "-CAfile"])
+            .args([certificate.name(), "-verify_hostname", "localhost"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        client.stdin.as_mut().unwrap().write_all(b"over TLS\n").unwrap();
+        let mut back = String::new();
+        BufReader::new(client.stdout.take().unwrap()).read_line(&mut back).unwrap();
+        client.kill().unwrap();
+        client.wait().unwrap();
+        assert_eq!(back, "over TLS\n");
+        let connected = example.line();
+        assert!(connected.contains(" connected: TLS 1.3, TLS13_"), "{connected}");
+        let killed = example.line();
+        assert!(killed.contains("truncated"), "{killed}");
+
+        let mut plain = std::net::TcpStream::connect(address).unwrap();
+        plain.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let refused = example.line();
+        assert!(refused.contains("TLS handshake: "), "{refused}");
+    }
+
+    #[test]
+    fn tls_echo_names_a_file_that_it_cannot_use_and_its_usage() {
+        let words = Example::start("tls_echo", &["/nowhere.pem", "/nowhere.key"]).failure();
+        assert!(words.contains("/nowhere.pem"), "{words}");
+        let words = Example::start("tls_echo", &[]).failure();
+        assert!(words.contains("usage: tls_echo CERTIFICATES KEY [ADDRESS]"), "{words}");
+    }
+}

@@ -120,7 +120,7 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         let op = format!("connect to the unix socket {}", path.display());
         let socket = connect().map_err(BuffereventError::os(op))?;
         state.attach(registry, id, Transport::new(socket));
-        state.due.what |= What::CONNECTED;
+        state.report_connected();
         self.note_change();
         Ok(())
     }
@@ -337,7 +337,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
                 if attempts.connected(attempt.index) {
                     self.end_connect(registry);
                     self.attach(registry, id, Transport::new(attempt.socket));
-                    self.due.what |= What::CONNECTED;
+                    self.report_connected();
                 }
             }
             Ok(Some(error)) | Err(error) => {

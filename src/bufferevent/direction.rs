@@ -18,6 +18,8 @@ bitflags::bitflags! {
         const CONNECT = 0x08;
         /// The filter above it takes nothing.
         const FILTER = 0x10;
+        /// Its TLS handshake is not done.
+        const HANDSHAKE = 0x20;
     }
 }
 

@@ -57,6 +57,29 @@ pub enum BuffereventError {
         source: io::Error,
     },
 
+    /// TLS was started on it already.
+    #[cfg(feature = "tls")]
+    #[error("bufferevent {0} has TLS already; start it once")]
+    HasTls(BuffereventId),
+
+    /// It has input that came before TLS.
+    #[cfg(feature = "tls")]
+    #[error(
+        "start TLS on bufferevent {id}: {bytes} bytes of input came before it, which anyone may \
+         have sent; read or drain them first, and trust nothing of what follows the request for TLS"
+    )]
+    PlainInput {
+        /// The bufferevent.
+        id: BuffereventId,
+        /// How many bytes it has.
+        bytes: usize,
+    },
+
+    /// TLS could not be set up.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+
     /// A system call failed.
     #[error("{op}: {source}")]
     Os {

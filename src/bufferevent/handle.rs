@@ -18,6 +18,7 @@ use crate::base::Registry;
 use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::event::{EventSpec, Interest, Token};
+use crate::transport::Transport;
 
 impl<C: HasBufferevents> Bufferevents<C> {
     /// Gives access to a bufferevent; `None` if it was freed.
@@ -396,12 +397,17 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
     /// `bufferevent_getfd`).
     #[must_use]
     pub fn fd(&self) -> Option<RawFd> {
+        Some(self.transport()?.as_raw_fd())
+    }
+
+    /// What moves its bytes, or those below its filters.
+    pub(super) fn transport(&self) -> Option<&Transport> {
         let mut state = self.table.state(self.id)?;
         while let Kind::Filter(filter) = &state.kind {
             state = self.table.state(filter.underlying?)?;
         }
         match &state.kind {
-            Kind::Socket(socket) => socket.transport.as_ref().map(AsRawFd::as_raw_fd),
+            Kind::Socket(socket) => socket.transport.as_ref(),
             _ => None,
         }
     }
@@ -411,7 +417,8 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
     ///
     /// # Errors
     ///
-    /// [`BuffereventError::NoSocket`] for a pair and a filter.
+    /// [`BuffereventError::NoSocket`] for a pair and a filter. TLS ends without being closed: what
+    /// it has not sent and what it has decrypted is lost.
     pub fn take_socket(&mut self) -> Result<Option<OwnedFd>, BuffereventError> {
         let Self { table, registry, id, .. } = self;
         let state = table.resolve(*id)?;
@@ -419,9 +426,10 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
             return Err(BuffereventError::NoSocket(*id));
         };
         let transport = socket.transport.take();
+        state.end_handshake(registry);
         state.free_io_events(registry);
         state.end_connect(registry);
-        Ok(transport.map(crate::transport::Transport::into_socket))
+        Ok(transport.map(Transport::into_socket))
     }
 
     /// Gives it another connected socket, and returns the earlier one (libevent:
@@ -496,6 +504,13 @@ impl<C: HasBufferevents> Bufferevent<C> {
     fn close(&mut self) {
         self.is_closing = true;
         self.read.enabled = false;
+        // A peer takes a TLS stream without its end for one that was cut off.
+        if let Kind::Socket(socket) = &mut self.kind
+            && socket.is_tls()
+            && !(socket.is_before_tls() && self.output.is_empty())
+        {
+            socket.ends = true;
+        }
         self.handlers = BuffereventHandlers::default();
     }
 
@@ -511,7 +526,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
     pub(super) fn renew_timeout(&mut self, registry: &mut Registry<C>, direction: Interest) {
         let direction = if direction == Interest::READ { &self.read } else { &self.write };
         if let (Some(event), Some(timeout), true) =
-            (direction.event, direction.timeout, direction.watched)
+            (direction.event, direction.timeout, direction.watched && direction.is_on())
         {
             // It is pending already, so only its timeout changes.
             let _ = registry.add(event, Some(timeout));

@@ -11,6 +11,8 @@ mod handlers;
 mod limit_groups;
 mod limits;
 mod listener;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod pair;
 mod rate_limit;
 mod serve;
@@ -18,6 +20,8 @@ mod slots;
 mod socket;
 mod state;
 mod table;
+#[cfg(feature = "tls")]
+mod tls;
 mod what;
 
 pub use connect::ConnectError;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::connecting::Connecting;
-use super::direction::Direction;
+use super::direction::{Direction, Suspended};
 use super::error::{BuffereventError, refusal};
 use super::limit_groups::Groups;
 use super::serve::{on_readable, on_writable};
@@ -11,6 +11,7 @@ use super::state::{Bufferevent, BuffereventOptions, Kind};
 use super::table::{BuffereventId, Bufferevents, HasBufferevents};
 use super::what::What;
 use crate::base::Registry;
+use crate::buffer::Buffer;
 use crate::error::Error;
 use crate::event::{EventSpec, Fired, Ready};
 use crate::rate_limit::Direction as Way;
@@ -25,6 +26,11 @@ pub(super) struct SocketState {
     pub(super) connecting: Option<Box<Connecting>>,
     /// Whether the stream to the peer ends once the output is sent.
     pub(super) ends: bool,
+    /// TLS that is to be started, or whose handshake is not done.
+    #[cfg(feature = "tls")]
+    pub(super) handshake: Option<Box<super::tls::Handshake>>,
+    /// Whether a stream that TLS does not end properly is taken for one that ended.
+    pub(super) allows_truncation: bool,
 }
 
 impl<C: HasBufferevents> Bufferevents<C> {
@@ -68,6 +74,21 @@ pub(super) fn non_blocking(socket: OwnedFd) -> Result<Transport, BuffereventErro
     Ok(Transport::new(socket))
 }
 
+impl SocketState {
+    /// Whether it has TLS, or will have it once it is connected.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_before_tls() || self.transport.as_ref().is_some_and(Transport::is_tls)
+    }
+
+    /// Whether TLS is to be started, or its handshake is not done.
+    pub(super) fn is_before_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.handshake.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
 /// The state of a socket bufferevent.
 impl<C: HasBufferevents> Bufferevent<C> {
     /// Takes a connected socket, and creates its events.
@@ -86,6 +107,19 @@ impl<C: HasBufferevents> Bufferevent<C> {
         self.write.event = Some(registry.create(spec(write), on_writable));
         socket.transport = Some(transport);
         self.apply_priority(registry);
+        self.begin_handshake(registry, id, Buffer::new());
+    }
+
+    /// Reports a connect that succeeded. With TLS that is when its handshake is done.
+    pub(super) fn report_connected(&mut self) {
+        if !matches!(&self.kind, Kind::Socket(socket) if socket.is_tls()) {
+            self.due.what |= What::CONNECTED;
+        }
+    }
+
+    /// Whether its TLS handshake goes on.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.read.suspended.contains(Suspended::HANDSHAKE)
     }
 
     /// Notes what the event of the reading direction reports.
@@ -96,6 +130,9 @@ impl<C: HasBufferevents> Bufferevent<C> {
         fired: Fired,
     ) {
         if fired.ready.contains(Ready::READ) {
+            if self.is_handshaking() {
+                return self.continue_handshake(registry);
+            }
             self.read_socket(registry, groups);
         } else if fired.ready.contains(Ready::REFUSED) {
             self.refused(registry, fired, What::READING);
@@ -113,6 +150,9 @@ impl<C: HasBufferevents> Bufferevent<C> {
     ) {
         self.is_unsettled = true;
         if fired.ready.contains(Ready::WRITE) {
+            if self.is_handshaking() {
+                return self.continue_handshake(registry);
+            }
             self.write_socket(registry, groups);
         } else if fired.ready.contains(Ready::REFUSED) {
             self.refused(registry, fired, What::WRITING);
@@ -139,14 +179,35 @@ impl<C: HasBufferevents> Bufferevent<C> {
         if max == 0 {
             return;
         }
-        match transport.read_to(&mut self.input, max) {
+        let result = transport.read_to(&mut self.input, max);
+        // TLS may have more than was asked for, and something to answer.
+        self.is_unsettled |= transport.has_received() || transport.unsent() > 0;
+        match result {
             Ok(0) => self.report(What::EOF | What::READING),
             Ok(n) => {
                 self.moved(registry, groups, Way::Read, n);
                 self.report_input();
             }
             Err(error) if would_block(&error) => {}
+            Err(error) if self.allows(&error) => self.report(What::EOF | What::READING),
             Err(error) => self.report_error(error, What::READING),
+        }
+    }
+
+    /// Whether an error is an improper end of TLS that is allowed.
+    fn allows(&self, error: &std::io::Error) -> bool {
+        let Kind::Socket(socket) = &self.kind else { return false };
+        socket.allows_truncation && error.kind() == std::io::ErrorKind::UnexpectedEof
+    }
+
+    /// Reads what TLS has decrypted already. The readiness of the socket does not show it.
+    fn read_received(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
+        while self.read.is_on()
+            && let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind
+            && transport.has_received()
+        {
+            self.read_socket(registry, groups);
+            self.check_high_watermark();
         }
     }
 
@@ -159,7 +220,12 @@ impl<C: HasBufferevents> Bufferevent<C> {
         if max == 0 {
             return;
         }
-        match transport.write_from(&mut self.output, max) {
+        let unsent = transport.unsent();
+        let result = transport.write_from(&mut self.output, max);
+        if transport.unsent() < unsent {
+            self.report_output();
+        }
+        match result {
             Ok(0) => {}
             Ok(n) => {
                 self.moved(registry, groups, Way::Write, n);
@@ -175,7 +241,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
     /// The output is written at once. The socket is watched only if it does not take all of it.
     pub(super) fn settle_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         self.check_high_watermark();
-        if !self.output.is_empty() && self.write.is_on() && !self.write.watched {
+        if self.has_output() && self.write.is_on() && !self.write.watched {
             self.write_socket(registry, groups);
         }
         let Kind::Socket(socket) = &mut self.kind else { return };
@@ -185,18 +251,23 @@ impl<C: HasBufferevents> Bufferevent<C> {
             // If the connection is broken already, the next read or write reports it.
             let _ = transport.end_write();
         }
+        self.read_received(registry, groups);
         self.watch_directions(registry);
     }
 
     /// Makes the events agree with what can move now.
     #[inline(always)]
     pub(super) fn watch_directions(&mut self, registry: &mut Registry<C>) {
-        let reads = self.read.is_on();
+        let reads = self.read.is_on() || self.is_handshaking();
         if reads != self.read.watched {
             let changed = watch(&mut self.read, registry, reads);
             self.report_refusal(changed, What::READING);
         }
-        let writes = self.write.is_on() && !self.output.is_empty();
+        let writes = if self.write.is_on() {
+            self.has_output()
+        } else {
+            self.is_handshaking() && self.unsent() > 0
+        };
         if writes != self.write.watched {
             let changed = watch(&mut self.write, registry, writes);
             self.report_refusal(changed, What::WRITING);
@@ -218,7 +289,8 @@ fn watch<C>(
 ) -> Result<(), Error> {
     let Some(event) = direction.event else { return Ok(()) };
     if wanted {
-        registry.add(event, direction.timeout)?;
+        // The timeouts do not run in a handshake, which has a deadline of its own.
+        registry.add(event, direction.timeout.filter(|_| direction.is_on()))?;
     } else {
         registry.del(event);
     }

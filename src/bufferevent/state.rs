@@ -134,7 +134,7 @@ impl<C> Bufferevent<C> {
 
     /// Reports output that went out to the handler if little enough is left.
     pub(super) fn report_output(&mut self) {
-        self.due.write |= self.output.len() <= self.write.watermarks.low;
+        self.due.write |= self.output.len() + self.unsent() <= self.write.watermarks.low;
     }
 
     /// Suspends reading at the high watermark, and resumes it below.
@@ -145,8 +145,31 @@ impl<C> Bufferevent<C> {
 
     /// Whether it is to be freed, and nothing is left to send or nothing can be sent.
     pub(super) fn is_closed(&self) -> bool {
-        self.is_closing
-            && (self.output.is_empty() || !self.write.enabled || !self.has_destination())
+        self.is_closing && (self.is_sent() || !self.write.enabled || !self.has_destination())
+    }
+
+    /// Whether nothing is left to send, nor an end of the stream that TLS marks.
+    fn is_sent(&self) -> bool {
+        if self.has_output() {
+            return false;
+        }
+        match &self.kind {
+            Kind::Socket(socket) => !(socket.ends && socket.is_tls()),
+            _ => true,
+        }
+    }
+
+    /// Whether it has output that was not sent.
+    pub(super) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.unsent() > 0
+    }
+
+    /// How many bytes of its output TLS has encrypted, and the socket has not taken.
+    pub(super) fn unsent(&self) -> usize {
+        match &self.kind {
+            Kind::Socket(SocketState { transport: Some(transport), .. }) => transport.unsent(),
+            _ => 0,
+        }
     }
 
     /// Whether there is, or will be, something that takes its output.
@@ -168,7 +191,9 @@ impl<C> Bufferevent<C> {
     /// All its events.
     pub(super) fn events(&self) -> impl Iterator<Item = EventId> {
         let refill = self.limits.as_ref().and_then(|limits| limits.timer);
-        [self.read.event, self.write.event, self.deferred, refill].into_iter().flatten()
+        let all =
+            [self.read.event, self.write.event, self.deferred, refill, self.handshake_timer()];
+        all.into_iter().flatten()
     }
 
     /// Frees the events of both directions, because their socket goes.

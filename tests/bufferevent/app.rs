@@ -32,6 +32,9 @@ pub(crate) struct App {
     pub(crate) accepted: Vec<(ListenerId, Accepted)>,
     /// The turns in which they were accepted, by the base's count of waits.
     pub(crate) turns: Vec<u64>,
+    /// What its clients are accepted with.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<evshard::tls::TlsServer>,
     /// Peers that stay open.
     pub(crate) peers: Vec<TcpStream>,
 }

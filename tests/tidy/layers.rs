@@ -31,7 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("buffer", &["sys::memory", "sys::stream"]),
-    ("transport", &["buffer", "event"]),
+    ("tls", &[]),
+    ("transport", &["buffer", "event", "tls"]),
     ("accept", &["error"]),
     ("rate_limit", &[]),
     (
@@ -41,6 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "accept",
             "rate_limit",
             "transport",
+            "tls",
             "buffer",
             "sys::accept",
             "sys::clock",

@@ -1,0 +1,118 @@
+//! A certificate chain and its private key, from PEM.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::error::TlsError;
+use super::provider::provider;
+
+/// Who a side is: its certificate, those that lead to a trusted authority, and its private key.
+#[derive(Clone)]
+pub struct Identity {
+    pub(super) key: Arc<CertifiedKey>,
+    /// Where its certificates are from, for messages.
+    pub(super) place: String,
+}
+
+impl Identity {
+    /// Reads the certificate chain and the private key from two PEM files, which may be the same.
+    ///
+    /// The first certificate is the one of the key. Those that issued it follow. The key is in
+    /// PKCS#8, PKCS#1 or SEC 1, without a passphrase. What else is in the files is skipped.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, lacks what it must have, or if the key does not belong to the
+    /// certificate. Whether the certificate has expired is for the peer to judge.
+    pub fn from_files(
+        certificates: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, TlsError> {
+        let (certificates, key) = (Pem::read(certificates.as_ref())?, Pem::read(key.as_ref())?);
+        Self::new(&certificates, &key)
+    }
+
+    /// As [`from_files`](Self::from_files), with the contents of the files.
+    ///
+    /// # Errors
+    ///
+    /// As `from_files`.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let pem = |bytes: &[u8], what: &str| Pem { place: what.into(), bytes: bytes.into() };
+        Self::new(&pem(certificates, "the certificates"), &pem(key, "the key"))
+    }
+
+    fn new(certificates: &Pem, key: &Pem) -> Result<Self, TlsError> {
+        let chain = certificates.certificates()?;
+        let private_key = key.private_key()?;
+        let place = || key.place.clone();
+        let provider = provider();
+        let signing_key = provider
+            .key_provider
+            .load_private_key(private_key)
+            .map_err(|error| TlsError::BadKey { place: place(), reason: error.to_string() })?;
+        let certified = CertifiedKey::new(chain, signing_key);
+        match certified.keys_match() {
+            // Not all keys of ring can be compared, but all that it loads can be used.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Self { key: Arc::new(certified), place: certificates.place.clone() })
+            }
+            Err(Error::InconsistentKeys(_)) => {
+                let certificate = certificates.place.clone();
+                Err(TlsError::KeyMismatch { certificate, key: place() })
+            }
+            Err(error) => {
+                let place = certificates.place.clone();
+                Err(TlsError::BadCertificate { place, reason: error.to_string() })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.place).finish()
+    }
+}
+
+/// PEM text, and where it is from.
+pub(super) struct Pem {
+    pub(super) place: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Pem {
+    pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
+        let bytes = fs::read(path);
+        let bytes = bytes.map_err(|source| TlsError::Read { path: path.into(), source })?;
+        Ok(Self { place: path.display().to_string(), bytes })
+    }
+
+    /// All its certificates, of which there is at least one.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        let all = all.map_err(|error| self.bad(&error))?;
+        if all.is_empty() {
+            return Err(TlsError::NoCertificate { place: self.place.clone() });
+        }
+        Ok(all)
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| match error {
+            pem::Error::NoItemsFound => TlsError::NoKey { place: self.place.clone() },
+            error => self.bad(&error),
+        })
+    }
+
+    fn bad(&self, error: &pem::Error) -> TlsError {
+        TlsError::BadPem { place: self.place.clone(), reason: error.to_string() }
+    }
+}
