@@ -100,6 +100,15 @@ impl Bench {
     }
 }
 
+/// Runs for a while, and returns how often the base waited.
+pub(crate) fn waits_in(bench: &mut Bench, duration: Duration) -> u64 {
+    bench.turn();
+    let before = bench.base.registry().stats().waits;
+    bench.base.registry().loop_exit_after(duration);
+    bench.base.run_until_exit(&mut bench.app).unwrap();
+    bench.base.registry().stats().waits - before
+}
+
 /// Runs a test with every backend and policy that the machine has.
 pub(crate) fn on_each_backend(test: impl Fn(&mut Bench)) {
     for config in common::all_configs() {

@@ -9,7 +9,7 @@ use evshard::{
     Interest, RateLimit,
 };
 
-use crate::app::{App, Bench, Seen, bench, logging, on_each_backend, tcp_pair};
+use crate::app::{App, Bench, Seen, bench, logging, on_each_backend, tcp_pair, waits_in};
 
 const BOTH: Interest = Interest::READ.union(Interest::WRITE);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -49,15 +49,6 @@ fn run_until_received(bench: &mut Bench, peer: &mut TcpStream, length: usize) {
 fn balances(bench: &mut Bench, id: BuffereventId) -> (Option<i64>, Option<i64>) {
     let mut bufferevent = bench.get(id);
     (bufferevent.read_limit(), bufferevent.write_limit())
-}
-
-/// Runs for a while, and returns how often the base waited.
-fn waits_in(bench: &mut Bench, duration: Duration) -> u64 {
-    bench.turn();
-    let before = bench.base.registry().stats().waits;
-    bench.base.registry().loop_exit_after(duration);
-    bench.base.run_until_exit(&mut bench.app).unwrap();
-    bench.base.registry().stats().waits - before
 }
 
 #[test]

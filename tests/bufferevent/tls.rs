@@ -11,7 +11,7 @@ use evshard::{
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::app::{Bench, Seen, bench, echo, logging, on_each_backend};
+use crate::app::{Bench, Seen, bench, echo, logging, on_each_backend, waits_in};
 
 const PLAIN: BuffereventOptions = BuffereventOptions::empty();
 
@@ -337,6 +337,28 @@ fn much_output_waits_in_the_buffer_and_not_in_tls_while_the_peer_does_not_read()
         assert!(left > 4_000_000, "only {left} bytes are left in the output");
         bench.get(client).enable(Interest::READ);
         expect_input(bench, client, &much);
+    });
+}
+
+#[test]
+fn nothing_spins_in_a_handshake_at_rest_behind_a_slow_peer_or_after_an_end() {
+    on_each_backend(|bench| {
+        let authority = Authority::new();
+        let (near, _silent) = UnixStream::pair().unwrap();
+        accept(bench, near, &authority.server());
+        any_connected(bench);
+        let [slow, unread] = any_connected(bench);
+        bench.get(unread).disable(Interest::READ);
+        bench.get(slow).write(&[1; 3_000_000]);
+        let [ended, ending] = any_connected(bench);
+        bench.get(ending).end_write().unwrap();
+        bench.run_until_seen(Seen::Event(ended, What::EOF | What::READING));
+        let [full, filling] = any_connected(bench);
+        bench.get(full).set_watermarks(Interest::READ, Watermarks { low: 0, high: 10 });
+        bench.get(filling).write(&[1; 100]);
+        bench.run_until("a full input", |bench| bench.get(full).input().len() == 10);
+        let waits = waits_in(bench, Duration::from_millis(20));
+        assert!(waits < 5, "{waits} waits in a moment");
     });
 }
 
