@@ -149,6 +149,10 @@ pub enum TlsError {
         timeout: Duration,
     },
 
+    /// Bytes were to move although the handshake is not done, because it failed.
+    #[error("TLS connection: its handshake was not done; connect again")]
+    NotConnected,
+
     /// The peer's stream ended without a close_notify alert.
     #[error(
         "TLS connection: the stream was truncated, as it ended without close_notify; \
@@ -178,6 +182,7 @@ impl TlsError {
             Self::Truncated => io::ErrorKind::UnexpectedEof,
             Self::ClosedInHandshake => io::ErrorKind::ConnectionAborted,
             Self::HandshakeTimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::NotConnected => io::ErrorKind::NotConnected,
             Self::Ended => io::ErrorKind::BrokenPipe,
             Self::Protocol { .. } => io::ErrorKind::InvalidData,
             _ => io::ErrorKind::InvalidInput,

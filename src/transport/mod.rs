@@ -6,6 +6,8 @@
 //! `recv(2)` and `send(2)` are made by rustix, which needs no C library for them. There they are
 //! cancellation points, which cost more instructions than all else between an event and its read.
 
+#[cfg(all(test, feature = "tls", feature = "server", not(loom)))]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls_stream;
 

@@ -137,6 +137,7 @@ impl TlsStream {
     /// Receives unless bytes wait already; returns whether there are any, and not the end.
     fn fill(&mut self, socket: &Socket) -> io::Result<bool> {
         if !self.has_received() {
+            self.expect_done()?;
             self.receive(socket)?;
         }
         match &self.end {
@@ -240,6 +241,7 @@ impl TlsStream {
         if let Some(End::Failed { error, in_handshake }) = &self.end {
             return Err(TlsError::protocol(error, *in_handshake).into());
         }
+        self.expect_done()?;
         if self.sending != Sending::Open {
             return Err(TlsError::Ended.into());
         }
@@ -251,9 +253,15 @@ impl TlsStream {
         Ok(taken)
     }
 
+    /// Fails before the handshake is done. rustls would take bytes, but perhaps never send them.
+    fn expect_done(&self) -> io::Result<()> {
+        if self.is_handshaking() { Err(TlsError::NotConnected.into()) } else { Ok(()) }
+    }
+
     /// Sends close_notify, and ends the stream of the socket after it.
     pub(super) fn end_write(&mut self, socket: &Socket) -> io::Result<()> {
-        if self.sending == Sending::Open {
+        let has_failed = matches!(self.end, Some(End::Failed { .. }));
+        if self.sending == Sending::Open && !has_failed {
             self.sending = Sending::Ending;
             self.connection.send_close_notify();
         }

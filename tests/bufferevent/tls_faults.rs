@@ -225,6 +225,35 @@ fn a_handshake_that_does_not_go_on_ends_at_its_deadline() {
 }
 
 #[test]
+fn directions_that_are_enabled_after_a_failed_handshake_fail_again_and_move_nothing() {
+    on_each_backend(|bench| {
+        let authority = Authority::new();
+        let identity = authority.identity(&["localhost"]);
+        let server = TlsServer::builder(identity).handshake_timeout(Some(Duration::from_millis(5)));
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.set_nonblocking(true).unwrap();
+        let server = accept(bench, near, &server.build().unwrap());
+        failure(bench, server);
+        // A client that comes late.
+        let (plain, mut relay) = UnixStream::pair().unwrap();
+        relay.set_nonblocking(true).unwrap();
+        let client = connect(bench, plain, &authority.client(), "localhost");
+        bench.get(server).write(b"too late");
+        bench.get(server).enable(Interest::READ | Interest::WRITE);
+        far.write_all(&take(&mut relay)).unwrap();
+        bench.run_until_seen(Seen::Event(server, What::ERROR | BOTH));
+        bench.run_until("no direction", |bench| bench.get(server).enabled().is_empty());
+        assert_eq!(
+            error(bench, server),
+            "TLS connection: its handshake was not done; connect again"
+        );
+        assert_eq!(take(&mut far), b"");
+        assert_eq!(bench.get(server).output().len(), 8);
+        bench.app.table.free(bench.base.registry(), client);
+    });
+}
+
+#[test]
 fn a_handshake_in_time_leaves_no_deadline_behind() {
     let mut bench = bench();
     let before = bench.base.registry().len();

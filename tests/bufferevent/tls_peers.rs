@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use evshard::tls::{TlsServer, TlsVersion};
+use evshard::tls::{TlsClient, TlsServer, TlsVersion};
 use evshard::{
     Accepted, BuffereventHandlers, BuffereventId, BuffereventOptions, Interest, ListenOptions,
     ListenerId, Registry, What,
@@ -124,12 +124,12 @@ fn serve(bench: &mut Bench, server: TlsServer) -> SocketAddr {
 }
 
 /// A client that logs and reads.
-fn client(bench: &mut Bench, files: &Files, port: u16) -> BuffereventId {
+fn client(bench: &mut Bench, tls: &TlsClient, port: u16) -> BuffereventId {
     let none = BuffereventOptions::empty();
     let id = bench.app.table.unconnected(bench.base.registry(), none);
     bench.get(id).set_handlers(logging());
     bench.get(id).enable(Interest::READ);
-    bench.get(id).start_tls_client(&files.authority.client(), "localhost").unwrap();
+    bench.get(id).start_tls_client(tls, "localhost").unwrap();
     bench.get(id).connect(SocketAddr::from(([127, 0, 0, 1], port)), None).unwrap();
     id
 }
@@ -187,7 +187,7 @@ fn openssls_server_is_a_peer_in_both_versions() {
             command.arg("-key").arg(files.path("server.key"));
             let mut peer = Peer::start(&mut command);
             let line = peer.expect(bench, "ACCEPT");
-            let id = client(bench, &files, port(&line));
+            let id = client(bench, &files.authority.client(), port(&line));
             bench.get(id).write(b"abc\n");
             bench.run_until_seen(Seen::Event(id, What::CONNECTED));
             expect_input(bench, id, b"cba\n");
@@ -195,6 +195,53 @@ fn openssls_server_is_a_peer_in_both_versions() {
             bench.app.table.free(bench.base.registry(), id);
         }
     });
+}
+
+#[test]
+fn openssls_client_resumes_its_session_by_ticket_and_by_session_id() {
+    let Some(openssl) = program("openssl") else { return };
+    let bench = &mut bench();
+    let files = Files::new();
+    let address = serve(bench, files.authority.server());
+    for options in [&["-tls1_2"][..], &["-tls1_2", "-no_ticket"], &["-tls1_3"]] {
+        for (file_option, is_resumed) in [("-sess_out", false), ("-sess_in", true)] {
+            let mut command = Command::new(&openssl);
+            command.arg("s_client").args(options).args(["-connect", &address.to_string()]);
+            command.arg(file_option).arg(files.path("session"));
+            let mut peer = Peer::start(&mut command);
+            peer.input("line\n");
+            peer.expect(bench, "line");
+            let id = bench.app.others.pop().unwrap();
+            assert_eq!(bench.get(id).tls().unwrap().is_resumed, is_resumed, "{options:?}");
+            peer.stdin = None;
+            bench.run_until("its end", |bench| bench.app.table.is_empty());
+            peer.child.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_session_of_openssls_server_is_resumed_in_both_versions() {
+    let Some(openssl) = program("openssl") else { return };
+    let bench = &mut bench();
+    let files = Files::new();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut command = Command::new(&openssl);
+        command.args(["s_server", version, "-rev", "-accept", "127.0.0.1:0"]);
+        command.arg("-cert").arg(files.path("server.pem"));
+        command.arg("-key").arg(files.path("server.key"));
+        let mut peer = Peer::start(&mut command);
+        let port = port(&peer.expect(bench, "ACCEPT"));
+        let tls = files.authority.client();
+        for is_resumed in [false, true] {
+            let id = client(bench, &tls, port);
+            bench.get(id).write(b"abc\n");
+            bench.run_until_seen(Seen::Event(id, What::CONNECTED));
+            expect_input(bench, id, b"cba\n");
+            assert_eq!(bench.get(id).tls().unwrap().is_resumed, is_resumed, "{version}");
+            bench.app.table.free(bench.base.registry(), id);
+        }
+    }
 }
 
 /// An echo server on Python's ssl, which prints its port and how the stream of its client ended.
@@ -214,23 +261,22 @@ client.unwrap()
 #[test]
 fn pythons_server_echoes_much_and_sees_a_proper_end() {
     let Some(python) = program("python3") else { return };
-    on_each_backend(|bench| {
-        let files = Files::new();
-        let mut command = Command::new(&python);
-        command.args(["-c", PYTHON_SERVER]).arg(files.path("server.pem"));
-        command.arg(files.path("server.key"));
-        let mut peer = Peer::start(&mut command);
-        let line = peer.expect(bench, "port");
-        let id = client(bench, &files, port(&line));
-        let sent = pattern(300_000);
-        bench.get(id).write(&sent);
-        bench.run_until("echo", |bench| bench.get(id).input().len() == sent.len());
-        bench.get(id).end_write().unwrap();
-        peer.expect(bench, "proper end");
-        bench.run_until_seen(Seen::Event(id, What::EOF | What::READING));
-        expect_input(bench, id, &sent);
-        bench.app.table.free(bench.base.registry(), id);
-    });
+    let bench = &mut bench();
+    let files = Files::new();
+    let mut command = Command::new(&python);
+    command.args(["-c", PYTHON_SERVER]).arg(files.path("server.pem"));
+    command.arg(files.path("server.key"));
+    let mut peer = Peer::start(&mut command);
+    let line = peer.expect(bench, "port");
+    let id = client(bench, &files.authority.client(), port(&line));
+    let sent = pattern(300_000);
+    bench.get(id).write(&sent);
+    bench.run_until("echo", |bench| bench.get(id).input().len() == sent.len());
+    bench.get(id).end_write().unwrap();
+    peer.expect(bench, "proper end");
+    bench.run_until_seen(Seen::Event(id, What::EOF | What::READING));
+    expect_input(bench, id, &sent);
+    bench.app.table.free(bench.base.registry(), id);
 }
 
 /// A client on Python's ssl: it sends everything, ends its stream properly, and prints what it got.
@@ -253,16 +299,15 @@ print('ended properly', got, flush=True)
 #[test]
 fn pythons_client_gets_its_echo_and_a_proper_end() {
     let Some(python) = program("python3") else { return };
-    on_each_backend(|bench| {
-        let files = Files::new();
-        let address = serve(bench, files.authority.server());
-        let mut command = Command::new(&python);
-        command.args(["-c", PYTHON_CLIENT]).arg(files.path("ca.pem"));
-        command.arg(address.port().to_string());
-        let mut peer = Peer::start(&mut command);
-        peer.expect(bench, "ended properly 500000");
-        bench.run_until("its end", |bench| bench.app.table.is_empty());
-    });
+    let bench = &mut bench();
+    let files = Files::new();
+    let address = serve(bench, files.authority.server());
+    let mut command = Command::new(&python);
+    command.args(["-c", PYTHON_CLIENT]).arg(files.path("ca.pem"));
+    command.arg(address.port().to_string());
+    let mut peer = Peer::start(&mut command);
+    peer.expect(bench, "ended properly 500000");
+    bench.run_until("its end", |bench| bench.app.table.is_empty());
 }
 
 #[test]
