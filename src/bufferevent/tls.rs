@@ -5,6 +5,7 @@
 //! [`What::CONNECTED`] is reported, and the bytes of both directions move as without TLS.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -109,7 +110,9 @@ impl<C: HasBufferevents> BuffereventMut<'_, C> {
         name: &str,
     ) -> Result<(), BuffereventError> {
         self.expect_plain()?;
-        let begins = Some((client.connection(name)?, Some(name.to_owned())));
+        let is_address = name.parse::<IpAddr>().is_ok();
+        let requested = (!is_address).then(|| name.to_owned());
+        let begins = Some((client.connection(name)?, requested));
         let timeout = client.handshake_timeout();
         self.start_tls(Handshake { begins, timeout, timer: None })
     }

@@ -95,16 +95,19 @@ impl TlsStream {
 
     /// Goes on with the handshake; whether it is done.
     pub(super) fn handshake(&mut self, socket: &Socket) -> io::Result<bool> {
-        self.flush_some(socket)?;
+        // A peer that went away may have said before why.
+        let flushed = self.flush_some(socket);
         if self.is_handshaking() {
-            match self.receive(socket) {
-                Err(error) if !would_block(&error) => return Err(error),
-                _ => {}
-            }
+            let received = if self.end.is_none() { self.receive(socket) } else { Ok(()) };
             if self.is_handshaking()
                 && let Some(end) = &self.end
             {
                 return end.result().map(|_| false);
+            }
+            flushed?;
+            match received {
+                Err(error) if !would_block(&error) => return Err(error),
+                _ => {}
             }
         }
         Ok(!self.is_handshaking())

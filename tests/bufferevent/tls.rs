@@ -237,25 +237,6 @@ fn decrypted_bytes_that_wait_for_a_disabled_reader_come_when_it_is_enabled() {
     });
 }
 
-/// The end follows the bytes in one read of the socket, and the socket stays open.
-#[test]
-fn the_end_of_the_stream_comes_after_decrypted_bytes_that_waited() {
-    on_each_backend(|bench| {
-        let [server, client] = any_connected(bench);
-        bench.get(server).set_watermarks(Interest::READ, Watermarks { low: 0, high: 100 });
-        bench.get(client).write(&[5; 300]);
-        bench.get(client).end_write().unwrap();
-        let end = Seen::Event(server, What::EOF | What::READING);
-        for left in [300, 200, 100] {
-            bench.run_until("some", |bench| bench.get(server).input().len() == 100);
-            bench.turn();
-            assert!(!bench.app.seen.contains(&end), "{left} bytes are still to be taken");
-            bench.get(server).input().drain(100);
-        }
-        bench.run_until_seen(end);
-    });
-}
-
 #[test]
 fn after_one_side_ends_its_stream_the_other_goes_on() {
     on_each_backend(|bench| {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use evshard::tls::{TlsClient, TlsError, TlsServer};
-use evshard::{BuffereventId, BuffereventOptions, Interest, What};
+use evshard::{BuffereventId, BuffereventOptions, Interest, Watermarks, What};
 
 use crate::app::{Bench, Seen, bench, logging, on_each_backend};
 use crate::tls::{Authority, accept, any_connected, connect, connected, expect_input, pattern};
@@ -153,6 +153,8 @@ fn a_changed_byte_ends_the_connection_after_the_bytes_before_it() {
         // Nothing can be sent any more, but what waits to be sent does not wait forever.
         bench.get(between.server).write(b"too late");
         bench.run_until_seen(Seen::Event(between.server, What::ERROR | What::WRITING));
+        let reason = error(bench, between.server);
+        assert!(reason.starts_with("TLS connection: "), "{reason}");
         between.relay();
         bench.run_until_seen(Seen::Event(between.client, What::ERROR | What::READING));
     });
@@ -183,6 +185,29 @@ fn records_that_are_sent_again_or_out_of_order_are_refused() {
         between.to_server.write_all(&first).unwrap();
         bench.run_until_seen(Seen::Event(between.server, What::ERROR | What::READING));
         expect_input(bench, between.server, b"first");
+    });
+}
+
+/// The end follows the bytes in one read of the socket, where nothing arrives any more.
+#[test]
+fn the_end_of_the_stream_comes_after_decrypted_bytes_that_waited() {
+    on_each_backend(|bench| {
+        let mut between = Between::connected(bench);
+        let server = between.server;
+        let marks = Watermarks { low: 0, high: 100 };
+        bench.get(server).set_watermarks(Interest::READ, marks);
+        bench.get(between.client).write(&[5; 300]);
+        bench.get(between.client).end_write().unwrap();
+        bench.turn();
+        between.relay();
+        let end = Seen::Event(server, What::EOF | What::READING);
+        for left in [300, 200, 100] {
+            bench.run_until("some", |bench| bench.get(server).input().len() == 100);
+            bench.turn();
+            assert!(!bench.app.seen.contains(&end), "{left} bytes are still to be taken");
+            bench.get(server).input().drain(100);
+        }
+        bench.run_until_seen(end);
     });
 }
 
@@ -306,6 +331,21 @@ fn output_that_waits_for_a_handshake_that_fails_does_not_keep_a_closing_bufferev
         assert!(bench.app.table.contains(server));
         drop(far);
         bench.run_until("its end", |bench| bench.app.table.is_empty());
+    });
+}
+
+/// The write of the handshake fails, because the peer is gone. Why, it has said before.
+#[test]
+fn the_alert_of_a_peer_that_refused_and_went_away_is_reported_and_not_the_broken_pipe() {
+    on_each_backend(|bench| {
+        let authority = Authority::new();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let handshake_failure = [21, 3, 3, 0, 2, 2, 40];
+        far.write_all(&handshake_failure).unwrap();
+        drop(far);
+        let client = connect(bench, near, &authority.client(), "localhost");
+        let error = failure(bench, client);
+        assert!(error.contains("HandshakeFailure"), "{error}");
     });
 }
 
