@@ -30,18 +30,21 @@ CASES = (
     Case("50 conns × 16 in flight, 16 KiB", 50, 16384, 16),
     Case("8 conns, 1 MiB", 8, 1 << 20),
 )
+QUICK_CASES = [1, 6]
 
 
 def add_cases_flag(parser):
     """The flag that chooses cases by number."""
-    parser.add_argument("--cases", type=cli.counts, default=list(range(1, len(CASES) + 1)), metavar="LIST",
+    parser.add_argument("--cases", type=cli.counts, metavar="LIST",
                         help=f"numbers of cases: {'; '.join(f'{n}: {case.name}' for n, case in enumerate(CASES, 1))} "
-                             "(default: all)")
+                             "(default: all; with --quick 1 and 6)")
 
 
 def parse(parser):
     """Parse the command line of a script with `add_cases_flag`."""
     args = cli.parse(parser)
+    if args.cases is None:
+        args.cases = QUICK_CASES if args.quick else list(range(1, len(CASES) + 1))
     if max(args.cases) > len(CASES):
         parser.error(f"--cases takes numbers from 1 to {len(CASES)}")
     return args
