@@ -106,6 +106,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
         self.read.event = Some(registry.create(spec(read), on_readable));
         self.write.event = Some(registry.create(spec(write), on_writable));
         socket.transport = Some(transport);
+        self.has_tls = false;
         self.apply_priority(registry);
         self.begin_handshake(registry, id, Buffer::new());
     }
@@ -166,6 +167,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     /// Reads once.
+    #[inline(always)]
     fn read_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         let room = self.read.watermarks.room(self.input.len());
         let max = self.read.max_single.min(room);
@@ -180,8 +182,10 @@ impl<C: HasBufferevents> Bufferevent<C> {
             return;
         }
         let result = transport.read_to(&mut self.input, max);
-        // TLS may have more than was asked for, and something to answer.
-        self.is_unsettled |= transport.has_received() || transport.unsent() > 0;
+        if self.has_tls {
+            // It may have more than was asked for, and something to answer.
+            self.is_unsettled |= transport.has_received() || transport.unsent() > 0;
+        }
         match result {
             Ok(0) => self.report(What::EOF | What::READING),
             Ok(n) => {
@@ -201,6 +205,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
     }
 
     /// Reads what TLS has decrypted already. The readiness of the socket does not show it.
+    #[inline(never)]
     fn read_received(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         while self.read.is_on()
             && let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind
@@ -214,15 +219,15 @@ impl<C: HasBufferevents> Bufferevent<C> {
     /// Writes once.
     fn write_socket(&mut self, registry: &mut Registry<C>, groups: &mut Groups) {
         let max = self.allowed(registry, groups, Way::Write, self.write.max_single);
+        let unsent = self.unsent();
         let Kind::Socket(SocketState { transport: Some(transport), .. }) = &self.kind else {
             return;
         };
         if max == 0 {
             return;
         }
-        let unsent = transport.unsent();
         let result = transport.write_from(&mut self.output, max);
-        if transport.unsent() < unsent {
+        if self.unsent() < unsent {
             self.report_output();
         }
         match result {
@@ -251,7 +256,9 @@ impl<C: HasBufferevents> Bufferevent<C> {
             // If the connection is broken already, the next read or write reports it.
             let _ = transport.end_write();
         }
-        self.read_received(registry, groups);
+        if self.has_tls {
+            self.read_received(registry, groups);
+        }
         self.watch_directions(registry);
     }
 

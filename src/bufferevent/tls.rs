@@ -241,6 +241,7 @@ impl<C: HasBufferevents> Bufferevent<C> {
             handshake.timer = Some(timer);
         }
         transport.start_tls(connection, requested, first);
+        self.has_tls = true;
         self.apply_priority(registry);
         for direction in [&mut self.read, &mut self.write] {
             direction.suspended |= Suspended::HANDSHAKE;

@@ -123,6 +123,7 @@ impl TlsStream {
         self.unsent.len()
     }
 
+    #[inline(never)] // so that plain streams stay short
     pub(super) fn read_to(
         &mut self,
         socket: &Socket,
@@ -133,6 +134,7 @@ impl TlsStream {
     }
 
     #[cfg(feature = "server")]
+    #[inline(never)]
     pub(super) fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
         if self.fill(socket)? { Ok(self.received.remove(into)) } else { Ok(0) }
     }
@@ -205,6 +207,7 @@ impl TlsStream {
 
     /// Encrypts up to `max` bytes from the front of `from`, and removes them, as long as the socket
     /// takes all of it; returns how many. 0 also if `from` is empty and everything is sent.
+    #[inline(never)]
     pub(super) fn write_from(
         &mut self,
         socket: &Socket,
@@ -229,6 +232,7 @@ impl TlsStream {
     }
 
     #[cfg(feature = "server")]
+    #[inline(never)]
     pub(super) fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         self.expect_flushed(socket)?;
         let mut accepted = 0;
