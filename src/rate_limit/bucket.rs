@@ -58,6 +58,11 @@ impl TokenBucket {
         self.decrement(tokens(bytes as u64));
     }
 
+    /// Takes back what was counted and is not to be transferred.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.decrement(-tokens(bytes as u64));
+    }
+
     /// Removes tokens by hand, or adds them if `tokens` is negative (libevent:
     /// `bufferevent_decrement_read_limit` and `bufferevent_decrement_write_limit`). The next tick
     /// removes what is above the burst.

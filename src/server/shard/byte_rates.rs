@@ -5,8 +5,9 @@
 //! Without limits this does not exist.
 //!
 //! The buckets of all connections together are shared by the shards, behind a lock. One call moves
-//! a small share of what they hold. Connections that wait for them are served in the order in which
-//! they began to wait, some at each tick, so that not all of them wake at each.
+//! a small share of what they hold. A connection for which nothing is left takes a share of what
+//! comes later, and waits until it has come. So connections are served in the order in which they
+//! began to wait, whatever their shards, and not all of them wake at each tick.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::base::log_interval::LogInterval;
 use crate::rate_limit::{Direction, RateLimit, TokenBucket};
 use crate::server::config::ServerConfig;
 use crate::sync::Mutex;
+use crate::sys::clock::as_ns;
 
 /// The tick of the buckets: short, so that the flow is even, and long enough for few wake-ups.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,7 +36,6 @@ pub(in crate::server) struct TotalByteRate {
     started: Instant,
     buckets: Mutex<Buckets>,
     share: usize,
-    shares_per_tick: usize,
 }
 
 /// The byte rates of a shard's connections.
@@ -46,16 +47,22 @@ pub(in crate::server) struct ByteRates {
     started: Instant,
     /// By key.
     connections: Vec<Option<Box<ConnectionRates>>>,
-    /// By direction: how many connections wait for the buckets of all.
-    waiting: [usize; 2],
     pub(super) log: LogInterval,
 }
 
 #[derive(Debug)]
 struct ConnectionRates {
     own: Option<Buckets>,
-    /// By direction: whether it waits for the buckets of all.
-    waits: [bool; 2],
+    /// By direction: what it waits for of the buckets of all.
+    grants: [Option<Grant>; 2],
+}
+
+/// Bytes that were taken out of the buckets of all for one connection, before they were there.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    bytes: usize,
+    /// When they are there.
+    due_ns: u64,
 }
 
 /// A limit with an even flow and a burst of a second.
@@ -75,10 +82,20 @@ impl TotalByteRate {
         let limit = limit(config.bytes_per_second?.get());
         let rate = limit.read_rate();
         let share = (rate / SHARES_PER_TICK).max(SHARE_BYTES_MIN.min(rate));
-        let [share, shares_per_tick] =
-            [share, rate / share].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
         let (started, buckets) = (Instant::now(), Mutex::new(buckets(&limit, 0)));
-        Some(Arc::new(Self { started, buckets, share, shares_per_tick }))
+        Some(Arc::new(Self { started, buckets, share }))
+    }
+
+    /// Takes a share of what comes, if there is nothing now.
+    fn grant(&self, way: Direction, now_ns: u64) -> Option<Grant> {
+        let bucket = &mut self.buckets.lock()[way as usize];
+        if bucket.available() > 0 {
+            return None;
+        }
+        bucket.take(self.share);
+        let wait = bucket.wait_for(0, now_ns);
+        Some(Grant { bytes: self.share, due_ns: now_ns.saturating_add(as_ns(wait)) })
     }
 }
 
@@ -94,7 +111,7 @@ impl ByteRates {
         }
         let started = total.as_ref().map_or_else(Instant::now, |total| total.started);
         let (connections, log) = (Vec::new(), LogInterval::default());
-        Some(Box::new(Self { own, total, started, connections, waiting: [0; 2], log }))
+        Some(Box::new(Self { own, total, started, connections, log }))
     }
 
     fn now_ns(&self) -> u64 {
@@ -108,13 +125,13 @@ impl ByteRates {
             self.connections.resize_with(key + 1, || None);
         }
         let own = self.own.map(|limit| buckets(&limit, now_ns));
-        self.connections[key] = Some(Box::new(ConnectionRates { own, waits: [false; 2] }));
+        self.connections[key] = Some(Box::new(ConnectionRates { own, grants: [None; 2] }));
     }
 
     /// A connection is closed.
     pub(super) fn end(&mut self, key: usize) {
         for way in [Direction::Read, Direction::Write] {
-            self.set_waits(key, way, false);
+            self.take_grant(key, way);
         }
         self.connections[key] = None;
     }
@@ -122,7 +139,6 @@ impl ByteRates {
     /// How many bytes a connection may move now.
     pub(super) fn allowed(&mut self, key: usize, way: Direction) -> usize {
         let now_ns = self.now_ns();
-        self.set_waits(key, way, false);
         let own = self.own_bucket(key, way).map_or(usize::MAX, |bucket| {
             bucket.refill(now_ns);
             bucket.available()
@@ -130,11 +146,17 @@ impl ByteRates {
         if own == 0 {
             return 0;
         }
-        let total = self.total.as_ref().map_or(usize::MAX, |total| {
-            let bucket = &mut total.buckets.lock()[way as usize];
-            bucket.refill(now_ns);
-            bucket.available().min(total.share)
-        });
+        let grant = self.connection(key).grants[way as usize];
+        let total = match (grant, &self.total) {
+            (_, None) => usize::MAX,
+            (Some(grant), Some(_)) if now_ns < grant.due_ns => 0,
+            (Some(_), Some(_)) => self.take_grant(key, way),
+            (None, Some(total)) => {
+                let bucket = &mut total.buckets.lock()[way as usize];
+                bucket.refill(now_ns);
+                bucket.available().min(total.share)
+            }
+        };
         own.min(total)
     }
 
@@ -152,25 +174,29 @@ impl ByteRates {
     pub(super) fn wait(&mut self, key: usize, way: Direction) -> Duration {
         let now_ns = self.now_ns();
         let own = self.own_bucket(key, way).map_or(Duration::ZERO, |bucket| bucket.wait(now_ns));
-        let total = self.total.as_ref().map_or(Duration::ZERO, |total| {
-            let ticks = self.waiting[way as usize] / total.shares_per_tick;
-            let wait = total.buckets.lock()[way as usize].wait(now_ns);
-            wait + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
-        });
-        self.set_waits(key, way, !total.is_zero());
-        own.max(total)
+        let granted = self.connection(key).grants[way as usize];
+        let Some(grant) = granted.or_else(|| self.total.as_ref()?.grant(way, now_ns)) else {
+            return own;
+        };
+        self.connection(key).grants[way as usize] = Some(grant);
+        own.max(Duration::from_nanos(grant.due_ns.saturating_sub(now_ns)))
+    }
+
+    fn connection(&mut self, key: usize) -> &mut ConnectionRates {
+        self.connections[key].as_mut().expect("the connection has begun")
     }
 
     fn own_bucket(&mut self, key: usize, way: Direction) -> Option<&mut TokenBucket> {
-        let connection = self.connections[key].as_mut().expect("the connection has begun");
-        connection.own.as_mut().map(|buckets| &mut buckets[way as usize])
+        self.connection(key).own.as_mut().map(|buckets| &mut buckets[way as usize])
     }
 
-    fn set_waits(&mut self, key: usize, way: Direction, waits: bool) {
-        let connection = self.connections[key].as_mut().expect("the connection has begun");
-        let before = std::mem::replace(&mut connection.waits[way as usize], waits);
-        self.waiting[way as usize] =
-            self.waiting[way as usize] + usize::from(waits) - usize::from(before);
+    /// Gives the bytes of a grant back to the buckets of all; returns how many. What is moved is
+    /// counted afterwards.
+    fn take_grant(&mut self, key: usize, way: Direction) -> usize {
+        let grant = self.connection(key).grants[way as usize].take();
+        let (Some(grant), Some(total)) = (grant, &self.total) else { return 0 };
+        total.buckets.lock()[way as usize].give_back(grant.bytes);
+        grant.bytes
     }
 }
 
@@ -220,13 +246,48 @@ mod tests {
         let bytes_of_a_day = 51_200 * 24 * 60 * 60;
         rates.total.as_ref().unwrap().buckets.lock()[0].take(bytes_of_a_day);
         (0..100).for_each(|key| rates.begin(key));
+        let balance = |rates: &ByteRates| rates.total.as_ref().unwrap().buckets.lock()[0].balance();
+        let before = balance(&rates);
         // Ten shares of 512 bytes in each tick.
         let waits: Vec<Duration> = (0..100).map(|key| rates.wait(key, READ)).collect();
         let ticks = waits[99] - waits[0];
         assert!((TICK * 8..=TICK * 10).contains(&ticks), "{ticks:?}");
-        assert_eq!(rates.waiting, [100, 0]);
-        (0..50).for_each(|key| rates.end(key));
-        (50..100).for_each(|key| assert_eq!(rates.allowed(key, READ), 0));
-        assert_eq!(rates.waiting, [0, 0]);
+        assert_eq!(balance(&rates), before - 100 * 512);
+        (0..100).for_each(|key| assert_eq!(rates.allowed(key, READ), 0, "it is not its turn"));
+        (0..100).for_each(|key| rates.end(key));
+        assert!(balance(&rates) >= before, "what was not used is there for others");
+    }
+
+    #[test]
+    fn the_connections_of_one_shard_took_what_came_for_those_of_another() {
+        let mut config =
+            ServerConfig { bytes_per_second: NonZeroU64::new(51_200), ..Default::default() };
+        config.limits.bytes_per_second = None;
+        let total = TotalByteRate::of(&config);
+        let mut shards = [0, 1].map(|_| ByteRates::of(&config, total.clone()).unwrap());
+        total.as_ref().unwrap().buckets.lock()[0].take(51_200 * 24 * 60 * 60);
+        let mut due = Vec::new();
+        for key in 0..50 {
+            for rates in &mut shards {
+                rates.begin(key);
+                rates.wait(key, READ);
+                due.push(rates.connection(key).grants[0].unwrap().due_ns);
+            }
+        }
+        assert!(due.is_sorted(), "in the order in which they began to wait");
+        let most = due.chunk_by(|one, next| next - one < as_ns(TICK) / 2).map(<[_]>::len).max();
+        assert!(most <= Some(10), "{most:?} of them wait for the ten shares of a tick");
+    }
+
+    #[test]
+    fn a_share_that_has_come_can_be_used_once() {
+        let mut rates = rates(None, Some(51_200));
+        rates.begin(0);
+        rates.total.as_ref().unwrap().buckets.lock()[0].take(51_200);
+        rates.wait(0, READ);
+        rates.connection(0).grants[0].as_mut().unwrap().due_ns = 0;
+        assert_eq!(rates.allowed(0, READ), 512);
+        rates.count(0, READ, 512);
+        assert_eq!(rates.allowed(0, READ), 0);
     }
 }
