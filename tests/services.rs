@@ -222,6 +222,14 @@ fn a_silent_client_is_closed_in_order_and_an_active_one_stays() {
 }
 
 #[test]
+fn a_client_that_never_sent_anything_was_never_idle() {
+    let limits = Limits { first_byte: None, idle: Some(100 * MS), ..Limits::default() };
+    let server = Server::start(&limited(limits), Echo).unwrap();
+    assert_eq!(read_to_end(connect(&server)).unwrap(), b"");
+    assert_eq!(server.drain().unwrap().total().errors.idle, 1);
+}
+
+#[test]
 fn an_idle_connection_ends_and_a_busy_one_does_not() {
     let limits = Limits { idle: Some(200 * MS), ..Limits::default() };
     let server = Server::start(&limited(limits), Echo).unwrap();

@@ -247,9 +247,9 @@ impl Server {
     /// [`overload`], [`drain`], [`slow_callback`], and of the [`limits`] the deadlines and the
     /// memory. Other fields have no effect.
     ///
-    /// Open connections stay, also if they are more than the new maximum. A deadline that runs ends
-    /// as before. The new ones count from the next connection, read or message on, and the limits
-    /// of memory for all connections.
+    /// Open connections stay, also if they are more than the new maximum, and keep their idle
+    /// deadline. The new ones count from the next connection or message on, and the limits of
+    /// memory for all connections.
     ///
     /// Waits until each thread has applied its part, for at most a second. Returns how many threads
     /// have not answered by then. They apply the change later.

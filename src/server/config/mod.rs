@@ -90,7 +90,8 @@ pub enum Overload {
 pub struct Limits {
     /// From the start of a connection to its first byte.
     pub first_byte: Option<Duration>,
-    /// Maximum time without a byte in either direction.
+    /// Maximum time without a byte in either direction. It also counts for the first byte, unless
+    /// there is a `first_byte`.
     pub idle: Option<Duration>,
     /// From the first byte of a message to its last. Bounds how slowly the unconsumed bytes of a
     /// message may arrive.

@@ -45,7 +45,7 @@ fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) 
 impl ConnectionMut<'_> {
     /// Starts an adopted connection.
     pub(super) fn begin(&mut self) {
-        if !self.watch(self.readable, self.worker.deadlines.first_byte) {
+        if !self.watch(self.readable, self.worker.deadlines.before_first_byte()) {
             return;
         }
         if self.stage == Stage::ProxyHeader {
@@ -61,7 +61,7 @@ impl ConnectionMut<'_> {
             self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
             self.read();
-        } else if self.received_any {
+        } else if self.received_any || self.worker.deadlines.first_byte.is_none() {
             self.fail(CloseReason::Idle);
         } else {
             self.fail(CloseReason::FirstByte);
@@ -463,7 +463,8 @@ impl ConnectionMut<'_> {
         }
         self.stage = Stage::Reading;
         let deadlines = self.worker.deadlines;
-        let deadline = if self.received_any { deadlines.idle } else { deadlines.first_byte };
+        let deadline =
+            if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
         if self.watch(self.readable, deadline) {
             self.receive_unconsumed();
         }

@@ -35,6 +35,11 @@ impl ConnectionDeadlines {
         })
     }
 
+    /// The deadline of a connection that has sent nothing.
+    pub(super) fn before_first_byte(&self) -> Option<Duration> {
+        self.first_byte.or(self.idle)
+    }
+
     /// Replaces the first-byte deadline of a connection's event by the idle deadline.
     #[cold]
     pub(super) fn first_byte_arrived<C>(&self, registry: &mut Registry<C>, readable: EventId) {
