@@ -123,20 +123,25 @@ fn bytes_within(range: RangeInclusive<usize>, text: &str) -> Result<usize, Strin
     })
 }
 
-/// A duration, or `off`.
+/// A limit, or `off`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(pub(crate) Option<Duration>);
+pub(crate) struct OrOff<T>(pub(crate) Option<T>);
 
-impl std::str::FromStr for Deadline {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
+/// Returns a parser of what `parse` takes, and of `off`.
+pub(crate) fn or_off<T>(
+    parse: fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<OrOff<T>, String> + Clone {
+    move |text| match text {
+        "off" => Ok(OrOff(None)),
+        _ => {
+            parse(text).map(|limit| OrOff(Some(limit))).map_err(|error| format!("{error}, or off"))
         }
-        let duration = duration_in(&ranges::DEADLINE, text);
-        duration.map(|duration| Self(Some(duration))).map_err(|error| format!("{error}, or off"))
     }
+}
+
+/// Parses the time of a deadline.
+pub(crate) fn deadline(text: &str) -> Result<Duration, String> {
+    duration_in(&ranges::DEADLINE, text)
 }
 
 /// Parses a network. An address is a network of one.

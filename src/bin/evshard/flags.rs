@@ -15,9 +15,9 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::flag_values::{
-    Deadline, ListenAddresses, accept, accept_rate, backend, backlog, buffer_bytes,
-    bytes_per_second, changelist, count, duration, listen_addresses, log_level, memory_bytes, mode,
-    network, overload, per_source, placement, proxy_mode,
+    ListenAddresses, OrOff, accept, accept_rate, backend, backlog, buffer_bytes, bytes_per_second,
+    changelist, count, deadline, duration, listen_addresses, log_level, memory_bytes, mode,
+    network, or_off, overload, per_source, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFormat, RunningLog};
 
@@ -133,46 +133,55 @@ struct LimitFlags {
     /// Maximum of open connections of one source; a further one is reset at once. The source is the
     /// client's address, by PROXY header if that is trusted. N alone means each IPv4 address and
     /// each IPv6 /64. N/24 counts the addresses of an IPv4 /24 together, and N/24,56 also those of
-    /// an IPv6 /56. Unix sockets are not limited [default: off].
-    #[arg(long, value_name = "N[/PREFIX[,PREFIX6]]", value_parser = per_source)]
-    max_connections_per_source: Option<ConnectionsPerSource>,
+    /// an IPv6 /56. A connection without an address, over a unix socket, is not limited.
+    #[arg(long, value_name = "N[/PREFIX[,PREFIX6]]", default_value = "off",
+          value_parser = or_off(per_source))]
+    max_connections_per_source: OrOff<ConnectionsPerSource>,
 
     /// Maximum of connections accepted in a second, plus a burst of a tenth of it. Beyond it they
-    /// wait in the kernel's backlog. A shutdown does not wait for it [default: off].
-    #[arg(long, value_name = "N", value_parser = accept_rate)]
-    accept_rate: Option<NonZeroU32>,
+    /// wait in the kernel's backlog. A shutdown does not wait for it.
+    #[arg(long, value_name = "N", default_value = "off",
+          value_parser = or_off(accept_rate))]
+    accept_rate: OrOff<NonZeroU32>,
 
     /// Connections without room: let them wait in the kernel's backlog, or reset them.
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = overload())]
     overload: Overload,
 
     /// Deadline for the first byte of a connection.
-    #[arg(long, value_name = "DURATION", default_value = "off")]
-    first_byte_timeout: Deadline,
+    #[arg(long, value_name = "DURATION", default_value = "off",
+          value_parser = or_off(deadline))]
+    first_byte_timeout: OrOff<Duration>,
 
-    /// Maximum time without a byte in either direction.
-    #[arg(long, value_name = "DURATION", default_value = "off")]
-    idle_timeout: Deadline,
+    /// Maximum time without a byte in either direction. It also counts for the first byte, unless
+    /// --first-byte-timeout is set.
+    #[arg(long, value_name = "DURATION", default_value = "off",
+          value_parser = or_off(deadline))]
+    idle_timeout: OrOff<Duration>,
 
     /// Deadline from the first byte of a message to its last, for services with messages.
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
-    message_timeout: Deadline,
+    #[arg(long, value_name = "DURATION", default_value = "10s",
+          value_parser = or_off(deadline))]
+    message_timeout: OrOff<Duration>,
 
     /// Maximum age of a connection, a tenth more or less, which each draws at random. Then the
     /// connection drains as at shutdown: it is closed after 50 ms without traffic, and reset after
     /// --drain-timeout.
-    #[arg(long, value_name = "DURATION", default_value = "off")]
-    max_connection_age: Deadline,
+    #[arg(long, value_name = "DURATION", default_value = "off",
+          value_parser = or_off(deadline))]
+    max_connection_age: OrOff<Duration>,
 
     /// Maximum of bytes that a connection receives in a second, and of bytes that it sends, in an
     /// even flow with bursts of a second. Beyond it, reading or sending waits, and no deadline runs
-    /// meanwhile [default: off].
-    #[arg(long, value_name = "SIZE", value_parser = bytes_per_second)]
-    bytes_per_second: Option<NonZeroU64>,
+    /// meanwhile.
+    #[arg(long, value_name = "SIZE", default_value = "off",
+          value_parser = or_off(bytes_per_second))]
+    bytes_per_second: OrOff<NonZeroU64>,
 
-    /// The same for all connections together [default: off].
-    #[arg(long, value_name = "SIZE", value_parser = bytes_per_second)]
-    total_bytes_per_second: Option<NonZeroU64>,
+    /// The same for all connections together.
+    #[arg(long, value_name = "SIZE", default_value = "off",
+          value_parser = or_off(bytes_per_second))]
+    total_bytes_per_second: OrOff<NonZeroU64>,
 
     /// Memory per connection in each direction: an incomplete message, unsent output.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = buffer_bytes)]
@@ -389,9 +398,9 @@ impl Serve {
             placement: sharding.placement,
             handoff_capacity: sharding.handoff_capacity,
             connections_max: limits.max_connections,
-            connections_per_source: limits.max_connections_per_source,
-            accept_rate: limits.accept_rate,
-            bytes_per_second: limits.total_bytes_per_second,
+            connections_per_source: limits.max_connections_per_source.0,
+            accept_rate: limits.accept_rate.0,
+            bytes_per_second: limits.total_bytes_per_second.0,
             memory_limit: limits.memory_limit.unwrap_or(defaults.memory_limit),
             overload: limits.overload,
             limits: Limits {
@@ -399,7 +408,7 @@ impl Serve {
                 idle: limits.idle_timeout.0,
                 message: limits.message_timeout.0,
                 age: limits.max_connection_age.0,
-                bytes_per_second: limits.bytes_per_second,
+                bytes_per_second: limits.bytes_per_second.0,
                 buffer_bytes: limits.buffer,
             },
             proxy: ProxyProtocol {

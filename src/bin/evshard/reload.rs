@@ -47,7 +47,7 @@ impl Reloader {
     ) -> io::Result<Self> {
         let (sender, requests) = mpsc::sync_channel(WAITING_MAX);
         start_thread("reload", move || {
-            requests.iter().for_each(|request| apply(Configuration::of(&arguments), request));
+            requests.iter().for_each(|request| apply(Configuration::again(&arguments), request));
         })?;
         Ok(Self(sender))
     }

@@ -5,7 +5,7 @@ use crate::server::error::{Error, Result};
 use crate::server::listener::{self, ListenAddress, Listener};
 
 /// Connections in the kernel's backlog while the maximum is open.
-const BACKLOG: i32 = 16;
+const BACKLOG: i32 = 128;
 /// The permissions of a unix socket. A client that may connect may end the server.
 const UNIX_MODE: u32 = 0o600;
 

@@ -1,7 +1,7 @@
 //! The configuration of a server: its flags, from the command line and from a file.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -80,8 +80,20 @@ fn is_replaced(command: &Command, entry: &Entry, given: &[Id]) -> bool {
 impl Configuration {
     /// The configuration of these arguments of `evshard serve`; of the file, too, if they name one.
     pub(crate) fn of(arguments: &[OsString]) -> Result<Self, Refusal> {
+        Self::read_by(Source::read, arguments)
+    }
+
+    /// The same, for a server that has read the file before.
+    pub(crate) fn again(arguments: &[OsString]) -> Result<Self, Refusal> {
+        Self::read_by(Source::read_again, arguments)
+    }
+
+    fn read_by(
+        read: fn(&Path) -> Result<Source, FileErrors>,
+        arguments: &[OsString],
+    ) -> Result<Self, Refusal> {
         match config_path(arguments) {
-            Some(path) => Self::from_file(&Source::read(&path)?, arguments),
+            Some(path) => Self::from_file(&read(&path)?, arguments),
             None => Self::complete(&mut serve_command(), &[], arguments).map_err(Refusal::Usage),
         }
     }

@@ -102,6 +102,7 @@ fn entry(
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Entry, Wrong> {
     if let DeValue::Table(_) = value.get_ref() {
+        let key = key.escape_debug();
         let message = format!("`{key}` is a table; write KEY = VALUE lines without tables");
         return Err((at, message));
     }
@@ -122,10 +123,12 @@ fn unknown(command: &Command, key: &str) -> String {
         Some(ContextValue::String(flag)) => flag.trim_start_matches('-'),
         _ => "",
     };
+    // A key in quotes may have control characters.
+    let shown = key.escape_debug();
     if similar.is_empty() || reason_against(similar).is_some() {
-        format!("there is no key `{key}`; keys are the flags of `evshard serve --help`")
+        format!("there is no key `{shown}`; keys are the flags of `evshard serve --help`")
     } else {
-        format!("there is no key `{key}`; write `{similar}`, if that is meant")
+        format!("there is no key `{shown}`; write `{similar}`, if that is meant")
     }
 }
 

@@ -10,6 +10,8 @@ use std::path::Path;
 const BYTES_MAX: usize = 1 << 20;
 /// Characters of a line that an error shows.
 const SHOWN_CHARACTERS_MAX: usize = 120;
+/// Why a file that was read is not read again.
+const NOT_REGULAR: &str = "it is no regular file, so it cannot be read again";
 /// Errors of one file that are printed.
 const SHOWN_ERRORS_MAX: usize = 20;
 
@@ -53,6 +55,18 @@ impl Source {
                 let reason = error.to_string();
                 Err(FileErrors(vec![FileError::Unreadable { name, reason }]))
             }
+        }
+    }
+
+    /// Reads a file that was read before. A pipe can be read only once, and may make its reader
+    /// wait.
+    pub(crate) fn read_again(path: &Path) -> Result<Self, FileErrors> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() => {
+                let (name, reason) = (path.display().to_string(), NOT_REGULAR.to_owned());
+                Err(FileErrors(vec![FileError::Unreadable { name, reason }]))
+            }
+            _ => Self::read(path),
         }
     }
 
@@ -204,6 +218,16 @@ mod tests {
     fn a_file_without_end_was_read_until_the_memory_was_full() {
         let error = Source::read(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(error.contains("/dev/zero: ") && error.contains("longer than 1024 KiB"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_that_was_read_before_set_everything_to_its_default() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        assert_eq!(Source::read(Path::new(&path)).unwrap().text, "");
+        let error = Source::read_again(Path::new(&path)).unwrap_err().to_string();
+        assert!(error.starts_with(&path) && error.ends_with(NOT_REGULAR), "{error}");
     }
 
     #[test]

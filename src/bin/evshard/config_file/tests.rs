@@ -310,3 +310,9 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_with_control_characters_was_printed_as_it_is() {
+    let text = errors("\"\\u001b[31m\\nfake\" = 5\n", &[]).join(" ");
+    assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[31m\\nfake"), "{text}");
+}
