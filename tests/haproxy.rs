@@ -35,17 +35,22 @@ struct Instance {
 }
 
 impl Instance {
-    fn start() -> Self {
+    fn start(service: &[&str]) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
-        Self::start_on(any, any, any)
+        Self::start_on(any, any, any, service)
     }
 
-    fn start_on(listen: SocketAddr, admin: SocketAddr, agent: SocketAddr) -> Self {
+    fn start_on(
+        listen: SocketAddr,
+        admin: SocketAddr,
+        agent: SocketAddr,
+        service: &[&str],
+    ) -> Self {
         let (admin, agent) = (admin.to_string(), agent.to_string());
         let flags = ["--admin", &admin, "--agent", &agent, "--workers", "2"];
         let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
         let drain = ["--drain-delay", "1s", "--drain-timeout", "3s", "--drain-spread", "1s"];
-        let flags = [&flags[..], &proxy, &drain].concat();
+        let flags = [&flags[..], &proxy, &drain, service].concat();
         let mut server = ServerProcess::start_on(&listen.to_string(), &flags);
         let mut address_after = |start: &str| {
             let line = server.next_line();
@@ -62,9 +67,12 @@ impl Instance {
         let (status, table) = self.server.wait();
         assert!(status.success(), "{status}");
         assert!(total(&table, "connections") > 20, "{table}");
-        Self::start_on(listen, admin, agent)
+        Self::start_on(listen, admin, agent, ECHO)
     }
 }
+
+/// The service that needs no flags.
+const ECHO: &[&str] = &[];
 
 /// HAProxy in front of two instances.
 struct Site {
@@ -79,8 +87,9 @@ struct Site {
 const NAMES: [&str; 2] = ["one", "two"];
 
 impl Site {
-    fn start(program: &Path) -> Self {
-        let (one, two) = (Instance::start(), Instance::start());
+    /// The flags choose the service of both.
+    fn start(program: &Path, service: &[&str]) -> Self {
+        let (one, two) = (Instance::start(service), Instance::start(service));
         let folder = test_needs::folder();
         // HAProxy cannot choose a free port, but can inherit a socket that has one.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -236,7 +245,7 @@ fn the_configuration_is_valid_as_it_is() {
 #[test]
 fn both_instances_serve_behind_haproxy_and_reset_clients_without_a_header() {
     let Some(program) = haproxy() else { return };
-    let site = Site::start(&program);
+    let site = Site::start(&program, ECHO);
     for size in [1, 1000, 1_000_000] {
         exchange(site.front, &noise(size as u64, size)).unwrap();
     }
@@ -260,7 +269,7 @@ fn both_instances_serve_behind_haproxy_and_reset_clients_without_a_header() {
 #[test]
 fn a_rolling_restart_under_load_fails_no_client() {
     let Some(program) = haproxy() else { return };
-    let mut site = Site::start(&program);
+    let mut site = Site::start(&program, ECHO);
     let front = site.front;
     let short = Load::start(3, Vec::new, move |failures| {
         failures.extend(exchange(front, b"a message of its own").err());
@@ -287,7 +296,8 @@ fn a_rolling_restart_under_load_fails_no_client() {
     }
 }
 
-/// Keeps the workers of an instance busy, past HAProxy.
+/// Keeps the workers of an instance busy, past HAProxy. Their service must take longer than the
+/// clients pause.
 fn keep_busy(instance: SocketAddr) -> Load<Option<TcpStream>> {
     Load::start(
         8,
@@ -298,9 +308,8 @@ fn keep_busy(instance: SocketAddr) -> Load<Option<TcpStream>> {
                 stream.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n").unwrap();
                 stream
             });
-            let mut echo = [0; 256 << 10];
-            stream.write_all(&echo).unwrap();
-            stream.read_exact(&mut echo).unwrap();
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
         },
     )
 }
@@ -308,7 +317,7 @@ fn keep_busy(instance: SocketAddr) -> Load<Option<TcpStream>> {
 #[test]
 fn an_instance_whose_workers_are_busy_gets_fewer_connections() {
     let Some(program) = haproxy() else { return };
-    let site = Site::start(&program);
+    let site = Site::start(&program, &["--service", "work", "--work", "spin:2ms"]);
     let weight = |name| site.figure(name, "weight").parse::<u64>().unwrap_or_default();
     eventually("both have nearly their whole weight", || NAMES.iter().all(|n| weight(n) > 90));
     let busy = keep_busy(site.instances[1].server.address);
