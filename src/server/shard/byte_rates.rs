@@ -162,6 +162,9 @@ impl ByteRates {
 
     /// Counts bytes that a connection moved.
     pub(super) fn count(&mut self, key: usize, way: Direction, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         if let Some(bucket) = self.own_bucket(key, way) {
             bucket.take(bytes);
         }
@@ -260,9 +263,8 @@ mod tests {
 
     #[test]
     fn the_connections_of_one_shard_took_what_came_for_those_of_another() {
-        let mut config =
-            ServerConfig { bytes_per_second: NonZeroU64::new(51_200), ..Default::default() };
-        config.limits.bytes_per_second = None;
+        let bytes_per_second = NonZeroU64::new(51_200);
+        let config = ServerConfig { bytes_per_second, ..Default::default() };
         let total = TotalByteRate::of(&config);
         let mut shards = [0, 1].map(|_| ByteRates::of(&config, total.clone()).unwrap());
         total.as_ref().unwrap().buckets.lock()[0].take(51_200 * 24 * 60 * 60);

@@ -43,6 +43,8 @@ impl ServiceCalls {
             Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
         let allowed = match &mut self.byte_rates {
             None => usize::MAX,
+            // Nothing is sent before it, so what has come for it stays.
+            Some(_) if pending.is_some() => 0,
             Some(rates) => rates.allowed(key, Direction::Write),
         };
         let (buffered, limits) = (&mut self.buffered, &self.limits);
