@@ -103,11 +103,29 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     fn settings(flags: &[&str]) -> Settings {
         let flags: Vec<OsString> = flags.iter().map(Into::into).collect();
         Configuration::of(&flags).map_err(|refusal| refusal.in_lines()).unwrap().settings
+    }
+
+    #[test]
+    fn a_pipe_that_was_read_before_set_everything_to_its_default() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let arguments = vec!["--config".into(), path.into()];
+        assert!(Configuration::of(&arguments).is_ok(), "it can be read once");
+        let (sender, results) = mpsc::channel();
+        let reloader = Reloader::start(arguments, move |read, _| {
+            let _ = sender.send(read.map(|_| ()).map_err(|refusal| refusal.in_lines()));
+        });
+        reloader.unwrap().reload(None);
+        let error = results.recv().unwrap().unwrap_err();
+        assert!(error.contains("no regular file"), "{error}");
     }
 
     #[test]

@@ -221,16 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_was_read_before_set_everything_to_its_default() {
-        let (reader, writer) = io::pipe().unwrap();
-        drop(writer);
-        let path = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
-        assert_eq!(Source::read(Path::new(&path)).unwrap().text, "");
-        let error = Source::read_again(Path::new(&path)).unwrap_err().to_string();
-        assert!(error.starts_with(&path) && error.ends_with(NOT_REGULAR), "{error}");
-    }
-
-    #[test]
     fn a_file_full_of_errors_prints_only_some_of_them() {
         let source = source("a\n");
         let errors = FileErrors(vec![source.error(0..1, "no".to_owned()); 1_000]);
