@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::agent;
 use super::connection::Phase;
-use super::parts::{Parts, PendingAnswer, View};
+use super::parts::{Form, Parts, PendingAnswer};
 use super::server::AdminServer;
 use super::source::Source;
 use crate::base::Registry;
@@ -13,7 +13,7 @@ use crate::server::threads::question::{Answer, Question};
 
 impl<S: Source> AdminServer<S> {
     /// Asks every thread for its part of the answer.
-    pub(super) fn collect(&mut self, registry: &mut Registry<Self>, key: usize, view: View) {
+    pub(super) fn collect(&mut self, registry: &mut Registry<Self>, key: usize, form: Form) {
         let number = self.next_answer;
         self.next_answer += 1;
         let timer = EventSpec::timer().token(Token(number));
@@ -31,7 +31,7 @@ impl<S: Source> AdminServer<S> {
         }
         registry.del(self.connections[key].events.readable);
         self.connections[key].phase = Phase::Collecting(number);
-        let pending = PendingAnswer { connection: key, view, parts, deadline };
+        let pending = PendingAnswer { connection: key, form, parts, deadline };
         self.pending_answers.insert(number, pending);
         self.finish_complete(registry, number);
     }
@@ -72,9 +72,9 @@ impl<S: Source> AdminServer<S> {
         let Some(pending) = self.pending_answers.remove(&number) else { return };
         registry.free(pending.deadline);
         let stats = self.source.assemble(pending.parts.into_parts());
-        let answer = match pending.view {
-            View::Agent => agent::answer(&stats, self.started_at.elapsed()).into_bytes(),
-            View::Http { view, head_only } => view.of(&stats).into_bytes(head_only),
+        let answer = match pending.form {
+            Form::Agent => agent::answer(&stats, self.started_at.elapsed()).into_bytes(),
+            Form::Http { view, head_only } => view.of(&stats).into_bytes(head_only),
         };
         self.answer(registry, pending.connection, answer);
     }

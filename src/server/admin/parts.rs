@@ -1,13 +1,13 @@
 //! The parts of one response as they arrive, and the threads that have not answered.
 
-use super::route;
+use super::route::View;
 use crate::event::EventId;
 
-/// What a client is shown of the statistics.
+/// The form in which a client gets the statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum View {
+pub(super) enum Form {
     Http {
-        view: route::View,
+        view: View,
         head_only: bool,
     },
     /// The line for a load balancer.
@@ -18,7 +18,7 @@ pub(super) enum View {
 #[derive(Debug)]
 pub(super) struct PendingAnswer<P> {
     pub(super) connection: usize,
-    pub(super) view: View,
+    pub(super) form: Form,
     pub(super) parts: Parts<P>,
     pub(super) deadline: EventId,
 }

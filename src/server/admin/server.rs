@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::connection::{AdminConnection, ConnectionEvents, Phase};
 use super::hosts::Hosts;
 use super::listen_socket::AdminSocket;
-use super::parts::{PendingAnswer, Unanswered, View};
+use super::parts::{Form, PendingAnswer, Unanswered};
 use super::request::{Head, Method, Request};
 use super::response::{Response, Status};
 use super::route::{Route, drain_begun, route};
@@ -139,7 +139,7 @@ impl<S: Source> AdminServer<S> {
             self.add_or_remove(registry, key, events.deadline, Some(self.timeouts.connection));
         }
         if matches!(self.protocol, Protocol::Agent) && self.connections.contains(key) {
-            self.collect(registry, key, View::Agent);
+            self.collect(registry, key, Form::Agent);
         }
     }
 
@@ -235,7 +235,7 @@ impl<S: Source> AdminServer<S> {
             }
             Route::Answer(response) => response,
             Route::Show(view) => {
-                return self.collect(registry, key, View::Http { view, head_only });
+                return self.collect(registry, key, Form::Http { view, head_only });
             }
             Route::Reload => return self.reload(registry, key),
             Route::Drain => {
