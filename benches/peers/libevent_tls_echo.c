@@ -7,9 +7,7 @@
  *
  * The first line on stdout is "listening on 127.0.0.1:PORT". SIGTERM ends the process by its default action.
  */
-#include "listen.h"
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
+#include "buffered_echo.h"
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <openssl/err.h>
@@ -24,24 +22,6 @@ static void die_of_tls(const char *what) {
     fprintf(stderr, "%s: ", what);
     ERR_print_errors_fp(stderr);
     exit(EXIT_FAILURE);
-}
-
-static void on_read(struct bufferevent *client, void *unused) {
-    (void)unused;
-    bufferevent_write_buffer(client, bufferevent_get_input(client));
-}
-
-static void on_sent(struct bufferevent *client, void *unused) {
-    (void)unused;
-    bufferevent_free(client);
-}
-
-static void on_event(struct bufferevent *client, short what, void *unused) {
-    (void)unused;
-    if ((what & BEV_EVENT_EOF) && evbuffer_get_length(bufferevent_get_output(client)) > 0)
-        bufferevent_setcb(client, NULL, on_sent, on_event, NULL);
-    else if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-        bufferevent_free(client);
 }
 
 static void on_client(evutil_socket_t listener, short what, void *arg) {
