@@ -8,8 +8,8 @@
 //! 127.0.0.1:40124 TLS handshake: …        # after: echo plain | nc 127.0.0.1 5556
 //! ```
 //!
-//! A client that sends and does not read makes its output grow, and has no end of time to read the
-//! rest, as in libevent's program. See `proxy.rs` for limits.
+//! A client that sends and does not read makes its output grow, and may take any time to read the
+//! rest. See `proxy.rs` for limits.
 //!
 //! The first file has the certificate of the server and those that issued it, the second one its
 //! private key, both in PEM.
