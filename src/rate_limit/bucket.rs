@@ -59,6 +59,7 @@ impl TokenBucket {
     }
 
     /// Takes back what was counted and is not to be transferred.
+    #[cfg(feature = "server")]
     pub(crate) fn give_back(&mut self, bytes: usize) {
         self.decrement(-tokens(bytes as u64));
     }
