@@ -131,7 +131,7 @@ fn queues_that_fit_one_by_one_are_more_than_memory_holds() {
 fn a_server_without_an_address_or_with_too_many_is_refused() {
     let address: ListenAddress = "127.0.0.1:0".parse().unwrap();
     for count in [0, 1 << 16] {
-        let config = ServerConfig { listen: vec![address.clone(); count], ..small() };
+        let config = ServerConfig { listen: vec![address.clone().into(); count], ..small() };
         expect_range(&Server::start(&config, Echo).unwrap_err(), "the number of addresses");
     }
     expect_range(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::accept::listen_advice;
 use crate::error::exhaustion_advice;
 use crate::server::failure::ThreadFailure;
+use crate::server::listen_address::ListenAddress;
 
 /// What can go wrong in the server.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,16 @@ pub enum Error {
         address: String,
         /// The kernel's reason.
         source: io::Error,
+    },
+
+    /// A listener has TLS, and the configuration has no certificate for it.
+    #[error(
+        "cannot serve TLS on {address}: the server has no certificate; give it one and its key \
+         (--tls-cert, --tls-key), or listen without TLS"
+    )]
+    NoCertificate {
+        /// The address.
+        address: ListenAddress,
     },
 
     /// Other machines could have reached the admin, which the configuration does not allow.

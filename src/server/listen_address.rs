@@ -43,6 +43,63 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// An address to listen on, and whether its connections begin with TLS. Written as the address,
+/// with `tls:` before it for TLS: `tls:0.0.0.0:443`, `tls:unix:/run/evshard.sock`.
+///
+/// ```
+/// use evshard::server::Listen;
+///
+/// let listen: Listen = "tls:127.0.0.1:443".parse()?;
+/// assert!(listen.tls);
+/// assert_eq!(listen.address, "127.0.0.1:443".parse()?);
+/// # Ok::<(), evshard::server::listener::AddressError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: ListenAddress,
+    /// Whether connections begin with a TLS handshake, by
+    /// [`ServerConfig::tls`](crate::server::ServerConfig::tls). A PROXY header comes before it.
+    pub tls: bool,
+}
+
+impl Listen {
+    /// As [`ListenAddress::resolve`].
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn resolve(text: &str) -> Result<Vec<Self>, AddressError> {
+        let (address, tls) = match text.strip_prefix("tls:") {
+            Some(address) => (address, true),
+            None => (text, false),
+        };
+        let addresses = ListenAddress::resolve(address)?.into_iter();
+        Ok(addresses.map(|address| Self { address, tls }).collect())
+    }
+}
+
+impl From<ListenAddress> for Listen {
+    /// Without TLS.
+    fn from(address: ListenAddress) -> Self {
+        Self { address, tls: false }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::resolve(text)?.into_iter().next().ok_or(AddressError::NoAddress)
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.tls { "tls:" } else { "" }, self.address)
+    }
+}
+
 /// What is wrong with the text of a [`ListenAddress`], and what to write instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -209,7 +266,11 @@ mod tests {
         for text in ["127.0.0.1:5555", "[::1]:0", "[fe80::1%2]:80", "unix:/run/a b.sock", "unix:x"]
         {
             assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+            for listen in [text.to_owned(), format!("tls:{text}")] {
+                assert_eq!(listen.parse::<Listen>().unwrap().to_string(), listen);
+            }
         }
+        assert!("tls:tls:127.0.0.1:1".parse::<Listen>().is_err());
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use config::{
 };
 pub use error::{Error, OutOfRange, Result};
 pub use failure::ThreadFailure;
-pub use listen_address::ListenAddress;
+pub use listen_address::{Listen, ListenAddress};
 pub use listener::Listener;
 pub use memory::prepare_for_address_limit;
 pub use placement::Placement;
@@ -94,6 +94,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Server {
     handover: Handover,
     addresses: Vec<ListenAddress>,
+    listening: Vec<Listen>,
     /// Files of unix sockets; removed before the sockets are closed.
     files: Vec<Arc<SocketFile>>,
     threads: Threads,
@@ -116,7 +117,8 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if a number or a duration of the configuration is out of its
-    /// [range](ranges); [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
+    /// [range](ranges); [`Error::NoCertificate`] for an address with TLS without
+    /// [`ServerConfig::tls`]; [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
     /// [`Error::Base`] if descriptors or threads run out, also if no descriptor would be left for a
     /// client of each worker; [`Error::Ended`] if the kernel does not let a thread wait for events.
     /// Nothing is left running then.
@@ -138,22 +140,25 @@ impl Server {
     ) -> Result<Self> {
         config.check()?;
         ranges::expect_listeners(listeners.len())?;
+        expect_certificate(config, &listeners)?;
         prepare_for_address_limit();
         refusals::log_all(config);
         listener::fit(&mut listeners, config);
         let files = listeners.iter().filter_map(|listener| listener.file.clone()).collect();
-        let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
+        let listening: Vec<_> = listeners.iter().map(Listener::listen).collect();
+        let addresses = listening.iter().map(|listen| listen.address.clone()).collect();
         // After sockets were added for the workers: a successor gets these, too.
         let handover = Handover::of(&listeners)?;
         let failures = Failures::none();
         let threads = Threads::start(config, listeners, &service, &failures)?;
-        let listening = addresses.iter().map(ToString::to_string).collect();
-        let collector = StatsCollector::of(&threads, listening, failures.clone());
+        let shown = listening.iter().map(ToString::to_string).collect();
+        let collector = StatsCollector::of(&threads, shown, failures.clone());
         let drain = config.drain;
         let (admin, agent, reload) = (None, None, None);
         Ok(Self {
             handover,
             addresses,
+            listening,
             files,
             threads,
             drain,
@@ -180,6 +185,12 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// The same addresses, each with whether its connections begin with TLS.
+    #[must_use]
+    pub fn listening(&self) -> &[Listen] {
+        &self.listening
     }
 
     /// The statistics so far. A thread that does not answer within a second has `answered: false`.
@@ -342,5 +353,13 @@ impl Server {
             return Err(Error::Ended(failure));
         }
         Ok(self.collector.server_stats(shards, acceptors))
+    }
+}
+
+/// Checks that there is a certificate if a listener has TLS.
+fn expect_certificate(config: &ServerConfig, listeners: &[Listener]) -> Result<()> {
+    match listeners.iter().find(|listener| listener.tls && config.tls.is_none()) {
+        Some(Listener { address, .. }) => Err(Error::NoCertificate { address: address.clone() }),
+        None => Ok(()),
     }
 }

@@ -124,6 +124,8 @@ pub enum TlsError {
     /// The handshake failed, or the peer broke the protocol afterwards.
     #[error("{during}: {reason}; {advice}")]
     Protocol {
+        /// The kind of failure.
+        kind: TlsFailure,
         /// `TLS handshake` or `TLS connection`.
         during: &'static str,
         /// What went wrong.
@@ -165,11 +167,50 @@ pub enum TlsError {
     Ended,
 }
 
+/// What can fail between two peers of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFailure {
+    /// What the peer sends is no TLS.
+    NotTls,
+    /// The two have no protocol version, cipher suite or other parameter in common.
+    Incompatible,
+    /// The peer's certificate is missing, or is not accepted.
+    Certificate,
+    /// The two have no application protocol (ALPN) in common.
+    Alpn,
+    /// The peer ended the connection by an alert.
+    Alert,
+    /// Something else breaks the protocol.
+    Other,
+}
+
+impl TlsFailure {
+    fn of(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::NotTls,
+            rustls::Error::PeerIncompatible(_) => Self::Incompatible,
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                Self::Certificate
+            }
+            rustls::Error::NoApplicationProtocol => Self::Alpn,
+            rustls::Error::AlertReceived(_) => Self::Alert,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl TlsError {
+    /// The one inside an error of a stream.
+    pub(crate) fn inside(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
     /// What rustls reports about a peer.
     pub(crate) fn protocol(error: &rustls::Error, in_handshake: bool) -> Self {
         let during = if in_handshake { "TLS handshake" } else { "TLS connection" };
-        Self::Protocol { during, reason: error.to_string(), advice: advice(error) }
+        let (kind, reason) = (TlsFailure::of(error), error.to_string());
+        Self::Protocol { kind, during, reason, advice: advice(error) }
     }
 
     /// Settings that rustls refuses.

@@ -10,6 +10,8 @@ use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use webpki::EndEntityCert;
+
 use super::error::TlsError;
 use super::provider::provider;
 
@@ -47,6 +49,14 @@ impl Identity {
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let pem = |bytes: &[u8], what: &str| Pem { place: what.into(), bytes: bytes.into() };
         Self::new(&pem(certificates, "the certificates"), &pem(key, "the key"))
+    }
+
+    /// The host names of its certificate, perhaps with a wildcard in place of the first label.
+    pub(super) fn host_names(&self) -> Result<Vec<String>, TlsError> {
+        let bad = |reason: String| TlsError::BadCertificate { place: self.place.clone(), reason };
+        let der = self.key.end_entity_cert().map_err(|error| bad(error.to_string()))?;
+        let certificate = EndEntityCert::try_from(der).map_err(|error| bad(error.to_string()))?;
+        Ok(certificate.valid_dns_names().map(str::to_owned).collect())
     }
 
     fn new(certificates: &Pem, key: &Pem) -> Result<Self, TlsError> {

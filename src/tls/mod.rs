@@ -1,9 +1,10 @@
-//! TLS 1.2 and 1.3 on bufferevents: who a server or a client is, whom it trusts, what a handshake
-//! agreed on, and what goes wrong.
+//! TLS 1.2 and 1.3: who a server or a client is, whom it trusts, what a handshake agreed on, and
+//! what goes wrong.
 //!
 //! [`TlsServer`] and [`TlsClient`] are made once, and are cheap to clone.
 //! [`Bufferevents::accept_tls`](crate::Bufferevents::accept_tls) and
-//! [`BuffereventMut::start_tls_client`](crate::BuffereventMut::start_tls_client) use them.
+//! [`BuffereventMut::start_tls_client`](crate::BuffereventMut::start_tls_client) use them, and so
+//! do the TLS listeners of a server.
 //!
 //! ```no_run
 //! use evshard::tls::{Identity, TlsClient, TlsServer, TrustRoots};
@@ -25,7 +26,7 @@ mod server;
 mod trust;
 
 pub use client::{TlsClient, TlsClientBuilder};
-pub use error::TlsError;
+pub use error::{TlsError, TlsFailure};
 pub use facts::{TlsFacts, TlsVersion};
 pub use identity::Identity;
 pub use server::{TlsServer, TlsServerBuilder};

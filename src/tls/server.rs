@@ -12,7 +12,7 @@ use rustls::server::{
     ServerSessionMemoryCache, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Connection, ServerConfig, ServerConnection};
+use rustls::{Connection, ServerConfig, ServerConnection, SignatureScheme};
 use rustls_pki_types::{DnsName, ServerName};
 
 use super::client::HANDSHAKE_TIMEOUT;
@@ -40,7 +40,7 @@ impl TlsServer {
     pub fn builder(identity: Identity) -> TlsServerBuilder {
         TlsServerBuilder {
             default: identity,
-            named: Vec::new(),
+            others: Vec::new(),
             clients: None,
             alpn: Vec::new(),
             oldest: TlsVersion::Tls12,
@@ -67,12 +67,19 @@ impl TlsServer {
 #[must_use = "a builder makes nothing before build"]
 pub struct TlsServerBuilder {
     default: Identity,
-    named: Vec<(String, Identity)>,
+    others: Vec<(Names, Identity)>,
     clients: Option<Clients>,
     alpn: Vec<Vec<u8>>,
     oldest: TlsVersion,
     resumes: bool,
     handshake_timeout: Option<Duration>,
+}
+
+/// The host names for which an identity is.
+#[derive(Clone, Debug)]
+enum Names {
+    OfCertificate,
+    Only(String),
 }
 
 /// The clients' certificates.
@@ -83,10 +90,17 @@ struct Clients {
 }
 
 impl TlsServerBuilder {
-    /// Has this identity for clients that ask for a host name (SNI), as `example.org` or
-    /// `*.example.org`. A wildcard is for one label. A whole name comes before a wildcard.
+    /// Has this identity, too, for clients that ask for a host name of its certificate (SNI). A
+    /// name without a wildcard comes before one with. If several identities have a name, a client
+    /// gets the first whose key it can verify, so a server can have an ECDSA and an RSA key.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.others.push((Names::OfCertificate, identity));
+        self
+    }
+
+    /// The same, for one host name alone, as `example.org` or `*.example.org`.
     pub fn identity_for(mut self, name: impl Into<String>, identity: Identity) -> Self {
-        self.named.push((name.into(), identity));
+        self.others.push((Names::Only(name.into()), identity));
         self
     }
 
@@ -149,7 +163,7 @@ impl TlsServerBuilder {
                 builder.with_client_cert_verifier(verifier.build().map_err(TlsError::settings)?)
             }
         };
-        let identities = Identities::new(self.default, self.named)?;
+        let identities = Identities::new(&self.default, &self.others)?;
         let mut config = builder.with_cert_resolver(Arc::new(identities));
         config.alpn_protocols = alpn_protocols(self.alpn)?;
         if self.resumes {
@@ -166,36 +180,61 @@ impl TlsServerBuilder {
 /// The identities by name, in lower case. That of a wildcard is by its part behind the `*`.
 struct Identities {
     default: Arc<CertifiedKey>,
-    whole: HashMap<String, Arc<CertifiedKey>>,
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    whole: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
 }
 
 impl Identities {
-    fn new(default: Identity, named: Vec<(String, Identity)>) -> Result<Self, TlsError> {
-        let default = default.key;
-        let mut all = Self { default, whole: HashMap::new(), wildcard: HashMap::new() };
-        for (name, identity) in named {
-            let lower = name.to_ascii_lowercase();
-            let (names, key, example) = match lower.strip_prefix("*.") {
-                Some(rest) => (&mut all.wildcard, format!(".{rest}"), format!("any.{rest}")),
-                None => (&mut all.whole, lower.clone(), lower.clone()),
-            };
-            let Ok(example) = DnsName::try_from(example) else {
-                return Err(TlsError::BadName { name });
-            };
-            if !is_for(&identity.key, &ServerName::DnsName(example)) {
-                return Err(TlsError::NameMismatch { name, place: identity.place });
+    fn new(default: &Identity, others: &[(Names, Identity)]) -> Result<Self, TlsError> {
+        let key = default.key.clone();
+        let mut all = Self { default: key, whole: HashMap::new(), wildcard: HashMap::new() };
+        // A wildcard of another identity must not take its names.
+        for name in default.host_names()? {
+            all.add(&name, default)?;
+        }
+        for (names, identity) in others {
+            match names {
+                Names::Only(name) => all.add(name, identity)?,
+                Names::OfCertificate => all.add_all_names(identity)?,
             }
-            names.insert(key, identity.key);
         }
         Ok(all)
     }
 
-    fn of(&self, name: &str) -> &Arc<CertifiedKey> {
+    fn add_all_names(&mut self, identity: &Identity) -> Result<(), TlsError> {
+        let names = identity.host_names()?;
+        if names.is_empty() {
+            let reason = "it has no host name, so no client would get it".to_owned();
+            return Err(TlsError::BadCertificate { place: identity.place.clone(), reason });
+        }
+        names.iter().try_for_each(|name| self.add(name, identity))
+    }
+
+    fn add(&mut self, name: &str, identity: &Identity) -> Result<(), TlsError> {
+        let lower = name.to_ascii_lowercase();
+        let (names, key, example) = match lower.strip_prefix("*.") {
+            Some(rest) => (&mut self.wildcard, format!(".{rest}"), format!("any.{rest}")),
+            None => (&mut self.whole, lower.clone(), lower.clone()),
+        };
+        let Ok(example) = DnsName::try_from(example) else {
+            return Err(TlsError::BadName { name: name.to_owned() });
+        };
+        if !is_for(&identity.key, &ServerName::DnsName(example)) {
+            let (name, place) = (name.to_owned(), identity.place.clone());
+            return Err(TlsError::NameMismatch { name, place });
+        }
+        names.entry(key).or_default().push(identity.key.clone());
+        Ok(())
+    }
+
+    /// The identity for a host name, of which a client can verify signatures of these schemes.
+    fn of(&self, name: &str, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
         let name = name.to_ascii_lowercase();
         let behind_first_label = name.find('.').map_or("", |dot| &name[dot..]);
         let named = self.whole.get(&name).or_else(|| self.wildcard.get(behind_first_label));
-        named.unwrap_or(&self.default)
+        let named = named.map_or(&[][..], |named| named);
+        let verified = named.iter().find(|one| one.key.choose_scheme(schemes).is_some());
+        verified.or(named.first()).unwrap_or(&self.default)
     }
 }
 
@@ -206,7 +245,8 @@ fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
 
 impl ResolvesServerCert for Identities {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(hello.server_name().map_or(&self.default, |name| self.of(name))))
+        let of = |name| self.of(name, hello.signature_schemes());
+        Some(Arc::clone(hello.server_name().map_or(&self.default, of)))
     }
 }
 

@@ -172,29 +172,71 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Those of `recv(2)`; see [`would_block`].
-    #[inline(always)]
+    /// Those of `recv(2)`; see [`would_block`]. With TLS those of [`read_to`](Self::read_to).
+    #[inline]
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return tls.borrow_mut().read(&self.socket, into);
+        match &self.tls {
+            Some(tls) => tls.borrow_mut().read(&self.socket, into),
+            None => self.read_plain(into),
         }
+    }
+
+    /// The same, for a caller that knows that there is no TLS.
+    #[inline(always)]
+    pub(crate) fn read_plain(&self, into: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!self.is_tls());
         let (_, length) = rustix::net::recv(&self.socket, into, rustix::net::RecvFlags::empty())?;
         Ok(length)
     }
 
-    /// Writes from `bytes`; returns how many the socket took.
+    /// Writes from `bytes`; returns how many the socket or TLS took.
     ///
     /// # Errors
     ///
     /// Those of `send(2)`; see [`would_block`].
-    #[inline(always)]
+    #[inline]
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return tls.borrow_mut().write(&self.socket, bytes);
+        match &self.tls {
+            Some(tls) => tls.borrow_mut().write(&self.socket, bytes),
+            None => self.write_plain(bytes),
         }
+    }
+
+    /// The same, for a caller that knows that there is no TLS.
+    #[inline(always)]
+    pub(crate) fn write_plain(&self, bytes: &[u8]) -> io::Result<usize> {
+        debug_assert!(!self.is_tls());
         Ok(rustix::net::send(&self.socket, bytes, rustix::net::SendFlags::NOSIGNAL)?)
+    }
+
+    /// Takes bytes of the peer that were read from the socket before TLS began, but belong to it.
+    pub(crate) fn take_early(&self, bytes: &[u8]) {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().take_early(bytes);
+        }
+    }
+
+    /// The memory of the bytes that wait in TLS, in bytes; not that of its state.
+    pub(crate) fn waiting_memory(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.borrow().waiting_memory())
+    }
+
+    /// Whether the peer has sent anything since TLS began.
+    pub(crate) fn has_peer_begun_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.borrow().has_peer_begun())
+    }
+
+    /// Whether the handshake resumed a session.
+    pub(crate) fn is_tls_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.borrow().is_resumed())
+    }
+
+    /// Sends close_notify if there is TLS: the peer then knows that it has the whole stream. It may
+    /// wait in [`unsent`](Self::unsent).
+    pub(crate) fn send_close_notify(&self) {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().send_close_notify(&self.socket);
+        }
     }
 
     /// Makes the close a reset (`SO_LINGER` of 0): an orderly end would claim that the peer got

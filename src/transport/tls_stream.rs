@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-use rustls::Connection;
+use rustls::{Connection, HandshakeKind};
 use socket2::Socket;
 
 use super::would_block;
@@ -38,6 +38,8 @@ pub(super) struct TlsStream {
     connection: Connection,
     /// The host name that a client asked for.
     requested: Option<String>,
+    /// Whether the peer has sent anything.
+    has_peer_begun: bool,
     /// Decrypted bytes that no one has read.
     received: Buffer,
     /// Bytes that the socket has not taken, in the order of the stream.
@@ -74,6 +76,7 @@ impl TlsStream {
         Self {
             connection,
             requested,
+            has_peer_begun: false,
             received: Buffer::new(),
             unsent: first,
             end: None,
@@ -121,6 +124,28 @@ impl TlsStream {
     /// How many encrypted bytes the socket has not taken.
     pub(super) fn unsent(&self) -> usize {
         self.unsent.len()
+    }
+
+    /// Takes bytes of the peer that were read before TLS began.
+    #[cfg(feature = "server")]
+    pub(super) fn take_early(&mut self, bytes: &[u8]) {
+        self.decrypt(bytes);
+    }
+
+    #[cfg(feature = "server")]
+    pub(super) fn has_peer_begun(&self) -> bool {
+        self.has_peer_begun
+    }
+
+    #[cfg(feature = "server")]
+    pub(super) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The memory of the bytes that wait here.
+    #[cfg(feature = "server")]
+    pub(super) fn waiting_memory(&self) -> usize {
+        self.received.memory() + self.unsent.memory()
     }
 
     #[inline(never)] // so that plain streams stay short
@@ -179,6 +204,7 @@ impl TlsStream {
 
     /// Decrypts until the end of the bytes, or of the stream.
     fn decrypt(&mut self, mut bytes: &[u8]) {
+        self.has_peer_begun = true;
         while !bytes.is_empty() && self.end.is_none() {
             let in_handshake = self.is_handshaking();
             let failed = |error| End::Failed { error, in_handshake };
@@ -267,12 +293,27 @@ impl TlsStream {
 
     /// Sends close_notify, and ends the stream of the socket after it.
     pub(super) fn end_write(&mut self, socket: &Socket) -> io::Result<()> {
-        let has_failed = matches!(self.end, Some(End::Failed { .. }));
-        if self.sending == Sending::Open && !has_failed {
+        if self.sending == Sending::Open && !self.has_failed() {
             self.sending = Sending::Ending;
             self.connection.send_close_notify();
         }
         self.flush_some(socket)
+    }
+
+    /// Sends close_notify on a socket that is to be closed.
+    #[cfg(feature = "server")]
+    pub(super) fn send_close_notify(&mut self, socket: &Socket) {
+        if self.sending == Sending::Open && !self.has_failed() && !self.is_handshaking() {
+            self.sending = Sending::Ended;
+            self.connection.send_close_notify();
+        }
+        // If the socket is broken, the peer needs none.
+        let _ = self.flush_some(socket);
+    }
+
+    /// Whether the stream ended by an alert.
+    fn has_failed(&self) -> bool {
+        matches!(self.end, Some(End::Failed { .. }))
     }
 
     /// Sends what waits; an error if the socket does not take all of it.

@@ -30,13 +30,15 @@ Examples:
   evshard serve --listen 0.0.0.0:7000 --listen unix:/run/echo.sock --workers 2
   evshard serve --admin 127.0.0.1:9100 --idle-timeout 60s --max-connections 10000
   evshard serve --config /etc/evshard.toml --log-level debug
+  evshard serve --listen tls:0.0.0.0:7443 --tls-cert server.pem --tls-key server.key
   evshard serve --upgrade-from /run/evshard.upgrade     take over from a running server
   taskset -c 0 evshard serve --listen 127.0.0.1:0 --workers 1
 
 Standard output begins with a line `listening on ADDR` for each listener, once connections are
 accepted. SIGINT, SIGTERM or SIGQUIT stops accepting, drains, prints a table with a line per shard
 and exits with 0; a second one exits at once. SIGHUP or SIGUSR1 opens the --log-file again. SIGHUP
-also reads the --config file again and applies what can change. SIGUSR2 has no effect.")]
+also reads the --config file and the certificates again and applies what can change. SIGUSR2 has no
+effect.")]
     Serve(Box<Serve>),
     /// Show live statistics of a running server, shard by shard; `q` quits.
     Top(Top),

@@ -9,8 +9,9 @@ use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use evshard::server::listener::AddressError;
 use evshard::server::{
-    AcceptMode, ConnectionsPerSource, ListenAddress, Overload, Placement, ProxyMode, ranges,
+    AcceptMode, ConnectionsPerSource, Listen, Overload, Placement, ProxyMode, ranges,
 };
+use evshard::tls::TlsVersion;
 use evshard::{BackendKind, ChangelistPolicy};
 use humantime::format_duration;
 use ipnet::IpNet;
@@ -18,11 +19,11 @@ use log::LevelFilter;
 
 /// The addresses that one --listen means: a host name can have several.
 #[derive(Clone, Debug)]
-pub(crate) struct ListenAddresses(pub(crate) Vec<ListenAddress>);
+pub(crate) struct ListenAddresses(pub(crate) Vec<Listen>);
 
 /// Parses an address, and resolves a host name.
 pub(crate) fn listen_addresses(text: &str) -> Result<ListenAddresses, AddressError> {
-    ListenAddress::resolve(text).map(ListenAddresses)
+    Listen::resolve(text).map(ListenAddresses)
 }
 
 /// Parses a duration from zero.
@@ -191,6 +192,10 @@ pub(crate) fn changelist() -> impl TypedValueParser<Value = ChangelistPolicy> {
 
 pub(crate) fn overload() -> impl TypedValueParser<Value = Overload> {
     one_of([("wait", Overload::Wait), ("shed", Overload::Shed)])
+}
+
+pub(crate) fn tls_version() -> impl TypedValueParser<Value = TlsVersion> {
+    one_of([("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)])
 }
 
 pub(crate) fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {

@@ -10,6 +10,7 @@ use evshard::server::{
     AcceptMode, AdminConfig, ConnectionsPerSource, Drain, Error, Limits, ListenAddress, Measure,
     Overload, Placement, ProxyMode, ProxyProtocol, ServerConfig, Work, ranges,
 };
+use evshard::tls::TlsServer;
 use evshard::{BackendKind, ChangelistPolicy, Config};
 use ipnet::IpNet;
 use log::LevelFilter;
@@ -20,6 +21,7 @@ use super::flag_values::{
     network, or_off, overload, per_source, placement, proxy_mode,
 };
 use super::logger::{self, LogError, LogFormat, RunningLog};
+use super::tls_flags::TlsFlags;
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -27,6 +29,8 @@ pub(crate) struct Serve {
     pub(crate) file: FileFlags,
     #[command(flatten)]
     listening: Listening,
+    #[command(flatten)]
+    tls: TlsFlags,
     #[command(flatten)]
     sharding: Sharding,
     #[command(flatten)]
@@ -37,6 +41,9 @@ pub(crate) struct Serve {
     pub(crate) service: ServiceFlags,
     #[command(flatten)]
     observability: ObservabilityFlags,
+    /// What the files of `tls` have, once they are read.
+    #[arg(skip)]
+    pub(crate) tls_server: Option<TlsServer>,
 }
 
 /// The configuration file.
@@ -58,8 +65,9 @@ pub(crate) struct FileFlags {
 #[command(next_help_heading = "Listening")]
 struct Listening {
     /// Address to listen on, ADDR:PORT or unix:PATH; port 0 takes a free port. A host name means
-    /// all its addresses. Repeat it for several addresses. It has no effect if a service manager
-    /// passes sockets (LISTEN_FDS) [default: 127.0.0.1:5555].
+    /// all its addresses. With tls: before it, connections begin with TLS. Repeat it for several
+    /// addresses. It has no effect if a service manager passes sockets (LISTEN_FDS)
+    /// [default: 127.0.0.1:5555].
     #[arg(long, value_name = "ADDR", value_parser = listen_addresses)]
     listen: Vec<ListenAddresses>,
 
@@ -305,7 +313,14 @@ pub(crate) struct Upgrade {
 impl Serve {
     /// Why a flag would have no effect, or another than it asks for.
     pub(crate) fn conflict(&self) -> Option<String> {
-        let Self { listening, sharding, limits, service, observability, .. } = self;
+        let Self { listening, sharding, limits, service, observability, tls, .. } = self;
+        if let Some(conflict) = tls.conflict() {
+            return Some(conflict);
+        }
+        let mut listens = listening.listen.iter().flat_map(|addresses| &addresses.0);
+        if let Some(listen) = listens.find(|listen| listen.tls && tls.tls_cert.is_empty()) {
+            return Some(format!("--listen {listen} needs a certificate; give --tls-cert"));
+        }
         let Drain { timeout, spread, .. } = self.drain();
         if spread > timeout {
             let [spread, timeout] = [spread, timeout].map(humantime::format_duration);
@@ -344,6 +359,12 @@ impl Serve {
                 return None;
             };
         Some(conflict.to_owned())
+    }
+
+    /// Reads the certificates. An error names the flag.
+    pub(crate) fn load_certificates(&mut self) -> Result<(), String> {
+        self.tls_server = self.tls.load()?;
+        Ok(())
     }
 
     fn drain(&self) -> Drain {
@@ -389,6 +410,7 @@ impl Serve {
             } else {
                 listening.listen.iter().flat_map(|addresses| addresses.0.clone()).collect()
             },
+            tls: self.tls_server.clone(),
             backlog: listening.backlog,
             unix_mode: listening.unix_mode,
             workers: sharding.workers.unwrap_or_else(|| ServerConfig::workers_for(accept)),

@@ -10,6 +10,7 @@ mod logger;
 mod output_queue;
 mod reload;
 mod serve;
+mod tls_flags;
 mod top;
 mod usage_error;
 

@@ -23,10 +23,18 @@ const CHANGEABLE: &[&str] = &[
     "drain-timeout",
     "drain-delay",
     "drain-spread",
+    "tls-cert",
+    "tls-key",
+    "tls-client-ca",
+    "tls-min-version",
+    "tls-handshake-timeout",
     "slow-callback",
     "log-format",
     "log-level",
 ];
+
+/// Keys that name files which are read again, also if the names are the same.
+const FILES: &[&str] = &["tls-cert", "tls-key", "tls-client-ca"];
 
 /// Reloads that wait for an earlier one: as many as the admin has connections.
 const WAITING_MAX: usize = 32;
@@ -66,6 +74,7 @@ impl Reloader {
 pub(crate) struct Report {
     lines: Vec<String>,
     pub(crate) applied: Vec<String>,
+    pub(crate) read_again: Vec<String>,
     pub(crate) need_restart: Vec<String>,
 }
 
@@ -82,9 +91,13 @@ impl Report {
     fn update_one(&mut self, running: &mut Setting, read: Setting) {
         let key = read.key.clone();
         let (before, now) = (&running.value, &read.value);
-        if before == now {
+        let is_file = FILES.contains(&&*key);
+        if before == now && is_file && !now.is_empty() {
+            self.lines.push(format!("{key}: read again"));
+            self.read_again.push(key);
+        } else if before == now {
             self.lines.push(format!("{key}: unchanged"));
-        } else if CHANGEABLE.contains(&&*key) {
+        } else if CHANGEABLE.contains(&&*key) && !(key == "tls-cert" && now.is_empty()) {
             self.lines.push(format!("{key}: applied, from {before} to {now}"));
             self.applied.push(key);
             *running = read;

@@ -44,7 +44,7 @@ struct Program {
     log: RunningLog,
     /// What the flags are set to; a reload changes some.
     settings: Settings,
-    /// If there is a configuration file.
+    /// If there are files that can be read again: a configuration, or certificates.
     reloader: Option<Reloader>,
     report: Option<evshard::server::Result<ServerStats>>,
 }
@@ -80,10 +80,8 @@ pub(crate) fn run(configuration: Configuration) -> Result<(), Box<dyn Error>> {
     raise_descriptor_limit();
     let remote = base.remote();
     let drain = start_drain_thread(remote.clone())?;
-    let reloader = match flags.file.config {
-        Some(_) => Some(start_reloader(arguments, remote.clone())?),
-        None => None,
-    };
+    let has_files = flags.file.config.is_some() || flags.tls_server.is_some();
+    let reloader = has_files.then(|| start_reloader(arguments, remote.clone())).transpose()?;
     let mut program = Program {
         phase: Phase::Starting,
         ends_at_once: false,
@@ -138,7 +136,7 @@ fn start_drain_thread(remote: Remote<Program>) -> io::Result<Sender<Server>> {
     Ok(sender)
 }
 
-/// Starts the thread that reads the configuration file again.
+/// Starts the thread that reads the configuration file and the certificates again.
 fn start_reloader(arguments: Vec<OsString>, remote: Remote<Program>) -> io::Result<Reloader> {
     Reloader::start(arguments, move |read, request| {
         // If the loop has ended, the request is dropped, which answers it.
@@ -230,8 +228,14 @@ impl Program {
                 None => Err(error),
             })?;
         }
-        for address in server.addresses() {
-            self.stdout.put(format!("listening on {address}\n"));
+        for listen in server.listening() {
+            self.stdout.put(format!("listening on {listen}\n"));
+        }
+        if flags.tls_server.is_some() && !server.listening().iter().any(|listen| listen.tls) {
+            log::warn!(
+                target: "serve", "no listener has TLS, so --tls-cert has no effect; \
+                 write --listen tls:ADDR:PORT"
+            );
         }
         for (name, address) in [("admin", admin), ("agent", agent)] {
             if let Some(address) = address {
@@ -358,8 +362,13 @@ impl Program {
         let reloaded = self.apply(read);
         match &reloaded {
             Ok(report) => {
-                let (applied, need_restart) = (list(&report.applied), list(&report.need_restart));
-                log::info!(target: "reload", applied, need_restart; "the configuration was read");
+                let Report { applied, read_again, need_restart, .. } = report;
+                let [applied, read_again, need_restart] =
+                    [applied, read_again, need_restart].map(|keys| list(keys));
+                log::info!(
+                    target: "reload", applied, read_again, need_restart;
+                    "the configuration was read"
+                );
             }
             Err(reason) => log::error!(
                 target: "reload", error = reason.trim_end();
@@ -454,14 +463,16 @@ fn on_reopen_signal(_: &mut Registry<Program>, program: &mut Program, _: Fired) 
     }
 }
 
-/// An operator or a service manager sends this, after the configuration file was changed.
+/// An operator or a service manager sends this, after the configuration file or a certificate was
+/// changed.
 fn on_reload_signal(_: &mut Registry<Program>, program: &mut Program, _: Fired) {
     let reopens = program.log.reopen();
     match &program.reloader {
         Some(reloader) => reloader.reload(None),
         None if reopens => {}
         None => log::info!(
-            target: "serve", "SIGHUP is ignored, because there is no --config and no --log-file"
+            target: "serve",
+            "SIGHUP is ignored, because there is no --config, no --tls-cert and no --log-file"
         ),
     }
 }

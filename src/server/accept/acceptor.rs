@@ -270,8 +270,8 @@ impl Acceptor {
         }
         let (socket, hint) = accepted?;
         let accepted_at = self.measures.then(Instant::now);
-        let ListenSocket { listener, is_local, .. } = *listen_socket;
-        let connection = AcceptedConnection { socket, accepted_at, listener, source: None };
+        let ListenSocket { listener, tls, is_local, .. } = *listen_socket;
+        let connection = AcceptedConnection { socket, accepted_at, listener, tls, source: None };
         Ok(UnplacedConnection { connection, hint, is_local })
     }
 

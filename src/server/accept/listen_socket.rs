@@ -17,6 +17,8 @@ pub(in crate::server) struct ListenSocket {
     pub(super) socket: Socket,
     /// The index of its listener.
     pub(super) listener: u16,
+    /// Whether its connections begin with TLS.
+    pub(super) tls: bool,
     pub(super) origin: Origin,
     /// Whether its listener has a socket for every acceptor. Its connections then belong to the
     /// local shard.

@@ -102,9 +102,9 @@ pub(in crate::server) fn distribute(
         let is_local = listener.sockets.len() == acceptors;
         for (place, socket) in listener.sockets.into_iter().enumerate() {
             let acceptor = if is_local { place } else { (usize::from(number) + place) % acceptors };
-            let origin = listener.origin;
+            let Listener { tls, origin, .. } = listener;
             let listen_socket =
-                ListenSocket { socket, listener: number, origin, is_local, is_shut: false };
+                ListenSocket { socket, listener: number, tls, origin, is_local, is_shut: false };
             listen_sockets[acceptor].push(listen_socket);
         }
     }

@@ -409,8 +409,14 @@ fn a_unix_socket_refuses_after_the_stop_and_serves_earlier_clients() {
     let socket = Socket::from(UnixListener::bind(&path).unwrap());
     socket.set_nonblocking(true).unwrap();
     let address = ListenAddress::Unix(path.clone());
-    let listener =
-        Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None };
+    let listener = Listener {
+        address,
+        tls: false,
+        file: None,
+        sockets: vec![socket],
+        origin: Origin::Own,
+        name: None,
+    };
     let (workers, handoff_capacity) = (NonZeroUsize::MIN, capacity(64));
     let config = ServerConfig { workers, handoff_capacity, ..Default::default() };
     let mut test = TestAcceptor::on(vec![listener], &config);

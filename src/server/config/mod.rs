@@ -15,16 +15,19 @@ pub use accept_mode::AcceptMode;
 pub use per_source::ConnectionsPerSource;
 
 use crate::base::{ChangelistPolicy, Config};
-use crate::server::listen_address::ListenAddress;
+use crate::server::listen_address::{Listen, ListenAddress};
 use crate::server::memory;
 use crate::server::placement::Placement;
+use crate::tls::TlsServer;
 
 /// Options of a [`Server`](super::Server). The default listens on 127.0.0.1:5555 with a worker
 /// for every usable core. [`ranges`] has the range of each number and duration.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// The addresses to listen on, at least one; port 0 takes a free port.
-    pub listen: Vec<ListenAddress>,
+    pub listen: Vec<Listen>,
+    /// Who the server is on the addresses with TLS, and whom it lets in. They need it.
+    pub tls: Option<TlsServer>,
     /// The size of the kernel's backlog of connections, for each address. The kernel caps it at
     /// `net.core.somaxconn`.
     pub backlog: u32,
@@ -185,7 +188,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         let accept = AcceptMode::for_cores(cores::usable());
         Self {
-            listen: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, Self::PORT).into())],
+            listen: vec![ListenAddress::Tcp((Ipv4Addr::LOCALHOST, Self::PORT).into()).into()],
+            tls: None,
             backlog: Self::BACKLOG,
             unix_mode: Self::UNIX_MODE,
             workers: Self::workers_for(accept),

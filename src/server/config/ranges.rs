@@ -10,6 +10,7 @@ use humantime::format_duration;
 
 use super::{ConnectionsPerSource, Drain, Limits, Measure, ServerConfig};
 use crate::server::error::OutOfRange;
+use crate::tls::TlsServer;
 
 /// [`ServerConfig::listen`]: how many addresses. The listing of an upgrade has room for as many.
 pub const LISTENERS: RangeInclusive<usize> = 1..=4096;
@@ -88,6 +89,7 @@ impl ServerConfig {
         // Without `..`, so that the compiler asks for the range of a new field.
         let Self {
             listen: _,
+            tls,
             backlog,
             unix_mode,
             workers,
@@ -127,6 +129,9 @@ impl ServerConfig {
             expect(&BYTES_PER_SECOND, "bytes_per_second", rate.get(), show)?;
         }
         expect(&MEMORY_BYTES, "memory_limit", *memory_limit, number)?;
+        if let Some(timeout) = tls.as_ref().and_then(TlsServer::handshake_timeout) {
+            expect_time(&DEADLINE, "tls.handshake_timeout", timeout)?;
+        }
         limits.check()?;
         drain.check()?;
         measure.check()

@@ -13,6 +13,8 @@ pub(in crate::server) struct AcceptedConnection {
     pub(in crate::server) accepted_at: Option<Instant>,
     /// The index of the listener that it came from.
     pub(in crate::server) listener: u16,
+    /// Whether it begins with TLS.
+    pub(in crate::server) tls: bool,
     /// Its slot of the limit per source. It follows the socket, which is dropped first.
     pub(in crate::server) source: Option<Box<SourceSlot>>,
 }

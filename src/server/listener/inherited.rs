@@ -9,9 +9,13 @@ use super::{ListenAddress, Listener, Origin, adopt, tcp};
 use crate::server::error::{Error, Result};
 use crate::sys::socket::take_inherited;
 
+/// The name of sockets whose connections begin with TLS.
+const TLS_NAME: &str = "tls";
+
 /// The listeners that a service manager passed to this process, `None` if it passed none
 /// (sd_listen_fds(3): `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`). They must be listening stream
-/// sockets. Those of one address become one [`Listener`], in the order passed.
+/// sockets. Those of one address become one [`Listener`], in the order passed. Connections of
+/// sockets with the name `tls` (systemd: `FileDescriptorName=tls`) begin with TLS.
 ///
 /// A second call returns `None`, because the sockets then have an owner. The variables stay set,
 /// because changing the environment is safe only with a single thread. A child that inherits them
@@ -71,6 +75,7 @@ fn add(listeners: &mut Vec<Listener>, address: ListenAddress, name: String, sock
         Some(listener) => listener.sockets.push(socket),
         None => listeners.push(Listener {
             address,
+            tls: name == TLS_NAME,
             file: None,
             sockets: vec![socket],
             origin: Origin::Shared,

@@ -23,7 +23,7 @@ use socket2::{Domain, Socket, Type};
 use crate::server::config::{AcceptMode, ServerConfig, ranges};
 use crate::server::error::{Error, Result};
 
-pub use crate::server::listen_address::{AddressError, ListenAddress};
+pub use crate::server::listen_address::{AddressError, Listen, ListenAddress};
 pub use inherited::inherited;
 pub(super) use socket_file::{FileIdentity, SocketFile};
 
@@ -33,6 +33,8 @@ pub(super) use socket_file::{FileIdentity, SocketFile};
 pub struct Listener {
     /// Its address; for port 0 it has the port that the kernel chose.
     pub(super) address: ListenAddress,
+    /// Whether its connections begin with TLS.
+    pub(super) tls: bool,
     /// Removed before the sockets are closed.
     pub(super) file: Option<Arc<SocketFile>>,
     pub(super) sockets: Vec<Socket>,
@@ -52,10 +54,22 @@ pub(super) enum Origin {
 }
 
 impl Listener {
+    /// One that this process has opened, without TLS.
+    fn own(address: ListenAddress, file: Option<Arc<SocketFile>>, socket: Socket) -> Self {
+        let (sockets, origin) = (vec![socket], Origin::Own);
+        Self { address, tls: false, file, sockets, origin, name: None }
+    }
+
     /// Its address; for port 0 it has the port that the kernel chose.
     #[must_use]
     pub fn address(&self) -> &ListenAddress {
         &self.address
+    }
+
+    /// Its address, and whether its connections begin with TLS.
+    #[must_use]
+    pub fn listen(&self) -> Listen {
+        Listen { address: self.address.clone(), tls: self.tls }
     }
 
     /// The name that the service manager gave it (`LISTEN_FDNAMES`).
@@ -74,6 +88,7 @@ impl Listener {
         let sockets = self.sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>();
         Ok(Self {
             address: self.address.clone(),
+            tls: self.tls,
             file: self.file.clone(),
             sockets: sockets.map_err(Error::os("duplicate a listening socket"))?,
             origin: self.origin,
@@ -93,7 +108,10 @@ impl Listener {
 pub fn open(config: &ServerConfig) -> Result<Vec<Listener>> {
     config.check()?;
     ranges::expect_listeners(config.listen.len())?;
-    let open = |address| open_one(address, config.unix_mode, backlog(config));
+    let open = |listen: &Listen| {
+        let listener = open_one(&listen.address, config.unix_mode, backlog(config))?;
+        Ok(Listener { tls: listen.tls, ..listener })
+    };
     let mut listeners = config.listen.iter().map(open).collect::<Result<Vec<_>>>()?;
     for listener in &mut listeners {
         tcp::widen(&mut listener.sockets, sockets_of_one_address(config), backlog(config))
@@ -102,7 +120,7 @@ pub fn open(config: &ServerConfig) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// Opens one socket at an address. `mode` has the permissions of a unix socket's file.
+/// Opens one socket at an address, without TLS. `mode` has the permissions of a unix socket's file.
 ///
 /// # Errors
 ///
@@ -144,14 +162,13 @@ fn sockets_of_one_address(config: &ServerConfig) -> usize {
 fn open_tcp(asked: SocketAddr, backlog: i32) -> io::Result<Listener> {
     let socket = tcp::open(asked, backlog)?;
     let address = ListenAddress::Tcp(tcp::address_of(&socket)?.unwrap_or(asked));
-    Ok(Listener { address, file: None, sockets: vec![socket], origin: Origin::Own, name: None })
+    Ok(Listener::own(address, None, socket))
 }
 
 fn open_unix(path: &Path, mode: u32, backlog: i32) -> io::Result<Listener> {
     let (socket, file) = unix::open(path, mode, backlog)?;
     let address = ListenAddress::Unix(path.to_owned());
-    let (file, sockets) = (Some(Arc::new(file)), vec![socket]);
-    Ok(Listener { address, file, sockets, origin: Origin::Own, name: None })
+    Ok(Listener::own(address, Some(Arc::new(file)), socket))
 }
 
 /// Checks a socket from elsewhere, and sets the options of those opened here.

@@ -144,7 +144,7 @@ fn an_address_is_free_as_soon_as_its_server_is_gone() {
 fn an_error_of_a_path_has_its_remedy() {
     let folder = test_needs::folder();
     let attempt = |path: PathBuf| {
-        let listen = vec![ListenAddress::Unix(path)];
+        let listen = vec![ListenAddress::Unix(path).into()];
         kind_of(open(&ServerConfig { listen, ..ServerConfig::default() }).unwrap_err()).1
     };
     assert!(attempt(folder.path().join("no/socket")).contains("create its folder"));

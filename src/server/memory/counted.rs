@@ -1,5 +1,6 @@
 //! Memory of one buffer, as it counts against the limit.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::limit::MemoryLimit;
@@ -11,14 +12,14 @@ pub(in crate::server) struct NoMemory;
 /// How much memory one buffer has. It counts against the limit until this is dropped, so the buffer
 /// must be dropped before it: it is declared before this.
 #[derive(Debug)]
-pub(super) struct CountedMemory {
+pub(in crate::server) struct CountedMemory {
     bytes: usize,
     limit: Arc<MemoryLimit>,
 }
 
 impl CountedMemory {
     /// None yet.
-    pub(super) fn new(limit: &Arc<MemoryLimit>) -> Self {
+    pub(in crate::server) fn new(limit: &Arc<MemoryLimit>) -> Self {
         Self { bytes: 0, limit: limit.clone() }
     }
 
@@ -41,6 +42,16 @@ impl CountedMemory {
             return Err(NoMemory);
         }
         self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Counts so many bytes in all, which are there already. If the limit does not allow them, they
+    /// must be freed.
+    pub(in crate::server) fn set(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        if bytes > self.bytes {
+            return self.grow_to(bytes, || Ok::<(), Infallible>(()));
+        }
+        self.shrink_to(bytes);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ mod trim;
 
 use std::sync::Arc;
 
-pub(super) use counted::NoMemory;
+pub(super) use counted::{CountedMemory, NoMemory};
 pub(super) use held_buffer::HeldBuffer;
 pub(super) use held_bytes::HeldBytes;
 pub(super) use limit::MemoryLimit;

@@ -35,11 +35,30 @@ impl Output<'_> {
         if bytes.len() > self.allowed {
             return self.send_in_part(bytes);
         }
-        match self.transport.write(bytes) {
+        if self.transport.is_tls() {
+            return self.send_encrypted(bytes);
+        }
+        match self.transport.write_plain(bytes) {
             Ok(sent) => {
                 *self.bytes_out += sent as u64;
                 self.allowed -= sent;
                 if sent < bytes.len() {
+                    self.queue(&bytes[sent..]);
+                }
+            }
+            Err(error) if would_block(&error) => self.queue(bytes),
+            Err(_) => self.failure = Some(OutputFailure::Broken),
+        }
+    }
+
+    /// As [`send`](Self::send) by TLS, which may have taken bytes that the socket has not.
+    #[cold]
+    fn send_encrypted(&mut self, bytes: &[u8]) {
+        match self.transport.write(bytes) {
+            Ok(sent) => {
+                *self.bytes_out += sent as u64;
+                self.allowed -= sent;
+                if sent < bytes.len() || self.transport.unsent() > 0 {
                     self.queue(&bytes[sent..]);
                 }
             }

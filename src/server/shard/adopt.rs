@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Stage};
 use super::connection_io::on_readable;
+use super::tls::on_tls_readable;
 use super::worker::Worker;
 use crate::base::Registry;
 use crate::error::Result;
@@ -54,10 +55,13 @@ impl Worker {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let spec = EventSpec::io(&transport, transport.read_waits_for()).persist();
-        let readable = registry.create(spec.token(Token(key as u64)), on_readable);
+        let handler = if accepted.tls { on_tls_readable } else { on_readable };
+        let readable = registry.create(spec.token(Token(key as u64)), handler);
         let expects_header = self.proxy.mode != ProxyMode::Off;
         let stage = if expects_header { Stage::ProxyHeader } else { Stage::Reading };
-        entry.insert(Connection::new(transport, readable, accepted.listener, stage));
+        let mut connection = Connection::new(transport, readable, accepted.listener, stage);
+        connection.expects_tls = accepted.tls;
+        entry.insert(connection);
         if let Some(slot) = accepted.source {
             self.source_slots.hold(key, slot);
         }

@@ -1,8 +1,11 @@
 //! Why a connection is closed early, and whether its peer gets a reset.
 
+use std::io;
+
 use super::connection::Connection;
 use crate::server::service::OutputFailure;
 use crate::server::stats::ConnectionErrors;
+use crate::tls::TlsError;
 
 /// Why a connection was closed early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,12 @@ pub(super) enum CloseReason {
     NoMemory,
     /// Its PROXY header is missing, invalid or not trusted.
     Proxy,
+    /// Its TLS handshake failed.
+    Handshake,
+    /// Its peer broke TLS, or ended it by an alert, after the handshake.
+    Tls,
+    /// The stream of its peer ended without close_notify.
+    Truncated,
     /// The source that its PROXY header names has as many connections as it may.
     SourceLimit,
     /// Its service panicked.
@@ -46,6 +55,15 @@ impl From<OutputFailure> for CloseReason {
 }
 
 impl CloseReason {
+    /// For a read that failed.
+    pub(super) fn of_read(error: &io::Error) -> Self {
+        match TlsError::inside(error) {
+            None => Self::Broken,
+            Some(TlsError::Truncated) => Self::Truncated,
+            Some(_) => Self::Tls,
+        }
+    }
+
     pub(super) fn count(self, errors: &mut ConnectionErrors) {
         *match self {
             Self::Broken => &mut errors.broken,
@@ -55,6 +73,9 @@ impl CloseReason {
             Self::TooLarge => &mut errors.too_large,
             Self::NoMemory => &mut errors.no_memory,
             Self::Proxy => &mut errors.proxy,
+            Self::Handshake => &mut errors.handshake,
+            Self::Tls => &mut errors.tls,
+            Self::Truncated => &mut errors.truncated,
             Self::SourceLimit => &mut errors.source_limit,
             Self::Panicked => &mut errors.panicked,
             Self::Aborted => &mut errors.aborted,
@@ -64,8 +85,12 @@ impl CloseReason {
     }
 
     /// Whether an orderly end of stream is correct: the peer sent nothing incomplete and misses
-    /// nothing.
+    /// nothing, or an alert of TLS says what went wrong, which a reset could overtake.
     pub(super) fn is_orderly(self, connection: &Connection) -> bool {
-        matches!(self, Self::FirstByte | Self::Idle) && !connection.has_pending_output()
+        match self {
+            Self::FirstByte | Self::Idle => !connection.has_pending_output(),
+            Self::Handshake | Self::Tls => true,
+            _ => false,
+        }
     }
 }

@@ -15,6 +15,9 @@ use crate::transport::Transport;
 pub(super) enum Stage {
     /// Reads its PROXY header; the service has not been called yet.
     ProxyHeader,
+    /// Does its TLS handshake, or waits for the next turn to go on with it; the service has not been
+    /// called yet.
+    Handshake { deferred: bool },
     /// Reads for the service.
     Reading,
     /// Reads nothing until the byte rates allow more.
@@ -43,6 +46,8 @@ pub(super) struct Connection {
     pub(super) proxied: Option<Box<PeerAddress>>,
     pub(super) listener: u16,
     pub(super) stage: Stage,
+    /// Whether it begins with TLS, after a PROXY header if one is expected.
+    pub(super) expects_tls: bool,
     /// Whether any byte was received.
     pub(super) received_any: bool,
     /// Whether the peer's end of stream was read.
@@ -68,6 +73,7 @@ impl Connection {
             proxied: None,
             listener,
             stage,
+            expects_tls: false,
             received_any: false,
             ended: false,
             active_since_tick: false,
@@ -78,7 +84,11 @@ impl Connection {
     pub(super) fn is_drained(&self) -> bool {
         self.pending.is_none()
             && self.unconsumed.is_none()
-            && matches!(self.stage, Stage::Reading | Stage::ProxyHeader)
+            && match self.stage {
+                Stage::Reading | Stage::ProxyHeader => true,
+                Stage::Handshake { deferred } => !deferred && !self.transport.has_peer_begun_tls(),
+                _ => false,
+            }
     }
 
     /// Whether a connection that reads neither sends nor has a deadline for a message.
@@ -93,7 +103,7 @@ impl Connection {
 
     pub(super) fn peer(&self) -> Peer<'_> {
         let proxied = self.proxied.as_deref();
-        Peer { socket: self.transport.socket(), proxied, listener: self.listener }
+        Peer { transport: &self.transport, proxied, listener: self.listener }
     }
 
     /// Appends unconsumed input; an empty slice uses no memory.
@@ -108,9 +118,10 @@ impl Connection {
         self.unconsumed.get_or_insert_with(|| Box::new(HeldBytes::new(memory))).append(bytes)
     }
 
-    /// The memory of its larger buffer, in bytes.
+    /// The memory of its largest buffer, in bytes.
     pub(super) fn largest_buffer(&self) -> usize {
         let unconsumed = self.unconsumed.as_ref().map_or(0, |held| held.memory());
-        self.pending.as_ref().map_or(0, |pending| pending.memory()).max(unconsumed)
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.memory());
+        pending.max(unconsumed).max(self.transport.waiting_memory())
     }
 }

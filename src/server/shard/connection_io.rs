@@ -21,23 +21,27 @@ use crate::server::service::{Hosted, NextStep, Outlet, Peer};
 use crate::transport::would_block;
 
 /// Full reads of one connection per turn, so that others do not wait behind a flood.
-const READS_PER_TURN_MAX: usize = 4;
+pub(super) const READS_PER_TURN_MAX: usize = 4;
 
 pub(super) fn on_readable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
-    worker.connection(registry, key).readable(fired.ready);
+    worker.connection(registry, key).readable(fired.ready, ConnectionMut::read_plain);
     worker.callback_ended(key);
 }
 
-fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+pub(super) fn on_writable(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
-    worker.connection(registry, key).writable(fired.ready);
+    let mut connection = worker.connection(registry, key);
+    connection.writable(fired.ready);
+    connection.count_tls_memory();
     worker.callback_ended(key);
 }
 
-fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
+pub(super) fn on_timer(registry: &mut Registry<Worker>, worker: &mut Worker, fired: Fired) {
     let key = fired.token.0 as usize;
-    worker.connection(registry, key).timer_ended();
+    let mut connection = worker.connection(registry, key);
+    connection.timer_ended();
+    connection.count_tls_memory();
     worker.callback_ended(key);
 }
 
@@ -50,17 +54,19 @@ impl ConnectionMut<'_> {
         }
         if self.stage == Stage::ProxyHeader {
             self.start_deadline(self.worker.deadlines.proxy_header, on_timer);
+        } else if self.expects_tls {
+            self.begin_handshake();
         } else {
             self.open();
         }
     }
 
-    #[inline]
-    fn readable(&mut self, ready: Ready) {
+    #[inline(always)]
+    pub(super) fn readable(&mut self, ready: Ready, read: impl FnOnce(&mut Self)) {
         if ready.contains(Ready::REFUSED) {
             self.fail(CloseReason::Refused);
         } else if ready.contains(Ready::READ) {
-            self.read();
+            read(self);
         } else if self.received_any || self.worker.deadlines.first_byte.is_none() {
             self.fail(CloseReason::Idle);
         } else {
@@ -81,6 +87,7 @@ impl ConnectionMut<'_> {
     fn timer_ended(&mut self) {
         match self.stage {
             Stage::ProxyHeader => self.end_proxy_header(),
+            Stage::Handshake { .. } => self.handshake_timed_out(),
             Stage::Reading => self.fail(CloseReason::Message),
             Stage::ReadDelayed => self.begin_reading(),
             Stage::Pausing => self.resume(),
@@ -114,9 +121,19 @@ impl ConnectionMut<'_> {
 /// Reading.
 impl ConnectionMut<'_> {
     /// Reads within the budget of a turn, and passes the input to the service.
-    #[inline(always)] // as all of the way from an event to its service: calls would cost a tenth
     pub(super) fn read(&mut self) {
-        if self.read_once() {
+        match self.stage {
+            Stage::Handshake { deferred: true } => {}
+            Stage::Handshake { deferred: false } => self.handshake(),
+            _ if self.transport.is_tls() => self.read_tls(),
+            _ => self.read_plain(),
+        }
+    }
+
+    /// The same, for a connection without TLS.
+    #[inline(always)] // as all of the way from an event to its service: calls would cost a tenth
+    fn read_plain(&mut self) {
+        if self.read_once::<false>() {
             self.read_again();
         }
     }
@@ -125,7 +142,7 @@ impl ConnectionMut<'_> {
     #[cold]
     fn read_again(&mut self) {
         for _ in 1..READS_PER_TURN_MAX {
-            if !self.read_once() {
+            if !self.read_once::<false>() {
                 break;
             }
         }
@@ -133,7 +150,7 @@ impl ConnectionMut<'_> {
 
     /// Reads once; returns whether another read may bring more.
     #[inline(always)]
-    fn read_once(&mut self) -> bool {
+    pub(super) fn read_once<const TLS: bool>(&mut self) -> bool {
         let Worker { connections, buffer, calls, deadlines, stats, .. } = &mut *self.worker;
         let connection = &mut connections[self.key];
         let allowed = match &mut calls.byte_rates {
@@ -146,13 +163,15 @@ impl ConnectionMut<'_> {
         if allowed == 0 {
             return self.delay_reading();
         }
-        let length = match connection.transport.read(&mut buffer[..allowed]) {
+        let (transport, into) = (&connection.transport, &mut buffer[..allowed]);
+        let read = if TLS { transport.read(into) } else { transport.read_plain(into) };
+        let length = match read {
             Ok(length) if length > 0 => length,
             nothing => return self.read_nothing(nothing),
         };
-        let input = &buffer[..length];
         // A short read emptied the socket: another would only return EAGAIN.
-        let may_bring_more = length == buffer.len();
+        let may_bring_more = if TLS { transport.has_received() } else { length == buffer.len() };
+        let input = &buffer[..length];
         if let Some(rates) = &mut calls.byte_rates {
             rates.count(self.key, Direction::Read, length);
         }
@@ -196,7 +215,7 @@ impl ConnectionMut<'_> {
         match read {
             Ok(_) => self.end_of_stream(),
             Err(error) if would_block(&error) => {}
-            Err(_) => self.fail(CloseReason::Broken),
+            Err(error) => self.fail(CloseReason::of_read(&error)),
         }
         false
     }
@@ -295,7 +314,7 @@ impl ConnectionMut<'_> {
     fn proxy_header_progressed(&mut self, progress: HeaderProgress) -> bool {
         match progress {
             HeaderProgress::Incomplete => true,
-            HeaderProgress::Done => self.begin_service(),
+            HeaderProgress::Done => self.proxy_header_done(),
             HeaderProgress::Failed(reason) => {
                 self.fail(reason);
                 false
@@ -306,15 +325,14 @@ impl ConnectionMut<'_> {
     /// The deadline for the header is over, or the peer will send no more.
     fn end_proxy_header(&mut self) {
         if self.worker.proxy.mode == ProxyMode::Optional {
-            self.begin_service();
+            self.proxy_header_done();
         } else {
             self.fail(CloseReason::Proxy);
         }
     }
 
-    /// Calls the service for the connection and its input so far; returns whether the connection
-    /// still reads.
-    fn begin_service(&mut self) -> bool {
+    /// Goes on after the header; returns whether the connection still reads.
+    fn proxy_header_done(&mut self) -> bool {
         self.free_timer();
         let Worker { connections, source_slots, .. } = &mut *self.worker;
         let connection = &connections[self.key];
@@ -322,6 +340,16 @@ impl ConnectionMut<'_> {
             self.fail(CloseReason::SourceLimit);
             return false;
         }
+        if self.expects_tls {
+            self.begin_handshake();
+            return false;
+        }
+        self.begin_service()
+    }
+
+    /// Calls the service for the connection and its input so far; returns whether the connection
+    /// still reads.
+    pub(super) fn begin_service(&mut self) -> bool {
         self.stage = Stage::Reading;
         self.open();
         if !self.is_open() || self.stage != Stage::Reading {
@@ -343,7 +371,7 @@ impl ConnectionMut<'_> {
     /// Calls the service because the server drains.
     pub(super) fn begin_draining(&mut self) {
         self.active_since_tick = false;
-        if self.stage == Stage::ProxyHeader {
+        if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake { .. }) {
             return;
         }
         let (key, sends_or_pauses) = (self.key, self.stage != Stage::Reading);
@@ -396,7 +424,7 @@ impl ConnectionMut<'_> {
                 self.registry.del(self.readable);
                 self.start_timer(time, on_timer);
             }
-            NextStep::Close => self.close(),
+            NextStep::Close => self.finish(),
             NextStep::Abort => self.fail(CloseReason::Aborted),
         }
     }
@@ -412,7 +440,8 @@ impl ConnectionMut<'_> {
             let allowed = rates
                 .as_mut()
                 .map_or(usize::MAX, |rates| rates.allowed(self.key, Direction::Write));
-            if allowed == 0 {
+            // What TLS has encrypted already is sent in any case.
+            if allowed == 0 && !pending.is_empty() {
                 return self.delay_sending();
             }
             let Ok(sent) = pending.write_to(&connection.transport, allowed) else {
@@ -424,7 +453,7 @@ impl ConnectionMut<'_> {
             }
             connection.active_since_tick |= sent > 0;
             stats.bytes_out += sent as u64;
-            if !pending.is_empty() {
+            if !pending.is_empty() || connection.transport.unsent() > 0 {
                 return;
             }
             connection.pending = None;
@@ -432,6 +461,7 @@ impl ConnectionMut<'_> {
         match connection.stage {
             Stage::Sending(NextStep::ResumeWhenSent) => self.resume(),
             Stage::Sending(next_step) => self.apply(next_step),
+            Stage::Handshake { .. } => self.handshake(),
             _ => {}
         }
     }
@@ -445,7 +475,7 @@ impl ConnectionMut<'_> {
     }
 
     /// Stops reading until everything is sent.
-    fn begin_sending(&mut self, next_step: NextStep) {
+    pub(super) fn begin_sending(&mut self, next_step: NextStep) {
         self.free_timer();
         self.stage = Stage::Sending(next_step);
         self.registry.del(self.readable);
@@ -458,15 +488,15 @@ impl ConnectionMut<'_> {
         self.free_writable();
         if self.ended {
             // The peer can send nothing more.
-            self.close();
+            self.finish();
             return;
         }
         self.stage = Stage::Reading;
         let deadlines = self.worker.deadlines;
         let deadline =
             if self.received_any { deadlines.idle } else { deadlines.before_first_byte() };
-        if self.watch(self.readable, deadline) {
-            self.receive_unconsumed();
+        if self.watch(self.readable, deadline) && self.receive_unconsumed() {
+            self.read_received_later();
         }
     }
 }

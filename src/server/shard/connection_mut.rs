@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::worker::Worker;
 use crate::base::{CommonTimeout, Handler, Registry};
 use crate::event::{EventId, EventSpec, Token};
+use crate::server::service::NextStep;
 
 /// A connection during a callback; it dereferences to the [`Connection`]. Once it is closed, only
 /// [`is_open`](Self::is_open) may be called.
@@ -112,6 +113,17 @@ impl ConnectionMut<'_> {
 
 /// The close.
 impl ConnectionMut<'_> {
+    /// Closes it, after TLS has notified its peer that the stream is complete.
+    pub(super) fn finish(&mut self) {
+        self.transport.send_close_notify();
+        self.hold_unsent();
+        if self.pending.is_some() {
+            self.begin_sending(NextStep::Close);
+        } else {
+            self.close();
+        }
+    }
+
     /// Closes it; its peer is done and got everything.
     pub(super) fn close(&mut self) {
         let connection = self.worker.connections.remove(self.key);
@@ -133,6 +145,9 @@ impl ConnectionMut<'_> {
         // Close the socket first: an acceptor that is woken may need its descriptor.
         drop(connection);
         self.worker.source_slots.release(self.key);
+        if let Some(tls) = &mut self.worker.tls {
+            tls.end(self.key);
+        }
         self.worker.handoff.closed();
         if self.worker.draining.is_some() && self.worker.connections.is_empty() {
             self.registry.loop_exit();
@@ -145,7 +160,9 @@ impl ConnectionMut<'_> {
         if reason == CloseReason::NoMemory {
             self.worker.log_no_memory();
         }
-        if !reason.is_orderly(self) {
+        if reason.is_orderly(self) {
+            self.transport.send_close_notify();
+        } else {
             self.transport.reset_on_close();
         }
         self.close();

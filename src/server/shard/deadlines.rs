@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;
-use crate::server::config::Limits;
+use crate::server::config::ServerConfig;
+use crate::tls::TlsServer;
 
 /// The deadline for a PROXY header: a proxy sends it first, and has it ready.
 const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,16 +23,21 @@ pub(super) struct ConnectionDeadlines {
     pub(super) idle: Option<Duration>,
     pub(super) message: Option<CommonTimeout>,
     pub(super) proxy_header: CommonTimeout,
+    pub(super) handshake: Option<CommonTimeout>,
 }
 
 impl ConnectionDeadlines {
-    pub(super) fn new<C>(limits: &Limits, registry: &mut Registry<C>) -> Result<Self> {
+    pub(super) fn new<C>(config: &ServerConfig, registry: &mut Registry<C>) -> Result<Self> {
+        let limits = &config.limits;
+        let handshake = config.tls.as_ref().and_then(TlsServer::handshake_timeout);
+        let handshake = handshake.map(|duration| registry.common_timeout(duration)).transpose()?;
         let message = limits.message.map(|duration| registry.common_timeout(duration));
         Ok(Self {
             first_byte: limits.first_byte,
             idle: limits.idle,
             message: message.transpose()?,
             proxy_header: registry.common_timeout(PROXY_HEADER_TIMEOUT)?,
+            handshake,
         })
     }
 

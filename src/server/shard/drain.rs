@@ -63,7 +63,7 @@ fn on_tick(registry: &mut Registry<Worker>, worker: &mut Worker, _fired: Fired) 
 /// Closes a connection if it is open and quiet.
 pub(super) fn close_if_quiet(connection: &mut ConnectionMut<'_>) {
     if is_quiet(connection) {
-        connection.close();
+        connection.finish();
     }
 }
 

@@ -1,7 +1,8 @@
 //! A shard: a worker thread, its connections, and how it drains.
 //!
 //! `worker.rs` holds the state of a shard and runs its thread. A worker owns a connection from its
-//! adoption (`adopt.rs`) over its I/O (`connection_io.rs`) to its close (`connection_mut.rs`).
+//! adoption (`adopt.rs`) over its TLS handshake (`tls/`) and its I/O (`connection_io.rs`) to its
+//! close (`connection_mut.rs`).
 
 pub(super) mod adopt;
 mod ages;
@@ -20,4 +21,5 @@ mod source_slots;
 #[cfg(all(test, not(loom)))]
 mod test_worker;
 mod timings;
+mod tls;
 pub(super) mod worker;

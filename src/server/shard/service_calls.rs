@@ -39,8 +39,7 @@ impl ServiceCalls {
         call: impl FnOnce(&mut dyn Hosted, &Peer<'_>, &mut Outlet<'_>) -> Option<T>,
     ) -> Called<T> {
         let Connection { transport, pending, proxied, listener, .. } = connection;
-        let peer =
-            Peer { socket: transport.socket(), proxied: proxied.as_deref(), listener: *listener };
+        let peer = Peer { transport, proxied: proxied.as_deref(), listener: *listener };
         let allowed = match &mut self.byte_rates {
             None => usize::MAX,
             // Nothing is sent before it, so what has come for it stays.

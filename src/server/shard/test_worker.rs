@@ -88,7 +88,8 @@ pub(super) fn configured_worker(
 pub(super) fn hand_over(worker: &Worker, socket: TcpStream) {
     assert!(worker.handoff.connection_limit().try_acquire());
     let socket = socket.into();
-    let connection = AcceptedConnection { socket, accepted_at: None, listener: 0, source: None };
+    let connection =
+        AcceptedConnection { socket, accepted_at: None, listener: 0, tls: false, source: None };
     worker.handoff.offer(connection).unwrap();
     let _ = worker.handoff.wake_worker();
 }

@@ -24,6 +24,7 @@ pub(super) struct Timings {
     loop_lag: Recorder,
     callback: Recorder,
     handoff: Recorder,
+    handshake: Recorder,
     pub(super) slow_ns: u64,
     slow_log: LogInterval,
 }
@@ -63,6 +64,7 @@ impl Timings {
             loop_lag: Recorder::new(),
             callback: Recorder::new(),
             handoff: Recorder::new(),
+            handshake: Recorder::new(),
             slow_ns: as_ns(slow),
             slow_log: LogInterval::default(),
         }
@@ -74,6 +76,7 @@ impl Timings {
             loop_lag: self.loop_lag.timing(),
             callback: self.callback.timing(),
             handoff: self.handoff.timing(),
+            handshake: self.handshake.timing(),
         }
     }
 
@@ -86,6 +89,11 @@ impl Timings {
     /// A connection that was accepted at this time is about to run its first callback.
     pub(super) fn adopted(&mut self, accepted_at: Instant) {
         self.handoff.record(as_ns(accepted_at.elapsed()));
+    }
+
+    /// A TLS handshake is done, which began at this time.
+    pub(super) fn handshake_done(&mut self, began_ns: u64) {
+        self.handshake.record(monotonic_ns() - began_ns);
     }
 
     /// A wait returned. Returns the busy share when it is time to report it.

@@ -14,6 +14,7 @@ use super::drain_spread::DrainSpread;
 use super::service_calls::ServiceCalls;
 use super::source_slots::SourceSlots;
 use super::timings::Timings;
+use super::tls::ShardTls;
 use crate::base::log_interval::LogInterval;
 use crate::base::{Config, DispatchLimit, EventBase, Registry};
 use crate::error::Result;
@@ -51,6 +52,8 @@ pub(in crate::server) struct Worker {
     /// With a maximum age, until the server drains.
     pub(super) ages: Option<Box<ConnectionAges>>,
     pub(super) proxy: ProxyProtocol,
+    /// If the server has a certificate.
+    pub(super) tls: Option<Box<ShardTls>>,
     pub(super) stats: ShardStats,
     pub(super) timings: Option<Box<Timings>>,
     pub(super) no_memory_log: LogInterval,
@@ -98,6 +101,7 @@ impl Worker {
             let seed = handoff.shard() as u64;
             Box::new(ConnectionAges::new(max, config.drain.timeout, seed, registry))
         });
+        let tls = config.tls.clone().map(|server| Box::new(ShardTls::new(server, registry)));
         let SharedLimits { memory, sources, byte_rate } = shared;
         let limits = BufferLimits { connection_bytes: config.limits.buffer_bytes, memory };
         let byte_rates = ByteRates::of(config, byte_rate);
@@ -109,9 +113,10 @@ impl Worker {
             connections: Slab::new(),
             source_slots: SourceSlots::new(sources),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            deadlines: ConnectionDeadlines::new(&config.limits, registry)?,
+            deadlines: ConnectionDeadlines::new(config, registry)?,
             ages,
             proxy: config.proxy.clone(),
+            tls,
             stats: ShardStats::default(),
             timings,
             no_memory_log: LogInterval::default(),
@@ -120,8 +125,8 @@ impl Worker {
         })
     }
 
-    /// Changes the limits of what begins from now on, how long a connection drains that reached its
-    /// maximum age, and when a callback is slow.
+    /// Changes the limits and the TLS of what begins from now on, how long a connection drains that
+    /// reached its maximum age, and when a callback is slow.
     ///
     /// # Errors
     ///
@@ -131,7 +136,10 @@ impl Worker {
         registry: &mut Registry<Self>,
         config: &ServerConfig,
     ) -> Result<()> {
-        self.deadlines = ConnectionDeadlines::new(&config.limits, registry)?;
+        self.deadlines = ConnectionDeadlines::new(config, registry)?;
+        if let (Some(tls), Some(server)) = (&mut self.tls, &config.tls) {
+            tls.server = server.clone();
+        }
         self.calls.limits.connection_bytes = config.limits.buffer_bytes;
         if let Some(ages) = &mut self.ages {
             ages.drain_timeout = config.drain.timeout;
@@ -194,6 +202,9 @@ impl Worker {
 impl Worker {
     /// Called right after each wait.
     pub(super) fn turn_began(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.turn_began();
+        }
         let Some(timings) = &mut self.timings else { return };
         if let Some(share) = timings.turn_begins() {
             self.stats.busy = share;

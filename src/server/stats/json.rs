@@ -21,6 +21,7 @@ struct Histograms {
     loop_lag_ns: Vec<(u64, u64)>,
     callback_ns: Vec<(u64, u64)>,
     handoff_ns: Vec<(u64, u64)>,
+    handshake_ns: Vec<(u64, u64)>,
 }
 
 impl ServerStats {
@@ -48,6 +49,7 @@ impl Histograms {
             loop_lag_ns: counts(&shard.timings.loop_lag),
             callback_ns: counts(&shard.timings.callback),
             handoff_ns: counts(&shard.timings.handoff),
+            handshake_ns: counts(&shard.timings.handshake),
         }
     }
 }
@@ -79,7 +81,9 @@ mod tests {
     #[test]
     fn histograms_are_pairs_of_a_time_and_its_count() {
         let found = document(true);
-        let expected = json!([{ "loop_lag_ns": [[1496, 1]], "callback_ns": [], "handoff_ns": [] }]);
+        let expected = json!([{
+            "loop_lag_ns": [[1496, 1]], "callback_ns": [], "handoff_ns": [], "handshake_ns": [],
+        }]);
         assert_eq!(found["histograms"], expected);
     }
 }

@@ -5,6 +5,7 @@
 //! thread for a copy; no counter is shared.
 
 mod fairness;
+mod handshakes;
 mod json;
 mod process;
 mod prometheus;
@@ -18,6 +19,7 @@ mod unready;
 use serde::Serialize;
 
 pub use fairness::{Balance, Fairness};
+pub use handshakes::{HandshakeErrors, HandshakeStats};
 pub use process::ProcessStats;
 pub(super) use recorder::Recorder;
 pub use timing::{Percentiles, Timing};
@@ -81,6 +83,8 @@ pub struct ShardStats {
     pub aged: u64,
     /// Connections that were closed early, by reason.
     pub errors: ConnectionErrors,
+    /// TLS handshakes.
+    pub handshakes: HandshakeStats,
     /// Waits of its event base, one per turn.
     pub waits: u64,
     /// Waits that failed for a transient reason, such as a lack of memory.
@@ -128,6 +132,12 @@ pub struct ConnectionErrors {
     pub no_memory: u64,
     /// A PROXY header was required and missing, invalid, or from an untrusted peer.
     pub proxy: u64,
+    /// Their TLS handshake failed; [`ShardStats::handshakes`] has the reasons.
+    pub handshake: u64,
+    /// The peer broke TLS, or ended it by an alert, after the handshake.
+    pub tls: u64,
+    /// The peer's TLS stream ended without close_notify.
+    pub truncated: u64,
     /// The source that their PROXY header named had as many as it may.
     pub source_limit: u64,
     /// The service panicked.
@@ -143,7 +153,7 @@ pub struct ConnectionErrors {
 impl ConnectionErrors {
     /// Each reason by its name.
     #[must_use]
-    pub fn by_kind(&self) -> [(&'static str, u64); 12] {
+    pub fn by_kind(&self) -> [(&'static str, u64); 15] {
         [
             ("broken", self.broken),
             ("first_byte", self.first_byte),
@@ -152,6 +162,9 @@ impl ConnectionErrors {
             ("too_large", self.too_large),
             ("no_memory", self.no_memory),
             ("proxy", self.proxy),
+            ("handshake", self.handshake),
+            ("tls", self.tls),
+            ("truncated", self.truncated),
             ("source_limit", self.source_limit),
             ("panicked", self.panicked),
             ("aborted", self.aborted),
@@ -179,6 +192,9 @@ pub struct ShardTimings {
     /// From accept(2) to the connection's first callback.
     #[serde(rename = "handoff_ns")]
     pub handoff: Timing,
+    /// TLS handshakes that were done, from the beginning to the end.
+    #[serde(rename = "handshake_ns")]
+    pub handshake: Timing,
 }
 
 /// The statistics of one acceptor.

@@ -30,6 +30,15 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
         |s| s.writes_delayed,
     ),
     ("evshard_shard_aged_total", "Connections that reached their maximum age.", |s| s.aged),
+    ("evshard_shard_tls_handshakes_total", "TLS handshakes that were done.", |s| s.handshakes.done),
+    ("evshard_shard_tls_resumed_total", "TLS handshakes that resumed a session.", |s| {
+        s.handshakes.resumed
+    }),
+    (
+        "evshard_shard_tls_deferred_total",
+        "Times that a TLS handshake waited for the next turn.",
+        |s| s.handshakes.deferred,
+    ),
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
     ("evshard_shard_read_bytes_total", "Bytes read.", |s| s.bytes_in),
     ("evshard_shard_written_bytes_total", "Bytes written.", |s| s.bytes_out),
@@ -68,6 +77,7 @@ const SHARD_TIMINGS: &[Histogram] = &[
         |t| &t.loop_lag,
     ),
     ("evshard_shard_callback_seconds", "How long callbacks took.", |t| &t.callback),
+    ("evshard_shard_tls_handshake_seconds", "How long TLS handshakes took.", |t| &t.handshake),
     ("evshard_shard_handoff_seconds", "From accept to a connection's first callback.", |t| {
         &t.handoff
     }),
@@ -149,6 +159,14 @@ impl ServerStats {
         for (shard, of) in answered() {
             for (kind, count) in of.errors.by_kind() {
                 errors.sample(&[("shard", &shard), ("kind", kind)], count);
+            }
+        }
+        let help = "TLS handshakes that failed.";
+        let mut failed =
+            text.family("evshard_shard_tls_handshake_errors_total", Kind::Counter, help);
+        for (shard, of) in answered() {
+            for (kind, count) in of.handshakes.errors.by_kind() {
+                failed.sample(&[("shard", &shard), ("kind", kind)], count);
             }
         }
         let help =

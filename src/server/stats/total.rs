@@ -31,6 +31,7 @@ impl ShardStats {
             writes_delayed: self.writes_delayed + other.writes_delayed,
             aged: self.aged + other.aged,
             errors: self.errors.plus(other.errors),
+            handshakes: self.handshakes.plus(other.handshakes),
             waits: self.waits + other.waits,
             wait_errors: self.wait_errors + other.wait_errors,
             events: self.events + other.events,
@@ -59,6 +60,9 @@ impl ConnectionErrors {
             too_large: self.too_large + other.too_large,
             no_memory: self.no_memory + other.no_memory,
             proxy: self.proxy + other.proxy,
+            handshake: self.handshake + other.handshake,
+            tls: self.tls + other.tls,
+            truncated: self.truncated + other.truncated,
             source_limit: self.source_limit + other.source_limit,
             panicked: self.panicked + other.panicked,
             aborted: self.aborted + other.aborted,
@@ -73,6 +77,7 @@ impl ShardTimings {
         self.loop_lag.add(&other.loop_lag);
         self.callback.add(&other.callback);
         self.handoff.add(&other.handoff);
+        self.handshake.add(&other.handshake);
         self
     }
 }

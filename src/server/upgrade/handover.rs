@@ -100,7 +100,7 @@ mod tests {
     impl Offering {
         fn start() -> Self {
             let folder = test_needs::folder();
-            let listen = vec![ListenAddress::Unix(folder.path().join("web"))];
+            let listen = vec![ListenAddress::Unix(folder.path().join("web")).into()];
             let config = ServerConfig { listen, ..ServerConfig::default() };
             let listeners = listener::open(&config).unwrap();
             let mut handover = Handover::of(&listeners).unwrap();

@@ -23,6 +23,7 @@ pub(super) struct Listing {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ListedListener {
     address: ListenAddress,
+    tls: bool,
     sockets: usize,
     origin: Origin,
     name: Option<String>,
@@ -73,6 +74,7 @@ impl ListedListener {
     fn of(listener: &Listener) -> Self {
         Self {
             address: listener.address.clone(),
+            tls: listener.tls,
             sockets: listener.sockets.len(),
             origin: listener.origin,
             name: listener.name.clone(),
@@ -91,6 +93,7 @@ impl ListedListener {
         }
         Ok(Listener {
             address: self.address,
+            tls: self.tls,
             file: self.file.map(|place| Arc::new(SocketFile::of_another(place))),
             sockets,
             origin: self.origin,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::listing::Listing;
 
 /// The version of the messages and of their order. A server refuses successors with another
-/// version.
-pub(super) const VERSION: u32 = 1;
+/// version. Those of version 1 know no TLS, and would serve its listeners without.
+pub(super) const VERSION: u32 = 2;
 
 /// The longest line: a listing of thousands of listeners.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;

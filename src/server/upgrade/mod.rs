@@ -7,7 +7,7 @@
 //! ```text
 //! successor                                     running server
 //!   connects to the upgrade socket ────────────▶ same user? no other successor?
-//!   {"take_over":{"version":1}} ───────────────▶
+//!   {"take_over":{"version":2}} ───────────────▶
 //!   ◀─────────── {"listeners":{…}}                what they are, and how many sockets each has
 //!   ◀─────────── {"sockets":253}                  with as many descriptors, in that order
 //!   ◀─────────── {"sockets":48}

@@ -120,10 +120,14 @@ impl Configuration {
         let of_file = of_file.map(|argument| OsString::from(&argument.text));
         let all = of_file.chain(arguments.iter().cloned());
         let matches = command.try_get_matches_from_mut(all)?;
-        let flags = Serve::from_arg_matches(&matches)?;
+        let mut flags = Serve::from_arg_matches(&matches)?;
         if let Some(conflict) = flags.conflict() {
             return Err(command.error(ErrorKind::ArgumentConflict, conflict));
         }
+        // A flag may come from the file, so this is the first place where all are known.
+        flags
+            .load_certificates()
+            .map_err(|error| command.error(ErrorKind::ValueValidation, error))?;
         let settings = Settings::of(command, &matches, entries);
         Ok(Self { flags, settings, arguments: arguments.to_vec() })
     }

@@ -88,6 +88,17 @@ impl Setting {
     }
 }
 
+impl Value {
+    /// Whether the flag has no value.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Switch(is_on) => !is_on,
+            Self::One(text) => text.is_none(),
+            Self::List(texts) => texts.is_empty(),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |text: &Text| text.clone().unwrap_or_else(|| "another text".to_owned());

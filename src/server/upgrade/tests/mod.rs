@@ -51,7 +51,7 @@ impl Old {
         let folder = test_needs::folder();
         let listen = vec![
             "127.0.0.1:0".parse().unwrap(),
-            ListenAddress::Unix(folder.path().join("web.sock")),
+            ListenAddress::Unix(folder.path().join("web.sock")).into(),
         ];
         let workers = NonZeroUsize::new(workers).unwrap();
         let accept = AcceptMode::ReusePort;
@@ -390,7 +390,7 @@ fn a_peer_that_breaks_the_protocol_gets_the_reason() {
     for (bytes, expected) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "not understood"),
         (vec![b'x'; 5000], "too long"),
-        (line(&Message::TakeOver { version: VERSION + 1 }), "version 2"),
+        (line(&Message::TakeOver { version: VERSION + 1 }), "version 3"),
         (line(&Message::Ready), "out of turn"),
         (line(&Message::Draining), "out of turn"),
         ([hello.clone(), line(&Message::Ready)].concat(), "out of turn"),
