@@ -202,6 +202,7 @@ impl TlsFailure {
 
 impl TlsError {
     /// The one inside an error of a stream.
+    #[cfg(feature = "server")]
     pub(crate) fn inside(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-use rustls::{Connection, HandshakeKind};
+use rustls::Connection;
 use socket2::Socket;
 
 use super::would_block;
@@ -39,6 +39,7 @@ pub(super) struct TlsStream {
     /// The host name that a client asked for.
     requested: Option<String>,
     /// Whether the peer has sent anything.
+    #[cfg(feature = "server")]
     has_peer_begun: bool,
     /// Decrypted bytes that no one has read.
     received: Buffer,
@@ -76,6 +77,7 @@ impl TlsStream {
         Self {
             connection,
             requested,
+            #[cfg(feature = "server")]
             has_peer_begun: false,
             received: Buffer::new(),
             unsent: first,
@@ -126,28 +128,6 @@ impl TlsStream {
         self.unsent.len()
     }
 
-    /// Takes bytes of the peer that were read before TLS began.
-    #[cfg(feature = "server")]
-    pub(super) fn take_early(&mut self, bytes: &[u8]) {
-        self.decrypt(bytes);
-    }
-
-    #[cfg(feature = "server")]
-    pub(super) fn has_peer_begun(&self) -> bool {
-        self.has_peer_begun
-    }
-
-    #[cfg(feature = "server")]
-    pub(super) fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
-    }
-
-    /// The memory of the bytes that wait here.
-    #[cfg(feature = "server")]
-    pub(super) fn waiting_memory(&self) -> usize {
-        self.received.memory() + self.unsent.memory()
-    }
-
     #[inline(never)] // so that plain streams stay short
     pub(super) fn read_to(
         &mut self,
@@ -156,12 +136,6 @@ impl TlsStream {
         max: usize,
     ) -> io::Result<usize> {
         if self.fill(socket)? { Ok(self.received.move_to(into, max)) } else { Ok(0) }
-    }
-
-    #[cfg(feature = "server")]
-    #[inline(never)]
-    pub(super) fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
-        if self.fill(socket)? { Ok(self.received.remove(into)) } else { Ok(0) }
     }
 
     /// Receives unless bytes wait already; returns whether there are any, and not the end.
@@ -204,7 +178,10 @@ impl TlsStream {
 
     /// Decrypts until the end of the bytes, or of the stream.
     fn decrypt(&mut self, mut bytes: &[u8]) {
-        self.has_peer_begun = true;
+        #[cfg(feature = "server")]
+        {
+            self.has_peer_begun = true;
+        }
         while !bytes.is_empty() && self.end.is_none() {
             let in_handshake = self.is_handshaking();
             let failed = |error| End::Failed { error, in_handshake };
@@ -257,17 +234,6 @@ impl TlsStream {
         Ok(accepted)
     }
 
-    #[cfg(feature = "server")]
-    #[inline(never)]
-    pub(super) fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-        self.expect_flushed(socket)?;
-        let mut accepted = 0;
-        while accepted < bytes.len() && self.unsent.is_empty() {
-            accepted += self.encrypt(socket, &[IoSlice::new(&bytes[accepted..])])?;
-        }
-        Ok(accepted)
-    }
-
     /// Encrypts bytes, and sends them as far as the socket takes them; returns how many were
     /// encrypted, which is at least one.
     fn encrypt(&mut self, socket: &Socket, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -298,17 +264,6 @@ impl TlsStream {
             self.connection.send_close_notify();
         }
         self.flush_some(socket)
-    }
-
-    /// Sends close_notify on a socket that is to be closed.
-    #[cfg(feature = "server")]
-    pub(super) fn send_close_notify(&mut self, socket: &Socket) {
-        if self.sending == Sending::Open && !self.has_failed() && !self.is_handshaking() {
-            self.sending = Sending::Ended;
-            self.connection.send_close_notify();
-        }
-        // If the socket is broken, the peer needs none.
-        let _ = self.flush_some(socket);
     }
 
     /// Whether the stream ended by an alert.
@@ -345,6 +300,53 @@ impl TlsStream {
             self.connection.write_tls(&mut Outgoing { socket, unsent: &mut self.unsent })?;
         }
         Ok(())
+    }
+}
+
+/// What only the server uses.
+#[cfg(feature = "server")]
+impl TlsStream {
+    /// Takes bytes of the peer that were read before TLS began.
+    pub(super) fn take_early(&mut self, bytes: &[u8]) {
+        self.decrypt(bytes);
+    }
+
+    pub(super) fn has_peer_begun(&self) -> bool {
+        self.has_peer_begun
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// The memory of the bytes that wait here.
+    pub(super) fn waiting_memory(&self) -> usize {
+        self.received.memory() + self.unsent.memory()
+    }
+
+    #[inline(never)]
+    pub(super) fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+        if self.fill(socket)? { Ok(self.received.remove(into)) } else { Ok(0) }
+    }
+
+    #[inline(never)]
+    pub(super) fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+        self.expect_flushed(socket)?;
+        let mut accepted = 0;
+        while accepted < bytes.len() && self.unsent.is_empty() {
+            accepted += self.encrypt(socket, &[IoSlice::new(&bytes[accepted..])])?;
+        }
+        Ok(accepted)
+    }
+
+    /// Sends close_notify on a socket that is to be closed.
+    pub(super) fn send_close_notify(&mut self, socket: &Socket) {
+        if self.sending == Sending::Open && !self.has_failed() && !self.is_handshaking() {
+            self.sending = Sending::Ended;
+            self.connection.send_close_notify();
+        }
+        // If the socket is broken, the peer needs none.
+        let _ = self.flush_some(socket);
     }
 }
 
