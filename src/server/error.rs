@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::accept::listen_advice;
 use crate::error::exhaustion_advice;
 use crate::server::failure::ThreadFailure;
-use crate::server::listen_address::ListenAddress;
 
 /// What can go wrong in the server.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ pub enum Error {
     )]
     NoCertificate {
         /// The address.
-        address: ListenAddress,
+        address: String,
     },
 
     /// Other machines could have reached the admin, which the configuration does not allow.

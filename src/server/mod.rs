@@ -118,10 +118,10 @@ impl Server {
     ///
     /// [`Error::OutOfRange`] if a number or a duration of the configuration is out of its
     /// [range](ranges); [`Error::NoCertificate`] for an address with TLS without
-    /// [`ServerConfig::tls`]; [`Error::Listen`] if an address cannot be listened on; [`Error::Os`] or
-    /// [`Error::Base`] if descriptors or threads run out, also if no descriptor would be left for a
-    /// client of each worker; [`Error::Ended`] if the kernel does not let a thread wait for events.
-    /// Nothing is left running then.
+    /// [`ServerConfig::tls`]; [`Error::Listen`] if an address cannot be listened on; [`Error::Os`]
+    /// or [`Error::Base`] if descriptors or threads run out, also if no descriptor would be left
+    /// for a client of each worker; [`Error::Ended`] if the kernel does not let a thread wait for
+    /// events. Nothing is left running then.
     pub fn start(config: &ServerConfig, service: impl Service) -> Result<Self> {
         Self::start_on(config, listener::open(config)?, service)
     }
@@ -255,8 +255,8 @@ impl Server {
     }
 
     /// Changes what can change while the server serves: [`connections_max`], [`memory_limit`],
-    /// [`overload`], [`drain`], [`slow_callback`], and of the [`limits`] the deadlines and the
-    /// memory. Other fields have no effect.
+    /// [`overload`], [`drain`], [`slow_callback`], [`tls`], and of the [`limits`] the deadlines and
+    /// the memory. Other fields have no effect. A server keeps its certificates if there are none.
     ///
     /// Open connections stay, also if they are more than the new maximum, and keep their idle
     /// deadline. The new ones count from the next connection or message on, and the limits of
@@ -277,6 +277,7 @@ impl Server {
     /// [`limits`]: ServerConfig::limits
     /// [`drain`]: ServerConfig::drain
     /// [`slow_callback`]: Measure::slow_callback
+    /// [`tls`]: ServerConfig::tls
     pub fn reconfigure(&mut self, config: &ServerConfig) -> Result<usize> {
         config.check()?;
         self.drain = config.drain;
@@ -359,7 +360,9 @@ impl Server {
 /// Checks that there is a certificate if a listener has TLS.
 fn expect_certificate(config: &ServerConfig, listeners: &[Listener]) -> Result<()> {
     match listeners.iter().find(|listener| listener.tls && config.tls.is_none()) {
-        Some(Listener { address, .. }) => Err(Error::NoCertificate { address: address.clone() }),
+        Some(Listener { address, .. }) => {
+            Err(Error::NoCertificate { address: address.to_string() })
+        }
         None => Ok(()),
     }
 }

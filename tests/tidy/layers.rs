@@ -58,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "accept",
             "rate_limit",
             "transport",
+            "tls",
             "buffer",
             "sys::accept",
             "sys::clock",

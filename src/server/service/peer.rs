@@ -64,8 +64,8 @@ impl Peer<'_> {
     }
 
     /// What its TLS handshake agreed on: version, cipher suite, the host name that it asked for
-    /// (SNI), application protocol (ALPN), and its certificates if the server asked for them. `None`
-    /// without TLS. It is a copy, so call this once for a connection.
+    /// (SNI), application protocol (ALPN), and its certificates if the server asked for them.
+    /// `None` without TLS. It is a copy, so call this once for a connection.
     #[must_use]
     pub fn tls(&self) -> Option<TlsFacts> {
         self.transport.tls_facts()

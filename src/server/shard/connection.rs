@@ -15,8 +15,8 @@ use crate::transport::Transport;
 pub(super) enum Stage {
     /// Reads its PROXY header; the service has not been called yet.
     ProxyHeader,
-    /// Does its TLS handshake, or waits for the next turn to go on with it; the service has not been
-    /// called yet.
+    /// Does its TLS handshake, or waits for the next turn to go on with it; the service has not
+    /// been called yet.
     Handshake { deferred: bool },
     /// Reads for the service.
     Reading,
