@@ -346,6 +346,12 @@ impl Serve {
         {
             return Some(Error::AdminRemote { address: *address }.to_string());
         }
+        let (admin, agent) = (&observability.admin, &observability.agent);
+        if let (Some(admin), true) = (admin, admin == agent && !has_free_port(admin)) {
+            return Some(format!(
+                "--admin and --agent are both {admin}; give each its own address"
+            ));
+        }
         let conflict =
             if !listening.proxy_trust.is_empty() && listening.proxy_protocol == ProxyMode::Off {
                 "--proxy-trust has no effect without --proxy-protocol require or optional"
@@ -444,4 +450,9 @@ impl Serve {
             },
         }
     }
+}
+
+/// Whether the kernel chooses the port.
+fn has_free_port(address: &Option<ListenAddress>) -> bool {
+    matches!(address, Some(ListenAddress::Tcp(address)) if address.port() == 0)
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, SyncSender, TrySendError};
 
 use evshard::server::ReloadRequest;
 
-use super::config_file::{Configuration, Refusal, Setting, Settings};
+use super::config_file::{Configuration, Origin, Refusal, Setting, Settings};
 use super::output_queue::start_thread;
 
 /// Keys that a running server can change. The others need a restart or an upgrade.
@@ -95,6 +95,8 @@ impl Report {
         if before == now && is_file && !now.is_empty() {
             self.lines.push(format!("{key}: read again"));
             self.read_again.push(key);
+        } else if before == now && read.origin == Origin::Flag {
+            self.lines.push(format!("{key}: unchanged, a flag sets it to {now}"));
         } else if before == now {
             self.lines.push(format!("{key}: unchanged"));
         } else if CHANGEABLE.contains(&&*key) && !(key == "tls-cert" && now.is_empty()) {
@@ -168,5 +170,7 @@ mod tests {
         assert_eq!(text.lines().count(), running.0.len());
         let report = Report::update(&mut running, read);
         assert_eq!((report.applied.len(), report.need_restart.len()), (0, 2));
+        let text = report.to_string();
+        assert!(text.contains("idle-timeout: unchanged, a flag sets it to 8s\n"), "{text}");
     }
 }

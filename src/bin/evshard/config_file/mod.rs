@@ -21,4 +21,4 @@ mod tests;
 
 pub(crate) use check::CheckConfig;
 pub(crate) use configuration::{Configuration, Refusal};
-pub(crate) use settings::{Setting, Settings};
+pub(crate) use settings::{Origin, Setting, Settings};
