@@ -1,5 +1,7 @@
-"""compare_tls: what echoes and handshakes over TLS cost on buffered events, beside libevent's bufferevent_openssl."""
+"""compare_tls: what echoes and handshakes over TLS cost on our servers, libevent's bufferevent_openssl, HAProxy and nginx."""
 
+import re
+import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -10,19 +12,22 @@ import cli
 import connections
 import machine
 import measure
-import plot
-import procfs
 import results
+import syscalls
 import tls_client
-from child import run_main
+import tls_report
+import tls_servers
+from child import Failure, run_main
 from loader import seconds
-from programs import LIBEVENT_TLS, Programs, require, require_cores
-from server import Server, Subject
-from stats import cell, interval_cell, paired_ratios, spread, table, verdict
+from programs import Programs, require, require_cores
+from tls_report import WITH, WITHOUT, Cost, Measured
+from tls_servers import REFERENCE
 
 SCRIPT = "scripts/compare_tls.sh"
-REFERENCE, OURS = "libevent_tls_echo", "tls_echo"
-TARGET = 1.0
+QUICK_CASES, QUICK_DURATION = [1, 5], "200ms"
+# strace delays a server so much that a second is some thousand echoes.
+TRACED_S = (0.3, 1.3)
+START_S = 0.4  # what a run takes besides its measured time
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,20 @@ class Case:
     """What the client does."""
 
     name: str
+    label: str  # in a plot
     kind: str
+    key: str = "ecdsa"
     connections: int = 1
     size: int = 1
+    is_traced: bool = False
 
 
 CASES = (
-    Case("echo, 50 conns, 1 KiB", tls_client.ECHO, 50, 1024),
-    Case("echo, 50 conns, 16 KiB", tls_client.ECHO, 50, 16384),
-    Case("full handshake", tls_client.FULL),
-    Case("resumed handshake", tls_client.RESUMED),
+    Case("echo, 50 conns, 1 KiB", "echo\n1 KiB", tls_client.ECHO, "ecdsa", 50, 1024, is_traced=True),
+    Case("echo, 50 conns, 16 KiB", "echo\n16 KiB", tls_client.ECHO, "ecdsa", 50, 16384, is_traced=True),
+    Case("full handshake, ECDSA P-256", "full\nECDSA", tls_client.FULL, "ecdsa", is_traced=True),
+    Case("full handshake, RSA-2048", "full\nRSA", tls_client.FULL, "rsa"),
+    Case("resumed handshake", "resumed", tls_client.RESUMED, is_traced=True),
 )
 
 
@@ -47,89 +56,152 @@ def parse_arguments():
     """The command line of compare_tls.sh."""
     parser = cli.Parser(
         SCRIPT,
-        "Runs an echo server over TLS on our buffered events (examples/tls_echo.rs) in turns with the same server on\n"
-        "libevent's bufferevent_openssl (benches/peers/libevent_tls_echo.c), on one core. The client has another. Compares\n"
-        "CPU per echo, and per connection with a full and with a resumed handshake.",
-        f"{SCRIPT} --rounds 7 --server-core 0 --loader-core 1",
+        "Runs servers with TLS in turns on one core: `evshard serve`, an echo server on our buffered events\n"
+        "(examples/tls_echo.rs), one on libevent's bufferevent_openssl (benches/peers/libevent_tls_echo.c), and HAProxy and\n"
+        "nginx as proxies in front of an echo server. The client has another core. Compares the servers' CPU time for each\n"
+        "echo, and for each connection with a full and with a resumed handshake. Every server also runs without TLS. So the\n"
+        "difference is the cost of TLS alone, which is comparable between an echo server and a proxy.",
+        f"{SCRIPT} --rounds 7 --servers evshard,haproxy --server-core 0 --loader-core 1",
     )
+    parser.add_argument("--servers", type=cli.choices(*tls_servers.NAMES), default=list(tls_servers.NAMES), metavar="LIST",
+                        help=f"servers to measure besides {REFERENCE}, which the others are compared with: "
+                             f"{', '.join(tls_servers.NAMES)} (default: all that are installed)")
+    parser.add_argument("--cases", type=cli.counts, metavar="LIST",
+                        help=f"numbers of cases: {'; '.join(f'{n}: {case.name}' for n, case in enumerate(CASES, 1))} "
+                             f"(default: all; with --quick {' and '.join(map(str, QUICK_CASES))})")
     cli.add_core_flags(parser)
     cli.add_rounds_flag(parser, 7)
-    parser.add_argument("--duration", type=cli.duration, default="2s", metavar="D",
-                        help="measured time of each run (default 2s)")
+    parser.add_argument("--duration", type=cli.duration, default="1s", metavar="D",
+                        help="measured time of each run (default 1s)")
     cli.add_result_flags(parser)
-    return cli.parse(parser)
+    args = cli.parse(parser)
+    if args.quick:
+        args.duration = QUICK_DURATION
+    if args.cases is None:
+        args.cases = QUICK_CASES if args.quick else list(range(1, len(CASES) + 1))
+    if max(args.cases) > len(CASES):
+        parser.error(f"--cases takes numbers from 1 to {len(CASES)}")
+    return args
 
 
-def certify(folder):
-    """Make a certificate with its key. Returns the paths of both."""
-    certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
-    child.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
-               "-out", certificate, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-              "openssl req")
-    return certificate, key
+def check_connections(name, case, agreed):
+    """Fail if a connection of a run had another version or cipher, or was resumed where it should not be, or reverse."""
+    kind = "resumed" if case.kind == tls_client.RESUMED else "full"
+    expected = tls_client.described(tls_client.VERSION, tls_client.CIPHER, kind)
+    if set(agreed) != {expected}:
+        found = "; ".join(f"{count} of {key}" for key, count in agreed.items()) or "none"
+        raise Failure(f"{name}, {case.name}: all connections should be of {expected}, and found were {found}")
 
 
-def measure_one(args, subject, case):
-    """One run on a fresh server: a JSON-ready record with its CPU time for each echo or connection."""
-    with Server(subject) as server:
-        before = procfs.sample(server.pid)
-        done = tls_client.run(case.kind, server.address, args.loader_core, case.connections, case.size,
-                              seconds(args.duration))
-        server.check_alive()
-        threads = procfs.difference(before, procfs.sample(server.pid))
-        server.stop()
-    cpu_ns = sum(thread["cpu_ns"] for thread in threads)
-    return {"subject": subject.name, "case": case.name, "done": done, "cpu_ns": cpu_ns, "cpu_us_each": cpu_ns / done / 1000}
-
-
-def measure_all(args, subjects, folder):
-    """Microseconds of CPU time by case name and subject name, in round order."""
-    found = {case.name: {subject.name: [] for subject in subjects} for case in CASES}
-    for round_index in range(args.rounds):
-        for number, case in enumerate(CASES, 1):
-            for subject in measure.rotated(subjects, round_index):
-                print(f"round {round_index + 1}/{args.rounds}, {case.name}, {subject.name} ...", end="", file=sys.stderr,
-                      flush=True)
-                record = measure_one(args, subject, case)
-                folder.save(f"case-{number}-round-{round_index + 1:02}-{subject.name}", record)
-                found[case.name][subject.name].append(record["cpu_us_each"])
-                print(f" {record['cpu_us_each']:.1f} µs", file=sys.stderr)
+def agree(args, servers, identities):
+    """What the client and each server agree on, by server name and kind of key. It must be the same for all."""
+    found = {}
+    for key in dict.fromkeys(CASES[number - 1].key for number in args.cases):
+        for server in servers:
+            with server.start(identities[key]) as running:
+                found[server.name, key] = tls_client.agree(running, args.loader_core)
+    if differences := tls_report.differences(found):
+        raise Failure("the servers are not comparable:" + child.indented("\n".join(differences)))
     return found
 
 
-def ratio(of_case):
-    """The ratios of one case, one for each round."""
-    return paired_ratios(of_case[OURS], of_case[REFERENCE])
+def run_client(args, server, case, identity, duration_s):
+    """One run on a fresh server. Returns what the client returned."""
+    with server.start(identity) as running:
+        done = tls_client.run(case.kind, running, args.loader_core, identity is not None, case.connections, case.size,
+                              duration_s)
+    measure.check_pinning(server.name, args.server_core, done["threads"])
+    if identity is not None:
+        check_connections(server.name, case, done["agreed"])
+    return done
 
 
-def body(found):
-    """The table."""
-    rows = []
-    for name, of_case in found.items():
-        rows.append([name, len(of_case[OURS]), *(cell(spread(of_case[subject]), 1) for subject in (REFERENCE, OURS)),
-                     cell(spread(ratio(of_case)), 3),
-                     interval_cell(ratio(of_case)),
-                     verdict(spread(ratio(of_case)), TARGET)])
-    header = ["case", "n", f"{REFERENCE}, µs", f"{OURS}, µs", "ratio", "95 % of the median", f"target {TARGET}"]
-    return ("## CPU time of the server for each echo or connection\n\nMedian [lowest..highest] of n rounds. Each round has a "
-            f"ratio of its own.\n\n{table(header, rows)}")
+def measure_one(args, server, case, identity):
+    """One run: a JSON-ready record."""
+    duration_s = seconds(args.duration)
+    done = run_client(args, server, case, identity, duration_s)
+    requests, threads = done["done"], done["threads"]
+    return {
+        "server": server.name,
+        "case": case.name,
+        "tls": identity is not None,
+        "duration_s": duration_s,
+        **done,
+        "cpu_us_each": sum(thread["cpu_ns"] for thread in threads) / requests / 1000,
+        "sleeps_each": sum(thread["voluntary_switches"] for thread in threads) / requests,
+    }
 
 
-def answer(found):
-    """The answer in one sentence."""
-    parts = [f"{name} {cell(spread(ratio(of_case)))}" for name, of_case in found.items()]
-    return f"{OURS} needs this share of the CPU time of {REFERENCE}: {'; '.join(parts)}."
+def measure_all(args, servers, identities, folder):
+    """Each case in each round, the servers in turns, with TLS and then without; costs as Measured has them."""
+    cases = [(number, CASES[number - 1]) for number in args.cases]
+    costs = {case: {(server.name, what): [] for server in servers for what in (WITH, WITHOUT)} for _, case in cases}
+    for round_index in range(args.rounds):
+        for number, case in cases:
+            for server in measure.rotated(servers, round_index):
+                print(f"round {round_index + 1}/{args.rounds}, {case.name}, {server.name} ...", end="", file=sys.stderr,
+                      flush=True)
+                for what, identity in ((WITH, identities[case.key]), (WITHOUT, None)):
+                    record = measure_one(args, server, case, identity)
+                    folder.save(f"case-{number}-round-{round_index + 1:02}-{server.name}-{'plain' if what == WITHOUT else 'tls'}",
+                                record)
+                    cost = Cost(record["cpu_us_each"], record["sleeps_each"], record["done"] / record["duration_s"])
+                    costs[case][server.name, what].append(cost)
+                    print(f" {cost.cpu_us:.1f} µs {what}", end="", file=sys.stderr, flush=True)
+                print(file=sys.stderr)
+    return costs
+
+
+def count_syscalls(args, servers, identities, folder):
+    """System calls for each request with TLS, as Measured has them."""
+    cases = [case for case in CASES if case.is_traced and CASES.index(case) + 1 in args.cases]
+
+    def counted(server, case, duration_s):
+        with server.start(identities[case.key]) as running:
+            done = []
+            trace = syscalls.watch(running.pid, lambda: done.append(tls_client.run(
+                case.kind, running, args.loader_core, True, case.connections, case.size, duration_s)))
+        return done[0]["done"], {name: call["calls"] for name, call in trace.calls.items()}
+
+    def trace(server):
+        found = {}
+        for case in cases:
+            runs = [counted(server, case, duration_s) for duration_s in TRACED_S]
+            folder.save(f"syscalls-{CASES.index(case) + 1}-{server.name}", {
+                "server": server.name, "case": case.name, "runs": [{"requests": n, "calls": calls} for n, calls in runs]})
+            found[case.name] = tls_report.calls_per_request(*runs)
+        return found
+
+    return syscalls.of_each(servers, trace)
+
+
+def versions(servers):
+    """Names and versions of what the servers are made of, for the machine's facts."""
+    rustls = re.search(r'name = "rustls"\nversion = "([^"]+)"', Path("Cargo.lock").read_text())
+    of_servers = [(server.name, server.version) for server in servers if server.version is not None]
+    return [("rustls", rustls[1] if rustls else "unknown"), *of_servers]
 
 
 def notes(args):
     """What a reader must know before a conclusion."""
     return [
-        f"The servers run on core {args.server_core} alone, and the client on core {args.loader_core}.",
-        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), divided by the echoes or connections of the run. "
-        "It includes accepting and closing the connections, and in the cases with echoes their handshakes.",
-        "A connection with a handshake echoes one byte. TLS 1.3; the key of the certificate is ECDSA P-256. The client's "
-        "OpenSSL chooses the cipher suite and the key exchange from what the server allows.",
-        "The client is Python's ssl, which is slow. So the rates say nothing about the servers, and are not shown.",
+        f"The servers run on core {args.server_core} alone. The client, and the echo server behind a proxy, run on core "
+        f"{args.loader_core}.",
+        "An echo server and a proxy do different work, as \"What each server does\" says. Compare the CPU time with TLS among "
+        "echo servers or among proxies. \"TLS alone\" is comparable between all. As a difference of two runs it varies more, "
+        "and it also has what a server does otherwise for TLS, such as copies and system calls.",
+        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), from the first request to the last, divided by the "
+        "requests. The echoes are without connecting. A connection is with all of its life: it is accepted, the client sends a "
+        "byte after the handshake, gets it back, and sends close_notify; the server closes.",
+        f"{tls_client.VERSION}, {tls_client.CIPHER}. The client offers nothing else (scripts/lib/tls_client.cnf), and checks "
+        "version, cipher and resumption of each connection.",
+        "The client is Python's ssl on one thread. It encrypts the messages of all connections, sends them in a row, and then "
+        "receives. Sleeps (voluntary context switches) show whether the servers got their requests in equal batches: with 50 "
+        "connections, 0.02 is one for each batch.",
+        "The rate is that of client and server together. A server with a far lower rate waits for something, and its CPU time "
+        "for each request is that of a processor whose caches other programs used meanwhile.",
+        "Instructions are not counted: valgrind hides processor features from the programs, so they would use other code for "
+        "the cryptography.",
     ]
 
 
@@ -141,25 +213,30 @@ def main():
     connections.raise_descriptor_limit()
     facts = machine.facts()
     programs = Programs(args.bin_dir)
-    peer, ours = programs.compile_peer(REFERENCE, LIBEVENT_TLS), programs.example(OURS)
+    names = [name for name in tls_servers.NAMES if name == REFERENCE or name in args.servers]
+    servers, missing = tls_servers.prepare(names, args, programs)
+    for sentence in missing:
+        print(sentence, file=sys.stderr)
+    minutes = args.rounds * len(args.cases) * len(servers) * 2 * (seconds(args.duration) + START_S) / 60
+    print(f"{args.rounds} round(s) of {len(args.cases)} case(s), about {minutes:.0f} min", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="compare-tls-") as temporary, \
             results.ResultFolder("tls", args.out, args.quick) as folder:
-        identity = certify(Path(temporary))
-        subjects = [Subject(REFERENCE, (peer, *identity), args.server_core, ends_by_signal=True),
-                    Subject(OURS, (ours, *identity, "127.0.0.1:0"), args.server_core, ends_by_signal=True)]
-        found = measure_all(args, subjects, folder)
-        panel = plot.Panel(OURS, f"CPU time, × {REFERENCE}", "",
-                           [(name.replace(", ", "\n"), spread(ratio(of_case))) for name, of_case in found.items()],
-                           from_zero=False, target=TARGET)
+        identities = tls_servers.certify(Path(temporary))
+        measured = Measured(
+            servers=servers,
+            missing=missing,
+            agreements=agree(args, servers, identities),
+            costs=measure_all(args, servers, identities, folder),
+            syscalls=count_syscalls(args, servers, identities, folder),
+        )
+        pictures = [results.Picture(name, f"CPU ratio of {name} by case", tls_report.picture(measured, name))
+                    for name in measured.ours()]
         folder.publish(results.Findings(
-            "TLS on buffered events against libevent's",
-            "What do echoes and handshakes over TLS cost on buffered events, beside libevent's bufferevent_openssl?",
-            answer(found), body(found),
-            [results.Picture("tls", "CPU ratio by case", plot.svg(f"CPU time against {REFERENCE}",
-                                                                  f"median and range of {args.rounds} round(s)", [panel]))],
-            [f"{SCRIPT} --rounds {args.rounds} --duration {args.duration} --server-core {args.server_core} "
-             f"--loader-core {args.loader_core}"], notes(args),
-        ), facts, {REFERENCE: peer, OURS: ours})
+            "TLS on our servers, libevent, HAProxy and nginx",
+            "What do echoes and handshakes over TLS cost on our servers, beside libevent's bufferevent_openssl, HAProxy and nginx?",
+            tls_report.answer(measured), tls_report.body(measured), pictures, [shlex.join([SCRIPT, *sys.argv[1:]])],
+            notes(args),
+        ), facts + versions(servers), {server.name: server.program for server in servers})
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def run(subject, load, idle=0):
         held.close()
         shard_table = server.stop()
     threads = procfs.difference(before, after)
-    _check_pinning(subject, threads)
+    check_pinning(subject.name, subject.core, threads)
     cpu_ns = sum(thread["cpu_ns"] for thread in threads)
     return Run(report, {
         "subject": subject.name,
@@ -77,10 +77,10 @@ def loader_note(reports):
             "whether the loader has a machine of its own. The server's CPU per request does not.")
 
 
-def _check_pinning(subject, threads):
-    """Fail if a thread of the server may run on another core, which would be an advantage over the peer."""
-    if subject.core is None:
+def check_pinning(name, core, threads):
+    """Fail if a thread of the server may run on another core than `core`, which would be an advantage over the peer."""
+    if core is None:
         return
-    elsewhere = [f"{t['name']} on {t['cpus_allowed']}" for t in threads if t["cpus_allowed"] != str(subject.core)]
+    elsewhere = [f"{t['name']} on {t['cpus_allowed']}" for t in threads if t["cpus_allowed"] != str(core)]
     if elsewhere:
-        raise Failure(f"{subject.name} has threads that may leave core {subject.core}: {', '.join(elsewhere)}")
+        raise Failure(f"{name} has threads that may leave core {core}: {', '.join(elsewhere)}")

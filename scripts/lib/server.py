@@ -13,7 +13,7 @@ import child
 from child import Failure
 
 START_TIMEOUT_S = 10.0
-LISTENING = re.compile(rb"listening on (127\.0\.0\.1:\d+|unix:\S+)\n")
+LISTENING = re.compile(rb"listening on (?:tls:)?(127\.0\.0\.1:\d+|unix:\S+)\n")
 ADMIN = re.compile(rb"admin on (127\.0\.0\.1:\d+)\n")
 DRAIN_TIMEOUT_S = 2
 

@@ -1,86 +1,267 @@
-"""A client over TLS that counts echoes or handshakes for some seconds, and prints the count.
+"""A client with TLS or without: it echoes on many connections or makes connections, and measures the server's CPU time.
 
-It runs in a process of its own, on its own core. It does not verify the certificate, because only the server is measured.
+It runs in a process of its own, on its own core. tls_client.cnf limits what it offers. It does not verify the
+certificate, because only the server is measured.
 """
 
+import contextlib
+import json
 import os
 import socket
 import ssl
+import struct
 import sys
 import time
+from pathlib import Path
 
 import child
+import procfs
 from child import Failure
 
-ECHO, FULL, RESUMED = "echo", "full handshakes", "resumed handshakes"
-KINDS = (ECHO, FULL, RESUMED)
+ECHO, FULL, RESUMED, AGREEMENT = "echo", "full handshakes", "resumed handshakes", "agreement"
+OFFERS = Path(__file__).with_suffix(".cnf")
 TIMEOUT_S = 20.0
 BYTE = b"x"
+VERSION, CIPHER = "TLSv1.3", "TLS_AES_256_GCM_SHA384"  # what tls_client.cnf leaves
+# A server allocates and starts things at its first requests. They are not measured.
+ROUNDS_BEFORE = 5
+LOOPBACK_MSS = 65483  # so much a send on loopback carries at most; a receive takes as much
+GROUPS = {29: "X25519", 23: "P-256", 24: "P-384"}
+SIGNATURES = {0x0403: "ecdsa_secp256r1_sha256", 0x0804: "rsa_pss_rsae_sha256"}
+SERVER_HELLO, NEW_SESSION_TICKET, CERTIFICATE_VERIFY = 2, 4, 15  # RFC 8446, section 4
+KEY_SHARE = 51
 
 
-def run(kind, address, core, connections, size, seconds):
-    """Run the client on a core. Returns how many echoes or handshakes it counted."""
-    argv = ["taskset", "-c", str(core), sys.executable, "-B", os.path.abspath(__file__), kind, address, str(connections),
-            str(size), str(seconds)]
-    return int(child.run(argv, "the client over TLS", seconds + 2 * TIMEOUT_S))
+def run(kind, server, core, tls, connections, size, seconds):
+    """Run the client on a core, against a running server. Returns what `measure` returns."""
+    words = (kind, server.address, server.pid, int(tls), connections, size, seconds)
+    return json.loads(child.run(_command(core, words), "the client", seconds + 2 * TIMEOUT_S))
 
 
-def _connect(context, address, session=None):
-    host, port = address.rsplit(":", 1)
-    plain = socket.create_connection((host, int(port)), TIMEOUT_S)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return context.wrap_socket(plain, server_hostname="localhost", session=session)
+def agree(server, core):
+    """What the client and a server with TLS agree on. Returns what `agreement` returns."""
+    return json.loads(child.run(_command(core, (AGREEMENT, server.address)), "the client", 2 * TIMEOUT_S))
 
 
-def _receive(connection, size):
-    received = 0
-    while received < size:
-        count = len(connection.recv(size - received))
-        if count == 0:
+def _command(core, words):
+    return ["taskset", "-c", str(core), "env", f"OPENSSL_CONF={OFFERS}", sys.executable, "-B", os.path.abspath(__file__),
+            *map(str, words)]
+
+
+class PlainConnection:
+    """A connection without TLS."""
+
+    def __init__(self, address):
+        host, port = address.rsplit(":", 1)
+        self._socket = socket.create_connection((host, int(port)), TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def encode(self, message):
+        """The bytes that carry a message."""
+        return message
+
+    def send(self, encoded):
+        """Send bytes that `encode` returned."""
+        self._socket.sendall(encoded)
+
+    def receive(self, size):
+        """Receive a message of this size."""
+        while size > 0:
+            size -= len(self._received(size))
+
+    def close(self):
+        """End the stream, wait for the end of the server's, and close the socket."""
+        with contextlib.suppress(OSError), self._socket:
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.recv(1)
+
+    def _received(self, size):
+        received = self._socket.recv(size)
+        if not received:
             raise Failure("the server closed a connection")
-        received += count
+        return received
 
 
-def _echoes(context, address, count, size, end):
-    """Echo on all connections, one message in flight on each."""
-    connections = [_connect(context, address) for _ in range(count)]
-    message, done = os.urandom(size), 0
-    while time.monotonic() < end:
-        for connection in connections:
-            connection.sendall(message)
-        for connection in connections:
-            _receive(connection, size)
-        done += count
-    for connection in connections:
+class TlsConnection(PlainConnection):
+    """A connection with TLS. Encryption is apart from the socket: a message can be encrypted before it must be sent."""
+
+    def __init__(self, context, address, session=None):
+        super().__init__(address)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost", session=session)
+        self._complete(self.tls.do_handshake)
+
+    def encode(self, message):
+        """The bytes that carry a message."""
+        self.tls.write(message)
+        return self._outgoing.read()
+
+    def receive(self, size):
+        """Receive a message of this size."""
+        while size > 0:
+            size -= len(self._complete(self.tls.read, size))
+
+    def close(self):
+        """Exchange close_notify, and close the socket. Returns whether the server answered."""
+        with self._socket:
+            try:
+                self._complete(self.tls.unwrap)
+            except (Failure, OSError):  # ssl.SSLError is an OSError
+                return False
+        return True
+
+    def _complete(self, call, *arguments):
+        """The result of a call, after it has sent and received what it needs."""
+        while True:
+            try:
+                result = call(*arguments)
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._incoming.write(self._received(LOOPBACK_MSS))
+            else:
+                self._flush()
+                return result
+
+    def _flush(self):
+        if self._outgoing.pending:
+            self._socket.sendall(self._outgoing.read())
+
+
+def described(version, cipher, kind):
+    """What a connection agreed on, in words."""
+    return f"{version}, {cipher}, {kind} handshake"
+
+
+def tls_context():
+    """What the client needs for TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+class Client:
+    """Connects to one server, and counts what it agreed on."""
+
+    def __init__(self, address, context):
+        self._address = address
+        self._context = context  # None without TLS
+        self.agreed = {}  # what `described` returns, to the number of connections
+        self.session = None
+
+    def connect(self):
+        """A connection. It resumes the session, if there is one."""
+        if self._context is None:
+            return PlainConnection(self._address)
+        connection = TlsConnection(self._context, self._address, self.session)
+        tls = connection.tls
+        key = described(tls.version(), tls.cipher()[0], "resumed" if tls.session_reused else "full")
+        self.agreed[key] = self.agreed.get(key, 0) + 1
+        return connection
+
+    def handshake(self, resumes):
+        """Connect, echo a byte, and close."""
+        connection = self.connect()
+        connection.send(connection.encode(BYTE))
+        connection.receive(len(BYTE))
+        if resumes and self._context is not None:
+            self.session = connection.tls.session  # a ticket of TLS 1.3 arrives after the handshake
         connection.close()
-    return done
 
 
-def _handshakes(context, address, resumes, end):
-    """Connect, echo a byte, and close, one after the other."""
-    session, done = None, 0
+def echo_round(connections, message):
+    """Echo a message on each connection. Returns how many.
+
+    All messages are encrypted first, and then sent in a row. So the server finds many of them ready, with TLS and without.
+    """
+    encoded = [connection.encode(message) for connection in connections]
+    for connection, its_bytes in zip(connections, encoded, strict=True):
+        connection.send(its_bytes)
+    for connection in connections:
+        connection.receive(len(message))
+    return len(connections)
+
+
+def measure(client, pid, kind, count, size, seconds):
+    """Run the client for some seconds: a JSON-ready record of what it did, and of the server's threads in that time.
+
+    It is complete: no request is in progress at its start or end.
+    """
+    opened = [client.connect() for _ in range(count)] if kind == ECHO else []
+    message = os.urandom(size)
+
+    def one_round():
+        if kind == ECHO:
+            return echo_round(opened, message)
+        client.handshake(kind == RESUMED)
+        return 1
+
+    for _ in range(ROUNDS_BEFORE):
+        one_round()
+    if kind != ECHO:  # an echo uses the connections of the start
+        client.agreed = {}
+    before, done, end = procfs.sample(pid), 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        with _connect(context, address, session) as connection:
-            connection.sendall(BYTE)
-            _receive(connection, len(BYTE))
-            if session is not None and not connection.session_reused:
-                raise Failure("the server did not resume a session")
-            if resumes:
-                session = connection.session  # a ticket of TLS 1.3 arrives after the handshake
-        done += 1
-    return done
+        done += one_round()
+    threads = procfs.difference(before, procfs.sample(pid))
+    for connection in opened:
+        connection.close()
+    return {"done": done, "agreed": client.agreed, "threads": threads}
+
+
+def agreement(address, context):
+    """A full handshake and one that resumes: what was agreed on, as a JSON-ready record.
+
+    Python's ssl has no public function for the key exchange, the signature and the tickets. So it calls a function of
+    ours for each message of the protocol, as the tests of Python do.
+    """
+    found = {"key exchange": None, "signature": None, "tickets": 0}
+    context._msg_callback = lambda _connection, direction, _version, _content, _kind, data: (
+        note_message(found, data) if direction == "read" else None)
+    first = TlsConnection(context, address)
+    first.send(first.encode(BYTE))
+    first.receive(len(BYTE))
+    context._msg_callback = None
+    second = TlsConnection(context, address, first.tls.session)
+    second.send(second.encode(BYTE))
+    second.receive(len(BYTE))
+    second.close()
+    return {"version": first.tls.version(), "cipher": first.tls.cipher()[0], **found, "resumes": second.tls.session_reused, "answers close_notify": first.close()}
+
+
+def note_message(found, data):
+    """Note what a handshake message of the server says."""
+    kind = data[0]
+    if kind == SERVER_HELLO:
+        group = key_share_group(data)
+        found["key exchange"] = GROUPS.get(group, group)
+    elif kind == CERTIFICATE_VERIFY:
+        scheme, = struct.unpack_from(">H", data, 4)
+        found["signature"] = SIGNATURES.get(scheme, scheme)
+    elif kind == NEW_SESSION_TICKET:
+        found["tickets"] += 1
+
+
+def key_share_group(server_hello):
+    """The number of the group in the key share of a ServerHello; None without a key share. RFC 8446, section 4.1.3."""
+    at = 4 + 2 + 32  # after the header, the version and the random bytes
+    at += 1 + server_hello[at] + 2 + 1 + 2  # after the session id, the cipher, the compression and the total length
+    while at < len(server_hello):
+        extension, length = struct.unpack_from(">HH", server_hello, at)
+        if extension == KEY_SHARE:
+            return struct.unpack_from(">H", server_hello, at + 4)[0]
+        at += 4 + length
+    return None
 
 
 def main():
-    """Read the command line that `run` made."""
-    kind, address, connections, size, seconds = sys.argv[1:]
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    end = time.monotonic() + float(seconds)
-    if kind == ECHO:
-        print(_echoes(context, address, int(connections), int(size), end))
-    else:
-        print(_handshakes(context, address, kind == RESUMED, end))
+    """Read the command line that `run` or `agree` made."""
+    kind, address, *rest = sys.argv[1:]
+    if kind == AGREEMENT:
+        print(json.dumps(agreement(address, tls_context())))
+        return
+    pid, tls, count, size, seconds = rest
+    client = Client(address, tls_context() if int(tls) else None)
+    print(json.dumps(measure(client, int(pid), kind, int(count), int(size), float(seconds))))
 
 
 if __name__ == "__main__":
