@@ -75,7 +75,8 @@ def cases_of(args, programs, names):
     load = Load(programs.loadgen)
     made = {
         "http": lambda: Case(
-            "http", "HTTP: nginx, a file of 64 bytes", lambda: OtherServer(nginx, args.server_core),
+            "http", "HTTP: nginx, a file of 64 bytes",
+            lambda: OtherServer(nginx, args.server_core, has_master=True),
             Load(programs.loadgen, size=None, protocol="http"), "wrk", other_loaders.wrk),
         "echo": lambda: Case(
             "echo", f"Raw echo of 64 bytes: {FLOOR}", echo_server(programs, args.server_core), load, CLIENT,

@@ -1,7 +1,6 @@
-"""compare_tls: what echoes and handshakes over TLS cost on our servers, libevent's bufferevent_openssl, HAProxy and nginx."""
+"""compare_tls: what echoes and handshakes over TLS cost on our servers, libevent's bufferevents, HAProxy and nginx."""
 
 import re
-import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -57,10 +56,10 @@ def parse_arguments():
     parser = cli.Parser(
         SCRIPT,
         "Runs servers with TLS in turns on one core: `evshard serve`, an echo server on our buffered events\n"
-        "(examples/tls_echo.rs), one on libevent's bufferevent_openssl (benches/peers/libevent_tls_echo.c), and HAProxy and\n"
-        "nginx as proxies in front of an echo server. The client has another core. Compares the servers' CPU time for each\n"
-        "echo, and for each connection with a full and with a resumed handshake. Every server also runs without TLS. So the\n"
-        "difference is the cost of TLS alone, which is comparable between an echo server and a proxy.",
+        "(examples/tls_echo.rs), one on libevent's bufferevent_openssl (benches/peers/libevent_tls_echo.c), and HAProxy\n"
+        "and nginx as proxies in front of an echo server. The client has another core. Compares the servers' CPU time for\n"
+        "each echo, and for each connection with a full and with a resumed handshake. Every server also runs without TLS.\n"
+        "The difference is the cost of TLS alone, which is comparable between an echo server and a proxy.",
         f"{SCRIPT} --rounds 7 --servers evshard,haproxy --server-core 0 --loader-core 1",
     )
     parser.add_argument("--servers", type=cli.choices(*tls_servers.NAMES), default=list(tls_servers.NAMES), metavar="LIST",
@@ -121,13 +120,16 @@ def measure_one(args, server, case, identity):
     duration_s = seconds(args.duration)
     done = run_client(args, server, case, identity, duration_s)
     requests, threads = done["done"], done["threads"]
+    cpu_ns = sum(thread["cpu_ns"] for thread in threads)
+    if cpu_ns == 0:
+        raise Failure(f"{server.name} answered {requests} requests without CPU time: another process served")
     return {
         "server": server.name,
         "case": case.name,
         "tls": identity is not None,
         "duration_s": duration_s,
         **done,
-        "cpu_us_each": sum(thread["cpu_ns"] for thread in threads) / requests / 1000,
+        "cpu_us_each": cpu_ns / requests / 1000,
         "sleeps_each": sum(thread["voluntary_switches"] for thread in threads) / requests,
     }
 
@@ -143,8 +145,8 @@ def measure_all(args, servers, identities, folder):
                       flush=True)
                 for what, identity in ((WITH, identities[case.key]), (WITHOUT, None)):
                     record = measure_one(args, server, case, identity)
-                    folder.save(f"case-{number}-round-{round_index + 1:02}-{server.name}-{'plain' if what == WITHOUT else 'tls'}",
-                                record)
+                    name = f"case-{number}-round-{round_index + 1:02}-{server.name}-{'tls' if identity else 'plain'}"
+                    folder.save(name, record)
                     cost = Cost(record["cpu_us_each"], record["sleeps_each"], record["done"] / record["duration_s"])
                     costs[case][server.name, what].append(cost)
                     print(f" {cost.cpu_us:.1f} µs {what}", end="", file=sys.stderr, flush=True)
@@ -187,22 +189,29 @@ def notes(args):
     return [
         f"The servers run on core {args.server_core} alone. The client, and the echo server behind a proxy, run on core "
         f"{args.loader_core}.",
-        "An echo server and a proxy do different work, as \"What each server does\" says. Compare the CPU time with TLS among "
-        "echo servers or among proxies. \"TLS alone\" is comparable between all. As a difference of two runs it varies more, "
-        "and it also has what a server does otherwise for TLS, such as copies and system calls.",
-        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), from the first request to the last, divided by the "
-        "requests. The echoes are without connecting. A connection is with all of its life: it is accepted, the client sends a "
-        "byte after the handshake, gets it back, and sends close_notify; the server closes.",
-        f"{tls_client.VERSION}, {tls_client.CIPHER}. The client offers nothing else (scripts/lib/tls_client.cnf), and checks "
+        "An echo server and a proxy do different work, as \"What each server does\" says. Compare the CPU time with TLS "
+        "among echo servers or among proxies. \"TLS alone\" is comparable between all. It is a difference of two runs, so it "
+        "varies more. It includes what a server does otherwise for TLS, such as copies and system calls.",
+        "CPU time is the first field of /proc/PID/task/TID/schedstat (ns), from the first request to the last, divided by "
+        "the requests. An echo is without connecting. A connection is whole: the server accepts it, the client sends a byte "
+        "after the handshake, receives it back and sends close_notify, and the server closes.",
+        f"{tls_client.VERSION}, {tls_client.CIPHER}. The client offers nothing else (scripts/lib/tls_client.cnf). It checks "
         "version, cipher and resumption of each connection.",
-        "The client is Python's ssl on one thread. It encrypts the messages of all connections, sends them in a row, and then "
-        "receives. Sleeps (voluntary context switches) show whether the servers got their requests in equal batches: with 50 "
-        "connections, 0.02 is one for each batch.",
-        "The rate is that of client and server together. A server with a far lower rate waits for something, and its CPU time "
-        "for each request is that of a processor whose caches other programs used meanwhile.",
-        "Instructions are not counted: valgrind hides processor features from the programs, so they would use other code for "
-        "the cryptography.",
+        "The client is Python's ssl on one thread. It encrypts the messages of all connections, sends them in a row, and "
+        "then receives. Sleeps are voluntary context switches of the server for each request. They show whether the servers "
+        "got their requests in equal batches: with 50 connections, 0.02 is one for each batch.",
+        "The rate is that of client and server together. A server with a far lower rate than the others waits for "
+        "something. Its CPU time for each request is too high, because other programs use the processor caches meanwhile.",
+        "Instructions are not counted. valgrind hides features of the processor from the servers, so their cryptography "
+        "would run other code than without it.",
     ]
+
+
+def command(args):
+    """The command that measures the same again."""
+    lists = f"--servers {','.join(args.servers)} --cases {','.join(map(str, args.cases))}"
+    return (f"{SCRIPT} {lists} --rounds {args.rounds} --duration {args.duration} --server-core {args.server_core} "
+            f"--loader-core {args.loader_core}")
 
 
 def main():
@@ -233,9 +242,8 @@ def main():
                     for name in measured.ours()]
         folder.publish(results.Findings(
             "TLS on our servers, libevent, HAProxy and nginx",
-            "What do echoes and handshakes over TLS cost on our servers, beside libevent's bufferevent_openssl, HAProxy and nginx?",
-            tls_report.answer(measured), tls_report.body(measured), pictures, [shlex.join([SCRIPT, *sys.argv[1:]])],
-            notes(args),
+            "What do echoes and handshakes over TLS cost on our servers, beside libevent, HAProxy and nginx?",
+            tls_report.answer(measured), tls_report.body(measured), pictures, [command(args)], notes(args),
         ), facts + versions(servers), {server.name: server.program for server in servers})
 
 

@@ -79,12 +79,14 @@ def redis(folder, port):
 class OtherServer:
     """A running server. Use as a context manager: the end of the block always ends the process.
 
-    `prepare` is a function of folder and port that returns the command line.
+    `prepare` is a function of folder and port that returns the command line. `has_master` is whether the first process is
+    a master, as that of nginx: it listens, and then starts a child that serves.
     """
 
-    def __init__(self, prepare, core=None):
+    def __init__(self, prepare, core=None, has_master=False):
         self._prepare = prepare
         self._core = core
+        self._has_master = has_master
         self.address = None
 
     def __enter__(self):
@@ -96,7 +98,9 @@ class OtherServer:
         self.argv = [*pinning, *self._prepare(Path(self._folder.name), port)]
         self._process = child.start(self.argv, stdout=self._output, stderr=subprocess.STDOUT)
         try:
-            self._await_listening(port)
+            self._await(lambda: _listens(port), "does not listen")
+            if self._has_master:
+                self._await(lambda: procfs.children(self._process.pid), "does not start a worker")
         except BaseException:
             self.__exit__()
             raise
@@ -109,8 +113,8 @@ class OtherServer:
 
     @property
     def worker(self):
-        """The id of the process that serves. nginx's first process is its master, and a child serves."""
-        return next(iter(procfs.children(self._process.pid)), self._process.pid)
+        """The id of the process that serves."""
+        return procfs.children(self._process.pid)[0] if self._has_master else self._process.pid
 
     @property
     def command(self):
@@ -118,13 +122,17 @@ class OtherServer:
         words = (word.replace(self._folder.name, "FOLDER") for word in self.argv)
         return " ".join(word or "''" for word in words).replace(self.address.partition(":")[2], "PORT")
 
-    def _await_listening(self, port):
+    def _await(self, condition, otherwise):
+        """Wait for a condition. A server that ends before it holds is a Failure."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return
+        while not condition():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._output.seek(0)
-                raise Failure(f"{self.argv} does not listen{child.indented(self._output.read())}")
+                raise Failure(f"{' '.join(self.argv)} {otherwise}{child.indented(self._output.read())}")
             time.sleep(POLL_S)
+
+
+def _listens(port):
+    """Whether a server listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

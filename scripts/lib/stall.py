@@ -80,7 +80,7 @@ def expected_s(quantile, stall_s, run_s):
 def serving(case, programs):
     """Run the server of a case. Yields its address, and a function that returns the process to stop."""
     if case.protocol == "http":
-        with OtherServer(nginx, SERVER_CORE) as server:
+        with OtherServer(nginx, SERVER_CORE, has_master=True) as server:
             yield server.address, lambda: server.worker
     else:
         with Server(evshard(programs.evshard, 1, core=SERVER_CORE)) as server:

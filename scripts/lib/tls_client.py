@@ -25,11 +25,12 @@ BYTE = b"x"
 VERSION, CIPHER = "TLSv1.3", "TLS_AES_256_GCM_SHA384"  # what tls_client.cnf leaves
 # A server allocates and starts things at its first requests. They are not measured.
 ROUNDS_BEFORE = 5
-LOOPBACK_MSS = 65483  # so much a send on loopback carries at most; a receive takes as much
+RECEIVE_BYTES = 65536  # of one call: more than a message with its TLS records
 GROUPS = {29: "X25519", 23: "P-256", 24: "P-384"}
 SIGNATURES = {0x0403: "ecdsa_secp256r1_sha256", 0x0804: "rsa_pss_rsae_sha256"}
-SERVER_HELLO, NEW_SESSION_TICKET, CERTIFICATE_VERIFY = 2, 4, 15  # RFC 8446, section 4
-KEY_SHARE = 51
+HANDSHAKE = 22  # of the content types of RFC 8446, section 5.1
+SERVER_HELLO, NEW_SESSION_TICKET, CERTIFICATE_VERIFY = 2, 4, 15  # of the handshake messages, section 4
+KEY_SHARE = 51  # of the extensions, section 4.2
 
 
 def run(kind, server, core, tls, connections, size, seconds):
@@ -117,7 +118,7 @@ class TlsConnection(PlainConnection):
                 result = call(*arguments)
             except ssl.SSLWantReadError:
                 self._flush()
-                self._incoming.write(self._received(LOOPBACK_MSS))
+                self._incoming.write(self._received(RECEIVE_BYTES))
             else:
                 self._flush()
                 return result
@@ -215,8 +216,12 @@ def agreement(address, context):
     ours for each message of the protocol, as the tests of Python do.
     """
     found = {"key exchange": None, "signature": None, "tickets": 0}
-    context._msg_callback = lambda _connection, direction, _version, _content, _kind, data: (
-        note_message(found, data) if direction == "read" else None)
+
+    def on_message(_connection, direction, _version, content, kind, data):
+        if direction == "read" and content == HANDSHAKE:
+            note_message(found, kind, data)
+
+    context._msg_callback = on_message
     first = TlsConnection(context, address)
     first.send(first.encode(BYTE))
     first.receive(len(BYTE))
@@ -225,12 +230,17 @@ def agreement(address, context):
     second.send(second.encode(BYTE))
     second.receive(len(BYTE))
     second.close()
-    return {"version": first.tls.version(), "cipher": first.tls.cipher()[0], **found, "resumes": second.tls.session_reused, "answers close_notify": first.close()}
+    return {
+        "version": first.tls.version(),
+        "cipher": first.tls.cipher()[0],
+        **found,
+        "resumes": second.tls.session_reused,
+        "answers close_notify": first.close(),
+    }
 
 
-def note_message(found, data):
+def note_message(found, kind, data):
     """Note what a handshake message of the server says."""
-    kind = data[0]
     if kind == SERVER_HELLO:
         group = key_share_group(data)
         found["key exchange"] = GROUPS.get(group, group)

@@ -144,8 +144,8 @@ def _syscalls(measured):
         return heading + measured.syscalls
     rows = [[name, case, _listing(calls), cell(sum(calls.values()))]
             for name, cases in measured.syscalls.items() for case, calls in cases.items()]
-    return (f"{heading}Counted by strace, in two runs of different length whose counts are subtracted. So connecting is not in "
-            f"the counts of echoes. n = 1.\n\n{table(['server', 'case', 'which', 'calls'], rows, words=3)}")
+    return (f"{heading}Counted by strace, in two runs of different length whose counts are subtracted. So connecting is not "
+            f"in the counts of echoes. n = 1.\n\n{table(['server', 'case', 'which', 'calls'], rows, words=3)}")
 
 
 def _listing(calls):
@@ -160,7 +160,8 @@ def answer(measured):
         parts = [" / ".join(_ratio_cell(measured.ratios(case, name, measured.best_other(case, what), what))
                             for what in (WITH, ALONE)) for case in measured.costs]
         cases = "; ".join(f"{case.name} {part}" for case, part in zip(measured.costs, parts, strict=True))
-        sentences.append(f"{name} needs this share of the CPU time of the best other server, with TLS / for TLS alone: {cases}.")
+        sentences.append(f"{name} needs this share of the CPU time of the best other server, with TLS / for TLS alone: "
+                         f"{cases}.")
     return " ".join(sentences) or "None of our servers was measured."
 
 
@@ -168,8 +169,8 @@ def picture(measured, name):
     """The ratios of one of our servers to the best other one, by case."""
     panels = []
     for what in (WITH, ALONE):
-        ratios = [(case.label, measured.ratios(case, name, measured.best_other(case, what), what)) for case in measured.costs]
-        points = [(label, spread(values)) for label, values in ratios if values is not None]
+        ratios = {case.label: measured.ratios(case, name, measured.best_other(case, what), what) for case in measured.costs}
+        points = [(label, spread(values)) for label, values in ratios.items() if values is not None]
         if points:
             panels.append(plot.Panel(what, "CPU time, × the best other", "", points, from_zero=False, target=TARGET))
     rounds = max(len(runs) for of_case in measured.costs.values() for runs in of_case.values())

@@ -98,12 +98,14 @@ class Proxy:
     configure: Callable  # takes backend, Identity or None, folder and port; writes files; returns the command line
     core: int
     backend: Subject
+    has_master: bool = False
 
     @contextlib.contextmanager
     def start(self, identity):
         """Run it and its echo server in a with block, with TLS if there is an identity."""
         with Server(self.backend) as backend, \
-                OtherServer(functools.partial(self.configure, backend.address, identity), self.core) as proxy:
+                OtherServer(functools.partial(self.configure, backend.address, identity), self.core,
+                            self.has_master) as proxy:
             yield Running(proxy.address, proxy.worker)
             backend.stop()
 
@@ -142,8 +144,8 @@ def _evshard(args, programs):
         listen = ANY_PORT if identity is None else f"tls:{ANY_PORT}"
         return evshard(programs.evshard, 1, EVSHARD, args.server_core, ("--no-pin", *tls), listen)
 
-    return EchoServer(EVSHARD, "`evshard serve`, an echo server with one worker, on rustls with ring.", programs.evshard, None,
-                      subject)
+    role = "`evshard serve`, an echo server with one worker, on rustls with ring."
+    return EchoServer(EVSHARD, role, programs.evshard, None, subject)
 
 
 def _buffered(args, programs):
@@ -166,8 +168,8 @@ def _libevent(args, programs):
         command = (without, "0") if identity is None else (with_tls, identity.certificate, identity.key, "0")
         return Subject(REFERENCE, command, args.server_core, ends_by_signal=True)
 
-    role = ("an echo server with one thread on libevent's bufferevents, with TLS on its bufferevent_openssl. Without TLS it is "
-            "`libevent_buffered_echo`.")
+    role = ("an echo server with one thread on libevent's bufferevents, with TLS on its bufferevent_openssl. Without TLS it "
+            "is `libevent_buffered_echo`.")
     return EchoServer(REFERENCE, role, with_tls, _first_line("openssl", "version"), subject)
 
 
@@ -188,7 +190,7 @@ def _nginx(args, programs):
     if module is None or not os.path.exists(module or os.curdir):
         return "it has no stream module with TLS (Debian package libnginx-mod-stream)"
     return Proxy(NGINX, PROXY_ROLE.format(unit="worker process"), program, _first_line("nginx", "-v"),
-                 functools.partial(configure_nginx, module), args.server_core, _backend(args, programs))
+                 functools.partial(configure_nginx, module), args.server_core, _backend(args, programs), has_master=True)
 
 
 def _backend(args, programs):
