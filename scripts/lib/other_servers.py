@@ -1,4 +1,4 @@
-"""Servers of other projects, nginx and Redis: each has a folder of its own, and a port that the script chooses."""
+"""Servers of other projects, such as nginx and Redis: each has a folder of its own, and a port that the script chooses."""
 
 import contextlib
 import os
