@@ -44,8 +44,10 @@ NGINX_BUILD = "--modules-path=/usr/lib/nginx/modules --with-stream=dynamic --wit
 class EchoServer:
     """An echo server in threads of this process, with TLS if there is a context. Use as a context manager."""
 
-    def __init__(self, context):
+    def __init__(self, context, answer=lambda received: received, sends_close_notify=True):
         self._context = context
+        self._answer = answer
+        self._sends_close_notify = sends_close_notify
 
     def __enter__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -62,16 +64,16 @@ class EchoServer:
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
-                threading.Thread(target=self._serve, args=(self._listener.accept()[0],)).start()
+                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
 
     def _serve(self, client):
         with client, contextlib.suppress(OSError):
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
             with client:
-                while received := client.recv(65536):
-                    client.sendall(received)
-                if self._context is not None:
+                while answer := self._answer(client.recv(65536)):
+                    client.sendall(answer)
+                if self._context is not None and self._sends_close_notify:
                     client.unwrap()
 
 
@@ -86,11 +88,11 @@ class Client(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def server(self, tickets=2, key="ecdsa"):
+    def server(self, tickets=2, key="ecdsa", **options):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.identities[key].certificate, self.identities[key].key)
         context.num_tickets = tickets
-        return EchoServer(context)
+        return EchoServer(context, **options)
 
     def measured(self, server, case, with_tls=True, size=1):
         client = tls_client.Client(server.address, tls_client.tls_context() if with_tls else None)
@@ -119,6 +121,24 @@ class Client(unittest.TestCase):
                     self.assertGreater(done["done"], 0)
                     self.assertEqual(done["done"] % 3, 0)
                     self.assertEqual(sum(done["agreed"].values()), 3 if with_tls else 0)
+
+    def test_an_answer_that_is_no_echo_ends_the_run(self):
+        with EchoServer(None, bytes.swapcase) as server, self.assertRaisesRegex(Failure, "something else"):
+            self.measured(server, ECHO, with_tls=False, size=1000)
+
+    def test_a_server_that_closes_a_connection_ends_the_run(self):
+        for with_tls, server in ((True, self.server(answer=lambda _: b"")), (False, EchoServer(None, lambda _: b""))):
+            with server, self.assertRaisesRegex(Failure, "the server closed a connection"):
+                self.measured(server, FULL, with_tls)
+
+    def test_a_client_without_a_server_prints_one_line(self):
+        with self.assertRaisesRegex(Failure, r"(?s)exit status 1\n    error: a connection to 127.0.0.1:1 failed: [^\n]*$"):
+            tls_client.agree(types.SimpleNamespace(address="127.0.0.1:1"), min(os.sched_getaffinity(0)))
+
+    def test_a_server_without_close_notify_is_measured_and_named(self):
+        with self.server(sends_close_notify=False) as server:
+            self.assertGreater(self.measured(server, FULL)["done"], 0)
+            self.assertFalse(tls_client.agreement(server.address, tls_client.tls_context())["answers close_notify"])
 
     def test_an_agreement_names_key_exchange_signature_and_tickets(self):
         for key, signature in (("ecdsa", "ecdsa_secp256r1_sha256"), ("rsa", "rsa_pss_rsae_sha256")):

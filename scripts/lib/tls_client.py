@@ -50,12 +50,18 @@ def _command(core, words):
 
 
 class PlainConnection:
-    """A connection without TLS."""
+    """A connection without TLS. Use as a context manager: the end of the block always closes the socket."""
 
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self._socket.close()
 
     def encode(self, message):
         """The bytes that carry a message."""
@@ -65,22 +71,25 @@ class PlainConnection:
         """Send bytes that `encode` returned."""
         self._socket.sendall(encoded)
 
-    def receive(self, size):
-        """Receive a message of this size."""
-        while size > 0:
-            size -= len(self._received(size))
+    def expect(self, message):
+        """Receive a message. Anything else is a Failure."""
+        parts, missing = [], len(message)
+        while missing > 0:
+            parts.append(self._received(missing))
+            if not parts[-1]:
+                raise Failure("the server closed a connection")
+            missing -= len(parts[-1])
+        if b"".join(parts) != message:
+            raise Failure("the server sent something else than the message")
 
-    def close(self):
-        """End the stream, wait for the end of the server's, and close the socket."""
-        with contextlib.suppress(OSError), self._socket:
-            self._socket.shutdown(socket.SHUT_WR)
-            self._socket.recv(1)
+    def finish(self):
+        """End the stream, and wait for the end of the server's."""
+        self._socket.shutdown(socket.SHUT_WR)
+        self._socket.recv(1)
 
     def _received(self, size):
-        received = self._socket.recv(size)
-        if not received:
-            raise Failure("the server closed a connection")
-        return received
+        """At most this many bytes of the server's stream; none after its end."""
+        return self._socket.recv(size)
 
 
 class TlsConnection(PlainConnection):
@@ -97,19 +106,16 @@ class TlsConnection(PlainConnection):
         self.tls.write(message)
         return self._outgoing.read()
 
-    def receive(self, size):
-        """Receive a message of this size."""
-        while size > 0:
-            size -= len(self._complete(self.tls.read, size))
-
-    def close(self):
-        """Exchange close_notify, and close the socket. Returns whether the server answered."""
-        with self._socket:
-            try:
-                self._complete(self.tls.unwrap)
-            except (Failure, OSError):  # ssl.SSLError is an OSError
-                return False
+    def finish(self):
+        """Send close_notify, and wait for the end of the server's stream. Returns whether it has a close_notify, too."""
+        try:
+            self._complete(self.tls.unwrap)
+        except OSError:  # also ssl.SSLError, as after an end without close_notify
+            return False
         return True
+
+    def _received(self, size):
+        return self._complete(self.tls.read, size)
 
     def _complete(self, call, *arguments):
         """The result of a call, after it has sent and received what it needs."""
@@ -118,7 +124,11 @@ class TlsConnection(PlainConnection):
                 result = call(*arguments)
             except ssl.SSLWantReadError:
                 self._flush()
-                self._incoming.write(self._received(RECEIVE_BYTES))
+                received = self._socket.recv(RECEIVE_BYTES)
+                if received:
+                    self._incoming.write(received)
+                else:
+                    self._incoming.write_eof()
             else:
                 self._flush()
                 return result
@@ -161,12 +171,12 @@ class Client:
 
     def handshake(self, resumes):
         """Connect, echo a byte, and close."""
-        connection = self.connect()
-        connection.send(connection.encode(BYTE))
-        connection.receive(len(BYTE))
-        if resumes and self._context is not None:
-            self.session = connection.tls.session  # a ticket of TLS 1.3 arrives after the handshake
-        connection.close()
+        with self.connect() as connection:
+            connection.send(connection.encode(BYTE))
+            connection.expect(BYTE)
+            if resumes and self._context is not None:
+                self.session = connection.tls.session  # a ticket of TLS 1.3 arrives after the handshake
+            connection.finish()
 
 
 def echo_round(connections, message):
@@ -178,7 +188,7 @@ def echo_round(connections, message):
     for connection, its_bytes in zip(connections, encoded, strict=True):
         connection.send(its_bytes)
     for connection in connections:
-        connection.receive(len(message))
+        connection.expect(message)
     return len(connections)
 
 
@@ -187,25 +197,24 @@ def measure(client, pid, kind, count, size, seconds):
 
     It is complete: no request is in progress at its start or end.
     """
-    opened = [client.connect() for _ in range(count)] if kind == ECHO else []
     message = os.urandom(size)
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(client.connect()) for _ in range(count)] if kind == ECHO else []
 
-    def one_round():
-        if kind == ECHO:
-            return echo_round(opened, message)
-        client.handshake(kind == RESUMED)
-        return 1
+        def one_round():
+            if kind == ECHO:
+                return echo_round(opened, message)
+            client.handshake(kind == RESUMED)
+            return 1
 
-    for _ in range(ROUNDS_BEFORE):
-        one_round()
-    if kind != ECHO:  # an echo uses the connections of the start
-        client.agreed = {}
-    before, done, end = procfs.sample(pid), 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        done += one_round()
-    threads = procfs.difference(before, procfs.sample(pid))
-    for connection in opened:
-        connection.close()
+        for _ in range(ROUNDS_BEFORE):
+            one_round()
+        if kind != ECHO:  # an echo uses the connections of the start
+            client.agreed = {}
+        before, done, end = procfs.sample(pid), 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            done += one_round()
+        threads = procfs.difference(before, procfs.sample(pid))
     return {"done": done, "agreed": client.agreed, "threads": threads}
 
 
@@ -222,21 +231,20 @@ def agreement(address, context):
             note_message(found, kind, data)
 
     context._msg_callback = on_message
-    first = TlsConnection(context, address)
-    first.send(first.encode(BYTE))
-    first.receive(len(BYTE))
-    context._msg_callback = None
-    second = TlsConnection(context, address, first.tls.session)
-    second.send(second.encode(BYTE))
-    second.receive(len(BYTE))
-    second.close()
-    return {
-        "version": first.tls.version(),
-        "cipher": first.tls.cipher()[0],
-        **found,
-        "resumes": second.tls.session_reused,
-        "answers close_notify": first.close(),
-    }
+    with TlsConnection(context, address) as first:
+        first.send(first.encode(BYTE))
+        first.expect(BYTE)
+        context._msg_callback = None
+        with TlsConnection(context, address, first.tls.session) as second:
+            second.send(second.encode(BYTE))
+            second.expect(BYTE)
+            return {
+                "version": first.tls.version(),
+                "cipher": first.tls.cipher()[0],
+                **found,
+                "resumes": second.tls.session_reused,
+                "answers close_notify": second.finish(),
+            }
 
 
 def note_message(found, kind, data):
@@ -266,12 +274,16 @@ def key_share_group(server_hello):
 def main():
     """Read the command line that `run` or `agree` made."""
     kind, address, *rest = sys.argv[1:]
-    if kind == AGREEMENT:
-        print(json.dumps(agreement(address, tls_context())))
-        return
-    pid, tls, count, size, seconds = rest
-    client = Client(address, tls_context() if int(tls) else None)
-    print(json.dumps(measure(client, int(pid), kind, int(count), int(size), float(seconds))))
+    try:
+        if kind == AGREEMENT:
+            record = agreement(address, tls_context())
+        else:
+            pid, tls, count, size, seconds = rest
+            client = Client(address, tls_context() if int(tls) else None)
+            record = measure(client, int(pid), kind, int(count), int(size), float(seconds))
+    except OSError as error:
+        raise Failure(f"a connection to {address} failed: {error}") from error
+    print(json.dumps(record))
 
 
 if __name__ == "__main__":
