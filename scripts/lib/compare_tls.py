@@ -25,7 +25,7 @@ from tls_servers import REFERENCE
 SCRIPT = "scripts/compare_tls.sh"
 QUICK_CASES, QUICK_DURATION = [1, 5], "200ms"
 # strace delays a server so much that a second is some thousand echoes.
-TRACED_S = (0.3, 1.3)
+TRACED_S, QUICK_TRACED_S = (0.3, 1.3), (0.1, 0.3)
 START_S = 0.5  # what a run takes besides its measured time
 
 
@@ -168,7 +168,7 @@ def count_syscalls(args, servers, identities, folder):
     def trace(server):
         found = {}
         for case in cases:
-            runs = [counted(server, case, duration_s) for duration_s in TRACED_S]
+            runs = [counted(server, case, duration_s) for duration_s in (QUICK_TRACED_S if args.quick else TRACED_S)]
             folder.save(f"syscalls-{CASES.index(case) + 1}-{server.name}", {
                 "server": server.name, "case": case.name, "runs": [{"requests": n, "calls": calls} for n, calls in runs]})
             found[case.name] = tls_report.calls_per_request(*runs)
