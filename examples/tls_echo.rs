@@ -3,7 +3,7 @@
 //! ```text
 //! $ cargo run --example tls_echo server.pem server.key   # also an address; else 127.0.0.1:5556
 //! listening on 127.0.0.1:5556
-//! 127.0.0.1:40122 connected: TLS 1.3, TLS13_AES_256_GCM_SHA384
+//! 127.0.0.1:40122 connected: TLS 1.3, TLS_AES_256_GCM_SHA384
 //! 127.0.0.1:40122 closed                  # after: openssl s_client -connect 127.0.0.1:5556
 //! 127.0.0.1:40124 TLS handshake: …        # after: echo plain | nc 127.0.0.1 5556
 //! ```
@@ -17,7 +17,7 @@
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use evshard::tls::{Identity, TlsServer};
 use evshard::{
@@ -40,7 +40,12 @@ impl HasBufferevents for App {
 fn on_client(registry: &mut Registry<App>, app: &mut App, _: ListenerId, client: Accepted) {
     let Some(address) = client.peer else { return };
     let options = BuffereventOptions::empty();
-    let accepted = app.bufferevents.accept_tls(registry, client.socket, &app.tls, options);
+    // Otherwise a small echo waits until the client has acknowledged what TLS sent before it.
+    let socket = TcpStream::from(client.socket);
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    let accepted = app.bufferevents.accept_tls(registry, socket, &app.tls, options);
     let Ok(id) = accepted else { return };
     let Some(mut bufferevent) = app.bufferevents.get(registry, id) else { return };
     bufferevent.set_handlers(BuffereventHandlers {

@@ -494,7 +494,7 @@ mod tls {
         client.wait().unwrap();
         assert_eq!(back, "over TLS\n");
         let connected = example.line();
-        assert!(connected.contains(" connected: TLS 1.3, TLS13_"), "{connected}");
+        assert!(connected.contains(" connected: TLS 1.3, TLS_"), "{connected}");
         let killed = example.line();
         assert!(killed.contains("truncated"), "{killed}");
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{Connection, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, Connection, HandshakeKind, ProtocolVersion};
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +59,21 @@ impl TlsFacts {
         let peer_certificates = certificates.iter().map(|one: &CertificateDer<'_>| one.to_vec());
         Some(Self {
             version,
-            cipher_suite: suite.as_str().unwrap_or("unknown"),
+            cipher_suite: registered_name(suite),
             server_name: server_name.map(str::to_owned),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             peer_certificates: peer_certificates.collect(),
             is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
         })
+    }
+}
+
+/// The name of a cipher suite in the IANA registry. rustls has others for those of TLS 1.3.
+fn registered_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or("unknown"),
     }
 }
