@@ -39,6 +39,16 @@ pub enum TlsError {
         place: String,
     },
 
+    /// A passphrase protects the private key.
+    #[error(
+        "use the private key of {place}: a passphrase protects it, for which nothing asks; \
+         remove the passphrase (openssl pkey -in OLD -out NEW)"
+    )]
+    LockedKey {
+        /// The file, or what was passed.
+        place: String,
+    },
+
     /// The text is no PEM.
     #[error("read PEM from {place}: {reason}; convert the file to PEM, or copy it again")]
     BadPem {
@@ -58,7 +68,10 @@ pub enum TlsError {
     },
 
     /// A private key cannot be used.
-    #[error("use the private key of {place}: {reason}; use an RSA, ECDSA or Ed25519 key")]
+    #[error(
+        "use the private key of {place}: {reason}; use an RSA key of 2,048 to 4,096 bits, \
+         an ECDSA key of P-256 or P-384, or an Ed25519 key"
+    )]
     BadKey {
         /// The file, or what was passed.
         place: String,

@@ -1,7 +1,8 @@
 //! A certificate chain and its private key, from PEM.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,8 +38,14 @@ impl Identity {
         certificates: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, TlsError> {
-        let (certificates, key) = (Pem::read(certificates.as_ref())?, Pem::read(key.as_ref())?);
-        Self::new(&certificates, &key)
+        let (certificates, key) = (certificates.as_ref(), key.as_ref());
+        let chain = Pem::read(certificates)?;
+        // One file is read once: it may be a pipe, or be replaced meanwhile.
+        if key == certificates {
+            Self::new(&chain, &chain)
+        } else {
+            Self::new(&chain, &Pem::read(key)?)
+        }
     }
 
     /// As [`from_files`](Self::from_files), with the contents of the files.
@@ -92,6 +99,12 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// The largest file that is read. The authorities that a system trusts need some 250 KiB.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// What a private key with a passphrase has: by PKCS#8, and by the older form of OpenSSL.
+const LOCKED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
+
 /// PEM text, and where it is from.
 pub(super) struct Pem {
     pub(super) place: String,
@@ -100,8 +113,8 @@ pub(super) struct Pem {
 
 impl Pem {
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
-        let bytes = fs::read(path);
-        let bytes = bytes.map_err(|source| TlsError::Read { path: path.into(), source })?;
+        let bytes =
+            read_bytes(path).map_err(|source| TlsError::Read { path: path.into(), source })?;
         Ok(Self { place: path.display().to_string(), bytes })
     }
 
@@ -117,12 +130,39 @@ impl Pem {
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| match error {
+            _ if LOCKED.iter().any(|mark| self.contains(mark)) => {
+                TlsError::LockedKey { place: self.place.clone() }
+            }
             pem::Error::NoItemsFound => TlsError::NoKey { place: self.place.clone() },
             error => self.bad(&error),
         })
     }
 
-    fn bad(&self, error: &pem::Error) -> TlsError {
-        TlsError::BadPem { place: self.place.clone(), reason: error.to_string() }
+    fn contains(&self, mark: &[u8]) -> bool {
+        self.bytes.windows(mark.len()).any(|part| part == mark)
     }
+
+    fn bad(&self, error: &pem::Error) -> TlsError {
+        let reason = match error {
+            pem::Error::MissingSectionEnd { end_marker } => {
+                let section = String::from_utf8_lossy(end_marker);
+                format!("its section {} has no end", section.escape_debug())
+            }
+            pem::Error::IllegalSectionStart { line } => {
+                let line = String::from_utf8_lossy(line);
+                format!("its line {:?} is no start of a section", line.trim_end())
+            }
+            other => other.to_string(),
+        };
+        TlsError::BadPem { place: self.place.clone(), reason }
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
 }
