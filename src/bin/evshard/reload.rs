@@ -82,13 +82,17 @@ impl Report {
     /// Compares the running settings with those that were read, and updates what can change.
     pub(crate) fn update(running: &mut Settings, read: Settings) -> Self {
         let mut report = Self::default();
+        // A server begins with TLS or without, and listeners never change.
+        let keeps_tls = has_certificate(running) && has_certificate(&read);
         for (running, read) in running.0.iter_mut().zip(read.0) {
-            report.update_one(running, read);
+            let can_change =
+                CHANGEABLE.contains(&&*read.key) && (keeps_tls || !read.key.starts_with("tls-"));
+            report.update_one(running, read, can_change);
         }
         report
     }
 
-    fn update_one(&mut self, running: &mut Setting, read: Setting) {
+    fn update_one(&mut self, running: &mut Setting, read: Setting, can_change: bool) {
         let key = read.key.clone();
         let (before, now) = (&running.value, &read.value);
         let is_file = FILES.contains(&&*key);
@@ -99,7 +103,7 @@ impl Report {
             self.lines.push(format!("{key}: unchanged, a flag sets it to {now}"));
         } else if before == now {
             self.lines.push(format!("{key}: unchanged"));
-        } else if CHANGEABLE.contains(&&*key) && !(key == "tls-cert" && now.is_empty()) {
+        } else if can_change {
             self.lines.push(format!("{key}: applied, from {before} to {now}"));
             self.applied.push(key);
             *running = read;
@@ -108,6 +112,10 @@ impl Report {
             self.need_restart.push(key);
         }
     }
+}
+
+fn has_certificate(settings: &Settings) -> bool {
+    settings.0.iter().any(|setting| setting.key == "tls-cert" && !setting.value.is_empty())
 }
 
 impl fmt::Display for Report {
