@@ -43,8 +43,8 @@ impl TlsFlags {
         let (certificates, keys) = (self.tls_cert.len(), self.tls_key.len());
         (keys > 0 && keys != certificates).then(|| {
             format!(
-                "--tls-key is given {keys} times and --tls-cert {certificates} times; give a key \
-                 for each certificate, or none if the certificates' files have them"
+                "--tls-key names {keys} and --tls-cert {certificates} of the files; give a key for \
+                 each certificate, or none if the certificates' files have them"
             )
         })
     }
@@ -54,8 +54,14 @@ impl TlsFlags {
         let identities = self.tls_cert.iter().enumerate().map(|(index, certificate)| {
             let key = self.tls_key.get(index);
             Identity::from_files(certificate, key.unwrap_or(certificate)).map_err(|error| {
-                let flag = if is_about(&error, key) { "--tls-key" } else { "--tls-cert" };
-                format!("{flag}: {error}")
+                match error {
+                    error if is_about(&error, key) => format!("--tls-key: {error}"),
+                    // Of a configuration file with a wrong `tls-key`, this is no second error.
+                    TlsError::NoKey { .. } => {
+                        format!("--tls-cert: {error}; or name the file of the key by --tls-key")
+                    }
+                    error => format!("--tls-cert: {error}"),
+                }
             })
         });
         let identities = identities.collect::<Result<Vec<_>, _>>()?;
@@ -80,7 +86,10 @@ impl TlsFlags {
 fn is_about(error: &TlsError, key: Option<&PathBuf>) -> bool {
     let Some(key) = key else { return false };
     match error {
-        TlsError::NoKey { .. } | TlsError::BadKey { .. } | TlsError::KeyMismatch { .. } => true,
+        TlsError::NoKey { .. }
+        | TlsError::LockedKey { .. }
+        | TlsError::BadKey { .. }
+        | TlsError::KeyMismatch { .. } => true,
         TlsError::Read { path, .. } => path == key,
         TlsError::BadPem { place, .. } => Path::new(place) == key,
         _ => false,
