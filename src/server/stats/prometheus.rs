@@ -30,13 +30,14 @@ const SHARD_COUNTERS: &[Metric<ShardStats>] = &[
         |s| s.writes_delayed,
     ),
     ("evshard_shard_aged_total", "Connections that reached their maximum age.", |s| s.aged),
-    ("evshard_shard_tls_handshakes_total", "TLS handshakes that were done.", |s| s.handshakes.done),
-    ("evshard_shard_tls_resumed_total", "TLS handshakes that resumed a session.", |s| {
+    ("evshard_shard_tls_handshakes_total", "TLS handshakes that succeeded.", |s| s.handshakes.done),
+    ("evshard_shard_tls_resumed_total", "TLS handshakes that resumed an earlier session.", |s| {
         s.handshakes.resumed
     }),
     (
         "evshard_shard_tls_deferred_total",
-        "Times that a TLS handshake waited for the next turn.",
+        "Times that a TLS handshake waited for the next turn of the event loop, because others had \
+         used up the time that handshakes may take of one.",
         |s| s.handshakes.deferred,
     ),
     ("evshard_shard_reads_total", "Reads that returned data.", |s| s.reads),
@@ -77,7 +78,11 @@ const SHARD_TIMINGS: &[Histogram] = &[
         |t| &t.loop_lag,
     ),
     ("evshard_shard_callback_seconds", "How long callbacks took.", |t| &t.callback),
-    ("evshard_shard_tls_handshake_seconds", "How long TLS handshakes took.", |t| &t.handshake),
+    (
+        "evshard_shard_tls_handshake_seconds",
+        "From the start of a TLS handshake to its end, of those that succeeded.",
+        |t| &t.handshake,
+    ),
     ("evshard_shard_handoff_seconds", "From accept to a connection's first callback.", |t| {
         &t.handoff
     }),
@@ -161,7 +166,7 @@ impl ServerStats {
                 errors.sample(&[("shard", &shard), ("kind", kind)], count);
             }
         }
-        let help = "TLS handshakes that failed.";
+        let help = "TLS handshakes that failed, by reason.";
         let mut failed =
             text.family("evshard_shard_tls_handshake_errors_total", Kind::Counter, help);
         for (shard, of) in answered() {
