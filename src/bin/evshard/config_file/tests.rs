@@ -1,6 +1,7 @@
 //! Files as configurations: values, precedence, errors, and files that were printed.
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use clap::ArgAction;
 use test_inputs::like;
@@ -91,10 +92,22 @@ fn line_for(flag: &clap::Arg) -> (String, Value) {
     (format!("{key} = {text:?}"), value_text(&text))
 }
 
+/// A file with a certificate and its key.
+fn certificate_and_key() -> tempfile::NamedTempFile {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = key.cert.pem() + &key.signing_key.serialize_pem();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
 #[test]
 fn every_flag_of_serve_works_from_a_file() {
     let command = serve_command();
     let (mut keys, mut refused) = (0, Vec::new());
+    let file = certificate_and_key();
+    let pem = file.path().to_str().unwrap().to_owned();
+    let certificate = format!("tls-cert = {pem:?}");
     for flag in command.get_arguments() {
         let key = flag.get_long().unwrap();
         if !can_be_key(flag) {
@@ -103,7 +116,13 @@ fn every_flag_of_serve_works_from_a_file() {
             refused.push(key);
             continue;
         }
-        let (line, expected) = line_for(flag);
+        let (line, expected) = match key {
+            "tls-cert" | "tls-key" => {
+                (format!("{key} = {pem:?}"), Value::List(vec![Some(pem.clone())]))
+            }
+            "tls-client-ca" => (format!("{key} = {pem:?}"), one(&pem)),
+            _ => line_for(flag),
+        };
         // What some flags need besides. A key that is named twice is not valid.
         let needed = [
             ("proxy-trust", "proxy-protocol = \"require\""),
@@ -112,6 +131,8 @@ fn every_flag_of_serve_works_from_a_file() {
             ("admin-host", "admin = \"127.0.0.1:1\""),
             ("work", "service = \"work\""),
             ("drain-spread", "drain-timeout = \"1h\""),
+            ("tls-key", &certificate),
+            ("tls-client-ca", &certificate),
         ];
         let needed = needed.into_iter().find(|(name, _)| *name == key);
         let text = format!("{}\n{line}\n", needed.map_or("", |(_, line)| line));
