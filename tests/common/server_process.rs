@@ -50,6 +50,7 @@ impl ServerProcess {
         let mut line = String::new();
         stdout.read_line(&mut line).expect("read the first line");
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.strip_suffix('\n'));
+        let address = address.map(|text| text.strip_prefix("tls:").unwrap_or(text));
         let address = address.and_then(|text| text.parse().ok());
         let address = address.unwrap_or_else(|| panic!("the first line is {line:?}"));
         Self { child, stdout: Some(stdout), address }
