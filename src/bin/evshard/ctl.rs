@@ -20,9 +20,9 @@ enum Verb {
     Stats(AdminArg),
     /// Drain the server: it stops accepting, finishes open connections and exits.
     Drain(AdminArg),
-    /// Make the server read its configuration file again, and print what became of each key. Keys
-    /// that the server cannot change while it runs need a restart or an upgrade. If the file has an
-    /// error, nothing changes.
+    /// Make the server read its configuration file and its certificates again, and print what
+    /// became of each key. Keys that the server cannot change while it runs need a restart or an
+    /// upgrade. If a file has an error, nothing changes.
     Reload(AdminArg),
 }
 

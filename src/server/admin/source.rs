@@ -59,8 +59,10 @@ impl Source for AdminSource {
     fn reload(&mut self, request: ReloadRequest) {
         match &mut self.reload {
             Some(ReloadCallback(reload)) => reload(request),
-            None => request
-                .answer(Err("this server was started without a configuration file\n".to_owned())),
+            None => request.answer(Err(
+                "this server was started without a configuration file and certificates\n"
+                    .to_owned(),
+            )),
         }
     }
 }
