@@ -19,7 +19,7 @@ fn examples() -> &'static [&'static [u8]] {
         texts.push("-----BEGIN CERTIFICATE-----\n".to_owned());
         texts.push("-----END PRIVATE KEY-----\n-----BEGIN \x1b[2J-----\n".to_owned());
         texts.push("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n".to_owned());
-        texts.into_iter().map(|text| &*text.leak().as_bytes()).collect()
+        texts.into_iter().map(|text| text.leak().as_bytes()).collect()
     });
     &EXAMPLES
 }

@@ -41,8 +41,18 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self, name: &str) -> Issued {
+        self.issue_with(CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    /// A certificate that was valid until the year 2020.
+    pub(crate) fn issue_expired(&self, name: &str) -> Issued {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.issue_with(params)
+    }
+
+    fn issue_with(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
             certificate: certificate.pem(),
@@ -95,8 +105,11 @@ impl Folder {
         command
     }
 
+    /// Runs it to its end, which status 124 replaces if it does not come.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        let mut command = Command::new("timeout");
+        command.args(["60", env!("CARGO_BIN_EXE_evshard")]).args(arguments);
+        command.current_dir(self.folder.path()).output().unwrap()
     }
 
     /// Starts a server with these flags. Its log is the file `log`.

@@ -1,9 +1,11 @@
 //! Keys and flags of TLS: what is accepted, and what each mistake is answered with.
 
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::process::Output;
 
 use crate::clients::{Client, Version};
+use crate::common::{eventually, total};
 use crate::files::{Folder, TLS};
 
 /// Files of every kind that can be given by mistake.
@@ -155,6 +157,46 @@ fn one_file_may_have_the_certificate_and_its_key_in_any_order() {
         let client = Client::new(&folder.authority, Version::Tls12);
         assert_eq!(client.exchange(server.address).unwrap(), issued.der);
     }
+}
+
+/// The server does not judge its own certificate: its clock may be the wrong one.
+#[test]
+fn an_expired_certificate_is_served_and_clients_refuse_it() {
+    let folder = Folder::new();
+    let expired = folder.authority.issue_expired("localhost");
+    folder.write("both.pem", [expired.certificate, expired.key].concat());
+    let server = folder.serve(&["--listen", "tls:127.0.0.1:0", "--tls-cert", "both.pem"]);
+    for version in [Version::Tls12, Version::Tls13] {
+        let client = Client::new(&folder.authority, version);
+        let error = client.exchange(server.address).err().expect("it is refused").to_string();
+        assert!(error.contains("expired"), "{error}");
+    }
+    folder.expect_logged("error=\"TLS handshake: received fatal alert: CertificateExpired;", 1);
+    let (status, table) = server.terminate();
+    assert!(status.success());
+    assert_eq!(total(&table, "errors"), 2, "{table}");
+}
+
+/// As a health check does that only tests whether the port is open.
+#[test]
+fn a_connection_that_ends_before_its_first_byte_is_no_error() {
+    let folder = Folder::new();
+    folder.put();
+    let (server, admin) = folder.serve_with_admin(&TLS);
+    for _ in 0..10 {
+        drop(TcpStream::connect(server.address).unwrap());
+    }
+    let client = Client::new(&folder.authority, Version::Tls13);
+    client.exchange(server.address).unwrap();
+    eventually("all are closed", || {
+        let output = folder.run(&["ctl", "stats", "--admin", &admin]);
+        let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        stats["shards"].as_array().unwrap().iter().all(|shard| shard["open"] == 0)
+    });
+    let (status, table) = server.terminate();
+    assert!(status.success());
+    assert_eq!((total(&table, "connections"), total(&table, "errors")), (11, 0), "{table}");
+    assert!(folder.logged("a TLS handshake failed").is_empty());
 }
 
 #[test]

@@ -64,8 +64,13 @@ fn inherited_sockets_named_tls_have_tls_and_others_do_not() {
 fn an_inherited_socket_named_tls_without_a_certificate_ends_the_start_with_advice() {
     let folder = Folder::new();
     let (mut command, second, [_, tls]) = command(&folder, "evshard:tls", "");
-    let status = command.stderr(second).status().unwrap();
-    assert_eq!(status.code(), Some(1));
+    let mut child = command.stderr(second).spawn().unwrap();
+    let mut status = None;
+    eventually("the start ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(1));
     let log = fs::read_to_string(folder.path("log")).unwrap();
     let expected = format!("evshard: cannot serve TLS on {tls}: the server has no certificate");
     assert!(log.contains(&expected), "{log}");
