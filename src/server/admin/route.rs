@@ -10,7 +10,7 @@ const PATHS: &str = "\
 /healthz   GET   200 while the process lives
 /readyz    GET   200 while connections are accepted
 /drain     POST  starts the shutdown
-/reload    POST  reads the configuration file and the certificates again, and applies what can change
+/reload    POST  reads configuration and certificates again, and applies what can change
 ";
 
 /// What a request does.
