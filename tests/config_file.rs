@@ -217,7 +217,7 @@ fn a_reload_applies_what_can_change_and_names_what_needs_a_restart() {
     let second = server.connect();
     assert!(is_served(&second) && is_served(&first));
     assert!(server.connect().read(&mut [0]).is_err(), "there is no room for a third");
-    folder.expect_log("applied=\"max-connections log-level\" need_restart=workers");
+    folder.expect_log("applied=\"max-connections log-level\" read_again=none need_restart=workers");
     assert!(server.terminate().0.success());
 }
 
@@ -247,7 +247,7 @@ fn a_sighup_reloads_the_file_and_opens_the_log_again() {
     folder.write(&(BEFORE.replace("connections = 1", "connections = 2")));
     fs::rename(folder.path("log"), folder.path("old")).unwrap();
     server.signal("HUP");
-    folder.expect_log("applied=max-connections need_restart=none");
+    folder.expect_log("applied=max-connections read_again=none need_restart=none");
     assert!(folder.log().contains("the log file was opened again"), "{}", folder.log());
     assert!(is_served(&server.connect()));
     folder.write("workers = = 2\n");
