@@ -120,8 +120,11 @@ fn haproxy_sends_its_header_before_tls_and_a_client_without_one_is_reset() {
     folder.put();
     let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
     let flags = [&TLS[..], &proxy, &["--slow-callback", "0s"]].concat();
-    let server = folder.serve(&flags);
-    let front = Front::start(&haproxy, &folder, &server, "ca-file ca.pem send-proxy-v2");
+    let (server, admin) = folder.serve_with_admin(&flags);
+    // The checks of another port have no TLS and no header. One that fails would take the server out.
+    let port = admin.rsplit(':').next().unwrap();
+    let flags = format!("ca-file ca.pem send-proxy-v2 check port {port} inter 50ms fall 1");
+    let front = Front::start(&haproxy, &folder, &server, &flags);
     for size in [1, 1_000, 1_000_000] {
         let message = noise(size as u64, size);
         assert!(front.exchange(&message).unwrap() == message, "{size} bytes");
@@ -135,6 +138,7 @@ fn haproxy_sends_its_header_before_tls_and_a_client_without_one_is_reset() {
         !folder.logged(&peer).is_empty()
     });
 
+    assert_eq!(front.exchange(b"it is not taken out").unwrap(), b"it is not taken out");
     let hello = [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
     let mut direct = TcpStream::connect(server.address).unwrap();
     direct.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();

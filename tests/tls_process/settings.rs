@@ -168,7 +168,7 @@ fn an_expired_certificate_is_served_and_clients_refuse_it() {
     let server = folder.serve(&["--listen", "tls:127.0.0.1:0", "--tls-cert", "both.pem"]);
     for version in [Version::Tls12, Version::Tls13] {
         let client = Client::new(&folder.authority, version);
-        let error = client.exchange(server.address).err().expect("it is refused").to_string();
+        let error = client.exchange(server.address).expect_err("it is refused").to_string();
         assert!(error.contains("expired"), "{error}");
     }
     folder.expect_logged("error=\"TLS handshake: received fatal alert: CertificateExpired;", 1);

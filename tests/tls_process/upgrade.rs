@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use evshard::server::AcceptMode;
+
 use crate::clients::{Client, Version};
 use crate::common::total;
 use crate::files::{Folder, TLS, address_of};
@@ -13,11 +15,17 @@ const SUCCESSOR: [&str; 4] = [TLS[2], TLS[3], TLS[4], TLS[5]];
 
 #[test]
 fn four_upgrades_under_load_fail_no_connection_and_bring_new_certificates() {
+    for mode in AcceptMode::ALL {
+        upgrade_under_load(mode.name());
+    }
+}
+
+/// With a listener without TLS, too.
+fn upgrade_under_load(mode: &str) {
     let folder = Folder::new();
     let mut current = folder.put();
-    let plain = ["--listen", "127.0.0.1:0"];
-    let offer = ["--upgrade-socket", "upgrade"];
-    let mut server = folder.serve(&[&TLS[..], &plain, &offer].concat());
+    let flags = ["--listen", "127.0.0.1:0", "--upgrade-socket", "upgrade", "--accept", mode];
+    let mut server = folder.serve(&[&TLS[..], &flags].concat());
     let plain = address_of("listening on ", &mut server);
     let address = server.address;
     let load = Load::start(&folder.authority, address);
@@ -30,17 +38,16 @@ fn four_upgrades_under_load_fail_no_connection_and_bring_new_certificates() {
         session.echo(b"of the old server").unwrap();
         current = folder.put();
         load.expect(&current.der);
-        let successor = [&["--upgrade-from", "upgrade"], &SUCCESSOR[..]].concat();
+        let successor = [&["--upgrade-from", "upgrade", "--accept", mode], &SUCCESSOR[..]].concat();
         let mut new = folder.serve(&successor);
         assert_eq!(new.address, address);
         assert_eq!(address_of("listening on ", &mut new), plain);
-        let mut end = [0; 1];
         let (status, table) = std::mem::replace(&mut server, new).wait();
-        assert!(status.success(), "{status}");
+        assert!(status.success(), "{mode}: {status}");
         // The load leaves no connection that is cut off, and this one is idle.
-        assert_eq!(total(&table, "errors"), 0, "round {round}: {table}");
-        assert_eq!(session.read(&mut end).unwrap(), 0, "it ends with close_notify");
-        assert_eq!(client.exchange(address).unwrap(), current.der, "round {round}");
+        assert_eq!(total(&table, "errors"), 0, "{mode}, round {round}: {table}");
+        assert_eq!(session.read(&mut [0; 1]).unwrap(), 0, "it ends with close_notify");
+        assert_eq!(client.exchange(address).unwrap(), current.der, "{mode}, round {round}");
         let mut stream = TcpStream::connect(&plain).unwrap();
         stream.write_all(b"plain").unwrap();
         stream.read_exact(&mut [0; 5]).unwrap();
