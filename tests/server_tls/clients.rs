@@ -3,8 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use evshard::server::{AcceptMode, ListenAddress, Server, ServerConfig, Service};
 use evshard::tls::{Identity, TlsServer, TlsServerBuilder, TrustRoots};
@@ -128,12 +129,18 @@ pub(crate) fn any_config() -> ServerConfig {
 /// A client's stream. Its handshake begins with the first byte, or with [`Handshake::finish`].
 pub(crate) type Client = StreamOwned<ClientConnection, TcpStream>;
 
-/// A server with TLS, and the authority that its clients trust.
+/// A server with TLS, and what its clients need; it dereferences to that.
 pub(crate) struct Site {
-    pub(crate) authority: Authority,
     pub(crate) server: Server,
-    pub(crate) address: SocketAddr,
-    pub(crate) client: Arc<ClientConfig>,
+    pub(crate) access: Access,
+}
+
+impl Deref for Site {
+    type Target = Access;
+
+    fn deref(&self) -> &Access {
+        &self.access
+    }
 }
 
 impl Site {
@@ -153,15 +160,30 @@ impl Site {
         Self::of(authority, ServerConfig { tls, ..config }, service)
     }
 
+    /// A server whose configuration has its TLS already.
     pub(crate) fn of(authority: Authority, config: ServerConfig, service: impl Service) -> Self {
         let server = Server::start(&config, service).unwrap();
         let address = tcp_address(&server, 0);
         let client = Arc::new(authority.client(&VERSIONS));
-        Self { authority, server, address, client }
+        let (authority, opened) = (Arc::new(authority), Arc::default());
+        Self { server, access: Access { authority, address, client, opened } }
     }
+}
 
+/// What the clients of a server need: its address, and the authority that they trust.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) address: SocketAddr,
+    pub(crate) client: Arc<ClientConfig>,
+    /// How many sockets were opened.
+    pub(crate) opened: Arc<AtomicU64>,
+}
+
+impl Access {
     /// A plain socket to its first listener.
     pub(crate) fn socket(&self) -> TcpStream {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         socket_to(self.address, None)
     }
 
@@ -232,6 +254,15 @@ pub(crate) fn client_hello(client: &mut Client) -> Vec<u8> {
     hello
 }
 
+/// The first records of some client.
+pub(crate) fn some_hello(access: &Access) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut connection = ClientConnection::new(access.client.clone(), name).unwrap();
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).unwrap();
+    hello
+}
+
 /// Sends bytes, and reads as many back.
 #[track_caller]
 pub(crate) fn echo(client: &mut Client, bytes: &[u8]) {
@@ -255,6 +286,13 @@ pub(crate) fn end_write(client: &mut Client) {
         client.conn.write_tls(&mut client.sock).unwrap();
     }
     client.sock.shutdown(Shutdown::Write).unwrap();
+}
+
+/// Ends both streams, as TLS does it. Nothing more comes.
+#[track_caller]
+pub(crate) fn close(mut client: Client) {
+    end_write(&mut client);
+    assert_eq!(read_to_close_notify(&mut client), Ok(Vec::new()));
 }
 
 /// How many sockets of connections this process has at this port of 127.0.0.1, as a server.

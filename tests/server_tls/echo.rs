@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use evshard::server::{Echo, Outlet, Peer, Service};
 
 use crate::clients::{
-    Client, Site, VERSIONS, all_configs, client_on, echo, end_write, handshake,
-    read_to_close_notify, socket_to,
+    Client, Site, VERSIONS, all_configs, client_on, close, echo, handshake, read_to_close_notify,
+    socket_to,
 };
 use crate::common::{eventually, noise};
 
@@ -28,8 +28,7 @@ fn messages_of_any_size_come_back_identical_with_both_versions() {
             for size in sizes(seed) {
                 echo(&mut client, &noise(seed, size));
             }
-            end_write(&mut client);
-            assert_eq!(read_to_close_notify(&mut client), Ok(Vec::new()));
+            close(client);
         }
         let total = site.server.drain().unwrap().total();
         assert_eq!((total.errors.total(), total.handshakes.done), (0, 2));

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use evshard::server::{Drain, Echo, Limits, Outlet, Peer, ServerConfig, Service};
 
 use crate::clients::{
-    Client, Site, VERSIONS, all_configs, any_config, client_hello, client_on, echo, end_write,
-    handshake, read_to_close_notify, socket_to,
+    Client, Site, VERSIONS, all_configs, client_hello, client_on, echo, end_write, handshake,
+    read_to_close_notify, socket_to,
 };
 use crate::common::{MS, TEST_TIMEOUT, eventually, noise};
 

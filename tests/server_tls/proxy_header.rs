@@ -10,7 +10,9 @@ use evshard::server::{
     Service,
 };
 
-use crate::clients::{Client, Site, all_configs, any_config, client_hello, echo, handshake};
+use crate::clients::{
+    Client, Site, all_configs, any_config, client_hello, close, echo, handshake, some_hello,
+};
 use crate::common::{MS, TEST_TIMEOUT, eventually};
 
 /// Echoes, and reports the address of each connection.
@@ -55,6 +57,7 @@ fn address(client: u8) -> PeerAddress {
 fn go_on(mut client: Client) {
     handshake(&mut client);
     echo(&mut client, b"hello");
+    close(client);
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn a_header_before_the_handshake_or_in_one_segment_with_it_names_the_client() {
 fn a_header_and_a_client_hello_may_be_cut_at_every_byte() {
     let (site, addresses) = start(any_config(), ProxyMode::Require);
     for header in headers(2) {
-        let length = header.len() + client_hello(&mut site.client()).len();
+        let length = header.len() + some_hello(&site).len();
         for cut in 1..length {
             let mut client = site.client();
             let all = [&header[..], &client_hello(&mut client)].concat();
@@ -110,6 +113,7 @@ fn an_optional_header_may_be_absent_and_a_required_one_not() {
         echo(&mut client, b"x");
         let own = PeerAddress::Internet(client.sock.local_addr().unwrap());
         assert_eq!(addresses.recv_timeout(TEST_TIMEOUT), Ok(own));
+        close(client);
         for header in headers(3) {
             let mut client = site.client();
             client.sock.write_all(&header).unwrap();

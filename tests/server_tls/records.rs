@@ -9,7 +9,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use crate::clients::{Site, handshake};
+use crate::clients::{Access, handshake};
 
 /// A connection whose handshake is done, on which anything can be sent encrypted.
 pub(crate) struct Forger {
@@ -19,7 +19,7 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
-    pub(crate) fn connect(site: &Site, version: &'static SupportedProtocolVersion) -> Self {
+    pub(crate) fn connect(site: &Access, version: &'static SupportedProtocolVersion) -> Self {
         let mut config = site.authority.client(&[version]);
         config.enable_secret_extraction = true;
         let mut client = site.connect_with(&config.into());

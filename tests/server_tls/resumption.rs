@@ -1,10 +1,12 @@
 //! Sessions that are resumed.
 
+use std::sync::Arc;
+
 use evshard::Config;
 use evshard::server::{AcceptMode, Echo, ServerConfig};
 use rustls::HandshakeKind;
 
-use crate::clients::{Client, Site, VERSIONS, config, echo};
+use crate::clients::{Authority, Client, Site, VERSIONS, any_config, config, echo};
 
 /// How many handshakes each shard has resumed.
 fn resumed_by_shard(site: &Site) -> Vec<u64> {
@@ -23,7 +25,7 @@ fn a_session_is_resumed_on_whichever_shard_the_next_connection_lands() {
     for mode in AcceptMode::ALL {
         for version in VERSIONS {
             let mut site = Site::start(config(Config::default(), mode), Echo);
-            site.client = site.authority.client(&[version]).into();
+            site.access.client = site.authority.client(&[version]).into();
             let first = served(&site);
             assert_eq!(first.conn.handshake_kind(), Some(HandshakeKind::Full));
             let mut held = vec![first];
@@ -44,25 +46,25 @@ fn a_session_is_resumed_on_whichever_shard_the_next_connection_lands() {
 
 #[test]
 fn a_server_without_resumption_and_another_server_do_the_whole_handshake() {
-    let plain = config(Config::default(), AcceptMode::Acceptor);
+    let config = any_config();
     for version in VERSIONS {
-        let set = |server: evshard::tls::TlsServerBuilder| server.without_resumption();
-        let mut site = Site::start_with(plain.clone(), Echo, set);
-        site.client = site.authority.client(&[version]).into();
+        let mut site = Site::start_with(config.clone(), Echo, |server| server.without_resumption());
+        site.access.client = site.authority.client(&[version]).into();
         for _ in 0..3 {
             assert_eq!(served(&site).conn.handshake_kind(), Some(HandshakeKind::Full));
         }
         assert_eq!(site.server.stats().total().handshakes.resumed, 0);
-        // The tickets of one server mean nothing to another with the same certificate.
-        let tls = |authority: &crate::clients::Authority| Some(authority.server().build().unwrap());
-        let config = ServerConfig { tls: tls(&site.authority), ..plain.clone() };
-        let mut first = Site::of(crate::clients::Authority::new(), config.clone(), Echo);
-        let config = ServerConfig { tls: tls(&site.authority), ..config };
-        let mut second = Site::of(crate::clients::Authority::new(), config, Echo);
-        let client = std::sync::Arc::new(site.authority.client(&[version]));
-        (first.client, second.client) = (client.clone(), client);
-        served(&first);
-        assert_eq!(served(&second).conn.handshake_kind(), Some(HandshakeKind::Full));
-        assert_eq!(served(&second).conn.handshake_kind(), Some(HandshakeKind::Resumed));
+
+        // The tickets of one server mean nothing to another of the same name.
+        let authority = Authority::new();
+        let client = Arc::new(authority.client(&[version]));
+        for _ in 0..2 {
+            let tls = Some(authority.server().build().unwrap());
+            let config = ServerConfig { tls, ..config.clone() };
+            let mut site = Site::of(Authority::new(), config, Echo);
+            site.access.client = client.clone();
+            assert_eq!(served(&site).conn.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(served(&site).conn.handshake_kind(), Some(HandshakeKind::Resumed));
+        }
     }
 }

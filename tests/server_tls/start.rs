@@ -7,7 +7,7 @@ use std::time::Duration;
 use evshard::server::upgrade::{UpgradeSocket, take_over};
 use evshard::server::{Echo, Error, ListenAddress, Server, ServerConfig, listener, ranges};
 
-use crate::clients::{Authority, Site, any_config, client_on, echo, socket_to, tcp_address};
+use crate::clients::{Authority, Site, any_config, client_on, close, echo, socket_to, tcp_address};
 use crate::common::TEST_TIMEOUT;
 
 #[test]
@@ -54,7 +54,9 @@ fn a_successor_without_a_certificate_does_not_start_and_the_old_server_goes_on()
     assert!(taken.try_recv().is_err());
     echo(&mut held, b"goes on");
     for _ in 0..10 {
-        echo(&mut site.connect(), b"and serves new ones");
+        let mut new = site.connect();
+        echo(&mut new, b"and serves new ones");
+        close(new);
     }
 
     // One with a certificate serves TLS at the same address.
@@ -68,9 +70,9 @@ fn a_successor_without_a_certificate_does_not_start_and_the_old_server_goes_on()
     let report = site.server.drain().unwrap().total();
     assert_eq!((report.handshakes.done, report.errors.total()), (11, 0));
     assert_eq!(held.read(&mut [0]).unwrap(), 0, "by close_notify");
-    assert_eq!(tcp_address(&successor, 0), site.address);
+    assert_eq!(tcp_address(&successor, 0), site.access.address);
     let tls = authority.client(&crate::clients::VERSIONS).into();
-    let mut client = client_on(socket_to(site.address, None), &tls, "localhost");
+    let mut client = client_on(socket_to(site.access.address, None), &tls, "localhost");
     echo(&mut client, b"by the certificate of the successor");
 }
 
@@ -84,11 +86,11 @@ fn a_deadline_of_the_handshake_outside_its_range_is_refused() {
     let (least, most) = (*ranges::DEADLINE.start(), *ranges::DEADLINE.end());
     for bad in [Duration::ZERO, least / 2, most + least, Duration::MAX] {
         let error = with(Some(bad)).unwrap_err();
-        let Error::OutOfRange(range) = &error else { panic!("{error}") };
-        assert_eq!(range.name, "tls.handshake_timeout");
+        assert!(matches!(error, Error::OutOfRange(_)), "{error}");
+        assert!(error.to_string().contains("tls.handshake_timeout"), "{error}");
     }
     for good in [None, Some(least), Some(most)] {
-        with(good).unwrap();
+        drop(with(good).unwrap());
     }
 }
 

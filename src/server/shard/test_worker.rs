@@ -86,10 +86,19 @@ pub(super) fn configured_worker(
 
 /// Puts a connection into the handoff of a worker.
 pub(super) fn hand_over(worker: &Worker, socket: TcpStream) {
+    hand_over_from(worker, socket, false);
+}
+
+/// The same, for a connection of a listener with TLS.
+pub(super) fn hand_over_tls(worker: &Worker, socket: TcpStream) {
+    hand_over_from(worker, socket, true);
+}
+
+fn hand_over_from(worker: &Worker, socket: TcpStream, tls: bool) {
     assert!(worker.handoff.connection_limit().try_acquire());
     let socket = socket.into();
     let connection =
-        AcceptedConnection { socket, accepted_at: None, listener: 0, tls: false, source: None };
+        AcceptedConnection { socket, accepted_at: None, listener: 0, tls, source: None };
     worker.handoff.offer(connection).unwrap();
     let _ = worker.handoff.wake_worker();
 }

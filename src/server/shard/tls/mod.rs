@@ -7,6 +7,8 @@
 mod failure;
 mod handshake;
 mod reading;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod turn_share;
 
 use std::sync::Arc;
