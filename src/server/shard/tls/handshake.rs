@@ -96,7 +96,8 @@ impl ConnectionMut<'_> {
         let start_ns = monotonic_ns();
         let done = self.transport.handshake();
         self.tls().turn_share.spend(monotonic_ns() - start_ns);
-        self.active_since_tick = true;
+        // A drain also comes here, to look whether anything has come.
+        self.active_since_tick |= self.transport.has_peer_begun_tls();
         match done {
             Ok(true) => self.handshake_done(),
             Ok(false) if self.transport.unsent() > 0 => {
