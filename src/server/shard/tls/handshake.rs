@@ -69,8 +69,7 @@ impl ConnectionMut<'_> {
         if let Some(timeout) = self.worker.deadlines.handshake {
             self.start_deadline(timeout, on_timer);
         }
-        if let Some(early) = self.unconsumed.take() {
-            self.transport.take_early(&early);
+        if self.unconsumed.is_some() {
             self.handshake();
         }
     }
@@ -94,6 +93,10 @@ impl ConnectionMut<'_> {
 
     fn do_handshake_step(&mut self) {
         let start_ns = monotonic_ns();
+        // To decode it is a part of the step that must wait for its turn.
+        if let Some(early) = self.unconsumed.take() {
+            self.transport.take_early(&early);
+        }
         let done = self.transport.handshake();
         self.tls().turn_share.spend(monotonic_ns() - start_ns);
         // A drain also comes here, to look whether anything has come.
