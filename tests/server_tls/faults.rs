@@ -12,7 +12,7 @@ use rustls::{ContentType, SupportedProtocolVersion};
 
 use crate::clients::{
     Access, Authority, Client, Site, VERSIONS, all_configs, any_config, client_hello, client_on,
-    echo, handshake, server_sockets,
+    echo, handshake, server_sockets, some_hello,
 };
 use crate::common::{MS, eventually, noise};
 use crate::records::Forger;
