@@ -1,6 +1,7 @@
 //! The output of a connection: what its socket does not take is pending, up to a limit.
 
 use crate::server::memory::{BufferLimits, HeldBuffer, NoMemory};
+use crate::tls::TlsError;
 use crate::transport::{Transport, would_block};
 
 /// The output side of a connection during a call.
@@ -21,6 +22,8 @@ pub(super) struct Output<'a> {
 pub(in crate::server) enum OutputFailure {
     /// A call on its socket failed.
     Broken,
+    /// Its peer has broken TLS, so nothing can be sent any more.
+    Tls,
     /// The pending output exceeds its limit.
     TooLarge,
     /// There is no memory for the pending output.
@@ -63,7 +66,11 @@ impl Output<'_> {
                 }
             }
             Err(error) if would_block(&error) => self.queue(bytes),
-            Err(_) => self.failure = Some(OutputFailure::Broken),
+            Err(error) => {
+                let is_tls = TlsError::inside(&error).is_some();
+                let failure = if is_tls { OutputFailure::Tls } else { OutputFailure::Broken };
+                self.failure = Some(failure);
+            }
         }
     }
 

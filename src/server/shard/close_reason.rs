@@ -48,6 +48,7 @@ impl From<OutputFailure> for CloseReason {
     fn from(failure: OutputFailure) -> Self {
         match failure {
             OutputFailure::Broken => Self::Broken,
+            OutputFailure::Tls => Self::Tls,
             OutputFailure::TooLarge => Self::TooLarge,
             OutputFailure::NoMemory => Self::NoMemory,
         }
@@ -55,8 +56,8 @@ impl From<OutputFailure> for CloseReason {
 }
 
 impl CloseReason {
-    /// For a read that failed.
-    pub(super) fn of_read(error: &io::Error) -> Self {
+    /// For a read or a write that failed.
+    pub(super) fn of_io(error: &io::Error) -> Self {
         match TlsError::inside(error) {
             None => Self::Broken,
             Some(TlsError::Truncated) => Self::Truncated,

@@ -215,7 +215,7 @@ impl ConnectionMut<'_> {
         match read {
             Ok(_) => self.end_of_stream(),
             Err(error) if would_block(&error) => {}
-            Err(error) => self.fail(CloseReason::of_read(&error)),
+            Err(error) => self.fail(CloseReason::of_io(&error)),
         }
         false
     }
@@ -444,9 +444,9 @@ impl ConnectionMut<'_> {
             if allowed == 0 && !pending.is_empty() {
                 return self.delay_sending();
             }
-            let Ok(sent) = pending.write_to(&connection.transport, allowed) else {
-                self.fail(CloseReason::Broken);
-                return;
+            let sent = match pending.write_to(&connection.transport, allowed) {
+                Ok(sent) => sent,
+                Err(error) => return self.fail(CloseReason::of_io(&error)),
             };
             if let Some(rates) = rates {
                 rates.count(self.key, Direction::Write, sent);
