@@ -8,7 +8,7 @@ use evshard::server::upgrade::{UpgradeSocket, take_over};
 use evshard::server::{Echo, Error, ListenAddress, Server, ServerConfig, listener, ranges};
 
 use crate::clients::{Authority, Site, any_config, client_on, close, echo, socket_to, tcp_address};
-use crate::common::TEST_TIMEOUT;
+use crate::common::{MS, TEST_TIMEOUT};
 
 #[test]
 fn a_listener_with_tls_needs_a_certificate() {
@@ -110,4 +110,16 @@ fn a_running_server_keeps_its_settings_if_new_ones_are_refused_and_else_uses_the
     let tls = other.client(&crate::clients::VERSIONS).into();
     echo(&mut site.connect_with(&tls), b"by the new certificate");
     echo(&mut held, b"an open connection stays");
+}
+
+/// Its TLS stays, and with it the deadline of its handshakes.
+#[test]
+fn a_running_server_that_gets_settings_without_tls_keeps_its_own() {
+    let mut site =
+        Site::start_with(any_config(), Echo, |server| server.handshake_timeout(Some(200 * MS)));
+    assert_eq!(site.server.reconfigure(&any_config()).unwrap(), 0);
+    echo(&mut site.connect(), b"by its certificate");
+    let mut silent = site.socket();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "at the deadline");
+    assert_eq!(site.server.stats().total().handshakes.errors.timeout, 1);
 }
