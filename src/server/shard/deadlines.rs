@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::{CommonTimeout, Registry};
 use crate::error::Result;
 use crate::event::EventId;
-use crate::server::config::ServerConfig;
+use crate::server::config::Limits;
 use crate::tls::TlsServer;
 
 /// The deadline for a PROXY header: a proxy sends it first, and has it ready.
@@ -27,9 +27,12 @@ pub(super) struct ConnectionDeadlines {
 }
 
 impl ConnectionDeadlines {
-    pub(super) fn new<C>(config: &ServerConfig, registry: &mut Registry<C>) -> Result<Self> {
-        let limits = &config.limits;
-        let handshake = config.tls.as_ref().and_then(TlsServer::handshake_timeout);
+    pub(super) fn new<C>(
+        limits: &Limits,
+        tls: Option<&TlsServer>,
+        registry: &mut Registry<C>,
+    ) -> Result<Self> {
+        let handshake = tls.and_then(TlsServer::handshake_timeout);
         let handshake = handshake.map(|duration| registry.common_timeout(duration)).transpose()?;
         let message = limits.message.map(|duration| registry.common_timeout(duration));
         Ok(Self {

@@ -113,7 +113,7 @@ impl Worker {
             connections: Slab::new(),
             source_slots: SourceSlots::new(sources),
             buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            deadlines: ConnectionDeadlines::new(config, registry)?,
+            deadlines: ConnectionDeadlines::new(&config.limits, config.tls.as_ref(), registry)?,
             ages,
             proxy: config.proxy.clone(),
             tls,
@@ -136,7 +136,9 @@ impl Worker {
         registry: &mut Registry<Self>,
         config: &ServerConfig,
     ) -> Result<()> {
-        self.deadlines = ConnectionDeadlines::new(config, registry)?;
+        // Without other TLS, that of the server stays, and with it the deadline of handshakes.
+        let tls = config.tls.as_ref().or(self.tls.as_ref().map(|tls| &tls.server));
+        self.deadlines = ConnectionDeadlines::new(&config.limits, tls, registry)?;
         if let (Some(tls), Some(server)) = (&mut self.tls, &config.tls) {
             tls.server = server.clone();
         }
