@@ -28,7 +28,7 @@ fn upgrade_under_load(mode: &str) {
     let mut server = folder.serve(&[&TLS[..], &flags].concat());
     let plain = address_of("listening on ", &mut server);
     let address = server.address;
-    let load = Load::start(&folder.authority, address);
+    let load = Load::start_with_drains(&folder.authority, address);
     load.expect(&current.der);
     load.wait_for(50);
     let client = Client::new(&folder.authority, Version::Tls13);
@@ -62,7 +62,7 @@ fn a_successor_without_a_certificate_is_refused_and_the_old_server_goes_on() {
     let folder = Folder::new();
     let first = folder.put();
     let server = folder.serve(&[&TLS[..], &["--upgrade-socket", "upgrade"]].concat());
-    let load = Load::start(&folder.authority, server.address);
+    let load = Load::start_with_drains(&folder.authority, server.address);
     load.expect(&first.der);
     for _ in 0..3 {
         let output = folder.run(&["serve", "--upgrade-from", "upgrade"]);
