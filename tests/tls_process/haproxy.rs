@@ -121,7 +121,7 @@ fn haproxy_sends_its_header_before_tls_and_a_client_without_one_is_reset() {
     let proxy = ["--proxy-protocol", "require", "--proxy-trust", "127.0.0.0/8"];
     let flags = [&TLS[..], &proxy, &["--slow-callback", "0s"]].concat();
     let (server, admin) = folder.serve_with_admin(&flags);
-    // The checks of another port have no TLS and no header. One that fails would take the server out.
+    // Checks of another port have no TLS and no header. If one failed, HAProxy would take it out.
     let port = admin.rsplit(':').next().unwrap();
     let flags = format!("ca-file ca.pem send-proxy-v2 check port {port} inter 50ms fall 1");
     let front = Front::start(&haproxy, &folder, &server, &flags);

@@ -82,7 +82,6 @@ impl Load {
         let served = self.served();
         assert!(failures.is_empty(), "{} failed, {served} served: {failures:?}", failures.len());
         let too_late = self.shared.too_late.load(Ordering::Relaxed);
-        println!("{served} connections were served, and {too_late} clients were too late");
         assert!(too_late * 20 <= served, "{too_late} of {served} were too late");
         served
     }
