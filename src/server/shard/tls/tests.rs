@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -43,11 +43,17 @@ struct Client {
 
 impl Bench {
     fn new(turn_ns: u64) -> Self {
-        Self::with(turn_ns, ServerConfig::default(), 0, None)
+        Self::with(turn_ns, ServerConfig::default(), 0, None, usize::MAX)
     }
 
-    /// `chain` certificates follow that of the server.
-    fn with(turn_ns: u64, config: ServerConfig, chain: usize, timeout: Option<Duration>) -> Self {
+    /// `chain` certificates follow that of the server. Buffers hold at most `memory_max` bytes.
+    fn with(
+        turn_ns: u64,
+        config: ServerConfig,
+        chain: usize,
+        timeout: Option<Duration>,
+        memory_max: usize,
+    ) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let sent = certificate.repeat(1 + chain);
@@ -56,7 +62,7 @@ impl Bench {
         let roots = TrustRoots::from_pem(certificate.as_bytes()).unwrap();
         // This backend reports readiness in its order.
         let base = Config::default().ignore_environment().backend(BackendKind::Epoll);
-        let memory = Arc::new(MemoryLimit::new(usize::MAX, Vec::new()));
+        let memory = Arc::new(MemoryLimit::new(memory_max, Vec::new()));
         let config = ServerConfig { base, tls: Some(server), ..config };
         let (mut base, mut worker) = configured_worker(Echo, memory.clone(), config);
         // Otherwise a run goes on while deferred handshakes are active.
@@ -93,39 +99,61 @@ impl Bench {
     /// Clients that have sent their ClientHello, in this order.
     fn clients_that_wait(&mut self, count: usize) -> Vec<Client> {
         let clients = self.clients(count);
-        clients.iter().for_each(Client::send_hello);
+        clients.iter().for_each(|client| self.send_hello(client));
         clients
+    }
+
+    /// Sends a ClientHello, and waits until it is there.
+    fn send_hello(&self, client: &Client) {
+        assert!(!client.transport.handshake().unwrap());
+        self.await_input(client);
+    }
+
+    /// Waits until the server's socket has something to read. The kernel may take a while.
+    fn await_input(&self, client: &Client) {
+        let socket = self.worker.connections[client.key].transport.socket();
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        eventually(|| socket.peek(&mut byte).is_ok_and(|length| length > 0));
+    }
+
+    fn has_begun(&self, client: &Client) -> bool {
+        self.worker.connections[client.key].transport.has_peer_begun_tls()
+    }
+
+    /// The indexes of those whose handshake has begun.
+    fn begun(&self, clients: &[Client]) -> Vec<usize> {
+        (0..clients.len()).filter(|index| self.has_begun(&clients[*index])).collect()
     }
 
     /// Finishes these handshakes, and uses the connections.
     fn finish(&mut self, clients: &[Client]) {
         let mut done = vec![false; clients.len()];
-        for turn in 0.. {
-            assert!(turn < 10_000, "{done:?}");
+        eventually(|| {
             for (client, done) in clients.iter().zip(&mut done) {
                 *done = *done || client.transport.handshake().unwrap();
             }
-            if !done.contains(&false) {
-                break;
-            }
             self.turn();
-        }
+            !done.contains(&false)
+        });
         clients.iter().for_each(|client| self.echo(client));
     }
 
     fn echo(&mut self, client: &Client) {
         assert_eq!(client.transport.write(b"hello").unwrap(), 5);
         let mut back = [0; 6];
-        for turn in 0.. {
+        eventually(|| {
             self.turn();
             match client.transport.read(&mut back) {
                 Ok(length) => {
                     assert_eq!(&back[..length], b"hello");
-                    return;
+                    true
                 }
-                Err(error) => assert!(would_block(&error) && turn < 10_000, "{error}"),
+                Err(error) => {
+                    assert!(would_block(&error), "{error}");
+                    false
+                }
             }
-        }
+        });
     }
 
     /// As a tick of the drain does, if it is open.
@@ -145,21 +173,13 @@ impl Bench {
     }
 }
 
-impl Client {
-    fn send_hello(&self) {
-        assert!(!self.transport.handshake().unwrap());
+/// Waits until the condition holds.
+#[track_caller]
+fn eventually(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never came true");
     }
-
-    /// Whether the server has sent something.
-    fn is_answered(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        self.transport.socket().peek(&mut byte).is_ok_and(|length| length > 0)
-    }
-}
-
-/// The indexes of those that were answered.
-fn answered(clients: &[Client]) -> Vec<usize> {
-    (0..clients.len()).filter(|index| clients[*index].is_answered()).collect()
 }
 
 #[test]
@@ -169,7 +189,7 @@ fn a_turn_does_the_handshakes_that_its_time_allows_and_the_next_ones_go_on_in_or
     let clients = bench.clients_that_wait(CLIENTS);
     for turn in 1..=CLIENTS {
         bench.turn();
-        assert_eq!(answered(&clients), (0..turn).collect::<Vec<_>>(), "turn {turn}");
+        assert_eq!(bench.begun(&clients), (0..turn).collect::<Vec<_>>(), "turn {turn}");
         assert_eq!(bench.deferred(), CLIENTS as u64 - 1, "each was deferred once");
     }
     bench.finish(&clients);
@@ -180,7 +200,7 @@ fn a_turn_does_the_handshakes_that_its_time_allows_and_the_next_ones_go_on_in_or
     let mut bench = Bench::new(ALL_STEPS);
     let clients = bench.clients_that_wait(CLIENTS);
     bench.turn();
-    assert_eq!(answered(&clients).len(), CLIENTS, "there was time for all");
+    assert_eq!(bench.begun(&clients).len(), CLIENTS, "there was time for all");
     bench.finish(&clients);
     assert_eq!((bench.deferred(), bench.worker.stats.handshakes.done), (0, CLIENTS as u64));
 }
@@ -191,13 +211,14 @@ fn handshakes_that_begin_later_wait_behind_those_that_wait_already() {
     let early = bench.clients_that_wait(4);
     bench.turn();
     // Its second step is new work, too, and so are these.
-    early[0].transport.handshake().unwrap();
+    eventually(|| early[0].transport.handshake().unwrap());
+    bench.await_input(&early[0]);
     bench.turn();
-    assert_eq!(answered(&early[1..]), [0]);
+    assert_eq!(bench.begun(&early[1..]), [0]);
     for (turn, last) in [(3, 1), (4, 2)] {
         assert_eq!(bench.worker.stats.handshakes.done, 0, "turn {turn}");
         bench.turn();
-        assert_eq!(answered(&early[1..]), (0..=last).collect::<Vec<_>>(), "turn {turn}");
+        assert_eq!(bench.begun(&early[1..]), (0..=last).collect::<Vec<_>>(), "turn {turn}");
     }
     bench.turn();
     assert_eq!(bench.worker.stats.handshakes.done, 1);
@@ -213,10 +234,11 @@ fn an_open_connection_is_served_in_each_turn_of_a_flood_of_handshakes() {
     let clients = bench.clients_that_wait(CLIENTS);
     for turn in 1..=CLIENTS {
         open[0].transport.write(b"x").unwrap();
+        bench.await_input(&open[0]);
+        let sent = bench.worker.stats.bytes_out;
         bench.turn();
-        let mut back = [0; 2];
-        assert_eq!(open[0].transport.read(&mut back).unwrap(), 1, "turn {turn}");
-        assert_eq!(answered(&clients).len(), turn);
+        assert_eq!(bench.worker.stats.bytes_out, sent + 1, "turn {turn}");
+        assert_eq!(bench.begun(&clients).len(), turn);
     }
     bench.finish(&clients);
 }
@@ -224,24 +246,24 @@ fn an_open_connection_is_served_in_each_turn_of_a_flood_of_handshakes() {
 #[test]
 fn a_deferred_connection_that_closes_is_skipped_also_if_another_has_its_key() {
     let mut bench = Bench::new(ONE_STEP);
-    let clients = bench.clients_that_wait(4);
+    let mut clients = bench.clients_that_wait(4);
     bench.turn();
-    assert_eq!(answered(&clients), [0]);
-    let key = clients[1].key;
-    bench.worker.connection(bench.base.registry(), key).fail(CloseReason::Cut);
+    assert_eq!(bench.begun(&clients), [0]);
+    let closed = clients.remove(1);
+    bench.worker.connection(bench.base.registry(), closed.key).fail(CloseReason::Cut);
     // It has the key before the turn of the one that closed would have come.
     let new = bench.adopt(pair());
-    assert_eq!(new.key, key);
-    assert_eq!(answered(&clients), [0, 2], "the time of this turn was for the next one");
+    assert_eq!(new.key, closed.key);
+    assert_eq!(bench.begun(&clients), [0, 1], "the time of this turn was for the next one");
     assert_eq!(bench.stage(&new), Stage::Handshake { deferred: false });
-    new.send_hello();
+    bench.send_hello(&new);
     bench.turn();
-    assert!(answered(&clients) == [0, 2, 3] && !new.is_answered());
+    assert!(bench.begun(&clients) == [0, 1, 2] && !bench.has_begun(&new));
     assert_eq!(bench.stage(&new), Stage::Handshake { deferred: true });
     bench.turn();
-    assert!(new.is_answered());
-    let [first, _, third, fourth] = <[Client; 4]>::try_from(clients).ok().unwrap();
-    bench.finish(&[first, third, fourth, new]);
+    assert!(bench.has_begun(&new));
+    clients.push(new);
+    bench.finish(&clients);
 
     // All of them close.
     let clients = bench.clients_that_wait(3);
@@ -256,7 +278,7 @@ fn a_deferred_connection_that_closes_is_skipped_also_if_another_has_its_key() {
 #[test]
 fn a_deferred_handshake_has_its_deadline() {
     let timeout = Duration::from_millis(20);
-    let mut bench = Bench::with(ONE_STEP, ServerConfig::default(), 0, Some(timeout));
+    let mut bench = Bench::with(ONE_STEP, ServerConfig::default(), 0, Some(timeout), usize::MAX);
     let clients = bench.clients_that_wait(5);
     bench.turn();
     std::thread::sleep(2 * timeout);
@@ -289,7 +311,7 @@ fn a_drain_does_not_close_connections_that_wait_for_the_next_turn() {
         bench.turn();
     }
     for client in &clients {
-        assert_eq!(client.transport.read(&mut [0]).unwrap(), 0, "by close_notify");
+        eventually(|| client.transport.read(&mut [0]).is_ok_and(|length| length == 0));
     }
     assert_eq!(bench.worker.stats.errors.total(), 0);
     assert_eq!(bench.worker.stats.handshakes.done, 6);
@@ -299,11 +321,11 @@ fn a_drain_does_not_close_connections_that_wait_for_the_next_turn() {
 fn a_drain_closes_connections_that_have_sent_nothing_and_serves_those_that_have() {
     let mut bench = Bench::new(ALL_STEPS);
     let [silent, early, late] = <[Client; 3]>::try_from(bench.clients(3)).ok().unwrap();
-    early.send_hello();
+    bench.send_hello(&early);
     bench.turn();
     drain::begin(bench.base.registry(), &mut bench.worker, DRAIN);
     // It comes after the last turn, as while the shard was busy with others.
-    late.send_hello();
+    bench.send_hello(&late);
     for _ in 0..3 {
         for client in [&silent, &early, &late] {
             bench.close_if_quiet(client);
@@ -328,7 +350,7 @@ fn send_with_hello(client: &Client, first: &[u8]) {
     socket.set_tcp_cork(true).unwrap();
     let mut to = socket;
     to.write_all(first).unwrap();
-    client.send_hello();
+    assert!(!client.transport.handshake().unwrap());
     socket.set_tcp_cork(false).unwrap();
 }
 
@@ -337,17 +359,15 @@ fn send_with_hello(client: &Client, first: &[u8]) {
 #[test]
 fn a_client_hello_that_came_with_a_proxy_header_waits_for_its_turn_like_others() {
     const CLIENTS: usize = 10;
-    let mut bench = Bench::with(ONE_STEP, proxied(), 0, None);
+    let mut bench = Bench::with(ONE_STEP, proxied(), 0, None, usize::MAX);
     let clients = bench.clients(CLIENTS);
     for client in &clients {
         send_with_hello(client, b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n");
+        bench.await_input(client);
     }
     for turn in 1..=CLIENTS {
         bench.turn();
-        assert_eq!(answered(&clients), (0..turn).collect::<Vec<_>>(), "turn {turn}");
-        let connections = bench.worker.connections.iter();
-        let begun = connections.filter(|(_, one)| one.transport.has_peer_begun_tls()).count();
-        assert_eq!(begun, turn, "no other has had its ClientHello decoded");
+        assert_eq!(bench.begun(&clients), (0..turn).collect::<Vec<_>>(), "turn {turn}");
     }
     bench.finish(&clients);
     assert_eq!(bench.worker.stats.errors.total(), 0);
@@ -371,9 +391,9 @@ fn narrow_pair() -> (TcpStream, TcpStream) {
 #[test]
 fn a_handshake_goes_on_when_the_socket_takes_the_next_part_of_it() {
     for turn_ns in [ONE_STEP, ALL_STEPS] {
-        let mut bench = Bench::with(turn_ns, ServerConfig::default(), 100, None);
+        let mut bench = Bench::with(turn_ns, ServerConfig::default(), 100, None, usize::MAX);
         let clients: Vec<Client> = (0..3).map(|_| bench.adopt(narrow_pair())).collect();
-        clients.iter().for_each(Client::send_hello);
+        clients.iter().for_each(|client| bench.send_hello(client));
         for _ in 0..5 {
             bench.turn();
         }
@@ -386,4 +406,35 @@ fn a_handshake_goes_on_when_the_socket_takes_the_next_part_of_it() {
         assert_eq!(bench.memory.held(), 0);
         assert_eq!(bench.worker.stats.handshakes.done, 3);
     }
+}
+
+/// Clients that begin a handshake and read nothing of the server's part of it.
+#[test]
+fn what_waits_in_handshakes_counts_against_the_memory_limit_and_never_exceeds_it() {
+    const LIMIT: usize = 1 << 20;
+    const CLIENTS: usize = 40;
+    let mut bench = Bench::with(ALL_STEPS, ServerConfig::default(), 100, None, LIMIT);
+    let mut most = 0;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let client = bench.adopt(narrow_pair());
+        bench.send_hello(&client);
+        clients.push(client);
+        for _ in 0..3 {
+            bench.turn();
+            most = most.max(bench.memory.held());
+        }
+    }
+    assert!(most > LIMIT / 2 && most <= LIMIT, "{most}");
+    let errors = bench.worker.stats.errors;
+    assert!(errors.no_memory > 0 && errors.no_memory < CLIENTS as u64, "{errors:?}");
+    assert_eq!(errors.total(), errors.no_memory);
+    let open = bench.worker.connection_keys();
+    assert_eq!(open.len() as u64 + errors.no_memory, CLIENTS as u64);
+    drop(clients);
+    eventually(|| {
+        bench.turn();
+        bench.worker.connections.is_empty()
+    });
+    assert_eq!(bench.memory.held(), 0);
 }
