@@ -115,10 +115,9 @@ pub(crate) fn all_configs() -> impl Iterator<Item = ServerConfig> {
     let modes = AcceptMode::ALL.into_iter();
     let backends = usable_backends().zip(modes.cycle().skip(1));
     let each_mode = AcceptMode::ALL.into_iter().map(|mode| (BackendKind::Epoll, mode));
-    each_mode.chain(backends.filter(|(kind, _)| *kind != BackendKind::Epoll)).map(|(kind, mode)| {
-        eprintln!("on {kind:?} with {mode}");
-        config(Config::default().backend(kind), mode)
-    })
+    each_mode
+        .chain(backends.filter(|(kind, _)| *kind != BackendKind::Epoll))
+        .map(|(kind, mode)| config(Config::default().backend(kind), mode))
 }
 
 /// The configuration where neither backend nor accept mode matters.

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use evshard::server::stats::{ConnectionErrors, HandshakeErrors};
 use evshard::server::{Echo, Outlet, Peer, Service};
@@ -186,7 +187,7 @@ fn a_peer_that_goes_away_is_counted_only_if_its_handshake_had_begun() {
             drop(site.socket());
             site.socket().shutdown(Shutdown::Write).unwrap();
             let reset = socket2::Socket::from(site.socket());
-            reset.set_linger(Some(0 * MS)).unwrap();
+            reset.set_linger(Some(Duration::ZERO)).unwrap();
         }
         bench.expect("as a check whether the port is open", |_, _| {});
 
@@ -258,7 +259,7 @@ fn a_stream_that_is_truncated_is_an_error_and_no_end() {
             let mut client = site.connect_by(version);
             echo(&mut client, b"x");
             let socket = socket2::Socket::from(client.into_parts().1);
-            socket.set_linger(Some(0 * MS)).unwrap();
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
             drop(socket);
             bench.expect("a reset", |errors, _| errors.broken += 1);
         }

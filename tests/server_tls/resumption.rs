@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use evshard::Config;
 use evshard::server::{AcceptMode, Echo, ServerConfig};
+use evshard::tls::TlsServerBuilder;
 use rustls::HandshakeKind;
 
 use crate::clients::{Authority, Client, Site, VERSIONS, any_config, config, echo};
@@ -48,7 +49,7 @@ fn a_session_is_resumed_on_whichever_shard_the_next_connection_lands() {
 fn a_server_without_resumption_and_another_server_do_the_whole_handshake() {
     let config = any_config();
     for version in VERSIONS {
-        let mut site = Site::start_with(config.clone(), Echo, |server| server.without_resumption());
+        let mut site = Site::start_with(config.clone(), Echo, TlsServerBuilder::without_resumption);
         site.access.client = site.authority.client(&[version]).into();
         for _ in 0..3 {
             assert_eq!(served(&site).conn.handshake_kind(), Some(HandshakeKind::Full));
