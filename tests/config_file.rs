@@ -202,7 +202,7 @@ fn a_reload_applies_what_can_change_and_names_what_needs_a_restart() {
         let mut expected = vec![
             "workers: needs a restart or an upgrade, to change to 2",
             // The flag still wins.
-            "idle-timeout: unchanged",
+            "idle-timeout: unchanged, a flag sets it to 1h",
         ];
         if round == 0 {
             expected.push("max-connections: applied, from 1 to 2");
