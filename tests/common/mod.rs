@@ -94,7 +94,8 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Reads once, and again if a signal interrupted the read: with a timeout, a stopped process gets
-/// that error when it continues (`signal(7)`).
+/// that error when it continues (`signal(7)`), and a ring of io_uring interrupts the thread that
+/// started its server.
 pub fn read(mut from: impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(bytes) {

@@ -7,9 +7,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use evshard::Config;
 use evshard::server::{AcceptMode, ListenAddress, Server, ServerConfig, Service};
 use evshard::tls::{Identity, TlsServer, TlsServerBuilder, TrustRoots};
-use evshard::{BackendKind, Config};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -110,14 +110,11 @@ pub(crate) fn config(base: Config, accept: AcceptMode) -> ServerConfig {
     }
 }
 
-/// Every backend, each with another accept mode, and the default backend with all of them.
+/// Every accept mode and every backend, one with another. TLS does not depend on both together.
 pub(crate) fn all_configs() -> impl Iterator<Item = ServerConfig> {
-    let modes = AcceptMode::ALL.into_iter();
-    let backends = usable_backends().zip(modes.cycle().skip(1));
-    let each_mode = AcceptMode::ALL.into_iter().map(|mode| (BackendKind::Epoll, mode));
-    each_mode
-        .chain(backends.filter(|(kind, _)| *kind != BackendKind::Epoll))
-        .map(|(kind, mode)| config(Config::default().backend(kind), mode))
+    let backends = usable_backends().collect::<Vec<_>>().into_iter().cycle();
+    let both = AcceptMode::ALL.into_iter().zip(backends);
+    both.map(|(mode, kind)| config(Config::default().backend(kind), mode))
 }
 
 /// The configuration where neither backend nor accept mode matters.

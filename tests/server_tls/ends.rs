@@ -1,6 +1,6 @@
 //! Orderly ends: the peer gets every byte, and then close_notify.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::clients::{
     Client, Site, VERSIONS, all_configs, client_hello, client_on, echo, end_write, handshake,
     read_to_close_notify, socket_to,
 };
-use crate::common::{MS, TEST_TIMEOUT, eventually, noise};
+use crate::common::{MS, TEST_TIMEOUT, eventually, noise, read};
 
 /// Sends so many bytes to each client, and closes.
 #[derive(Clone)]
@@ -77,10 +77,10 @@ fn an_idle_connection_ends_with_close_notify() {
         let site = Site::start(with_limits(config, limits), Echo);
         for version in VERSIONS {
             let mut client = site.connect_by(version);
-            echo(&mut client, b"x");
             let began = Instant::now();
+            echo(&mut client, b"x");
             assert_eq!(read_to_close_notify(&mut client), Ok(Vec::new()));
-            assert!(began.elapsed() >= 190 * MS, "{:?}", began.elapsed());
+            assert!(began.elapsed() >= 200 * MS, "{:?}", began.elapsed());
         }
         let total = site.server.drain().unwrap().total();
         assert_eq!((total.errors.idle, total.errors.total()), (2, 2));
@@ -97,11 +97,11 @@ fn the_deadline_of_the_first_byte_begins_when_the_handshake_is_done() {
         let hello = client_hello(&mut client);
         client.sock.write_all(&hello[..100]).unwrap();
         thread::sleep(600 * MS);
+        let goes_on = Instant::now();
         client.sock.write_all(&hello[100..]).unwrap();
         handshake(&mut client);
-        let done = Instant::now();
         assert_eq!(read_to_close_notify(&mut client), Ok(Vec::new()));
-        assert!(done.elapsed() >= 350 * MS, "{:?}", done.elapsed());
+        assert!(goes_on.elapsed() >= 400 * MS, "{:?}", goes_on.elapsed());
         let total = site.server.stats().total();
         assert_eq!((total.errors.first_byte, total.errors.total()), (1, 1));
 
@@ -194,7 +194,7 @@ fn a_drain_closes_quiet_connections_and_serves_those_in_their_handshake() {
         let began = Instant::now();
         let drained = drain(site);
         assert_eq!(read_to_close_notify(&mut quiet), Ok(Vec::new()));
-        assert_eq!(not_begun.read(&mut [0]).unwrap(), 0, "it is closed");
+        assert_eq!(read(&mut not_begun, &mut [0]).unwrap(), 0, "it is closed");
         assert!(began.elapsed() < TEST_TIMEOUT / 2, "not by the drain timeout");
         // The drain has looked at all of them by now.
         begun.sock.write_all(&hello[50..]).unwrap();
@@ -227,7 +227,7 @@ fn the_drain_timeout_cuts_what_is_not_quiet() {
         assert!(began.elapsed() >= drains.timeout && began.elapsed() < TEST_TIMEOUT / 2);
         assert_eq!((total.errors.cut, total.errors.total()), (2, 2));
         assert_eq!(read_to_close_notify(&mut quiet), Ok(Vec::new()));
-        let reset = begun.sock.read(&mut [0]).unwrap_err();
+        let reset = read(&mut begun.sock, &mut [0]).unwrap_err();
         assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
         let ended = read_to_close_notify(&mut stuck).unwrap_err();
         assert_eq!(ended, ErrorKind::ConnectionReset, "it misses bytes, and knows it");

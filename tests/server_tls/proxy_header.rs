@@ -1,6 +1,6 @@
 //! PROXY headers before the handshake.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use evshard::server::{
 use crate::clients::{
     Client, Site, all_configs, any_config, client_hello, close, echo, handshake, some_hello,
 };
-use crate::common::{MS, TEST_TIMEOUT, eventually};
+use crate::common::{MS, TEST_TIMEOUT, eventually, read};
 
 /// Echoes, and reports the address of each connection.
 #[derive(Clone)]
@@ -126,7 +126,7 @@ fn an_optional_header_may_be_absent_and_a_required_one_not() {
         let mut client = site.client();
         let hello = client_hello(&mut client);
         client.sock.write_all(&hello).unwrap();
-        let error = client.sock.read(&mut [0]).unwrap_err();
+        let error = read(&mut client.sock, &mut [0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         let total = site.server.drain().unwrap().total();
         assert_eq!((total.errors.proxy, total.errors.total()), (1, 1));
@@ -148,7 +148,7 @@ fn the_source_that_a_header_names_is_limited_before_its_handshake() {
             let mut refused = site.client();
             let all = [header, client_hello(&mut refused)].concat();
             refused.sock.write_all(&all).unwrap();
-            let error = refused.sock.read(&mut [0]).unwrap_err();
+            let error = read(&mut refused.sock, &mut [0]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "without a byte of TLS");
         }
         let mut other = site.client();
@@ -189,7 +189,7 @@ fn the_deadline_of_the_handshake_begins_after_the_header() {
     go_on(late);
     let began = Instant::now();
     silent.sock.write_all(&header).unwrap();
-    assert_eq!(silent.sock.read(&mut [0]).unwrap(), 0, "it is closed");
+    assert_eq!(read(&mut silent.sock, &mut [0]).unwrap(), 0, "it is closed");
     assert!(began.elapsed() >= timeout, "{:?}", began.elapsed());
     let total = site.server.drain().unwrap().total();
     assert_eq!((total.handshakes.errors.timeout, total.errors.handshake), (1, 1));

@@ -1,6 +1,5 @@
 //! What is refused at the start.
 
-use std::io::Read;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use evshard::server::upgrade::{UpgradeSocket, take_over};
 use evshard::server::{Echo, Error, Server, ServerConfig, listener, ranges};
 
 use crate::clients::{Authority, Site, any_config, client_on, close, echo, socket_to, tcp_address};
-use crate::common::{MS, TEST_TIMEOUT};
+use crate::common::{MS, TEST_TIMEOUT, read};
 
 #[test]
 fn a_listener_with_tls_needs_a_certificate() {
@@ -67,7 +66,7 @@ fn a_successor_without_a_certificate_does_not_start_and_the_old_server_goes_on()
     taken.recv_timeout(TEST_TIMEOUT).unwrap();
     let report = site.server.drain().unwrap().total();
     assert_eq!((report.handshakes.done, report.errors.total()), (11, 0));
-    assert_eq!(held.read(&mut [0]).unwrap(), 0, "by close_notify");
+    assert_eq!(read(&mut held, &mut [0]).unwrap(), 0, "by close_notify");
     assert_eq!(tcp_address(&successor, 0), site.access.address);
     let tls = authority.client(&crate::clients::VERSIONS).into();
     let mut client = client_on(socket_to(site.access.address, None), &tls, "localhost");
@@ -118,6 +117,6 @@ fn a_running_server_that_gets_settings_without_tls_keeps_its_own() {
     assert_eq!(site.server.reconfigure(&any_config()).unwrap(), 0);
     echo(&mut site.connect(), b"by its certificate");
     let mut silent = site.socket();
-    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "at the deadline");
+    assert_eq!(read(&mut silent, &mut [0]).unwrap(), 0, "at the deadline");
     assert_eq!(site.server.stats().total().handshakes.errors.timeout, 1);
 }
