@@ -4,17 +4,22 @@
 //! in the histograms of the interval. The thread reports them when the interval ends. The
 //! histograms of the run are their sum.
 
+mod gap_sample;
+mod recorded;
+
 use std::io;
 use std::mem;
 use std::ops::Range;
 
 use rustix::io::Errno;
 
+use self::gap_sample::GapSample;
+pub(crate) use self::recorded::Recorded;
 use super::due_requests::Unsent;
 use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
 use crate::record::{Counters, StatusCounts};
-use crate::schedule::{Mode, Window, random};
+use crate::schedule::{Mode, Window};
 use crate::wire::{Mismatch, Reply, UnexpectedReply};
 
 /// A request that has been sent.
@@ -450,107 +455,6 @@ fn class_of(reply: &Reply) -> Option<ReplyClass> {
     }
 }
 
-/// The results of a thread, apart from latencies.
-#[derive(Debug, Default)]
-pub(crate) struct Recorded {
-    pub(crate) counters: Counters,
-    /// The latencies of the window in batches.
-    pub(crate) batches: Option<Batches>,
-    /// Gaps between consecutive sends: (intended, actual), in nanoseconds.
-    pub(crate) gaps: Vec<(u64, u64)>,
-    pub(crate) statuses: StatusCounts,
-    pub(crate) first_mismatch: Option<Mismatch>,
-    pub(crate) first_unexpected_reply: Option<UnexpectedReply>,
-    pub(crate) first_changed_body: Option<Mismatch>,
-    /// The text of the first error that has no counter of its own.
-    pub(crate) first_error: Option<String>,
-    /// Requests outstanding, summed over the nanoseconds of the window.
-    pub(crate) outstanding_ns: u128,
-    /// The part of each request's service time that lies in the window, added.
-    pub(crate) served_ns: u128,
-    /// The stalls of one thread in the window.
-    pub(crate) stalls: Stalls,
-}
-
-impl Recorded {
-    /// Adds the results of another thread.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.counters.merge(&other.counters);
-        match (&mut self.batches, other.batches) {
-            (Some(ours), Some(theirs)) => ours.merge(&theirs),
-            (ours, theirs) => *ours = ours.take().or(theirs),
-        }
-        self.gaps.extend(other.gaps);
-        self.statuses.merge(&other.statuses);
-        self.first_mismatch = self.first_mismatch.take().or(other.first_mismatch);
-        self.first_unexpected_reply =
-            self.first_unexpected_reply.take().or(other.first_unexpected_reply);
-        self.first_changed_body = self.first_changed_body.take().or(other.first_changed_body);
-        self.first_error = self.first_error.take().or(other.first_error);
-        self.outstanding_ns += other.outstanding_ns;
-        self.served_ns += other.served_ns;
-    }
-}
-
-/// Size of a thread's sample. With this size, a distance of 0.02 between distributions is
-/// significant.
-const GAPS_MAX: usize = 8_192;
-
-/// Part of the seed from which the choice is made.
-const CHOICE: u64 = 3 << 40;
-
-/// A sample of the gaps between consecutive sends of one thread, intended and actual.
-#[derive(Debug)]
-struct GapSample {
-    pairs: Vec<(u64, u64)>,
-    seen: u64,
-    /// Intended and actual time of the last request, unless the next gap is left out.
-    last: Option<(u64, u64)>,
-    key: u64,
-}
-
-impl GapSample {
-    /// An empty sample.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { pairs: Vec::new(), seen: 0, last: None, key: random::key(seed, CHOICE) }
-    }
-
-    /// Adds the gap before a request that only the loader could have delayed.
-    pub(crate) fn sent(&mut self, intended_ns: u64, sent_ns: u64) {
-        let before = self.last.replace((intended_ns, sent_ns));
-        // A request may overtake one of another connection. There is no gap between them.
-        if let Some((before_ns, before_sent_ns)) = before
-            && intended_ns >= before_ns
-        {
-            self.add((intended_ns - before_ns, sent_ns.saturating_sub(before_sent_ns)));
-        }
-    }
-
-    /// Leaves out the next gap: the last request's time does not depend on the loader alone.
-    pub(crate) fn interrupt(&mut self) {
-        self.last = None;
-    }
-
-    /// Algorithm R (Vitter, 1985): each gap so far is in the sample with the same probability.
-    fn add(&mut self, pair: (u64, u64)) {
-        let place = self.pairs.len();
-        self.seen += 1;
-        if place < GAPS_MAX {
-            self.pairs.push(pair);
-        } else {
-            let chosen = random::at(self.key, self.seen) % self.seen;
-            if let Some(old) = usize::try_from(chosen).ok().and_then(|at| self.pairs.get_mut(at)) {
-                *old = pair;
-            }
-        }
-    }
-
-    /// The sample.
-    fn into_pairs(self) -> Vec<(u64, u64)> {
-        self.pairs
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -693,31 +597,5 @@ mod tests {
         let recorded = recorder.finish();
         assert_eq!(recorded.served_ns, 50 + 45 + 50 + 92 + 5);
         assert_eq!(recorded.outstanding_ns, recorded.served_ns);
-    }
-
-    #[test]
-    fn gaps_are_pairs_of_what_was_intended_and_what_was() {
-        let mut sample = GapSample::new(1);
-        sample.sent(100, 105);
-        sample.sent(150, 160);
-        sample.interrupt();
-        sample.sent(300, 300);
-        sample.sent(290, 301);
-        sample.sent(310, 311);
-        assert_eq!(sample.into_pairs(), [(50, 55), (20, 10)]);
-    }
-
-    #[test]
-    fn a_long_run_is_sampled_evenly_in_bounded_memory() {
-        let mut sample = GapSample::new(1);
-        let mut at_ns = 0;
-        for gap in 0..100_000_u64 {
-            at_ns += gap;
-            sample.sent(at_ns, at_ns);
-        }
-        let pairs = sample.into_pairs();
-        assert_eq!(pairs.len(), GAPS_MAX);
-        let mean = pairs.iter().map(|pair| pair.0).sum::<u64>() / pairs.len() as u64;
-        assert!((48_500..51_500).contains(&mean), "{mean}");
     }
 }
