@@ -33,6 +33,28 @@ pub(crate) enum Error {
     },
 
     #[error(
+        "TLS handshake with {address}: {words}{}{}", after(*done),
+        remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default()
+    )]
+    Handshake {
+        address: String,
+        words: String,
+        remedy: Option<&'static str>,
+        /// Connections that the same thread had established before.
+        done: usize,
+    },
+
+    /// A file of TLS that cannot be used; the complaint states the reason and the remedy.
+    #[error("read {} ({flag}): {complaint}", path.display())]
+    TlsFile { flag: &'static str, path: PathBuf, complaint: String },
+
+    #[error(
+        "verify the server: this system has no trusted certificates{why}; name the one that issued \
+         the server's with --tls-ca FILE"
+    )]
+    NoTrust { why: String },
+
+    #[error(
         "{connections} connections to one address need as many local ports, and there are {ports} \
          (net.ipv4.ip_local_port_range); ask for fewer connections or widen the range"
     )]
@@ -152,11 +174,7 @@ impl Error {
 }
 
 fn connect_advice(source: &io::Error, done: usize, timeout: Duration) -> String {
-    let progress = match done {
-        0 => String::new(),
-        1 => " after 1 connection".to_owned(),
-        _ => format!(" after {done} connections"),
-    };
+    let progress = after(done);
     match source.kind() {
         io::ErrorKind::ConnectionRefused => format!(
             "connection refused{progress}; is the server running? Start it, or name its \
@@ -190,6 +208,15 @@ fn connect_advice(source: &io::Error, done: usize, timeout: Duration) -> String 
              limit of open files (ulimit -n)"
         ),
         _ => format!("{source}{progress}"),
+    }
+}
+
+/// How far a thread had got.
+fn after(done: usize) -> String {
+    match done {
+        0 => String::new(),
+        1 => " after 1 connection".to_owned(),
+        _ => format!(" after {done} connections"),
     }
 }
 

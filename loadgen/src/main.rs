@@ -25,6 +25,7 @@ mod schedule;
 mod server;
 mod slo;
 mod stats;
+mod tls;
 mod units;
 mod validity;
 mod wire;

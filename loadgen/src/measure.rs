@@ -11,7 +11,7 @@ use crate::latency::{Batches, Latencies, Samples};
 use crate::options::Options;
 use crate::record::{
     ArgsRecord, Counters, LatenciesRecord, RateRecord, Record, RunRecord, SCHEMA, ServerRecord,
-    StatusesRecord, TextValue, Validity, Verdict,
+    StatusesRecord, TextValue, TlsRecord, Validity, Verdict,
 };
 use crate::server::Server;
 use crate::slo::Slo;
@@ -201,6 +201,7 @@ pub(crate) fn combine(
         latency_ns,
         counters,
         statuses: StatusesRecord::sum(runs.iter().map(|run| &run.statuses), latencies),
+        tls: TlsRecord::sum(runs.iter().map(|run| run.tls.as_ref())),
         server: server(&runs),
         interrupted: runs.iter().any(|run| run.interrupted),
         args,

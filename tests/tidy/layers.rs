@@ -88,6 +88,7 @@ const LOADGEN_ORDER: &[&str] = &[
     "latency",
     "stats",
     "wire",
+    "tls",
     "slo",
     "options",
     "environment",

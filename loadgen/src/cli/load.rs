@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, Command};
 
+use super::tls::TlsArgs;
 use crate::destination::Destination;
 use crate::options::{Pacing, Pins, ServerCommand};
 use crate::schedule::{Arrival, RateProfile};
@@ -17,7 +18,8 @@ use crate::wire::{ExpectedStatuses, Protocol, Sizes, Verify, http};
 pub(crate) struct LoadArgs {
     /// Server to load: HOST:PORT (an IPv6 address in brackets) or unix:/path. As a URL it names the
     /// protocol, too: http://HOST:PORT/PATH, redis://HOST:PORT (resp-ping), memcached://HOST:PORT;
-    /// tcp://HOST:PORT names none. The port of a known protocol may be left out, and the path
+    /// tcp://HOST:PORT names none. https://, rediss:// and tls:// are the same over TLS. The port
+    /// of a known protocol may be left out, and the path
     #[arg(value_name = "TARGET", default_value = "127.0.0.1:5555")]
     pub(crate) target: String,
 
@@ -29,6 +31,9 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten, next_help_heading = "Connections")]
     pub(crate) connections: ConnectionArgs,
+
+    #[command(flatten, next_help_heading = "TLS")]
+    pub(crate) tls: TlsArgs,
 
     #[command(flatten, next_help_heading = "Loader")]
     pub(crate) loader: LoaderArgs,

@@ -7,6 +7,7 @@
 pub(crate) mod load;
 pub(crate) mod options_from_flags;
 mod target;
+mod tls;
 mod traffic;
 mod usage_error;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::RunArgs;
 use super::load::{ConnectionArgs, LoadArgs, OutputArgs, SloArgs, SourceRange};
-use super::{target, traffic};
+use super::{target, tls, traffic};
 use crate::environment::CpuList;
 use crate::error::Error;
 use crate::options::{Churn, Load, OpenLoad, Options, OutputOptions, Pins, ServerSource};
@@ -55,7 +55,7 @@ impl TryFrom<RunArgs> for Options {
 impl Options {
     /// One run of this load, with no output but the live line.
     pub(crate) fn new(args: LoadArgs, slo: SloArgs) -> Result<Self, Error> {
-        let LoadArgs { target, shape, traffic, connections: over, loader, server } = args;
+        let LoadArgs { target, shape, traffic, connections: over, tls, loader, server } = args;
         let named = target::parse(&target).map_err(Error::Usage)?;
         let requested_pipeline = traffic.pipeline;
         let traffic = traffic::traffic(traffic, &named)?;
@@ -72,6 +72,7 @@ impl Options {
         Ok(Self {
             load,
             traffic,
+            tls: tls::tls(tls, &named)?,
             target: named.target,
             connections,
             threads: threads.min(connections),

@@ -11,6 +11,8 @@ pub(super) struct NamedTarget {
     pub(super) target: Target,
     /// The scheme, if it names a protocol.
     pub(super) scheme: Option<Scheme>,
+    /// Whether the scheme names TLS.
+    pub(super) is_tls: bool,
     /// Value of the `Host` header: the host and port as given.
     pub(super) http_host: String,
     /// Path and query, if the URL has them.
@@ -35,8 +37,9 @@ impl Scheme {
         }
     }
 
-    fn default_port(self) -> u16 {
+    fn default_port(self, is_tls: bool) -> u16 {
         match self {
+            Self::Http if is_tls => 443,
             Self::Http => 80,
             Self::Redis => 6379,
             Self::Memcached => 11211,
@@ -54,6 +57,7 @@ pub(super) fn parse(text: &str) -> Result<NamedTarget, String> {
         text: text.to_owned(),
         target,
         scheme: None,
+        is_tls: false,
         http_host: http_host.to_owned(),
         http_path: None,
     };
@@ -72,7 +76,7 @@ pub(super) fn parse(text: &str) -> Result<NamedTarget, String> {
 /// Reads a URL (RFC 3986). Path and query stay as they are: nothing is decoded or encoded. The
 /// fragment is dropped, because it is never sent to a server.
 fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
-    let scheme = known_scheme(text, scheme)?;
+    let (scheme, is_tls) = known_scheme(text, scheme)?;
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if authority.contains('@') {
@@ -93,12 +97,14 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
         (Some(Scheme::Http), path) => Some(path.to_owned()),
         (_, "/") => None,
         (_, path) => {
-            return Err(format!("target '{text}': only http:// has a path; leave out '{path}'"));
+            return Err(format!(
+                "target '{text}': only http:// and https:// have a path; leave out '{path}'"
+            ));
         }
     };
     let http_path = http_path.as_deref().map(http::path).transpose();
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    let target = match scheme.map(Scheme::default_port) {
+    let target = match scheme.map(|scheme| scheme.default_port(is_tls)) {
         Some(port) if !has_port => address(text, &format!("{authority}:{port}")),
         _ => address(text, authority),
     };
@@ -106,31 +112,27 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<NamedTarget, String> {
         text: text.to_owned(),
         target: target?,
         scheme,
+        is_tls,
         http_host: authority.to_owned(),
         http_path: http_path.map_err(|why| format!("target '{text}': {why}"))?,
     })
 }
 
-/// The protocol of a scheme; none for `tcp`, which leaves it open.
-fn known_scheme(text: &str, scheme: &str) -> Result<Option<Scheme>, String> {
-    let without_tls = match scheme.to_ascii_lowercase().as_str() {
-        "http" => return Ok(Some(Scheme::Http)),
-        "redis" => return Ok(Some(Scheme::Redis)),
-        "memcached" => return Ok(Some(Scheme::Memcached)),
-        "tcp" => return Ok(None),
-        "https" => "http",
-        "rediss" => "redis",
-        "tls" | "ssl" | "tcps" => "tcp",
-        _ => {
-            return Err(format!(
-                "target '{text}': the scheme '{scheme}' is not supported; write http://, \
-                 redis://, memcached://, tcp://, unix:/path or HOST:PORT"
-            ));
-        }
-    };
-    Err(format!(
-        "target '{text}': loadgen has no TLS yet; load the server without TLS, as {without_tls}://"
-    ))
+/// The protocol of a scheme, and whether it is over TLS. `tcp` and `tls` leave the protocol open.
+fn known_scheme(text: &str, scheme: &str) -> Result<(Option<Scheme>, bool), String> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Ok((Some(Scheme::Http), false)),
+        "https" => Ok((Some(Scheme::Http), true)),
+        "redis" => Ok((Some(Scheme::Redis), false)),
+        "rediss" => Ok((Some(Scheme::Redis), true)),
+        "memcached" => Ok((Some(Scheme::Memcached), false)),
+        "tcp" => Ok((None, false)),
+        "tls" => Ok((None, true)),
+        _ => Err(format!(
+            "target '{text}': the scheme '{scheme}' is not supported; write http://, https://, \
+             redis://, rediss://, memcached://, tcp://, tls://, unix:/path or HOST:PORT"
+        )),
+    }
 }
 
 /// Checks an address. `text` is what the user wrote.
@@ -202,6 +204,12 @@ mod tests {
         assert_eq!(address_of("redis://r:1/"), plain("r:1", "r:1"));
         assert_eq!(address_of("memcached://m"), plain("m:11211", "m"));
         assert_eq!(address_of("tcp://t:5"), plain("t:5", "t:5"));
+        assert_eq!(address_of("https://a.example"), plain("a.example:443", "a.example"));
+        assert_eq!(address_of("rediss://r"), plain("r:6379", "r"));
+        assert_eq!(address_of("tls://t:5"), plain("t:5", "t:5"));
+        let is_tls = |text| parse(text).unwrap().is_tls;
+        assert!(is_tls("https://a") && is_tls("rediss://a") && is_tls("tls://a:1"));
+        assert!(!is_tls("http://a") && !is_tls("tcp://a:1") && !is_tls("a:1"));
         let scheme = |text| parse(text).unwrap().scheme;
         assert_eq!(scheme("http://a"), Some(Scheme::Http));
         assert_eq!((scheme("redis://a"), scheme("tcp://a:1")), (Some(Scheme::Redis), None));
@@ -225,14 +233,12 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_loaded_is_refused_with_the_remedy() {
         for (text, said) in [
-            ("https://a/", "no TLS yet; load the server without TLS, as http://"),
-            ("rediss://a", "as redis://"),
-            ("tls://a:1", "as tcp://"),
+            ("ssl://a:1", "the scheme 'ssl' is not supported; write http://"),
             ("ftp://a", "the scheme 'ftp' is not supported; write http://"),
             ("://a", "the scheme '' is not supported"),
             ("http://u:p@a/", "use --http-header 'Authorization: ...'"),
             ("redis://:p@a", "does not log in"),
-            ("redis://a/1", "only http:// has a path; leave out '/1'"),
+            ("redis://a/1", "only http:// and https:// have a path; leave out '/1'"),
             ("memcached://a?x", "leave out '?x'"),
             ("tcp://a", "has no port"),
             ("http://", "has no host"),

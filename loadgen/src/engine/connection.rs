@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 use super::due_requests::DueRequests;
+use super::network::Interest;
 use super::plan::Plan;
 use super::recorder::{Failure, Obstacle, Recorder, Request};
+use crate::tls::{Connector, TlsStream, Transport, is_transient};
 use crate::wire::Exchange;
 
 /// The state of a connection's stream.
@@ -20,6 +22,8 @@ pub(crate) enum StreamState<S> {
     Queued,
     /// The handshake has begun.
     Connecting { stream: S, begun_ns: u64 },
+    /// It has ended, and that of TLS has begun.
+    Securing(SecuringStream<S>),
     /// The handshake has begun, and found the backlog of the unix socket full, so many times. The
     /// kernel repeats a handshake over TCP; over a unix socket the worker does.
     Repeating { begun_ns: u64, times: u32 },
@@ -27,11 +31,22 @@ pub(crate) enum StreamState<S> {
     Open(OpenStream<S>),
 }
 
+/// A connected stream whose TLS handshake has begun.
+#[derive(Debug)]
+pub(crate) struct SecuringStream<S> {
+    pub(crate) stream: Box<TlsStream<S>>,
+    /// When the connect began.
+    pub(crate) begun_ns: u64,
+    /// When it had ended.
+    pub(crate) connected_ns: u64,
+    pub(crate) interest: Interest,
+}
+
 /// An established stream.
 #[derive(Debug)]
 pub(crate) struct OpenStream<S> {
-    pub(crate) socket: S,
-    /// When the handshake began.
+    pub(crate) transport: Transport<S>,
+    /// When the connect began.
     pub(crate) begun_ns: u64,
     /// Oldest first; replies come in this order.
     outstanding: VecDeque<Request>,
@@ -48,10 +63,10 @@ pub(crate) struct OpenStream<S> {
 }
 
 impl<S> OpenStream<S> {
-    /// A stream whose handshake began at `begun_ns` and has just ended.
-    pub(crate) fn new(socket: S, begun_ns: u64, now_ns: u64) -> Self {
+    /// A stream whose connect began at `begun_ns`, and which can be used from now on.
+    pub(crate) fn new(transport: Transport<S>, begun_ns: u64, now_ns: u64) -> Self {
         Self {
-            socket,
+            transport,
             begun_ns,
             outstanding: VecDeque::new(),
             begun: 0,
@@ -101,6 +116,8 @@ pub(crate) struct Connection<S> {
     /// The requests that are due; nothing in a closed loop, or before the run has started.
     pub(crate) due_requests: Option<DueRequests>,
     exchange: Exchange,
+    /// Begins its TLS handshakes; nothing in plain text.
+    pub(crate) connector: Option<Connector>,
     /// Since when the server and the plan allow it to send.
     free_ns: u64,
 }
@@ -126,6 +143,7 @@ impl<S: Read + Write> Connection<S> {
             generation: 0,
             due_requests: None,
             exchange: Exchange::new(&plan.traffic, number),
+            connector: plan.connector(number),
             free_ns: 0,
         }
     }
@@ -217,10 +235,11 @@ impl<S: Read + Write> Connection<S> {
             _ => 0,
         };
         if new == 0 && !self.exchange.is_mid_request() {
-            return Ok(false);
+            stream.transport.flush()?;
+            return Ok(stream.transport.has_unsent());
         }
         let bytes = self.exchange.outgoing(&plan.traffic, new, tools.scratch);
-        let taken = match stream.socket.write(bytes) {
+        let taken = match stream.transport.write(bytes) {
             Ok(0) => return Err(Failure::Other(io::ErrorKind::WriteZero.into())),
             Ok(taken) => taken,
             Err(error) if is_transient(&error) => return Ok(true),
@@ -247,7 +266,15 @@ impl<S: Read + Write> Connection<S> {
             tools.recorder.sent(request, self.free_ns);
             stream.outstanding.push_back(request);
         }
-        Ok(begun < new || self.exchange.is_mid_request())
+        Ok(begun < new || self.exchange.is_mid_request() || stream.transport.has_unsent())
+    }
+
+    /// Whether a read has a result although its socket may not be readable.
+    pub(crate) fn has_received(&self) -> bool {
+        match &self.stream {
+            StreamState::Open(stream) => stream.transport.has_received(),
+            _ => false,
+        }
     }
 
     /// Reads once and checks the bytes in place.
@@ -257,7 +284,7 @@ impl<S: Read + Write> Connection<S> {
         let StreamState::Open(stream) = &mut self.stream else {
             return Ok(());
         };
-        let count = match stream.socket.read(tools.buffer) {
+        let count = match stream.transport.read(tools.buffer) {
             Ok(0) => return Err(Failure::ClosedByServer),
             Ok(count) => count,
             Err(error) if is_transient(&error) => return Ok(()),
@@ -282,9 +309,4 @@ impl<S: Read + Write> Connection<S> {
         }
         right.map_err(Failure::Mismatch)
     }
-}
-
-/// Whether the operation should be repeated when the socket is ready.
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

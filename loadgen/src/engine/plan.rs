@@ -7,6 +7,7 @@ use crate::clock::nanoseconds;
 use crate::interrupt::Interrupt;
 use crate::options::{Churn, Load, OpenLoad, Options};
 use crate::schedule::{Arrivals, Intensity};
+use crate::tls::Connector;
 use crate::wire::Traffic;
 
 /// The plan of a run, ready for use.
@@ -46,6 +47,12 @@ impl<'run> Plan<'run> {
                 Some(Arrivals::new(open.arrival, seed, connection, connections))
             }
         }
+    }
+
+    /// What begins the TLS handshakes of a connection; nothing in plain text.
+    pub(crate) fn connector(&self, connection: u32) -> Option<Connector> {
+        let tls = self.options.tls.as_ref()?;
+        Some(tls.connector(connection, self.options.seed))
     }
 
     /// Maximum number of requests outstanding on a connection.

@@ -308,6 +308,7 @@ fn conclude(
         rate: RateRecord::new(&all.counters, mode, seconds(measured_ns)),
         latency_ns: LatenciesRecord::new(&samples),
         statuses: StatusesRecord::new(all.statuses, &latencies),
+        tls: options.tls.is_some().then_some(all.tls),
         threads,
         arrivals: options.load.open().map(|_| ArrivalRecord::from_gaps(&all.gaps)),
         outstanding_mean: all.outstanding_ns as f64 / measured_ns.max(1) as f64,

@@ -24,8 +24,10 @@ pub(crate) enum Distribution {
     /// The part of the lateness in which the connection could not be used; open loop only, and only
     /// of requests that were blocked.
     Blocked,
-    /// Handshakes.
+    /// Connects: the handshakes of TCP.
     Connect,
+    /// The handshakes of TLS, from the end of the connect.
+    Handshake,
     /// How long the loader stood still while a request was outstanding, if it did. The reply can
     /// have been read later by so much.
     Stalled,
@@ -33,7 +35,7 @@ pub(crate) enum Distribution {
 
 impl Distribution {
     /// In the order of files.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Response,
         Self::Unanswered,
         Self::Service,
@@ -41,6 +43,7 @@ impl Distribution {
         Self::LoaderLate,
         Self::Blocked,
         Self::Connect,
+        Self::Handshake,
         Self::Stalled,
     ];
 
@@ -63,6 +66,7 @@ impl Distribution {
             Self::LoaderLate => "loader_late",
             Self::Blocked => "blocked",
             Self::Connect => "connect",
+            Self::Handshake => "handshake",
             Self::Stalled => "stalled",
         }
     }
@@ -170,7 +174,7 @@ mod tests {
             (0..=place).for_each(|_| latencies[distribution].record(5));
         }
         let counts: Vec<u64> = latencies.recorded().map(|(_, latency)| latency.count()).collect();
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(Distribution::by_name("other"), None);
     }
 

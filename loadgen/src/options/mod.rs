@@ -12,6 +12,7 @@ pub(crate) use self::server::{ServerCommand, ServerSource};
 use crate::destination::Destination;
 use crate::schedule::{Arrival, Mode, Rate, RateProfile};
 use crate::slo::Slo;
+use crate::tls::TlsClient;
 use crate::units;
 use crate::wire::TrafficSpec;
 
@@ -68,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) target: Target,
     pub(crate) load: Load,
     pub(crate) traffic: TrafficSpec,
+    /// TLS; nothing in plain text.
+    pub(crate) tls: Option<TlsClient>,
     pub(crate) connections: u32,
     /// At most the number of connections.
     pub(crate) threads: u32,

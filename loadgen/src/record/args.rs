@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TextValue;
+use super::{TextValue, TlsArgsRecord};
 use crate::environment::CpuList;
 use crate::options::{Options, Pacing, ServerSource};
 use crate::schedule::{Mode, RateProfile};
@@ -31,6 +31,9 @@ pub(crate) struct ArgsRecord {
     pub(crate) pipeline: u32,
     /// How requests and replies look on the wire.
     pub(crate) protocol: String,
+    /// TLS as requested; nothing in plain text.
+    #[serde(default)]
+    pub(crate) tls: Option<TlsArgsRecord>,
     /// Path and query of HTTP requests; nothing for other protocols.
     #[serde(default)]
     pub(crate) http_path: Option<String>,
@@ -100,6 +103,7 @@ impl From<&Options> for ArgsRecord {
             threads: options.threads,
             pipeline: options.pipeline,
             protocol: traffic.protocol.to_string(),
+            tls: options.tls.as_ref().map(|tls| tls.settings().into()),
             http_path: is_http.then(|| traffic.http_path.clone()),
             expect_status: is_http.then(|| traffic.http_statuses.to_string()),
             size: if has_payload { traffic.sizes.to_string() } else { NO_PAYLOAD.to_owned() },

@@ -65,6 +65,9 @@ pub(crate) struct Counters {
     /// Of these, the ones for which this machine had no descriptor, port or memory left.
     #[serde(default)]
     pub(crate) connects_exhausted: u64,
+    /// Of these, the ones whose TLS handshake failed.
+    #[serde(default)]
+    pub(crate) handshake_failures: u64,
     /// Connections closed by plan (churn).
     pub(crate) churned: u64,
     /// Bytes written to sockets.
@@ -83,6 +86,12 @@ pub(crate) struct Counters {
     pub(crate) resets: u64,
     /// Connections with a reply outstanding that made no progress for the timeout.
     pub(crate) timeouts: u64,
+    /// TLS connections that ended without an announcement: what was received may be incomplete.
+    #[serde(default)]
+    pub(crate) truncated: u64,
+    /// Connections that the server ended with an alert of TLS, or that broke its protocol.
+    #[serde(default)]
+    pub(crate) tls_errors: u64,
     /// Connections lost to any other socket error.
     pub(crate) other_errors: u64,
 }
@@ -105,6 +114,8 @@ impl Counters {
             + self.closed_by_server
             + self.resets
             + self.timeouts
+            + self.truncated
+            + self.tls_errors
             + self.other_errors;
         lost + self.connect_failures + self.failed_requests() + self.censored > 0
     }
@@ -134,6 +145,7 @@ impl Counters {
         self.connects_refused += other.connects_refused;
         self.connects_timed_out += other.connects_timed_out;
         self.connects_exhausted += other.connects_exhausted;
+        self.handshake_failures += other.handshake_failures;
         self.churned += other.churned;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
@@ -143,6 +155,8 @@ impl Counters {
         self.closed_by_server += other.closed_by_server;
         self.resets += other.resets;
         self.timeouts += other.timeouts;
+        self.truncated += other.truncated;
+        self.tls_errors += other.tls_errors;
         self.other_errors += other.other_errors;
     }
 }

@@ -25,8 +25,11 @@ pub(crate) struct LatenciesRecord {
     /// The part of the lateness during which the connection could not be used: as many requests
     /// outstanding as allowed, a full socket, no connection. Only requests that were blocked.
     pub(crate) blocked: LatencyRecord,
-    /// From the beginning to the end of a handshake.
+    /// From the beginning to the end of a connect, without the handshake of TLS.
     pub(crate) connect: LatencyRecord,
+    /// From the end of a connect to the end of the TLS handshake. Older versions had no TLS.
+    #[serde(default)]
+    pub(crate) handshake: LatencyRecord,
     /// How long the loader stood still while a request was outstanding; only requests for which it
     /// did. Older versions did not record it.
     #[serde(default)]
@@ -101,6 +104,7 @@ impl LatenciesRecord {
             loader_late: one(Distribution::LoaderLate),
             blocked: one(Distribution::Blocked),
             connect: one(Distribution::Connect),
+            handshake: one(Distribution::Handshake),
             stalled: one(Distribution::Stalled),
         }
     }
@@ -114,6 +118,7 @@ impl LatenciesRecord {
             Distribution::LoaderLate => &self.loader_late,
             Distribution::Blocked => &self.blocked,
             Distribution::Connect => &self.connect,
+            Distribution::Handshake => &self.handshake,
             Distribution::Stalled => &self.stalled,
         }
     }

@@ -10,6 +10,7 @@ mod latency;
 mod run;
 mod statuses;
 mod text_value;
+mod tls;
 mod validity;
 
 use std::slice;
@@ -25,6 +26,7 @@ pub(crate) use self::run::{
 };
 pub(crate) use self::statuses::{StatusCounts, StatusesRecord};
 pub(crate) use self::text_value::TextValue;
+pub(crate) use self::tls::{TlsArgsRecord, TlsRecord};
 pub(crate) use self::validity::{Code, Decision, LoaderPart, Reason, SloRecord, Validity, Verdict};
 use crate::environment::Environment;
 
@@ -56,6 +58,9 @@ pub(crate) struct Record {
     /// The replies by status.
     #[serde(default)]
     pub(crate) statuses: StatusesRecord,
+    /// The TLS handshakes; nothing in plain text.
+    #[serde(default)]
+    pub(crate) tls: Option<TlsRecord>,
     /// The record of each run.
     pub(crate) runs: Vec<RunRecord>,
     /// The server process, if it was started or watched, over all runs.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalRecord, Counters, LatenciesRecord, StatusesRecord, Validity};
+use super::{ArrivalRecord, Counters, LatenciesRecord, StatusesRecord, TlsRecord, Validity};
 use crate::schedule::Mode;
 use crate::wire::{Mismatch, UnexpectedReply};
 
@@ -25,6 +25,9 @@ pub(crate) struct RunRecord {
     /// The replies by status.
     #[serde(default)]
     pub(crate) statuses: StatusesRecord,
+    /// The TLS handshakes; nothing in plain text.
+    #[serde(default)]
+    pub(crate) tls: Option<TlsRecord>,
     /// The loader's own threads.
     pub(crate) threads: Vec<ThreadRecord>,
     /// The sends compared with the schedule; open loop only.

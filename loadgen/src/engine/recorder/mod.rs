@@ -18,8 +18,9 @@ pub(crate) use self::recorded::Recorded;
 use super::due_requests::Unsent;
 use super::stalls::{Heartbeat, Stalls, overlap_ns};
 use crate::latency::{Batches, Distribution, Latencies, ReplyClass};
-use crate::record::{Counters, StatusCounts};
+use crate::record::{Counters, StatusCounts, TlsRecord};
 use crate::schedule::{Mode, Window};
+use crate::tls::{HandshakeFailure, Negotiated};
 use crate::wire::{Mismatch, Reply, UnexpectedReply};
 
 /// A request that has been sent.
@@ -48,6 +49,10 @@ pub(crate) enum Failure {
     ClosedByServer,
     Reset,
     TimedOut,
+    /// A TLS stream that ended without the announcement of its end.
+    Truncated,
+    /// The server has ended it with an alert, or has violated the protocol of TLS.
+    Tls(rustls::Error),
     Mismatch(Mismatch),
     Other(io::Error),
 }
@@ -56,7 +61,8 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
-            _ => Self::Other(error),
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            _ => error.downcast().map_or_else(Self::Other, Self::Tls),
         }
     }
 }
@@ -72,6 +78,7 @@ pub(crate) struct Recorder {
     batches: Batches,
     gaps: GapSample,
     statuses: StatusCounts,
+    tls: TlsRecord,
     first_mismatch: Option<Mismatch>,
     first_unexpected_reply: Option<UnexpectedReply>,
     first_changed_body: Option<Mismatch>,
@@ -101,6 +108,7 @@ impl Recorder {
             batches: Batches::new(window),
             gaps: GapSample::new(seed),
             statuses: StatusCounts::default(),
+            tls: TlsRecord::default(),
             first_mismatch: None,
             first_unexpected_reply: None,
             first_changed_body: None,
@@ -163,13 +171,31 @@ impl Recorder {
         self.window.end_ns = self.window.end_ns.min(now_ns);
     }
 
-    /// Records the time of a handshake.
+    /// Records the time of a connect.
     pub(crate) fn connected(&mut self, took_ns: u64) {
-        self.counters.connects += 1;
         self.latencies[Distribution::Connect].record(took_ns);
     }
 
-    /// Counts a failed handshake.
+    /// Records a TLS handshake: its time, and what it agreed on.
+    pub(crate) fn secured(&mut self, took_ns: u64, negotiated: Negotiated) {
+        self.latencies[Distribution::Handshake].record(took_ns);
+        self.tls.add(negotiated);
+    }
+
+    /// Counts a failed TLS handshake.
+    pub(crate) fn handshake_failed(&mut self, failure: HandshakeFailure) {
+        self.counters.connect_failures += 1;
+        self.counters.handshake_failures += 1;
+        self.first_error.get_or_insert_with(|| format!("TLS handshake: {}", failure.words));
+        self.tls.failed(failure);
+    }
+
+    /// Counts a connection that requests can be sent on.
+    pub(crate) fn established(&mut self) {
+        self.counters.connects += 1;
+    }
+
+    /// Counts a failed connect.
     pub(crate) fn connect_failed(&mut self, error: &io::Error) {
         self.counters.connect_failures += 1;
         self.counters.connects_refused +=
@@ -324,6 +350,11 @@ impl Recorder {
             Failure::ClosedByServer => self.counters.closed_by_server += 1,
             Failure::Reset => self.counters.resets += 1,
             Failure::TimedOut => self.counters.timeouts += 1,
+            Failure::Truncated => self.counters.truncated += 1,
+            Failure::Tls(error) => {
+                self.counters.tls_errors += 1;
+                self.first_error.get_or_insert_with(|| format!("TLS: {error}"));
+            }
             Failure::Mismatch(mismatch) => {
                 self.counters.mismatches += 1;
                 self.first_mismatch.get_or_insert(mismatch);
@@ -422,6 +453,7 @@ impl Recorder {
             batches: Some(self.batches),
             gaps: self.gaps.into_pairs(),
             statuses: self.statuses,
+            tls: self.tls,
             first_mismatch: self.first_mismatch,
             first_unexpected_reply: self.first_unexpected_reply,
             first_changed_body: self.first_changed_body,

@@ -4,11 +4,12 @@ use std::io;
 use std::mem;
 
 use super::{REDIAL_NS_MAX, REDIAL_NS_MIN, REPEAT_NS_MIN, Worker};
-use crate::engine::connection::{OpenStream, StreamState};
+use crate::engine::connection::{OpenStream, SecuringStream, StreamState};
 use crate::engine::due_requests::DueRequests;
 use crate::engine::network::{Interest, Network, Token};
 use crate::engine::recorder::Failure;
 use crate::error::Error;
+use crate::tls::{HandshakeFailure, Transport};
 
 impl<N: Network> Worker<'_, '_, N> {
     /// Queues the connection for a handshake, unless it needs no stream yet, or no more.
@@ -60,8 +61,8 @@ impl<N: Network> Worker<'_, '_, N> {
         Ok(())
     }
 
-    /// Takes the stream of a handshake that has ended.
-    pub(super) fn handshake_ended(&mut self, index: u32) -> Result<(), Error> {
+    /// Takes the stream of a connect that has ended. Over TLS, its other handshake begins.
+    pub(super) fn connect_ended(&mut self, index: u32) -> Result<(), Error> {
         let connection = &mut self.connections[index as usize];
         let StreamState::Connecting { stream, begun_ns } =
             mem::replace(&mut connection.stream, StreamState::Closed)
@@ -71,13 +72,79 @@ impl<N: Network> Worker<'_, '_, N> {
         if let Err(error) = self.network.connected(&stream) {
             return self.dial_failed(index, error);
         }
+        self.recorder.connected(self.now_ns.saturating_sub(begun_ns));
+        let Some(connector) = &connection.connector else {
+            return self.establish(index, Transport::Plain(stream), begun_ns, Interest::Write);
+        };
+        match connector.begin(stream, connection.generation) {
+            Ok(stream) => {
+                connection.stream = StreamState::Securing(SecuringStream {
+                    stream: Box::new(stream),
+                    begun_ns,
+                    connected_ns: self.now_ns,
+                    interest: Interest::Write,
+                });
+                self.secure(index)
+            }
+            Err(failure) => self.handshake_failed(index, failure),
+        }
+    }
+
+    /// Continues a TLS handshake as far as possible.
+    pub(super) fn secure(&mut self, index: u32) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
+        let StreamState::Securing(mut securing) =
+            mem::replace(&mut connection.stream, StreamState::Closed)
+        else {
+            return Ok(());
+        };
+        match securing.stream.handshake(&mut self.buffer) {
+            Err(failure) => self.handshake_failed(index, failure),
+            Ok(Some(negotiated)) => {
+                // The cryptography has taken time.
+                self.now_ns = self.network.now_ns();
+                let took_ns = self.now_ns.saturating_sub(securing.connected_ns);
+                self.recorder.secured(took_ns, negotiated);
+                let SecuringStream { stream, begun_ns, interest, .. } = securing;
+                self.establish(index, Transport::Tls(stream), begun_ns, interest)
+            }
+            Ok(None) => {
+                let wanted = match securing.stream.has_unsent() {
+                    true => Interest::ReadWrite,
+                    false => Interest::Read,
+                };
+                if securing.interest != wanted {
+                    let token = Token { connection: index, generation: connection.generation };
+                    let socket = securing.stream.socket();
+                    self.network.watch(socket, token, wanted).map_err(Error::Poll)?;
+                    securing.interest = wanted;
+                }
+                connection.stream = StreamState::Securing(securing);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a stream that requests can be sent on. Its connect began at `begun_ns`; it has waited
+    /// for `interest`.
+    fn establish(
+        &mut self,
+        index: u32,
+        transport: Transport<N::Stream>,
+        begun_ns: u64,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        let connection = &mut self.connections[index as usize];
         self.dialer.ended();
         self.live += 1;
         self.failing_since_ns = None;
-        self.recorder.connected(self.now_ns.saturating_sub(begun_ns));
-        let token = Token { connection: index, generation: connection.generation };
-        self.network.watch(&stream, token, Interest::Read).map_err(Error::Poll)?;
-        connection.set_open(OpenStream::new(stream, begun_ns, self.now_ns));
+        self.recorder.established();
+        if interest != Interest::Read {
+            let token = Token { connection: index, generation: connection.generation };
+            let socket = transport.socket();
+            self.network.watch(socket, token, Interest::Read).map_err(Error::Poll)?;
+        }
+        connection.set_open(OpenStream::new(transport, begun_ns, self.now_ns));
         if self.started {
             // Where each request connects, the handshake is part of it, not a wait before it.
             if !self.plan.connects_per_request() {
@@ -88,11 +155,28 @@ impl<N: Network> Worker<'_, '_, N> {
         Ok(())
     }
 
-    /// Handles a failed handshake. Before the load it ends the run; later it is counted, and the
+    /// Handles a failed TLS handshake, as [`Self::dial_failed`] does.
+    pub(super) fn handshake_failed(
+        &mut self,
+        index: u32,
+        failure: HandshakeFailure,
+    ) -> Result<(), Error> {
+        if !self.started {
+            return Err(Error::Handshake {
+                address: self.plan.options.target.to_string(),
+                words: failure.words,
+                remedy: failure.remedy,
+                done: self.live,
+            });
+        }
+        self.recorder.handshake_failed(failure);
+        self.not_established(index);
+        Ok(())
+    }
+
+    /// Handles a failed connect. Before the load it ends the run; later it is counted, and the
     /// connection tries again.
     pub(super) fn dial_failed(&mut self, index: u32, error: io::Error) -> Result<(), Error> {
-        self.dialer.ended();
-        self.connections[index as usize].stream = StreamState::Closed;
         if !self.started {
             return Err(Error::Connect {
                 address: self.plan.options.target.to_string(),
@@ -102,9 +186,16 @@ impl<N: Network> Worker<'_, '_, N> {
             });
         }
         self.recorder.connect_failed(&error);
+        self.not_established(index);
+        Ok(())
+    }
+
+    /// Ends an attempt to connect, and tries again later.
+    fn not_established(&mut self, index: u32) {
+        self.dialer.ended();
+        self.connections[index as usize].stream = StreamState::Closed;
         self.failing_since_ns.get_or_insert(self.now_ns);
         self.dial_again_later(index);
-        Ok(())
     }
 
     fn dial_again_later(&mut self, index: u32) {
@@ -138,7 +229,11 @@ impl<N: Network> Worker<'_, '_, N> {
     /// Closes a stream that has done all its requests.
     pub(super) fn retire(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        connection.stream = StreamState::Closed;
+        if let StreamState::Open(mut stream) =
+            mem::replace(&mut connection.stream, StreamState::Closed)
+        {
+            stream.transport.end();
+        }
         connection.failures = 0;
         if self.plan.connects_per_request() {
             connection.freed(self.now_ns);

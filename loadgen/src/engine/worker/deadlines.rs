@@ -16,6 +16,7 @@ use crate::engine::usage::Usage;
 use crate::error::Error;
 use crate::options::Churn;
 use crate::schedule::{Phase, random};
+use crate::tls::HandshakeFailure;
 
 /// The result of checking one connection in a sweep.
 enum CheckResult {
@@ -24,6 +25,8 @@ enum CheckResult {
     Silent,
     /// Its handshake took longer than the timeout, for this reason.
     Unanswered(io::ErrorKind),
+    /// Its TLS handshake took longer than the timeout.
+    Unsecured,
     /// Its lifetime has ended.
     Expired,
 }
@@ -46,6 +49,9 @@ impl<N: Network> Worker<'_, '_, N> {
             match self.check(&self.connections[index as usize]) {
                 CheckResult::Nothing => {}
                 CheckResult::Silent => self.lose(index, Failure::TimedOut),
+                CheckResult::Unsecured => {
+                    self.handshake_failed(index, HandshakeFailure::timeout())?;
+                }
                 CheckResult::Unanswered(reason) => self.dial_failed(index, reason.into())?,
                 CheckResult::Expired => self.expire(index),
             }
@@ -64,6 +70,9 @@ impl<N: Network> Worker<'_, '_, N> {
             }
             StreamState::Repeating { begun_ns, .. } if overdue(*begun_ns) => {
                 CheckResult::Unanswered(io::ErrorKind::WouldBlock)
+            }
+            StreamState::Securing(securing) if overdue(securing.connected_ns) => {
+                CheckResult::Unsecured
             }
             StreamState::Open(stream) => {
                 if stream.outstanding() > 0 && overdue(stream.last_progress_ns) {
@@ -193,7 +202,8 @@ impl<N: Network> Worker<'_, '_, N> {
         let listed_max = UNSENT_LISTED_MAX / u64::from(self.share.connections.max(1));
         for connection in self.connections.drain(..) {
             let obstacle = connection.obstacle(self.plan);
-            if let StreamState::Open(stream) = connection.stream {
+            if let StreamState::Open(mut stream) = connection.stream {
+                stream.transport.end();
                 for request in stream.into_outstanding() {
                     self.recorder.censored(request, now_ns);
                 }

@@ -288,7 +288,9 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
     fn send_or_connect(&mut self, index: u32) -> Result<(), Error> {
         match self.connections[index as usize].stream {
             StreamState::Open(_) => self.send(index),
-            StreamState::Queued | StreamState::Connecting { .. } => Ok(()),
+            StreamState::Queued | StreamState::Connecting { .. } | StreamState::Securing(_) => {
+                Ok(())
+            }
             StreamState::Repeating { begun_ns, times } => self.dial(index, begun_ns, times),
             StreamState::Closed => {
                 self.dial_when_due(index);
@@ -305,7 +307,8 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
         match &mut connection.stream {
             StreamState::Closed | StreamState::Queued | StreamState::Repeating { .. } => Ok(()),
-            StreamState::Connecting { .. } => self.handshake_ended(ready.token.connection),
+            StreamState::Connecting { .. } => self.connect_ended(ready.token.connection),
+            StreamState::Securing(_) => self.secure(ready.token.connection),
             StreamState::Open(stream) => {
                 let blocked = stream.write_armed && !ready.writable;
                 if stream.write_armed && ready.writable {
@@ -322,7 +325,14 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
 
     /// Reads from a connection; returns whether it still has its stream.
     fn receive(&mut self, index: u32) -> bool {
-        let received = self.with(index, |connection, tools| connection.receive(tools));
+        let received = self.with(index, |connection, tools| {
+            loop {
+                connection.receive(tools)?;
+                if !connection.has_received() {
+                    return Ok(());
+                }
+            }
+        });
         // The read has taken the time: no second look at the clock.
         if let StreamState::Open(stream) = &self.connections[index as usize].stream {
             self.now_ns = self.now_ns.max(stream.last_progress_ns);
@@ -390,6 +400,6 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         }
         stream.write_armed = armed;
         let interest = if armed { Interest::ReadWrite } else { Interest::Read };
-        self.network.watch(&stream.socket, token, interest).map_err(Error::Poll)
+        self.network.watch(stream.transport.socket(), token, interest).map_err(Error::Poll)
     }
 }
