@@ -32,14 +32,11 @@ pub(crate) enum Error {
         timeout: Duration,
     },
 
-    #[error(
-        "TLS handshake with {address}: {words}{}{}", after(*done),
-        remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default()
-    )]
+    /// The complaint states the reason and the remedy.
+    #[error("TLS handshake with {address}{}: {complaint}", after(*done))]
     Handshake {
         address: String,
-        words: String,
-        remedy: Option<&'static str>,
+        complaint: String,
         /// Connections that the same thread had established before.
         done: usize,
     },

@@ -169,8 +169,13 @@ impl Metric {
 }
 
 /// The distributions that an objective may limit.
-const DISTRIBUTIONS: [Distribution; 4] =
-    [Distribution::Response, Distribution::Service, Distribution::Lateness, Distribution::Connect];
+const DISTRIBUTIONS: [Distribution; 5] = [
+    Distribution::Response,
+    Distribution::Service,
+    Distribution::Lateness,
+    Distribution::Connect,
+    Distribution::Handshake,
+];
 
 impl FromStr for Metric {
     type Err = String;

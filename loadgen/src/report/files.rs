@@ -25,7 +25,7 @@ pub(crate) const SEARCH_TABLE: &str = "search.csv";
 pub(crate) const SEARCH_TEXT: &str = "search.txt";
 
 /// Every name but those of interval logs and plots.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     RECORD,
     INTERVALS,
     PAGE,
@@ -40,11 +40,17 @@ pub(super) const NAMES: [&str; 14] = [
     "service.us.hgrm",
     "lateness.us.hgrm",
     "connect.us.hgrm",
+    "handshake.us.hgrm",
 ];
 
 /// Those that have a file of percentiles.
-const HGRM: [Distribution; 4] =
-    [Distribution::Response, Distribution::Service, Distribution::Lateness, Distribution::Connect];
+const HGRM: [Distribution; 5] = [
+    Distribution::Response,
+    Distribution::Service,
+    Distribution::Lateness,
+    Distribution::Connect,
+    Distribution::Handshake,
+];
 
 /// Name of a run's interval log.
 pub(crate) fn log_of(run: u32) -> String {

@@ -1,5 +1,6 @@
 //! Why a handshake failed.
 
+use std::fmt;
 use std::io;
 
 use rustls::CertificateError;
@@ -21,6 +22,20 @@ pub(crate) enum FailureCause {
     NotTls,
     /// Any other violation of the protocol, or error of the socket.
     Other,
+}
+
+impl FailureCause {
+    /// The cause as a clause.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Certificate => "the server's certificate was not accepted",
+            Self::Alert => "the server sent an alert",
+            Self::Closed => "the server closed the connection",
+            Self::Timeout => "the server did not answer in time",
+            Self::NotTls => "the server sent something else than TLS",
+            Self::Other => "another error",
+        }
+    }
 }
 
 /// Why one handshake failed.
@@ -53,6 +68,14 @@ impl HandshakeFailure {
                           time",
             ),
         }
+    }
+}
+
+/// The words, and what may help.
+impl fmt::Display for HandshakeFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.words)?;
+        self.remedy.map_or(Ok(()), |remedy| write!(formatter, "; {remedy}"))
     }
 }
 

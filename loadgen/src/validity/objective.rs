@@ -19,7 +19,7 @@ impl Slo {
     /// confidence, by its samples.
     ///
     /// A percentile passes or fails by the number of samples on both sides of the limit. What has
-    /// no confidence interval (connects, extremes, means, rates) decides by its value.
+    /// no confidence interval (connects, handshakes, extremes, means, rates) decides by its value.
     pub(crate) fn check(&self, record: &Record, samples: &Samples<'_>) -> SloRecord {
         let found = self.metric().of(record);
         let show = |value: f64| self.metric().show(value);
@@ -36,7 +36,7 @@ impl Slo {
                 let distribution = distribution.unwrap_or(headline);
                 let quantile = Percentile::from(percentile).quantile;
                 match distribution {
-                    Distribution::Connect => met,
+                    Distribution::Connect | Distribution::Handshake => met,
                     _ => samples
                         .meets(distribution, quantile, &|ns| self.holds(ns as f64))
                         .filter(|&is_met| is_met || !self.may_hold_without_loader(record)),

@@ -186,7 +186,7 @@ impl Recorder {
     pub(crate) fn handshake_failed(&mut self, failure: HandshakeFailure) {
         self.counters.connect_failures += 1;
         self.counters.handshake_failures += 1;
-        self.first_error.get_or_insert_with(|| format!("TLS handshake: {}", failure.words));
+        self.first_error.get_or_insert_with(|| format!("TLS handshake: {failure}"));
         self.tls.failed(failure);
     }
 
@@ -353,7 +353,8 @@ impl Recorder {
             Failure::Truncated => self.counters.truncated += 1,
             Failure::Tls(error) => {
                 self.counters.tls_errors += 1;
-                self.first_error.get_or_insert_with(|| format!("TLS: {error}"));
+                let failure = HandshakeFailure::from(error);
+                self.first_error.get_or_insert_with(|| format!("TLS: {failure}"));
             }
             Failure::Mismatch(mismatch) => {
                 self.counters.mismatches += 1;

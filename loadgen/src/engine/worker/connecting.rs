@@ -164,8 +164,7 @@ impl<N: Network> Worker<'_, '_, N> {
         if !self.started {
             return Err(Error::Handshake {
                 address: self.plan.options.target.to_string(),
-                words: failure.words,
-                remedy: failure.remedy,
+                complaint: failure.to_string(),
                 done: self.live,
             });
         }

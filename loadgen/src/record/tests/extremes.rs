@@ -14,7 +14,16 @@ pub(crate) fn full() -> Record {
         "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
         "effective_n": {"p50": 90_000, "p99": 40_000},
     });
-    let names = ["response", "service", "lateness", "loader_late", "blocked", "connect", "stalled"];
+    let names = [
+        "response",
+        "service",
+        "lateness",
+        "loader_late",
+        "blocked",
+        "connect",
+        "handshake",
+        "stalled",
+    ];
     let latencies: Value =
         names.map(|name| (name.to_owned(), latency.clone())).into_iter().collect();
     let reason =
@@ -49,6 +58,13 @@ pub(crate) fn full() -> Record {
         ("size", json!("none")),
         ("size_mean_bytes", json!(0.0)),
         ("churn", json!("after 100 requests")),
+        (
+            "tls",
+            json!({
+                "server_name": "a.example", "ca": "ca.pem", "client_certificate": "client.pem",
+                "alpn": ["http/1.1"], "verified": true, "resumption": "0.5", "min_version": "1.2",
+            }),
+        ),
         ("pin", json!("2-3")),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
@@ -70,6 +86,16 @@ pub(crate) fn full() -> Record {
     record["latency_ns"] = latencies;
     record["statuses"] =
         json!({"codes": {"200": 1_989, "503": 11}, "latency_ns": {"5xx": latency}});
+    record["tls"] = json!({
+        "full_handshakes": 64, "resumed_handshakes": 12,
+        "negotiated": [{
+            "version": "1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "alpn": "http/1.1",
+            "handshakes": 76,
+        }],
+        "failures": [{
+            "cause": "alert", "handshakes": 2, "first": "received fatal alert: <UnknownCA>",
+        }],
+    });
     record["server"] = server;
     record["runs"] = json!([run(&record)]);
     serde_json::from_value(record).unwrap()
@@ -81,7 +107,7 @@ fn run(record: &Value) -> Value {
         "number": 1, "seeds": [1], "started_unix_s": 1_700_000_000.25,
         "validity": record["validity"], "rate": record["rate"],
         "latency_ns": record["latency_ns"], "counters": record["counters"], "outstanding_mean": 1.5,
-        "statuses": record["statuses"], "outstanding_by_service": 1.5,
+        "statuses": record["statuses"], "tls": record["tls"], "outstanding_by_service": 1.5,
         "threads": [{
             "connections": 64, "completed": 1_989, "cpu_s": 0.5, "wall_s": 2.0, "cpu_share": 0.25,
             "involuntary_switches": 3, "major_faults": 1, "stalls": 2, "stalled_s": 0.25,
@@ -130,7 +156,7 @@ fn minimal_value() -> Value {
         "args": {
             "target": "127.0.0.1:5555", "mode": "closed", "rate": null, "arrival": null,
             "connections": 64, "threads": 1, "pipeline": 1, "protocol": "raw", "size": "64",
-            "http_path": null, "expect_status": null,
+            "tls": null, "http_path": null, "expect_status": null,
             "size_mean_bytes": 64.0, "verify": "full", "churn": null, "duration_s": 1.0,
             "warmup_s": 1.0, "timeout_s": 5.0, "seed": 1, "merged_seeds": [],
             "pacing": "sleep", "slo": [], "runs": 1, "server_command": null,

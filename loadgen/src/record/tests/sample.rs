@@ -57,6 +57,7 @@ pub(crate) fn open_args() -> ArgsRecord {
         threads: 1,
         pipeline: 1_024,
         protocol: "raw".to_owned(),
+        tls: None,
         http_path: None,
         expect_status: None,
         size: "64".to_owned(),
@@ -152,6 +153,7 @@ fn run(number: u32, args: &ArgsRecord, samples: &Samples<'_>) -> RunRecord {
         latency_ns: LatenciesRecord::new(samples),
         statuses: StatusesRecord::default(),
         counters,
+        tls: None,
         threads: vec![ThreadRecord {
             connections: 64,
             completed: measured,

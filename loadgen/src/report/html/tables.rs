@@ -101,6 +101,7 @@ pub(super) fn latencies(record: &Record) -> String {
         ("blocked\nconnection not free", &latencies.blocked),
         ("stalled\nthe loader stood still", &latencies.stalled),
         ("connect", &latencies.connect),
+        ("handshake\nof TLS, after the connect", &latencies.handshake),
     ] {
         if latency.count > 0 {
             let judged = std::ptr::eq(latency, headline).then_some(&record.validity);
@@ -201,6 +202,36 @@ pub(super) fn runs(record: &Record) -> String {
         ]);
     }
     table.end()
+}
+
+/// The TLS handshakes; nothing in plain text.
+pub(super) fn tls(record: &Record) -> String {
+    let (Some(args), Some(tls)) = (&record.args.tls, &record.tls) else { return String::new() };
+    let verified = match args.verified {
+        true => "verified",
+        false => "NOT verified (--tls-insecure)",
+    };
+    let facts = [
+        ("server", args.server_name.clone()),
+        ("its certificate", verified.to_owned()),
+        ("full handshakes", grouped(tls.full_handshakes)),
+        ("resumed handshakes", grouped(tls.resumed_handshakes)),
+    ];
+    let mut agreed = table_of(record, ["version", "cipher suite", "ALPN", "handshakes"]);
+    for negotiated in &tls.negotiated {
+        agreed.row([
+            negotiated.version.clone(),
+            negotiated.cipher_suite.clone(),
+            negotiated.alpn.clone().unwrap_or_else(|| "none".to_owned()),
+            grouped(negotiated.handshakes),
+        ]);
+    }
+    let mut failures = table_of(record, ["failed handshakes", "cause", "first"]);
+    for failed in &tls.failures {
+        let cause = failed.cause.text().to_owned();
+        failures.row([grouped(failed.handshakes), cause, failed.first.clone()]);
+    }
+    list(facts.map(|(name, value)| (name.to_owned(), value))) + &agreed.end() + &failures.end()
 }
 
 /// A row for every thread of the loader.

@@ -10,7 +10,8 @@ use crate::record::{LatencyRecord, Record, Validity};
 use crate::report::loader_mark;
 use crate::units::{bound, brief, counted, duration, grouped, interval};
 
-/// Label of a row, value and interval of a column. Four columns fit, two of them with intervals.
+/// Label of a row, value and interval of a column. Four columns fit, two of them with intervals, or
+/// five, one of them with intervals.
 const LABEL: usize = 6;
 const VALUE: usize = 12;
 const INTERVAL: usize = 20;
@@ -59,15 +60,17 @@ fn columns(record: &Record) -> Vec<Column<'_>> {
     let latency = &record.latency_ns;
     let column =
         |name, latency, has_intervals| Column { name, latency, has_intervals, judged: None };
-    let service = column("service", &latency.service, true);
+    let (is_open, is_tls) = (record.args.is_open(), record.tls.is_some());
+    let service = column("service", &latency.service, !(is_open && is_tls));
     let connect = column("connect", &latency.connect, false);
-    let mut columns = if record.args.is_open() {
+    let mut columns = if is_open {
         let response = column("response", &latency.response, true);
         let lateness = column("lateness", &latency.lateness, false);
         vec![response, service, lateness, connect]
     } else {
         vec![service, connect]
     };
+    columns.extend(is_tls.then(|| column("handshake", &latency.handshake, false)));
     columns[0].judged = Some(&record.validity);
     columns
 }

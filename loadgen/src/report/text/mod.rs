@@ -4,6 +4,7 @@
 //! ```text
 //! latency   percentiles with their confidence intervals, the loader's own lateness, the shape
 //! statuses  the replies by status
+//! tls       what the handshakes agreed on, and why they failed
 //! runs      each run by itself, median and range
 //! layout    aligned columns, wrapped sentences, colours
 //! ```
@@ -12,6 +13,7 @@ mod latency;
 mod layout;
 mod runs;
 mod statuses;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -105,6 +107,7 @@ fn write_title(out: &mut String, record: &Record) -> fmt::Result {
     let args = &record.args;
     writeln!(out, "loadgen {}  {}", args.target, loop_of(args))?;
     out.write_str(&wrap("  ", &plan(record), WIDTH))?;
+    tls::write_tls(out, record)?;
     // What `auto` chooses then may be less precise than it could be.
     let is_sleep = args.pacing.value() == Some(&Pacing::Sleep);
     if args.is_open() && is_sleep && record.env.sharing.is_none() {
@@ -203,6 +206,9 @@ fn write_errors(out: &mut String, record: &Record) -> fmt::Result {
             out.write_str(&wrap("    ", &text, WIDTH))?;
         }
     }
+    for text in record.tls.iter().flat_map(tls::failures) {
+        out.write_str(&wrap("    ", &text, WIDTH))?;
+    }
     let runs = || record.runs.iter();
     let unexpected = runs().find_map(|run| run.first_unexpected_reply.as_ref());
     let changed = runs().find_map(|run| run.first_changed_body.as_ref());
@@ -254,15 +260,22 @@ fn quoted(reply: &UnexpectedReply, args: &ArgsRecord) -> String {
 }
 
 /// How many connections each kind of error has cost, and what it suggests.
-fn kinds(counters: &Counters) -> [(u64, &'static str); 9] {
-    let known =
-        counters.connects_refused + counters.connects_timed_out + counters.connects_exhausted;
+fn kinds(counters: &Counters) -> [(u64, &'static str); 11] {
+    let known = counters.connects_refused
+        + counters.connects_timed_out
+        + counters.connects_exhausted
+        + counters.handshake_failures;
     [
         (counters.mismatches, "got wrong bytes in a reply; is it the right --protocol?"),
         (
             counters.closed_by_server,
             "closed by the server; look into its log or its connection limit",
         ),
+        (
+            counters.truncated,
+            "ended without an announcement (TLS close_notify): replies may have been cut off",
+        ),
+        (counters.tls_errors, "ended by an alert of TLS, or broke its protocol"),
         (counters.resets, "reset by the server; did it crash or restart?"),
         (
             counters.timeouts,

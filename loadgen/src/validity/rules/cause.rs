@@ -32,6 +32,9 @@ pub(super) enum Loss {
     Refused,
     NotAccepted,
     Exhausted,
+    Handshake,
+    Truncated,
+    Tls,
     Other,
 }
 
@@ -121,6 +124,8 @@ impl Loss {
             (counters.timeouts, Self::Silent),
             (counters.closed_by_server, Self::Closed),
             (counters.resets, Self::Reset),
+            (counters.truncated, Self::Truncated),
+            (counters.tls_errors, Self::Tls),
             (counters.mismatches, Self::WrongBytes),
         ];
         let all = losses.into_iter().chain(Self::of_connects(counters));
@@ -130,14 +135,17 @@ impl Loss {
     }
 
     /// Why connections were not established, each with its number.
-    fn of_connects(counters: &Counters) -> [(u64, Self); 4] {
-        let known =
-            counters.connects_refused + counters.connects_timed_out + counters.connects_exhausted;
+    fn of_connects(counters: &Counters) -> [(u64, Self); 5] {
+        let known = counters.connects_refused
+            + counters.connects_timed_out
+            + counters.connects_exhausted
+            + counters.handshake_failures;
         [
             (counters.connect_failures.saturating_sub(known), Self::Other),
             (counters.connects_exhausted, Self::Exhausted),
             (counters.connects_timed_out, Self::NotAccepted),
             (counters.connects_refused, Self::Refused),
+            (counters.handshake_failures, Self::Handshake),
         ]
     }
 
@@ -168,6 +176,19 @@ impl Loss {
             Self::Reset => format!(
                 "the server reset {}; did it crash or restart?",
                 connections(counters.resets)
+            ),
+            Self::Truncated => format!(
+                "the server ended {} without an announcement (TLS close_notify); did it crash, or \
+                 does it close without one?",
+                connections(counters.truncated)
+            ),
+            Self::Tls => format!(
+                "TLS failed on {} (first error: {first_error})",
+                connections(counters.tls_errors)
+            ),
+            Self::Handshake => format!(
+                "{} failed (first error: {first_error})",
+                counted(counters.handshake_failures, "TLS handshake")
             ),
             Self::Silent => format!(
                 "the server was silent for the whole timeout on {}; is it stopped?",

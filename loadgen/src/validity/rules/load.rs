@@ -196,8 +196,8 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
     let counters = &evidence.run.counters;
     let lost = counters.failed_requests() + counters.unsent_unconnected;
     let unconnected = counters.connect_failures;
-    let ended = counters.closed_by_server + counters.resets;
-    if lost + counters.mismatches + unconnected + ended == 0 {
+    let ended = counters.closed_by_server + counters.resets + counters.truncated;
+    if lost + counters.mismatches + unconnected + ended + counters.tls_errors == 0 {
         return None;
     }
     let share = lost as f64 / counters.scheduled.max(1) as f64;
@@ -212,6 +212,7 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
             (counters.connects_refused, "refused: nothing listened"),
             (counters.connects_timed_out, "without an answer"),
             (counters.connects_exhausted, "for lack of a descriptor, port or memory here"),
+            (counters.handshake_failures, "in the TLS handshake"),
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> =
@@ -236,7 +237,8 @@ pub(super) fn errors(evidence: &Evidence<'_>) -> Option<Reason> {
         };
         format!("the server ended {} of its own accord{advice}", counted(ended, "connection"))
     });
-    let found = [requests, connects, wrong, replaced];
+    let broken = (counters.tls_errors > 0).then(|| Loss::Tls.text(evidence.run));
+    let found = [requests, connects, wrong, broken, replaced];
     let found: Vec<String> = found.into_iter().flatten().collect();
     let text = format!("{}; see the list of errors", found.join("; "));
     let wrong_bytes = counters.mismatches + counters.changed_bodies;
