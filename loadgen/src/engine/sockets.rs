@@ -1,6 +1,6 @@
 //! The sockets of one loading thread to one server.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -27,6 +27,12 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // write(2) would raise SIGPIPE when the peer has closed the connection.
         Ok(net::send(&self.0, bytes, net::SendFlags::NOSIGNAL)?)
+    }
+
+    /// All records of TLS in one call: the server reads a flight of a handshake at once.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut nothing = net::SendAncillaryBuffer::default();
+        Ok(net::sendmsg(&self.0, parts, &mut nothing, net::SendFlags::NOSIGNAL)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

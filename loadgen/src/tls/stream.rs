@@ -53,7 +53,9 @@ impl<S: Read + Write> TlsStream<S> {
         &mut self,
         buffer: &mut [u8],
     ) -> Result<Option<Negotiated>, HandshakeFailure> {
-        self.flush()?;
+        if let Err(error) = self.flush() {
+            return Err(self.reason(error, buffer));
+        }
         if self.client.is_handshaking() {
             match self.socket.read(&mut buffer[..CIPHERTEXT_BYTES_MAX]) {
                 Ok(0) => return Err(HandshakeFailure::closed()),
@@ -61,10 +63,21 @@ impl<S: Read + Write> TlsStream<S> {
                 Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.flush()?;
+            if let Err(error) = self.flush() {
+                return Err(self.reason(error, buffer));
+            }
         }
         let has_ended = !self.client.is_handshaking() && !self.client.wants_write();
         Ok(has_ended.then(|| self.negotiated()))
+    }
+
+    /// Why the server did not take what was sent: it may have sent an alert before it closed.
+    fn reason(&mut self, error: io::Error, buffer: &mut [u8]) -> HandshakeFailure {
+        let alert = match self.socket.read(buffer) {
+            Ok(count @ 1..) => self.take_handshake_bytes(&buffer[..count]).err(),
+            _ => None,
+        };
+        alert.unwrap_or(error).into()
     }
 
     fn take_handshake_bytes(&mut self, mut bytes: &[u8]) -> io::Result<()> {

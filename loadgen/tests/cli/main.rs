@@ -16,3 +16,4 @@ mod server_process;
 mod servers;
 mod success;
 mod sweep;
+mod tls;

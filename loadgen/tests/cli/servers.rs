@@ -113,6 +113,11 @@ impl Server {
 }
 
 impl Client {
+    /// Its socket, for a server that does more than echo.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Where it comes from.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.stream.peer_addr().unwrap()

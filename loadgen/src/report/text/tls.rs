@@ -14,8 +14,8 @@ pub(super) fn write_tls(out: &mut String, record: &Record) -> fmt::Result {
     let (Some(args), Some(tls)) = (&record.args.tls, &record.tls) else { return Ok(()) };
     let mut text = format!("TLS with {}: {}, {}", args.server_name, verified(args), agreed(tls));
     text.push_str(&format!(
-        ", {} full and {} resumed",
-        counted(tls.full_handshakes, "handshake"),
+        ", {} and {} resumed",
+        counted(tls.full_handshakes, "full handshake"),
         grouped(tls.resumed_handshakes)
     ));
     if args.resumption != "on" {
