@@ -136,3 +136,74 @@ fn of_target(target: &Target) -> Result<ServerName<'static>, Error> {
 fn usage<T>(text: String) -> Result<T, Error> {
     Err(Error::Usage(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::options_from_flags::tests::{options, refusal};
+    use super::*;
+
+    fn settings(flags: &str) -> Option<TlsSettings> {
+        options(flags).unwrap().tls.map(|tls| tls.settings().clone())
+    }
+
+    #[test]
+    fn a_flag_or_a_scheme_asks_for_tls_and_the_target_names_the_server() {
+        for flags in ["--tls h:1", "tls://h:1", "https://h", "https://h:8443/a", "rediss://h"] {
+            let settings = settings(&format!("{flags} --tls-insecure")).unwrap();
+            assert_eq!(settings.server_name.to_str(), "h", "{flags}");
+        }
+        for flags in ["h:1", "http://h", "tcp://h:1", "redis://h"] {
+            assert_eq!(settings(flags), None, "{flags}");
+        }
+        let name = |flags: &str| {
+            settings(&format!("--tls --tls-insecure {flags}")).unwrap().server_name.to_str().into()
+        };
+        let name: &dyn Fn(&str) -> String = &name;
+        assert_eq!(name("[::1]:5"), "::1");
+        assert_eq!(name("unix:/s"), "localhost");
+        assert_eq!(name("h:1 --tls-sni a.example"), "a.example");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_help_text() {
+        let settings = settings("--tls --tls-insecure").unwrap();
+        assert_eq!(settings.resumption.share(), 1.0);
+        assert_eq!((settings.min_version, settings.alpn.len()), (MinVersion::Tls12, 0));
+        assert_eq!((settings.ca, settings.identity, settings.is_verified), (None, None, false));
+    }
+
+    #[test]
+    fn a_flag_without_effect_is_refused_with_what_to_do() {
+        for flag in [
+            "--tls-ca a",
+            "--tls-cert a",
+            "--tls-key a",
+            "--tls-sni a",
+            "--tls-alpn a",
+            "--tls-insecure",
+            "--tls-resumption off",
+            "--tls-min-version 1.3",
+        ] {
+            let name = flag.split(' ').next().unwrap();
+            let said = format!("{name} has no effect without --tls; add it, or leave {name} out");
+            assert_eq!(refusal(flag), said);
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_fit_together_are_refused() {
+        for (flags, said) in [
+            ("http://h --tls", "names plain text; write https://"),
+            ("--tls --tls-insecure --tls-ca a", "--tls-ca has no effect with --tls-insecure"),
+            ("--tls --tls-cert a", "--tls-cert needs --tls-key"),
+            ("--tls --tls-key a", "--tls-key needs --tls-cert"),
+            ("--tls --tls-alpn a,,b", "'' is no name of a protocol"),
+            ("--tls --tls-sni a_:b", "'a_:b' is no DNS name"),
+            ("--tls --tls-resumption 2", "write on, off, or a number from 0 to 1"),
+            ("--tls --tls-min-version 1.1", "write 1.2 or 1.3"),
+            ("--tls h$:1", "name the server with --tls-sni NAME"),
+        ] {
+            assert!(refusal(flags).contains(said), "{flags}: {}", refusal(flags));
+        }
+    }
+}

@@ -130,3 +130,35 @@ impl TlsRecord {
         self.failures.sort_by_key(|known| std::cmp::Reverse(known.handshakes));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiated(version: &'static str, is_resumed: bool) -> Negotiated {
+        let alpn = Some("http/1.1".to_owned());
+        Negotiated { version, cipher_suite: "TLS_AES".to_owned(), alpn, is_resumed }
+    }
+
+    #[test]
+    fn handshakes_of_threads_and_runs_are_added_by_what_they_agreed_on_and_why_they_failed() {
+        let mut one = TlsRecord::default();
+        one.add(negotiated("1.2", false));
+        one.failed(HandshakeFailure::timeout());
+        let mut other = TlsRecord::default();
+        other.add(negotiated("1.3", false));
+        other.add(negotiated("1.3", true));
+        other.add(negotiated("1.2", true));
+        other.add(negotiated("1.3", true));
+        other.failed(HandshakeFailure::timeout());
+        other.failed(rustls::Error::DecryptError.into());
+        let sum = TlsRecord::sum([Some(&one), None, Some(&other)].into_iter()).unwrap();
+        assert_eq!((sum.full_handshakes, sum.resumed_handshakes), (2, 3));
+        let agreed = sum.negotiated.iter().map(|known| (known.version.as_str(), known.handshakes));
+        assert_eq!(agreed.collect::<Vec<_>>(), [("1.3", 3), ("1.2", 2)]);
+        let failed = sum.failures.iter().map(|known| (known.cause, known.handshakes));
+        let expected = [(FailureCause::Timeout, 2), (FailureCause::Other, 1)];
+        assert_eq!(failed.collect::<Vec<_>>(), expected);
+        assert_eq!(TlsRecord::sum([None, None].into_iter()), None);
+    }
+}

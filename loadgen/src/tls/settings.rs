@@ -9,8 +9,8 @@ use rustls::pki_types::ServerName;
 /// TLS as requested.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TlsSettings {
-    /// The name that the server's certificate must have. It is also sent to the server (SNI), unless
-    /// it is an IP address.
+    /// The name that the server's certificate must have. It is also sent to the server (SNI),
+    /// unless it is an IP address.
     pub(crate) server_name: ServerName<'static>,
     /// The file of the certificates that are trusted; without one, those of the system.
     pub(crate) ca: Option<PathBuf>,

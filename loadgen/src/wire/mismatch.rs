@@ -78,7 +78,7 @@ const MESSAGE_CHARACTERS_MAX: usize = 100;
 /// servers name their error in it.
 pub(super) fn server_message(received: &[u8]) -> String {
     if begins_tls_record(received) {
-        return "the server speaks TLS, and loadgen does not; use its port without TLS".to_owned();
+        return "the server speaks TLS; add --tls, or use its port without TLS".to_owned();
     }
     format!("the server said '{}'", printable_line(received))
 }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_record_of_tls_is_named() {
         let alert = b"\x15\x03\x03\x00\x02\x02\x46";
-        assert!(server_message(alert).starts_with("the server speaks TLS, and loadgen does not"));
+        assert!(server_message(alert).starts_with("the server speaks TLS; add --tls"));
         assert!(server_message(b"\x15\x04").starts_with("the server said"));
     }
 

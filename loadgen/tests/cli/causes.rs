@@ -118,7 +118,7 @@ const FAULTS: &[Fault] = &[
         target: || Target::url(replying("\x15\x03\x03\0\x02\x02\x28")),
         flags: "-c 4 --rate 2000",
         during: nothing,
-        says: &["got wrong bytes", "the server speaks TLS, and loadgen does not"],
+        says: &["got wrong bytes", "the server speaks TLS; add --tls"],
         never: &[SLOW, RATE, LOADER, "too short"],
     },
     Fault {

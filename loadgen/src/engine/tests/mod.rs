@@ -9,6 +9,7 @@ mod simulation;
 mod stalls;
 mod statuses;
 mod streams;
+mod tls;
 mod unsent;
 
 use std::sync::mpsc;

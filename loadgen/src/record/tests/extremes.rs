@@ -14,18 +14,9 @@ pub(crate) fn full() -> Record {
         "ci95": {"p50": [51_000, 51_400], "p99": [179_000, 182_000]},
         "effective_n": {"p50": 90_000, "p99": 40_000},
     });
-    let names = [
-        "response",
-        "service",
-        "lateness",
-        "loader_late",
-        "blocked",
-        "connect",
-        "handshake",
-        "stalled",
-    ];
+    let distributions = "response service lateness loader_late blocked connect handshake stalled";
     let latencies: Value =
-        names.map(|name| (name.to_owned(), latency.clone())).into_iter().collect();
+        distributions.split(' ').map(|name| (name.to_owned(), latency.clone())).collect();
     let reason =
         json!({"code": "loader-late", "level": "SUSPECT", "text": "late <by> 1 ms & more"});
     let label =
@@ -38,16 +29,6 @@ pub(crate) fn full() -> Record {
         "offered_per_s": 1_000.5, "achieved_per_s": 990.25, "sent_bytes_per_s": 63_376.0,
         "received_bytes_per_s": 63_370.5, "measured_s": 1.0,
     });
-    let server = json!({
-        "command": "evshard serve --workers 2", "pid": 4711, "wall_s": 2.0, "cpu_s": 0.5,
-        "cpu_us_per_request": 5.5, "voluntary_switches": 10, "involuntary_switches": 2,
-        "rss_bytes": 5_242_880, "pss_bytes": 4_194_304, "cpus_allowed": "0-1",
-        "program_sha256": "00ff",
-        "threads": [{
-            "name": "worker-0", "tid": 4712, "cpu_s": 0.25, "voluntary_switches": 5,
-            "involuntary_switches": 1,
-        }],
-    });
     let args = [
         ("mode", json!("open")),
         ("rate", json!("1k")),
@@ -58,13 +39,7 @@ pub(crate) fn full() -> Record {
         ("size", json!("none")),
         ("size_mean_bytes", json!(0.0)),
         ("churn", json!("after 100 requests")),
-        (
-            "tls",
-            json!({
-                "server_name": "a.example", "ca": "ca.pem", "client_certificate": "client.pem",
-                "alpn": ["http/1.1"], "verified": true, "resumption": "0.5", "min_version": "1.2",
-            }),
-        ),
+        ("tls", tls_args()),
         ("pin", json!("2-3")),
         ("slo", json!(["p99<1ms"])),
         ("server_command", json!("evshard serve --workers 2")),
@@ -86,7 +61,34 @@ pub(crate) fn full() -> Record {
     record["latency_ns"] = latencies;
     record["statuses"] =
         json!({"codes": {"200": 1_989, "503": 11}, "latency_ns": {"5xx": latency}});
-    record["tls"] = json!({
+    record["tls"] = tls();
+    record["server"] = server();
+    record["runs"] = json!([run(&record)]);
+    serde_json::from_value(record).unwrap()
+}
+
+fn server() -> Value {
+    json!({
+        "command": "evshard serve --workers 2", "pid": 4711, "wall_s": 2.0, "cpu_s": 0.5,
+        "cpu_us_per_request": 5.5, "voluntary_switches": 10, "involuntary_switches": 2,
+        "rss_bytes": 5_242_880, "pss_bytes": 4_194_304, "cpus_allowed": "0-1",
+        "program_sha256": "00ff",
+        "threads": [{
+            "name": "worker-0", "tid": 4712, "cpu_s": 0.25, "voluntary_switches": 5,
+            "involuntary_switches": 1,
+        }],
+    })
+}
+
+fn tls_args() -> Value {
+    json!({
+        "server_name": "a.example", "ca": "ca.pem", "client_certificate": "client.pem",
+        "alpn": ["http/1.1"], "verified": true, "resumption": "0.5", "min_version": "1.2",
+    })
+}
+
+fn tls() -> Value {
+    json!({
         "full_handshakes": 64, "resumed_handshakes": 12,
         "negotiated": [{
             "version": "1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "alpn": "http/1.1",
@@ -95,10 +97,7 @@ pub(crate) fn full() -> Record {
         "failures": [{
             "cause": "alert", "handshakes": 2, "first": "received fatal alert: <UnknownCA>",
         }],
-    });
-    record["server"] = server;
-    record["runs"] = json!([run(&record)]);
-    serde_json::from_value(record).unwrap()
+    })
 }
 
 /// A run with all that the measurement has.
