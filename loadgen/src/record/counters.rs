@@ -70,9 +70,9 @@ pub(crate) struct Counters {
     pub(crate) handshake_failures: u64,
     /// Connections closed by plan (churn).
     pub(crate) churned: u64,
-    /// Bytes written to sockets.
+    /// Bytes of requests written to sockets. Over TLS, those before encryption.
     pub(crate) bytes_sent: u64,
-    /// Reply bytes read, wrong ones included.
+    /// Reply bytes read, wrong ones included. Over TLS, those after decryption.
     pub(crate) bytes_received: u64,
     /// Bytes written inside the measured window.
     pub(crate) bytes_sent_in_window: u64,

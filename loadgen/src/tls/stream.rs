@@ -67,8 +67,11 @@ impl<S: Read + Write> TlsStream<S> {
                 return Err(self.reason(error, buffer));
             }
         }
-        let has_ended = !self.client.is_handshaking() && !self.client.wants_write();
-        Ok(has_ended.then(|| self.negotiated()))
+        let is_done = !self.client.is_handshaking() && !self.client.wants_write();
+        if is_done && self.has_ended {
+            return Err(HandshakeFailure::closed());
+        }
+        Ok(is_done.then(|| self.negotiated()))
     }
 
     /// Why the server did not take what was sent: it may have sent an alert before it closed.

@@ -28,14 +28,24 @@ struct TlsEcho {
     kinds: Kinds,
     /// Whether its answers come a byte at a time.
     in_bytes: bool,
+    /// Whether it ends each stream with the last bytes of the handshake.
+    ends_at_once: bool,
 }
 
 impl TlsEcho {
     fn new(handshake_ns: u64, reply_ns: u64) -> Self {
+        Self::of(rustls::ALL_VERSIONS, handshake_ns, reply_ns)
+    }
+
+    fn of(
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        handshake_ns: u64,
+        reply_ns: u64,
+    ) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .with_protocol_versions(versions)
             .unwrap();
         let mut config = builder
             .with_no_client_auth()
@@ -49,6 +59,7 @@ impl TlsEcho {
             reply_ns,
             kinds: Kinds::default(),
             in_bytes: false,
+            ends_at_once: false,
         }
     }
 }
@@ -69,6 +80,9 @@ impl SimulatedServer for TlsEcho {
         }
         if was_handshaking && !connection.is_handshaking() {
             self.kinds.lock().unwrap().push(connection.handshake_kind().unwrap());
+            if self.ends_at_once {
+                connection.send_close_notify();
+            }
         }
         let mut answer = Vec::new();
         while connection.wants_write() {
@@ -169,4 +183,19 @@ fn a_handshake_that_takes_longer_than_the_timeout_has_failed() {
     assert_eq!((counters.connects, counters.completed), (0, 0));
     let failures = &found.recorded.tls.failures;
     assert_eq!((failures.len(), failures[0].handshakes), (1, counters.handshake_failures));
+}
+
+#[test]
+fn a_stream_that_ends_with_its_handshake_was_not_established() {
+    // With TLS 1.2 the last bytes of a handshake are the server's.
+    let world = || {
+        let server = TlsEcho::of(&[&rustls::version::TLS12], MS, MS);
+        Simulation::new(TlsEcho { ends_at_once: true, ..server })
+    };
+    let flags = format!("{INSECURE} --duration 1s --timeout 100ms");
+    let error = try_to_simulate(&flags, world()).err().unwrap().to_string();
+    assert!(error.contains("the server closed the connection"), "{error}");
+    let found = simulate(&format!("{flags} --connect-per-request"), world());
+    let counters = &found.recorded.counters;
+    assert!(counters.handshake_failures > 0 && counters.connects == 0, "{counters:?}");
 }
