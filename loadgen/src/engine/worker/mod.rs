@@ -156,8 +156,9 @@ impl<'a, 'run, N: Network> Worker<'a, 'run, N> {
         (0..self.share.connections).for_each(|index| self.dialer.enqueue(index));
         while self.live < self.connections.len() && !self.is_called_off() {
             self.dial_some()?;
-            // A signal need not wake this thread, so it looks for an interrupt by itself.
-            let until_ns = self.now_ns + SWEEP_INTERVAL_NS_MAX;
+            // A signal need not wake this thread, so it looks for an interrupt by itself. A sweep
+            // that is late would take this thread for one that could not run.
+            let until_ns = self.sweep_due_ns;
             let due_ns = self.dialer.next_ns().into_iter().chain(self.send_queue.next_ns()).min();
             self.wait_until(due_ns.map_or(until_ns, |due_ns| due_ns.min(until_ns)))?;
             self.serve_send_queue()?;
