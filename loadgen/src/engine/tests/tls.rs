@@ -187,12 +187,12 @@ fn a_handshake_that_takes_longer_than_the_timeout_has_failed() {
 
 #[test]
 fn a_stream_that_ends_with_its_handshake_was_not_established() {
-    // With TLS 1.2 the last bytes of a handshake are the server's.
+    // With TLS 1.2 the last bytes of a full handshake are the server's.
     let world = || {
         let server = TlsEcho::of(&[&rustls::version::TLS12], MS, MS);
         Simulation::new(TlsEcho { ends_at_once: true, ..server })
     };
-    let flags = format!("{INSECURE} --duration 1s --timeout 100ms");
+    let flags = format!("{INSECURE} --tls-resumption off --duration 1s --timeout 100ms");
     let error = try_to_simulate(&flags, world()).err().unwrap().to_string();
     assert!(error.contains("the server closed the connection"), "{error}");
     let found = simulate(&format!("{flags} --connect-per-request"), world());
