@@ -161,7 +161,7 @@ fn a_target_or_a_flag_without_effect_is_refused_by_every_command() {
     let out = test_needs::folder();
     let out = out.path().join("sweep").display().to_string();
     for (command, target, flags, said) in [
-        ("run", "https://a/", "", "no TLS yet"),
+        ("run", "http://a/", "--tls", "names plain text; write https://"),
         ("run", "http://a", "--size 64", "--size has no effect on http"),
         ("search", "http://a", "--slo p99<1ms --size 64", "--size has no effect on http"),
         ("sweep", "redis://a", "--var size=64,128 --out", "--size has no effect on resp-ping"),

@@ -43,13 +43,13 @@ fn the_record_has_the_promised_keys() {
     };
     assert_eq!(
         keys(&record),
-        "args counters env interrupted latency_ns rate runs schema server slo statuses validity"
+        "args counters env interrupted latency_ns rate runs schema server slo statuses tls validity"
     );
     assert!(record["validity"]["verdict"].is_string(), "{record}");
     for rate in ["offered_per_s", "achieved_per_s"] {
         assert!(record["rate"][rate].as_f64().unwrap() > 0.0, "{record}");
     }
-    for latency in ["response", "service", "lateness", "connect"] {
+    for latency in ["response", "service", "lateness", "connect", "handshake"] {
         let keys = keys(&record["latency_ns"][latency]);
         for key in ["p50", "p90", "p99", "p999", "p9999", "max", "mean", "count"] {
             assert!(keys.split(' ').any(|name| name == key), "{key} of {latency}: {keys}");
