@@ -108,7 +108,8 @@ fn resumption(version: &'static rustls::SupportedProtocolVersion, share: &str) -
     let authority = Authority::new();
     let (server, counts) =
         serve(authority.server_of(version), |mut client, _| while echo_some(&mut client) > 0 {});
-    let flags = format!("-c 4 --churn 2 --tls-resumption {share} {}", authority.trust());
+    let flags =
+        format!("-c 4 --churn 2 --duration 1s --tls-resumption {share} {}", authority.trust());
     let finished = load(&server, &flags);
     expect_no_errors(&finished);
     let tls = &finished.json()["tls"];

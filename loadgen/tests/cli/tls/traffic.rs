@@ -93,7 +93,7 @@ fn a_wrong_byte_inside_a_record_is_located() {
             }
         }
     });
-    let finished = load(&server, &format!("-c 3 --size 50 {}", authority.trust()));
+    let finished = load(&server, &format!("-c 3 --size 50 --duration 1s {}", authority.trust()));
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let record = finished.json();
     assert_eq!((count(&record, "mismatches"), count(&record, "failed")), (1, 1));
