@@ -22,9 +22,8 @@ step "loom: the cross-thread protocols, and mutations of them that must fail"
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --package evshard --lib --bins loom_
 
 step "the event base without the server: lints, tests, dependencies"
-# It has its own target folder, as loom has.
-CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --all-targets -- --deny warnings
-CARGO_TARGET_DIR=target/base cargo test --package evshard --no-default-features
+cargo clippy --package evshard --no-default-features --all-targets -- --deny warnings
+cargo test --package evshard --no-default-features
 diff --unified - <(cargo tree --package evshard --no-default-features --edges normal --depth 1 --prefix none \
     --format '{p}' | tail -n +2 | cut -d ' ' -f 1 | sort) <<'END'
 bitflags
@@ -36,8 +35,7 @@ END
 
 step "the event base with buffered events and no server, without TLS and with it: lints"
 for features in bufferevent tls; do
-    CARGO_TARGET_DIR=target/base cargo clippy --package evshard --no-default-features --features "$features" \
-        --all-targets -- --deny warnings
+    cargo clippy --package evshard --no-default-features --features "$features" --all-targets -- --deny warnings
 done
 
 step "fuzz targets: they build"
