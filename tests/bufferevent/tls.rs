@@ -1,7 +1,6 @@
 //! TLS between two bufferevents.
 
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use evshard::tls::{Identity, TlsClient, TlsServer, TlsVersion, TrustRoots};
@@ -9,38 +8,27 @@ use evshard::{
     BuffereventHandlers, BuffereventId, BuffereventOptions, Interest, ListenOptions, RateLimit,
     Watermarks, What,
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::app::{Bench, Seen, bench, echo, logging, on_each_backend, waits_in};
 
 const PLAIN: BuffereventOptions = BuffereventOptions::empty();
 
-/// An authority that issues certificates.
+/// An authority, servers with its certificates, and clients that trust it.
 pub(crate) struct Authority {
     /// Its own certificate.
     pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
+    authority: test_certificates::Authority,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        // Certificates name who issued them, so each authority has a name of its own.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        let authority = test_certificates::Authority::new();
+        Self { pem: authority.certificate.pem(), authority }
     }
 
     /// A certificate for these names, and its key, in PEM.
     pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let params = CertificateParams::new(names).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+        self.authority.issue(names).pem()
     }
 
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {

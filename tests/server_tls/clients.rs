@@ -5,12 +5,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use evshard::Config;
 use evshard::server::{AcceptMode, ListenAddress, Server, ServerConfig, Service};
 use evshard::tls::{Identity, TlsServer, TlsServerBuilder, TrustRoots};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -25,37 +25,27 @@ use crate::common::{TEST_TIMEOUT, usable_backends};
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] =
     [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// An authority that issues certificates.
+/// An authority, servers with its certificates, and clients that trust it.
 pub(crate) struct Authority {
     /// Its own certificate.
     pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
+    authority: test_certificates::Authority,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        // Certificates name who issued them, so each authority has a name of its own.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        let authority = test_certificates::Authority::new();
+        Self { pem: authority.certificate.pem(), authority }
     }
 
     /// A certificate for these names and this key, in PEM.
     pub(crate) fn issue_for(&self, names: &[&str], key: &KeyPair) -> String {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let params = CertificateParams::new(names).unwrap();
-        params.signed_by(key, &self.issuer).unwrap().pem()
+        self.authority.issue_for(&test_certificates::params(names), key).pem()
     }
 
     /// A certificate for these names, and its key, in PEM.
     pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        (self.issue_for(names, &key), key.serialize_pem())
+        self.authority.issue(names).pem()
     }
 
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {

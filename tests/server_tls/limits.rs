@@ -100,7 +100,7 @@ fn a_connection_that_reaches_its_age_ends_with_close_notify() {
     }
 }
 
-/// Answers each byte with a mebibyte.
+/// Answers each byte with as many sixteenths of a mebibyte as its value.
 #[derive(Clone)]
 struct Much;
 
@@ -111,11 +111,11 @@ impl Service for Much {
 
     fn open(&mut self, _: &Peer<'_>, _: &mut Outlet<'_>) {}
 
-    fn receive(&mut self, (): &mut (), _: &[u8], out: &mut Outlet<'_>) -> usize {
+    fn receive(&mut self, (): &mut (), input: &[u8], out: &mut Outlet<'_>) -> usize {
         if out.room() < ANSWER {
             return 0;
         }
-        out.send(&[7; ANSWER]);
+        out.send(&[7; ANSWER][..usize::from(input[0]) * ANSWER / 16]);
         1
     }
 }
@@ -123,17 +123,18 @@ impl Service for Much {
 #[test]
 fn slow_readers_are_reset_when_memory_is_short_and_the_limit_is_never_exceeded() {
     const LIMIT: usize = 4 << 20;
-    const READERS: usize = 16;
+    const READERS: u8 = 64;
     for mut config in all_configs() {
         config.memory_limit = LIMIT;
         config.limits.buffer_bytes = 2 * ANSWER;
         let site = Site::start(config, Much);
         let mut healthy = site.connect();
-        // Many answers for each, of which its socket takes only a part.
-        let readers = (0..READERS).map(|_| {
+        // Many answers for each, of which its socket takes only a part. All sockets may take as
+        // much, so the answers differ in length: then some have much left.
+        let readers = (0..READERS).map(|reader| {
             let socket = socket_to(site.address, Some(4096));
             let mut client = client_on(socket, &site.client, "localhost");
-            let asked = client.write_all(&[1; 30]).and_then(|()| client.flush());
+            let asked = client.write_all(&[1 + reader % 16; 100]).and_then(|()| client.flush());
             (client, asked.is_ok())
         });
         let readers: Vec<_> = readers.collect();
@@ -146,10 +147,10 @@ fn slow_readers_are_reset_when_memory_is_short_and_the_limit_is_never_exceeded()
         });
         let errors = site.server.stats().total().errors;
         assert_eq!(errors.total(), errors.no_memory, "{errors:?}");
-        assert!(errors.no_memory < READERS as u64, "not all of them");
+        assert!(errors.no_memory < READERS.into(), "not all of them");
         drop(readers);
         assert!(most > LIMIT as u64 / 2 && most <= LIMIT as u64, "{most}");
-        healthy.write_all(b"x").unwrap();
+        healthy.write_all(&[16]).unwrap();
         healthy.read_exact(&mut vec![0; ANSWER]).unwrap();
         drop(healthy);
         eventually("nothing is held", || site.server.stats().buffer_bytes == 0);

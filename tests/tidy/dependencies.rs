@@ -5,10 +5,11 @@ use std::fs;
 use super::expect_tidy;
 use super::source::{Source, root, sources};
 
-const MANIFESTS: [&str; 5] = [
+const MANIFESTS: [&str; 6] = [
     "Cargo.toml",
     "fuzz/Cargo.toml",
     "loadgen/Cargo.toml",
+    "tests/certificates/Cargo.toml",
     "tests/inputs/Cargo.toml",
     "tests/needs/Cargo.toml",
 ];

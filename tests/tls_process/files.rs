@@ -3,19 +3,17 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::CertificateDer;
 
 use crate::common::{ServerProcess, eventually};
 
-/// An authority that issues certificates.
+/// An authority, in the forms in which files and clients have it.
 pub(crate) struct Authority {
     /// Its own certificate.
     pub(crate) pem: String,
     pub(crate) der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    authority: test_certificates::Authority,
 }
 
 /// A certificate and its key.
@@ -28,38 +26,28 @@ pub(crate) struct Issued {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        // Certificates name who issued them, so each authority has a name of its own.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
-        let (pem, der) = (certificate.pem(), certificate.der().clone());
-        Self { pem, der, issuer: Issuer::new(params, key) }
+        let authority = test_certificates::Authority::new();
+        let (pem, der) = (authority.certificate.pem(), authority.certificate.der().clone());
+        Self { pem, der, authority }
     }
 
     pub(crate) fn issue(&self, name: &str) -> Issued {
-        self.issue_with(CertificateParams::new([name.to_owned()]).unwrap())
+        Issued::from(self.authority.issue(&[name]))
     }
 
     /// A certificate that was valid until the year 2020.
     pub(crate) fn issue_expired(&self, name: &str) -> Issued {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = test_certificates::params(&[name]);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        self.issue_with(params)
+        Issued::from(self.authority.issue_with(&params))
     }
+}
 
-    fn issue_with(&self, params: CertificateParams) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Issued {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-            der: certificate.der().clone(),
-            key_der: key.serialize_der(),
-        }
+impl From<test_certificates::Issued> for Issued {
+    fn from(issued: test_certificates::Issued) -> Self {
+        let (certificate, key) = issued.pem();
+        let (der, key_der) = (issued.certificate.der().clone(), issued.key.serialize_der());
+        Self { certificate, key, der, key_der }
     }
 }
 

@@ -346,8 +346,10 @@ impl Serve {
         {
             return Some(Error::AdminRemote { address: *address }.to_string());
         }
-        let (admin, agent) = (&observability.admin, &observability.agent);
-        if let (Some(admin), true) = (admin, admin == agent && !has_free_port(admin)) {
+        if let (Some(admin), Some(agent)) = (&observability.admin, &observability.agent)
+            && admin == agent
+            && !has_free_port(admin)
+        {
             return Some(format!(
                 "--admin and --agent are both {admin}; give each its own address"
             ));
@@ -453,6 +455,6 @@ impl Serve {
 }
 
 /// Whether the kernel chooses the port.
-fn has_free_port(address: &Option<ListenAddress>) -> bool {
-    matches!(address, Some(ListenAddress::Tcp(address)) if address.port() == 0)
+fn has_free_port(address: &ListenAddress) -> bool {
+    matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
 }

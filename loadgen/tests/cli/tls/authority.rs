@@ -3,38 +3,27 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
-};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
+use test_certificates::Issued;
 
 /// An authority, and a folder for the files of those who need some.
 pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: rcgen::Certificate,
+    authority: test_certificates::Authority,
     folder: TempDir,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        // Certificates name who issued them, so each authority has a name of its own.
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap();
+        let authority = test_certificates::Authority::new();
         let folder = test_needs::folder();
-        fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), certificate, folder }
+        fs::write(folder.path().join("ca.pem"), authority.certificate.pem()).unwrap();
+        Self { authority, folder }
     }
 
     /// The flags of a client that trusts it.
@@ -62,16 +51,15 @@ impl Authority {
     }
 
     fn files(&self, name: &str, params: CertificateParams) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
+        let (certificate, key) = self.authority.issue_with(&params).pem();
         let paths = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
-        fs::write(&paths.0, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        fs::write(&paths.1, key.serialize_pem()).unwrap();
+        fs::write(&paths.0, certificate).unwrap();
+        fs::write(&paths.1, key).unwrap();
         paths
     }
 
     pub(crate) fn params(&self, names: &[&str]) -> CertificateParams {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).unwrap();
+        let mut params = test_certificates::params(names);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params
@@ -115,7 +103,7 @@ impl Authority {
     pub(crate) fn strict_server(&self, version: &'static SupportedProtocolVersion) -> ServerConfig {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.der().clone()).unwrap();
+        roots.add(self.authority.certificate.der().clone()).unwrap();
         let verifier =
             WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
                 .build()
@@ -133,8 +121,7 @@ impl Authority {
         &self,
         params: CertificateParams,
     ) -> (rustls::pki_types::CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let Issued { certificate, key } = self.authority.issue_with(&params);
         (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
 }
