@@ -11,7 +11,7 @@ from programs import enter_root, require
 
 SCRIPT = "scripts/fuzz_buffer.sh"
 STEPS = 10_000_000
-QUICK_STEPS = 200_000
+QUICK_STEPS = 20_000
 STEPS_PER_CASE = 30  # of a bufferevent's model, on average
 TEST = "a_buffer_agrees_with"
 # Faster to build than a release, and overflows are found.
@@ -26,7 +26,8 @@ def parse_arguments():
         "Applies random operations to evshard's Buffer and to libevent's evbuffer, and compares results, bytes and\n"
         "counts of changes after each. Then it applies operations to buffers and to vectors, and to bufferevents and a\n"
         "model of their bytes, a tenth as many each.\n"
-        "It builds the tests in release mode. It needs cc and the Debian package libevent-dev.",
+        "It builds the tests in release mode, a smoke run as cargo test does. It needs cc and the Debian package\n"
+        "libevent-dev.",
         f"{SCRIPT} --steps 1000000 --seed 7",
         builds=False,
     )
@@ -40,11 +41,12 @@ def parse_arguments():
     return args
 
 
-def run_tests(target, name, steps, environment):
+def run_tests(args, target, name, steps, environment):
     """Run the tests of one cargo target whose names have `name` in them."""
     started = time.monotonic()
     os.environ.update(PROFILE, **environment)
-    child.run(["cargo", "test", "--release", "--package", "evshard", "--no-default-features", *target, name], name,
+    release = () if args.quick else ("--release",)
+    child.run(["cargo", "test", *release, "--package", "evshard", "--no-default-features", *target, name], name,
               capture=False)
     print(f"{name}: {steps:,} operations agree ({time.monotonic() - started:.0f} s with the build)")
 
@@ -56,12 +58,12 @@ def main():
     require("cc")
     seed = args.seed or secrets.randbits(63) | 1
     print(f"seed {seed}")
-    run_tests(["--test", "buffer"], f"{TEST}_evbuffer", args.steps,
+    run_tests(args, ["--test", "buffer"], f"{TEST}_evbuffer", args.steps,
               {"EVSHARD_BUFFER_STEPS": str(args.steps), "EVSHARD_BUFFER_SEED": str(seed),
                "EVSHARD_TEST_REQUIRE": "libevent"})
     fewer = max(args.steps // 10, 1)
-    run_tests(["--lib"], f"{TEST}_a_vector", fewer, {"EVSHARD_BUFFER_STEPS": str(fewer)})
-    run_tests(["--features", "bufferevent", "--test", "bufferevent"], "every_byte_arrives_once_and_in_order", fewer,
+    run_tests(args, ["--lib"], f"{TEST}_a_vector", fewer, {"EVSHARD_BUFFER_STEPS": str(fewer)})
+    run_tests(args, ["--features", "bufferevent", "--test", "bufferevent"], "every_byte_arrives_once_and_in_order", fewer,
               {"PROPTEST_CASES": str(max(fewer // STEPS_PER_CASE, 1))})
 
 
