@@ -197,7 +197,10 @@ impl FromStr for Metric {
         };
         let known = DISTRIBUTIONS.into_iter().find(|known| known.name() == name);
         let distribution = known.ok_or_else(|| {
-            format!("'{name}' is no distribution; write response, service, lateness or connect")
+            format!(
+                "'{name}' is no distribution; write response, service, lateness, connect or \
+                 handshake"
+            )
         })?;
         let statistic = statistic(rest)
             .ok_or_else(|| format!("'{rest}' is no statistic; write p99, max or mean"))??;

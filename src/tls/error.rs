@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::exhaustion_advice;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 /// What can go wrong with TLS: with files and settings at the start, or with a peer.
@@ -14,7 +15,7 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage};
 #[non_exhaustive]
 pub enum TlsError {
     /// A file could not be read.
-    #[error("read {}: {source}; check the path and its permissions", .path.display())]
+    #[error("read {}: {source}{}", .path.display(), read_advice(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -251,6 +252,15 @@ impl From<TlsError> for io::Error {
     }
 }
 
+/// What to do about a file that could not be read, as the end of the sentence.
+fn read_advice(source: &io::Error) -> &'static str {
+    match exhaustion_advice(source) {
+        "" if source.raw_os_error().is_none() => "; name a PEM file",
+        "" => "; check the path and its permissions",
+        advice => advice,
+    }
+}
+
 /// What to check about an error.
 fn advice(error: &rustls::Error) -> &'static str {
     use CertificateError as Certificate;
@@ -314,6 +324,17 @@ mod tests {
             ),
             "{expired}"
         );
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_was_said_to_be_a_wrong_path() {
+        let advice = |source| TlsError::Read { path: "a.pem".into(), source }.to_string();
+        let missing = advice(io::Error::from_raw_os_error(libc::ENOENT));
+        assert!(missing.ends_with("; check the path and its permissions"), "{missing}");
+        let exhausted = advice(io::Error::from_raw_os_error(libc::EMFILE));
+        assert!(exhausted.ends_with("; raise the limit of open files (ulimit -n)"), "{exhausted}");
+        let pipe = advice(io::Error::other("it is a named pipe"));
+        assert_eq!(pipe, "read a.pem: it is a named pipe; name a PEM file");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A certificate chain and its private key, from PEM.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -159,6 +160,11 @@ impl Pem {
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // To open it would wait for a writer. A pipe without a name, as of a shell's <(…), has one.
+    let is_pipe = fs::metadata(path)?.file_type().is_fifo();
+    if is_pipe && fs::canonicalize(path).is_ok() {
+        return Err(io::Error::other("it is a named pipe"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > FILE_BYTES_MAX {

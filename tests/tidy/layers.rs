@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("buffer", &["sys::memory", "sys::stream"]),
-    ("tls", &[]),
+    ("tls", &["error"]),
     ("transport", &["buffer", "event", "tls"]),
     ("accept", &["error"]),
     ("rate_limit", &[]),

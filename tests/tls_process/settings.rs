@@ -2,7 +2,8 @@
 
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use crate::clients::{Client, Version};
 use crate::common::{eventually, total};
@@ -25,13 +26,19 @@ fn folder_with_mistakes() -> Folder {
     folder.write("old_locked.key", OLD_LOCKED_KEY);
     folder.write("p521.key", P521_KEY);
     std::fs::create_dir(folder.path("folder")).unwrap();
+    mkfifo(&folder.path("named_pipe"));
     // No user can read it, not even root.
     symlink("loop.pem", folder.path("loop.pem")).unwrap();
     folder
 }
 
+fn mkfifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 /// A file, the position of its error, and what the error contains.
-const MISTAKES: [(&str, &str, &str); 24] = [
+const MISTAKES: [(&str, &str, &str); 25] = [
+    ("tls-cert = 'named_pipe'", "1:1", "read named_pipe: it is a named pipe; name a PEM file"),
     ("tls-cert = 'none.pem'", "1:1", "--tls-cert: read none.pem: No such file"),
     ("tls-cert = 'folder'", "1:1", "--tls-cert: read folder: Is a directory"),
     ("tls-cert = 'loop.pem'", "1:1", "--tls-cert: read loop.pem: Too many levels of symbolic"),

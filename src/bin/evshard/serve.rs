@@ -233,8 +233,8 @@ impl Program {
         }
         if flags.tls_server.is_some() && !server.listening().iter().any(|listen| listen.tls) {
             log::warn!(
-                target: "serve", "no listener has TLS, so --tls-cert has no effect; \
-                 write --listen tls:ADDR:PORT"
+                target: "serve", "no listener has TLS, so --tls-cert has no effect; write --listen \
+                 tls:ADDR:PORT, or FileDescriptorName=tls for the socket of a service manager"
             );
         }
         for (name, address) in [("admin", admin), ("agent", agent)] {

@@ -31,7 +31,8 @@ pub(crate) struct TlsFlags {
     #[arg(long, value_name = "VERSION", default_value = "1.2", value_parser = tls_version())]
     tls_min_version: TlsVersion,
 
-    /// Deadline for a TLS handshake, which begins after a PROXY header.
+    /// Deadline for a TLS handshake, which begins after a PROXY header. No other deadline runs
+    /// meanwhile: those of the first byte and of idleness begin when it is done.
     #[arg(long, value_name = "DURATION", default_value = "10s",
           value_parser = or_off(deadline))]
     tls_handshake_timeout: OrOff<Duration>,

@@ -12,7 +12,7 @@ const NEGOTIATED_SHOWN: usize = 4;
 /// Below the plan: what the connections are encrypted with.
 pub(super) fn write_tls(out: &mut String, record: &Record) -> fmt::Result {
     let (Some(args), Some(tls)) = (&record.args.tls, &record.tls) else { return Ok(()) };
-    let mut text = format!("TLS with {}: {}, {}", args.server_name, verified(args), agreed(tls));
+    let mut text = format!("TLS with {}: {}{}", args.server_name, verified(args, tls), agreed(tls));
     text.push_str(&format!(
         ", {} and {} resumed",
         counted(tls.full_handshakes, "full handshake"),
@@ -24,10 +24,12 @@ pub(super) fn write_tls(out: &mut String, record: &Record) -> fmt::Result {
     out.write_str(&wrap("  ", &text, WIDTH))
 }
 
-fn verified(args: &TlsArgsRecord) -> &'static str {
+fn verified(args: &TlsArgsRecord, tls: &TlsRecord) -> &'static str {
     match args.verified {
-        true => "its certificate was verified",
-        false => "its certificate was NOT verified (--tls-insecure)",
+        false => "its certificate was NOT verified (--tls-insecure), ",
+        // Without a handshake that was done, nothing was verified.
+        true if tls.negotiated.is_empty() => "",
+        true => "its certificate was verified, ",
     }
 }
 

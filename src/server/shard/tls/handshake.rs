@@ -14,6 +14,7 @@ use super::failure::HandshakeFailure;
 use crate::base::Registry;
 use crate::buffer::Buffer;
 use crate::event::{EventId, EventSpec, Fired, Ready};
+use crate::server::service::PeerAddress;
 use crate::sys::clock::monotonic_ns;
 use crate::tls::TlsError;
 
@@ -60,7 +61,8 @@ impl ConnectionMut<'_> {
             Err(error) => return self.fail_handshake(HandshakeFailure::Closed, &error),
         };
         let (key, memory) = (self.key, self.worker.calls.limits.memory.clone());
-        self.tls().begin(key, &memory);
+        let peer = self.peer().address();
+        self.tls().begin(key, peer, &memory);
         self.stage = Stage::Handshake { deferred: false };
         // The deadline of the first byte begins with the service.
         self.received_any = false;
@@ -109,6 +111,10 @@ impl ConnectionMut<'_> {
             Ok(false) => self.free_writable(),
             // As a health check does that only tests whether the port is open.
             Err(_) if !self.transport.has_peer_begun_tls() => self.close(),
+            Err(error) if TlsError::inside(&error).is_none() => {
+                let what = format!("TLS handshake: {error}; check the peer's log");
+                self.fail_handshake(HandshakeFailure::Closed, &what);
+            }
             Err(error) => self.fail_handshake(HandshakeFailure::of(&error), &error),
         }
     }
@@ -144,7 +150,9 @@ impl ConnectionMut<'_> {
     fn fail_handshake(&mut self, failure: HandshakeFailure, error: &dyn Display) {
         failure.count(&mut self.worker.stats.handshakes.errors);
         if let Some(suppressed) = self.tls().failures_log.next(Instant::now()) {
-            let (shard, peer) = (self.worker.handoff.shard(), self.peer().address());
+            let (shard, key) = (self.worker.handoff.shard(), self.key);
+            let of_this = self.tls().connections.get(key).and_then(Option::as_ref);
+            let peer = of_this.map_or(PeerAddress::Unknown, |connection| connection.peer);
             log::info!(
                 target: "shard", shard, peer:%, error:%, suppressed; "a TLS handshake failed"
             );

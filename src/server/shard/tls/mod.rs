@@ -19,6 +19,7 @@ use super::worker::Worker;
 use crate::base::Registry;
 use crate::base::log_interval::LogInterval;
 use crate::server::memory::{CountedMemory, HeldBuffer, MemoryLimit, NoMemory};
+use crate::server::service::PeerAddress;
 use crate::sys::clock::monotonic_ns;
 use crate::tls::TlsServer;
 pub(super) use reading::on_tls_readable;
@@ -38,6 +39,8 @@ pub(super) struct ShardTls {
 #[derive(Debug)]
 struct TlsConnection {
     began_ns: u64,
+    /// For the log: the kernel forgets it when the peer resets the connection.
+    peer: PeerAddress,
     /// That of the bytes which wait in TLS.
     memory: CountedMemory,
 }
@@ -58,12 +61,12 @@ impl ShardTls {
     }
 
     /// A connection begins its handshake.
-    fn begin(&mut self, key: usize, limit: &Arc<MemoryLimit>) {
+    fn begin(&mut self, key: usize, peer: PeerAddress, limit: &Arc<MemoryLimit>) {
         if self.connections.len() <= key {
             self.connections.resize_with(key + 1, || None);
         }
         let (began_ns, memory) = (monotonic_ns(), CountedMemory::new(limit));
-        self.connections[key] = Some(TlsConnection { began_ns, memory });
+        self.connections[key] = Some(TlsConnection { began_ns, peer, memory });
     }
 
     /// Called after the socket of a connection is closed.
