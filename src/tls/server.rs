@@ -190,11 +190,14 @@ impl Identities {
         let mut all = Self { default: key, whole: HashMap::new(), wildcard: HashMap::new() };
         // A wildcard of another identity must not take its names.
         for name in default.host_names()? {
-            all.add(&name, default)?;
+            all.add(&name, default);
         }
         for (names, identity) in others {
             match names {
-                Names::Only(name) => all.add(name, identity)?,
+                Names::Only(name) => {
+                    expect_for(name, identity)?;
+                    all.add(name, identity);
+                }
                 Names::OfCertificate => all.add_all_names(identity)?,
             }
         }
@@ -207,24 +210,17 @@ impl Identities {
             let reason = "it has no host name, so no client would get it".to_owned();
             return Err(TlsError::BadCertificate { place: identity.place.clone(), reason });
         }
-        names.iter().try_for_each(|name| self.add(name, identity))
+        names.iter().for_each(|name| self.add(name, identity));
+        Ok(())
     }
 
-    fn add(&mut self, name: &str, identity: &Identity) -> Result<(), TlsError> {
+    fn add(&mut self, name: &str, identity: &Identity) {
         let lower = name.to_ascii_lowercase();
-        let (names, key, example) = match lower.strip_prefix("*.") {
-            Some(rest) => (&mut self.wildcard, format!(".{rest}"), format!("any.{rest}")),
-            None => (&mut self.whole, lower.clone(), lower.clone()),
+        let (names, key) = match lower.strip_prefix('*') {
+            Some(rest) => (&mut self.wildcard, rest.to_owned()),
+            None => (&mut self.whole, lower),
         };
-        let Ok(example) = DnsName::try_from(example) else {
-            return Err(TlsError::BadName { name: name.to_owned() });
-        };
-        if !is_for(&identity.key, &ServerName::DnsName(example)) {
-            let (name, place) = (name.to_owned(), identity.place.clone());
-            return Err(TlsError::NameMismatch { name, place });
-        }
         names.entry(key).or_default().push(identity.key.clone());
-        Ok(())
     }
 
     /// The identity for a host name, of which a client can verify signatures of these schemes.
@@ -236,6 +232,19 @@ impl Identities {
         let verified = named.iter().find(|one| one.key.choose_scheme(schemes).is_some());
         verified.or(named.first()).unwrap_or(&self.default)
     }
+}
+
+/// Checks that an identity is for a host name, perhaps one with a wildcard.
+fn expect_for(name: &str, identity: &Identity) -> Result<(), TlsError> {
+    let lower = name.to_ascii_lowercase();
+    let example = lower.strip_prefix("*.").map_or(lower.clone(), |rest| format!("any.{rest}"));
+    let Ok(example) = DnsName::try_from(example) else {
+        return Err(TlsError::BadName { name: name.to_owned() });
+    };
+    if is_for(&identity.key, &ServerName::DnsName(example)) {
+        return Ok(());
+    }
+    Err(TlsError::NameMismatch { name: name.to_owned(), place: identity.place.clone() })
 }
 
 fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
