@@ -55,7 +55,7 @@ impl Output<'_> {
     }
 
     /// As [`send`](Self::send) by TLS, which may have taken bytes that the socket has not.
-    #[cold]
+    #[inline(never)] // so that a plain send stays short
     fn send_encrypted(&mut self, bytes: &[u8]) {
         match self.transport.write(bytes) {
             Ok(sent) => {

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use crate::event::EventId;
 
-/// Handshakes of one turn take this time and one step of one handshake at most: it is as long as
-/// that step with an RSA key of 2,048 bits, and as eight steps with an ECDSA key.
+/// Handshakes of one turn take this time and one step of one handshake at most. A whole handshake
+/// takes 0.8 ms with an RSA key of 2,048 bits, and 0.16 ms with an ECDSA key.
 const TURN_NS: u64 = 1_000_000;
 
 /// What handshakes took of this turn, and those that wait for the next.
