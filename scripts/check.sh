@@ -42,7 +42,12 @@ done
 
 step "fuzz targets: they build"
 # Only they need libFuzzer. All other checks must also work without a network.
-if cargo fetch --locked --manifest-path fuzz/Cargo.toml; then
+cp fuzz/Cargo.lock target/fuzz.lock
+if cargo fetch --manifest-path fuzz/Cargo.toml; then
+    if ! cmp --quiet fuzz/Cargo.lock target/fuzz.lock; then
+        echo "fuzz/Cargo.lock was not up to date; commit the one that cargo has written now" >&2
+        exit 1
+    fi
     RUSTFLAGS="--cfg fuzzing" CARGO_TARGET_DIR=target/fuzz \
         cargo clippy --manifest-path fuzz/Cargo.toml -- --deny warnings
 else
