@@ -1,12 +1,10 @@
 //! TLS with other implementations: the programs of OpenSSL, and Python's module `ssl`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::Command;
 
 use evshard::tls::{TlsClient, TlsServer, TlsVersion};
 use evshard::{
@@ -17,56 +15,29 @@ use tempfile::TempDir;
 use test_needs::program;
 
 use crate::app::{App, Bench, Seen, bench, echo, logging, on_each_backend};
+use crate::common::Program;
 use crate::tls::{Authority, expect_input, pattern};
 
 /// Another program that speaks TLS.
 struct Peer {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    program: Program,
     seen: Vec<String>,
 }
 
 impl Peer {
     fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdin = child.stdin.take();
-        let (to_test, lines) = channel();
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for output in outputs {
-            let to_test = to_test.clone();
-            thread::spawn(move || {
-                let lines = BufReader::new(output).lines();
-                lines.map_while(Result::ok).try_for_each(|line| to_test.send(line))
-            });
-        }
-        Self { child, stdin, lines, seen: Vec::new() }
-    }
-
-    fn input(&mut self, text: &str) {
-        let stdin = self.stdin.as_mut().expect("it is open");
-        stdin.write_all(text.as_bytes()).unwrap();
-        stdin.flush().unwrap();
+        Self { program: Program::start(command), seen: Vec::new() }
     }
 
     /// Waits for a line with these words while the loop runs.
     fn expect(&mut self, bench: &mut Bench, words: &str) -> String {
         let mut found = None;
         bench.run_until(words, |_| {
-            self.seen.extend(self.lines.try_iter());
+            self.seen.extend(self.program.lines.try_iter());
             found = self.seen.iter().find(|line| line.contains(words)).cloned();
             found.is_some()
         });
         found.unwrap()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -152,23 +123,23 @@ fn openssls_client_is_served_in_both_versions_and_with_new_keys() {
             command.arg("-CAfile").arg(files.path("ca.pem"));
             let mut peer = Peer::start(&mut command);
             peer.expect(bench, "Verify return code: 0 (ok)");
-            peer.input("first line\n");
+            peer.program.input("first line\n");
             peer.expect(bench, "first line");
             if name == TlsVersion::Tls13 {
                 // It asks for new keys of both directions.
-                peer.input("K\n");
+                peer.program.input("K\n");
                 peer.expect(bench, "KEYUPDATE");
-                peer.input("with new keys\n");
+                peer.program.input("with new keys\n");
                 peer.expect(bench, "with new keys");
-                peer.input("K\n");
-                peer.input("and newer ones\n");
+                peer.program.input("K\n");
+                peer.program.input("and newer ones\n");
             }
             let id = bench.app.others.pop().unwrap();
             let facts = bench.get(id).tls().unwrap();
             assert_eq!(facts.version, name);
             assert_eq!(facts.server_name.as_deref(), Some("localhost"));
             // Its standard input ends, and it sends close_notify.
-            peer.stdin = None;
+            peer.program.stdin = None;
             bench.run_until("its end", |bench| bench.app.table.is_empty());
             assert!(bench.app.seen.contains(&Seen::Event(id, What::EOF | What::READING)));
         }
@@ -209,13 +180,13 @@ fn openssls_client_resumes_its_session_by_ticket_and_by_session_id() {
             command.arg("s_client").args(options).args(["-connect", &address.to_string()]);
             command.arg(file_option).arg(files.path("session"));
             let mut peer = Peer::start(&mut command);
-            peer.input("line\n");
+            peer.program.input("line\n");
             peer.expect(bench, "line");
             let id = bench.app.others.pop().unwrap();
             assert_eq!(bench.get(id).tls().unwrap().is_resumed, is_resumed, "{options:?}");
-            peer.stdin = None;
+            peer.program.stdin = None;
             bench.run_until("its end", |bench| bench.app.table.is_empty());
-            peer.child.wait().unwrap();
+            peer.program.child.wait().unwrap();
         }
     }
 }
@@ -327,7 +298,7 @@ fn a_client_that_speaks_no_tls_and_one_that_is_too_old_are_refused_and_others_se
     };
     let _old = start("-tls1_2");
     let mut new = start("-tls1_3");
-    new.input("served\n");
+    new.program.input("served\n");
     new.expect(&mut bench, "served");
     let failed = |seen: &&Seen| matches!(seen, Seen::Event(_, what) if what.contains(What::ERROR));
     bench.run_until("two failures", |bench| bench.app.seen.iter().filter(failed).count() == 2);

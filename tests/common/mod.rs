@@ -8,6 +8,7 @@
     reason = "each test program uses its own share of the helpers"
 )]
 
+mod program;
 #[cfg(feature = "cli")]
 mod server_process;
 
@@ -20,6 +21,8 @@ use evshard::{
 };
 use test_needs::Need;
 
+#[allow(unused_imports, reason = "as above")]
+pub use program::Program;
 #[cfg(feature = "cli")]
 #[allow(unused_imports, reason = "as above")]
 pub use server_process::{ServerProcess, total};

@@ -1,22 +1,17 @@
 //! Other implementations of TLS as clients: the programs of OpenSSL, and Python's module `ssl`.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Command, ExitStatus};
 
 use test_needs::program;
 
-use crate::common::{TEST_TIMEOUT, eventually};
+use crate::common::{Program, TEST_TIMEOUT, eventually};
 use crate::files::{Folder, TLS};
 
 /// `openssl s_client`, which trusts the authority of a folder.
 struct Peer {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    program: Program,
     seen: String,
 }
 
@@ -25,26 +20,14 @@ impl Peer {
         let mut command = Command::new(openssl);
         command.args(["s_client", "-connect", &address.to_string(), "-verify_return_error"]);
         command.arg("-CAfile").arg(folder.path("ca.pem")).args(flags).current_dir(folder.path(""));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (to_test, lines) = channel();
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for output in outputs {
-            let to_test = to_test.clone();
-            thread::spawn(move || {
-                let lines = BufReader::new(output).lines();
-                lines.map_while(Result::ok).try_for_each(|line| to_test.send(line))
-            });
-        }
-        Self { stdin: child.stdin.take(), child, lines, seen: String::new() }
+        Self { program: Program::start(&mut command), seen: String::new() }
     }
 
     /// Waits until it has printed this.
     #[track_caller]
     fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
-            let line = self.lines.recv_timeout(TEST_TIMEOUT);
+            let line = self.program.lines.recv_timeout(TEST_TIMEOUT);
             let line = line.unwrap_or_else(|_| panic!("{text:?} does not come: {}", self.seen));
             self.seen += &(line + "\n");
         }
@@ -53,28 +36,20 @@ impl Peer {
     /// Sends a line, and waits for its echo.
     #[track_caller]
     fn echo(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("it is open");
-        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.program.input(&format!("{line}\n"));
         self.expect(line);
     }
 
     /// Ends its input, and waits for its end. Returns all that it printed.
     fn end(mut self) -> (ExitStatus, String) {
-        self.stdin = None;
+        self.program.stdin = None;
         let mut status = None;
         eventually("s_client ends", || {
-            status = self.child.try_wait().unwrap();
+            status = self.program.child.try_wait().unwrap();
             status.is_some()
         });
-        let rest: Vec<String> = self.lines.iter().collect();
+        let rest: Vec<String> = self.program.lines.iter().collect();
         (status.expect("it ended"), std::mem::take(&mut self.seen) + &rest.join("\n"))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
